@@ -1,0 +1,259 @@
+//! Access to an organization: the permit that writers and readers demand, and the locks behind it.
+//!
+//! Locks are taken in one order, so that nobody waits in a circle: users by id, the organization, memberships,
+//! resources, the head of the audit log.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::actor::Actor;
+use crate::api_key::ApiKeyScope;
+use crate::database::Transaction;
+use crate::database::schema::{organizations, users};
+use crate::error::{Code, Error, Result};
+use crate::id::{MemberId, OrganizationId, UserId};
+use crate::organization::Organization;
+use crate::policy::{Action, AdminPowers, MemberDirectory, Role, Standing};
+
+/// Proof that an actor is an active member of an organization, and as what.
+///
+/// Only this module makes one; inside a transaction it comes with a lock on the membership.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    actor: Actor,
+    user_id: UserId,
+    organization_id: OrganizationId,
+    member_id: MemberId,
+    standing: Standing,
+    billable_activities: bool,
+}
+
+impl Permit {
+    /// Who holds it.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The user who holds it.
+    pub fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    /// For which organization.
+    pub fn organization_id(&self) -> OrganizationId {
+        self.organization_id
+    }
+
+    /// By which membership.
+    pub fn member_id(&self) -> MemberId {
+        self.member_id
+    }
+
+    /// What it allows.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Fails with FORBIDDEN where the action isn't allowed.
+    pub fn require(&self, action: Action) -> Result<()> {
+        self.require_on(action, "organizationId")
+    }
+
+    pub(crate) fn require_on(&self, action: Action, field: &str) -> Result<()> {
+        if self.standing.allows(action) {
+            Ok(())
+        } else {
+            Err(Error::refused(Code::Forbidden, field, format!("your role here, {}, doesn't allow this", self.standing.role)))
+        }
+    }
+
+    /// Fails with BILLING_ACCESS_REQUIRED where the holder may not bill to the organization (R55).
+    pub(crate) fn require_billing(&self, field: &str) -> Result<()> {
+        if self.standing.may_bill(self.billable_activities) {
+            Ok(())
+        } else {
+            Err(Error::refused(
+                Code::BillingAccessRequired,
+                field,
+                "takes the permission for billable activities in this organization; its owner or an admin can give it",
+            ))
+        }
+    }
+}
+
+/// What a writer locks before it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// The actor's own membership, shared: nothing is written under a membership that is just ending.
+    Membership,
+    /// Also the organization: for whatever changes roles, owner, memberships or who may join.
+    Organization,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    member_id: MemberId,
+    #[diesel(sql_type = Text)]
+    role: Role,
+    #[diesel(sql_type = Bool)]
+    billable_activities: bool,
+    #[diesel(sql_type = Text)]
+    admin_powers: AdminPowers,
+    #[diesel(sql_type = Text)]
+    member_directory: MemberDirectory,
+    #[diesel(sql_type = Bool)]
+    personal: bool,
+}
+
+const MEMBERSHIP: &str = "SELECT m.id AS member_id, m.role, m.billable_activities, o.admin_powers, o.member_directory, \
+     o.personal_user_id IS NOT NULL AS personal \
+     FROM members m JOIN organizations o ON o.id = m.organization_id \
+     WHERE m.organization_id = $1 AND m.user_id = $2 AND m.status = 'active' AND o.deleted_at IS NULL";
+
+async fn permit(connection: &mut AsyncPgConnection, actor: &Actor, organization_id: OrganizationId, suffix: &str) -> Result<Option<Permit>> {
+    let Some(user_id) = actor.user_id().filter(|_| actor.reaches(organization_id) && !is_suspended(actor)) else { return Ok(None) };
+    let row: Option<Row> = diesel::sql_query(format!("{MEMBERSHIP}{suffix}"))
+        .bind::<diesel::sql_types::Uuid, _>(organization_id)
+        .bind::<diesel::sql_types::Uuid, _>(user_id)
+        .get_result(connection)
+        .await
+        .optional()?;
+    Ok(row.map(|row| Permit {
+        actor: actor.clone(),
+        user_id,
+        organization_id,
+        member_id: row.member_id,
+        standing: Standing {
+            role: row.role,
+            admin_powers: row.admin_powers,
+            member_directory: row.member_directory,
+            personal: row.personal,
+        },
+        billable_activities: row.billable_activities,
+    }))
+}
+
+fn is_suspended(actor: &Actor) -> bool {
+    matches!(actor, Actor::User { suspended: true, .. })
+}
+
+/// The actor's permit for reading; `None` where they are no active member.
+pub async fn view(connection: &mut AsyncPgConnection, actor: &Actor, organization_id: OrganizationId) -> Result<Option<Permit>> {
+    permit(connection, actor, organization_id, "").await
+}
+
+/// The organizations of the ids, each with the actor's permit where they are an active member.
+pub async fn organizations_with_permits(
+    connection: &mut AsyncPgConnection,
+    keys: &[(Actor, OrganizationId)],
+) -> Result<Vec<(Actor, Organization, Option<Permit>)>> {
+    use crate::database::schema::members;
+    use crate::member::MemberStatus;
+
+    let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
+    let user_ids: Vec<UserId> = keys.iter().filter_map(|(actor, _)| actor.user_id()).collect();
+    let found: Vec<Organization> =
+        organizations::table.filter(organizations::id.eq_any(&ids)).select(Organization::as_select()).load(connection).await?;
+    let memberships: Vec<(UserId, OrganizationId, MemberId, Role, bool)> = members::table
+        .filter(members::organization_id.eq_any(&ids))
+        .filter(members::user_id.eq_any(&user_ids))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select((members::user_id, members::organization_id, members::id, members::role, members::billable_activities))
+        .load(connection)
+        .await?;
+    let mut answers = Vec::with_capacity(keys.len());
+    for (actor, id) in keys {
+        let Some(organization) = found.iter().find(|organization| organization.id == *id) else { continue };
+        let membership = memberships
+            .iter()
+            .find(|(user_id, organization_id, ..)| Some(*user_id) == actor.user_id() && organization_id == id)
+            .filter(|_| actor.reaches(*id) && !is_suspended(actor));
+        let permit = membership
+            // A deleted organization is seen by its owner, until it is removed for good.
+            .filter(|(_, _, _, role, _)| organization.deleted_at.is_none() || *role == Role::Owner)
+            .map(|(user_id, organization_id, member_id, role, billable_activities)| Permit {
+                actor: actor.clone(),
+                user_id: *user_id,
+                organization_id: *organization_id,
+                member_id: *member_id,
+                standing: organization.standing_of(*role),
+                billable_activities: *billable_activities,
+            });
+        answers.push((actor.clone(), organization.clone(), permit));
+    }
+    Ok(answers)
+}
+
+/// Locks what the lock says and gives the actor's permit, if the action is allowed.
+///
+/// NOT_FOUND on `field` for those who may not know of the organization, FORBIDDEN for those who may.
+pub(crate) async fn authorize(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    lock: Lock,
+    action: Action,
+    field: &str,
+) -> Result<Permit> {
+    let permit = enter(transaction, actor, organization_id, lock, field).await?;
+    permit.require_on(action, field)?;
+    Ok(permit)
+}
+
+/// Like [`authorize`], for an action that depends on more than the role.
+pub(crate) async fn enter(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    lock: Lock,
+    field: &str,
+) -> Result<Permit> {
+    require_writing(actor, field)?;
+    if lock == Lock::Organization {
+        lock_organization(transaction, organization_id).await?;
+    }
+    permit(transaction, actor, organization_id, " FOR SHARE OF m").await?.ok_or_else(|| organization_not_found(field))
+}
+
+/// Fails for actors that may change nothing: suspended accounts and READ keys.
+pub(crate) fn require_writing(actor: &Actor, field: &str) -> Result<()> {
+    match actor {
+        Actor::User { suspended: true, .. } => Err(crate::actor::suspended(field).into()),
+        Actor::ApiKey { scope: ApiKeyScope::Read, .. } => {
+            Err(Error::refused(Code::Forbidden, field, "this API key may only read; use one with the scope WRITE"))
+        }
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Staff { .. } => Ok(()),
+    }
+}
+
+/// What those get who may not know of an organization.
+pub(crate) fn organization_not_found(field: &str) -> Error {
+    Error::refused(Code::NotFound, field, "there is no such organization, or you don't belong to it")
+}
+
+/// Locks an organization's row against other changes of its members and roles; `false` where there is none.
+pub(crate) async fn lock_organization(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<bool> {
+    let found: Option<OrganizationId> = organizations::table
+        .find(organization_id)
+        .filter(organizations::deleted_at.is_null())
+        .select(organizations::id)
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Locks accounts, by id: for whatever joins, leaves or suspends.
+pub(crate) async fn lock_users(transaction: &mut Transaction, ids: &[UserId]) -> Result<()> {
+    let _: Vec<UserId> = users::table
+        .filter(users::id.eq_any(ids))
+        .order(users::id)
+        .select(users::id)
+        .for_no_key_update()
+        .load(&mut **transaction)
+        .await?;
+    Ok(())
+}

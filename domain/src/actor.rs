@@ -1,0 +1,166 @@
+//! Who asks: read from the database for every request, by one indexed query.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::api_key::{self, ApiKeyScope};
+use crate::database::schema::{api_keys, members, organizations, sessions, users};
+use crate::database::{Database, rollcall_now};
+use crate::error::{Code, Error, Refusal, Result};
+use crate::id::{ApiKeyId, OrganizationId, SessionId, UserId};
+use crate::limits;
+use crate::member::MemberStatus;
+use crate::secret::Token;
+use crate::session;
+use crate::text_enum::text_enum;
+
+text_enum! {
+    /// What kind of actor did something.
+    ActorKind {
+        /// A person with a session.
+        User = "user",
+        /// A person's API key.
+        ApiKey = "api_key",
+        /// A key that belongs to the organization.
+        Service = "service",
+        /// The platform's staff.
+        Staff = "staff",
+        /// Rollcall itself, such as at an expiry.
+        System = "system",
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A person with a session.
+    User {
+        /// The person.
+        user_id: UserId,
+        /// The session.
+        session_id: SessionId,
+        /// A suspended account may take an open invitation, and nothing else (D6).
+        suspended: bool,
+    },
+    /// A person's API key: that person, in one organization only.
+    ApiKey {
+        /// The key.
+        api_key_id: ApiKeyId,
+        /// Its person.
+        user_id: UserId,
+        /// The only organization it reaches.
+        organization_id: OrganizationId,
+        /// Whether it may change anything.
+        scope: ApiKeyScope,
+    },
+    /// The platform's staff, by a token of ROLLCALL_STAFF_TOKENS or the command line.
+    Staff {
+        /// As the audit log names them.
+        name: String,
+    },
+}
+
+impl Actor {
+    /// The user who acts, by session or key.
+    pub fn user_id(&self) -> Option<UserId> {
+        match self {
+            Self::User { user_id, .. } | Self::ApiKey { user_id, .. } => Some(*user_id),
+            Self::Staff { .. } => None,
+        }
+    }
+
+    /// The kind for the audit log.
+    pub fn kind(&self) -> ActorKind {
+        match self {
+            Self::User { .. } => ActorKind::User,
+            Self::ApiKey { .. } => ActorKind::ApiKey,
+            Self::Staff { .. } => ActorKind::Staff,
+        }
+    }
+
+    /// The only organization that the actor reaches, where a key limits it.
+    pub fn only_organization(&self) -> Option<OrganizationId> {
+        match self {
+            Self::ApiKey { organization_id, .. } => Some(*organization_id),
+            Self::User { .. } | Self::Staff { .. } => None,
+        }
+    }
+
+    /// Whether the actor reaches the organization at all, as far as a key's limits go.
+    pub fn reaches(&self, organization_id: OrganizationId) -> bool {
+        self.only_organization().is_none_or(|only| only == organization_id)
+    }
+
+    /// The person, for what takes someone who is signed in themselves: keys and staff may not.
+    pub fn signed_in(&self, field: &str) -> Result<(UserId, SessionId)> {
+        match self {
+            Self::User { suspended: true, .. } => Err(suspended(field).into()),
+            Self::User { user_id, session_id, .. } => Ok((*user_id, *session_id)),
+            Self::ApiKey { .. } => Err(Error::refused(Code::Forbidden, field, "takes a signed-in person, not an API key")),
+            Self::Staff { .. } => Err(Error::refused(Code::Forbidden, field, "takes a signed-in person, not a staff token")),
+        }
+    }
+}
+
+pub(crate) fn suspended(field: &str) -> Refusal {
+    Refusal::new(Code::Suspended, field, "this account is suspended; accepting an organization's invitation lifts that")
+}
+
+/// The actor of a bearer token; UNAUTHENTICATED where it is unknown, expired or revoked.
+pub async fn authenticate(database: &Database, token: &str) -> Result<Actor> {
+    let mut connection = database.connection().await?;
+    if token.starts_with(session::TOKEN_PREFIX) {
+        by_session(&mut connection, token).await
+    } else if token.starts_with(api_key::TOKEN_PREFIX) {
+        by_api_key(&mut connection, token).await
+    } else {
+        Err(Error::Unauthenticated)
+    }
+}
+
+/// Whether the last use was written down so long ago that it is time again.
+fn is_stale(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    last.is_none_or(|last| (now - last).to_std().is_ok_and(|age| age > limits::LAST_SEEN_GRAIN))
+}
+
+async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<Actor> {
+    let found: Option<(SessionId, UserId, DateTime<Utc>, Option<DateTime<Utc>>, DateTime<Utc>)> = sessions::table
+        .inner_join(users::table.on(users::id.eq(sessions::user_id)))
+        .filter(sessions::token_digest.eq(Token::digest(token)))
+        .filter(sessions::expires_at.gt(rollcall_now()))
+        .select((sessions::id, sessions::user_id, sessions::last_seen_at, users::suspended_at, rollcall_now()))
+        .first(connection)
+        .await
+        .optional()?;
+    let (session_id, user_id, last_seen_at, suspended_at, now) = found.ok_or(Error::Unauthenticated)?;
+    if is_stale(Some(last_seen_at), now) {
+        diesel::update(sessions::table.find(session_id)).set(sessions::last_seen_at.eq(now)).execute(connection).await?;
+    }
+    Ok(Actor::User { user_id, session_id, suspended: suspended_at.is_some() })
+}
+
+async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<Actor> {
+    type Row = (ApiKeyId, UserId, OrganizationId, ApiKeyScope, Option<DateTime<Utc>>, DateTime<Utc>);
+    let found: Option<Row> = api_keys::table
+        .inner_join(
+            members::table.on(members::organization_id.eq(api_keys::organization_id).and(members::user_id.eq(api_keys::user_id))),
+        )
+        .inner_join(users::table.on(users::id.eq(api_keys::user_id)))
+        .inner_join(organizations::table.on(organizations::id.eq(api_keys::organization_id)))
+        .filter(api_keys::secret_digest.eq(Token::digest(token)))
+        .filter(api_keys::revoked_at.is_null())
+        .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(rollcall_now().nullable())))
+        .filter(members::status.eq(MemberStatus::Active))
+        .filter(users::suspended_at.is_null())
+        .filter(organizations::deleted_at.is_null())
+        .select((api_keys::id, api_keys::user_id, api_keys::organization_id, api_keys::scope, api_keys::last_used_at, rollcall_now()))
+        .first(connection)
+        .await
+        .optional()?;
+    let (api_key_id, user_id, organization_id, scope, last_used_at, now) = found.ok_or(Error::Unauthenticated)?;
+    if is_stale(last_used_at, now) {
+        diesel::update(api_keys::table.find(api_key_id)).set(api_keys::last_used_at.eq(now)).execute(connection).await?;
+    }
+    Ok(Actor::ApiKey { api_key_id, user_id, organization_id, scope })
+}

@@ -1,0 +1,53 @@
+//! Tries that are counted and committed before what they guard is checked, so that they hold across processes.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Double, Integer, Text, Timestamptz};
+use diesel_async::RunQueryDsl;
+
+use crate::database::Database;
+use crate::error::{Error, Result};
+use crate::limits::TryLimit;
+
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = Integer)]
+    count: i32,
+    #[diesel(sql_type = Timestamptz)]
+    window_ends_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    now: DateTime<Utc>,
+}
+
+/// Counts a try of the subject, and fails with RATE_LIMITED where its window holds no more.
+pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
+    let mut connection = database.connection().await?;
+    let counted: Counted = diesel::sql_query(
+        "INSERT INTO attempts AS a (bucket, subject, window_ends_at, count) \
+         VALUES ($1, $2, rollcall_now() + make_interval(secs => $3), 1) \
+         ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET \
+           count = CASE WHEN a.window_ends_at > rollcall_now() THEN a.count + 1 ELSE 1 END, \
+           window_ends_at = CASE WHEN a.window_ends_at > rollcall_now() THEN a.window_ends_at ELSE excluded.window_ends_at END \
+         RETURNING count, window_ends_at, rollcall_now() AS now",
+    )
+    .bind::<Text, _>(limit.bucket)
+    .bind::<Text, _>(subject)
+    .bind::<Double, _>(limit.window.as_secs_f64())
+    .get_result(&mut connection)
+    .await?;
+    if counted.count > limit.tries {
+        let wait = (counted.window_ends_at - counted.now).to_std().unwrap_or(Duration::from_secs(1));
+        return Err(Error::RateLimited { retry_after: wait.max(Duration::from_secs(1)) });
+    }
+    Ok(())
+}
+
+/// Forgets the subject's tries, after a right one.
+pub(crate) async fn forget(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
+    use crate::database::schema::attempts;
+    let mut connection = database.connection().await?;
+    diesel::delete(attempts::table.find((limit.bucket, subject))).execute(&mut connection).await?;
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! The audit log: one hash chain per organization, written by the transaction of the change (R74).
+//!
+//! What concerns an account alone goes to the log of its personal organization. Summaries and metadata hold
+//! ids and settings, never addresses: the log outlives the people's data (R48).
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Binary, Jsonb, Nullable};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::{Value, json};
+
+use crate::access::Permit;
+use crate::actor::{Actor, ActorKind};
+use crate::database::schema::audit_events;
+use crate::database::{Database, Transaction};
+use crate::error::{Error, Result};
+use crate::id::{AuditEventId, OrganizationId, TypedId, UserId};
+use crate::limits;
+use crate::page::{Page, PageRequest, Slice};
+use crate::policy::Action;
+use crate::text_enum::text_enum;
+
+text_enum! {
+    /// What can happen, as the log names it.
+    AuditAction {
+        /// An account was made.
+        UserCreated = "user.created",
+        /// Name, username or avatar changed.
+        UserProfileUpdated = "user.profile_updated",
+        /// A sign-in mail was asked for.
+        UserSignInRequested = "user.sign_in_requested",
+        /// A session began.
+        UserSignedIn = "user.signed_in",
+        /// A session was ended by its user.
+        UserSignedOut = "user.signed_out",
+        /// A session switched to another organization.
+        UserOrganizationSwitched = "user.organization_switched",
+        /// An organization suspended the account it had created.
+        UserSuspended = "user.suspended",
+        /// Another organization's invitation lifted a suspension.
+        UserSuspensionLifted = "user.suspension_lifted",
+        /// An organization began.
+        OrganizationCreated = "organization.created",
+        /// The profile changed.
+        OrganizationUpdated = "organization.updated",
+        /// Someone was invited.
+        MemberInvited = "organization.member_invited",
+        /// An invitation was sent again, under a new token.
+        InvitationResent = "organization.invitation_resent",
+        /// An invitation was taken back.
+        InvitationRevoked = "organization.invitation_revoked",
+        /// The invited person declined.
+        InvitationDeclined = "organization.invitation_declined",
+        /// Nobody took the invitation in time.
+        InvitationExpired = "organization.invitation_expired",
+        /// Someone became a member.
+        MemberJoined = "organization.member_joined",
+        /// A member's role changed.
+        MemberRoleChanged = "organization.member_role_changed",
+        /// A member left.
+        MemberLeft = "organization.member_left",
+        /// A member was removed.
+        MemberRemoved = "organization.member_removed",
+        /// A member was deactivated.
+        MemberDeactivated = "organization.member_deactivated",
+        /// Join codes were made.
+        JoinCodesCreated = "organization.join_codes_created",
+        /// A join code was taken back.
+        JoinCodeRevoked = "organization.join_code_revoked",
+        /// Nobody used the code within its 24 hours.
+        JoinCodeExpired = "organization.join_code_expired",
+        /// An API key was made.
+        ApiKeyCreated = "organization.api_key_created",
+        /// An API key was revoked.
+        ApiKeyRevoked = "organization.api_key_revoked",
+        /// A resource was created.
+        ResourceCreated = "resource.created",
+        /// A resource changed.
+        ResourceUpdated = "resource.updated",
+        /// A resource was deleted.
+        ResourceDeleted = "resource.deleted",
+        /// A chunk of a leaver's resources passed to the owner.
+        DepartureResourcesMoved = "departure.resources_moved",
+        /// A cascade came to its end.
+        DepartureCompleted = "departure.completed",
+        /// A failed cascade was let go on.
+        DepartureRetried = "departure.retried",
+        /// A cascade was given up and waits for a retry.
+        DepartureFailed = "departure.failed",
+    }
+}
+
+/// An event to be written.
+#[derive(Debug)]
+pub(crate) struct NewEvent {
+    organization_id: OrganizationId,
+    action: AuditAction,
+    actor_kind: ActorKind,
+    actor_id: Option<UserId>,
+    target_id: String,
+    summary: String,
+    metadata: Value,
+}
+
+impl NewEvent {
+    /// An event of an actor.
+    pub(crate) fn by(actor: &Actor, organization_id: OrganizationId, action: AuditAction, target: impl TypedId + ToString) -> Self {
+        let event = Self::of(organization_id, action, target, actor.kind(), actor.user_id());
+        match actor {
+            Actor::Staff { name } => event.with(json!({ "staff": name })),
+            Actor::ApiKey { api_key_id, .. } => event.with(json!({ "api_key": api_key_id.to_string() })),
+            Actor::User { .. } => event,
+        }
+    }
+
+    /// An event of a user who has no session yet, such as who signs in.
+    pub(crate) fn by_user(user_id: UserId, organization_id: OrganizationId, action: AuditAction, target: impl TypedId + ToString) -> Self {
+        Self::of(organization_id, action, target, ActorKind::User, Some(user_id))
+    }
+
+    /// An event of Rollcall itself.
+    pub(crate) fn by_system(organization_id: OrganizationId, action: AuditAction, target: impl TypedId + ToString) -> Self {
+        Self::of(organization_id, action, target, ActorKind::System, None)
+    }
+
+    fn of(organization_id: OrganizationId, action: AuditAction, target: impl ToString, actor_kind: ActorKind, actor_id: Option<UserId>) -> Self {
+        Self { organization_id, action, actor_kind, actor_id, target_id: target.to_string(), summary: String::new(), metadata: json!({}) }
+    }
+
+    /// What happened, in words and without addresses.
+    pub(crate) fn summary(mut self, summary: impl Into<String>) -> Self {
+        self.summary = summary.into();
+        self
+    }
+
+    /// Adds to the metadata.
+    pub(crate) fn with(mut self, more: Value) -> Self {
+        if let (Value::Object(metadata), Value::Object(more)) = (&mut self.metadata, more) {
+            metadata.extend(more);
+        }
+        self
+    }
+}
+
+/// Writes events with one statement: a transaction's last one, since it holds the log's head until the commit.
+pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
+    let mut events: Vec<NewEvent> = events.into_iter().collect();
+    // Heads are locked in one order.
+    events.sort_by_key(|event| event.organization_id);
+    let events: Vec<Value> = events
+        .into_iter()
+        .map(|event| {
+            json!({
+                "organization_id": event.organization_id.uuid(), "id": AuditEventId::new().uuid(), "action": event.action.as_str(),
+                "actor_kind": event.actor_kind.as_str(), "actor_id": event.actor_id.map(UserId::uuid),
+                "target_id": event.target_id, "summary": event.summary, "metadata": event.metadata,
+            })
+        })
+        .collect();
+    diesel::sql_query(
+        "SELECT audit_append(organization_id, id, action, actor_kind, actor_id, target_id, summary, metadata) \
+         FROM jsonb_to_recordset($1) AS event(organization_id uuid, id uuid, action text, actor_kind text, actor_id uuid, \
+         target_id text, summary text, metadata jsonb)",
+    )
+    .bind::<Jsonb, _>(Value::Array(events))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// An event of the log.
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = audit_events)]
+pub struct AuditEvent {
+    /// Its id.
+    pub id: AuditEventId,
+    /// Whose log it is in.
+    pub organization_id: OrganizationId,
+    /// Gapless within the organization, in commit order.
+    pub sequence: i64,
+    /// What happened.
+    pub action: String,
+    /// What kind of actor did it.
+    pub actor_kind: ActorKind,
+    /// The user who did it, by session or key.
+    pub actor_id: Option<UserId>,
+    /// The TypeID of what it was done to.
+    pub target_id: Option<String>,
+    /// What happened, in words.
+    pub summary: String,
+    /// More of it.
+    pub metadata: Value,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+    /// SHA-256 over the hash of the event before and this event.
+    pub hash: Vec<u8>,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Only this action.
+    pub action: Option<String>,
+    /// Only this actor.
+    pub actor_id: Option<UserId>,
+    /// Only this target.
+    pub target_id: Option<String>,
+    /// Not before.
+    pub since: Option<DateTime<Utc>>,
+    /// Before.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// A page of an organization's log, oldest first.
+pub async fn list(connection: &mut AsyncPgConnection, permit: &Permit, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditEvent>> {
+    permit.require(Action::ViewAuditLog)?;
+    let slice: Slice<i64> = page.slice()?;
+    let mut query = audit_events::table.filter(audit_events::organization_id.eq(permit.organization_id())).select(AuditEvent::as_select()).into_boxed();
+    if let Some(action) = filter.action.clone() {
+        query = query.filter(audit_events::action.eq(action));
+    }
+    if let Some(actor_id) = filter.actor_id {
+        query = query.filter(audit_events::actor_id.eq(actor_id));
+    }
+    if let Some(target_id) = filter.target_id.clone() {
+        query = query.filter(audit_events::target_id.eq(target_id));
+    }
+    if let Some(since) = filter.since {
+        query = query.filter(audit_events::occurred_at.ge(since));
+    }
+    if let Some(until) = filter.until {
+        query = query.filter(audit_events::occurred_at.lt(until));
+    }
+    if let Some(after) = slice.after {
+        query = query.filter(audit_events::sequence.gt(after));
+    }
+    if let Some(before) = slice.before {
+        query = query.filter(audit_events::sequence.lt(before));
+    }
+    query = if slice.backward { query.order(audit_events::sequence.desc()) } else { query.order(audit_events::sequence.asc()) };
+    let rows = query.limit(slice.fetch()).load(connection).await?;
+    slice.page(rows, |event| event.sequence)
+}
+
+/// The events with the ids that the actor may read; for `node`.
+pub async fn find(connection: &mut AsyncPgConnection, ids: &[AuditEventId]) -> Result<Vec<AuditEvent>> {
+    Ok(audit_events::table.filter(audit_events::id.eq_any(ids)).select(AuditEvent::as_select()).load(connection).await?)
+}
+
+/// What a verification found.
+#[derive(Debug)]
+pub struct Verification {
+    /// Events checked.
+    pub checked: i64,
+    /// The first that doesn't fit the one before it, or that stands after a gap.
+    pub first_broken: Option<AuditEvent>,
+    /// Where to go on; `None` once the head was reached.
+    pub next_sequence: Option<i64>,
+    /// Whether the head agrees with the last event, which shows a log cut off at its end.
+    pub head_fits: bool,
+}
+
+impl Verification {
+    /// Whether everything checked is whole.
+    pub fn ok(&self) -> bool {
+        self.first_broken.is_none() && self.head_fits
+    }
+}
+
+#[derive(QueryableByName)]
+struct Checked {
+    #[diesel(sql_type = BigInt)]
+    checked: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last: Option<i64>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    last_hash: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    broken: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    head: i64,
+    #[diesel(sql_type = Binary)]
+    head_hash: Vec<u8>,
+}
+
+/// Recomputes the chain from a sequence on, at most [`limits::VERIFY_CHUNK`] events of it.
+pub async fn verify(database: &Database, organization_id: OrganizationId, from_sequence: Option<i64>) -> Result<Verification> {
+    let from = from_sequence.unwrap_or(1);
+    if from < 1 {
+        return Err(Error::BadRequest("fromSequence begins at 1".to_owned()));
+    }
+    let mut connection = database.connection().await?;
+    // One statement, so that log and head are of one moment. `position` finds gaps, `previous` the broken links.
+    let checked: Checked = diesel::sql_query(
+        "WITH head AS (SELECT sequence, hash FROM audit_heads WHERE organization_id = $1), \
+         events AS (SELECT * FROM audit_events WHERE organization_id = $1 AND sequence >= $2 - 1 ORDER BY sequence LIMIT $3 + 1), \
+         linked AS (SELECT *, lag(hash) OVER w AS previous, lag(sequence) OVER w AS before FROM events WINDOW w AS (ORDER BY sequence)), \
+         judged AS (SELECT sequence, hash, \
+           sequence <> coalesce(before, $2 - 1) + 1 \
+           OR hash IS DISTINCT FROM audit_hash(CASE WHEN sequence = 1 THEN ''::bytea ELSE previous END, \
+             organization_id, sequence, id, action, actor_kind, actor_id, target_id, summary, metadata, occurred_at) AS broken \
+           FROM linked WHERE sequence >= $2 ORDER BY sequence LIMIT $3) \
+         SELECT (SELECT count(*) FROM judged) AS checked, (SELECT max(sequence) FROM judged) AS last, \
+           (SELECT hash FROM judged ORDER BY sequence DESC LIMIT 1) AS last_hash, \
+           (SELECT min(sequence) FROM judged WHERE broken) AS broken, \
+           coalesce((SELECT sequence FROM head), 0) AS head, coalesce((SELECT hash FROM head), ''::bytea) AS head_hash",
+    )
+    .bind::<diesel::sql_types::Uuid, _>(organization_id)
+    .bind::<BigInt, _>(from)
+    .bind::<BigInt, _>(limits::VERIFY_CHUNK)
+    .get_result(&mut connection)
+    .await?;
+    let first_broken = match checked.broken {
+        Some(sequence) => Some(
+            audit_events::table.find((organization_id, sequence)).select(AuditEvent::as_select()).first(&mut connection).await?,
+        ),
+        None => None,
+    };
+    let last = checked.last.unwrap_or(from - 1);
+    let more = checked.checked == limits::VERIFY_CHUNK && last < checked.head;
+    let head_fits = more
+        || from > checked.head
+        || (last == checked.head && checked.last_hash.is_none_or(|hash| hash == checked.head_hash));
+    Ok(Verification { checked: checked.checked, first_broken, next_sequence: more.then_some(last + 1), head_fits })
+}
+
+/// The permit-holder's verification of their own log.
+pub async fn verify_as(database: &Database, permit: &Permit, from_sequence: Option<i64>) -> Result<Verification> {
+    permit.require(Action::ViewAuditLog)?;
+    verify(database, permit.organization_id(), from_sequence).await
+}

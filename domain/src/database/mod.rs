@@ -1,0 +1,301 @@
+//! PostgreSQL: the pool, transactions, migrations and the clock.
+
+pub(crate) mod schema;
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use apalis_diesel::{Job, Wake};
+use chrono::{DateTime, Utc};
+use diesel_async::pooled_connection::deadpool::{Hook, HookError, Object, Pool};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, TransactionManager};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use crate::error::{Code, Error, Result};
+use crate::secret::Keyring;
+use crate::settings::OrganizationCreation;
+
+/// Rollcall's own migrations; the job queue brings its own.
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
+
+/// Connections of one process.
+const POOL_SIZE: usize = 16;
+/// How long a request waits for a connection.
+const POOL_WAIT: Duration = Duration::from_secs(10);
+/// An idle connection is tried before use; a busy one isn't worth the round trip.
+const UNTRIED: Duration = Duration::from_secs(1);
+/// How often a transaction is run before a deadlock or serialization failure becomes CONFLICT.
+const TRIES: u32 = 5;
+
+diesel::define_sql_function! {
+    /// The one clock of decisions.
+    fn rollcall_now() -> diesel::sql_types::Timestamptz;
+}
+
+diesel::define_sql_function! {
+    /// The text in lower case.
+    fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
+/// A pooled connection.
+pub type Connection = Object<AsyncPgConnection>;
+
+/// What the deployment decides about organizations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Deployment {
+    /// A second organization is refused (D3).
+    pub one_organization_per_user: bool,
+    /// Who creates organizations (D4).
+    pub organization_creation: OrganizationCreation,
+}
+
+/// What a transaction runs: an async closure that can be called again and whose future may move between threads.
+pub trait Work<T, R>: AsyncFn(T) -> R + Fn(T) -> <Self as Work<T, R>>::Running {
+    /// The closure's future.
+    type Running: Future<Output = R>;
+}
+
+impl<F, T, Running, R> Work<T, R> for F
+where
+    F: AsyncFn(T) -> R + Fn(T) -> Running,
+    Running: Future<Output = R>,
+{
+    type Running = Running;
+}
+
+/// The database, with what every change of it needs: the keyring for digests and the wake-up of workers.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool<AsyncPgConnection>,
+    keyring: Keyring,
+    deployment: Deployment,
+    wake: Wake,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Database(…)")
+    }
+}
+
+impl Database {
+    /// A pool on the database of the URL; connections are made when they are needed.
+    pub fn new(url: &str, keyring: Keyring, deployment: Deployment) -> anyhow::Result<Self> {
+        let mut config = ManagerConfig::default();
+        config.recycling_method = RecyclingMethod::Fast;
+        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
+        let pool = Pool::builder(manager)
+            .max_size(POOL_SIZE)
+            .wait_timeout(Some(POOL_WAIT))
+            .create_timeout(Some(POOL_WAIT))
+            .runtime(deadpool::Runtime::Tokio1)
+            .pre_recycle(Hook::async_fn(|connection: &mut AsyncPgConnection, metrics| {
+                Box::pin(async move {
+                    if metrics.last_used() > UNTRIED {
+                        diesel::sql_query("SELECT 1").execute(connection).await.map_err(|error| HookError::message(error.to_string()))?;
+                    }
+                    Ok(())
+                })
+            }))
+            .build()?;
+        let wake = Wake::start(pool.clone());
+        Ok(Self { pool, keyring, deployment, wake })
+    }
+
+    /// A connection for reading.
+    pub async fn connection(&self) -> Result<Connection> {
+        self.pool.get().await.map_err(|error| Error::Pool(Box::new(error)))
+    }
+
+    /// The pool, for the workers.
+    pub fn pool(&self) -> &Pool<AsyncPgConnection> {
+        &self.pool
+    }
+
+    /// The deployment's keys.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// What the deployment decides about organizations.
+    pub fn deployment(&self) -> Deployment {
+        self.deployment
+    }
+
+    /// Whether the database answers.
+    pub async fn is_ready(&self) -> bool {
+        let Ok(mut connection) = self.connection().await else { return false };
+        diesel::sql_query("SELECT 1").execute(&mut connection).await.is_ok()
+    }
+
+    /// Runs `work` in a transaction and, where it enqueued jobs, wakes the workers after the commit.
+    ///
+    /// A deadlock or serialization failure runs it again, a few times; then it is CONFLICT.
+    pub async fn transaction<F, T>(&self, work: F) -> Result<T>
+    where
+        for<'t> F: AsyncFn(&'t mut Transaction) -> Result<T> + Work<&'t mut Transaction, Result<T>, Running: Send> + Send + Sync,
+        T: Send,
+    {
+        for _ in 1..TRIES {
+            match self.try_transaction(&work).await {
+                Err(error) if error.is_transient() => tracing::debug!(%error, "transaction is run again"),
+                outcome => return outcome,
+            }
+        }
+        match self.try_transaction(&work).await {
+            Err(error) if error.is_transient() => {
+                Err(Error::refused(Code::Conflict, "", "someone else is changing the same; try again"))
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn try_transaction<F, T>(&self, work: &F) -> Result<T>
+    where
+        for<'t> F: AsyncFn(&'t mut Transaction) -> Result<T> + Work<&'t mut Transaction, Result<T>, Running: Send> + Send + Sync,
+        T: Send,
+    {
+        let mut transaction = Transaction { connection: self.connection().await?, keyring: self.keyring.clone(), deployment: self.deployment, enqueued: false };
+        AnsiTransactionManager::begin_transaction(&mut *transaction.connection).await?;
+        match work(&mut transaction).await {
+            Ok(value) => {
+                AnsiTransactionManager::commit_transaction(&mut *transaction.connection).await?;
+                if transaction.enqueued {
+                    self.wake.wake();
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                // A connection that can't roll back is broken and leaves the pool by itself.
+                if let Err(rollback) = AnsiTransactionManager::rollback_transaction(&mut *transaction.connection).await {
+                    tracing::debug!(%rollback, "rollback failed");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// An open transaction. Writers take it, so that none of them can run outside of one.
+pub struct Transaction {
+    connection: Connection,
+    keyring: Keyring,
+    deployment: Deployment,
+    enqueued: bool,
+}
+
+impl Transaction {
+    /// Enqueues a job that exists exactly where this transaction commits (R76).
+    pub async fn enqueue<J: Job>(&mut self, job: &J) -> Result<()> {
+        apalis_diesel::enqueue(&mut self.connection, job).await?;
+        self.enqueued = true;
+        Ok(())
+    }
+
+    /// Enqueues several jobs of a kind with one statement.
+    pub async fn enqueue_all<J: Job>(&mut self, jobs: &[J]) -> Result<()> {
+        if !jobs.is_empty() {
+            apalis_diesel::enqueue_all(&mut self.connection, jobs).await?;
+            self.enqueued = true;
+        }
+        Ok(())
+    }
+
+    /// Enqueues a job that starts at `run_at`, not before.
+    pub async fn enqueue_at<J: Job>(&mut self, job: &J, run_at: DateTime<Utc>) -> Result<()> {
+        apalis_diesel::enqueue_at(&mut self.connection, job, run_at).await?;
+        self.enqueued = true;
+        Ok(())
+    }
+
+    /// Enqueues several jobs of a kind that start at `run_at`, with one statement.
+    pub async fn enqueue_all_at<J: Job>(&mut self, jobs: &[J], run_at: DateTime<Utc>) -> Result<()> {
+        if !jobs.is_empty() {
+            apalis_diesel::enqueue_all_at(&mut self.connection, jobs, run_at).await?;
+            self.enqueued = true;
+        }
+        Ok(())
+    }
+
+    /// The deployment's keys.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// What the deployment decides about organizations.
+    pub fn deployment(&self) -> Deployment {
+        self.deployment
+    }
+}
+
+impl Deref for Transaction {
+    type Target = AsyncPgConnection;
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.connection
+    }
+}
+
+/// The database's time, by which everything is decided.
+pub async fn now(connection: &mut AsyncPgConnection) -> Result<DateTime<Utc>> {
+    Ok(diesel::select(rollcall_now()).get_result(connection).await?)
+}
+
+/// Brings the database of the URL up to date: the queue's tables, then Rollcall's.
+pub async fn migrate(url: &str) -> anyhow::Result<()> {
+    run_migrations(url, |harness| {
+        harness.run_pending_migrations(apalis_diesel::MIGRATIONS)?;
+        harness.run_pending_migrations(MIGRATIONS)?;
+        Ok(())
+    })
+    .await
+}
+
+/// Takes every migration back, and all data with them.
+pub async fn revert_migrations(url: &str) -> anyhow::Result<()> {
+    run_migrations(url, |harness| {
+        harness.revert_all_migrations(MIGRATIONS)?;
+        harness.revert_all_migrations(apalis_diesel::MIGRATIONS)?;
+        Ok(())
+    })
+    .await
+}
+
+type MigrationResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+async fn run_migrations(
+    url: &str,
+    work: impl FnOnce(&mut AsyncMigrationHarness<AsyncPgConnection>) -> MigrationResult + Send + 'static,
+) -> anyhow::Result<()> {
+    let mut connection = AsyncPgConnection::establish(url).await?;
+    // Processes that start together take turns.
+    diesel::sql_query("SELECT pg_advisory_lock(hashtext('rollcall migrations'))").execute(&mut connection).await?;
+    // The harness blocks its thread.
+    tokio::task::spawn_blocking(move || work(&mut AsyncMigrationHarness::new(connection))).await?.map_err(|error| anyhow::anyhow!(error))
+}
+
+/// Whether every migration of this program has run.
+pub async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
+    let wanted = diesel::migration::MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS).map_err(|_| Error::Bug("the embedded migrations can't be read"))?;
+    let Some(newest) = wanted.iter().map(|migration| migration.name().version().to_string()).max() else { return Ok(true) };
+    let table: bool = diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>("to_regclass('__diesel_schema_migrations') IS NOT NULL"))
+        .get_result(connection)
+        .await?;
+    if !table {
+        return Ok(false);
+    }
+    let found: bool = diesel::select(
+        diesel::dsl::sql::<diesel::sql_types::Bool>("EXISTS (SELECT FROM __diesel_schema_migrations WHERE version = ")
+            .bind::<diesel::sql_types::Text, _>(newest)
+            .sql(")"),
+    )
+    .get_result(connection)
+    .await?;
+    Ok(found)
+}

@@ -1,0 +1,247 @@
+// The tables as diesel knows them; a test compares it with the migrated database.
+
+diesel::table! {
+    users (id) {
+        id -> Uuid,
+        email -> Text,
+        username -> Text,
+        name -> Text,
+        avatar_url -> Nullable<Text>,
+        origin_organization_id -> Nullable<Uuid>,
+        suspended_at -> Nullable<Timestamptz>,
+        default_bill_to_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    organizations (id) {
+        id -> Uuid,
+        personal_user_id -> Nullable<Uuid>,
+        name -> Text,
+        slug -> Nullable<Text>,
+        full_name -> Nullable<Text>,
+        description -> Nullable<Text>,
+        website -> Nullable<Text>,
+        location -> Nullable<Text>,
+        sector -> Nullable<Text>,
+        university_name -> Nullable<Text>,
+        logo_url -> Nullable<Text>,
+        member_directory -> Text,
+        admin_powers -> Text,
+        external_sharing -> Text,
+        default_billable_activities -> Bool,
+        default_shared_apps -> Bool,
+        default_shared_projects -> Text,
+        invitation_days -> Int4,
+        created_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    members (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        user_id -> Uuid,
+        role -> Text,
+        status -> Text,
+        billable_activities -> Bool,
+        shared_apps -> Bool,
+        shared_projects -> Text,
+        joined_at -> Timestamptz,
+        joined_via -> Text,
+    }
+}
+
+diesel::table! {
+    sign_in_requests (id) {
+        id -> Uuid,
+        email -> Text,
+        user_agent -> Nullable<Text>,
+        invitation_id -> Nullable<Uuid>,
+        digit_tries -> Int4,
+        used_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    sessions (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        token_digest -> Bytea,
+        active_organization_id -> Nullable<Uuid>,
+        user_agent -> Nullable<Text>,
+        created_at -> Timestamptz,
+        last_seen_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    api_keys (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        user_id -> Uuid,
+        name -> Text,
+        prefix -> Text,
+        secret_digest -> Bytea,
+        scope -> Text,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    attempts (bucket, subject) {
+        bucket -> Text,
+        subject -> Text,
+        window_ends_at -> Timestamptz,
+        count -> Int4,
+    }
+}
+
+diesel::table! {
+    invitations (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        email -> Nullable<Text>,
+        user_id -> Nullable<Uuid>,
+        name -> Nullable<Text>,
+        role -> Text,
+        billable_activities -> Bool,
+        shared_apps -> Bool,
+        shared_projects -> Text,
+        invited_by_id -> Uuid,
+        status -> Text,
+        token_version -> Int4,
+        delivery -> Text,
+        delivery_error -> Nullable<Text>,
+        created_at -> Timestamptz,
+        sent_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    join_codes (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        digest -> Bytea,
+        role -> Text,
+        status -> Text,
+        label -> Nullable<Text>,
+        hint -> Text,
+        created_by_id -> Uuid,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        used_by_id -> Nullable<Uuid>,
+        used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    resources (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        kind -> Text,
+        name -> Text,
+        description -> Nullable<Text>,
+        owner_id -> Uuid,
+        owned_since -> Timestamptz,
+        created_by_id -> Uuid,
+        visibility -> Text,
+        size_bytes -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    departures (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        member_id -> Uuid,
+        user_id -> Uuid,
+        kind -> Text,
+        status -> Text,
+        new_owner_id -> Uuid,
+        started_by_id -> Nullable<Uuid>,
+        reason -> Nullable<Text>,
+        role -> Text,
+        suspended_account -> Bool,
+        error -> Nullable<Text>,
+        started_at -> Timestamptz,
+        completed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    departure_steps (departure_id, step) {
+        departure_id -> Uuid,
+        step -> Text,
+        position -> Int4,
+        done -> Int4,
+        total -> Nullable<Int4>,
+        completed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    resource_moves (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        departure_id -> Uuid,
+        resource_id -> Nullable<Uuid>,
+        resource_kind -> Text,
+        resource_name -> Text,
+        from_id -> Uuid,
+        to_id -> Uuid,
+        moved_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    audit_heads (organization_id) {
+        organization_id -> Uuid,
+        sequence -> Int8,
+        hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    audit_events (organization_id, sequence) {
+        organization_id -> Uuid,
+        sequence -> Int8,
+        id -> Uuid,
+        action -> Text,
+        actor_kind -> Text,
+        actor_id -> Nullable<Uuid>,
+        target_id -> Nullable<Text>,
+        summary -> Text,
+        metadata -> Jsonb,
+        occurred_at -> Timestamptz,
+        hash -> Bytea,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    users,
+    organizations,
+    members,
+    sign_in_requests,
+    sessions,
+    api_keys,
+    attempts,
+    invitations,
+    join_codes,
+    resources,
+    departures,
+    departure_steps,
+    resource_moves,
+    audit_heads,
+    audit_events,
+);

@@ -1,0 +1,641 @@
+//! Departures: leaving, being removed and being deactivated run the same cascade (D6, R31–R43).
+//!
+//! Access ends in the transaction of the departure; what can be long is the worker's, in chunks of
+//! [`limits::CASCADE_CHUNK`], each its own transaction, so that it can be killed and resumed at any point (D7).
+
+use std::pin::Pin;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::access::{self, Lock, Permit, lock_users};
+use crate::actor::Actor;
+use crate::api_key;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions, users};
+use crate::database::{Database, Transaction, now};
+use crate::error::{Code, Error, Refusal, Result};
+use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
+use crate::invitation;
+use crate::job::{MailDepartureReceipt, RunDeparture};
+use crate::join_code;
+use crate::limits;
+use crate::member::{self, Member, MemberStatus};
+use crate::page::{Page, PageRequest, by_id};
+use crate::policy::{Action, MemberAction, Role};
+use crate::resource::ResourceKind;
+use crate::text;
+use crate::text_enum::text_enum;
+use crate::user;
+
+text_enum! {
+    /// How someone goes.
+    DepartureKind {
+        /// By themselves.
+        Leave = "leave",
+        /// Removed by owner or admin.
+        Remove = "remove",
+        /// Deactivated by owner or admin (D6).
+        Deactivate = "deactivate",
+    }
+}
+
+text_enum! {
+    /// Where a departure stands.
+    DepartureStatus {
+        /// The worker passes things on.
+        Running = "running",
+        /// Everything is passed on.
+        Completed = "completed",
+        /// The worker gave up; a retry goes on where it stopped.
+        Failed = "failed",
+        /// What was moved is on its way back.
+        Reverting = "reverting",
+        /// What was moved is back.
+        Reverted = "reverted",
+    }
+}
+
+text_enum! {
+    /// The steps of a departure, in their order.
+    DepartureStep {
+        /// Membership and API keys end, the active organization and the default bill-to are reset. With the departure itself.
+        RevokeAccess = "revoke_access",
+        /// Open invitations and codes that the leaver issued, and invitations to them, are revoked. With the departure itself.
+        RevokeIssued = "revoke_issued",
+        /// Projects pass to the owner (R34).
+        TransferProjects = "transfer_projects",
+        /// Volumes pass to the owner (R35).
+        TransferVolumes = "transfer_volumes",
+        /// Owner and leaver are told what moved.
+        Notify = "notify",
+    }
+}
+
+impl DepartureStep {
+    /// What a step passes on; the one place where kinds and steps meet.
+    fn passes_on(self) -> Option<ResourceKind> {
+        match self {
+            Self::TransferProjects => Some(ResourceKind::Project),
+            Self::TransferVolumes => Some(ResourceKind::Volume),
+            Self::RevokeAccess | Self::RevokeIssued | Self::Notify => None,
+        }
+    }
+}
+
+impl DepartureKind {
+    fn status(self) -> MemberStatus {
+        match self {
+            Self::Leave => MemberStatus::Left,
+            Self::Remove => MemberStatus::Removed,
+            Self::Deactivate => MemberStatus::Deactivated,
+        }
+    }
+
+    fn audit_action(self) -> AuditAction {
+        match self {
+            Self::Leave => AuditAction::MemberLeft,
+            Self::Remove => AuditAction::MemberRemoved,
+            Self::Deactivate => AuditAction::MemberDeactivated,
+        }
+    }
+}
+
+/// A departure.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = departures)]
+pub struct Departure {
+    /// Its id.
+    pub id: DepartureId,
+    /// From which organization.
+    pub organization_id: OrganizationId,
+    /// The membership that ended.
+    pub member_id: MemberId,
+    /// Who went.
+    pub user_id: UserId,
+    /// How.
+    pub kind: DepartureKind,
+    /// Where it stands.
+    pub status: DepartureStatus,
+    /// Who receives what the leaver owned; follows a transfer of ownership (R43).
+    pub new_owner_id: UserId,
+    /// Who started it.
+    pub started_by_id: Option<UserId>,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// What stopped it.
+    pub error: Option<String>,
+    /// When.
+    pub started_at: DateTime<Utc>,
+    /// When everything was passed on.
+    pub completed_at: Option<DateTime<Utc>>,
+}
+
+impl Departure {
+    /// Until when it can be reverted.
+    pub fn revertible_until(&self) -> DateTime<Utc> {
+        self.started_at + limits::REVERTIBLE
+    }
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = departure_steps)]
+pub struct Progress {
+    /// Of which departure.
+    pub departure_id: DepartureId,
+    /// Which step.
+    pub step: DepartureStep,
+    /// How many things are done.
+    pub done: i32,
+    /// Of how many; none before the step began.
+    pub total: Option<i32>,
+    /// When it was done.
+    pub completed_at: Option<DateTime<Utc>>,
+}
+
+/// A resource that passed on.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = resource_moves)]
+pub struct ResourceMove {
+    /// Its id.
+    pub id: ResourceMoveId,
+    /// In which departure.
+    pub departure_id: DepartureId,
+    /// What; none once it is deleted.
+    pub resource_id: Option<ResourceId>,
+    /// What it was called.
+    pub resource_name: String,
+    /// What it is.
+    pub resource_kind: ResourceKind,
+    /// From whom.
+    pub from_id: UserId,
+    /// To whom.
+    pub to_id: UserId,
+    /// When.
+    pub moved_at: DateTime<Utc>,
+}
+
+/// The actor leaves (R40).
+pub async fn leave(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<Departure> {
+    let (user_id, _) = actor.signed_in("organizationId")?;
+    database
+        .transaction(async |transaction| {
+            lock_users(transaction, &[user_id]).await?;
+            let permit = access::enter(transaction, actor, organization_id, Lock::Organization, "organizationId").await?;
+            if permit.standing().role == Role::Owner && !permit.standing().personal {
+                return Err(Error::refused(
+                    Code::OwnerMustStay,
+                    "organizationId",
+                    "the owner can't leave; transfer the ownership to an admin first",
+                ));
+            }
+            permit.require_on(Action::Leave, "organizationId")?;
+            let member = member::of(transaction, organization_id, user_id).await?.ok_or(Error::Bug("a permit comes with a membership"))?;
+            depart(transaction, actor, &member, DepartureKind::Leave, None).await
+        })
+        .await
+}
+
+/// A member is removed or deactivated by owner or admin (R3, R9, R12).
+pub async fn remove(database: &Database, actor: &Actor, id: MemberId, kind: DepartureKind, reason: Option<&str>) -> Result<Departure> {
+    let reason = text::optional_text("reason", reason, limits::DESCRIPTION)?;
+    let action = match kind {
+        DepartureKind::Remove => MemberAction::Remove,
+        DepartureKind::Deactivate => MemberAction::Deactivate,
+        DepartureKind::Leave => return Err(Error::Bug("nobody leaves for another")),
+    };
+    database
+        .transaction(async |transaction| {
+            // Users come before organizations in the order of locks.
+            let found = member::by_ids(transaction, &[id]).await?.pop().ok_or_else(|| member::not_found("memberId"))?;
+            lock_users(transaction, &[found.user_id]).await?;
+            let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
+            member::require(&permit, &member, action, "memberId")?;
+            depart(transaction, actor, &member, kind, reason.as_deref()).await
+        })
+        .await
+}
+
+/// Ends the membership and what hangs on it, and calls for the cascade. User, organization and member are checked and locked.
+async fn depart(transaction: &mut Transaction, actor: &Actor, member: &Member, kind: DepartureKind, reason: Option<&str>) -> Result<Departure> {
+    let (organization_id, user_id) = (member.organization_id, member.user_id);
+    // Waits for whatever is being written under the membership; nothing new can begin.
+    diesel::update(members::table.find(member.id)).set(members::status.eq(kind.status())).execute(&mut **transaction).await?;
+    let started_at = now(transaction).await?;
+    let leaver = user::by_id(transaction, user_id).await?;
+
+    let keys = api_key::revoke_for(transaction, organization_id, user_id).await?;
+    diesel::update(sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::active_organization_id.eq(organization_id)))
+        .set(sessions::active_organization_id.eq(None::<OrganizationId>))
+        .execute(&mut **transaction)
+        .await?;
+    diesel::update(users::table.find(user_id).filter(users::default_bill_to_id.eq(organization_id)))
+        .set(users::default_bill_to_id.eq(None::<OrganizationId>))
+        .execute(&mut **transaction)
+        .await?;
+
+    let mut events = invitation::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?;
+    events.extend(join_code::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?);
+    let to_them = invitation::revoke_to(transaction, organization_id, &leaver).await?;
+    events.extend(to_them.into_iter().map(|id| {
+        NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id).summary("revoked: the invited person departed")
+    }));
+    let revoked = events.len();
+
+    let suspends = kind == DepartureKind::Deactivate
+        && leaver.origin_organization_id == Some(organization_id)
+        && user::team_memberships(transaction, user_id).await? == 0;
+    if suspends {
+        events.push(user::suspend(transaction, user_id, organization_id).await?);
+    }
+
+    let departure: Departure = diesel::insert_into(departures::table)
+        .values((
+            departures::id.eq(DepartureId::new()),
+            departures::organization_id.eq(organization_id),
+            departures::member_id.eq(member.id),
+            departures::user_id.eq(user_id),
+            departures::kind.eq(kind),
+            departures::new_owner_id.eq(owner(transaction, organization_id).await?),
+            departures::started_by_id.eq(actor.user_id()),
+            departures::reason.eq(reason),
+            departures::role.eq(member.role),
+            departures::suspended_account.eq(suspends),
+            departures::started_at.eq(started_at),
+        ))
+        .returning(Departure::as_returning())
+        .get_result(&mut **transaction)
+        .await?;
+    let steps: Vec<_> = DepartureStep::ALL
+        .iter()
+        .enumerate()
+        .map(|(position, step)| {
+            // What this transaction does is done with it.
+            let done = match step {
+                DepartureStep::RevokeAccess => Some(keys + 1),
+                DepartureStep::RevokeIssued => Some(revoked),
+                DepartureStep::TransferProjects | DepartureStep::TransferVolumes | DepartureStep::Notify => None,
+            };
+            let done = done.map(count);
+            (
+                departure_steps::departure_id.eq(departure.id),
+                departure_steps::step.eq(*step),
+                departure_steps::position.eq(count(position)),
+                departure_steps::done.eq(done.unwrap_or(0)),
+                departure_steps::total.eq(done),
+                departure_steps::completed_at.eq(done.map(|_| started_at)),
+            )
+        })
+        .collect();
+    diesel::insert_into(departure_steps::table).values(steps).execute(&mut **transaction).await?;
+    transaction.enqueue(&RunDeparture { departure_id: departure.id, organization_id }).await?;
+    let mut event = NewEvent::by(actor, organization_id, kind.audit_action(), member.id)
+        .summary(format!("{user_id} departed: {kind}"))
+        .with(json!({ "departure": departure.id.to_string(), "role": member.role.as_str() }));
+    if let Some(reason) = reason {
+        event = event.with(json!({ "reason": reason }));
+    }
+    events.push(event);
+    audit::record(transaction, events).await?;
+    Ok(departure)
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+async fn owner(connection: &mut AsyncPgConnection, organization_id: OrganizationId) -> Result<UserId> {
+    Ok(members::table
+        .filter(members::organization_id.eq(organization_id))
+        .filter(members::role.eq(Role::Owner))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::user_id)
+        .first(connection)
+        .await?)
+}
+
+/// The worker's claim on its job, checked inside each transaction so that a run that was taken over can't commit.
+pub type Hold<'a> =
+    &'a (dyn for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'c>> + Send + Sync);
+
+/// What is left after a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chunk {
+    /// There is more to do.
+    More,
+    /// The departure has come to its end.
+    Done,
+}
+
+/// Runs one chunk of a departure's cascade in a transaction of its own.
+pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Chunk> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let departure: Option<Departure> = departures::table
+                .find(id)
+                .filter(departures::status.eq(DepartureStatus::Running))
+                .select(Departure::as_select())
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let Some(departure) = departure else { return Ok(Chunk::Done) };
+            let step: Option<Progress> = departure_steps::table
+                .filter(departure_steps::departure_id.eq(id))
+                .filter(departure_steps::completed_at.is_null())
+                .order(departure_steps::position)
+                .select(Progress::as_select())
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let step = step.ok_or(Error::Bug("a running departure has a step to do"))?;
+            match step.step.passes_on() {
+                Some(kind) => {
+                    pass_on(transaction, &departure, &step, kind).await?;
+                    Ok(Chunk::More)
+                }
+                None => {
+                    complete(transaction, &departure, step.step).await?;
+                    Ok(Chunk::Done)
+                }
+            }
+        })
+        .await
+}
+
+/// Passes a chunk of the leaver's resources of a kind to the owner.
+async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Progress, kind: ResourceKind) -> Result<()> {
+    // Whoever receives something stays a member, and the owner, until this commits.
+    let new_owner: Option<UserId> = members::table
+        .filter(members::organization_id.eq(departure.organization_id))
+        .filter(members::role.eq(Role::Owner))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::user_id)
+        .for_share()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    // Ownership passed on between the look and the lock: the next look finds the new owner (R43).
+    let new_owner = new_owner.ok_or_else(|| Error::refused(Code::Conflict, "", "ownership is passing on; try again"))?;
+    // A leaver who came back and became the owner keeps what is theirs.
+    let leaver = if new_owner == departure.user_id { None } else { Some(departure.user_id) };
+    let left_behind = || {
+        resources::table
+            .filter(resources::organization_id.eq(departure.organization_id))
+            .filter(resources::owner_id.nullable().is_not_distinct_from(leaver))
+            .filter(resources::kind.eq(kind))
+            // What the leaver made or received after coming back is theirs.
+            .filter(resources::owned_since.le(departure.started_at))
+    };
+    let total = match step.total {
+        Some(total) => total,
+        None => {
+            let total: i64 = left_behind().count().get_result(&mut **transaction).await?;
+            i32::try_from(total).unwrap_or(i32::MAX)
+        }
+    };
+    let chunk: Vec<(ResourceId, String)> = left_behind()
+        .order(resources::id)
+        .limit(limits::CASCADE_CHUNK)
+        .select((resources::id, resources::name))
+        .for_no_key_update()
+        .load(&mut **transaction)
+        .await?;
+    let at = now(transaction).await?;
+    let moved = chunk.len();
+    if moved > 0 {
+        let ids: Vec<ResourceId> = chunk.iter().map(|(id, _)| *id).collect();
+        diesel::update(resources::table.filter(resources::id.eq_any(ids)))
+            .set((resources::owner_id.eq(new_owner), resources::owned_since.eq(at)))
+            .execute(&mut **transaction)
+            .await?;
+        let moves: Vec<_> = chunk
+            .into_iter()
+            .map(|(resource_id, name)| {
+                (
+                    resource_moves::id.eq(ResourceMoveId::new()),
+                    resource_moves::organization_id.eq(departure.organization_id),
+                    resource_moves::departure_id.eq(departure.id),
+                    resource_moves::resource_id.eq(resource_id),
+                    resource_moves::resource_kind.eq(kind),
+                    resource_moves::resource_name.eq(name),
+                    resource_moves::from_id.eq(departure.user_id),
+                    resource_moves::to_id.eq(new_owner),
+                    resource_moves::moved_at.eq(at),
+                )
+            })
+            .collect();
+        diesel::insert_into(resource_moves::table).values(moves).execute(&mut **transaction).await?;
+    }
+    let is_last = i64::try_from(moved).unwrap_or(i64::MAX) < limits::CASCADE_CHUNK;
+    diesel::update(departure_steps::table.find((departure.id, step.step)))
+        .set((
+            departure_steps::done.eq(departure_steps::done + count(moved)),
+            departure_steps::total.eq(total),
+            departure_steps::completed_at.eq(is_last.then_some(at)),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    diesel::update(departures::table.find(departure.id)).set(departures::new_owner_id.eq(new_owner)).execute(&mut **transaction).await?;
+    if moved > 0 {
+        let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureResourcesMoved, departure.id)
+            .summary(format!("{moved} {kind}(s) passed from {} to {new_owner}", departure.user_id))
+            .with(json!({ "kind": kind.as_str(), "count": moved, "from": departure.user_id.to_string(), "to": new_owner.to_string() }));
+        audit::record(transaction, [event]).await?;
+    }
+    Ok(())
+}
+
+/// The last step: the receipts are called for and the departure is completed.
+async fn complete(transaction: &mut Transaction, departure: &Departure, step: DepartureStep) -> Result<()> {
+    let at = now(transaction).await?;
+    let new_owner = owner(transaction, departure.organization_id).await?;
+    let mut mails = vec![MailDepartureReceipt { departure_id: departure.id, recipient_id: departure.user_id }];
+    if new_owner != departure.user_id {
+        mails.push(MailDepartureReceipt { departure_id: departure.id, recipient_id: new_owner });
+    }
+    diesel::update(departure_steps::table.find((departure.id, step)))
+        .set((
+            departure_steps::done.eq(count(mails.len())),
+            departure_steps::total.eq(count(mails.len())),
+            departure_steps::completed_at.eq(at),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    diesel::update(departures::table.find(departure.id))
+        .set((
+            departures::status.eq(DepartureStatus::Completed),
+            departures::new_owner_id.eq(new_owner),
+            departures::completed_at.eq(at),
+            departures::error.eq(None::<String>),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    transaction.enqueue_all(&mails).await?;
+    let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureCompleted, departure.id)
+        .summary(format!("everything that {} left has been passed on", departure.user_id));
+    audit::record(transaction, [event]).await
+}
+
+/// The worker gives a departure up; it is kept, visible, and can be retried.
+pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let failed: Option<OrganizationId> = diesel::update(departures::table.find(id).filter(departures::status.eq(DepartureStatus::Running)))
+                .set((departures::status.eq(DepartureStatus::Failed), departures::error.eq(reason)))
+                .returning(departures::organization_id)
+                .get_result(&mut **transaction)
+                .await
+                .optional()?;
+            let Some(organization_id) = failed else { return Ok(()) };
+            let event = NewEvent::by_system(organization_id, AuditAction::DepartureFailed, id).summary("the cascade was given up");
+            audit::record(transaction, [event]).await
+        })
+        .await
+}
+
+/// Lets a failed departure go on where it stopped.
+pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
+    let not_found = || Refusal::new(Code::NotFound, "departureId", "there is no such departure");
+    database
+        .transaction(async |transaction| {
+            let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
+            let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, "departureId").await.map_err(
+                |error| match error {
+                    Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => not_found().into(),
+                    other => other,
+                },
+            )?;
+            if !is_visible(&permit, &found) {
+                return Err(not_found().into());
+            }
+            permit.require_on(Action::ViewAllResources, "departureId")?;
+            let retried: Option<Departure> =
+                diesel::update(departures::table.find(id).filter(departures::status.eq(DepartureStatus::Failed)))
+                    .set((departures::status.eq(DepartureStatus::Running), departures::error.eq(None::<String>)))
+                    .returning(Departure::as_returning())
+                    .get_result(&mut **transaction)
+                    .await
+                    .optional()?;
+            let retried = retried.ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "only a failed departure can be retried"))?;
+            transaction.enqueue(&RunDeparture { departure_id: id, organization_id: retried.organization_id }).await?;
+            let event = NewEvent::by(actor, retried.organization_id, AuditAction::DepartureRetried, id).summary("let a failed cascade go on");
+            audit::record(transaction, [event]).await?;
+            Ok(retried)
+        })
+        .await
+}
+
+/// Whether a permit shows a departure; leavers see their own without a permit.
+pub fn is_visible(permit: &Permit, departure: &Departure) -> bool {
+    permit.organization_id() == departure.organization_id && permit.standing().role.is_at_least(Role::Admin)
+}
+
+/// Those of the ids that the actor may see: as owner or admin of their organization, or as the leaver.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[DepartureId]) -> Result<Vec<Departure>> {
+    let found = by_ids(connection, ids).await?;
+    let keys: Vec<(Actor, OrganizationId)> = found.iter().map(|departure| (actor.clone(), departure.organization_id)).collect();
+    let permits = access::organizations_with_permits(connection, &keys).await?;
+    Ok(found
+        .into_iter()
+        .filter(|departure| {
+            let own = Some(departure.user_id) == actor.user_id() && actor.reaches(departure.organization_id);
+            own || permits.iter().any(|(_, _, permit)| permit.as_ref().is_some_and(|permit| is_visible(permit, departure)))
+        })
+        .collect())
+}
+
+/// The departures of the ids, whoever asks.
+pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[DepartureId]) -> Result<Vec<Departure>> {
+    Ok(departures::table.filter(departures::id.eq_any(ids)).select(Departure::as_select()).load(connection).await?)
+}
+
+/// The steps of departures, in their order.
+pub async fn steps(connection: &mut AsyncPgConnection, ids: &[DepartureId]) -> Result<Vec<Progress>> {
+    Ok(departure_steps::table
+        .filter(departure_steps::departure_id.eq_any(ids))
+        .order((departure_steps::departure_id, departure_steps::position))
+        .select(Progress::as_select())
+        .load(connection)
+        .await?)
+}
+
+type Query = diesel::helper_types::IntoBoxed<'static, departures::table, diesel::pg::Pg>;
+
+fn of_organization(organization_id: OrganizationId, member_id: Option<MemberId>, status: Option<DepartureStatus>) -> Query {
+    let mut query = departures::table.into_boxed().filter(departures::organization_id.eq(organization_id));
+    if let Some(member_id) = member_id {
+        query = query.filter(departures::member_id.eq(member_id));
+    }
+    if let Some(status) = status {
+        query = query.filter(departures::status.eq(status));
+    }
+    query
+}
+
+/// A page of an organization's departures, or of one member's, oldest first.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    member_id: Option<MemberId>,
+    status: Option<DepartureStatus>,
+    page: &PageRequest,
+) -> Result<Page<Departure>> {
+    permit.require(Action::ViewAllResources)?;
+    let slice = page.slice()?;
+    let query = of_organization(permit.organization_id(), member_id, status).select(Departure::as_select());
+    let rows = by_id!(query, slice, departures::id).load(connection).await?;
+    slice.page(rows, |departure: &Departure| departure.id)
+}
+
+/// How many departures [`list`] would give in all.
+pub async fn count_all(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    member_id: Option<MemberId>,
+    status: Option<DepartureStatus>,
+) -> Result<i64> {
+    permit.require(Action::ViewAllResources)?;
+    Ok(of_organization(permit.organization_id(), member_id, status).select(diesel::dsl::count_star()).first(connection).await?)
+}
+
+/// A page of what a departure moved, in the order of moving.
+pub async fn moves(connection: &mut AsyncPgConnection, id: DepartureId, page: &PageRequest) -> Result<Page<ResourceMove>> {
+    let slice = page.slice()?;
+    let query = resource_moves::table.filter(resource_moves::departure_id.eq(id)).select(ResourceMove::as_select()).into_boxed();
+    let rows = by_id!(query, slice, resource_moves::id).load(connection).await?;
+    slice.page(rows, |moved: &ResourceMove| moved.id)
+}
+
+/// The moves of the ids, whoever asks.
+pub async fn moves_by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceMoveId]) -> Result<Vec<ResourceMove>> {
+    Ok(resource_moves::table.filter(resource_moves::id.eq_any(ids)).select(ResourceMove::as_select()).load(connection).await?)
+}
+
+/// What a departure's mail says.
+#[derive(Debug)]
+pub struct Receipt {
+    /// How many of each kind.
+    pub counts: Vec<(ResourceKind, i64)>,
+    /// The names of the first [`limits::RECEIPT_EXAMPLES`].
+    pub examples: Vec<String>,
+}
+
+/// What a departure moved, in short.
+pub async fn receipt(connection: &mut AsyncPgConnection, id: DepartureId) -> Result<Receipt> {
+    let moves = resource_moves::table.filter(resource_moves::departure_id.eq(id));
+    let counts = moves
+        .group_by(resource_moves::resource_kind)
+        .order(resource_moves::resource_kind)
+        .select((resource_moves::resource_kind, diesel::dsl::count_star()))
+        .load(connection)
+        .await?;
+    let examples =
+        moves.order(resource_moves::id).limit(limits::RECEIPT_EXAMPLES).select(resource_moves::resource_name).load(connection).await?;
+    Ok(Receipt { counts, examples })
+}

@@ -1,0 +1,155 @@
+//! What can come of a command: its result, refusals that the caller can act on, or a fault.
+
+use std::time::Duration;
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// The result of a domain function.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a refusal was given; the contract's `UserErrorCode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// The value has the wrong form.
+    Invalid,
+    /// The value may not be empty.
+    Blank,
+    /// The value has too many characters.
+    TooLong,
+    /// More items than allowed.
+    TooMany,
+    /// There is no such thing, or none that the caller may know of.
+    NotFound,
+    /// The caller knows of it and may not do this.
+    Forbidden,
+    /// Someone else changed the same at the same moment, or its state doesn't allow it.
+    Conflict,
+    /// Nobody can do this to themselves.
+    Self_,
+    /// The person belongs to the organization.
+    AlreadyMember,
+    /// An invitation to the person is open.
+    AlreadyInvited,
+    /// It was used before.
+    AlreadyUsed,
+    /// Its time is over.
+    Expired,
+    /// It was taken back.
+    Revoked,
+    /// It is meant for another address.
+    WrongEmail,
+    /// The account is suspended.
+    Suspended,
+    /// The owner can't leave before handing over.
+    OwnerMustStay,
+    /// The deployment allows one organization per user (D3).
+    OneOrganization,
+    /// Billing to the organization takes the permission for it (R55).
+    BillingAccessRequired,
+    /// The slug is in use.
+    SlugTaken,
+    /// The username is in use.
+    UsernameTaken,
+}
+
+/// A refusal that the caller can act on; nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub code: Code,
+    /// Path to the input field at fault, without the leading `input`.
+    pub field: Vec<String>,
+    /// What is wrong and what would be right, for people.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal on one field of the input.
+    pub fn new(code: Code, field: &str, message: impl Into<String>) -> Self {
+        Self { code, field: vec![field.to_owned()], message: message.into() }
+    }
+
+    /// The same refusal, its field inside `parents`.
+    pub fn within<const N: usize>(mut self, parents: [&str; N]) -> Self {
+        self.field.splice(0..0, parents.map(str::to_owned));
+        self
+    }
+}
+
+/// What a domain function can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller can act on it; nothing has changed.
+    #[error("refused: {0:?}")]
+    Refused(Vec<Refusal>),
+    /// Nobody is signed in, or no longer.
+    #[error("not signed in")]
+    Unauthenticated,
+    /// Too many tries.
+    #[error("too many tries")]
+    RateLimited {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// A cursor, page or id isn't of the right form.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The database failed or a rule of its own was broken.
+    #[error("the database failed")]
+    Database(#[source] DieselError),
+    /// No connection could be had.
+    #[error("no database connection")]
+    Pool(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A job that runs was taken over by another worker: this run must not commit.
+    #[error("the job was taken over")]
+    JobLost,
+    /// What can't happen did.
+    #[error("{0}")]
+    Bug(&'static str),
+}
+
+impl Error {
+    /// A refusal on one field of the input.
+    pub fn refused(code: Code, field: &str, message: impl Into<String>) -> Self {
+        Refusal::new(code, field, message).into()
+    }
+
+    /// Whether the transaction may simply be run again: another one stood in its way.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
+            // diesel has no kind of its own for a deadlock.
+            Self::Database(DieselError::DatabaseError(_, info)) => info.message().starts_with("deadlock detected"),
+            _ => false,
+        }
+    }
+
+    /// The name of the constraint that was violated, if that is what happened.
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Database(DieselError::DatabaseError(_, info)) => info.constraint_name(),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(vec![refusal])
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Gives a violated constraint its meaning.
+pub(crate) fn on_violation<T>(result: Result<T, DieselError>, constraint: &str, refusal: impl FnOnce() -> Refusal) -> Result<T> {
+    result.map_err(|error| {
+        let error = Error::from(error);
+        if error.constraint() == Some(constraint) { refusal().into() } else { error }
+    })
+}

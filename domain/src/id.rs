@@ -1,0 +1,172 @@
+//! Typed ids: a UUIDv7 inside, a TypeID (`org_01h…`) outside.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::str::FromStr;
+
+use type_safe_id::{DynamicType, TypeSafeId};
+use uuid::Uuid;
+
+/// An id of one kind of thing.
+pub trait TypedId: Copy + Debug + Eq + Hash + Ord + Send + Sync + 'static {
+    /// What its TypeID begins with, without the underscore.
+    const PREFIX: &'static str;
+    /// Wraps a UUID that is known to be of this kind.
+    fn from_uuid(uuid: Uuid) -> Self;
+    /// The UUID inside.
+    fn uuid(self) -> Uuid;
+}
+
+/// Why a text is no id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The text isn't a TypeID at all.
+    #[error("not an id: expected something like {expected}_01h455vb4pex5vsknk084sn02q")]
+    Malformed {
+        /// The prefix that was wanted.
+        expected: &'static str,
+    },
+    /// The id is well formed and of another kind.
+    #[error("an id that begins with {expected}_ is expected here, not with {actual}_")]
+    OtherKind {
+        /// The prefix that was wanted.
+        expected: &'static str,
+        /// The prefix that was given.
+        actual: String,
+    },
+}
+
+/// A TypeID of any kind, split into prefix and UUID; `None` where the text isn't one.
+pub fn parse_any(text: &str) -> Option<(String, Uuid)> {
+    let id = TypeSafeId::<DynamicType>::from_str(text).ok()?;
+    Some((id.type_prefix().to_owned(), id.uuid()))
+}
+
+/// Parses a TypeID of the kind `T`.
+pub fn parse<T: TypedId>(text: &str) -> Result<T, IdError> {
+    let (prefix, uuid) = parse_any(text).ok_or(IdError::Malformed { expected: T::PREFIX })?;
+    if prefix == T::PREFIX {
+        Ok(T::from_uuid(uuid))
+    } else {
+        Err(IdError::OtherKind { expected: T::PREFIX, actual: prefix })
+    }
+}
+
+macro_rules! typed_ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,
+            serde::Serialize, serde::Deserialize,
+            diesel::expression::AsExpression, diesel::deserialize::FromSqlRow,
+        )]
+        #[diesel(sql_type = diesel::sql_types::Uuid)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl TypedId for $name {
+            const PREFIX: &'static str = $prefix;
+            fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+            fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl $name {
+            /// A new id, later than those before it.
+            #[expect(clippy::new_without_default, reason = "a default id would be a fresh one each time")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let prefix = DynamicType::new($prefix).map_err(|_| std::fmt::Error)?;
+                std::fmt::Display::fmt(&TypeSafeId::from_type_and_uuid(prefix, self.0), f)
+            }
+        }
+
+        impl Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                parse(text)
+            }
+        }
+
+        impl diesel::serialize::ToSql<diesel::sql_types::Uuid, diesel::pg::Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>) -> diesel::serialize::Result {
+                diesel::serialize::ToSql::<diesel::sql_types::Uuid, diesel::pg::Pg>::to_sql(&self.0, out)
+            }
+        }
+
+        impl diesel::deserialize::FromSql<diesel::sql_types::Uuid, diesel::pg::Pg> for $name {
+            fn from_sql(bytes: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
+                <Uuid as diesel::deserialize::FromSql<diesel::sql_types::Uuid, diesel::pg::Pg>>::from_sql(bytes).map(Self)
+            }
+        }
+    )*};
+}
+
+typed_ids! {
+    /// Of an account.
+    UserId = "usr";
+    /// Of an organization.
+    OrganizationId = "org";
+    /// Of a membership.
+    MemberId = "mem";
+    /// Of a request to sign in.
+    SignInRequestId = "sir";
+    /// Of a session.
+    SessionId = "ses";
+    /// Of an API key.
+    ApiKeyId = "key";
+    /// Of an invitation.
+    InvitationId = "inv";
+    /// Of a join code.
+    JoinCodeId = "jco";
+    /// Of a resource of any kind.
+    ResourceId = "res";
+    /// Of a departure.
+    DepartureId = "dep";
+    /// Of a resource's move in a departure.
+    ResourceMoveId = "mov";
+    /// Of an audit event.
+    AuditEventId = "evt";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ids_survive_the_round_trip(bytes in any::<u128>()) {
+            let id = OrganizationId::from_uuid(Uuid::from_u128(bytes));
+            prop_assert_eq!(id.to_string().parse::<OrganizationId>(), Ok(id));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".*") {
+            let _ = parse::<UserId>(&text);
+        }
+    }
+
+    #[test]
+    fn an_id_of_another_kind_is_named() {
+        let id = UserId::new().to_string();
+        assert_eq!(
+            id.parse::<OrganizationId>(),
+            Err(IdError::OtherKind { expected: "org", actual: "usr".to_owned() })
+        );
+    }
+}

@@ -1,0 +1,886 @@
+//! Invitations: by address or username, with a role, for some days; the mail is a pre-registration (R16–R25).
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::access::{self, Lock, Permit};
+use crate::actor::Actor;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{invitations, members, organizations, users};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::error::{Code, Error, Refusal, Result};
+use crate::id::{InvitationId, MemberId, OrganizationId, TypedId, UserId};
+use crate::job::{ExpireInvitation, MailInvitation};
+use crate::limits;
+use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions};
+use crate::organization;
+use crate::page::{Page, PageRequest, by_id};
+use crate::policy::{AccessLevel, Action, Role};
+use crate::secret::{Purpose, Token};
+use crate::session;
+use crate::text::{self, EmailAddress, Username};
+use crate::text_enum::text_enum;
+use crate::user::{self, NewUser, User};
+
+text_enum! {
+    /// Where an invitation stands.
+    InvitationStatus {
+        /// It waits for an answer.
+        Pending = "pending",
+        /// It made a membership.
+        Accepted = "accepted",
+        /// The invited person declined.
+        Declined = "declined",
+        /// It was taken back.
+        Revoked = "revoked",
+        /// Its time ran out.
+        Expired = "expired",
+    }
+}
+
+text_enum! {
+    /// What became of a mail.
+    DeliveryStatus {
+        /// The worker will send it.
+        Queued = "queued",
+        /// The mail server took it.
+        Sent = "sent",
+        /// The mail server could not take it yet; it is tried again.
+        Deferred = "deferred",
+        /// The mail server refused it for good.
+        Failed = "failed",
+    }
+}
+
+/// An invitation.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = invitations)]
+pub struct Invitation {
+    /// Its id.
+    pub id: InvitationId,
+    /// To which organization.
+    pub organization_id: OrganizationId,
+    /// The address, unless the person was invited by username.
+    pub email: Option<EmailAddress>,
+    /// The account, where the person was invited by username.
+    pub user_id: Option<UserId>,
+    /// What the inviter called the person.
+    pub name: Option<String>,
+    /// The role that it gives.
+    pub role: Role,
+    /// Bill to the organization.
+    pub billable_activities: bool,
+    /// Use apps shared with it.
+    pub shared_apps: bool,
+    /// What one gets at most from projects shared with it.
+    pub shared_projects: AccessLevel,
+    /// Who invited.
+    pub invited_by_id: UserId,
+    /// Where it stands.
+    pub status: InvitationStatus,
+    /// Which token is alive.
+    pub token_version: i32,
+    /// What became of the mail.
+    pub delivery: DeliveryStatus,
+    /// The mail server's words where it refused.
+    pub delivery_error: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was made or last sent again.
+    pub sent_at: DateTime<Utc>,
+    /// Until when it can be accepted.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Invitation {
+    /// The permissions that it gives.
+    pub fn permissions(&self) -> Permissions {
+        Permissions {
+            billable_activities: self.billable_activities,
+            shared_apps: self.shared_apps,
+            shared_projects: self.shared_projects,
+        }
+    }
+
+    /// Its status at a time: one that is past its time is expired, whether or not the worker has marked it.
+    pub fn status_at(&self, at: DateTime<Utc>) -> InvitationStatus {
+        if self.status == InvitationStatus::Pending && self.expires_at <= at { InvitationStatus::Expired } else { self.status }
+    }
+
+    fn is_for(&self, user: &User) -> bool {
+        self.user_id == Some(user.id) || self.email.as_ref() == Some(&user.email)
+    }
+}
+
+/// Permissions on an invitation; what is left out comes from the organization's policy.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PermissionsInput {
+    /// Bill to the organization.
+    pub billable_activities: Option<bool>,
+    /// Use apps shared with it.
+    pub shared_apps: Option<bool>,
+    /// What one gets at most from projects shared with it.
+    pub shared_projects: Option<AccessLevel>,
+}
+
+impl PermissionsInput {
+    fn over(self, default: Permissions) -> Permissions {
+        Permissions {
+            billable_activities: self.billable_activities.unwrap_or(default.billable_activities),
+            shared_apps: self.shared_apps.unwrap_or(default.shared_apps),
+            shared_projects: self.shared_projects.unwrap_or(default.shared_projects),
+        }
+    }
+}
+
+/// One person to invite: exactly one of address and username.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    /// The address.
+    pub email: Option<String>,
+    /// The username of an account.
+    pub username: Option<String>,
+    /// What to call the person.
+    pub name: Option<String>,
+    /// The role.
+    pub role: Role,
+    /// The permissions.
+    pub permissions: PermissionsInput,
+}
+
+#[derive(PartialEq, Eq, Hash, Clone)]
+enum Invitee {
+    Email(EmailAddress),
+    Username(Username),
+}
+
+struct Parsed {
+    invitee: Invitee,
+    name: Option<String>,
+    role: Role,
+    permissions: PermissionsInput,
+}
+
+impl Invite {
+    fn parse(&self) -> Result<Parsed, Refusal> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        let invitee = match (given(&self.email), given(&self.username)) {
+            (Some(email), None) => Invitee::Email(EmailAddress::parse("email", &email)?),
+            (None, Some(username)) => Invitee::Username(Username::parse("username", &username)?),
+            (Some(_), Some(_)) => return Err(Refusal::new(Code::Invalid, "email", "name an e-mail address or a username, not both")),
+            (None, None) => return Err(Refusal::new(Code::Blank, "email", "name an e-mail address or a username")),
+        };
+        let name = text::optional_line("name", self.name.as_deref(), limits::NAME)?;
+        if self.role == Role::Owner {
+            return Err(Refusal::new(Code::Forbidden, "role", "nobody is invited as owner; ownership passes by a transfer"));
+        }
+        Ok(Parsed { invitee, name, role: self.role, permissions: self.permissions })
+    }
+}
+
+/// Puts a refusal at its place in the list of invitations.
+fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
+    move |refusal| refusal.within(["invitations", &position.to_string()])
+}
+
+/// Invites one to fifty people, all or none, and has a mail sent to each.
+pub async fn invite(database: &Database, actor: &Actor, organization_id: OrganizationId, invites: &[Invite]) -> Result<Vec<Invitation>> {
+    if invites.is_empty() {
+        return Err(Error::refused(Code::Blank, "invitations", "name at least one person"));
+    }
+    if invites.len() > limits::MAX_INVITATIONS {
+        return Err(Error::refused(Code::TooMany, "invitations", format!("takes at most {} at once", limits::MAX_INVITATIONS)));
+    }
+    let mut parsed = Vec::new();
+    let mut refusals = Vec::new();
+    let mut seen = HashSet::new();
+    for (position, invite) in invites.iter().enumerate() {
+        match invite.parse() {
+            Ok(invite) if seen.insert(invite.invitee.clone()) => parsed.push(invite),
+            Ok(invite) => {
+                refusals.push(at(position)(Refusal::new(Code::AlreadyInvited, field_of(&invite.invitee), "named twice in this list")));
+            }
+            Err(refusal) => refusals.push(at(position)(refusal)),
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(Error::Refused(refusals));
+    }
+    let made = database
+        .transaction(async |transaction| {
+            let permit = access::authorize(transaction, actor, organization_id, Lock::Organization, Action::Invite, "organizationId").await?;
+            let accounts = accounts_of(transaction, &parsed).await?;
+            expire_overdue(transaction, organization_id, &accounts, &parsed).await?;
+            let refusals = refuse(transaction, &permit, &parsed, &accounts).await?;
+            if !refusals.is_empty() {
+                return Err(Error::Refused(refusals));
+            }
+            let organization = organization::by_id(transaction, organization_id).await?;
+            let created_at = now(transaction).await?;
+            let expires_at = created_at + chrono::Duration::days(i64::from(organization.invitation_days));
+            let rows: Vec<_> = parsed
+                .iter()
+                .map(|invite| {
+                    let permissions = invite.permissions.over(organization.default_permissions.into());
+                    let (email, user_id) = match &invite.invitee {
+                        Invitee::Email(email) => (Some(email), None),
+                        Invitee::Username(username) => {
+                            (None, accounts.iter().find(|user| user.username == *username).map(|user| user.id))
+                        }
+                    };
+                    (
+                        invitations::id.eq(InvitationId::new()),
+                        invitations::organization_id.eq(organization_id),
+                        invitations::email.eq(email),
+                        invitations::user_id.eq(user_id),
+                        invitations::name.eq(invite.name.as_deref()),
+                        invitations::role.eq(invite.role),
+                        invitations::billable_activities.eq(permissions.billable_activities),
+                        invitations::shared_apps.eq(permissions.shared_apps),
+                        invitations::shared_projects.eq(permissions.shared_projects),
+                        invitations::invited_by_id.eq(permit.user_id()),
+                        invitations::created_at.eq(created_at),
+                        invitations::sent_at.eq(created_at),
+                        invitations::expires_at.eq(expires_at),
+                    )
+                })
+                .collect();
+            let mut made: Vec<Invitation> = diesel::insert_into(invitations::table)
+                .values(rows)
+                .returning(Invitation::as_returning())
+                .get_results(&mut **transaction)
+                .await?;
+            made.sort_by_key(|invitation| invitation.id);
+            let mails: Vec<_> = made.iter().map(|invitation| MailInvitation { invitation_id: invitation.id, token_version: invitation.token_version }).collect();
+            transaction.enqueue_all(&mails).await?;
+            let expiries: Vec<_> = made.iter().map(|invitation| ExpireInvitation { invitation_id: invitation.id }).collect();
+            transaction.enqueue_all_at(&expiries, expires_at).await?;
+            let events = made.iter().map(|invitation| {
+                NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
+                    .summary(format!("invited someone as {}", invitation.role))
+                    .with(json!({ "role": invitation.role.as_str() }))
+            });
+            audit::record(transaction, events).await?;
+            Ok(made)
+        })
+        .await?;
+    Ok(made)
+}
+
+fn field_of(invitee: &Invitee) -> &'static str {
+    match invitee {
+        Invitee::Email(_) => "email",
+        Invitee::Username(_) => "username",
+    }
+}
+
+/// The accounts of those who are invited.
+async fn accounts_of(transaction: &mut Transaction, parsed: &[Parsed]) -> Result<Vec<User>> {
+    let mut emails = Vec::new();
+    let mut usernames = Vec::new();
+    for invite in parsed {
+        match &invite.invitee {
+            Invitee::Email(email) => emails.push(email.clone()),
+            Invitee::Username(username) => usernames.push(username.clone()),
+        }
+    }
+    Ok(users::table
+        .filter(users::email.eq_any(emails).or(users::username.eq_any(usernames)))
+        .select(User::as_select())
+        .load(&mut **transaction)
+        .await?)
+}
+
+fn account_of<'a>(accounts: &'a [User], invitee: &Invitee) -> Option<&'a User> {
+    accounts.iter().find(|user| match invitee {
+        Invitee::Email(email) => user.email == *email,
+        Invitee::Username(username) => user.username == *username,
+    })
+}
+
+/// Invitations of the same people that are past their time leave room for new ones, whether or not the worker has run.
+async fn expire_overdue(transaction: &mut Transaction, organization_id: OrganizationId, accounts: &[User], parsed: &[Parsed]) -> Result<()> {
+    let emails: Vec<&EmailAddress> = parsed
+        .iter()
+        .filter_map(|invite| match &invite.invitee {
+            Invitee::Email(email) => Some(email),
+            Invitee::Username(_) => None,
+        })
+        .collect();
+    let user_ids: Vec<UserId> = accounts.iter().map(|user| user.id).collect();
+    let overdue: Vec<InvitationId> = invitations::table
+        .filter(invitations::organization_id.eq(organization_id))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::expires_at.le(rollcall_now()))
+        .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(user_ids)))
+        .select(invitations::id)
+        .load(&mut **transaction)
+        .await?;
+    mark_expired(transaction, &overdue).await
+}
+
+/// Everything that speaks against the invitations.
+async fn refuse(transaction: &mut Transaction, permit: &Permit, parsed: &[Parsed], accounts: &[User]) -> Result<Vec<Refusal>> {
+    let user_ids: Vec<UserId> = accounts.iter().map(|user| user.id).collect();
+    let active: HashSet<UserId> = members::table
+        .filter(members::organization_id.eq(permit.organization_id()))
+        .filter(members::user_id.eq_any(&user_ids))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::user_id)
+        .load(&mut **transaction)
+        .await?
+        .into_iter()
+        .collect();
+    let emails: Vec<&EmailAddress> = parsed
+        .iter()
+        .filter_map(|invite| match &invite.invitee {
+            Invitee::Email(email) => Some(email),
+            Invitee::Username(_) => None,
+        })
+        .collect();
+    let pending: Vec<(Option<EmailAddress>, Option<UserId>)> = invitations::table
+        .filter(invitations::organization_id.eq(permit.organization_id()))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(&user_ids)))
+        .select((invitations::email, invitations::user_id))
+        .load(&mut **transaction)
+        .await?;
+    let mut refusals = Vec::new();
+    for (position, invite) in parsed.iter().enumerate() {
+        let field = field_of(&invite.invitee);
+        let account = account_of(accounts, &invite.invitee);
+        let mut say = |code, field: &str, message: &str| refusals.push(at(position)(Refusal::new(code, field, message)));
+        if !permit.standing().may_issue(invite.role) {
+            say(Code::Forbidden, "role", "your role here doesn't allow inviting with this role");
+        }
+        let is_pending = pending.iter().any(|(email, user_id)| match &invite.invitee {
+            Invitee::Email(invited) => email.as_ref() == Some(invited),
+            Invitee::Username(_) => user_id.is_some() && *user_id == account.map(|user| user.id),
+        });
+        match (&invite.invitee, account) {
+            (Invitee::Username(_), None) => say(Code::NotFound, field, "there is no account with this username"),
+            (_, Some(user)) if active.contains(&user.id) => say(Code::AlreadyMember, field, "belongs to the organization already"),
+            _ if is_pending => say(Code::AlreadyInvited, field, "has an open invitation; resend or revoke that one"),
+            _ => {}
+        }
+    }
+    Ok(refusals)
+}
+
+/// The token of an invitation's link, for its mail.
+pub fn link_token(database: &Database, invitation: &Invitation) -> Result<Token> {
+    database.keyring().link_token(Purpose::Invitation, invitation.id.uuid(), invitation.token_version)
+}
+
+/// The invitation of an id, whoever asks: for its mail and its expiry.
+pub async fn by_id(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Option<Invitation>> {
+    Ok(invitations::table.find(id).select(Invitation::as_select()).first(connection).await.optional()?)
+}
+
+/// What the holder of a mailed token may know before signing in.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The invitation.
+    pub invitation: Invitation,
+    /// The organization's name.
+    pub organization_name: String,
+    /// The inviter's name.
+    pub invited_by: String,
+    /// The address that it went to.
+    pub email: EmailAddress,
+    /// Whether the token is the newest one.
+    pub is_newest: bool,
+    /// Its status at this moment.
+    pub status: InvitationStatus,
+    /// Whether the address has an account, to sign in with.
+    pub account_exists: bool,
+}
+
+/// What a token leads to; `None` where it isn't genuine. Changes nothing (R24).
+pub async fn preview(database: &Database, token: &str) -> Result<Option<Preview>> {
+    let Some((id, version)) = database.keyring().read_link_token(Purpose::Invitation, token)? else { return Ok(None) };
+    let mut connection = database.connection().await?;
+    let Some(invitation) = by_id(&mut connection, InvitationId::from_uuid(id)).await? else { return Ok(None) };
+    let (organization_name, invited_by, at): (String, String, DateTime<Utc>) = organizations::table
+        .inner_join(users::table.on(users::id.eq(invitation.invited_by_id)))
+        .filter(organizations::id.eq(invitation.organization_id))
+        .select((organizations::name, users::name, rollcall_now()))
+        .first(&mut connection)
+        .await?;
+    let account = account(&mut connection, &invitation).await?;
+    let email = invitation.email.clone().or_else(|| account.as_ref().map(|user| user.email.clone()));
+    let Some(email) = email else { return Ok(None) };
+    let is_newest = version == invitation.token_version;
+    let status = if is_newest { invitation.status_at(at) } else { InvitationStatus::Revoked };
+    Ok(Some(Preview { organization_name, invited_by, email, is_newest, status, account_exists: account.is_some(), invitation }))
+}
+
+/// The account that an invitation is for, where it has one.
+async fn account(connection: &mut AsyncPgConnection, invitation: &Invitation) -> Result<Option<User>> {
+    match (&invitation.email, invitation.user_id) {
+        (Some(email), _) => user::by_email(connection, email).await,
+        (None, Some(user_id)) => Ok(Some(user::by_id(connection, user_id).await?)),
+        (None, None) => Ok(None),
+    }
+}
+
+/// By what an invitation is named.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// By the token of its mail.
+    Token(String),
+    /// By its id, for whom it is addressed to.
+    Id(InvitationId),
+}
+
+impl Named {
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Id(_) => "id",
+        }
+    }
+}
+
+/// Reads a named invitation and checks that it can still be answered.
+async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation> {
+    let field = named.field();
+    let not_found = || Refusal::new(Code::NotFound, field, "there is no such invitation; copy the link whole, or ask for a new one");
+    let (id, version) = match named {
+        Named::Id(id) => (*id, None),
+        Named::Token(token) => {
+            let (id, version) = transaction.keyring().read_link_token(Purpose::Invitation, token)?.ok_or_else(not_found)?;
+            (InvitationId::from_uuid(id), Some(version))
+        }
+    };
+    let invitation = by_id(transaction, id).await?.ok_or_else(not_found)?;
+    // By id only those learn anything whom it is addressed to; they are checked by the caller.
+    if version.is_some_and(|version| version != invitation.token_version) {
+        return Err(Error::refused(Code::Revoked, field, "a newer mail has replaced this link; use that one"));
+    }
+    Ok(invitation)
+}
+
+/// Why an invitation can't be answered any more.
+fn why_closed(invitation: &Invitation, at: DateTime<Utc>, field: &str) -> Option<Refusal> {
+    let (code, message) = match invitation.status_at(at) {
+        InvitationStatus::Pending => return None,
+        InvitationStatus::Accepted => (Code::AlreadyUsed, "this invitation was accepted before"),
+        InvitationStatus::Declined => (Code::AlreadyUsed, "this invitation was declined; ask for a new one"),
+        InvitationStatus::Revoked => (Code::Revoked, "this invitation was taken back; ask for a new one"),
+        InvitationStatus::Expired => (Code::Expired, "this invitation has expired; ask for a new one"),
+    };
+    Some(Refusal::new(code, field, message))
+}
+
+/// The signed-in person, whom the invitation must be for; suspended accounts may answer too (D6).
+async fn invited_person(transaction: &mut Transaction, actor: &Actor, invitation: &Invitation, field: &str) -> Result<User> {
+    let user_id = match actor {
+        Actor::User { user_id, .. } => *user_id,
+        Actor::ApiKey { .. } | Actor::Staff { .. } => {
+            return Err(Error::refused(Code::Forbidden, field, "takes the invited person, signed in"));
+        }
+    };
+    let user = user::by_id(transaction, user_id).await?;
+    if invitation.is_for(&user) {
+        return Ok(user);
+    }
+    Err(match field {
+        // An id alone doesn't tell of the invitation.
+        "id" => Error::refused(Code::NotFound, field, "there is no such invitation to you"),
+        _ => Error::refused(Code::WrongEmail, field, "this invitation is for another address; sign in with that one"),
+    })
+}
+
+/// An answer by which a new account may be made.
+#[derive(Debug, Clone)]
+pub struct Accept {
+    /// Which invitation.
+    pub invitation: Named,
+    /// The person's name, for a new account.
+    pub name: Option<String>,
+    /// The username, for a new account.
+    pub username: Option<String>,
+}
+
+/// An accepted invitation.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The membership.
+    pub member_id: MemberId,
+    /// Who joined.
+    pub user_id: UserId,
+    /// The session's token, where the account was made by this.
+    pub session_token: Option<Token>,
+}
+
+/// Accepts an invitation. Without a session only where no account has the address: it is made, and signed in (R17, R25).
+pub async fn accept(database: &Database, actor: Option<&Actor>, command: &Accept, user_agent: Option<&str>) -> Result<Accepted> {
+    let name = text::optional_line("name", command.name.as_deref(), limits::NAME)?;
+    let username = command.username.as_deref().filter(|username| !username.trim().is_empty());
+    let username = username.map(|username| Username::parse("username", username)).transpose()?;
+    let run = || {
+        database.transaction(async |transaction| {
+            let field = command.invitation.field();
+            let invitation = open(transaction, &command.invitation).await?;
+            let person = match actor {
+                Some(actor) => Some(invited_person(transaction, actor, &invitation, field).await?),
+                None if matches!(command.invitation, Named::Id(_)) => return Err(Error::Unauthenticated),
+                None => None,
+            };
+            let at = now(transaction).await?;
+            if let Some(refusal) = why_closed(&invitation, at, field) {
+                return Err(refusal.into());
+            }
+            let mut events = Vec::new();
+            let (user_id, session_token) = match (person, &invitation.email) {
+                (Some(person), _) => (person.id, None),
+                (None, Some(email)) if user::by_email(transaction, email).await?.is_none() => {
+                    let new = NewUser {
+                        email,
+                        name: name.as_deref().or(invitation.name.as_deref()),
+                        username: username.as_ref(),
+                        origin_organization_id: Some(invitation.organization_id),
+                    };
+                    let created = user::create(transaction, new).await?;
+                    let (session_id, token) = session::create(transaction, created.user_id, user_agent).await?;
+                    events.push(created.event());
+                    events.push(
+                        NewEvent::by_user(created.user_id, created.personal_organization_id, AuditAction::UserSignedIn, session_id)
+                            .summary("signed in by accepting an invitation"),
+                    );
+                    (created.user_id, Some(token))
+                }
+                // A forwarded mail gives nobody's account away (R25).
+                (None, _) => return Err(Error::Unauthenticated),
+            };
+            let (member_id, joined) = take(transaction, &invitation, user_id, field).await?;
+            events.extend(joined);
+            audit::record(transaction, events).await?;
+            Ok(Accepted { member_id, user_id, session_token })
+        })
+    };
+    match run().await {
+        // Someone else accepted at this very moment: now it says so.
+        Err(error) if refuses_email(&error) => run().await,
+        outcome => outcome,
+    }
+}
+
+fn refuses_email(error: &Error) -> bool {
+    matches!(error, Error::Refused(refusals) if refusals.iter().any(|refusal| refusal.code == Code::Conflict && refusal.field == ["email"]))
+}
+
+/// Uses the invitation up and makes the membership: one guarded update decides who comes first.
+async fn take(transaction: &mut Transaction, invitation: &Invitation, user_id: UserId, field: &str) -> Result<(MemberId, Vec<NewEvent>)> {
+    let organization_id = invitation.organization_id;
+    access::lock_users(transaction, &[user_id]).await?;
+    if !access::lock_organization(transaction, organization_id).await? {
+        return Err(Error::refused(Code::Revoked, field, "the organization doesn't exist any more"));
+    }
+    let taken = diesel::update(
+        invitations::table
+            .find(invitation.id)
+            .filter(invitations::status.eq(InvitationStatus::Pending))
+            .filter(invitations::token_version.eq(invitation.token_version))
+            .filter(invitations::expires_at.gt(rollcall_now())),
+    )
+    .set(invitations::status.eq(InvitationStatus::Accepted))
+    .execute(&mut **transaction)
+    .await?;
+    if taken == 0 {
+        let current = by_id(transaction, invitation.id).await?;
+        let at = now(transaction).await?;
+        let refusal = current.and_then(|invitation| why_closed(&invitation, at, field));
+        return Err(refusal.unwrap_or_else(|| Refusal::new(Code::Revoked, field, "a newer mail has replaced this link; use that one")).into());
+    }
+    let join = Join { user_id, organization_id, role: invitation.role, permissions: invitation.permissions(), via: JoinMethod::Invitation };
+    let member_id = member::join(transaction, &join, field).await?;
+    let mut events = vec![
+        NewEvent::by_user(user_id, organization_id, AuditAction::MemberJoined, member_id)
+            .summary(format!("{user_id} accepted an invitation as {}", invitation.role))
+            .with(json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() })),
+    ];
+    events.extend(user::lift_suspension(transaction, user_id).await?);
+    // Another open invitation of the same person, by address or username, has no purpose any more.
+    let user = user::by_id(transaction, user_id).await?;
+    let others = revoke_to(transaction, organization_id, &user).await?;
+    events.extend(others.into_iter().map(|id| {
+        NewEvent::by_system(organization_id, AuditAction::InvitationRevoked, id).summary("the invited person joined by another invitation")
+    }));
+    Ok((member_id, events))
+}
+
+/// Declines an invitation: by its token, or by its id with a session of whom it is for.
+pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            let field = named.field();
+            let invitation = open(transaction, named).await?;
+            let by = match actor {
+                Some(actor) => Some(invited_person(transaction, actor, &invitation, field).await?.id),
+                None if matches!(named, Named::Id(_)) => return Err(Error::Unauthenticated),
+                None => None,
+            };
+            let declined = diesel::update(
+                invitations::table
+                    .find(invitation.id)
+                    .filter(invitations::status.eq(InvitationStatus::Pending))
+                    .filter(invitations::expires_at.gt(rollcall_now())),
+            )
+            .set(invitations::status.eq(InvitationStatus::Declined))
+            .execute(&mut **transaction)
+            .await?;
+            if declined == 0 {
+                let at = now(transaction).await?;
+                let current = by_id(transaction, invitation.id).await?.unwrap_or(invitation);
+                return Err(why_closed(&current, at, field).unwrap_or_else(|| Refusal::new(Code::Conflict, field, "try again")).into());
+            }
+            let event = match by {
+                Some(user_id) => NewEvent::by_user(user_id, invitation.organization_id, AuditAction::InvitationDeclined, invitation.id),
+                None => NewEvent::by_system(invitation.organization_id, AuditAction::InvitationDeclined, invitation.id),
+            };
+            audit::record(transaction, [event.summary("the invited person declined")]).await
+        })
+        .await
+}
+
+/// Locks the organization of an invitation for its inviters, or answers NOT_FOUND.
+async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -> Result<(Permit, Invitation)> {
+    let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation");
+    let found = by_id(transaction, id).await?.ok_or_else(not_found)?;
+    let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, "id").await.map_err(|error| match error {
+        Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => not_found().into(),
+        other => other,
+    })?;
+    if !permit.standing().allows(Action::Invite) {
+        return Err(not_found().into());
+    }
+    let invitation = by_id(transaction, id).await?.ok_or_else(not_found)?;
+    if !permit.standing().may_issue(invitation.role) {
+        return Err(Error::refused(Code::Forbidden, "id", "your role here doesn't allow issuing this invitation's role"));
+    }
+    Ok((permit, invitation))
+}
+
+/// Sends an open invitation again: under a new token, with its days from now; the old link dies (R23).
+pub async fn resend(database: &Database, actor: &Actor, id: InvitationId) -> Result<Invitation> {
+    database
+        .transaction(async |transaction| {
+            let (_, invitation) = enter(transaction, actor, id).await?;
+            let at = now(transaction).await?;
+            if let Some(refusal) = why_closed(&invitation, at, "id") {
+                return Err(refusal.into());
+            }
+            let organization = organization::by_id(transaction, invitation.organization_id).await?;
+            let expires_at = at + chrono::Duration::days(i64::from(organization.invitation_days));
+            let invitation: Invitation = diesel::update(invitations::table.find(id))
+                .set((
+                    invitations::token_version.eq(invitations::token_version + 1),
+                    invitations::delivery.eq(DeliveryStatus::Queued),
+                    invitations::delivery_error.eq(None::<String>),
+                    invitations::sent_at.eq(at),
+                    invitations::expires_at.eq(expires_at),
+                ))
+                .returning(Invitation::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            transaction.enqueue(&MailInvitation { invitation_id: id, token_version: invitation.token_version }).await?;
+            transaction.enqueue_at(&ExpireInvitation { invitation_id: id }, expires_at).await?;
+            let event = NewEvent::by(actor, invitation.organization_id, AuditAction::InvitationResent, id)
+                .summary("sent an invitation again, under a new link");
+            audit::record(transaction, [event]).await?;
+            Ok(invitation)
+        })
+        .await
+}
+
+/// Takes an open invitation back.
+pub async fn revoke(database: &Database, actor: &Actor, id: InvitationId) -> Result<Invitation> {
+    database
+        .transaction(async |transaction| {
+            let (_, invitation) = enter(transaction, actor, id).await?;
+            let at = now(transaction).await?;
+            if let Some(refusal) = why_closed(&invitation, at, "id") {
+                return Err(refusal.into());
+            }
+            let invitation: Invitation = diesel::update(invitations::table.find(id))
+                .set(invitations::status.eq(InvitationStatus::Revoked))
+                .returning(Invitation::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let event =
+                NewEvent::by(actor, invitation.organization_id, AuditAction::InvitationRevoked, id).summary("took an invitation back");
+            audit::record(transaction, [event]).await?;
+            Ok(invitation)
+        })
+        .await
+}
+
+/// Revokes the open invitations that someone issued for the roles (R42). The organization is locked.
+pub(crate) async fn revoke_issued(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    issuer: UserId,
+    roles: &[Role],
+) -> Result<Vec<NewEvent>> {
+    let revoked: Vec<InvitationId> = diesel::update(
+        invitations::table
+            .filter(invitations::organization_id.eq(organization_id))
+            .filter(invitations::invited_by_id.eq(issuer))
+            .filter(invitations::status.eq(InvitationStatus::Pending))
+            .filter(invitations::role.eq_any(roles)),
+    )
+    .set(invitations::status.eq(InvitationStatus::Revoked))
+    .returning(invitations::id)
+    .get_results(&mut **transaction)
+    .await?;
+    Ok(revoked
+        .into_iter()
+        .map(|id| {
+            NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id).summary("revoked: its issuer may not issue it any more")
+        })
+        .collect())
+}
+
+/// Revokes the organization's open invitations to a person (R42).
+pub(crate) async fn revoke_to(transaction: &mut Transaction, organization_id: OrganizationId, user: &User) -> Result<Vec<InvitationId>> {
+    Ok(diesel::update(
+        invitations::table
+            .filter(invitations::organization_id.eq(organization_id))
+            .filter(invitations::status.eq(InvitationStatus::Pending))
+            .filter(invitations::email.eq(&user.email).or(invitations::user_id.eq(user.id))),
+    )
+    .set(invitations::status.eq(InvitationStatus::Revoked))
+    .returning(invitations::id)
+    .get_results(&mut **transaction)
+    .await?)
+}
+
+/// Marks an invitation expired, if its time is over; the worker's part of the expiry (R23).
+pub async fn expire(database: &Database, id: InvitationId) -> Result<()> {
+    database.transaction(async |transaction| mark_expired(transaction, &[id]).await).await
+}
+
+async fn mark_expired(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let expired: Vec<(InvitationId, OrganizationId)> = diesel::update(
+        invitations::table
+            .filter(invitations::id.eq_any(ids))
+            .filter(invitations::status.eq(InvitationStatus::Pending))
+            .filter(invitations::expires_at.le(rollcall_now())),
+    )
+    .set(invitations::status.eq(InvitationStatus::Expired))
+    .returning((invitations::id, invitations::organization_id))
+    .get_results(&mut **transaction)
+    .await?;
+    if expired.is_empty() {
+        return Ok(());
+    }
+    let events = expired.into_iter().map(|(id, organization_id)| {
+        NewEvent::by_system(organization_id, AuditAction::InvitationExpired, id).summary("nobody took the invitation in time")
+    });
+    audit::record(transaction, events).await
+}
+
+/// Writes down what became of the mail, unless a resend has overtaken it.
+pub async fn set_delivery(
+    connection: &mut AsyncPgConnection,
+    id: InvitationId,
+    token_version: i32,
+    delivery: DeliveryStatus,
+    error: Option<&str>,
+) -> Result<()> {
+    diesel::update(invitations::table.find(id).filter(invitations::token_version.eq(token_version)))
+        .set((invitations::delivery.eq(delivery), invitations::delivery_error.eq(error)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Those of the ids that the actor may see: as an inviter of their organization, or as whom they are for.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[InvitationId]) -> Result<Vec<Invitation>> {
+    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
+    let user = user::by_id(connection, user_id).await?;
+    let found: Vec<Invitation> =
+        invitations::table.filter(invitations::id.eq_any(ids)).select(Invitation::as_select()).load(connection).await?;
+    let keys: Vec<(Actor, OrganizationId)> = found.iter().map(|invitation| (actor.clone(), invitation.organization_id)).collect();
+    let permits = access::organizations_with_permits(connection, &keys).await?;
+    Ok(found
+        .into_iter()
+        .filter(|invitation| {
+            let invites = permits.iter().any(|(_, organization, permit)| {
+                organization.id == invitation.organization_id
+                    && permit.as_ref().is_some_and(|permit| permit.standing().allows(Action::Invite))
+            });
+            invites || invitation.is_for(&user) && actor.only_organization().is_none()
+        })
+        .collect())
+}
+
+/// A page of an organization's invitations, oldest first.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    status: Option<InvitationStatus>,
+    page: &PageRequest,
+) -> Result<Page<Invitation>> {
+    permit.require(Action::Invite)?;
+    let slice = page.slice()?;
+    let query = of_organization(permit.organization_id(), status).select(Invitation::as_select());
+    let rows = by_id!(query, slice, invitations::id).load(connection).await?;
+    slice.page(rows, |invitation: &Invitation| invitation.id)
+}
+
+/// How many invitations [`list`] would give in all.
+pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, status: Option<InvitationStatus>) -> Result<i64> {
+    permit.require(Action::Invite)?;
+    Ok(of_organization(permit.organization_id(), status).select(diesel::dsl::count_star()).first(connection).await?)
+}
+
+type Query = diesel::helper_types::IntoBoxed<'static, invitations::table, diesel::pg::Pg>;
+
+/// An overdue invitation counts as expired, whether or not the worker has marked it.
+fn of_organization(organization_id: OrganizationId, status: Option<InvitationStatus>) -> Query {
+    let query = invitations::table.into_boxed().filter(invitations::organization_id.eq(organization_id));
+    match status {
+        None => query,
+        Some(InvitationStatus::Pending) => {
+            query.filter(invitations::status.eq(InvitationStatus::Pending)).filter(invitations::expires_at.gt(rollcall_now()))
+        }
+        Some(InvitationStatus::Expired) => query.filter(
+            invitations::status
+                .eq(InvitationStatus::Expired)
+                .or(invitations::status.eq(InvitationStatus::Pending).and(invitations::expires_at.le(rollcall_now()))),
+        ),
+        Some(status) => query.filter(invitations::status.eq(status)),
+    }
+}
+
+/// A page of the open invitations to an account, oldest first.
+pub async fn list_to(connection: &mut AsyncPgConnection, user: &User, page: &PageRequest) -> Result<Page<Invitation>> {
+    let slice = page.slice()?;
+    let query = to_user(user).select(Invitation::as_select());
+    let rows = by_id!(query, slice, invitations::id).load(connection).await?;
+    slice.page(rows, |invitation: &Invitation| invitation.id)
+}
+
+/// How many open invitations the account has.
+pub async fn count_to(connection: &mut AsyncPgConnection, user: &User) -> Result<i64> {
+    Ok(to_user(user).select(diesel::dsl::count_star()).first(connection).await?)
+}
+
+fn to_user(user: &User) -> Query {
+    invitations::table
+        .into_boxed()
+        .filter(invitations::email.eq(user.email.clone()).or(invitations::user_id.eq(user.id)))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::expires_at.gt(rollcall_now()))
+}

@@ -1,0 +1,101 @@
+//! The jobs that changes call for: payloads only, with ids only. Handlers are the worker's.
+
+use std::time::Duration;
+
+use apalis_diesel::Job;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{DepartureId, InvitationId, JoinCodeId, OrganizationId, SignInRequestId, UserId};
+
+/// Queue of the mails.
+pub const MAIL: &str = "mail";
+/// Queue of what ends at its time.
+pub const EXPIRY: &str = "expiry";
+/// Queue of the cascades.
+pub const DEPARTURE: &str = "departure";
+
+/// Tries over about a day, with the queue's backoff: a mail server may be away that long.
+const MAIL_TRIES: i32 = 24;
+
+macro_rules! job {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)+ } in $queue:ident as $kind:literal, tries $tries:expr, timeout $timeout:literal s $(, serial $serial:ident)?) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)+ }
+
+        impl Job for $name {
+            const QUEUE: &'static str = $queue;
+            const KIND: &'static str = $kind;
+            const MAX_ATTEMPTS: i32 = $tries;
+            const TIMEOUT: Duration = Duration::from_secs($timeout);
+            $(fn serial_key(&self) -> Option<String> {
+                Some(self.$serial.to_string())
+            })?
+        }
+    };
+}
+
+job! {
+    /// Mails an invitation's link.
+    MailInvitation {
+        /// The invitation.
+        invitation_id: InvitationId,
+        /// The token's version: a mail that a resend overtook isn't sent.
+        token_version: i32,
+    } in MAIL as "mail_invitation", tries MAIL_TRIES, timeout 60 s
+}
+job! {
+    /// Mails the link and digits of a sign-in.
+    MailSignIn {
+        /// The request.
+        sign_in_request_id: SignInRequestId,
+    } in MAIL as "mail_sign_in", tries MAIL_TRIES, timeout 60 s
+}
+job! {
+    /// Tells the owner that someone joined by code (R30).
+    MailJoinedByCode {
+        /// The code that was used.
+        join_code_id: JoinCodeId,
+    } in MAIL as "mail_joined_by_code", tries MAIL_TRIES, timeout 60 s
+}
+job! {
+    /// Tells someone that staff founded an organization for them (R1).
+    MailOwnerWelcome {
+        /// The organization.
+        organization_id: OrganizationId,
+        /// Its owner.
+        user_id: UserId,
+    } in MAIL as "mail_owner_welcome", tries MAIL_TRIES, timeout 60 s
+}
+job! {
+    /// Mails a completed departure's receipt to the leaver or to the new owner.
+    MailDepartureReceipt {
+        /// The departure.
+        departure_id: DepartureId,
+        /// Who gets it.
+        recipient_id: UserId,
+    } in MAIL as "mail_departure_receipt", tries MAIL_TRIES, timeout 60 s
+}
+job! {
+    /// Marks a join code expired once its 24 hours are over (R29).
+    ExpireJoinCode {
+        /// The code.
+        join_code_id: JoinCodeId,
+    } in EXPIRY as "expire_join_code", tries 25, timeout 30 s
+}
+job! {
+    /// Marks an invitation expired once its days are over (R23).
+    ExpireInvitation {
+        /// The invitation.
+        invitation_id: InvitationId,
+    } in EXPIRY as "expire_invitation", tries 25, timeout 30 s
+}
+job! {
+    /// Runs a departure's cascade (D6, D7); one at a time per organization.
+    RunDeparture {
+        /// The departure.
+        departure_id: DepartureId,
+        /// Its organization.
+        organization_id: OrganizationId,
+    } in DEPARTURE as "run_departure", tries 25, timeout 3_600 s, serial organization_id
+}

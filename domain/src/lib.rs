@@ -1,0 +1,33 @@
+//! Rollcall's rules and their data: one module per feature, on diesel-async.
+//!
+//! A writer runs in [`database::Database::transaction`]: it locks and gets a [`access::Permit`], writes, enqueues
+//! the jobs that the change calls for, and last records the audit event. Nothing here knows of GraphQL, HTTP or mail.
+
+pub mod access;
+pub mod actor;
+pub mod api_key;
+mod attempt;
+pub mod audit;
+pub mod builtin_postgres;
+pub mod database;
+pub mod departure;
+pub mod error;
+pub mod id;
+pub mod invitation;
+pub mod job;
+pub mod join_code;
+pub mod limits;
+pub mod member;
+pub mod organization;
+pub mod page;
+pub mod policy;
+pub mod resource;
+pub mod secret;
+pub mod session;
+pub mod settings;
+pub mod sign_in;
+pub mod text;
+mod text_enum;
+pub mod user;
+
+pub use error::{Error, Result};

@@ -1,0 +1,68 @@
+//! Every limit and lifetime, in one place.
+
+use std::time::Duration;
+
+/// Characters of a person's, organization's or resource's name.
+pub const NAME: usize = 100;
+/// Characters of one line of a profile.
+pub const LINE: usize = 200;
+/// Characters of a description or a reason.
+pub const DESCRIPTION: usize = 2_000;
+/// Characters of a label.
+pub const LABEL: usize = 100;
+/// Characters of a user agent that are kept.
+pub const USER_AGENT: usize = 200;
+
+/// Items a page holds where the request names no number.
+pub const DEFAULT_PAGE: i64 = 20;
+/// Items a page holds at most.
+pub const MAX_PAGE: i64 = 100;
+/// Ids that `nodes` takes at most.
+pub const MAX_NODES: usize = 100;
+
+/// Invitations of one request (1 to 50).
+pub const MAX_INVITATIONS: usize = 50;
+/// Join codes of one request (1 to 50, R28).
+pub const MAX_JOIN_CODES: i32 = 50;
+/// How long a join code works (R26).
+pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// API keys one person may have in one organization.
+pub const MAX_API_KEYS: i64 = 100;
+/// Organizations one person may own.
+pub const MAX_OWNED_ORGANIZATIONS: i64 = 1_000;
+
+/// How long a session lasts.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often the last use of a session or key is written down.
+pub const LAST_SEEN_GRAIN: Duration = Duration::from_secs(5 * 60);
+/// How long the digits of a sign-in mail work.
+pub const SIGN_IN_DIGITS_LIFETIME: Duration = Duration::from_secs(10 * 60);
+/// Tries on the digits of one mail.
+pub const SIGN_IN_DIGIT_TRIES: i32 = 5;
+/// How long the link of a sign-in mail works.
+pub const SIGN_IN_LINK_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// How long after a departure it can be reverted.
+pub const REVERTIBLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Resources that one transaction of a cascade moves: short enough that nobody waits for its locks.
+pub const CASCADE_CHUNK: i64 = 1_000;
+/// Resources that a departure's mail names.
+pub const RECEIPT_EXAMPLES: i64 = 20;
+/// Audit events that one call of `verifyAuditLog` checks.
+pub const VERIFY_CHUNK: i64 = 10_000;
+
+/// So many tries in a window, counted before they are checked.
+#[derive(Debug, Clone, Copy)]
+pub struct TryLimit {
+    /// What is counted.
+    pub bucket: &'static str,
+    /// How many are let through.
+    pub tries: i32,
+    /// In which time.
+    pub window: Duration,
+}
+
+/// Wrong join codes per account.
+pub const JOIN_CODE_TRIES: TryLimit = TryLimit { bucket: "join_code", tries: 10, window: Duration::from_secs(15 * 60) };
+/// Sign-in mails per address.
+pub const SIGN_IN_REQUESTS: TryLimit = TryLimit { bucket: "sign_in_request", tries: 10, window: Duration::from_secs(15 * 60) };

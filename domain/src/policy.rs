@@ -1,0 +1,293 @@
+//! Who may do what: the whole role × action table. Nothing else decides.
+
+use crate::text_enum::text_enum;
+
+text_enum! {
+    /// A member's role; each is a superset of the next (D1).
+    Role {
+        /// Exactly one per organization (D2).
+        Owner = "owner",
+        /// Invites, removes members and viewers, edits the profile and settings.
+        Admin = "admin",
+        /// Works: creates and manages what is theirs.
+        Member = "member",
+        /// Reads what is shared with them.
+        Viewer = "viewer",
+    }
+}
+
+impl Role {
+    /// Whether this role includes the other one.
+    pub fn is_at_least(self, other: Self) -> bool {
+        self <= other
+    }
+
+    /// Every role that includes this one.
+    pub fn at_least(self) -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|role| role.is_at_least(self)).collect()
+    }
+}
+
+text_enum! {
+    /// What a grant allows; each level includes those before it.
+    AccessLevel {
+        /// Nothing.
+        None = "none",
+        /// Read.
+        View = "view",
+        /// Also add contents.
+        Upload = "upload",
+        /// Also change.
+        Contribute = "contribute",
+        /// Also share, move and delete.
+        Administer = "administer",
+    }
+}
+
+text_enum! {
+    /// Whom a plain member sees among the others (D9).
+    MemberDirectory {
+        /// Nobody.
+        Hidden = "hidden",
+        /// Owner and admins.
+        Leadership = "leadership",
+        /// Everyone.
+        Everyone = "everyone",
+    }
+}
+
+text_enum! {
+    /// Whether admins have the owner's powers (D2).
+    AdminPowers {
+        /// They have their own.
+        Standard = "standard",
+        /// The owner's, except transfer, deletion, this setting, and anything done to the owner.
+        OwnerEquivalent = "owner_equivalent",
+    }
+}
+
+text_enum! {
+    /// Whether resources may be shared with accounts and organizations outside.
+    ExternalSharing {
+        /// They may.
+        Allowed = "allowed",
+        /// They stay inside.
+        MembersOnly = "members_only",
+    }
+}
+
+text_enum! {
+    /// What someone may do in an organization.
+    Action {
+        /// Invite members and viewers; see, resend and revoke invitations.
+        Invite = "invite",
+        /// Invite admins (D10).
+        InviteAdmin = "invite_admin",
+        /// Make, see and revoke join codes (R26).
+        CreateJoinCodes = "create_join_codes",
+        /// Make an admin code (R27).
+        CreateAdminJoinCode = "create_admin_join_code",
+        /// See all members, not only those that the directory shows (R2, R7, D9).
+        ViewMembers = "view_members",
+        /// See all resources of every member (R2).
+        ViewAllResources = "view_all_resources",
+        /// Create resources here (R8, R14).
+        CreateResources = "create_resources",
+        /// Edit the profile (R49).
+        EditProfile = "edit_profile",
+        /// Edit the policy, except the admins' powers (R9).
+        EditPolicy = "edit_policy",
+        /// Create, change and delete teams.
+        ManageTeams = "manage_teams",
+        /// Say where the organization is billed (R63).
+        ManageBilling = "manage_billing",
+        /// Make and revoke keys that belong to the organization.
+        ManageServiceKeys = "manage_service_keys",
+        /// Make, change and delete webhooks.
+        ManageWebhooks = "manage_webhooks",
+        /// Read the audit log.
+        ViewAuditLog = "view_audit_log",
+        /// Hand the organization over (R46).
+        TransferOwnership = "transfer_ownership",
+        /// Delete the organization (R48).
+        Delete = "delete",
+        /// Leave (R40).
+        Leave = "leave",
+    }
+}
+
+text_enum! {
+    /// What someone may do to a member.
+    MemberAction {
+        /// Make them an admin.
+        Promote = "promote",
+        /// Make them a member or viewer again.
+        Demote = "demote",
+        /// Change between member and viewer.
+        ChangeRole = "change_role",
+        /// Change what they may bill and what they get from grants.
+        ChangePermissions = "change_permissions",
+        /// Remove them.
+        Remove = "remove",
+        /// Deactivate them (D6).
+        Deactivate = "deactivate",
+        /// Make them active again.
+        Reactivate = "reactivate",
+        /// Hand ownership to them.
+        MakeOwner = "make_owner",
+    }
+}
+
+/// What an actor is in an organization, as far as permissions go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The actor's role.
+    pub role: Role,
+    /// The organization's setting.
+    pub admin_powers: AdminPowers,
+    /// The organization's setting.
+    pub member_directory: MemberDirectory,
+    /// Whether it is a personal organization (D5).
+    pub personal: bool,
+}
+
+impl Standing {
+    fn is_leader(self) -> bool {
+        self.role.is_at_least(Role::Admin)
+    }
+
+    /// The owner, or an admin where admins have the owner's powers.
+    fn has_owner_powers(self) -> bool {
+        match self.role {
+            Role::Owner => true,
+            Role::Admin => self.admin_powers == AdminPowers::OwnerEquivalent,
+            Role::Member | Role::Viewer => false,
+        }
+    }
+
+    /// Whether the action is allowed.
+    pub fn allows(self, action: Action) -> bool {
+        let team = !self.personal;
+        match action {
+            Action::Invite | Action::CreateJoinCodes | Action::ManageTeams => team && self.is_leader(),
+            Action::InviteAdmin | Action::CreateAdminJoinCode => team && self.has_owner_powers(),
+            Action::ViewMembers => self.is_leader() || self.member_directory == MemberDirectory::Everyone,
+            Action::ViewAllResources
+            | Action::EditPolicy
+            | Action::ManageServiceKeys
+            | Action::ManageWebhooks
+            | Action::ViewAuditLog => self.is_leader(),
+            // A personal organization carries its user's name.
+            Action::EditProfile => team && self.is_leader(),
+            Action::CreateResources => self.role.is_at_least(Role::Member),
+            Action::ManageBilling => self.has_owner_powers(),
+            Action::TransferOwnership | Action::Delete => team && self.role == Role::Owner,
+            Action::Leave => team && self.role != Role::Owner,
+        }
+    }
+
+    /// Every action that is allowed.
+    pub fn allowed(self) -> Vec<Action> {
+        Action::ALL.iter().copied().filter(|action| self.allows(*action)).collect()
+    }
+
+    /// Whether an invitation or code for the role may be issued; nobody invites an owner (D10).
+    pub fn may_issue(self, role: Role) -> bool {
+        match role {
+            Role::Owner => false,
+            Role::Admin => self.allows(Action::InviteAdmin),
+            Role::Member | Role::Viewer => self.allows(Action::Invite),
+        }
+    }
+
+    /// Whether the members with the role are shown by the directory (D9).
+    pub fn sees_members_of(self, role: Role) -> bool {
+        self.allows(Action::ViewMembers)
+            || (self.member_directory == MemberDirectory::Leadership && role.is_at_least(Role::Admin))
+    }
+
+    /// Whether the action may be done to a member: `is_self` where it is the actor's own membership.
+    pub fn allows_on_member(self, action: MemberAction, target: Role, active: bool, is_self: bool) -> bool {
+        // Nothing is done to the owner, and nobody acts on themselves: they leave instead (R4, R39).
+        if self.personal || is_self || target == Role::Owner {
+            return false;
+        }
+        let over_target = match target {
+            Role::Owner => false,
+            Role::Admin => self.has_owner_powers(),
+            Role::Member | Role::Viewer => self.is_leader(),
+        };
+        match action {
+            MemberAction::Promote => active && target != Role::Admin && self.has_owner_powers(),
+            MemberAction::Demote => active && target == Role::Admin && self.has_owner_powers(),
+            MemberAction::ChangeRole => active && target != Role::Admin && self.is_leader(),
+            MemberAction::ChangePermissions | MemberAction::Remove | MemberAction::Deactivate => active && over_target,
+            MemberAction::Reactivate => !active && over_target,
+            MemberAction::MakeOwner => active && target == Role::Admin && self.role == Role::Owner,
+        }
+    }
+
+    /// Every action that may be done to the member.
+    pub fn allowed_on_member(self, target: Role, active: bool, is_self: bool) -> Vec<MemberAction> {
+        MemberAction::ALL.iter().copied().filter(|action| self.allows_on_member(*action, target, active, is_self)).collect()
+    }
+
+    /// Whether projects and apps may be billed to the organization (R55).
+    pub fn may_bill(self, billable_activities: bool) -> bool {
+        self.allows(Action::CreateResources) && (self.is_leader() || billable_activities)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    fn standing() -> impl Strategy<Value = Standing> {
+        (select(Role::ALL), select(AdminPowers::ALL), select(MemberDirectory::ALL), any::<bool>())
+            .prop_map(|(role, admin_powers, member_directory, personal)| Standing { role, admin_powers, member_directory, personal })
+    }
+
+    proptest! {
+        // D1: each role is a superset of the next; leaving is what the owner alone can't do.
+        #[test]
+        fn a_higher_role_may_do_all_that_a_lower_one_may(standing in standing(), action in select(Action::ALL)) {
+            for role in standing.role.at_least() {
+                if standing.allows(action) && action != Action::Leave {
+                    let higher = Standing { role, ..standing };
+                    prop_assert!(higher.allows(action), "{higher:?} {action}");
+                }
+            }
+        }
+
+        // Nobody issues a role above their own.
+        #[test]
+        fn nobody_issues_a_role_above_their_own(standing in standing(), role in select(Role::ALL)) {
+            prop_assert!(!standing.may_issue(role) || standing.role.is_at_least(role));
+        }
+
+        // R4, R39: the owner is out of reach, and so is oneself.
+        #[test]
+        fn nothing_is_done_to_the_owner_or_oneself(standing in standing(), action in select(MemberAction::ALL), active in any::<bool>(), target in select(Role::ALL)) {
+            prop_assert!(!standing.allows_on_member(action, Role::Owner, active, false));
+            prop_assert!(!standing.allows_on_member(action, target, active, true));
+        }
+
+        // R12: STANDARD admins do nothing to admins.
+        #[test]
+        fn standard_admins_do_nothing_to_admins(action in select(MemberAction::ALL), active in any::<bool>(), directory in select(MemberDirectory::ALL)) {
+            let admin = Standing { role: Role::Admin, admin_powers: AdminPowers::Standard, member_directory: directory, personal: false };
+            prop_assert!(!admin.allows_on_member(action, Role::Admin, active, false));
+        }
+
+        // D5: nobody is brought into a personal organization, and nobody leaves or gives it away.
+        #[test]
+        fn a_personal_organization_is_nobody_elses(standing in standing()) {
+            let personal = Standing { personal: true, ..standing };
+            for action in [Action::Invite, Action::InviteAdmin, Action::CreateJoinCodes, Action::CreateAdminJoinCode, Action::ManageTeams, Action::TransferOwnership, Action::Delete, Action::Leave] {
+                prop_assert!(!personal.allows(action));
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Sessions: bearer tokens of 256 random bits, of which only the digest is kept.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::access::{self, Lock};
+use crate::actor::Actor;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::sessions;
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::error::{Code, Error, Result};
+use crate::id::{OrganizationId, SessionId, UserId};
+use crate::limits;
+use crate::page::{Page, PageRequest, by_id};
+use crate::secret::Token;
+use crate::user;
+
+/// What session tokens begin with.
+pub(crate) const TOKEN_PREFIX: &str = "rcs_";
+
+/// A session.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = sessions)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The organization that was switched to.
+    pub active_organization_id: Option<OrganizationId>,
+    /// With what it was begun.
+    pub user_agent: Option<String>,
+    /// When it was begun.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used, to within five minutes.
+    pub last_seen_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Begins a session.
+pub(crate) async fn create(transaction: &mut Transaction, user_id: UserId, user_agent: Option<&str>) -> Result<(SessionId, Token)> {
+    let id = SessionId::new();
+    let token = Token::random(TOKEN_PREFIX)?;
+    let at = now(transaction).await?;
+    let lifetime = chrono::Duration::from_std(limits::SESSION_LIFETIME).map_err(|_| Error::Bug("a session's lifetime is short"))?;
+    diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(id),
+            sessions::user_id.eq(user_id),
+            sessions::token_digest.eq(Token::digest(token.reveal())),
+            sessions::user_agent.eq(kept_user_agent(user_agent)),
+            sessions::created_at.eq(at),
+            sessions::last_seen_at.eq(at),
+            sessions::expires_at.eq(at + lifetime),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok((id, token))
+}
+
+/// The user agent as it is kept: cut, and without what would break a line.
+pub(crate) fn kept_user_agent(user_agent: Option<&str>) -> Option<String> {
+    user_agent.map(|text| text.chars().filter(|c| !c.is_control()).take(limits::USER_AGENT).collect())
+}
+
+/// Another session of the same person, such as for the playground beside the pages' cookie.
+pub async fn begin_another(database: &Database, actor: &Actor, user_agent: Option<&str>) -> Result<(SessionId, Token)> {
+    let (user_id, _) = actor.signed_in("sessionId")?;
+    database
+        .transaction(async |transaction| {
+            access::lock_users(transaction, &[user_id]).await?;
+            let (id, token) = create(transaction, user_id, user_agent).await?;
+            let personal = user::personal_organization_id(transaction, user_id).await?;
+            let event = NewEvent::by(actor, personal, AuditAction::UserSignedIn, id).summary("began another session");
+            audit::record(transaction, [event]).await?;
+            Ok((id, token))
+        })
+        .await
+}
+
+/// The sessions of the ids that belong to the user and still live.
+pub async fn by_ids(connection: &mut AsyncPgConnection, user_id: UserId, ids: &[SessionId]) -> Result<Vec<Session>> {
+    Ok(sessions::table
+        .filter(sessions::id.eq_any(ids))
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::expires_at.gt(rollcall_now()))
+        .select(Session::as_select())
+        .load(connection)
+        .await?)
+}
+
+/// A page of the user's living sessions, oldest first.
+pub async fn list(connection: &mut AsyncPgConnection, user_id: UserId, page: &PageRequest) -> Result<Page<Session>> {
+    let slice = page.slice()?;
+    let query = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::expires_at.gt(rollcall_now()))
+        .select(Session::as_select())
+        .into_boxed();
+    let rows = by_id!(query, slice, sessions::id).load(connection).await?;
+    slice.page(rows, |session| session.id)
+}
+
+/// How many living sessions the user has.
+pub async fn count(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<i64> {
+    Ok(sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::expires_at.gt(rollcall_now()))
+        .count()
+        .get_result(connection)
+        .await?)
+}
+
+/// Ends a session of the actor; without an id the one that asks.
+pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<SessionId>) -> Result<SessionId> {
+    let Actor::User { user_id, session_id: current, .. } = actor else {
+        return Err(Error::refused(Code::Forbidden, "sessionId", "only a session can be signed out; revoke API keys instead"));
+    };
+    let session_id = session_id.unwrap_or(*current);
+    database
+        .transaction(async |transaction| {
+            let ended = diesel::delete(sessions::table.find(session_id).filter(sessions::user_id.eq(*user_id)))
+                .execute(&mut **transaction)
+                .await?;
+            if ended == 0 {
+                return Err(Error::refused(Code::NotFound, "sessionId", "you have no such session"));
+            }
+            let personal = user::personal_organization_id(transaction, *user_id).await?;
+            let event = NewEvent::by(actor, personal, AuditAction::UserSignedOut, session_id).summary("ended a session");
+            audit::record(transaction, [event]).await?;
+            Ok(session_id)
+        })
+        .await
+}
+
+/// Makes an organization the session's active one (R53); the personal one as well.
+pub async fn switch_organization(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<()> {
+    let (user_id, session_id) = actor.signed_in("organizationId")?;
+    database
+        .transaction(async |transaction| {
+            let permit = access::enter(transaction, actor, organization_id, Lock::Membership, "organizationId").await?;
+            diesel::update(sessions::table.find(session_id))
+                .set(sessions::active_organization_id.eq(organization_id))
+                .execute(&mut **transaction)
+                .await?;
+            let personal = user::personal_organization_id(transaction, user_id).await?;
+            let event = NewEvent::by(permit.actor(), personal, AuditAction::UserOrganizationSwitched, session_id)
+                .summary(format!("switched to {organization_id}"))
+                .with(json!({ "organization": organization_id.to_string() }));
+            audit::record(transaction, [event]).await
+        })
+        .await
+}

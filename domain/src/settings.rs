@@ -1,0 +1,189 @@
+//! The settings that API and worker share: environment variables, or the same names in `rollcall.toml`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use crate::database::Deployment;
+use crate::secret::Keyring;
+
+/// Who may create organizations (D4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrganizationCreation {
+    /// Whoever has an account.
+    #[default]
+    Anyone,
+    /// The platform's staff only.
+    Staff,
+}
+
+/// A staff member's bearer token, `name=token` in the setting.
+#[derive(Debug, Clone)]
+pub struct StaffToken {
+    /// By which the audit log knows them.
+    pub name: String,
+    /// What they send as bearer token.
+    pub token: SecretString,
+}
+
+/// The settings as they were given.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// PostgreSQL; without it the built-in one.
+    #[serde(default)]
+    pub database_url: Option<SecretString>,
+    /// A way to PostgreSQL around a pooler, for migrations and listening.
+    #[serde(default)]
+    pub rollcall_direct_database_url: Option<SecretString>,
+    #[serde(default)]
+    rollcall_data_dir: Option<PathBuf>,
+    /// Where the API listens.
+    #[serde(default = "default_listen")]
+    pub rollcall_listen: SocketAddr,
+    #[serde(default)]
+    rollcall_public_url: Option<Url>,
+    /// lettre's smtp:// or smtps:// URL; without it mails are files under the data folder.
+    #[serde(default)]
+    pub rollcall_smtp_url: Option<SecretString>,
+    /// Whom mails are from.
+    #[serde(default = "default_mail_from")]
+    pub rollcall_mail_from: String,
+    #[serde(default)]
+    rollcall_secret: Option<SecretString>,
+    #[serde(default)]
+    rollcall_previous_secret: Option<SecretString>,
+    #[serde(default)]
+    rollcall_staff_tokens: Option<SecretString>,
+    /// D3.
+    #[serde(default)]
+    pub rollcall_one_organization_per_user: bool,
+    /// D4.
+    #[serde(default)]
+    pub rollcall_organization_creation: OrganizationCreation,
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn default_mail_from() -> String {
+    "Rollcall <rollcall@localhost.localdomain>".to_owned()
+}
+
+/// The setting was given and isn't empty.
+fn given(secret: Option<&SecretString>) -> Option<&SecretString> {
+    secret.filter(|secret| !secret.expose_secret().trim().is_empty())
+}
+
+impl Settings {
+    /// Reads `rollcall.toml` of the working directory, if there is one, and the environment over it.
+    pub fn load() -> anyhow::Result<Self> {
+        let settings: Self = config::Config::builder()
+            .add_source(config::File::from(Path::new("rollcall.toml")).required(false))
+            .add_source(config::Environment::default().try_parsing(true).ignore_empty(true))
+            .build()
+            .context("rollcall.toml can't be read")?
+            .try_deserialize()
+            .context("a setting has the wrong form")?;
+        settings.staff_tokens()?;
+        Ok(settings)
+    }
+
+    /// Whether a data folder was named, and with it the built-in PostgreSQL chosen.
+    pub fn has_data_dir(&self) -> bool {
+        self.rollcall_data_dir.is_some()
+    }
+
+    /// The folder of the built-in PostgreSQL, the mails and the secret.
+    pub fn data_dir(&self) -> PathBuf {
+        self.rollcall_data_dir.clone().unwrap_or_else(|| PathBuf::from("./data"))
+    }
+
+    /// Where mails are written while no SMTP server is set.
+    pub fn mail_dir(&self) -> PathBuf {
+        self.data_dir().join("mails")
+    }
+
+    /// What links in mails begin with; never ends with a slash.
+    pub fn public_url(&self) -> String {
+        self.rollcall_public_url
+            .as_ref()
+            .map_or_else(|| format!("http://{}", self.rollcall_listen), |url| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// Whether pages are served over https, so that cookies can insist on it.
+    pub fn is_https(&self) -> bool {
+        self.rollcall_public_url.as_ref().is_some_and(|url| url.scheme() == "https")
+    }
+
+    /// What the deployment decides about organizations.
+    pub fn deployment(&self) -> Deployment {
+        Deployment {
+            one_organization_per_user: self.rollcall_one_organization_per_user,
+            organization_creation: self.rollcall_organization_creation,
+        }
+    }
+
+    /// The tokens of the platform's staff.
+    pub fn staff_tokens(&self) -> anyhow::Result<Vec<StaffToken>> {
+        let Some(list) = given(self.rollcall_staff_tokens.as_ref()) else { return Ok(Vec::new()) };
+        list.expose_secret()
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| match entry.split_once('=') {
+                Some((name, token)) if !name.trim().is_empty() && token.len() >= 16 => {
+                    Ok(StaffToken { name: name.trim().to_owned(), token: token.into() })
+                }
+                _ => bail!("ROLLCALL_STAFF_TOKENS: each must be name=token, the token of at least 16 characters"),
+            })
+            .collect()
+    }
+
+    /// The keyring: of ROLLCALL_SECRET, or, with the built-in database, of a secret kept in the data folder.
+    pub fn keyring(&self) -> anyhow::Result<Keyring> {
+        let previous = given(self.rollcall_previous_secret.as_ref()).cloned();
+        if let Some(secret) = given(self.rollcall_secret.as_ref()) {
+            if secret.expose_secret().len() < 32 {
+                bail!("ROLLCALL_SECRET must have at least 32 characters; `openssl rand -hex 32` makes a good one");
+            }
+            return Ok(Keyring::new(secret.clone(), previous));
+        }
+        if self.database_url.is_some() {
+            bail!("ROLLCALL_SECRET is required with DATABASE_URL, the same for every process; `openssl rand -hex 32` makes one");
+        }
+        Ok(Keyring::new(kept_secret(&self.data_dir())?, previous))
+    }
+}
+
+/// The secret in the data folder, made at the first use.
+fn kept_secret(data_dir: &Path) -> anyhow::Result<SecretString> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let path = data_dir.join("secret");
+    let folder = || format!("{} can't be used", data_dir.display());
+    std::fs::create_dir_all(data_dir).with_context(folder)?;
+    if !path.exists() {
+        // Written whole under another name first: a process that starts at the same moment sees all or nothing.
+        let draft = data_dir.join(format!("secret.{}", uuid::Uuid::now_v7()));
+        let bytes = crate::secret::random_bytes::<32>()?;
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        let linked = std::fs::hard_link(&draft, &path);
+        std::fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error).with_context(folder),
+            _ => {}
+        }
+    }
+    let secret = std::fs::read_to_string(&path).with_context(folder)?;
+    Ok(secret.trim().to_owned().into())
+}

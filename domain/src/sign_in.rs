@@ -1,0 +1,274 @@
+//! Signing in without a password: a mailed link, or six digits of the same mail.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::access;
+use crate::actor::suspended;
+use crate::attempt;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{invitations, sign_in_requests};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::error::{Code, Error, Refusal, Result};
+use crate::id::{InvitationId, SessionId, SignInRequestId, TypedId, UserId};
+use crate::invitation::InvitationStatus;
+use crate::job::MailSignIn;
+use crate::limits;
+use crate::secret::{Purpose, Token};
+use crate::session;
+use crate::text::EmailAddress;
+use crate::user::{self, NewUser};
+
+/// A request to sign in, as its mail needs it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = sign_in_requests)]
+pub struct SignInRequest {
+    /// Its id.
+    pub id: SignInRequestId,
+    /// Where the mail goes.
+    pub email: EmailAddress,
+    /// With what it was asked for.
+    pub user_agent: Option<String>,
+    /// The invitation that is accepted with the sign-in (R20).
+    pub invitation_id: Option<InvitationId>,
+    /// When it was used.
+    pub used_at: Option<DateTime<Utc>>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+}
+
+impl SignInRequest {
+    /// Until when the link works.
+    pub fn link_expires_at(&self) -> DateTime<Utc> {
+        self.created_at + limits::SIGN_IN_LINK_LIFETIME
+    }
+
+    /// Until when the digits work.
+    pub fn digits_expire_at(&self) -> DateTime<Utc> {
+        self.created_at + limits::SIGN_IN_DIGITS_LIFETIME
+    }
+}
+
+/// Mails a link and digits to the address. The answer is the same whether or not it has an account.
+pub async fn request(database: &Database, email: &str, user_agent: Option<&str>) -> Result<()> {
+    let email = EmailAddress::parse("email", email)?;
+    attempt::count(database, &limits::SIGN_IN_REQUESTS, email.as_str()).await?;
+    ask(database, &email, user_agent, None).await?;
+    Ok(())
+}
+
+/// Mails the invited address a link that signs in and accepts the invitation (R20).
+pub async fn request_for_invitation(
+    database: &Database,
+    email: &EmailAddress,
+    invitation_id: InvitationId,
+    user_agent: Option<&str>,
+) -> Result<()> {
+    attempt::count(database, &limits::SIGN_IN_REQUESTS, email.as_str()).await?;
+    ask(database, email, user_agent, Some(invitation_id)).await?;
+    Ok(())
+}
+
+/// A link that signs the address in, for the banner of a service that runs on one machine for the first time.
+pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Token> {
+    let id = database
+        .transaction(async |transaction| {
+            let id = insert(transaction, email, None, None).await?;
+            Ok(id)
+        })
+        .await?;
+    database.keyring().link_token(Purpose::SignInLink, id.uuid(), 1)
+}
+
+async fn ask(database: &Database, email: &EmailAddress, user_agent: Option<&str>, invitation_id: Option<InvitationId>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            let id = insert(transaction, email, user_agent, invitation_id).await?;
+            transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await?;
+            if let Some(user) = user::by_email(transaction, email).await? {
+                let personal = user::personal_organization_id(transaction, user.id).await?;
+                let event = NewEvent::by_system(personal, AuditAction::UserSignInRequested, user.id).summary("a sign-in mail was asked for");
+                audit::record(transaction, [event]).await?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+async fn insert(
+    transaction: &mut Transaction,
+    email: &EmailAddress,
+    user_agent: Option<&str>,
+    invitation_id: Option<InvitationId>,
+) -> Result<SignInRequestId> {
+    let id = SignInRequestId::new();
+    diesel::insert_into(sign_in_requests::table)
+        .values((
+            sign_in_requests::id.eq(id),
+            sign_in_requests::email.eq(email),
+            sign_in_requests::user_agent.eq(session::kept_user_agent(user_agent)),
+            sign_in_requests::invitation_id.eq(invitation_id),
+            sign_in_requests::created_at.eq(rollcall_now()),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(id)
+}
+
+/// The request of an id, for its mail.
+pub async fn by_id(connection: &mut AsyncPgConnection, id: SignInRequestId) -> Result<Option<SignInRequest>> {
+    Ok(sign_in_requests::table.find(id).select(SignInRequest::as_select()).first(connection).await.optional()?)
+}
+
+/// The request behind a link's token, while it can be used; for the page that asks.
+pub async fn by_token(database: &Database, token: &str) -> Result<SignInRequest> {
+    let Some((id, _)) = database.keyring().read_link_token(Purpose::SignInLink, token)? else {
+        return Err(link_is_wrong().into());
+    };
+    let mut connection = database.connection().await?;
+    let at = now(&mut connection).await?;
+    let request = by_id(&mut connection, SignInRequestId::from_uuid(id)).await?.ok_or_else(link_is_wrong)?;
+    if let Some(refusal) = why_unusable(&request, at) {
+        return Err(refusal.into());
+    }
+    Ok(request)
+}
+
+fn link_is_wrong() -> Refusal {
+    Refusal::new(Code::Invalid, "token", "this sign-in link isn't complete or isn't genuine; copy it whole, or ask for a new one")
+}
+
+fn why_unusable(request: &SignInRequest, at: DateTime<Utc>) -> Option<Refusal> {
+    if request.used_at.is_some() {
+        Some(Refusal::new(Code::AlreadyUsed, "token", "this sign-in link was used before; ask for a new one"))
+    } else if request.link_expires_at() <= at {
+        Some(Refusal::new(Code::Expired, "token", "this sign-in link has expired; ask for a new one"))
+    } else {
+        None
+    }
+}
+
+/// What proves the address.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// The link's token.
+    Token(String),
+    /// The address and the six digits of its newest mail.
+    Digits {
+        /// The address.
+        email: String,
+        /// The digits.
+        code: String,
+    },
+}
+
+/// Someone who signed in.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub user_id: UserId,
+    /// The session that began.
+    pub session_id: SessionId,
+    /// Its token.
+    pub token: Token,
+    /// Whether the account is suspended and signed in for an open invitation alone (D6).
+    pub suspended: bool,
+    /// The invitation that the sign-in was asked for (R20).
+    pub invitation_id: Option<InvitationId>,
+}
+
+/// Signs in; an address without an account gets one.
+pub async fn sign_in(database: &Database, proof: &Proof, user_agent: Option<&str>) -> Result<SignedIn> {
+    let (id, field) = match proof {
+        Proof::Token(token) => (by_token(database, token).await?.id, "token"),
+        Proof::Digits { email, code } => (try_digits(database, email, code).await?, "digits"),
+    };
+    database
+        .transaction(async |transaction| {
+            let used: Option<(EmailAddress, Option<InvitationId>)> = diesel::update(
+                sign_in_requests::table
+                    .find(id)
+                    .filter(sign_in_requests::used_at.is_null()),
+            )
+            .set(sign_in_requests::used_at.eq(rollcall_now().nullable()))
+            .returning((sign_in_requests::email, sign_in_requests::invitation_id))
+            .get_result(&mut **transaction)
+            .await
+            .optional()?;
+            let (email, invitation_id) = used.ok_or_else(|| {
+                Refusal::new(Code::AlreadyUsed, field, "this mail was used to sign in before; ask for a new one")
+            })?;
+            let mut events = Vec::new();
+            let (user_id, personal, is_suspended) = match user::by_email(transaction, &email).await? {
+                Some(user) => {
+                    access::lock_users(transaction, &[user.id]).await?;
+                    // Read again under the lock: a deactivation may have suspended it.
+                    let user = user::by_id(transaction, user.id).await?;
+                    let is_suspended = user.suspended_at.is_some();
+                    if is_suspended && !has_open_invitation(transaction, user.id, &email).await? {
+                        return Err(suspended(field).into());
+                    }
+                    (user.id, user::personal_organization_id(transaction, user.id).await?, is_suspended)
+                }
+                None => {
+                    let new = NewUser { email: &email, name: None, username: None, origin_organization_id: None };
+                    let created = user::create(transaction, new).await?;
+                    events.push(created.event());
+                    (created.user_id, created.personal_organization_id, false)
+                }
+            };
+            let (session_id, token) = session::create(transaction, user_id, user_agent).await?;
+            events.push(NewEvent::by_user(user_id, personal, AuditAction::UserSignedIn, session_id).summary("signed in by mail"));
+            audit::record(transaction, events).await?;
+            Ok(SignedIn { user_id, session_id, token, suspended: is_suspended, invitation_id })
+        })
+        .await
+}
+
+async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, email: &EmailAddress) -> Result<bool> {
+    let open = invitations::table
+        .filter(invitations::email.eq(email).or(invitations::user_id.eq(user_id)))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::expires_at.gt(rollcall_now()));
+    Ok(diesel::select(diesel::dsl::exists(open)).get_result(&mut **transaction).await?)
+}
+
+/// Checks the digits, after counting the try and committing the count: they die after five, across all processes.
+async fn try_digits(database: &Database, email: &str, code: &str) -> Result<SignInRequestId> {
+    let wrong = || {
+        Refusal::new(
+            Code::Invalid,
+            "code",
+            "these are not the digits of the newest mail, or they have expired; ask for a new mail after five tries or ten minutes",
+        )
+        .within(["digits"])
+    };
+    let email = EmailAddress::parse("email", email).map_err(|refusal| refusal.within(["digits"]))?;
+    let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    let mut connection = database.connection().await?;
+    let lifetime = chrono::Duration::from_std(limits::SIGN_IN_DIGITS_LIFETIME).map_err(|_| Error::Bug("ten minutes are short"))?;
+    let since = now(&mut connection).await? - lifetime;
+    let newest: Option<SignInRequestId> = sign_in_requests::table
+        .filter(sign_in_requests::email.eq(&email))
+        .order(sign_in_requests::id.desc())
+        .select(sign_in_requests::id)
+        .first(&mut connection)
+        .await
+        .optional()?;
+    let newest = newest.ok_or_else(wrong)?;
+    let counted = diesel::update(
+        sign_in_requests::table
+            .find(newest)
+            .filter(sign_in_requests::used_at.is_null())
+            .filter(sign_in_requests::created_at.gt(since))
+            .filter(sign_in_requests::digit_tries.lt(limits::SIGN_IN_DIGIT_TRIES)),
+    )
+    .set(sign_in_requests::digit_tries.eq(sign_in_requests::digit_tries + 1))
+    .execute(&mut connection)
+    .await?;
+    if counted == 0 || !database.keyring().verify_digits(newest.uuid(), &code)? {
+        return Err(wrong().into());
+    }
+    Ok(newest)
+}

@@ -1,0 +1,229 @@
+//! Values from outside, parsed at the border and trusted inside.
+
+use std::fmt;
+use std::str::FromStr;
+
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::AsExpression;
+use diesel::sql_types::Text;
+use url::Url;
+
+use crate::error::{Code, Refusal};
+
+/// Characters that a line of text may not hold: controls, and those that turn or hide what follows.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// A required line of text without surrounding space, of at most `max` characters.
+pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
+    let text = text.trim();
+    // Names made of nothing visible can't be told apart.
+    if text.chars().all(|c| c.is_whitespace() || is_unprintable(c) || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{3164}' | '\u{00ad}')) {
+        return Err(Refusal::new(Code::Blank, field, "may not be empty"));
+    }
+    if text.chars().count() > max {
+        return Err(Refusal::new(Code::TooLong, field, format!("takes at most {max} characters")));
+    }
+    if text.chars().any(is_unprintable) {
+        return Err(Refusal::new(Code::Invalid, field, "must be a single line without control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// An optional line of text; empty means none.
+pub(crate) fn optional_line(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
+    text.filter(|text| !text.trim().is_empty()).map(|text| line(field, text, max)).transpose()
+}
+
+/// An optional text of several lines; empty means none.
+pub(crate) fn optional_text(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    if text.chars().count() > max {
+        return Err(Refusal::new(Code::TooLong, field, format!("takes at most {max} characters")));
+    }
+    if text.chars().any(|c| is_unprintable(c) && c != '\n' && c != '\r' && c != '\t') {
+        return Err(Refusal::new(Code::Invalid, field, "must not contain control characters"));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// An optional link; http or https only, since pages and mails show it.
+pub(crate) fn optional_link(field: &str, text: Option<&str>) -> Result<Option<String>, Refusal> {
+    let Some(text) = optional_line(field, text, 2_000)? else { return Ok(None) };
+    match Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(text)),
+        _ => Err(Refusal::new(Code::Invalid, field, "must be a link that begins with https:// or http://")),
+    }
+}
+
+/// The pattern that finds a text anywhere, taken literally.
+pub(crate) fn like_pattern(text: &str) -> String {
+    format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+}
+
+macro_rules! text_newtype {
+    ($name:ident) => {
+        impl $name {
+            /// The text inside.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl diesel::serialize::ToSql<Text, diesel::pg::Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>) -> diesel::serialize::Result {
+                <str as diesel::serialize::ToSql<Text, diesel::pg::Pg>>::to_sql(&self.0, out)
+            }
+        }
+
+        impl diesel::deserialize::FromSql<Text, diesel::pg::Pg> for $name {
+            fn from_sql(bytes: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
+                <String as diesel::deserialize::FromSql<Text, diesel::pg::Pg>>::from_sql(bytes).map(Self)
+            }
+        }
+    };
+}
+
+/// An e-mail address, in lower case: addresses compare without case (R24).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub struct EmailAddress(String);
+text_newtype!(EmailAddress);
+
+impl fmt::Debug for EmailAddress {
+    // Addresses stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmailAddress(…)")
+    }
+}
+
+impl EmailAddress {
+    /// Parses an address of the field named.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
+        let text = line(field, text, 254)?;
+        text.parse().map_err(|()| Refusal::new(Code::Invalid, field, "must be an e-mail address such as ada@example.org"))
+    }
+
+    /// What stands before the @.
+    pub(crate) fn local_part(&self) -> &str {
+        self.0.split('@').next().unwrap_or_default()
+    }
+}
+
+impl FromStr for EmailAddress {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let options = email_address::Options::default().without_display_text().without_domain_literal().with_required_tld();
+        let address = email_address::EmailAddress::parse_with_options(text.trim(), options).map_err(|_| ())?;
+        // Quoted local parts are legal, unused, and a way to smuggle spaces and commas into headers.
+        if address.as_str().contains(['"', ' ', ',', ';', '<', '>']) {
+            return Err(());
+        }
+        Ok(Self(address.as_str().to_lowercase()))
+    }
+}
+
+/// A username: 2 to 39 of a–z, 0–9 and single hyphens between them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub struct Username(String);
+text_newtype!(Username);
+
+impl Username {
+    /// Parses a username of the field named; capitals become small letters.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
+        name_like(field, text, "a username").map(Self)
+    }
+
+    /// A username made of a name, for an account that chose none; `salt` makes it unlike others.
+    pub(crate) fn derived(from: &str, salt: &str) -> Self {
+        Self(derived(from, salt, "user"))
+    }
+}
+
+/// An organization's short name for addresses, of the same form as a username.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub struct Slug(String);
+text_newtype!(Slug);
+
+impl Slug {
+    /// Parses a slug of the field named; capitals become small letters.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
+        name_like(field, text, "a slug").map(Self)
+    }
+
+    /// A slug made of a name, for an organization that was given none; `salt` makes it unlike others.
+    pub(crate) fn derived(from: &str, salt: &str) -> Self {
+        Self(derived(from, salt, "organization"))
+    }
+}
+
+fn name_like(field: &str, text: &str, what: &str) -> Result<String, Refusal> {
+    let text = line(field, text, 39)?.to_lowercase();
+    let parts_are_plain =
+        text.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+    if text.len() < 2 || !parts_are_plain {
+        return Err(Refusal::new(
+            Code::Invalid,
+            field,
+            format!("must be {what}: 2 to 39 of a–z, 0–9 and single hyphens between them"),
+        ));
+    }
+    Ok(text)
+}
+
+fn derived(from: &str, salt: &str, fallback: &str) -> String {
+    let plain: String = from.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
+    let base = if words.is_empty() { fallback.to_owned() } else { words.join("-") };
+    // Cut so that the salt fits; a hyphen at the cut would double.
+    let base: String = base.chars().take(39 - 1 - salt.len().min(20)).collect();
+    let base = base.trim_end_matches('-');
+    if salt.is_empty() && base.len() >= 2 { base.to_owned() } else { format!("{base}-{}", if salt.is_empty() { "0" } else { salt }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn addresses_are_parsed_strictly_and_without_case() {
+        assert_eq!(EmailAddress::parse("email", " Ada@Example.ORG ").map(|email| email.0), Ok("ada@example.org".to_owned()));
+        for wrong in ["", "ada", "ada@", "@example.org", "ada@localhost", "a b@example.org", "Ada <ada@example.org>", "a@b@c.org", "ada@example.org\nBcc: eve@example.org", "\"a b\"@example.org", "ada@[127.0.0.1]"] {
+            assert!(EmailAddress::parse("email", wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn lines_hold_no_controls() {
+        assert_eq!(line("name", "  Ada  ", 10), Ok("Ada".to_owned()));
+        for (wrong, code) in [(" ", Code::Blank), ("\u{200b}", Code::Blank), ("a\nb", Code::Invalid), ("a\u{202e}b", Code::Invalid), ("abcdef", Code::TooLong)] {
+            assert_eq!(line("name", wrong, 5).map_err(|refusal| refusal.code), Err(code), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn links_are_http_only() {
+        assert!(optional_link("website", Some("https://example.org/a")).is_ok());
+        for wrong in ["javascript:alert(1)", "ftp://example.org", "example.org", "https://", "data:text/html,x"] {
+            assert!(optional_link("website", Some(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn derived_names_are_valid(from in ".{0,60}", salt in "[a-z0-9]{0,10}") {
+            let username = Username::derived(&from, &salt);
+            prop_assert_eq!(Username::parse("username", username.as_str()), Ok(username));
+        }
+    }
+}

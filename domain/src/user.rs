@@ -1,0 +1,290 @@
+//! Accounts: a person, their address, and the personal organization that holds what belongs to no team (D5).
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rand::RngExt;
+use serde_json::json;
+
+use crate::access::require_writing;
+use crate::actor::Actor;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{members, organizations, users};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::error::{Code, Error, Refusal, Result, on_violation};
+use crate::id::{MemberId, OrganizationId, UserId};
+use crate::limits;
+use crate::member::{JoinMethod, MemberStatus, Permissions};
+use crate::policy::{MemberDirectory, Role};
+use crate::text::{self, EmailAddress, Username};
+
+/// An account.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// Where its mails go; compared without case (R24).
+    pub email: EmailAddress,
+    /// Its unique name.
+    pub username: Username,
+    /// The person's name.
+    pub name: String,
+    /// A link to a picture.
+    pub avatar_url: Option<String>,
+    /// The organization whose invitation created the account.
+    pub origin_organization_id: Option<OrganizationId>,
+    /// Since when it is suspended (D6).
+    pub suspended_at: Option<DateTime<Utc>>,
+    /// Who pays for new projects and apps; the personal organization where it is none.
+    pub default_bill_to_id: Option<OrganizationId>,
+}
+
+/// An account to be made.
+pub(crate) struct NewUser<'a> {
+    pub email: &'a EmailAddress,
+    pub name: Option<&'a str>,
+    pub username: Option<&'a Username>,
+    pub origin_organization_id: Option<OrganizationId>,
+}
+
+/// The account and the personal organization that came with it.
+pub(crate) struct Created {
+    pub user_id: UserId,
+    pub personal_organization_id: OrganizationId,
+}
+
+impl Created {
+    /// The event that tells of it.
+    pub(crate) fn event(&self) -> NewEvent {
+        NewEvent::by_user(self.user_id, self.personal_organization_id, AuditAction::UserCreated, self.user_id)
+            .summary(format!("account {} was made", self.user_id))
+    }
+}
+
+/// Makes an account with its personal organization. CONFLICT where the address got one at this very moment.
+pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> Result<Created> {
+    let user_id = UserId::new();
+    let at = now(transaction).await?;
+    let name = new.name.unwrap_or_else(|| new.email.local_part());
+    let name: String = name.chars().take(limits::NAME).collect();
+    let insert = |username: Username| {
+        diesel::insert_into(users::table).values((
+            users::id.eq(user_id),
+            users::email.eq(new.email.clone()),
+            users::username.eq(username),
+            users::name.eq(name.clone()),
+            users::origin_organization_id.eq(new.origin_organization_id),
+            users::created_at.eq(at),
+        ))
+    };
+    if let Some(username) = new.username {
+        let inserted = insert(username.clone()).execute(&mut **transaction).await;
+        let inserted = inserted.map_err(Error::from).map_err(|error| match error.constraint() {
+            Some("users_username_key") => username_taken().into(),
+            Some("users_email_key") => email_taken().into(),
+            _ => error,
+        });
+        inserted?;
+    } else {
+        let mut made = false;
+        let mut salt = String::new();
+        for _ in 0..10 {
+            let inserted =
+                insert(Username::derived(&name, &salt)).on_conflict(users::username).do_nothing().execute(&mut **transaction).await;
+            made = on_violation(inserted, "users_email_key", email_taken)? == 1;
+            if made {
+                break;
+            }
+            salt = rand::rng().random_range(1000..1_000_000_u32).to_string();
+        }
+        if !made {
+            return Err(Error::refused(Code::UsernameTaken, "username", "name a username: the ones made from the name are in use"));
+        }
+    }
+    let personal_organization_id = OrganizationId::new();
+    diesel::insert_into(organizations::table)
+        .values((
+            organizations::id.eq(personal_organization_id),
+            organizations::personal_user_id.eq(user_id),
+            organizations::name.eq(&name),
+            organizations::created_at.eq(at),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    diesel::insert_into(members::table)
+        .values((
+            members::id.eq(MemberId::new()),
+            members::organization_id.eq(personal_organization_id),
+            members::user_id.eq(user_id),
+            members::role.eq(Role::Owner),
+            members::status.eq(MemberStatus::Active),
+            Permissions::all(),
+            members::joined_at.eq(at),
+            members::joined_via.eq(JoinMethod::Founder),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(Created { user_id, personal_organization_id })
+}
+
+fn username_taken() -> Refusal {
+    Refusal::new(Code::UsernameTaken, "username", "this username is in use; choose another")
+}
+
+fn email_taken() -> Refusal {
+    Refusal::new(Code::Conflict, "email", "an account with this address was made at this very moment; try again")
+}
+
+/// The account of an address.
+pub(crate) async fn by_email(connection: &mut AsyncPgConnection, email: &EmailAddress) -> Result<Option<User>> {
+    Ok(users::table.filter(users::email.eq(email)).select(User::as_select()).first(connection).await.optional()?)
+}
+
+/// The accounts of the ids, whoever asks: for what already led to them.
+pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[UserId]) -> Result<Vec<User>> {
+    Ok(users::table.filter(users::id.eq_any(ids)).select(User::as_select()).load(connection).await?)
+}
+
+/// The account of an id.
+pub async fn by_id(connection: &mut AsyncPgConnection, id: UserId) -> Result<User> {
+    Ok(users::table.find(id).select(User::as_select()).first(connection).await?)
+}
+
+/// Those of the ids whom the actor may look up: themselves, and members whom a common organization shows them (D9).
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[UserId]) -> Result<Vec<UserId>> {
+    let Some(user_id) = actor.user_id() else { return Ok(ids.to_vec()) };
+    let (mine, theirs) = diesel::alias!(members as mine, members as theirs);
+    let mut seen: Vec<UserId> = mine
+        .inner_join(theirs.on(theirs.field(members::organization_id).eq(mine.field(members::organization_id))))
+        .inner_join(organizations::table.on(organizations::id.eq(mine.field(members::organization_id))))
+        .filter(mine.field(members::user_id).eq(user_id))
+        .filter(mine.field(members::status).eq(MemberStatus::Active))
+        .filter(theirs.field(members::user_id).eq_any(ids))
+        .filter(organizations::deleted_at.is_null())
+        .filter(
+            mine.field(members::role).eq_any(Role::Admin.at_least()).or(theirs.field(members::status).eq(MemberStatus::Active).and(
+                organizations::member_directory.eq(MemberDirectory::Everyone).or(organizations::member_directory
+                    .eq(MemberDirectory::Leadership)
+                    .and(theirs.field(members::role).eq_any(Role::Admin.at_least()))),
+            )),
+        )
+        .select(theirs.field(members::user_id))
+        .load(connection)
+        .await?;
+    seen.push(user_id);
+    Ok(ids.iter().copied().filter(|id| seen.contains(id)).collect())
+}
+
+/// The personal organization of an account.
+pub async fn personal_organization_id(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<OrganizationId> {
+    Ok(organizations::table
+        .filter(organizations::personal_user_id.eq(user_id))
+        .select(organizations::id)
+        .first(connection)
+        .await?)
+}
+
+/// Whether the account belongs to no organization but its personal one (R52).
+pub async fn needs_organization(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<bool> {
+    Ok(team_memberships(connection, user_id).await? == 0)
+}
+
+/// How many organizations the account belongs to, its personal one apart.
+pub(crate) async fn team_memberships(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<i64> {
+    Ok(members::table
+        .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
+        .filter(members::user_id.eq(user_id))
+        .filter(members::status.eq(MemberStatus::Active))
+        .filter(organizations::personal_user_id.is_null())
+        .filter(organizations::deleted_at.is_null())
+        .count()
+        .get_result(connection)
+        .await?)
+}
+
+/// What to change of a profile; `None` leaves it as it is.
+#[derive(Debug, Default)]
+pub struct UpdateProfile {
+    /// The person's name.
+    pub name: Option<String>,
+    /// Their unique name.
+    pub username: Option<String>,
+    /// A link to a picture; `Some(None)` clears it.
+    pub avatar_url: Option<Option<String>>,
+}
+
+/// Changes the actor's own profile.
+pub async fn update_profile(database: &Database, actor: &Actor, command: &UpdateProfile) -> Result<()> {
+    let (user_id, _) = actor.signed_in("name")?;
+    let name = command.name.as_deref().map(|name| text::line("name", name, limits::NAME)).transpose()?;
+    let username = command.username.as_deref().map(|username| Username::parse("username", username)).transpose()?;
+    let avatar_url = command.avatar_url.as_ref().map(|url| text::optional_link("avatarUrl", url.as_deref())).transpose()?;
+    let changed: Vec<&str> =
+        [("name", name.is_some()), ("username", username.is_some()), ("avatarUrl", avatar_url.is_some())]
+            .into_iter()
+            .filter_map(|(field, changed)| changed.then_some(field))
+            .collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    database
+        .transaction(async |transaction| {
+            require_writing(actor, "name")?;
+            #[derive(AsChangeset)]
+            #[diesel(table_name = users)]
+            struct Changes<'a> {
+                name: Option<&'a str>,
+                username: Option<&'a Username>,
+                avatar_url: Option<Option<&'a str>>,
+            }
+            let changes = Changes {
+                name: name.as_deref(),
+                username: username.as_ref(),
+                avatar_url: avatar_url.as_ref().map(Option::as_deref),
+            };
+            let updated = diesel::update(users::table.find(user_id)).set(changes).execute(&mut **transaction).await;
+            on_violation(updated, "users_username_key", username_taken)?;
+            let personal = personal_organization_id(transaction, user_id).await?;
+            if let Some(name) = &name {
+                // The personal organization carries its user's name.
+                diesel::update(organizations::table.find(personal)).set(organizations::name.eq(name)).execute(&mut **transaction).await?;
+            }
+            let event = NewEvent::by(actor, personal, AuditAction::UserProfileUpdated, user_id)
+                .summary(format!("changed {}", changed.join(", ")))
+                .with(json!({ "fields": changed }));
+            audit::record(transaction, [event]).await
+        })
+        .await
+}
+
+/// Lifts a suspension: an organization's invitation was accepted (D6). The account's row is locked.
+pub(crate) async fn lift_suspension(transaction: &mut Transaction, user_id: UserId) -> Result<Option<NewEvent>> {
+    let lifted = diesel::update(users::table.find(user_id).filter(users::suspended_at.is_not_null()))
+        .set(users::suspended_at.eq(None::<DateTime<Utc>>))
+        .execute(&mut **transaction)
+        .await?;
+    if lifted == 0 {
+        return Ok(None);
+    }
+    let personal = personal_organization_id(transaction, user_id).await?;
+    Ok(Some(
+        NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id)
+            .summary("an accepted invitation lifted the suspension"),
+    ))
+}
+
+/// Suspends the account: its organization let it go, and it belongs to no other (D6). Sessions end; keys don't answer.
+pub(crate) async fn suspend(transaction: &mut Transaction, user_id: UserId, by: OrganizationId) -> Result<NewEvent> {
+    use crate::database::schema::{api_keys, sessions};
+    diesel::update(users::table.find(user_id)).set(users::suspended_at.eq(rollcall_now().nullable())).execute(&mut **transaction).await?;
+    diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
+    diesel::update(api_keys::table.filter(api_keys::user_id.eq(user_id)).filter(api_keys::revoked_at.is_null()))
+        .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
+        .execute(&mut **transaction)
+        .await?;
+    let personal = personal_organization_id(transaction, user_id).await?;
+    Ok(NewEvent::by_system(personal, AuditAction::UserSuspended, user_id)
+        .summary("the organization that created the account deactivated it")
+        .with(json!({ "organization": by.to_string() })))
+}
