@@ -135,7 +135,7 @@ async fn permit(connection: &mut AsyncPgConnection, actor: &Actor, organization_
     }))
 }
 
-fn is_suspended(actor: &Actor) -> bool {
+pub(crate) fn is_suspended(actor: &Actor) -> bool {
     matches!(actor, Actor::User { suspended: true, .. })
 }
 

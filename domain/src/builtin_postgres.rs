@@ -66,18 +66,13 @@ impl BuiltinPostgres {
         users.share()?;
 
         let version = cluster.version()?;
-        let binaries =
-            binaries::choose(binaries::search_path(), version.as_deref(), &cluster.data())?;
+        let binaries = binaries::choose(binaries::search_path(), version.as_deref(), &cluster.data())?;
         if version.is_none() {
             cluster.create(&binaries, options)?;
         }
         cluster.ensure_running(&binaries, options, alone)?;
         drop(transition);
-        Ok(Self {
-            cluster,
-            binaries,
-            users: Some(users),
-        })
+        Ok(Self { cluster, binaries, users: Some(users) })
     }
 
     /// URL of a database of the cluster, over its Unix socket: `postgres://rollcall@%2Fabsolute%2Fpath/NAME`.
@@ -85,10 +80,7 @@ impl BuiltinPostgres {
     /// The database `rollcall` exists from the start.
     pub fn url(&self, database: &str) -> String {
         let folder = percent_encode(self.cluster.sockets().as_os_str().as_bytes());
-        format!(
-            "postgres://{ROLLCALL}@{folder}/{}",
-            percent_encode(database.as_bytes())
-        )
+        format!("postgres://{ROLLCALL}@{folder}/{}", percent_encode(database.as_bytes()))
     }
 
     /// Leaves the cluster and, if nobody else uses it, stops it. Blocks until it has stopped.
@@ -102,11 +94,7 @@ impl BuiltinPostgres {
         };
         let transition = self.cluster.lock("transition.lock")?;
         transition.wait()?;
-        let left = if users.try_exclusive()? {
-            self.cluster.stop(&self.binaries)
-        } else {
-            Ok(())
-        };
+        let left = if users.try_exclusive()? { self.cluster.stop(&self.binaries) } else { Ok(()) };
         drop(users);
         drop(transition);
         left
@@ -116,10 +104,7 @@ impl BuiltinPostgres {
 impl Drop for BuiltinPostgres {
     fn drop(&mut self) {
         if let Err(error) = self.leave_once() {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "could not leave the built-in PostgreSQL"
-            );
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not leave the built-in PostgreSQL");
         }
     }
 }
@@ -208,22 +193,13 @@ pub enum BuiltinPostgresError {
 
 type Result<T, E = BuiltinPostgresError> = std::result::Result<T, E>;
 
-fn io_error<'a>(
-    action: &'static str,
-    path: &'a Path,
-) -> impl FnOnce(io::Error) -> BuiltinPostgresError + 'a {
-    move |source| BuiltinPostgresError::Io {
-        action,
-        path: path.to_owned(),
-        source,
-    }
+fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> BuiltinPostgresError + 'a {
+    move |source| BuiltinPostgresError::Io { action, path: path.to_owned(), source }
 }
 
 fn percent_encode(bytes: &[u8]) -> String {
     let encode = |byte: &u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(*byte).to_string()
-        }
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
         other => format!("%{other:02X}"),
     };
     bytes.iter().map(encode).collect()

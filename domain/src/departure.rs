@@ -3,8 +3,6 @@
 //! Access ends in the transaction of the departure; what can be long is the worker's, in chunks of
 //! [`limits::CASCADE_CHUNK`], each its own transaction, so that it can be killed and resumed at any point (D7).
 
-use std::pin::Pin;
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -19,7 +17,7 @@ use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::invitation;
-use crate::job::{MailDepartureReceipt, RunDeparture};
+use crate::job::{Hold, MailDepartureReceipt, RunDeparture};
 use crate::join_code;
 use crate::limits;
 use crate::member::{self, Member, MemberStatus};
@@ -316,10 +314,6 @@ async fn owner(connection: &mut AsyncPgConnection, organization_id: Organization
         .first(connection)
         .await?)
 }
-
-/// The worker's claim on its job, checked inside each transaction so that a run that was taken over can't commit.
-pub type Hold<'a> =
-    &'a (dyn for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'c>> + Send + Sync);
 
 /// What is left after a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

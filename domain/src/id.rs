@@ -52,6 +52,12 @@ pub fn parse<T: TypedId>(text: &str) -> Result<T, IdError> {
     }
 }
 
+/// The TypeID of an id.
+pub fn to_text<T: TypedId>(id: T) -> String {
+    // The prefixes are constants of this module, and valid.
+    DynamicType::new(T::PREFIX).map(|prefix| TypeSafeId::from_type_and_uuid(prefix, id.uuid()).to_string()).unwrap_or_default()
+}
+
 macro_rules! typed_ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -84,8 +90,7 @@ macro_rules! typed_ids {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let prefix = DynamicType::new($prefix).map_err(|_| std::fmt::Error)?;
-                std::fmt::Display::fmt(&TypeSafeId::from_type_and_uuid(prefix, self.0), f)
+                f.write_str(&to_text(*self))
             }
         }
 

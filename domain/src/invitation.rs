@@ -14,7 +14,7 @@ use crate::database::schema::{invitations, members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{InvitationId, MemberId, OrganizationId, TypedId, UserId};
-use crate::job::{ExpireInvitation, MailInvitation};
+use crate::job::{ExpireInvitation, Hold, MailInvitation};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions};
 use crate::organization;
@@ -763,8 +763,13 @@ pub(crate) async fn revoke_to(transaction: &mut Transaction, organization_id: Or
 }
 
 /// Marks an invitation expired, if its time is over; the worker's part of the expiry (R23).
-pub async fn expire(database: &Database, id: InvitationId) -> Result<()> {
-    database.transaction(async |transaction| mark_expired(transaction, &[id]).await).await
+pub async fn expire(database: &Database, id: InvitationId, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            mark_expired(transaction, &[id]).await
+        })
+        .await
 }
 
 async fn mark_expired(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<()> {

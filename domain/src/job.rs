@@ -1,11 +1,17 @@
 //! The jobs that changes call for: payloads only, with ids only. Handlers are the worker's.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use apalis_diesel::Job;
+use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DepartureId, InvitationId, JoinCodeId, OrganizationId, SignInRequestId, UserId};
+
+/// The worker's claim on its job, checked first in each transaction so that a run that was taken over can't commit.
+pub type Hold<'a> =
+    &'a (dyn for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = crate::Result<()>> + Send + 'c>> + Send + Sync);
 
 /// Queue of the mails.
 pub const MAIL: &str = "mail";

@@ -15,7 +15,7 @@ use crate::database::schema::join_codes;
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{JoinCodeId, MemberId, OrganizationId, UserId};
-use crate::job::{ExpireJoinCode, MailJoinedByCode};
+use crate::job::{ExpireJoinCode, Hold, MailJoinedByCode};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod};
 use crate::organization;
@@ -382,8 +382,13 @@ pub(crate) async fn revoke_issued(
 }
 
 /// Marks a code expired, if its time is over; the worker's part of the expiry (R29).
-pub async fn expire(database: &Database, id: JoinCodeId) -> Result<()> {
-    database.transaction(async |transaction| mark_expired(transaction, &[id]).await).await
+pub async fn expire(database: &Database, id: JoinCodeId, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            mark_expired(transaction, &[id]).await
+        })
+        .await
 }
 
 async fn mark_expired(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<()> {

@@ -333,7 +333,8 @@ pub async fn list_of_user(
     if let Some(only) = actor.only_organization() {
         memberships = memberships.filter(members::organization_id.eq(only));
     }
-    let memberships: Vec<(OrganizationId, Role)> = memberships.load(connection).await?;
+    let memberships: Vec<(OrganizationId, Role)> =
+        if access::is_suspended(actor) { Vec::new() } else { memberships.load(connection).await? };
     let of = |leads: bool| -> Vec<OrganizationId> {
         memberships.iter().filter(|(_, role)| role.is_at_least(Role::Admin) == leads).map(|(id, _)| *id).collect()
     };

@@ -13,9 +13,7 @@ use std::path::Path;
 use std::thread;
 
 use rollcall_domain::builtin_postgres::{BuiltinPostgres, BuiltinPostgresError, Options};
-use support::{
-    Folder, NOBODY, Stranger, User, execute, is_root, join, query, signal, speak_as_child,
-};
+use support::{Folder, NOBODY, Stranger, User, execute, is_root, join, query, signal, speak_as_child};
 
 const COUNT: &str = "SELECT count(*) FROM kept";
 
@@ -30,36 +28,12 @@ fn use_until_told() {
 fn starts_stops_and_keeps_what_was_written() {
     let folder = Folder::new();
     let postgres = join(&folder);
-    assert_eq!(
-        query(
-            &postgres.url("rollcall"),
-            "SELECT current_database() || current_user"
-        ),
-        "rollcallrollcall"
-    );
-    assert_eq!(
-        query(
-            &postgres.url("rollcall"),
-            "SELECT current_setting('server_encoding')"
-        ),
-        "UTF8"
-    );
-    assert_eq!(
-        query(
-            &postgres.url("rollcall"),
-            "SELECT current_setting('max_connections')"
-        ),
-        "200"
-    );
-    execute(
-        &postgres.url("rollcall"),
-        "CREATE DATABASE \"a name / with signs\"",
-    );
+    assert_eq!(query(&postgres.url("rollcall"), "SELECT current_database() || current_user"), "rollcallrollcall");
+    assert_eq!(query(&postgres.url("rollcall"), "SELECT current_setting('server_encoding')"), "UTF8");
+    assert_eq!(query(&postgres.url("rollcall"), "SELECT current_setting('max_connections')"), "200");
+    execute(&postgres.url("rollcall"), "CREATE DATABASE \"a name / with signs\"");
     let other = postgres.url("a name / with signs");
-    assert_eq!(
-        query(&other, "SELECT current_database()"),
-        "a name / with signs"
-    );
+    assert_eq!(query(&other, "SELECT current_database()"), "a name / with signs");
     execute(&postgres.url("rollcall"), "CREATE TABLE kept (id integer)");
     postgres.leave().unwrap();
     assert_eq!(folder.server(), None);
@@ -86,19 +60,9 @@ fn fsync_is_as_asked_for() {
 fn only_the_users_own_processes_can_connect() {
     let folder = Folder::new();
     let postgres = join(&folder);
-    assert_eq!(
-        query(
-            &postgres.url("rollcall"),
-            "SELECT current_setting('listen_addresses')"
-        ),
-        ""
-    );
+    assert_eq!(query(&postgres.url("rollcall"), "SELECT current_setting('listen_addresses')"), "");
     for private in ["postgres", "postgres/cluster"] {
-        assert_eq!(
-            fs::metadata(folder.path.join(private)).unwrap().mode() & 0o777,
-            0o700,
-            "{private}"
-        );
+        assert_eq!(fs::metadata(folder.path.join(private)).unwrap().mode() & 0o777, 0o700, "{private}");
     }
 }
 
@@ -131,26 +95,16 @@ fn the_last_process_out_stops_it() {
 fn processes_that_start_and_leave_at_once_share_one() {
     let folder = Folder::new();
     let starting: Vec<_> = (0..4).map(|_| User::spawn(&folder)).collect();
-    let users: Vec<_> = starting
-        .into_iter()
-        .map(|user| user.ready().unwrap())
-        .collect();
+    let users: Vec<_> = starting.into_iter().map(|user| user.ready().unwrap()).collect();
     for user in &users {
         assert_eq!(query(&user.url, "SELECT 'here'"), "here");
     }
-    let leaving: Vec<_> = users
-        .into_iter()
-        .map(|user| thread::spawn(move || user.leave()))
-        .collect();
+    let leaving: Vec<_> = users.into_iter().map(|user| thread::spawn(move || user.leave())).collect();
     leaving.into_iter().for_each(|user| user.join().unwrap());
     assert_eq!(folder.server(), None);
     let log = folder.log();
     assert_eq!(log.matches("starting PostgreSQL").count(), 1, "{log}");
-    assert_eq!(
-        log.matches("database system is shut down").count(),
-        1,
-        "{log}"
-    );
+    assert_eq!(log.matches("database system is shut down").count(), 1, "{log}");
 }
 
 #[test]
@@ -178,20 +132,10 @@ fn outlives_a_killed_user_and_is_taken_over() {
         let mut user = User::start(&folder);
         let server = folder.server();
         let pid = user.process.id();
-        signal(
-            kind,
-            &if target == "group" {
-                format!("-{pid}")
-            } else {
-                pid.to_string()
-            },
-        );
+        signal(kind, &if target == "group" { format!("-{pid}") } else { pid.to_string() });
         assert!(!user.process.wait().unwrap().success());
         // The end of its output comes only when nobody holds the other side of the pipe any more.
-        let rest: Vec<_> = BufReader::new(&mut user.output)
-            .lines()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let rest: Vec<_> = BufReader::new(&mut user.output).lines().collect::<Result<_, _>>().unwrap();
         assert!(!rest.iter().any(|line| line == "LEFT"), "{rest:?}");
 
         let postgres = join(&folder);
@@ -267,12 +211,8 @@ fn what_a_killed_initdb_left_is_cleared_away() {
 #[test]
 fn long_and_strange_folders_work() {
     let folder = Folder::new();
-    for name in [
-        "it's a \"$HOME\", 100% `id` \\n %2F ü".to_owned(),
-        "long".repeat(30),
-    ] {
-        let postgres =
-            BuiltinPostgres::start(&folder.path.join(&name), Options { fsync: false }).unwrap();
+    for name in ["it's a \"$HOME\", 100% `id` \\n %2F ü".to_owned(), "long".repeat(30)] {
+        let postgres = BuiltinPostgres::start(&folder.path.join(&name), Options { fsync: false }).unwrap();
         assert_eq!(query(&postgres.url("rollcall"), "SELECT 'here'"), "here");
         let sockets = support::sockets(&postgres.url("rollcall"));
         assert!(sockets.starts_with("/tmp"), "{}", sockets.display());
@@ -290,10 +230,7 @@ fn a_server_that_does_not_start_is_shown_with_its_log() {
     let text = fs::read_to_string(&settings).unwrap();
     fs::write(&settings, text + "no_such_setting = 1\n").unwrap();
     let error = BuiltinPostgres::start(&folder.path, Options { fsync: false }).unwrap_err();
-    assert!(
-        matches!(error, BuiltinPostgresError::DidNotStart { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, BuiltinPostgresError::DidNotStart { .. }), "{error:?}");
     assert!(error.to_string().contains("no_such_setting"), "{error}");
 }
 
@@ -303,14 +240,8 @@ fn data_of_another_version_is_not_touched() {
     drop(join(&folder));
     fs::write(folder.path.join("postgres/cluster/PG_VERSION"), "8\n").unwrap();
     let error = BuiltinPostgres::start(&folder.path, Options { fsync: false }).unwrap_err();
-    assert!(
-        matches!(error, BuiltinPostgresError::OtherVersion { .. }),
-        "{error:?}"
-    );
-    assert!(
-        error.to_string().contains("apt-get install postgresql-8"),
-        "{error}"
-    );
+    assert!(matches!(error, BuiltinPostgresError::OtherVersion { .. }), "{error:?}");
+    assert!(error.to_string().contains("apt-get install postgresql-8"), "{error}");
 }
 
 #[test]
@@ -318,22 +249,12 @@ fn folders_that_are_none_say_so() {
     let folder = Folder::new();
     let file = folder.path.join("file");
     fs::write(&file, "").unwrap();
-    let error = BuiltinPostgres::start(&file, Options::default())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("/file") && error.contains("ROLLCALL_DATA_DIR"),
-        "{error}"
-    );
+    let error = BuiltinPostgres::start(&file, Options::default()).unwrap_err().to_string();
+    assert!(error.contains("/file") && error.contains("ROLLCALL_DATA_DIR"), "{error}");
 
     fs::write(folder.path.join("postgres"), "").unwrap();
-    let error = BuiltinPostgres::start(&folder.path, Options::default())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("it isn't a folder") && error.contains("ROLLCALL_DATA_DIR"),
-        "{error}"
-    );
+    let error = BuiltinPostgres::start(&folder.path, Options::default()).unwrap_err().to_string();
+    assert!(error.contains("it isn't a folder") && error.contains("ROLLCALL_DATA_DIR"), "{error}");
 }
 
 #[test]
@@ -343,14 +264,9 @@ fn a_folder_without_permission_says_so() {
     let error = if is_root() {
         User::spawn_as(&folder, NOBODY).ready().unwrap_err()
     } else {
-        BuiltinPostgres::start(&folder.path, Options::default())
-            .unwrap_err()
-            .to_string()
+        BuiltinPostgres::start(&folder.path, Options::default()).unwrap_err().to_string()
     };
-    assert!(
-        error.contains("can't create") && error.contains("ROLLCALL_DATA_DIR"),
-        "{error}"
-    );
+    assert!(error.contains("can't create") && error.contains("ROLLCALL_DATA_DIR"), "{error}");
     fs::set_permissions(&folder.path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
@@ -363,12 +279,7 @@ fn a_normal_user_has_one_too_and_root_joins_it() {
     let folder = Folder::new();
     chown(&folder.path, Some(NOBODY), Some(NOBODY)).unwrap();
     let user = User::spawn_as(&folder, NOBODY).ready().unwrap();
-    assert_eq!(
-        fs::metadata(folder.path.join("postgres/cluster"))
-            .unwrap()
-            .uid(),
-        NOBODY
-    );
+    assert_eq!(fs::metadata(folder.path.join("postgres/cluster")).unwrap().uid(), NOBODY);
     let server = folder.server();
     let root = join(&folder);
     user.leave();
@@ -425,11 +336,6 @@ fn root_owned_data_says_whom_to_give_it_to() {
     }
     let folder = Folder::new();
     fs::create_dir_all(folder.path.join("postgres/cluster")).unwrap();
-    let error = BuiltinPostgres::start(&folder.path, Options::default())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("refuses to run as root: `chown -R"),
-        "{error}"
-    );
+    let error = BuiltinPostgres::start(&folder.path, Options::default()).unwrap_err().to_string();
+    assert!(error.contains("refuses to run as root: `chown -R"), "{error}");
 }

@@ -11,41 +11,21 @@ use super::{BuiltinPostgresError, Result, io_error};
 /// Folders that may hold PostgreSQL's programs, the preferred ones first.
 pub(super) fn search_path() -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let in_path: Vec<_> = env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .collect();
-    let versions = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let in_path: Vec<_> = env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut versions: Vec<_> = versions.map(|entry| entry.path()).collect();
-    let number = |folder: &PathBuf| {
-        folder
-            .file_name()
-            .and_then(|name| name.to_str()?.parse::<u32>().ok())
-    };
+    let number = |folder: &PathBuf| folder.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     versions.sort_by_key(|folder| std::cmp::Reverse(number(folder)));
     let pg_config = || {
-        let output = Command::new("pg_config")
-            .arg("--bindir")
-            .stdin(Stdio::null())
-            .output()
-            .ok()?;
+        let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
         Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
     };
     let versions = versions.into_iter().map(|folder| folder.join("bin"));
-    in_path
-        .into_iter()
-        .chain(versions)
-        .chain(std::iter::once_with(pg_config).flatten())
+    in_path.into_iter().chain(versions).chain(std::iter::once_with(pg_config).flatten())
 }
 
 /// The first folder with all we need and, for data that exists, of its version.
-pub(super) fn choose(
-    folders: impl Iterator<Item = PathBuf>,
-    wanted: Option<&str>,
-    data: &Path,
-) -> Result<PathBuf> {
+pub(super) fn choose(folders: impl Iterator<Item = PathBuf>, wanted: Option<&str>, data: &Path) -> Result<PathBuf> {
     let mut installed = Vec::new();
     for folder in folders {
         let Some(version) = version_of(&folder) else {
@@ -70,22 +50,13 @@ pub(super) fn choose(
 
 /// Major version of the PostgreSQL in this folder: `postgres (PostgreSQL) 15.14 (Debian …)` is 15.
 fn version_of(folder: &Path) -> Option<String> {
-    if !["initdb", "postgres", "pg_ctl"]
-        .iter()
-        .all(|name| folder.join(name).is_file())
-    {
+    if !["initdb", "postgres", "pg_ctl"].iter().all(|name| folder.join(name).is_file()) {
         return None;
     }
-    let output = Command::new(folder.join("postgres"))
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new(folder.join("postgres")).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let version = text.split_whitespace().nth(2)?;
-    let major = version
-        .split(|character: char| !character.is_ascii_digit())
-        .next()?;
+    let major = version.split(|character: char| !character.is_ascii_digit()).next()?;
     (!major.is_empty()).then(|| major.to_owned())
 }
 
@@ -100,12 +71,10 @@ pub(super) fn run(program: &'static str, mut command: Command, input: &str) -> R
         .map_err(io_error("run", &path))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that ends without reading says why itself.
-        stdin
-            .write_all(input.as_bytes())
-            .or_else(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => Ok(()),
-                _ => Err(io_error("write to", &path)(error)),
-            })?;
+        stdin.write_all(input.as_bytes()).or_else(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(io_error("write to", &path)(error)),
+        })?;
     }
     let output = child.wait_with_output().map_err(io_error("run", &path))?;
     let text = [output.stdout, output.stderr].concat();
@@ -113,20 +82,13 @@ pub(super) fn run(program: &'static str, mut command: Command, input: &str) -> R
     if output.status.success() {
         return Ok(output_text);
     }
-    Err(BuiltinPostgresError::Program {
-        program,
-        output: last_lines(&format!("{}\n{output_text}", output.status), 15),
-    })
+    Err(BuiltinPostgresError::Program { program, output: last_lines(&format!("{}\n{output_text}", output.status), 15) })
 }
 
 pub(super) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<_> = text.lines().collect();
     let skipped = lines.len().saturating_sub(count);
-    lines
-        .into_iter()
-        .skip(skipped)
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.into_iter().skip(skipped).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -146,13 +108,9 @@ mod tests {
             fs::create_dir_all(&folder)?;
             // By another process: while a fork of ours holds a file open for writing, it can't be run.
             let script = format!("echo 'postgres (PostgreSQL) {version} (Debian)'");
-            let make =
-                "for name in initdb postgres pg_ctl; do echo \"$0\" >$name; chmod +x $name; done";
+            let make = "for name in initdb postgres pg_ctl; do echo \"$0\" >$name; chmod +x $name; done";
             let mut shell = Command::new("/bin/sh");
-            let status = shell
-                .args(["-c", make, &format!("#!/bin/sh\n{script}")])
-                .current_dir(&folder)
-                .status()?;
+            let status = shell.args(["-c", make, &format!("#!/bin/sh\n{script}")]).current_dir(&folder).status()?;
             assert!(status.success());
             folders.push(folder);
         }
@@ -162,8 +120,8 @@ mod tests {
     #[test]
     fn without_binaries_says_what_to_install() {
         let nowhere = [PathBuf::from("/nonexistent"), env::temp_dir()];
-        let error = choose(nowhere.into_iter(), None, Path::new("data"))
-            .map_or_else(|e| e.to_string(), |_| String::new());
+        let error =
+            choose(nowhere.into_iter(), None, Path::new("data")).map_or_else(|e| e.to_string(), |_| String::new());
         assert!(error.contains("apt-get install postgresql"), "{error}");
         assert!(error.contains("DATABASE_URL"), "{error}");
     }
@@ -176,10 +134,7 @@ mod tests {
         assert_eq!(choose(Some("15"))?, root.join("15.14"));
         assert_eq!(choose(Some("16"))?, root.join("16beta1"));
         let error = choose(Some("14")).map_or_else(|e| e.to_string(), |_| String::new());
-        assert!(
-            error.contains("made by PostgreSQL 14") && error.contains("17, 15, 16"),
-            "{error}"
-        );
+        assert!(error.contains("made by PostgreSQL 14") && error.contains("17, 15, 16"), "{error}");
         fs::remove_dir_all(root)?;
         Ok(())
     }

@@ -50,11 +50,7 @@ impl Cluster {
         if home.join(SOCKET).as_os_str().len() > LONGEST_SOCKET_PATH || !is_plain(&home) {
             sockets = Path::new("/tmp").join(format!("rollcall-{}", short_hash(&home)));
         }
-        Ok(Self {
-            home,
-            sockets,
-            run_as,
-        })
+        Ok(Self { home, sockets, run_as })
     }
 
     pub(super) fn data(&self) -> PathBuf {
@@ -82,8 +78,7 @@ impl Cluster {
         let Some(account) = &self.run_as else {
             return Ok(());
         };
-        chown(path, Some(account.uid), Some(account.gid))
-            .map_err(io_error("change the owner of", path))
+        chown(path, Some(account.uid), Some(account.gid)).map_err(io_error("change the owner of", path))
     }
 
     /// Major version that made the data, if there is any.
@@ -91,18 +86,13 @@ impl Cluster {
         let path = self.data().join("PG_VERSION");
         match fs::read_to_string(&path) {
             Ok(version) => Ok(Some(version.trim().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.data().exists() => {
-                Ok(None)
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.data().exists() => Ok(None),
             Err(error) => Err(io_error("read", &path)(error)),
         }
     }
 
     pub(super) fn create(&self, binaries: &Path, options: Options) -> Result<()> {
-        for entry in fs::read_dir(&self.home)
-            .map_err(io_error("read", &self.home))?
-            .flatten()
-        {
+        for entry in fs::read_dir(&self.home).map_err(io_error("read", &self.home))?.flatten() {
             if entry.file_name().as_bytes().starts_with(b"cluster.new-") {
                 fs::remove_dir_all(entry.path()).map_err(io_error("remove", &entry.path()))?;
             }
@@ -112,43 +102,22 @@ impl Cluster {
         let data = self.home.join(&name);
 
         let mut initdb = self.command(&binaries.join("initdb"));
-        initdb.args([
-            "-D",
-            &name,
-            "-U",
-            ROLLCALL,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-        ]);
+        initdb.args(["-D", &name, "-U", ROLLCALL, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]);
         if !options.fsync {
             initdb.arg("--no-sync");
         }
         run("initdb", initdb, "")?;
 
         let settings = data.join("postgresql.conf");
-        let mut file = OpenOptions::new()
-            .append(true)
-            .open(&settings)
-            .map_err(io_error("open", &settings))?;
-        file.write_all(SETTINGS.as_bytes())
-            .map_err(io_error("write", &settings))?;
+        let mut file = OpenOptions::new().append(true).open(&settings).map_err(io_error("open", &settings))?;
+        file.write_all(SETTINGS.as_bytes()).map_err(io_error("write", &settings))?;
 
         let mut postgres = self.command(&binaries.join("postgres"));
         postgres.args(["--single", "-D", &name, "postgres"]);
         // It reports success whatever comes of the statement.
-        let output = run(
-            "postgres --single",
-            postgres,
-            &format!("CREATE DATABASE {ROLLCALL};\n"),
-        )?;
+        let output = run("postgres --single", postgres, &format!("CREATE DATABASE {ROLLCALL};\n"))?;
         if output.contains("ERROR:") {
-            return Err(BuiltinPostgresError::Program {
-                program: "postgres --single",
-                output,
-            });
+            return Err(BuiltinPostgresError::Program { program: "postgres --single", output });
         }
 
         fs::rename(&data, self.data()).map_err(io_error("rename", &data))?;
@@ -157,12 +126,7 @@ impl Cluster {
     }
 
     /// Takes over a server that runs already, or starts one. `alone`: no other process uses the cluster.
-    pub(super) fn ensure_running(
-        &self,
-        binaries: &Path,
-        options: Options,
-        alone: bool,
-    ) -> Result<()> {
+    pub(super) fn ensure_running(&self, binaries: &Path, options: Options, alone: bool) -> Result<()> {
         self.prepare_sockets()?;
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -172,16 +136,10 @@ impl Cluster {
                     self.remove_stale_pids(alone)?;
                     return self.launch(binaries, options, deadline);
                 }
-                Server::Busy if Instant::now() < deadline => {
-                    thread::sleep(Duration::from_millis(20))
-                }
+                Server::Busy if Instant::now() < deadline => thread::sleep(Duration::from_millis(20)),
                 Server::Busy => {
                     let (data, log) = (self.data(), self.log());
-                    return Err(BuiltinPostgresError::NotAnswering {
-                        data,
-                        socket: self.sockets.join(SOCKET),
-                        log,
-                    });
+                    return Err(BuiltinPostgresError::NotAnswering { data, socket: self.sockets.join(SOCKET), log });
                 }
             }
         }
@@ -192,10 +150,7 @@ impl Cluster {
     fn server(&self) -> Server {
         let pid_file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         // The eighth line says "starting", "ready" or "stopping".
-        let ready = pid_file
-            .lines()
-            .nth(7)
-            .is_some_and(|status| status.trim() == "ready");
+        let ready = pid_file.lines().nth(7).is_some_and(|status| status.trim() == "ready");
         match UnixStream::connect(self.sockets.join(SOCKET)) {
             Ok(_) if ready => Server::Ready,
             Ok(_) => Server::Busy,
@@ -212,9 +167,7 @@ impl Cluster {
         let pid = pid.to_string();
         let probe = if Path::new("/proc/self").exists() {
             // Asked as the user who runs PostgreSQL: in a container even root may not look into others' processes.
-            self.command(Path::new("/bin/sh"))
-                .args(["-c", "test /proc/$0/cwd -ef cluster", &pid])
-                .output()
+            self.command(Path::new("/bin/sh")).args(["-c", "test /proc/$0/cwd -ef cluster", &pid]).output()
         } else {
             self.command(Path::new("kill")).args(["-0", &pid]).output()
         };
@@ -225,10 +178,7 @@ impl Cluster {
     /// processes has the number now. Children of the dead one that still use its memory are found by PostgreSQL itself.
     /// With other users about, one of them may be a container with process numbers of its own: then only a zombie counts.
     fn remove_stale_pids(&self, alone: bool) -> Result<()> {
-        for path in [
-            self.data().join("postmaster.pid"),
-            self.sockets.join(format!("{SOCKET}.lock")),
-        ] {
+        for path in [self.data().join("postmaster.pid"), self.sockets.join(format!("{SOCKET}.lock"))] {
             let Some(pid) = pid_in(&fs::read_to_string(&path).unwrap_or_default()) else {
                 continue;
             };
@@ -247,23 +197,15 @@ impl Cluster {
         if create_private_folder(&self.sockets)? {
             self.give(&self.sockets)?;
         }
-        let uid = self
-            .run_as
-            .as_ref()
-            .map(|account| account.uid)
-            .or_else(effective_uid);
+        let uid = self.run_as.as_ref().map(|account| account.uid).or_else(effective_uid);
         let found = fs::symlink_metadata(&self.sockets).map_err(io_error("read", &self.sockets))?;
-        if !found.is_dir() || found.mode() & 0o077 != 0 || uid.is_some_and(|uid| uid != found.uid())
-        {
+        if !found.is_dir() || found.mode() & 0o077 != 0 || uid.is_some_and(|uid| uid != found.uid()) {
             let problem = format!(
                 "its path is too long or unusual for a Unix socket, and {}, which would take its place, isn't a \
                  private folder of the user who runs PostgreSQL: remove that, or choose another ROLLCALL_DATA_DIR",
                 self.sockets.display()
             );
-            return Err(BuiltinPostgresError::Folder {
-                folder: self.home.clone(),
-                problem,
-            });
+            return Err(BuiltinPostgresError::Folder { folder: self.home.clone(), problem });
         }
         Ok(())
     }
@@ -279,22 +221,12 @@ impl Cluster {
         }
         let log_length = || fs::metadata(self.log()).map_or(0, |log| log.len());
         if log_length() > LARGE_LOG {
-            fs::rename(self.log(), self.home.join("log.old"))
-                .map_err(io_error("rename", &self.log()))?;
+            fs::rename(self.log(), self.home.join("log.old")).map_err(io_error("rename", &self.log()))?;
         }
         loop {
             let log_length = log_length();
             let mut pg_ctl = self.command(&binaries.join("pg_ctl"));
-            pg_ctl.args([
-                "start",
-                "-w",
-                "-D",
-                "cluster",
-                "-l",
-                "log",
-                "-t",
-                &PATIENCE.as_secs().to_string(),
-            ]);
+            pg_ctl.args(["start", "-w", "-D", "cluster", "-l", "log", "-t", &PATIENCE.as_secs().to_string()]);
             pg_ctl.args(["-o", &settings]);
             let Err(error) = run("pg_ctl start", pg_ctl, "") else {
                 return Ok(());
@@ -309,10 +241,7 @@ impl Cluster {
                 return Err(error);
             }
             // One that is only slow is left to its recovery, for the next start to take over.
-            return Err(BuiltinPostgresError::DidNotStart {
-                log: self.log(),
-                lines: last_lines(&said, 15),
-            });
+            return Err(BuiltinPostgresError::DidNotStart { log: self.log(), lines: last_lines(&said, 15) });
         }
     }
 
@@ -320,23 +249,11 @@ impl Cluster {
         let pid_file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         if pid_in(&pid_file).is_some_and(|pid| self.is_server(pid)) {
             let mut pg_ctl = self.command(&binaries.join("pg_ctl"));
-            pg_ctl.args([
-                "stop",
-                "-w",
-                "-m",
-                "fast",
-                "-D",
-                "cluster",
-                "-t",
-                &PATIENCE.as_secs().to_string(),
-            ]);
+            pg_ctl.args(["stop", "-w", "-m", "fast", "-D", "cluster", "-t", &PATIENCE.as_secs().to_string()]);
             run("pg_ctl stop", pg_ctl, "")?;
         } else if self.server() != Server::Gone {
             // Its number means nothing here: pg_ctl would signal a stranger.
-            tracing::warn!(
-                "the PostgreSQL of {} runs in another container: it was not stopped",
-                self.home.display()
-            );
+            tracing::warn!("the PostgreSQL of {} runs in another container: it was not stopped", self.home.display());
             return Ok(());
         }
         if self.sockets != self.home {
@@ -352,17 +269,10 @@ impl Cluster {
     /// without what in our environment would change its behaviour or is none of its business.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command
-            .current_dir(&self.home)
-            .stdin(Stdio::null())
-            .process_group(0)
-            .env("LC_ALL", "C");
+        command.current_dir(&self.home).stdin(Stdio::null()).process_group(0).env("LC_ALL", "C");
         for (name, _) in env::vars_os() {
             let bytes = name.as_bytes();
-            if bytes.starts_with(b"PG")
-                || bytes.starts_with(b"ROLLCALL_")
-                || bytes == b"DATABASE_URL"
-            {
+            if bytes.starts_with(b"PG") || bytes.starts_with(b"ROLLCALL_") || bytes == b"DATABASE_URL" {
                 command.env_remove(&name);
             }
         }
@@ -392,27 +302,15 @@ fn read_from(path: &Path, offset: u64) -> io::Result<String> {
 }
 
 fn pid_in(pid_file: &str) -> Option<u32> {
-    pid_file
-        .lines()
-        .next()?
-        .trim()
-        .trim_start_matches('-')
-        .parse()
-        .ok()
+    pid_file.lines().next()?.trim().trim_start_matches('-').parse().ok()
 }
 
 fn is_zombie(pid: u32) -> bool {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))
-        .unwrap_or_default();
-    stat.rsplit(')')
-        .next()
-        .is_some_and(|state| state.trim_start().starts_with(['Z', 'X']))
+    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|state| state.trim_start().starts_with(['Z', 'X']))
 }
 
 /// Whether neither a shell nor PostgreSQL's list of folders sees anything special in it.
 fn is_plain(path: &Path) -> bool {
-    path.as_os_str()
-        .as_bytes()
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte))
+    path.as_os_str().as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte))
 }

@@ -18,15 +18,9 @@ const ELSEWHERE: &str = "/var/lib/rollcall";
 /// Finds or makes the folder of a cluster, and tells who runs PostgreSQL there if we are root.
 pub(super) fn prepare(data_dir: &Path) -> Result<(PathBuf, Option<Account>)> {
     fs::create_dir_all(data_dir).map_err(io_error("create", data_dir))?;
-    let data_dir = data_dir
-        .canonicalize()
-        .map_err(io_error("open", data_dir))?;
+    let data_dir = data_dir.canonicalize().map_err(io_error("open", data_dir))?;
     let mut home = data_dir.join("postgres");
-    let service = if effective_uid() == Some(0) {
-        Some(Account::service()?)
-    } else {
-        None
-    };
+    let service = if effective_uid() == Some(0) { Some(Account::service()?) } else { None };
     if let Some(service) = &service
         && !home.exists()
     {
@@ -58,8 +52,7 @@ pub(super) struct Account {
 impl Account {
     /// Who runs PostgreSQL in place of root.
     fn service() -> Result<Self> {
-        let users = fs::read_to_string("/etc/passwd")
-            .map_err(io_error("read", Path::new("/etc/passwd")))?;
+        let users = fs::read_to_string("/etc/passwd").map_err(io_error("read", Path::new("/etc/passwd")))?;
         let find = |name: &str| {
             users.lines().find_map(|line| {
                 let mut fields = line.split(':');
@@ -67,16 +60,10 @@ impl Account {
                     return None;
                 }
                 let uid = fields.nth(1)?.parse().ok()?;
-                Some(Self {
-                    name: name.to_owned(),
-                    uid,
-                    gid: fields.next()?.parse().ok()?,
-                })
+                Some(Self { name: name.to_owned(), uid, gid: fields.next()?.parse().ok()? })
             })
         };
-        find("postgres")
-            .or_else(|| find("nobody"))
-            .ok_or(BuiltinPostgresError::NoUser)
+        find("postgres").or_else(|| find("nobody")).ok_or(BuiltinPostgresError::NoUser)
     }
 
     /// The standard library gives up our supplementary groups, too.
@@ -86,10 +73,7 @@ impl Account {
 
     fn reaches(&self, folder: &Path) -> bool {
         let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", ":"])
-            .current_dir(folder)
-            .stdin(Stdio::null());
+        command.args(["-c", ":"]).current_dir(folder).stdin(Stdio::null());
         self.take_on(&mut command);
         command.status().is_ok_and(|status| status.success())
     }
@@ -97,17 +81,12 @@ impl Account {
 
 /// Makes sure that the folder is private to whoever runs PostgreSQL: its owner. Returns that owner if we are root.
 fn own(home: &Path, service: Option<Account>) -> Result<Option<Account>> {
-    let unusable = |problem: String| BuiltinPostgresError::Folder {
-        folder: home.to_owned(),
-        problem,
-    };
+    let unusable = |problem: String| BuiltinPostgresError::Folder { folder: home.to_owned(), problem };
     // Before its owner: another root process that is just as far gives it away first and fills it then.
     let empty = fs::read_dir(home).is_ok_and(|mut entries| entries.next().is_none());
     let found = fs::metadata(home).map_err(io_error("open", home))?;
     if !found.is_dir() {
-        return Err(unusable(
-            "it isn't a folder: move it away, or choose another ROLLCALL_DATA_DIR".to_owned(),
-        ));
+        return Err(unusable("it isn't a folder: move it away, or choose another ROLLCALL_DATA_DIR".to_owned()));
     }
     let run_as = match service {
         None if effective_uid().is_some_and(|uid| uid != found.uid()) => {
@@ -125,19 +104,13 @@ fn own(home: &Path, service: Option<Account>) -> Result<Option<Account>> {
                     home.display()
                 )));
             }
-            chown(home, Some(service.uid), Some(service.gid))
-                .map_err(io_error("change the owner of", home))?;
+            chown(home, Some(service.uid), Some(service.gid)).map_err(io_error("change the owner of", home))?;
             Some(service)
         }
-        Some(_) => Some(Account {
-            name: format!("with the id {}", found.uid()),
-            uid: found.uid(),
-            gid: found.gid(),
-        }),
+        Some(_) => Some(Account { name: format!("with the id {}", found.uid()), uid: found.uid(), gid: found.gid() }),
     };
     if found.mode() & 0o077 != 0 {
-        fs::set_permissions(home, Permissions::from_mode(0o700))
-            .map_err(io_error("make private", home))?;
+        fs::set_permissions(home, Permissions::from_mode(0o700)).map_err(io_error("make private", home))?;
     }
     match run_as {
         Some(account) if !account.reaches(home) => Err(unusable(format!(
@@ -173,9 +146,5 @@ pub(super) fn effective_uid() -> Option<u32> {
 
 pub(super) fn short_hash(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_bytes());
-    digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -15,13 +15,7 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn open(path: PathBuf) -> Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(io_error("open", &path))?;
         Ok(Self { file, path })
     }
@@ -31,9 +25,7 @@ impl Lock {
     }
 
     pub(super) fn share(&self) -> Result<()> {
-        self.file
-            .lock_shared()
-            .map_err(io_error("lock", &self.path))
+        self.file.lock_shared().map_err(io_error("lock", &self.path))
     }
 
     /// False if somebody else has it. A shared lock that was held before is lost then.

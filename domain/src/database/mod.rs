@@ -1,6 +1,9 @@
 //! PostgreSQL: the pool, transactions, migrations and the clock.
 
+mod open;
 pub(crate) mod schema;
+
+pub use open::{Fallback, Opened, migrate_located, open};
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;

@@ -29,11 +29,7 @@ impl Folder {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // Short, and open to all users.
-        let name = format!(
-            "rollcall-test-{}-{}",
-            process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("rollcall-test-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = Path::new("/tmp").join(name);
         fs::create_dir(&path).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
@@ -90,19 +86,11 @@ fn is_alive(process: u32) -> bool {
 fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    processes
-        .filter(|process| stat(*process).is_some_and(|(_, its_parent)| its_parent == parent))
-        .collect()
+    processes.filter(|process| stat(*process).is_some_and(|(_, its_parent)| its_parent == parent)).collect()
 }
 
 pub fn signal(kind: &str, target: &str) {
-    assert!(
-        Command::new("kill")
-            .args(["-s", kind, "--", target])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-s", kind, "--", target]).status().unwrap().success());
 }
 
 pub fn is_root() -> bool {
@@ -116,11 +104,7 @@ pub struct Stranger(pub Child);
 impl Stranger {
     pub fn with_the_owner_of(path: &Path) -> Self {
         let mut command = Command::new("sleep");
-        command
-            .arg("60")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.arg("60").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if is_root() {
             let found = fs::metadata(path).unwrap();
             command.uid(found.uid()).gid(found.gid());
@@ -184,20 +168,10 @@ impl User {
     fn run(mut command: Command, folder: &Folder, binary: Option<Folder>) -> Starting {
         command.args(["--exact", "use_until_told", "--ignored", "--nocapture"]);
         command.env(FOLDER_VARIABLE, &folder.path).process_group(0);
-        let mut process = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        Starting(Self {
-            url: String::new(),
-            process,
-            output,
-            input,
-            _binary: binary,
-        })
+        Starting(Self { url: String::new(), process, output, input, _binary: binary })
     }
 
     pub fn leave(mut self) {
@@ -256,26 +230,17 @@ pub fn speak_as_child() {
 
 /// Where the server's socket is.
 pub fn sockets(url: &str) -> PathBuf {
-    PathBuf::from(query(
-        url,
-        "SELECT current_setting('unix_socket_directories')",
-    ))
+    PathBuf::from(query(url, "SELECT current_setting('unix_socket_directories')"))
 }
 
 fn on_connection<T>(url: &str, work: impl AsyncFnOnce(&mut AsyncPgConnection) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { work(&mut AsyncPgConnection::establish(url).await.unwrap()).await })
 }
 
 pub fn execute(url: &str, statement: &str) {
     on_connection(url, async |connection| {
-        diesel::sql_query(statement)
-            .execute(connection)
-            .await
-            .unwrap();
+        diesel::sql_query(statement).execute(connection).await.unwrap();
     });
 }
 

@@ -1,0 +1,283 @@
+//! For those who look after the jobs.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::pg::{Pg, PgValue};
+use diesel::sql_types::{BigInt, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{OptionalExtension, QueryResult, QueryableByName, sql_query};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use crate::statement::unique_key_when_waiting;
+
+/// Where a job is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromSqlRow)]
+pub enum JobStatus {
+    /// For its time, for a free worker, or for a retry.
+    Waiting,
+    /// A worker has claimed it.
+    Running,
+    /// Its handler succeeded.
+    Done,
+    /// It failed too often, or its handler gave it up. It stays until it is retried or cancelled by hand.
+    GivenUp,
+}
+
+impl JobStatus {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Running, Self::Done, Self::GivenUp];
+
+    /// As it stands in the column `status`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
+impl fmt::Display for JobStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// There is no such status.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is none of waiting, running, done, given_up")]
+pub struct UnknownStatus(String);
+
+impl FromStr for JobStatus {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| UnknownStatus(text.to_owned()))
+    }
+}
+
+impl FromSql<Text, Pg> for JobStatus {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(<String as FromSql<Text, Pg>>::from_sql(value)?.parse()?)
+    }
+}
+
+/// A job as it stands in the table.
+#[derive(Clone, Debug, PartialEq, QueryableByName)]
+pub struct JobRecord {
+    /// UUIDv7.
+    #[diesel(sql_type = SqlUuid)]
+    pub id: Uuid,
+    /// See [`Job::QUEUE`](crate::Job::QUEUE).
+    #[diesel(sql_type = Text)]
+    pub queue: String,
+    /// See [`Job::KIND`](crate::Job::KIND).
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    /// The job itself.
+    #[diesel(sql_type = Jsonb)]
+    pub payload: serde_json::Value,
+    /// Where it is in its life.
+    #[diesel(sql_type = Text)]
+    pub status: JobStatus,
+    /// See [`Job::PRIORITY`](crate::Job::PRIORITY).
+    #[diesel(sql_type = SmallInt)]
+    pub priority: i16,
+    /// When it was to run first.
+    #[diesel(sql_type = Timestamptz)]
+    pub scheduled_at: DateTime<Utc>,
+    /// Not before this time; a retry moves it.
+    #[diesel(sql_type = Timestamptz)]
+    pub run_at: DateTime<Utc>,
+    /// How often it was claimed.
+    #[diesel(sql_type = Integer)]
+    pub attempt: i32,
+    /// How many of these claims don't count: those given back unfinished at a shutdown, those whose process died while it
+    /// ran other jobs too, and those before a retry by hand.
+    #[diesel(sql_type = Integer)]
+    pub uncounted_attempts: i32,
+    /// How many may count before it is given up.
+    #[diesel(sql_type = Integer)]
+    pub max_attempts: i32,
+    /// See [`Job::unique_key`](crate::Job::unique_key).
+    #[diesel(sql_type = Nullable<Text>)]
+    pub unique_key: Option<String>,
+    /// See [`Job::serial_key`](crate::Job::serial_key).
+    #[diesel(sql_type = Nullable<Text>)]
+    pub serial_key: Option<String>,
+    /// Whether its last lease ran out, so that only a process that runs nothing else claims it.
+    #[diesel(sql_type = Bool)]
+    pub alone: bool,
+    /// The process that has it or, once it is finished, had it.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub worker: Option<String>,
+    /// Until when the worker has it, unless it extends that.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub lease_expires_at: Option<DateTime<Utc>>,
+    /// Why the last failed attempt failed.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub last_error: Option<String>,
+    /// When it was enqueued.
+    #[diesel(sql_type = Timestamptz)]
+    pub created_at: DateTime<Utc>,
+    /// When it was last claimed.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was done or given up.
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+const COLUMNS: &str = "id, queue, kind, payload, status, priority, scheduled_at, run_at, attempt, uncounted_attempts, \
+     max_attempts, unique_key, serial_key, alone, worker, lease_expires_at, last_error, created_at, started_at, finished_at";
+
+/// Which jobs [`list`] returns: those that fit whatever is given.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// Of this queue.
+    pub queue: Option<String>,
+    /// With this status.
+    pub status: Option<JobStatus>,
+}
+
+/// The newest jobs that fit the filter, the newest first, at most `limit`.
+///
+/// # Errors
+///
+/// Those of the database.
+pub async fn list(connection: &mut AsyncPgConnection, filter: &JobFilter, limit: u32) -> QueryResult<Vec<JobRecord>> {
+    sql_query(format!(
+        "SELECT {COLUMNS} FROM jobs
+         WHERE ($1 IS NULL OR queue = $1) AND ($2 IS NULL OR status = $2)
+         ORDER BY id DESC LIMIT $3"
+    ))
+    .bind::<Nullable<Text>, _>(filter.queue.as_deref())
+    .bind::<Nullable<Text>, _>(filter.status.map(JobStatus::as_str))
+    .bind::<BigInt, _>(i64::from(limit))
+    .load(connection)
+    .await
+}
+
+/// One job, if it exists.
+///
+/// # Errors
+///
+/// Those of the database.
+pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<Option<JobRecord>> {
+    sql_query(format!("SELECT {COLUMNS} FROM jobs WHERE id = $1"))
+        .bind::<SqlUuid, _>(id)
+        .get_result(connection)
+        .await
+        .optional()
+}
+
+/// Has a job that was given up tried again, at once and with all its attempts. Returns whether there is such a job.
+///
+/// If another job with its [unique key](crate::Job::unique_key) waits already, it loses its key and both run.
+///
+/// # Errors
+///
+/// Those of the database.
+pub async fn retry(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<bool> {
+    let changed = sql_query(concat!(
+        "UPDATE jobs SET status = 'waiting', run_at = job_clock(), finished_at = NULL, worker = NULL,
+             uncounted_attempts = attempt, alone = false, unique_key = ",
+        unique_key_when_waiting!(),
+        " WHERE id = $1 AND status = 'given_up'"
+    ))
+    .bind::<SqlUuid, _>(id)
+    .execute(connection)
+    .await?;
+    Ok(changed > 0)
+}
+
+/// Deletes a job that waits or was given up. Returns whether there is such a job: one that runs can't be cancelled.
+///
+/// # Errors
+///
+/// Those of the database.
+pub async fn cancel(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<bool> {
+    let deleted = sql_query("DELETE FROM jobs WHERE id = $1 AND status IN ('waiting', 'given_up')")
+        .bind::<SqlUuid, _>(id)
+        .execute(connection)
+        .await?;
+    Ok(deleted > 0)
+}
+
+/// Deletes the jobs that were done longer than `retention` ago, at most `limit`, and returns how many. Jobs given up stay.
+///
+/// The limit keeps transactions short: call this again while it returns `limit`.
+///
+/// # Errors
+///
+/// Those of the database.
+pub async fn prune(connection: &mut AsyncPgConnection, retention: Duration, limit: u32) -> QueryResult<usize> {
+    sql_query(
+        "DELETE FROM jobs WHERE id IN (
+             SELECT id FROM jobs
+             WHERE status = 'done' AND finished_at < (SELECT job_clock() - make_interval(secs => $1))
+             ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<Double, _>(retention.as_secs_f64())
+    .bind::<BigInt, _>(i64::from(limit))
+    .execute(connection)
+    .await
+}
+
+/// How a queue is doing.
+#[derive(Clone, Debug, PartialEq, QueryableByName)]
+pub struct QueueStatistics {
+    /// The queue's name.
+    #[diesel(sql_type = Text)]
+    pub queue: String,
+    /// Jobs that are due and weren't tried yet.
+    #[diesel(sql_type = BigInt)]
+    pub waiting: i64,
+    /// Jobs whose time hasn't come and that weren't tried yet.
+    #[diesel(sql_type = BigInt)]
+    pub scheduled: i64,
+    /// Jobs that failed and wait for the next attempt, due or not.
+    #[diesel(sql_type = BigInt)]
+    pub retrying: i64,
+    /// Jobs that a worker has claimed.
+    #[diesel(sql_type = BigInt)]
+    pub running: i64,
+    /// Jobs that were given up.
+    #[diesel(sql_type = BigInt)]
+    pub given_up: i64,
+    /// For how many seconds the longest waiting due job is due; 0 where none is.
+    #[diesel(sql_type = Double)]
+    pub oldest_due_seconds: f64,
+}
+
+/// How each queue is doing that has any unfinished or given-up job, by name.
+///
+/// # Errors
+///
+/// Those of the database.
+pub async fn statistics(connection: &mut AsyncPgConnection) -> QueryResult<Vec<QueueStatistics>> {
+    // One branch per partial index, so that the finished jobs aren't read.
+    sql_query(
+        "WITH clock AS MATERIALIZED (SELECT job_clock() AS now),
+         unfinished AS (
+             SELECT queue, status, run_at, attempt > uncounted_attempts AS tried FROM jobs WHERE status = 'waiting'
+             UNION ALL SELECT queue, status, run_at, true FROM jobs WHERE lease_expires_at IS NOT NULL
+             UNION ALL SELECT queue, status, run_at, true FROM jobs WHERE status = 'given_up')
+         SELECT queue,
+             count(*) FILTER (WHERE status = 'waiting' AND NOT tried AND run_at <= now) AS waiting,
+             count(*) FILTER (WHERE status = 'waiting' AND NOT tried AND run_at > now) AS scheduled,
+             count(*) FILTER (WHERE status = 'waiting' AND tried) AS retrying,
+             count(*) FILTER (WHERE status = 'running') AS running,
+             count(*) FILTER (WHERE status = 'given_up') AS given_up,
+             coalesce(extract(epoch FROM max(now - run_at) FILTER (WHERE status = 'waiting' AND run_at <= now)), 0)
+                 ::float8 AS oldest_due_seconds
+         FROM unfinished, clock GROUP BY queue ORDER BY queue",
+    )
+    .load(connection)
+    .await
+}

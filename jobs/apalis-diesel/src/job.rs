@@ -1,0 +1,265 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::QueryResult;
+use diesel::sql_types::{Array, Double, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::statement::{self, Statement};
+
+/// What is to be done: the payload of one kind of job, and how that kind is treated.
+///
+/// The payload is kept as JSON. Keep it to identifiers: what a job needs to know is in the database when it runs, and a
+/// small payload of a stable form survives upgrades.
+///
+/// Handlers must be idempotent: a job runs at least once, and once more if its process dies between the handler's
+/// commit and the acknowledgement.
+pub trait Job: Serialize + DeserializeOwned {
+    /// The queue that it waits in. A worker serves one queue.
+    const QUEUE: &'static str;
+
+    /// Its name among all jobs, by which handlers tell it from the others.
+    const KIND: &'static str;
+
+    /// How many times it is tried before it is given up, at least 1.
+    ///
+    /// The default 24 spans about a day, as the pauses grow from 2 seconds to 2 hours.
+    const MAX_ATTEMPTS: i32 = 24;
+
+    /// How long one attempt may take. An attempt that takes longer is ended and counts as failed.
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// Among the due jobs of a queue those with the highest priority run first.
+    const PRIORITY: i16 = 0;
+
+    /// Jobs of one kind and with the same unique key wait only once: while one waits, whether for its first attempt or
+    /// for a retry, enqueueing another does nothing. While it runs it doesn't wait, so another can be enqueued; that is
+    /// needed, since the run may have missed what the new one is about.
+    ///
+    /// A job that must be retried while another with its key waits already keeps its place and loses its key: both run.
+    ///
+    /// At most 1,000 bytes.
+    fn unique_key(&self) -> Option<String> {
+        None
+    }
+
+    /// Of the jobs with the same serial key, of whatever kind and queue, only one runs at a time, and they run in the
+    /// order of the times they are scheduled for (or else enqueued at). One that waits for a retry holds up those after
+    /// it until it is done or given up.
+    ///
+    /// At most 1,000 bytes.
+    fn serial_key(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Enqueues a job, to be run as soon as the transaction of `connection` has committed and a worker is free.
+///
+/// This is one INSERT on the connection given, so the job exists exactly if its transaction commits. Call
+/// [`Wake::wake`](crate::Wake::wake) after the commit; without it workers find the job when they look next, within a second.
+///
+/// Returns the new job's id, or `None` if a job with its [unique key](Job::unique_key) waits already. That one then doesn't
+/// start before this transaction has ended, so it sees what the transaction did.
+///
+/// # Errors
+///
+/// Those of the database, and [`SerializationError`](diesel::result::Error::SerializationError) if the job can't be
+/// written as JSON. The transaction can't go on after the former.
+pub async fn enqueue<J: Job>(connection: &mut AsyncPgConnection, job: &J) -> QueryResult<Option<Uuid>> {
+    Ok(insert(connection, std::slice::from_ref(job), None).await?.into_iter().next().flatten())
+}
+
+/// Like [`enqueue`], for a job that isn't to run before `run_at`. A time that has passed means at once.
+///
+/// If a job with its [unique key](Job::unique_key) waits already, that one's time doesn't change.
+///
+/// # Errors
+///
+/// See [`enqueue`].
+pub async fn enqueue_at<J: Job>(
+    connection: &mut AsyncPgConnection,
+    job: &J,
+    run_at: DateTime<Utc>,
+) -> QueryResult<Option<Uuid>> {
+    Ok(insert(connection, std::slice::from_ref(job), Some(run_at)).await?.into_iter().next().flatten())
+}
+
+/// Like [`enqueue`], for many jobs of a kind in the same one INSERT. Returns what `enqueue` would, in the same order.
+///
+/// # Errors
+///
+/// See [`enqueue`].
+pub async fn enqueue_all<J: Job>(connection: &mut AsyncPgConnection, jobs: &[J]) -> QueryResult<Vec<Option<Uuid>>> {
+    insert(connection, jobs, None).await
+}
+
+/// Like [`enqueue_all`], for jobs that aren't to run before `run_at`.
+///
+/// # Errors
+///
+/// See [`enqueue`].
+pub async fn enqueue_all_at<J: Job>(
+    connection: &mut AsyncPgConnection,
+    jobs: &[J],
+    run_at: DateTime<Utc>,
+) -> QueryResult<Vec<Option<Uuid>>> {
+    insert(connection, jobs, Some(run_at)).await
+}
+
+struct InsertJobs;
+
+impl statement::Text for InsertJobs {
+    const SQL: &'static str = "
+        WITH clock AS MATERIALIZED (SELECT job_clock() AS now)
+        INSERT INTO jobs
+            (id, queue, kind, payload, priority, scheduled_at, run_at, max_attempts, timeout, serial_key, created_at)
+        SELECT new.id, ?, ?, new.payload, ?, coalesce(given.run_at, now), coalesce(given.run_at, now), ?,
+            make_interval(secs => ?), new.serial_key, now
+        FROM unnest(?, ?, ?) WITH ORDINALITY AS new (id, payload, serial_key, place),
+            (SELECT ? AS run_at) AS given, clock
+        ORDER BY new.place";
+}
+
+struct InsertUniqueJobs;
+
+/// A conflicting job is locked as `ClaimedJob::hold` does, so that it isn't claimed before the transaction has ended: else
+/// it could run without seeing the change that it now stands for.
+impl statement::Text for InsertUniqueJobs {
+    const SQL: &'static str = "
+        WITH clock AS MATERIALIZED (SELECT job_clock() AS now),
+        inserted AS (
+            INSERT INTO jobs (id, queue, kind, payload, priority, scheduled_at, run_at, max_attempts, timeout,
+                serial_key, unique_key, created_at)
+            SELECT new.id, ?, ?, new.payload, ?, coalesce(given.run_at, now), coalesce(given.run_at, now), ?,
+                make_interval(secs => ?), new.serial_key, new.unique_key, now
+            FROM unnest(?, ?, ?, ?) WITH ORDINALITY AS new (id, payload, serial_key, unique_key, place),
+                (SELECT ? AS run_at) AS given, clock
+            ORDER BY new.place
+            ON CONFLICT (kind, unique_key) WHERE status = 'waiting' AND unique_key IS NOT NULL DO NOTHING
+            RETURNING id
+        ),
+        found AS (
+            SELECT unique_key FROM jobs
+            WHERE kind = ? AND status = 'waiting' AND unique_key IS NOT NULL AND unique_key = ANY (?)
+            FOR KEY SHARE
+        )
+        SELECT id, NULL::text FROM inserted UNION ALL SELECT NULL::uuid, unique_key FROM found";
+}
+
+struct NewJob {
+    id: Uuid,
+    payload: serde_json::Value,
+    serial_key: Option<String>,
+    unique_key: Option<String>,
+}
+
+async fn insert<J: Job>(
+    connection: &mut AsyncPgConnection,
+    jobs: &[J],
+    run_at: Option<DateTime<Utc>>,
+) -> QueryResult<Vec<Option<Uuid>>> {
+    let mut ids = Vec::with_capacity(jobs.len());
+    let mut keys = HashSet::new();
+    let mut new = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let unique_key = job.unique_key();
+        if let Some(key) = &unique_key
+            && !keys.insert(key.clone())
+        {
+            ids.push(None);
+            continue;
+        }
+        let payload =
+            serde_json::to_value(job).map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
+        let id = Uuid::now_v7();
+        ids.push(Some(id));
+        new.push(NewJob { id, payload, serial_key: job.serial_key(), unique_key });
+    }
+    if keys.is_empty() {
+        insert_plain::<J>(connection, new, run_at).await?;
+    } else {
+        let inserted = insert_unique::<J>(connection, new, run_at).await?;
+        for id in &mut ids {
+            *id = id.filter(|id| inserted.contains(id));
+        }
+    }
+    Ok(ids)
+}
+
+async fn insert_plain<J: Job>(
+    connection: &mut AsyncPgConnection,
+    jobs: Vec<NewJob>,
+    run_at: Option<DateTime<Utc>>,
+) -> QueryResult<()> {
+    let (mut ids, mut payloads, mut serial_keys) = (Vec::new(), Vec::new(), Vec::new());
+    for job in jobs {
+        ids.push(job.id);
+        payloads.push(job.payload);
+        serial_keys.push(job.serial_key);
+    }
+    Statement::<InsertJobs>::new()
+        .bind::<Text, _>(J::QUEUE)
+        .bind::<Text, _>(J::KIND)
+        .bind::<SmallInt, _>(J::PRIORITY)
+        .bind::<Integer, _>(J::MAX_ATTEMPTS)
+        .bind::<Double, _>(J::TIMEOUT.as_secs_f64())
+        .bind::<Array<SqlUuid>, _>(ids)
+        .bind::<Array<Jsonb>, _>(payloads)
+        .bind::<Array<Nullable<Text>>, _>(serial_keys)
+        .bind::<Nullable<Timestamptz>, _>(run_at)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Returns the ids of those that no waiting job stands for.
+async fn insert_unique<J: Job>(
+    connection: &mut AsyncPgConnection,
+    mut jobs: Vec<NewJob>,
+    run_at: Option<DateTime<Utc>>,
+) -> QueryResult<HashSet<Uuid>> {
+    let mut inserted = HashSet::new();
+    loop {
+        let (mut ids, mut payloads, mut serial_keys, mut unique_keys) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for job in &jobs {
+            ids.push(job.id);
+            payloads.push(job.payload.clone());
+            serial_keys.push(job.serial_key.clone());
+            unique_keys.push(job.unique_key.clone());
+        }
+        let rows: Vec<(Option<Uuid>, Option<String>)> =
+            Statement::<InsertUniqueJobs, (Nullable<SqlUuid>, Nullable<Text>)>::new()
+                .bind::<Text, _>(J::QUEUE)
+                .bind::<Text, _>(J::KIND)
+                .bind::<SmallInt, _>(J::PRIORITY)
+                .bind::<Integer, _>(J::MAX_ATTEMPTS)
+                .bind::<Double, _>(J::TIMEOUT.as_secs_f64())
+                .bind::<Array<SqlUuid>, _>(ids)
+                .bind::<Array<Jsonb>, _>(payloads)
+                .bind::<Array<Nullable<Text>>, _>(serial_keys)
+                .bind::<Array<Nullable<Text>>, _>(unique_keys.clone())
+                .bind::<Nullable<Timestamptz>, _>(run_at)
+                .bind::<Text, _>(J::KIND)
+                .bind::<Array<Nullable<Text>>, _>(unique_keys)
+                .load(connection)
+                .await?;
+        let mut found = HashSet::new();
+        for (id, key) in rows {
+            inserted.extend(id);
+            found.extend(key);
+        }
+        // The rest ran into a job that a worker claimed meanwhile, or into one that was enqueued after this statement
+        // began: neither stands for them for certain, so they are tried again.
+        jobs.retain(|job| {
+            !inserted.contains(&job.id) && !job.unique_key.as_ref().is_some_and(|key| found.contains(key))
+        });
+        if jobs.is_empty() {
+            return Ok(inserted);
+        }
+    }
+}

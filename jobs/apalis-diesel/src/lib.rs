@@ -1,0 +1,23 @@
+#![cfg_attr(feature = "worker", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "worker"),
+    doc = "Jobs on PostgreSQL, enqueued in your own transaction; the part without a worker."
+)]
+#![warn(missing_docs)]
+
+pub mod admin;
+mod job;
+mod statement;
+mod wake;
+#[cfg(feature = "worker")]
+mod worker;
+
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+
+pub use job::{Job, enqueue, enqueue_all, enqueue_all_at, enqueue_at};
+pub use wake::Wake;
+#[cfg(feature = "worker")]
+pub use worker::*;
+
+/// The table `jobs`, its indexes, and the function `job_clock()`. To be run before anything else here is used.
+pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

@@ -1,0 +1,209 @@
+use std::error::Error;
+use std::time::Duration;
+
+use apalis_core::error::{AbortError, BoxDynError, RetryAfterError};
+use chrono::{DateTime, Utc};
+use diesel::sql_types::{Integer, Uuid as SqlUuid};
+use diesel_async::pooled_connection::deadpool::PoolError;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use crate::Job;
+use crate::statement::{Statement, Text};
+
+/// A job that this process has claimed: what handlers get.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimedJob {
+    /// The job's id.
+    pub id: Uuid,
+    /// See [`Job::QUEUE`].
+    pub queue: String,
+    /// See [`Job::KIND`].
+    pub kind: String,
+    /// The job itself; see [`decode`](Self::decode).
+    pub payload: serde_json::Value,
+    /// Number of this claim, from 1. `(id, attempt)` names one claim for good.
+    pub attempt: i32,
+    /// How many of the claims, including this one, count towards `max_attempts`.
+    pub counted_attempts: i32,
+    /// See [`Job::MAX_ATTEMPTS`].
+    pub max_attempts: i32,
+    /// When it was enqueued.
+    pub created_at: DateTime<Utc>,
+    /// When it was due.
+    pub run_at: DateTime<Utc>,
+}
+
+impl ClaimedJob {
+    /// The payload as the job it is; `J::KIND` should be [`kind`](Self::kind).
+    ///
+    /// # Errors
+    ///
+    /// [`Undecodable`] if the payload isn't of that form. As a [`JobError`] it asks for a retry: during an upgrade, a worker
+    /// of the other version may understand it. In the end it is given up like whatever fails.
+    pub fn decode<J: Job>(&self) -> Result<J, Undecodable> {
+        J::deserialize(&self.payload).map_err(|source| Undecodable { kind: self.kind.clone(), source })
+    }
+
+    /// The error for a handler that doesn't know this kind. It asks for a retry, for the reason given at
+    /// [`decode`](Self::decode).
+    pub fn unknown_kind(&self) -> JobError {
+        JobError::retry(format!("no handler for the kind {:?} in the queue {:?}", self.kind, self.queue))
+    }
+
+    /// Whether the job is given up if this attempt fails.
+    pub fn is_last_attempt(&self) -> bool {
+        self.counted_attempts >= self.max_attempts
+    }
+
+    /// Makes sure that this claim holds, and that it does until the transaction of `connection` ends. To be called in every
+    /// transaction of a handler, first: the transactions of a worker that was only slow, so that another has taken its job
+    /// over, then fail.
+    ///
+    /// It locks the job's row `FOR KEY SHARE`. Heartbeats and acknowledgements change no key, so they aren't held up; claims,
+    /// and whatever frees a job for another claim, lock `FOR UPDATE SKIP LOCKED`, so they pass over the row while the
+    /// transaction is open.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Lost`] if the claim doesn't hold any more, and [`JobError::Retry`] for an error of the database.
+    pub async fn hold(&self, connection: &mut AsyncPgConnection) -> Result<(), JobError> {
+        let held = Statement::<HoldClaim>::new()
+            .bind::<SqlUuid, _>(self.id)
+            .bind::<Integer, _>(self.attempt)
+            .execute(connection)
+            .await?;
+        if held == 0 { Err(JobError::Lost) } else { Ok(()) }
+    }
+
+    /// Marks the job as done in the transaction of `connection`: what the handler did and the end of the job then commit
+    /// together, and no other run can commit anything, whatever happens to this process. To be called last in the transaction,
+    /// in place of [`hold`](Self::hold) or after it; the handler then returns `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// See [`hold`](Self::hold).
+    pub async fn complete(&self, connection: &mut AsyncPgConnection) -> Result<(), JobError> {
+        let completed = Statement::<CompleteClaim>::new()
+            .bind::<SqlUuid, _>(self.id)
+            .bind::<Integer, _>(self.attempt)
+            .execute(connection)
+            .await?;
+        if completed == 0 { Err(JobError::Lost) } else { Ok(()) }
+    }
+}
+
+struct HoldClaim;
+
+impl Text for HoldClaim {
+    const SQL: &'static str = "SELECT FROM jobs WHERE id = ? AND attempt = ? AND status = 'running' FOR KEY SHARE";
+}
+
+struct CompleteClaim;
+
+impl Text for CompleteClaim {
+    const SQL: &'static str = "UPDATE jobs SET status = 'done', finished_at = job_clock(), lease_expires_at = NULL
+        WHERE id = ? AND attempt = ? AND status = 'running'";
+}
+
+/// A job's payload isn't of the form that its kind has here.
+#[derive(Debug, thiserror::Error)]
+#[error("the payload of a job of kind {kind:?} can't be decoded")]
+pub struct Undecodable {
+    kind: String,
+    source: serde_json::Error,
+}
+
+/// Why a handler didn't do its job, and what is to become of it.
+///
+/// Handlers may return any other error, too: it asks for a retry, and apalis-core's `AbortError` and `RetryAfterError` do
+/// what they say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// It shall be tried again, unless this was the last attempt: then it is given up.
+    #[error("{reason}")]
+    Retry {
+        /// For whoever looks after the jobs; kept in the row. No secrets.
+        reason: String,
+        /// How long to wait. Without it 2 seconds after the first attempt, then twice as long each time, up to 2 hours, and
+        /// each time up to a quarter more or less.
+        after: Option<Duration>,
+    },
+    /// It shall not be tried again: it is given up at once.
+    #[error("{reason}")]
+    Discard {
+        /// For whoever looks after the jobs; kept in the row. No secrets.
+        reason: String,
+    },
+    /// The claim doesn't hold any more, so whatever becomes of the job is no business of this handler.
+    #[error("the claim on the job was lost")]
+    Lost,
+}
+
+impl JobError {
+    /// A retry after the usual pause.
+    pub fn retry(reason: impl Into<String>) -> Self {
+        Self::Retry { reason: reason.into(), after: None }
+    }
+
+    /// A retry after a pause of this length.
+    pub fn retry_after(reason: impl Into<String>, after: Duration) -> Self {
+        Self::Retry { reason: reason.into(), after: Some(after) }
+    }
+
+    /// No retry.
+    pub fn discard(reason: impl Into<String>) -> Self {
+        Self::Discard { reason: reason.into() }
+    }
+
+    /// What an error that came through apalis and its layers asks for.
+    pub(crate) fn from_boxed(error: BoxDynError) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
+        while let Some(current) = cause {
+            if let Some(job_error) = current.downcast_ref::<Self>() {
+                return job_error.clone();
+            }
+            if let Some(abort) = current.downcast_ref::<AbortError>() {
+                return Self::discard(abort.to_string());
+            }
+            if let Some(retry) = current.downcast_ref::<RetryAfterError>() {
+                return Self::retry_after(retry.to_string(), retry.get_duration());
+            }
+            cause = current.source();
+        }
+        Self::retry(chain(error.as_ref()))
+    }
+}
+
+impl From<diesel::result::Error> for JobError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::retry(chain(&error))
+    }
+}
+
+impl From<PoolError> for JobError {
+    fn from(error: PoolError) -> Self {
+        Self::retry(chain(&error))
+    }
+}
+
+impl From<Undecodable> for JobError {
+    fn from(error: Undecodable) -> Self {
+        Self::retry(chain(&error))
+    }
+}
+
+/// An error with its causes, unless they repeat each other.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        let reason = current.to_string();
+        if !text.contains(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
+        cause = current.source();
+    }
+    text
+}

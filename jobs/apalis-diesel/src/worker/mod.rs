@@ -1,0 +1,16 @@
+//! What runs jobs.
+
+mod acks;
+mod backend;
+mod claimed;
+mod heartbeat;
+mod link;
+mod listener;
+mod running;
+mod service;
+mod store;
+
+pub use backend::{JobQueue, QueueConfig};
+pub use claimed::{ClaimedJob, JobError, Undecodable};
+pub use service::{OutcomeLayer, OutcomeService};
+pub use store::{JobStore, StoreOptions};

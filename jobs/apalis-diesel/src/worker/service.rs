@@ -1,0 +1,207 @@
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use apalis_core::error::BoxDynError;
+use apalis_core::layers::{Layer, Service};
+use apalis_core::task::Task;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tracing::Instrument;
+
+use super::acks::Outcome;
+use super::claimed::{ClaimedJob, JobError};
+use super::running::{Cancel, Key};
+use super::store::JobStore;
+
+/// Runs handlers and acknowledges what became of them. [`JobQueue`](crate::JobQueue) brings it along as its middleware, around
+/// all other layers, so that whatever they do has an outcome.
+///
+/// Each handler is a tokio task of its own, which neither a blocking neighbour nor the end of the worker stops. It ends at its
+/// timeout, when the claim is lost, and when the store closes. A panic counts as a failure.
+#[derive(Clone, Debug)]
+pub struct OutcomeLayer {
+    store: JobStore,
+}
+
+impl OutcomeLayer {
+    pub(crate) fn new(store: JobStore) -> Self {
+        Self { store }
+    }
+}
+
+impl<S> Layer<S> for OutcomeLayer {
+    type Service = OutcomeService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        OutcomeService { store: self.store.clone(), inner }
+    }
+}
+
+/// The service of [`OutcomeLayer`].
+#[derive(Clone, Debug)]
+pub struct OutcomeService<S> {
+    store: JobStore,
+    inner: S,
+}
+
+impl<S> Service<Task<ClaimedJob>> for OutcomeService<S>
+where
+    S: Service<Task<ClaimedJob>>,
+    S::Future: Send + 'static,
+    S::Response: Send + 'static,
+    S::Error: Into<BoxDynError>,
+{
+    type Response = S::Response;
+    type Error = BoxDynError;
+    type Future = BoxFuture<'static, Result<S::Response, BoxDynError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, task: Task<ClaimedJob>) -> Self::Future {
+        let attempt = Attempt::new(self.store.clone(), &task.args);
+        let (deadline, cancelled) = match self.store.shared().running.start(attempt.key) {
+            Ok(start) => start,
+            Err(cancel) => return async move { Err(attempt.cancelled(cancel).await.into()) }.boxed(),
+        };
+        let span = tracing::info_span!("job", id = %task.args.id, kind = task.args.kind, attempt = task.args.attempt);
+        let called = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| self.inner.call(task))));
+        let run = async move {
+            let handled = async move {
+                match called {
+                    Ok(future) => AssertUnwindSafe(future).catch_unwind().await,
+                    Err(panic) => Err(panic),
+                }
+            };
+            let ended = tokio::select! {
+                biased;
+                ended = handled => match ended {
+                    Ok(Ok(response)) => Ok(response),
+                    Ok(Err(error)) => Err(End::Failed(JobError::from_boxed(error.into()))),
+                    Err(panic) => Err(End::Failed(panicked(panic.as_ref()))),
+                },
+                Ok(cancel) = cancelled => Err(End::Cancelled(cancel)),
+                () = tokio::time::sleep_until(deadline) => Err(End::Failed(JobError::retry("timed out"))),
+            };
+            // A handler that was stopped has been dropped by now.
+            match ended {
+                Ok(response) => Ok(attempt.done(response).await),
+                Err(End::Failed(error)) => Err(attempt.failed(error).await),
+                Err(End::Cancelled(cancel)) => Err(attempt.cancelled(cancel).await),
+            }
+        };
+        let handle = tokio::spawn(run.instrument(span));
+        async move { Ok(handle.await??) }.boxed()
+    }
+}
+
+/// How an attempt ends without success.
+enum End {
+    Failed(JobError),
+    Cancelled(Cancel),
+}
+
+/// One attempt at a job, and what can become of it.
+struct Attempt {
+    store: JobStore,
+    key: Key,
+    counted: i32,
+    is_last: bool,
+}
+
+impl Attempt {
+    fn new(store: JobStore, job: &ClaimedJob) -> Self {
+        Self { store, key: (job.id, job.attempt), counted: job.counted_attempts, is_last: job.is_last_attempt() }
+    }
+
+    async fn done<T>(self, response: T) -> T {
+        tracing::debug!("done");
+        self.acknowledge(Outcome::Done).await;
+        response
+    }
+
+    async fn failed(self, error: JobError) -> JobError {
+        let outcome = match error.clone() {
+            JobError::Lost => {
+                tracing::warn!("stopped: the claim was lost");
+                self.store.shared().running.remove(self.key);
+                return error;
+            }
+            JobError::Discard { reason } => Outcome::GivenUp { reason },
+            JobError::Retry { reason, .. } if self.is_last => Outcome::GivenUp { reason },
+            JobError::Retry { reason, after } => {
+                let after = after.unwrap_or_else(|| pause(self.counted, rand::random()));
+                Outcome::Retry { reason, after: after.min(LONGEST_PAUSE) }
+            }
+        };
+        match &outcome {
+            Outcome::Retry { reason, after } => tracing::warn!(reason, ?after, "failed; will be tried again"),
+            Outcome::GivenUp { reason } => tracing::error!(reason, "failed; gave it up"),
+            Outcome::Done | Outcome::GivenBack => {}
+        }
+        self.acknowledge(outcome).await;
+        error
+    }
+
+    async fn cancelled(self, cancel: Cancel) -> JobError {
+        match cancel {
+            Cancel::Lost => self.failed(JobError::Lost).await,
+            Cancel::Closing => {
+                tracing::info!("stopped; gives the job back");
+                self.acknowledge(Outcome::GivenBack).await;
+                JobError::Lost
+            }
+        }
+    }
+
+    async fn acknowledge(self, outcome: Outcome) {
+        // Fails only where the store has closed before.
+        let _ = self.store.acknowledge(self.key, outcome).await;
+    }
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> JobError {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned());
+    JobError::retry(format!("panicked: {message}"))
+}
+
+/// What a handler can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 3600);
+
+const FIRST_PAUSE_SECONDS: f64 = 2.0;
+const LONGEST_USUAL_PAUSE_SECONDS: f64 = 7_200.0;
+
+/// The pause after so many counted attempts; `random` is from 0 to 1.
+fn pause(attempts: i32, random: f64) -> Duration {
+    let doublings = attempts.clamp(1, 30) - 1;
+    let seconds =
+        (FIRST_PAUSE_SECONDS * f64::from(2_u32.pow(doublings.unsigned_abs()))).min(LONGEST_USUAL_PAUSE_SECONDS);
+    Duration::from_secs_f64(seconds * (0.75 + 0.5 * random))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_two_hours() {
+        let usual: Vec<f64> = (1..=13).map(|attempts| pause(attempts, 0.5).as_secs_f64()).collect();
+        let expected: Vec<f64> = (1..=12).map(|power| f64::from(1 << power)).chain([7_200.0]).collect();
+        assert_eq!(usual, expected);
+        assert_eq!(pause(i32::MAX, 0.5), Duration::from_secs(7_200));
+        assert_eq!(pause(0, 0.5), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn pauses_differ_by_up_to_a_quarter() {
+        assert_eq!(pause(3, 0.0), Duration::from_secs(6));
+        assert_eq!(pause(3, 1.0), Duration::from_secs(10));
+    }
+}

@@ -1,0 +1,8 @@
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod enqueue;
+mod lease;
+mod run;
+mod serial;
+mod shutdown;
+mod support;

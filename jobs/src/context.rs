@@ -1,0 +1,95 @@
+//! What handlers work with.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use apalis_diesel::{ClaimedJob, JobError};
+use diesel_async::AsyncPgConnection;
+use rollcall_domain::Error;
+use rollcall_domain::database::Database;
+use rollcall_domain::policy::Role;
+use rollcall_domain::settings::Settings;
+use url::Url;
+
+use crate::mail::{Mail, Mailbox, Mailer, RenderError, SendError};
+
+/// What handlers work with; cloning it is cheap.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) database: Database,
+    mailer: Arc<Mailer>,
+    public_url: String,
+}
+
+impl Context {
+    /// The context of the settings: mails go to the SMTP server, or into the data folder where there is none.
+    pub fn new(settings: &Settings, database: Database) -> anyhow::Result<Self> {
+        let from: Mailbox = settings.rollcall_mail_from.parse().context("ROLLCALL_MAIL_FROM must be like `Rollcall <rollcall@example.org>`")?;
+        let mailer = match &settings.rollcall_smtp_url {
+            Some(url) => Mailer::smtp(url, from).context("ROLLCALL_SMTP_URL must be like smtp://user:password@host:587?tls=required")?,
+            None => Mailer::directory(settings.mail_dir(), from)
+                .with_context(|| format!("mails can't be written to {}", settings.mail_dir().display()))?,
+        };
+        Ok(Self { database, mailer: Arc::new(mailer), public_url: settings.public_url() })
+    }
+
+    /// A link below the public URL.
+    pub(crate) fn link(&self, path: &str) -> Result<Url, JobError> {
+        Url::parse(&format!("{}{path}", self.public_url)).map_err(|_| JobError::discard("ROLLCALL_PUBLIC_URL gives no link"))
+    }
+
+    /// Sends a mail whose fate nobody writes down.
+    pub(crate) async fn send(&self, mail: Result<Mail, RenderError>) -> Result<(), JobError> {
+        self.try_send(mail).await?.map_err(|error| match error {
+            SendError::Permanent { reply } => JobError::discard(reply),
+            SendError::Temporary { reply } => JobError::retry(reply),
+        })
+    }
+
+    /// Sends a mail; outside of any transaction, since a mail server may take its time.
+    pub(crate) async fn try_send(&self, mail: Result<Mail, RenderError>) -> Result<Result<(), SendError>, JobError> {
+        let mail = mail.map_err(|error| JobError::discard(error.to_string()))?;
+        Ok(self.mailer.send(&mail).await)
+    }
+}
+
+/// What an error of the domain means for the job.
+pub(crate) fn job_error(error: Error) -> JobError {
+    match error {
+        Error::JobLost => JobError::Lost,
+        Error::Database(error) => error.into(),
+        other => JobError::retry(other.to_string()),
+    }
+}
+
+/// A handler's connection, for reading.
+pub(crate) async fn connection(context: &Context) -> Result<rollcall_domain::database::Connection, JobError> {
+    context.database.connection().await.map_err(job_error)
+}
+
+/// The check that a transaction of the domain makes first: the job is still this run's.
+pub(crate) fn hold(
+    job: &ClaimedJob,
+) -> impl for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = rollcall_domain::Result<()>> + Send + 'c>> + Send + Sync {
+    let job = Arc::new(job.clone());
+    move |connection| {
+        let job = job.clone();
+        Box::pin(async move {
+            job.hold(connection).await.map_err(|error| match error {
+                JobError::Lost => Error::JobLost,
+                JobError::Retry { .. } | JobError::Discard { .. } => Error::Bug("the job's row can't be read"),
+            })
+        })
+    }
+}
+
+/// A role as mails name it.
+pub(crate) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "Owner",
+        Role::Admin => "Admin",
+        Role::Member => "Member",
+        Role::Viewer => "Viewer",
+    }
+}

@@ -1,0 +1,62 @@
+//! Mails a completed departure's receipt to the leaver or to the new owner.
+
+use apalis_diesel::JobError;
+use rollcall_domain::departure::{self, DepartureKind};
+use rollcall_domain::job::MailDepartureReceipt;
+use rollcall_domain::resource::ResourceKind;
+use rollcall_domain::{organization, user};
+
+use crate::context::{Context, connection, job_error};
+use crate::mail::{self, Count, DepartureToLeaver, DepartureToOwner, Envelope, Moved};
+
+pub(crate) async fn run(context: &Context, payload: &MailDepartureReceipt) -> Result<(), JobError> {
+    let MailDepartureReceipt { departure_id: id, recipient_id } = *payload;
+    let mut reader = connection(context).await?;
+    let Some(departure) = departure::by_ids(&mut reader, &[id]).await.map_err(job_error)?.pop() else { return Ok(()) };
+    let organization = organization::by_id(&mut reader, departure.organization_id).await.map_err(job_error)?;
+    let recipient = user::by_id(&mut reader, recipient_id).await.map_err(job_error)?;
+    let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
+    let new_owner = user::by_id(&mut reader, departure.new_owner_id).await.map_err(job_error)?;
+    let receipt = departure::receipt(&mut reader, id).await.map_err(job_error)?;
+    drop(reader);
+    let moved = Moved {
+        counts: receipt
+            .counts
+            .into_iter()
+            .map(|(kind, count)| Count { kind: plural(kind), count: u64::try_from(count).unwrap_or_default() })
+            .collect(),
+        examples: receipt.examples,
+    };
+    let kind = match departure.kind {
+        DepartureKind::Leave => mail::DepartureKind::Left,
+        DepartureKind::Remove => mail::DepartureKind::Removed,
+        DepartureKind::Deactivate => mail::DepartureKind::Deactivated,
+    };
+    let envelope = Envelope {
+        key: format!("departure.{id}.{recipient_id}"),
+        address: recipient.email.to_string(),
+        name: Some(recipient.name),
+        date: departure.completed_at.unwrap_or(departure.started_at),
+    };
+    let mail = if recipient_id == departure.user_id {
+        DepartureToLeaver { organization_name: organization.name, kind, new_owner_name: new_owner.name, moved }.render(envelope)
+    } else {
+        DepartureToOwner {
+            organization_name: organization.name,
+            kind,
+            leaver_name: leaver.name,
+            leaver_username: leaver.username.to_string(),
+            moved,
+            advice: Vec::new(),
+        }
+        .render(envelope)
+    };
+    context.send(mail).await
+}
+
+fn plural(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Project => "Projects",
+        ResourceKind::Volume => "Volumes",
+    }
+}

@@ -1,0 +1,65 @@
+//! Mails an invitation's link.
+
+use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
+use rollcall_domain::job::MailInvitation;
+use rollcall_domain::{organization, user};
+
+use crate::context::{Context, connection, hold, job_error, role_name};
+use crate::mail::{Envelope, Invitation, SendError};
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitation) -> Result<(), JobError> {
+    let MailInvitation { invitation_id: id, token_version } = *payload;
+    let mut reader = connection(context).await?;
+    let Some(invitation) = invitation::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
+    let is_current = invitation.token_version == token_version && invitation.status == InvitationStatus::Pending;
+    if !is_current || invitation.delivery == DeliveryStatus::Sent {
+        return Ok(());
+    }
+    let organization = organization::by_id(&mut reader, invitation.organization_id).await.map_err(job_error)?;
+    let inviter = user::by_id(&mut reader, invitation.invited_by_id).await.map_err(job_error)?;
+    let (address, account_name) = match (&invitation.email, invitation.user_id) {
+        (Some(email), _) => (email.to_string(), None),
+        (None, Some(user_id)) => {
+            let user = user::by_id(&mut reader, user_id).await.map_err(job_error)?;
+            (user.email.to_string(), Some(user.name))
+        }
+        (None, None) => return Ok(()),
+    };
+    drop(reader);
+    let token = invitation::link_token(&context.database, &invitation).map_err(job_error)?;
+    let mail = Invitation {
+        organization_name: organization.name,
+        inviter_name: Some(inviter.name),
+        role: role_name(invitation.role).to_owned(),
+        link: context.link(&format!("/invitations/{}", token.reveal()))?,
+        expires_at: invitation.expires_at,
+    };
+    let envelope = Envelope {
+        key: format!("invitation.{id}.{token_version}"),
+        address,
+        name: invitation.name.clone().or(account_name),
+        date: invitation.sent_at,
+    };
+    let outcome = context.try_send(mail.render(envelope)).await?;
+    let (delivery, error) = match &outcome {
+        Ok(()) => (DeliveryStatus::Sent, None),
+        Err(SendError::Permanent { reply }) => (DeliveryStatus::Failed, Some(reply.as_str())),
+        Err(SendError::Temporary { reply }) if job.is_last_attempt() => (DeliveryStatus::Failed, Some(reply.as_str())),
+        Err(SendError::Temporary { reply }) => (DeliveryStatus::Deferred, Some(reply.as_str())),
+    };
+    let hold = hold(job);
+    context
+        .database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            invitation::set_delivery(transaction, id, token_version, delivery, error).await
+        })
+        .await
+        .map_err(job_error)?;
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(SendError::Permanent { reply }) => Err(JobError::discard(reply)),
+        Err(SendError::Temporary { reply }) => Err(JobError::retry(reply)),
+    }
+}

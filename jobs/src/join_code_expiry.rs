@@ -1,0 +1,11 @@
+//! Marks a join code expired once its 24 hours are over (R29).
+
+use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::job::ExpireJoinCode;
+use rollcall_domain::join_code;
+
+use crate::context::{Context, hold, job_error};
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &ExpireJoinCode) -> Result<(), JobError> {
+    join_code::expire(&context.database, payload.join_code_id, &hold(job)).await.map_err(job_error)
+}

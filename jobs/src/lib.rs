@@ -1,0 +1,19 @@
+//! Rollcall's worker: the mails, what ends at its time, and the cascades of departures.
+//!
+//! One file per job, named like the feature it serves. A handler reads, acts and writes the outcome; every transaction of
+//! it checks that the job is still its own, so that a worker that was only slow can't finish what another has taken over.
+
+mod context;
+mod departure;
+mod departure_receipt_mail;
+mod invitation_expiry;
+mod invitation_mail;
+mod join_code_expiry;
+mod joined_by_code_mail;
+pub mod mail;
+mod owner_welcome_mail;
+pub mod process;
+mod sign_in_mail;
+pub mod worker;
+
+pub use context::Context;

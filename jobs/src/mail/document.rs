@@ -1,0 +1,194 @@
+//! A mail's content as blocks, and its two renderings.
+
+use askama::Template;
+use mrml::prelude::render::RenderOptions;
+use url::Url;
+
+use super::{Envelope, Mail};
+
+/// Columns of the plain text.
+const WIDTH: usize = 76;
+
+/// A mail's content. Names in it have gone through [`name`].
+#[derive(Template)]
+#[template(path = "mail.mjml", escape = "html")]
+pub(super) struct Document {
+    pub subject: String,
+    /// What a list of mails shows beside the subject.
+    pub preheader: String,
+    pub heading: String,
+    pub blocks: Vec<Block>,
+    /// Why the recipient gets this mail.
+    pub reason: String,
+}
+
+pub(super) enum Block {
+    Paragraph(String),
+    Button {
+        label: &'static str,
+        url: Url,
+    },
+    /// Digits to read and type.
+    Code(String),
+    /// Pairs of label and value.
+    Rows(Vec<(&'static str, String)>),
+    List(Vec<String>),
+}
+
+/// The layout does not render: a fault of the template, never of the content.
+#[derive(Debug, thiserror::Error)]
+#[error("the mail can't be rendered: {0}")]
+pub struct RenderError(String);
+
+impl Document {
+    pub(super) fn render(self, envelope: Envelope) -> Result<Mail, RenderError> {
+        Ok(Mail {
+            html: self.html()?,
+            text: self.text(),
+            // A subject does not become a link, and its words should be found by a search.
+            subject: one_line(&self.subject),
+            envelope,
+        })
+    }
+
+    fn html(&self) -> Result<String, RenderError> {
+        let mjml = Template::render(self).map_err(|error| RenderError(error.to_string()))?;
+        let parsed = mrml::parse(&mjml).map_err(|error| RenderError(error.to_string()))?;
+        let options = RenderOptions {
+            disable_comments: true,
+            fonts: Default::default(),
+            ..Default::default()
+        };
+        parsed
+            .element
+            .render(&options)
+            .map_err(|error| RenderError(error.to_string()))
+    }
+
+    fn text(&self) -> String {
+        let mut text = Text::default();
+        text.wrapped("", "", &self.heading);
+        text.line(&"-".repeat(self.heading.chars().count().min(WIDTH)));
+        for block in &self.blocks {
+            text.line("");
+            match block {
+                Block::Paragraph(paragraph) => text.wrapped("", "", paragraph),
+                Block::Button { label, url } => {
+                    text.line(&format!("{label}:"));
+                    text.line(url.as_str());
+                }
+                Block::Code(code) => text.line(&format!("    {code}")),
+                Block::Rows(rows) => {
+                    let width = rows
+                        .iter()
+                        .map(|(label, _)| label.chars().count())
+                        .max()
+                        .unwrap_or(0)
+                        + 2;
+                    for (label, value) in rows {
+                        text.wrapped(
+                            &format!("{:<width$}", format!("{label}:")),
+                            &" ".repeat(width),
+                            value,
+                        );
+                    }
+                }
+                Block::List(items) => items.iter().for_each(|item| text.wrapped("- ", "  ", item)),
+            }
+        }
+        text.line("");
+        text.line("-- ");
+        text.wrapped("", "", &self.reason);
+        text.0
+    }
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn line(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    /// `first` begins the first line, `indent`, of the same length, the others. A word longer than
+    /// a line is cut.
+    fn wrapped(&mut self, first: &str, indent: &str, text: &str) {
+        let room = WIDTH - indent.chars().count();
+        let mut line = String::new();
+        let mut length = 0;
+        let mut start = first;
+        for word in text.split_whitespace() {
+            let characters: Vec<char> = word.chars().collect();
+            for piece in characters.chunks(room) {
+                if length > 0 && length + 1 + piece.len() > room {
+                    self.line(&format!("{start}{line}"));
+                    line.clear();
+                    length = 0;
+                    start = indent;
+                }
+                if length > 0 {
+                    line.push(' ');
+                    length += 1;
+                }
+                line.extend(piece);
+                length += piece.len();
+            }
+        }
+        self.line(&format!("{start}{line}"));
+    }
+}
+
+/// A name that somebody chose, made harmless: [`line()`] with at most 80 characters.
+pub(super) fn name(raw: &str) -> String {
+    line(raw, 80)
+}
+
+/// Text that holds what somebody chose, made harmless: on one line, cut at `limit` characters, and
+/// never taken for a link by a mail reader (an invisible word joiner follows each dot, colon and at
+/// sign inside a word).
+pub(super) fn line(raw: &str, limit: usize) -> String {
+    let whole = one_line(raw);
+    let mut line = String::new();
+    let mut characters = whole.chars().peekable();
+    for _ in 0..limit {
+        let Some(character) = characters.next() else {
+            break;
+        };
+        line.push(character);
+        if matches!(character, '.' | ':' | '@')
+            && characters.peek().is_some_and(|next| *next != ' ')
+        {
+            line.push('\u{2060}');
+        }
+    }
+    if characters.next().is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// Without line breaks and other control characters, without invisible ones that reorder or hide
+/// text, without doubled spaces.
+pub(super) fn one_line(raw: &str) -> String {
+    let visible: String = raw
+        .chars()
+        .filter(|character| {
+            !matches!(
+                character,
+                '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}' | '\u{200E}'..='\u{200F}'
+                    | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}'
+                    | '\u{E0000}'..='\u{E007F}'
+            )
+        })
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}

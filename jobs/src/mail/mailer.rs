@@ -1,0 +1,171 @@
+//! From a rendered mail to a message on its way.
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lettre::{
+    Address, Message,
+    message::{
+        Mailbox, MultiPart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+use secrecy::SecretString;
+use url::Host;
+
+use super::{
+    Envelope, Mail,
+    document::one_line,
+    smtp::{Smtp, SmtpUrlError},
+};
+
+/// Long enough for a server that looks at a mail before it answers.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// Sends mails, over SMTP or into a folder.
+pub struct Mailer {
+    from: Mailbox,
+    transport: Transport,
+    time_limit: Duration,
+}
+
+enum Transport {
+    Smtp(Smtp),
+    Directory(PathBuf),
+}
+
+/// Why a mail was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The server refused this mail for good, or the address can't be written to; trying again
+    /// won't help.
+    #[error("refused: {reply}")]
+    Permanent {
+        /// The server's code and words on one line, such as `550 5.1.1 No such user`.
+        reply: String,
+    },
+    /// Refused for now, or no server could be reached; try again later. The mail may have arrived
+    /// all the same where the connection broke at its very end: the repeat has the same Message-ID.
+    #[error("not sent yet: {reply}")]
+    Temporary {
+        /// The server's code and words, or what happened, on one line.
+        reply: String,
+    },
+}
+
+impl Mailer {
+    /// Sends by SMTP, as `url` says: `smtps://user:password@host`, `smtp://host?tls=required` (or
+    /// `opportunistic`), `smtp://host:port`.
+    pub fn smtp(url: &SecretString, from: Mailbox) -> Result<Self, SmtpUrlError> {
+        Ok(Self {
+            from,
+            transport: Transport::Smtp(Smtp::new(url)?),
+            time_limit: TIME_LIMIT,
+        })
+    }
+
+    /// Writes each mail as a file `20261122T014500.123Z-<key>.eml` into `directory`, which is made
+    /// where it is missing, for its owner only.
+    pub fn directory(directory: impl Into<PathBuf>, from: Mailbox) -> io::Result<Self> {
+        let directory = directory.into();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory)?;
+        Ok(Self {
+            from,
+            transport: Transport::Directory(directory),
+            time_limit: TIME_LIMIT,
+        })
+    }
+
+    /// How long connecting may take, and sending; 60 seconds unless told.
+    #[must_use]
+    pub fn with_time_limit(mut self, time_limit: Duration) -> Self {
+        self.time_limit = time_limit;
+        self
+    }
+
+    /// Returns once the server has taken the mail, or the file is in its place. May be cancelled at
+    /// any time.
+    pub async fn send(&self, mail: &Mail) -> Result<(), SendError> {
+        let message = self.message(mail)?;
+        match &self.transport {
+            Transport::Smtp(smtp) => smtp.send(&message, self.time_limit).await,
+            Transport::Directory(directory) => {
+                write(directory, &mail.envelope, &message).map_err(|error| SendError::Temporary {
+                    reply: error.to_string(),
+                })
+            }
+        }
+    }
+
+    fn message(&self, mail: &Mail) -> Result<Message, SendError> {
+        let envelope = &mail.envelope;
+        let permanent = |reply: String| SendError::Permanent { reply };
+        let address = address(&envelope.address)
+            .ok_or_else(|| permanent("the address is not valid".into()))?;
+        let name = envelope
+            .name
+            .as_deref()
+            .map(|name| one_line(name).chars().take(80).collect::<String>());
+        let to = Mailbox::new(name.filter(|name| !name.is_empty()), address);
+        Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(mail.subject.as_str())
+            .date(envelope.date.into())
+            .message_id(Some(format!(
+                "<{}@{}>",
+                key(envelope),
+                self.from.email.domain()
+            )))
+            .raw_header(header("Auto-Submitted", "auto-generated"))
+            .raw_header(header("X-Auto-Response-Suppress", "OOF, AutoReply"))
+            .multipart(MultiPart::alternative_plain_html(
+                mail.text.clone(),
+                mail.html.clone(),
+            ))
+            .map_err(|error| permanent(error.to_string()))
+    }
+}
+
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+/// An international domain goes by its ASCII form, which every server takes.
+fn address(raw: &str) -> Option<Address> {
+    let (user, domain) = raw.rsplit_once('@')?;
+    if domain.is_ascii() {
+        return Address::new(user, domain).ok();
+    }
+    Address::new(user, Host::parse(domain).ok()?.to_string()).ok()
+}
+
+fn key(envelope: &Envelope) -> String {
+    envelope
+        .key
+        .chars()
+        .filter(|character| {
+            character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-')
+        })
+        .collect()
+}
+
+/// Written under a hidden name first, so that a reader never sees half a mail. A mail sent twice is
+/// one file.
+fn write(directory: &Path, envelope: &Envelope, message: &Message) -> io::Result<()> {
+    let name = format!(
+        "{}-{}.eml",
+        envelope.date.format("%Y%m%dT%H%M%S%.3fZ"),
+        key(envelope)
+    );
+    let unfinished = directory.join(format!(".{name}.part"));
+    fs::write(&unfinished, message.formatted())?;
+    fs::rename(unfinished, directory.join(name))
+}

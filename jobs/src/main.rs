@@ -1,0 +1,25 @@
+//! `rollcall-worker`: a worker alone, any number of them beside any number of APIs.
+
+use std::process::ExitCode;
+
+use rollcall_domain::database::{self, Fallback};
+use rollcall_domain::settings::Settings;
+use rollcall_jobs::{Context, process, worker};
+
+/// Rollcall's worker: sends the mails, ends what has its time, and passes on what leavers owned.
+///
+/// Settings come from the environment or rollcall.toml: DATABASE_URL (or ROLLCALL_DATA_DIR for the built-in PostgreSQL),
+/// ROLLCALL_SECRET, ROLLCALL_PUBLIC_URL, ROLLCALL_SMTP_URL, ROLLCALL_MAIL_FROM.
+#[derive(clap::Parser)]
+#[command(version)]
+struct Arguments {}
+
+fn main() -> ExitCode {
+    let Arguments {} = clap::Parser::parse();
+    process::run(async {
+        let settings = Settings::load()?;
+        let opened = database::open(&settings, Fallback::None).await?;
+        let context = Context::new(&settings, opened.database.clone())?;
+        worker::run(context, &opened.direct_url, process::shutdown()?).await
+    })
+}

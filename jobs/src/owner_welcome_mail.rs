@@ -1,0 +1,23 @@
+//! Tells someone that staff founded an organization for them (R1).
+
+use apalis_diesel::JobError;
+use rollcall_domain::job::MailOwnerWelcome;
+use rollcall_domain::{organization, user};
+
+use crate::context::{Context, connection, job_error};
+use crate::mail::{Envelope, OwnerWelcome};
+
+pub(crate) async fn run(context: &Context, payload: &MailOwnerWelcome) -> Result<(), JobError> {
+    let mut reader = connection(context).await?;
+    let organization = organization::by_id(&mut reader, payload.organization_id).await.map_err(job_error)?;
+    let owner = user::by_id(&mut reader, payload.user_id).await.map_err(job_error)?;
+    drop(reader);
+    let mail = OwnerWelcome { organization_name: organization.name, sign_in_link: context.link("/sign-in")? };
+    let envelope = Envelope {
+        key: format!("owner-welcome.{}.{}", payload.organization_id, payload.user_id),
+        address: owner.email.to_string(),
+        name: Some(owner.name),
+        date: organization.created_at,
+    };
+    context.send(mail.render(envelope)).await
+}

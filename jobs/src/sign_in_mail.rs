@@ -1,0 +1,42 @@
+//! Mails the link and digits of a sign-in.
+
+use apalis_diesel::JobError;
+use rollcall_domain::id::TypedId;
+use rollcall_domain::job::MailSignIn;
+use rollcall_domain::secret::Purpose;
+use rollcall_domain::{database, invitation, limits, organization, sign_in};
+
+use crate::context::{Context, connection, job_error};
+use crate::mail::{Envelope, SignIn};
+
+pub(crate) async fn run(context: &Context, payload: &MailSignIn) -> Result<(), JobError> {
+    let id = payload.sign_in_request_id;
+    let mut reader = connection(context).await?;
+    let Some(request) = sign_in::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
+    // A mail that can't be used any more would only puzzle.
+    let now = database::now(&mut reader).await.map_err(job_error)?;
+    if request.used_at.is_some() || request.link_expires_at() <= now {
+        return Ok(());
+    }
+    let organization_name = match request.invitation_id {
+        None => None,
+        Some(invitation_id) => match invitation::by_id(&mut reader, invitation_id).await.map_err(job_error)? {
+            None => None,
+            Some(invitation) => Some(organization::by_id(&mut reader, invitation.organization_id).await.map_err(job_error)?.name),
+        },
+    };
+    drop(reader);
+    let keyring = context.database.keyring();
+    let token = keyring.link_token(Purpose::SignInLink, id.uuid(), 1).map_err(job_error)?;
+    let minutes = |lifetime: std::time::Duration| u32::try_from(lifetime.as_secs() / 60).unwrap_or(u32::MAX);
+    let mail = SignIn {
+        link: context.link(&format!("/sign-in/{}", token.reveal()))?,
+        digits: keyring.digits(id.uuid()).map_err(job_error)?,
+        link_minutes: minutes(limits::SIGN_IN_LINK_LIFETIME),
+        digits_minutes: minutes(limits::SIGN_IN_DIGITS_LIFETIME),
+        user_agent: request.user_agent,
+        organization_name,
+    };
+    let envelope = Envelope { key: format!("sign-in.{id}"), address: request.email.to_string(), name: None, date: request.created_at };
+    context.send(mail.render(envelope)).await
+}

@@ -1,0 +1,88 @@
+//! Staff work from the command line; audited by the name of the system's user.
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use rollcall_domain::Error;
+use rollcall_domain::actor::Actor;
+use rollcall_domain::database::{self, Database, Fallback};
+use rollcall_domain::id::OrganizationId;
+use rollcall_domain::organization::{self, ProfileInput};
+use rollcall_domain::settings::Settings;
+use rollcall_domain::audit;
+
+/// What staff can do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Found an organization for an owner; an address without an account gets one, and a mail (R1).
+    CreateOrganization {
+        /// As it appears everywhere.
+        #[arg(long)]
+        name: String,
+        /// The owner's e-mail address.
+        #[arg(long)]
+        owner_email: String,
+        /// Its short name; made of the name where left out.
+        #[arg(long)]
+        slug: Option<String>,
+    },
+    /// Check that an organization's audit log is whole; fails at the first broken event (R74).
+    VerifyAuditLog {
+        /// Whose log, such as org_01h455vb4pex5vsknk084sn02q.
+        organization: OrganizationId,
+    },
+}
+
+/// Does staff work.
+pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
+    let opened = database::open(settings, Fallback::None).await?;
+    let outcome = match command {
+        Command::CreateOrganization { name, owner_email, slug } => {
+            create_organization(&opened.database, name, &owner_email, slug).await
+        }
+        Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,
+    };
+    outcome.map_err(in_words)
+}
+
+fn staff() -> Actor {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
+    Actor::Staff { name: format!("command line ({user})") }
+}
+
+/// A refusal as a sentence.
+fn in_words(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Error>() {
+        Ok(Error::Refused(refusals)) => {
+            let lines: Vec<String> =
+                refusals.iter().map(|refusal| format!("{}: {}", refusal.field.join("."), refusal.message)).collect();
+            anyhow::anyhow!(lines.join("; "))
+        }
+        Ok(other) => other.into(),
+        Err(error) => error,
+    }
+}
+
+async fn create_organization(database: &Database, name: String, owner_email: &str, slug: Option<String>) -> anyhow::Result<()> {
+    let profile = ProfileInput { name: Some(name), slug: slug.map(Some), ..ProfileInput::default() };
+    let id = organization::create(database, &staff(), &profile, Some(owner_email)).await?;
+    println!("{id}");
+    Ok(())
+}
+
+async fn verify_audit_log(database: &Database, organization_id: OrganizationId) -> anyhow::Result<()> {
+    let mut from = Some(1);
+    let mut checked = 0;
+    while let Some(sequence) = from {
+        let found = audit::verify(database, organization_id, Some(sequence)).await.context("the log can't be read")?;
+        checked += found.checked;
+        if let Some(event) = found.first_broken {
+            bail!("event {} ({}, {}) doesn't fit the one before it", event.sequence, event.id, event.action);
+        }
+        if !found.ok() {
+            bail!("the newest events are missing: the log ends at {}", sequence + found.checked - 1);
+        }
+        from = found.next_sequence;
+    }
+    println!("whole: {checked} events");
+    Ok(())
+}

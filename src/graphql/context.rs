@@ -1,0 +1,172 @@
+//! What resolvers find in their context: who asks, the database and the loaders.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::Context;
+use async_graphql::dataloader::{DataLoader, Loader};
+use rollcall_domain::access::{self, Permit};
+use rollcall_domain::actor::Actor;
+use rollcall_domain::database::{Connection, Database};
+use rollcall_domain::departure::{self, Departure, Progress};
+use rollcall_domain::id::{DepartureId, MemberId, OrganizationId, ResourceId, UserId};
+use rollcall_domain::member::{self, Member};
+use rollcall_domain::organization::{self, Organization};
+use rollcall_domain::resource::{self, Resource};
+use rollcall_domain::user::{self, User};
+
+use super::error::{top_level, unauthenticated};
+
+/// Who asks, and with what.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who asks; none without credentials.
+    pub actor: Option<Actor>,
+    /// The client's User-Agent.
+    pub user_agent: Option<String>,
+}
+
+/// The database.
+pub fn database<'c>(context: &Context<'c>) -> &'c Database {
+    context.data_unchecked::<Database>()
+}
+
+/// A connection for reading.
+pub async fn connection(context: &Context<'_>) -> async_graphql::Result<Connection> {
+    database(context).connection().await.map_err(top_level)
+}
+
+/// Who asks, and with what.
+pub fn request<'c>(context: &Context<'c>) -> &'c Request {
+    context.data_unchecked::<Request>()
+}
+
+/// Who asks; UNAUTHENTICATED without credentials.
+pub fn actor<'c>(context: &Context<'c>) -> async_graphql::Result<&'c Actor> {
+    request(context).actor.as_ref().ok_or_else(unauthenticated)
+}
+
+/// The loaders, which gather what a level of the query needs into one statement each.
+pub fn loaders<'c>(context: &Context<'c>) -> &'c DataLoader<Loaders> {
+    context.data_unchecked::<DataLoader<Loaders>>()
+}
+
+/// Loads in batches, for all requests together; keys say on whose behalf where that matters. Nothing is cached.
+pub struct Loaders(Database);
+
+impl Loaders {
+    /// The loaders of a database.
+    pub fn new(database: Database) -> DataLoader<Self> {
+        DataLoader::new(Self(database), tokio::spawn).max_batch_size(1_000)
+    }
+
+    async fn connection(&self) -> Result<Connection, async_graphql::Error> {
+        self.0.connection().await.map_err(top_level)
+    }
+}
+
+impl Loader<UserId> for Loaders {
+    type Value = User;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, User>, Self::Error> {
+        let users = user::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
+        Ok(users.into_iter().map(|user| (user.id, user)).collect())
+    }
+}
+
+/// An organization on behalf of someone.
+pub type OrganizationKey = (Actor, OrganizationId);
+
+impl Loader<OrganizationKey> for Loaders {
+    type Value = (Organization, Option<Permit>);
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[OrganizationKey]) -> Result<HashMap<OrganizationKey, Self::Value>, Self::Error> {
+        let found = access::organizations_with_permits(&mut *self.connection().await?, keys).await.map_err(top_level)?;
+        Ok(found.into_iter().map(|(actor, organization, permit)| ((actor, organization.id), (organization, permit))).collect())
+    }
+}
+
+/// The owner of an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OwnerOf(pub OrganizationId);
+
+impl Loader<OwnerOf> for Loaders {
+    type Value = UserId;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[OwnerOf]) -> Result<HashMap<OwnerOf, UserId>, Self::Error> {
+        let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
+        let owners = organization::owners(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        Ok(owners.into_iter().map(|(organization_id, user_id)| (OwnerOf(organization_id), user_id)).collect())
+    }
+}
+
+/// The owner and admins of an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeadershipOf(pub OrganizationId);
+
+impl Loader<LeadershipOf> for Loaders {
+    type Value = Vec<Member>;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[LeadershipOf]) -> Result<HashMap<LeadershipOf, Vec<Member>>, Self::Error> {
+        let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
+        let leaders = member::leadership(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        let mut answers: HashMap<LeadershipOf, Vec<Member>> = HashMap::new();
+        for leader in leaders {
+            answers.entry(LeadershipOf(leader.organization_id)).or_default().push(leader);
+        }
+        Ok(answers)
+    }
+}
+
+impl Loader<MemberId> for Loaders {
+    type Value = Member;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[MemberId]) -> Result<HashMap<MemberId, Member>, Self::Error> {
+        let members = member::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
+        Ok(members.into_iter().map(|member| (member.id, member)).collect())
+    }
+}
+
+impl Loader<ResourceId> for Loaders {
+    type Value = Resource;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, Self::Error> {
+        let resources = resource::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
+        Ok(resources.into_iter().map(|resource| (resource.id, resource)).collect())
+    }
+}
+
+impl Loader<DepartureId> for Loaders {
+    type Value = Departure;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[DepartureId]) -> Result<HashMap<DepartureId, Departure>, Self::Error> {
+        let departures = departure::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
+        Ok(departures.into_iter().map(|departure| (departure.id, departure)).collect())
+    }
+}
+
+/// The steps of a departure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StepsOf(pub DepartureId);
+
+impl Loader<StepsOf> for Loaders {
+    type Value = Arc<Vec<Progress>>;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[StepsOf]) -> Result<HashMap<StepsOf, Self::Value>, Self::Error> {
+        let ids: Vec<DepartureId> = keys.iter().map(|key| key.0).collect();
+        let steps = departure::steps(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        let mut answers: HashMap<StepsOf, Vec<Progress>> = HashMap::new();
+        for step in steps {
+            answers.entry(StepsOf(step.departure_id)).or_default().push(step);
+        }
+        Ok(answers.into_iter().map(|(key, steps)| (key, Arc::new(steps))).collect())
+    }
+}

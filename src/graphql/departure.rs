@@ -1,0 +1,335 @@
+//! Departures: leaving, being removed, being deactivated.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use rollcall_domain::departure;
+use rollcall_domain::id::{DepartureId, MemberId, OrganizationId};
+
+use super::connection::{connection, forward};
+use super::context::{StepsOf, actor, connection as connect, database, loaders};
+use super::error::{Payload, UserError, payload, top_level};
+use super::id::Id;
+use super::member::Member;
+use super::resource::Resource;
+use super::user::User;
+
+/// How someone goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "departure::DepartureKind")]
+pub enum DepartureKind {
+    /// By themselves.
+    Leave,
+    /// Removed by owner or admin.
+    Remove,
+    /// Deactivated by owner or admin; an account that this organization's invitation created, and that belongs to no other,
+    /// is suspended as well.
+    Deactivate,
+}
+
+/// Where a departure stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "departure::DepartureStatus")]
+pub enum DepartureStatus {
+    /// Access has ended; the worker passes things on.
+    Running,
+    /// Everything is passed on.
+    Completed,
+    /// The worker gave up; retryDeparture goes on where it stopped.
+    Failed,
+    /// What was moved is on its way back.
+    Reverting,
+    /// What was moved is back.
+    Reverted,
+}
+
+/// The steps of a departure, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "departure::DepartureStep")]
+pub enum DepartureStep {
+    /// Membership and API keys end; active organization and default bill-to are reset. Done with the departure itself.
+    RevokeAccess,
+    /// Open invitations and codes of the leaver, and invitations to them, are revoked. Done with the departure itself.
+    RevokeIssued,
+    /// Projects pass to the owner.
+    TransferProjects,
+    /// Volumes pass to the owner.
+    TransferVolumes,
+    /// Owner and leaver are told what moved.
+    Notify,
+}
+
+/// The end of a membership, and what becomes of what the leaver owned.
+#[derive(Debug, Clone)]
+pub struct Departure(pub departure::Departure);
+
+#[Object]
+impl Departure {
+    /// Begins with dep_.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// The membership that ended.
+    async fn member(&self, context: &Context<'_>) -> async_graphql::Result<Member> {
+        Member::load(context, self.0.member_id).await?.ok_or_else(|| async_graphql::Error::new("a membership is missing"))
+    }
+
+    /// How.
+    async fn kind(&self) -> DepartureKind {
+        self.0.kind.into()
+    }
+
+    /// Where it stands.
+    async fn status(&self) -> DepartureStatus {
+        self.0.status.into()
+    }
+
+    /// Who receives what the leaver owned: the organization's owner, whoever that is when it moves.
+    async fn new_owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
+        User::load(context, self.0.new_owner_id).await
+    }
+
+    /// Who started it.
+    async fn started_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
+        User::load_optional(context, self.0.started_by_id).await
+    }
+
+    /// Why, as it was said.
+    async fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
+    /// How far each step is, in their order.
+    async fn steps(&self, context: &Context<'_>) -> async_graphql::Result<Vec<DepartureProgress>> {
+        let steps = loaders(context).load_one(StepsOf(self.0.id)).await?.unwrap_or_default();
+        Ok(steps
+            .iter()
+            .map(|progress| DepartureProgress {
+                step: progress.step.into(),
+                done: progress.done,
+                total: progress.total,
+                completed_at: progress.completed_at,
+            })
+            .collect())
+    }
+
+    /// What was moved, one by one: the leaver's receipt and the new owner's.
+    async fn moves(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<ResourceMoveConnection> {
+        let page = departure::moves(&mut *connect(context).await?, self.0.id, &forward(first, after)).await;
+        Ok(ResourceMoveConnection::new(page.map_err(top_level)?.map(ResourceMove)))
+    }
+
+    /// When it began, and access ended.
+    async fn started_at(&self) -> DateTime<Utc> {
+        self.0.started_at
+    }
+
+    /// When everything was passed on.
+    async fn completed_at(&self) -> Option<DateTime<Utc>> {
+        self.0.completed_at
+    }
+
+    /// Until when it can be reverted: 30 days from its beginning.
+    async fn revertible_until(&self) -> Option<DateTime<Utc>> {
+        Some(self.0.revertible_until())
+    }
+
+    /// What stopped it, where it failed.
+    async fn error(&self) -> Option<&str> {
+        self.0.error.as_deref()
+    }
+}
+
+/// How far a step of a departure is.
+#[derive(SimpleObject)]
+pub struct DepartureProgress {
+    /// Which step.
+    step: DepartureStep,
+    /// How many things are done.
+    done: i32,
+    /// Of how many; null before the step begins.
+    total: Option<i32>,
+    /// When it was done.
+    completed_at: Option<DateTime<Utc>>,
+}
+
+/// A resource that a departure passed on.
+#[derive(Debug, Clone)]
+pub struct ResourceMove(pub departure::ResourceMove);
+
+#[Object]
+impl ResourceMove {
+    /// Begins with mov_.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// What moved; null where it is deleted, or where the viewer can't reach it (any more).
+    async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
+        match self.0.resource_id {
+            Some(id) => Resource::find(context, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What it was called when it moved.
+    async fn resource_name(&self) -> &str {
+        &self.0.resource_name
+    }
+
+    /// Whose it was.
+    async fn from(&self, context: &Context<'_>) -> async_graphql::Result<User> {
+        User::load(context, self.0.from_id).await
+    }
+
+    /// Whose it became.
+    async fn to(&self, context: &Context<'_>) -> async_graphql::Result<User> {
+        User::load(context, self.0.to_id).await
+    }
+
+    /// When.
+    async fn moved_at(&self) -> DateTime<Utc> {
+        self.0.moved_at
+    }
+}
+
+connection!(DepartureConnection, DepartureEdge, Departure, "departures", total_count);
+connection!(ResourceMoveConnection, ResourceMoveEdge, ResourceMove, "moves");
+
+/// Whom to remove.
+#[derive(InputObject)]
+pub struct RemoveMemberInput {
+    /// The member.
+    member_id: Id<MemberId>,
+    /// Why; up to 2000 characters, kept in the audit log.
+    reason: Option<String>,
+}
+
+/// A removal under way.
+#[derive(SimpleObject, Default)]
+pub struct RemoveMemberPayload {
+    /// The departure; access has ended already.
+    departure: Option<Departure>,
+    /// Why nobody was removed.
+    user_errors: Vec<UserError>,
+}
+payload!(RemoveMemberPayload);
+
+/// Whom to deactivate.
+#[derive(InputObject)]
+pub struct DeactivateMemberInput {
+    /// The member.
+    member_id: Id<MemberId>,
+    /// Why; up to 2000 characters, kept in the audit log.
+    reason: Option<String>,
+}
+
+/// A deactivation under way.
+#[derive(SimpleObject, Default)]
+pub struct DeactivateMemberPayload {
+    /// The departure; access has ended already.
+    departure: Option<Departure>,
+    /// Why nobody was deactivated.
+    user_errors: Vec<UserError>,
+}
+payload!(DeactivateMemberPayload);
+
+/// What to leave.
+#[derive(InputObject)]
+pub struct LeaveOrganizationInput {
+    /// The organization.
+    organization_id: Id<OrganizationId>,
+}
+
+/// A leaving under way.
+#[derive(SimpleObject, Default)]
+pub struct LeaveOrganizationPayload {
+    /// The departure; access has ended already.
+    departure: Option<Departure>,
+    /// Why the viewer is still there.
+    user_errors: Vec<UserError>,
+}
+payload!(LeaveOrganizationPayload);
+
+/// What to retry.
+#[derive(InputObject)]
+pub struct RetryDepartureInput {
+    /// A failed departure.
+    departure_id: Id<DepartureId>,
+}
+
+/// A departure that goes on.
+#[derive(SimpleObject, Default)]
+pub struct RetryDeparturePayload {
+    /// The departure.
+    departure: Option<Departure>,
+    /// Why it doesn't go on.
+    user_errors: Vec<UserError>,
+}
+payload!(RetryDeparturePayload);
+
+/// Departures.
+#[derive(Default)]
+pub struct DepartureMutation;
+
+#[Object]
+impl DepartureMutation {
+    /// Removes a member: access ends at once, and the worker passes on what they owned to the organization's owner.
+    async fn remove_member(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Whom to remove.")] input: RemoveMemberInput,
+    ) -> async_graphql::Result<RemoveMemberPayload> {
+        let kind = departure::DepartureKind::Remove;
+        let (member_id, reason) = (input.member_id.0, input.reason);
+        let outcome = departure::remove(database(context), actor(context)?, member_id, kind, reason.as_deref()).await;
+        Payload::of(outcome, |departure| RemoveMemberPayload { departure: Some(Departure(departure)), user_errors: Vec::new() })
+    }
+
+    /// Deactivates a member: like a removal, and an account that this organization's invitation created, and that belongs
+    /// to no other, is suspended.
+    async fn deactivate_member(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Whom to deactivate.")] input: DeactivateMemberInput,
+    ) -> async_graphql::Result<DeactivateMemberPayload> {
+        let kind = departure::DepartureKind::Deactivate;
+        let (member_id, reason) = (input.member_id.0, input.reason);
+        let outcome = departure::remove(database(context), actor(context)?, member_id, kind, reason.as_deref()).await;
+        Payload::of(outcome, |departure| DeactivateMemberPayload {
+            departure: Some(Departure(departure)),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Leaves an organization; the owner only after transferring the ownership.
+    async fn leave_organization(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "What to leave.")] input: LeaveOrganizationInput,
+    ) -> async_graphql::Result<LeaveOrganizationPayload> {
+        let outcome = departure::leave(database(context), actor(context)?, input.organization_id.0).await;
+        Payload::of(outcome, |departure| LeaveOrganizationPayload {
+            departure: Some(Departure(departure)),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Lets a failed departure go on where it stopped.
+    async fn retry_departure(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which departure.")] input: RetryDepartureInput,
+    ) -> async_graphql::Result<RetryDeparturePayload> {
+        let outcome = departure::retry(database(context), actor(context)?, input.departure_id.0).await;
+        Payload::of(outcome, |departure| RetryDeparturePayload {
+            departure: Some(Departure(departure)),
+            user_errors: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! What a client hears of an error: data in `userErrors` where it can act on it, a top-level error otherwise.
+
+use async_graphql::{Enum, ErrorExtensions, SimpleObject};
+use rollcall_domain::Error;
+use rollcall_domain::error::{Code, Refusal};
+use uuid::Uuid;
+
+/// Why a mutation changed nothing, in a form that programs can act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "Code")]
+pub enum UserErrorCode {
+    /// The value has the wrong form.
+    Invalid,
+    /// The value may not be empty.
+    Blank,
+    /// The value has too many characters.
+    TooLong,
+    /// More items than allowed.
+    TooMany,
+    /// There is no such thing, or none that the viewer may know of.
+    NotFound,
+    /// The viewer knows of it and may not do this.
+    Forbidden,
+    /// Someone else is changing the same at this moment, or its state doesn't allow it.
+    Conflict,
+    /// Nobody can do this to themselves.
+    #[graphql(name = "SELF")]
+    Self_,
+    /// The person belongs to the organization already.
+    AlreadyMember,
+    /// An invitation to the person is open.
+    AlreadyInvited,
+    /// It was used before.
+    AlreadyUsed,
+    /// Its time is over.
+    Expired,
+    /// It was taken back.
+    Revoked,
+    /// It is meant for another e-mail address.
+    WrongEmail,
+    /// The account is suspended.
+    Suspended,
+    /// The owner can't leave before the ownership is transferred.
+    OwnerMustStay,
+    /// This deployment allows one organization per user.
+    OneOrganization,
+    /// Billing to the organization takes the permission for billable activities.
+    BillingAccessRequired,
+    /// The slug is in use.
+    SlugTaken,
+    /// The username is in use.
+    UsernameTaken,
+}
+
+/// Something in the input that the viewer can act on; nothing has changed.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct UserError {
+    /// Why.
+    pub code: UserErrorCode,
+    /// What is wrong and what would be right, for people.
+    pub message: String,
+    /// Path to the input field at fault, such as ["input", "email"].
+    pub field: Vec<String>,
+}
+
+impl From<Refusal> for UserError {
+    fn from(refusal: Refusal) -> Self {
+        let field = std::iter::once("input".to_owned())
+            .chain(refusal.field.into_iter().filter(|part| !part.is_empty()))
+            .collect();
+        Self { code: refusal.code.into(), message: refusal.message, field }
+    }
+}
+
+/// A mutation's payload: its fields where it succeeded, and otherwise its errors alone.
+pub trait Payload: Default {
+    /// A payload of errors alone.
+    fn refused(user_errors: Vec<UserError>) -> Self;
+
+    /// The payload of a command's outcome.
+    fn of<T>(outcome: rollcall_domain::Result<T>, payload: impl FnOnce(T) -> Self) -> async_graphql::Result<Self> {
+        match outcome {
+            Ok(value) => Ok(payload(value)),
+            Err(Error::Refused(refusals)) => Ok(Self::refused(refusals.into_iter().map(UserError::from).collect())),
+            Err(error) => Err(top_level(error)),
+        }
+    }
+}
+
+macro_rules! payload {
+    ($name:ident) => {
+        impl $crate::graphql::error::Payload for $name {
+            fn refused(user_errors: Vec<$crate::graphql::error::UserError>) -> Self {
+                Self { user_errors, ..Self::default() }
+            }
+        }
+    };
+}
+pub(crate) use payload;
+
+/// Nobody is signed in.
+pub fn unauthenticated() -> async_graphql::Error {
+    async_graphql::Error::new("sign in first: send `Authorization: Bearer <session token or API key>`")
+        .extend_with(|_, extensions| extensions.set("code", "UNAUTHENTICATED"))
+}
+
+/// The request has the wrong form.
+pub fn bad_request(message: impl Into<String>) -> async_graphql::Error {
+    async_graphql::Error::new(message).extend_with(|_, extensions| extensions.set("code", "BAD_REQUEST"))
+}
+
+/// The top-level error of what no input field is at fault for.
+pub fn top_level(error: Error) -> async_graphql::Error {
+    match error {
+        Error::Unauthenticated => unauthenticated(),
+        Error::BadRequest(message) => bad_request(message),
+        Error::RateLimited { retry_after } => {
+            // Rounded up: who waits that long gets through.
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            async_graphql::Error::new(format!("too many tries; wait {seconds} seconds")).extend_with(|_, extensions| {
+                extensions.set("code", "RATE_LIMITED");
+                extensions.set("retryAfter", seconds);
+            })
+        }
+        // In queries, what one may not see is absent; a refusal that comes here is a mistake of ours.
+        Error::Refused(_) | Error::Database(_) | Error::Pool(_) | Error::JobLost | Error::Bug(_) => {
+            let id = Uuid::now_v7();
+            tracing::error!(%id, error = &error as &dyn std::error::Error, "internal error");
+            async_graphql::Error::new(format!("something went wrong here; quote {id}")).extend_with(|_, extensions| {
+                extensions.set("code", "INTERNAL");
+                extensions.set("id", id.to_string());
+            })
+        }
+    }
+}
+
+/// The top-level error of a query: there, what one may not see is null.
+pub fn visible<T>(outcome: rollcall_domain::Result<T>) -> async_graphql::Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Refused(refusals)) if refusals.iter().all(|refusal| matches!(refusal.code, Code::Forbidden | Code::NotFound)) => Ok(None),
+        Err(error) => Err(top_level(error)),
+    }
+}

@@ -1,0 +1,416 @@
+//! Invitations.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use rollcall_domain::database::now;
+use rollcall_domain::id::{InvitationId, OrganizationId};
+use rollcall_domain::{invitation, member};
+
+use super::connection::connection;
+use super::context::{actor, connection as connect, database, loaders, request};
+use super::error::{Payload, UserError, payload, top_level};
+use super::id::Id;
+use super::member::{Member, MemberPermissions, MemberPermissionsInput};
+use super::organization::Organization;
+use super::policy::Role;
+use super::user::User;
+
+/// Where an invitation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "invitation::InvitationStatus")]
+pub enum InvitationStatus {
+    /// It waits for an answer.
+    Pending,
+    /// It made a membership.
+    Accepted,
+    /// The invited person declined.
+    Declined,
+    /// It was taken back.
+    Revoked,
+    /// Its time ran out.
+    Expired,
+}
+
+/// What became of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "invitation::DeliveryStatus")]
+pub enum DeliveryStatus {
+    /// The worker will send it.
+    Queued,
+    /// The mail server took it.
+    Sent,
+    /// The mail server could not take it yet; it is tried again.
+    Deferred,
+    /// The mail server refused it for good.
+    Failed,
+}
+
+/// An invitation to an organization.
+#[derive(Debug, Clone)]
+pub struct Invitation {
+    invitation: invitation::Invitation,
+    at: DateTime<Utc>,
+}
+
+impl Invitation {
+    /// The invitation as it stands at a time.
+    pub fn at(invitation: invitation::Invitation, at: DateTime<Utc>) -> Self {
+        Self { invitation, at }
+    }
+}
+
+#[Object]
+impl Invitation {
+    /// Begins with inv_.
+    pub async fn id(&self) -> ID {
+        self.invitation.id.to_string().into()
+    }
+
+    /// To which organization.
+    async fn organization(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
+        Organization::load(context, self.invitation.organization_id).await
+    }
+
+    /// The address; null where the person was invited by username.
+    async fn email(&self) -> Option<&str> {
+        self.invitation.email.as_ref().map(|email| email.as_str())
+    }
+
+    /// The username; null where the person was invited by address.
+    async fn username(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
+        match self.invitation.user_id {
+            Some(id) => Ok(loaders(context).load_one(id).await?.map(|user| user.username.to_string())),
+            None => Ok(None),
+        }
+    }
+
+    /// What the inviter called the person.
+    async fn name(&self) -> Option<&str> {
+        self.invitation.name.as_deref()
+    }
+
+    /// The role that it gives.
+    async fn role(&self) -> Role {
+        self.invitation.role.into()
+    }
+
+    /// The permissions that it gives.
+    async fn permissions(&self) -> MemberPermissions {
+        self.invitation.permissions().into()
+    }
+
+    /// Who invited.
+    async fn invited_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
+        User::load_optional(context, Some(self.invitation.invited_by_id)).await
+    }
+
+    /// Where it stands.
+    async fn status(&self) -> InvitationStatus {
+        self.invitation.status_at(self.at).into()
+    }
+
+    /// What became of the mail itself.
+    async fn delivery(&self) -> DeliveryStatus {
+        self.invitation.delivery.into()
+    }
+
+    /// The mail server's words where it refused.
+    async fn delivery_error(&self) -> Option<&str> {
+        self.invitation.delivery_error.as_deref()
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.invitation.created_at
+    }
+
+    /// Until when it can be accepted.
+    async fn expires_at(&self) -> DateTime<Utc> {
+        self.invitation.expires_at
+    }
+}
+
+connection!(InvitationConnection, InvitationEdge, Invitation, "invitations", total_count);
+
+/// What the holder of a mailed token may know before signing in.
+#[derive(SimpleObject)]
+pub struct InvitationPreview {
+    /// To which organization.
+    organization_name: String,
+    /// Who invited.
+    invited_by: String,
+    /// The address that it went to.
+    email: String,
+    /// The role that it gives.
+    role: Role,
+    /// Where it stands; REVOKED also where a newer mail has replaced the token.
+    status: InvitationStatus,
+    /// Until when it can be accepted.
+    expires_at: DateTime<Utc>,
+    /// Whether the address has an account, to sign in with first.
+    account_exists: bool,
+}
+
+impl InvitationPreview {
+    /// What a token leads to; looking changes nothing.
+    pub async fn find(context: &Context<'_>, token: &str) -> async_graphql::Result<Option<Self>> {
+        let preview = invitation::preview(database(context), token).await.map_err(top_level)?;
+        Ok(preview.map(|preview| Self {
+            organization_name: preview.organization_name,
+            invited_by: preview.invited_by,
+            email: preview.email.to_string(),
+            role: preview.invitation.role.into(),
+            status: preview.status.into(),
+            expires_at: preview.invitation.expires_at,
+            account_exists: preview.account_exists,
+        }))
+    }
+}
+
+/// Whom to invite.
+#[derive(InputObject)]
+pub struct InviteMembersInput {
+    /// To which organization.
+    organization_id: Id<OrganizationId>,
+    /// 1 to 50 people; all are invited or none.
+    invitations: Vec<InvitationInput>,
+}
+
+/// One person to invite: exactly one of email and username.
+#[derive(InputObject)]
+pub struct InvitationInput {
+    /// The address; it needs no account.
+    email: Option<String>,
+    /// The username of an account.
+    username: Option<String>,
+    /// What to call the person, up to 100 characters.
+    name: Option<String>,
+    /// The role: MEMBER, VIEWER or, by those who may, ADMIN.
+    #[graphql(default_with = "Some(Role::Member)")]
+    role: Option<Role>,
+    /// The permissions; what is left out comes from the organization's policy.
+    permissions: Option<MemberPermissionsInput>,
+}
+
+impl From<InvitationInput> for invitation::Invite {
+    fn from(input: InvitationInput) -> Self {
+        let permissions = input.permissions.map(|permissions| invitation::PermissionsInput {
+            billable_activities: permissions.billable_activities,
+            shared_apps: permissions.shared_apps,
+            shared_projects: permissions.shared_projects.map(Into::into),
+        });
+        Self {
+            email: input.email,
+            username: input.username,
+            name: input.name,
+            role: input.role.unwrap_or(Role::Member).into(),
+            permissions: permissions.unwrap_or_default(),
+        }
+    }
+}
+
+/// The invitations that were made.
+#[derive(SimpleObject, Default)]
+pub struct InviteMembersPayload {
+    /// The invitations.
+    invitations: Option<Vec<Invitation>>,
+    /// Why nobody was invited.
+    user_errors: Vec<UserError>,
+}
+payload!(InviteMembersPayload);
+
+/// An invitation to be sent again.
+#[derive(InputObject)]
+pub struct ResendInvitationInput {
+    /// The invitation.
+    id: Id<InvitationId>,
+}
+
+/// The invitation with its new days.
+#[derive(SimpleObject, Default)]
+pub struct ResendInvitationPayload {
+    /// The invitation.
+    invitation: Option<Invitation>,
+    /// Why nothing was sent.
+    user_errors: Vec<UserError>,
+}
+payload!(ResendInvitationPayload);
+
+/// An invitation to be taken back.
+#[derive(InputObject)]
+pub struct RevokeInvitationInput {
+    /// The invitation.
+    id: Id<InvitationId>,
+}
+
+/// The invitation that was taken back.
+#[derive(SimpleObject, Default)]
+pub struct RevokeInvitationPayload {
+    /// The invitation.
+    invitation: Option<Invitation>,
+    /// Why nothing was taken back.
+    user_errors: Vec<UserError>,
+}
+payload!(RevokeInvitationPayload);
+
+/// Exactly one of token and id.
+#[derive(InputObject)]
+pub struct AcceptInvitationInput {
+    /// The token of the mailed link.
+    token: Option<String>,
+    /// One of the viewer's open invitations.
+    id: Option<Id<InvitationId>>,
+    /// The person's name, for a new account.
+    name: Option<String>,
+    /// A username, for a new account; made of the name where left out.
+    username: Option<String>,
+}
+
+/// A new member.
+#[derive(SimpleObject, Default)]
+pub struct AcceptInvitationPayload {
+    /// The membership.
+    member: Option<Member>,
+    /// For an account that this made: to be sent as `Authorization: Bearer …`; shown this once.
+    session_token: Option<String>,
+    /// Why nobody joined.
+    user_errors: Vec<UserError>,
+}
+payload!(AcceptInvitationPayload);
+
+/// Exactly one of token and id.
+#[derive(InputObject)]
+pub struct DeclineInvitationInput {
+    /// The token of the mailed link.
+    token: Option<String>,
+    /// One of the viewer's open invitations.
+    id: Option<Id<InvitationId>>,
+}
+
+/// Whether an invitation was declined.
+#[derive(SimpleObject, Default)]
+pub struct DeclineInvitationPayload {
+    /// Whether it was.
+    declined: bool,
+    /// Why it was not.
+    user_errors: Vec<UserError>,
+}
+payload!(DeclineInvitationPayload);
+
+fn named(token: Option<String>, id: Option<Id<InvitationId>>) -> rollcall_domain::Result<invitation::Named> {
+    use rollcall_domain::Error;
+    use rollcall_domain::error::Code;
+    match (token, id) {
+        (Some(token), None) => Ok(invitation::Named::Token(token)),
+        (None, Some(id)) => Ok(invitation::Named::Id(id.0)),
+        (Some(_), Some(_)) => Err(Error::refused(Code::Invalid, "token", "name the token or the id, not both")),
+        (None, None) => Err(Error::refused(Code::Blank, "token", "name the token or the id")),
+    }
+}
+
+async fn shown(
+    context: &Context<'_>,
+    outcome: rollcall_domain::Result<invitation::Invitation>,
+) -> async_graphql::Result<rollcall_domain::Result<Invitation>> {
+    match outcome {
+        Ok(invitation) => {
+            let at = now(&mut *connect(context).await?).await.map_err(top_level)?;
+            Ok(Ok(Invitation::at(invitation, at)))
+        }
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// Invitations.
+#[derive(Default)]
+pub struct InvitationMutation;
+
+#[Object]
+impl InvitationMutation {
+    /// Invites 1 to 50 people, all or none, and mails each a link.
+    async fn invite_members(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Whom to invite.")] input: InviteMembersInput,
+    ) -> async_graphql::Result<InviteMembersPayload> {
+        let invites: Vec<invitation::Invite> = input.invitations.into_iter().map(Into::into).collect();
+        let outcome = invitation::invite(database(context), actor(context)?, input.organization_id.0, &invites).await;
+        Payload::of(outcome, |made| InviteMembersPayload {
+            invitations: Some(
+                made.into_iter()
+                    .map(|invitation| {
+                        let at = invitation.created_at;
+                        Invitation::at(invitation, at)
+                    })
+                    .collect(),
+            ),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Sends an open invitation again: under a new link, with its days from now. The old link stops working.
+    async fn resend_invitation(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which invitation.")] input: ResendInvitationInput,
+    ) -> async_graphql::Result<ResendInvitationPayload> {
+        let outcome = invitation::resend(database(context), actor(context)?, input.id.0).await;
+        Payload::of(shown(context, outcome).await?, |invitation| ResendInvitationPayload {
+            invitation: Some(invitation),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Takes an open invitation back: its link stops working.
+    async fn revoke_invitation(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which invitation.")] input: RevokeInvitationInput,
+    ) -> async_graphql::Result<RevokeInvitationPayload> {
+        let outcome = invitation::revoke(database(context), actor(context)?, input.id.0).await;
+        Payload::of(shown(context, outcome).await?, |invitation| RevokeInvitationPayload {
+            invitation: Some(invitation),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// By token without a session only where no account has the address: it is then created, and signed in by sessionToken;
+    /// otherwise UNAUTHENTICATED. By token or id with a session of the invited account.
+    async fn accept_invitation(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which invitation.")] input: AcceptInvitationInput,
+    ) -> async_graphql::Result<AcceptInvitationPayload> {
+        let invitation = match named(input.token, input.id) {
+            Ok(invitation) => invitation,
+            Err(error) => return Payload::of(Err::<(), _>(error), |()| AcceptInvitationPayload::default()),
+        };
+        let command = invitation::Accept { invitation, name: input.name, username: input.username };
+        let request = request(context);
+        let outcome =
+            invitation::accept(database(context), request.actor.as_ref(), &command, request.user_agent.as_deref()).await;
+        let member = match &outcome {
+            Ok(accepted) => member::by_ids(&mut *connect(context).await?, &[accepted.member_id]).await.map_err(top_level)?.pop(),
+            Err(_) => None,
+        };
+        Payload::of(outcome, |accepted| AcceptInvitationPayload {
+            member: member.map(Member),
+            session_token: accepted.session_token.map(|token| token.reveal().to_owned()),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Declines an invitation: by the token of its mail, or by its id with a session of the invited account.
+    async fn decline_invitation(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which invitation.")] input: DeclineInvitationInput,
+    ) -> async_graphql::Result<DeclineInvitationPayload> {
+        let named = match named(input.token, input.id) {
+            Ok(named) => named,
+            Err(error) => return Payload::of(Err::<(), _>(error), |()| DeclineInvitationPayload::default()),
+        };
+        let outcome = invitation::decline(database(context), request(context).actor.as_ref(), &named).await;
+        Payload::of(outcome, |()| DeclineInvitationPayload { declined: true, user_errors: Vec::new() })
+    }
+}

@@ -1,0 +1,237 @@
+//! Memberships.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use rollcall_domain::access::{self, Permit};
+use rollcall_domain::id::MemberId;
+use rollcall_domain::{member, policy};
+
+use super::connection::connection;
+use super::context::{actor, connection as connect, database, loaders, request};
+use super::departure::DepartureConnection;
+use super::error::{Payload, UserError, payload, top_level};
+use super::id::Id;
+use super::organization::{Organization, departures_of};
+use super::policy::{AccessLevel, MemberAction, Role};
+use super::user::User;
+
+/// Where a membership stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "member::MemberStatus")]
+pub enum MemberStatus {
+    /// In force.
+    Active,
+    /// Ended by the member.
+    Left,
+    /// Ended by owner or admin.
+    Removed,
+    /// Ended by owner or admin, who took the person for gone from the organization altogether.
+    Deactivated,
+}
+
+/// How someone became a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "member::JoinMethod")]
+pub enum JoinMethod {
+    /// By founding the organization.
+    Founder,
+    /// By the platform's staff.
+    Staff,
+    /// By an invitation.
+    Invitation,
+    /// By a join code.
+    JoinCode,
+}
+
+/// In which order members are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "member::MemberOrder")]
+pub enum MemberOrder {
+    /// By name, without case.
+    Name,
+    /// By the time they joined, the earliest first.
+    JoinedAt,
+    /// Owner first, viewers last.
+    Role,
+}
+
+/// What a member may do with what is shared with, or billed to, the organization.
+#[derive(Debug, Clone, Copy, SimpleObject)]
+pub struct MemberPermissions {
+    /// Whether they may bill to the organization.
+    billable_activities: bool,
+    /// Whether they may use apps that are shared with it.
+    shared_apps: bool,
+    /// What they get at most from projects that are shared with it.
+    shared_projects: AccessLevel,
+}
+
+impl From<member::Permissions> for MemberPermissions {
+    fn from(permissions: member::Permissions) -> Self {
+        Self {
+            billable_activities: permissions.billable_activities,
+            shared_apps: permissions.shared_apps,
+            shared_projects: permissions.shared_projects.into(),
+        }
+    }
+}
+
+/// What a member shall be able to do; what is left out stays as it is, or comes from the organization's policy.
+#[derive(InputObject)]
+pub struct MemberPermissionsInput {
+    /// Whether they may bill to the organization.
+    pub billable_activities: Option<bool>,
+    /// Whether they may use apps that are shared with it.
+    pub shared_apps: Option<bool>,
+    /// What they get at most from projects that are shared with it.
+    pub shared_projects: Option<AccessLevel>,
+}
+
+/// A person's membership in an organization: one per user and organization, for good. Who comes back gets the same one.
+#[derive(Debug, Clone)]
+pub struct Member(pub member::Member);
+
+impl Member {
+    /// The member of an id, as an outcome of something that the viewer did.
+    pub async fn load(context: &Context<'_>, id: MemberId) -> async_graphql::Result<Option<Self>> {
+        Ok(loaders(context).load_one(id).await?.map(Self))
+    }
+
+    async fn permit(&self, context: &Context<'_>) -> async_graphql::Result<Option<Permit>> {
+        let Some(actor) = request(context).actor.clone() else { return Ok(None) };
+        Ok(loaders(context).load_one((actor, self.0.organization_id)).await?.and_then(|(_, permit)| permit))
+    }
+}
+
+#[Object]
+impl Member {
+    /// Begins with mem_.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// The person.
+    async fn user(&self, context: &Context<'_>) -> async_graphql::Result<User> {
+        User::load(context, self.0.user_id).await
+    }
+
+    /// Their address; for owner and admins, and for the member.
+    async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
+        let own = request(context).actor.as_ref().and_then(|actor| actor.user_id()) == Some(self.0.user_id);
+        let leads = self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(policy::Role::Admin));
+        if !own && !leads {
+            return Ok(None);
+        }
+        Ok(loaders(context).load_one(self.0.user_id).await?.map(|user| user.email.to_string()))
+    }
+
+    /// The organization.
+    async fn organization(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
+        Organization::load(context, self.0.organization_id).await
+    }
+
+    /// Their role; after the end of the membership the one they had.
+    async fn role(&self) -> Role {
+        self.0.role.into()
+    }
+
+    /// What they may do with what is shared with, or billed to, the organization.
+    async fn permissions(&self) -> MemberPermissions {
+        self.0.permissions.into()
+    }
+
+    /// Where the membership stands.
+    async fn status(&self) -> MemberStatus {
+        self.0.status.into()
+    }
+
+    /// When they joined, the last time.
+    async fn joined_at(&self) -> DateTime<Utc> {
+        self.0.joined_at
+    }
+
+    /// How they joined, the last time.
+    async fn joined_via(&self) -> JoinMethod {
+        self.0.joined_via.into()
+    }
+
+    /// Their departures from this organization, oldest first; for owner and admins.
+    async fn departures(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<DepartureConnection>> {
+        match self.permit(context).await? {
+            Some(permit) => departures_of(context, &permit, Some(self.0.id), None, first, after).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What the viewer may do to this member, from the code that enforces it.
+    async fn viewer_can(&self, context: &Context<'_>) -> async_graphql::Result<Vec<MemberAction>> {
+        let Some(permit) = self.permit(context).await? else { return Ok(Vec::new()) };
+        let active = self.0.status == member::MemberStatus::Active;
+        let is_self = self.0.user_id == permit.user_id();
+        let allowed = permit.standing().allowed_on_member(self.0.role, active, is_self);
+        Ok(allowed.into_iter().map(Into::into).collect())
+    }
+}
+
+connection!(MemberConnection, MemberEdge, Member, "members", total_count);
+
+/// Those of the ids that the viewer may see.
+pub async fn visible(context: &Context<'_>, ids: &[MemberId]) -> async_graphql::Result<Vec<Member>> {
+    let actor = actor(context)?;
+    let mut connection = connect(context).await?;
+    let found = member::by_ids(&mut connection, ids).await.map_err(top_level)?;
+    let keys: Vec<_> = found.iter().map(|member| (actor.clone(), member.organization_id)).collect();
+    let permits = access::organizations_with_permits(&mut connection, &keys).await.map_err(top_level)?;
+    Ok(found
+        .into_iter()
+        .filter(|member| {
+            permits.iter().any(|(_, _, permit)| permit.as_ref().is_some_and(|permit| member::is_visible(permit, member)))
+        })
+        .map(Member)
+        .collect())
+}
+
+/// A role to be given.
+#[derive(InputObject)]
+pub struct ChangeMemberRoleInput {
+    /// The member.
+    member_id: Id<MemberId>,
+    /// ADMIN, MEMBER or VIEWER; ownership passes by a transfer alone.
+    role: Role,
+}
+
+/// A member with the role as it is now.
+#[derive(SimpleObject, Default)]
+pub struct ChangeMemberRolePayload {
+    /// The member.
+    member: Option<Member>,
+    /// Why nothing was changed.
+    user_errors: Vec<UserError>,
+}
+payload!(ChangeMemberRolePayload);
+
+/// Members.
+#[derive(Default)]
+pub struct MemberMutation;
+
+#[Object]
+impl MemberMutation {
+    /// Changes a member's role. A demotion also revokes what the person issued and could issue no longer.
+    async fn change_member_role(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Whom to give which role.")] input: ChangeMemberRoleInput,
+    ) -> async_graphql::Result<ChangeMemberRolePayload> {
+        let outcome = member::change_role(database(context), actor(context)?, input.member_id.0, input.role.into()).await;
+        let member = match &outcome {
+            Ok(id) => Member::load(context, *id).await?,
+            Err(_) => None,
+        };
+        Payload::of(outcome, |_| ChangeMemberRolePayload { member, user_errors: Vec::new() })
+    }
+}

@@ -1,0 +1,146 @@
+//! The GraphQL API: one file per feature, named like the domain's.
+
+mod api_key;
+mod audit;
+mod connection;
+mod context;
+mod departure;
+mod error;
+mod id;
+mod invitation;
+mod join_code;
+mod member;
+mod node;
+mod organization;
+mod policy;
+mod resource;
+mod session;
+mod user;
+mod viewer;
+
+use async_graphql::{Context, EmptySubscription, ID, MaybeUndefined, MergedObject, Object};
+use rollcall_domain::database::Database;
+use rollcall_domain::id::OrganizationId;
+
+use audit::AuditVerification;
+pub use context::Request;
+use id::{BigInt, Id};
+use invitation::InvitationPreview;
+use node::Node;
+use organization::{Organization, OrganizationBy};
+use viewer::Viewer;
+
+/// Nesting of fields; introspection needs 13.
+const MAX_DEPTH: usize = 16;
+/// Fields in all, each counted once.
+const MAX_FIELDS: usize = 1_000;
+
+/// Rollcall's schema.
+pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+
+/// Everything that changes something.
+#[derive(MergedObject, Default)]
+pub struct Mutation(
+    session::SessionMutation,
+    viewer::ViewerMutation,
+    api_key::ApiKeyMutation,
+    organization::OrganizationMutation,
+    invitation::InvitationMutation,
+    join_code::JoinCodeMutation,
+    member::MemberMutation,
+    departure::DepartureMutation,
+    resource::ResourceMutation,
+);
+
+/// Everything that can be asked.
+#[derive(Default)]
+pub struct Query;
+
+#[Object]
+impl Query {
+    /// The person who asks; null without credentials.
+    async fn viewer(&self, context: &Context<'_>) -> async_graphql::Result<Option<Viewer>> {
+        match &context::request(context).actor {
+            Some(actor) => Viewer::load(&mut *context::connection(context).await?, actor).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Anything by its id; null where there is no such thing or the viewer may not see it.
+    async fn node(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "A global id.")] id: ID,
+    ) -> async_graphql::Result<Option<Node>> {
+        Ok(node::find(context, &[id]).await?.pop().flatten())
+    }
+
+    /// Up to 100 things by their ids, in the same order; null where there is no such thing or the viewer may not see it.
+    async fn nodes(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Global ids, at most 100.")] ids: Vec<ID>,
+    ) -> async_graphql::Result<Vec<Option<Node>>> {
+        node::find(context, &ids).await
+    }
+
+    /// An organization of the viewer; for anyone else it is null, as if it did not exist.
+    async fn organization(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Its id or its slug.")] by: OrganizationBy,
+    ) -> async_graphql::Result<Option<Organization>> {
+        by.find(context).await
+    }
+
+    /// What a mailed invitation's token leads to; looking changes nothing. Null where the token isn't genuine.
+    async fn invitation(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The token of the mailed link.")] token: String,
+    ) -> async_graphql::Result<Option<InvitationPreview>> {
+        InvitationPreview::find(context, &token).await
+    }
+
+    /// Checks an organization's audit log, up to 10,000 events a call; null for those who may not read it.
+    async fn verify_audit_log(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Whose log.")] organization_id: Id<OrganizationId>,
+        #[graphql(desc = "Where to begin; 1 where left out.")] from_sequence: Option<BigInt>,
+    ) -> async_graphql::Result<Option<AuditVerification>> {
+        audit::verify(context, organization_id.0, from_sequence.map(|sequence| sequence.0)).await
+    }
+}
+
+/// A field of an update: left out, cleared, or given.
+fn undefined_or<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
+    match value {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(None),
+        MaybeUndefined::Value(value) => Some(Some(value)),
+    }
+}
+
+/// The schema over a database.
+pub fn schema(database: Database) -> Schema {
+    builder().data(context::Loaders::new(database.clone())).data(database).finish()
+}
+
+/// The schema as SDL, sorted so that it changes only where the API does.
+pub fn sdl() -> String {
+    let options = async_graphql::SDLExportOptions::new()
+        .sorted_fields()
+        .sorted_arguments()
+        .sorted_enum_items()
+        .include_specified_by()
+        .prefer_single_line_descriptions();
+    builder().finish().sdl_with_options(options)
+}
+
+fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, EmptySubscription> {
+    Schema::build(Query, Mutation::default(), EmptySubscription)
+        .limit_depth(MAX_DEPTH)
+        .limit_complexity(MAX_FIELDS)
+        .disable_suggestions()
+}

@@ -1,0 +1,552 @@
+//! Organizations: founding, profile, and the lists that hang on them.
+
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, OneofObject, SimpleObject};
+use chrono::{DateTime, Utc};
+use rollcall_domain::access::Permit;
+use rollcall_domain::actor::Actor;
+use rollcall_domain::id::{OrganizationId, UserId};
+use rollcall_domain::organization::{self, ProfileInput};
+use rollcall_domain::resource::ResourceFilter;
+use rollcall_domain::{audit, departure, invitation, join_code, member, resource};
+
+use super::audit::{AuditEvent, AuditEventConnection};
+use super::connection::{forward, wants_total};
+use super::context::{LeadershipOf, OwnerOf, actor, connection, database, loaders};
+use super::departure::{Departure, DepartureConnection, DepartureStatus};
+use super::error::{Payload, UserError, payload, top_level, visible};
+use super::id::Id;
+use super::invitation::{Invitation, InvitationConnection, InvitationStatus};
+use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
+use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberStatus};
+use super::policy::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationAction, Role};
+use super::resource::{Resource, ResourceConnection, ResourceKind};
+use super::user::User;
+
+/// A group of people who work together, or an account's personal organization.
+///
+/// Whoever legitimately reaches it from a resource or invitation reads id, name, logoUrl and personal; every other field is
+/// null for those who are no members.
+#[derive(Debug, Clone)]
+pub struct Organization {
+    organization: organization::Organization,
+    permit: Option<Permit>,
+    staff: bool,
+}
+
+impl Organization {
+    /// The organization as the actor of the request sees it; for what already led to it.
+    pub async fn load(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Self> {
+        match super::context::request(context).actor.as_ref() {
+            Some(actor) => Self::load_as(context, actor, id).await,
+            // Who has just accepted an invitation without a session sees the organization's name.
+            None => {
+                let organization = organization::by_id(&mut *connection(context).await?, id).await.map_err(top_level)?;
+                Ok(Self { organization, permit: None, staff: false })
+            }
+        }
+    }
+
+    /// The organization as an actor sees it.
+    pub async fn load_as(context: &Context<'_>, actor: &Actor, id: OrganizationId) -> async_graphql::Result<Self> {
+        let found = loaders(context).load_one((actor.clone(), id)).await?;
+        let (organization, permit) = found.ok_or_else(|| async_graphql::Error::new("an organization is missing"))?;
+        Ok(Self { organization, permit, staff: matches!(actor, Actor::Staff { .. }) })
+    }
+
+    /// The organization, if the actor belongs to it or is of the staff; to anyone else it doesn't exist (R21).
+    pub async fn find(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Option<Self>> {
+        let Some(actor) = super::context::request(context).actor.as_ref() else { return Ok(None) };
+        let Some((organization, permit)) = loaders(context).load_one((actor.clone(), id)).await? else { return Ok(None) };
+        let found = Self { organization, permit, staff: matches!(actor, Actor::Staff { .. }) };
+        Ok(found.is_visible().then_some(found))
+    }
+
+    fn is_visible(&self) -> bool {
+        self.permit.is_some() || self.staff
+    }
+
+    fn shown<T>(&self, value: impl FnOnce(&organization::Organization) -> Option<T>) -> Option<T> {
+        if self.is_visible() { value(&self.organization) } else { None }
+    }
+}
+
+#[Object]
+impl Organization {
+    /// Begins with org_.
+    pub async fn id(&self) -> ID {
+        self.organization.id.to_string().into()
+    }
+
+    /// As it appears everywhere.
+    async fn name(&self) -> &str {
+        &self.organization.name
+    }
+
+    /// A link to its logo.
+    async fn logo_url(&self) -> Option<&str> {
+        self.organization.logo_url.as_deref()
+    }
+
+    /// Whether it is an account's personal organization, which nobody else gets into.
+    async fn personal(&self) -> bool {
+        self.organization.is_personal()
+    }
+
+    /// Its short name: 2 to 39 of a–z, 0–9 and single hyphens. Personal organizations have none.
+    async fn slug(&self) -> Option<String> {
+        self.shown(|organization| organization.slug.as_ref().map(ToString::to_string))
+    }
+
+    /// Its name in full.
+    async fn full_name(&self) -> Option<String> {
+        self.shown(|organization| organization.full_name.clone())
+    }
+
+    /// What it is, in up to 2000 characters.
+    async fn description(&self) -> Option<String> {
+        self.shown(|organization| organization.description.clone())
+    }
+
+    /// A link to its website.
+    async fn website(&self) -> Option<String> {
+        self.shown(|organization| organization.website.clone())
+    }
+
+    /// Where it is.
+    async fn location(&self) -> Option<String> {
+        self.shown(|organization| organization.location.clone())
+    }
+
+    /// In which sector it works.
+    async fn sector(&self) -> Option<String> {
+        self.shown(|organization| organization.sector.clone())
+    }
+
+    /// The university that it belongs to.
+    async fn university_name(&self) -> Option<String> {
+        self.shown(|organization| organization.university_name.clone())
+    }
+
+    /// When it was founded.
+    async fn created_at(&self) -> Option<DateTime<Utc>> {
+        self.shown(|organization| Some(organization.created_at))
+    }
+
+    /// Set while the organization waits for its final removal; only owner and staff still see it.
+    async fn deleted_at(&self) -> Option<DateTime<Utc>> {
+        self.shown(|organization| organization.deleted_at)
+    }
+
+    /// The one owner.
+    async fn owner(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
+        if !self.is_visible() {
+            return Ok(None);
+        }
+        let owner: Option<UserId> = loaders(context).load_one(OwnerOf(self.organization.id)).await?;
+        User::load_optional(context, owner).await
+    }
+
+    /// Owner and admins with their roles: whom to contact.
+    async fn leadership(&self, context: &Context<'_>) -> async_graphql::Result<Option<Vec<Member>>> {
+        if !self.is_visible() {
+            return Ok(None);
+        }
+        let leaders = loaders(context).load_one(LeadershipOf(self.organization.id)).await?;
+        Ok(leaders.map(|leaders| leaders.into_iter().map(Member).collect()))
+    }
+
+    /// How the organization is run.
+    async fn policy(&self) -> Option<OrganizationPolicy> {
+        self.shown(|organization| Some(OrganizationPolicy::of(organization)))
+    }
+
+    /// The viewer's own membership.
+    async fn viewer_membership(&self, context: &Context<'_>) -> async_graphql::Result<Option<Member>> {
+        match &self.permit {
+            Some(permit) => Ok(loaders(context).load_one(permit.member_id()).await?.map(Member)),
+            None => Ok(None),
+        }
+    }
+
+    /// What the viewer may do here, from the code that enforces it.
+    async fn viewer_can(&self) -> Vec<OrganizationAction> {
+        self.permit
+            .as_ref()
+            .map(|permit| permit.standing().allowed().into_iter().map(Into::into).collect())
+            .unwrap_or_default()
+    }
+
+    /// The members that the viewer may see: owner and admins see everyone, others what the directory shows, and themselves.
+    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
+    async fn members(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many from the start, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "The cursor behind the page.")] before: Option<String>,
+        #[graphql(desc = "Only this role.")] role: Option<Role>,
+        #[graphql(
+            desc = "Only this status; null for all. Others than ACTIVE are for owner and admins.",
+            default_with = "Some(MemberStatus::Active)"
+        )]
+        status: Option<MemberStatus>,
+        #[graphql(desc = "Only those whose name or username (for owner and admins also address) holds this text.")]
+        search: Option<String>,
+        #[graphql(desc = "In which order.", default_with = "Some(MemberOrder::Name)")] order_by: Option<MemberOrder>,
+    ) -> async_graphql::Result<Option<MemberConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let filter = member::MemberFilter { role: role.map(Into::into), status: status.map(Into::into), search };
+        let order = order_by.unwrap_or(MemberOrder::Name).into();
+        let request = rollcall_domain::page::PageRequest { first, after, last, before };
+        let mut connection = connection(context).await?;
+        let page = member::list(&mut connection, permit, &filter, order, &request).await.map_err(top_level)?;
+        let total = match wants_total(context) {
+            true => member::count(&mut connection, permit, &filter).await.map_err(top_level)?,
+            false => 0,
+        };
+        Ok(Some(MemberConnection::new(page.map(Member), total)))
+    }
+
+    /// Its invitations, oldest first; for those who invite.
+    async fn invitations(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "Only this status.")] status: Option<InvitationStatus>,
+    ) -> async_graphql::Result<Option<InvitationConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let status = status.map(Into::into);
+        let mut connection = connection(context).await?;
+        let page = invitation::list(&mut connection, permit, status, &forward(first, after)).await;
+        let Some(page) = visible(page)? else { return Ok(None) };
+        let total = match wants_total(context) {
+            true => invitation::count(&mut connection, permit, status).await.map_err(top_level)?,
+            false => 0,
+        };
+        let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
+        Ok(Some(InvitationConnection::new(page.map(|invitation| Invitation::at(invitation, now)), total)))
+    }
+
+    /// Its join codes, oldest first; for those who make them.
+    async fn join_codes(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "Only this status.")] status: Option<JoinCodeStatus>,
+    ) -> async_graphql::Result<Option<JoinCodeConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let status = status.map(Into::into);
+        let mut connection = connection(context).await?;
+        let page = join_code::list(&mut connection, permit, status, &forward(first, after)).await;
+        let Some(page) = visible(page)? else { return Ok(None) };
+        let total = match wants_total(context) {
+            true => join_code::count(&mut connection, permit, status).await.map_err(top_level)?,
+            false => 0,
+        };
+        let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
+        Ok(Some(JoinCodeConnection::new(page.map(|code| JoinCode::at(code, now)), total)))
+    }
+
+    /// The resources here that the viewer can reach, oldest first; owner and admins reach all.
+    async fn resources(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
+        #[graphql(desc = "Only this owner's.")] owner_id: Option<Id<UserId>>,
+        #[graphql(desc = "Only those whose name holds this text.")] search: Option<String>,
+    ) -> async_graphql::Result<Option<ResourceConnection>> {
+        let filter = ResourceFilter {
+            kind: kind.map(Into::into),
+            owner_id: owner_id.map(|id| id.0),
+            organization_id: None,
+            search,
+        };
+        self.resources_where(context, &filter, first, after).await
+    }
+
+    /// The projects here that the viewer can reach, oldest first.
+    async fn projects(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<ResourceConnection>> {
+        let filter = ResourceFilter { kind: Some(resource::ResourceKind::Project), ..ResourceFilter::default() };
+        self.resources_where(context, &filter, first, after).await
+    }
+
+    /// The volumes here that the viewer can reach, oldest first.
+    async fn volumes(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<ResourceConnection>> {
+        let filter = ResourceFilter { kind: Some(resource::ResourceKind::Volume), ..ResourceFilter::default() };
+        self.resources_where(context, &filter, first, after).await
+    }
+
+    /// Who left, was removed or was deactivated, oldest first; for owner and admins.
+    async fn departures(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "Only this status.")] status: Option<DepartureStatus>,
+    ) -> async_graphql::Result<Option<DepartureConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        departures_of(context, permit, None, status, first, after).await
+    }
+
+    /// What happened here, oldest first by sequence; `last` for the newest. For owner and admins.
+    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
+    async fn audit_log(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many from the start, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "How many from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "The cursor behind the page.")] before: Option<String>,
+        #[graphql(desc = "Only this action, such as organization.member_invited.")] action: Option<String>,
+        #[graphql(desc = "Only what this user did.")] actor_id: Option<Id<UserId>>,
+        #[graphql(desc = "Only what was done to this.")] target_id: Option<ID>,
+        #[graphql(desc = "Not before this time.")] since: Option<DateTime<Utc>>,
+        #[graphql(desc = "Before this time.")] until: Option<DateTime<Utc>>,
+    ) -> async_graphql::Result<Option<AuditEventConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let filter = audit::AuditFilter {
+            action,
+            actor_id: actor_id.map(|id| id.0),
+            target_id: target_id.map(|id| id.0),
+            since,
+            until,
+        };
+        let request = rollcall_domain::page::PageRequest { first, after, last, before };
+        let page = audit::list(&mut *connection(context).await?, permit, &filter, &request).await;
+        Ok(visible(page)?.map(|page| AuditEventConnection::new(page.map(AuditEvent))))
+    }
+}
+
+impl Organization {
+    async fn resources_where(
+        &self,
+        context: &Context<'_>,
+        filter: &ResourceFilter,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<Option<ResourceConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let page = resource::list(&mut *connection(context).await?, permit, filter, &forward(first, after)).await;
+        Ok(Some(ResourceConnection::new(page.map_err(top_level)?.map(Resource))))
+    }
+}
+
+/// The departures of an organization, or of one of its members.
+pub async fn departures_of(
+    context: &Context<'_>,
+    permit: &Permit,
+    member_id: Option<rollcall_domain::id::MemberId>,
+    status: Option<DepartureStatus>,
+    first: Option<i32>,
+    after: Option<String>,
+) -> async_graphql::Result<Option<DepartureConnection>> {
+    let status = status.map(Into::into);
+    let mut connection = connection(context).await?;
+    let page = departure::list(&mut connection, permit, member_id, status, &forward(first, after)).await;
+    let Some(page) = visible(page)? else { return Ok(None) };
+    let total = match wants_total(context) {
+        true => departure::count_all(&mut connection, permit, member_id, status).await.map_err(top_level)?,
+        false => 0,
+    };
+    Ok(Some(DepartureConnection::new(page.map(Departure), total)))
+}
+
+/// How an organization is run.
+#[derive(SimpleObject)]
+pub struct OrganizationPolicy {
+    /// Whom a plain member sees: nobody, the owner and admins, or everyone.
+    member_directory: MemberDirectory,
+    /// OWNER_EQUIVALENT: admins may do what the owner may, except transfer, deletion, this setting, and anything done to
+    /// the owner.
+    admin_powers: AdminPowers,
+    /// MEMBERS_ONLY: resources here are not shared with accounts or organizations outside.
+    external_sharing: ExternalSharing,
+    /// What who joins may do, unless the invitation says otherwise.
+    default_permissions: MemberPermissions,
+    /// How long invitations last: 1 to 30 days.
+    invitation_days: i32,
+}
+
+impl OrganizationPolicy {
+    fn of(organization: &organization::Organization) -> Self {
+        Self {
+            member_directory: organization.member_directory.into(),
+            admin_powers: organization.admin_powers.into(),
+            external_sharing: organization.external_sharing.into(),
+            default_permissions: MemberPermissions::from(member::Permissions::from(organization.default_permissions)),
+            invitation_days: organization.invitation_days,
+        }
+    }
+}
+
+/// How an organization is named.
+#[derive(OneofObject)]
+pub enum OrganizationBy {
+    /// By its id.
+    Id(Id<OrganizationId>),
+    /// By its slug.
+    Slug(String),
+}
+
+impl OrganizationBy {
+    /// The organization, if the viewer may know of it.
+    pub async fn find(self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
+        let id = match self {
+            Self::Id(id) => Some(id.0),
+            Self::Slug(slug) => organization::id_by_slug(&mut *connection(context).await?, &slug).await.map_err(top_level)?,
+        };
+        match id {
+            Some(id) => Organization::find(context, id).await,
+            None => Ok(None),
+        }
+    }
+}
+
+/// An organization to be founded.
+#[derive(InputObject)]
+pub struct CreateOrganizationInput {
+    /// As it appears everywhere; 1 to 100 characters.
+    name: String,
+    /// 2 to 39 of a–z, 0–9 and single hyphens; made of the name where left out.
+    slug: Option<String>,
+    /// Its name in full, up to 200 characters.
+    full_name: Option<String>,
+    /// What it is, up to 2000 characters.
+    description: Option<String>,
+    /// A link to its website.
+    website: Option<String>,
+    /// Where it is, up to 200 characters.
+    location: Option<String>,
+    /// In which sector it works, up to 200 characters.
+    sector: Option<String>,
+    /// The university that it belongs to, up to 200 characters.
+    university_name: Option<String>,
+    /// A link to its logo.
+    logo_url: Option<String>,
+    /// For staff: the owner's address. Where it has no account, one is made for whoever signs in with it.
+    owner_email: Option<String>,
+}
+
+/// A new organization.
+#[derive(SimpleObject, Default)]
+pub struct CreateOrganizationPayload {
+    /// The organization.
+    organization: Option<Organization>,
+    /// Why none was founded.
+    user_errors: Vec<UserError>,
+}
+payload!(CreateOrganizationPayload);
+
+/// What to change of a profile; a field left out stays as it is, and null clears it.
+#[derive(InputObject)]
+pub struct UpdateOrganizationInput {
+    /// The organization.
+    id: Id<OrganizationId>,
+    /// As it appears everywhere; 1 to 100 characters.
+    name: Option<String>,
+    /// 2 to 39 of a–z, 0–9 and single hyphens.
+    slug: MaybeUndefined<String>,
+    /// Its name in full, up to 200 characters.
+    full_name: MaybeUndefined<String>,
+    /// What it is, up to 2000 characters.
+    description: MaybeUndefined<String>,
+    /// A link to its website.
+    website: MaybeUndefined<String>,
+    /// Where it is, up to 200 characters.
+    location: MaybeUndefined<String>,
+    /// In which sector it works, up to 200 characters.
+    sector: MaybeUndefined<String>,
+    /// The university that it belongs to, up to 200 characters.
+    university_name: MaybeUndefined<String>,
+    /// A link to its logo.
+    logo_url: MaybeUndefined<String>,
+}
+
+/// An organization with its profile as it is now.
+#[derive(SimpleObject, Default)]
+pub struct UpdateOrganizationPayload {
+    /// The organization.
+    organization: Option<Organization>,
+    /// Why nothing was changed.
+    user_errors: Vec<UserError>,
+}
+payload!(UpdateOrganizationPayload);
+
+/// Organizations.
+#[derive(Default)]
+pub struct OrganizationMutation;
+
+#[Object]
+impl OrganizationMutation {
+    /// Founds an organization; its creator owns it.
+    async fn create_organization(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The organization.")] input: CreateOrganizationInput,
+    ) -> async_graphql::Result<CreateOrganizationPayload> {
+        let profile = ProfileInput {
+            name: Some(input.name),
+            slug: input.slug.map(Some),
+            full_name: input.full_name.map(Some),
+            description: input.description.map(Some),
+            website: input.website.map(Some),
+            location: input.location.map(Some),
+            sector: input.sector.map(Some),
+            university_name: input.university_name.map(Some),
+            logo_url: input.logo_url.map(Some),
+        };
+        let outcome =
+            organization::create(database(context), actor(context)?, &profile, input.owner_email.as_deref()).await;
+        let organization = loaded(context, &outcome).await?;
+        Payload::of(outcome, |_| CreateOrganizationPayload { organization, user_errors: Vec::new() })
+    }
+
+    /// Changes an organization's profile; it is cosmetic and changes no right.
+    async fn update_organization(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "What to change.")] input: UpdateOrganizationInput,
+    ) -> async_graphql::Result<UpdateOrganizationPayload> {
+        use super::undefined_or;
+        let profile = ProfileInput {
+            name: input.name,
+            slug: undefined_or(input.slug),
+            full_name: undefined_or(input.full_name),
+            description: undefined_or(input.description),
+            website: undefined_or(input.website),
+            location: undefined_or(input.location),
+            sector: undefined_or(input.sector),
+            university_name: undefined_or(input.university_name),
+            logo_url: undefined_or(input.logo_url),
+        };
+        let outcome = organization::update(database(context), actor(context)?, input.id.0, &profile).await;
+        let organization = loaded(context, &outcome).await?;
+        Payload::of(outcome, |_| UpdateOrganizationPayload { organization, user_errors: Vec::new() })
+    }
+}
+
+/// The organization that a command was about, as the actor sees it now.
+async fn loaded(
+    context: &Context<'_>,
+    outcome: &rollcall_domain::Result<OrganizationId>,
+) -> async_graphql::Result<Option<Organization>> {
+    match outcome {
+        Ok(id) => Ok(Some(Organization::load(context, *id).await?)),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,214 @@
+//! Signing in and out, and the sessions of the viewer.
+
+use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject};
+use chrono::{DateTime, Utc};
+use rollcall_domain::actor::Actor;
+use rollcall_domain::id::{OrganizationId, SessionId};
+use rollcall_domain::{session, sign_in};
+
+use super::connection::connection;
+use super::context::{actor, connection as connect, database, request};
+use super::error::{Payload, UserError, payload, top_level};
+use super::id::Id;
+use super::viewer::Viewer;
+
+/// Someone's session: what signing in began.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The session.
+    pub session: session::Session,
+    /// Whether it is the one that asks.
+    pub current: bool,
+}
+
+#[Object]
+impl Session {
+    /// Begins with ses_.
+    pub async fn id(&self) -> ID {
+        self.session.id.to_string().into()
+    }
+
+    /// When it began.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.session.created_at
+    }
+
+    /// When it was last used, to within five minutes.
+    async fn last_seen_at(&self) -> DateTime<Utc> {
+        self.session.last_seen_at
+    }
+
+    /// When it ends by itself, 30 days after it began.
+    async fn expires_at(&self) -> DateTime<Utc> {
+        self.session.expires_at
+    }
+
+    /// Whether it is the session that asks.
+    async fn current(&self) -> bool {
+        self.current
+    }
+
+    /// The client that began it, as it called itself.
+    async fn user_agent(&self) -> Option<&str> {
+        self.session.user_agent.as_deref()
+    }
+}
+
+impl Session {
+    /// A session as the actor sees it.
+    pub fn of(actor: &Actor, session: session::Session) -> Self {
+        let current = matches!(actor, Actor::User { session_id, .. } if *session_id == session.id);
+        Self { session, current }
+    }
+}
+
+connection!(SessionConnection, SessionEdge, Session, "sessions", total_count);
+
+/// Where to mail a link and digits.
+#[derive(InputObject)]
+pub struct RequestSignInInput {
+    /// The address; an account is made for it at the first sign-in.
+    email: String,
+}
+
+/// The same answer whether or not the address has an account.
+#[derive(SimpleObject, Default)]
+pub struct RequestSignInPayload {
+    /// Why no mail was sent.
+    user_errors: Vec<UserError>,
+}
+payload!(RequestSignInPayload);
+
+/// What proves the address: the link's token, or the address with the digits of its newest mail.
+#[derive(OneofObject)]
+pub enum SignInInput {
+    /// The token of the mailed link; it works once, for an hour.
+    Token(String),
+    /// The digits of the newest mail; they work once, for 10 minutes and 5 tries.
+    Digits(SignInDigits),
+}
+
+/// The digits of a sign-in mail.
+#[derive(InputObject)]
+pub struct SignInDigits {
+    /// The address that the mail went to.
+    email: String,
+    /// The 6 digits.
+    code: String,
+}
+
+/// Someone who signed in.
+#[derive(SimpleObject, Default)]
+pub struct SignInPayload {
+    /// Who signed in.
+    viewer: Option<Viewer>,
+    /// The session that began.
+    session: Option<Session>,
+    /// To be sent as `Authorization: Bearer …`; shown this once.
+    session_token: Option<String>,
+    /// Why nobody was signed in.
+    user_errors: Vec<UserError>,
+}
+payload!(SignInPayload);
+
+/// Which session to end.
+#[derive(InputObject)]
+pub struct SignOutInput {
+    /// One of the viewer's sessions; without it, the one that asks.
+    session_id: Option<Id<SessionId>>,
+}
+
+/// A session that ended.
+#[derive(SimpleObject, Default)]
+pub struct SignOutPayload {
+    /// Which.
+    signed_out_session_id: Option<ID>,
+    /// Why none was ended.
+    user_errors: Vec<UserError>,
+}
+payload!(SignOutPayload);
+
+/// Where to switch to.
+#[derive(InputObject)]
+pub struct SwitchOrganizationInput {
+    /// An organization of the viewer, the personal one included.
+    organization_id: Id<OrganizationId>,
+}
+
+/// The viewer with the organization that is active now.
+#[derive(SimpleObject, Default)]
+pub struct SwitchOrganizationPayload {
+    /// The viewer.
+    viewer: Option<Viewer>,
+    /// Why nothing was switched.
+    user_errors: Vec<UserError>,
+}
+payload!(SwitchOrganizationPayload);
+
+/// Signing in and out.
+#[derive(Default)]
+pub struct SessionMutation;
+
+#[Object]
+impl SessionMutation {
+    /// Mails a link and six digits for signing in. The answer is the same whether or not the address has an account.
+    async fn request_sign_in(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Where to mail them.")] input: RequestSignInInput,
+    ) -> async_graphql::Result<RequestSignInPayload> {
+        let outcome = sign_in::request(database(context), &input.email, request(context).user_agent.as_deref()).await;
+        Payload::of(outcome, |()| RequestSignInPayload::default())
+    }
+
+    /// Signs in by what was mailed; an address without an account gets one.
+    async fn sign_in(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "What was mailed.")] input: SignInInput,
+    ) -> async_graphql::Result<SignInPayload> {
+        let proof = match input {
+            SignInInput::Token(token) => sign_in::Proof::Token(token),
+            SignInInput::Digits(SignInDigits { email, code }) => sign_in::Proof::Digits { email, code },
+        };
+        let outcome = sign_in::sign_in(database(context), &proof, request(context).user_agent.as_deref()).await;
+        let signed_in = match outcome {
+            Ok(signed_in) => signed_in,
+            Err(error) => return Payload::of(Err::<(), _>(error), |()| SignInPayload::default()),
+        };
+        let actor = Actor::User {
+            user_id: signed_in.user_id,
+            session_id: signed_in.session_id,
+            suspended: signed_in.suspended,
+        };
+        let mut connection = connect(context).await?;
+        let session = session::by_ids(&mut connection, signed_in.user_id, &[signed_in.session_id]).await.map_err(top_level)?.pop();
+        Ok(SignInPayload {
+            viewer: Viewer::load(&mut connection, &actor).await?,
+            session: session.map(|session| Session::of(&actor, session)),
+            session_token: Some(signed_in.token.reveal().to_owned()),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Ends a session at once.
+    async fn sign_out(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which session.")] input: SignOutInput,
+    ) -> async_graphql::Result<SignOutPayload> {
+        let outcome = session::sign_out(database(context), actor(context)?, input.session_id.map(|id| id.0)).await;
+        Payload::of(outcome, |id| SignOutPayload { signed_out_session_id: Some(id.to_string().into()), ..Default::default() })
+    }
+
+    /// Makes an organization the active one of the session that asks; other sessions keep theirs.
+    async fn switch_organization(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Where to switch to.")] input: SwitchOrganizationInput,
+    ) -> async_graphql::Result<SwitchOrganizationPayload> {
+        let outcome = session::switch_organization(database(context), actor(context)?, input.organization_id.0).await;
+        let viewer = Viewer::load(&mut *connect(context).await?, actor(context)?).await?;
+        Payload::of(outcome, |()| SwitchOrganizationPayload { viewer, user_errors: Vec::new() })
+    }
+}

@@ -1,0 +1,49 @@
+//! People, as others see them.
+
+use async_graphql::{Context, ID, Object};
+use rollcall_domain::id::UserId;
+use rollcall_domain::user;
+
+use super::context::loaders;
+
+/// A person with an account.
+#[derive(Debug, Clone)]
+pub struct User(pub user::User);
+
+#[Object]
+impl User {
+    /// Begins with usr_.
+    pub async fn id(&self) -> ID {
+        self.0.id.to_string().into()
+    }
+
+    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens.
+    async fn username(&self) -> &str {
+        self.0.username.as_str()
+    }
+
+    /// The person's name.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// A link to a picture.
+    async fn avatar_url(&self) -> Option<&str> {
+        self.0.avatar_url.as_deref()
+    }
+}
+
+impl User {
+    /// The user of an id that something visible led to.
+    pub async fn load(context: &Context<'_>, id: UserId) -> async_graphql::Result<Self> {
+        Self::load_optional(context, Some(id)).await?.ok_or_else(|| async_graphql::Error::new("an account is missing"))
+    }
+
+    /// Like [`Self::load`], where there may be none.
+    pub async fn load_optional(context: &Context<'_>, id: Option<UserId>) -> async_graphql::Result<Option<Self>> {
+        match id {
+            Some(id) => Ok(loaders(context).load_one(id).await?.map(Self)),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,919 @@
+//! GraphQL over HTTP, as <https://graphql.github.io/graphql-over-http/draft/> describes it.
+//!
+//! The stock handler of async-graphql-axum executes mutations sent by GET, takes a POST without a content type (which a
+//! form on any website can send), and answers with one media type and status whatever was asked for. This one doesn't.
+
+use async_graphql::{
+    Executor, Extensions, Request, Response as Answer, ServerError, Value, Variables,
+    parser::types::OperationType,
+};
+use std::collections::BTreeMap;
+
+use axum::{
+    body::Body,
+    extract::Query,
+    http::{
+        HeaderMap, HeaderValue, Method, StatusCode, Uri,
+        header::{
+            ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+            X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    response::{IntoResponse, Response},
+};
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+
+/// The largest request body that is read, in bytes.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+
+/// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its own,
+/// so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
+const NESTING_LIMIT: usize = 64;
+
+/// Executes what an HTTP request asks for and answers it. `prepare` completes the GraphQL request, for instance by who
+/// asks; the caller has authenticated them already.
+///
+/// Mount it for every method (`axum::routing::any`), so that the 405 is a GraphQL answer too.
+pub async fn execute<E: Executor>(
+    executor: &E,
+    request: axum::extract::Request,
+    prepare: impl FnOnce(Request) -> Request,
+) -> Response {
+    let Some(media_type) = MediaType::negotiate(request.headers()) else {
+        return Refusal::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "Answers are application/graphql-response+json or application/json; the Accept header allows neither.",
+        )
+        .into_response(MediaType::Json);
+    };
+    match read(request).await {
+        Ok(request) => respond(media_type, executor.execute(prepare(request)).await),
+        Err(refusal) => refusal.into_response(media_type),
+    }
+}
+
+/// Answers in GraphQL's shape a request that isn't executed, for instance because of its credentials. The headers are the request's.
+pub fn refuse(
+    headers: &HeaderMap,
+    status: StatusCode,
+    code: &'static str,
+    message: impl Into<String>,
+) -> Response {
+    let media_type = MediaType::negotiate(headers).unwrap_or(MediaType::Json);
+    let refusal = Refusal {
+        code,
+        ..Refusal::new(status, message)
+    };
+    refusal.into_response(media_type)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MediaType {
+    /// The status tells whether there is data.
+    GraphqlResponse,
+    /// For clients older than the media type above: a well-formed request is answered with 200 whatever comes of it.
+    Json,
+}
+
+impl MediaType {
+    /// The one the client prefers: JSON where it doesn't say, None where it accepts neither.
+    fn negotiate(headers: &HeaderMap) -> Option<Self> {
+        let ranges: Vec<&str> = headers
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|range| !range.is_empty())
+            .collect();
+        if ranges.is_empty() {
+            return Some(Self::Json);
+        }
+        let graphql_response = Preference::among(&ranges, "application/graphql-response+json");
+        let json = Preference::among(&ranges, "application/json");
+        match (graphql_response, json) {
+            (None, None) => None,
+            (None, Some(_)) => Some(Self::Json),
+            (Some(_), None) => Some(Self::GraphqlResponse),
+            (Some(new), Some(old)) if new.quality > old.quality => Some(Self::GraphqlResponse),
+            // Who accepts anything gets JSON; who names the newer one knows it.
+            (Some(new), Some(old)) if new.quality == old.quality && new.named => {
+                Some(Self::GraphqlResponse)
+            }
+            _ => Some(Self::Json),
+        }
+    }
+
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::Json => "application/json; charset=utf-8",
+        })
+    }
+}
+
+/// How much a client wants a media type.
+struct Preference {
+    quality: f32,
+    named: bool,
+}
+
+impl Preference {
+    /// By the most specific of the Accept header's ranges that match, even where that says no (q=0).
+    fn among(ranges: &[&str], media_type: &str) -> Option<Self> {
+        let matching = ranges.iter().filter_map(|range| {
+            let range = range.to_ascii_lowercase();
+            let mut parts = range.split(';').map(str::trim);
+            let specificity = match parts.next()? {
+                name if name == media_type => 2,
+                "application/*" => 1,
+                "*/*" => 0,
+                _ => return None,
+            };
+            let quality = parts.find_map(|parameter| parameter.strip_prefix("q="));
+            Some((
+                specificity,
+                quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0)),
+            ))
+        });
+        let (specificity, quality) = matching.max_by_key(|(specificity, _)| *specificity)?;
+        (quality > 0.0).then_some(Self {
+            quality,
+            named: specificity == 2,
+        })
+    }
+}
+
+/// The parameters of a POST.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    query: String,
+    operation_name: Option<String>,
+    #[serde(default)]
+    variables: Variables,
+    #[serde(default)]
+    extensions: Extensions,
+}
+
+/// The parameters of a GET as they stand in the URL, where maps are JSON.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UrlParameters {
+    query: String,
+    #[serde(default)]
+    operation_name: String,
+    #[serde(default)]
+    variables: String,
+    #[serde(default)]
+    extensions: String,
+}
+
+async fn read(request: axum::extract::Request) -> Result<Request, Refusal> {
+    let (head, body) = request.into_parts();
+    match head.method {
+        Method::GET | Method::HEAD => read_url(&head.uri),
+        Method::POST => {
+            require_json(&head.headers)?;
+            let body = read_body(body).await?;
+            // Also the shape that a struct could be read from, which nobody means.
+            if body.trim_ascii_start().starts_with(b"[") {
+                return Err(Refusal::bad_request(
+                    "Batches are not accepted: send one operation per request.",
+                ));
+            }
+            let parameters = serde_json::from_slice(&body).map_err(|error| {
+                Refusal::bad_request(format!("The body is not a GraphQL request: {error}."))
+            })?;
+            to_request(parameters)
+        }
+        _ => Err(Refusal::method_not_allowed(
+            "GraphQL is asked by GET or POST.",
+            "GET, POST",
+        )),
+    }
+}
+
+fn read_url(uri: &Uri) -> Result<Request, Refusal> {
+    fn map<T: Default + for<'de> Deserialize<'de>>(name: &str, json: &str) -> Result<T, Refusal> {
+        if json.is_empty() {
+            return Ok(T::default());
+        }
+        serde_json::from_str(json).map_err(|error| {
+            Refusal::bad_request(format!("`{name}` is not a JSON object: {error}."))
+        })
+    }
+    let Query(parameters) = Query::<UrlParameters>::try_from_uri(uri).map_err(|_| {
+        Refusal::bad_request("The URL needs one `query` parameter, with a GraphQL document.")
+    })?;
+    let mut request = to_request(Parameters {
+        query: parameters.query,
+        operation_name: Some(parameters.operation_name).filter(|name| !name.is_empty()),
+        variables: map("variables", &parameters.variables)?,
+        extensions: map("extensions", &parameters.extensions)?,
+    })?;
+
+    // A link or an image on any website can send a GET. What can't be parsed is left for the executor to report.
+    let name = request.operation_name.clone();
+    if let Ok(document) = request.parsed_query() {
+        let selected = |candidate: Option<&str>| name.is_none() || candidate == name.as_deref();
+        let mutates = document.operations.iter().any(|(candidate, operation)| {
+            operation.node.ty == OperationType::Mutation
+                && selected(candidate.map(|name| name.as_str()))
+        });
+        if mutates {
+            return Err(Refusal::method_not_allowed(
+                "Mutations are sent by POST.",
+                "POST",
+            ));
+        }
+    }
+    Ok(request)
+}
+
+/// A content type that no HTML form can send: with it, browsers ask before they send anything from another website.
+fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let mut parts = content_type
+        .split(';')
+        .map(|part| part.trim().to_ascii_lowercase());
+    let is_json = parts.next().as_deref() == Some("application/json");
+    let is_utf8 = parts
+        .filter_map(|parameter| {
+            parameter
+                .strip_prefix("charset=")
+                .map(|charset| charset.trim_matches('"').to_owned())
+        })
+        .all(|charset| charset == "utf-8" || charset == "utf8");
+    if is_json && is_utf8 {
+        Ok(())
+    } else {
+        Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The Content-Type must be application/json, in UTF-8.",
+        ))
+    }
+}
+
+async fn read_body(body: Body) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk =
+            chunk.map_err(|_| Refusal::bad_request("The body could not be read to its end."))?;
+        if bytes.len() + chunk.len() > BODY_LIMIT {
+            return Err(Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is larger than 1 MB.",
+            ));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn to_request(parameters: Parameters) -> Result<Request, Refusal> {
+    if nesting(&parameters.query).is_none_or(|depth| depth > NESTING_LIMIT) {
+        return Err(Refusal::bad_request(format!(
+            "The document has a string without an end, or nests deeper than {NESTING_LIMIT} levels."
+        )));
+    }
+    let mut request = Request::new(parameters.query).variables(parameters.variables);
+    request.operation_name = parameters.operation_name;
+    request.extensions = parameters.extensions;
+    Ok(request)
+}
+
+/// How deep the document's brackets nest, outside of strings and comments. None where a string doesn't end.
+fn nesting(document: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut deepest = 0;
+    let mut rest = document;
+    loop {
+        let mut characters = rest.chars();
+        let Some(character) = characters.next() else {
+            return Some(deepest);
+        };
+        let after = characters.as_str();
+        rest = match character {
+            '{' | '[' | '(' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                after
+            }
+            '}' | ']' | ')' => {
+                depth = depth.saturating_sub(1);
+                after
+            }
+            '#' => after.trim_start_matches(|character| character != '\n' && character != '\r'),
+            '"' => match after.strip_prefix(r#""""#) {
+                Some(block) => after_block_string(block)?,
+                None => after_string(after)?,
+            },
+            _ => after,
+        };
+    }
+}
+
+/// What follows a string whose opening quote has been read.
+fn after_string(text: &str) -> Option<&str> {
+    let mut characters = text.chars();
+    loop {
+        match characters.next()? {
+            '\\' => characters.next()?,
+            '"' => return Some(characters.as_str()),
+            _ => continue,
+        };
+    }
+}
+
+/// What follows a block string whose opening quotes have been read.
+fn after_block_string(text: &str) -> Option<&str> {
+    let mut rest = text;
+    loop {
+        let (content, after) = rest.split_once(r#"""""#)?;
+        if !content.ends_with('\\') {
+            return Some(after);
+        }
+        rest = after;
+    }
+}
+
+/// The executor's answer as it is sent.
+#[derive(Serialize)]
+struct AnswerBody<'a> {
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [ServerError],
+    /// Left out where the request was not executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: &'a BTreeMap<String, Value>,
+}
+
+fn respond(media_type: MediaType, mut answer: Answer) -> Response {
+    answer.errors.iter_mut().for_each(give_code);
+    let no_data = answer.data == Value::Null;
+    // Only errors of execution have a path: they belong to a field.
+    let not_executed = no_data
+        && !answer.errors.is_empty()
+        && answer.errors.iter().all(|error| error.path.is_empty());
+    let body = serde_json::to_vec(&AnswerBody {
+        errors: &answer.errors,
+        data: Some(&answer.data).filter(|_| !not_executed),
+        extensions: &answer.extensions,
+    });
+    let Ok(body) = body else {
+        return Refusal {
+            code: "INTERNAL",
+            ..Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error.")
+        }
+        .into_response(media_type);
+    };
+    let status = match media_type {
+        MediaType::GraphqlResponse if no_data => status_of(&answer.errors),
+        _ => StatusCode::OK,
+    };
+    let mut response = (status, answer.http_headers, body).into_response();
+    if status == StatusCode::TOO_MANY_REQUESTS
+        && let Some(seconds) = answer.errors.iter().find_map(retry_after)
+    {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    complete_headers(&mut response, media_type);
+    response
+}
+
+/// Gives an error its code where it has none. Those come from the executor, which refuses a document, a variable or an
+/// argument, or else a resolver passed on an error that nobody meant for clients, of the database for instance.
+fn give_code(error: &mut ServerError) {
+    if code(error).is_some() {
+        return;
+    }
+    let unforeseen = error.source.take().is_some();
+    let extensions = error.extensions.get_or_insert_default();
+    if unforeseen {
+        let id = uuid::Uuid::now_v7().to_string();
+        tracing::error!(error_id = id, path = ?error.path, message = error.message, "a resolver failed");
+        error.message = format!("Something went wrong. Please quote {id} when you report it.");
+        extensions.set("code", "INTERNAL");
+        extensions.set("id", id);
+    } else {
+        extensions.set("code", "BAD_REQUEST");
+    }
+}
+
+fn code(error: &ServerError) -> Option<&str> {
+    match error.extensions.as_ref()?.get("code")? {
+        Value::String(code) => Some(code),
+        Value::Enum(code) => Some(code),
+        _ => None,
+    }
+}
+
+fn retry_after(error: &ServerError) -> Option<u64> {
+    match error.extensions.as_ref()?.get("retryAfter")? {
+        Value::Number(seconds) => seconds.as_f64().map(|seconds| seconds.ceil() as u64),
+        _ => None,
+    }
+}
+
+/// The status of an answer without data: the gravest of its errors'.
+fn status_of(errors: &[ServerError]) -> StatusCode {
+    let graveness = |error| match code(error) {
+        Some("INTERNAL") => (3, StatusCode::INTERNAL_SERVER_ERROR),
+        Some("UNAUTHENTICATED") => (2, StatusCode::UNAUTHORIZED),
+        Some("RATE_LIMITED") => (1, StatusCode::TOO_MANY_REQUESTS),
+        _ => (0, StatusCode::BAD_REQUEST),
+    };
+    errors
+        .iter()
+        .map(graveness)
+        .max()
+        .map_or(StatusCode::OK, |(_, status)| status)
+}
+
+fn complete_headers(response: &mut Response, media_type: MediaType) {
+    let unauthorized = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, media_type.header());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Answers depend on who asks.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    if unauthorized {
+        headers
+            .entry(WWW_AUTHENTICATE)
+            .or_insert(HeaderValue::from_static("Bearer"));
+    }
+}
+
+/// Why a request isn't executed.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    allow: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: "BAD_REQUEST",
+            message: message.into(),
+            allow: None,
+        }
+    }
+
+    fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    fn method_not_allowed(message: &str, allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
+        }
+    }
+
+    fn into_response(self, media_type: MediaType) -> Response {
+        let error =
+            serde_json::json!({ "message": self.message, "extensions": { "code": self.code } });
+        let body = serde_json::json!({ "errors": [error] }).to_string();
+        let mut response = (self.status, body).into_response();
+        if let Some(methods) = self.allow {
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        complete_headers(&mut response, media_type);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{Context, EmptySubscription, ErrorExtensions, Object, Schema};
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    struct Query;
+
+    #[Object]
+    impl Query {
+        async fn hello(&self, context: &Context<'_>) -> &'static str {
+            context.insert_http_header("x-resolver", "seen");
+            "world"
+        }
+
+        async fn doubled(&self, number: i32) -> i32 {
+            number * 2
+        }
+
+        async fn failing(&self, code: String) -> async_graphql::Result<i32> {
+            Err(
+                async_graphql::Error::new("No.").extend_with(|_, extensions| {
+                    extensions.set("code", code);
+                    extensions.set("retryAfter", 7);
+                }),
+            )
+        }
+
+        async fn broken(&self) -> async_graphql::Result<i32> {
+            Err(std::io::Error::other("password of the database"))?
+        }
+
+        async fn nullable(&self) -> async_graphql::Result<Option<i32>> {
+            Err(async_graphql::Error::new("No."))
+        }
+    }
+
+    struct Mutation;
+
+    #[Object]
+    impl Mutation {
+        async fn change(&self) -> bool {
+            true
+        }
+    }
+
+    const NEW: &str = "application/graphql-response+json";
+
+    struct Got {
+        status: u16,
+        headers: HeaderMap,
+        body: String,
+        json: serde_json::Value,
+    }
+
+    impl Got {
+        fn code(&self) -> &str {
+            self.json["errors"][0]["extensions"]["code"]
+                .as_str()
+                .unwrap_or_default()
+        }
+    }
+
+    async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> Got {
+        let schema = Schema::build(Query, Mutation, EmptySubscription)
+            .limit_depth(20)
+            .finish();
+        let response = execute(&schema, request.body(body.into()).unwrap(), |request| {
+            request
+        })
+        .await;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body = String::from_utf8(bytes.to_vec()).unwrap();
+        let json = serde_json::from_str(&body).unwrap();
+        Got {
+            status,
+            headers,
+            body,
+            json,
+        }
+    }
+
+    fn post() -> axum::http::request::Builder {
+        axum::http::Request::post("/graphql").header(CONTENT_TYPE, "application/json")
+    }
+
+    async fn ask(accept: &str, query: &str) -> Got {
+        send(
+            post().header(ACCEPT, accept),
+            serde_json::json!({ "query": query }).to_string(),
+        )
+        .await
+    }
+
+    async fn get(query: &str) -> Got {
+        send(
+            axum::http::Request::get(format!("/graphql?{query}")),
+            Body::empty(),
+        )
+        .await
+    }
+
+    #[test]
+    fn the_accept_header_chooses_the_media_type() {
+        use MediaType::{GraphqlResponse, Json};
+        for (accept, expected) in [
+            ("", Some(Json)),
+            ("*/*", Some(Json)),
+            ("application/*", Some(Json)),
+            ("application/json", Some(Json)),
+            ("APPLICATION/JSON; charset=utf-8", Some(Json)),
+            ("application/graphql-response+json", Some(GraphqlResponse)),
+            (
+                "application/graphql-response+json, application/json;q=0.9",
+                Some(GraphqlResponse),
+            ),
+            (
+                "application/json;q=0.9, application/graphql-response+json",
+                Some(GraphqlResponse),
+            ),
+            (
+                "application/json, application/graphql-response+json",
+                Some(GraphqlResponse),
+            ),
+            (
+                "application/json, application/graphql-response+json; q=0.5",
+                Some(Json),
+            ),
+            ("application/graphql-response+json;q=0.5, */*", Some(Json)),
+            ("application/json;q=0, */*", Some(GraphqlResponse)),
+            ("application/json;q=0", None),
+            ("application/json;q=nonsense", None),
+            ("text/html, application/xhtml+xml, */*;q=0.8", Some(Json)),
+            ("text/html", None),
+            ("multipart/mixed, application/json", Some(Json)),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, accept.parse().unwrap());
+            assert_eq!(MediaType::negotiate(&headers), expected, "{accept}");
+        }
+        assert_eq!(MediaType::negotiate(&HeaderMap::new()), Some(Json));
+        let mut two_headers = HeaderMap::new();
+        two_headers.append(ACCEPT, HeaderValue::from_static("text/html"));
+        two_headers.append(ACCEPT, HeaderValue::from_static(NEW));
+        assert_eq!(MediaType::negotiate(&two_headers), Some(GraphqlResponse));
+    }
+
+    #[tokio::test]
+    async fn data_is_answered_with_200_and_the_headers_of_resolvers() {
+        for accept in [NEW, "application/json"] {
+            let got = ask(accept, "{ hello }").await;
+            assert_eq!(
+                (got.status, got.body.as_str()),
+                (200, r#"{"data":{"hello":"world"}}"#)
+            );
+            assert_eq!(got.headers["x-resolver"], "seen");
+            assert_eq!(got.headers[CACHE_CONTROL], "no-store");
+            assert!(
+                got.headers[CONTENT_TYPE]
+                    .to_str()
+                    .unwrap()
+                    .starts_with(accept)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_executed_has_no_data_and_a_code() {
+        for query in [
+            "{",
+            "",
+            "{ unknown }",
+            "query A { hello } query B { hello }",
+            "subscription { hello }",
+        ] {
+            let got = ask(NEW, query).await;
+            assert_eq!((got.status, got.code()), (400, "BAD_REQUEST"), "{query}");
+            assert!(got.json.get("data").is_none(), "{query}");
+            let legacy = ask("application/json", query).await;
+            assert_eq!(
+                (legacy.status, legacy.code()),
+                (200, "BAD_REQUEST"),
+                "{query}"
+            );
+        }
+        let variables = serde_json::json!({ "query": "query ($n: Int!) { doubled(number: $n) }", "variables": { "n": "x" } });
+        assert_eq!(
+            send(post().header(ACCEPT, NEW), variables.to_string())
+                .await
+                .code(),
+            "BAD_REQUEST"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_status_tells_why_there_is_no_data() {
+        for (code, status) in [
+            ("BAD_REQUEST", 400),
+            ("UNAUTHENTICATED", 401),
+            ("RATE_LIMITED", 429),
+            ("INTERNAL", 500),
+            ("OTHER", 400),
+        ] {
+            let query = format!("{{ failing(code: {code:?}) }}");
+            let got = ask(NEW, &query).await;
+            assert_eq!((got.status, got.code()), (status, code));
+            assert_eq!(got.json["data"], serde_json::Value::Null);
+            assert!(got.json.get("data").is_some(), "it was executed");
+            assert_eq!(
+                got.headers
+                    .get(RETRY_AFTER)
+                    .is_some_and(|value| value == "7"),
+                status == 429
+            );
+            assert_eq!(got.headers.contains_key(WWW_AUTHENTICATE), status == 401);
+            assert_eq!(ask("application/json", &query).await.status, 200);
+        }
+        let gravest = ask(
+            NEW,
+            r#"{ a: failing(code: "RATE_LIMITED") b: failing(code: "INTERNAL") }"#,
+        )
+        .await;
+        assert!([429, 500].contains(&gravest.status));
+        let partial = ask(NEW, "{ hello nullable }").await;
+        assert_eq!(
+            (partial.status, &partial.json["data"]["hello"]),
+            (200, &"world".into())
+        );
+    }
+
+    #[tokio::test]
+    async fn errors_that_nobody_meant_for_clients_are_not_shown() {
+        let got = ask(NEW, "{ broken }").await;
+        assert_eq!((got.status, got.code()), (500, "INTERNAL"));
+        assert!(!got.body.contains("password"), "{}", got.body);
+        assert!(got.json["errors"][0]["extensions"]["id"].is_string());
+    }
+
+    #[tokio::test]
+    async fn get_is_for_queries_only() {
+        let got = get("query=%7Bhello%7D&variables=&operationName=").await;
+        assert_eq!(
+            (got.status, got.body.as_str()),
+            (200, r#"{"data":{"hello":"world"}}"#)
+        );
+        for query in [
+            "query=mutation%7Bchange%7D",
+            "query=mutation%20M%7Bchange%7D&operationName=M",
+            "query=query%20Q%7Bhello%7D%20mutation%20M%7Bchange%7D&operationName=M",
+        ] {
+            let got = get(query).await;
+            assert_eq!((got.status, got.code()), (405, "BAD_REQUEST"), "{query}");
+            assert_eq!(got.headers[ALLOW], "POST");
+        }
+        let other =
+            get("query=query%20Q%7Bhello%7D%20mutation%20M%7Bchange%7D&operationName=Q").await;
+        assert_eq!(other.json["data"]["hello"], "world");
+        // The executor knows no operation of that name, so nothing is changed.
+        assert_eq!(
+            get("query=mutation%7Bchange%7D&operationName=M")
+                .await
+                .code(),
+            "BAD_REQUEST"
+        );
+        for query in [
+            "",
+            "variables=%7B%7D",
+            "query=%7Bhello%7D&variables=%5B%5D",
+            "query=%7Bhello%7D&query=%7Bhello%7D",
+        ] {
+            assert_eq!(get(query).await.status, 400, "{query}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_methods_are_refused() {
+        let got = send(axum::http::Request::put("/graphql"), Body::empty()).await;
+        assert_eq!((got.status, got.code()), (405, "BAD_REQUEST"));
+        assert_eq!(got.headers[ALLOW], "GET, POST");
+    }
+
+    #[tokio::test]
+    async fn only_json_is_read() {
+        let body = r#"{"query":"{ hello }"}"#;
+        for (content_type, status) in [
+            ("application/json", 200),
+            ("Application/JSON; charset=\"UTF-8\"", 200),
+            ("application/json; charset=utf-16", 415),
+            ("text/plain", 415),
+            ("application/x-www-form-urlencoded", 415),
+            ("multipart/form-data; boundary=x", 415),
+            ("application/jsonx", 415),
+        ] {
+            let request = axum::http::Request::post("/graphql").header(CONTENT_TYPE, content_type);
+            assert_eq!(send(request, body).await.status, status, "{content_type}");
+        }
+        assert_eq!(
+            send(axum::http::Request::post("/graphql"), body)
+                .await
+                .status,
+            415
+        );
+    }
+
+    #[tokio::test]
+    async fn malformed_bodies_are_refused() {
+        for body in [
+            "",
+            "{",
+            "null",
+            "0",
+            "[]",
+            r#" [{"query":"{ hello }"}]"#,
+            r#"["{ hello }"]"#,
+            r#"{"query":"{ hello }","query":"{ hello }"}"#,
+            r#"{"query":null}"#,
+            r#"{"query":"{ hello }","variables":[]}"#,
+            r#"{"query":"{ hello }","operationName":1}"#,
+            r#"{"query":"{ hello }","extensions":"x"}"#,
+            "{\"query\":\"\u{0}\"}",
+        ] {
+            let got = send(post(), body).await;
+            assert_eq!((got.status, got.code()), (400, "BAD_REQUEST"), "{body}");
+        }
+        assert_eq!(send(post(), vec![b'{', 0xff, b'}']).await.status, 400);
+        let nested = format!(
+            r#"{{"query":"{{ hello }}","variables":{{"a":{}}}}}"#,
+            "[".repeat(100_000)
+        );
+        assert_eq!(send(post(), nested).await.status, 400);
+    }
+
+    #[tokio::test]
+    async fn large_bodies_are_refused() {
+        let padded = |size: usize| {
+            let body = r#"{"query":"{ hello }"}"#;
+            format!("{body}{}", " ".repeat(size - body.len()))
+        };
+        assert_eq!(send(post(), padded(BODY_LIMIT)).await.status, 200);
+        let got = send(post(), padded(BODY_LIMIT + 1)).await;
+        assert_eq!((got.status, got.code()), (413, "BAD_REQUEST"));
+    }
+
+    #[tokio::test]
+    async fn deep_documents_do_not_exhaust_the_stack() {
+        for depth in [65, 400, 1000, 100_000] {
+            for query in [
+                format!(
+                    "{{ doubled(number: {}{}) }}",
+                    "[".repeat(depth),
+                    "]".repeat(depth)
+                ),
+                format!(
+                    "{{ doubled(number: {}1{}) }}",
+                    "{a:".repeat(depth),
+                    "}".repeat(depth)
+                ),
+                format!("{}{}", "{a".repeat(depth), "}".repeat(depth)),
+            ] {
+                let got = ask(NEW, &query).await;
+                assert_eq!((got.status, got.code()), (400, "BAD_REQUEST"), "{depth}");
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_is_counted_outside_of_strings_and_comments() {
+        for (document, expected) in [
+            ("", Some(0)),
+            ("{ a(b: [1]) { c } }", Some(3)),
+            ("{ a } { a }", Some(1)),
+            (r#"{ a(b: "[[[[") }"#, Some(2)),
+            (r#"{ a(b: "\"[[[[") }"#, Some(2)),
+            (r#"{ a(b: "\\", c: [1]) }"#, Some(3)),
+            (r#"{ a(b: """[[ " \""" [[""", c: [""]) }"#, Some(3)),
+            ("# [[[[[\n{ a }", Some(1)),
+            ("# [[[[[\r{ a(b: 1) }", Some(2)),
+            (r#"{ a(b: ["""" [[["#, None),
+            (r#"{ a(b: "[[["#, None),
+            (r#"{ a(b: "\"#, None),
+            ("}}}]])){", Some(1)),
+        ] {
+            assert_eq!(nesting(document), expected, "{document}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_acceptable_is_406() {
+        let got = ask("text/html", "{ hello }").await;
+        assert_eq!((got.status, got.code()), (406, "BAD_REQUEST"));
+    }
+
+    #[tokio::test]
+    async fn refusals_of_the_caller_have_the_same_shape() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(NEW));
+        let response = refuse(
+            &headers,
+            StatusCode::UNAUTHORIZED,
+            "UNAUTHENTICATED",
+            "Sign in again.",
+        );
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer");
+        assert!(
+            response.headers()[CONTENT_TYPE]
+                .to_str()
+                .unwrap()
+                .starts_with(NEW)
+        );
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(
+            body,
+            r#"{"errors":[{"extensions":{"code":"UNAUTHENTICATED"},"message":"Sign in again."}]}"#
+        );
+    }
+}

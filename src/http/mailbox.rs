@@ -1,0 +1,680 @@
+//! The mails of a machine that has no mail server: the .eml files of a folder, shown at /mail.
+//!
+//! Whoever reads these pages can sign in as anyone, so they are for a loopback listener only, and answer only to a loopback
+//! name: a website whose name resolves to 127.0.0.1 (DNS rebinding) would otherwise read them through a visitor's browser.
+
+use std::{
+    io,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{self, Request, State},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{
+            CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST,
+            REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        },
+        uri::Authority,
+    },
+    middleware::{self, Next},
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use chrono::{DateTime, Utc};
+use mail_parser::{Address, Message, MessageParser};
+
+/// How many mails the list shows.
+const LISTED: usize = 200;
+
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'",
+);
+
+/// A mail's own HTML runs no script and loads nothing; its links open in a new tab, which isn't sandboxed.
+const HTML_POLICY: HeaderValue = HeaderValue::from_static(
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
+     frame-ancestors 'self'",
+);
+
+/// The pages that show the .eml files of a folder, which needn't exist yet: /mail and what lies below it.
+///
+/// To be mounted on a loopback listener only, and never where mails go out by SMTP.
+pub fn router<S>(directory: PathBuf) -> Router<S> {
+    Router::new()
+        .route("/mail", get(list))
+        .route("/mail/{name}", get(show))
+        .route("/mail/{name}/html", get(html))
+        .route("/mail/{name}/raw", get(raw))
+        .layer(middleware::from_fn(guard))
+        .with_state(Arc::new(directory))
+}
+
+type Directory = State<Arc<PathBuf>>;
+
+/// Refuses other names than loopback ones, and gives every answer the headers that protect it.
+async fn guard(request: Request, next: Next) -> Response {
+    let mut response = if is_for_loopback(&request) {
+        next.run(request).await
+    } else {
+        let message = "Mails are shown on this machine only: open this page by the name localhost.";
+        Problem::new(StatusCode::FORBIDDEN, "Not here", message).into_response()
+    };
+    let headers = response.headers_mut();
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(PAGE_POLICY);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Whether every name that the request gives its server is a loopback one, and it gives one at all.
+fn is_for_loopback(request: &Request) -> bool {
+    let hosts = request.headers().get_all(HOST);
+    let mut names = hosts
+        .iter()
+        .map(|host| host.to_str().unwrap_or_default())
+        .chain(
+            request
+                .uri()
+                .authority()
+                .map(|authority| authority.as_str()),
+        )
+        .peekable();
+    names.peek().is_some() && names.all(is_loopback)
+}
+
+fn is_loopback(name: &str) -> bool {
+    let Ok(authority) = name.parse::<Authority>() else {
+        return false;
+    };
+    let host = authority.host();
+    let is_loopback = host.eq_ignore_ascii_case("localhost")
+        || host == "[::1]"
+        || host.parse() == Ok(Ipv4Addr::LOCALHOST);
+    is_loopback && !name.contains('@')
+}
+
+async fn list(State(directory): Directory) -> Response {
+    let folder = Arc::clone(&directory);
+    let mails = blocking(move || {
+        let mut files = files(&folder)?;
+        let total = files.len();
+        files.sort_by(|a, b| b.cmp(a));
+        files.truncate(LISTED);
+        // A mail that vanishes meanwhile is left out.
+        let mails = files
+            .iter()
+            .filter_map(|(_, name)| read(&folder, name).ok())
+            .map(|file| file.summary());
+        Ok((mails.collect::<Vec<_>>(), total))
+    });
+    match mails.await {
+        Ok((mails, total)) => page(&ListPage {
+            mails,
+            total,
+            directory: directory.display().to_string(),
+        }),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn show(State(directory): Directory, extract::Path(name): extract::Path<String>) -> Response {
+    match blocking(move || read(&directory, &name)).await {
+        Ok(file) => {
+            let mail = file.summary();
+            let message = file.parse();
+            let message = message.as_ref();
+            page(&MailPage {
+                mail,
+                from: addresses(message.and_then(Message::from)),
+                has_html: message.is_some_and(|message| html_of(message).is_some()),
+                text: linked(
+                    &message
+                        .and_then(|message| message.body_text(0))
+                        .unwrap_or_default(),
+                ),
+                headers: message.map(headers_of).unwrap_or_default(),
+            })
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn html(State(directory): Directory, extract::Path(name): extract::Path<String>) -> Response {
+    let file = match blocking(move || read(&directory, &name)).await {
+        Ok(file) => file,
+        Err(problem) => return problem.into_response(),
+    };
+    match file.parse().as_ref().and_then(html_of) {
+        Some(html) => (
+            [(CONTENT_SECURITY_POLICY, HTML_POLICY)],
+            Html(with_links_in_new_tabs(html)),
+        )
+            .into_response(),
+        None => Problem::new(
+            StatusCode::NOT_FOUND,
+            "No HTML",
+            "This mail has a text part only.",
+        )
+        .into_response(),
+    }
+}
+
+async fn raw(State(directory): Directory, extract::Path(name): extract::Path<String>) -> Response {
+    match blocking(move || read(&directory, &name)).await {
+        Ok(file) => {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("message/rfc822"));
+            headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+            (headers, file.content).into_response()
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Runs file access where it doesn't hold up other requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            let message = "There is no mail of that name; it may have been deleted.";
+            Err(Problem::new(StatusCode::NOT_FOUND, "Not found", message))
+        }
+        outcome => {
+            let error = outcome.map(|result| result.err().map(|error| error.to_string()));
+            tracing::error!(?error, "the mail folder can't be read");
+            let message = "The mail folder can't be read; the log says why.";
+            Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Can't be read",
+                message,
+            ))
+        }
+    }
+}
+
+/// Whether it is a name that the folder's own mails can have: one component that stays in the folder.
+fn is_mail(name: &str) -> bool {
+    name.ends_with(".eml") && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
+}
+
+/// The folder's mails with the time each was written. Without a folder there are none.
+fn files(directory: &Path) -> io::Result<Vec<(SystemTime, String)>> {
+    let entries = match directory.read_dir() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let files = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .ok()
+            .filter(|name| is_mail(name))?;
+        let metadata = entry
+            .metadata()
+            .ok()
+            .filter(|metadata| metadata.is_file())?;
+        Some((metadata.modified().ok()?, name))
+    });
+    Ok(files.collect())
+}
+
+struct MailFile {
+    name: String,
+    modified: Option<SystemTime>,
+    content: Vec<u8>,
+}
+
+/// One mail. Symbolic links, which could lead out of the folder, are not followed.
+fn read(directory: &Path, name: &str) -> io::Result<MailFile> {
+    if !is_mail(name) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let path = directory.join(name);
+    let metadata = path.symlink_metadata()?;
+    if !metadata.is_file() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    Ok(MailFile {
+        name: name.to_owned(),
+        modified: metadata.modified().ok(),
+        content: std::fs::read(path)?,
+    })
+}
+
+impl MailFile {
+    /// None where it is empty, such as while it is being written.
+    fn parse(&self) -> Option<Message<'_>> {
+        MessageParser::default().parse(&self.content)
+    }
+
+    fn summary(&self) -> Summary {
+        let message = self.parse();
+        let message = message.as_ref();
+        let sent = message
+            .and_then(Message::date)
+            .and_then(|date| DateTime::from_timestamp(date.to_timestamp(), 0));
+        let date = sent.or_else(|| self.modified.map(DateTime::<Utc>::from));
+        Summary {
+            name: self.name.clone(),
+            subject: message
+                .and_then(Message::subject)
+                .unwrap_or("(no subject)")
+                .to_owned(),
+            to: addresses(message.and_then(Message::to)),
+            date: date
+                .map(|date| date.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+struct Summary {
+    name: String,
+    subject: String,
+    to: String,
+    date: String,
+}
+
+fn addresses(addresses: Option<&Address<'_>>) -> String {
+    let each = addresses
+        .into_iter()
+        .flat_map(|addresses| addresses.iter())
+        .map(|one| match (one.name(), one.address()) {
+            (Some(name), Some(address)) => format!("{name} <{address}>"),
+            (name, address) => name.or(address).unwrap_or_default().to_owned(),
+        });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// The HTML part itself; the parser would otherwise make HTML of a text part.
+fn html_of<'a>(message: &'a Message<'_>) -> Option<&'a str> {
+    message
+        .html_part(0)
+        .filter(|part| part.is_text_html())
+        .and_then(|part| part.text_contents())
+}
+
+fn headers_of(message: &Message<'_>) -> Vec<(String, String)> {
+    message
+        .headers_raw()
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect()
+}
+
+/// The mail's HTML, whose links would otherwise open within its sandboxed frame, where no form can be sent.
+fn with_links_in_new_tabs(html: &str) -> String {
+    let base = "<base target=\"_blank\">";
+    // Within the head, since a doctype must stay first. ASCII lower case keeps every index where it was.
+    let lower = html.to_ascii_lowercase();
+    let head_ends = lower
+        .find("<head")
+        .and_then(|start| Some(start + lower.get(start..)?.find('>')? + 1));
+    match head_ends.and_then(|end| html.split_at_checked(end)) {
+        Some((before, after)) => format!("{before}{base}{after}"),
+        None => format!("{base}{html}"),
+    }
+}
+
+/// A piece of a mail's text.
+#[derive(Debug, PartialEq)]
+enum Piece {
+    Text(String),
+    Link(String),
+}
+
+/// The text with its web addresses apart.
+fn linked(text: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(start) = ["https://", "http://"]
+        .into_iter()
+        .filter_map(|scheme| rest.find(scheme))
+        .min()
+    {
+        let (before, from_link) = rest.split_at(start);
+        let end = from_link
+            .find(|c: char| c.is_whitespace() || "<>\"".contains(c))
+            .unwrap_or(from_link.len());
+        // What ends a sentence or closes a parenthesis around the address isn't part of it.
+        let link = from_link
+            .split_at(end)
+            .0
+            .trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '\'']);
+        pieces.push(Piece::Text(before.to_owned()));
+        pieces.push(Piece::Link(link.to_owned()));
+        rest = from_link.split_at(link.len()).1;
+    }
+    pieces.push(Piece::Text(rest.to_owned()));
+    pieces.retain(|piece| *piece != Piece::Text(String::new()));
+    pieces
+}
+
+#[derive(Template)]
+#[template(path = "mailbox/list.html")]
+struct ListPage {
+    mails: Vec<Summary>,
+    total: usize,
+    directory: String,
+}
+
+#[derive(Template)]
+#[template(path = "mailbox/mail.html")]
+struct MailPage {
+    mail: Summary,
+    from: String,
+    has_html: bool,
+    text: Vec<Piece>,
+    headers: Vec<(String, String)>,
+}
+
+/// Why there is no page.
+#[derive(Template)]
+#[template(path = "mailbox/problem.html")]
+struct Problem {
+    status: StatusCode,
+    title: &'static str,
+    message: &'static str,
+}
+
+impl Problem {
+    fn new(status: StatusCode, title: &'static str, message: &'static str) -> Self {
+        Self {
+            status,
+            title,
+            message,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.status, page(&self)).into_response()
+    }
+}
+
+fn page(template: &impl Template) -> Response {
+    match template.render() {
+        Ok(html) => Html(html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page can't be rendered");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const INVITATION: &str = "From: Rollcall <rollcall@example.org>\r\nTo: \"Grace Hopper\" <grace@example.org>\r\n\
+        Subject: Come & join <us>\r\nDate: Sun, 22 Nov 2026 10:00:00 +0100\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/alternative; boundary=x\r\n\r\n\
+        --x\r\nContent-Type: text/plain\r\n\r\nOpen http://localhost:8080/invitation/abc?a=1&b=2.\r\n\
+        --x\r\nContent-Type: text/html\r\n\r\n<!doctype html><html><HEAD lang=en></HEAD><body><script>1</script><a href=\"http://localhost/x\">Join</a></body></html>\r\n--x--\r\n";
+
+    /// A mailbox served on a port of its own, in a folder that goes away with it.
+    struct Mailbox {
+        folder: PathBuf,
+        port: u16,
+    }
+
+    impl Mailbox {
+        async fn serve() -> Self {
+            let folder =
+                std::env::temp_dir().join(format!("rollcall-mailbox-{}", uuid::Uuid::now_v7()));
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let router = router(folder.join("mails"));
+            tokio::spawn(async move { axum::serve(listener, router).await });
+            Self { folder, port }
+        }
+
+        /// Writes a mail as if so many seconds ago.
+        fn write(&self, name: &str, content: &str, seconds_ago: u64) {
+            let folder = self.folder.join("mails");
+            std::fs::create_dir_all(&folder).unwrap();
+            let path = folder.join(name);
+            std::fs::write(&path, content).unwrap();
+            let written = std::fs::metadata(&path).unwrap().modified().unwrap()
+                - Duration::from_secs(seconds_ago);
+            std::fs::File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_modified(written)
+                .unwrap();
+        }
+
+        async fn get(&self, path: &str) -> (u16, HeaderMap, String) {
+            self.get_as(path, &format!("localhost:{}", self.port)).await
+        }
+
+        async fn get_as(&self, path: &str, host: &str) -> (u16, HeaderMap, String) {
+            let url = format!("http://127.0.0.1:{}{path}", self.port);
+            let response = reqwest::Client::new()
+                .get(url)
+                .header("host", host)
+                .send()
+                .await
+                .unwrap();
+            (
+                response.status().as_u16(),
+                response.headers().clone(),
+                response.text().await.unwrap(),
+            )
+        }
+    }
+
+    impl Drop for Mailbox {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_folder_there_are_no_mails_yet() {
+        let mailbox = Mailbox::serve().await;
+        let (status, _, page) = mailbox.get("/mail").await;
+        assert_eq!(status, 200);
+        assert!(page.contains("No mails yet"));
+        assert!(page.contains(r#"http-equiv="refresh""#));
+    }
+
+    #[tokio::test]
+    async fn the_newest_mails_come_first_and_only_200_of_them() {
+        let mailbox = Mailbox::serve().await;
+        for number in 0..201 {
+            mailbox.write(
+                &format!("{number}.eml"),
+                &format!("Subject: Number {number}\r\n\r\n"),
+                1000 + number,
+            );
+        }
+        mailbox.write("envelope.json", "{}", 0);
+        mailbox.write(".half.eml", "", 0);
+        let (_, _, page) = mailbox.get("/mail").await;
+        assert_eq!(page.matches("<li>").count(), 200);
+        assert!(page.contains("newest 200 of 201"));
+        assert!(page.find("Number 0<").unwrap() < page.find("Number 1<").unwrap());
+        assert!(!page.contains("Number 200<"));
+    }
+
+    #[tokio::test]
+    async fn a_mail_shows_its_parts() {
+        let mailbox = Mailbox::serve().await;
+        mailbox.write("a b&c.eml", INVITATION, 0);
+        let (_, _, list) = mailbox.get("/mail").await;
+        assert!(list.contains("Come &#38; join &#60;us&#62;"), "{list}");
+        assert!(list.contains("2026-11-22 09:00:00 UTC"), "{list}");
+        assert!(list.contains("/mail/a%20b%26c.eml"), "{list}");
+        let (status, headers, page) = mailbox.get("/mail/a%20b%26c.eml").await;
+        assert_eq!(status, 200);
+        assert!(
+            page.contains(r#"href="http://localhost:8080/invitation/abc?a=1&#38;b=2""#),
+            "{page}"
+        );
+        assert!(
+            page.contains("Grace Hopper &#60;grace@example.org&#62;"),
+            "{page}"
+        );
+        assert!(!page.contains("<script"));
+        assert_eq!(headers[CONTENT_SECURITY_POLICY], PAGE_POLICY);
+        let (_, headers, html) = mailbox.get("/mail/a%20b%26c.eml/html").await;
+        assert!(
+            headers[CONTENT_SECURITY_POLICY]
+                .to_str()
+                .unwrap()
+                .starts_with("sandbox allow-popups ")
+        );
+        assert!(
+            !headers[CONTENT_SECURITY_POLICY]
+                .to_str()
+                .unwrap()
+                .contains("script")
+        );
+        assert!(
+            html.starts_with(r#"<!doctype html><html><HEAD lang=en><base target="_blank">"#),
+            "{html}"
+        );
+        let (_, headers, raw) = mailbox.get("/mail/a%20b%26c.eml/raw").await;
+        assert_eq!(
+            (headers[CONTENT_DISPOSITION].to_str().unwrap(), raw.as_str()),
+            ("attachment", INVITATION)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_mail_without_html_or_content_is_shown_too() {
+        let mailbox = Mailbox::serve().await;
+        mailbox.write("text.eml", "Subject: Plain\r\n\r\nHello\r\n", 0);
+        mailbox.write("empty.eml", "", 0);
+        let (status, _, page) = mailbox.get("/mail/text.eml").await;
+        assert_eq!(
+            (status, page.contains("<iframe"), page.contains("Hello")),
+            (200, false, true)
+        );
+        assert_eq!(mailbox.get("/mail/text.eml/html").await.0, 404);
+        assert_eq!(mailbox.get("/mail/empty.eml").await.0, 200);
+        assert!(mailbox.get("/mail").await.2.contains("(no subject)"));
+    }
+
+    #[tokio::test]
+    async fn nothing_outside_of_the_folder_is_shown() {
+        let mailbox = Mailbox::serve().await;
+        mailbox.write("inside.eml", "Subject: Inside\r\n\r\n", 0);
+        let secret = mailbox.folder.join("secret.eml");
+        std::fs::write(&secret, "Subject: Secret\r\n\r\n").unwrap();
+        std::fs::create_dir(mailbox.folder.join("mails/folder.eml")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&secret, mailbox.folder.join("mails/link.eml")).unwrap();
+        for name in [
+            "..%2Fsecret.eml",
+            "..%2fmails%2finside.eml",
+            "%2e%2e%2fsecret.eml",
+            "..%5Csecret.eml",
+            &secret.display().to_string().replace('/', "%2F"),
+            "link.eml",
+            "folder.eml",
+            "inside.eml%00",
+            "inside",
+            "other.eml",
+        ] {
+            for part in ["", "/html", "/raw"] {
+                let (status, _, body) = mailbox.get(&format!("/mail/{name}{part}")).await;
+                assert_eq!(status, 404, "{name}{part}: {body}");
+            }
+        }
+        let (_, _, list) = mailbox.get("/mail").await;
+        assert_eq!(list.matches("<li>").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn other_names_than_loopback_ones_are_refused() {
+        let mailbox = Mailbox::serve().await;
+        mailbox.write("a.eml", INVITATION, 0);
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:8080",
+        ] {
+            assert_eq!(mailbox.get_as("/mail", host).await.0, 200, "{host}");
+        }
+        for host in [
+            "example.org",
+            "localhost.example.org",
+            "127.0.0.1.example.org",
+            "x@localhost",
+            "192.168.1.2",
+            "[::2]",
+            "",
+        ] {
+            for path in [
+                "/mail",
+                "/mail/a.eml",
+                "/mail/a.eml/html",
+                "/mail/a.eml/raw",
+            ] {
+                let (status, _, body) = mailbox.get_as(path, host).await;
+                assert_eq!(
+                    (status, body.contains("Grace")),
+                    (403, false),
+                    "{host} {path}"
+                );
+            }
+        }
+        assert!(
+            !is_for_loopback(&Request::new(axum::body::Body::empty())),
+            "no name at all"
+        );
+    }
+
+    #[test]
+    fn web_addresses_in_text_become_links() {
+        let text = |text: &str| Piece::Text(text.to_owned());
+        let link = |link: &str| Piece::Link(link.to_owned());
+        for (given, expected) in [
+            ("", vec![]),
+            ("no link", vec![text("no link")]),
+            (
+                "see https://a.org/x?y=(1), or",
+                vec![text("see "), link("https://a.org/x?y=(1"), text("), or")],
+            ),
+            (
+                "<http://a.org/>",
+                vec![text("<"), link("http://a.org/"), text(">")],
+            ),
+            (
+                "http://a\nhttps://b!",
+                vec![link("http://a"), text("\n"), link("https://b"), text("!")],
+            ),
+            ("javascript:alert(1)", vec![text("javascript:alert(1)")]),
+            ("https://", vec![link("https://")]),
+            (
+                "ü https://ü.org/ä ö",
+                vec![text("ü "), link("https://ü.org/ä"), text(" ö")],
+            ),
+        ] {
+            assert_eq!(linked(given), expected, "{given}");
+        }
+    }
+}

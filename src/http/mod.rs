@@ -1,0 +1,157 @@
+//! HTTP: GraphQL, the playground, the pages behind mailed links, and whether the service is well.
+
+mod form;
+mod graphql;
+mod mailbox;
+mod pages;
+mod playground;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use rollcall_domain::Error;
+use rollcall_domain::actor::{self, Actor};
+use rollcall_domain::database::Database;
+use rollcall_domain::settings::{Settings, StaffToken};
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::graphql::{Request as GraphqlRequest, Schema, schema};
+
+/// No request may take longer; its transaction is rolled back.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long requests under way may take after the API was asked to stop.
+const SHUTDOWN: Duration = Duration::from_secs(20);
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct App {
+    schema: Schema,
+    database: Database,
+    staff_tokens: Arc<Vec<StaffToken>>,
+    secure_cookies: bool,
+}
+
+/// Whether mails are files that /mail shows: only without an SMTP server, and only to this machine.
+pub fn shows_mails(settings: &Settings) -> bool {
+    settings.rollcall_smtp_url.is_none() && settings.rollcall_listen.ip().is_loopback()
+}
+
+/// Every route of the API.
+fn router(settings: &Settings, database: Database) -> anyhow::Result<Router> {
+    let app = App {
+        schema: schema(database.clone()),
+        database,
+        staff_tokens: Arc::new(settings.staff_tokens()?),
+        secure_cookies: settings.is_https(),
+    };
+    let mut router = Router::new()
+        .merge(playground::router(shows_mails(settings)))
+        .merge(playground::stylesheet())
+        .merge(pages::router())
+        .route("/graphql", any(answer))
+        .route("/health/live", get(async || "alive"))
+        .route("/health/ready", get(ready));
+    if shows_mails(settings) {
+        router = router.merge(mailbox::router(settings.mail_dir()));
+    }
+    let layers = tower::ServiceBuilder::new()
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(CatchPanicLayer::new())
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT));
+    Ok(router.layer(layers).with_state(app))
+}
+
+/// Paths of pages hold tokens, so logs name the method and the first part only.
+fn span(request: &Request) -> tracing::Span {
+    let place = request.uri().path().split('/').nth(1).unwrap_or_default();
+    tracing::debug_span!("request", method = %request.method(), place, id = %uuid::Uuid::now_v7())
+}
+
+/// Serves the API until `shutdown` is cancelled; `listening` hears where.
+pub async fn serve(
+    settings: &Settings,
+    database: Database,
+    shutdown: CancellationToken,
+    listening: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let router = router(settings, database)?;
+    let address = settings.rollcall_listen;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
+    listening(listener.local_addr()?);
+    let stopping = shutdown.clone();
+    let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+    tokio::select! {
+        outcome = served.into_future() => Ok(outcome?),
+        // Idle connections don't hold the process up.
+        () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN).await } => Ok(()),
+    }
+}
+
+async fn ready(State(app): State<App>) -> Response {
+    if app.database.is_ready().await {
+        "ready".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the database can't be reached").into_response()
+    }
+}
+
+/// The client's User-Agent.
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    headers.get(header::USER_AGENT)?.to_str().ok().map(ToOwned::to_owned)
+}
+
+/// GraphQL: bearer tokens only, so that no other site can act with a browser's cookies.
+async fn answer(State(app): State<App>, request: Request) -> Response {
+    let headers = request.headers();
+    let actor = match headers.get(header::AUTHORIZATION) {
+        None => None,
+        Some(credentials) => {
+            let token = credentials.to_str().ok().and_then(bearer_token);
+            match authenticate(&app, token.unwrap_or_default()).await {
+                Ok(actor) => Some(actor),
+                Err(Error::Unauthenticated) => {
+                    let message = "the credentials are unknown, expired or revoked; sign in again";
+                    return graphql::refuse(headers, StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message);
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "nobody can be authenticated");
+                    let message = "something went wrong here; try again in a moment";
+                    return graphql::refuse(headers, StatusCode::SERVICE_UNAVAILABLE, "INTERNAL", message);
+                }
+            }
+        }
+    };
+    let who = GraphqlRequest { actor, user_agent: user_agent(headers) };
+    graphql::execute(&app.schema, request, |request| request.data(who)).await
+}
+
+fn bearer_token(credentials: &str) -> Option<&str> {
+    let (scheme, token) = credentials.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+async fn authenticate(app: &App, token: &str) -> rollcall_domain::Result<Actor> {
+    for staff in app.staff_tokens.iter() {
+        if same(staff.token.expose_secret(), token) {
+            return Ok(Actor::Staff { name: staff.name.clone() });
+        }
+    }
+    actor::authenticate(&app.database, token).await
+}
+
+/// Compares without telling by its time where two texts differ.
+fn same(left: &str, right: &str) -> bool {
+    left.len() == right.len() && left.bytes().zip(right.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}

@@ -1,0 +1,110 @@
+//! `rollcall`: the API, migrations, the schema and staff work; without arguments everything on one machine.
+
+mod admin;
+mod graphql;
+mod http;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use rollcall_domain::database::{self, Fallback, Opened};
+use rollcall_domain::settings::Settings;
+use rollcall_domain::sign_in;
+use rollcall_jobs::{Context, process, worker};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Whom the banner's sign-in link is for; the playground's tabs begin with the same.
+const FIRST_ACCOUNT: &str = "ada@example.org";
+
+/// The organization service that platforms plug in.
+///
+/// Without a command it runs everything on one machine: a PostgreSQL of its own, migrations, the API and a worker.
+/// Settings come from the environment or from rollcall.toml; README lists them.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API alone; run `rollcall-worker` beside it.
+    Serve,
+    /// Bring the database up to date.
+    Migrate {
+        /// Take every migration back instead, and all data with them.
+        #[arg(long)]
+        revert_all: bool,
+    },
+    /// Print the GraphQL schema.
+    Schema,
+    /// Staff work.
+    #[command(subcommand)]
+    Admin(admin::Command),
+}
+
+fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    if let Some(Command::Schema) = command {
+        print!("{}", graphql::sdl());
+        return ExitCode::SUCCESS;
+    }
+    process::run(async {
+        let settings = Settings::load()?;
+        match command {
+            None => everything(&settings).await,
+            Some(Command::Serve) => {
+                let opened = database::open(&settings, Fallback::None).await?;
+                http::serve(&settings, opened.database.clone(), process::shutdown()?, announce).await
+            }
+            Some(Command::Migrate { revert_all }) => database::migrate_located(&settings, revert_all).await,
+            Some(Command::Schema) => Ok(()),
+            Some(Command::Admin(command)) => admin::run(&settings, command).await,
+        }
+    })
+}
+
+/// Where the API is, for people and for programs that started it.
+fn announce(address: SocketAddr) {
+    println!("rollcall: API on http://{address}");
+}
+
+/// API and worker in one process, on a database of their own unless one is named.
+async fn everything(settings: &Settings) -> anyhow::Result<()> {
+    let opened = database::open(settings, Fallback::BuiltIn).await?;
+    let shutdown = process::shutdown()?;
+    let context = Context::new(settings, opened.database.clone())?;
+    let link = first_link(settings, &opened).await?;
+    let listening = |address: SocketAddr| {
+        announce(address);
+        println!("  playground  {}/", settings.public_url());
+        if http::shows_mails(settings) {
+            println!("  mails       {}/mail", settings.public_url());
+        }
+        println!("  sign in     {link}");
+        println!("              (as {FIRST_ACCOUNT}, once, within the hour; or ask for a mail at {}/sign-in)", settings.public_url());
+    };
+    // Whichever ends first takes the other with it.
+    let api = async {
+        let outcome = http::serve(settings, opened.database.clone(), shutdown.clone(), listening).await;
+        shutdown.cancel();
+        outcome
+    };
+    let work = async {
+        let outcome = worker::run(context, &opened.direct_url, shutdown.clone()).await;
+        shutdown.cancel();
+        outcome
+    };
+    let (api, work) = tokio::join!(api, work);
+    api.and(work)
+}
+
+async fn first_link(settings: &Settings, opened: &Opened) -> anyhow::Result<String> {
+    let email = FIRST_ACCOUNT.parse().map_err(|()| anyhow::anyhow!("the first account has an address"))?;
+    let token = sign_in::first_link(&opened.database, &email).await?;
+    Ok(format!("{}/sign-in/{}", settings.public_url(), token.reveal()))
+}

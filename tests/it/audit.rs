@@ -1,0 +1,195 @@
+//! The audit log: every change leaves an event, and nobody changes one.
+
+use crate::schema;
+use crate::support::client::{nodes, text};
+use crate::support::people::uuid;
+use crate::support::{Client, TestApp, Team, Value, json};
+
+/// What mutations are called with: an organization with everything in it.
+pub struct World<'a> {
+    pub app: &'a TestApp,
+    pub team: Team,
+    number: std::cell::Cell<u32>,
+}
+
+impl<'a> World<'a> {
+    pub async fn new(app: &'a TestApp) -> Self {
+        Self { app, team: app.team().await, number: std::cell::Cell::new(0) }
+    }
+
+    fn fresh(&self, name: &str) -> String {
+        self.number.set(self.number.get() + 1);
+        format!("{name}-{}", self.number.get())
+    }
+
+    fn address(&self) -> String {
+        format!("{}@example.org", self.fresh("someone"))
+    }
+
+    /// A member made for one call.
+    async fn member(&self) -> (Client, String) {
+        let person = self.app.join(&self.team, &self.address(), "MEMBER").await;
+        let id = self.team.member_id(&person).await;
+        (person, id)
+    }
+
+    /// Who calls a mutation, and with what, so that it succeeds; a mutation that nobody has entered here fails the test.
+    pub async fn valid(&self, mutation: &str) -> (Client, Value) {
+        let (team, owner) = (&self.team.id, self.team.owner.clone());
+        match mutation {
+            "requestSignIn" => (self.app.anonymous(), json!({ "email": "owner@example.org" })),
+            "signIn" => {
+                let address = self.address();
+                self.app.anonymous().ok("requestSignIn", json!({ "email": address }), "").await;
+                (self.app.anonymous(), json!({ "token": self.app.mail_to(&address).await.token() }))
+            }
+            "signOut" => (self.app.sign_up(&self.address()).await, json!({})),
+            "updateProfile" => (owner, json!({ "name": "Ada Lovelace", "avatarUrl": "https://example.org/ada.png" })),
+            "createApiKey" => (owner, json!({ "organizationId": team, "name": "laptop" })),
+            "revokeApiKey" => {
+                let key = owner.ok("createApiKey", json!({ "organizationId": team, "name": "laptop" }), "apiKey { id }").await;
+                (owner, json!({ "id": key["apiKey"]["id"] }))
+            }
+            "switchOrganization" => (owner, json!({ "organizationId": team })),
+            "createOrganization" => (owner, json!({ "name": self.fresh("Other") })),
+            "updateOrganization" => (owner, json!({ "id": team, "description": "We map livers.", "slug": self.fresh("acme") })),
+            "inviteMembers" => (owner, json!({ "organizationId": team, "invitations": [{ "email": self.address(), "name": "Someone" }] })),
+            "resendInvitation" | "revokeInvitation" => (owner, json!({ "id": self.team.invite(&self.address(), "MEMBER").await })),
+            "acceptInvitation" | "declineInvitation" => {
+                let address = self.address();
+                self.team.invite(&address, "MEMBER").await;
+                (self.app.anonymous(), json!({ "token": self.app.mail_to(&address).await.token() }))
+            }
+            "createJoinCodes" => (owner, json!({ "organizationId": team, "count": 2, "label": "Class" })),
+            "redeemJoinCode" => {
+                let person = self.app.sign_up(&self.address()).await;
+                (person, json!({ "code": self.team.code("MEMBER").await }))
+            }
+            "revokeJoinCode" => {
+                let made = owner.ok("createJoinCodes", json!({ "organizationId": team }), "codes { joinCode { id } }").await;
+                (owner, json!({ "id": made["codes"][0]["joinCode"]["id"] }))
+            }
+            "changeMemberRole" => (owner, json!({ "memberId": self.member().await.1, "role": "VIEWER" })),
+            "removeMember" | "deactivateMember" => (owner, json!({ "memberId": self.member().await.1, "reason": "The contract has ended." })),
+            "leaveOrganization" => (self.member().await.0, json!({ "organizationId": team })),
+            "retryDeparture" => {
+                let departure = self.team.remove(&self.member().await.0).await;
+                self.app.completed(&self.team, &departure).await;
+                // No mail server's fault: a cascade fails only where the database does.
+                let fail = format!("UPDATE departures SET status = 'failed', error = 'test' WHERE id = '{}'", uuid(&departure));
+                self.app.database.sql(&fail).await;
+                let again = format!("UPDATE departure_steps SET completed_at = NULL WHERE departure_id = '{}' AND step = 'notify'", uuid(&departure));
+                self.app.database.sql(&again).await;
+                (owner, json!({ "departureId": departure }))
+            }
+            "createResource" => (owner, json!({ "organizationId": team, "kind": "PROJECT", "name": "Liver atlas" })),
+            "updateResource" => (owner.clone(), json!({ "id": owner.create(team, "PROJECT", "Liver atlas").await, "name": "Atlas" })),
+            "deleteResource" => (owner.clone(), json!({ "id": owner.create(team, "VOLUME", "Reads").await })),
+            _ => panic!("{mutation} is not in this table: say how to call it, so that its audit event and its bad input are tested"),
+        }
+    }
+}
+
+// R74: every mutation of the schema leaves an event, in the transaction that made the change.
+#[tokio::test]
+async fn every_mutation_leaves_an_event() {
+    let app = TestApp::start().await;
+    let world = World::new(&app).await;
+    for mutation in schema::mutations() {
+        let (person, input) = world.valid(&mutation).await;
+        app.until_idle().await;
+        let count = "SELECT count(*) AS value FROM audit_events";
+        let before = app.database.number(count).await;
+        person.ok(&mutation, input, "").await;
+        assert!(app.database.number(count).await > before, "{mutation} leaves no event");
+    }
+    // Addresses outlive nobody in the log (R48), and secrets aren't in it.
+    let events = app.database.texts("SELECT to_jsonb(e)::text AS value FROM audit_events e").await;
+    let telling: Vec<&String> = events.iter().filter(|event| event.contains("@example.org")).collect();
+    assert!(telling.is_empty(), "{telling:?}");
+    app.finish().await;
+}
+
+// R74: who reads it, and what an event says.
+#[tokio::test]
+async fn the_log_says_who_did_what_and_when() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let member = app.join(&team, "ada@example.org", "MEMBER").await;
+    let id = team.invite("grace@example.org", "MEMBER").await;
+    let query = "query($id: ID!, $action: String) { organization(by: { id: $id }) { auditLog(first: 100, action: $action) { nodes { \
+         id sequence action actor { id } actorKind targetId target { id } summary metadata occurredAt hash } } } }";
+    let log = team.owner.query(query, json!({ "id": team.id })).await;
+    let events = nodes(&log["organization"]["auditLog"]);
+    let sequence = |event: &Value| event["sequence"].as_i64().or_else(|| event["sequence"].as_str().and_then(|text| text.parse().ok())).unwrap();
+    let sequences: Vec<i64> = events.iter().map(sequence).collect();
+    assert_eq!(sequences, (1..=i64::try_from(events.len()).unwrap()).collect::<Vec<_>>());
+    let last = events.last().unwrap();
+    assert_eq!(last["action"], "organization.member_invited");
+    assert_eq!((&last["actorKind"], &last["actor"]["id"]), (&json!("USER"), &json!(team.owner.user_id)));
+    assert_eq!((&last["targetId"], &last["target"]["id"]), (&json!(id), &json!(id)));
+    let invited = team.owner.query(query, json!({ "id": team.id, "action": "organization.member_invited" })).await;
+    assert_eq!(nodes(&invited["organization"]["auditLog"]).len(), 2);
+    let seen = member.query(query, json!({ "id": team.id })).await;
+    assert!(seen["organization"]["auditLog"].is_null());
+    let verify = "query($id: ID!) { verifyAuditLog(organizationId: $id) { ok checked } }";
+    assert!(member.query(verify, json!({ "id": team.id })).await["verifyAuditLog"].is_null());
+    app.finish().await;
+}
+
+// R74: tampering is found at the first broken event.
+#[tokio::test]
+async fn tampering_is_found_at_the_first_broken_event() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for n in 0..10 {
+        team.owner.create(&team.id, "PROJECT", &format!("Project {n}")).await;
+    }
+    let verify = async || {
+        let query = "query($id: ID!) { verifyAuditLog(organizationId: $id) { ok checked firstBroken { sequence } nextSequence } }";
+        team.owner.query(query, json!({ "id": team.id })).await["verifyAuditLog"].clone()
+    };
+    let whole = verify().await;
+    assert_eq!((&whole["ok"], &whole["checked"]), (&json!(true), &json!(11)));
+    assert!(whole["firstBroken"].is_null() && whole["nextSequence"].is_null());
+
+    let organization = uuid(&team.id);
+    for change in [
+        format!("UPDATE audit_events SET summary = 'nothing happened' WHERE organization_id = '{organization}'"),
+        format!("DELETE FROM audit_events WHERE organization_id = '{organization}'"),
+        "TRUNCATE audit_events".to_owned(),
+    ] {
+        let refusal = app.database.refusal(&change).await;
+        assert!(refusal.contains("only grows"), "{refusal}");
+    }
+    // A superuser can do everything, and is found out. Each change is taken back before the next.
+    let events = format!("audit_events WHERE organization_id = '{organization}'");
+    app.database.sql(&format!("CREATE TABLE kept AS SELECT * FROM {events}")).await;
+    let tamper = async |sql: &str| {
+        let around = format!("SET session_replication_role = replica; {sql}");
+        app.database.sql(&around).await;
+    };
+    let restore = format!("DELETE FROM {events}; INSERT INTO audit_events SELECT * FROM kept");
+    for (sql, sequence) in [
+        (format!("UPDATE audit_events SET summary = 'nothing happened' WHERE organization_id = '{organization}' AND sequence = 5"), 5),
+        (format!("UPDATE audit_events SET actor_id = NULL WHERE organization_id = '{organization}' AND sequence IN (4, 9)"), 4),
+        (format!("UPDATE audit_events SET occurred_at = occurred_at - interval '1 second' WHERE organization_id = '{organization}' AND sequence = 1"), 1),
+        (format!("DELETE FROM {events} AND sequence = 6"), 7),
+        (format!("DELETE FROM {events} AND sequence = 1"), 2),
+        (format!("UPDATE audit_events SET hash = sha256('x') WHERE organization_id = '{organization}' AND sequence = 3"), 3),
+    ] {
+        tamper(&sql).await;
+        let broken = verify().await;
+        assert_eq!(broken["ok"], false, "{sql}");
+        let found = &broken["firstBroken"]["sequence"];
+        assert_eq!(found.to_string().trim_matches('"'), sequence.to_string(), "{sql}");
+        tamper(&restore).await;
+        assert_eq!(verify().await["ok"], true);
+    }
+    // Cut off at the end: the head tells.
+    tamper(&format!("DELETE FROM {events} AND sequence = 11")).await;
+    assert_eq!(verify().await["ok"], false);
+    tamper(&restore).await;
+    assert_eq!(text(&team.owner.query("{ viewer { email } }", json!({})).await["viewer"]["email"]), "owner@example.org");
+    app.finish().await;
+}

@@ -1,0 +1,327 @@
+//! Leaving, being removed, being deactivated: access ends at once, and what was owned passes to the owner.
+
+use crate::support::client::{nodes, text};
+use crate::support::{TestApp, Value, json};
+
+const STEPS: &str = "query($id: ID!, $after: String) { node(id: $id) { ... on Departure { \
+     moves(first: 100, after: $after) { nodes { id from { id } to { id } movedAt resource { id kind owner { id } createdBy { id } } } \
+     pageInfo { hasNextPage endCursor } } } } }";
+
+/// The counts of a departure's step.
+fn step(departure: &Value, name: &str) -> (i64, i64) {
+    let steps = departure["steps"].as_array().unwrap();
+    let step = steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("no step {name}: {departure}"));
+    assert!(step["completedAt"].is_string(), "{departure}");
+    (step["done"].as_i64().unwrap(), step["total"].as_i64().unwrap())
+}
+
+// R31, R32: the very next request is refused, with session and key.
+#[tokio::test]
+async fn access_ends_with_the_removal() {
+    // No worker: nothing but the removal itself ends the access.
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    ada.ok("switchOrganization", json!({ "organizationId": team.id }), "viewer { activeOrganization { id } }").await;
+    let key = ada.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "secret").await;
+    let key = app.client(&text(&key["secret"]));
+    assert!(ada.belongs_to(&team.id).await && key.belongs_to(&team.id).await);
+    app.until_idle().await;
+    app.stop_workers().await;
+
+    team.remove(&ada).await;
+    assert!(!ada.belongs_to(&team.id).await);
+    assert_eq!(key.run("{ viewer { email } }", json!({})).await.error_code(), "UNAUTHENTICATED");
+    let node = ada.query("query($id: ID!) { node(id: $id) { id } }", json!({ "id": project })).await;
+    assert!(node["node"].is_null(), "owning gives no access without the membership: {node}");
+    let error = ada.refused("updateResource", json!({ "id": project, "name": "mine" })).await;
+    assert_eq!(error.is(), ("NOT_FOUND", "input.id"));
+    let input = json!({ "organizationId": team.id, "kind": "PROJECT", "name": "late" });
+    let error = ada.refused("createResource", input).await;
+    assert_eq!(error.is(), ("NOT_FOUND", "input.organizationId"));
+    // The account lives on, without an organization (R41).
+    let viewer = ada.query("{ viewer { email needsOrganization activeOrganization { id } apiKeys { totalCount } memberships { totalCount } } }", json!({})).await;
+    let viewer = &viewer["viewer"];
+    assert_eq!((&viewer["needsOrganization"], &viewer["memberships"]["totalCount"]), (&json!(true), &json!(0)));
+    assert!(viewer["activeOrganization"].is_null());
+    assert_eq!(viewer["apiKeys"]["totalCount"], 0);
+    app.finish().await;
+}
+
+// R34, R35, D8: 2,500 projects and 2,500 volumes, chunk by chunk, with a receipt for both.
+#[tokio::test]
+async fn projects_and_volumes_pass_to_the_owner() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let personal = ada.query("{ viewer { personalOrganization { id } } }", json!({})).await;
+    let own = ada.create(&text(&personal["viewer"]["personalOrganization"]["id"]), "PROJECT", "At home").await;
+    let other = grace.create(&team.id, "PROJECT", "Heart atlas").await;
+    app.give(&team, &ada, "project", 2_499).await;
+    app.give(&team, &ada, "volume", 2_500).await;
+
+    let input = json!({ "memberId": team.member_id(&ada).await, "reason": "The contract has ended." });
+    let selection = "departure { id status kind reason newOwner { id } startedBy { id } member { status } }";
+    let removed = team.owner.ok("removeMember", input, selection).await;
+    let departure = &removed["departure"];
+    assert_eq!((&departure["kind"], &departure["member"]["status"]), (&json!("REMOVE"), &json!("REMOVED")));
+    assert_eq!(departure["newOwner"]["id"], team.owner.user_id.as_str());
+    let id = text(&departure["id"]);
+    let departure = app.completed(&team, &id).await;
+    assert_eq!(step(&departure, "TRANSFER_PROJECTS"), (2_500, 2_500));
+    assert_eq!(step(&departure, "TRANSFER_VOLUMES"), (2_500, 2_500));
+    assert_eq!(app.owned(&team, &ada).await, 0);
+    assert_eq!(app.owned(&team, &team.owner).await, 5_000);
+
+    // Every move, one by one.
+    let mut after = Value::Null;
+    let mut moved = std::collections::HashSet::new();
+    loop {
+        let page = team.owner.query(STEPS, json!({ "id": id, "after": after })).await;
+        let moves = &page["node"]["moves"];
+        for one in nodes(moves) {
+            assert_eq!((&one["from"]["id"], &one["to"]["id"]), (&json!(ada.user_id), &json!(team.owner.user_id)));
+            assert_eq!(one["resource"]["owner"]["id"], team.owner.user_id.as_str());
+            assert_eq!(one["resource"]["createdBy"]["id"], ada.user_id.as_str());
+            moved.insert(text(&one["resource"]["id"]));
+        }
+        if moves["pageInfo"]["hasNextPage"] != true {
+            break;
+        }
+        after = moves["pageInfo"]["endCursor"].clone();
+    }
+    assert_eq!(moved.len(), 5_000);
+    assert!(moved.contains(&project) && !moved.contains(&own) && !moved.contains(&other));
+    // What isn't the organization's stays.
+    let query = "query($id: ID!) { node(id: $id) { ... on Resource { owner { id } } } }";
+    assert_eq!(ada.query(query, json!({ "id": own })).await["node"]["owner"]["id"], ada.user_id.as_str());
+    assert_eq!(grace.query(query, json!({ "id": other })).await["node"]["owner"]["id"], grace.user_id.as_str());
+
+    let receipt = app.mail_about("ada@example.org", "removed from Acme Genomics").await;
+    assert!(receipt.text.contains("2,500"), "{}", receipt.text);
+    let receipt = app.mail_about("owner@example.org", "Acme Genomics").await;
+    assert!(receipt.text.contains("2,500") && receipt.text.contains("Projects"), "{}", receipt.text);
+    let audit = team.audit().await;
+    assert!(audit.contains(&"departure.completed".to_owned()), "{audit:?}");
+    app.finish().await;
+}
+
+// R40, R41: leaving by oneself, and coming back by a code (R45: as the same membership).
+#[tokio::test]
+async fn one_leaves_and_comes_back_by_a_code() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "ADMIN").await;
+    let member = team.member_id(&ada).await;
+    ada.create(&team.id, "VOLUME", "Reads").await;
+    let left = ada.ok("leaveOrganization", json!({ "organizationId": team.id }), "departure { id kind member { status } }").await;
+    assert_eq!(left["departure"]["kind"], "LEAVE");
+    assert!(!ada.belongs_to(&team.id).await);
+    app.completed(&team, &text(&left["departure"]["id"])).await;
+    app.mail_about("ada@example.org", "Acme Genomics").await;
+    let again = ada.refused("leaveOrganization", json!({ "organizationId": team.id })).await;
+    assert_eq!(again.is(), ("NOT_FOUND", "input.organizationId"));
+
+    let back = ada.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "member { id role status }").await;
+    assert_eq!(back["member"]["id"], member.as_str());
+    assert_eq!((&back["member"]["role"], &back["member"]["status"]), (&json!("MEMBER"), &json!("ACTIVE")));
+    // What has passed on stays where it is.
+    assert_eq!(app.owned(&team, &ada).await, 0);
+    app.finish().await;
+}
+
+// R40: the owner stays; R39: nobody removes the owner or themselves.
+#[tokio::test]
+async fn the_owner_stays() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let error = team.owner.refused("leaveOrganization", json!({ "organizationId": team.id })).await;
+    assert_eq!(error.is(), ("OWNER_MUST_STAY", "input.organizationId"));
+    let owner = json!({ "memberId": team.member_id(&team.owner).await });
+    let own = json!({ "memberId": team.member_id(&admin).await });
+    for mutation in ["removeMember", "deactivateMember"] {
+        assert_eq!(admin.refused(mutation, owner.clone()).await.is(), ("FORBIDDEN", "input.memberId"));
+        assert_eq!(admin.refused(mutation, own.clone()).await.is(), ("SELF", "input.memberId"));
+        assert_eq!(team.owner.refused(mutation, owner.clone()).await.is(), ("SELF", "input.memberId"));
+    }
+    assert_eq!(team.members("ACTIVE").await.len(), 2);
+    app.finish().await;
+}
+
+// R3, R12: who removes whom.
+#[tokio::test]
+async fn admins_remove_members_and_not_admins() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let second = app.join(&team, "second@example.org", "ADMIN").await;
+    let member = app.join(&team, "member@example.org", "MEMBER").await;
+    let viewer = app.join(&team, "viewer@example.org", "VIEWER").await;
+    let of = async |person: &crate::support::Client| json!({ "memberId": team.member_id(person).await });
+    let error = admin.refused("removeMember", of(&second).await).await;
+    assert_eq!(error.is(), ("FORBIDDEN", "input.memberId"));
+    let error = viewer.refused("removeMember", of(&admin).await).await;
+    assert_eq!(error.is(), ("FORBIDDEN", "input.memberId"));
+    // A member doesn't see the other member at all (R7, D9).
+    let error = member.refused("removeMember", of(&viewer).await).await;
+    assert_eq!(error.is(), ("NOT_FOUND", "input.memberId"));
+    let input = of(&viewer).await;
+    admin.ok("removeMember", input.clone(), "departure { id }").await;
+    let error = admin.refused("removeMember", input).await;
+    assert_eq!(error.is(), ("CONFLICT", "input.memberId"));
+    team.owner.ok("removeMember", of(&second).await, "departure { id }").await;
+    app.finish().await;
+}
+
+// D6: deactivating suspends only whom this organization brought to Rollcall; an invitation lifts it.
+#[tokio::test]
+async fn deactivating_suspends_only_accounts_that_the_organization_made() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    // Made by the invitation.
+    team.invite("grace@example.org", "MEMBER").await;
+    let mail = app.mail_to("grace@example.org").await;
+    let accepted = app.anonymous().ok("acceptInvitation", json!({ "token": mail.token() }), "sessionToken member { id }").await;
+    let grace = app.client(&text(&accepted["sessionToken"]));
+    // Was there before.
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+
+    let input = json!({ "memberId": team.member_id(&ada).await });
+    team.owner.ok("deactivateMember", input, "departure { kind }").await;
+    assert!(!ada.belongs_to(&team.id).await);
+    assert_eq!(ada.query("{ viewer { email } }", json!({})).await["viewer"]["email"], "ada@example.org");
+
+    let input = json!({ "memberId": accepted["member"]["id"] });
+    team.owner.ok("deactivateMember", input, "departure { kind }").await;
+    assert_eq!(grace.run("{ viewer { email } }", json!({})).await.error_code(), "UNAUTHENTICATED");
+    let anonymous = app.anonymous();
+    anonymous.ok("requestSignIn", json!({ "email": "grace@example.org" }), "").await;
+    let mail = app.mail_about("grace@example.org", "sign in").await;
+    let error = anonymous.refused("signIn", json!({ "token": mail.token() })).await;
+    assert_eq!(error.is(), ("SUSPENDED", "input.token"));
+    // A code is no way back (R45, D6): there is no session to enter it with. Another organization's invitation is.
+    let other = app.sign_up("alan@example.org").await;
+    let other_id = other.found("Bletchley").await;
+    let input = json!({ "organizationId": other_id, "invitations": [{ "email": "grace@example.org" }] });
+    let invited = other.ok("inviteMembers", input, "invitations { id }").await;
+    anonymous.ok("requestSignIn", json!({ "email": "grace@example.org" }), "").await;
+    let mail = app.mail_about("grace@example.org", "sign in").await;
+    let signed_in = anonymous.ok("signIn", json!({ "token": mail.token() }), "sessionToken").await;
+    let grace = app.client(&text(&signed_in["sessionToken"]));
+    // For that alone.
+    let error = grace.refused("createOrganization", json!({ "name": "Mine" })).await;
+    assert_eq!(error.code, "SUSPENDED");
+    grace.ok("acceptInvitation", json!({ "id": invited["invitations"][0]["id"] }), "member { id }").await;
+    assert!(grace.belongs_to(&other_id).await);
+    grace.found("Mine").await;
+    app.finish().await;
+}
+
+// D6: someone who belongs to another organization too isn't locked out by this one.
+#[tokio::test]
+async fn deactivating_suspends_nobody_who_belongs_elsewhere() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    team.invite("grace@example.org", "MEMBER").await;
+    let mail = app.mail_to("grace@example.org").await;
+    let accepted = app.anonymous().ok("acceptInvitation", json!({ "token": mail.token() }), "sessionToken member { id }").await;
+    let grace = app.client(&text(&accepted["sessionToken"]));
+    let own = grace.found("Grace's").await;
+    team.owner.ok("deactivateMember", json!({ "memberId": accepted["member"]["id"] }), "departure { id }").await;
+    assert!(grace.belongs_to(&own).await);
+    assert!(!grace.belongs_to(&team.id).await);
+    app.finish().await;
+}
+
+// D6, R45: after a removal a code is refused, and an invitation works with its own role.
+#[tokio::test]
+async fn after_a_removal_only_an_invitation_leads_back() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let member = team.member_id(&ada).await;
+    let departure = team.remove(&ada).await;
+    let code = team.code("MEMBER").await;
+    let error = ada.refused("redeemJoinCode", json!({ "code": code })).await;
+    assert_eq!(error.is(), ("FORBIDDEN", "input.code"));
+    // The code wasn't used up by that.
+    let grace = app.sign_up("grace@example.org").await;
+    grace.ok("redeemJoinCode", json!({ "code": code }), "member { id }").await;
+    app.completed(&team, &departure).await;
+    let id = team.invite("ada@example.org", "VIEWER").await;
+    let back = ada.ok("acceptInvitation", json!({ "id": id }), "member { id role }").await;
+    assert_eq!((&back["member"]["id"], &back["member"]["role"]), (&json!(member), &json!("VIEWER")));
+    app.finish().await;
+}
+
+// R42: what the leaver issued is revoked; so are invitations to them, and nobody else's.
+#[tokio::test]
+async fn what_the_leaver_issued_is_revoked() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let invite = |email: &str| json!({ "organizationId": team.id, "invitations": [{ "email": email }] });
+    let issued = admin.ok("inviteMembers", invite("one@example.org"), "invitations { id }").await;
+    let kept = team.invite("two@example.org", "MEMBER").await;
+    let codes = admin.ok("createJoinCodes", json!({ "organizationId": team.id, "count": 2 }), "codes { code joinCode { id } }").await;
+    let kept_code = team.code("MEMBER").await;
+    let mail = app.mail_to("one@example.org").await;
+
+    let departure = team.remove(&admin).await;
+    assert_eq!(team.invitation(issued["invitations"][0]["id"].as_str().unwrap()).await["status"], "REVOKED");
+    assert_eq!(team.invitation(&kept).await["status"], "PENDING");
+    let error = app.anonymous().refused("acceptInvitation", json!({ "token": mail.token() })).await;
+    assert_eq!(error.is(), ("REVOKED", "input.token"));
+    let ada = app.sign_up("ada@example.org").await;
+    let error = ada.refused("redeemJoinCode", json!({ "code": codes["codes"][0]["code"] })).await;
+    assert_eq!(error.is(), ("NOT_FOUND", "input.code"));
+    ada.ok("redeemJoinCode", json!({ "code": kept_code }), "member { id }").await;
+    let departure = app.completed(&team, &departure).await;
+    assert_eq!(step(&departure, "REVOKE_ISSUED"), (3, 3));
+    app.finish().await;
+}
+
+// R42: a demotion revokes what one could no longer issue.
+#[tokio::test]
+async fn a_demotion_revokes_what_the_person_could_no_longer_issue() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let input = json!({ "organizationId": team.id, "invitations": [{ "email": "one@example.org" }] });
+    let issued = admin.ok("inviteMembers", input, "invitations { id }").await;
+    let input = json!({ "memberId": team.member_id(&admin).await, "role": "MEMBER" });
+    team.owner.ok("changeMemberRole", input, "member { role }").await;
+    assert_eq!(team.invitation(issued["invitations"][0]["id"].as_str().unwrap()).await["status"], "REVOKED");
+    app.finish().await;
+}
+
+// D7: departures are seen by the leaders and the leaver, and by nobody else.
+#[tokio::test]
+async fn departures_are_seen_by_leaders_and_the_leaver() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let eve = app.sign_up("eve@example.org").await;
+    ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let id = team.remove(&ada).await;
+    app.completed(&team, &id).await;
+    let query = "query($id: ID!) { node(id: $id) { id } }";
+    for (person, sees) in [(&team.owner, true), (&ada, true), (&grace, false), (&eve, false), (&app.anonymous(), false)] {
+        let node = person.run(query, json!({ "id": id })).await;
+        let seen = node.body["data"]["node"]["id"].is_string();
+        assert_eq!(seen, sees, "{}: {}", person.email, node.body);
+    }
+    let query = "query($id: ID!) { organization(by: { id: $id }) { departures(status: COMPLETED) { totalCount nodes { id } } } }";
+    let seen = team.owner.query(query, json!({ "id": team.id })).await;
+    assert_eq!(seen["organization"]["departures"]["totalCount"], 1);
+    assert!(grace.query(query, json!({ "id": team.id })).await["organization"]["departures"].is_null());
+    // Only what has failed can be retried.
+    let error = team.owner.refused("retryDeparture", json!({ "departureId": id })).await;
+    assert_eq!(error.is(), ("CONFLICT", "input.departureId"));
+    app.finish().await;
+}

@@ -1,0 +1,253 @@
+//! What may happen once happens once, whoever asks at the same instant.
+
+use futures_util::future::{join, join_all};
+
+use crate::support::client::text;
+use crate::support::people::uuid;
+use crate::support::{Answer, Client, TestApp, json};
+
+const AT_ONCE: usize = 32;
+
+/// Opens each client's connection, so that what follows arrives together.
+async fn warm(clients: &[Client]) {
+    join_all(clients.iter().map(|client| client.run("{ __typename }", json!({})))).await;
+}
+
+/// Of the answers those that succeeded, and the codes of the others.
+fn outcome(mutation: &str, answers: &[Answer]) -> (usize, Vec<String>) {
+    let codes: Vec<String> = answers
+        .iter()
+        .filter_map(|answer| match answer.body.get("errors") {
+            Some(_) => Some(answer.error_code()),
+            None => answer.user_errors(mutation).first().map(|error| error.code.clone()),
+        })
+        .collect();
+    (answers.len() - codes.len(), codes)
+}
+
+// R26, R30: 32 people enter the same code.
+#[tokio::test]
+async fn a_code_entered_by_many_at_once_brings_one_in() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let people = app.sign_up_many(AT_ONCE).await;
+    let code = team.code("MEMBER").await;
+    warm(&people).await;
+    let input = json!({ "code": code });
+    let answers = join_all(people.iter().map(|person| person.mutate("redeemJoinCode", input.clone(), "member { id }"))).await;
+    let (joined, codes) = outcome("redeemJoinCode", &answers);
+    assert_eq!(joined, 1, "{codes:?}");
+    assert!(codes.iter().all(|code| code == "NOT_FOUND"), "{codes:?}");
+    assert_eq!(team.members("ACTIVE").await.len(), 2);
+    app.finish().await;
+}
+
+// R45: one person enters 32 different codes.
+#[tokio::test]
+async fn many_codes_entered_by_one_at_once_make_one_membership() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.sign_up("ada@example.org").await;
+    // Fewer than the limit on tries.
+    let input = json!({ "organizationId": team.id, "count": 8 });
+    let made = team.owner.ok("createJoinCodes", input, "codes { code }").await;
+    let twins: Vec<Client> = (0..8).map(|_| ada.twin()).collect();
+    warm(&twins).await;
+    let codes = made["codes"].as_array().unwrap();
+    let answers = join_all(twins.iter().zip(codes).map(|(ada, code)| ada.mutate("redeemJoinCode", json!({ "code": code["code"] }), ""))).await;
+    let (joined, codes) = outcome("redeemJoinCode", &answers);
+    assert_eq!(joined, 1, "{codes:?}");
+    assert!(codes.iter().all(|code| code == "ALREADY_MEMBER"), "{codes:?}");
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM join_codes WHERE status = 'used'").await, 1);
+    app.finish().await;
+}
+
+// R25: an invitation of someone without an account, accepted 32 times at once.
+#[tokio::test]
+async fn an_invitation_accepted_many_times_at_once_makes_one_account_and_membership() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    team.invite("grace@example.org", "MEMBER").await;
+    let token = app.mail_to("grace@example.org").await.token();
+    let visitors: Vec<Client> = (0..AT_ONCE).map(|_| app.anonymous()).collect();
+    warm(&visitors).await;
+    let input = json!({ "token": token });
+    let answers = join_all(visitors.iter().map(|visitor| visitor.mutate("acceptInvitation", input.clone(), "sessionToken"))).await;
+    let (joined, codes) = outcome("acceptInvitation", &answers);
+    assert_eq!(joined, 1, "{codes:?}");
+    assert!(codes.iter().all(|code| ["ALREADY_USED", "UNAUTHENTICATED"].contains(&code.as_str())), "{codes:?}");
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM users WHERE email = 'grace@example.org'").await, 1);
+    assert_eq!(team.members("ACTIVE").await.len(), 2);
+    app.finish().await;
+}
+
+// R25: the same with an account, by token and by id.
+#[tokio::test]
+async fn an_account_that_accepts_many_times_at_once_joins_once() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let grace = app.sign_up("grace@example.org").await;
+    let id = team.invite("grace@example.org", "MEMBER").await;
+    let token = app.mail_about("grace@example.org", "invites you").await.token();
+    let twins: Vec<Client> = (0..AT_ONCE).map(|_| grace.twin()).collect();
+    warm(&twins).await;
+    let input = |n: usize| if n % 2 == 0 { json!({ "token": token }) } else { json!({ "id": id }) };
+    let answers = join_all(twins.iter().enumerate().map(|(n, grace)| grace.mutate("acceptInvitation", input(n), "member { id }"))).await;
+    let (joined, codes) = outcome("acceptInvitation", &answers);
+    assert_eq!(joined, 1, "{codes:?}");
+    assert!(codes.iter().all(|code| code == "ALREADY_USED"), "{codes:?}");
+    assert_eq!(team.members("ACTIVE").await.len(), 2);
+    app.finish().await;
+}
+
+// R23, R25: accepting against revoking: one of them wins, never both.
+#[tokio::test]
+async fn accepting_and_revoking_at_once_end_in_one_of_them() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for round in 0..8 {
+        let email = format!("person{round}@example.org");
+        let id = team.invite(&email, "MEMBER").await;
+        let token = app.mail_to(&email).await.token();
+        let visitor = app.anonymous();
+        warm(std::slice::from_ref(&visitor)).await;
+        let (accepted, revoked) = join(
+            visitor.mutate("acceptInvitation", json!({ "token": token }), ""),
+            team.owner.mutate("revokeInvitation", json!({ "id": id }), ""),
+        )
+        .await;
+        let (accepts, _) = outcome("acceptInvitation", &[accepted]);
+        let (revokes, _) = outcome("revokeInvitation", &[revoked]);
+        assert_eq!(accepts + revokes, 1);
+        let status = team.invitation(&id).await["status"].clone();
+        assert_eq!(status, if accepts == 1 { "ACCEPTED" } else { "REVOKED" });
+        assert_eq!(team.members("ACTIVE").await.iter().any(|member| member["email"] == email.as_str()), accepts == 1);
+    }
+    app.finish().await;
+}
+
+// R31, R34, R35: resources created at the instant of the departure are refused or passed on, never left.
+#[tokio::test]
+async fn nothing_created_at_the_instant_of_a_departure_is_left_behind() {
+    let app = TestApp::builder().workers(2).start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let member = team.member_id(&ada).await;
+    let twins: Vec<Client> = (0..AT_ONCE).map(|_| ada.twin()).collect();
+    warm(&twins).await;
+    let create = async |n: usize, ada: &Client| {
+        let mut answers = Vec::new();
+        for round in 0..4 {
+            let kind = if round % 2 == 0 { "PROJECT" } else { "VOLUME" };
+            let input = json!({ "organizationId": team.id, "kind": kind, "name": format!("{n}.{round}") });
+            answers.push(ada.mutate("createResource", input, "resource { id }").await);
+        }
+        answers
+    };
+    // Once the first creations are in, and while the others come.
+    let remove = async {
+        crate::support::until("something is created", async || (app.owned(&team, &ada).await > 0).then_some(())).await;
+        team.owner.ok("removeMember", json!({ "memberId": member }), "departure { id }").await
+    };
+    let (answers, removed) = join(join_all(twins.iter().enumerate().map(|(n, ada)| create(n, ada))), remove).await;
+    let answers: Vec<Answer> = answers.into_iter().flatten().collect();
+    let (created, codes) = outcome("createResource", &answers);
+    assert!(codes.iter().all(|code| code == "NOT_FOUND"), "{codes:?}");
+    app.completed(&team, &text(&removed["departure"]["id"])).await;
+    assert_eq!(app.owned(&team, &ada).await, 0);
+    assert_eq!(app.owned(&team, &team.owner).await, i64::try_from(created).unwrap());
+    app.finish().await;
+}
+
+// R31: issuing and joining at the instant of the departure.
+#[tokio::test]
+async fn nothing_issued_at_the_instant_of_a_departure_stays_open() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let member = team.member_id(&admin).await;
+    let twins: Vec<Client> = (0..AT_ONCE).map(|_| admin.twin()).collect();
+    warm(&twins).await;
+    let issue = async |n: usize, admin: &Client| match n % 3 {
+        0 => {
+            let invitation = json!({ "email": format!("person{n}@example.org") });
+            let input = json!({ "organizationId": team.id, "invitations": [invitation] });
+            outcome("inviteMembers", &[admin.mutate("inviteMembers", input, "").await])
+        }
+        1 => {
+            let input = json!({ "organizationId": team.id, "count": 5 });
+            outcome("createJoinCodes", &[admin.mutate("createJoinCodes", input, "").await])
+        }
+        _ => {
+            let input = json!({ "organizationId": team.id, "name": format!("key {n}") });
+            outcome("createApiKey", &[admin.mutate("createApiKey", input, "").await])
+        }
+    };
+    let remove = team.owner.ok("removeMember", json!({ "memberId": member }), "departure { id }");
+    let (outcomes, _) = join(join_all(twins.iter().enumerate().map(|(n, admin)| issue(n, admin))), remove).await;
+    let codes: Vec<String> = outcomes.into_iter().flat_map(|(_, codes)| codes).collect();
+    assert!(codes.iter().all(|code| code == "NOT_FOUND"), "{codes:?}");
+    let id = uuid(&admin.user_id);
+    for open in [
+        format!("SELECT count(*) AS value FROM invitations WHERE invited_by_id = '{id}' AND status = 'pending'"),
+        format!("SELECT count(*) AS value FROM join_codes WHERE created_by_id = '{id}' AND status = 'active'"),
+        format!("SELECT count(*) AS value FROM api_keys WHERE user_id = '{id}' AND revoked_at IS NULL"),
+    ] {
+        assert_eq!(app.database.number(&open).await, 0, "{open}");
+    }
+    app.finish().await;
+}
+
+// R12: two admins remove the same member; one departure.
+#[tokio::test]
+async fn a_member_removed_by_many_at_once_departs_once() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let member = team.member_id(&ada).await;
+    let mut removers: Vec<Client> = (0..AT_ONCE / 2).flat_map(|_| [admin.twin(), team.owner.twin()]).collect();
+    removers.push(ada.twin());
+    warm(&removers).await;
+    let remove = async |remover: &Client| {
+        if remover.user_id == ada.user_id {
+            let input = json!({ "organizationId": team.id });
+            outcome("leaveOrganization", &[remover.mutate("leaveOrganization", input, "departure { id }").await])
+        } else {
+            let input = json!({ "memberId": member });
+            outcome("removeMember", &[remover.mutate("removeMember", input, "departure { id }").await])
+        }
+    };
+    let outcomes = join_all(removers.iter().map(remove)).await;
+    let departed: usize = outcomes.iter().map(|(done, _)| done).sum();
+    let codes: Vec<&String> = outcomes.iter().flat_map(|(_, codes)| codes).collect();
+    assert_eq!(departed, 1, "{codes:?}");
+    assert!(codes.iter().all(|code| ["CONFLICT", "NOT_FOUND"].contains(&code.as_str())), "{codes:?}");
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM departures").await, 1);
+    app.finish().await;
+}
+
+// D3: one organization per user, under a race of two ways in.
+#[tokio::test]
+async fn one_organization_per_user_holds_under_a_race() {
+    let app = TestApp::builder().setting("ROLLCALL_ONE_ORGANIZATION_PER_USER", "true").start().await;
+    let team = app.team().await;
+    let other = app.sign_up("other@example.org").await;
+    let other_id = other.found("Other").await;
+    let ada = app.sign_up("ada@example.org").await;
+    let code = team.code("MEMBER").await;
+    let other_code = other.ok("createJoinCodes", json!({ "organizationId": other_id }), "codes { code }").await;
+    let other_code = text(&other_code["codes"][0]["code"]);
+    let twins: Vec<Client> = (0..3).map(|_| ada.twin()).collect();
+    warm(&twins).await;
+    let answers = join_all([
+        twins[0].mutate("redeemJoinCode", json!({ "code": code }), "member { id }"),
+        twins[1].mutate("redeemJoinCode", json!({ "code": other_code }), "member { id }"),
+    ])
+    .await;
+    let founded = twins[2].mutate("createOrganization", json!({ "name": "Mine" }), "organization { id }").await;
+    let (joined, codes) = outcome("redeemJoinCode", &answers);
+    assert_eq!((joined, codes), (1, vec!["ONE_ORGANIZATION".to_owned()]));
+    assert_eq!(founded.user_errors("createOrganization")[0].code, "ONE_ORGANIZATION");
+    app.finish().await;
+}

@@ -1,0 +1,197 @@
+//! The schema that clients are promised: the committed file, the contract, and a word on every item.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use async_graphql::Positioned;
+use async_graphql::parser::parse_schema;
+use async_graphql::parser::types::{FieldDefinition, InputValueDefinition, TypeDefinition, TypeKind, TypeSystemDefinition};
+
+use crate::support::process::rollcall;
+
+/// What the contract names and nobody has built yet. It only shrinks: an entry that exists after all fails the test.
+///
+/// An entry covers what lies below it: `Team` its fields, `Member.machines` its arguments.
+const PENDING: &[&str] = &include!("schema_pending.in");
+
+const CONTRACT: &str = include_str!("contract.graphql");
+
+/// The committed schema.
+pub fn committed() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.graphql")).expect("schema.graphql is missing")
+}
+
+#[test]
+fn the_committed_schema_is_the_one_of_the_code() {
+    let output = Command::new(rollcall()).arg("schema").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let generated = String::from_utf8(output.stdout).unwrap();
+    let committed = committed();
+    let differing = generated.lines().zip(committed.lines()).enumerate().find(|(_, (new, old))| new != old);
+    assert!(
+        generated == committed,
+        "schema.graphql is not the code's: run `cargo run -- schema > schema.graphql`. The first difference: {differing:?}"
+    );
+}
+
+#[test]
+fn everything_of_the_contract_is_there() {
+    let promised = items(CONTRACT);
+    let built = items(&committed());
+    let is_pending = |item: &str| {
+        PENDING.iter().any(|pending| item.strip_prefix(pending).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '('])))
+    };
+    let mut problems = Vec::new();
+    for (item, signature) in &promised {
+        match built.get(item) {
+            None if !is_pending(item) => problems.push(format!("missing: {item}: {signature}")),
+            Some(other) if other != signature => problems.push(format!("differs: {item}: {signature} is {other}")),
+            _ => {}
+        }
+    }
+    for pending in PENDING {
+        if built.contains_key(*pending) {
+            problems.push(format!("built, and no longer pending: {pending}"));
+        }
+        if !promised.contains_key(*pending) {
+            problems.push(format!("not in the contract, and so not pending: {pending}"));
+        }
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn everything_is_described() {
+    let mut silent = Vec::new();
+    let mut see = |described: bool, item: String| {
+        if !described {
+            silent.push(item);
+        }
+    };
+    for definition in types(&committed()) {
+        let name = definition.name.node.to_string();
+        see(definition.description.is_some(), name.clone());
+        let arguments = |field: &FieldDefinition| {
+            let arguments = field.arguments.iter();
+            arguments.map(|argument| (argument.node.description.is_some(), format!("{name}.{}({})", field.name, argument.node.name))).collect::<Vec<_>>()
+        };
+        match &definition.kind {
+            TypeKind::Object(_) | TypeKind::Interface(_) => {
+                for field in fields(&definition) {
+                    see(field.node.description.is_some(), format!("{name}.{}", field.node.name));
+                    arguments(&field.node).into_iter().for_each(|(described, item)| see(described, item));
+                }
+            }
+            TypeKind::Enum(kind) => {
+                kind.values.iter().for_each(|value| see(value.node.description.is_some(), format!("{name}.{}", value.node.value)));
+            }
+            TypeKind::InputObject(kind) => {
+                kind.fields.iter().for_each(|field| see(field.node.description.is_some(), format!("{name}.{}", field.node.name)));
+            }
+            TypeKind::Scalar | TypeKind::Union(_) => {}
+        }
+    }
+    assert!(silent.is_empty(), "{} items without a description:\n{}", silent.len(), silent.join("\n"));
+}
+
+/// The names of the mutations that exist.
+pub fn mutations() -> Vec<String> {
+    let types = types(&committed());
+    let mutation = types.iter().find(|definition| definition.name.node == "Mutation").unwrap();
+    fields(mutation).iter().map(|field| field.node.name.to_string()).collect()
+}
+
+/// The fields of an input type: name, type, and whether it must be given.
+pub fn input_fields(input: &str) -> Vec<(String, String, bool)> {
+    let types = types(&committed());
+    let definition = types.iter().find(|definition| definition.name.node == input).unwrap_or_else(|| panic!("no type {input}"));
+    let TypeKind::InputObject(kind) = &definition.kind else { panic!("{input} is no input") };
+    let fields = kind.fields.iter();
+    fields
+        .map(|field| {
+            let required = !field.node.ty.node.nullable && field.node.default_value.is_none();
+            (field.node.name.to_string(), field.node.ty.to_string(), required)
+        })
+        .collect()
+}
+
+/// The values of an enum; none where the type isn't one.
+pub fn is_enum(name: &str) -> bool {
+    types(&committed()).iter().any(|definition| definition.name.node == name && matches!(definition.kind, TypeKind::Enum(_)))
+}
+
+fn types(sdl: &str) -> Vec<TypeDefinition> {
+    let definitions = parse_schema(sdl).unwrap().definitions.into_iter();
+    definitions
+        .filter_map(|definition| match definition {
+            TypeSystemDefinition::Type(definition) => Some(definition.node),
+            TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
+        })
+        .collect()
+}
+
+fn fields(definition: &TypeDefinition) -> &[Positioned<FieldDefinition>] {
+    match &definition.kind {
+        TypeKind::Object(kind) => &kind.fields,
+        TypeKind::Interface(kind) => &kind.fields,
+        _ => &[],
+    }
+}
+
+/// Every item of a schema by its path, with all that clients rely on.
+fn items(sdl: &str) -> BTreeMap<String, String> {
+    let mut items = BTreeMap::new();
+    for definition in types(sdl) {
+        let name = definition.name.node.to_string();
+        let is_one_of = definition.directives.iter().any(|directive| directive.node.name.node == "oneOf");
+        let kind = match &definition.kind {
+            TypeKind::Scalar => "scalar",
+            TypeKind::Object(_) => "type",
+            TypeKind::Interface(_) => "interface",
+            TypeKind::Union(_) => "union",
+            TypeKind::Enum(_) => "enum",
+            TypeKind::InputObject(_) if is_one_of => "input @oneOf",
+            TypeKind::InputObject(_) => "input",
+        };
+        items.insert(name.clone(), kind.to_owned());
+        for field in fields(&definition) {
+            let path = format!("{name}.{}", field.node.name);
+            for argument in &field.node.arguments {
+                items.insert(format!("{path}({})", argument.node.name), signature(&argument.node));
+            }
+            items.insert(path, field.node.ty.to_string());
+        }
+        match &definition.kind {
+            TypeKind::Object(kind) => {
+                for interface in &kind.implements {
+                    items.insert(format!("{name}.implements {interface}"), String::new());
+                }
+            }
+            TypeKind::Union(kind) => {
+                for member in &kind.members {
+                    items.insert(format!("{name}.{member}"), "member".to_owned());
+                }
+            }
+            TypeKind::Enum(kind) => {
+                for value in &kind.values {
+                    items.insert(format!("{name}.{}", value.node.value), "value".to_owned());
+                }
+            }
+            TypeKind::InputObject(kind) => {
+                for field in &kind.fields {
+                    items.insert(format!("{name}.{}", field.node.name), signature(&field.node));
+                }
+            }
+            TypeKind::Scalar | TypeKind::Interface(_) => {}
+        }
+    }
+    items
+}
+
+fn signature(value: &InputValueDefinition) -> String {
+    match &value.default_value {
+        Some(default) => format!("{} = {}", value.ty, default),
+        None => value.ty.to_string(),
+    }
+}

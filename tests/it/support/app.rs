@@ -1,0 +1,289 @@
+//! The service as it runs in production: API and workers as processes, on a database of the test's own.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::client::{Client, text};
+use super::database::Database;
+use super::mail::Mail;
+use super::process::Process;
+use super::smtp::SmtpServer;
+use super::{PATIENCE, json, until};
+
+const STAFF_TOKEN: &str = "ops-token-of-the-tests-0123456789";
+const SECRET: &str = "a-secret-of-the-tests-0123456789-0123456789";
+
+/// A folder that goes away with its test.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What a test wants to be different.
+pub struct Builder {
+    workers: usize,
+    mails_as_files: bool,
+    settings: Vec<(String, String)>,
+}
+
+impl Builder {
+    pub fn workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    pub fn without_worker(self) -> Self {
+        self.workers(0)
+    }
+
+    /// No SMTP server: mails become files below the data folder.
+    pub fn mails_as_files(self) -> Self {
+        Self { mails_as_files: true, ..self }
+    }
+
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub async fn start(self) -> TestApp {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("app_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let folder = Folder(folder);
+        let database = Database::new().await;
+        let smtp = SmtpServer::start().await;
+        let mut settings = vec![
+            ("DATABASE_URL".to_owned(), database.url.clone()),
+            ("ROLLCALL_SECRET".to_owned(), SECRET.to_owned()),
+            ("ROLLCALL_MAIL_FROM".to_owned(), "Rollcall <no-reply@rollcall.example>".to_owned()),
+            ("ROLLCALL_STAFF_TOKENS".to_owned(), format!("ops={STAFF_TOKEN}")),
+        ];
+        if self.mails_as_files {
+            settings.push(("ROLLCALL_DATA_DIR".to_owned(), folder.0.join("data").display().to_string()));
+        } else {
+            settings.push(("ROLLCALL_SMTP_URL".to_owned(), format!("smtp://127.0.0.1:{}", smtp.port)));
+        }
+        settings.extend(self.settings);
+        let mut first = settings.clone();
+        first.push(("ROLLCALL_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+        let (api, url) = Process::api(&folder.0, &first, 0).await;
+        // The same address from now on, after restarts too: links in mails stay good.
+        settings.push(("ROLLCALL_LISTEN".to_owned(), url.trim_start_matches("http://").to_owned()));
+        settings.push(("ROLLCALL_PUBLIC_URL".to_owned(), url.clone()));
+        let mut app =
+            TestApp { api: Some(api), workers: Vec::new(), started: 1, url, settings, smtp, read: Mutex::default(), database, folder };
+        for _ in 0..self.workers {
+            app.start_worker();
+        }
+        app
+    }
+}
+
+/// The service under test. Fields are dropped in this order: processes before their database.
+pub struct TestApp {
+    api: Option<Process>,
+    workers: Vec<Process>,
+    started: usize,
+    /// Where the API is.
+    pub url: String,
+    settings: Vec<(String, String)>,
+    /// Where mails go.
+    pub smtp: SmtpServer,
+    /// Which mails the test has read.
+    read: Mutex<HashSet<usize>>,
+    pub database: Database,
+    folder: Folder,
+}
+
+impl TestApp {
+    /// API and one worker.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    pub fn builder() -> Builder {
+        Builder { workers: 1, mails_as_files: false, settings: Vec::new() }
+    }
+
+    pub fn start_worker(&mut self) {
+        self.started += 1;
+        self.workers.push(Process::worker(&self.folder.0, &self.settings, self.started));
+    }
+
+    /// kill -9 for the oldest worker.
+    pub fn kill_worker(&mut self) {
+        self.workers.remove(0).kill();
+    }
+
+    /// SIGTERM for every worker; each must end well.
+    pub async fn stop_workers(&mut self) {
+        for worker in self.workers.drain(..) {
+            let status = worker.terminate().await;
+            assert!(status.success(), "a worker ended with {status}");
+        }
+    }
+
+    /// SIGTERM for the API, which must end well.
+    pub async fn stop_api(&mut self) {
+        if let Some(api) = self.api.take() {
+            let status = api.terminate().await;
+            assert!(status.success(), "the API ended with {status}");
+        }
+    }
+
+    pub async fn start_api(&mut self) {
+        self.started += 1;
+        let (api, url) = Process::api(&self.folder.0, &self.settings, self.started).await;
+        assert_eq!(url, self.url);
+        self.api = Some(api);
+    }
+
+    /// Another API process on the same database.
+    pub async fn another_api(&mut self) -> String {
+        self.started += 1;
+        let mut settings = self.settings.clone();
+        settings.push(("ROLLCALL_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+        let (api, url) = Process::api(&self.folder.0, &settings, self.started).await;
+        self.workers.push(api);
+        url
+    }
+
+    /// Lets the time pass: `25 hours`, for everything that the service decides.
+    pub async fn shift_clock(&mut self, by: &str) {
+        let workers = self.workers.len();
+        self.stop_workers().await;
+        self.stop_api().await;
+        let offset = format!("coalesce(nullif(current_setting('rollcall.clock_offset', true), ''), '0')::interval + interval '{by}'");
+        let offset = self.database.texts(&format!("SELECT ({offset})::text AS value")).await.remove(0);
+        self.database.sql(&format!("ALTER DATABASE {} SET rollcall.clock_offset = '{offset}'", self.database.name)).await;
+        self.start_api().await;
+        for _ in 0..workers {
+            self.start_worker();
+        }
+    }
+
+    /// Someone without a token.
+    pub fn anonymous(&self) -> Client {
+        Client::new(&self.url, None)
+    }
+
+    /// The platform's staff.
+    pub fn staff(&self) -> Client {
+        Client::new(&self.url, Some(STAFF_TOKEN))
+    }
+
+    /// Someone with a token.
+    pub fn client(&self, token: &str) -> Client {
+        Client::new(&self.url, Some(token))
+    }
+
+    /// Signs in by mail, which makes the account where there is none.
+    pub async fn sign_up(&self, email: &str) -> Client {
+        let anonymous = self.anonymous();
+        anonymous.ok("requestSignIn", json!({ "email": email }), "").await;
+        let mail = self.mail_about(email, "sign in").await;
+        let input = json!({ "digits": { "email": email, "code": mail.digits() } });
+        let payload = anonymous.ok("signIn", input, "sessionToken viewer { email user { id } }").await;
+        let mut client = anonymous.with_token(&text(&payload["sessionToken"]));
+        client.email = text(&payload["viewer"]["email"]);
+        client.user_id = text(&payload["viewer"]["user"]["id"]);
+        client
+    }
+
+    /// The next mail to an address that the test hasn't read yet; waits for it.
+    pub async fn mail_to(&self, address: &str) -> Mail {
+        self.mail_about(address, "").await
+    }
+
+    /// Like `mail_to`, for the next one whose subject holds a text.
+    pub async fn mail_about(&self, address: &str, subject: &str) -> Mail {
+        let mut arrivals = self.smtp.arrivals();
+        let wait = async {
+            loop {
+                arrivals.borrow_and_update();
+                if let Some(mail) = self.read_mail(address, subject) {
+                    return mail;
+                }
+                arrivals.changed().await.unwrap();
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(mail) => mail,
+            Err(_) => {
+                let came: Vec<_> = self.smtp.mails().into_iter().map(|mail| (mail.recipient, mail.subject)).collect();
+                panic!("no mail to {address} about {subject:?}; these came: {came:?}")
+            }
+        }
+    }
+
+    /// The next mail to an address, if it has come.
+    pub fn read_mail(&self, address: &str, subject: &str) -> Option<Mail> {
+        let mails = self.smtp.mails();
+        let mut read = self.read.lock().unwrap();
+        let mut unread = mails.into_iter().enumerate().filter(|(number, _)| !read.contains(number));
+        let (number, mail) = unread.find(|(_, mail)| mail.recipient == address && mail.subject.contains(subject))?;
+        read.insert(number);
+        Some(mail)
+    }
+
+    /// Jobs that wait for a worker now, run, or were given up.
+    pub async fn jobs_left(&self) -> Vec<String> {
+        let left = "SELECT kind || ' ' || status || coalesce(': ' || last_error, '') AS value FROM jobs \
+             WHERE status IN ('running', 'given_up') OR status = 'waiting' AND run_at <= job_clock()";
+        self.database.texts(left).await
+    }
+
+    /// Waits until the workers have nothing to do; what was given up fails the test.
+    pub async fn until_idle(&self) {
+        until("the workers are done", async || {
+            let left = self.jobs_left().await;
+            assert!(!left.iter().any(|job| job.contains("given_up")), "{left:?}");
+            left.is_empty().then_some(())
+        })
+        .await;
+    }
+
+    /// The end of every test: nothing is left to do or given up, the processes are well, and what must always hold does.
+    pub async fn finish(mut self) {
+        if self.workers.is_empty() {
+            let left = self.jobs_left().await;
+            assert!(!left.iter().any(|job| job.contains("given_up")), "{left:?}");
+        } else {
+            self.until_idle().await;
+        }
+        self.check().await;
+    }
+
+    /// The end of a test in which jobs are given up or wait on purpose.
+    pub async fn finish_with_jobs(mut self) {
+        self.check().await;
+    }
+
+    async fn check(&mut self) {
+        for process in self.api.iter_mut().chain(&mut self.workers) {
+            process.assert_well();
+        }
+        // Exactly one owner, active (D2).
+        let ownerless = "SELECT count(*) AS value FROM organizations o WHERE 1 <> \
+             (SELECT count(*) FROM members m WHERE m.organization_id = o.id AND m.role = 'owner' AND m.status = 'active')";
+        assert_eq!(self.database.number(ownerless).await, 0, "an organization without an owner");
+        // Every log is whole, up to its head (R74).
+        let broken = "SELECT count(*) AS value FROM ( \
+             SELECT e.*, lag(hash, 1, ''::bytea) OVER w AS before, row_number() OVER w AS number FROM audit_events e \
+             WINDOW w AS (PARTITION BY organization_id ORDER BY sequence)) e \
+             WHERE e.sequence <> e.number OR e.hash <> audit_hash(e.before, e.organization_id, e.sequence, e.id, e.action, \
+             e.actor_kind, e.actor_id, e.target_id, e.summary, e.metadata, e.occurred_at)";
+        assert_eq!(self.database.number(broken).await, 0, "a broken audit log");
+        // No work of someone who has gone waits for nobody.
+        let left_behind = "SELECT count(*) AS value FROM resources r JOIN members m ON m.organization_id = r.organization_id \
+             AND m.user_id = r.owner_id WHERE m.status <> 'active' AND NOT EXISTS (SELECT FROM departures d \
+             WHERE d.member_id = m.id AND d.status IN ('running', 'failed'))";
+        assert_eq!(self.database.number(left_behind).await, 0, "work without an owner");
+    }
+}

@@ -1,0 +1,35 @@
+//! What the tests stand on: real processes, a database per test, a mail server, GraphQL clients, pages and a browser.
+
+pub mod app;
+pub mod browser;
+pub mod client;
+pub mod database;
+pub mod mail;
+pub mod page;
+pub mod people;
+pub mod process;
+pub mod smtp;
+
+use std::time::{Duration, Instant};
+
+pub use app::TestApp;
+pub use client::{Answer, Client, UserError};
+pub use mail::Mail;
+pub use people::Team;
+pub use serde_json::{Value, json};
+pub use smtp::Reply;
+
+/// After this a test has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks again and again until the check gives something, and returns that.
+pub async fn until<T>(what: &str, check: impl AsyncFn() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = check().await {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "did not happen in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,136 @@
+//! The service's processes, as they run in production; none outlives its test.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::PATIENCE;
+
+/// The API's program.
+pub fn rollcall() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_rollcall"))
+}
+
+/// The worker's program, which is built with the workspace.
+fn worker() -> PathBuf {
+    let path = rollcall().with_file_name("rollcall-worker");
+    assert!(path.exists(), "{} is missing: run `cargo build --workspace` first, as `make test` does", path.display());
+    path
+}
+
+/// A command that inherits none of the settings around the tests.
+pub fn command(program: &Path, folder: &Path, settings: &[(String, String)]) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("ROLLCALL_") || name == "DATABASE_URL" || name.starts_with("PG") || name == "RUST_LOG" {
+            command.env_remove(&*name);
+        }
+    }
+    command.envs(settings.iter().map(|(name, value)| (name, value))).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// A process that is killed with its test.
+pub struct Process {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts the API and waits until it takes requests; its address is `http://…`.
+    pub async fn api(folder: &Path, settings: &[(String, String)], number: usize) -> (Self, String) {
+        let mut command = command(rollcall(), folder, settings);
+        command.arg("serve").stdout(Stdio::piped());
+        let mut process = Self::start(command, folder, format!("api-{number}"));
+        let stdout = process.child.stdout.take().unwrap();
+        let (send, ready) = tokio::sync::oneshot::channel();
+        // Reads on for good, so that the API never waits for its reader.
+        std::thread::spawn(move || {
+            let mut send = Some(send);
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(address) = line.strip_prefix("rollcall: API on ")
+                    && let Some(send) = send.take()
+                {
+                    let _ = send.send(address.trim().trim_end_matches('/').to_owned());
+                }
+            }
+        });
+        match tokio::time::timeout(PATIENCE, ready).await {
+            Ok(Ok(address)) => (process, address),
+            _ => panic!("the API did not start:\n{}", process.log()),
+        }
+    }
+
+    /// Starts a worker.
+    pub fn worker(folder: &Path, settings: &[(String, String)], number: usize) -> Self {
+        let mut command = command(&worker(), folder, settings);
+        command.stdout(Stdio::null());
+        Self::start(command, folder, format!("worker-{number}"))
+    }
+
+    fn start(mut command: Command, folder: &Path, name: String) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let child = command.stderr(File::create(&log).unwrap()).spawn().unwrap();
+        Self { child, name, log }
+    }
+
+    /// What the process has logged.
+    pub fn log(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        // Without colours.
+        let mut plain = String::with_capacity(log.len());
+        let mut rest = log.as_str();
+        while let Some((before, after)) = rest.split_once("\u{1b}[") {
+            plain.push_str(before);
+            rest = after.split_once('m').map_or("", |(_, rest)| rest);
+        }
+        plain + rest
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and what the process ended with.
+    pub async fn terminate(mut self) -> ExitStatus {
+        let sent = Command::new("sh").args(["-c", "kill -TERM $0", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "{} does not end on SIGTERM:\n{}", self.name, self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Fails where the process has ended or panicked.
+    pub fn assert_well(&mut self) {
+        let log = self.log();
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("{} has ended: {status}\n{log}", self.name);
+        }
+        assert!(!log.contains("panicked at"), "{} panicked:\n{log}", self.name);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let end = lines.len().saturating_sub(30);
+            eprintln!("---- the end of {}'s log\n{}", self.name, lines[end..].join("\n"));
+        }
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
