@@ -8,7 +8,8 @@ use rollcall_domain::database::{self, Database, Fallback};
 use rollcall_domain::id::OrganizationId;
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::settings::Settings;
-use rollcall_domain::audit;
+use rollcall_domain::text::EmailAddress;
+use rollcall_domain::{audit, user};
 
 /// What staff can do.
 #[derive(Subcommand)]
@@ -25,6 +26,15 @@ pub enum Command {
         #[arg(long)]
         slug: Option<String>,
     },
+    /// Give an organization to another owner; the old one becomes ADMIN (R1).
+    SetOwner {
+        /// Such as org_01h455vb4pex5vsknk084sn02q.
+        #[arg(long)]
+        organization: OrganizationId,
+        /// The new owner's e-mail address; it must have an account.
+        #[arg(long)]
+        owner_email: String,
+    },
     /// Check that an organization's audit log is whole; fails at the first broken event (R74).
     VerifyAuditLog {
         /// Whose log, such as org_01h455vb4pex5vsknk084sn02q.
@@ -38,6 +48,9 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     let outcome = match command {
         Command::CreateOrganization { name, owner_email, slug } => {
             create_organization(&opened.database, name, &owner_email, slug).await
+        }
+        Command::SetOwner { organization, owner_email } => {
+            set_owner(&opened.database, organization, &owner_email).await
         }
         Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,
     };
@@ -62,10 +75,24 @@ fn in_words(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-async fn create_organization(database: &Database, name: String, owner_email: &str, slug: Option<String>) -> anyhow::Result<()> {
+async fn create_organization(
+    database: &Database,
+    name: String,
+    owner_email: &str,
+    slug: Option<String>,
+) -> anyhow::Result<()> {
     let profile = ProfileInput { name: Some(name), slug: slug.map(Some), ..ProfileInput::default() };
     let id = organization::create(database, &staff(), &profile, Some(owner_email)).await?;
     println!("{id}");
+    Ok(())
+}
+
+async fn set_owner(database: &Database, organization_id: OrganizationId, owner_email: &str) -> anyhow::Result<()> {
+    let email = EmailAddress::parse("owner-email", owner_email).map_err(Error::from)?;
+    let found = user::by_email(&mut *database.connection().await?, &email).await?;
+    let owner = found.with_context(|| format!("no account has the address {email}"))?;
+    organization::set_owner(database, &staff(), organization_id, owner.id).await?;
+    println!("{organization_id} belongs to {} now", owner.username);
     Ok(())
 }
 

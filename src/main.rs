@@ -86,7 +86,10 @@ async fn everything(settings: &Settings) -> anyhow::Result<()> {
             println!("  mails       {}/mail", settings.public_url());
         }
         println!("  sign in     {link}");
-        println!("              (as {FIRST_ACCOUNT}, once, within the hour; or ask for a mail at {}/sign-in)", settings.public_url());
+        println!(
+            "              (as {FIRST_ACCOUNT}, once, within the hour; or ask for a mail at {}/sign-in)",
+            settings.public_url()
+        );
     };
     // Whichever ends first takes the other with it.
     let api = async {

@@ -64,7 +64,11 @@ impl Permit {
         if self.standing.allows(action) {
             Ok(())
         } else {
-            Err(Error::refused(Code::Forbidden, field, format!("your role here, {}, doesn't allow this", self.standing.role)))
+            Err(Error::refused(
+                Code::Forbidden,
+                field,
+                format!("your role here, {}, doesn't allow this", self.standing.role),
+            ))
         }
     }
 
@@ -112,8 +116,15 @@ const MEMBERSHIP: &str = "SELECT m.id AS member_id, m.role, m.billable_activitie
      FROM members m JOIN organizations o ON o.id = m.organization_id \
      WHERE m.organization_id = $1 AND m.user_id = $2 AND m.status = 'active' AND o.deleted_at IS NULL";
 
-async fn permit(connection: &mut AsyncPgConnection, actor: &Actor, organization_id: OrganizationId, suffix: &str) -> Result<Option<Permit>> {
-    let Some(user_id) = actor.user_id().filter(|_| actor.reaches(organization_id) && !is_suspended(actor)) else { return Ok(None) };
+async fn permit(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    suffix: &str,
+) -> Result<Option<Permit>> {
+    let Some(user_id) = actor.user_id().filter(|_| actor.reaches(organization_id) && !is_suspended(actor)) else {
+        return Ok(None);
+    };
     let row: Option<Row> = diesel::sql_query(format!("{MEMBERSHIP}{suffix}"))
         .bind::<diesel::sql_types::Uuid, _>(organization_id)
         .bind::<diesel::sql_types::Uuid, _>(user_id)
@@ -140,7 +151,11 @@ pub(crate) fn is_suspended(actor: &Actor) -> bool {
 }
 
 /// The actor's permit for reading; `None` where they are no active member.
-pub async fn view(connection: &mut AsyncPgConnection, actor: &Actor, organization_id: OrganizationId) -> Result<Option<Permit>> {
+pub async fn view(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    organization_id: OrganizationId,
+) -> Result<Option<Permit>> {
     permit(connection, actor, organization_id, "").await
 }
 
@@ -154,8 +169,11 @@ pub async fn organizations_with_permits(
 
     let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
     let user_ids: Vec<UserId> = keys.iter().filter_map(|(actor, _)| actor.user_id()).collect();
-    let found: Vec<Organization> =
-        organizations::table.filter(organizations::id.eq_any(&ids)).select(Organization::as_select()).load(connection).await?;
+    let found: Vec<Organization> = organizations::table
+        .filter(organizations::id.eq_any(&ids))
+        .select(Organization::as_select())
+        .load(connection)
+        .await?;
     let memberships: Vec<(UserId, OrganizationId, MemberId, Role, bool)> = members::table
         .filter(members::organization_id.eq_any(&ids))
         .filter(members::user_id.eq_any(&user_ids))

@@ -97,8 +97,12 @@ impl Actor {
         match self {
             Self::User { suspended: true, .. } => Err(suspended(field).into()),
             Self::User { user_id, session_id, .. } => Ok((*user_id, *session_id)),
-            Self::ApiKey { .. } => Err(Error::refused(Code::Forbidden, field, "takes a signed-in person, not an API key")),
-            Self::Staff { .. } => Err(Error::refused(Code::Forbidden, field, "takes a signed-in person, not a staff token")),
+            Self::ApiKey { .. } => {
+                Err(Error::refused(Code::Forbidden, field, "takes a signed-in person, not an API key"))
+            }
+            Self::Staff { .. } => {
+                Err(Error::refused(Code::Forbidden, field, "takes a signed-in person, not a staff token"))
+            }
         }
     }
 }
@@ -125,7 +129,8 @@ fn is_stale(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
 }
 
 async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<Actor> {
-    let found: Option<(SessionId, UserId, DateTime<Utc>, Option<DateTime<Utc>>, DateTime<Utc>)> = sessions::table
+    type Row = (SessionId, UserId, DateTime<Utc>, Option<DateTime<Utc>>, DateTime<Utc>);
+    let found: Option<Row> = sessions::table
         .inner_join(users::table.on(users::id.eq(sessions::user_id)))
         .filter(sessions::token_digest.eq(Token::digest(token)))
         .filter(sessions::expires_at.gt(rollcall_now()))
@@ -135,7 +140,10 @@ async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<A
         .optional()?;
     let (session_id, user_id, last_seen_at, suspended_at, now) = found.ok_or(Error::Unauthenticated)?;
     if is_stale(Some(last_seen_at), now) {
-        diesel::update(sessions::table.find(session_id)).set(sessions::last_seen_at.eq(now)).execute(connection).await?;
+        diesel::update(sessions::table.find(session_id))
+            .set(sessions::last_seen_at.eq(now))
+            .execute(connection)
+            .await?;
     }
     Ok(Actor::User { user_id, session_id, suspended: suspended_at.is_some() })
 }
@@ -144,7 +152,8 @@ async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<A
     type Row = (ApiKeyId, UserId, OrganizationId, ApiKeyScope, Option<DateTime<Utc>>, DateTime<Utc>);
     let found: Option<Row> = api_keys::table
         .inner_join(
-            members::table.on(members::organization_id.eq(api_keys::organization_id).and(members::user_id.eq(api_keys::user_id))),
+            members::table
+                .on(members::organization_id.eq(api_keys::organization_id).and(members::user_id.eq(api_keys::user_id))),
         )
         .inner_join(users::table.on(users::id.eq(api_keys::user_id)))
         .inner_join(organizations::table.on(organizations::id.eq(api_keys::organization_id)))
@@ -154,13 +163,23 @@ async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<A
         .filter(members::status.eq(MemberStatus::Active))
         .filter(users::suspended_at.is_null())
         .filter(organizations::deleted_at.is_null())
-        .select((api_keys::id, api_keys::user_id, api_keys::organization_id, api_keys::scope, api_keys::last_used_at, rollcall_now()))
+        .select((
+            api_keys::id,
+            api_keys::user_id,
+            api_keys::organization_id,
+            api_keys::scope,
+            api_keys::last_used_at,
+            rollcall_now(),
+        ))
         .first(connection)
         .await
         .optional()?;
     let (api_key_id, user_id, organization_id, scope, last_used_at, now) = found.ok_or(Error::Unauthenticated)?;
     if is_stale(last_used_at, now) {
-        diesel::update(api_keys::table.find(api_key_id)).set(api_keys::last_used_at.eq(now)).execute(connection).await?;
+        diesel::update(api_keys::table.find(api_key_id))
+            .set(api_keys::last_used_at.eq(now))
+            .execute(connection)
+            .await?;
     }
     Ok(Actor::ApiKey { api_key_id, user_id, organization_id, scope })
 }

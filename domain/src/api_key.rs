@@ -82,7 +82,12 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateApiKey) 
             if command.expires_at.is_some_and(|expires_at| expires_at <= at) {
                 return Err(Error::refused(Code::Invalid, "expiresAt", "must lie in the future"));
             }
-            let living: i64 = living().filter(api_keys::user_id.eq(user_id)).filter(api_keys::organization_id.eq(organization_id)).count().get_result(&mut **transaction).await?;
+            let living: i64 = living()
+                .filter(api_keys::user_id.eq(user_id))
+                .filter(api_keys::organization_id.eq(organization_id))
+                .count()
+                .get_result(&mut **transaction)
+                .await?;
             if living >= limits::MAX_API_KEYS {
                 return Err(Error::refused(
                     Code::TooMany,
@@ -131,7 +136,8 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<
             .await
             .optional()?;
             let organization_id = revoked.filter(|id| actor.reaches(*id)).ok_or_else(not_found)?;
-            let event = NewEvent::by(actor, organization_id, AuditAction::ApiKeyRevoked, id).summary("revoked an API key");
+            let event =
+                NewEvent::by(actor, organization_id, AuditAction::ApiKeyRevoked, id).summary("revoked an API key");
             audit::record(transaction, [event]).await?;
             Ok(id)
         })
@@ -139,7 +145,11 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<
 }
 
 /// Revokes every key of the user for the organization (R32); how many.
-pub(crate) async fn revoke_for(transaction: &mut Transaction, organization_id: OrganizationId, user_id: UserId) -> Result<usize> {
+pub(crate) async fn revoke_for(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<usize> {
     Ok(diesel::update(
         api_keys::table
             .filter(api_keys::organization_id.eq(organization_id))
@@ -159,7 +169,11 @@ fn living() -> _ {
 /// The user's keys of the ids.
 pub async fn by_ids(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[ApiKeyId]) -> Result<Vec<ApiKey>> {
     let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
-    let mut query = living().filter(api_keys::user_id.eq(user_id)).filter(api_keys::id.eq_any(ids)).select(ApiKey::as_select()).into_boxed();
+    let mut query = living()
+        .filter(api_keys::user_id.eq(user_id))
+        .filter(api_keys::id.eq_any(ids))
+        .select(ApiKey::as_select())
+        .into_boxed();
     if let Some(only) = actor.only_organization() {
         query = query.filter(api_keys::organization_id.eq(only));
     }
@@ -167,7 +181,12 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[Ap
 }
 
 /// A page of the actor's keys, oldest first.
-pub async fn list(connection: &mut AsyncPgConnection, actor: &Actor, user_id: UserId, page: &PageRequest) -> Result<Page<ApiKey>> {
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    user_id: UserId,
+    page: &PageRequest,
+) -> Result<Page<ApiKey>> {
     let slice = page.slice()?;
     let mut query = living().filter(api_keys::user_id.eq(user_id)).select(ApiKey::as_select()).into_boxed();
     if let Some(only) = actor.only_organization() {

@@ -41,6 +41,8 @@ text_enum! {
         UserSuspensionLifted = "user.suspension_lifted",
         /// An organization began.
         OrganizationCreated = "organization.created",
+        /// Staff gave the organization to another owner.
+        OrganizationOwnerSet = "organization.owner_set",
         /// The profile changed.
         OrganizationUpdated = "organization.updated",
         /// Someone was invited.
@@ -104,7 +106,12 @@ pub(crate) struct NewEvent {
 
 impl NewEvent {
     /// An event of an actor.
-    pub(crate) fn by(actor: &Actor, organization_id: OrganizationId, action: AuditAction, target: impl TypedId + ToString) -> Self {
+    pub(crate) fn by(
+        actor: &Actor,
+        organization_id: OrganizationId,
+        action: AuditAction,
+        target: impl TypedId + ToString,
+    ) -> Self {
         let event = Self::of(organization_id, action, target, actor.kind(), actor.user_id());
         match actor {
             Actor::Staff { name } => event.with(json!({ "staff": name })),
@@ -114,17 +121,40 @@ impl NewEvent {
     }
 
     /// An event of a user who has no session yet, such as who signs in.
-    pub(crate) fn by_user(user_id: UserId, organization_id: OrganizationId, action: AuditAction, target: impl TypedId + ToString) -> Self {
+    pub(crate) fn by_user(
+        user_id: UserId,
+        organization_id: OrganizationId,
+        action: AuditAction,
+        target: impl TypedId + ToString,
+    ) -> Self {
         Self::of(organization_id, action, target, ActorKind::User, Some(user_id))
     }
 
     /// An event of Rollcall itself.
-    pub(crate) fn by_system(organization_id: OrganizationId, action: AuditAction, target: impl TypedId + ToString) -> Self {
+    pub(crate) fn by_system(
+        organization_id: OrganizationId,
+        action: AuditAction,
+        target: impl TypedId + ToString,
+    ) -> Self {
         Self::of(organization_id, action, target, ActorKind::System, None)
     }
 
-    fn of(organization_id: OrganizationId, action: AuditAction, target: impl ToString, actor_kind: ActorKind, actor_id: Option<UserId>) -> Self {
-        Self { organization_id, action, actor_kind, actor_id, target_id: target.to_string(), summary: String::new(), metadata: json!({}) }
+    fn of(
+        organization_id: OrganizationId,
+        action: AuditAction,
+        target: impl ToString,
+        actor_kind: ActorKind,
+        actor_id: Option<UserId>,
+    ) -> Self {
+        Self {
+            organization_id,
+            action,
+            actor_kind,
+            actor_id,
+            target_id: target.to_string(),
+            summary: String::new(),
+            metadata: json!({}),
+        }
     }
 
     /// What happened, in words and without addresses.
@@ -212,10 +242,18 @@ pub struct AuditFilter {
 }
 
 /// A page of an organization's log, oldest first.
-pub async fn list(connection: &mut AsyncPgConnection, permit: &Permit, filter: &AuditFilter, page: &PageRequest) -> Result<Page<AuditEvent>> {
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    filter: &AuditFilter,
+    page: &PageRequest,
+) -> Result<Page<AuditEvent>> {
     permit.require(Action::ViewAuditLog)?;
     let slice: Slice<i64> = page.slice()?;
-    let mut query = audit_events::table.filter(audit_events::organization_id.eq(permit.organization_id())).select(AuditEvent::as_select()).into_boxed();
+    let mut query = audit_events::table
+        .filter(audit_events::organization_id.eq(permit.organization_id()))
+        .select(AuditEvent::as_select())
+        .into_boxed();
     if let Some(action) = filter.action.clone() {
         query = query.filter(audit_events::action.eq(action));
     }
@@ -237,14 +275,22 @@ pub async fn list(connection: &mut AsyncPgConnection, permit: &Permit, filter: &
     if let Some(before) = slice.before {
         query = query.filter(audit_events::sequence.lt(before));
     }
-    query = if slice.backward { query.order(audit_events::sequence.desc()) } else { query.order(audit_events::sequence.asc()) };
+    query = if slice.backward {
+        query.order(audit_events::sequence.desc())
+    } else {
+        query.order(audit_events::sequence.asc())
+    };
     let rows = query.limit(slice.fetch()).load(connection).await?;
     slice.page(rows, |event| event.sequence)
 }
 
 /// The events with the ids that the actor may read; for `node`.
 pub async fn find(connection: &mut AsyncPgConnection, ids: &[AuditEventId]) -> Result<Vec<AuditEvent>> {
-    Ok(audit_events::table.filter(audit_events::id.eq_any(ids)).select(AuditEvent::as_select()).load(connection).await?)
+    Ok(audit_events::table
+        .filter(audit_events::id.eq_any(ids))
+        .select(AuditEvent::as_select())
+        .load(connection)
+        .await?)
 }
 
 /// What a verification found.
@@ -284,7 +330,11 @@ struct Checked {
 }
 
 /// Recomputes the chain from a sequence on, at most [`limits::VERIFY_CHUNK`] events of it.
-pub async fn verify(database: &Database, organization_id: OrganizationId, from_sequence: Option<i64>) -> Result<Verification> {
+pub async fn verify(
+    database: &Database,
+    organization_id: OrganizationId,
+    from_sequence: Option<i64>,
+) -> Result<Verification> {
     let from = from_sequence.unwrap_or(1);
     if from < 1 {
         return Err(Error::BadRequest("fromSequence begins at 1".to_owned()));
@@ -312,7 +362,11 @@ pub async fn verify(database: &Database, organization_id: OrganizationId, from_s
     .await?;
     let first_broken = match checked.broken {
         Some(sequence) => Some(
-            audit_events::table.find((organization_id, sequence)).select(AuditEvent::as_select()).first(&mut connection).await?,
+            audit_events::table
+                .find((organization_id, sequence))
+                .select(AuditEvent::as_select())
+                .first(&mut connection)
+                .await?,
         ),
         None => None,
     };

@@ -182,7 +182,8 @@ pub async fn leave(database: &Database, actor: &Actor, organization_id: Organiza
     database
         .transaction(async |transaction| {
             lock_users(transaction, &[user_id]).await?;
-            let permit = access::enter(transaction, actor, organization_id, Lock::Organization, "organizationId").await?;
+            let permit =
+                access::enter(transaction, actor, organization_id, Lock::Organization, "organizationId").await?;
             if permit.standing().role == Role::Owner && !permit.standing().personal {
                 return Err(Error::refused(
                     Code::OwnerMustStay,
@@ -191,14 +192,22 @@ pub async fn leave(database: &Database, actor: &Actor, organization_id: Organiza
                 ));
             }
             permit.require_on(Action::Leave, "organizationId")?;
-            let member = member::of(transaction, organization_id, user_id).await?.ok_or(Error::Bug("a permit comes with a membership"))?;
+            let member = member::of(transaction, organization_id, user_id)
+                .await?
+                .ok_or(Error::Bug("a permit comes with a membership"))?;
             depart(transaction, actor, &member, DepartureKind::Leave, None).await
         })
         .await
 }
 
 /// A member is removed or deactivated by owner or admin (R3, R9, R12).
-pub async fn remove(database: &Database, actor: &Actor, id: MemberId, kind: DepartureKind, reason: Option<&str>) -> Result<Departure> {
+pub async fn remove(
+    database: &Database,
+    actor: &Actor,
+    id: MemberId,
+    kind: DepartureKind,
+    reason: Option<&str>,
+) -> Result<Departure> {
     let reason = text::optional_text("reason", reason, limits::DESCRIPTION)?;
     let action = match kind {
         DepartureKind::Remove => MemberAction::Remove,
@@ -218,18 +227,31 @@ pub async fn remove(database: &Database, actor: &Actor, id: MemberId, kind: Depa
 }
 
 /// Ends the membership and what hangs on it, and calls for the cascade. User, organization and member are checked and locked.
-async fn depart(transaction: &mut Transaction, actor: &Actor, member: &Member, kind: DepartureKind, reason: Option<&str>) -> Result<Departure> {
+async fn depart(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    member: &Member,
+    kind: DepartureKind,
+    reason: Option<&str>,
+) -> Result<Departure> {
     let (organization_id, user_id) = (member.organization_id, member.user_id);
     // Waits for whatever is being written under the membership; nothing new can begin.
-    diesel::update(members::table.find(member.id)).set(members::status.eq(kind.status())).execute(&mut **transaction).await?;
+    diesel::update(members::table.find(member.id))
+        .set(members::status.eq(kind.status()))
+        .execute(&mut **transaction)
+        .await?;
     let started_at = now(transaction).await?;
     let leaver = user::by_id(transaction, user_id).await?;
 
     let keys = api_key::revoke_for(transaction, organization_id, user_id).await?;
-    diesel::update(sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::active_organization_id.eq(organization_id)))
-        .set(sessions::active_organization_id.eq(None::<OrganizationId>))
-        .execute(&mut **transaction)
-        .await?;
+    diesel::update(
+        sessions::table
+            .filter(sessions::user_id.eq(user_id))
+            .filter(sessions::active_organization_id.eq(organization_id)),
+    )
+    .set(sessions::active_organization_id.eq(None::<OrganizationId>))
+    .execute(&mut **transaction)
+    .await?;
     diesel::update(users::table.find(user_id).filter(users::default_bill_to_id.eq(organization_id)))
         .set(users::default_bill_to_id.eq(None::<OrganizationId>))
         .execute(&mut **transaction)
@@ -239,7 +261,8 @@ async fn depart(transaction: &mut Transaction, actor: &Actor, member: &Member, k
     events.extend(join_code::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?);
     let to_them = invitation::revoke_to(transaction, organization_id, &leaver).await?;
     events.extend(to_them.into_iter().map(|id| {
-        NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id).summary("revoked: the invited person departed")
+        NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id)
+            .summary("revoked: the invited person departed")
     }));
     let revoked = events.len();
 
@@ -362,7 +385,12 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
 }
 
 /// Passes a chunk of the leaver's resources of a kind to the owner.
-async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Progress, kind: ResourceKind) -> Result<()> {
+async fn pass_on(
+    transaction: &mut Transaction,
+    departure: &Departure,
+    step: &Progress,
+    kind: ResourceKind,
+) -> Result<()> {
     // Whoever receives something stays a member, and the owner, until this commits.
     let new_owner: Option<UserId> = members::table
         .filter(members::organization_id.eq(departure.organization_id))
@@ -374,7 +402,8 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
         .await
         .optional()?;
     // Ownership passed on between the look and the lock: the next look finds the new owner (R43).
-    let new_owner = new_owner.ok_or_else(|| Error::refused(Code::Conflict, "", "ownership is passing on; try again"))?;
+    let new_owner =
+        new_owner.ok_or_else(|| Error::refused(Code::Conflict, "", "ownership is passing on; try again"))?;
     // A leaver who came back and became the owner keeps what is theirs.
     let leaver = if new_owner == departure.user_id { None } else { Some(departure.user_id) };
     let left_behind = || {
@@ -434,7 +463,10 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
         ))
         .execute(&mut **transaction)
         .await?;
-    diesel::update(departures::table.find(departure.id)).set(departures::new_owner_id.eq(new_owner)).execute(&mut **transaction).await?;
+    diesel::update(departures::table.find(departure.id))
+        .set(departures::new_owner_id.eq(new_owner))
+        .execute(&mut **transaction)
+        .await?;
     if moved > 0 {
         let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureResourcesMoved, departure.id)
             .summary(format!("{moved} {kind}(s) passed from {} to {new_owner}", departure.user_id))
@@ -480,14 +512,16 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            let failed: Option<OrganizationId> = diesel::update(departures::table.find(id).filter(departures::status.eq(DepartureStatus::Running)))
-                .set((departures::status.eq(DepartureStatus::Failed), departures::error.eq(reason)))
-                .returning(departures::organization_id)
-                .get_result(&mut **transaction)
-                .await
-                .optional()?;
+            let failed: Option<OrganizationId> =
+                diesel::update(departures::table.find(id).filter(departures::status.eq(DepartureStatus::Running)))
+                    .set((departures::status.eq(DepartureStatus::Failed), departures::error.eq(reason)))
+                    .returning(departures::organization_id)
+                    .get_result(&mut **transaction)
+                    .await
+                    .optional()?;
             let Some(organization_id) = failed else { return Ok(()) };
-            let event = NewEvent::by_system(organization_id, AuditAction::DepartureFailed, id).summary("the cascade was given up");
+            let event = NewEvent::by_system(organization_id, AuditAction::DepartureFailed, id)
+                .summary("the cascade was given up");
             audit::record(transaction, [event]).await
         })
         .await
@@ -499,12 +533,14 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
     database
         .transaction(async |transaction| {
             let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
-            let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, "departureId").await.map_err(
-                |error| match error {
-                    Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => not_found().into(),
+            let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, "departureId")
+                .await
+                .map_err(|error| match error {
+                    Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
+                        not_found().into()
+                    }
                     other => other,
-                },
-            )?;
+                })?;
             if !is_visible(&permit, &found) {
                 return Err(not_found().into());
             }
@@ -516,9 +552,11 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
                     .get_result(&mut **transaction)
                     .await
                     .optional()?;
-            let retried = retried.ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "only a failed departure can be retried"))?;
+            let retried = retried
+                .ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "only a failed departure can be retried"))?;
             transaction.enqueue(&RunDeparture { departure_id: id, organization_id: retried.organization_id }).await?;
-            let event = NewEvent::by(actor, retried.organization_id, AuditAction::DepartureRetried, id).summary("let a failed cascade go on");
+            let event = NewEvent::by(actor, retried.organization_id, AuditAction::DepartureRetried, id)
+                .summary("let a failed cascade go on");
             audit::record(transaction, [event]).await?;
             Ok(retried)
         })
@@ -531,15 +569,22 @@ pub fn is_visible(permit: &Permit, departure: &Departure) -> bool {
 }
 
 /// Those of the ids that the actor may see: as owner or admin of their organization, or as the leaver.
-pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[DepartureId]) -> Result<Vec<Departure>> {
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[DepartureId],
+) -> Result<Vec<Departure>> {
     let found = by_ids(connection, ids).await?;
-    let keys: Vec<(Actor, OrganizationId)> = found.iter().map(|departure| (actor.clone(), departure.organization_id)).collect();
+    let keys: Vec<(Actor, OrganizationId)> =
+        found.iter().map(|departure| (actor.clone(), departure.organization_id)).collect();
     let permits = access::organizations_with_permits(connection, &keys).await?;
     Ok(found
         .into_iter()
         .filter(|departure| {
             let own = Some(departure.user_id) == actor.user_id() && actor.reaches(departure.organization_id);
-            own || permits.iter().any(|(_, _, permit)| permit.as_ref().is_some_and(|permit| is_visible(permit, departure)))
+            own || permits
+                .iter()
+                .any(|(_, _, permit)| permit.as_ref().is_some_and(|permit| is_visible(permit, departure)))
         })
         .collect())
 }
@@ -561,7 +606,11 @@ pub async fn steps(connection: &mut AsyncPgConnection, ids: &[DepartureId]) -> R
 
 type Query = diesel::helper_types::IntoBoxed<'static, departures::table, diesel::pg::Pg>;
 
-fn of_organization(organization_id: OrganizationId, member_id: Option<MemberId>, status: Option<DepartureStatus>) -> Query {
+fn of_organization(
+    organization_id: OrganizationId,
+    member_id: Option<MemberId>,
+    status: Option<DepartureStatus>,
+) -> Query {
     let mut query = departures::table.into_boxed().filter(departures::organization_id.eq(organization_id));
     if let Some(member_id) = member_id {
         query = query.filter(departures::member_id.eq(member_id));
@@ -595,20 +644,34 @@ pub async fn count_all(
     status: Option<DepartureStatus>,
 ) -> Result<i64> {
     permit.require(Action::ViewAllResources)?;
-    Ok(of_organization(permit.organization_id(), member_id, status).select(diesel::dsl::count_star()).first(connection).await?)
+    Ok(of_organization(permit.organization_id(), member_id, status)
+        .select(diesel::dsl::count_star())
+        .first(connection)
+        .await?)
 }
 
 /// A page of what a departure moved, in the order of moving.
-pub async fn moves(connection: &mut AsyncPgConnection, id: DepartureId, page: &PageRequest) -> Result<Page<ResourceMove>> {
+pub async fn moves(
+    connection: &mut AsyncPgConnection,
+    id: DepartureId,
+    page: &PageRequest,
+) -> Result<Page<ResourceMove>> {
     let slice = page.slice()?;
-    let query = resource_moves::table.filter(resource_moves::departure_id.eq(id)).select(ResourceMove::as_select()).into_boxed();
+    let query = resource_moves::table
+        .filter(resource_moves::departure_id.eq(id))
+        .select(ResourceMove::as_select())
+        .into_boxed();
     let rows = by_id!(query, slice, resource_moves::id).load(connection).await?;
     slice.page(rows, |moved: &ResourceMove| moved.id)
 }
 
 /// The moves of the ids, whoever asks.
 pub async fn moves_by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceMoveId]) -> Result<Vec<ResourceMove>> {
-    Ok(resource_moves::table.filter(resource_moves::id.eq_any(ids)).select(ResourceMove::as_select()).load(connection).await?)
+    Ok(resource_moves::table
+        .filter(resource_moves::id.eq_any(ids))
+        .select(ResourceMove::as_select())
+        .load(connection)
+        .await?)
 }
 
 /// What a departure's mail says.
@@ -629,7 +692,11 @@ pub async fn receipt(connection: &mut AsyncPgConnection, id: DepartureId) -> Res
         .select((resource_moves::resource_kind, diesel::dsl::count_star()))
         .load(connection)
         .await?;
-    let examples =
-        moves.order(resource_moves::id).limit(limits::RECEIPT_EXAMPLES).select(resource_moves::resource_name).load(connection).await?;
+    let examples = moves
+        .order(resource_moves::id)
+        .limit(limits::RECEIPT_EXAMPLES)
+        .select(resource_moves::resource_name)
+        .load(connection)
+        .await?;
     Ok(Receipt { counts, examples })
 }

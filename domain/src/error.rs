@@ -146,7 +146,11 @@ impl From<DieselError> for Error {
 }
 
 /// Gives a violated constraint its meaning.
-pub(crate) fn on_violation<T>(result: Result<T, DieselError>, constraint: &str, refusal: impl FnOnce() -> Refusal) -> Result<T> {
+pub(crate) fn on_violation<T>(
+    result: Result<T, DieselError>,
+    constraint: &str,
+    refusal: impl FnOnce() -> Refusal,
+) -> Result<T> {
     result.map_err(|error| {
         let error = Error::from(error);
         if error.constraint() == Some(constraint) { refusal().into() } else { error }

@@ -55,7 +55,9 @@ pub fn parse<T: TypedId>(text: &str) -> Result<T, IdError> {
 /// The TypeID of an id.
 pub fn to_text<T: TypedId>(id: T) -> String {
     // The prefixes are constants of this module, and valid.
-    DynamicType::new(T::PREFIX).map(|prefix| TypeSafeId::from_type_and_uuid(prefix, id.uuid()).to_string()).unwrap_or_default()
+    DynamicType::new(T::PREFIX)
+        .map(|prefix| TypeSafeId::from_type_and_uuid(prefix, id.uuid()).to_string())
+        .unwrap_or_default()
 }
 
 macro_rules! typed_ids {
@@ -169,9 +171,6 @@ mod tests {
     #[test]
     fn an_id_of_another_kind_is_named() {
         let id = UserId::new().to_string();
-        assert_eq!(
-            id.parse::<OrganizationId>(),
-            Err(IdError::OtherKind { expected: "org", actual: "usr".to_owned() })
-        );
+        assert_eq!(id.parse::<OrganizationId>(), Err(IdError::OtherKind { expected: "org", actual: "usr".to_owned() }));
     }
 }

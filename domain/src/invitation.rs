@@ -108,7 +108,11 @@ impl Invitation {
 
     /// Its status at a time: one that is past its time is expired, whether or not the worker has marked it.
     pub fn status_at(&self, at: DateTime<Utc>) -> InvitationStatus {
-        if self.status == InvitationStatus::Pending && self.expires_at <= at { InvitationStatus::Expired } else { self.status }
+        if self.status == InvitationStatus::Pending && self.expires_at <= at {
+            InvitationStatus::Expired
+        } else {
+            self.status
+        }
     }
 
     fn is_for(&self, user: &User) -> bool {
@@ -171,12 +175,18 @@ impl Invite {
         let invitee = match (given(&self.email), given(&self.username)) {
             (Some(email), None) => Invitee::Email(EmailAddress::parse("email", &email)?),
             (None, Some(username)) => Invitee::Username(Username::parse("username", &username)?),
-            (Some(_), Some(_)) => return Err(Refusal::new(Code::Invalid, "email", "name an e-mail address or a username, not both")),
+            (Some(_), Some(_)) => {
+                return Err(Refusal::new(Code::Invalid, "email", "name an e-mail address or a username, not both"));
+            }
             (None, None) => return Err(Refusal::new(Code::Blank, "email", "name an e-mail address or a username")),
         };
         let name = text::optional_line("name", self.name.as_deref(), limits::NAME)?;
         if self.role == Role::Owner {
-            return Err(Refusal::new(Code::Forbidden, "role", "nobody is invited as owner; ownership passes by a transfer"));
+            return Err(Refusal::new(
+                Code::Forbidden,
+                "role",
+                "nobody is invited as owner; ownership passes by a transfer",
+            ));
         }
         Ok(Parsed { invitee, name, role: self.role, permissions: self.permissions })
     }
@@ -188,12 +198,21 @@ fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
 }
 
 /// Invites one to fifty people, all or none, and has a mail sent to each.
-pub async fn invite(database: &Database, actor: &Actor, organization_id: OrganizationId, invites: &[Invite]) -> Result<Vec<Invitation>> {
+pub async fn invite(
+    database: &Database,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    invites: &[Invite],
+) -> Result<Vec<Invitation>> {
     if invites.is_empty() {
         return Err(Error::refused(Code::Blank, "invitations", "name at least one person"));
     }
     if invites.len() > limits::MAX_INVITATIONS {
-        return Err(Error::refused(Code::TooMany, "invitations", format!("takes at most {} at once", limits::MAX_INVITATIONS)));
+        return Err(Error::refused(
+            Code::TooMany,
+            "invitations",
+            format!("takes at most {} at once", limits::MAX_INVITATIONS),
+        ));
     }
     let mut parsed = Vec::new();
     let mut refusals = Vec::new();
@@ -202,7 +221,11 @@ pub async fn invite(database: &Database, actor: &Actor, organization_id: Organiz
         match invite.parse() {
             Ok(invite) if seen.insert(invite.invitee.clone()) => parsed.push(invite),
             Ok(invite) => {
-                refusals.push(at(position)(Refusal::new(Code::AlreadyInvited, field_of(&invite.invitee), "named twice in this list")));
+                refusals.push(at(position)(Refusal::new(
+                    Code::AlreadyInvited,
+                    field_of(&invite.invitee),
+                    "named twice in this list",
+                )));
             }
             Err(refusal) => refusals.push(at(position)(refusal)),
         }
@@ -212,7 +235,15 @@ pub async fn invite(database: &Database, actor: &Actor, organization_id: Organiz
     }
     let made = database
         .transaction(async |transaction| {
-            let permit = access::authorize(transaction, actor, organization_id, Lock::Organization, Action::Invite, "organizationId").await?;
+            let permit = access::authorize(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Organization,
+                Action::Invite,
+                "organizationId",
+            )
+            .await?;
             let accounts = accounts_of(transaction, &parsed).await?;
             expire_overdue(transaction, organization_id, &accounts, &parsed).await?;
             let refusals = refuse(transaction, &permit, &parsed, &accounts).await?;
@@ -255,9 +286,16 @@ pub async fn invite(database: &Database, actor: &Actor, organization_id: Organiz
                 .get_results(&mut **transaction)
                 .await?;
             made.sort_by_key(|invitation| invitation.id);
-            let mails: Vec<_> = made.iter().map(|invitation| MailInvitation { invitation_id: invitation.id, token_version: invitation.token_version }).collect();
+            let mails: Vec<_> = made
+                .iter()
+                .map(|invitation| MailInvitation {
+                    invitation_id: invitation.id,
+                    token_version: invitation.token_version,
+                })
+                .collect();
             transaction.enqueue_all(&mails).await?;
-            let expiries: Vec<_> = made.iter().map(|invitation| ExpireInvitation { invitation_id: invitation.id }).collect();
+            let expiries: Vec<_> =
+                made.iter().map(|invitation| ExpireInvitation { invitation_id: invitation.id }).collect();
             transaction.enqueue_all_at(&expiries, expires_at).await?;
             let events = made.iter().map(|invitation| {
                 NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
@@ -303,7 +341,12 @@ fn account_of<'a>(accounts: &'a [User], invitee: &Invitee) -> Option<&'a User> {
 }
 
 /// Invitations of the same people that are past their time leave room for new ones, whether or not the worker has run.
-async fn expire_overdue(transaction: &mut Transaction, organization_id: OrganizationId, accounts: &[User], parsed: &[Parsed]) -> Result<()> {
+async fn expire_overdue(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    accounts: &[User],
+    parsed: &[Parsed],
+) -> Result<()> {
     let emails: Vec<&EmailAddress> = parsed
         .iter()
         .filter_map(|invite| match &invite.invitee {
@@ -324,7 +367,12 @@ async fn expire_overdue(transaction: &mut Transaction, organization_id: Organiza
 }
 
 /// Everything that speaks against the invitations.
-async fn refuse(transaction: &mut Transaction, permit: &Permit, parsed: &[Parsed], accounts: &[User]) -> Result<Vec<Refusal>> {
+async fn refuse(
+    transaction: &mut Transaction,
+    permit: &Permit,
+    parsed: &[Parsed],
+    accounts: &[User],
+) -> Result<Vec<Refusal>> {
     let user_ids: Vec<UserId> = accounts.iter().map(|user| user.id).collect();
     let active: HashSet<UserId> = members::table
         .filter(members::organization_id.eq(permit.organization_id()))
@@ -353,7 +401,8 @@ async fn refuse(transaction: &mut Transaction, permit: &Permit, parsed: &[Parsed
     for (position, invite) in parsed.iter().enumerate() {
         let field = field_of(&invite.invitee);
         let account = account_of(accounts, &invite.invitee);
-        let mut say = |code, field: &str, message: &str| refusals.push(at(position)(Refusal::new(code, field, message)));
+        let mut say =
+            |code, field: &str, message: &str| refusals.push(at(position)(Refusal::new(code, field, message)));
         if !permit.standing().may_issue(invite.role) {
             say(Code::Forbidden, "role", "your role here doesn't allow inviting with this role");
         }
@@ -363,7 +412,9 @@ async fn refuse(transaction: &mut Transaction, permit: &Permit, parsed: &[Parsed
         });
         match (&invite.invitee, account) {
             (Invitee::Username(_), None) => say(Code::NotFound, field, "there is no account with this username"),
-            (_, Some(user)) if active.contains(&user.id) => say(Code::AlreadyMember, field, "belongs to the organization already"),
+            (_, Some(user)) if active.contains(&user.id) => {
+                say(Code::AlreadyMember, field, "belongs to the organization already")
+            }
             _ if is_pending => say(Code::AlreadyInvited, field, "has an open invitation; resend or revoke that one"),
             _ => {}
         }
@@ -416,7 +467,15 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Preview>
     let Some(email) = email else { return Ok(None) };
     let is_newest = version == invitation.token_version;
     let status = if is_newest { invitation.status_at(at) } else { InvitationStatus::Revoked };
-    Ok(Some(Preview { organization_name, invited_by, email, is_newest, status, account_exists: account.is_some(), invitation }))
+    Ok(Some(Preview {
+        organization_name,
+        invited_by,
+        email,
+        is_newest,
+        status,
+        account_exists: account.is_some(),
+        invitation,
+    }))
 }
 
 /// The account that an invitation is for, where it has one.
@@ -449,11 +508,14 @@ impl Named {
 /// Reads a named invitation and checks that it can still be answered.
 async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation> {
     let field = named.field();
-    let not_found = || Refusal::new(Code::NotFound, field, "there is no such invitation; copy the link whole, or ask for a new one");
+    let not_found = || {
+        Refusal::new(Code::NotFound, field, "there is no such invitation; copy the link whole, or ask for a new one")
+    };
     let (id, version) = match named {
         Named::Id(id) => (*id, None),
         Named::Token(token) => {
-            let (id, version) = transaction.keyring().read_link_token(Purpose::Invitation, token)?.ok_or_else(not_found)?;
+            let (id, version) =
+                transaction.keyring().read_link_token(Purpose::Invitation, token)?.ok_or_else(not_found)?;
             (InvitationId::from_uuid(id), Some(version))
         }
     };
@@ -478,7 +540,12 @@ fn why_closed(invitation: &Invitation, at: DateTime<Utc>, field: &str) -> Option
 }
 
 /// The signed-in person, whom the invitation must be for; suspended accounts may answer too (D6).
-async fn invited_person(transaction: &mut Transaction, actor: &Actor, invitation: &Invitation, field: &str) -> Result<User> {
+async fn invited_person(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    invitation: &Invitation,
+    field: &str,
+) -> Result<User> {
     let user_id = match actor {
         Actor::User { user_id, .. } => *user_id,
         Actor::ApiKey { .. } | Actor::Staff { .. } => {
@@ -519,7 +586,12 @@ pub struct Accepted {
 }
 
 /// Accepts an invitation. Without a session only where no account has the address: it is made, and signed in (R17, R25).
-pub async fn accept(database: &Database, actor: Option<&Actor>, command: &Accept, user_agent: Option<&str>) -> Result<Accepted> {
+pub async fn accept(
+    database: &Database,
+    actor: Option<&Actor>,
+    command: &Accept,
+    user_agent: Option<&str>,
+) -> Result<Accepted> {
     let name = text::optional_line("name", command.name.as_deref(), limits::NAME)?;
     let username = command.username.as_deref().filter(|username| !username.trim().is_empty());
     let username = username.map(|username| Username::parse("username", username)).transpose()?;
@@ -550,8 +622,13 @@ pub async fn accept(database: &Database, actor: Option<&Actor>, command: &Accept
                     let (session_id, token) = session::create(transaction, created.user_id, user_agent).await?;
                     events.push(created.event());
                     events.push(
-                        NewEvent::by_user(created.user_id, created.personal_organization_id, AuditAction::UserSignedIn, session_id)
-                            .summary("signed in by accepting an invitation"),
+                        NewEvent::by_user(
+                            created.user_id,
+                            created.personal_organization_id,
+                            AuditAction::UserSignedIn,
+                            session_id,
+                        )
+                        .summary("signed in by accepting an invitation"),
                     );
                     (created.user_id, Some(token))
                 }
@@ -576,7 +653,12 @@ fn refuses_email(error: &Error) -> bool {
 }
 
 /// Uses the invitation up and makes the membership: one guarded update decides who comes first.
-async fn take(transaction: &mut Transaction, invitation: &Invitation, user_id: UserId, field: &str) -> Result<(MemberId, Vec<NewEvent>)> {
+async fn take(
+    transaction: &mut Transaction,
+    invitation: &Invitation,
+    user_id: UserId,
+    field: &str,
+) -> Result<(MemberId, Vec<NewEvent>)> {
     let organization_id = invitation.organization_id;
     access::lock_users(transaction, &[user_id]).await?;
     if !access::lock_organization(transaction, organization_id).await? {
@@ -596,9 +678,17 @@ async fn take(transaction: &mut Transaction, invitation: &Invitation, user_id: U
         let current = by_id(transaction, invitation.id).await?;
         let at = now(transaction).await?;
         let refusal = current.and_then(|invitation| why_closed(&invitation, at, field));
-        return Err(refusal.unwrap_or_else(|| Refusal::new(Code::Revoked, field, "a newer mail has replaced this link; use that one")).into());
+        return Err(refusal
+            .unwrap_or_else(|| Refusal::new(Code::Revoked, field, "a newer mail has replaced this link; use that one"))
+            .into());
     }
-    let join = Join { user_id, organization_id, role: invitation.role, permissions: invitation.permissions(), via: JoinMethod::Invitation };
+    let join = Join {
+        user_id,
+        organization_id,
+        role: invitation.role,
+        permissions: invitation.permissions(),
+        via: JoinMethod::Invitation,
+    };
     let member_id = member::join(transaction, &join, field).await?;
     let mut events = vec![
         NewEvent::by_user(user_id, organization_id, AuditAction::MemberJoined, member_id)
@@ -610,7 +700,8 @@ async fn take(transaction: &mut Transaction, invitation: &Invitation, user_id: U
     let user = user::by_id(transaction, user_id).await?;
     let others = revoke_to(transaction, organization_id, &user).await?;
     events.extend(others.into_iter().map(|id| {
-        NewEvent::by_system(organization_id, AuditAction::InvitationRevoked, id).summary("the invited person joined by another invitation")
+        NewEvent::by_system(organization_id, AuditAction::InvitationRevoked, id)
+            .summary("the invited person joined by another invitation")
     }));
     Ok((member_id, events))
 }
@@ -638,10 +729,17 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) 
             if declined == 0 {
                 let at = now(transaction).await?;
                 let current = by_id(transaction, invitation.id).await?.unwrap_or(invitation);
-                return Err(why_closed(&current, at, field).unwrap_or_else(|| Refusal::new(Code::Conflict, field, "try again")).into());
+                return Err(why_closed(&current, at, field)
+                    .unwrap_or_else(|| Refusal::new(Code::Conflict, field, "try again"))
+                    .into());
             }
             let event = match by {
-                Some(user_id) => NewEvent::by_user(user_id, invitation.organization_id, AuditAction::InvitationDeclined, invitation.id),
+                Some(user_id) => NewEvent::by_user(
+                    user_id,
+                    invitation.organization_id,
+                    AuditAction::InvitationDeclined,
+                    invitation.id,
+                ),
                 None => NewEvent::by_system(invitation.organization_id, AuditAction::InvitationDeclined, invitation.id),
             };
             audit::record(transaction, [event.summary("the invited person declined")]).await
@@ -653,16 +751,25 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) 
 async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -> Result<(Permit, Invitation)> {
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation");
     let found = by_id(transaction, id).await?.ok_or_else(not_found)?;
-    let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, "id").await.map_err(|error| match error {
-        Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => not_found().into(),
-        other => other,
-    })?;
+    let permit =
+        access::enter(transaction, actor, found.organization_id, Lock::Organization, "id").await.map_err(|error| {
+            match error {
+                Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
+                    not_found().into()
+                }
+                other => other,
+            }
+        })?;
     if !permit.standing().allows(Action::Invite) {
         return Err(not_found().into());
     }
     let invitation = by_id(transaction, id).await?.ok_or_else(not_found)?;
     if !permit.standing().may_issue(invitation.role) {
-        return Err(Error::refused(Code::Forbidden, "id", "your role here doesn't allow issuing this invitation's role"));
+        return Err(Error::refused(
+            Code::Forbidden,
+            "id",
+            "your role here doesn't allow issuing this invitation's role",
+        ));
     }
     Ok((permit, invitation))
 }
@@ -713,8 +820,8 @@ pub async fn revoke(database: &Database, actor: &Actor, id: InvitationId) -> Res
                 .returning(Invitation::as_returning())
                 .get_result(&mut **transaction)
                 .await?;
-            let event =
-                NewEvent::by(actor, invitation.organization_id, AuditAction::InvitationRevoked, id).summary("took an invitation back");
+            let event = NewEvent::by(actor, invitation.organization_id, AuditAction::InvitationRevoked, id)
+                .summary("took an invitation back");
             audit::record(transaction, [event]).await?;
             Ok(invitation)
         })
@@ -743,13 +850,18 @@ pub(crate) async fn revoke_issued(
     Ok(revoked
         .into_iter()
         .map(|id| {
-            NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id).summary("revoked: its issuer may not issue it any more")
+            NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id)
+                .summary("revoked: its issuer may not issue it any more")
         })
         .collect())
 }
 
 /// Revokes the organization's open invitations to a person (R42).
-pub(crate) async fn revoke_to(transaction: &mut Transaction, organization_id: OrganizationId, user: &User) -> Result<Vec<InvitationId>> {
+pub(crate) async fn revoke_to(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    user: &User,
+) -> Result<Vec<InvitationId>> {
     Ok(diesel::update(
         invitations::table
             .filter(invitations::organization_id.eq(organization_id))
@@ -790,7 +902,8 @@ async fn mark_expired(transaction: &mut Transaction, ids: &[InvitationId]) -> Re
         return Ok(());
     }
     let events = expired.into_iter().map(|(id, organization_id)| {
-        NewEvent::by_system(organization_id, AuditAction::InvitationExpired, id).summary("nobody took the invitation in time")
+        NewEvent::by_system(organization_id, AuditAction::InvitationExpired, id)
+            .summary("nobody took the invitation in time")
     });
     audit::record(transaction, events).await
 }
@@ -811,12 +924,17 @@ pub async fn set_delivery(
 }
 
 /// Those of the ids that the actor may see: as an inviter of their organization, or as whom they are for.
-pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[InvitationId]) -> Result<Vec<Invitation>> {
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[InvitationId],
+) -> Result<Vec<Invitation>> {
     let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
     let user = user::by_id(connection, user_id).await?;
     let found: Vec<Invitation> =
         invitations::table.filter(invitations::id.eq_any(ids)).select(Invitation::as_select()).load(connection).await?;
-    let keys: Vec<(Actor, OrganizationId)> = found.iter().map(|invitation| (actor.clone(), invitation.organization_id)).collect();
+    let keys: Vec<(Actor, OrganizationId)> =
+        found.iter().map(|invitation| (actor.clone(), invitation.organization_id)).collect();
     let permits = access::organizations_with_permits(connection, &keys).await?;
     Ok(found
         .into_iter()
@@ -845,7 +963,11 @@ pub async fn list(
 }
 
 /// How many invitations [`list`] would give in all.
-pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, status: Option<InvitationStatus>) -> Result<i64> {
+pub async fn count(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    status: Option<InvitationStatus>,
+) -> Result<i64> {
     permit.require(Action::Invite)?;
     Ok(of_organization(permit.organization_id(), status).select(diesel::dsl::count_star()).first(connection).await?)
 }
@@ -857,9 +979,9 @@ fn of_organization(organization_id: OrganizationId, status: Option<InvitationSta
     let query = invitations::table.into_boxed().filter(invitations::organization_id.eq(organization_id));
     match status {
         None => query,
-        Some(InvitationStatus::Pending) => {
-            query.filter(invitations::status.eq(InvitationStatus::Pending)).filter(invitations::expires_at.gt(rollcall_now()))
-        }
+        Some(InvitationStatus::Pending) => query
+            .filter(invitations::status.eq(InvitationStatus::Pending))
+            .filter(invitations::expires_at.gt(rollcall_now())),
         Some(InvitationStatus::Expired) => query.filter(
             invitations::status
                 .eq(InvitationStatus::Expired)

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::id::{DepartureId, InvitationId, JoinCodeId, OrganizationId, SignInRequestId, UserId};
 
 /// The worker's claim on its job, checked first in each transaction so that a run that was taken over can't commit.
-pub type Hold<'a> =
-    &'a (dyn for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = crate::Result<()>> + Send + 'c>> + Send + Sync);
+pub type Hold<'a> = &'a (
+        dyn for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = crate::Result<()>> + Send + 'c>>
+            + Send
+            + Sync
+    );
 
 /// Queue of the mails.
 pub const MAIL: &str = "mail";

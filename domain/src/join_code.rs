@@ -70,7 +70,11 @@ pub struct JoinCode {
 impl JoinCode {
     /// Its status at a time: past its 24 hours it is expired, whether or not the worker has marked it (R29).
     pub fn status_at(&self, at: DateTime<Utc>) -> JoinCodeStatus {
-        if self.status == JoinCodeStatus::Active && self.expires_at <= at { JoinCodeStatus::Expired } else { self.status }
+        if self.status == JoinCodeStatus::Active && self.expires_at <= at {
+            JoinCodeStatus::Expired
+        } else {
+            self.status
+        }
     }
 }
 
@@ -85,7 +89,10 @@ impl Digits {
 
     /// Reads a code with or without its hyphen, and with whatever spaces people type.
     fn parse(text: &str) -> Option<Self> {
-        let digits: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')).collect();
+        let digits: String = text
+            .chars()
+            .filter(|c| !c.is_whitespace() && !matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}'))
+            .collect();
         (digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(Self(digits))
     }
 
@@ -130,13 +137,19 @@ impl CreateJoinCodes {
             refusals.push(Refusal::new(Code::Invalid, "count", "make at least one code"));
         }
         if self.count > limits::MAX_JOIN_CODES {
-            refusals.push(Refusal::new(Code::TooMany, "count", format!("takes at most {} at once", limits::MAX_JOIN_CODES)));
+            refusals.push(Refusal::new(
+                Code::TooMany,
+                "count",
+                format!("takes at most {} at once", limits::MAX_JOIN_CODES),
+            ));
         }
         match self.role {
             Role::Member => {}
             Role::Admin if self.count == 1 => {}
             Role::Admin => refusals.push(Refusal::new(Code::Invalid, "count", "admin codes are made one at a time")),
-            Role::Owner | Role::Viewer => refusals.push(Refusal::new(Code::Invalid, "role", "a code is for MEMBER or ADMIN")),
+            Role::Owner | Role::Viewer => {
+                refusals.push(Refusal::new(Code::Invalid, "role", "a code is for MEMBER or ADMIN"))
+            }
         }
         let label = text::optional_line("label", self.label.as_deref(), limits::LABEL).unwrap_or_else(|refusal| {
             refusals.push(refusal);
@@ -155,8 +168,15 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCode
     let organization_id = command.organization_id;
     database
         .transaction(async |transaction| {
-            let permit =
-                access::authorize(transaction, actor, organization_id, Lock::Membership, Action::CreateJoinCodes, "organizationId").await?;
+            let permit = access::authorize(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Membership,
+                Action::CreateJoinCodes,
+                "organizationId",
+            )
+            .await?;
             if command.role == Role::Admin {
                 permit.require_on(Action::CreateAdminJoinCode, "role")?;
                 make_room_for_admin_code(transaction, organization_id).await?;
@@ -197,7 +217,8 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCode
                     .returning((join_codes::digest, JoinCode::as_returning()))
                     .get_results::<(Vec<u8>, JoinCode)>(&mut **transaction)
                     .await;
-                let inserted = crate::error::on_violation(inserted, "join_codes_one_admin_code_key", admin_code_active)?;
+                let inserted =
+                    crate::error::on_violation(inserted, "join_codes_one_admin_code_key", admin_code_active)?;
                 for (digest, code) in inserted {
                     if let Some((digits, _)) = drawn.iter().find(|(_, drawn)| *drawn == digest) {
                         made.push((digits.clone(), code));
@@ -218,7 +239,11 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCode
 }
 
 fn admin_code_active() -> Refusal {
-    Refusal::new(Code::Conflict, "role", "an admin code is active, and there is one at a time; revoke it or wait until it is used or expires")
+    Refusal::new(
+        Code::Conflict,
+        "role",
+        "an admin code is active, and there is one at a time; revoke it or wait until it is used or expires",
+    )
 }
 
 /// An admin code that is past its time leaves room for the next, whether or not the worker has run.
@@ -256,15 +281,21 @@ pub fn file(codes: &[(Digits, JoinCode)]) -> String {
 pub async fn redeem(database: &Database, actor: &Actor, code: &str) -> Result<MemberId> {
     let (user_id, _) = actor.signed_in("code")?;
     let wrong = || {
-        Refusal::new(Code::NotFound, "code", "this code doesn't work: it is wrong, used, revoked or older than 24 hours; ask for a new one")
+        Refusal::new(
+            Code::NotFound,
+            "code",
+            "this code doesn't work: it is wrong, used, revoked or older than 24 hours; ask for a new one",
+        )
     };
-    let digits = Digits::parse(code).ok_or_else(|| Refusal::new(Code::Invalid, "code", "a code has 8 digits, such as 1234-5678"))?;
+    let digits = Digits::parse(code)
+        .ok_or_else(|| Refusal::new(Code::Invalid, "code", "a code has 8 digits, such as 1234-5678"))?;
     // Counted and committed before anything is looked up.
     attempt::count(database, &limits::JOIN_CODE_TRIES, &user_id.to_string()).await?;
     let digests = database.keyring().accepted_digests(Purpose::JoinCode, &[digits.0.as_bytes()])?;
     let member_id = database
         .transaction(async |transaction| {
-            let organization_id: Option<OrganizationId> = usable(&digests).select(join_codes::organization_id).first(&mut **transaction).await.optional()?;
+            let organization_id: Option<OrganizationId> =
+                usable(&digests).select(join_codes::organization_id).first(&mut **transaction).await.optional()?;
             let organization_id = organization_id.ok_or_else(wrong)?;
             access::lock_users(transaction, &[user_id]).await?;
             if !access::lock_organization(transaction, organization_id).await? {
@@ -284,7 +315,13 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str) -> Result<Me
             .optional()?;
             let (id, role) = used.ok_or_else(wrong)?;
             let organization = organization::by_id(transaction, organization_id).await?;
-            let join = Join { user_id, organization_id, role, permissions: organization.default_permissions.into(), via: JoinMethod::JoinCode };
+            let join = Join {
+                user_id,
+                organization_id,
+                role,
+                permissions: organization.default_permissions.into(),
+                via: JoinMethod::JoinCode,
+            };
             let member_id = member::join(transaction, &join, "code").await?;
             diesel::update(join_codes::table.find(id))
                 .set((join_codes::used_by_id.eq(user_id), join_codes::used_at.eq(rollcall_now().nullable())))
@@ -318,15 +355,23 @@ pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Resul
     database
         .transaction(async |transaction| {
             let found: JoinCode = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
-            let permit = access::enter(transaction, actor, found.organization_id, Lock::Membership, "id").await.map_err(|error| match error {
-                Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => not_found().into(),
-                other => other,
-            })?;
+            let permit = access::enter(transaction, actor, found.organization_id, Lock::Membership, "id")
+                .await
+                .map_err(|error| match error {
+                    Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
+                        not_found().into()
+                    }
+                    other => other,
+                })?;
             if !permit.standing().allows(Action::CreateJoinCodes) {
                 return Err(not_found().into());
             }
             if !permit.standing().may_issue(found.role) {
-                return Err(Error::refused(Code::Forbidden, "id", "your role here doesn't allow issuing this code's role"));
+                return Err(Error::refused(
+                    Code::Forbidden,
+                    "id",
+                    "your role here doesn't allow issuing this code's role",
+                ));
             }
             let revoked: Option<JoinCode> = diesel::update(
                 join_codes::table
@@ -343,13 +388,18 @@ pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Resul
                 let at = now(transaction).await?;
                 let current = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
                 let (code, message) = match current.status_at(at) {
-                    JoinCodeStatus::Used => (Code::AlreadyUsed, "someone has joined by this code; remove that member instead"),
+                    JoinCodeStatus::Used => {
+                        (Code::AlreadyUsed, "someone has joined by this code; remove that member instead")
+                    }
                     JoinCodeStatus::Revoked => (Code::Revoked, "this code was revoked before"),
-                    JoinCodeStatus::Expired | JoinCodeStatus::Active => (Code::Expired, "this code has expired by itself"),
+                    JoinCodeStatus::Expired | JoinCodeStatus::Active => {
+                        (Code::Expired, "this code has expired by itself")
+                    }
                 };
                 return Err(Error::refused(code, "id", message));
             };
-            let event = NewEvent::by(actor, revoked.organization_id, AuditAction::JoinCodeRevoked, id).summary("took a join code back");
+            let event = NewEvent::by(actor, revoked.organization_id, AuditAction::JoinCodeRevoked, id)
+                .summary("took a join code back");
             audit::record(transaction, [event]).await?;
             Ok(revoked)
         })
@@ -377,7 +427,10 @@ pub(crate) async fn revoke_issued(
     .await?;
     Ok(revoked
         .into_iter()
-        .map(|id| NewEvent::by(actor, organization_id, AuditAction::JoinCodeRevoked, id).summary("revoked: its maker may not make it any more"))
+        .map(|id| {
+            NewEvent::by(actor, organization_id, AuditAction::JoinCodeRevoked, id)
+                .summary("revoked: its maker may not make it any more")
+        })
         .collect())
 }
 
@@ -409,7 +462,8 @@ async fn mark_expired(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Resu
         return Ok(());
     }
     let events = expired.into_iter().map(|(id, organization_id)| {
-        NewEvent::by_system(organization_id, AuditAction::JoinCodeExpired, id).summary("nobody used the code within 24 hours")
+        NewEvent::by_system(organization_id, AuditAction::JoinCodeExpired, id)
+            .summary("nobody used the code within 24 hours")
     });
     audit::record(transaction, events).await
 }
@@ -443,9 +497,9 @@ fn of_organization(organization_id: OrganizationId, status: Option<JoinCodeStatu
     let query = join_codes::table.into_boxed().filter(join_codes::organization_id.eq(organization_id));
     match status {
         None => query,
-        Some(JoinCodeStatus::Active) => {
-            query.filter(join_codes::status.eq(JoinCodeStatus::Active)).filter(join_codes::expires_at.gt(rollcall_now()))
-        }
+        Some(JoinCodeStatus::Active) => query
+            .filter(join_codes::status.eq(JoinCodeStatus::Active))
+            .filter(join_codes::expires_at.gt(rollcall_now())),
         Some(JoinCodeStatus::Expired) => query.filter(
             join_codes::status
                 .eq(JoinCodeStatus::Expired)

@@ -65,4 +65,5 @@ pub struct TryLimit {
 /// Wrong join codes per account.
 pub const JOIN_CODE_TRIES: TryLimit = TryLimit { bucket: "join_code", tries: 10, window: Duration::from_secs(15 * 60) };
 /// Sign-in mails per address.
-pub const SIGN_IN_REQUESTS: TryLimit = TryLimit { bucket: "sign_in_request", tries: 10, window: Duration::from_secs(15 * 60) };
+pub const SIGN_IN_REQUESTS: TryLimit =
+    TryLimit { bucket: "sign_in_request", tries: 10, window: Duration::from_secs(15 * 60) };

@@ -90,7 +90,11 @@ pub struct Member {
 }
 
 /// Fails with ONE_ORGANIZATION where the deployment allows one per user (D3) and the user has one. The user's row is locked.
-pub(crate) async fn require_room_for_another(transaction: &mut Transaction, user_id: UserId, field: &str) -> Result<()> {
+pub(crate) async fn require_room_for_another(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    field: &str,
+) -> Result<()> {
     if transaction.deployment().one_organization_per_user && user::team_memberships(transaction, user_id).await? > 0 {
         return Err(Error::refused(
             Code::OneOrganization,
@@ -127,7 +131,11 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
         }
         // D6: a code isn't a way back in after a removal.
         Some((_, MemberStatus::Removed | MemberStatus::Deactivated)) if join.via == JoinMethod::JoinCode => {
-            return Err(Error::refused(Code::Forbidden, field, "you were removed here; only a new invitation brings you back"));
+            return Err(Error::refused(
+                Code::Forbidden,
+                field,
+                "you were removed here; only a new invitation brings you back",
+            ));
         }
         _ => {}
     }
@@ -146,7 +154,12 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
     }
     let id = MemberId::new();
     diesel::insert_into(members::table)
-        .values((members::id.eq(id), members::organization_id.eq(join.organization_id), members::user_id.eq(join.user_id), values))
+        .values((
+            members::id.eq(id),
+            members::organization_id.eq(join.organization_id),
+            members::user_id.eq(join.user_id),
+            values,
+        ))
         .execute(&mut **transaction)
         .await?;
     Ok(id)
@@ -194,7 +207,8 @@ macro_rules! visible {
         let sees_all = permit.standing().allows(crate::policy::Action::ViewMembers);
         let leads = permit.standing().role.is_at_least(Role::Admin);
         if !sees_all {
-            let shown: Vec<Role> = Role::ALL.iter().copied().filter(|role| permit.standing().sees_members_of(*role)).collect();
+            let shown: Vec<Role> =
+                Role::ALL.iter().copied().filter(|role| permit.standing().sees_members_of(*role)).collect();
             query = query.filter(members::user_id.eq(permit.user_id()).or(members::role.eq_any(shown)));
         }
         if !leads {
@@ -289,13 +303,22 @@ pub async fn list_of_user(
 }
 
 /// How many memberships [`list_of_user`] would give in all.
-pub async fn count_of_user(connection: &mut AsyncPgConnection, actor: &Actor, user_id: UserId, at_least: Role) -> Result<i64> {
+pub async fn count_of_user(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    user_id: UserId,
+    at_least: Role,
+) -> Result<i64> {
     Ok(of_user(actor, user_id, at_least).select(diesel::dsl::count_star()).first(connection).await?)
 }
 
 type OfUser = diesel::helper_types::IntoBoxed<
     'static,
-    diesel::helper_types::InnerJoinOn<members::table, organizations::table, diesel::helper_types::Eq<organizations::id, members::organization_id>>,
+    diesel::helper_types::InnerJoinOn<
+        members::table,
+        organizations::table,
+        diesel::helper_types::Eq<organizations::id, members::organization_id>,
+    >,
     diesel::pg::Pg,
 >;
 
@@ -320,7 +343,11 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[MemberId]) -> Res
 }
 
 /// The membership of a user in an organization, whatever its status.
-pub(crate) async fn of(connection: &mut AsyncPgConnection, organization_id: OrganizationId, user_id: UserId) -> Result<Option<Member>> {
+pub(crate) async fn of(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Option<Member>> {
     Ok(members::table
         .filter(members::organization_id.eq(organization_id))
         .filter(members::user_id.eq(user_id))
@@ -345,7 +372,12 @@ pub(crate) fn not_found(field: &str) -> Refusal {
 }
 
 /// Locks the organization of a member and gives the actor's permit there with the member, if the actor sees it.
-pub(crate) async fn enter(transaction: &mut Transaction, actor: &Actor, id: MemberId, field: &str) -> Result<(Permit, Member)> {
+pub(crate) async fn enter(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    id: MemberId,
+    field: &str,
+) -> Result<(Permit, Member)> {
     let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
     let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, field)
         .await
@@ -361,7 +393,9 @@ pub(crate) async fn enter(transaction: &mut Transaction, actor: &Actor, id: Memb
 /// The organization behind a member that the actor may not see isn't mentioned.
 fn hide(error: Error, field: &str) -> Error {
     match error {
-        Error::Refused(refusals) if refusals.iter().any(|refusal| refusal.code == Code::NotFound) => not_found(field).into(),
+        Error::Refused(refusals) if refusals.iter().any(|refusal| refusal.code == Code::NotFound) => {
+            not_found(field).into()
+        }
         other => other,
     }
 }
@@ -378,7 +412,11 @@ pub(crate) fn require(permit: &Permit, member: &Member, action: MemberAction, fi
     } else if !active && permit.standing().allows_on_member(action, member.role, true, false) {
         Refusal::new(Code::Conflict, field, format!("this member is not active any more: {}", member.status))
     } else {
-        Refusal::new(Code::Forbidden, field, format!("your role here, {}, doesn't allow this to the member's, {}", permit.standing().role, member.role))
+        Refusal::new(
+            Code::Forbidden,
+            field,
+            format!("your role here, {}, doesn't allow this to the member's, {}", permit.standing().role, member.role),
+        )
     };
     Err(refusal.into())
 }
@@ -414,10 +452,20 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
 }
 
 /// A demotion revokes the invitations and codes that the person could no longer issue (R42).
-async fn revoke_what_may_no_longer_be_issued(transaction: &mut Transaction, permit: &Permit, member: &Member, role: Role) -> Result<Vec<NewEvent>> {
+async fn revoke_what_may_no_longer_be_issued(
+    transaction: &mut Transaction,
+    permit: &Permit,
+    member: &Member,
+    role: Role,
+) -> Result<Vec<NewEvent>> {
     let standing = crate::policy::Standing { role, ..permit.standing() };
     let lost: Vec<Role> = Role::ALL.iter().copied().filter(|issued| !standing.may_issue(*issued)).collect();
-    let mut events = crate::invitation::revoke_issued(transaction, permit.actor(), member.organization_id, member.user_id, &lost).await?;
-    events.extend(crate::join_code::revoke_issued(transaction, permit.actor(), member.organization_id, member.user_id, &lost).await?);
+    let mut events =
+        crate::invitation::revoke_issued(transaction, permit.actor(), member.organization_id, member.user_id, &lost)
+            .await?;
+    events.extend(
+        crate::join_code::revoke_issued(transaction, permit.actor(), member.organization_id, member.user_id, &lost)
+            .await?,
+    );
     Ok(events)
 }

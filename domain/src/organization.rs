@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{MemberId, OrganizationId, UserId};
 use crate::job::MailOwnerWelcome;
 use crate::limits;
-use crate::member::{self, JoinMethod, MemberStatus, Permissions};
+use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions};
 use crate::policy::{AccessLevel, Action, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
 use crate::settings::OrganizationCreation;
 use crate::text::{self, EmailAddress, Slug};
@@ -90,7 +90,12 @@ impl Organization {
     }
 
     pub(crate) fn standing_of(&self, role: Role) -> Standing {
-        Standing { role, admin_powers: self.admin_powers, member_directory: self.member_directory, personal: self.is_personal() }
+        Standing {
+            role,
+            admin_powers: self.admin_powers,
+            member_directory: self.member_directory,
+            personal: self.is_personal(),
+        }
     }
 }
 
@@ -111,7 +116,10 @@ pub async fn id_by_slug(connection: &mut AsyncPgConnection, slug: &str) -> Resul
 }
 
 /// The owners of the organizations.
-pub async fn owners(connection: &mut AsyncPgConnection, ids: &[OrganizationId]) -> Result<Vec<(OrganizationId, UserId)>> {
+pub async fn owners(
+    connection: &mut AsyncPgConnection,
+    ids: &[OrganizationId],
+) -> Result<Vec<(OrganizationId, UserId)>> {
     Ok(members::table
         .filter(members::organization_id.eq_any(ids))
         .filter(members::role.eq(Role::Owner))
@@ -163,7 +171,8 @@ impl ProfileInput {
     fn parse(&self) -> Result<Profile> {
         let mut refusals = Vec::new();
         let mut line = |field: &str, value: &Option<Option<String>>| -> Option<Option<String>> {
-            let parsed = value.as_ref().map(|value| text::optional_line(field, value.as_deref(), limits::LINE)).transpose();
+            let parsed =
+                value.as_ref().map(|value| text::optional_line(field, value.as_deref(), limits::LINE)).transpose();
             parsed.unwrap_or_else(|refusal| {
                 refusals.push(refusal);
                 None
@@ -217,17 +226,32 @@ fn slug_taken() -> Refusal {
 }
 
 /// Founds an organization: its creator owns it (R11), or, where staff name one, the account of `owner_email` (R1).
-pub async fn create(database: &Database, actor: &Actor, profile: &ProfileInput, owner_email: Option<&str>) -> Result<OrganizationId> {
+pub async fn create(
+    database: &Database,
+    actor: &Actor,
+    profile: &ProfileInput,
+    owner_email: Option<&str>,
+) -> Result<OrganizationId> {
     let founder = match (actor, owner_email) {
         (Actor::Staff { .. }, Some(email)) => Founder::Appointed(EmailAddress::parse("ownerEmail", email)?),
         (Actor::Staff { .. }, None) => {
             return Err(Error::refused(Code::Blank, "ownerEmail", "staff name the owner by e-mail address"));
         }
-        (_, Some(_)) => return Err(Error::refused(Code::Forbidden, "ownerEmail", "only the platform's staff name another owner; leave it out")),
+        (_, Some(_)) => {
+            return Err(Error::refused(
+                Code::Forbidden,
+                "ownerEmail",
+                "only the platform's staff name another owner; leave it out",
+            ));
+        }
         (_, None) => {
             let (user_id, _) = actor.signed_in("name")?;
             if database.deployment().organization_creation == OrganizationCreation::Staff {
-                return Err(Error::refused(Code::Forbidden, "name", "here the platform's staff create organizations; ask them"));
+                return Err(Error::refused(
+                    Code::Forbidden,
+                    "name",
+                    "here the platform's staff create organizations; ask them",
+                ));
             }
             Founder::Self_(user_id)
         }
@@ -288,6 +312,88 @@ pub async fn create(database: &Database, actor: &Actor, profile: &ProfileInput, 
         .await
 }
 
+/// Staff give an organization to another owner (R1); the old one becomes ADMIN. One transaction: there is never none, never two.
+pub async fn set_owner(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    new_owner: UserId,
+) -> Result<OrganizationId> {
+    if !matches!(actor, Actor::Staff { .. }) {
+        return Err(Error::refused(
+            Code::Forbidden,
+            "organizationId",
+            "only the platform's staff do this; owners use transferOwnership",
+        ));
+    }
+    let no_user = || Refusal::new(Code::NotFound, "userId", "there is no such user");
+    database
+        .transaction(async |transaction| {
+            let old_owner = owners(transaction, &[id]).await?.pop().map(|(_, user_id)| user_id);
+            let Some(old_owner) = old_owner else { return Err(not_found()) };
+            access::lock_users(transaction, &[old_owner, new_owner]).await?;
+            if !access::lock_organization(transaction, id).await? {
+                return Err(not_found());
+            }
+            if by_id(transaction, id).await?.is_personal() {
+                return Err(Error::refused(
+                    Code::Forbidden,
+                    "organizationId",
+                    "a personal organization stays with its account",
+                ));
+            }
+            // Another change of owner may have come first: its outcome counts now.
+            let current = owners(transaction, &[id]).await?.pop().map(|(_, user_id)| user_id);
+            if current != Some(old_owner) {
+                return Err(Error::refused(Code::Conflict, "organizationId", "the owner has just changed; look again"));
+            }
+            if old_owner == new_owner {
+                return Ok(id);
+            }
+            let user = user::by_ids(transaction, &[new_owner]).await?.pop().ok_or_else(no_user)?;
+            if user.suspended_at.is_some() {
+                return Err(crate::actor::suspended("userId").into());
+            }
+            diesel::update(
+                members::table.filter(members::organization_id.eq(id)).filter(members::user_id.eq(old_owner)),
+            )
+            .set(members::role.eq(Role::Admin))
+            .execute(&mut **transaction)
+            .await?;
+            let is_member = member::of(transaction, id, new_owner)
+                .await?
+                .is_some_and(|member| member.status == MemberStatus::Active);
+            if is_member {
+                diesel::update(
+                    members::table.filter(members::organization_id.eq(id)).filter(members::user_id.eq(new_owner)),
+                )
+                .set((members::role.eq(Role::Owner), Permissions::all()))
+                .execute(&mut **transaction)
+                .await?;
+            } else {
+                let join = Join {
+                    user_id: new_owner,
+                    organization_id: id,
+                    role: Role::Owner,
+                    permissions: Permissions::all(),
+                    via: JoinMethod::Staff,
+                };
+                member::join(transaction, &join, "userId").await?;
+            }
+            transaction.enqueue(&MailOwnerWelcome { organization_id: id, user_id: new_owner }).await?;
+            let event = NewEvent::by(actor, id, AuditAction::OrganizationOwnerSet, id)
+                .summary(format!("staff passed the ownership from {old_owner} to {new_owner}"))
+                .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+fn not_found() -> Error {
+    Error::refused(Code::NotFound, "organizationId", "there is no such organization")
+}
+
 enum Founder {
     Self_(UserId),
     Appointed(EmailAddress),
@@ -342,7 +448,12 @@ async fn insert(transaction: &mut Transaction, mut profile: Profile) -> Result<O
 }
 
 /// Changes the profile (R49); it is cosmetic and changes no right (R50).
-pub async fn update(database: &Database, actor: &Actor, id: OrganizationId, profile: &ProfileInput) -> Result<OrganizationId> {
+pub async fn update(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    profile: &ProfileInput,
+) -> Result<OrganizationId> {
     let parsed = profile.parse()?;
     let changed = profile.changed_fields();
     database
@@ -351,7 +462,8 @@ pub async fn update(database: &Database, actor: &Actor, id: OrganizationId, prof
             if changed.is_empty() {
                 return Ok(id);
             }
-            let updated = diesel::update(organizations::table.find(id)).set(parsed.clone()).execute(&mut **transaction).await;
+            let updated =
+                diesel::update(organizations::table.find(id)).set(parsed.clone()).execute(&mut **transaction).await;
             on_violation(updated, "organizations_slug_key", slug_taken)?;
             let event = NewEvent::by(actor, id, AuditAction::OrganizationUpdated, id)
                 .summary(format!("changed {}", changed.join(", ")))

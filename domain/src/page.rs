@@ -69,18 +69,20 @@ impl PageRequest {
         if !(0..=limits::MAX_PAGE).contains(&limit) {
             return Err(Error::BadRequest(format!("`{name}` takes 0 to {}", limits::MAX_PAGE)));
         }
-        Ok(Slice { limit, backward, after: cursor("after", self.after.as_deref())?, before: cursor("before", self.before.as_deref())? })
+        Ok(Slice {
+            limit,
+            backward,
+            after: cursor("after", self.after.as_deref())?,
+            before: cursor("before", self.before.as_deref())?,
+        })
     }
 }
 
 fn cursor<K: DeserializeOwned>(name: &str, cursor: Option<&str>) -> Result<Option<K>> {
     let Some(cursor) = cursor else { return Ok(None) };
-    URL_SAFE_NO_PAD
-        .decode(cursor)
-        .ok()
-        .and_then(|json| serde_json::from_slice(&json).ok())
-        .map(Some)
-        .ok_or_else(|| Error::BadRequest(format!("`{name}` is not a cursor of this list; take endCursor or startCursor of a page")))
+    URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice(&json).ok()).map(Some).ok_or_else(|| {
+        Error::BadRequest(format!("`{name}` is not a cursor of this list; take endCursor or startCursor of a page"))
+    })
 }
 
 impl<K: Serialize> Slice<K> {

@@ -229,7 +229,11 @@ impl Standing {
 
     /// Every action that may be done to the member.
     pub fn allowed_on_member(self, target: Role, active: bool, is_self: bool) -> Vec<MemberAction> {
-        MemberAction::ALL.iter().copied().filter(|action| self.allows_on_member(*action, target, active, is_self)).collect()
+        MemberAction::ALL
+            .iter()
+            .copied()
+            .filter(|action| self.allows_on_member(*action, target, active, is_self))
+            .collect()
     }
 
     /// Whether projects and apps may be billed to the organization (R55).
@@ -245,8 +249,14 @@ mod tests {
     use proptest::sample::select;
 
     fn standing() -> impl Strategy<Value = Standing> {
-        (select(Role::ALL), select(AdminPowers::ALL), select(MemberDirectory::ALL), any::<bool>())
-            .prop_map(|(role, admin_powers, member_directory, personal)| Standing { role, admin_powers, member_directory, personal })
+        (select(Role::ALL), select(AdminPowers::ALL), select(MemberDirectory::ALL), any::<bool>()).prop_map(
+            |(role, admin_powers, member_directory, personal)| Standing {
+                role,
+                admin_powers,
+                member_directory,
+                personal,
+            },
+        )
     }
 
     proptest! {

@@ -130,8 +130,15 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                     None => user::personal_organization_id(transaction, user_id).await?,
                 },
             };
-            let permit =
-                access::authorize(transaction, actor, organization_id, Lock::Membership, Action::CreateResources, "organizationId").await?;
+            let permit = access::authorize(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Membership,
+                Action::CreateResources,
+                "organizationId",
+            )
+            .await?;
             if command.kind.is_billable() {
                 permit.require_billing("organizationId")?;
             }
@@ -245,10 +252,15 @@ async fn reach(transaction: &mut Transaction, actor: &Actor, id: ResourceId, nee
     let organization_id: Option<OrganizationId> =
         resources::table.find(id).select(resources::organization_id).first(&mut **transaction).await.optional()?;
     let organization_id = organization_id.ok_or_else(not_found)?;
-    let permit = access::enter(transaction, actor, organization_id, Lock::Membership, "id").await.map_err(|error| match error {
-        Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => not_found().into(),
-        other => other,
-    })?;
+    let permit =
+        access::enter(transaction, actor, organization_id, Lock::Membership, "id").await.map_err(
+            |error| match error {
+                Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
+                    not_found().into()
+                }
+                other => other,
+            },
+        )?;
     let resource: Option<Resource> = resources::table
         .find(id)
         .filter(resources::organization_id.eq(organization_id))
@@ -260,7 +272,9 @@ async fn reach(transaction: &mut Transaction, actor: &Actor, id: ResourceId, nee
     let resource = resource.ok_or_else(not_found)?;
     match access_level(&permit, &resource) {
         AccessLevel::None => Err(not_found().into()),
-        level if level < needed => Err(Error::refused(Code::Forbidden, "id", format!("takes {needed}; you have {level}"))),
+        level if level < needed => {
+            Err(Error::refused(Code::Forbidden, "id", format!("takes {needed}; you have {level}")))
+        }
         _ => Ok(resource),
     }
 }
@@ -304,11 +318,18 @@ impl ResourceFilter {
 }
 
 /// A page of the organization's resources that the permit reaches, oldest first; owner and admins reach all (R2, R5, R62).
-pub async fn list(connection: &mut AsyncPgConnection, permit: &Permit, filter: &ResourceFilter, page: &PageRequest) -> Result<Page<Resource>> {
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    filter: &ResourceFilter,
+    page: &PageRequest,
+) -> Result<Page<Resource>> {
     let slice = page.slice()?;
-    let mut query = filter.apply(resources::table.into_boxed()).filter(resources::organization_id.eq(permit.organization_id()));
+    let mut query =
+        filter.apply(resources::table.into_boxed()).filter(resources::organization_id.eq(permit.organization_id()));
     if !permit.standing().allows(Action::ViewAllResources) {
-        query = query.filter(resources::owner_id.eq(permit.user_id()).or(resources::visibility.eq(Visibility::Organization)));
+        query = query
+            .filter(resources::owner_id.eq(permit.user_id()).or(resources::visibility.eq(Visibility::Organization)));
     }
     let rows = by_id!(query.select(Resource::as_select()), slice, resources::id).load(connection).await?;
     slice.page(rows, |resource: &Resource| resource.id)

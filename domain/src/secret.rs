@@ -67,7 +67,9 @@ impl fmt::Debug for Token {
 /// Random bytes from the operating system.
 pub fn random_bytes<const N: usize>() -> crate::Result<[u8; N]> {
     let mut bytes = [0; N];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| crate::Error::Bug("the operating system gives no random bytes"))?;
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|_| crate::Error::Bug("the operating system gives no random bytes"))?;
     Ok(bytes)
 }
 

@@ -41,11 +41,16 @@ pub struct Session {
 }
 
 /// Begins a session.
-pub(crate) async fn create(transaction: &mut Transaction, user_id: UserId, user_agent: Option<&str>) -> Result<(SessionId, Token)> {
+pub(crate) async fn create(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    user_agent: Option<&str>,
+) -> Result<(SessionId, Token)> {
     let id = SessionId::new();
     let token = Token::random(TOKEN_PREFIX)?;
     let at = now(transaction).await?;
-    let lifetime = chrono::Duration::from_std(limits::SESSION_LIFETIME).map_err(|_| Error::Bug("a session's lifetime is short"))?;
+    let lifetime = chrono::Duration::from_std(limits::SESSION_LIFETIME)
+        .map_err(|_| Error::Bug("a session's lifetime is short"))?;
     diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(id),
@@ -117,7 +122,11 @@ pub async fn count(connection: &mut AsyncPgConnection, user_id: UserId) -> Resul
 /// Ends a session of the actor; without an id the one that asks.
 pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<SessionId>) -> Result<SessionId> {
     let Actor::User { user_id, session_id: current, .. } = actor else {
-        return Err(Error::refused(Code::Forbidden, "sessionId", "only a session can be signed out; revoke API keys instead"));
+        return Err(Error::refused(
+            Code::Forbidden,
+            "sessionId",
+            "only a session can be signed out; revoke API keys instead",
+        ));
     };
     let session_id = session_id.unwrap_or(*current);
     database
@@ -129,7 +138,8 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
                 return Err(Error::refused(Code::NotFound, "sessionId", "you have no such session"));
             }
             let personal = user::personal_organization_id(transaction, *user_id).await?;
-            let event = NewEvent::by(actor, personal, AuditAction::UserSignedOut, session_id).summary("ended a session");
+            let event =
+                NewEvent::by(actor, personal, AuditAction::UserSignedOut, session_id).summary("ended a session");
             audit::record(transaction, [event]).await?;
             Ok(session_id)
         })

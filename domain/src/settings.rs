@@ -111,9 +111,10 @@ impl Settings {
 
     /// What links in mails begin with; never ends with a slash.
     pub fn public_url(&self) -> String {
-        self.rollcall_public_url
-            .as_ref()
-            .map_or_else(|| format!("http://{}", self.rollcall_listen), |url| url.as_str().trim_end_matches('/').to_owned())
+        self.rollcall_public_url.as_ref().map_or_else(
+            || format!("http://{}", self.rollcall_listen),
+            |url| url.as_str().trim_end_matches('/').to_owned(),
+        )
     }
 
     /// Whether pages are served over https, so that cookies can insist on it.
@@ -155,7 +156,9 @@ impl Settings {
             return Ok(Keyring::new(secret.clone(), previous));
         }
         if self.database_url.is_some() {
-            bail!("ROLLCALL_SECRET is required with DATABASE_URL, the same for every process; `openssl rand -hex 32` makes one");
+            bail!(
+                "ROLLCALL_SECRET is required with DATABASE_URL, the same for every process; `openssl rand -hex 32` makes one"
+            );
         }
         Ok(Keyring::new(kept_secret(&self.data_dir())?, previous))
     }
@@ -174,7 +177,8 @@ fn kept_secret(data_dir: &Path) -> anyhow::Result<SecretString> {
         let draft = data_dir.join(format!("secret.{}", uuid::Uuid::now_v7()));
         let bytes = crate::secret::random_bytes::<32>()?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(folder)?;
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(folder)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         let linked = std::fs::hard_link(&draft, &path);

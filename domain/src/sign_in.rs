@@ -81,14 +81,20 @@ pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Tok
     database.keyring().link_token(Purpose::SignInLink, id.uuid(), 1)
 }
 
-async fn ask(database: &Database, email: &EmailAddress, user_agent: Option<&str>, invitation_id: Option<InvitationId>) -> Result<()> {
+async fn ask(
+    database: &Database,
+    email: &EmailAddress,
+    user_agent: Option<&str>,
+    invitation_id: Option<InvitationId>,
+) -> Result<()> {
     database
         .transaction(async |transaction| {
             let id = insert(transaction, email, user_agent, invitation_id).await?;
             transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await?;
             if let Some(user) = user::by_email(transaction, email).await? {
                 let personal = user::personal_organization_id(transaction, user.id).await?;
-                let event = NewEvent::by_system(personal, AuditAction::UserSignInRequested, user.id).summary("a sign-in mail was asked for");
+                let event = NewEvent::by_system(personal, AuditAction::UserSignInRequested, user.id)
+                    .summary("a sign-in mail was asked for");
                 audit::record(transaction, [event]).await?;
             }
             Ok(())
@@ -136,7 +142,11 @@ pub async fn by_token(database: &Database, token: &str) -> Result<SignInRequest>
 }
 
 fn link_is_wrong() -> Refusal {
-    Refusal::new(Code::Invalid, "token", "this sign-in link isn't complete or isn't genuine; copy it whole, or ask for a new one")
+    Refusal::new(
+        Code::Invalid,
+        "token",
+        "this sign-in link isn't complete or isn't genuine; copy it whole, or ask for a new one",
+    )
 }
 
 fn why_unusable(request: &SignInRequest, at: DateTime<Utc>) -> Option<Refusal> {
@@ -186,16 +196,13 @@ pub async fn sign_in(database: &Database, proof: &Proof, user_agent: Option<&str
     };
     database
         .transaction(async |transaction| {
-            let used: Option<(EmailAddress, Option<InvitationId>)> = diesel::update(
-                sign_in_requests::table
-                    .find(id)
-                    .filter(sign_in_requests::used_at.is_null()),
-            )
-            .set(sign_in_requests::used_at.eq(rollcall_now().nullable()))
-            .returning((sign_in_requests::email, sign_in_requests::invitation_id))
-            .get_result(&mut **transaction)
-            .await
-            .optional()?;
+            let used: Option<(EmailAddress, Option<InvitationId>)> =
+                diesel::update(sign_in_requests::table.find(id).filter(sign_in_requests::used_at.is_null()))
+                    .set(sign_in_requests::used_at.eq(rollcall_now().nullable()))
+                    .returning((sign_in_requests::email, sign_in_requests::invitation_id))
+                    .get_result(&mut **transaction)
+                    .await
+                    .optional()?;
             let (email, invitation_id) = used.ok_or_else(|| {
                 Refusal::new(Code::AlreadyUsed, field, "this mail was used to sign in before; ask for a new one")
             })?;
@@ -219,7 +226,10 @@ pub async fn sign_in(database: &Database, proof: &Proof, user_agent: Option<&str
                 }
             };
             let (session_id, token) = session::create(transaction, user_id, user_agent).await?;
-            events.push(NewEvent::by_user(user_id, personal, AuditAction::UserSignedIn, session_id).summary("signed in by mail"));
+            events.push(
+                NewEvent::by_user(user_id, personal, AuditAction::UserSignedIn, session_id)
+                    .summary("signed in by mail"),
+            );
             audit::record(transaction, events).await?;
             Ok(SignedIn { user_id, session_id, token, suspended: is_suspended, invitation_id })
         })
@@ -247,7 +257,8 @@ async fn try_digits(database: &Database, email: &str, code: &str) -> Result<Sign
     let email = EmailAddress::parse("email", email).map_err(|refusal| refusal.within(["digits"]))?;
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
     let mut connection = database.connection().await?;
-    let lifetime = chrono::Duration::from_std(limits::SIGN_IN_DIGITS_LIFETIME).map_err(|_| Error::Bug("ten minutes are short"))?;
+    let lifetime =
+        chrono::Duration::from_std(limits::SIGN_IN_DIGITS_LIFETIME).map_err(|_| Error::Bug("ten minutes are short"))?;
     let since = now(&mut connection).await? - lifetime;
     let newest: Option<SignInRequestId> = sign_in_requests::table
         .filter(sign_in_requests::email.eq(&email))

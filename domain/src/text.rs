@@ -12,14 +12,19 @@ use crate::error::{Code, Refusal};
 
 /// Characters that a line of text may not hold: controls, and those that turn or hide what follows.
 fn is_unprintable(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 /// A required line of text without surrounding space, of at most `max` characters.
 pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
     let text = text.trim();
     // Names made of nothing visible can't be told apart.
-    if text.chars().all(|c| c.is_whitespace() || is_unprintable(c) || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{3164}' | '\u{00ad}')) {
+    if text.chars().all(|c| {
+        c.is_whitespace()
+            || is_unprintable(c)
+            || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{3164}' | '\u{00ad}')
+    }) {
         return Err(Refusal::new(Code::Blank, field, "may not be empty"));
     }
     if text.chars().count() > max {
@@ -78,7 +83,10 @@ macro_rules! text_newtype {
         }
 
         impl diesel::serialize::ToSql<Text, diesel::pg::Pg> for $name {
-            fn to_sql<'b>(&'b self, out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>) -> diesel::serialize::Result {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>,
+            ) -> diesel::serialize::Result {
                 <str as diesel::serialize::ToSql<Text, diesel::pg::Pg>>::to_sql(&self.0, out)
             }
         }
@@ -108,7 +116,8 @@ impl EmailAddress {
     /// Parses an address of the field named.
     pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
         let text = line(field, text, 254)?;
-        text.parse().map_err(|()| Refusal::new(Code::Invalid, field, "must be an e-mail address such as ada@example.org"))
+        text.parse()
+            .map_err(|()| Refusal::new(Code::Invalid, field, "must be an e-mail address such as ada@example.org"))
     }
 
     /// What stands before the @.
@@ -120,7 +129,8 @@ impl EmailAddress {
 impl FromStr for EmailAddress {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
-        let options = email_address::Options::default().without_display_text().without_domain_literal().with_required_tld();
+        let options =
+            email_address::Options::default().without_display_text().without_domain_literal().with_required_tld();
         let address = email_address::EmailAddress::parse_with_options(text.trim(), options).map_err(|_| ())?;
         // Quoted local parts are legal, unused, and a way to smuggle spaces and commas into headers.
         if address.as_str().contains(['"', ' ', ',', ';', '<', '>']) {
@@ -168,8 +178,9 @@ impl Slug {
 
 fn name_like(field: &str, text: &str, what: &str) -> Result<String, Refusal> {
     let text = line(field, text, 39)?.to_lowercase();
-    let parts_are_plain =
-        text.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+    let parts_are_plain = text
+        .split('-')
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
     if text.len() < 2 || !parts_are_plain {
         return Err(Refusal::new(
             Code::Invalid,
@@ -187,7 +198,11 @@ fn derived(from: &str, salt: &str, fallback: &str) -> String {
     // Cut so that the salt fits; a hyphen at the cut would double.
     let base: String = base.chars().take(39 - 1 - salt.len().min(20)).collect();
     let base = base.trim_end_matches('-');
-    if salt.is_empty() && base.len() >= 2 { base.to_owned() } else { format!("{base}-{}", if salt.is_empty() { "0" } else { salt }) }
+    if salt.is_empty() && base.len() >= 2 {
+        base.to_owned()
+    } else {
+        format!("{base}-{}", if salt.is_empty() { "0" } else { salt })
+    }
 }
 
 #[cfg(test)]
@@ -197,8 +212,23 @@ mod tests {
 
     #[test]
     fn addresses_are_parsed_strictly_and_without_case() {
-        assert_eq!(EmailAddress::parse("email", " Ada@Example.ORG ").map(|email| email.0), Ok("ada@example.org".to_owned()));
-        for wrong in ["", "ada", "ada@", "@example.org", "ada@localhost", "a b@example.org", "Ada <ada@example.org>", "a@b@c.org", "ada@example.org\nBcc: eve@example.org", "\"a b\"@example.org", "ada@[127.0.0.1]"] {
+        assert_eq!(
+            EmailAddress::parse("email", " Ada@Example.ORG ").map(|email| email.0),
+            Ok("ada@example.org".to_owned())
+        );
+        for wrong in [
+            "",
+            "ada",
+            "ada@",
+            "@example.org",
+            "ada@localhost",
+            "a b@example.org",
+            "Ada <ada@example.org>",
+            "a@b@c.org",
+            "ada@example.org\nBcc: eve@example.org",
+            "\"a b\"@example.org",
+            "ada@[127.0.0.1]",
+        ] {
             assert!(EmailAddress::parse("email", wrong).is_err(), "{wrong:?}");
         }
     }
@@ -206,7 +236,13 @@ mod tests {
     #[test]
     fn lines_hold_no_controls() {
         assert_eq!(line("name", "  Ada  ", 10), Ok("Ada".to_owned()));
-        for (wrong, code) in [(" ", Code::Blank), ("\u{200b}", Code::Blank), ("a\nb", Code::Invalid), ("a\u{202e}b", Code::Invalid), ("abcdef", Code::TooLong)] {
+        for (wrong, code) in [
+            (" ", Code::Blank),
+            ("\u{200b}", Code::Blank),
+            ("a\nb", Code::Invalid),
+            ("a\u{202e}b", Code::Invalid),
+            ("abcdef", Code::TooLong),
+        ] {
             assert_eq!(line("name", wrong, 5).map_err(|refusal| refusal.code), Err(code), "{wrong:?}");
         }
     }

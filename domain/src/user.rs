@@ -90,8 +90,11 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
         let mut made = false;
         let mut salt = String::new();
         for _ in 0..10 {
-            let inserted =
-                insert(Username::derived(&name, &salt)).on_conflict(users::username).do_nothing().execute(&mut **transaction).await;
+            let inserted = insert(Username::derived(&name, &salt))
+                .on_conflict(users::username)
+                .do_nothing()
+                .execute(&mut **transaction)
+                .await;
             made = on_violation(inserted, "users_email_key", email_taken)? == 1;
             if made {
                 break;
@@ -99,7 +102,11 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
             salt = rand::rng().random_range(1000..1_000_000_u32).to_string();
         }
         if !made {
-            return Err(Error::refused(Code::UsernameTaken, "username", "name a username: the ones made from the name are in use"));
+            return Err(Error::refused(
+                Code::UsernameTaken,
+                "username",
+                "name a username: the ones made from the name are in use",
+            ));
         }
     }
     let personal_organization_id = OrganizationId::new();
@@ -137,7 +144,7 @@ fn email_taken() -> Refusal {
 }
 
 /// The account of an address.
-pub(crate) async fn by_email(connection: &mut AsyncPgConnection, email: &EmailAddress) -> Result<Option<User>> {
+pub async fn by_email(connection: &mut AsyncPgConnection, email: &EmailAddress) -> Result<Option<User>> {
     Ok(users::table.filter(users::email.eq(email)).select(User::as_select()).first(connection).await.optional()?)
 }
 
@@ -163,11 +170,14 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         .filter(theirs.field(members::user_id).eq_any(ids))
         .filter(organizations::deleted_at.is_null())
         .filter(
-            mine.field(members::role).eq_any(Role::Admin.at_least()).or(theirs.field(members::status).eq(MemberStatus::Active).and(
-                organizations::member_directory.eq(MemberDirectory::Everyone).or(organizations::member_directory
-                    .eq(MemberDirectory::Leadership)
-                    .and(theirs.field(members::role).eq_any(Role::Admin.at_least()))),
-            )),
+            mine.field(members::role).eq_any(Role::Admin.at_least()).or(theirs
+                .field(members::status)
+                .eq(MemberStatus::Active)
+                .and(
+                    organizations::member_directory.eq(MemberDirectory::Everyone).or(organizations::member_directory
+                        .eq(MemberDirectory::Leadership)
+                        .and(theirs.field(members::role).eq_any(Role::Admin.at_least()))),
+                )),
         )
         .select(theirs.field(members::user_id))
         .load(connection)
@@ -219,7 +229,8 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
     let (user_id, _) = actor.signed_in("name")?;
     let name = command.name.as_deref().map(|name| text::line("name", name, limits::NAME)).transpose()?;
     let username = command.username.as_deref().map(|username| Username::parse("username", username)).transpose()?;
-    let avatar_url = command.avatar_url.as_ref().map(|url| text::optional_link("avatarUrl", url.as_deref())).transpose()?;
+    let avatar_url =
+        command.avatar_url.as_ref().map(|url| text::optional_link("avatarUrl", url.as_deref())).transpose()?;
     let changed: Vec<&str> =
         [("name", name.is_some()), ("username", username.is_some()), ("avatarUrl", avatar_url.is_some())]
             .into_iter()
@@ -248,7 +259,10 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
             let personal = personal_organization_id(transaction, user_id).await?;
             if let Some(name) = &name {
                 // The personal organization carries its user's name.
-                diesel::update(organizations::table.find(personal)).set(organizations::name.eq(name)).execute(&mut **transaction).await?;
+                diesel::update(organizations::table.find(personal))
+                    .set(organizations::name.eq(name))
+                    .execute(&mut **transaction)
+                    .await?;
             }
             let event = NewEvent::by(actor, personal, AuditAction::UserProfileUpdated, user_id)
                 .summary(format!("changed {}", changed.join(", ")))
@@ -277,7 +291,10 @@ pub(crate) async fn lift_suspension(transaction: &mut Transaction, user_id: User
 /// Suspends the account: its organization let it go, and it belongs to no other (D6). Sessions end; keys don't answer.
 pub(crate) async fn suspend(transaction: &mut Transaction, user_id: UserId, by: OrganizationId) -> Result<NewEvent> {
     use crate::database::schema::{api_keys, sessions};
-    diesel::update(users::table.find(user_id)).set(users::suspended_at.eq(rollcall_now().nullable())).execute(&mut **transaction).await?;
+    diesel::update(users::table.find(user_id))
+        .set(users::suspended_at.eq(rollcall_now().nullable()))
+        .execute(&mut **transaction)
+        .await?;
     diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
     diesel::update(api_keys::table.filter(api_keys::user_id.eq(user_id)).filter(api_keys::revoked_at.is_null()))
         .set(api_keys::revoked_at.eq(rollcall_now().nullable()))

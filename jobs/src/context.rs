@@ -25,9 +25,13 @@ pub struct Context {
 impl Context {
     /// The context of the settings: mails go to the SMTP server, or into the data folder where there is none.
     pub fn new(settings: &Settings, database: Database) -> anyhow::Result<Self> {
-        let from: Mailbox = settings.rollcall_mail_from.parse().context("ROLLCALL_MAIL_FROM must be like `Rollcall <rollcall@example.org>`")?;
+        let from: Mailbox = settings
+            .rollcall_mail_from
+            .parse()
+            .context("ROLLCALL_MAIL_FROM must be like `Rollcall <rollcall@example.org>`")?;
         let mailer = match &settings.rollcall_smtp_url {
-            Some(url) => Mailer::smtp(url, from).context("ROLLCALL_SMTP_URL must be like smtp://user:password@host:587?tls=required")?,
+            Some(url) => Mailer::smtp(url, from)
+                .context("ROLLCALL_SMTP_URL must be like smtp://user:password@host:587?tls=required")?,
             None => Mailer::directory(settings.mail_dir(), from)
                 .with_context(|| format!("mails can't be written to {}", settings.mail_dir().display()))?,
         };
@@ -36,7 +40,8 @@ impl Context {
 
     /// A link below the public URL.
     pub(crate) fn link(&self, path: &str) -> Result<Url, JobError> {
-        Url::parse(&format!("{}{path}", self.public_url)).map_err(|_| JobError::discard("ROLLCALL_PUBLIC_URL gives no link"))
+        Url::parse(&format!("{}{path}", self.public_url))
+            .map_err(|_| JobError::discard("ROLLCALL_PUBLIC_URL gives no link"))
     }
 
     /// Sends a mail whose fate nobody writes down.
@@ -71,7 +76,9 @@ pub(crate) async fn connection(context: &Context) -> Result<rollcall_domain::dat
 /// The check that a transaction of the domain makes first: the job is still this run's.
 pub(crate) fn hold(
     job: &ClaimedJob,
-) -> impl for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = rollcall_domain::Result<()>> + Send + 'c>> + Send + Sync {
+) -> impl for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = rollcall_domain::Result<()>> + Send + 'c>>
++ Send
++ Sync {
     let job = Arc::new(job.clone());
     move |connection| {
         let job = job.clone();

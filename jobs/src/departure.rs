@@ -16,7 +16,9 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RunDepart
                 let error = job_error(error);
                 if job.is_last_attempt() && error != JobError::Lost {
                     // Kept and visible: `retryDeparture` goes on from here.
-                    departure::fail(&context.database, payload.departure_id, &error.to_string(), &hold).await.map_err(job_error)?;
+                    departure::fail(&context.database, payload.departure_id, &error.to_string(), &hold)
+                        .await
+                        .map_err(job_error)?;
                 }
                 return Err(error);
             }

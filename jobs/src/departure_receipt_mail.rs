@@ -39,7 +39,8 @@ pub(crate) async fn run(context: &Context, payload: &MailDepartureReceipt) -> Re
         date: departure.completed_at.unwrap_or(departure.started_at),
     };
     let mail = if recipient_id == departure.user_id {
-        DepartureToLeaver { organization_name: organization.name, kind, new_owner_name: new_owner.name, moved }.render(envelope)
+        DepartureToLeaver { organization_name: organization.name, kind, new_owner_name: new_owner.name, moved }
+            .render(envelope)
     } else {
         DepartureToOwner {
             organization_name: organization.name,

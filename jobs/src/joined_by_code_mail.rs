@@ -11,9 +11,14 @@ pub(crate) async fn run(context: &Context, payload: &MailJoinedByCode) -> Result
     let id = payload.join_code_id;
     let mut reader = connection(context).await?;
     let code = join_code::by_ids(&mut reader, &[id]).await.map_err(job_error)?.pop();
-    let Some((code, used_by, used_at)) = code.and_then(|code| Some((code.clone(), code.used_by_id?, code.used_at?))) else { return Ok(()) };
+    let Some((code, used_by, used_at)) = code.and_then(|code| Some((code.clone(), code.used_by_id?, code.used_at?)))
+    else {
+        return Ok(());
+    };
     let organization = organization::by_id(&mut reader, code.organization_id).await.map_err(job_error)?;
-    let Some((_, owner_id)) = organization::owners(&mut reader, &[code.organization_id]).await.map_err(job_error)?.pop() else {
+    let Some((_, owner_id)) =
+        organization::owners(&mut reader, &[code.organization_id]).await.map_err(job_error)?.pop()
+    else {
         return Ok(());
     };
     let owner = user::by_id(&mut reader, owner_id).await.map_err(job_error)?;
@@ -27,6 +32,11 @@ pub(crate) async fn run(context: &Context, payload: &MailJoinedByCode) -> Result
         code_hint: code.hint,
         joined_at: used_at,
     };
-    let envelope = Envelope { key: format!("joined-by-code.{id}"), address: owner.email.to_string(), name: Some(owner.name), date: used_at };
+    let envelope = Envelope {
+        key: format!("joined-by-code.{id}"),
+        address: owner.email.to_string(),
+        name: Some(owner.name),
+        date: used_at,
+    };
     context.send(mail.render(envelope)).await
 }

@@ -22,7 +22,9 @@ pub(crate) async fn run(context: &Context, payload: &MailSignIn) -> Result<(), J
         None => None,
         Some(invitation_id) => match invitation::by_id(&mut reader, invitation_id).await.map_err(job_error)? {
             None => None,
-            Some(invitation) => Some(organization::by_id(&mut reader, invitation.organization_id).await.map_err(job_error)?.name),
+            Some(invitation) => {
+                Some(organization::by_id(&mut reader, invitation.organization_id).await.map_err(job_error)?.name)
+            }
         },
     };
     drop(reader);
@@ -37,6 +39,11 @@ pub(crate) async fn run(context: &Context, payload: &MailSignIn) -> Result<(), J
         user_agent: request.user_agent,
         organization_name,
     };
-    let envelope = Envelope { key: format!("sign-in.{id}"), address: request.email.to_string(), name: None, date: request.created_at };
+    let envelope = Envelope {
+        key: format!("sign-in.{id}"),
+        address: request.email.to_string(),
+        name: None,
+        date: request.created_at,
+    };
     context.send(mail.render(envelope)).await
 }

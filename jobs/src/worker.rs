@@ -7,15 +7,15 @@ use apalis_core::monitor::Monitor;
 use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, StoreOptions};
 use rollcall_domain::job::{
-    DEPARTURE, EXPIRY, ExpireInvitation, ExpireJoinCode, MAIL, MailDepartureReceipt, MailInvitation, MailJoinedByCode, MailOwnerWelcome,
-    MailSignIn, RunDeparture,
+    DEPARTURE, EXPIRY, ExpireInvitation, ExpireJoinCode, MAIL, MailDepartureReceipt, MailInvitation, MailJoinedByCode,
+    MailOwnerWelcome, MailSignIn, RunDeparture,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::{
-    departure, departure_receipt_mail, invitation_expiry, invitation_mail, join_code_expiry, joined_by_code_mail, owner_welcome_mail,
-    sign_in_mail,
+    departure, departure_receipt_mail, invitation_expiry, invitation_mail, join_code_expiry, joined_by_code_mail,
+    owner_welcome_mail, sign_in_mail,
 };
 
 /// Handlers that run at a time: mails wait for the network, cascades for the database.
@@ -30,9 +30,12 @@ const SHUTDOWN: Duration = Duration::from_secs(20);
 ///
 /// `direct_url` leads to PostgreSQL around any pooler, for listening.
 pub async fn run(context: Context, direct_url: &str, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let store = JobStore::start(direct_url, StoreOptions::default()).context("the heartbeat's thread can't be started")?;
+    let store =
+        JobStore::start(direct_url, StoreOptions::default()).context("the heartbeat's thread can't be started")?;
     let mut monitor = Monitor::new();
-    for (queue, concurrency) in [(MAIL, MAIL_CONCURRENCY), (EXPIRY, EXPIRY_CONCURRENCY), (DEPARTURE, DEPARTURE_CONCURRENCY)] {
+    for (queue, concurrency) in
+        [(MAIL, MAIL_CONCURRENCY), (EXPIRY, EXPIRY_CONCURRENCY), (DEPARTURE, DEPARTURE_CONCURRENCY)]
+    {
         let (store, context) = (store.clone(), context.clone());
         monitor = monitor.register(move |_| {
             let context = context.clone();

@@ -17,8 +17,8 @@ use std::{
 use chrono::{DateTime, TimeZone as _, Utc};
 use mail_parser::{MessageParser, MimeHeaders as _};
 use rollcall_jobs::mail::{
-    Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Envelope, Invitation, JoinedByCode,
-    Mail, Mailbox, Mailer, Moved, OwnerWelcome, SendError, SignIn,
+    Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Envelope, Invitation, JoinedByCode, Mail, Mailbox,
+    Mailer, Moved, OwnerWelcome, SendError, SignIn,
 };
 use url::Url;
 
@@ -27,10 +27,7 @@ use url::Url;
 #[test]
 fn mails_read_well() {
     for (label, mail) in mails(&Names::plain()) {
-        insta::assert_snapshot!(
-            format!("{label}.text"),
-            format!("Subject: {}\n\n{}", mail.subject, mail.text)
-        );
+        insta::assert_snapshot!(format!("{label}.text"), format!("Subject: {}\n\n{}", mail.subject, mail.text));
         // A line per tag, so that a change can be read.
         insta::assert_snapshot!(format!("{label}.html"), mail.html.replace("><", ">\n<"));
     }
@@ -39,11 +36,7 @@ fn mails_read_well() {
 #[test]
 fn html_and_text_have_equal_links() {
     for (label, mail) in all_mails() {
-        assert_eq!(
-            links_of_html(&mail.html),
-            links_of_text(&mail.text),
-            "{label}"
-        );
+        assert_eq!(links_of_html(&mail.html), links_of_text(&mail.text), "{label}");
     }
     let invitation = invitation(&Names::plain()).render(envelope(None)).unwrap();
     assert_eq!(links_of_text(&invitation.text).len(), 1);
@@ -54,121 +47,59 @@ fn html_is_fit_for_mail_readers() {
     for (label, mail) in all_mails() {
         let html = &mail.html;
         assert!(html.len() < 100_000, "{label}: {} bytes", html.len());
-        assert!(
-            html.starts_with("<!doctype html><html lang=\"en\""),
-            "{label}"
-        );
-        for needed in [
-            "<title>",
-            "name=\"viewport\"",
-            "name=\"color-scheme\"",
-            "prefers-color-scheme: dark",
-            "<h1 ",
-        ] {
+        assert!(html.starts_with("<!doctype html><html lang=\"en\""), "{label}");
+        for needed in ["<title>", "name=\"viewport\"", "name=\"color-scheme\"", "prefers-color-scheme: dark", "<h1 "] {
             assert!(html.contains(needed), "{label} lacks {needed}");
         }
-        for forbidden in [
-            "<script",
-            "<img",
-            "<link",
-            "<form",
-            "<iframe",
-            "src=",
-            "url(",
-            "@import",
-            "javascript:",
-            "position:",
-        ] {
+        for forbidden in
+            ["<script", "<img", "<link", "<form", "<iframe", "src=", "url(", "@import", "javascript:", "position:"]
+        {
             assert!(!html.contains(forbidden), "{label} has {forbidden}");
         }
         // The preheader comes first in the body, hidden.
         let body = html.split_once("<body").unwrap().1;
-        assert!(
-            body.split_once('>')
-                .unwrap()
-                .1
-                .starts_with("<div style=\"display:none;"),
-            "{label}"
-        );
+        assert!(body.split_once('>').unwrap().1.starts_with("<div style=\"display:none;"), "{label}");
     }
 }
 
 #[test]
 fn text_is_wrapped_and_links_stay_whole() {
     for (label, mail) in all_mails() {
-        for line in mail
-            .text
-            .lines()
-            .filter(|line| !line.starts_with("https://"))
-        {
+        for line in mail.text.lines().filter(|line| !line.starts_with("https://")) {
             assert!(line.chars().count() <= 76, "{label}: {line}");
         }
-        assert!(
-            mail.text.contains("\n-- \nYou get this mail because"),
-            "{label}"
-        );
+        assert!(mail.text.contains("\n-- \nYou get this mail because"), "{label}");
     }
 }
 
 #[test]
 fn hostile_names_stay_text() {
     for (label, mail) in mails(&Names::hostile()) {
-        assert!(
-            !mail.subject.contains(['\r', '\n', '\u{202E}']),
-            "{label}: {}",
-            mail.subject
-        );
+        assert!(!mail.subject.contains(['\r', '\n', '\u{202E}']), "{label}: {}", mail.subject);
         assert!(!mail.html.contains("<b>"), "{label}");
         assert!(!mail.html.contains("onclick=\""), "{label}");
-        assert!(
-            !mail.html.contains("evil.example"),
-            "{label}: a name became a link"
-        );
-        assert!(
-            !mail.text.contains("evil.example"),
-            "{label}: a name became a link"
-        );
+        assert!(!mail.html.contains("evil.example"), "{label}: a name became a link");
+        assert!(!mail.text.contains("evil.example"), "{label}: a name became a link");
         assert!(!mail.text.contains("\nBcc"), "{label}");
     }
-    let invitation = invitation(&Names::hostile())
-        .render(envelope(None))
-        .unwrap();
-    assert!(
-        invitation.html.contains("&#60;b&#62;&#34; onclick=&#34;"),
-        "{}",
-        invitation.html
-    );
-    assert!(
-        invitation
-            .subject
-            .starts_with("<b>\" onclick=\"x Bcc: a@evil.example"),
-        "{}",
-        invitation.subject
-    );
+    let invitation = invitation(&Names::hostile()).render(envelope(None)).unwrap();
+    assert!(invitation.html.contains("&#60;b&#62;&#34; onclick=&#34;"), "{}", invitation.html);
+    assert!(invitation.subject.starts_with("<b>\" onclick=\"x Bcc: a@evil.example"), "{}", invitation.subject);
 }
 
 #[test]
 fn signing_in_says_the_same_to_everybody() {
     let sign_in = sign_in(&Names::plain());
-    let (known, unknown) = (
-        sign_in.render(envelope(Some("Grace Hopper"))),
-        sign_in.render(envelope(None)),
-    );
+    let (known, unknown) = (sign_in.render(envelope(Some("Grace Hopper"))), sign_in.render(envelope(None)));
     assert!(known.unwrap() == unknown.unwrap());
 }
 
 #[test]
 fn a_stranger_cannot_write_into_the_sign_in_mail() {
     let asked_from = |user_agent: Option<&str>| {
-        let sign_in = SignIn {
-            user_agent: user_agent.map(Into::into),
-            ..sign_in(&Names::plain())
-        };
+        let sign_in = SignIn { user_agent: user_agent.map(Into::into), ..sign_in(&Names::plain()) };
         let text = sign_in.render(envelope(None)).unwrap().text;
-        text.lines()
-            .find_map(|line| line.strip_prefix("Asked from: "))
-            .unwrap()
-            .to_owned()
+        text.lines().find_map(|line| line.strip_prefix("Asked from: ")).unwrap().to_owned()
     };
     assert_eq!(asked_from(None), "an unknown device");
     assert_eq!(asked_from(Some("Call 555-0199 now")), "an unknown device");
@@ -193,18 +124,11 @@ fn a_stranger_cannot_write_into_the_sign_in_mail() {
 #[test]
 fn receipts_fit_what_moved() {
     let render = |moved: Moved, kind: DepartureKind| {
-        let receipt = DepartureToLeaver {
-            kind,
-            moved,
-            ..departure_to_leaver(&Names::plain())
-        };
+        let receipt = DepartureToLeaver { kind, moved, ..departure_to_leaver(&Names::plain()) };
         receipt.render(envelope(None)).unwrap()
     };
     let none = render(Moved::default(), DepartureKind::Left);
-    assert!(
-        none.text
-            .contains("You owned nothing there that had to be passed on.")
-    );
+    assert!(none.text.contains("You owned nothing there that had to be passed on."));
     assert_eq!(none.subject, "You left Acme Genomics");
 
     let count = |kind, count| Count { kind, count };
@@ -213,23 +137,12 @@ fn receipts_fit_what_moved() {
         examples: vec!["Liver atlas".into(), "Heart atlas".into()],
     };
     let few = render(few, DepartureKind::Deactivated);
-    assert!(
-        few.text
-            .contains("Projects: 2\n\n- Liver atlas\n- Heart atlas\n\n"),
-        "{}",
-        few.text
-    );
+    assert!(few.text.contains("Projects: 2\n\n- Liver atlas\n- Heart atlas\n\n"), "{}", few.text);
     assert!(!few.text.contains("Volumes"));
 
-    let counts_only = Moved {
-        counts: vec![count("Projects", 1_234_567)],
-        examples: vec![],
-    };
+    let counts_only = Moved { counts: vec![count("Projects", 1_234_567)], examples: vec![] };
     let counts_only = render(counts_only, DepartureKind::Removed).text;
-    assert!(
-        counts_only.contains("Projects: 1,234,567\n\nThere is"),
-        "{counts_only}"
-    );
+    assert!(counts_only.contains("Projects: 1,234,567\n\nThere is"), "{counts_only}");
 }
 
 // What is sent
@@ -237,12 +150,8 @@ fn receipts_fit_what_moved() {
 #[tokio::test]
 async fn arrives_over_smtp_as_it_was_rendered() {
     let server = SmtpServer::start([]);
-    let mut mail = invitation(&Names::plain())
-        .render(envelope(Some("Ģirts Bērziņš")))
-        .unwrap();
-    mail.subject =
-        "Ada lädt dich zu “Gēnu laboratorija” ein, die einen wirklich recht langen Namen hat"
-            .into();
+    let mut mail = invitation(&Names::plain()).render(envelope(Some("Ģirts Bērziņš"))).unwrap();
+    mail.subject = "Ada lädt dich zu “Gēnu laboratorija” ein, die einen wirklich recht langen Namen hat".into();
     server.mailer("").send(&mail).await.unwrap();
 
     let raw = server.received().pop().unwrap();
@@ -252,32 +161,14 @@ async fn arrives_over_smtp_as_it_was_rendered() {
     assert_eq!(message.subject(), Some(mail.subject.as_str()));
     assert_eq!(message.message_id(), Some("inv_01jd.1@rollcall.example"));
     assert_eq!(message.date().unwrap().to_rfc3339(), "2026-11-22T01:45:00Z");
-    let (from, to) = (
-        message.from().unwrap().first().unwrap(),
-        message.to().unwrap().first().unwrap(),
-    );
-    assert_eq!(
-        (from.name(), from.address()),
-        (Some("Rollcall"), Some("no-reply@rollcall.example"))
-    );
-    assert_eq!(
-        (to.name(), to.address()),
-        (Some("Ģirts Bērziņš"), Some("grace@example.org"))
-    );
-    assert_eq!(
-        message.header_raw("Auto-Submitted").map(str::trim),
-        Some("auto-generated")
-    );
+    let (from, to) = (message.from().unwrap().first().unwrap(), message.to().unwrap().first().unwrap());
+    assert_eq!((from.name(), from.address()), (Some("Rollcall"), Some("no-reply@rollcall.example")));
+    assert_eq!((to.name(), to.address()), (Some("Ģirts Bērziņš"), Some("grace@example.org")));
+    assert_eq!(message.header_raw("Auto-Submitted").map(str::trim), Some("auto-generated"));
     assert!(message.is_content_type("multipart", "alternative"));
     assert_eq!(message.text_body_count(), 1);
-    assert_eq!(
-        message.body_text(0).unwrap().replace("\r\n", "\n"),
-        mail.text
-    );
-    assert_eq!(
-        message.body_html(0).unwrap().replace("\r\n", "\n"),
-        mail.html
-    );
+    assert_eq!(message.body_text(0).unwrap().replace("\r\n", "\n"), mail.text);
+    assert_eq!(message.body_html(0).unwrap().replace("\r\n", "\n"), mail.html);
 }
 
 #[tokio::test]
@@ -294,14 +185,8 @@ async fn no_header_can_be_smuggled_in() {
     let message = MessageParser::new().parse(raw.as_bytes()).unwrap();
     assert!(message.header("Bcc").is_none());
     assert_eq!(message.to().unwrap().iter().count(), 1);
-    assert_eq!(
-        message.to().unwrap().first().unwrap().address(),
-        Some("grace@example.org")
-    );
-    assert_eq!(
-        message.message_id(),
-        Some("inv_01jd.1xBccaevil.example@rollcall.example")
-    );
+    assert_eq!(message.to().unwrap().first().unwrap().address(), Some("grace@example.org"));
+    assert_eq!(message.message_id(), Some("inv_01jd.1xBccaevil.example@rollcall.example"));
 }
 
 #[tokio::test]
@@ -324,132 +209,60 @@ async fn a_refusal_tells_the_servers_words() {
         Script::AtEnd("452 4.2.2 Mailbox full"),
     ]);
     let mailer = server.mailer("");
-    assert_eq!(
-        mailer.send(&some_mail()).await,
-        permanent("550 5.1.1 No such user")
-    );
-    assert_eq!(
-        mailer.send(&some_mail()).await,
-        permanent("554 5.7.1 Looks like spam See https://policy.example")
-    );
-    assert_eq!(
-        mailer.send(&some_mail()).await,
-        temporary("451 4.7.1 Greylisted, come back later")
-    );
-    assert_eq!(
-        mailer.send(&some_mail()).await,
-        temporary("452 4.2.2 Mailbox full")
-    );
+    assert_eq!(mailer.send(&some_mail()).await, permanent("550 5.1.1 No such user"));
+    assert_eq!(mailer.send(&some_mail()).await, permanent("554 5.7.1 Looks like spam See https://policy.example"));
+    assert_eq!(mailer.send(&some_mail()).await, temporary("451 4.7.1 Greylisted, come back later"));
+    assert_eq!(mailer.send(&some_mail()).await, temporary("452 4.2.2 Mailbox full"));
     assert_eq!(mailer.send(&some_mail()).await, Ok(()));
 }
 
 #[tokio::test]
 async fn a_refused_login_is_not_the_recipients_fault() {
-    let server = SmtpServer::start([
-        Script::AtLogin("535 5.7.8 Bad password"),
-        Script::AtRecipient("530 5.7.0 Log in first"),
-    ]);
+    let server =
+        SmtpServer::start([Script::AtLogin("535 5.7.8 Bad password"), Script::AtRecipient("530 5.7.0 Log in first")]);
     let mailer = server.mailer("rollcall:p%40ss@");
-    assert_eq!(
-        mailer.send(&some_mail()).await,
-        temporary("535 5.7.8 Bad password")
-    );
-    assert_eq!(
-        mailer.send(&some_mail()).await,
-        temporary("530 5.7.0 Log in first")
-    );
+    assert_eq!(mailer.send(&some_mail()).await, temporary("535 5.7.8 Bad password"));
+    assert_eq!(mailer.send(&some_mail()).await, temporary("530 5.7.0 Log in first"));
     assert_eq!(mailer.send(&some_mail()).await, Ok(()));
 }
 
 #[tokio::test]
 async fn a_broken_or_silent_connection_is_temporary_and_never_used_again() {
-    let server = SmtpServer::start([
-        Script::DropAfterData,
-        Script::SilentAfterData,
-        Script::Accept,
-    ]);
+    let server = SmtpServer::start([Script::DropAfterData, Script::SilentAfterData, Script::Accept]);
     let mailer = server.mailer("").with_time_limit(Duration::from_secs(1));
-    assert!(matches!(
-        mailer.send(&some_mail()).await,
-        Err(SendError::Temporary { .. })
-    ));
-    assert_eq!(
-        mailer.send(&some_mail()).await,
-        temporary("no answer within 1 seconds")
-    );
+    assert!(matches!(mailer.send(&some_mail()).await, Err(SendError::Temporary { .. })));
+    assert_eq!(mailer.send(&some_mail()).await, temporary("no answer within 1 seconds"));
     assert_eq!(mailer.send(&some_mail()).await, Ok(()));
     assert_eq!(server.connections(), 3);
     let received = server.received();
     let ids: BTreeSet<_> = received
         .iter()
-        .map(|raw| {
-            MessageParser::new()
-                .parse(raw.as_bytes())
-                .unwrap()
-                .message_id()
-                .unwrap()
-                .to_owned()
-        })
+        .map(|raw| MessageParser::new().parse(raw.as_bytes()).unwrap().message_id().unwrap().to_owned())
         .collect();
-    assert_eq!(
-        (received.len(), ids.len()),
-        (3, 1),
-        "a repeat has the same Message-ID"
-    );
+    assert_eq!((received.len(), ids.len()), (3, 1), "a repeat has the same Message-ID");
 }
 
 #[tokio::test]
 async fn no_server_is_temporary() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mailer = Mailer::smtp(&format!("smtp://127.0.0.1:{port}").into(), from()).unwrap();
-    assert!(matches!(
-        mailer.send(&some_mail()).await,
-        Err(SendError::Temporary { .. })
-    ));
+    assert!(matches!(mailer.send(&some_mail()).await, Err(SendError::Temporary { .. })));
 }
 
 #[tokio::test]
 async fn addresses_that_cannot_be_written_to_are_permanent() {
     let server = SmtpServer::start([]);
     let mailer = server.mailer("");
-    let to = |address: &str| Mail {
-        envelope: Envelope {
-            address: address.into(),
-            ..envelope(None)
-        },
-        ..some_mail()
-    };
-    for address in [
-        "",
-        "grace",
-        "@example.org",
-        "grace@",
-        "grace@example.org\r\nRCPT TO:<a@evil.example>",
-        "a b@example.org",
-    ] {
-        assert_eq!(
-            mailer.send(&to(address)).await,
-            permanent("the address is not valid"),
-            "{address:?}"
-        );
+    let to = |address: &str| Mail { envelope: Envelope { address: address.into(), ..envelope(None) }, ..some_mail() };
+    for address in
+        ["", "grace", "@example.org", "grace@", "grace@example.org\r\nRCPT TO:<a@evil.example>", "a b@example.org"]
+    {
+        assert_eq!(mailer.send(&to(address)).await, permanent("the address is not valid"), "{address:?}");
     }
     // This server does not speak SMTPUTF8.
-    assert!(matches!(
-        mailer.send(&to("ģirts@example.org")).await,
-        Err(SendError::Permanent { .. })
-    ));
+    assert!(matches!(mailer.send(&to("ģirts@example.org")).await, Err(SendError::Permanent { .. })));
     mailer.send(&to("grace@bērziņš.example")).await.unwrap();
-    assert!(
-        server
-            .received()
-            .pop()
-            .unwrap()
-            .contains("To: grace@xn--brzi-bva32apg.example")
-    );
+    assert!(server.received().pop().unwrap().contains("To: grace@xn--brzi-bva32apg.example"));
 }
 
 #[test]
@@ -461,10 +274,7 @@ fn a_wrong_smtp_url_is_told_without_its_password() {
         "smtp://u:hunter2@mail.example?tls=maybe",
         "smtp://u:hunter2@",
     ] {
-        let error = Mailer::smtp(&url.to_owned().into(), from())
-            .err()
-            .unwrap()
-            .to_string();
+        let error = Mailer::smtp(&url.to_owned().into(), from()).err().unwrap().to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }
     for url in [
@@ -472,10 +282,7 @@ fn a_wrong_smtp_url_is_told_without_its_password() {
         "smtp://mail.example?tls=required",
         "smtp://u:p@mail.example:2525?tls=opportunistic",
     ] {
-        assert!(
-            Mailer::smtp(&url.to_owned().into(), from()).is_ok(),
-            "{url}"
-        );
+        assert!(Mailer::smtp(&url.to_owned().into(), from()).is_ok(), "{url}");
     }
 }
 
@@ -483,41 +290,19 @@ fn a_wrong_smtp_url_is_told_without_its_password() {
 async fn mails_are_files_without_a_server() {
     let directory = empty_directory("mails_are_files_without_a_server").join("mails");
     let mailer = Mailer::directory(&directory, from()).unwrap();
-    let later = Mail {
-        envelope: Envelope {
-            key: "../sgn_02".into(),
-            date: at(14),
-            ..envelope(None)
-        },
-        ..some_mail()
-    };
+    let later = Mail { envelope: Envelope { key: "../sgn_02".into(), date: at(14), ..envelope(None) }, ..some_mail() };
     for mail in [&later, &some_mail(), &some_mail()] {
         mailer.send(mail).await.unwrap();
     }
 
-    assert_eq!(
-        fs::metadata(&directory).unwrap().permissions().mode() & 0o777,
-        0o700
-    );
-    assert_eq!(
-        files(&directory),
-        [
-            "20261122T014500.000Z-inv_01jd.1.eml",
-            "20261122T144500.000Z-..sgn_02.eml"
-        ]
-    );
+    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(files(&directory), ["20261122T014500.000Z-inv_01jd.1.eml", "20261122T144500.000Z-..sgn_02.eml"]);
     let raw = fs::read(directory.join("20261122T014500.000Z-inv_01jd.1.eml")).unwrap();
     let message = MessageParser::new().parse(&raw).unwrap();
-    assert_eq!(
-        message.subject(),
-        Some("Ada Lovelace invites you to Acme Genomics")
-    );
+    assert_eq!(message.subject(), Some("Ada Lovelace invites you to Acme Genomics"));
 
     fs::remove_dir_all(&directory).unwrap();
-    assert!(matches!(
-        mailer.send(&later).await,
-        Err(SendError::Temporary { .. })
-    ));
+    assert!(matches!(mailer.send(&later).await, Err(SendError::Temporary { .. })));
 }
 
 // The mails under test
@@ -531,23 +316,13 @@ struct Names {
 
 impl Names {
     fn plain() -> Self {
-        Self {
-            organization: "Acme Genomics",
-            person: "Ada Lovelace",
-            username: "ada",
-            resource: "Liver atlas",
-        }
+        Self { organization: "Acme Genomics", person: "Ada Lovelace", username: "ada", resource: "Liver atlas" }
     }
 
     fn hostile() -> Self {
         let markup = "<b>\" onclick=\"x\r\nBcc: a@evil.example\u{202E} ' --> ]]> </mj-text> {{ \
             subject }} &lt; http://evil.example www.evil.example";
-        Self {
-            organization: markup,
-            person: markup,
-            username: markup,
-            resource: markup,
-        }
+        Self { organization: markup, person: markup, username: markup, resource: markup }
     }
 
     fn long() -> Self {
@@ -555,12 +330,7 @@ impl Names {
             "<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<<",
             "&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&&"
         );
-        Self {
-            organization: long,
-            person: long,
-            username: long,
-            resource: long,
-        }
+        Self { organization: long, person: long, username: long, resource: long }
     }
 }
 
@@ -595,21 +365,13 @@ fn mails(names: &Names) -> Vec<(&'static str, Mail)> {
         ("sign_in", sign_in(names).render(envelope(None)).unwrap()),
         ("owner_welcome", welcome.render(grace()).unwrap()),
         ("joined_by_code", joined.render(grace()).unwrap()),
-        (
-            "departure_to_leaver",
-            departure_to_leaver(names)
-                .render(envelope(Some(names.person)))
-                .unwrap(),
-        ),
+        ("departure_to_leaver", departure_to_leaver(names).render(envelope(Some(names.person))).unwrap()),
         ("departure_to_owner", to_owner.render(grace()).unwrap()),
     ]
 }
 
 fn all_mails() -> Vec<(&'static str, Mail)> {
-    [Names::plain(), Names::hostile(), Names::long()]
-        .iter()
-        .flat_map(mails)
-        .collect()
+    [Names::plain(), Names::hostile(), Names::long()].iter().flat_map(mails).collect()
 }
 
 fn some_mail() -> Mail {
@@ -639,9 +401,7 @@ fn sign_in(names: &Names) -> SignIn {
 
 fn link(page: &str, query: &str) -> Url {
     let token = "4f5e6d7c8b9a0f1e2d3c4b5a69788796a5b4c3d2e1f00112233445566778899a";
-    format!("https://rollcall.example/{page}/{token}{query}")
-        .parse()
-        .unwrap()
+    format!("https://rollcall.example/{page}/{token}{query}").parse().unwrap()
 }
 
 fn departure_to_leaver(names: &Names) -> DepartureToLeaver {
@@ -654,25 +414,15 @@ fn departure_to_leaver(names: &Names) -> DepartureToLeaver {
 }
 
 fn moved(names: &Names) -> Moved {
-    let count = |kind| Count {
-        kind,
-        count: 10_000,
-    };
+    let count = |kind| Count { kind, count: 10_000 };
     Moved {
         counts: vec![count("Projects"), count("Volumes")],
-        examples: (1..=30)
-            .map(|number| format!("{} {number}", names.resource))
-            .collect(),
+        examples: (1..=30).map(|number| format!("{} {number}", names.resource)).collect(),
     }
 }
 
 fn envelope(name: Option<&str>) -> Envelope {
-    Envelope {
-        key: "inv_01jd.1".into(),
-        address: "grace@example.org".into(),
-        name: name.map(Into::into),
-        date: at(1),
-    }
+    Envelope { key: "inv_01jd.1".into(), address: "grace@example.org".into(), name: name.map(Into::into), date: at(1) }
 }
 
 fn at(hour: u32) -> DateTime<Utc> {
@@ -684,35 +434,22 @@ fn from() -> Mailbox {
 }
 
 fn permanent(reply: &str) -> Result<(), SendError> {
-    Err(SendError::Permanent {
-        reply: reply.into(),
-    })
+    Err(SendError::Permanent { reply: reply.into() })
 }
 
 fn temporary(reply: &str) -> Result<(), SendError> {
-    Err(SendError::Temporary {
-        reply: reply.into(),
-    })
+    Err(SendError::Temporary { reply: reply.into() })
 }
 
 fn links_of_html(html: &str) -> BTreeSet<String> {
     html.split("href=\"")
         .skip(1)
-        .map(|rest| {
-            rest.split_once('"')
-                .unwrap()
-                .0
-                .replace("&#38;", "&")
-                .replace("&#39;", "'")
-        })
+        .map(|rest| rest.split_once('"').unwrap().0.replace("&#38;", "&").replace("&#39;", "'"))
         .collect()
 }
 
 fn links_of_text(text: &str) -> BTreeSet<String> {
-    text.split_whitespace()
-        .filter(|word| word.starts_with("https://"))
-        .map(Into::into)
-        .collect()
+    text.split_whitespace().filter(|word| word.starts_with("https://")).map(Into::into).collect()
 }
 
 fn empty_directory(name: &str) -> PathBuf {
@@ -722,10 +459,8 @@ fn empty_directory(name: &str) -> PathBuf {
 }
 
 fn files(directory: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -759,10 +494,7 @@ impl SmtpServer {
     fn start<const N: usize>(scripts: [Script; N]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Mutex::new(State {
-            scripts: scripts.into(),
-            ..State::default()
-        }));
+        let state = Arc::new(Mutex::new(State { scripts: scripts.into(), ..State::default() }));
         let shared = state.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -777,11 +509,7 @@ impl SmtpServer {
 
     /// `login` is empty or ends in `@`.
     fn mailer(&self, login: &str) -> Mailer {
-        Mailer::smtp(
-            &format!("smtp://{login}127.0.0.1:{}", self.port).into(),
-            from(),
-        )
-        .unwrap()
+        Mailer::smtp(&format!("smtp://{login}127.0.0.1:{}", self.port).into(), from()).unwrap()
     }
 
     fn received(&self) -> Vec<String> {
@@ -795,29 +523,19 @@ impl SmtpServer {
 
 fn converse(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let next_script = || {
-        state
-            .lock()
-            .unwrap()
-            .scripts
-            .pop_front()
-            .unwrap_or(Script::Accept)
-    };
+    let next_script = || state.lock().unwrap().scripts.pop_front().unwrap_or(Script::Accept);
     let mut script = None;
     stream.write_all(b"220 test\r\n")?;
     while let Some(line) = lines.next().transpose()? {
         let verb = line.split([' ', ':']).next().unwrap_or_default();
         let answer = match (verb, script) {
             ("EHLO", _) => "250-test\r\n250 AUTH PLAIN",
-            ("AUTH", _) => match state
-                .lock()
-                .unwrap()
-                .scripts
-                .pop_front_if(|script| matches!(script, Script::AtLogin(_)))
-            {
-                Some(Script::AtLogin(answer)) => answer,
-                _ => "235 Welcome",
-            },
+            ("AUTH", _) => {
+                match state.lock().unwrap().scripts.pop_front_if(|script| matches!(script, Script::AtLogin(_))) {
+                    Some(Script::AtLogin(answer)) => answer,
+                    _ => "235 Welcome",
+                }
+            }
             ("MAIL", _) => {
                 script = Some(next_script());
                 "250 OK"

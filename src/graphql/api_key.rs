@@ -22,10 +22,10 @@ pub enum ApiKeyScope {
     Write,
 }
 
-/// A way in for programs, in one organization only.
 #[derive(Debug, Clone)]
 pub struct ApiKey(pub api_key::ApiKey);
 
+/// A way in for programs, in one organization only.
 #[Object]
 impl ApiKey {
     /// Begins with key_.
@@ -157,6 +157,9 @@ impl ApiKeyMutation {
         #[graphql(desc = "The key.")] input: RevokeApiKeyInput,
     ) -> async_graphql::Result<RevokeApiKeyPayload> {
         let outcome = api_key::revoke(database(context), actor(context)?, input.id.0).await;
-        Payload::of(outcome, |id| RevokeApiKeyPayload { revoked_api_key_id: Some(id.to_string().into()), ..Default::default() })
+        Payload::of(outcome, |id| RevokeApiKeyPayload {
+            revoked_api_key_id: Some(id.to_string().into()),
+            ..Default::default()
+        })
     }
 }

@@ -29,10 +29,10 @@ pub enum ActorKind {
     System,
 }
 
-/// Something that happened, written by the transaction that did it.
 #[derive(Debug, Clone)]
 pub struct AuditEvent(pub audit::AuditEvent);
 
+/// Something that happened, written by the transaction that did it.
 #[Object]
 impl AuditEvent {
     /// Begins with evt_.
@@ -135,7 +135,8 @@ pub async fn verify(
     from_sequence: Option<i64>,
 ) -> async_graphql::Result<Option<AuditVerification>> {
     let Some(actor) = &context::request(context).actor else { return Ok(None) };
-    let permit = access::view(&mut *context::connection(context).await?, actor, organization_id).await.map_err(top_level)?;
+    let permit =
+        access::view(&mut *context::connection(context).await?, actor, organization_id).await.map_err(top_level)?;
     let Some(permit) = permit else { return Ok(None) };
     let found = audit::verify_as(database(context), &permit, from_sequence).await;
     Ok(super::error::visible(found)?.map(|found| AuditVerification {

@@ -83,8 +83,12 @@ impl Loader<OrganizationKey> for Loaders {
     type Error = async_graphql::Error;
 
     async fn load(&self, keys: &[OrganizationKey]) -> Result<HashMap<OrganizationKey, Self::Value>, Self::Error> {
-        let found = access::organizations_with_permits(&mut *self.connection().await?, keys).await.map_err(top_level)?;
-        Ok(found.into_iter().map(|(actor, organization, permit)| ((actor, organization.id), (organization, permit))).collect())
+        let found =
+            access::organizations_with_permits(&mut *self.connection().await?, keys).await.map_err(top_level)?;
+        Ok(found
+            .into_iter()
+            .map(|(actor, organization, permit)| ((actor, organization.id), (organization, permit)))
+            .collect())
     }
 }
 

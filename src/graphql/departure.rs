@@ -58,10 +58,10 @@ pub enum DepartureStep {
     Notify,
 }
 
-/// The end of a membership, and what becomes of what the leaver owned.
 #[derive(Debug, Clone)]
 pub struct Departure(pub departure::Departure);
 
+/// The end of a membership, and what becomes of what the leaver owned.
 #[Object]
 impl Departure {
     /// Begins with dep_.
@@ -71,7 +71,9 @@ impl Departure {
 
     /// The membership that ended.
     async fn member(&self, context: &Context<'_>) -> async_graphql::Result<Member> {
-        Member::load(context, self.0.member_id).await?.ok_or_else(|| async_graphql::Error::new("a membership is missing"))
+        Member::load(context, self.0.member_id)
+            .await?
+            .ok_or_else(|| async_graphql::Error::new("a membership is missing"))
     }
 
     /// How.
@@ -158,10 +160,10 @@ pub struct DepartureProgress {
     completed_at: Option<DateTime<Utc>>,
 }
 
-/// A resource that a departure passed on.
 #[derive(Debug, Clone)]
 pub struct ResourceMove(pub departure::ResourceMove);
 
+/// A resource that a departure passed on.
 #[Object]
 impl ResourceMove {
     /// Begins with mov_.
@@ -288,7 +290,10 @@ impl DepartureMutation {
         let kind = departure::DepartureKind::Remove;
         let (member_id, reason) = (input.member_id.0, input.reason);
         let outcome = departure::remove(database(context), actor(context)?, member_id, kind, reason.as_deref()).await;
-        Payload::of(outcome, |departure| RemoveMemberPayload { departure: Some(Departure(departure)), user_errors: Vec::new() })
+        Payload::of(outcome, |departure| RemoveMemberPayload {
+            departure: Some(Departure(departure)),
+            user_errors: Vec::new(),
+        })
     }
 
     /// Deactivates a member: like a removal, and an account that this organization's invitation created, and that belongs

@@ -138,7 +138,11 @@ pub fn top_level(error: Error) -> async_graphql::Error {
 pub fn visible<T>(outcome: rollcall_domain::Result<T>) -> async_graphql::Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),
-        Err(Error::Refused(refusals)) if refusals.iter().all(|refusal| matches!(refusal.code, Code::Forbidden | Code::NotFound)) => Ok(None),
+        Err(Error::Refused(refusals))
+            if refusals.iter().all(|refusal| matches!(refusal.code, Code::Forbidden | Code::NotFound)) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(top_level(error)),
     }
 }

@@ -45,7 +45,6 @@ pub enum DeliveryStatus {
     Failed,
 }
 
-/// An invitation to an organization.
 #[derive(Debug, Clone)]
 pub struct Invitation {
     invitation: invitation::Invitation,
@@ -59,6 +58,7 @@ impl Invitation {
     }
 }
 
+/// An invitation to an organization.
 #[Object]
 impl Invitation {
     /// Begins with inv_.
@@ -388,9 +388,12 @@ impl InvitationMutation {
         let command = invitation::Accept { invitation, name: input.name, username: input.username };
         let request = request(context);
         let outcome =
-            invitation::accept(database(context), request.actor.as_ref(), &command, request.user_agent.as_deref()).await;
+            invitation::accept(database(context), request.actor.as_ref(), &command, request.user_agent.as_deref())
+                .await;
         let member = match &outcome {
-            Ok(accepted) => member::by_ids(&mut *connect(context).await?, &[accepted.member_id]).await.map_err(top_level)?.pop(),
+            Ok(accepted) => {
+                member::by_ids(&mut *connect(context).await?, &[accepted.member_id]).await.map_err(top_level)?.pop()
+            }
             Err(_) => None,
         };
         Payload::of(outcome, |accepted| AcceptInvitationPayload {

@@ -29,7 +29,6 @@ pub enum JoinCodeStatus {
     Expired,
 }
 
-/// Eight digits that let one person in, once, for 24 hours; the digits themselves are shown only when they are made.
 #[derive(Debug, Clone)]
 pub struct JoinCode {
     code: join_code::JoinCode,
@@ -49,6 +48,7 @@ impl JoinCode {
     }
 }
 
+/// Eight digits that let one person in, once, for 24 hours; the digits themselves are shown only when they are made.
 #[Object]
 impl JoinCode {
     /// Begins with jco_.

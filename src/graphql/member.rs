@@ -87,7 +87,6 @@ pub struct MemberPermissionsInput {
     pub shared_projects: Option<AccessLevel>,
 }
 
-/// A person's membership in an organization: one per user and organization, for good. Who comes back gets the same one.
 #[derive(Debug, Clone)]
 pub struct Member(pub member::Member);
 
@@ -103,6 +102,7 @@ impl Member {
     }
 }
 
+/// A person's membership in an organization: one per user and organization, for good. Who comes back gets the same one.
 #[Object]
 impl Member {
     /// Begins with mem_.
@@ -118,7 +118,8 @@ impl Member {
     /// Their address; for owner and admins, and for the member.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
         let own = request(context).actor.as_ref().and_then(|actor| actor.user_id()) == Some(self.0.user_id);
-        let leads = self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(policy::Role::Admin));
+        let leads =
+            self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(policy::Role::Admin));
         if !own && !leads {
             return Ok(None);
         }
@@ -190,7 +191,9 @@ pub async fn visible(context: &Context<'_>, ids: &[MemberId]) -> async_graphql::
     Ok(found
         .into_iter()
         .filter(|member| {
-            permits.iter().any(|(_, _, permit)| permit.as_ref().is_some_and(|permit| member::is_visible(permit, member)))
+            permits
+                .iter()
+                .any(|(_, _, permit)| permit.as_ref().is_some_and(|permit| member::is_visible(permit, member)))
         })
         .map(Member)
         .collect())
@@ -227,7 +230,8 @@ impl MemberMutation {
         context: &Context<'_>,
         #[graphql(desc = "Whom to give which role.")] input: ChangeMemberRoleInput,
     ) -> async_graphql::Result<ChangeMemberRolePayload> {
-        let outcome = member::change_role(database(context), actor(context)?, input.member_id.0, input.role.into()).await;
+        let outcome =
+            member::change_role(database(context), actor(context)?, input.member_id.0, input.role.into()).await;
         let member = match &outcome {
             Ok(id) => Member::load(context, *id).await?,
             Err(_) => None,

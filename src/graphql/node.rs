@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use async_graphql::{Context, ID, Interface};
 use rollcall_domain::id::{
-    ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, ResourceMoveId,
-    SessionId, TypedId, UserId, parse_any,
+    ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId,
+    ResourceMoveId, SessionId, TypedId, UserId, parse_any,
 };
 use rollcall_domain::{api_key, database, departure, invitation, limits, session, user};
 use uuid::Uuid;
@@ -25,7 +25,11 @@ use super::user::User;
 
 /// Anything that has a global id.
 #[derive(Debug, Clone, Interface)]
-#[graphql(field(name = "id", ty = "ID", desc = "Global and opaque: a short prefix that tells the type, and the rest."))]
+#[graphql(field(
+    name = "id",
+    ty = "ID",
+    desc = "Global and opaque: a short prefix that tells the type, and the rest."
+))]
 pub enum Node {
     /// A person.
     User(User),
@@ -60,7 +64,10 @@ pub async fn find(context: &Context<'_>, ids: &[ID]) -> async_graphql::Result<Ve
     }
     let parsed: Vec<(String, Uuid)> = ids
         .iter()
-        .map(|id| parse_any(id).ok_or_else(|| bad_request(format!("not an id: {:?}", id.chars().take(100).collect::<String>()))))
+        .map(|id| {
+            parse_any(id)
+                .ok_or_else(|| bad_request(format!("not an id: {:?}", id.chars().take(100).collect::<String>())))
+        })
         .collect::<async_graphql::Result<_>>()?;
     if request(context).actor.is_none() {
         return Ok(ids.iter().map(|_| None).collect());
@@ -84,23 +91,28 @@ async fn of_kind(context: &Context<'_>, prefix: &str, uuids: &[Uuid]) -> async_g
     let actor = actor(context)?;
     let nodes = match prefix {
         UserId::PREFIX => {
-            let visible = user::visible_to(&mut *connection(context).await?, actor, &typed(uuids)).await.map_err(top_level)?;
+            let visible =
+                user::visible_to(&mut *connection(context).await?, actor, &typed(uuids)).await.map_err(top_level)?;
             let users = loaders(context).load_many(visible).await?;
             users.into_iter().map(|(id, user)| (id.uuid(), Node::User(User(user)))).collect()
         }
         SessionId::PREFIX => {
             let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
-            let found = session::by_ids(&mut *connection(context).await?, user_id, &typed(uuids)).await.map_err(top_level)?;
+            let found =
+                session::by_ids(&mut *connection(context).await?, user_id, &typed(uuids)).await.map_err(top_level)?;
             found.into_iter().map(|session| (session.id.uuid(), Node::Session(Session::of(actor, session)))).collect()
         }
         ApiKeyId::PREFIX => {
-            let found = api_key::by_ids(&mut *connection(context).await?, actor, &typed(uuids)).await.map_err(top_level)?;
+            let found =
+                api_key::by_ids(&mut *connection(context).await?, actor, &typed(uuids)).await.map_err(top_level)?;
             found.into_iter().map(|key| (key.id.uuid(), Node::ApiKey(ApiKey(key)))).collect()
         }
         OrganizationId::PREFIX => {
             let mut nodes = Vec::new();
             let found = futures_util::future::try_join_all(
-                typed::<OrganizationId>(uuids).into_iter().map(async |id| Ok::<_, async_graphql::Error>((id, Organization::find(context, id).await?))),
+                typed::<OrganizationId>(uuids)
+                    .into_iter()
+                    .map(async |id| Ok::<_, async_graphql::Error>((id, Organization::find(context, id).await?))),
             );
             for (id, organization) in found.await? {
                 nodes.extend(organization.map(|organization| (id.uuid(), Node::Organization(organization))));
@@ -126,7 +138,9 @@ async fn of_kind(context: &Context<'_>, prefix: &str, uuids: &[Uuid]) -> async_g
             nodes
         }
         DepartureId::PREFIX => {
-            let found = departure::visible_to(&mut *connection(context).await?, actor, &typed(uuids)).await.map_err(top_level)?;
+            let found = departure::visible_to(&mut *connection(context).await?, actor, &typed(uuids))
+                .await
+                .map_err(top_level)?;
             found.into_iter().map(|departure| (departure.id.uuid(), Node::Departure(Departure(departure)))).collect()
         }
         ResourceMoveId::PREFIX => {
@@ -143,7 +157,9 @@ async fn of_kind(context: &Context<'_>, prefix: &str, uuids: &[Uuid]) -> async_g
         ResourceId::PREFIX => {
             let mut nodes = Vec::new();
             let found = futures_util::future::try_join_all(
-                typed::<ResourceId>(uuids).into_iter().map(async |id| Ok::<_, async_graphql::Error>((id, Resource::find(context, id).await?))),
+                typed::<ResourceId>(uuids)
+                    .into_iter()
+                    .map(async |id| Ok::<_, async_graphql::Error>((id, Resource::find(context, id).await?))),
             );
             for (id, resource) in found.await? {
                 nodes.extend(resource.map(|resource| (id.uuid(), Node::Resource(resource))));

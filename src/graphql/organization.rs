@@ -22,13 +22,9 @@ use super::policy::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationA
 use super::resource::{Resource, ResourceConnection, ResourceKind};
 use super::user::User;
 
-/// A group of people who work together, or an account's personal organization.
-///
-/// Whoever legitimately reaches it from a resource or invitation reads id, name, logoUrl and personal; every other field is
-/// null for those who are no members.
 #[derive(Debug, Clone)]
 pub struct Organization {
-    organization: organization::Organization,
+    organization: Box<organization::Organization>,
     permit: Option<Permit>,
     staff: bool,
 }
@@ -40,8 +36,9 @@ impl Organization {
             Some(actor) => Self::load_as(context, actor, id).await,
             // Who has just accepted an invitation without a session sees the organization's name.
             None => {
-                let organization = organization::by_id(&mut *connection(context).await?, id).await.map_err(top_level)?;
-                Ok(Self { organization, permit: None, staff: false })
+                let organization =
+                    organization::by_id(&mut *connection(context).await?, id).await.map_err(top_level)?;
+                Ok(Self { organization: Box::new(organization), permit: None, staff: false })
             }
         }
     }
@@ -50,14 +47,16 @@ impl Organization {
     pub async fn load_as(context: &Context<'_>, actor: &Actor, id: OrganizationId) -> async_graphql::Result<Self> {
         let found = loaders(context).load_one((actor.clone(), id)).await?;
         let (organization, permit) = found.ok_or_else(|| async_graphql::Error::new("an organization is missing"))?;
-        Ok(Self { organization, permit, staff: matches!(actor, Actor::Staff { .. }) })
+        Ok(Self { organization: Box::new(organization), permit, staff: matches!(actor, Actor::Staff { .. }) })
     }
 
     /// The organization, if the actor belongs to it or is of the staff; to anyone else it doesn't exist (R21).
     pub async fn find(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Option<Self>> {
         let Some(actor) = super::context::request(context).actor.as_ref() else { return Ok(None) };
-        let Some((organization, permit)) = loaders(context).load_one((actor.clone(), id)).await? else { return Ok(None) };
-        let found = Self { organization, permit, staff: matches!(actor, Actor::Staff { .. }) };
+        let Some((organization, permit)) = loaders(context).load_one((actor.clone(), id)).await? else {
+            return Ok(None);
+        };
+        let found = Self { organization: Box::new(organization), permit, staff: matches!(actor, Actor::Staff { .. }) };
         Ok(found.is_visible().then_some(found))
     }
 
@@ -70,6 +69,10 @@ impl Organization {
     }
 }
 
+/// A group of people who work together, or an account's personal organization.
+///
+/// Whoever legitimately reaches it from a resource or invitation reads id, name, logoUrl and personal; every other field is
+/// null for those who are no members.
 #[Object]
 impl Organization {
     /// Begins with org_.
@@ -408,7 +411,9 @@ impl OrganizationBy {
     pub async fn find(self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
         let id = match self {
             Self::Id(id) => Some(id.0),
-            Self::Slug(slug) => organization::id_by_slug(&mut *connection(context).await?, &slug).await.map_err(top_level)?,
+            Self::Slug(slug) => {
+                organization::id_by_slug(&mut *connection(context).await?, &slug).await.map_err(top_level)?
+            }
         };
         match id {
             Some(id) => Organization::find(context, id).await,
@@ -487,6 +492,25 @@ pub struct UpdateOrganizationPayload {
 }
 payload!(UpdateOrganizationPayload);
 
+/// Whom to give an organization to.
+#[derive(InputObject)]
+pub struct SetOrganizationOwnerInput {
+    /// The organization.
+    organization_id: Id<OrganizationId>,
+    /// Its new owner; joins where they are no member.
+    user_id: Id<UserId>,
+}
+
+/// An organization with its new owner.
+#[derive(SimpleObject, Default)]
+pub struct SetOrganizationOwnerPayload {
+    /// The organization.
+    organization: Option<Organization>,
+    /// Why the owner is the same.
+    user_errors: Vec<UserError>,
+}
+payload!(SetOrganizationOwnerPayload);
+
 /// Organizations.
 #[derive(Default)]
 pub struct OrganizationMutation;
@@ -537,6 +561,18 @@ impl OrganizationMutation {
         let outcome = organization::update(database(context), actor(context)?, input.id.0, &profile).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| UpdateOrganizationPayload { organization, user_errors: Vec::new() })
+    }
+
+    /// Staff: gives an organization to another owner; the old one becomes ADMIN.
+    async fn set_organization_owner(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which organization, to whom.")] input: SetOrganizationOwnerInput,
+    ) -> async_graphql::Result<SetOrganizationOwnerPayload> {
+        let (id, user_id) = (input.organization_id.0, input.user_id.0);
+        let outcome = organization::set_owner(database(context), actor(context)?, id, user_id).await;
+        let organization = loaded(context, &outcome).await?;
+        Payload::of(outcome, |_| SetOrganizationOwnerPayload { organization, user_errors: Vec::new() })
     }
 }
 

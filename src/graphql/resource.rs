@@ -33,7 +33,6 @@ pub enum Visibility {
     Organization,
 }
 
-/// A piece of work that an organization holds and someone owns.
 #[derive(Debug, Clone)]
 pub struct Resource(pub resource::Resource);
 
@@ -52,6 +51,7 @@ impl Resource {
     }
 }
 
+/// A piece of work that an organization holds and someone owns.
 #[Object]
 impl Resource {
     /// Begins with res_.
@@ -208,7 +208,10 @@ impl ResourceMutation {
             size_bytes: input.size_bytes.map_or(0, |size| size.0),
         };
         let outcome = resource::create(database(context), actor(context)?, &command).await;
-        Payload::of(outcome, |resource| CreateResourcePayload { resource: Some(Resource(resource)), user_errors: Vec::new() })
+        Payload::of(outcome, |resource| CreateResourcePayload {
+            resource: Some(Resource(resource)),
+            user_errors: Vec::new(),
+        })
     }
 
     /// Changes a resource; takes CONTRIBUTE on it.
@@ -224,7 +227,10 @@ impl ResourceMutation {
             size_bytes: input.size_bytes.map(|size| size.0),
         };
         let outcome = resource::update(database(context), actor(context)?, input.id.0, &command).await;
-        Payload::of(outcome, |resource| UpdateResourcePayload { resource: Some(Resource(resource)), user_errors: Vec::new() })
+        Payload::of(outcome, |resource| UpdateResourcePayload {
+            resource: Some(Resource(resource)),
+            user_errors: Vec::new(),
+        })
     }
 
     /// Deletes a resource for good; takes ADMINISTER on it.

@@ -12,7 +12,6 @@ use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::viewer::Viewer;
 
-/// Someone's session: what signing in began.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// The session.
@@ -21,6 +20,7 @@ pub struct Session {
     pub current: bool,
 }
 
+/// Someone's session: what signing in began.
 #[Object]
 impl Session {
     /// Begins with ses_.
@@ -77,7 +77,12 @@ pub struct RequestSignInPayload {
     /// Why no mail was sent.
     user_errors: Vec<UserError>,
 }
-payload!(RequestSignInPayload);
+
+impl Payload for RequestSignInPayload {
+    fn refused(user_errors: Vec<UserError>) -> Self {
+        Self { user_errors }
+    }
+}
 
 /// What proves the address: the link's token, or the address with the digits of its newest mail.
 #[derive(OneofObject)]
@@ -182,7 +187,10 @@ impl SessionMutation {
             suspended: signed_in.suspended,
         };
         let mut connection = connect(context).await?;
-        let session = session::by_ids(&mut connection, signed_in.user_id, &[signed_in.session_id]).await.map_err(top_level)?.pop();
+        let session = session::by_ids(&mut connection, signed_in.user_id, &[signed_in.session_id])
+            .await
+            .map_err(top_level)?
+            .pop();
         Ok(SignInPayload {
             viewer: Viewer::load(&mut connection, &actor).await?,
             session: session.map(|session| Session::of(&actor, session)),
@@ -198,7 +206,10 @@ impl SessionMutation {
         #[graphql(desc = "Which session.")] input: SignOutInput,
     ) -> async_graphql::Result<SignOutPayload> {
         let outcome = session::sign_out(database(context), actor(context)?, input.session_id.map(|id| id.0)).await;
-        Payload::of(outcome, |id| SignOutPayload { signed_out_session_id: Some(id.to_string().into()), ..Default::default() })
+        Payload::of(outcome, |id| SignOutPayload {
+            signed_out_session_id: Some(id.to_string().into()),
+            ..Default::default()
+        })
     }
 
     /// Makes an organization the active one of the session that asks; other sessions keep theirs.

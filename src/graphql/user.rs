@@ -6,10 +6,10 @@ use rollcall_domain::user;
 
 use super::context::loaders;
 
-/// A person with an account.
 #[derive(Debug, Clone)]
 pub struct User(pub user::User);
 
+/// A person with an account.
 #[Object]
 impl User {
     /// Begins with usr_.

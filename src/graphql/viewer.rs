@@ -20,7 +20,6 @@ use super::resource::{Resource, ResourceConnection, ResourceKind};
 use super::session::{Session, SessionConnection};
 use super::user::User;
 
-/// The person who asks, with what only they see.
 #[derive(Debug, Clone)]
 pub struct Viewer {
     user: user::User,
@@ -40,6 +39,7 @@ impl Viewer {
     }
 }
 
+/// The person who asks, with what only they see.
 #[Object]
 impl Viewer {
     /// As others see them.
@@ -62,9 +62,12 @@ impl Viewer {
     ) -> async_graphql::Result<MemberConnection> {
         let at_least = at_least.unwrap_or(Role::Viewer).into();
         let mut connection = connection(context).await?;
-        let page = member::list_of_user(&mut connection, &self.actor, self.id(), at_least, &forward(first, after)).await;
+        let page =
+            member::list_of_user(&mut connection, &self.actor, self.id(), at_least, &forward(first, after)).await;
         let total = match wants_total(context) {
-            true => member::count_of_user(&mut connection, &self.actor, self.id(), at_least).await.map_err(top_level)?,
+            true => {
+                member::count_of_user(&mut connection, &self.actor, self.id(), at_least).await.map_err(top_level)?
+            }
             false => 0,
         };
         Ok(MemberConnection::new(page.map_err(top_level)?.map(Member), total))
@@ -72,14 +75,16 @@ impl Viewer {
 
     /// Holds and pays for what belongs to no team; nobody else gets into it.
     async fn personal_organization(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
-        let id = user::personal_organization_id(&mut *connection(context).await?, self.id()).await.map_err(top_level)?;
+        let id =
+            user::personal_organization_id(&mut *connection(context).await?, self.id()).await.map_err(top_level)?;
         Organization::load_as(context, &self.actor, id).await
     }
 
     /// The session's active organization; null where none was chosen.
     async fn active_organization(&self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
         let Actor::User { session_id, .. } = &self.actor else { return Ok(None) };
-        let found = session::by_ids(&mut *connection(context).await?, self.id(), &[*session_id]).await.map_err(top_level)?;
+        let found =
+            session::by_ids(&mut *connection(context).await?, self.id(), &[*session_id]).await.map_err(top_level)?;
         match found.into_iter().next().and_then(|session| session.active_organization_id) {
             Some(id) => Ok(Some(Organization::load_as(context, &self.actor, id).await?)),
             None => Ok(None),
@@ -95,7 +100,9 @@ impl Viewer {
     async fn default_bill_to(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
         let id = match self.user.default_bill_to_id {
             Some(id) => id,
-            None => user::personal_organization_id(&mut *connection(context).await?, self.id()).await.map_err(top_level)?,
+            None => {
+                user::personal_organization_id(&mut *connection(context).await?, self.id()).await.map_err(top_level)?
+            }
         };
         Organization::load_as(context, &self.actor, id).await
     }
@@ -134,7 +141,8 @@ impl Viewer {
             owner_id: None,
         };
         let mut connection = connection(context).await?;
-        let page = resource::list_of_user(&mut connection, &self.actor, self.id(), &filter, &forward(first, after)).await;
+        let page =
+            resource::list_of_user(&mut connection, &self.actor, self.id(), &filter, &forward(first, after)).await;
         Ok(ResourceConnection::new(page.map_err(top_level)?.map(Resource)))
     }
 
@@ -146,7 +154,8 @@ impl Viewer {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<ApiKeyConnection> {
         let mut connection = connection(context).await?;
-        let page = api_key::list(&mut connection, &self.actor, self.id(), &forward(first, after)).await.map_err(top_level)?;
+        let page =
+            api_key::list(&mut connection, &self.actor, self.id(), &forward(first, after)).await.map_err(top_level)?;
         let total = match wants_total(context) {
             true => api_key::count(&mut connection, &self.actor, self.id()).await.map_err(top_level)?,
             false => 0,

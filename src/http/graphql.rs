@@ -4,8 +4,7 @@
 //! form on any website can send), and answers with one media type and status whatever was asked for. This one doesn't.
 
 use async_graphql::{
-    Executor, Extensions, Request, Response as Answer, ServerError, Value, Variables,
-    parser::types::OperationType,
+    Executor, Extensions, Request, Response as Answer, ServerError, Value, Variables, parser::types::OperationType,
 };
 use std::collections::BTreeMap;
 
@@ -14,10 +13,7 @@ use axum::{
     extract::Query,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
-        header::{
-            ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-            X_CONTENT_TYPE_OPTIONS,
-        },
+        header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
     },
     response::{IntoResponse, Response},
 };
@@ -54,17 +50,9 @@ pub async fn execute<E: Executor>(
 }
 
 /// Answers in GraphQL's shape a request that isn't executed, for instance because of its credentials. The headers are the request's.
-pub fn refuse(
-    headers: &HeaderMap,
-    status: StatusCode,
-    code: &'static str,
-    message: impl Into<String>,
-) -> Response {
+pub fn refuse(headers: &HeaderMap, status: StatusCode, code: &'static str, message: impl Into<String>) -> Response {
     let media_type = MediaType::negotiate(headers).unwrap_or(MediaType::Json);
-    let refusal = Refusal {
-        code,
-        ..Refusal::new(status, message)
-    };
+    let refusal = Refusal { code, ..Refusal::new(status, message) };
     refusal.into_response(media_type)
 }
 
@@ -98,9 +86,7 @@ impl MediaType {
             (Some(_), None) => Some(Self::GraphqlResponse),
             (Some(new), Some(old)) if new.quality > old.quality => Some(Self::GraphqlResponse),
             // Who accepts anything gets JSON; who names the newer one knows it.
-            (Some(new), Some(old)) if new.quality == old.quality && new.named => {
-                Some(Self::GraphqlResponse)
-            }
+            (Some(new), Some(old)) if new.quality == old.quality && new.named => Some(Self::GraphqlResponse),
             _ => Some(Self::Json),
         }
     }
@@ -132,16 +118,10 @@ impl Preference {
                 _ => return None,
             };
             let quality = parts.find_map(|parameter| parameter.strip_prefix("q="));
-            Some((
-                specificity,
-                quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0)),
-            ))
+            Some((specificity, quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0))))
         });
         let (specificity, quality) = matching.max_by_key(|(specificity, _)| *specificity)?;
-        (quality > 0.0).then_some(Self {
-            quality,
-            named: specificity == 2,
-        })
+        (quality > 0.0).then_some(Self { quality, named: specificity == 2 })
     }
 }
 
@@ -179,19 +159,13 @@ async fn read(request: axum::extract::Request) -> Result<Request, Refusal> {
             let body = read_body(body).await?;
             // Also the shape that a struct could be read from, which nobody means.
             if body.trim_ascii_start().starts_with(b"[") {
-                return Err(Refusal::bad_request(
-                    "Batches are not accepted: send one operation per request.",
-                ));
+                return Err(Refusal::bad_request("Batches are not accepted: send one operation per request."));
             }
-            let parameters = serde_json::from_slice(&body).map_err(|error| {
-                Refusal::bad_request(format!("The body is not a GraphQL request: {error}."))
-            })?;
+            let parameters = serde_json::from_slice(&body)
+                .map_err(|error| Refusal::bad_request(format!("The body is not a GraphQL request: {error}.")))?;
             to_request(parameters)
         }
-        _ => Err(Refusal::method_not_allowed(
-            "GraphQL is asked by GET or POST.",
-            "GET, POST",
-        )),
+        _ => Err(Refusal::method_not_allowed("GraphQL is asked by GET or POST.", "GET, POST")),
     }
 }
 
@@ -200,13 +174,11 @@ fn read_url(uri: &Uri) -> Result<Request, Refusal> {
         if json.is_empty() {
             return Ok(T::default());
         }
-        serde_json::from_str(json).map_err(|error| {
-            Refusal::bad_request(format!("`{name}` is not a JSON object: {error}."))
-        })
+        serde_json::from_str(json)
+            .map_err(|error| Refusal::bad_request(format!("`{name}` is not a JSON object: {error}.")))
     }
-    let Query(parameters) = Query::<UrlParameters>::try_from_uri(uri).map_err(|_| {
-        Refusal::bad_request("The URL needs one `query` parameter, with a GraphQL document.")
-    })?;
+    let Query(parameters) = Query::<UrlParameters>::try_from_uri(uri)
+        .map_err(|_| Refusal::bad_request("The URL needs one `query` parameter, with a GraphQL document."))?;
     let mut request = to_request(Parameters {
         query: parameters.query,
         operation_name: Some(parameters.operation_name).filter(|name| !name.is_empty()),
@@ -219,14 +191,10 @@ fn read_url(uri: &Uri) -> Result<Request, Refusal> {
     if let Ok(document) = request.parsed_query() {
         let selected = |candidate: Option<&str>| name.is_none() || candidate == name.as_deref();
         let mutates = document.operations.iter().any(|(candidate, operation)| {
-            operation.node.ty == OperationType::Mutation
-                && selected(candidate.map(|name| name.as_str()))
+            operation.node.ty == OperationType::Mutation && selected(candidate.map(|name| name.as_str()))
         });
         if mutates {
-            return Err(Refusal::method_not_allowed(
-                "Mutations are sent by POST.",
-                "POST",
-            ));
+            return Err(Refusal::method_not_allowed("Mutations are sent by POST.", "POST"));
         }
     }
     Ok(request)
@@ -234,28 +202,16 @@ fn read_url(uri: &Uri) -> Result<Request, Refusal> {
 
 /// A content type that no HTML form can send: with it, browsers ask before they send anything from another website.
 fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let mut parts = content_type
-        .split(';')
-        .map(|part| part.trim().to_ascii_lowercase());
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
     let is_json = parts.next().as_deref() == Some("application/json");
     let is_utf8 = parts
-        .filter_map(|parameter| {
-            parameter
-                .strip_prefix("charset=")
-                .map(|charset| charset.trim_matches('"').to_owned())
-        })
+        .filter_map(|parameter| parameter.strip_prefix("charset=").map(|charset| charset.trim_matches('"').to_owned()))
         .all(|charset| charset == "utf-8" || charset == "utf8");
     if is_json && is_utf8 {
         Ok(())
     } else {
-        Err(Refusal::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "The Content-Type must be application/json, in UTF-8.",
-        ))
+        Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The Content-Type must be application/json, in UTF-8."))
     }
 }
 
@@ -263,13 +219,9 @@ async fn read_body(body: Body) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk =
-            chunk.map_err(|_| Refusal::bad_request("The body could not be read to its end."))?;
+        let chunk = chunk.map_err(|_| Refusal::bad_request("The body could not be read to its end."))?;
         if bytes.len() + chunk.len() > BODY_LIMIT {
-            return Err(Refusal::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The body is larger than 1 MB.",
-            ));
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MB."));
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -359,20 +311,15 @@ fn respond(media_type: MediaType, mut answer: Answer) -> Response {
     answer.errors.iter_mut().for_each(give_code);
     let no_data = answer.data == Value::Null;
     // Only errors of execution have a path: they belong to a field.
-    let not_executed = no_data
-        && !answer.errors.is_empty()
-        && answer.errors.iter().all(|error| error.path.is_empty());
+    let not_executed = no_data && !answer.errors.is_empty() && answer.errors.iter().all(|error| error.path.is_empty());
     let body = serde_json::to_vec(&AnswerBody {
         errors: &answer.errors,
         data: Some(&answer.data).filter(|_| !not_executed),
         extensions: &answer.extensions,
     });
     let Ok(body) = body else {
-        return Refusal {
-            code: "INTERNAL",
-            ..Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error.")
-        }
-        .into_response(media_type);
+        return Refusal { code: "INTERNAL", ..Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error.") }
+            .into_response(media_type);
     };
     let status = match media_type {
         MediaType::GraphqlResponse if no_data => status_of(&answer.errors),
@@ -430,11 +377,7 @@ fn status_of(errors: &[ServerError]) -> StatusCode {
         Some("RATE_LIMITED") => (1, StatusCode::TOO_MANY_REQUESTS),
         _ => (0, StatusCode::BAD_REQUEST),
     };
-    errors
-        .iter()
-        .map(graveness)
-        .max()
-        .map_or(StatusCode::OK, |(_, status)| status)
+    errors.iter().map(graveness).max().map_or(StatusCode::OK, |(_, status)| status)
 }
 
 fn complete_headers(response: &mut Response, media_type: MediaType) {
@@ -443,13 +386,9 @@ fn complete_headers(response: &mut Response, media_type: MediaType) {
     headers.insert(CONTENT_TYPE, media_type.header());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // Answers depend on who asks.
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if unauthorized {
-        headers
-            .entry(WWW_AUTHENTICATE)
-            .or_insert(HeaderValue::from_static("Bearer"));
+        headers.entry(WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
     }
 }
 
@@ -464,12 +403,7 @@ struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: "BAD_REQUEST",
-            message: message.into(),
-            allow: None,
-        }
+        Self { status, code: "BAD_REQUEST", message: message.into(), allow: None }
     }
 
     fn bad_request(message: impl Into<String>) -> Self {
@@ -477,21 +411,15 @@ impl Refusal {
     }
 
     fn method_not_allowed(message: &str, allow: &'static str) -> Self {
-        Self {
-            allow: Some(allow),
-            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message)
-        }
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
     }
 
     fn into_response(self, media_type: MediaType) -> Response {
-        let error =
-            serde_json::json!({ "message": self.message, "extensions": { "code": self.code } });
+        let error = serde_json::json!({ "message": self.message, "extensions": { "code": self.code } });
         let body = serde_json::json!({ "errors": [error] }).to_string();
         let mut response = (self.status, body).into_response();
         if let Some(methods) = self.allow {
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static(methods));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
         }
         complete_headers(&mut response, media_type);
         response
@@ -519,12 +447,10 @@ mod tests {
         }
 
         async fn failing(&self, code: String) -> async_graphql::Result<i32> {
-            Err(
-                async_graphql::Error::new("No.").extend_with(|_, extensions| {
-                    extensions.set("code", code);
-                    extensions.set("retryAfter", 7);
-                }),
-            )
+            Err(async_graphql::Error::new("No.").extend_with(|_, extensions| {
+                extensions.set("code", code);
+                extensions.set("retryAfter", 7);
+            }))
         }
 
         async fn broken(&self) -> async_graphql::Result<i32> {
@@ -556,31 +482,19 @@ mod tests {
 
     impl Got {
         fn code(&self) -> &str {
-            self.json["errors"][0]["extensions"]["code"]
-                .as_str()
-                .unwrap_or_default()
+            self.json["errors"][0]["extensions"]["code"].as_str().unwrap_or_default()
         }
     }
 
     async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> Got {
-        let schema = Schema::build(Query, Mutation, EmptySubscription)
-            .limit_depth(20)
-            .finish();
-        let response = execute(&schema, request.body(body.into()).unwrap(), |request| {
-            request
-        })
-        .await;
+        let schema = Schema::build(Query, Mutation, EmptySubscription).limit_depth(20).finish();
+        let response = execute(&schema, request.body(body.into()).unwrap(), |request| request).await;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let body = String::from_utf8(bytes.to_vec()).unwrap();
         let json = serde_json::from_str(&body).unwrap();
-        Got {
-            status,
-            headers,
-            body,
-            json,
-        }
+        Got { status, headers, body, json }
     }
 
     fn post() -> axum::http::request::Builder {
@@ -588,19 +502,11 @@ mod tests {
     }
 
     async fn ask(accept: &str, query: &str) -> Got {
-        send(
-            post().header(ACCEPT, accept),
-            serde_json::json!({ "query": query }).to_string(),
-        )
-        .await
+        send(post().header(ACCEPT, accept), serde_json::json!({ "query": query }).to_string()).await
     }
 
     async fn get(query: &str) -> Got {
-        send(
-            axum::http::Request::get(format!("/graphql?{query}")),
-            Body::empty(),
-        )
-        .await
+        send(axum::http::Request::get(format!("/graphql?{query}")), Body::empty()).await
     }
 
     #[test]
@@ -613,22 +519,10 @@ mod tests {
             ("application/json", Some(Json)),
             ("APPLICATION/JSON; charset=utf-8", Some(Json)),
             ("application/graphql-response+json", Some(GraphqlResponse)),
-            (
-                "application/graphql-response+json, application/json;q=0.9",
-                Some(GraphqlResponse),
-            ),
-            (
-                "application/json;q=0.9, application/graphql-response+json",
-                Some(GraphqlResponse),
-            ),
-            (
-                "application/json, application/graphql-response+json",
-                Some(GraphqlResponse),
-            ),
-            (
-                "application/json, application/graphql-response+json; q=0.5",
-                Some(Json),
-            ),
+            ("application/graphql-response+json, application/json;q=0.9", Some(GraphqlResponse)),
+            ("application/json;q=0.9, application/graphql-response+json", Some(GraphqlResponse)),
+            ("application/json, application/graphql-response+json", Some(GraphqlResponse)),
+            ("application/json, application/graphql-response+json; q=0.5", Some(Json)),
             ("application/graphql-response+json;q=0.5, */*", Some(Json)),
             ("application/json;q=0, */*", Some(GraphqlResponse)),
             ("application/json;q=0", None),
@@ -652,83 +546,45 @@ mod tests {
     async fn data_is_answered_with_200_and_the_headers_of_resolvers() {
         for accept in [NEW, "application/json"] {
             let got = ask(accept, "{ hello }").await;
-            assert_eq!(
-                (got.status, got.body.as_str()),
-                (200, r#"{"data":{"hello":"world"}}"#)
-            );
+            assert_eq!((got.status, got.body.as_str()), (200, r#"{"data":{"hello":"world"}}"#));
             assert_eq!(got.headers["x-resolver"], "seen");
             assert_eq!(got.headers[CACHE_CONTROL], "no-store");
-            assert!(
-                got.headers[CONTENT_TYPE]
-                    .to_str()
-                    .unwrap()
-                    .starts_with(accept)
-            );
+            assert!(got.headers[CONTENT_TYPE].to_str().unwrap().starts_with(accept));
         }
     }
 
     #[tokio::test]
     async fn what_is_not_executed_has_no_data_and_a_code() {
-        for query in [
-            "{",
-            "",
-            "{ unknown }",
-            "query A { hello } query B { hello }",
-            "subscription { hello }",
-        ] {
+        for query in ["{", "", "{ unknown }", "query A { hello } query B { hello }", "subscription { hello }"] {
             let got = ask(NEW, query).await;
             assert_eq!((got.status, got.code()), (400, "BAD_REQUEST"), "{query}");
             assert!(got.json.get("data").is_none(), "{query}");
             let legacy = ask("application/json", query).await;
-            assert_eq!(
-                (legacy.status, legacy.code()),
-                (200, "BAD_REQUEST"),
-                "{query}"
-            );
+            assert_eq!((legacy.status, legacy.code()), (200, "BAD_REQUEST"), "{query}");
         }
-        let variables = serde_json::json!({ "query": "query ($n: Int!) { doubled(number: $n) }", "variables": { "n": "x" } });
-        assert_eq!(
-            send(post().header(ACCEPT, NEW), variables.to_string())
-                .await
-                .code(),
-            "BAD_REQUEST"
-        );
+        let variables =
+            serde_json::json!({ "query": "query ($n: Int!) { doubled(number: $n) }", "variables": { "n": "x" } });
+        assert_eq!(send(post().header(ACCEPT, NEW), variables.to_string()).await.code(), "BAD_REQUEST");
     }
 
     #[tokio::test]
     async fn the_status_tells_why_there_is_no_data() {
-        for (code, status) in [
-            ("BAD_REQUEST", 400),
-            ("UNAUTHENTICATED", 401),
-            ("RATE_LIMITED", 429),
-            ("INTERNAL", 500),
-            ("OTHER", 400),
-        ] {
+        for (code, status) in
+            [("BAD_REQUEST", 400), ("UNAUTHENTICATED", 401), ("RATE_LIMITED", 429), ("INTERNAL", 500), ("OTHER", 400)]
+        {
             let query = format!("{{ failing(code: {code:?}) }}");
             let got = ask(NEW, &query).await;
             assert_eq!((got.status, got.code()), (status, code));
             assert_eq!(got.json["data"], serde_json::Value::Null);
             assert!(got.json.get("data").is_some(), "it was executed");
-            assert_eq!(
-                got.headers
-                    .get(RETRY_AFTER)
-                    .is_some_and(|value| value == "7"),
-                status == 429
-            );
+            assert_eq!(got.headers.get(RETRY_AFTER).is_some_and(|value| value == "7"), status == 429);
             assert_eq!(got.headers.contains_key(WWW_AUTHENTICATE), status == 401);
             assert_eq!(ask("application/json", &query).await.status, 200);
         }
-        let gravest = ask(
-            NEW,
-            r#"{ a: failing(code: "RATE_LIMITED") b: failing(code: "INTERNAL") }"#,
-        )
-        .await;
+        let gravest = ask(NEW, r#"{ a: failing(code: "RATE_LIMITED") b: failing(code: "INTERNAL") }"#).await;
         assert!([429, 500].contains(&gravest.status));
         let partial = ask(NEW, "{ hello nullable }").await;
-        assert_eq!(
-            (partial.status, &partial.json["data"]["hello"]),
-            (200, &"world".into())
-        );
+        assert_eq!((partial.status, &partial.json["data"]["hello"]), (200, &"world".into()));
     }
 
     #[tokio::test]
@@ -742,10 +598,7 @@ mod tests {
     #[tokio::test]
     async fn get_is_for_queries_only() {
         let got = get("query=%7Bhello%7D&variables=&operationName=").await;
-        assert_eq!(
-            (got.status, got.body.as_str()),
-            (200, r#"{"data":{"hello":"world"}}"#)
-        );
+        assert_eq!((got.status, got.body.as_str()), (200, r#"{"data":{"hello":"world"}}"#));
         for query in [
             "query=mutation%7Bchange%7D",
             "query=mutation%20M%7Bchange%7D&operationName=M",
@@ -755,22 +608,13 @@ mod tests {
             assert_eq!((got.status, got.code()), (405, "BAD_REQUEST"), "{query}");
             assert_eq!(got.headers[ALLOW], "POST");
         }
-        let other =
-            get("query=query%20Q%7Bhello%7D%20mutation%20M%7Bchange%7D&operationName=Q").await;
+        let other = get("query=query%20Q%7Bhello%7D%20mutation%20M%7Bchange%7D&operationName=Q").await;
         assert_eq!(other.json["data"]["hello"], "world");
         // The executor knows no operation of that name, so nothing is changed.
-        assert_eq!(
-            get("query=mutation%7Bchange%7D&operationName=M")
-                .await
-                .code(),
-            "BAD_REQUEST"
-        );
-        for query in [
-            "",
-            "variables=%7B%7D",
-            "query=%7Bhello%7D&variables=%5B%5D",
-            "query=%7Bhello%7D&query=%7Bhello%7D",
-        ] {
+        assert_eq!(get("query=mutation%7Bchange%7D&operationName=M").await.code(), "BAD_REQUEST");
+        for query in
+            ["", "variables=%7B%7D", "query=%7Bhello%7D&variables=%5B%5D", "query=%7Bhello%7D&query=%7Bhello%7D"]
+        {
             assert_eq!(get(query).await.status, 400, "{query}");
         }
     }
@@ -797,12 +641,7 @@ mod tests {
             let request = axum::http::Request::post("/graphql").header(CONTENT_TYPE, content_type);
             assert_eq!(send(request, body).await.status, status, "{content_type}");
         }
-        assert_eq!(
-            send(axum::http::Request::post("/graphql"), body)
-                .await
-                .status,
-            415
-        );
+        assert_eq!(send(axum::http::Request::post("/graphql"), body).await.status, 415);
     }
 
     #[tokio::test]
@@ -826,10 +665,7 @@ mod tests {
             assert_eq!((got.status, got.code()), (400, "BAD_REQUEST"), "{body}");
         }
         assert_eq!(send(post(), vec![b'{', 0xff, b'}']).await.status, 400);
-        let nested = format!(
-            r#"{{"query":"{{ hello }}","variables":{{"a":{}}}}}"#,
-            "[".repeat(100_000)
-        );
+        let nested = format!(r#"{{"query":"{{ hello }}","variables":{{"a":{}}}}}"#, "[".repeat(100_000));
         assert_eq!(send(post(), nested).await.status, 400);
     }
 
@@ -848,16 +684,8 @@ mod tests {
     async fn deep_documents_do_not_exhaust_the_stack() {
         for depth in [65, 400, 1000, 100_000] {
             for query in [
-                format!(
-                    "{{ doubled(number: {}{}) }}",
-                    "[".repeat(depth),
-                    "]".repeat(depth)
-                ),
-                format!(
-                    "{{ doubled(number: {}1{}) }}",
-                    "{a:".repeat(depth),
-                    "}".repeat(depth)
-                ),
+                format!("{{ doubled(number: {}{}) }}", "[".repeat(depth), "]".repeat(depth)),
+                format!("{{ doubled(number: {}1{}) }}", "{a:".repeat(depth), "}".repeat(depth)),
                 format!("{}{}", "{a".repeat(depth), "}".repeat(depth)),
             ] {
                 let got = ask(NEW, &query).await;
@@ -897,23 +725,10 @@ mod tests {
     async fn refusals_of_the_caller_have_the_same_shape() {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(NEW));
-        let response = refuse(
-            &headers,
-            StatusCode::UNAUTHORIZED,
-            "UNAUTHENTICATED",
-            "Sign in again.",
-        );
+        let response = refuse(&headers, StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Sign in again.");
         assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer");
-        assert!(
-            response.headers()[CONTENT_TYPE]
-                .to_str()
-                .unwrap()
-                .starts_with(NEW)
-        );
+        assert!(response.headers()[CONTENT_TYPE].to_str().unwrap().starts_with(NEW));
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        assert_eq!(
-            body,
-            r#"{"errors":[{"extensions":{"code":"UNAUTHENTICATED"},"message":"Sign in again."}]}"#
-        );
+        assert_eq!(body, r#"{"errors":[{"extensions":{"code":"UNAUTHENTICATED"},"message":"Sign in again."}]}"#);
     }
 }

@@ -6,6 +6,9 @@ mod mailbox;
 mod pages;
 mod playground;
 
+#[cfg(test)]
+pub use playground::TABS;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +91,8 @@ pub async fn serve(
     use anyhow::Context;
     let router = router(settings, database)?;
     let address = settings.rollcall_listen;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
     listening(listener.local_addr()?);
     let stopping = shutdown.clone();
     let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });

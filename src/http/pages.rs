@@ -187,7 +187,8 @@ fn in_words(refusals: &[rollcall_domain::error::Refusal]) -> String {
 
 /// A POST that did not come from one of our pages.
 fn not_ours(jar: CookieJar) -> Response {
-    let text = "The form was not sent from this page, or the page was open for too long. Go back, reload it and try again.";
+    let text =
+        "The form was not sent from this page, or the page was open for too long. Go back, reload it and try again.";
     message(StatusCode::FORBIDDEN, jar, "Please try again", text, None)
 }
 
@@ -236,14 +237,20 @@ struct EmailForm {
     email: String,
 }
 
-async fn send_mail(State(app): State<App>, headers: HeaderMap, jar: CookieJar, Form(form): Form<EmailForm>) -> Response {
+async fn send_mail(
+    State(app): State<App>,
+    headers: HeaderMap,
+    jar: CookieJar,
+    Form(form): Form<EmailForm>,
+) -> Response {
     require_ours!(app, headers, jar, form.csrf);
     let (jar, csrf) = protect!(app, jar);
     let email = form.email.trim();
     match sign_in::request(&app.database, email, user_agent(&headers).as_deref()).await {
         Ok(()) => page(StatusCode::OK, jar, &SignInSent { csrf: &csrf, email, problem: None }),
         Err(Error::Refused(refusals)) => {
-            let problem = format!("The address {}.", refusals.first().map_or("isn't right", |refusal| &refusal.message));
+            let problem =
+                format!("The address {}.", refusals.first().map_or("isn't right", |refusal| &refusal.message));
             page(StatusCode::BAD_REQUEST, jar, &SignInForm { csrf: &csrf, email, problem: Some(&problem) })
         }
         Err(error) => trouble(jar, error),
@@ -293,7 +300,11 @@ async fn ask_to_sign_in(State(app): State<App>, Path(token): Path<String>, jar: 
     };
     let (jar, csrf) = protect!(app, jar);
     let email = request.email.as_str();
-    page(StatusCode::OK, jar, &SignInConfirm { csrf: &csrf, token: &token, email, organization: organization.as_deref() })
+    page(
+        StatusCode::OK,
+        jar,
+        &SignInConfirm { csrf: &csrf, token: &token, email, organization: organization.as_deref() },
+    )
 }
 
 async fn invited_to(app: &App, id: rollcall_domain::id::InvitationId) -> rollcall_domain::Result<Option<String>> {
@@ -348,7 +359,12 @@ async fn account(State(app): State<App>, jar: CookieJar) -> Response {
     }
 }
 
-async fn make_token(State(app): State<App>, headers: HeaderMap, jar: CookieJar, Form(form): Form<PlainForm>) -> Response {
+async fn make_token(
+    State(app): State<App>,
+    headers: HeaderMap,
+    jar: CookieJar,
+    Form(form): Form<PlainForm>,
+) -> Response {
     require_ours!(app, headers, jar, form.csrf);
     let Some(actor) = signed_in(&app, &jar).await else { return trouble(jar, Error::Unauthenticated) };
     match session::begin_another(&app.database, &actor, user_agent(&headers).as_deref()).await {
@@ -386,7 +402,8 @@ async fn invitation_page(
     let preview = match invitation::preview(&app.database, token).await {
         Ok(Some(preview)) => preview,
         Ok(None) => {
-            let text = "The link isn't complete or isn't genuine. Copy it whole out of the mail, or ask for a new invitation.";
+            let text =
+                "The link isn't complete or isn't genuine. Copy it whole out of the mail, or ask for a new invitation.";
             return message(StatusCode::NOT_FOUND, jar, "No such invitation", text, None);
         }
         Err(error) => return trouble(jar, error),
@@ -395,9 +412,10 @@ async fn invitation_page(
     let inviter = &preview.invited_by;
     let closed = match preview.status {
         InvitationStatus::Pending => None,
-        InvitationStatus::Revoked if !preview.is_newest => {
-            Some(("A newer mail has replaced this link", format!("The invitation to {name} was sent again: use the link of the newest mail.")))
-        }
+        InvitationStatus::Revoked if !preview.is_newest => Some((
+            "A newer mail has replaced this link",
+            format!("The invitation to {name} was sent again: use the link of the newest mail."),
+        )),
         InvitationStatus::Revoked => {
             Some(("This invitation was taken back", format!("Ask {inviter} of {name} if you still wish to join.")))
         }
@@ -407,9 +425,10 @@ async fn invitation_page(
         InvitationStatus::Accepted => {
             Some(("This invitation was accepted before", format!("If that was you, sign in to see {name}.")))
         }
-        InvitationStatus::Declined => {
-            Some(("This invitation was declined", format!("If you have changed your mind, ask {inviter} of {name} for a new one.")))
-        }
+        InvitationStatus::Declined => Some((
+            "This invitation was declined",
+            format!("If you have changed your mind, ask {inviter} of {name} for a new one."),
+        )),
     };
     if let Some((title, text)) = closed {
         return message(StatusCode::GONE, jar, title, &text, Some(("/sign-in", "Sign in")));
@@ -524,7 +543,9 @@ async fn decline(
     require_ours!(app, headers, jar, form.csrf);
     let actor = signed_in(&app, &jar).await;
     match invitation::decline(&app.database, actor.as_ref(), &Named::Token(token)).await {
-        Ok(()) => message(StatusCode::OK, jar, "You have declined", "Nothing else happens. You can close this page.", None),
+        Ok(()) => {
+            message(StatusCode::OK, jar, "You have declined", "Nothing else happens. You can close this page.", None)
+        }
         Err(error) => trouble(jar, error),
     }
 }
@@ -545,7 +566,8 @@ async fn sign_in_for_invitation(
     let id = preview.invitation.id;
     match sign_in::request_for_invitation(&app.database, &preview.email, id, user_agent(&headers).as_deref()).await {
         Ok(()) => {
-            let text = format!("We have sent a mail to {}. Its link signs you in and accepts the invitation.", preview.email);
+            let text =
+                format!("We have sent a mail to {}. Its link signs you in and accepts the invitation.", preview.email);
             message(StatusCode::OK, jar, "Look into your mail", &text, None)
         }
         Err(error) => trouble(jar, error),

@@ -14,8 +14,8 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
-            ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
-            CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+            ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+            IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
         },
     },
     response::{Html, IntoResponse, Response},
@@ -60,19 +60,7 @@ const STYLESHEET: &str = include_str!("style.css");
 pub fn router<S: Clone + Send + Sync + 'static>(mailbox: bool) -> Router<S> {
     let page = Bytes::from(page(mailbox));
     Router::new()
-        .route(
-            "/",
-            get(async move || {
-                (
-                    [
-                        (CONTENT_SECURITY_POLICY, POLICY),
-                        no_referrer(),
-                        no_sniffing(),
-                    ],
-                    Html(page),
-                )
-            }),
-        )
+        .route("/", get(async move || ([(CONTENT_SECURITY_POLICY, POLICY), no_referrer(), no_sniffing()], Html(page))))
         .route("/playground/{version}/{name}", get(asset))
 }
 
@@ -87,19 +75,10 @@ fn page(mailbox: bool) -> String {
         .map(|(query, variables)| serde_json::json!({ "query": query.trim_end(), "variables": variables.trim_end() }))
         .collect();
     // Within a script element only `<` could end the JSON.
-    let tabs = serde_json::Value::from(tabs)
-        .to_string()
-        .replace('<', "\\u003c");
+    let tabs = serde_json::Value::from(tabs).to_string().replace('<', "\\u003c");
     include_str!("playground/page.html")
         .replace("{assets}", &format!("/playground/{}", *VERSION))
-        .replace(
-            "{mails}",
-            if mailbox {
-                r#"<a href="/mail">Mails</a>"#
-            } else {
-                ""
-            },
-        )
+        .replace("{mails}", if mailbox { r#"<a href="/mail">Mails</a>"# } else { "" })
         .replace("{tabs}", &tabs)
 }
 
@@ -128,22 +107,10 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 });
 
 const FILES: &[(&str, &str)] = &[
-    (
-        "graphiql.min.css",
-        include_str!("playground/graphiql.min.css"),
-    ),
-    (
-        "graphiql.min.js",
-        include_str!("playground/graphiql.min.js"),
-    ),
-    (
-        "react.production.min.js",
-        include_str!("playground/react.production.min.js"),
-    ),
-    (
-        "react-dom.production.min.js",
-        include_str!("playground/react-dom.production.min.js"),
-    ),
+    ("graphiql.min.css", include_str!("playground/graphiql.min.css")),
+    ("graphiql.min.js", include_str!("playground/graphiql.min.js")),
+    ("react.production.min.js", include_str!("playground/react.production.min.js")),
+    ("react-dom.production.min.js", include_str!("playground/react-dom.production.min.js")),
     ("page.css", include_str!("playground/page.css")),
     ("page.js", include_str!("playground/page.js")),
 ];
@@ -160,25 +127,17 @@ fn digest(content: &impl Hash) -> String {
 /// Empty where it fails, which writing to memory doesn't; the file is then sent as it is.
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder
-        .write_all(content)
-        .and_then(|()| encoder.finish())
-        .unwrap_or_default()
+    encoder.write_all(content).and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
 async fn asset(Path((version, name)): Path<(String, String)>, request: HeaderMap) -> Response {
-    let asset = ASSETS
-        .iter()
-        .find(|asset| asset.name == name && version == *VERSION);
+    let asset = ASSETS.iter().find(|asset| asset.name == name && version == *VERSION);
     let Some(asset) = asset else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let mut headers = HeaderMap::from_iter([
         (CONTENT_TYPE, HeaderValue::from_static(asset.media_type)),
-        (
-            CACHE_CONTROL,
-            HeaderValue::from_static("public, max-age=31536000, immutable"),
-        ),
+        (CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
         (VARY, HeaderValue::from_static("accept-encoding")),
         no_sniffing(),
     ]);
@@ -191,16 +150,10 @@ async fn asset(Path((version, name)): Path<(String, String)>, request: HeaderMap
 }
 
 fn accepts_gzip(request: &HeaderMap) -> bool {
-    let accepted = request
-        .get(ACCEPT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let accepted = request.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     accepted.split(',').any(|coding| {
         let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = quality
-            .trim()
-            .strip_prefix("q=")
-            .is_some_and(|quality| quality.parse() == Ok(0.0));
+        let refused = quality.trim().strip_prefix("q=").is_some_and(|quality| quality.parse() == Ok(0.0));
         name.trim().eq_ignore_ascii_case("gzip") && !refused
     })
 }
@@ -214,10 +167,7 @@ async fn style(request: HeaderMap) -> Response {
         (ETAG, TAG.as_str()),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    if request
-        .get(IF_NONE_MATCH)
-        .is_some_and(|known| known == TAG.as_str())
-    {
+    if request.get(IF_NONE_MATCH).is_some_and(|known| known == TAG.as_str()) {
         (StatusCode::NOT_MODIFIED, headers).into_response()
     } else {
         (headers, STYLESHEET).into_response()
@@ -249,12 +199,7 @@ mod tests {
 
         async fn get(&self, path: &str, header: (&str, &str)) -> reqwest::Response {
             let url = format!("http://127.0.0.1:{}{path}", self.0);
-            reqwest::Client::new()
-                .get(url)
-                .header(header.0, header.1)
-                .send()
-                .await
-                .unwrap()
+            reqwest::Client::new().get(url).header(header.0, header.1).send().await.unwrap()
         }
     }
 
@@ -265,31 +210,16 @@ mod tests {
         assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], POLICY);
         let page = response.text().await.unwrap();
         assert!(page.contains(r#"href="/mail""#));
-        assert!(
-            !page.contains("http:") && !page.contains("https:"),
-            "{page}"
-        );
-        let paths: Vec<_> = page
-            .split(['"'])
-            .filter(|part| part.starts_with("/playground/"))
-            .collect();
+        assert!(!page.contains("http:") && !page.contains("https:"), "{page}");
+        let paths: Vec<_> = page.split(['"']).filter(|part| part.starts_with("/playground/")).collect();
         assert_eq!(paths.len(), FILES.len());
         for path in paths {
-            let plain = server
-                .get(path, ("accept-encoding", "identity, gzip;q=0"))
-                .await;
+            let plain = server.get(path, ("accept-encoding", "identity, gzip;q=0")).await;
             assert_eq!(plain.status(), 200, "{path}");
-            assert!(
-                plain.headers()[CACHE_CONTROL]
-                    .to_str()
-                    .unwrap()
-                    .contains("immutable")
-            );
+            assert!(plain.headers()[CACHE_CONTROL].to_str().unwrap().contains("immutable"));
             assert!(!plain.headers().contains_key(CONTENT_ENCODING));
             let plain = plain.bytes().await.unwrap();
-            let gzipped = server
-                .get(path, ("accept-encoding", "br, GZIP;q=0.5"))
-                .await;
+            let gzipped = server.get(path, ("accept-encoding", "br, GZIP;q=0.5")).await;
             assert_eq!(gzipped.headers()[CONTENT_ENCODING], "gzip");
             let mut unpacked = flate2::write::GzDecoder::new(Vec::new());
             unpacked.write_all(&gzipped.bytes().await.unwrap()).unwrap();
@@ -300,23 +230,10 @@ mod tests {
     #[tokio::test]
     async fn other_versions_and_names_are_not_found() {
         let server = Server::start(false).await;
-        for path in [
-            "/playground/0/page.js",
-            &format!("/playground/{}/page.html", *VERSION),
-            "/playground/x",
-        ] {
-            assert_eq!(
-                server.get(path, ("accept", "*/*")).await.status(),
-                404,
-                "{path}"
-            );
+        for path in ["/playground/0/page.js", &format!("/playground/{}/page.html", *VERSION), "/playground/x"] {
+            assert_eq!(server.get(path, ("accept", "*/*")).await.status(), 404, "{path}");
         }
-        let page = server
-            .get("/", ("accept", "*/*"))
-            .await
-            .text()
-            .await
-            .unwrap();
+        let page = server.get("/", ("accept", "*/*")).await.text().await.unwrap();
         assert!(!page.contains("/mail\""), "there are no mails to link to");
     }
 
@@ -330,20 +247,8 @@ mod tests {
         );
         let tag = first.headers()[ETAG].to_str().unwrap().to_owned();
         assert_eq!(first.text().await.unwrap(), STYLESHEET);
-        assert_eq!(
-            server
-                .get("/style.css", ("if-none-match", &tag))
-                .await
-                .status(),
-            304
-        );
-        assert_eq!(
-            server
-                .get("/style.css", ("if-none-match", "\"other\""))
-                .await
-                .status(),
-            200
-        );
+        assert_eq!(server.get("/style.css", ("if-none-match", &tag)).await.status(), 304);
+        assert_eq!(server.get("/style.css", ("if-none-match", "\"other\"")).await.status(), 200);
     }
 
     #[test]
@@ -351,21 +256,12 @@ mod tests {
         for (number, (query, variables)) in (1..).zip(TABS) {
             assert!(query.starts_with(&format!("# {number}. ")), "{query}");
             let document = async_graphql::parser::parse_query(query).unwrap();
-            let variables: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_str(variables).unwrap();
+            let variables: serde_json::Map<String, serde_json::Value> = serde_json::from_str(variables).unwrap();
             for (_, operation) in document.operations.iter() {
-                let mut declared: Vec<_> = operation
-                    .node
-                    .variable_definitions
-                    .iter()
-                    .map(|it| it.node.name.node.to_string())
-                    .collect();
+                let mut declared: Vec<_> =
+                    operation.node.variable_definitions.iter().map(|it| it.node.name.node.to_string()).collect();
                 declared.sort();
-                assert_eq!(
-                    declared,
-                    variables.keys().cloned().collect::<Vec<_>>(),
-                    "{query}"
-                );
+                assert_eq!(declared, variables.keys().cloned().collect::<Vec<_>>(), "{query}");
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::schema;
 use crate::support::client::{nodes, text};
 use crate::support::people::uuid;
-use crate::support::{Client, TestApp, Team, Value, json};
+use crate::support::{Client, Team, TestApp, Value, json};
 
 /// What mutations are called with: an organization with everything in it.
 pub struct World<'a> {
@@ -47,14 +47,23 @@ impl<'a> World<'a> {
             "updateProfile" => (owner, json!({ "name": "Ada Lovelace", "avatarUrl": "https://example.org/ada.png" })),
             "createApiKey" => (owner, json!({ "organizationId": team, "name": "laptop" })),
             "revokeApiKey" => {
-                let key = owner.ok("createApiKey", json!({ "organizationId": team, "name": "laptop" }), "apiKey { id }").await;
+                let key = owner
+                    .ok("createApiKey", json!({ "organizationId": team, "name": "laptop" }), "apiKey { id }")
+                    .await;
                 (owner, json!({ "id": key["apiKey"]["id"] }))
             }
             "switchOrganization" => (owner, json!({ "organizationId": team })),
             "createOrganization" => (owner, json!({ "name": self.fresh("Other") })),
-            "updateOrganization" => (owner, json!({ "id": team, "description": "We map livers.", "slug": self.fresh("acme") })),
-            "inviteMembers" => (owner, json!({ "organizationId": team, "invitations": [{ "email": self.address(), "name": "Someone" }] })),
-            "resendInvitation" | "revokeInvitation" => (owner, json!({ "id": self.team.invite(&self.address(), "MEMBER").await })),
+            "updateOrganization" => {
+                (owner, json!({ "id": team, "description": "We map livers.", "slug": self.fresh("acme") }))
+            }
+            "inviteMembers" => (
+                owner,
+                json!({ "organizationId": team, "invitations": [{ "email": self.address(), "name": "Someone" }] }),
+            ),
+            "resendInvitation" | "revokeInvitation" => {
+                (owner, json!({ "id": self.team.invite(&self.address(), "MEMBER").await }))
+            }
             "acceptInvitation" | "declineInvitation" => {
                 let address = self.address();
                 self.team.invite(&address, "MEMBER").await;
@@ -66,26 +75,39 @@ impl<'a> World<'a> {
                 (person, json!({ "code": self.team.code("MEMBER").await }))
             }
             "revokeJoinCode" => {
-                let made = owner.ok("createJoinCodes", json!({ "organizationId": team }), "codes { joinCode { id } }").await;
+                let made =
+                    owner.ok("createJoinCodes", json!({ "organizationId": team }), "codes { joinCode { id } }").await;
                 (owner, json!({ "id": made["codes"][0]["joinCode"]["id"] }))
             }
             "changeMemberRole" => (owner, json!({ "memberId": self.member().await.1, "role": "VIEWER" })),
-            "removeMember" | "deactivateMember" => (owner, json!({ "memberId": self.member().await.1, "reason": "The contract has ended." })),
+            "removeMember" | "deactivateMember" => {
+                (owner, json!({ "memberId": self.member().await.1, "reason": "The contract has ended." }))
+            }
             "leaveOrganization" => (self.member().await.0, json!({ "organizationId": team })),
             "retryDeparture" => {
                 let departure = self.team.remove(&self.member().await.0).await;
                 self.app.completed(&self.team, &departure).await;
                 // No mail server's fault: a cascade fails only where the database does.
-                let fail = format!("UPDATE departures SET status = 'failed', error = 'test' WHERE id = '{}'", uuid(&departure));
+                let fail = format!(
+                    "UPDATE departures SET status = 'failed', error = 'test' WHERE id = '{}'",
+                    uuid(&departure)
+                );
                 self.app.database.sql(&fail).await;
-                let again = format!("UPDATE departure_steps SET completed_at = NULL WHERE departure_id = '{}' AND step = 'notify'", uuid(&departure));
+                let again = format!(
+                    "UPDATE departure_steps SET completed_at = NULL WHERE departure_id = '{}' AND step = 'notify'",
+                    uuid(&departure)
+                );
                 self.app.database.sql(&again).await;
                 (owner, json!({ "departureId": departure }))
             }
             "createResource" => (owner, json!({ "organizationId": team, "kind": "PROJECT", "name": "Liver atlas" })),
-            "updateResource" => (owner.clone(), json!({ "id": owner.create(team, "PROJECT", "Liver atlas").await, "name": "Atlas" })),
+            "updateResource" => {
+                (owner.clone(), json!({ "id": owner.create(team, "PROJECT", "Liver atlas").await, "name": "Atlas" }))
+            }
             "deleteResource" => (owner.clone(), json!({ "id": owner.create(team, "VOLUME", "Reads").await })),
-            _ => panic!("{mutation} is not in this table: say how to call it, so that its audit event and its bad input are tested"),
+            _ => panic!(
+                "{mutation} is not in this table: say how to call it, so that its audit event and its bad input are tested"
+            ),
         }
     }
 }
@@ -121,7 +143,9 @@ async fn the_log_says_who_did_what_and_when() {
          id sequence action actor { id } actorKind targetId target { id } summary metadata occurredAt hash } } } }";
     let log = team.owner.query(query, json!({ "id": team.id })).await;
     let events = nodes(&log["organization"]["auditLog"]);
-    let sequence = |event: &Value| event["sequence"].as_i64().or_else(|| event["sequence"].as_str().and_then(|text| text.parse().ok())).unwrap();
+    let sequence = |event: &Value| {
+        event["sequence"].as_i64().or_else(|| event["sequence"].as_str().and_then(|text| text.parse().ok())).unwrap()
+    };
     let sequences: Vec<i64> = events.iter().map(sequence).collect();
     assert_eq!(sequences, (1..=i64::try_from(events.len()).unwrap()).collect::<Vec<_>>());
     let last = events.last().unwrap();
@@ -171,12 +195,32 @@ async fn tampering_is_found_at_the_first_broken_event() {
     };
     let restore = format!("DELETE FROM {events}; INSERT INTO audit_events SELECT * FROM kept");
     for (sql, sequence) in [
-        (format!("UPDATE audit_events SET summary = 'nothing happened' WHERE organization_id = '{organization}' AND sequence = 5"), 5),
-        (format!("UPDATE audit_events SET actor_id = NULL WHERE organization_id = '{organization}' AND sequence IN (4, 9)"), 4),
-        (format!("UPDATE audit_events SET occurred_at = occurred_at - interval '1 second' WHERE organization_id = '{organization}' AND sequence = 1"), 1),
+        (
+            format!(
+                "UPDATE audit_events SET summary = 'nothing happened' WHERE organization_id = '{organization}' AND sequence = 5"
+            ),
+            5,
+        ),
+        (
+            format!(
+                "UPDATE audit_events SET actor_id = NULL WHERE organization_id = '{organization}' AND sequence IN (4, 9)"
+            ),
+            4,
+        ),
+        (
+            format!(
+                "UPDATE audit_events SET occurred_at = occurred_at - interval '1 second' WHERE organization_id = '{organization}' AND sequence = 1"
+            ),
+            1,
+        ),
         (format!("DELETE FROM {events} AND sequence = 6"), 7),
         (format!("DELETE FROM {events} AND sequence = 1"), 2),
-        (format!("UPDATE audit_events SET hash = sha256('x') WHERE organization_id = '{organization}' AND sequence = 3"), 3),
+        (
+            format!(
+                "UPDATE audit_events SET hash = sha256('x') WHERE organization_id = '{organization}' AND sequence = 3"
+            ),
+            3,
+        ),
     ] {
         tamper(&sql).await;
         let broken = verify().await;
@@ -190,6 +234,9 @@ async fn tampering_is_found_at_the_first_broken_event() {
     tamper(&format!("DELETE FROM {events} AND sequence = 11")).await;
     assert_eq!(verify().await["ok"], false);
     tamper(&restore).await;
-    assert_eq!(text(&team.owner.query("{ viewer { email } }", json!({})).await["viewer"]["email"]), "owner@example.org");
+    assert_eq!(
+        text(&team.owner.query("{ viewer { email } }", json!({})).await["viewer"]["email"]),
+        "owner@example.org"
+    );
     app.finish().await;
 }

@@ -117,7 +117,9 @@ async fn one_leaves_and_comes_back_by_a_code() {
     let ada = app.join(&team, "ada@example.org", "ADMIN").await;
     let member = team.member_id(&ada).await;
     ada.create(&team.id, "VOLUME", "Reads").await;
-    let left = ada.ok("leaveOrganization", json!({ "organizationId": team.id }), "departure { id kind member { status } }").await;
+    let left = ada
+        .ok("leaveOrganization", json!({ "organizationId": team.id }), "departure { id kind member { status } }")
+        .await;
     assert_eq!(left["departure"]["kind"], "LEAVE");
     assert!(!ada.belongs_to(&team.id).await);
     app.completed(&team, &text(&left["departure"]["id"])).await;
@@ -125,7 +127,8 @@ async fn one_leaves_and_comes_back_by_a_code() {
     let again = ada.refused("leaveOrganization", json!({ "organizationId": team.id })).await;
     assert_eq!(again.is(), ("NOT_FOUND", "input.organizationId"));
 
-    let back = ada.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "member { id role status }").await;
+    let back =
+        ada.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "member { id role status }").await;
     assert_eq!(back["member"]["id"], member.as_str());
     assert_eq!((&back["member"]["role"], &back["member"]["status"]), (&json!("MEMBER"), &json!("ACTIVE")));
     // What has passed on stays where it is.
@@ -185,7 +188,8 @@ async fn deactivating_suspends_only_accounts_that_the_organization_made() {
     // Made by the invitation.
     team.invite("grace@example.org", "MEMBER").await;
     let mail = app.mail_to("grace@example.org").await;
-    let accepted = app.anonymous().ok("acceptInvitation", json!({ "token": mail.token() }), "sessionToken member { id }").await;
+    let accepted =
+        app.anonymous().ok("acceptInvitation", json!({ "token": mail.token() }), "sessionToken member { id }").await;
     let grace = app.client(&text(&accepted["sessionToken"]));
     // Was there before.
     let ada = app.join(&team, "ada@example.org", "MEMBER").await;
@@ -228,7 +232,8 @@ async fn deactivating_suspends_nobody_who_belongs_elsewhere() {
     let team = app.team().await;
     team.invite("grace@example.org", "MEMBER").await;
     let mail = app.mail_to("grace@example.org").await;
-    let accepted = app.anonymous().ok("acceptInvitation", json!({ "token": mail.token() }), "sessionToken member { id }").await;
+    let accepted =
+        app.anonymous().ok("acceptInvitation", json!({ "token": mail.token() }), "sessionToken member { id }").await;
     let grace = app.client(&text(&accepted["sessionToken"]));
     let own = grace.found("Grace's").await;
     team.owner.ok("deactivateMember", json!({ "memberId": accepted["member"]["id"] }), "departure { id }").await;
@@ -267,7 +272,9 @@ async fn what_the_leaver_issued_is_revoked() {
     let invite = |email: &str| json!({ "organizationId": team.id, "invitations": [{ "email": email }] });
     let issued = admin.ok("inviteMembers", invite("one@example.org"), "invitations { id }").await;
     let kept = team.invite("two@example.org", "MEMBER").await;
-    let codes = admin.ok("createJoinCodes", json!({ "organizationId": team.id, "count": 2 }), "codes { code joinCode { id } }").await;
+    let codes = admin
+        .ok("createJoinCodes", json!({ "organizationId": team.id, "count": 2 }), "codes { code joinCode { id } }")
+        .await;
     let kept_code = team.code("MEMBER").await;
     let mail = app.mail_to("one@example.org").await;
 
@@ -311,7 +318,8 @@ async fn departures_are_seen_by_leaders_and_the_leaver() {
     let id = team.remove(&ada).await;
     app.completed(&team, &id).await;
     let query = "query($id: ID!) { node(id: $id) { id } }";
-    for (person, sees) in [(&team.owner, true), (&ada, true), (&grace, false), (&eve, false), (&app.anonymous(), false)] {
+    for (person, sees) in [(&team.owner, true), (&ada, true), (&grace, false), (&eve, false), (&app.anonymous(), false)]
+    {
         let node = person.run(query, json!({ "id": id })).await;
         let seen = node.body["data"]["node"]["id"].is_string();
         assert_eq!(seen, sees, "{}: {}", person.email, node.body);

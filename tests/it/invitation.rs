@@ -11,7 +11,8 @@ const PREVIEW: &str = "query($token: String!) { invitation(token: $token) { \
 async fn accepting_makes_the_account_and_the_membership() {
     let app = TestApp::start().await;
     let team = app.team().await;
-    let input = json!({ "organizationId": team.id, "invitations": [{ "email": "Grace@Example.org", "name": "Grace Hopper" }] });
+    let input =
+        json!({ "organizationId": team.id, "invitations": [{ "email": "Grace@Example.org", "name": "Grace Hopper" }] });
     let selection = "invitations { id email name role status delivery organization { id name } invitedBy { id } permissions { billableActivities } }";
     let payload = team.owner.ok("inviteMembers", input, selection).await;
     let invitation = &payload["invitations"][0];
@@ -40,7 +41,9 @@ async fn accepting_makes_the_account_and_the_membership() {
     assert_eq!(member["organization"]["id"], team.id.as_str());
 
     let grace = app.client(&text(&accepted["sessionToken"]));
-    let viewer = grace.query("{ viewer { email needsOrganization memberships { nodes { role organization { id } } } } }", json!({})).await;
+    let viewer = grace
+        .query("{ viewer { email needsOrganization memberships { nodes { role organization { id } } } } }", json!({}))
+        .await;
     assert_eq!(viewer["viewer"]["email"], "grace@example.org");
     assert_eq!(viewer["viewer"]["needsOrganization"], false);
     assert_eq!(nodes(&viewer["viewer"]["memberships"])[0]["organization"]["id"], team.id.as_str());
@@ -58,7 +61,12 @@ async fn an_existing_account_accepts_by_id_and_switches() {
     let team = app.team().await;
     let ada = app.sign_up("ada@example.org").await;
     let id = team.invite("ADA@example.org", "VIEWER").await;
-    let viewer = ada.query("{ viewer { invitations { totalCount nodes { id role organization { id name createdAt } } } } }", json!({})).await;
+    let viewer = ada
+        .query(
+            "{ viewer { invitations { totalCount nodes { id role organization { id name createdAt } } } } }",
+            json!({}),
+        )
+        .await;
     let open = &nodes(&viewer["viewer"]["invitations"])[0];
     assert_eq!(open["id"], id.as_str());
     assert_eq!(open["organization"]["name"], "Acme Genomics");
@@ -86,7 +94,12 @@ async fn an_organization_is_found_by_its_members_only() {
     // Someone invited may know its name, and no more.
     let id = team.invite("eve@example.org", "MEMBER").await;
     assert!(stranger.query(query, json!({ "by": { "slug": "acme-genomics" } })).await["organization"].is_null());
-    let node = stranger.query("query($id: ID!) { node(id: $id) { ... on Invitation { organization { name owner { id } } } } }", json!({ "id": id })).await;
+    let node = stranger
+        .query(
+            "query($id: ID!) { node(id: $id) { ... on Invitation { organization { name owner { id } } } } }",
+            json!({ "id": id }),
+        )
+        .await;
     assert_eq!(node["node"]["organization"]["name"], "Acme Genomics");
     assert!(node["node"]["organization"]["owner"].is_null());
     app.finish().await;
@@ -121,7 +134,8 @@ async fn fifty_at_once_and_all_or_none() {
     let app = TestApp::start().await;
     let team = app.team().await;
     app.join(&team, "ada@example.org", "MEMBER").await;
-    let people = |count: usize| (0..count).map(|n| json!({ "email": format!("person{n}@example.org") })).collect::<Vec<_>>();
+    let people =
+        |count: usize| (0..count).map(|n| json!({ "email": format!("person{n}@example.org") })).collect::<Vec<_>>();
     let invite = |people: Vec<serde_json::Value>| json!({ "organizationId": team.id, "invitations": people });
 
     let error = team.owner.refused("inviteMembers", invite(people(51))).await;

@@ -15,7 +15,10 @@ async fn a_code_brings_one_person_in_with_or_without_its_hyphen() {
     let code = &codes[0];
     assert!(code.len() == 9 && code.as_bytes()[4] == b'-', "{code}");
     let made = &payload["codes"][0]["joinCode"];
-    assert_eq!((&made["role"], &made["status"], &made["label"]), (&json!("MEMBER"), &json!("ACTIVE"), &json!("Class of 2026")));
+    assert_eq!(
+        (&made["role"], &made["status"], &made["label"]),
+        (&json!("MEMBER"), &json!("ACTIVE"), &json!("Class of 2026"))
+    );
     assert_eq!(text(&made["hint"]), code[7..]);
 
     let ada = app.sign_up("ada@example.org").await;
@@ -97,7 +100,8 @@ async fn whatever_is_wrong_with_a_code_the_answer_is_the_same() {
     let answer = team.owner.ok("revokeJoinCode", json!({ "id": id }), "joinCode { status }").await;
     assert_eq!(answer["joinCode"]["status"], "REVOKED");
     // A number that nobody was given.
-    let wrong = (0..).map(|n| format!("{n:04}-0000")).find(|code| ![&expired, &used, &revoked].contains(&code)).unwrap();
+    let wrong =
+        (0..).map(|n| format!("{n:04}-0000")).find(|code| ![&expired, &used, &revoked].contains(&code)).unwrap();
     let mut answers = Vec::new();
     for code in [&wrong, &used, &revoked, &expired] {
         answers.push(grace.refused("redeemJoinCode", json!({ "code": code })).await);
@@ -227,7 +231,8 @@ async fn codes_are_seen_and_revoked_by_leaders_only() {
     let member = app.join(&team, "member@example.org", "MEMBER").await;
     let stranger = app.sign_up("eve@example.org").await;
     stranger.found("Evil").await;
-    let payload = team.owner.ok("createJoinCodes", json!({ "organizationId": team.id }), "codes { joinCode { id } }").await;
+    let payload =
+        team.owner.ok("createJoinCodes", json!({ "organizationId": team.id }), "codes { joinCode { id } }").await;
     let id = payload["codes"][0]["joinCode"]["id"].clone();
     for person in [&member, &stranger] {
         let error = person.refused("revokeJoinCode", json!({ "id": id })).await;

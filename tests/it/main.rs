@@ -2,10 +2,17 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-mod schema;
+mod api_key;
+mod audit;
+mod departure;
 mod invitation;
 mod join_code;
-mod departure;
+mod member;
+mod organization;
 mod race;
-mod audit;
+mod resource;
+mod schema;
+mod session;
+mod sign_in;
 mod support;
+mod worker;

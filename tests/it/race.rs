@@ -34,7 +34,8 @@ async fn a_code_entered_by_many_at_once_brings_one_in() {
     let code = team.code("MEMBER").await;
     warm(&people).await;
     let input = json!({ "code": code });
-    let answers = join_all(people.iter().map(|person| person.mutate("redeemJoinCode", input.clone(), "member { id }"))).await;
+    let answers =
+        join_all(people.iter().map(|person| person.mutate("redeemJoinCode", input.clone(), "member { id }"))).await;
     let (joined, codes) = outcome("redeemJoinCode", &answers);
     assert_eq!(joined, 1, "{codes:?}");
     assert!(codes.iter().all(|code| code == "NOT_FOUND"), "{codes:?}");
@@ -54,7 +55,10 @@ async fn many_codes_entered_by_one_at_once_make_one_membership() {
     let twins: Vec<Client> = (0..8).map(|_| ada.twin()).collect();
     warm(&twins).await;
     let codes = made["codes"].as_array().unwrap();
-    let answers = join_all(twins.iter().zip(codes).map(|(ada, code)| ada.mutate("redeemJoinCode", json!({ "code": code["code"] }), ""))).await;
+    let answers = join_all(
+        twins.iter().zip(codes).map(|(ada, code)| ada.mutate("redeemJoinCode", json!({ "code": code["code"] }), "")),
+    )
+    .await;
     let (joined, codes) = outcome("redeemJoinCode", &answers);
     assert_eq!(joined, 1, "{codes:?}");
     assert!(codes.iter().all(|code| code == "ALREADY_MEMBER"), "{codes:?}");
@@ -72,7 +76,9 @@ async fn an_invitation_accepted_many_times_at_once_makes_one_account_and_members
     let visitors: Vec<Client> = (0..AT_ONCE).map(|_| app.anonymous()).collect();
     warm(&visitors).await;
     let input = json!({ "token": token });
-    let answers = join_all(visitors.iter().map(|visitor| visitor.mutate("acceptInvitation", input.clone(), "sessionToken"))).await;
+    let answers =
+        join_all(visitors.iter().map(|visitor| visitor.mutate("acceptInvitation", input.clone(), "sessionToken")))
+            .await;
     let (joined, codes) = outcome("acceptInvitation", &answers);
     assert_eq!(joined, 1, "{codes:?}");
     assert!(codes.iter().all(|code| ["ALREADY_USED", "UNAUTHENTICATED"].contains(&code.as_str())), "{codes:?}");
@@ -92,7 +98,10 @@ async fn an_account_that_accepts_many_times_at_once_joins_once() {
     let twins: Vec<Client> = (0..AT_ONCE).map(|_| grace.twin()).collect();
     warm(&twins).await;
     let input = |n: usize| if n % 2 == 0 { json!({ "token": token }) } else { json!({ "id": id }) };
-    let answers = join_all(twins.iter().enumerate().map(|(n, grace)| grace.mutate("acceptInvitation", input(n), "member { id }"))).await;
+    let answers = join_all(
+        twins.iter().enumerate().map(|(n, grace)| grace.mutate("acceptInvitation", input(n), "member { id }")),
+    )
+    .await;
     let (joined, codes) = outcome("acceptInvitation", &answers);
     assert_eq!(joined, 1, "{codes:?}");
     assert!(codes.iter().all(|code| code == "ALREADY_USED"), "{codes:?}");

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use async_graphql::Positioned;
 use async_graphql::parser::parse_schema;
-use async_graphql::parser::types::{FieldDefinition, InputValueDefinition, TypeDefinition, TypeKind, TypeSystemDefinition};
+use async_graphql::parser::types::{
+    FieldDefinition, InputValueDefinition, TypeDefinition, TypeKind, TypeSystemDefinition,
+};
 
 use crate::support::process::rollcall;
 
@@ -19,7 +21,8 @@ const CONTRACT: &str = include_str!("contract.graphql");
 
 /// The committed schema.
 pub fn committed() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.graphql")).expect("schema.graphql is missing")
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.graphql"))
+        .expect("schema.graphql is missing")
 }
 
 #[test]
@@ -40,7 +43,9 @@ fn everything_of_the_contract_is_there() {
     let promised = items(CONTRACT);
     let built = items(&committed());
     let is_pending = |item: &str| {
-        PENDING.iter().any(|pending| item.strip_prefix(pending).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '('])))
+        PENDING.iter().any(|pending| {
+            item.strip_prefix(pending).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '(']))
+        })
     };
     let mut problems = Vec::new();
     for (item, signature) in &promised {
@@ -74,7 +79,11 @@ fn everything_is_described() {
         see(definition.description.is_some(), name.clone());
         let arguments = |field: &FieldDefinition| {
             let arguments = field.arguments.iter();
-            arguments.map(|argument| (argument.node.description.is_some(), format!("{name}.{}({})", field.name, argument.node.name))).collect::<Vec<_>>()
+            arguments
+                .map(|argument| {
+                    (argument.node.description.is_some(), format!("{name}.{}({})", field.name, argument.node.name))
+                })
+                .collect::<Vec<_>>()
         };
         match &definition.kind {
             TypeKind::Object(_) | TypeKind::Interface(_) => {
@@ -84,10 +93,14 @@ fn everything_is_described() {
                 }
             }
             TypeKind::Enum(kind) => {
-                kind.values.iter().for_each(|value| see(value.node.description.is_some(), format!("{name}.{}", value.node.value)));
+                kind.values
+                    .iter()
+                    .for_each(|value| see(value.node.description.is_some(), format!("{name}.{}", value.node.value)));
             }
             TypeKind::InputObject(kind) => {
-                kind.fields.iter().for_each(|field| see(field.node.description.is_some(), format!("{name}.{}", field.node.name)));
+                kind.fields
+                    .iter()
+                    .for_each(|field| see(field.node.description.is_some(), format!("{name}.{}", field.node.name)));
             }
             TypeKind::Scalar | TypeKind::Union(_) => {}
         }
@@ -105,7 +118,8 @@ pub fn mutations() -> Vec<String> {
 /// The fields of an input type: name, type, and whether it must be given.
 pub fn input_fields(input: &str) -> Vec<(String, String, bool)> {
     let types = types(&committed());
-    let definition = types.iter().find(|definition| definition.name.node == input).unwrap_or_else(|| panic!("no type {input}"));
+    let definition =
+        types.iter().find(|definition| definition.name.node == input).unwrap_or_else(|| panic!("no type {input}"));
     let TypeKind::InputObject(kind) = &definition.kind else { panic!("{input} is no input") };
     let fields = kind.fields.iter();
     fields
@@ -118,7 +132,9 @@ pub fn input_fields(input: &str) -> Vec<(String, String, bool)> {
 
 /// The values of an enum; none where the type isn't one.
 pub fn is_enum(name: &str) -> bool {
-    types(&committed()).iter().any(|definition| definition.name.node == name && matches!(definition.kind, TypeKind::Enum(_)))
+    types(&committed())
+        .iter()
+        .any(|definition| definition.name.node == name && matches!(definition.kind, TypeKind::Enum(_)))
 }
 
 fn types(sdl: &str) -> Vec<TypeDefinition> {

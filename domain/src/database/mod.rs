@@ -12,7 +12,9 @@ use apalis_diesel::{Job, Wake};
 use chrono::{DateTime, Utc};
 use diesel_async::pooled_connection::deadpool::{Hook, HookError, Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, TransactionManager};
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, TransactionManager,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::error::{Code, Error, Result};
@@ -96,7 +98,10 @@ impl Database {
             .pre_recycle(Hook::async_fn(|connection: &mut AsyncPgConnection, metrics| {
                 Box::pin(async move {
                     if metrics.last_used() > UNTRIED {
-                        diesel::sql_query("SELECT 1").execute(connection).await.map_err(|error| HookError::message(error.to_string()))?;
+                        diesel::sql_query("SELECT 1")
+                            .execute(connection)
+                            .await
+                            .map_err(|error| HookError::message(error.to_string()))?;
                     }
                     Ok(())
                 })
@@ -137,7 +142,10 @@ impl Database {
     /// A deadlock or serialization failure runs it again, a few times; then it is CONFLICT.
     pub async fn transaction<F, T>(&self, work: F) -> Result<T>
     where
-        for<'t> F: AsyncFn(&'t mut Transaction) -> Result<T> + Work<&'t mut Transaction, Result<T>, Running: Send> + Send + Sync,
+        for<'t> F: AsyncFn(&'t mut Transaction) -> Result<T>
+            + Work<&'t mut Transaction, Result<T>, Running: Send>
+            + Send
+            + Sync,
         T: Send,
     {
         for _ in 1..TRIES {
@@ -156,10 +164,18 @@ impl Database {
 
     async fn try_transaction<F, T>(&self, work: &F) -> Result<T>
     where
-        for<'t> F: AsyncFn(&'t mut Transaction) -> Result<T> + Work<&'t mut Transaction, Result<T>, Running: Send> + Send + Sync,
+        for<'t> F: AsyncFn(&'t mut Transaction) -> Result<T>
+            + Work<&'t mut Transaction, Result<T>, Running: Send>
+            + Send
+            + Sync,
         T: Send,
     {
-        let mut transaction = Transaction { connection: self.connection().await?, keyring: self.keyring.clone(), deployment: self.deployment, enqueued: false };
+        let mut transaction = Transaction {
+            connection: self.connection().await?,
+            keyring: self.keyring.clone(),
+            deployment: self.deployment,
+            enqueued: false,
+        };
         AnsiTransactionManager::begin_transaction(&mut *transaction.connection).await?;
         match work(&mut transaction).await {
             Ok(value) => {
@@ -171,7 +187,8 @@ impl Database {
             }
             Err(error) => {
                 // A connection that can't roll back is broken and leaves the pool by itself.
-                if let Err(rollback) = AnsiTransactionManager::rollback_transaction(&mut *transaction.connection).await {
+                if let Err(rollback) = AnsiTransactionManager::rollback_transaction(&mut *transaction.connection).await
+                {
                     tracing::debug!(%rollback, "rollback failed");
                 }
                 Err(error)
@@ -280,16 +297,23 @@ async fn run_migrations(
     // Processes that start together take turns.
     diesel::sql_query("SELECT pg_advisory_lock(hashtext('rollcall migrations'))").execute(&mut connection).await?;
     // The harness blocks its thread.
-    tokio::task::spawn_blocking(move || work(&mut AsyncMigrationHarness::new(connection))).await?.map_err(|error| anyhow::anyhow!(error))
+    tokio::task::spawn_blocking(move || work(&mut AsyncMigrationHarness::new(connection)))
+        .await?
+        .map_err(|error| anyhow::anyhow!(error))
 }
 
 /// Whether every migration of this program has run.
 pub async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
-    let wanted = diesel::migration::MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS).map_err(|_| Error::Bug("the embedded migrations can't be read"))?;
-    let Some(newest) = wanted.iter().map(|migration| migration.name().version().to_string()).max() else { return Ok(true) };
-    let table: bool = diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>("to_regclass('__diesel_schema_migrations') IS NOT NULL"))
-        .get_result(connection)
-        .await?;
+    let wanted = diesel::migration::MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS)
+        .map_err(|_| Error::Bug("the embedded migrations can't be read"))?;
+    let Some(newest) = wanted.iter().map(|migration| migration.name().version().to_string()).max() else {
+        return Ok(true);
+    };
+    let table: bool = diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+    ))
+    .get_result(connection)
+    .await?;
     if !table {
         return Ok(false);
     }

@@ -33,20 +33,27 @@ pub struct Opened {
 }
 
 /// Finds the database's direct URL, starting the built-in PostgreSQL if that is where it is.
-async fn locate(settings: &Settings, fallback: Fallback) -> anyhow::Result<(String, String, Option<Arc<BuiltinPostgres>>)> {
+async fn locate(
+    settings: &Settings,
+    fallback: Fallback,
+) -> anyhow::Result<(String, String, Option<Arc<BuiltinPostgres>>)> {
     if let Some(url) = &settings.database_url {
         if settings.has_data_dir() {
             tracing::info!("DATABASE_URL is set: ROLLCALL_DATA_DIR serves for mails only");
         }
         let url = url.expose_secret().to_owned();
-        let direct = settings.rollcall_direct_database_url.as_ref().map_or_else(|| url.clone(), |direct| direct.expose_secret().to_owned());
+        let direct = settings
+            .rollcall_direct_database_url
+            .as_ref()
+            .map_or_else(|| url.clone(), |direct| direct.expose_secret().to_owned());
         return Ok((url, direct, None));
     }
     if fallback == Fallback::None && !settings.has_data_dir() {
         bail!("set DATABASE_URL, or ROLLCALL_DATA_DIR for the built-in PostgreSQL of that folder");
     }
     let data_dir = settings.data_dir();
-    std::fs::create_dir_all(&data_dir).with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
+    std::fs::create_dir_all(&data_dir)
+        .with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
     let postgres = tokio::task::spawn_blocking(move || BuiltinPostgres::start(&data_dir, Options::default())).await??;
     let url = postgres.url(BUILTIN_DATABASE);
     Ok((url.clone(), url, Some(Arc::new(postgres))))

@@ -54,15 +54,8 @@ impl Document {
     fn html(&self) -> Result<String, RenderError> {
         let mjml = Template::render(self).map_err(|error| RenderError(error.to_string()))?;
         let parsed = mrml::parse(&mjml).map_err(|error| RenderError(error.to_string()))?;
-        let options = RenderOptions {
-            disable_comments: true,
-            fonts: Default::default(),
-            ..Default::default()
-        };
-        parsed
-            .element
-            .render(&options)
-            .map_err(|error| RenderError(error.to_string()))
+        let options = RenderOptions { disable_comments: true, fonts: Default::default(), ..Default::default() };
+        parsed.element.render(&options).map_err(|error| RenderError(error.to_string()))
     }
 
     fn text(&self) -> String {
@@ -79,18 +72,9 @@ impl Document {
                 }
                 Block::Code(code) => text.line(&format!("    {code}")),
                 Block::Rows(rows) => {
-                    let width = rows
-                        .iter()
-                        .map(|(label, _)| label.chars().count())
-                        .max()
-                        .unwrap_or(0)
-                        + 2;
+                    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 2;
                     for (label, value) in rows {
-                        text.wrapped(
-                            &format!("{:<width$}", format!("{label}:")),
-                            &" ".repeat(width),
-                            value,
-                        );
+                        text.wrapped(&format!("{:<width$}", format!("{label}:")), &" ".repeat(width), value);
                     }
                 }
                 Block::List(items) => items.iter().for_each(|item| text.wrapped("- ", "  ", item)),
@@ -157,9 +141,7 @@ pub(super) fn line(raw: &str, limit: usize) -> String {
             break;
         };
         line.push(character);
-        if matches!(character, '.' | ':' | '@')
-            && characters.peek().is_some_and(|next| *next != ' ')
-        {
+        if matches!(character, '.' | ':' | '@') && characters.peek().is_some_and(|next| *next != ' ') {
             line.push('\u{2060}');
         }
     }
@@ -182,13 +164,7 @@ pub(super) fn one_line(raw: &str) -> String {
                     | '\u{E0000}'..='\u{E007F}'
             )
         })
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
+        .map(|character| if character.is_control() { ' ' } else { character })
         .collect();
     visible.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -61,26 +61,15 @@ impl Mailer {
     /// Sends by SMTP, as `url` says: `smtps://user:password@host`, `smtp://host?tls=required` (or
     /// `opportunistic`), `smtp://host:port`.
     pub fn smtp(url: &SecretString, from: Mailbox) -> Result<Self, SmtpUrlError> {
-        Ok(Self {
-            from,
-            transport: Transport::Smtp(Smtp::new(url)?),
-            time_limit: TIME_LIMIT,
-        })
+        Ok(Self { from, transport: Transport::Smtp(Smtp::new(url)?), time_limit: TIME_LIMIT })
     }
 
     /// Writes each mail as a file `20261122T014500.123Z-<key>.eml` into `directory`, which is made
     /// where it is missing, for its owner only.
     pub fn directory(directory: impl Into<PathBuf>, from: Mailbox) -> io::Result<Self> {
         let directory = directory.into();
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)?;
-        Ok(Self {
-            from,
-            transport: Transport::Directory(directory),
-            time_limit: TIME_LIMIT,
-        })
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        Ok(Self { from, transport: Transport::Directory(directory), time_limit: TIME_LIMIT })
     }
 
     /// How long connecting may take, and sending; 60 seconds unless told.
@@ -96,40 +85,26 @@ impl Mailer {
         let message = self.message(mail)?;
         match &self.transport {
             Transport::Smtp(smtp) => smtp.send(&message, self.time_limit).await,
-            Transport::Directory(directory) => {
-                write(directory, &mail.envelope, &message).map_err(|error| SendError::Temporary {
-                    reply: error.to_string(),
-                })
-            }
+            Transport::Directory(directory) => write(directory, &mail.envelope, &message)
+                .map_err(|error| SendError::Temporary { reply: error.to_string() }),
         }
     }
 
     fn message(&self, mail: &Mail) -> Result<Message, SendError> {
         let envelope = &mail.envelope;
         let permanent = |reply: String| SendError::Permanent { reply };
-        let address = address(&envelope.address)
-            .ok_or_else(|| permanent("the address is not valid".into()))?;
-        let name = envelope
-            .name
-            .as_deref()
-            .map(|name| one_line(name).chars().take(80).collect::<String>());
+        let address = address(&envelope.address).ok_or_else(|| permanent("the address is not valid".into()))?;
+        let name = envelope.name.as_deref().map(|name| one_line(name).chars().take(80).collect::<String>());
         let to = Mailbox::new(name.filter(|name| !name.is_empty()), address);
         Message::builder()
             .from(self.from.clone())
             .to(to)
             .subject(mail.subject.as_str())
             .date(envelope.date.into())
-            .message_id(Some(format!(
-                "<{}@{}>",
-                key(envelope),
-                self.from.email.domain()
-            )))
+            .message_id(Some(format!("<{}@{}>", key(envelope), self.from.email.domain())))
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .raw_header(header("X-Auto-Response-Suppress", "OOF, AutoReply"))
-            .multipart(MultiPart::alternative_plain_html(
-                mail.text.clone(),
-                mail.html.clone(),
-            ))
+            .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))
             .map_err(|error| permanent(error.to_string()))
     }
 }
@@ -151,20 +126,14 @@ fn key(envelope: &Envelope) -> String {
     envelope
         .key
         .chars()
-        .filter(|character| {
-            character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-')
-        })
+        .filter(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-'))
         .collect()
 }
 
 /// Written under a hidden name first, so that a reader never sees half a mail. A mail sent twice is
 /// one file.
 fn write(directory: &Path, envelope: &Envelope, message: &Message) -> io::Result<()> {
-    let name = format!(
-        "{}-{}.eml",
-        envelope.date.format("%Y%m%dT%H%M%S%.3fZ"),
-        key(envelope)
-    );
+    let name = format!("{}-{}.eml", envelope.date.format("%Y%m%dT%H%M%S%.3fZ"), key(envelope));
     let unfinished = directory.join(format!(".{name}.part"));
     fs::write(&unfinished, message.formatted())?;
     fs::rename(unfinished, directory.join(name))

@@ -61,18 +61,10 @@ enum Tls {
 impl Smtp {
     /// Takes the URLs that lettre's `from_url` takes, with the same meaning.
     pub(super) fn new(url: &SecretString) -> Result<Self, SmtpUrlError> {
-        let url =
-            Url::parse(url.expose_secret()).map_err(|error| SmtpUrlError(error.to_string()))?;
-        let host = url
-            .host_str()
-            .ok_or_else(|| SmtpUrlError("it names no host".into()))?
-            .to_owned();
-        let parameters =
-            || TlsParameters::new(host.clone()).map_err(|error| SmtpUrlError(error.to_string()));
-        let wanted = url
-            .query_pairs()
-            .find(|(key, _)| key == "tls")
-            .map(|(_, value)| value.into_owned());
+        let url = Url::parse(url.expose_secret()).map_err(|error| SmtpUrlError(error.to_string()))?;
+        let host = url.host_str().ok_or_else(|| SmtpUrlError("it names no host".into()))?.to_owned();
+        let parameters = || TlsParameters::new(host.clone()).map_err(|error| SmtpUrlError(error.to_string()));
+        let wanted = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
         let (tls, default_port) = match (url.scheme(), wanted.as_deref()) {
             ("smtp", None) => (Tls::None, 25),
             ("smtp", Some("opportunistic")) => (Tls::Opportunistic(parameters()?), 587),
@@ -85,10 +77,7 @@ impl Smtp {
             Err(_) => Err(SmtpUrlError("user or password is not UTF-8".into())),
         };
         let credentials = match url.password() {
-            Some(password) => Some(Credentials::new(
-                decoded(url.username())?,
-                decoded(password)?,
-            )),
+            Some(password) => Some(Credentials::new(decoded(url.username())?, decoded(password)?)),
             None => None,
         };
         Ok(Self {
@@ -106,17 +95,13 @@ impl Smtp {
 
     /// Each of connecting and sending gets `limit`.
     pub(super) async fn send(&self, message: &Message, limit: Duration) -> Result<(), SendError> {
-        let late = |_| SendError::Temporary {
-            reply: format!("no answer within {} seconds", limit.as_secs_f32()),
-        };
+        let late = |_| SendError::Temporary { reply: format!("no answer within {} seconds", limit.as_secs_f32()) };
         // Whatever goes wrong before the mail itself, be it a refused password, is about this
         // deployment and not about the recipient.
         let mut connection = match timeout(limit, self.connection()).await.map_err(late)? {
             Ok(connection) => connection,
             Err(error) => {
-                return Err(SendError::Temporary {
-                    reply: reply(&error),
-                });
+                return Err(SendError::Temporary { reply: reply(&error) });
             }
         };
         let raw = message.formatted();
@@ -126,12 +111,8 @@ impl Smtp {
                 self.park(connection);
                 Ok(())
             }
-            Err(error) if is_permanent(&error) => Err(SendError::Permanent {
-                reply: reply(&error),
-            }),
-            Err(error) => Err(SendError::Temporary {
-                reply: reply(&error),
-            }),
+            Err(error) if is_permanent(&error) => Err(SendError::Permanent { reply: reply(&error) }),
+            Err(error) => Err(SendError::Temporary { reply: reply(&error) }),
         }
     }
 
@@ -148,12 +129,9 @@ impl Smtp {
             _ => None,
         };
         let address = (self.host.as_str(), self.port);
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, implicit, None).await?;
+        let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, implicit, None).await?;
         match &self.tls {
-            Tls::Required(parameters) => {
-                connection.starttls(parameters.clone(), &self.hello).await?
-            }
+            Tls::Required(parameters) => connection.starttls(parameters.clone(), &self.hello).await?,
             Tls::Opportunistic(parameters) if connection.can_starttls() => {
                 connection.starttls(parameters.clone(), &self.hello).await?;
             }
@@ -166,10 +144,7 @@ impl Smtp {
     }
 
     fn take_idle(&self) -> Option<(AsyncSmtpConnection, Instant)> {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     fn park(&self, connection: AsyncSmtpConnection) {

@@ -140,9 +140,7 @@ impl Invitation {
         let expires = time(self.expires_at);
         Document {
             subject: invites.clone(),
-            preheader: format!(
-                "See the invitation, then accept or decline it. It is open until {expires}."
-            ),
+            preheader: format!("See the invitation, then accept or decline it. It is open until {expires}."),
             heading: format!("Join {organization}"),
             blocks: vec![
                 greeting(&envelope),
@@ -155,10 +153,7 @@ impl Invitation {
                     row("Your role", name(&self.role)),
                     row("Open until", expires),
                 ]),
-                Block::Button {
-                    label: "See the invitation",
-                    url: self.link.clone(),
-                },
+                Block::Button { label: "See the invitation", url: self.link.clone() },
                 paragraph(
                     "You accept or decline on the page that opens; opening it changes nothing. \
                     You need no account: accepting makes one.",
@@ -184,10 +179,7 @@ impl SignIn {
     /// with and without an account.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let welcome = match &self.organization_name {
-            Some(organization) => format!(
-                "Sign in, and you can join {} right after.",
-                name(organization)
-            ),
+            Some(organization) => format!("Sign in, and you can join {} right after.", name(organization)),
             None => "Welcome. This is all it takes to sign in; there is no password.".into(),
         };
         Document {
@@ -200,10 +192,7 @@ impl SignIn {
             heading: "Sign in to Rollcall".into(),
             blocks: vec![
                 paragraph(welcome),
-                Block::Button {
-                    label: "Sign in",
-                    url: self.link.clone(),
-                },
+                Block::Button { label: "Sign in", url: self.link.clone() },
                 paragraph("Or type this code where you asked to sign in:"),
                 Block::Code(self.digits.clone()),
                 paragraph(format!(
@@ -222,10 +211,7 @@ impl SignIn {
                 Rollcall."
                 .into(),
         }
-        .render(Envelope {
-            name: None,
-            ..envelope
-        })
+        .render(Envelope { name: None, ..envelope })
     }
 }
 
@@ -243,10 +229,7 @@ impl OwnerWelcome {
                     "We have founded the organization {organization} on Rollcall for you, and \
                     you are its owner."
                 )),
-                Block::Button {
-                    label: "Sign in",
-                    url: self.sign_in_link.clone(),
-                },
+                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
                 paragraph(
                     "Sign in with the address this mail went to; there is no password, we mail \
                     you a link. Then invite the people you work with, or hand out join codes.",
@@ -308,34 +291,25 @@ impl DepartureToLeaver {
         let organization = name(&self.organization_name);
         let owner = name(&self.new_owner_name);
         let (heading, back) = match self.kind {
-            DepartureKind::Left => (
-                format!("You left {organization}"),
-                "You can come back by a new invitation or a join code.",
-            ),
-            DepartureKind::Removed => (
-                format!("You were removed from {organization}"),
-                "You can come back by a new invitation.",
-            ),
-            DepartureKind::Deactivated => (
-                format!("You were deactivated in {organization}"),
-                "Only the organization can let you back in.",
-            ),
+            DepartureKind::Left => {
+                (format!("You left {organization}"), "You can come back by a new invitation or a join code.")
+            }
+            DepartureKind::Removed => {
+                (format!("You were removed from {organization}"), "You can come back by a new invitation.")
+            }
+            DepartureKind::Deactivated => {
+                (format!("You were deactivated in {organization}"), "Only the organization can let you back in.")
+            }
         };
         let total = self.moved.total();
         let mut blocks = vec![
             greeting(&envelope),
-            paragraph(format!(
-                "Your membership in {organization} has ended, and your access to it with it. {back}"
-            )),
+            paragraph(format!("Your membership in {organization} has ended, and your access to it with it. {back}")),
         ];
         if total == 0 {
-            blocks.push(paragraph(
-                "You owned nothing there that had to be passed on.",
-            ));
+            blocks.push(paragraph("You owned nothing there that had to be passed on."));
         } else {
-            blocks.push(paragraph(format!(
-                "What you owned there is safe: it belongs to {owner} now."
-            )));
+            blocks.push(paragraph(format!("What you owned there is safe: it belongs to {owner} now.")));
             blocks.extend(self.moved.blocks());
         }
         blocks.push(paragraph(format!(
@@ -346,9 +320,7 @@ impl DepartureToLeaver {
             subject: heading.clone(),
             preheader: match total {
                 0 => "Your access has ended.".into(),
-                _ => format!(
-                    "Your access has ended, and what you owned there belongs to {owner} now."
-                ),
+                _ => format!("Your access has ended, and what you owned there belongs to {owner} now."),
             },
             heading,
             blocks,
@@ -381,14 +353,10 @@ impl DepartureToOwner {
             blocks.push(paragraph("There is nothing you need to do."));
         } else {
             blocks.push(paragraph("Please look at this now:"));
-            blocks.push(Block::List(
-                self.advice.iter().map(|advice| line(advice, 300)).collect(),
-            ));
+            blocks.push(Block::List(self.advice.iter().map(|advice| line(advice, 300)).collect()));
         }
         if total == 0 {
-            blocks.push(paragraph(
-                "They owned nothing there that had to be passed on.",
-            ));
+            blocks.push(paragraph("They owned nothing there that had to be passed on."));
         } else {
             blocks.push(paragraph("What they owned there belongs to you now:"));
             blocks.extend(self.moved.blocks());
@@ -423,12 +391,7 @@ impl Moved {
             .map(|kind| row(kind.kind, thousands(kind.count)))
             .collect();
         let mut blocks = vec![Block::Rows(rows)];
-        let mut examples: Vec<String> = self
-            .examples
-            .iter()
-            .take(EXAMPLES)
-            .map(|example| name(example))
-            .collect();
+        let mut examples: Vec<String> = self.examples.iter().take(EXAMPLES).map(|example| name(example)).collect();
         if !examples.is_empty() {
             let more = self.total().saturating_sub(examples.len() as u64);
             if more > 0 {
@@ -487,10 +450,7 @@ fn thousands(count: u64) -> String {
 fn device(user_agent: Option<&str>) -> String {
     let known = |names: &[(&str, &'static str)]| {
         let agent = user_agent.unwrap_or_default();
-        names
-            .iter()
-            .find(|(mark, _)| agent.contains(mark))
-            .map(|(_, name)| *name)
+        names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
     };
     // In this order: Edge and Opera also call themselves Chrome, all of them call themselves
     // Safari, and Android calls itself Linux.

@@ -76,8 +76,17 @@ impl Builder {
         // The same address from now on, after restarts too: links in mails stay good.
         settings.push(("ROLLCALL_LISTEN".to_owned(), url.trim_start_matches("http://").to_owned()));
         settings.push(("ROLLCALL_PUBLIC_URL".to_owned(), url.clone()));
-        let mut app =
-            TestApp { api: Some(api), workers: Vec::new(), started: 1, url, settings, smtp, read: Mutex::default(), database, folder };
+        let mut app = TestApp {
+            api: Some(api),
+            workers: Vec::new(),
+            started: 1,
+            url,
+            settings,
+            smtp,
+            read: Mutex::default(),
+            database,
+            folder,
+        };
         for _ in 0..self.workers {
             app.start_worker();
         }
@@ -159,9 +168,13 @@ impl TestApp {
         let workers = self.workers.len();
         self.stop_workers().await;
         self.stop_api().await;
-        let offset = format!("coalesce(nullif(current_setting('rollcall.clock_offset', true), ''), '0')::interval + interval '{by}'");
+        let offset = format!(
+            "coalesce(nullif(current_setting('rollcall.clock_offset', true), ''), '0')::interval + interval '{by}'"
+        );
         let offset = self.database.texts(&format!("SELECT ({offset})::text AS value")).await.remove(0);
-        self.database.sql(&format!("ALTER DATABASE {} SET rollcall.clock_offset = '{offset}'", self.database.name)).await;
+        self.database
+            .sql(&format!("ALTER DATABASE {} SET rollcall.clock_offset = '{offset}'", self.database.name))
+            .await;
         self.start_api().await;
         for _ in 0..workers {
             self.start_worker();

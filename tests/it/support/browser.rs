@@ -72,7 +72,8 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
         let url = format!("http://127.0.0.1:{port}");
-        let page = tokio::time::timeout(PATIENCE, builder.connect(&url)).await.expect("Chromium does not start").unwrap();
+        let page =
+            tokio::time::timeout(PATIENCE, builder.connect(&url)).await.expect("Chromium does not start").unwrap();
         Self { page, _driver: driver }
     }
 
@@ -82,7 +83,12 @@ impl Browser {
 
     /// Waits for an element.
     pub async fn find(&self, css: &str) -> fantoccini::elements::Element {
-        self.page.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"))
+        self.page
+            .wait()
+            .at_most(PATIENCE)
+            .for_element(Locator::Css(css))
+            .await
+            .unwrap_or_else(|error| panic!("{css}: {error}"))
     }
 
     /// The words on the page.
@@ -125,7 +131,9 @@ fn end_processes_of(profile: &Path) {
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
         let matches = line.split(|byte| *byte == 0).any(|argument| argument == wanted.as_bytes());
-        if let Some(process) = entry.file_name().to_str().filter(|name| matches && name.bytes().all(|byte| byte.is_ascii_digit())) {
+        if let Some(process) =
+            entry.file_name().to_str().filter(|name| matches && name.bytes().all(|byte| byte.is_ascii_digit()))
+        {
             let _ = Command::new("sh").args(["-c", "kill -KILL $0", process]).status();
         }
     }

@@ -148,7 +148,13 @@ impl Answer {
             .iter()
             .map(|error| UserError {
                 code: error["code"].as_str().unwrap().to_owned(),
-                field: error["field"].as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect::<Vec<_>>().join("."),
+                field: error["field"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|part| part.as_str().unwrap())
+                    .collect::<Vec<_>>()
+                    .join("."),
                 message: error["message"].as_str().unwrap().to_owned(),
             })
             .collect()

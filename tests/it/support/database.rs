@@ -75,7 +75,12 @@ impl Database {
 }
 
 async fn run(url: &str, sql: &str) {
-    AsyncPgConnection::establish(url).await.unwrap().batch_execute(sql).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
+    AsyncPgConnection::establish(url)
+        .await
+        .unwrap()
+        .batch_execute(sql)
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {sql}"));
 }
 
 async fn texts(url: &str, sql: &str) -> Vec<String> {
@@ -84,7 +89,8 @@ async fn texts(url: &str, sql: &str) -> Vec<String> {
         #[diesel(sql_type = Text)]
         value: String,
     }
-    let rows: Vec<Row> = diesel::sql_query(sql).load(&mut AsyncPgConnection::establish(url).await.unwrap()).await.unwrap();
+    let rows: Vec<Row> =
+        diesel::sql_query(sql).load(&mut AsyncPgConnection::establish(url).await.unwrap()).await.unwrap();
     rows.into_iter().map(|row| row.value).collect()
 }
 
@@ -116,9 +122,12 @@ async fn template(cluster: &BuiltinPostgres) -> String {
     // Held by this connection, in another database than the template.
     server.batch_execute("SELECT pg_advisory_lock(hashtext('template of the tests'))").await.unwrap();
     drop_leftovers(&server_url).await;
-    let exists = texts(&server_url, &format!("SELECT datname::text AS value FROM pg_database WHERE datname = '{name}'")).await;
+    let exists =
+        texts(&server_url, &format!("SELECT datname::text AS value FROM pg_database WHERE datname = '{name}'")).await;
     if exists.is_empty() {
-        for old in texts(&server_url, "SELECT datname::text AS value FROM pg_database WHERE datname LIKE 'template\\_%'").await {
+        for old in
+            texts(&server_url, "SELECT datname::text AS value FROM pg_database WHERE datname LIKE 'template\\_%'").await
+        {
             run(&server_url, &format!("ALTER DATABASE {old} IS_TEMPLATE false")).await;
             // Another process may be copying it just now; then it stays.
             let _ = server.batch_execute(&format!("DROP DATABASE {old}")).await;
@@ -138,7 +147,8 @@ async fn template(cluster: &BuiltinPostgres) -> String {
 
 /// Databases of test processes that were killed.
 async fn drop_leftovers(server_url: &str) {
-    for name in texts(server_url, "SELECT datname::text AS value FROM pg_database WHERE datname LIKE 'test\\_%'").await {
+    for name in texts(server_url, "SELECT datname::text AS value FROM pg_database WHERE datname LIKE 'test\\_%'").await
+    {
         let process = name.split('_').nth(1).unwrap_or_default();
         if !Path::new("/proc").join(process).exists() {
             run(server_url, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;

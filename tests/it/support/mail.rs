@@ -22,7 +22,11 @@ impl Mail {
     pub fn parse(recipient: &str, data: &str) -> Self {
         let message = MessageParser::default().parse(data).unwrap();
         let address = |address: Option<&mail_parser::Address<'_>>| {
-            address.and_then(|address| address.first()).and_then(|address| address.address()).unwrap_or_default().to_owned()
+            address
+                .and_then(|address| address.first())
+                .and_then(|address| address.address())
+                .unwrap_or_default()
+                .to_owned()
         };
         Self {
             recipient: recipient.to_owned(),
@@ -65,7 +69,11 @@ impl Mail {
 
     /// The six digits of a sign-in mail.
     pub fn digits(&self) -> String {
-        let mut digits = self.text.lines().map(str::trim).filter(|line| line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit()));
+        let mut digits = self
+            .text
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit()));
         digits.next().unwrap_or_else(|| panic!("no digits in {}", self.text)).to_owned()
     }
 }

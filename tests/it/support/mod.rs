@@ -13,8 +13,7 @@ pub mod smtp;
 use std::time::{Duration, Instant};
 
 pub use app::TestApp;
-pub use client::{Answer, Client, UserError};
-pub use mail::Mail;
+pub use client::{Answer, Client};
 pub use people::Team;
 pub use serde_json::{Value, json};
 pub use smtp::Reply;

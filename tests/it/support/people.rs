@@ -154,7 +154,9 @@ impl TestApp {
     /// How many resources of an organization someone owns.
     pub async fn owned(&self, team: &Team, owner: &Client) -> i64 {
         let (organization, owner) = (uuid(&team.id), uuid(&owner.user_id));
-        let count = format!("SELECT count(*) AS value FROM resources WHERE organization_id = '{organization}' AND owner_id = '{owner}'");
+        let count = format!(
+            "SELECT count(*) AS value FROM resources WHERE organization_id = '{organization}' AND owner_id = '{owner}'"
+        );
         self.database.number(&count).await
     }
 

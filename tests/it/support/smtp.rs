@@ -86,7 +86,10 @@ impl SmtpServer {
                     "250 OK"
                 }
                 "RCPT" => {
-                    let address = line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or("", |(address, _)| address);
+                    let address = line
+                        .split_once('<')
+                        .and_then(|(_, rest)| rest.split_once('>'))
+                        .map_or("", |(address, _)| address);
                     match self.next_reply(address) {
                         Reply::Recipient(answer) => answer,
                         reply => {

@@ -1,0 +1,51 @@
+# `make run` and `make test` do all their own set-up on a Debian machine with Rust.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# The binaries of a PostgreSQL server: on the PATH, or where Debian keeps them.
+POSTGRES := $(shell command -v initdb 2>/dev/null || ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)
+BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))
+APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
+
+.PHONY: help
+help: ## Say what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+.PHONY: run
+run: postgres ## Run everything on this machine: PostgreSQL, API, worker, playground
+	cargo run --release
+
+.PHONY: test
+test: postgres browser ## Format, lints and every test; what CI runs
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo build --workspace --all-targets
+	cargo test --workspace
+
+.PHONY: check
+check: ## Format and lints alone: quick
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: schema
+schema: ## Write schema.graphql anew
+	cargo run --quiet -- schema > schema.graphql
+
+.PHONY: dist
+dist: ## Build the binaries for deployments and benchmarks, in target/dist
+	cargo build --workspace --bins --profile dist
+
+.PHONY: postgres
+postgres:
+ifeq ($(POSTGRES),)
+	$(APT) update
+	$(APT) install --yes --no-install-recommends postgresql
+endif
+
+.PHONY: browser
+browser:
+ifeq ($(BROWSER),)
+	$(APT) update
+	$(APT) install --yes --no-install-recommends chromium chromium-driver
+endif

@@ -1,0 +1,121 @@
+//! Members: who sees whom, lists, and roles.
+
+use crate::support::client::{nodes, text};
+use crate::support::{TestApp, Value, json};
+
+const MEMBERS: &str = "query($id: ID!, $first: Int, $after: String, $last: Int, $before: String, $role: Role, $search: String, $order: MemberOrder) { \
+     organization(by: { id: $id }) { members(first: $first, after: $after, last: $last, before: $before, role: $role, search: $search, orderBy: $order) { \
+     totalCount nodes { id role email user { name } } edges { cursor node { id } } \
+     pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } leadership { role user { name } } } }";
+
+// R2, R7, R51, D9: leaders see everyone; a member sees the leadership and themselves.
+#[tokio::test]
+async fn a_member_sees_the_leadership_and_leaders_see_everyone() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    for (person, sees) in [(&team.owner, 4), (&admin, 4), (&ada, 3), (&grace, 3)] {
+        let seen = person.query(MEMBERS, json!({ "id": team.id })).await;
+        let members = &seen["organization"]["members"];
+        assert_eq!((nodes(members).len(), &members["totalCount"]), (sees, &json!(sees)), "{}", person.email);
+        assert_eq!(seen["organization"]["leadership"].as_array().unwrap().len(), 2);
+        // Addresses are for leaders, and one's own.
+        let emails = nodes(members).iter().filter(|member| member["email"].is_string()).count();
+        assert_eq!(emails, if sees == 4 { 4 } else { 1 }, "{}", person.email);
+    }
+    let id = team.member_id(&grace).await;
+    let query = "query($id: ID!) { node(id: $id) { id } }";
+    assert!(ada.query(query, json!({ "id": id })).await["node"].is_null());
+    assert_eq!(grace.query(query, json!({ "id": id })).await["node"]["id"], id.as_str());
+    // No address of a member can be searched by another member.
+    let seen = ada.query(MEMBERS, json!({ "id": team.id, "search": "admin@example" })).await;
+    assert_eq!(nodes(&seen["organization"]["members"]).len(), 0);
+    app.finish().await;
+}
+
+// R15: searched, filtered, and paged in either direction.
+#[tokio::test]
+async fn members_are_searched_filtered_and_paged() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for n in 0..6 {
+        app.join(&team, &format!("person{n}@example.org"), if n % 2 == 0 { "MEMBER" } else { "VIEWER" }).await;
+    }
+    let ask = async |extra: Value| {
+        let mut variables = json!({ "id": team.id });
+        variables.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        team.owner.query(MEMBERS, variables).await["organization"]["members"].clone()
+    };
+    assert_eq!(nodes(&ask(json!({ "role": "VIEWER" })).await).len(), 3);
+    assert_eq!(ask(json!({ "search": "PERSON1" })).await["totalCount"], 1);
+    assert_eq!(ask(json!({ "search": "%" })).await["totalCount"], 0);
+    for order in ["NAME", "JOINED_AT", "ROLE"] {
+        let all: Vec<String> = nodes(&ask(json!({ "order": order, "first": 100 })).await)
+            .iter()
+            .map(|member| text(&member["id"]))
+            .collect();
+        assert_eq!(all.len(), 7);
+        let (mut forward, mut after) = (Vec::new(), Value::Null);
+        loop {
+            let page = ask(json!({ "order": order, "first": 2, "after": after })).await;
+            forward.extend(nodes(&page).iter().map(|member| text(&member["id"])));
+            if page["pageInfo"]["hasNextPage"] != true {
+                break;
+            }
+            after = page["pageInfo"]["endCursor"].clone();
+        }
+        assert_eq!(forward, all, "{order}");
+        let (mut backward, mut before) = (Vec::new(), Value::Null);
+        loop {
+            let page = ask(json!({ "order": order, "last": 3, "before": before })).await;
+            let ids: Vec<String> = nodes(&page).iter().map(|member| text(&member["id"])).collect();
+            backward.splice(0..0, ids);
+            if page["pageInfo"]["hasPreviousPage"] != true {
+                break;
+            }
+            before = page["pageInfo"]["startCursor"].clone();
+        }
+        assert_eq!(backward, all, "{order}");
+    }
+    for wrong in
+        [json!({ "first": 101 }), json!({ "first": -1 }), json!({ "first": 1, "last": 1 }), json!({ "after": "x" })]
+    {
+        let mut variables = json!({ "id": team.id });
+        variables.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        assert_eq!(team.owner.run(MEMBERS, variables).await.error_code(), "BAD_REQUEST", "{wrong}");
+    }
+    app.finish().await;
+}
+
+// R10, R12, R46: the owner promotes and demotes; ownership doesn't pass by a role.
+#[tokio::test]
+async fn roles_are_changed_by_whom_the_table_says() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let second = app.join(&team, "second@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let (admin_id, second_id, ada_id) =
+        (team.member_id(&admin).await, team.member_id(&second).await, team.member_id(&ada).await);
+    let owner_id = team.member_id(&team.owner).await;
+    let change = |id: &str, role: &str| json!({ "memberId": id, "role": role });
+    for (person, input, error) in [
+        (&admin, change(&ada_id, "ADMIN"), ("FORBIDDEN", "input.memberId")),
+        (&admin, change(&second_id, "MEMBER"), ("FORBIDDEN", "input.memberId")),
+        (&admin, change(&admin_id, "MEMBER"), ("SELF", "input.memberId")),
+        (&admin, change(&owner_id, "MEMBER"), ("FORBIDDEN", "input.memberId")),
+        (&team.owner, change(&owner_id, "ADMIN"), ("SELF", "input.memberId")),
+        (&team.owner, change(&ada_id, "OWNER"), ("FORBIDDEN", "input.role")),
+        (&ada, change(&admin_id, "MEMBER"), ("FORBIDDEN", "input.memberId")),
+    ] {
+        assert_eq!(person.refused("changeMemberRole", input).await.is(), error);
+    }
+    let changed = admin.ok("changeMemberRole", change(&ada_id, "VIEWER"), "member { role }").await;
+    assert_eq!(changed["member"]["role"], "VIEWER");
+    team.owner.ok("changeMemberRole", change(&second_id, "MEMBER"), "member { role }").await;
+    // In force at once.
+    assert_eq!(second.refused("createJoinCodes", json!({ "organizationId": team.id })).await.code, "FORBIDDEN");
+    app.finish().await;
+}

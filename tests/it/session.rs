@@ -1,0 +1,87 @@
+//! Sessions: seen, ended at once, and for one person alone.
+
+use crate::support::client::{nodes, text};
+use crate::support::{TestApp, json};
+
+const SESSIONS: &str = "{ viewer { sessions { totalCount nodes { id current createdAt expiresAt userAgent } } } }";
+
+#[tokio::test]
+async fn signing_out_ends_the_session_at_once() {
+    let app = TestApp::start().await;
+    let laptop = app.sign_up("ada@example.org").await;
+    let phone = app.sign_up("ada@example.org").await;
+    let seen = laptop.query(SESSIONS, json!({})).await;
+    let sessions = nodes(&seen["viewer"]["sessions"]);
+    assert_eq!((sessions.len(), &seen["viewer"]["sessions"]["totalCount"]), (2, &json!(2)));
+    assert_eq!((&sessions[0]["current"], &sessions[1]["current"]), (&json!(true), &json!(false)));
+
+    let ended = laptop.ok("signOut", json!({ "sessionId": sessions[1]["id"] }), "signedOutSessionId").await;
+    assert_eq!(ended["signedOutSessionId"], sessions[1]["id"]);
+    assert_eq!(phone.run(SESSIONS, json!({})).await.error_code(), "UNAUTHENTICATED");
+    let error = laptop.refused("signOut", json!({ "sessionId": sessions[1]["id"] })).await;
+    assert_eq!(error.is(), ("NOT_FOUND", "input.sessionId"));
+
+    let ended = laptop.ok("signOut", json!({}), "signedOutSessionId").await;
+    assert_eq!(ended["signedOutSessionId"], sessions[0]["id"]);
+    let answer = laptop.run(SESSIONS, json!({})).await;
+    assert_eq!((answer.status, answer.error_code()), (401, "UNAUTHENTICATED".to_owned()));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn nobody_ends_or_sees_the_session_of_another() {
+    let app = TestApp::start().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let eve = app.sign_up("eve@example.org").await;
+    let id = nodes(&ada.query(SESSIONS, json!({})).await["viewer"]["sessions"])[0]["id"].clone();
+    let error = eve.refused("signOut", json!({ "sessionId": id })).await;
+    assert_eq!(error.is(), ("NOT_FOUND", "input.sessionId"));
+    let query = "query($id: ID!) { node(id: $id) { id } }";
+    assert!(eve.query(query, json!({ "id": id })).await["node"].is_null());
+    assert_eq!(ada.query(query, json!({ "id": id })).await["node"]["id"], id);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_session_lasts_thirty_days() {
+    let mut app = TestApp::start().await;
+    let ada = app.sign_up("ada@example.org").await;
+    app.shift_clock("29 days 23 hours").await;
+    assert_eq!(text(&ada.query("{ viewer { email } }", json!({})).await["viewer"]["email"]), "ada@example.org");
+    app.shift_clock("1 hour").await;
+    assert_eq!(ada.run("{ viewer { email } }", json!({})).await.error_code(), "UNAUTHENTICATED");
+    app.finish().await;
+}
+
+// The secrets of the database are no use: only digests are kept.
+#[tokio::test]
+async fn tokens_are_kept_as_digests_only() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let secret = team.owner.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "secret").await;
+    let token = team.owner.token.clone().unwrap();
+    let kept = app
+        .database
+        .texts("SELECT to_jsonb(s)::text AS value FROM sessions s UNION ALL SELECT to_jsonb(k)::text FROM api_keys k")
+        .await;
+    for row in kept {
+        assert!(!row.contains(&token) && !row.contains(secret["secret"].as_str().unwrap()), "{row}");
+    }
+    app.finish().await;
+}
+
+// R53: the active organization concerns that session only, and takes a membership.
+#[tokio::test]
+async fn switching_concerns_this_session_only() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let other = app.sign_up("owner@example.org").await;
+    let eve = app.sign_up("eve@example.org").await;
+    team.owner.ok("switchOrganization", json!({ "organizationId": team.id }), "viewer { email }").await;
+    let query = "{ viewer { activeOrganization { id } } }";
+    assert_eq!(team.owner.query(query, json!({})).await["viewer"]["activeOrganization"]["id"], team.id.as_str());
+    assert!(other.query(query, json!({})).await["viewer"]["activeOrganization"].is_null());
+    let error = eve.refused("switchOrganization", json!({ "organizationId": team.id })).await;
+    assert_eq!(error.is(), ("NOT_FOUND", "input.organizationId"));
+    app.finish().await;
+}
