@@ -14,8 +14,34 @@ use crate::support::process::rollcall;
 
 /// What the contract names and nobody has built yet. It only shrinks: an entry that exists after all fails the test.
 ///
-/// An entry covers what lies below it: `Team` its fields, `Member.machines` its arguments.
-const PENDING: &[&str] = &include!("schema_pending.in");
+/// An entry covers what lies below it: a type its fields, connection and edge, a mutation its input and payload.
+#[rustfmt::skip]
+const PENDING: &[&str] = &[
+    "Mutation.acceptProjectTransfer", "Mutation.addCredits", "Mutation.addTeamMembers", "Mutation.addToCollection",
+    "Mutation.cancelProjectTransfer", "Mutation.cancelRun", "Mutation.changeEmail", "Mutation.createServiceKey",
+    "Mutation.createShareLink", "Mutation.createTeam", "Mutation.createWebhook", "Mutation.declineProjectTransfer",
+    "Mutation.deleteAccount", "Mutation.deleteOrganization", "Mutation.deleteTeam", "Mutation.deleteWebhook",
+    "Mutation.grantAccess", "Mutation.offerProjectTransfer", "Mutation.publishApp", "Mutation.queueRun",
+    "Mutation.reactivateMember", "Mutation.redeliverWebhook", "Mutation.removeCollaborator", "Mutation.removeFromCollection",
+    "Mutation.removeTeamMember", "Mutation.reportRun", "Mutation.restoreOrganization", "Mutation.revertDeparture",
+    "Mutation.revokeAccess", "Mutation.revokeShareLink", "Mutation.setDefaultBillTo", "Mutation.setPlan",
+    "Mutation.transferOwnership", "Mutation.updateBilling", "Mutation.updateMemberPermissions",
+    "Mutation.updateOrganizationPolicy", "Mutation.updateTeam", "Mutation.updateWebhook", "Billing", "Collaborator", "Decimal",
+    "DeparturePlan", "DeparturePlanStep", "Grant", "Grantee", "GranteeInput", "ProjectTransfer", "Run", "RunKind", "RunStatus",
+    "ShareLink", "Subscription", "Team", "TeamMember", "TransferStatus", "Usage", "Webhook", "WebhookDelivery",
+    "CreateResourceInput.containerId", "DeactivateMemberInput.planHash", "DepartureStep.CANCEL_RUNS",
+    "DepartureStep.COLLECT_SAMPLES", "DepartureStep.LEAVE_TEAMS", "DepartureStep.REMOVE_GRANTS",
+    "DepartureStep.SHARE_DOCUMENTS", "DepartureStep.TRANSFER_OTHERS", "Invitation.teams", "InvitationInput.teamIds",
+    "Member.machines", "Member.teams", "Organization.billing", "Organization.collaborators", "Organization.departurePlan",
+    "Organization.resources(containerId)", "Organization.runs", "Organization.serviceKeys", "Organization.teams",
+    "Organization.usage", "Organization.webhooks", "Query.access", "RemoveMemberInput.planHash", "Resource.container",
+    "Resource.contents", "Resource.grants", "Resource.items", "Resource.publishedAt", "Resource.shareLinks", "ResourceKind.APP",
+    "ResourceKind.COLLECTION", "ResourceKind.DOCUMENT", "ResourceKind.MACHINE", "ResourceKind.SAMPLE", "ResourceKind.SOURCE",
+    "ResourceKind.SOURCE_GROUP", "ResourceKind.WORKSPACE", "ResourceMove.keptBecause", "ResourceMove.revertedAt",
+    "UpdateResourceInput.containerId", "UserErrorCode.CONFIRMATION_MISMATCH", "UserErrorCode.EMAIL_TAKEN",
+    "UserErrorCode.NOT_AN_ADMIN", "UserErrorCode.PLAN_STALE", "UserErrorCode.PUBLISHED", "UserErrorCode.QUOTA_EXCEEDED",
+    "UserErrorCode.SEAT_LIMIT", "Viewer.billableOrganizations", "Viewer.incomingTransfers",
+];
 
 const CONTRACT: &str = include_str!("contract.graphql");
 
@@ -42,11 +68,9 @@ fn the_committed_schema_is_the_one_of_the_code() {
 fn everything_of_the_contract_is_there() {
     let promised = items(CONTRACT);
     let built = items(&committed());
-    let is_pending = |item: &str| {
-        PENDING.iter().any(|pending| {
-            item.strip_prefix(pending).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '(']))
-        })
-    };
+    let pending: Vec<String> = PENDING.iter().flat_map(|entry| covered(entry)).collect();
+    let is_pending =
+        |item: &str| pending.iter().any(|entry| item.strip_prefix(entry.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '('])));
     let mut problems = Vec::new();
     for (item, signature) in &promised {
         match built.get(item) {
@@ -64,6 +88,17 @@ fn everything_of_the_contract_is_there() {
         }
     }
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// An entry of the list, and what comes with it.
+fn covered(entry: &str) -> Vec<String> {
+    match entry.split_once("Mutation.") {
+        Some((_, mutation)) => {
+            let name = format!("{}{}", mutation[..1].to_uppercase(), &mutation[1..]);
+            vec![entry.to_owned(), format!("{name}Input"), format!("{name}Payload")]
+        }
+        None => vec![entry.to_owned(), format!("{entry}Connection"), format!("{entry}Edge")],
+    }
 }
 
 #[test]

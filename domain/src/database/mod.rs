@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use apalis_diesel::{Job, Wake};
 use chrono::{DateTime, Utc};
+use diesel::migration::{Migration, MigrationSource};
+use diesel::pg::Pg;
 use diesel_async::pooled_connection::deadpool::{Hook, HookError, Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{
@@ -21,8 +23,19 @@ use crate::error::{Code, Error, Result};
 use crate::secret::Keyring;
 use crate::settings::OrganizationCreation;
 
-/// Rollcall's own migrations; the job queue brings its own.
-pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
+const QUEUE_MIGRATIONS: EmbeddedMigrations = apalis_diesel::MIGRATIONS;
+const OWN_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
+
+/// Every migration: those of the job queue and Rollcall's own, which build on them.
+struct Migrations;
+
+impl MigrationSource<Pg> for Migrations {
+    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Pg>>>> {
+        let mut migrations = MigrationSource::<Pg>::migrations(&QUEUE_MIGRATIONS)?;
+        migrations.extend(MigrationSource::<Pg>::migrations(&OWN_MIGRATIONS)?);
+        Ok(migrations)
+    }
+}
 
 /// Connections of one process.
 const POOL_SIZE: usize = 16;
@@ -269,22 +282,12 @@ pub async fn now(connection: &mut AsyncPgConnection) -> Result<DateTime<Utc>> {
 
 /// Brings the database of the URL up to date: the queue's tables, then Rollcall's.
 pub async fn migrate(url: &str) -> anyhow::Result<()> {
-    run_migrations(url, |harness| {
-        harness.run_pending_migrations(apalis_diesel::MIGRATIONS)?;
-        harness.run_pending_migrations(MIGRATIONS)?;
-        Ok(())
-    })
-    .await
+    run_migrations(url, |harness| harness.run_pending_migrations(Migrations).map(|_| ())).await
 }
 
 /// Takes every migration back, and all data with them.
 pub async fn revert_migrations(url: &str) -> anyhow::Result<()> {
-    run_migrations(url, |harness| {
-        harness.revert_all_migrations(MIGRATIONS)?;
-        harness.revert_all_migrations(apalis_diesel::MIGRATIONS)?;
-        Ok(())
-    })
-    .await
+    run_migrations(url, |harness| harness.revert_all_migrations(Migrations).map(|_| ())).await
 }
 
 type MigrationResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -304,8 +307,7 @@ async fn run_migrations(
 
 /// Whether every migration of this program has run.
 pub async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
-    let wanted = diesel::migration::MigrationSource::<diesel::pg::Pg>::migrations(&MIGRATIONS)
-        .map_err(|_| Error::Bug("the embedded migrations can't be read"))?;
+    let wanted = Migrations.migrations().map_err(|_| Error::Bug("the embedded migrations can't be read"))?;
     let Some(newest) = wanted.iter().map(|migration| migration.name().version().to_string()).max() else {
         return Ok(true);
     };

@@ -1,0 +1,193 @@
+//! What bad input gets, in every mutation of the schema: an error that names the field, and no change at all.
+
+use crate::audit::World;
+use crate::schema;
+use crate::support::client::{Answer, document, text};
+use crate::support::{Client, TestApp, Value, json};
+
+/// Everything that a mutation could change, as one digest. Attempts are counted on purpose.
+async fn state(app: &TestApp) -> Vec<String> {
+    let tables = "SELECT table_name::text AS value FROM information_schema.tables WHERE table_schema = 'public' \
+         AND table_name NOT IN ('attempts', '__diesel_schema_migrations') ORDER BY 1";
+    let mut union = Vec::new();
+    for table in app.database.texts(tables).await {
+        // When a session was last seen isn't a change, nor is a try of digits.
+        let row = format!("md5((to_jsonb(t) - ARRAY['last_seen_at', 'last_used_at', 'digit_tries'])::text)");
+        union.push(format!("SELECT '{table} ' || count(*) || ' ' || coalesce(md5(string_agg({row}, '' ORDER BY {row})), '') AS value FROM {table} t"));
+    }
+    app.database.texts(&union.join(" UNION ALL ")).await
+}
+
+/// A value at a path into the input.
+fn with(input: &Value, path: &[String], value: Value) -> Value {
+    let mut changed = input.clone();
+    let mut place = &mut changed;
+    for part in path {
+        place = match part.parse::<usize>() {
+            Ok(position) => &mut place[position],
+            Err(_) => &mut place[part.as_str()],
+        };
+    }
+    *place = value;
+    changed
+}
+
+/// The leaves of an input type: path, type without its `!`, and whether it must be given.
+fn leaves(input: &str, given: &Value) -> Vec<(Vec<String>, String, bool)> {
+    let mut found = Vec::new();
+    for (name, of, required) in schema::input_fields(input) {
+        let plain = of.trim_end_matches('!').to_owned();
+        let element = plain.trim_start_matches('[').trim_end_matches(']').trim_end_matches('!').to_owned();
+        if element.ends_with("Input") || element == "SignInDigits" {
+            let inside = if plain.starts_with('[') { &given[&name][0] } else { &given[&name] };
+            if inside.is_null() {
+                continue;
+            }
+            let prefix = if plain.starts_with('[') { vec![name.clone(), "0".to_owned()] } else { vec![name.clone()] };
+            for (path, of, required) in leaves(&element, inside) {
+                found.push(([prefix.clone(), path].concat(), of, required));
+            }
+        } else {
+            found.push((vec![name], plain, required));
+        }
+    }
+    found
+}
+
+fn refusal(mutation: &str, answer: &Answer) -> Option<(String, String)> {
+    if answer.body.get("errors").is_some() {
+        return Some((answer.error_code(), String::new()));
+    }
+    answer.user_errors(mutation).first().map(|error| (error.code.clone(), error.field.clone()))
+}
+
+#[tokio::test]
+async fn bad_input_is_told_and_changes_nothing() {
+    let app = TestApp::start().await;
+    let world = World::new(&app).await;
+    // Another organization with one of everything.
+    let other = app.sign_up("other@example.org").await;
+    let other_organization = other.found("Other").await;
+    let foreign = foreign_ids(&other, &other_organization).await;
+    let mut problems = Vec::new();
+    for mutation in schema::mutations() {
+        let input_type = format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]);
+        let (person, valid) = world.valid(&mutation).await;
+        app.until_idle().await;
+        let before = state(&app).await;
+        let mut cases: Vec<(String, Value, Vec<&str>)> = Vec::new();
+        for (path, of, required) in leaves(&input_type, &valid) {
+            let field = path.join(".");
+            let mut case = |what: &str, value: Value, codes: &[&'static str]| {
+                cases.push((format!("{field}: {what}"), with(&valid, &path, value), codes.to_vec()));
+            };
+            if required {
+                case("null", json!(null), &["BAD_REQUEST"]);
+            }
+            match of.as_str() {
+                "ID" => {
+                    let kinds = ["org", "mem", "inv", "jco", "res", "dep", "key", "ses"];
+                    // The valid one tells of which kind it is; where none is given, it is tried as an organization.
+                    let given = path.iter().fold(&valid, |value, part| &value[part.as_str()]).as_str().unwrap_or("org_").to_owned();
+                    let kind = kinds.iter().find(|kind| given.starts_with(*kind)).copied().unwrap_or("org");
+                    // An optional id that takes the place of another proof can't stand beside it.
+                    let not_found: &[&'static str] = &["NOT_FOUND", "INVALID", "UNAUTHENTICATED", "FORBIDDEN"];
+                    case("unknown", json!(format!("{kind}_01h455vb4pex5vsknk084sn02q")), not_found);
+                    if let Some(id) = foreign.get(kind) {
+                        case("another organization's", json!(id), not_found);
+                    }
+                    for malformed in ["", "x", "org_", "res_zzzzzzzzzzzzzzzzzzzzzzzzzz", "';--", &"x".repeat(10_000)] {
+                        case(&format!("malformed {malformed:.20}"), json!(malformed), &["BAD_REQUEST"]);
+                    }
+                    case("of another kind", json!("usr_01h455vb4pex5vsknk084sn02q"), &["BAD_REQUEST"]);
+                    case("of a wrong type", json!({ "a": 1 }), &["BAD_REQUEST"]);
+                }
+                "String" => {
+                    let refused = &["TOO_LONG", "INVALID", "NOT_FOUND", "BLANK", "FORBIDDEN"];
+                    case("huge", json!("x".repeat(100_000)), refused);
+                    case("with NUL", json!("a\u{0}b"), refused);
+                    case("of a wrong type", json!(7), &["BAD_REQUEST"]);
+                    if required {
+                        case("empty", json!(""), &["BLANK", "INVALID", "NOT_FOUND"]);
+                        case("blank", json!(" \t "), &["BLANK", "INVALID", "NOT_FOUND"]);
+                    }
+                }
+                "Int" => {
+                    case("huge", json!(9_999_999_999_i64), &["BAD_REQUEST"]);
+                    case("negative", json!(-1), &["INVALID"]);
+                    case("of a wrong type", json!("one"), &["BAD_REQUEST"]);
+                }
+                "BigInt" => {
+                    case("huge", json!("99999999999999999999"), &["BAD_REQUEST", "INVALID"]);
+                    case("negative", json!("-1"), &["INVALID"]);
+                    case("no number", json!("many"), &["BAD_REQUEST", "INVALID"]);
+                }
+                "DateTime" => case("no time", json!("yesterday"), &["BAD_REQUEST", "INVALID"]),
+                other if schema::is_enum(other) => case("unknown value", json!("NOTHING"), &["BAD_REQUEST"]),
+                _ => {}
+            }
+        }
+        cases.push(("no input".to_owned(), json!(null), vec!["BAD_REQUEST"]));
+        cases.push(("an unknown field".to_owned(), with_unknown(&valid), vec!["BAD_REQUEST"]));
+        for (what, input, codes) in cases {
+            let answer = person.run(&document(&mutation, ""), json!({ "input": input })).await;
+            match refusal(&mutation, &answer) {
+                None => problems.push(format!("{mutation} {what}: not refused")),
+                Some((code, _)) if code == "RATE_LIMITED" => {}
+                Some((code, field)) if !codes.contains(&code.as_str()) => problems.push(format!("{mutation} {what}: {code} {field}, not one of {codes:?}")),
+                Some((code, field)) if code != "BAD_REQUEST" && code != "UNAUTHENTICATED" && !what_names(&what, &field) => {
+                    problems.push(format!("{mutation} {what}: {code} names the field {field}"));
+                }
+                Some(_) => {}
+            }
+            if answer.status >= 500 {
+                problems.push(format!("{mutation} {what}: status {}", answer.status));
+            }
+        }
+        app.until_idle().await;
+        if state(&app).await != before {
+            let after = state(&app).await;
+            let changed: Vec<_> = before.iter().zip(&after).filter(|(before, after)| before != after).collect();
+            problems.push(format!("{mutation}: something has changed: {changed:?}"));
+        }
+        // The one that all of these were made from works.
+        if let Some(refusal) = refusal(&mutation, &person.run(&document(&mutation, ""), json!({ "input": valid })).await)
+            && refusal.0 != "RATE_LIMITED"
+        {
+            problems.push(format!("{mutation}: the valid input is refused: {refusal:?}"));
+        }
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    app.finish().await;
+}
+
+/// The error's field is the bad one, or what it lies in.
+fn what_names(what: &str, field: &str) -> bool {
+    let path = what.split(':').next().unwrap_or_default();
+    let field = field.trim_start_matches("input").trim_start_matches('.');
+    path.starts_with(field) || field.starts_with(path)
+}
+
+fn with_unknown(valid: &Value) -> Value {
+    let mut changed = valid.clone();
+    changed["surprise"] = json!(1);
+    changed
+}
+
+/// One id of each kind, of another organization.
+async fn foreign_ids(other: &Client, organization: &str) -> std::collections::BTreeMap<&'static str, String> {
+    let mut ids = std::collections::BTreeMap::new();
+    ids.insert("org", organization.to_owned());
+    ids.insert("res", other.create(organization, "PROJECT", "Secret").await);
+    let input = json!({ "organizationId": organization, "invitations": [{ "email": "elsewhere@example.org" }] });
+    ids.insert("inv", text(&other.ok("inviteMembers", input, "invitations { id }").await["invitations"][0]["id"]));
+    let codes = other.ok("createJoinCodes", json!({ "organizationId": organization }), "codes { joinCode { id } }").await;
+    ids.insert("jco", text(&codes["codes"][0]["joinCode"]["id"]));
+    let key = other.ok("createApiKey", json!({ "organizationId": organization, "name": "x" }), "apiKey { id }").await;
+    ids.insert("key", text(&key["apiKey"]["id"]));
+    let query = "query($id: ID!) { organization(by: { id: $id }) { viewerMembership { id } } viewer { sessions { nodes { id } } } }";
+    let own = other.query(query, json!({ "id": organization })).await;
+    ids.insert("mem", text(&own["organization"]["viewerMembership"]["id"]));
+    ids.insert("ses", text(&own["viewer"]["sessions"]["nodes"][0]["id"]));
+    ids
+}
