@@ -124,6 +124,7 @@ async fn the_mail_says_who_invites_to_what_and_leads_to_the_page() {
     assert!(!mail.html.is_empty());
     assert_eq!(mail.links(), mail.html_links());
     assert!(mail.link("/invitations/").starts_with(&format!("{}/invitations/", app.url)));
+    app.until_idle().await;
     assert_eq!(team.invitation(&id).await["delivery"], "SENT");
     app.finish().await;
 }

@@ -4,19 +4,19 @@
 
 mod api_key;
 mod audit;
+mod bad_input;
 mod departure;
+mod graphql;
 mod invitation;
 mod join_code;
 mod member;
 mod organization;
+mod pages;
 mod race;
 mod resource;
 mod schema;
 mod session;
 mod sign_in;
-mod pages;
-mod graphql;
-mod bad_input;
 mod statements;
 mod support;
 mod worker;

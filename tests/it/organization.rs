@@ -1,7 +1,7 @@
 //! Organizations: founding, profile, and who may do so.
 
 use crate::support::client::text;
-use crate::support::{TestApp, json};
+use crate::support::{Client, TestApp, json};
 
 const PROFILE: &str = "organization { id name slug fullName description website location sector universityName logoUrl personal owner { id } viewerCan }";
 
@@ -122,6 +122,48 @@ async fn staff_found_organizations_for_others() {
     // Only staff name an owner.
     let error = ada.refused("createOrganization", json!({ "name": "x", "ownerEmail": "grace@example.org" })).await;
     assert_eq!(error.code, "FORBIDDEN");
+    app.finish().await;
+}
+
+// R1: staff give an organization to another owner, by token and by the command line; the old owner becomes ADMIN.
+#[tokio::test]
+async fn staff_change_an_owner() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.sign_up("grace@example.org").await;
+    let set = |person: &Client| json!({ "organizationId": team.id, "userId": person.user_id });
+    let error = team.owner.refused("setOrganizationOwner", set(&ada)).await;
+    assert_eq!(error.is(), ("FORBIDDEN", "input.organizationId"));
+    let answer = app.staff().ok("setOrganizationOwner", set(&ada), "organization { owner { id } }").await;
+    assert_eq!(answer["organization"]["owner"]["id"], ada.user_id.as_str());
+    let role = "query($id: ID!) { organization(by: { id: $id }) { viewerMembership { role } } }";
+    let seen = team.owner.query(role, json!({ "id": team.id })).await;
+    assert_eq!(seen["organization"]["viewerMembership"]["role"], "ADMIN");
+    app.mail_about("ada@example.org", "is ready for you").await;
+    // Someone who was no member at all.
+    let output = app.admin(&["set-owner", "--organization", &team.id, "--owner-email", "Grace@example.org"]);
+    assert!(output.status.success(), "{output:?}");
+    let seen = grace.query(role, json!({ "id": team.id })).await;
+    assert_eq!(seen["organization"]["viewerMembership"]["role"], "OWNER");
+    let output = app.admin(&["set-owner", "--organization", &team.id, "--owner-email", "nobody@example.org"]);
+    assert!(!output.status.success());
+    // Founding, by the command line too.
+    let output =
+        app.admin(&["create-organization", "--name", "Beta", "--owner-email", "alan@example.org", "--slug", "beta"]);
+    assert!(output.status.success(), "{output:?}");
+    let alan = app.sign_up("alan@example.org").await;
+    let found = alan.query("{ organization(by: { slug: \"beta\" }) { owner { id } } }", json!({})).await;
+    assert_eq!(found["organization"]["owner"]["id"], alan.user_id.as_str());
+    // R74: the log is whole, as the command says too.
+    let output = app.admin(&["verify-audit-log", &team.id]);
+    assert!(output.status.success(), "{output:?}");
+    let actors =
+        "query($id: ID!) { organization(by: { id: $id }) { auditLog(last: 2) { nodes { actorKind action } } } }";
+    let log = grace.query(actors, json!({ "id": team.id })).await;
+    for event in log["organization"]["auditLog"]["nodes"].as_array().unwrap() {
+        assert_eq!(event["actorKind"], "STAFF", "{event}");
+    }
     app.finish().await;
 }
 

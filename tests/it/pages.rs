@@ -102,7 +102,12 @@ async fn a_form_from_elsewhere_is_refused() {
         // Without the hidden field, with another's, with an empty one, and from a browser without our cookie.
         let without: Vec<_> = form.fields.iter().filter(|(name, _)| !hidden.contains(name)).cloned().collect();
         let others = Visitor::new(&app.url).get(&mail.link("/invitations/")).await.forms().remove(0);
-        let foreign: Vec<(&str, &str)> = others.fields.iter().filter(|(name, _)| hidden.contains(name)).map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let foreign: Vec<(&str, &str)> = others
+            .fields
+            .iter()
+            .filter(|(name, _)| hidden.contains(name))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let empty: Vec<(&str, &str)> = hidden.iter().map(|name| (name.as_str(), "")).collect();
         for answer in [
             visitor.post(&form.action, &without).await,
@@ -219,7 +224,12 @@ async fn the_sign_in_page_signs_in_and_out() {
     sign_in(&app, &visitor, "ada@example.org").await;
     let account = visitor.get("/account").await;
     let token = visitor.submit(&account, &account.form("token"), &[]).await;
-    let token = token.html.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).find(|word| word.starts_with("rcs_")).unwrap().to_owned();
+    let token = token
+        .html
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
+        .find(|word| word.starts_with("rcs_"))
+        .unwrap()
+        .to_owned();
     let viewer = app.client(&token).query("{ viewer { email } }", json!({})).await;
     assert_eq!(viewer["viewer"]["email"], "ada@example.org");
     // The cookie serves the pages, and nothing else.
@@ -280,12 +290,19 @@ async fn the_playground_loads_nothing_from_elsewhere() {
     browser.open(&format!("{}/", app.url)).await;
     browser.find(".graphiql-container").await;
     browser.find(".graphiql-query-editor").await;
-    let resources = browser.page.execute("return performance.getEntriesByType('resource').map(entry => entry.name)", vec![]).await.unwrap();
+    let resources = browser
+        .page
+        .execute("return performance.getEntriesByType('resource').map(entry => entry.name)", vec![])
+        .await
+        .unwrap();
     let resources = resources.as_array().unwrap();
     assert!(!resources.is_empty());
     for resource in resources {
         let resource = resource.as_str().unwrap();
-        assert!(resource.starts_with(&app.url) || resource.starts_with("data:") || resource.starts_with("blob:"), "{resource}");
+        assert!(
+            resource.starts_with(&app.url) || resource.starts_with("data:") || resource.starts_with("blob:"),
+            "{resource}"
+        );
     }
     // And nothing could be: the policy names this origin only.
     let page = reqwest::Client::builder().no_proxy().build().unwrap().get(&app.url).send().await.unwrap();

@@ -69,8 +69,11 @@ fn everything_of_the_contract_is_there() {
     let promised = items(CONTRACT);
     let built = items(&committed());
     let pending: Vec<String> = PENDING.iter().flat_map(|entry| covered(entry)).collect();
-    let is_pending =
-        |item: &str| pending.iter().any(|entry| item.strip_prefix(entry.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '('])));
+    let is_pending = |item: &str| {
+        pending.iter().any(|entry| {
+            item.strip_prefix(entry.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '(']))
+        })
+    };
     let mut problems = Vec::new();
     for (item, signature) in &promised {
         match built.get(item) {

@@ -6,23 +6,52 @@ use std::path::Path;
 use crate::support::{Client, Team, TestApp, json};
 
 const QUERIES: &[(&str, &str)] = &[
-    ("viewer", "query($id: ID!) { viewer { email memberships { nodes { role organization { name owner { name } leadership { user { name } } viewerMembership { role } } } } } node(id: $id) { id } }"),
-    ("members", "query($id: ID!) { organization(by: { id: $id }) { members(first: 100) { totalCount nodes { role user { name } organization { name } viewerCan } } } }"),
-    ("invitations", "query($id: ID!) { organization(by: { id: $id }) { invitations(first: 100) { totalCount nodes { email invitedBy { name } organization { name } } } } }"),
-    ("codes", "query($id: ID!) { organization(by: { id: $id }) { joinCodes(first: 100) { totalCount nodes { hint createdBy { name } usedBy { name } } } } }"),
-    ("resources", "query($id: ID!) { organization(by: { id: $id }) { resources(first: 100) { nodes { name owner { name } createdBy { name } organization { name } viewerAccess } } } }"),
-    ("audit log", "query($id: ID!) { organization(by: { id: $id }) { auditLog(first: 100) { nodes { action actor { name } target { id } } } } }"),
-    ("departures", "query($id: ID!) { organization(by: { id: $id }) { departures(first: 100) { totalCount nodes { member { user { name } } newOwner { name } startedBy { name } steps { step done } } } } }"),
+    (
+        "viewer",
+        "query($id: ID!) { viewer { email memberships { nodes { role organization { name owner { name } leadership { user { name } } viewerMembership { role } } } } } node(id: $id) { id } }",
+    ),
+    (
+        "members",
+        "query($id: ID!) { organization(by: { id: $id }) { members(first: 100) { totalCount nodes { role user { name } organization { name } viewerCan } } } }",
+    ),
+    (
+        "invitations",
+        "query($id: ID!) { organization(by: { id: $id }) { invitations(first: 100) { totalCount nodes { email invitedBy { name } organization { name } } } } }",
+    ),
+    (
+        "codes",
+        "query($id: ID!) { organization(by: { id: $id }) { joinCodes(first: 100) { totalCount nodes { hint createdBy { name } usedBy { name } } } } }",
+    ),
+    (
+        "resources",
+        "query($id: ID!) { organization(by: { id: $id }) { resources(first: 100) { nodes { name owner { name } createdBy { name } organization { name } viewerAccess } } } }",
+    ),
+    (
+        "audit log",
+        "query($id: ID!) { organization(by: { id: $id }) { auditLog(first: 100) { nodes { action actor { name } target { id } } } } }",
+    ),
+    (
+        "departures",
+        "query($id: ID!) { organization(by: { id: $id }) { departures(first: 100) { totalCount nodes { member { user { name } } newOwner { name } startedBy { name } steps { step done } } } } }",
+    ),
 ];
 
 /// How many statements of the database's connections PostgreSQL has logged so far.
 async fn statements(app: &TestApp) -> usize {
-    let backends = format!("SELECT pid::text AS value FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()", app.database.name);
-    let backends: BTreeSet<String> = app.database.texts(&backends).await.into_iter().map(|pid| format!("[{pid}]")).collect();
+    let backends = format!(
+        "SELECT pid::text AS value FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
+        app.database.name
+    );
+    let backends: BTreeSet<String> =
+        app.database.texts(&backends).await.into_iter().map(|pid| format!("[{pid}]")).collect();
     let log = std::fs::read(Path::new(env!("CARGO_TARGET_TMPDIR")).join("it/postgres/log")).unwrap();
     let log = String::from_utf8_lossy(&log);
     // Statements of a transaction's frame, and the check of an idle connection, aren't the query's.
-    let counted = |line: &&str| (line.contains("execute ") || line.contains("LOG:  statement:")) && !line.ends_with("SELECT 1") && line.split(' ').any(|word| backends.contains(word));
+    let counted = |line: &&str| {
+        (line.contains("execute ") || line.contains("LOG:  statement:"))
+            && !line.ends_with("SELECT 1")
+            && line.split(' ').any(|word| backends.contains(word))
+    };
     log.lines().filter(counted).count()
 }
 

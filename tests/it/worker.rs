@@ -52,7 +52,8 @@ async fn a_departure_survives_a_killed_worker() {
     // The cascade comes to a stop at one of the volumes, so that it is in its middle for sure.
     let mut holder = app.database.connection().await;
     let hold = format!(
-        "BEGIN; SELECT FROM resources WHERE kind = 'volume' AND owner_id = '{}' ORDER BY id OFFSET 5500 LIMIT 1 FOR UPDATE",
+        "BEGIN; SELECT FROM resources WHERE id = (SELECT id FROM resources WHERE kind = 'volume' AND owner_id = '{}' \
+         ORDER BY id OFFSET 5500 LIMIT 1) FOR UPDATE",
         uuid(&ada.user_id)
     );
     holder.batch_execute(&hold).await.unwrap();

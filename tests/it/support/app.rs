@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::client::{Client, text};
 use super::database::Database;
 use super::mail::Mail;
-use super::process::Process;
+use super::process::{self, Process};
 use super::smtp::SmtpServer;
 use super::{PATIENCE, json, until};
 
@@ -133,6 +133,7 @@ impl TestApp {
     /// SIGTERM for every worker; each must end well.
     pub async fn stop_workers(&mut self) {
         for worker in self.workers.drain(..) {
+            until("the worker is at work", async || worker.log().contains("the worker is at work").then_some(())).await;
             let status = worker.terminate().await;
             assert!(status.success(), "a worker ended with {status}");
         }
@@ -151,6 +152,15 @@ impl TestApp {
         let (api, url) = Process::api(&self.folder.0, &self.settings, self.started).await;
         assert_eq!(url, self.url);
         self.api = Some(api);
+    }
+
+    /// Staff work on the command line: `rollcall admin …`.
+    pub fn admin(&self, arguments: &[&str]) -> std::process::Output {
+        process::command(process::rollcall(), &self.folder.0, &self.settings)
+            .arg("admin")
+            .args(arguments)
+            .output()
+            .unwrap()
     }
 
     /// Another API process on the same database.
