@@ -3,6 +3,8 @@
 //! Locks are taken in one order, so that nobody waits in a circle: users by id, the organization, memberships,
 //! resources, the head of the audit log.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -202,6 +204,17 @@ pub async fn organizations_with_permits(
         answers.push((actor.clone(), organization.clone(), permit));
     }
     Ok(answers)
+}
+
+/// The actor's permits in those of the organizations where they are an active member.
+pub async fn permits(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: impl IntoIterator<Item = OrganizationId>,
+) -> Result<HashMap<OrganizationId, Permit>> {
+    let keys: Vec<(Actor, OrganizationId)> = ids.into_iter().map(|id| (actor.clone(), id)).collect();
+    let found = organizations_with_permits(connection, &keys).await?;
+    Ok(found.into_iter().filter_map(|(_, organization, permit)| Some((organization.id, permit?))).collect())
 }
 
 /// Locks what the lock says and gives the actor's permit, if the action is allowed.

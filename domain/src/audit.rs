@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Binary, Jsonb, Nullable};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 
-use crate::access::Permit;
+use crate::access::{self, Permit};
 use crate::actor::{Actor, ActorKind};
 use crate::database::schema::audit_events;
 use crate::database::{Database, Transaction};
@@ -284,13 +284,15 @@ pub async fn list(
     slice.page(rows, |event| event.sequence)
 }
 
-/// The events with the ids that the actor may read; for `node`.
-pub async fn find(connection: &mut AsyncPgConnection, ids: &[AuditEventId]) -> Result<Vec<AuditEvent>> {
-    Ok(audit_events::table
-        .filter(audit_events::id.eq_any(ids))
-        .select(AuditEvent::as_select())
-        .load(connection)
-        .await?)
+/// Those of the ids that the actor may read.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[AuditEventId]) -> Result<Vec<AuditEvent>> {
+    let found: Vec<AuditEvent> =
+        audit_events::table.filter(audit_events::id.eq_any(ids)).select(AuditEvent::as_select()).load(connection).await?;
+    let permits = access::permits(connection, actor, found.iter().map(|event| event.organization_id)).await?;
+    let may_read = |event: &AuditEvent| {
+        permits.get(&event.organization_id).is_some_and(|permit| permit.standing().allows(Action::ViewAuditLog))
+    };
+    Ok(found.into_iter().filter(may_read).collect())
 }
 
 /// What a verification found.

@@ -575,18 +575,12 @@ pub async fn visible_to(
     ids: &[DepartureId],
 ) -> Result<Vec<Departure>> {
     let found = by_ids(connection, ids).await?;
-    let keys: Vec<(Actor, OrganizationId)> =
-        found.iter().map(|departure| (actor.clone(), departure.organization_id)).collect();
-    let permits = access::organizations_with_permits(connection, &keys).await?;
-    Ok(found
-        .into_iter()
-        .filter(|departure| {
-            let own = Some(departure.user_id) == actor.user_id() && actor.reaches(departure.organization_id);
-            own || permits
-                .iter()
-                .any(|(_, _, permit)| permit.as_ref().is_some_and(|permit| is_visible(permit, departure)))
-        })
-        .collect())
+    let permits = access::permits(connection, actor, found.iter().map(|departure| departure.organization_id)).await?;
+    let may_see = |departure: &Departure| {
+        let own = Some(departure.user_id) == actor.user_id() && actor.reaches(departure.organization_id);
+        own || permits.get(&departure.organization_id).is_some_and(|permit| is_visible(permit, departure))
+    };
+    Ok(found.into_iter().filter(may_see).collect())
 }
 
 /// The departures of the ids, whoever asks.

@@ -933,19 +933,13 @@ pub async fn visible_to(
     let user = user::by_id(connection, user_id).await?;
     let found: Vec<Invitation> =
         invitations::table.filter(invitations::id.eq_any(ids)).select(Invitation::as_select()).load(connection).await?;
-    let keys: Vec<(Actor, OrganizationId)> =
-        found.iter().map(|invitation| (actor.clone(), invitation.organization_id)).collect();
-    let permits = access::organizations_with_permits(connection, &keys).await?;
-    Ok(found
-        .into_iter()
-        .filter(|invitation| {
-            let invites = permits.iter().any(|(_, organization, permit)| {
-                organization.id == invitation.organization_id
-                    && permit.as_ref().is_some_and(|permit| permit.standing().allows(Action::Invite))
-            });
-            invites || invitation.is_for(&user) && actor.only_organization().is_none()
-        })
-        .collect())
+    let permits = access::permits(connection, actor, found.iter().map(|invitation| invitation.organization_id)).await?;
+    let may_see = |invitation: &Invitation| {
+        let invites =
+            permits.get(&invitation.organization_id).is_some_and(|permit| permit.standing().allows(Action::Invite));
+        invites || invitation.is_for(&user) && actor.only_organization().is_none()
+    };
+    Ok(found.into_iter().filter(may_see).collect())
 }
 
 /// A page of an organization's invitations, oldest first.

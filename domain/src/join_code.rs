@@ -473,6 +473,16 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[JoinCodeId]) -> R
     Ok(join_codes::table.filter(join_codes::id.eq_any(ids)).select(JoinCode::as_select()).load(connection).await?)
 }
 
+/// Those of the ids that the actor may see.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[JoinCodeId]) -> Result<Vec<JoinCode>> {
+    let found = by_ids(connection, ids).await?;
+    let permits = access::permits(connection, actor, found.iter().map(|code| code.organization_id)).await?;
+    let may_see = |code: &JoinCode| {
+        permits.get(&code.organization_id).is_some_and(|permit| permit.standing().allows(Action::CreateJoinCodes))
+    };
+    Ok(found.into_iter().filter(may_see).collect())
+}
+
 /// A page of an organization's codes, oldest first.
 pub async fn list(
     connection: &mut AsyncPgConnection,

@@ -366,6 +366,16 @@ pub fn is_visible(permit: &Permit, member: &Member) -> bool {
             || active && permit.standing().sees_members_of(member.role))
 }
 
+/// Those of the ids that the actor may see.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[MemberId]) -> Result<Vec<Member>> {
+    let found = by_ids(connection, ids).await?;
+    let permits = access::permits(connection, actor, found.iter().map(|member| member.organization_id)).await?;
+    Ok(found
+        .into_iter()
+        .filter(|member| permits.get(&member.organization_id).is_some_and(|permit| is_visible(permit, member)))
+        .collect())
+}
+
 /// What those get who may not know of a member.
 pub(crate) fn not_found(field: &str) -> Refusal {
     Refusal::new(Code::NotFound, field, "there is no such member")

@@ -284,6 +284,16 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceId]) -> R
     Ok(resources::table.filter(resources::id.eq_any(ids)).select(Resource::as_select()).load(connection).await?)
 }
 
+/// Those of the ids that the actor can reach.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+    let found = by_ids(connection, ids).await?;
+    let permits = access::permits(connection, actor, found.iter().map(|resource| resource.organization_id)).await?;
+    let can_reach = |resource: &Resource| {
+        permits.get(&resource.organization_id).is_some_and(|permit| access_level(permit, resource) > AccessLevel::None)
+    };
+    Ok(found.into_iter().filter(can_reach).collect())
+}
+
 /// Which resources to list.
 #[derive(Debug, Clone, Default)]
 pub struct ResourceFilter {

@@ -3,8 +3,8 @@
 use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::access;
-use rollcall_domain::id::{AuditEventId, OrganizationId};
-use rollcall_domain::{actor, audit, policy};
+use rollcall_domain::id::OrganizationId;
+use rollcall_domain::{actor, audit};
 
 use super::connection::connection;
 use super::context::{self, database};
@@ -95,25 +95,6 @@ impl AuditEvent {
 }
 
 connection!(AuditEventConnection, AuditEventEdge, AuditEvent, "audit events");
-
-/// Those of the ids that the viewer may see.
-pub async fn visible(context: &Context<'_>, ids: &[AuditEventId]) -> async_graphql::Result<Vec<AuditEvent>> {
-    let actor = context::actor(context)?;
-    let mut connection = context::connection(context).await?;
-    let found = audit::find(&mut connection, ids).await.map_err(top_level)?;
-    let keys: Vec<_> = found.iter().map(|event| (actor.clone(), event.organization_id)).collect();
-    let permits = access::organizations_with_permits(&mut connection, &keys).await.map_err(top_level)?;
-    Ok(found
-        .into_iter()
-        .filter(|event| {
-            permits.iter().any(|(_, organization, permit)| {
-                organization.id == event.organization_id
-                    && permit.as_ref().is_some_and(|permit| permit.standing().allows(policy::Action::ViewAuditLog))
-            })
-        })
-        .map(AuditEvent)
-        .collect())
-}
 
 /// What a check of the log found.
 #[derive(SimpleObject)]

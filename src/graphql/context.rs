@@ -60,7 +60,8 @@ impl Loaders {
         DataLoader::new(Self(database), tokio::spawn).max_batch_size(1_000)
     }
 
-    async fn connection(&self) -> Result<Connection, async_graphql::Error> {
+    /// A connection for a batch.
+    pub async fn connection(&self) -> Result<Connection, async_graphql::Error> {
         self.0.connection().await.map_err(top_level)
     }
 }

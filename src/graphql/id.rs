@@ -32,10 +32,10 @@ impl<T: TypedId> InputType for Id<T> {
     }
 }
 
-/// A 64-bit integer, as a string of decimal digits since JSON numbers are exact to 53 bits only; read from either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BigInt(pub i64);
 
+/// A 64-bit integer, as a string of decimal digits since JSON numbers are exact to 53 bits only; read from either.
 #[Scalar]
 impl ScalarType for BigInt {
     fn parse(value: Value) -> InputValueResult<Self> {

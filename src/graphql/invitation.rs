@@ -138,7 +138,7 @@ pub struct InvitationPreview {
     /// To which organization.
     organization_name: String,
     /// Who invited.
-    invited_by: String,
+    invited_by: Option<String>,
     /// The address that it went to.
     email: String,
     /// The role that it gives.
@@ -157,7 +157,7 @@ impl InvitationPreview {
         let preview = invitation::preview(database(context), token).await.map_err(top_level)?;
         Ok(preview.map(|preview| Self {
             organization_name: preview.organization_name,
-            invited_by: preview.invited_by,
+            invited_by: Some(preview.invited_by),
             email: preview.email.to_string(),
             role: preview.invitation.role.into(),
             status: preview.status.into(),

@@ -2,14 +2,12 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::access;
-use rollcall_domain::database::now;
 use rollcall_domain::id::{JoinCodeId, OrganizationId};
-use rollcall_domain::{join_code, policy};
+use rollcall_domain::join_code;
 
 use super::connection::connection;
-use super::context::{actor, connection as connect, database};
-use super::error::{Payload, UserError, payload, top_level};
+use super::context::{actor, database};
+use super::error::{Payload, UserError, payload};
 use super::id::Id;
 use super::member::Member;
 use super::policy::Role;
@@ -39,12 +37,6 @@ impl JoinCode {
     /// The code as it stands at a time.
     pub fn at(code: join_code::JoinCode, at: DateTime<Utc>) -> Self {
         Self { code, at }
-    }
-
-    /// The UUID inside its id.
-    pub fn uuid(&self) -> uuid::Uuid {
-        use rollcall_domain::id::TypedId;
-        self.code.id.uuid()
     }
 }
 
@@ -98,26 +90,6 @@ impl JoinCode {
 }
 
 connection!(JoinCodeConnection, JoinCodeEdge, JoinCode, "join codes", total_count);
-
-/// Those of the ids that the viewer may see.
-pub async fn visible(context: &Context<'_>, ids: &[JoinCodeId]) -> async_graphql::Result<Vec<JoinCode>> {
-    let actor = actor(context)?;
-    let mut connection = connect(context).await?;
-    let found = join_code::by_ids(&mut connection, ids).await.map_err(top_level)?;
-    let keys: Vec<_> = found.iter().map(|code| (actor.clone(), code.organization_id)).collect();
-    let permits = access::organizations_with_permits(&mut connection, &keys).await.map_err(top_level)?;
-    let at = now(&mut connection).await.map_err(top_level)?;
-    Ok(found
-        .into_iter()
-        .filter(|code| {
-            permits.iter().any(|(_, organization, permit)| {
-                organization.id == code.organization_id
-                    && permit.as_ref().is_some_and(|permit| permit.standing().allows(policy::Action::CreateJoinCodes))
-            })
-        })
-        .map(|code| JoinCode::at(code, at))
-        .collect())
-}
 
 /// A new code with its digits.
 #[derive(SimpleObject)]

@@ -2,14 +2,14 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::access::{self, Permit};
+use rollcall_domain::access::Permit;
 use rollcall_domain::id::MemberId;
 use rollcall_domain::{member, policy};
 
 use super::connection::connection;
-use super::context::{actor, connection as connect, database, loaders, request};
+use super::context::{actor, database, loaders, request};
 use super::departure::DepartureConnection;
-use super::error::{Payload, UserError, payload, top_level};
+use super::error::{Payload, UserError, payload};
 use super::id::Id;
 use super::organization::{Organization, departures_of};
 use super::policy::{AccessLevel, MemberAction, Role};
@@ -180,24 +180,6 @@ impl Member {
 }
 
 connection!(MemberConnection, MemberEdge, Member, "members", total_count);
-
-/// Those of the ids that the viewer may see.
-pub async fn visible(context: &Context<'_>, ids: &[MemberId]) -> async_graphql::Result<Vec<Member>> {
-    let actor = actor(context)?;
-    let mut connection = connect(context).await?;
-    let found = member::by_ids(&mut connection, ids).await.map_err(top_level)?;
-    let keys: Vec<_> = found.iter().map(|member| (actor.clone(), member.organization_id)).collect();
-    let permits = access::organizations_with_permits(&mut connection, &keys).await.map_err(top_level)?;
-    Ok(found
-        .into_iter()
-        .filter(|member| {
-            permits
-                .iter()
-                .any(|(_, _, permit)| permit.as_ref().is_some_and(|permit| member::is_visible(permit, member)))
-        })
-        .map(Member)
-        .collect())
-}
 
 /// A role to be given.
 #[derive(InputObject)]

@@ -122,6 +122,15 @@ fn undefined_or<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
     }
 }
 
+/// A field of an update that can't be cleared: null is as wrong as nothing at all.
+fn required(value: MaybeUndefined<String>) -> Option<String> {
+    match value {
+        MaybeUndefined::Undefined => None,
+        MaybeUndefined::Null => Some(String::new()),
+        MaybeUndefined::Value(value) => Some(value),
+    }
+}
+
 /// The schema over a database.
 pub fn schema(database: Database) -> Schema {
     builder().data(context::Loaders::new(database.clone())).data(database).finish()

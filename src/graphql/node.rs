@@ -1,23 +1,28 @@
 //! Anything by its id, under the same authorization as the fields that lead to it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use async_graphql::dataloader::Loader;
 use async_graphql::{Context, ID, Interface};
+use diesel_async::AsyncPgConnection;
+use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{
-    ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId,
-    ResourceMoveId, SessionId, TypedId, UserId, parse_any,
+    ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, ResourceMoveId,
+    SessionId, TypedId, UserId, parse_any,
 };
-use rollcall_domain::{api_key, database, departure, invitation, limits, session, user};
+use rollcall_domain::{
+    access, api_key, audit, database, departure, invitation, join_code, limits, member, resource, session, user,
+};
 use uuid::Uuid;
 
 use super::api_key::ApiKey;
-use super::audit::{self, AuditEvent};
-use super::context::{actor, connection, loaders, request};
+use super::audit::AuditEvent;
+use super::context::{Loaders, loaders, request};
 use super::departure::{Departure, ResourceMove};
 use super::error::{bad_request, top_level};
 use super::invitation::Invitation;
-use super::join_code::{self, JoinCode};
-use super::member::{self, Member};
+use super::join_code::JoinCode;
+use super::member::Member;
 use super::organization::Organization;
 use super::resource::Resource;
 use super::session::Session;
@@ -56,8 +61,6 @@ pub enum Node {
 }
 
 /// What the ids lead to, in their order; null for what doesn't exist or the viewer may not see.
-///
-/// One statement or a few per kind, however many ids there are.
 pub async fn find(context: &Context<'_>, ids: &[ID]) -> async_graphql::Result<Vec<Option<Node>>> {
     if ids.len() > limits::MAX_NODES {
         return Err(bad_request(format!("`ids` takes at most {}", limits::MAX_NODES)));
@@ -65,112 +68,113 @@ pub async fn find(context: &Context<'_>, ids: &[ID]) -> async_graphql::Result<Ve
     let parsed: Vec<(String, Uuid)> = ids
         .iter()
         .map(|id| {
-            parse_any(id)
-                .ok_or_else(|| bad_request(format!("not an id: {:?}", id.chars().take(100).collect::<String>())))
+            let shown: String = id.chars().take(100).collect();
+            parse_any(id).ok_or_else(|| bad_request(format!("not an id: {shown:?}")))
         })
         .collect::<async_graphql::Result<_>>()?;
-    if request(context).actor.is_none() {
-        return Ok(ids.iter().map(|_| None).collect());
-    }
-    let prefixes: HashSet<&str> = parsed.iter().map(|(prefix, _)| prefix.as_str()).collect();
-    let mut found: HashMap<(&str, Uuid), Node> = HashMap::new();
-    for prefix in prefixes {
-        let uuids: Vec<Uuid> = parsed.iter().filter(|(other, _)| other == prefix).map(|(_, uuid)| *uuid).collect();
-        for (uuid, node) in of_kind(context, prefix, &uuids).await? {
-            found.insert((prefix, uuid), node);
+    let Some(actor) = &request(context).actor else { return Ok(ids.iter().map(|_| None).collect()) };
+    let keys: Vec<NodeKey> = parsed.into_iter().map(|(prefix, uuid)| (actor.clone(), prefix, uuid)).collect();
+    let found = loaders(context).load_many(keys.iter().cloned()).await?;
+    Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+}
+
+/// Something on behalf of someone: who asks, the prefix of its id, and the UUID inside.
+type NodeKey = (Actor, String, Uuid);
+
+impl Loader<NodeKey> for Loaders {
+    type Value = Node;
+    type Error = async_graphql::Error;
+
+    /// A statement or a few per person and kind, however many ids there are.
+    async fn load(&self, keys: &[NodeKey]) -> Result<HashMap<NodeKey, Node>, Self::Error> {
+        let mut kinds: HashMap<(&Actor, &str), Vec<Uuid>> = HashMap::new();
+        for (actor, prefix, uuid) in keys {
+            kinds.entry((actor, prefix)).or_default().push(*uuid);
         }
+        let mut connection = self.connection().await?;
+        let mut found = HashMap::new();
+        for ((actor, prefix), uuids) in kinds {
+            for (uuid, node) in of_kind(&mut connection, actor, prefix, &uuids).await.map_err(top_level)? {
+                found.insert((actor.clone(), prefix.to_owned(), uuid), node);
+            }
+        }
+        Ok(found)
     }
-    Ok(parsed.iter().map(|(prefix, uuid)| found.get(&(prefix.as_str(), *uuid)).cloned()).collect())
 }
 
-fn typed<T: TypedId>(uuids: &[Uuid]) -> Vec<T> {
-    uuids.iter().map(|uuid| T::from_uuid(*uuid)).collect()
-}
-
-async fn of_kind(context: &Context<'_>, prefix: &str, uuids: &[Uuid]) -> async_graphql::Result<Vec<(Uuid, Node)>> {
-    let actor = actor(context)?;
-    let nodes = match prefix {
+async fn of_kind(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    prefix: &str,
+    uuids: &[Uuid],
+) -> rollcall_domain::Result<Vec<(Uuid, Node)>> {
+    fn typed<T: TypedId>(uuids: &[Uuid]) -> Vec<T> {
+        uuids.iter().map(|uuid| T::from_uuid(*uuid)).collect()
+    }
+    /// The nodes with the UUIDs inside their ids.
+    fn nodes<T, I: TypedId>(found: Vec<T>, id: impl Fn(&T) -> I, node: impl Fn(T) -> Node) -> Vec<(Uuid, Node)> {
+        found.into_iter().map(|found| (id(&found).uuid(), node(found))).collect()
+    }
+    Ok(match prefix {
         UserId::PREFIX => {
-            let visible =
-                user::visible_to(&mut *connection(context).await?, actor, &typed(uuids)).await.map_err(top_level)?;
-            let users = loaders(context).load_many(visible).await?;
-            users.into_iter().map(|(id, user)| (id.uuid(), Node::User(User(user)))).collect()
+            let visible = user::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(user::by_ids(connection, &visible).await?, |user| user.id, |user| Node::User(User(user)))
         }
         SessionId::PREFIX => {
             let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
-            let found =
-                session::by_ids(&mut *connection(context).await?, user_id, &typed(uuids)).await.map_err(top_level)?;
-            found.into_iter().map(|session| (session.id.uuid(), Node::Session(Session::of(actor, session)))).collect()
+            let found = session::by_ids(connection, user_id, &typed(uuids)).await?;
+            nodes(found, |session| session.id, |session| Node::Session(Session::of(actor, session)))
         }
         ApiKeyId::PREFIX => {
-            let found =
-                api_key::by_ids(&mut *connection(context).await?, actor, &typed(uuids)).await.map_err(top_level)?;
-            found.into_iter().map(|key| (key.id.uuid(), Node::ApiKey(ApiKey(key)))).collect()
+            let found = api_key::by_ids(connection, actor, &typed(uuids)).await?;
+            nodes(found, |key| key.id, |key| Node::ApiKey(ApiKey(key)))
         }
         OrganizationId::PREFIX => {
-            let mut nodes = Vec::new();
-            let found = futures_util::future::try_join_all(
-                typed::<OrganizationId>(uuids)
-                    .into_iter()
-                    .map(async |id| Ok::<_, async_graphql::Error>((id, Organization::find(context, id).await?))),
-            );
-            for (id, organization) in found.await? {
-                nodes.extend(organization.map(|organization| (id.uuid(), Node::Organization(organization))));
-            }
-            nodes
-        }
-        MemberId::PREFIX => {
-            let found = member::visible(context, &typed(uuids)).await?;
-            found.into_iter().map(|member| (member.0.id.uuid(), Node::Member(member))).collect()
-        }
-        InvitationId::PREFIX => {
-            let mut connection = connection(context).await?;
-            let found = invitation::visible_to(&mut connection, actor, &typed(uuids)).await.map_err(top_level)?;
-            let at = database::now(&mut connection).await.map_err(top_level)?;
-            found.into_iter().map(|found| (found.id.uuid(), Node::Invitation(Invitation::at(found, at)))).collect()
-        }
-        JoinCodeId::PREFIX => {
-            let found = join_code::visible(context, &typed(uuids)).await?;
-            let mut nodes = Vec::new();
-            for code in found {
-                nodes.push((code.uuid(), Node::JoinCode(code)));
-            }
-            nodes
-        }
-        DepartureId::PREFIX => {
-            let found = departure::visible_to(&mut *connection(context).await?, actor, &typed(uuids))
-                .await
-                .map_err(top_level)?;
-            found.into_iter().map(|departure| (departure.id.uuid(), Node::Departure(Departure(departure)))).collect()
-        }
-        ResourceMoveId::PREFIX => {
-            let mut connection = connection(context).await?;
-            let found = departure::moves_by_ids(&mut connection, &typed(uuids)).await.map_err(top_level)?;
-            let departures: Vec<DepartureId> = found.iter().map(|moved| moved.departure_id).collect();
-            let visible = departure::visible_to(&mut connection, actor, &departures).await.map_err(top_level)?;
-            found
+            let keys: Vec<_> = typed(uuids).into_iter().map(|id| (actor.clone(), id)).collect();
+            access::organizations_with_permits(connection, &keys)
+                .await?
                 .into_iter()
-                .filter(|moved| visible.iter().any(|departure| departure.id == moved.departure_id))
-                .map(|moved| (moved.id.uuid(), Node::ResourceMove(ResourceMove(moved))))
+                .map(|(actor, organization, permit)| (organization.id, Organization::seen_by(&actor, organization, permit)))
+                .filter(|(_, organization)| organization.is_visible())
+                .map(|(id, organization)| (id.uuid(), Node::Organization(organization)))
                 .collect()
         }
+        MemberId::PREFIX => {
+            let found = member::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |member| member.id, |member| Node::Member(Member(member)))
+        }
+        InvitationId::PREFIX => {
+            let found = invitation::visible_to(connection, actor, &typed(uuids)).await?;
+            let at = database::now(connection).await?;
+            nodes(found, |invitation| invitation.id, |invitation| Node::Invitation(Invitation::at(invitation, at)))
+        }
+        JoinCodeId::PREFIX => {
+            let found = join_code::visible_to(connection, actor, &typed(uuids)).await?;
+            let at = database::now(connection).await?;
+            nodes(found, |code| code.id, |code| Node::JoinCode(JoinCode::at(code, at)))
+        }
+        DepartureId::PREFIX => {
+            let found = departure::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |departure| departure.id, |departure| Node::Departure(Departure(departure)))
+        }
+        ResourceMoveId::PREFIX => {
+            let found = departure::moves_by_ids(connection, &typed(uuids)).await?;
+            let departures: Vec<DepartureId> = found.iter().map(|moved| moved.departure_id).collect();
+            let departures = departure::visible_to(connection, actor, &departures).await?;
+            let visible = found
+                .into_iter()
+                .filter(|moved| departures.iter().any(|departure| departure.id == moved.departure_id))
+                .collect();
+            nodes(visible, |moved: &departure::ResourceMove| moved.id, |moved| Node::ResourceMove(ResourceMove(moved)))
+        }
         ResourceId::PREFIX => {
-            let mut nodes = Vec::new();
-            let found = futures_util::future::try_join_all(
-                typed::<ResourceId>(uuids)
-                    .into_iter()
-                    .map(async |id| Ok::<_, async_graphql::Error>((id, Resource::find(context, id).await?))),
-            );
-            for (id, resource) in found.await? {
-                nodes.extend(resource.map(|resource| (id.uuid(), Node::Resource(resource))));
-            }
-            nodes
+            let found = resource::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |resource| resource.id, |resource| Node::Resource(Resource(resource)))
         }
         AuditEventId::PREFIX => {
-            let found = audit::visible(context, &typed(uuids)).await?;
-            found.into_iter().map(|event| (event.0.id.uuid(), Node::AuditEvent(event))).collect()
+            let found = audit::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |event| event.id, |event| Node::AuditEvent(AuditEvent(event)))
         }
         _ => Vec::new(),
-    };
-    Ok(nodes)
+    })
 }

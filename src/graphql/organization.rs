@@ -47,7 +47,7 @@ impl Organization {
     pub async fn load_as(context: &Context<'_>, actor: &Actor, id: OrganizationId) -> async_graphql::Result<Self> {
         let found = loaders(context).load_one((actor.clone(), id)).await?;
         let (organization, permit) = found.ok_or_else(|| async_graphql::Error::new("an organization is missing"))?;
-        Ok(Self { organization: Box::new(organization), permit, staff: matches!(actor, Actor::Staff { .. }) })
+        Ok(Self::seen_by(actor, organization, permit))
     }
 
     /// The organization, if the actor belongs to it or is of the staff; to anyone else it doesn't exist (R21).
@@ -56,11 +56,17 @@ impl Organization {
         let Some((organization, permit)) = loaders(context).load_one((actor.clone(), id)).await? else {
             return Ok(None);
         };
-        let found = Self { organization: Box::new(organization), permit, staff: matches!(actor, Actor::Staff { .. }) };
+        let found = Self::seen_by(actor, organization, permit);
         Ok(found.is_visible().then_some(found))
     }
 
-    fn is_visible(&self) -> bool {
+    /// The organization with what an actor is in it.
+    pub fn seen_by(actor: &Actor, organization: organization::Organization, permit: Option<Permit>) -> Self {
+        Self { organization: Box::new(organization), permit, staff: matches!(actor, Actor::Staff { .. }) }
+    }
+
+    /// Whether the actor may know of it by itself.
+    pub fn is_visible(&self) -> bool {
         self.permit.is_some() || self.staff
     }
 
@@ -463,7 +469,7 @@ pub struct UpdateOrganizationInput {
     /// The organization.
     id: Id<OrganizationId>,
     /// As it appears everywhere; 1 to 100 characters.
-    name: Option<String>,
+    name: MaybeUndefined<String>,
     /// 2 to 39 of a–z, 0–9 and single hyphens.
     slug: MaybeUndefined<String>,
     /// Its name in full, up to 200 characters.
@@ -546,9 +552,9 @@ impl OrganizationMutation {
         context: &Context<'_>,
         #[graphql(desc = "What to change.")] input: UpdateOrganizationInput,
     ) -> async_graphql::Result<UpdateOrganizationPayload> {
-        use super::undefined_or;
+        use super::{required, undefined_or};
         let profile = ProfileInput {
-            name: input.name,
+            name: required(input.name),
             slug: undefined_or(input.slug),
             full_name: undefined_or(input.full_name),
             description: undefined_or(input.description),

@@ -151,7 +151,7 @@ pub struct UpdateResourceInput {
     /// The resource.
     id: Id<ResourceId>,
     /// What it is called; 1 to 100 characters.
-    name: Option<String>,
+    name: MaybeUndefined<String>,
     /// More about it, up to 2000 characters; null clears it.
     description: MaybeUndefined<String>,
     /// Who reads it; changing that takes ADMINISTER.
@@ -221,7 +221,7 @@ impl ResourceMutation {
         #[graphql(desc = "What to change.")] input: UpdateResourceInput,
     ) -> async_graphql::Result<UpdateResourcePayload> {
         let command = resource::UpdateResource {
-            name: input.name,
+            name: super::required(input.name),
             description: super::undefined_or(input.description),
             visibility: input.visibility.map(Into::into),
             size_bytes: input.size_bytes.map(|size| size.0),

@@ -184,9 +184,9 @@ impl Viewer {
 #[derive(InputObject)]
 pub struct UpdateProfileInput {
     /// The person's name, 1 to 100 characters.
-    name: Option<String>,
+    name: MaybeUndefined<String>,
     /// Unique; 2 to 39 of a–z, 0–9 and single hyphens.
-    username: Option<String>,
+    username: MaybeUndefined<String>,
     /// A link to a picture; null clears it.
     avatar_url: MaybeUndefined<String>,
 }
@@ -214,8 +214,8 @@ impl ViewerMutation {
         #[graphql(desc = "What to change.")] input: UpdateProfileInput,
     ) -> async_graphql::Result<UpdateProfilePayload> {
         let command = user::UpdateProfile {
-            name: input.name,
-            username: input.username,
+            name: super::required(input.name),
+            username: super::required(input.username),
             avatar_url: super::undefined_or(input.avatar_url),
         };
         let outcome = user::update_profile(database(context), actor(context)?, &command).await;

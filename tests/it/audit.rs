@@ -57,6 +57,12 @@ impl<'a> World<'a> {
             "updateOrganization" => {
                 (owner, json!({ "id": team, "description": "We map livers.", "slug": self.fresh("acme") }))
             }
+            "setOrganizationOwner" => {
+                let founder = self.app.sign_up(&self.address()).await;
+                let organization = founder.found(&self.fresh("Other")).await;
+                let heir = self.app.sign_up(&self.address()).await;
+                (self.app.staff(), json!({ "organizationId": organization, "userId": heir.user_id }))
+            }
             "inviteMembers" => (
                 owner,
                 json!({ "organizationId": team, "invitations": [{ "email": self.address(), "name": "Someone" }] }),

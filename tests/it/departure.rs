@@ -1,7 +1,10 @@
 //! Leaving, being removed, being deactivated: access ends at once, and what was owned passes to the owner.
 
+use diesel_async::SimpleAsyncConnection;
+
 use crate::support::client::{nodes, text};
-use crate::support::{TestApp, Value, json};
+use crate::support::people::uuid;
+use crate::support::{TestApp, Value, json, until};
 
 const STEPS: &str = "query($id: ID!, $after: String) { node(id: $id) { ... on Departure { \
      moves(first: 100, after: $after) { nodes { id from { id } to { id } movedAt resource { id kind owner { id } createdBy { id } } } \
@@ -331,5 +334,57 @@ async fn departures_are_seen_by_leaders_and_the_leaver() {
     // Only what has failed can be retried.
     let error = team.owner.refused("retryDeparture", json!({ "departureId": id })).await;
     assert_eq!(error.is(), ("CONFLICT", "input.departureId"));
+    app.finish().await;
+}
+
+// R42: an invitation that was still open when its person joined by code is no way back after the removal.
+#[tokio::test]
+async fn an_old_invitation_is_no_way_back() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let id = team.invite("ada@example.org", "ADMIN").await;
+    ada.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "member { id }").await;
+    team.remove(&ada).await;
+    let error = ada.refused("acceptInvitation", json!({ "id": id })).await;
+    assert_eq!(error.is(), ("REVOKED", "input.id"));
+    assert!(!ada.belongs_to(&team.id).await);
+    app.finish().await;
+}
+
+// R43: ownership passes on in the middle of a cascade; the rest goes to the new owner, and nothing to the leaver.
+#[tokio::test]
+async fn the_rest_of_a_cascade_goes_to_the_new_owner() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let heir = app.join(&team, "heir@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    app.give(&team, &ada, "project", 2_000).await;
+    app.give(&team, &ada, "volume", 2_000).await;
+    // The cascade waits at a volume of the second chunk while the ownership passes.
+    let mut holder = app.database.connection().await;
+    let hold = format!(
+        "BEGIN; SELECT FROM resources WHERE id = (SELECT id FROM resources WHERE kind = 'volume' AND owner_id = '{}' \
+         ORDER BY id OFFSET 1500 LIMIT 1) FOR UPDATE",
+        uuid(&ada.user_id)
+    );
+    holder.batch_execute(&hold).await.unwrap();
+    let departure = team.remove(&ada).await;
+    until("a part has passed on", async || (app.owned(&team, &team.owner).await == 3_000).then_some(())).await;
+    let set = json!({ "organizationId": team.id, "userId": heir.user_id });
+    let staff = app.staff();
+    let (passed, _) = futures_util::future::join(staff.ok("setOrganizationOwner", set, "organization { owner { id } }"), async {
+        // The chunk under way holds the old owner's membership: the change of owner waits for it.
+        let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("one waits for the other", async || (app.database.number(waiting).await >= 2).then_some(())).await;
+        holder.batch_execute("ROLLBACK").await.unwrap();
+    })
+    .await;
+    assert_eq!(passed["organization"]["owner"]["id"], heir.user_id.as_str());
+    let team = crate::support::Team { id: team.id, owner: heir };
+    let departure = app.completed(&team, &departure).await;
+    assert_eq!(departure["newOwner"]["id"], team.owner.user_id.as_str());
+    assert_eq!(app.owned(&team, &ada).await, 0);
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM resource_moves").await, 4_000);
     app.finish().await;
 }

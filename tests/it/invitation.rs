@@ -124,6 +124,39 @@ async fn the_mail_says_who_invites_to_what_and_leads_to_the_page() {
     assert!(!mail.html.is_empty());
     assert_eq!(mail.links(), mail.html_links());
     assert!(mail.link("/invitations/").starts_with(&format!("{}/invitations/", app.url)));
+    let text = mail.text.replace(&mail.link("/invitations/"), "[link]");
+    let text: String =
+        text.lines()
+            .map(|line| {
+                if line.starts_with("Open until:") { "Open until:   [time]\n".to_owned() } else { format!("{line}\n") }
+            })
+            .collect();
+    insta::assert_snapshot!(text, @r"
+    Join Acme Genomics
+    ------------------
+
+    Hello,
+
+    Ada Lovelace invites you to Acme Genomics on Rollcall, where its members
+    share and look after their work together.
+
+    Organization: Acme Genomics
+    Your role:    Member
+    Open until:   [time]
+
+    See the invitation:
+    [link]
+
+    You accept or decline on the page that opens; opening it changes nothing.
+    You need no account: accepting makes one.
+
+    If you would rather not join, you can ignore this mail and the invitation
+    ends by itself. The link is meant for you alone, so please don't pass it on.
+
+    -- 
+    You get this mail because someone in Acme Genomics entered your address to
+    invite you.
+    ");
     app.until_idle().await;
     assert_eq!(team.invitation(&id).await["delivery"], "SENT");
     app.finish().await;
@@ -346,7 +379,7 @@ async fn a_refused_address_is_told_with_the_servers_words() {
     // The given-up job stays to be looked at.
     let left = app.jobs_left().await;
     assert_eq!(left.len(), 1, "{left:?}");
-    app.finish_with_jobs().await;
+    app.finish_with_given_up_jobs().await;
 }
 
 // R16: 4xx is tried again, with the same Message-ID.
@@ -375,5 +408,26 @@ async fn a_deferred_mail_is_sent_later() {
     let second = app.mail_to("broken@example.org").await;
     assert_eq!(first.message_id, second.message_id);
     assert_eq!(first.token(), second.token());
+    app.finish().await;
+}
+
+// R19, R25: by username; the address stays the account's own.
+#[tokio::test]
+async fn an_account_is_invited_by_username_without_its_address_being_told() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let grace = app.sign_up("grace@example.org").await;
+    grace.ok("updateProfile", json!({ "username": "Amazing-Grace" }), "viewer { email }").await;
+    let invite = |username: &str| json!({ "organizationId": team.id, "invitations": [{ "username": username }] });
+    let error = team.owner.refused("inviteMembers", invite("nobody-here")).await;
+    assert_eq!(error.is(), ("NOT_FOUND", "input.invitations.0.username"));
+    let made = team.owner.ok("inviteMembers", invite("AMAZING-GRACE"), "invitations { id email username }").await;
+    let invitation = &made["invitations"][0];
+    assert_eq!((&invitation["email"], &invitation["username"]), (&json!(null), &json!("amazing-grace")));
+    app.mail_about("grace@example.org", "invites you").await;
+    let error = team.owner.refused("inviteMembers", invite("amazing-grace")).await;
+    assert_eq!(error.is(), ("ALREADY_INVITED", "input.invitations.0.username"));
+    grace.ok("acceptInvitation", json!({ "id": invitation["id"] }), "member { id }").await;
+    assert_eq!(team.members("ACTIVE").await.len(), 2);
     app.finish().await;
 }

@@ -244,3 +244,23 @@ async fn codes_are_seen_and_revoked_by_leaders_only() {
     assert!(member.query(query, json!({ "id": team.id })).await["organization"]["joinCodes"].is_null());
     app.finish().await;
 }
+
+// R30: tries count across all API processes.
+#[tokio::test]
+async fn tries_count_across_processes() {
+    let mut app = TestApp::start().await;
+    let eve = app.sign_up("eve@example.org").await;
+    let elsewhere = crate::support::Client::new(&app.another_api().await, eve.token.as_deref());
+    for n in 0..5 {
+        for client in [&eve, &elsewhere] {
+            assert_eq!(
+                client.refused("redeemJoinCode", json!({ "code": format!("0000-000{n}") })).await.code,
+                "NOT_FOUND"
+            );
+        }
+    }
+    for client in [&eve, &elsewhere] {
+        assert_eq!(client.error_code("redeemJoinCode", json!({ "code": "0000-0009" })).await, "RATE_LIMITED");
+    }
+    app.finish().await;
+}

@@ -119,3 +119,25 @@ async fn roles_are_changed_by_whom_the_table_says() {
     assert_eq!(second.refused("createJoinCodes", json!({ "organizationId": team.id })).await.code, "FORBIDDEN");
     app.finish().await;
 }
+
+// R52, R54: one's organizations, at or above a role; someone without any is asked for one.
+#[tokio::test]
+async fn ones_organizations_are_listed_at_or_above_a_role() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let query = "query($role: Role) { viewer { needsOrganization memberships(atLeast: $role) { totalCount nodes { role organization { name } } } } }";
+    let seen = ada.query(query, json!({ "role": "VIEWER" })).await;
+    assert_eq!(
+        (&seen["viewer"]["needsOrganization"], &seen["viewer"]["memberships"]["totalCount"]),
+        (&json!(true), &json!(0))
+    );
+    ada.found("Mine").await;
+    ada.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "member { id }").await;
+    for (role, count) in [("VIEWER", 2), ("MEMBER", 2), ("ADMIN", 1), ("OWNER", 1)] {
+        let seen = ada.query(query, json!({ "role": role })).await;
+        let memberships = &seen["viewer"]["memberships"];
+        assert_eq!((&memberships["totalCount"], nodes(memberships).len()), (&json!(count), count), "{role}");
+    }
+    app.finish().await;
+}

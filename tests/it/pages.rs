@@ -164,6 +164,25 @@ async fn a_dead_link_says_kindly_what_to_do() {
     app.finish().await;
 }
 
+// Names are people's words: pages and mails show them as they are, and run nothing of them.
+#[tokio::test]
+async fn names_are_shown_and_never_run() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let name = "<script>alert(1)</script> & \"Söhne\" {{ 7*7 }}";
+    team.owner.ok("updateOrganization", json!({ "id": team.id, "name": name }), "organization { id }").await;
+    let (_, mail) = invited(&app, &team, "grace@example.org").await;
+    assert!(mail.text.contains("Söhne") && !mail.html.contains("<script>"), "{}", mail.html);
+    let page = Visitor::new(&app.url).get(&mail.link("/invitations/")).await;
+    assert_eq!(page.status, 200);
+    assert!(
+        !page.html.contains("<script") && page.html.contains("Söhne") && page.html.contains("{{ 7*7 }}"),
+        "{}",
+        page.html
+    );
+    app.finish().await;
+}
+
 // R20, R25: an address with an account is mailed a link that signs in and accepts at once.
 #[tokio::test]
 async fn an_existing_account_signs_in_and_joins_by_a_second_mail() {
@@ -265,6 +284,9 @@ async fn a_browser_without_scripts_accepts_an_invitation() {
     let team = app.team().await;
     let (id, mail) = invited(&app, &team, "grace@example.org").await;
     let browser = Browser::start(false).await;
+    // It runs no scripts indeed.
+    browser.open("data:text/html,<p id=text>still</p><script>document.getElementById('text').textContent = 'changed'</script>").await;
+    browser.shows("still").await;
     browser.open(&mail.link("/invitations/")).await;
     browser.shows("Acme Genomics").await;
     browser.shows("grace@example.org").await;

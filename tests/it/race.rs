@@ -97,7 +97,7 @@ async fn an_account_that_accepts_many_times_at_once_joins_once() {
     let token = app.mail_about("grace@example.org", "invites you").await.token();
     let twins: Vec<Client> = (0..AT_ONCE).map(|_| grace.twin()).collect();
     warm(&twins).await;
-    let input = |n: usize| if n % 2 == 0 { json!({ "token": token }) } else { json!({ "id": id }) };
+    let input = |n: usize| if n.is_multiple_of(2) { json!({ "token": token }) } else { json!({ "id": id }) };
     let answers = join_all(
         twins.iter().enumerate().map(|(n, grace)| grace.mutate("acceptInvitation", input(n), "member { id }")),
     )
@@ -258,5 +258,30 @@ async fn one_organization_per_user_holds_under_a_race() {
     let (joined, codes) = outcome("redeemJoinCode", &answers);
     assert_eq!((joined, codes), (1, vec!["ONE_ORGANIZATION".to_owned()]));
     assert_eq!(founded.user_errors("createOrganization")[0].code, "ONE_ORGANIZATION");
+    app.finish().await;
+}
+
+// D2, R43: ownership passes to someone who is just leaving, or being removed: one owner, and nothing left behind.
+#[tokio::test]
+async fn ownership_passing_to_someone_who_is_leaving_ends_with_one_owner() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for round in 0..8 {
+        let ada = app.join(&team, &format!("person{round}@example.org"), "ADMIN").await;
+        ada.create(&team.id, "PROJECT", "Atlas").await;
+        let staff = app.staff();
+        warm(&[ada.clone(), staff.clone()]).await;
+        let (left, set) = join(
+            ada.mutate("leaveOrganization", json!({ "organizationId": team.id }), ""),
+            staff.mutate("setOrganizationOwner", json!({ "organizationId": team.id, "userId": ada.user_id }), ""),
+        )
+        .await;
+        let (_, codes) = outcome("leaveOrganization", &[left]);
+        assert!(codes.is_empty() || codes == ["OWNER_MUST_STAY"], "{codes:?}");
+        let (_, codes) = outcome("setOrganizationOwner", &[set]);
+        assert!(codes.is_empty(), "{codes:?}");
+        let back = json!({ "organizationId": team.id, "userId": team.owner.user_id });
+        staff.ok("setOrganizationOwner", back, "organization { id }").await;
+    }
     app.finish().await;
 }

@@ -280,17 +280,17 @@ impl TestApp {
         } else {
             self.until_idle().await;
         }
-        self.check().await;
+        self.check(false).await;
     }
 
-    /// The end of a test in which jobs are given up or wait on purpose.
-    pub async fn finish_with_jobs(mut self) {
-        self.check().await;
+    /// The end of a test in which jobs are given up on purpose.
+    pub async fn finish_with_given_up_jobs(mut self) {
+        self.check(true).await;
     }
 
-    async fn check(&mut self) {
+    async fn check(&mut self, errors_expected: bool) {
         for process in self.api.iter_mut().chain(&mut self.workers) {
-            process.assert_well();
+            process.assert_well(errors_expected);
         }
         // Exactly one owner, active (D2).
         let ownerless = "SELECT count(*) AS value FROM organizations o WHERE 1 <> \

@@ -121,7 +121,15 @@ impl Drop for Driver {
         let _ = self.process.wait();
         // Chromium ends with its session, but not where the test failed in the middle of one.
         end_processes_of(&self.profile);
-        let _ = std::fs::remove_dir_all(&self.profile);
+        // They write until they have ended.
+        for _ in 0..100 {
+            match std::fs::remove_dir_all(&self.profile) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    std::thread::sleep(std::time::Duration::from_millis(20))
+                }
+                _ => break,
+            }
+        }
     }
 }
 

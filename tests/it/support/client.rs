@@ -1,6 +1,5 @@
 //! A GraphQL client, with or without a bearer token.
 
-use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
 use super::PATIENCE;
@@ -38,7 +37,6 @@ impl UserError {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
-    pub headers: HeaderMap,
     pub body: Value,
 }
 
@@ -77,10 +75,10 @@ impl Client {
             request = request.bearer_auth(token);
         }
         let response = request.send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let status = response.status().as_u16();
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON, status {status}: {text}"));
-        Answer { status, headers, body }
+        Answer { status, body }
     }
 
     /// A query's data.

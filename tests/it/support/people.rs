@@ -124,14 +124,6 @@ impl Team {
         let data = self.owner.query(query, json!({ "id": self.id })).await;
         nodes(&data["organization"]["auditLog"]).iter().map(|event| text(&event["action"])).collect()
     }
-
-    /// How many audit events there are.
-    pub async fn audit_length(&self) -> u64 {
-        let query = "query($id: ID!) { organization(by: { id: $id }) { auditLog(last: 1) { nodes { sequence } } } }";
-        let data = self.owner.query(query, json!({ "id": self.id })).await;
-        let sequence = &nodes(&data["organization"]["auditLog"])[0]["sequence"];
-        sequence.as_u64().or_else(|| sequence.as_str().and_then(|text| text.parse().ok())).unwrap()
-    }
 }
 
 /// The UUID behind an id, for SQL.

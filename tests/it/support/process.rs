@@ -111,13 +111,14 @@ impl Process {
         }
     }
 
-    /// Fails where the process has ended or panicked.
-    pub fn assert_well(&mut self) {
+    /// Fails where the process has ended or panicked, or has logged an error that the test doesn't expect.
+    pub fn assert_well(&mut self, errors_expected: bool) {
         let log = self.log();
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("{} has ended: {status}\n{log}", self.name);
         }
-        assert!(!log.contains("panicked at"), "{} panicked:\n{log}", self.name);
+        let is_well = !log.contains("panicked at") && (errors_expected || !log.contains(" ERROR "));
+        assert!(is_well, "{} is not well:\n{log}", self.name);
     }
 }
 
