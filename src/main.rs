@@ -35,11 +35,7 @@ enum Command {
     /// Serve the API alone; run `rollcall-worker` beside it.
     Serve,
     /// Bring the database up to date.
-    Migrate {
-        /// Take every migration back instead, and all data with them.
-        #[arg(long)]
-        revert_all: bool,
-    },
+    Migrate,
     /// Print the GraphQL schema.
     Schema,
     /// Staff work.
@@ -61,7 +57,7 @@ fn main() -> ExitCode {
                 let opened = database::open(&settings, Fallback::None).await?;
                 http::serve(&settings, opened.database.clone(), process::shutdown()?, announce).await
             }
-            Some(Command::Migrate { revert_all }) => database::migrate_located(&settings, revert_all).await,
+            Some(Command::Migrate) => database::migrate_located(&settings).await,
             Some(Command::Schema) => Ok(()),
             Some(Command::Admin(command)) => admin::run(&settings, command).await,
         }
@@ -78,18 +74,29 @@ async fn everything(settings: &Settings) -> anyhow::Result<()> {
     let opened = database::open(settings, Fallback::BuiltIn).await?;
     let shutdown = process::shutdown()?;
     let context = Context::new(settings, opened.database.clone())?;
-    let link = first_link(settings, &opened).await?;
+    // A link that signs in is for the screen of this machine, never for the journal of a server.
+    let link = match opened.is_builtin() && http::shows_mails(settings) {
+        true => Some(first_link(settings, &opened).await?),
+        false => None,
+    };
     let listening = |address: SocketAddr| {
         announce(address);
-        println!("  playground  {}/", settings.public_url());
+        let url = settings.public_url();
+        println!("  playground  {url}/");
         if http::shows_mails(settings) {
-            println!("  mails       {}/mail", settings.public_url());
+            println!("  mails       {url}/mail");
+        } else if settings.rollcall_smtp_url.is_none() {
+            println!("  mails       in {}; set ROLLCALL_SMTP_URL to send them", settings.mail_dir().display());
         }
-        println!("  sign in     {link}");
-        println!(
-            "              (as {FIRST_ACCOUNT}, once, within the hour; or ask for a mail at {}/sign-in)",
-            settings.public_url()
-        );
+        match &link {
+            Some(link) => {
+                println!("  sign in     {link}");
+                println!(
+                    "              (as {FIRST_ACCOUNT}, once, within the hour; or ask for a mail at {url}/sign-in)"
+                );
+            }
+            None => println!("  sign in     {url}/sign-in"),
+        }
     };
     // Whichever ends first takes the other with it.
     let api = async {

@@ -13,7 +13,7 @@ use crate::actor::Actor;
 use crate::api_key::ApiKeyScope;
 use crate::database::Transaction;
 use crate::database::schema::{organizations, users};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{MemberId, OrganizationId, UserId};
 use crate::organization::Organization;
 use crate::policy::{Action, AdminPowers, MemberDirectory, Role, Standing};
@@ -228,24 +228,24 @@ pub(crate) async fn authorize(
     action: Action,
     field: &str,
 ) -> Result<Permit> {
-    let permit = enter(transaction, actor, organization_id, lock, field).await?;
+    let permit = enter(transaction, actor, organization_id, lock, organization_not_found(field)).await?;
     permit.require_on(action, field)?;
     Ok(permit)
 }
 
-/// Like [`authorize`], for an action that depends on more than the role.
+/// Like [`authorize`], for an action that depends on more than the role; `not_found` is what those get who may not know.
 pub(crate) async fn enter(
     transaction: &mut Transaction,
     actor: &Actor,
     organization_id: OrganizationId,
     lock: Lock,
-    field: &str,
+    not_found: Refusal,
 ) -> Result<Permit> {
-    require_writing(actor, field)?;
+    require_writing(actor, not_found.field.as_slice().first().map_or("", String::as_str))?;
     if lock == Lock::Organization {
         lock_organization(transaction, organization_id).await?;
     }
-    permit(transaction, actor, organization_id, " FOR SHARE OF m").await?.ok_or_else(|| organization_not_found(field))
+    permit(transaction, actor, organization_id, " FOR SHARE OF m").await?.ok_or_else(|| not_found.into())
 }
 
 /// Fails for actors that may change nothing: suspended accounts and READ keys.
@@ -260,8 +260,8 @@ pub(crate) fn require_writing(actor: &Actor, field: &str) -> Result<()> {
 }
 
 /// What those get who may not know of an organization.
-pub(crate) fn organization_not_found(field: &str) -> Error {
-    Error::refused(Code::NotFound, field, "there is no such organization, or you don't belong to it")
+pub(crate) fn organization_not_found(field: &str) -> Refusal {
+    Refusal::new(Code::NotFound, field, "there is no such organization, or you don't belong to it")
 }
 
 /// Locks an organization's row against other changes of its members and roles; `false` where there is none.

@@ -77,7 +77,14 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateApiKey) 
     let organization_id = command.organization_id;
     database
         .transaction(async |transaction| {
-            let permit = access::enter(transaction, actor, organization_id, Lock::Membership, "organizationId").await?;
+            let permit = access::enter(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Membership,
+                access::organization_not_found("organizationId"),
+            )
+            .await?;
             let at = now(transaction).await?;
             if command.expires_at.is_some_and(|expires_at| expires_at <= at) {
                 return Err(Error::refused(Code::Invalid, "expiresAt", "must lie in the future"));

@@ -43,11 +43,3 @@ pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) 
     }
     Ok(())
 }
-
-/// Forgets the subject's tries, after a right one.
-pub(crate) async fn forget(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
-    use crate::database::schema::attempts;
-    let mut connection = database.connection().await?;
-    diesel::delete(attempts::table.find((limit.bucket, subject))).execute(&mut connection).await?;
-    Ok(())
-}

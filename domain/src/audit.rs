@@ -285,9 +285,16 @@ pub async fn list(
 }
 
 /// Those of the ids that the actor may read.
-pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[AuditEventId]) -> Result<Vec<AuditEvent>> {
-    let found: Vec<AuditEvent> =
-        audit_events::table.filter(audit_events::id.eq_any(ids)).select(AuditEvent::as_select()).load(connection).await?;
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[AuditEventId],
+) -> Result<Vec<AuditEvent>> {
+    let found: Vec<AuditEvent> = audit_events::table
+        .filter(audit_events::id.eq_any(ids))
+        .select(AuditEvent::as_select())
+        .load(connection)
+        .await?;
     let permits = access::permits(connection, actor, found.iter().map(|event| event.organization_id)).await?;
     let may_read = |event: &AuditEvent| {
         permits.get(&event.organization_id).is_some_and(|permit| permit.standing().allows(Action::ViewAuditLog))

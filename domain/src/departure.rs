@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
@@ -182,8 +183,14 @@ pub async fn leave(database: &Database, actor: &Actor, organization_id: Organiza
     database
         .transaction(async |transaction| {
             lock_users(transaction, &[user_id]).await?;
-            let permit =
-                access::enter(transaction, actor, organization_id, Lock::Organization, "organizationId").await?;
+            let permit = access::enter(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Organization,
+                access::organization_not_found("organizationId"),
+            )
+            .await?;
             if permit.standing().role == Role::Owner && !permit.standing().personal {
                 return Err(Error::refused(
                     Code::OwnerMustStay,
@@ -216,6 +223,7 @@ pub async fn remove(
     };
     database
         .transaction(async |transaction| {
+            access::require_writing(actor, "memberId")?;
             // Users come before organizations in the order of locks.
             let found = member::by_ids(transaction, &[id]).await?.pop().ok_or_else(|| member::not_found("memberId"))?;
             lock_users(transaction, &[found.user_id]).await?;
@@ -312,7 +320,7 @@ async fn depart(
         })
         .collect();
     diesel::insert_into(departure_steps::table).values(steps).execute(&mut **transaction).await?;
-    transaction.enqueue(&RunDeparture { departure_id: departure.id, organization_id }).await?;
+    transaction.enqueue(&RunDeparture { departure_id: departure.id, member_id: member.id }).await?;
     let mut event = NewEvent::by(actor, organization_id, kind.audit_action(), member.id)
         .summary(format!("{user_id} departed: {kind}"))
         .with(json!({ "departure": departure.id.to_string(), "role": member.role.as_str() }));
@@ -404,6 +412,10 @@ async fn pass_on(
     // Ownership passed on between the look and the lock: the next look finds the new owner (R43).
     let new_owner =
         new_owner.ok_or_else(|| Error::refused(Code::Conflict, "", "ownership is passing on; try again"))?;
+    // Who came back keeps what they made or received since; the lock keeps them from coming back before this commits.
+    let status: MemberStatus =
+        members::table.find(departure.member_id).select(members::status).for_share().first(&mut **transaction).await?;
+    let came_back = status == MemberStatus::Active;
     // A leaver who came back and became the owner keeps what is theirs.
     let leaver = if new_owner == departure.user_id { None } else { Some(departure.user_id) };
     let left_behind = || {
@@ -411,8 +423,11 @@ async fn pass_on(
             .filter(resources::organization_id.eq(departure.organization_id))
             .filter(resources::owner_id.nullable().is_not_distinct_from(leaver))
             .filter(resources::kind.eq(kind))
-            // What the leaver made or received after coming back is theirs.
-            .filter(resources::owned_since.le(departure.started_at))
+            .filter(resources::owned_since.le(departure.started_at).or(diesel::dsl::sql::<Bool>(if came_back {
+                "false"
+            } else {
+                "true"
+            })))
     };
     let total = match step.total {
         Some(total) => total,
@@ -527,34 +542,34 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold
         .await
 }
 
-/// Lets a failed departure go on where it stopped.
+/// Lets a departure go on where it stopped: a failed one, or one that runs and whose job was lost to a fault.
+///
+/// Where its job waits already, nothing is added; where it runs, the second finds nothing to do.
 pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
+    access::require_writing(actor, "departureId")?;
     let not_found = || Refusal::new(Code::NotFound, "departureId", "there is no such departure");
     database
         .transaction(async |transaction| {
             let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
-            let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, "departureId")
-                .await
-                .map_err(|error| match error {
-                    Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
-                        not_found().into()
-                    }
-                    other => other,
-                })?;
+            let permit =
+                access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found()).await?;
             if !is_visible(&permit, &found) {
                 return Err(not_found().into());
             }
             permit.require_on(Action::ViewAllResources, "departureId")?;
-            let retried: Option<Departure> =
-                diesel::update(departures::table.find(id).filter(departures::status.eq(DepartureStatus::Failed)))
-                    .set((departures::status.eq(DepartureStatus::Running), departures::error.eq(None::<String>)))
-                    .returning(Departure::as_returning())
-                    .get_result(&mut **transaction)
-                    .await
-                    .optional()?;
+            let retried: Option<Departure> = diesel::update(
+                departures::table
+                    .find(id)
+                    .filter(departures::status.eq_any([DepartureStatus::Failed, DepartureStatus::Running])),
+            )
+            .set((departures::status.eq(DepartureStatus::Running), departures::error.eq(None::<String>)))
+            .returning(Departure::as_returning())
+            .get_result(&mut **transaction)
+            .await
+            .optional()?;
             let retried = retried
-                .ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "only a failed departure can be retried"))?;
-            transaction.enqueue(&RunDeparture { departure_id: id, organization_id: retried.organization_id }).await?;
+                .ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "this departure has come to its end"))?;
+            transaction.enqueue(&RunDeparture { departure_id: id, member_id: retried.member_id }).await?;
             let event = NewEvent::by(actor, retried.organization_id, AuditAction::DepartureRetried, id)
                 .summary("let a failed cascade go on");
             audit::record(transaction, [event]).await?;

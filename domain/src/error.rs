@@ -124,6 +124,24 @@ impl Error {
         }
     }
 
+    /// Whether another transaction held what this one needed for longer than anyone should wait.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        matches!(self, Self::Database(DieselError::DatabaseError(_, info))
+            if info.message().starts_with("canceling statement due to lock timeout"))
+    }
+
+    /// Whether the input held what PostgreSQL can't store: a NUL character, or a time out of its range.
+    pub fn is_unstorable(&self) -> bool {
+        match self {
+            Self::Database(DieselError::DatabaseError(_, info)) => {
+                info.message().starts_with("invalid byte sequence for encoding")
+                    || info.message().contains("out of range")
+            }
+            Self::Database(DieselError::SerializationError(_)) => true,
+            _ => false,
+        }
+    }
+
     /// The name of the constraint that was violated, if that is what happened.
     pub fn constraint(&self) -> Option<&str> {
         match self {

@@ -13,7 +13,7 @@ use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{invitations, members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
-use crate::id::{InvitationId, MemberId, OrganizationId, TypedId, UserId};
+use crate::id::{InvitationId, MemberId, OrganizationId, SessionId, TypedId, UserId};
 use crate::job::{ExpireInvitation, Hold, MailInvitation};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions};
@@ -522,9 +522,13 @@ async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation
     let invitation = by_id(transaction, id).await?.ok_or_else(not_found)?;
     // By id only those learn anything whom it is addressed to; they are checked by the caller.
     if version.is_some_and(|version| version != invitation.token_version) {
-        return Err(Error::refused(Code::Revoked, field, "a newer mail has replaced this link; use that one"));
+        return Err(link_replaced(field).into());
     }
     Ok(invitation)
+}
+
+fn link_replaced(field: &str) -> Refusal {
+    Refusal::new(Code::Revoked, field, "a newer mail has replaced this link; use that one")
 }
 
 /// Why an invitation can't be answered any more.
@@ -539,6 +543,17 @@ fn why_closed(invitation: &Invitation, at: DateTime<Utc>, field: &str) -> Option
     Some(Refusal::new(code, field, message))
 }
 
+/// By id only the person themselves may answer, signed in; said before anything is looked up.
+fn require_person(actor: Option<&Actor>, named: &Named) -> Result<()> {
+    match (actor, named) {
+        (None, Named::Id(_)) => Err(Error::Unauthenticated),
+        (Some(Actor::ApiKey { .. } | Actor::Staff { .. }), _) => {
+            Err(Error::refused(Code::Forbidden, named.field(), "takes the invited person, signed in"))
+        }
+        (Some(Actor::User { .. }) | None, _) => Ok(()),
+    }
+}
+
 /// The signed-in person, whom the invitation must be for; suspended accounts may answer too (D6).
 async fn invited_person(
     transaction: &mut Transaction,
@@ -546,12 +561,7 @@ async fn invited_person(
     invitation: &Invitation,
     field: &str,
 ) -> Result<User> {
-    let user_id = match actor {
-        Actor::User { user_id, .. } => *user_id,
-        Actor::ApiKey { .. } | Actor::Staff { .. } => {
-            return Err(Error::refused(Code::Forbidden, field, "takes the invited person, signed in"));
-        }
-    };
+    let user_id = actor.user_id().ok_or(Error::Unauthenticated)?;
     let user = user::by_id(transaction, user_id).await?;
     if invitation.is_for(&user) {
         return Ok(user);
@@ -581,8 +591,8 @@ pub struct Accepted {
     pub member_id: MemberId,
     /// Who joined.
     pub user_id: UserId,
-    /// The session's token, where the account was made by this.
-    pub session_token: Option<Token>,
+    /// The session and its token, where the account was made by this.
+    pub session: Option<(SessionId, Token)>,
 }
 
 /// Accepts an invitation. Without a session only where no account has the address: it is made, and signed in (R17, R25).
@@ -598,10 +608,10 @@ pub async fn accept(
     let run = || {
         database.transaction(async |transaction| {
             let field = command.invitation.field();
+            require_person(actor, &command.invitation)?;
             let invitation = open(transaction, &command.invitation).await?;
             let person = match actor {
                 Some(actor) => Some(invited_person(transaction, actor, &invitation, field).await?),
-                None if matches!(command.invitation, Named::Id(_)) => return Err(Error::Unauthenticated),
                 None => None,
             };
             let at = now(transaction).await?;
@@ -609,7 +619,7 @@ pub async fn accept(
                 return Err(refusal.into());
             }
             let mut events = Vec::new();
-            let (user_id, session_token) = match (person, &invitation.email) {
+            let (user_id, session) = match (person, &invitation.email) {
                 (Some(person), _) => (person.id, None),
                 (None, Some(email)) if user::by_email(transaction, email).await?.is_none() => {
                     let new = NewUser {
@@ -630,7 +640,7 @@ pub async fn accept(
                         )
                         .summary("signed in by accepting an invitation"),
                     );
-                    (created.user_id, Some(token))
+                    (created.user_id, Some((session_id, token)))
                 }
                 // A forwarded mail gives nobody's account away (R25).
                 (None, _) => return Err(Error::Unauthenticated),
@@ -638,7 +648,7 @@ pub async fn accept(
             let (member_id, joined) = take(transaction, &invitation, user_id, field).await?;
             events.extend(joined);
             audit::record(transaction, events).await?;
-            Ok(Accepted { member_id, user_id, session_token })
+            Ok(Accepted { member_id, user_id, session })
         })
     };
     match run().await {
@@ -678,9 +688,7 @@ async fn take(
         let current = by_id(transaction, invitation.id).await?;
         let at = now(transaction).await?;
         let refusal = current.and_then(|invitation| why_closed(&invitation, at, field));
-        return Err(refusal
-            .unwrap_or_else(|| Refusal::new(Code::Revoked, field, "a newer mail has replaced this link; use that one"))
-            .into());
+        return Err(refusal.unwrap_or_else(|| link_replaced(field)).into());
     }
     let join = Join {
         user_id,
@@ -689,20 +697,13 @@ async fn take(
         permissions: invitation.permissions(),
         via: JoinMethod::Invitation,
     };
-    let member_id = member::join(transaction, &join, field).await?;
-    let mut events = vec![
+    let (member_id, mut events) = member::join(transaction, &join, field).await?;
+    events.push(
         NewEvent::by_user(user_id, organization_id, AuditAction::MemberJoined, member_id)
             .summary(format!("{user_id} accepted an invitation as {}", invitation.role))
             .with(json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() })),
-    ];
+    );
     events.extend(user::lift_suspension(transaction, user_id).await?);
-    // Another open invitation of the same person, by address or username, has no purpose any more.
-    let user = user::by_id(transaction, user_id).await?;
-    let others = revoke_to(transaction, organization_id, &user).await?;
-    events.extend(others.into_iter().map(|id| {
-        NewEvent::by_system(organization_id, AuditAction::InvitationRevoked, id)
-            .summary("the invited person joined by another invitation")
-    }));
     Ok((member_id, events))
 }
 
@@ -711,16 +712,17 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) 
     database
         .transaction(async |transaction| {
             let field = named.field();
+            require_person(actor, named)?;
             let invitation = open(transaction, named).await?;
             let by = match actor {
                 Some(actor) => Some(invited_person(transaction, actor, &invitation, field).await?.id),
-                None if matches!(named, Named::Id(_)) => return Err(Error::Unauthenticated),
                 None => None,
             };
             let declined = diesel::update(
                 invitations::table
                     .find(invitation.id)
                     .filter(invitations::status.eq(InvitationStatus::Pending))
+                    .filter(invitations::token_version.eq(invitation.token_version))
                     .filter(invitations::expires_at.gt(rollcall_now())),
             )
             .set(invitations::status.eq(InvitationStatus::Declined))
@@ -729,9 +731,7 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) 
             if declined == 0 {
                 let at = now(transaction).await?;
                 let current = by_id(transaction, invitation.id).await?.unwrap_or(invitation);
-                return Err(why_closed(&current, at, field)
-                    .unwrap_or_else(|| Refusal::new(Code::Conflict, field, "try again"))
-                    .into());
+                return Err(why_closed(&current, at, field).unwrap_or_else(|| link_replaced(field)).into());
             }
             let event = match by {
                 Some(user_id) => NewEvent::by_user(
@@ -749,21 +749,22 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) 
 
 /// Locks the organization of an invitation for its inviters, or answers NOT_FOUND.
 async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -> Result<(Permit, Invitation)> {
+    access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation");
     let found = by_id(transaction, id).await?.ok_or_else(not_found)?;
-    let permit =
-        access::enter(transaction, actor, found.organization_id, Lock::Organization, "id").await.map_err(|error| {
-            match error {
-                Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
-                    not_found().into()
-                }
-                other => other,
-            }
-        })?;
+    let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found()).await?;
     if !permit.standing().allows(Action::Invite) {
         return Err(not_found().into());
     }
-    let invitation = by_id(transaction, id).await?.ok_or_else(not_found)?;
+    // Answers and expiries don't take the organization's lock: the row itself keeps them off.
+    let invitation: Option<Invitation> = invitations::table
+        .find(id)
+        .select(Invitation::as_select())
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    let invitation = invitation.ok_or_else(not_found)?;
     if !permit.standing().may_issue(invitation.role) {
         return Err(Error::refused(
             Code::Forbidden,
@@ -856,7 +857,7 @@ pub(crate) async fn revoke_issued(
         .collect())
 }
 
-/// Revokes the organization's open invitations to a person (R42).
+/// Revokes the organization's open invitations to a person: who departs (R42), or who is in by another way.
 pub(crate) async fn revoke_to(
     transaction: &mut Transaction,
     organization_id: OrganizationId,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use apalis_diesel::Job;
 use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::id::{DepartureId, InvitationId, JoinCodeId, OrganizationId, SignInRequestId, UserId};
+use crate::id::{DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, SignInRequestId, UserId};
 
 /// The worker's claim on its job, checked first in each transaction so that a run that was taken over can't commit.
 pub type Hold<'a> = &'a (
@@ -27,7 +28,7 @@ pub const DEPARTURE: &str = "departure";
 const MAIL_TRIES: i32 = 24;
 
 macro_rules! job {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)+ } in $queue:ident as $kind:literal, tries $tries:expr, timeout $timeout:literal s $(, serial $serial:ident)?) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)+ } in $queue:ident as $kind:literal, tries $tries:expr, timeout $timeout:literal s $(, unique $unique:ident, serial $serial:ident)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         pub struct $name { $($(#[$field_doc])* pub $field: $type,)+ }
@@ -37,9 +38,14 @@ macro_rules! job {
             const KIND: &'static str = $kind;
             const MAX_ATTEMPTS: i32 = $tries;
             const TIMEOUT: Duration = Duration::from_secs($timeout);
-            $(fn serial_key(&self) -> Option<String> {
-                Some(self.$serial.to_string())
-            })?
+            $(
+                fn unique_key(&self) -> Option<String> {
+                    Some(self.$unique.to_string())
+                }
+                fn serial_key(&self) -> Option<String> {
+                    Some(self.$serial.to_string())
+                }
+            )?
         }
     };
 }
@@ -51,21 +57,21 @@ job! {
         invitation_id: InvitationId,
         /// The token's version: a mail that a resend overtook isn't sent.
         token_version: i32,
-    } in MAIL as "mail_invitation", tries MAIL_TRIES, timeout 60 s
+    } in MAIL as "mail_invitation", tries MAIL_TRIES, timeout 150 s
 }
 job! {
     /// Mails the link and digits of a sign-in.
     MailSignIn {
         /// The request.
         sign_in_request_id: SignInRequestId,
-    } in MAIL as "mail_sign_in", tries MAIL_TRIES, timeout 60 s
+    } in MAIL as "mail_sign_in", tries MAIL_TRIES, timeout 150 s
 }
 job! {
     /// Tells the owner that someone joined by code (R30).
     MailJoinedByCode {
         /// The code that was used.
         join_code_id: JoinCodeId,
-    } in MAIL as "mail_joined_by_code", tries MAIL_TRIES, timeout 60 s
+    } in MAIL as "mail_joined_by_code", tries MAIL_TRIES, timeout 150 s
 }
 job! {
     /// Tells someone that staff founded an organization for them (R1).
@@ -74,7 +80,18 @@ job! {
         organization_id: OrganizationId,
         /// Its owner.
         user_id: UserId,
-    } in MAIL as "mail_owner_welcome", tries MAIL_TRIES, timeout 60 s
+    } in MAIL as "mail_owner_welcome", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells someone that staff gave them an organization (R1).
+    MailOwnerSet {
+        /// The organization.
+        organization_id: OrganizationId,
+        /// Its new owner.
+        user_id: UserId,
+        /// Names this mail among others to the same person, and when it was called for; a UUIDv7.
+        notice: Uuid,
+    } in MAIL as "mail_owner_set", tries MAIL_TRIES, timeout 150 s
 }
 job! {
     /// Mails a completed departure's receipt to the leaver or to the new owner.
@@ -83,7 +100,7 @@ job! {
         departure_id: DepartureId,
         /// Who gets it.
         recipient_id: UserId,
-    } in MAIL as "mail_departure_receipt", tries MAIL_TRIES, timeout 60 s
+    } in MAIL as "mail_departure_receipt", tries MAIL_TRIES, timeout 150 s
 }
 job! {
     /// Marks a join code expired once its 24 hours are over (R29).
@@ -100,11 +117,11 @@ job! {
     } in EXPIRY as "expire_invitation", tries 25, timeout 30 s
 }
 job! {
-    /// Runs a departure's cascade (D6, D7); one at a time per organization.
+    /// Runs a departure's cascade (D6, D7); one job waits per departure, one runs per membership.
     RunDeparture {
         /// The departure.
         departure_id: DepartureId,
-        /// Its organization.
-        organization_id: OrganizationId,
-    } in DEPARTURE as "run_departure", tries 25, timeout 3_600 s, serial organization_id
+        /// The membership that ended.
+        member_id: MemberId,
+    } in DEPARTURE as "run_departure", tries 25, timeout 3_600 s, unique departure_id, serial member_id
 }

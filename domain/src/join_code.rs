@@ -292,7 +292,7 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str) -> Result<Me
     // Counted and committed before anything is looked up.
     attempt::count(database, &limits::JOIN_CODE_TRIES, &user_id.to_string()).await?;
     let digests = database.keyring().accepted_digests(Purpose::JoinCode, &[digits.0.as_bytes()])?;
-    let member_id = database
+    database
         .transaction(async |transaction| {
             let organization_id: Option<OrganizationId> =
                 usable(&digests).select(join_codes::organization_id).first(&mut **transaction).await.optional()?;
@@ -322,21 +322,21 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str) -> Result<Me
                 permissions: organization.default_permissions.into(),
                 via: JoinMethod::JoinCode,
             };
-            let member_id = member::join(transaction, &join, "code").await?;
+            let (member_id, mut events) = member::join(transaction, &join, "code").await?;
             diesel::update(join_codes::table.find(id))
                 .set((join_codes::used_by_id.eq(user_id), join_codes::used_at.eq(rollcall_now().nullable())))
                 .execute(&mut **transaction)
                 .await?;
             transaction.enqueue(&MailJoinedByCode { join_code_id: id }).await?;
-            let event = NewEvent::by(actor, organization_id, AuditAction::MemberJoined, member_id)
-                .summary(format!("{user_id} joined by code as {role}"))
-                .with(json!({ "via": "join_code", "join_code": id.to_string(), "role": role.as_str() }));
-            audit::record(transaction, [event]).await?;
+            events.push(
+                NewEvent::by(actor, organization_id, AuditAction::MemberJoined, member_id)
+                    .summary(format!("{user_id} joined by code as {role}"))
+                    .with(json!({ "via": "join_code", "join_code": id.to_string(), "role": role.as_str() })),
+            );
+            audit::record(transaction, events).await?;
             Ok(member_id)
         })
-        .await?;
-    attempt::forget(database, &limits::JOIN_CODE_TRIES, &user_id.to_string()).await?;
-    Ok(member_id)
+        .await
 }
 
 type Query = diesel::helper_types::IntoBoxed<'static, join_codes::table, diesel::pg::Pg>;
@@ -351,18 +351,13 @@ fn usable(digests: &[Vec<u8>]) -> Query {
 
 /// Takes a code back.
 pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Result<JoinCode> {
+    access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such join code");
     database
         .transaction(async |transaction| {
             let found: JoinCode = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
-            let permit = access::enter(transaction, actor, found.organization_id, Lock::Membership, "id")
-                .await
-                .map_err(|error| match error {
-                    Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
-                        not_found().into()
-                    }
-                    other => other,
-                })?;
+            let permit =
+                access::enter(transaction, actor, found.organization_id, Lock::Membership, not_found()).await?;
             if !permit.standing().allows(Action::CreateJoinCodes) {
                 return Err(not_found().into());
             }
@@ -474,7 +469,11 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[JoinCodeId]) -> R
 }
 
 /// Those of the ids that the actor may see.
-pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[JoinCodeId]) -> Result<Vec<JoinCode>> {
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[JoinCodeId],
+) -> Result<Vec<JoinCode>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|code| code.organization_id)).await?;
     let may_see = |code: &JoinCode| {

@@ -14,7 +14,7 @@ use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{MemberId, OrganizationId, UserId};
 use crate::page::{Page, PageRequest, Slice};
-use crate::policy::{AccessLevel, MemberAction, Role};
+use crate::policy::{AccessLevel, MemberAction, Role, Standing};
 use crate::text;
 use crate::text_enum::text_enum;
 use crate::user;
@@ -114,10 +114,10 @@ pub(crate) struct Join {
     pub via: JoinMethod,
 }
 
-/// Makes a member, or the member of old active again with what the joining brings (R45).
+/// Makes a member, or the member of old active again with what the joining brings (R45); with the events of what it ended.
 ///
 /// The user's and the organization's rows are locked.
-pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str) -> Result<MemberId> {
+pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str) -> Result<(MemberId, Vec<NewEvent>)> {
     let before: Option<(MemberId, MemberStatus)> = members::table
         .filter(members::organization_id.eq(join.organization_id))
         .filter(members::user_id.eq(join.user_id))
@@ -140,6 +140,16 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
         _ => {}
     }
     require_room_for_another(transaction, join.user_id, field).await?;
+    // Another open invitation of the same person, by address or username, has no purpose any more.
+    let user = user::by_id(transaction, join.user_id).await?;
+    let superseded = crate::invitation::revoke_to(transaction, join.organization_id, &user).await?;
+    let events = superseded
+        .into_iter()
+        .map(|id| {
+            NewEvent::by_system(join.organization_id, AuditAction::InvitationRevoked, id)
+                .summary("the invited person joined by another way")
+        })
+        .collect();
     let at = now(transaction).await?;
     let values = (
         members::role.eq(join.role),
@@ -150,7 +160,7 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
     );
     if let Some((id, _)) = before {
         diesel::update(members::table.find(id)).set(values).execute(&mut **transaction).await?;
-        return Ok(id);
+        return Ok((id, events));
     }
     let id = MemberId::new();
     diesel::insert_into(members::table)
@@ -162,7 +172,7 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
         ))
         .execute(&mut **transaction)
         .await?;
-    Ok(id)
+    Ok((id, events))
 }
 
 /// In which order members are listed.
@@ -388,26 +398,15 @@ pub(crate) async fn enter(
     id: MemberId,
     field: &str,
 ) -> Result<(Permit, Member)> {
+    access::require_writing(actor, field)?;
     let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
-    let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, field)
-        .await
-        .map_err(|error| hide(error, field))?;
+    let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found(field)).await?;
     // Read again under the organization's lock.
     let member = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
     if !is_visible(&permit, &member) {
         return Err(not_found(field).into());
     }
     Ok((permit, member))
-}
-
-/// The organization behind a member that the actor may not see isn't mentioned.
-fn hide(error: Error, field: &str) -> Error {
-    match error {
-        Error::Refused(refusals) if refusals.iter().any(|refusal| refusal.code == Code::NotFound) => {
-            not_found(field).into()
-        }
-        other => other,
-    }
 }
 
 /// Fails with what forbids the action on the member.
@@ -454,28 +453,26 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
                     .summary(format!("changed the role of {} from {} to {role}", member.user_id, member.role))
                     .with(json!({ "from": member.role.as_str(), "to": role.as_str() })),
             ];
-            events.extend(revoke_what_may_no_longer_be_issued(transaction, &permit, &member, role).await?);
+            let standing = Standing { role, ..permit.standing() };
+            events.extend(
+                revoke_no_longer_issuable(transaction, actor, standing, member.organization_id, member.user_id).await?,
+            );
             audit::record(transaction, events).await?;
             Ok(id)
         })
         .await
 }
 
-/// A demotion revokes the invitations and codes that the person could no longer issue (R42).
-async fn revoke_what_may_no_longer_be_issued(
+/// A demotion revokes the invitations and codes that the person could no longer issue (R42). The organization is locked.
+pub(crate) async fn revoke_no_longer_issuable(
     transaction: &mut Transaction,
-    permit: &Permit,
-    member: &Member,
-    role: Role,
+    actor: &Actor,
+    standing: Standing,
+    organization_id: OrganizationId,
+    user_id: UserId,
 ) -> Result<Vec<NewEvent>> {
-    let standing = crate::policy::Standing { role, ..permit.standing() };
-    let lost: Vec<Role> = Role::ALL.iter().copied().filter(|issued| !standing.may_issue(*issued)).collect();
-    let mut events =
-        crate::invitation::revoke_issued(transaction, permit.actor(), member.organization_id, member.user_id, &lost)
-            .await?;
-    events.extend(
-        crate::join_code::revoke_issued(transaction, permit.actor(), member.organization_id, member.user_id, &lost)
-            .await?,
-    );
+    let lost: Vec<Role> = Role::ALL.iter().copied().filter(|role| !standing.may_issue(*role)).collect();
+    let mut events = crate::invitation::revoke_issued(transaction, actor, organization_id, user_id, &lost).await?;
+    events.extend(crate::join_code::revoke_issued(transaction, actor, organization_id, user_id, &lost).await?);
     Ok(events)
 }

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::RngExt;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::access::{self, Lock};
 use crate::actor::Actor;
@@ -13,7 +14,7 @@ use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{MemberId, OrganizationId, UserId};
-use crate::job::MailOwnerWelcome;
+use crate::job::{MailOwnerSet, MailOwnerWelcome};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions};
 use crate::policy::{AccessLevel, Action, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
@@ -335,7 +336,8 @@ pub async fn set_owner(
             if !access::lock_organization(transaction, id).await? {
                 return Err(not_found());
             }
-            if by_id(transaction, id).await?.is_personal() {
+            let organization = by_id(transaction, id).await?;
+            if organization.is_personal() {
                 return Err(Error::refused(
                     Code::Forbidden,
                     "organizationId",
@@ -360,6 +362,8 @@ pub async fn set_owner(
             .set(members::role.eq(Role::Admin))
             .execute(&mut **transaction)
             .await?;
+            let standing = organization.standing_of(Role::Admin);
+            let mut events = member::revoke_no_longer_issuable(transaction, actor, standing, id, old_owner).await?;
             let is_member = member::of(transaction, id, new_owner)
                 .await?
                 .is_some_and(|member| member.status == MemberStatus::Active);
@@ -378,13 +382,17 @@ pub async fn set_owner(
                     permissions: Permissions::all(),
                     via: JoinMethod::Staff,
                 };
-                member::join(transaction, &join, "userId").await?;
+                events.extend(member::join(transaction, &join, "userId").await?.1);
             }
-            transaction.enqueue(&MailOwnerWelcome { organization_id: id, user_id: new_owner }).await?;
-            let event = NewEvent::by(actor, id, AuditAction::OrganizationOwnerSet, id)
-                .summary(format!("staff passed the ownership from {old_owner} to {new_owner}"))
-                .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
-            audit::record(transaction, [event]).await?;
+            transaction
+                .enqueue(&MailOwnerSet { organization_id: id, user_id: new_owner, notice: Uuid::now_v7() })
+                .await?;
+            events.push(
+                NewEvent::by(actor, id, AuditAction::OrganizationOwnerSet, id)
+                    .summary(format!("staff passed the ownership from {old_owner} to {new_owner}"))
+                    .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() })),
+            );
+            audit::record(transaction, events).await?;
             Ok(id)
         })
         .await
@@ -458,7 +466,7 @@ pub async fn update(
     let changed = profile.changed_fields();
     database
         .transaction(async |transaction| {
-            access::authorize(transaction, actor, id, Lock::Membership, Action::EditProfile, "id").await?;
+            access::authorize(transaction, actor, id, Lock::Organization, Action::EditProfile, "id").await?;
             if changed.is_empty() {
                 return Ok(id);
             }

@@ -32,6 +32,12 @@ pub struct Page<T> {
     pub has_previous: bool,
 }
 
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), has_next: false, has_previous: false }
+    }
+}
+
 impl<T> Page<T> {
     /// The same page of other items.
     pub fn map<U>(self, f: impl Fn(T) -> U) -> Page<U> {
@@ -129,7 +135,6 @@ macro_rules! by_id {
 pub(crate) use by_id;
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

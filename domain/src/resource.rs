@@ -248,19 +248,12 @@ pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Resul
 
 /// Locks the actor's membership and the resource, for an actor who has the level on it.
 async fn reach(transaction: &mut Transaction, actor: &Actor, id: ResourceId, needed: AccessLevel) -> Result<Resource> {
+    access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such resource, or you can't reach it");
     let organization_id: Option<OrganizationId> =
         resources::table.find(id).select(resources::organization_id).first(&mut **transaction).await.optional()?;
     let organization_id = organization_id.ok_or_else(not_found)?;
-    let permit =
-        access::enter(transaction, actor, organization_id, Lock::Membership, "id").await.map_err(
-            |error| match error {
-                Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
-                    not_found().into()
-                }
-                other => other,
-            },
-        )?;
+    let permit = access::enter(transaction, actor, organization_id, Lock::Membership, not_found()).await?;
     let resource: Option<Resource> = resources::table
         .find(id)
         .filter(resources::organization_id.eq(organization_id))
@@ -285,7 +278,11 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceId]) -> R
 }
 
 /// Those of the ids that the actor can reach.
-pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[ResourceId],
+) -> Result<Vec<Resource>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|resource| resource.organization_id)).await?;
     let can_reach = |resource: &Resource| {

@@ -164,7 +164,6 @@ impl fmt::Debug for Keyring {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
     use super::*;
 

@@ -73,10 +73,14 @@ pub(crate) fn kept_user_agent(user_agent: Option<&str>) -> Option<String> {
 
 /// Another session of the same person, such as for the playground beside the pages' cookie.
 pub async fn begin_another(database: &Database, actor: &Actor, user_agent: Option<&str>) -> Result<(SessionId, Token)> {
-    let (user_id, _) = actor.signed_in("sessionId")?;
+    let (user_id, session_id) = actor.signed_in("sessionId")?;
     database
         .transaction(async |transaction| {
             access::lock_users(transaction, &[user_id]).await?;
+            // A sign-out or suspension that came first has ended the one that asks.
+            if by_ids(transaction, user_id, &[session_id]).await?.is_empty() {
+                return Err(Error::Unauthenticated);
+            }
             let (id, token) = create(transaction, user_id, user_agent).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             let event = NewEvent::by(actor, personal, AuditAction::UserSignedIn, id).summary("began another session");
@@ -151,7 +155,14 @@ pub async fn switch_organization(database: &Database, actor: &Actor, organizatio
     let (user_id, session_id) = actor.signed_in("organizationId")?;
     database
         .transaction(async |transaction| {
-            let permit = access::enter(transaction, actor, organization_id, Lock::Membership, "organizationId").await?;
+            let permit = access::enter(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Membership,
+                access::organization_not_found("organizationId"),
+            )
+            .await?;
             diesel::update(sessions::table.find(session_id))
                 .set(sessions::active_organization_id.eq(organization_id))
                 .execute(&mut **transaction)

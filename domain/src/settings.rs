@@ -67,6 +67,22 @@ pub struct Settings {
     pub rollcall_organization_creation: OrganizationCreation,
 }
 
+/// The settings' names, for the file: what isn't one is a mistake that must not go unnoticed.
+const NAMES: &[&str] = &[
+    "database_url",
+    "rollcall_direct_database_url",
+    "rollcall_data_dir",
+    "rollcall_listen",
+    "rollcall_public_url",
+    "rollcall_smtp_url",
+    "rollcall_mail_from",
+    "rollcall_secret",
+    "rollcall_previous_secret",
+    "rollcall_staff_tokens",
+    "rollcall_one_organization_per_user",
+    "rollcall_organization_creation",
+];
+
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
@@ -83,11 +99,23 @@ fn given(secret: Option<&SecretString>) -> Option<&SecretString> {
 impl Settings {
     /// Reads `rollcall.toml` of the working directory, if there is one, and the environment over it.
     pub fn load() -> anyhow::Result<Self> {
-        let settings: Self = config::Config::builder()
+        let file = config::Config::builder()
             .add_source(config::File::from(Path::new("rollcall.toml")).required(false))
-            .add_source(config::Environment::default().try_parsing(true).ignore_empty(true))
             .build()
-            .context("rollcall.toml can't be read")?
+            .context("rollcall.toml can't be read")?;
+        let mut settings = config::Config::builder();
+        for (name, value) in file.cache.into_table().context("rollcall.toml isn't a table")? {
+            // The file's names are those of the environment; the environment comes without case.
+            let field = name.to_lowercase();
+            if !NAMES.contains(&field.as_str()) {
+                bail!("rollcall.toml: there is no setting {name}");
+            }
+            settings = settings.set_default(field, value)?;
+        }
+        let settings: Self = settings
+            .add_source(config::Environment::default().ignore_empty(true))
+            .build()
+            .context("the settings can't be read")?
             .try_deserialize()
             .context("a setting has the wrong form")?;
         settings.staff_tokens()?;
@@ -115,6 +143,17 @@ impl Settings {
             || format!("http://{}", self.rollcall_listen),
             |url| url.as_str().trim_end_matches('/').to_owned(),
         )
+    }
+
+    /// Whether the API is for this machine alone: it listens here, and links don't lead elsewhere.
+    pub fn is_local(&self) -> bool {
+        let public_is_local = match self.rollcall_public_url.as_ref().and_then(Url::host) {
+            None => true,
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        };
+        self.rollcall_listen.ip().is_loopback() && public_is_local
     }
 
     /// Whether pages are served over https, so that cookies can insist on it.

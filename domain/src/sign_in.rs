@@ -43,11 +43,6 @@ impl SignInRequest {
     pub fn link_expires_at(&self) -> DateTime<Utc> {
         self.created_at + limits::SIGN_IN_LINK_LIFETIME
     }
-
-    /// Until when the digits work.
-    pub fn digits_expire_at(&self) -> DateTime<Utc> {
-        self.created_at + limits::SIGN_IN_DIGITS_LIFETIME
-    }
 }
 
 /// Mails a link and digits to the address. The answer is the same whether or not it has an account.

@@ -6,7 +6,6 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::RngExt;
 use serde_json::json;
 
-use crate::access::require_writing;
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{members, organizations, users};
@@ -162,7 +161,8 @@ pub async fn by_id(connection: &mut AsyncPgConnection, id: UserId) -> Result<Use
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[UserId]) -> Result<Vec<UserId>> {
     let Some(user_id) = actor.user_id() else { return Ok(ids.to_vec()) };
     let (mine, theirs) = diesel::alias!(members as mine, members as theirs);
-    let mut seen: Vec<UserId> = mine
+    let only: Option<OrganizationId> = actor.only_organization();
+    let mut query = mine
         .inner_join(theirs.on(theirs.field(members::organization_id).eq(mine.field(members::organization_id))))
         .inner_join(organizations::table.on(organizations::id.eq(mine.field(members::organization_id))))
         .filter(mine.field(members::user_id).eq(user_id))
@@ -180,8 +180,11 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
                 )),
         )
         .select(theirs.field(members::user_id))
-        .load(connection)
-        .await?;
+        .into_boxed();
+    if let Some(only) = only {
+        query = query.filter(mine.field(members::organization_id).eq(only));
+    }
+    let mut seen: Vec<UserId> = query.load(connection).await?;
     seen.push(user_id);
     Ok(ids.iter().copied().filter(|id| seen.contains(id)).collect())
 }
@@ -241,7 +244,6 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
     }
     database
         .transaction(async |transaction| {
-            require_writing(actor, "name")?;
             #[derive(AsChangeset)]
             #[diesel(table_name = users)]
             struct Changes<'a> {

@@ -1,6 +1,6 @@
 //! The migrations against a real PostgreSQL: down and up again, and diesel's picture of the tables against the tables.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 

@@ -55,8 +55,26 @@ impl Context {
     /// Sends a mail; outside of any transaction, since a mail server may take its time.
     pub(crate) async fn try_send(&self, mail: Result<Mail, RenderError>) -> Result<Result<(), SendError>, JobError> {
         let mail = mail.map_err(|error| JobError::discard(error.to_string()))?;
-        Ok(self.mailer.send(&mail).await)
+        let hide = |reply: String| without_address(&reply, &mail.envelope.address);
+        Ok(self.mailer.send(&mail).await.map_err(|error| match error {
+            SendError::Permanent { reply } => SendError::Permanent { reply: hide(reply) },
+            SendError::Temporary { reply } => SendError::Temporary { reply: hide(reply) },
+        }))
     }
+}
+
+/// A mail server's words without the address that they repeat: logs hold none, and who was invited by username keeps theirs
+/// to themselves (R25).
+fn without_address(reply: &str, address: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = reply;
+    while let Some(at) = rest.to_ascii_lowercase().find(&address.to_ascii_lowercase()) {
+        let (before, after) = rest.split_at(at);
+        shown.push_str(before);
+        shown.push_str("[address]");
+        rest = after.get(address.len()..).unwrap_or_default();
+    }
+    shown + rest
 }
 
 /// What an error of the domain means for the job.
@@ -98,5 +116,17 @@ pub(crate) fn role_name(role: Role) -> &'static str {
         Role::Admin => "Admin",
         Role::Member => "Member",
         Role::Viewer => "Viewer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_address;
+
+    #[test]
+    fn a_reply_is_shown_without_the_address() {
+        let reply = "550 5.1.1 <Grace@Example.org>: no such user grace@example.org here";
+        assert_eq!(without_address(reply, "grace@example.org"), "550 5.1.1 <[address]>: no such user [address] here");
+        assert_eq!(without_address("451 later", "grace@example.org"), "451 later");
     }
 }

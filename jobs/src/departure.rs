@@ -6,6 +6,9 @@ use rollcall_domain::job::RunDeparture;
 
 use crate::context::{Context, hold, job_error};
 
+/// What is shown of a failure; its details are for the logs.
+const GIVEN_UP: &str = "the worker gave up after many tries; its log says why";
+
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RunDeparture) -> Result<(), JobError> {
     let hold = hold(job);
     loop {
@@ -16,7 +19,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RunDepart
                 let error = job_error(error);
                 if job.is_last_attempt() && error != JobError::Lost {
                     // Kept and visible: `retryDeparture` goes on from here.
-                    departure::fail(&context.database, payload.departure_id, &error.to_string(), &hold)
+                    departure::fail(&context.database, payload.departure_id, GIVEN_UP, &hold)
                         .await
                         .map_err(job_error)?;
                 }

@@ -11,6 +11,7 @@ mod invitation_mail;
 mod join_code_expiry;
 mod joined_by_code_mail;
 pub mod mail;
+mod owner_set_mail;
 mod owner_welcome_mail;
 pub mod process;
 mod sign_in_mail;

@@ -8,14 +8,14 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, StoreOptions};
 use rollcall_domain::job::{
     DEPARTURE, EXPIRY, ExpireInvitation, ExpireJoinCode, MAIL, MailDepartureReceipt, MailInvitation, MailJoinedByCode,
-    MailOwnerWelcome, MailSignIn, RunDeparture,
+    MailOwnerSet, MailOwnerWelcome, MailSignIn, RunDeparture,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::{
     departure, departure_receipt_mail, invitation_expiry, invitation_mail, join_code_expiry, joined_by_code_mail,
-    owner_welcome_mail, sign_in_mail,
+    owner_set_mail, owner_welcome_mail, sign_in_mail,
 };
 
 /// Handlers that run at a time: mails wait for the network, cascades for the database.
@@ -64,6 +64,7 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailSignIn::KIND => sign_in_mail::run(context, &job.decode()?).await,
         MailJoinedByCode::KIND => joined_by_code_mail::run(context, &job.decode()?).await,
         MailOwnerWelcome::KIND => owner_welcome_mail::run(context, &job.decode()?).await,
+        MailOwnerSet::KIND => owner_set_mail::run(context, &job.decode()?).await,
         MailDepartureReceipt::KIND => departure_receipt_mail::run(context, &job.decode()?).await,
         ExpireJoinCode::KIND => join_code_expiry::run(context, job, &job.decode()?).await,
         ExpireInvitation::KIND => invitation_expiry::run(context, job, &job.decode()?).await,

@@ -18,7 +18,7 @@ use chrono::{DateTime, TimeZone as _, Utc};
 use mail_parser::{MessageParser, MimeHeaders as _};
 use rollcall_jobs::mail::{
     Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Envelope, Invitation, JoinedByCode, Mail, Mailbox,
-    Mailer, Moved, OwnerWelcome, SendError, SignIn,
+    Mailer, Moved, OwnerSet, OwnerWelcome, SendError, SignIn,
 };
 use url::Url;
 
@@ -360,7 +360,12 @@ fn mails(names: &Names) -> Vec<(&'static str, Mail)> {
         organization_name: names.organization.into(),
         sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
     };
+    let owner_set = OwnerSet {
+        organization_name: names.organization.into(),
+        sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
+    };
     vec![
+        ("owner_set", owner_set.render(grace()).unwrap()),
         ("invitation", invitation(names).render(grace()).unwrap()),
         ("sign_in", sign_in(names).render(envelope(None)).unwrap()),
         ("owner_welcome", welcome.render(grace()).unwrap()),

@@ -115,7 +115,7 @@ pub async fn verify(
     organization_id: OrganizationId,
     from_sequence: Option<i64>,
 ) -> async_graphql::Result<Option<AuditVerification>> {
-    let Some(actor) = &context::request(context).actor else { return Ok(None) };
+    let Some(actor) = context::request(context).actor() else { return Ok(None) };
     let permit =
         access::view(&mut *context::connection(context).await?, actor, organization_id).await.map_err(top_level)?;
     let Some(permit) = permit else { return Ok(None) };

@@ -1,14 +1,14 @@
 //! What resolvers find in their context: who asks, the database and the loaders.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use rollcall_domain::access::{self, Permit};
 use rollcall_domain::actor::Actor;
 use rollcall_domain::database::{Connection, Database};
-use rollcall_domain::departure::{self, Departure, Progress};
+use rollcall_domain::departure::{self, Progress};
 use rollcall_domain::id::{DepartureId, MemberId, OrganizationId, ResourceId, UserId};
 use rollcall_domain::member::{self, Member};
 use rollcall_domain::organization::{self, Organization};
@@ -18,12 +18,31 @@ use rollcall_domain::user::{self, User};
 use super::error::{top_level, unauthenticated};
 
 /// Who asks, and with what.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Request {
-    /// Who asks; none without credentials.
-    pub actor: Option<Actor>,
+    actor: Option<Actor>,
+    /// Who signed in by this very request: what it answers is for them.
+    became: OnceLock<Actor>,
     /// The client's User-Agent.
     pub user_agent: Option<String>,
+}
+
+impl Request {
+    /// A request of someone; of nobody without credentials.
+    pub fn new(actor: Option<Actor>, user_agent: Option<String>) -> Self {
+        Self { actor, became: OnceLock::new(), user_agent }
+    }
+
+    /// Who asks; none without credentials.
+    pub fn actor(&self) -> Option<&Actor> {
+        self.became.get().or(self.actor.as_ref())
+    }
+
+    /// From here on, the answer is for who has just signed in.
+    pub fn becomes(&self, actor: Actor) {
+        // The first who signs in by a request keeps it.
+        let _ = self.became.set(actor);
+    }
 }
 
 /// The database.
@@ -43,7 +62,7 @@ pub fn request<'c>(context: &Context<'c>) -> &'c Request {
 
 /// Who asks; UNAUTHENTICATED without credentials.
 pub fn actor<'c>(context: &Context<'c>) -> async_graphql::Result<&'c Actor> {
-    request(context).actor.as_ref().ok_or_else(unauthenticated)
+    request(context).actor().ok_or_else(unauthenticated)
 }
 
 /// The loaders, which gather what a level of the query needs into one statement each.
@@ -144,16 +163,6 @@ impl Loader<ResourceId> for Loaders {
     async fn load(&self, keys: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, Self::Error> {
         let resources = resource::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
         Ok(resources.into_iter().map(|resource| (resource.id, resource)).collect())
-    }
-}
-
-impl Loader<DepartureId> for Loaders {
-    type Value = Departure;
-    type Error = async_graphql::Error;
-
-    async fn load(&self, keys: &[DepartureId]) -> Result<HashMap<DepartureId, Departure>, Self::Error> {
-        let departures = departure::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
-        Ok(departures.into_iter().map(|departure| (departure.id, departure)).collect())
     }
 }
 

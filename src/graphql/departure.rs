@@ -2,10 +2,11 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
+use rollcall_domain::Error;
 use rollcall_domain::departure;
 use rollcall_domain::id::{DepartureId, MemberId, OrganizationId};
 
-use super::connection::{connection, forward};
+use super::connection::{connection, forward, page_cost};
 use super::context::{StepsOf, actor, connection as connect, database, loaders};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
@@ -71,9 +72,7 @@ impl Departure {
 
     /// The membership that ended.
     async fn member(&self, context: &Context<'_>) -> async_graphql::Result<Member> {
-        Member::load(context, self.0.member_id)
-            .await?
-            .ok_or_else(|| async_graphql::Error::new("a membership is missing"))
+        Member::load(context, self.0.member_id).await?.ok_or_else(|| top_level(Error::Bug("a membership is missing")))
     }
 
     /// How.
@@ -116,6 +115,7 @@ impl Departure {
     }
 
     /// What was moved, one by one: the leaver's receipt and the new owner's.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn moves(
         &self,
         context: &Context<'_>,

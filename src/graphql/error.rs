@@ -122,6 +122,7 @@ pub fn top_level(error: Error) -> async_graphql::Error {
                 extensions.set("retryAfter", seconds);
             })
         }
+        error if error.is_unstorable() => bad_request("a text holds a NUL character, or a time is out of range"),
         // In queries, what one may not see is absent; a refusal that comes here is a mistake of ours.
         Error::Refused(_) | Error::Database(_) | Error::Pool(_) | Error::JobLost | Error::Bug(_) => {
             let id = Uuid::now_v7();

@@ -2,9 +2,10 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
+use rollcall_domain::actor::Actor;
 use rollcall_domain::database::now;
 use rollcall_domain::id::{InvitationId, OrganizationId};
-use rollcall_domain::{invitation, member};
+use rollcall_domain::invitation;
 
 use super::connection::connection;
 use super::context::{actor, connection as connect, database, loaders, request};
@@ -388,17 +389,17 @@ impl InvitationMutation {
         let command = invitation::Accept { invitation, name: input.name, username: input.username };
         let request = request(context);
         let outcome =
-            invitation::accept(database(context), request.actor.as_ref(), &command, request.user_agent.as_deref())
-                .await;
+            invitation::accept(database(context), request.actor(), &command, request.user_agent.as_deref()).await;
+        if let Ok(invitation::Accepted { user_id, session: Some((session_id, _)), .. }) = &outcome {
+            request.becomes(Actor::User { user_id: *user_id, session_id: *session_id, suspended: false });
+        }
         let member = match &outcome {
-            Ok(accepted) => {
-                member::by_ids(&mut *connect(context).await?, &[accepted.member_id]).await.map_err(top_level)?.pop()
-            }
+            Ok(accepted) => Member::load(context, accepted.member_id).await?,
             Err(_) => None,
         };
         Payload::of(outcome, |accepted| AcceptInvitationPayload {
-            member: member.map(Member),
-            session_token: accepted.session_token.map(|token| token.reveal().to_owned()),
+            member,
+            session_token: accepted.session.map(|(_, token)| token.reveal().to_owned()),
             user_errors: Vec::new(),
         })
     }
@@ -413,7 +414,7 @@ impl InvitationMutation {
             Ok(named) => named,
             Err(error) => return Payload::of(Err::<(), _>(error), |()| DeclineInvitationPayload::default()),
         };
-        let outcome = invitation::decline(database(context), request(context).actor.as_ref(), &named).await;
+        let outcome = invitation::decline(database(context), request(context).actor(), &named).await;
         Payload::of(outcome, |()| DeclineInvitationPayload { declined: true, user_errors: Vec::new() })
     }
 }

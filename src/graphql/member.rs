@@ -6,7 +6,7 @@ use rollcall_domain::access::Permit;
 use rollcall_domain::id::MemberId;
 use rollcall_domain::{member, policy};
 
-use super::connection::connection;
+use super::connection::{connection, page_cost};
 use super::context::{actor, database, loaders, request};
 use super::departure::DepartureConnection;
 use super::error::{Payload, UserError, payload};
@@ -97,7 +97,7 @@ impl Member {
     }
 
     async fn permit(&self, context: &Context<'_>) -> async_graphql::Result<Option<Permit>> {
-        let Some(actor) = request(context).actor.clone() else { return Ok(None) };
+        let Some(actor) = request(context).actor().cloned() else { return Ok(None) };
         Ok(loaders(context).load_one((actor, self.0.organization_id)).await?.and_then(|(_, permit)| permit))
     }
 }
@@ -117,7 +117,7 @@ impl Member {
 
     /// Their address; for owner and admins, and for the member.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
-        let own = request(context).actor.as_ref().and_then(|actor| actor.user_id()) == Some(self.0.user_id);
+        let own = request(context).actor().and_then(|actor| actor.user_id()) == Some(self.0.user_id);
         let leads =
             self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(policy::Role::Admin));
         if !own && !leads {
@@ -157,6 +157,7 @@ impl Member {
     }
 
     /// Their departures from this organization, oldest first; for owner and admins.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn departures(
         &self,
         context: &Context<'_>,

@@ -7,8 +7,8 @@ use async_graphql::{Context, ID, Interface};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{
-    ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, ResourceMoveId,
-    SessionId, TypedId, UserId, parse_any,
+    ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId,
+    ResourceMoveId, SessionId, TypedId, UserId, parse_any,
 };
 use rollcall_domain::{
     access, api_key, audit, database, departure, invitation, join_code, limits, member, resource, session, user,
@@ -72,7 +72,7 @@ pub async fn find(context: &Context<'_>, ids: &[ID]) -> async_graphql::Result<Ve
             parse_any(id).ok_or_else(|| bad_request(format!("not an id: {shown:?}")))
         })
         .collect::<async_graphql::Result<_>>()?;
-    let Some(actor) = &request(context).actor else { return Ok(ids.iter().map(|_| None).collect()) };
+    let Some(actor) = request(context).actor() else { return Ok(ids.iter().map(|_| None).collect()) };
     let keys: Vec<NodeKey> = parsed.into_iter().map(|(prefix, uuid)| (actor.clone(), prefix, uuid)).collect();
     let found = loaders(context).load_many(keys.iter().cloned()).await?;
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
@@ -134,7 +134,9 @@ async fn of_kind(
             access::organizations_with_permits(connection, &keys)
                 .await?
                 .into_iter()
-                .map(|(actor, organization, permit)| (organization.id, Organization::seen_by(&actor, organization, permit)))
+                .map(|(actor, organization, permit)| {
+                    (organization.id, Organization::seen_by(&actor, organization, permit))
+                })
                 .filter(|(_, organization)| organization.is_visible())
                 .map(|(id, organization)| (id.uuid(), Node::Organization(organization)))
                 .collect()

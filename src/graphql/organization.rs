@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, OneofObject, SimpleObject};
 use chrono::{DateTime, Utc};
+use rollcall_domain::Error;
 use rollcall_domain::access::Permit;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{OrganizationId, UserId};
@@ -10,7 +11,7 @@ use rollcall_domain::resource::ResourceFilter;
 use rollcall_domain::{audit, departure, invitation, join_code, member, resource};
 
 use super::audit::{AuditEvent, AuditEventConnection};
-use super::connection::{forward, wants_total};
+use super::connection::{forward, page_cost, wants_total};
 use super::context::{LeadershipOf, OwnerOf, actor, connection, database, loaders};
 use super::departure::{Departure, DepartureConnection, DepartureStatus};
 use super::error::{Payload, UserError, payload, top_level, visible};
@@ -32,7 +33,7 @@ pub struct Organization {
 impl Organization {
     /// The organization as the actor of the request sees it; for what already led to it.
     pub async fn load(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Self> {
-        match super::context::request(context).actor.as_ref() {
+        match super::context::request(context).actor() {
             Some(actor) => Self::load_as(context, actor, id).await,
             // Who has just accepted an invitation without a session sees the organization's name.
             None => {
@@ -46,13 +47,13 @@ impl Organization {
     /// The organization as an actor sees it.
     pub async fn load_as(context: &Context<'_>, actor: &Actor, id: OrganizationId) -> async_graphql::Result<Self> {
         let found = loaders(context).load_one((actor.clone(), id)).await?;
-        let (organization, permit) = found.ok_or_else(|| async_graphql::Error::new("an organization is missing"))?;
+        let (organization, permit) = found.ok_or_else(|| top_level(Error::Bug("an organization is missing")))?;
         Ok(Self::seen_by(actor, organization, permit))
     }
 
     /// The organization, if the actor belongs to it or is of the staff; to anyone else it doesn't exist (R21).
     pub async fn find(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Option<Self>> {
-        let Some(actor) = super::context::request(context).actor.as_ref() else { return Ok(None) };
+        let Some(actor) = super::context::request(context).actor() else { return Ok(None) };
         let Some((organization, permit)) = loaders(context).load_one((actor.clone(), id)).await? else {
             return Ok(None);
         };
@@ -186,6 +187,7 @@ impl Organization {
     }
 
     /// The members that the viewer may see: owner and admins see everyone, others what the directory shows, and themselves.
+    #[graphql(complexity = "page_cost(first, last) * child_complexity")]
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn members(
         &self,
@@ -218,6 +220,7 @@ impl Organization {
     }
 
     /// Its invitations, oldest first; for those who invite.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn invitations(
         &self,
         context: &Context<'_>,
@@ -239,6 +242,7 @@ impl Organization {
     }
 
     /// Its join codes, oldest first; for those who make them.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn join_codes(
         &self,
         context: &Context<'_>,
@@ -260,6 +264,7 @@ impl Organization {
     }
 
     /// The resources here that the viewer can reach, oldest first; owner and admins reach all.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn resources(
         &self,
         context: &Context<'_>,
@@ -279,6 +284,7 @@ impl Organization {
     }
 
     /// The projects here that the viewer can reach, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn projects(
         &self,
         context: &Context<'_>,
@@ -290,6 +296,7 @@ impl Organization {
     }
 
     /// The volumes here that the viewer can reach, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn volumes(
         &self,
         context: &Context<'_>,
@@ -301,6 +308,7 @@ impl Organization {
     }
 
     /// Who left, was removed or was deactivated, oldest first; for owner and admins.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn departures(
         &self,
         context: &Context<'_>,
@@ -313,6 +321,7 @@ impl Organization {
     }
 
     /// What happened here, oldest first by sequence; `last` for the newest. For owner and admins.
+    #[graphql(complexity = "page_cost(first, last) * child_complexity")]
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn audit_log(
         &self,

@@ -45,7 +45,7 @@ impl Resource {
 
     async fn access(&self, context: &Context<'_>) -> async_graphql::Result<rollcall_domain::policy::AccessLevel> {
         let none = rollcall_domain::policy::AccessLevel::None;
-        let Some(actor) = request(context).actor.clone() else { return Ok(none) };
+        let Some(actor) = request(context).actor().cloned() else { return Ok(none) };
         let permit = loaders(context).load_one((actor, self.0.organization_id)).await?.and_then(|(_, permit)| permit);
         Ok(permit.map_or(none, |permit| resource::access_level(&permit, &self.0)))
     }

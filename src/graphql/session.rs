@@ -186,6 +186,7 @@ impl SessionMutation {
             session_id: signed_in.session_id,
             suspended: signed_in.suspended,
         };
+        request(context).becomes(actor.clone());
         let mut connection = connect(context).await?;
         let session = session::by_ids(&mut connection, signed_in.user_id, &[signed_in.session_id])
             .await

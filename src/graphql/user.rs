@@ -1,10 +1,12 @@
 //! People, as others see them.
 
 use async_graphql::{Context, ID, Object};
+use rollcall_domain::Error;
 use rollcall_domain::id::UserId;
 use rollcall_domain::user;
 
 use super::context::loaders;
+use super::error::top_level;
 
 #[derive(Debug, Clone)]
 pub struct User(pub user::User);
@@ -36,7 +38,7 @@ impl User {
 impl User {
     /// The user of an id that something visible led to.
     pub async fn load(context: &Context<'_>, id: UserId) -> async_graphql::Result<Self> {
-        Self::load_optional(context, Some(id)).await?.ok_or_else(|| async_graphql::Error::new("an account is missing"))
+        Self::load_optional(context, Some(id)).await?.ok_or_else(|| top_level(Error::Bug("an account is missing")))
     }
 
     /// Like [`Self::load`], where there may be none.

@@ -4,11 +4,12 @@ use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{OrganizationId, UserId};
+use rollcall_domain::page::Page;
 use rollcall_domain::resource::ResourceFilter;
 use rollcall_domain::{api_key, invitation, member, resource, session, user};
 
 use super::api_key::{ApiKey, ApiKeyConnection};
-use super::connection::{forward, wants_total};
+use super::connection::{forward, page_cost, wants_total};
 use super::context::{actor, connection, database};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
@@ -53,6 +54,7 @@ impl Viewer {
     }
 
     /// Active memberships at this role or above, each with its organization; the personal organization is apart.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn memberships(
         &self,
         context: &Context<'_>,
@@ -108,12 +110,17 @@ impl Viewer {
     }
 
     /// Open invitations to this account.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn invitations(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<InvitationConnection> {
+        if self.actor.only_organization().is_some() {
+            // A key reaches its one organization, not those that its person is invited to.
+            return Ok(InvitationConnection::new(Page::default(), 0));
+        }
         let mut connection = connection(context).await?;
         let page = invitation::list_to(&mut connection, &self.user, &forward(first, after)).await.map_err(top_level)?;
         let total = match wants_total(context) {
@@ -125,6 +132,7 @@ impl Viewer {
     }
 
     /// Everything the viewer can reach, in whichever organization, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn resources(
         &self,
         context: &Context<'_>,
@@ -147,6 +155,7 @@ impl Viewer {
     }
 
     /// The viewer's API keys, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn api_keys(
         &self,
         context: &Context<'_>,
@@ -164,12 +173,16 @@ impl Viewer {
     }
 
     /// The viewer's sessions, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn sessions(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<SessionConnection> {
+        if self.actor.only_organization().is_some() {
+            return Ok(SessionConnection::new(Page::default(), 0));
+        }
         let mut connection = connection(context).await?;
         let page = session::list(&mut connection, self.id(), &forward(first, after)).await.map_err(top_level)?;
         let total = match wants_total(context) {

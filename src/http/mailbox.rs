@@ -76,7 +76,12 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 /// Whether every name that the request gives its server is a loopback one, and it gives one at all.
+///
+/// A proxy says for whom it asks: then the request comes from elsewhere, whatever the name.
 fn is_for_loopback(request: &Request) -> bool {
+    if ["forwarded", "x-forwarded-for"].iter().any(|name| request.headers().contains_key(*name)) {
+        return false;
+    }
     let hosts = request.headers().get_all(HOST);
     let mut names = hosts
         .iter()

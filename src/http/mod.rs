@@ -47,7 +47,7 @@ pub struct App {
 
 /// Whether mails are files that /mail shows: only without an SMTP server, and only to this machine.
 pub fn shows_mails(settings: &Settings) -> bool {
-    settings.rollcall_smtp_url.is_none() && settings.rollcall_listen.ip().is_loopback()
+    settings.rollcall_smtp_url.is_none() && settings.is_local()
 }
 
 /// Every route of the API.
@@ -137,7 +137,7 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
             }
         }
     };
-    let who = GraphqlRequest { actor, user_agent: user_agent(headers) };
+    let who = GraphqlRequest::new(actor, user_agent(headers));
     graphql::execute(&app.schema, request, |request| request.data(who)).await
 }
 

@@ -214,8 +214,23 @@ macro_rules! require_ours {
 }
 
 /// The person whom the session cookie signs in.
-async fn signed_in(app: &App, jar: &CookieJar) -> Option<Actor> {
-    actor::authenticate(&app.database, jar.get(SESSION)?.value()).await.ok()
+async fn signed_in(app: &App, jar: &CookieJar) -> rollcall_domain::Result<Option<Actor>> {
+    let Some(cookie) = jar.get(SESSION) else { return Ok(None) };
+    match actor::authenticate(&app.database, cookie.value()).await {
+        Ok(actor) => Ok(Some(actor)),
+        Err(Error::Unauthenticated) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Who is signed in, if anyone; or answers.
+macro_rules! signed_in {
+    ($app:expr, $jar:expr) => {
+        match signed_in(&$app, &$jar).await {
+            Ok(actor) => actor,
+            Err(error) => return trouble($jar, error),
+        }
+    };
 }
 
 fn with_session(app: &App, jar: CookieJar, token: &str) -> CookieJar {
@@ -345,7 +360,7 @@ async fn welcome(app: &App, headers: &HeaderMap, jar: CookieJar, signed_in: Sign
 }
 
 async fn account(State(app): State<App>, jar: CookieJar) -> Response {
-    let Some(actor) = signed_in(&app, &jar).await else { return (jar, Redirect::to("/sign-in")).into_response() };
+    let Some(actor) = signed_in!(app, jar) else { return (jar, Redirect::to("/sign-in")).into_response() };
     let found = async {
         let user_id = actor.user_id().ok_or(Error::Unauthenticated)?;
         user::by_id(&mut *app.database.connection().await?, user_id).await
@@ -366,7 +381,7 @@ async fn make_token(
     Form(form): Form<PlainForm>,
 ) -> Response {
     require_ours!(app, headers, jar, form.csrf);
-    let Some(actor) = signed_in(&app, &jar).await else { return trouble(jar, Error::Unauthenticated) };
+    let Some(actor) = signed_in!(app, jar) else { return trouble(jar, Error::Unauthenticated) };
     match session::begin_another(&app.database, &actor, user_agent(&headers).as_deref()).await {
         Ok((_, token)) => page(StatusCode::OK, jar, &Token { token: token.reveal() }),
         Err(error) => trouble(jar, error),
@@ -375,7 +390,7 @@ async fn make_token(
 
 async fn sign_out(State(app): State<App>, headers: HeaderMap, jar: CookieJar, Form(form): Form<PlainForm>) -> Response {
     require_ours!(app, headers, jar, form.csrf);
-    if let Some(actor) = signed_in(&app, &jar).await
+    if let Some(actor) = signed_in!(app, jar)
         && let Err(error) = session::sign_out(&app.database, &actor, None).await
     {
         return trouble(jar, error);
@@ -433,7 +448,8 @@ async fn invitation_page(
     if let Some((title, text)) = closed {
         return message(StatusCode::GONE, jar, title, &text, Some(("/sign-in", "Sign in")));
     }
-    let way = match (signed_in(app, &jar).await, preview.account_exists) {
+    let actor = signed_in!(*app, jar);
+    let way = match (actor, preview.account_exists) {
         (Some(actor), _) => match actor.user_id() {
             Some(user_id) if is_for(app, &preview, user_id).await => Way::SignedIn,
             _ => Way::OtherAccount,
@@ -488,7 +504,7 @@ async fn accept(
     Form(form): Form<AcceptForm>,
 ) -> Response {
     require_ours!(app, headers, jar, form.csrf);
-    let actor = signed_in(&app, &jar).await;
+    let actor = signed_in!(app, jar);
     let command = invitation::Accept {
         invitation: Named::Token(token.clone()),
         name: form.name.clone(),
@@ -513,8 +529,8 @@ async fn joined(app: &App, jar: CookieJar, outcome: rollcall_domain::Result<invi
         Ok(accepted) => accepted,
         Err(error) => return trouble(jar, error),
     };
-    let jar = match &accepted.session_token {
-        Some(token) => with_session(app, jar, token.reveal()),
+    let jar = match &accepted.session {
+        Some((_, token)) => with_session(app, jar, token.reveal()),
         None => jar,
     };
     let name = async {
@@ -541,7 +557,7 @@ async fn decline(
     Form(form): Form<PlainForm>,
 ) -> Response {
     require_ours!(app, headers, jar, form.csrf);
-    let actor = signed_in(&app, &jar).await;
+    let actor = signed_in!(app, jar);
     match invitation::decline(&app.database, actor.as_ref(), &Named::Token(token)).await {
         Ok(()) => {
             message(StatusCode::OK, jar, "You have declined", "Nothing else happens. You can close this page.", None)

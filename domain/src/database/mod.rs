@@ -15,7 +15,8 @@ use diesel::pg::Pg;
 use diesel_async::pooled_connection::deadpool::{Hook, HookError, Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, TransactionManager,
+    AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl,
+    SimpleAsyncConnection, TransactionManager,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -102,6 +103,17 @@ impl Database {
     pub fn new(url: &str, keyring: Keyring, deployment: Deployment) -> anyhow::Result<Self> {
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(|url| {
+            Box::pin(async move {
+                let mut connection = AsyncPgConnection::establish(url).await?;
+                // Nobody waits for ever, nor makes others wait.
+                connection
+                    .batch_execute("SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'")
+                    .await
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                Ok(connection)
+            })
+        });
         let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
         let pool = Pool::builder(manager)
             .max_size(POOL_SIZE)
@@ -161,18 +173,14 @@ impl Database {
             + Sync,
         T: Send,
     {
-        for _ in 1..TRIES {
+        for _ in 0..TRIES {
             match self.try_transaction(&work).await {
                 Err(error) if error.is_transient() => tracing::debug!(%error, "transaction is run again"),
+                Err(error) if error.is_lock_timeout() => break,
                 outcome => return outcome,
             }
         }
-        match self.try_transaction(&work).await {
-            Err(error) if error.is_transient() => {
-                Err(Error::refused(Code::Conflict, "", "someone else is changing the same; try again"))
-            }
-            outcome => outcome,
-        }
+        Err(Error::refused(Code::Conflict, "", "someone else is changing the same; try again"))
     }
 
     async fn try_transaction<F, T>(&self, work: &F) -> Result<T>
@@ -184,35 +192,67 @@ impl Database {
         T: Send,
     {
         let mut transaction = Transaction {
-            connection: self.connection().await?,
+            connection: Unfinished(Some(self.connection().await?)),
             keyring: self.keyring.clone(),
             deployment: self.deployment,
             enqueued: false,
         };
-        AnsiTransactionManager::begin_transaction(&mut *transaction.connection).await?;
-        match work(&mut transaction).await {
+        AnsiTransactionManager::begin_transaction(&mut *transaction).await?;
+        let outcome = match work(&mut transaction).await {
             Ok(value) => {
-                AnsiTransactionManager::commit_transaction(&mut *transaction.connection).await?;
+                AnsiTransactionManager::commit_transaction(&mut *transaction).await?;
                 if transaction.enqueued {
                     self.wake.wake();
                 }
                 Ok(value)
             }
             Err(error) => {
-                // A connection that can't roll back is broken and leaves the pool by itself.
-                if let Err(rollback) = AnsiTransactionManager::rollback_transaction(&mut *transaction.connection).await
-                {
-                    tracing::debug!(%rollback, "rollback failed");
-                }
+                AnsiTransactionManager::rollback_transaction(&mut *transaction).await?;
                 Err(error)
             }
-        }
+        };
+        transaction.connection.finish();
+        outcome
+    }
+}
+
+/// The connection of a transaction that may still be open.
+///
+/// Where the request is given up or panics before the end, the connection is closed and its locks are free at once; back in
+/// the pool it would hold them until someone took it out again.
+struct Unfinished(Option<Connection>);
+
+impl Unfinished {
+    /// The transaction has ended: the connection may go back to the pool.
+    fn finish(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
+    }
+}
+
+impl Deref for Unfinished {
+    type Target = AsyncPgConnection;
+    #[expect(clippy::expect_used, reason = "it is there until the transaction has ended, which drops it")]
+    fn deref(&self) -> &AsyncPgConnection {
+        self.0.as_ref().expect("a transaction has its connection")
+    }
+}
+
+impl DerefMut for Unfinished {
+    #[expect(clippy::expect_used, reason = "it is there until the transaction has ended, which drops it")]
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        self.0.as_mut().expect("a transaction has its connection")
     }
 }
 
 /// An open transaction. Writers take it, so that none of them can run outside of one.
 pub struct Transaction {
-    connection: Connection,
+    connection: Unfinished,
     keyring: Keyring,
     deployment: Deployment,
     enqueued: bool,

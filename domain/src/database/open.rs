@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
 
-use super::{Database, is_migrated, migrate, revert_migrations};
+use super::{Database, is_migrated, migrate};
 use crate::builtin_postgres::{BuiltinPostgres, Options};
 use crate::settings::Settings;
 
@@ -29,7 +29,14 @@ pub struct Opened {
     /// Its URL around any pooler: for migrations and for listening.
     pub direct_url: String,
     // Dropping it leaves the cluster, which the last one out stops.
-    _postgres: Option<Arc<BuiltinPostgres>>,
+    postgres: Option<Arc<BuiltinPostgres>>,
+}
+
+impl Opened {
+    /// Whether it is the built-in PostgreSQL of this machine.
+    pub fn is_builtin(&self) -> bool {
+        self.postgres.is_some()
+    }
 }
 
 /// Finds the database's direct URL, starting the built-in PostgreSQL if that is where it is.
@@ -72,11 +79,11 @@ pub async fn open(settings: &Settings, fallback: Fallback) -> anyhow::Result<Ope
         bail!("the database isn't up to date; run `rollcall migrate` first");
     }
     drop(connection);
-    Ok(Opened { database, direct_url, _postgres: postgres })
+    Ok(Opened { database, direct_url, postgres })
 }
 
-/// Brings the database of the settings up to date, or takes every migration back.
-pub async fn migrate_located(settings: &Settings, revert_all: bool) -> anyhow::Result<()> {
+/// Brings the database of the settings up to date.
+pub async fn migrate_located(settings: &Settings) -> anyhow::Result<()> {
     let (_, direct_url, _postgres) = locate(settings, Fallback::None).await?;
-    if revert_all { revert_migrations(&direct_url).await } else { migrate(&direct_url).await }
+    migrate(&direct_url).await
 }

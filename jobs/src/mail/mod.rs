@@ -23,7 +23,8 @@ pub use lettre::message::Mailbox;
 pub use mailer::{Mailer, SendError};
 pub use smtp::SmtpUrlError;
 pub use wording::{
-    Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Invitation, JoinedByCode, Moved, OwnerWelcome, SignIn,
+    Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Invitation, JoinedByCode, Moved, OwnerSet, OwnerWelcome,
+    SignIn,
 };
 
 /// Whom a mail goes to, and what identifies it.

@@ -53,6 +53,15 @@ pub struct OwnerWelcome {
     pub sign_in_link: Url,
 }
 
+/// Tells somebody that the platform's staff gave them an organization.
+#[derive(Debug, Clone)]
+pub struct OwnerSet {
+    /// The organization.
+    pub organization_name: String,
+    /// The page to sign in at.
+    pub sign_in_link: Url,
+}
+
 /// Tells an owner that somebody joined with a code.
 #[derive(Debug, Clone)]
 pub struct JoinedByCode {
@@ -237,6 +246,35 @@ impl OwnerWelcome {
                 paragraph(
                     "If you did not expect this, you can ignore it: nothing happens until you \
                     sign in.",
+                ),
+            ],
+            reason: format!(
+                "You get this mail because the platform's staff made you the owner of {}.",
+                name(&self.organization_name)
+            ),
+        }
+        .render(envelope)
+    }
+}
+
+impl OwnerSet {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        Document {
+            subject: format!("You own {organization} now"),
+            preheader: "The platform's staff passed the ownership to you.".into(),
+            heading: format!("You own {organization} now"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!(
+                    "The platform's staff passed the ownership of {organization} to you. Whoever owned it before is an \
+                    admin there."
+                )),
+                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
+                paragraph(
+                    "If you did not expect this, please ask the platform's staff: as the owner you answer for the \
+                    organization's members and work.",
                 ),
             ],
             reason: format!(

@@ -24,6 +24,23 @@ impl Drop for Folder {
     }
 }
 
+/// Folders of test processes that were killed.
+fn remove_leftovers() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        for entry in std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let process = name
+                .strip_prefix("app_")
+                .or_else(|| name.strip_prefix("chromium_"))
+                .and_then(|rest| rest.split('_').next());
+            if process.is_some_and(|process| !PathBuf::from("/proc").join(process).exists()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    });
+}
+
 /// What a test wants to be different.
 pub struct Builder {
     workers: usize,
@@ -51,6 +68,7 @@ impl Builder {
     }
 
     pub async fn start(self) -> TestApp {
+        remove_leftovers();
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("app_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);

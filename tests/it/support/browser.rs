@@ -9,6 +9,7 @@ use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 
+use super::process::bound;
 use super::{PATIENCE, json, until};
 
 const DRIVER: &str = "/usr/bin/chromedriver";
@@ -38,7 +39,7 @@ impl Browser {
         std::fs::create_dir_all(&profile).unwrap();
         // Free a moment ago: chromedriver takes no port 0 that it would tell.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new(DRIVER)
+        let process = bound(Path::new(DRIVER))
             .arg(format!("--port={port}"))
             .env("HOME", &profile)
             .stdin(Stdio::null())

@@ -20,9 +20,20 @@ fn worker() -> PathBuf {
     path
 }
 
+/// A command whose process ends with the test's thread, even where the tests are killed.
+pub fn bound(program: &Path) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !setpriv.exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 /// A command that inherits none of the settings around the tests.
 pub fn command(program: &Path, folder: &Path, settings: &[(String, String)]) -> Command {
-    let mut command = Command::new(program);
+    let mut command = bound(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("ROLLCALL_") || name == "DATABASE_URL" || name.starts_with("PG") || name == "RUST_LOG" {
