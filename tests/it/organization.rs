@@ -140,7 +140,7 @@ async fn staff_change_an_owner() {
     let role = "query($id: ID!) { organization(by: { id: $id }) { viewerMembership { role } } }";
     let seen = team.owner.query(role, json!({ "id": team.id })).await;
     assert_eq!(seen["organization"]["viewerMembership"]["role"], "ADMIN");
-    app.mail_about("ada@example.org", "is ready for you").await;
+    app.mail_about("ada@example.org", "You own Acme Genomics").await;
     // Someone who was no member at all.
     let output = app.admin(&["set-owner", "--organization", &team.id, "--owner-email", "Grace@example.org"]);
     assert!(output.status.success(), "{output:?}");
