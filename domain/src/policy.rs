@@ -22,6 +22,16 @@ impl Role {
         self <= other
     }
 
+    /// As people read it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Owner => "Owner",
+            Self::Admin => "Admin",
+            Self::Member => "Member",
+            Self::Viewer => "Viewer",
+        }
+    }
+
     /// Every role that includes this one.
     pub fn at_least(self) -> Vec<Self> {
         Self::ALL.iter().copied().filter(|role| role.is_at_least(self)).collect()

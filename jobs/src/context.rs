@@ -8,7 +8,6 @@ use apalis_diesel::{ClaimedJob, JobError};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::Error;
 use rollcall_domain::database::Database;
-use rollcall_domain::policy::Role;
 use rollcall_domain::settings::Settings;
 use url::Url;
 
@@ -106,16 +105,6 @@ pub(crate) fn hold(
                 JobError::Retry { .. } | JobError::Discard { .. } => Error::Bug("the job's row can't be read"),
             })
         })
-    }
-}
-
-/// A role as mails name it.
-pub(crate) fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Owner => "Owner",
-        Role::Admin => "Admin",
-        Role::Member => "Member",
-        Role::Viewer => "Viewer",
     }
 }
 

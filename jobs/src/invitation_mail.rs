@@ -5,7 +5,7 @@ use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
 use rollcall_domain::job::MailInvitation;
 use rollcall_domain::{organization, user};
 
-use crate::context::{Context, connection, hold, job_error, role_name};
+use crate::context::{Context, connection, hold, job_error};
 use crate::mail::{Envelope, Invitation, SendError};
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitation) -> Result<(), JobError> {
@@ -31,7 +31,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let mail = Invitation {
         organization_name: organization.name,
         inviter_name: Some(inviter.name),
-        role: role_name(invitation.role).to_owned(),
+        role: invitation.role.label().to_owned(),
         link: context.link(&format!("/invitations/{}", token.reveal()))?,
         expires_at: invitation.expires_at,
     };

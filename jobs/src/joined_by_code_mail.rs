@@ -4,7 +4,7 @@ use apalis_diesel::JobError;
 use rollcall_domain::job::MailJoinedByCode;
 use rollcall_domain::{join_code, organization, user};
 
-use crate::context::{Context, connection, job_error, role_name};
+use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, JoinedByCode};
 
 pub(crate) async fn run(context: &Context, payload: &MailJoinedByCode) -> Result<(), JobError> {
@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &Context, payload: &MailJoinedByCode) -> Result
         organization_name: organization.name,
         member_name: member.name,
         username: member.username.to_string(),
-        role: role_name(code.role).to_owned(),
+        role: code.role.label().to_owned(),
         code_hint: code.hint,
         joined_at: used_at,
     };

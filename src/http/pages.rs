@@ -12,7 +12,6 @@ use axum_extra::extract::cookie::{Cookie, CookieJar};
 use rollcall_domain::actor::{self, Actor};
 use rollcall_domain::error::Code;
 use rollcall_domain::invitation::{self, InvitationStatus, Named};
-use rollcall_domain::policy::Role;
 use rollcall_domain::sign_in::{self, Proof, SignedIn};
 use rollcall_domain::{Error, organization, session, user};
 use serde::Deserialize;
@@ -464,7 +463,7 @@ async fn invitation_page(
         organization: name,
         invited_by: inviter,
         email: preview.email.as_str(),
-        role: role_name(preview.invitation.role),
+        role: preview.invitation.role.label(),
         expires_at: &preview.invitation.expires_at.format("%-d %B %Y, %H:%M UTC").to_string(),
         name: typed.name.as_deref().or(preview.invitation.name.as_deref()).unwrap_or_default(),
         username: typed.username.as_deref().unwrap_or_default(),
@@ -477,15 +476,6 @@ async fn invitation_page(
 async fn is_for(app: &App, preview: &invitation::Preview, user_id: rollcall_domain::id::UserId) -> bool {
     let Ok(mut connection) = app.database.connection().await else { return false };
     user::by_id(&mut connection, user_id).await.is_ok_and(|user| user.email == preview.email)
-}
-
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Owner => "Owner",
-        Role::Admin => "Admin",
-        Role::Member => "Member",
-        Role::Viewer => "Viewer",
-    }
 }
 
 #[derive(Deserialize, Default)]
