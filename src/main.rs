@@ -54,8 +54,9 @@ fn main() -> ExitCode {
         match command {
             None => everything(&settings).await,
             Some(Command::Serve) => {
+                let shutdown = process::shutdown()?;
                 let opened = database::open(&settings, Fallback::None).await?;
-                http::serve(&settings, opened.database.clone(), process::shutdown()?, announce).await
+                http::serve(&settings, opened.database.clone(), shutdown, announce).await
             }
             Some(Command::Migrate) => database::migrate_located(&settings).await,
             Some(Command::Schema) => Ok(()),
@@ -71,8 +72,8 @@ fn announce(address: SocketAddr) {
 
 /// API and worker in one process, on a database of their own unless one is named.
 async fn everything(settings: &Settings) -> anyhow::Result<()> {
-    let opened = database::open(settings, Fallback::BuiltIn).await?;
     let shutdown = process::shutdown()?;
+    let opened = database::open(settings, Fallback::BuiltIn).await?;
     let context = Context::new(settings, opened.database.clone())?;
     // A link that signs in is for the screen of this machine, never for the journal of a server.
     let link = match opened.is_builtin() && http::shows_mails(settings) {

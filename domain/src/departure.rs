@@ -3,9 +3,8 @@
 //! Access ends in the transaction of the departure; what can be long is the worker's, in chunks of
 //! [`limits::CASCADE_CHUNK`], each its own transaction, so that it can be killed and resumed at any point (D7).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
@@ -416,18 +415,16 @@ async fn pass_on(
     let status: MemberStatus =
         members::table.find(departure.member_id).select(members::status).for_share().first(&mut **transaction).await?;
     let came_back = status == MemberStatus::Active;
-    // A leaver who came back and became the owner keeps what is theirs.
-    let leaver = if new_owner == departure.user_id { None } else { Some(departure.user_id) };
+    // Otherwise everything is to be passed on, whatever a clock that was set back may have written down.
+    let owned_until = departure.started_at + if came_back { TimeDelta::zero() } else { TimeDelta::weeks(52 * 100) };
     let left_behind = || {
         resources::table
             .filter(resources::organization_id.eq(departure.organization_id))
-            .filter(resources::owner_id.nullable().is_not_distinct_from(leaver))
+            .filter(resources::owner_id.eq(departure.user_id))
+            // A leaver who came back and became the owner keeps what is theirs.
+            .filter(resources::owner_id.ne(new_owner))
             .filter(resources::kind.eq(kind))
-            .filter(resources::owned_since.le(departure.started_at).or(diesel::dsl::sql::<Bool>(if came_back {
-                "false"
-            } else {
-                "true"
-            })))
+            .filter(resources::owned_since.le(owned_until))
     };
     let total = match step.total {
         Some(total) => total,

@@ -17,9 +17,10 @@ struct Arguments {}
 fn main() -> ExitCode {
     let Arguments {} = clap::Parser::parse();
     process::run(async {
+        let shutdown = process::shutdown()?;
         let settings = Settings::load()?;
         let opened = database::open(&settings, Fallback::None).await?;
         let context = Context::new(&settings, opened.database.clone())?;
-        worker::run(context, &opened.direct_url, process::shutdown()?).await
+        worker::run(context, &opened.direct_url, shutdown).await
     })
 }

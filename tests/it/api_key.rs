@@ -97,3 +97,25 @@ async fn a_revoked_or_expired_key_is_refused_at_once() {
     assert_eq!(expiring.run("{ viewer { email } }", json!({})).await.error_code(), "UNAUTHENTICATED");
     app.finish().await;
 }
+
+// A key reaches its one organization: neither its person's invitations and sessions, nor people of other organizations.
+#[tokio::test]
+async fn a_key_shows_nothing_of_other_organizations() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let eve = app.sign_up("eve@example.org").await;
+    let other = eve.found("Other").await;
+    let input = json!({ "organizationId": other, "invitations": [{ "email": team.owner.email }] });
+    eve.ok("inviteMembers", input, "invitations { id }").await;
+    let input = json!({ "organizationId": team.id, "name": "ci" });
+    let secret = text(&team.owner.ok("createApiKey", input, "secret").await["secret"]);
+    let key = team.owner.with_token(&secret);
+    let query = "{ viewer { invitations { nodes { id } totalCount } sessions { nodes { id } totalCount } } }";
+    let seen = key.query(query, json!({})).await;
+    assert!(
+        nodes(&seen["viewer"]["invitations"]).is_empty() && nodes(&seen["viewer"]["sessions"]).is_empty(),
+        "{seen}"
+    );
+    assert_eq!(nodes(&team.owner.query(query, json!({})).await["viewer"]["invitations"]).len(), 1);
+    app.finish().await;
+}

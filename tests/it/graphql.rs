@@ -141,3 +141,29 @@ async fn the_service_says_whether_it_is_well() {
     assert_eq!(introspection["__schema"]["mutationType"]["name"], "Mutation");
     app.finish().await;
 }
+
+// What a query may cost is limited by what its pages may hold, not by what happens to be there.
+#[tokio::test]
+async fn a_query_that_asks_for_too_much_is_refused() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let inner =
+        "members(first: 100) { nodes { organization { members(first: 100) { nodes { role joinedAt status } } } } }";
+    let query = format!("query($id: ID!) {{ organization(by: {{ id: $id }}) {{ {inner} }} }}");
+    assert_eq!(team.owner.run(&query, json!({ "id": team.id })).await.error_code(), "BAD_REQUEST");
+    let query = query.replace("100", "5");
+    team.owner.run(&query, json!({ "id": team.id })).await.data();
+    app.finish().await;
+}
+
+// What PostgreSQL can't store is the client's mistake, not the service's.
+#[tokio::test]
+async fn a_nul_character_is_a_bad_request() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let query =
+        "query($id: ID!, $text: String!) { organization(by: { id: $id }) { members(search: $text) { nodes { id } } } }";
+    let answer = team.owner.run(query, json!({ "id": team.id, "text": "a\u{0}b" })).await;
+    assert_eq!(answer.error_code(), "BAD_REQUEST");
+    app.finish().await;
+}

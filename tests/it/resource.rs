@@ -92,3 +92,21 @@ async fn without_an_organization_it_goes_to_the_personal_one() {
     assert_eq!(made["resource"]["organization"]["personal"], true);
     app.finish().await;
 }
+
+// R55: projects are billed to their organization, and that takes the permission for it.
+#[tokio::test]
+async fn projects_take_the_permission_to_bill() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let permissions = json!({ "billableActivities": false });
+    let input = json!({ "organizationId": team.id, "invitations": [{ "email": "ada@example.org", "permissions": permissions }] });
+    let payload = team.owner.ok("inviteMembers", input, "invitations { id permissions { billableActivities } }").await;
+    assert_eq!(payload["invitations"][0]["permissions"]["billableActivities"], false);
+    ada.ok("acceptInvitation", json!({ "id": payload["invitations"][0]["id"] }), "member { id }").await;
+    let project = json!({ "organizationId": team.id, "kind": "PROJECT", "name": "Atlas" });
+    let refusal = ada.refused("createResource", project).await;
+    assert_eq!(refusal.is(), ("BILLING_ACCESS_REQUIRED", "input.organizationId"));
+    ada.create(&team.id, "VOLUME", "Reads").await;
+    app.finish().await;
+}
