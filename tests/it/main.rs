@@ -17,6 +17,7 @@ mod race;
 mod resource;
 mod schema;
 mod session;
+mod settings;
 mod sign_in;
 mod statements;
 mod support;
