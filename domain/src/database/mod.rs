@@ -141,11 +141,6 @@ impl Database {
         self.pool.get().await.map_err(|error| Error::Pool(Box::new(error)))
     }
 
-    /// The pool, for the workers.
-    pub fn pool(&self) -> &Pool<AsyncPgConnection> {
-        &self.pool
-    }
-
     /// The deployment's keys.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
