@@ -110,6 +110,29 @@ pub async fn enqueue_all_at<J: Job>(
     insert(connection, jobs, Some(run_at)).await
 }
 
+/// Has the waiting job with the same [unique key](Job::unique_key) start now rather than at its time: a retry whose reason is
+/// gone, say. Returns whether one waits.
+///
+/// # Errors
+///
+/// Those of the database.
+pub async fn expedite<J: Job>(connection: &mut AsyncPgConnection, job: &J) -> QueryResult<bool> {
+    let Some(unique_key) = job.unique_key() else { return Ok(false) };
+    let changed = Statement::<ExpediteJob>::new()
+        .bind::<Text, _>(J::KIND)
+        .bind::<Text, _>(unique_key)
+        .execute(connection)
+        .await?;
+    Ok(changed > 0)
+}
+
+struct ExpediteJob;
+
+impl statement::Text for ExpediteJob {
+    const SQL: &'static str = "UPDATE jobs SET run_at = least(run_at, job_clock())
+        WHERE kind = ? AND unique_key = ? AND status = 'waiting' AND unique_key IS NOT NULL";
+}
+
 struct InsertJobs;
 
 impl statement::Text for InsertJobs {

@@ -14,7 +14,7 @@ mod worker;
 
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
-pub use job::{Job, enqueue, enqueue_all, enqueue_all_at, enqueue_at};
+pub use job::{Job, enqueue, enqueue_all, enqueue_all_at, enqueue_at, expedite};
 pub use wake::Wake;
 #[cfg(feature = "worker")]
 pub use worker::*;
