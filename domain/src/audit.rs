@@ -3,9 +3,11 @@
 //! What concerns an account alone goes to the log of its personal organization. Summaries and metadata hold
 //! ids and settings, never addresses: the log outlives the people's data (R48).
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Jsonb, Nullable};
+use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 
@@ -14,7 +16,8 @@ use crate::actor::{Actor, ActorKind};
 use crate::database::schema::audit_events;
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
-use crate::id::{AuditEventId, OrganizationId, TypedId, UserId};
+use crate::id::{AuditEventId, OrganizationId, TypedId, UserId, WebhookId};
+use crate::job::DeliverWebhook;
 use crate::limits;
 use crate::page::{Page, PageRequest, Slice};
 use crate::policy::Action;
@@ -75,6 +78,16 @@ text_enum! {
         ApiKeyCreated = "organization.api_key_created",
         /// An API key was revoked.
         ApiKeyRevoked = "organization.api_key_revoked",
+        /// A webhook was made.
+        WebhookCreated = "organization.webhook_created",
+        /// A webhook's URL or events changed, or it was enabled or disabled, or got a new secret.
+        WebhookUpdated = "organization.webhook_updated",
+        /// A webhook was disabled, since nobody took its deliveries.
+        WebhookDisabled = "organization.webhook_disabled",
+        /// A webhook was deleted.
+        WebhookDeleted = "organization.webhook_deleted",
+        /// Someone had an event delivered again.
+        WebhookRedelivered = "organization.webhook_redelivered",
         /// A resource was created.
         ResourceCreated = "resource.created",
         /// A resource changed.
@@ -172,7 +185,8 @@ impl NewEvent {
     }
 }
 
-/// Writes events with one statement: a transaction's last one, since it holds the log's head until the commit.
+/// Writes events with one statement: a transaction's last one, since it holds the log's head until the commit. Where
+/// webhooks wait for the events, one more enqueues their delivery (R75).
 pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
     let mut events: Vec<NewEvent> = events.into_iter().collect();
     // Heads are locked in one order.
@@ -187,15 +201,24 @@ pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoItera
             })
         })
         .collect();
-    diesel::sql_query(
-        "SELECT audit_append(organization_id, id, action, actor_kind, actor_id, target_id, summary, metadata) \
+    let appended: Vec<Appended> = diesel::sql_query(
+        "SELECT audit_append(organization_id, id, action, actor_kind, actor_id, target_id, summary, metadata) AS webhooks \
          FROM jsonb_to_recordset($1) AS event(organization_id uuid, id uuid, action text, actor_kind text, actor_id uuid, \
          target_id text, summary text, metadata jsonb)",
     )
     .bind::<Jsonb, _>(Value::Array(events))
-    .execute(&mut **transaction)
+    .load(&mut **transaction)
     .await?;
-    Ok(())
+    let webhooks: BTreeSet<WebhookId> = appended.into_iter().flat_map(|appended| appended.webhooks).collect();
+    let jobs: Vec<_> = webhooks.into_iter().map(|webhook_id| DeliverWebhook { webhook_id }).collect();
+    transaction.enqueue_all(&jobs).await
+}
+
+#[derive(QueryableByName)]
+struct Appended {
+    /// Those that wait for the event.
+    #[diesel(sql_type = Array<SqlUuid>)]
+    webhooks: Vec<WebhookId>,
 }
 
 /// An event of the log.
@@ -391,4 +414,17 @@ pub async fn verify(
 pub async fn verify_as(database: &Database, permit: &Permit, from_sequence: Option<i64>) -> Result<Verification> {
     permit.require(Action::ViewAuditLog)?;
     verify(database, permit.organization_id(), from_sequence).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AuditAction;
+
+    #[test]
+    fn the_docs_name_every_event() {
+        let docs = include_str!("../../docs/webhooks.md");
+        for action in AuditAction::ALL {
+            assert!(docs.contains(&format!("| `{action}` |")), "docs/webhooks.md lacks {action}");
+        }
+    }
 }

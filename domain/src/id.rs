@@ -148,6 +148,10 @@ typed_ids! {
     ResourceMoveId = "mov";
     /// Of an audit event.
     AuditEventId = "evt";
+    /// Of a webhook.
+    WebhookId = "whk";
+    /// Of a webhook's delivery.
+    WebhookDeliveryId = "whd";
 }
 
 #[cfg(test)]

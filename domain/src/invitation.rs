@@ -43,15 +43,15 @@ text_enum! {
 }
 
 text_enum! {
-    /// What became of a mail.
+    /// What became of a mail or of a webhook's delivery.
     DeliveryStatus {
         /// The worker will send it.
         Queued = "queued",
-        /// The mail server took it.
+        /// It was taken.
         Sent = "sent",
-        /// The mail server could not take it yet; it is tried again.
+        /// It could not be taken yet; it is tried again.
         Deferred = "deferred",
-        /// The mail server refused it for good.
+        /// It was refused for good, or nobody took it in time.
         Failed = "failed",
     }
 }

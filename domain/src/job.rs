@@ -8,7 +8,10 @@ use diesel_async::AsyncPgConnection;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::id::{DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, SignInRequestId, UserId};
+use crate::id::{
+    DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, SignInRequestId, UserId, WebhookDeliveryId,
+    WebhookId,
+};
 
 /// The worker's claim on its job, checked first in each transaction so that a run that was taken over can't commit.
 pub type Hold<'a> = &'a (
@@ -23,6 +26,8 @@ pub const MAIL: &str = "mail";
 pub const EXPIRY: &str = "expiry";
 /// Queue of the cascades.
 pub const DEPARTURE: &str = "departure";
+/// Queue of what is told to other services.
+pub const WEBHOOK: &str = "webhook";
 
 /// Tries over about a day, with the queue's backoff: a mail server may be away that long.
 const MAIL_TRIES: i32 = 24;
@@ -124,4 +129,28 @@ job! {
         /// The membership that ended.
         member_id: MemberId,
     } in DEPARTURE as "run_departure", tries 25, timeout 3_600 s, unique departure_id, serial member_id
+}
+job! {
+    /// Delivers the events that a webhook waits for, in the order of the audit log (R75); one job waits and one runs per
+    /// webhook, whatever happens meanwhile.
+    DeliverWebhook {
+        /// The webhook.
+        webhook_id: WebhookId,
+    } in WEBHOOK as "deliver_webhook", tries 1_000, timeout 150 s, unique webhook_id, serial webhook_id
+}
+job! {
+    /// Delivers one event again, as someone asked for.
+    RedeliverWebhook {
+        /// The delivery.
+        delivery_id: WebhookDeliveryId,
+    } in WEBHOOK as "redeliver_webhook", tries 5, timeout 30 s, unique delivery_id, serial delivery_id
+}
+job! {
+    /// Tells the owner that a webhook was disabled, since nobody took its deliveries (R75).
+    MailWebhookDisabled {
+        /// The webhook.
+        webhook_id: WebhookId,
+        /// Names this mail among others about the same, and when it was called for; a UUIDv7.
+        notice: Uuid,
+    } in MAIL as "mail_webhook_disabled", tries MAIL_TRIES, timeout 150 s
 }

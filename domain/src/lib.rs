@@ -29,5 +29,6 @@ pub mod sign_in;
 pub mod text;
 mod text_enum;
 pub mod user;
+pub mod webhook;
 
 pub use error::{Error, Result};

@@ -44,6 +44,17 @@ pub const SIGN_IN_LINK_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// How long after a departure it can be reverted.
 pub const REVERTIBLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Webhooks of one organization.
+pub const MAX_WEBHOOKS: i64 = 20;
+/// Characters of a webhook's URL.
+pub const WEBHOOK_URL: usize = 2_000;
+/// How long a webhook's deliveries are tried before it is disabled (R75).
+pub const WEBHOOK_FAILING: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long deliveries are signed with the secret before a rotation too.
+pub const WEBHOOK_SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+/// Events of an audit log that one statement searches for those that a webhook wants.
+pub const WEBHOOK_WINDOW: i64 = 10_000;
+
 /// Resources that one transaction of a cascade moves: short enough that nobody waits for its locks.
 pub const CASCADE_CHUNK: i64 = 1_000;
 /// Resources that a departure's mail names.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use rand::TryRng;
 use secrecy::{ExposeSecret, SecretString};
@@ -23,6 +23,8 @@ pub enum Purpose {
     JoinCode,
     /// The hidden field of a form.
     Form,
+    /// The secret that signs a webhook's deliveries.
+    Webhook,
 }
 
 impl Purpose {
@@ -33,6 +35,7 @@ impl Purpose {
             Self::SignInDigits => b"rollcall/sign-in-digits",
             Self::JoinCode => b"rollcall/join-code",
             Self::Form => b"rollcall/form",
+            Self::Webhook => b"rollcall/webhook",
         }
     }
 }
@@ -138,6 +141,14 @@ impl Keyring {
         let Some((version, digest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
         let genuine = self.verify(purpose, &[id, version], digest)?;
         Ok(genuine.then(|| (Uuid::from_bytes(*id), i32::from_be_bytes(*version))))
+    }
+
+    /// A webhook's secret of a version, under every accepted secret of the deployment, the current one first.
+    ///
+    /// In the form of Standard Webhooks: `whsec_` and 32 bytes in base64.
+    pub fn webhook_secrets(&self, id: Uuid, version: i32) -> crate::Result<Vec<Token>> {
+        let digests = self.accepted_digests(Purpose::Webhook, &[id.as_bytes(), &version.to_be_bytes()])?;
+        Ok(digests.into_iter().map(|digest| Token(format!("whsec_{}", STANDARD.encode(digest)).into())).collect())
     }
 
     /// The six digits of a sign-in mail.

@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::database::Deployment;
 use crate::secret::Keyring;
+use crate::webhook::WebhookTargets;
 
 /// Who may create organizations (D4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -65,6 +66,12 @@ pub struct Settings {
     /// D4.
     #[serde(default)]
     pub rollcall_organization_creation: OrganizationCreation,
+    /// Webhooks may lead to plain http.
+    #[serde(default)]
+    pub rollcall_webhook_allow_http: bool,
+    /// Webhooks may lead to private, loopback and link-local addresses.
+    #[serde(default)]
+    pub rollcall_webhook_allow_private: bool,
 }
 
 /// The settings' names, for the file: what isn't one is a mistake that must not go unnoticed.
@@ -81,6 +88,8 @@ const NAMES: &[&str] = &[
     "rollcall_staff_tokens",
     "rollcall_one_organization_per_user",
     "rollcall_organization_creation",
+    "rollcall_webhook_allow_http",
+    "rollcall_webhook_allow_private",
 ];
 
 fn default_listen() -> SocketAddr {
@@ -166,6 +175,10 @@ impl Settings {
         Deployment {
             one_organization_per_user: self.rollcall_one_organization_per_user,
             organization_creation: self.rollcall_organization_creation,
+            webhook_targets: WebhookTargets {
+                allow_http: self.rollcall_webhook_allow_http,
+                allow_private: self.rollcall_webhook_allow_private,
+            },
         }
     }
 

@@ -5,19 +5,23 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use apalis_diesel::{ClaimedJob, JobError};
+use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::Error;
 use rollcall_domain::database::Database;
 use rollcall_domain::settings::Settings;
 use url::Url;
+use uuid::Uuid;
 
 use crate::mail::{Mail, Mailbox, Mailer, RenderError, SendError};
+use crate::webhook_client::WebhookClient;
 
 /// What handlers work with; cloning it is cheap.
 #[derive(Clone)]
 pub struct Context {
     pub(crate) database: Database,
     mailer: Arc<Mailer>,
+    pub(crate) webhooks: Arc<WebhookClient>,
     public_url: String,
 }
 
@@ -34,7 +38,8 @@ impl Context {
             None => Mailer::directory(settings.mail_dir(), from)
                 .with_context(|| format!("mails can't be written to {}", settings.mail_dir().display()))?,
         };
-        Ok(Self { database, mailer: Arc::new(mailer), public_url: settings.public_url() })
+        let webhooks = WebhookClient::new(database.keyring().clone(), database.deployment().webhook_targets);
+        Ok(Self { database, mailer: Arc::new(mailer), webhooks: Arc::new(webhooks), public_url: settings.public_url() })
     }
 
     /// A link below the public URL.
@@ -83,6 +88,15 @@ pub(crate) fn job_error(error: Error) -> JobError {
         Error::Database(error) => error.into(),
         other => JobError::retry(other.to_string()),
     }
+}
+
+/// When a notice was called for; its id is a UUIDv7.
+pub(crate) fn noticed_at(notice: Uuid) -> Result<DateTime<Utc>, JobError> {
+    let called_for = notice.get_timestamp().and_then(|timestamp| {
+        let (seconds, nanoseconds) = timestamp.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
+    });
+    called_for.ok_or_else(|| JobError::discard("the notice's id holds no time"))
 }
 
 /// A handler's connection, for reading.

@@ -4,7 +4,9 @@ use apalis_diesel::JobError;
 use rollcall_domain::departure::{self, DepartureKind};
 use rollcall_domain::job::MailDepartureReceipt;
 use rollcall_domain::resource::ResourceKind;
+use rollcall_domain::webhook::{self, Webhook};
 use rollcall_domain::{organization, user};
+use url::Url;
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{self, Count, DepartureToLeaver, DepartureToOwner, Envelope, Moved};
@@ -18,6 +20,8 @@ pub(crate) async fn run(context: &Context, payload: &MailDepartureReceipt) -> Re
     let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
     let new_owner = user::by_id(&mut reader, departure.new_owner_id).await.map_err(job_error)?;
     let receipt = departure::receipt(&mut reader, id).await.map_err(job_error)?;
+    let known =
+        webhook::known_to(&mut reader, departure.organization_id, departure.user_id).await.map_err(job_error)?;
     drop(reader);
     let moved = Moved {
         counts: receipt
@@ -48,11 +52,17 @@ pub(crate) async fn run(context: &Context, payload: &MailDepartureReceipt) -> Re
             leaver_name: leaver.name,
             leaver_username: leaver.username.to_string(),
             moved,
-            advice: Vec::new(),
+            advice: known.iter().map(renew).collect(),
         }
         .render(envelope)
     };
     context.send(mail).await
+}
+
+/// What the owner should do about a secret that the leaver was shown.
+fn renew(webhook: &Webhook) -> String {
+    let host = Url::parse(&webhook.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    format!("Renew the secret of the webhook {} to {host}: they were shown it.", webhook.id)
 }
 
 fn plural(kind: ResourceKind) -> &'static str {

@@ -15,6 +15,10 @@ mod owner_set_mail;
 mod owner_welcome_mail;
 pub mod process;
 mod sign_in_mail;
+mod webhook_client;
+mod webhook_delivery;
+mod webhook_disabled_mail;
+mod webhook_redelivery;
 pub mod worker;
 
 pub use context::Context;

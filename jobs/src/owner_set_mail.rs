@@ -1,11 +1,10 @@
 //! Tells someone that staff gave them an organization (R1).
 
 use apalis_diesel::JobError;
-use chrono::DateTime;
 use rollcall_domain::job::MailOwnerSet;
 use rollcall_domain::{organization, user};
 
-use crate::context::{Context, connection, job_error};
+use crate::context::{Context, connection, job_error, noticed_at};
 use crate::mail::{Envelope, OwnerSet};
 
 pub(crate) async fn run(context: &Context, payload: &MailOwnerSet) -> Result<(), JobError> {
@@ -14,15 +13,11 @@ pub(crate) async fn run(context: &Context, payload: &MailOwnerSet) -> Result<(),
     let owner = user::by_id(&mut reader, payload.user_id).await.map_err(job_error)?;
     drop(reader);
     let mail = OwnerSet { organization_name: organization.name, sign_in_link: context.link("/sign-in")? };
-    let called_for = payload.notice.get_timestamp().and_then(|timestamp| {
-        let (seconds, nanoseconds) = timestamp.to_unix();
-        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
-    });
     let envelope = Envelope {
         key: format!("owner-set.{}", payload.notice),
         address: owner.email.to_string(),
         name: Some(owner.name),
-        date: called_for.ok_or_else(|| JobError::discard("the notice's id holds no time"))?,
+        date: noticed_at(payload.notice)?,
     };
     context.send(mail.render(envelope)).await
 }

@@ -32,17 +32,17 @@ pub enum InvitationStatus {
     Expired,
 }
 
-/// What became of a mail.
+/// What became of a mail or of a webhook's delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "invitation::DeliveryStatus")]
 pub enum DeliveryStatus {
     /// The worker will send it.
     Queued,
-    /// The mail server took it.
+    /// It was taken.
     Sent,
-    /// The mail server could not take it yet; it is tried again.
+    /// It could not be taken yet; it is tried again.
     Deferred,
-    /// The mail server refused it for good.
+    /// It was refused for good, or nobody took it in time.
     Failed,
 }
 

@@ -17,6 +17,7 @@ mod resource;
 mod session;
 mod user;
 mod viewer;
+mod webhook;
 
 use async_graphql::{Context, EmptySubscription, ID, MaybeUndefined, MergedObject, Object, SDLExportOptions};
 use rollcall_domain::database::Database;
@@ -50,6 +51,7 @@ pub struct Mutation(
     member::MemberMutation,
     departure::DepartureMutation,
     resource::ResourceMutation,
+    webhook::WebhookMutation,
 );
 
 #[derive(Default)]
@@ -124,10 +126,10 @@ fn undefined_or<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
 }
 
 /// A field of an update that can't be cleared: null is as wrong as nothing at all.
-fn required(value: MaybeUndefined<String>) -> Option<String> {
+fn required<T: Default>(value: MaybeUndefined<T>) -> Option<T> {
     match value {
         MaybeUndefined::Undefined => None,
-        MaybeUndefined::Null => Some(String::new()),
+        MaybeUndefined::Null => Some(T::default()),
         MaybeUndefined::Value(value) => Some(value),
     }
 }

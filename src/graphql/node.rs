@@ -8,10 +8,11 @@ use diesel_async::AsyncPgConnection;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{
     ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId,
-    ResourceMoveId, SessionId, TypedId, UserId, parse_any,
+    ResourceMoveId, SessionId, TypedId, UserId, WebhookDeliveryId, WebhookId, parse_any,
 };
 use rollcall_domain::{
     access, api_key, audit, database, departure, invitation, join_code, limits, member, resource, session, user,
+    webhook,
 };
 use uuid::Uuid;
 
@@ -27,6 +28,7 @@ use super::organization::Organization;
 use super::resource::Resource;
 use super::session::Session;
 use super::user::User;
+use super::webhook::{Webhook, WebhookDelivery};
 
 /// Anything that has a global id.
 #[derive(Debug, Clone, Interface)]
@@ -58,6 +60,10 @@ pub enum Node {
     Resource(Resource),
     /// An event of an audit log.
     AuditEvent(AuditEvent),
+    /// A webhook.
+    Webhook(Webhook),
+    /// A webhook's delivery.
+    WebhookDelivery(WebhookDelivery),
 }
 
 /// What the ids lead to, in their order; null for what doesn't exist or the viewer may not see.
@@ -176,6 +182,14 @@ async fn of_kind(
         AuditEventId::PREFIX => {
             let found = audit::visible_to(connection, actor, &typed(uuids)).await?;
             nodes(found, |event| event.id, |event| Node::AuditEvent(AuditEvent(event)))
+        }
+        WebhookId::PREFIX => {
+            let found = webhook::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |webhook| webhook.id, |webhook| Node::Webhook(Webhook(webhook)))
+        }
+        WebhookDeliveryId::PREFIX => {
+            let found = webhook::deliveries_visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |delivery| delivery.id, |delivery| Node::WebhookDelivery(WebhookDelivery(delivery)))
         }
         _ => Vec::new(),
     })

@@ -8,7 +8,7 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{OrganizationId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::{audit, departure, invitation, join_code, member, resource};
+use rollcall_domain::{audit, departure, invitation, join_code, member, resource, webhook};
 
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::connection::{forward, page_cost, wants_total};
@@ -22,6 +22,7 @@ use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, Me
 use super::policy::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationAction, Role};
 use super::resource::{Resource, ResourceConnection, ResourceKind};
 use super::user::User;
+use super::webhook::{Webhook, WebhookConnection};
 
 #[derive(Debug, Clone)]
 pub struct Organization {
@@ -261,6 +262,25 @@ impl Organization {
         };
         let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
         Ok(Some(JoinCodeConnection::new(page.map(|code| JoinCode::at(code, now)), total)))
+    }
+
+    /// Its webhooks, oldest first; for owner and admins.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn webhooks(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<WebhookConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let mut connection = connection(context).await?;
+        let page = webhook::list(&mut connection, permit, &forward(first, after)).await;
+        let Some(page) = visible(page)? else { return Ok(None) };
+        let total = match wants_total(context) {
+            true => webhook::count(&mut connection, permit).await.map_err(top_level)?,
+            false => 0,
+        };
+        Ok(Some(WebhookConnection::new(page.map(Webhook), total)))
     }
 
     /// The resources here that the viewer can reach, oldest first; owner and admins reach all.

@@ -23,7 +23,7 @@ fn code(mutation: &str, answer: &Answer) -> Option<String> {
 // R3, R7, R9, R14, R21: what is for the owner is for nobody else; strangers don't learn that it exists.
 #[tokio::test]
 async fn every_mutation_refuses_whom_it_is_not_for() {
-    let app = TestApp::start().await;
+    let app = TestApp::builder().local_webhooks().start().await;
     let world = World::new(&app).await;
     let stranger = app.sign_up("eve@example.org").await;
     stranger.found("Elsewhere").await;

@@ -3,18 +3,21 @@
 use crate::schema;
 use crate::support::client::{nodes, text};
 use crate::support::people::uuid;
+use crate::support::receiver::Receiver;
 use crate::support::{Client, Team, TestApp, Value, json};
 
 /// What mutations are called with: an organization with everything in it.
 pub struct World<'a> {
     pub app: &'a TestApp,
     pub team: Team,
+    receiver: Receiver,
     number: std::cell::Cell<u32>,
 }
 
 impl<'a> World<'a> {
     pub async fn new(app: &'a TestApp) -> Self {
-        Self { app, team: app.team().await, number: std::cell::Cell::new(0) }
+        let receiver = Receiver::start().await;
+        Self { app, team: app.team().await, receiver, number: std::cell::Cell::new(0) }
     }
 
     fn fresh(&self, name: &str) -> String {
@@ -31,6 +34,20 @@ impl<'a> World<'a> {
         let person = self.app.join(&self.team, &self.address(), "MEMBER").await;
         let id = self.team.member_id(&person).await;
         (person, id)
+    }
+
+    /// A webhook that has delivered the event of a new resource; the delivery comes with it.
+    async fn webhook(&self) -> (String, String) {
+        let owner = &self.team.owner;
+        let input = json!({ "organizationId": self.team.id, "url": self.receiver.url, "events": ["resource.created"] });
+        let made = owner.ok("createWebhook", input, "webhook { id }").await;
+        owner.create(&self.team.id, "PROJECT", "Liver atlas").await;
+        self.app.until_idle().await;
+        let query = "query($id: ID!) { node(id: $id) { ... on Webhook { deliveries { nodes { id } } } } }";
+        let found = owner.query(query, json!({ "id": made["webhook"]["id"] })).await;
+        // One is enough: so many changes follow.
+        owner.ok("updateWebhook", json!({ "id": made["webhook"]["id"], "events": ["user.created"] }), "").await;
+        (text(&made["webhook"]["id"]), text(&nodes(&found["node"]["deliveries"])[0]["id"]))
     }
 
     /// Who calls a mutation, and with what, so that it succeeds; a mutation that nobody has entered here fails the test.
@@ -111,6 +128,14 @@ impl<'a> World<'a> {
                 (owner.clone(), json!({ "id": owner.create(team, "PROJECT", "Liver atlas").await, "name": "Atlas" }))
             }
             "deleteResource" => (owner.clone(), json!({ "id": owner.create(team, "VOLUME", "Reads").await })),
+            "createWebhook" => {
+                (owner, json!({ "organizationId": team, "url": self.receiver.url, "events": ["user.created"] }))
+            }
+            "updateWebhook" => {
+                (owner, json!({ "id": self.webhook().await.0, "url": self.receiver.url, "rotateSecret": true }))
+            }
+            "deleteWebhook" => (owner, json!({ "id": self.webhook().await.0 })),
+            "redeliverWebhook" => (owner, json!({ "deliveryId": self.webhook().await.1 })),
             _ => panic!(
                 "{mutation} is not in this table: say how to call it, so that its audit event and its bad input are tested"
             ),
@@ -121,7 +146,7 @@ impl<'a> World<'a> {
 // R74: every mutation of the schema leaves an event, in the transaction that made the change.
 #[tokio::test]
 async fn every_mutation_leaves_an_event() {
-    let app = TestApp::start().await;
+    let app = TestApp::builder().local_webhooks().start().await;
     let world = World::new(&app).await;
     for mutation in schema::mutations() {
         let (person, input) = world.valid(&mutation).await;

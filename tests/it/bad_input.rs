@@ -63,7 +63,7 @@ fn refusal(mutation: &str, answer: &Answer) -> Option<(String, String)> {
 
 #[tokio::test]
 async fn bad_input_is_told_and_changes_nothing() {
-    let app = TestApp::start().await;
+    let app = TestApp::builder().local_webhooks().start().await;
     let world = World::new(&app).await;
     // Another organization with one of everything.
     let other = app.sign_up("other@example.org").await;
@@ -86,7 +86,7 @@ async fn bad_input_is_told_and_changes_nothing() {
             }
             match of.as_str() {
                 "ID" => {
-                    let kinds = ["org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr"];
+                    let kinds = ["org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd"];
                     // The valid one tells of which kind it is; where none is given, the field does.
                     let given = path.iter().fold(&valid, |value, part| &value[part.as_str()]).as_str();
                     let named = match (mutation.as_str(), field.as_str()) {
@@ -202,6 +202,8 @@ async fn foreign_ids(other: &Client, organization: &str) -> std::collections::BT
     ids.insert("jco", text(&codes["codes"][0]["joinCode"]["id"]));
     let key = other.ok("createApiKey", json!({ "organizationId": organization, "name": "x" }), "apiKey { id }").await;
     ids.insert("key", text(&key["apiKey"]["id"]));
+    let input = json!({ "organizationId": organization, "url": "https://example.org/", "events": ["user.created"] });
+    ids.insert("whk", text(&other.ok("createWebhook", input, "webhook { id }").await["webhook"]["id"]));
     let query = "query($id: ID!) { organization(by: { id: $id }) { viewerMembership { id } } viewer { sessions { nodes { id } } } }";
     let own = other.query(query, json!({ "id": organization })).await;
     ids.insert("mem", text(&own["organization"]["viewerMembership"]["id"]));

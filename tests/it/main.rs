@@ -21,4 +21,5 @@ mod settings;
 mod sign_in;
 mod statements;
 mod support;
+mod webhook;
 mod worker;

@@ -23,6 +23,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use crate::error::{Code, Error, Result};
 use crate::secret::Keyring;
 use crate::settings::OrganizationCreation;
+use crate::webhook::WebhookTargets;
 
 const QUEUE_MIGRATIONS: EmbeddedMigrations = apalis_diesel::MIGRATIONS;
 const OWN_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
@@ -67,6 +68,8 @@ pub struct Deployment {
     pub one_organization_per_user: bool,
     /// Who creates organizations (D4).
     pub organization_creation: OrganizationCreation,
+    /// Where webhooks may lead.
+    pub webhook_targets: WebhookTargets,
 }
 
 /// What a transaction runs: an async closure that can be called again and whose future may move between threads.
@@ -257,6 +260,15 @@ impl Transaction {
     /// Enqueues a job that exists exactly where this transaction commits (R76).
     pub async fn enqueue<J: Job>(&mut self, job: &J) -> Result<()> {
         apalis_diesel::enqueue(&mut self.connection, job).await?;
+        self.enqueued = true;
+        Ok(())
+    }
+
+    /// Enqueues a job; where one with its unique key waits, for a retry say, that one starts now.
+    pub async fn enqueue_or_expedite<J: Job>(&mut self, job: &J) -> Result<()> {
+        if apalis_diesel::enqueue(&mut self.connection, job).await?.is_none() {
+            apalis_diesel::expedite(&mut self.connection, job).await?;
+        }
         self.enqueued = true;
         Ok(())
     }

@@ -228,6 +228,38 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    webhooks (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        url -> Text,
+        events -> Array<Text>,
+        enabled -> Bool,
+        cursor -> Int8,
+        failing_since -> Nullable<Timestamptz>,
+        secret_version -> Int4,
+        secret_made_at -> Timestamptz,
+        secret_made_by_id -> Uuid,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    webhook_deliveries (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        webhook_id -> Uuid,
+        sequence -> Int8,
+        event -> Text,
+        status -> Text,
+        attempts -> Int4,
+        response_status -> Nullable<Int4>,
+        error -> Nullable<Text>,
+        last_attempt_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     organizations,
@@ -244,4 +276,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     resource_moves,
     audit_heads,
     audit_events,
+    webhooks,
+    webhook_deliveries,
 );

@@ -79,6 +79,19 @@ pub struct JoinedByCode {
     pub joined_at: DateTime<Utc>,
 }
 
+/// Tells an owner that a webhook was disabled.
+#[derive(Debug, Clone)]
+pub struct WebhookDisabled {
+    /// The organization.
+    pub organization_name: String,
+    /// Where it leads.
+    pub host: String,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// Its id, for whoever enables it again.
+    pub webhook_id: String,
+}
+
 /// How a membership ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DepartureKind {
@@ -281,6 +294,35 @@ impl OwnerSet {
                 "You get this mail because the platform's staff made you the owner of {}.",
                 name(&self.organization_name)
             ),
+        }
+        .render(envelope)
+    }
+}
+
+impl WebhookDisabled {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let host = line(&self.host, 200);
+        let mut rows = vec![("Webhook", self.webhook_id.clone()), ("Leads to", host.clone())];
+        rows.extend(self.error.as_ref().map(|error| ("Last attempt", line(error, 200))));
+        Document {
+            subject: format!("A webhook of {organization} was disabled"),
+            preheader: format!("{host} has taken no delivery for 24 hours."),
+            heading: format!("A webhook of {organization} was disabled"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!(
+                    "Rollcall tells {host} what happens in {organization}. It could not deliver anything there for 24 hours, \
+                    or was told that nobody wants it any more, and has stopped trying."
+                )),
+                Block::Rows(rows),
+                paragraph(
+                    "Nothing is lost. Once the receiver works again, have an owner or admin enable the webhook: it goes on \
+                    with the event after the last one delivered. If nobody needs it, delete it.",
+                ),
+            ],
+            reason: format!("You get this mail because you own {organization}."),
         }
         .render(envelope)
     }

@@ -67,6 +67,11 @@ impl Builder {
         self
     }
 
+    /// Webhooks may lead to this machine, over plain http.
+    pub fn local_webhooks(self) -> Self {
+        self.setting("ROLLCALL_WEBHOOK_ALLOW_HTTP", "true").setting("ROLLCALL_WEBHOOK_ALLOW_PRIVATE", "true")
+    }
+
     pub async fn start(self) -> TestApp {
         remove_leftovers();
         static COUNT: AtomicUsize = AtomicUsize::new(0);

@@ -8,6 +8,7 @@ pub mod mail;
 pub mod page;
 pub mod people;
 pub mod process;
+pub mod receiver;
 pub mod smtp;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,155 @@
+//! The HTTP side of webhooks: one signed POST, to where the name leads and nowhere else.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use apalis_diesel::JobError;
+use chrono::Utc;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rollcall_domain::audit::AuditEvent;
+use rollcall_domain::secret::Keyring;
+use rollcall_domain::webhook::{self, Attempt, Webhook, WebhookTargets};
+use standardwebhooks::Webhook as Signer;
+use tower::Service;
+use url::{Host, Url};
+
+/// A receiver that takes longer is as good as away.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+const CONNECT_TIME_LIMIT: Duration = Duration::from_secs(5);
+/// Idle connections that are kept for the next event of a backlog.
+const IDLE_TIME: Duration = Duration::from_secs(20);
+
+/// Sends webhooks. It follows no redirects, uses no proxy and reads no answer but its status.
+pub(crate) struct WebhookClient {
+    http: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    keyring: Keyring,
+    targets: WebhookTargets,
+}
+
+impl WebhookClient {
+    pub(crate) fn new(keyring: Keyring, targets: WebhookTargets) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver { targets });
+        tcp.set_connect_timeout(Some(CONNECT_TIME_LIMIT));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let tls = HttpsConnectorBuilder::new().with_webpki_roots();
+        let scheme = if targets.allow_http { tls.https_or_http() } else { tls.https_only() };
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIME)
+            .pool_max_idle_per_host(1)
+            .build(scheme.enable_http1().wrap_connector(tcp));
+        Self { http, keyring, targets }
+    }
+
+    /// Delivers an event. Whatever the receiver does is an attempt; an error is a fault here.
+    pub(crate) async fn deliver(&self, webhook: &Webhook, event: &AuditEvent) -> Result<Attempt, JobError> {
+        let url = Url::parse(&webhook.url).ok().filter(|url| self.allows(url));
+        let Some(uri) = url.and_then(|url| url.as_str().parse::<Uri>().ok()) else {
+            return Ok(failed(None, "the URL isn't allowed here: it must be https and lead to a public address"));
+        };
+        let request = self.request(uri, webhook, event)?;
+        let attempt = match tokio::time::timeout(TIME_LIMIT, self.http.request(request)).await {
+            Err(_) => failed(None, format!("no answer within {} seconds", TIME_LIMIT.as_secs())),
+            Ok(Err(error)) => failed(None, reason(&error)),
+            // Its body is dropped unread, and the connection with it unless it was empty.
+            Ok(Ok(response)) => match response.status() {
+                status if status.is_success() => Attempt { response_status: Some(status.as_u16()), error: None },
+                status if status.is_redirection() => failed(Some(status), "redirects aren't followed"),
+                status => failed(Some(status), format!("answered {status}")),
+            },
+        };
+        Ok(attempt)
+    }
+
+    /// The settings may be stricter than when the webhook was made. A name is resolved, and looked at, when connecting.
+    fn allows(&self, url: &Url) -> bool {
+        let scheme = url.scheme() == "https" || self.targets.allow_http;
+        scheme
+            && match url.host() {
+                Some(Host::Ipv4(address)) => self.targets.allow(address.into()),
+                Some(Host::Ipv6(address)) => self.targets.allow(address.into()),
+                Some(Host::Domain(_)) => true,
+                None => false,
+            }
+    }
+
+    fn request(&self, uri: Uri, webhook: &Webhook, event: &AuditEvent) -> Result<Request<Full<Bytes>>, JobError> {
+        let body = webhook::payload(event).to_string();
+        // The receiver compares it with its own clock, so it is this attempt's real time.
+        let at = Utc::now();
+        let id = event.id.to_string();
+        let secrets = webhook
+            .signing_secrets(&self.keyring, at)
+            .map_err(|_| JobError::retry("the webhook's secret can't be derived"))?;
+        let mut signatures = Vec::with_capacity(secrets.len());
+        for secret in secrets {
+            let signed =
+                Signer::new(secret.reveal()).and_then(|signer| signer.sign(&id, at.timestamp(), body.as_bytes()));
+            signatures.push(signed.map_err(|_| JobError::retry("the delivery can't be signed"))?);
+        }
+        Request::builder()
+            .method(Method::POST)
+            .uri(uri)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("Rollcall/", env!("CARGO_PKG_VERSION")))
+            .header("webhook-id", id)
+            .header("webhook-timestamp", at.timestamp())
+            .header("webhook-signature", signatures.join(" "))
+            .body(Full::from(body))
+            .map_err(|_| JobError::discard("the delivery makes no request"))
+    }
+}
+
+fn failed(status: Option<StatusCode>, error: impl Into<String>) -> Attempt {
+    Attempt { response_status: status.map(|status| status.as_u16()), error: Some(error.into()) }
+}
+
+/// The root of an error, in a line.
+fn reason(error: &hyper_util::client::legacy::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let what = if error.is_connect() { "can't connect" } else { "the connection broke" };
+    format!("{what}: {cause}").chars().take(300).collect()
+}
+
+/// Resolves names, and gives only addresses that deliveries may go to. The connection is made to one of these, so what a name
+/// leads to a moment later doesn't matter.
+#[derive(Clone)]
+struct Resolver {
+    targets: WebhookTargets,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let targets = self.targets;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found.filter(|address| targets.allow(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(io::Error::other("the name leads to no public address"));
+            }
+            Ok(allowed.into_iter())
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! Delivers one event again, as someone asked for.
+
+use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::job::RedeliverWebhook;
+use rollcall_domain::webhook;
+
+use crate::context::{Context, connection, hold, job_error};
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RedeliverWebhook) -> Result<(), JobError> {
+    let id = payload.delivery_id;
+    let mut reader = connection(context).await?;
+    let found = webhook::to_redeliver(&mut reader, id).await.map_err(job_error)?;
+    drop(reader);
+    let Some((webhook, event)) = found else { return Ok(()) };
+    let attempt = context.webhooks.deliver(&webhook, &event).await?;
+    let last = job.is_last_attempt();
+    webhook::record_redelivery(&context.database, id, &attempt, last, &hold(job)).await.map_err(job_error)?;
+    match attempt.error {
+        // After the last attempt the delivery says so: nobody needs to look after the job.
+        Some(reason) if !last => Err(JobError::retry_after(reason, webhook::pause(job.counted_attempts))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,492 @@
+//! Webhooks: what happens in an organization, told to other services in its order.
+
+use std::collections::BTreeSet;
+
+use crate::support::client::{nodes, text};
+use crate::support::people::uuid;
+use crate::support::receiver::{Answer, Receiver};
+use crate::support::{Client, Team, TestApp, Value, json, until};
+
+/// An app whose webhooks may lead to this machine.
+async fn start() -> TestApp {
+    TestApp::builder().local_webhooks().start().await
+}
+
+/// Makes a webhook; its id and secret.
+async fn create(client: &Client, organization: &str, url: &str, events: &[&str]) -> (String, String) {
+    let input = json!({ "organizationId": organization, "url": url, "events": events });
+    let made = client.ok("createWebhook", input, "webhook { id enabled } secret").await;
+    (text(&made["webhook"]["id"]), text(&made["secret"]))
+}
+
+/// A webhook with its newest deliveries, as the owner sees it.
+async fn webhook(team: &Team, id: &str) -> Value {
+    let query = "query($id: ID!) { node(id: $id) { ... on Webhook { id url events enabled failingSince createdAt deliveries(first: 100) { \
+         nodes { id event sequence status attempts responseStatus error lastAttemptAt } } } } }";
+    team.owner.query(query, json!({ "id": id })).await["node"].clone()
+}
+
+/// The newest delivery.
+async fn newest(team: &Team, id: &str) -> Value {
+    nodes(&webhook(team, id).await["deliveries"]).first().cloned().unwrap_or_default()
+}
+
+/// The sequence, id and action of every event of an organization.
+async fn log(team: &Team) -> Vec<(i64, String, String)> {
+    let mut events = Vec::new();
+    let mut after = Value::Null;
+    loop {
+        let query = "query($id: ID!, $after: String) { organization(by: { id: $id }) { auditLog(first: 100, after: $after) { \
+             nodes { sequence id action } pageInfo { hasNextPage endCursor } } } }";
+        let page = team.owner.query(query, json!({ "id": team.id, "after": after })).await;
+        let page = &page["organization"]["auditLog"];
+        events.extend(nodes(page).iter().map(|event| {
+            (text(&event["sequence"]).parse::<i64>().unwrap(), text(&event["id"]), text(&event["action"]))
+        }));
+        if page["pageInfo"]["hasNextPage"] == false {
+            return events;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+}
+
+/// Each sequence once, as it first came.
+fn first_arrivals(sequences: &[i64]) -> Vec<i64> {
+    let mut seen = BTreeSet::new();
+    sequences.iter().copied().filter(|sequence| seen.insert(*sequence)).collect()
+}
+
+// R75: members, roles and departures are announced, signed, in the order of the log.
+#[tokio::test]
+async fn what_happens_is_told_in_order_and_signed() {
+    let app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let (id, secret) = create(&team.owner, &team.id, &receiver.url, &["*"]).await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let input = json!({ "memberId": team.member_id(&ada).await, "role": "VIEWER" });
+    team.owner.ok("changeMemberRole", input, "").await;
+    let departure = team.remove(&ada).await;
+    app.completed(&team, &departure).await;
+    app.until_idle().await;
+
+    let log: Vec<_> = log(&team).await.into_iter().skip(1).collect();
+    let arrivals = receiver.arrivals();
+    let told: Vec<_> = arrivals
+        .iter()
+        .map(|arrival| {
+            let body = arrival.json();
+            (arrival.sequence(), text(&body["data"]["id"]), text(&body["type"]))
+        })
+        .collect();
+    assert_eq!(told, log);
+    let actions: Vec<&str> = log.iter().map(|(_, _, action)| action.as_str()).collect();
+    for expected in [
+        "organization.webhook_created",
+        "organization.member_invited",
+        "organization.member_joined",
+        "organization.member_role_changed",
+        "organization.member_removed",
+        "departure.completed",
+    ] {
+        assert!(actions.contains(&expected), "{expected} is not in {actions:?}");
+    }
+    for arrival in &arrivals {
+        assert!(arrival.is_signed_with(&secret));
+        assert_eq!(arrival.header("webhook-id"), arrival.json()["data"]["id"]);
+        assert_eq!(arrival.header("content-type"), "application/json");
+        assert_eq!(arrival.json()["data"]["organizationId"], team.id.as_str());
+        assert!(!arrival.body.contains("@example.org"), "{}", arrival.body);
+        let forged =
+            crate::support::receiver::Arrival { body: arrival.body.replace("org_", "org-"), ..arrival.clone() };
+        assert!(!forged.is_signed_with(&secret));
+    }
+    let joined = arrivals.iter().find(|arrival| arrival.json()["type"] == "organization.member_joined").unwrap().json();
+    assert_eq!((&joined["data"]["actorId"], &joined["data"]["actorKind"]), (&json!(ada.user_id), &json!("USER")));
+
+    let webhook = webhook(&team, &id).await;
+    let deliveries = nodes(&webhook["deliveries"]);
+    assert_eq!(deliveries.len(), log.len());
+    for (delivery, (sequence, _, action)) in deliveries.iter().zip(log.iter().rev()) {
+        assert_eq!((&delivery["sequence"], &delivery["event"]), (&json!(sequence.to_string()), &json!(action)));
+        assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("SENT"), &json!(1)));
+        assert_eq!((&delivery["responseStatus"], &delivery["error"]), (&json!(204), &Value::Null));
+    }
+    // The secret was shown once, and is nowhere to be read.
+    let kept = app.database.texts("SELECT to_jsonb(w)::text || (SELECT string_agg(to_jsonb(e)::text, '') FROM audit_events e) AS value FROM webhooks w").await;
+    assert!(!kept[0].contains(secret.trim_start_matches("whsec_")));
+    app.finish().await;
+}
+
+// R75: only what is asked for.
+#[tokio::test]
+async fn a_webhook_tells_the_events_that_it_names() {
+    let app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let (id, _) = create(&team.owner, &team.id, &receiver.url, &["resource.created", "resource.deleted"]).await;
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    team.owner.ok("updateResource", json!({ "id": project, "name": "Atlas" }), "").await;
+    team.owner.ok("deleteResource", json!({ "id": project }), "").await;
+    app.until_idle().await;
+    let types = || -> Vec<String> { receiver.arrivals().iter().map(|arrival| text(&arrival.json()["type"])).collect() };
+    assert_eq!(types(), ["resource.created", "resource.deleted"]);
+    team.owner.ok("updateWebhook", json!({ "id": id, "events": ["resource.updated"] }), "webhook { events }").await;
+    let project = team.owner.create(&team.id, "PROJECT", "Heart atlas").await;
+    team.owner.ok("updateResource", json!({ "id": project, "name": "Atlas" }), "").await;
+    app.until_idle().await;
+    assert_eq!(types(), ["resource.created", "resource.deleted", "resource.updated"]);
+    // Nothing of any other organization.
+    let other = team.owner.found("Other").await;
+    let elsewhere = team.owner.create(&other, "PROJECT", "Elsewhere").await;
+    team.owner.ok("updateResource", json!({ "id": elsewhere, "name": "x" }), "").await;
+    app.until_idle().await;
+    assert_eq!(types().len(), 3);
+    for (events, code) in [(json!([]), "BLANK"), (json!(["member.joined"]), "INVALID"), (json!(null), "BLANK")] {
+        let refusal = team.owner.refused("updateWebhook", json!({ "id": id, "events": events })).await;
+        assert_eq!(refusal.is(), (code, "input.events"));
+    }
+    app.finish().await;
+}
+
+// R75: with retries, and nothing overtakes what waits.
+#[tokio::test]
+async fn what_fails_is_tried_again_and_holds_up_the_rest() {
+    let app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    receiver.answer([Answer::Status(500), Answer::Redirect("http://127.0.0.1:1/elsewhere".to_owned())]);
+    let (id, secret) = create(&team.owner, &team.id, &receiver.url, &["*"]).await;
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    receiver.wait_for(1).await;
+    until("the failure is written down", async || (newest(&team, &id).await["status"] == "DEFERRED").then_some(()))
+        .await;
+    let seen = webhook(&team, &id).await;
+    let failed = &nodes(&seen["deliveries"])[0];
+    assert_eq!((&failed["responseStatus"], &failed["attempts"]), (&json!(500), &json!(1)));
+    assert!(failed["error"].is_string() && seen["failingSince"].is_string(), "{seen}");
+    team.owner.ok("deleteResource", json!({ "id": project }), "").await;
+    receiver.wait_for(5).await;
+    app.until_idle().await;
+    let arrivals = receiver.arrivals();
+    let sequences: Vec<i64> = arrivals.iter().map(|arrival| arrival.sequence()).collect();
+    assert_eq!(sequences, [2, 2, 2, 3, 4]);
+    assert_eq!(receiver.taken(), [2, 3, 4]);
+    // A repeat is told by its id, and signed anew.
+    assert_eq!(arrivals[0].header("webhook-id"), arrivals[2].header("webhook-id"));
+    assert!(arrivals.iter().all(|arrival| arrival.is_signed_with(&secret)));
+    let seen = webhook(&team, &id).await;
+    assert!(seen["failingSince"].is_null());
+    let deliveries = nodes(&seen["deliveries"]);
+    assert_eq!(deliveries.iter().map(|delivery| delivery["attempts"].clone()).collect::<Vec<_>>(), [1, 1, 3]);
+    assert!(deliveries.iter().all(|delivery| delivery["status"] == "SENT"));
+    app.finish().await;
+}
+
+// R75: after a day of failures it is disabled, the owner is told, and enabled again it has lost nothing.
+#[tokio::test]
+async fn a_webhook_that_fails_for_a_day_is_disabled_and_goes_on_when_enabled() {
+    let mut app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    receiver.always(Some(Answer::Status(503)));
+    let (id, _) = create(&team.owner, &team.id, &receiver.url, &["*"]).await;
+    until("it fails", async || (newest(&team, &id).await["status"] == "DEFERRED").then_some(())).await;
+    app.shift_clock("23 hours").await;
+    let before = receiver.arrivals().len();
+    receiver.wait_for(before + 1).await;
+    assert_eq!(webhook(&team, &id).await["enabled"], true);
+    app.shift_clock("90 minutes").await;
+    let mail = app.mail_about("owner@example.org", "webhook").await;
+    assert!(
+        mail.text.contains("Acme Genomics") && mail.text.contains(&id) && mail.text.contains("503"),
+        "{}",
+        mail.text
+    );
+    let seen = webhook(&team, &id).await;
+    assert_eq!((&seen["enabled"], &nodes(&seen["deliveries"])[0]["status"]), (&json!(false), &json!("FAILED")));
+    assert_eq!(team.audit().await.last().unwrap(), "organization.webhook_disabled");
+    // While it is disabled nothing is sent.
+    app.until_idle().await;
+    let tried = receiver.arrivals().len();
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    app.until_idle().await;
+    assert_eq!(receiver.arrivals().len(), tried);
+    let delivery = text(&newest(&team, &id).await["id"]);
+    let refusal = team.owner.refused("redeliverWebhook", json!({ "deliveryId": delivery })).await;
+    assert_eq!(refusal.is(), ("CONFLICT", "input.deliveryId"));
+
+    receiver.always(None);
+    team.owner.ok("updateWebhook", json!({ "id": id, "enabled": true }), "webhook { enabled failingSince }").await;
+    team.owner.ok("deleteResource", json!({ "id": project }), "").await;
+    app.until_idle().await;
+    let events: Vec<i64> = log(&team).await.into_iter().map(|(sequence, ..)| sequence).skip(1).collect();
+    assert_eq!(receiver.taken(), events);
+    app.finish().await;
+}
+
+// R75: 410 Gone ends it at once.
+#[tokio::test]
+async fn a_receiver_that_wants_no_more_gets_no_more() {
+    let app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    receiver.always(Some(Answer::Status(410)));
+    let (id, _) = create(&team.owner, &team.id, &receiver.url, &["*"]).await;
+    app.mail_about("owner@example.org", "webhook").await;
+    assert_eq!(webhook(&team, &id).await["enabled"], false);
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    app.until_idle().await;
+    assert_eq!(receiver.arrivals().len(), 1);
+    // Deleted, it is gone with its deliveries.
+    let deleted = team.owner.ok("deleteWebhook", json!({ "id": id }), "deletedWebhookId").await;
+    assert_eq!(deleted["deletedWebhookId"], id.as_str());
+    assert!(webhook(&team, &id).await.is_null());
+    assert_eq!(team.owner.refused("deleteWebhook", json!({ "id": id })).await.is(), ("NOT_FOUND", "input.id"));
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM webhook_deliveries").await, 0);
+    app.finish().await;
+}
+
+// R75: a redirect isn't followed, and a receiver that hangs holds up nobody else.
+#[tokio::test]
+async fn redirects_are_not_followed_and_slow_receivers_hold_up_only_themselves() {
+    let app = start().await;
+    let team = app.team().await;
+    let (slow, quick, elsewhere) = (Receiver::start().await, Receiver::start().await, Receiver::start().await);
+    slow.always(Some(Answer::Hang));
+    let (hanging, _) = create(&team.owner, &team.id, &slow.url, &["*"]).await;
+    slow.wait_for(1).await;
+    quick.answer([Answer::Redirect(elsewhere.url.clone())]);
+    create(&team.owner, &team.id, &quick.url, &["*"]).await;
+    for n in 0..20 {
+        team.owner.create(&team.id, "PROJECT", &format!("Project {n}")).await;
+    }
+    quick.wait_for(22).await;
+    assert_eq!(quick.taken(), (3..=23).collect::<Vec<_>>());
+    assert!(elsewhere.arrivals().is_empty());
+    assert!(slow.taken().is_empty());
+    // The slow one's time limit ends the attempt.
+    until("the attempt is over", async || (newest(&team, &hanging).await["status"] == "DEFERRED").then_some(())).await;
+    assert!(text(&newest(&team, &hanging).await["error"]).contains("no answer"));
+    slow.always(None);
+    team.owner.ok("updateWebhook", json!({ "id": hanging, "url": quick.url }), "").await;
+    app.until_idle().await;
+    app.finish().await;
+}
+
+// R75: without the settings, nothing leads to this machine or its network, and everything is encrypted.
+#[tokio::test]
+async fn webhooks_lead_to_public_https_only() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    for url in [
+        receiver.url.as_str(),
+        "http://example.org/hook",
+        "https://127.0.0.1/hook",
+        "https://localhost/hook",
+        "https://10.0.0.7/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/",
+        "https://[::ffff:192.168.0.1]/",
+        "https://0x7f000001/",
+        "https://ada:secret@example.org/",
+        "ftp://example.org/",
+        "example.org/hook",
+    ] {
+        let input = json!({ "organizationId": team.id, "url": url, "events": ["*"] });
+        assert_eq!(team.owner.refused("createWebhook", input).await.is(), ("INVALID", "input.url"), "{url}");
+    }
+    // One from before the settings became stricter: nothing is sent.
+    let (id, _) = create(&team.owner, &team.id, "https://example.org/hook", &["resource.created"]).await;
+    app.database.sql(&format!("UPDATE webhooks SET url = '{}'", receiver.url)).await;
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    until("it is refused", async || (newest(&team, &id).await["status"] == "DEFERRED").then_some(())).await;
+    assert!(text(&newest(&team, &id).await["error"]).contains("isn't allowed"));
+    assert!(receiver.arrivals().is_empty());
+    app.finish().await;
+}
+
+// R75: a new secret signs at once, beside the old one for a day.
+#[tokio::test]
+async fn a_secret_is_rotated_without_a_gap() {
+    let mut app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let (id, old) = create(&team.owner, &team.id, &receiver.url, &["resource.created"]).await;
+    let rotated =
+        team.owner.ok("updateWebhook", json!({ "id": id, "rotateSecret": true }), "secret webhook { id }").await;
+    let new = text(&rotated["secret"]);
+    assert_ne!(new, old);
+    let newest = async || {
+        team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+        app.until_idle().await;
+        receiver.arrivals().pop().unwrap()
+    };
+    let delivery = newest().await;
+    assert!(delivery.is_signed_with(&new) && delivery.is_signed_with(&old));
+    let unchanged = team.owner.ok("updateWebhook", json!({ "id": id, "enabled": true }), "secret").await;
+    assert!(unchanged["secret"].is_null());
+    // The day is over.
+    let made =
+        format!("UPDATE webhooks SET secret_made_at = secret_made_at - interval '25 hours' WHERE id = '{}'", uuid(&id));
+    app.database.sql(&made).await;
+    let delivery = newest().await;
+    assert!(delivery.is_signed_with(&new) && !delivery.is_signed_with(&old));
+    // Whoever was shown the secret and leaves: the owner is advised to renew it.
+    let admin = app.join(&team, "ada@example.org", "ADMIN").await;
+    admin.ok("updateWebhook", json!({ "id": id, "rotateSecret": true }), "secret").await;
+    let departure = team.remove(&admin).await;
+    app.completed(&team, &departure).await;
+    let receipt = app.mail_about("owner@example.org", "removed").await;
+    assert!(receipt.text.contains("Renew the secret") && receipt.text.contains(&id), "{}", receipt.text);
+    app.shift_clock("1 minute").await;
+    app.finish().await;
+}
+
+// R75: delivered again by hand, and what waits behind it goes on.
+#[tokio::test]
+async fn an_event_is_delivered_again_by_hand() {
+    let app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let (id, _) = create(&team.owner, &team.id, &receiver.url, &["resource.created"]).await;
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    app.until_idle().await;
+    let sent = newest(&team, &id).await;
+    let again = team.owner.ok("redeliverWebhook", json!({ "deliveryId": sent["id"] }), "delivery { id status }").await;
+    assert_eq!((&again["delivery"]["id"], &again["delivery"]["status"]), (&sent["id"], &json!("QUEUED")));
+    receiver.wait_for(2).await;
+    app.until_idle().await;
+    let arrivals = receiver.arrivals();
+    assert_eq!(arrivals[0].body, arrivals[1].body);
+    assert_eq!(newest(&team, &id).await["attempts"], 2);
+
+    // Several fail, so that the next try is some seconds away.
+    receiver.always(Some(Answer::Status(500)));
+    for n in 0..3 {
+        team.owner.create(&team.id, "VOLUME", &format!("Reads {n}")).await;
+    }
+    until("some have failed", async || (newest(&team, &id).await["attempts"].as_i64() >= Some(3)).then_some(())).await;
+    receiver.always(None);
+    let held = newest(&team, &id).await;
+    team.owner.ok("redeliverWebhook", json!({ "deliveryId": held["id"] }), "").await;
+    until("the rest follows", async || {
+        (first_arrivals(&receiver.taken()).len() == 4 && newest(&team, &id).await["status"] == "SENT").then_some(())
+    })
+    .await;
+    let order = first_arrivals(&receiver.taken());
+    assert!(order.is_sorted(), "{order:?}");
+    app.finish().await;
+}
+
+// R75, R76: many changes at once, receivers that fail, workers that are killed: every event, in order, at least once.
+#[tokio::test]
+async fn no_event_is_lost_or_overtaken_when_workers_are_killed() {
+    let mut app = TestApp::builder().local_webhooks().workers(2).start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let (id, secret) = create(&team.owner, &team.id, &receiver.url, &["*"]).await;
+    let clients: Vec<Client> = (0..8).map(|_| team.owner.twin()).collect();
+    let changes = async {
+        futures_util::future::join_all(clients.iter().enumerate().map(async |(number, client)| {
+            for n in 0..25 {
+                client.create(&team.id, "PROJECT", &format!("Project {number} {n}")).await;
+            }
+        }))
+        .await;
+    };
+    receiver.answer((0..200).map(|n| match n % 40 {
+        5 => Answer::Status(500),
+        25 => Answer::Status(429),
+        _ => Answer::Status(200),
+    }));
+    let kills = async {
+        for count in [5, 30] {
+            receiver.wait_for(count).await;
+            app.kill_worker();
+            app.start_worker();
+        }
+    };
+    tokio::join!(changes, kills);
+    let events: Vec<i64> = log(&team).await.into_iter().map(|(sequence, ..)| sequence).skip(1).collect();
+    assert_eq!(events.len(), 201);
+    until("every event is told", async || (first_arrivals(&receiver.taken()).len() == events.len()).then_some(()))
+        .await;
+    app.until_idle().await;
+    assert_eq!(first_arrivals(&receiver.taken()), events);
+    // A repeat is only ever of what came last.
+    assert!(receiver.taken().is_sorted());
+    assert!(receiver.arrivals().iter().all(|arrival| arrival.is_signed_with(&secret)));
+    let unsent = "SELECT count(*) AS value FROM webhook_deliveries WHERE status <> 'sent'";
+    assert_eq!(app.database.number(unsent).await, 0);
+    let delivered = format!("SELECT count(*) AS value FROM webhook_deliveries WHERE webhook_id = '{}'", uuid(&id));
+    assert_eq!(app.database.number(delivered.as_str()).await, 201);
+    app.finish().await;
+}
+
+// R75: made in the middle of changes, it tells every one that came after it.
+#[tokio::test]
+async fn a_webhook_made_in_the_middle_of_changes_overlooks_none() {
+    let app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let clients: Vec<Client> = (0..32).map(|_| team.owner.twin()).collect();
+    let changes = futures_util::future::join_all(clients.iter().map(async |client| {
+        for n in 0..4 {
+            client.create(&team.id, "PROJECT", &format!("Project {n}")).await;
+        }
+    }));
+    let made = futures_util::future::join_all((0..8).map(|n| {
+        let client = team.owner.twin();
+        let (team, url) = (team.id.clone(), format!("{}/{n}", receiver.url));
+        async move {
+            tokio::time::sleep(std::time::Duration::from_millis(n * 20)).await;
+            create(&client, &team, &url, &["*"]).await.0
+        }
+    }));
+    let (_, webhooks) = tokio::join!(changes, made);
+    app.until_idle().await;
+    let events = log(&team).await;
+    for id in webhooks {
+        let created = format!("SELECT min(sequence) AS value FROM audit_events WHERE target_id = '{id}'");
+        let created = app.database.number(&created).await;
+        let expected: Vec<i64> =
+            events.iter().map(|(sequence, ..)| *sequence).filter(|sequence| *sequence >= created).collect();
+        let told = format!(
+            "SELECT sequence::text AS value FROM webhook_deliveries WHERE webhook_id = '{}' AND status = 'sent' ORDER BY sequence",
+            uuid(&id)
+        );
+        let told: Vec<i64> = app.database.texts(&told).await.iter().map(|sequence| sequence.parse().unwrap()).collect();
+        assert_eq!(told, expected);
+    }
+    app.finish().await;
+}
+
+// R75: for owner and admins; at most 20, however many ask at once.
+#[tokio::test]
+async fn webhooks_are_the_leaders_and_few() {
+    let app = start().await;
+    let team = app.team().await;
+    let member = app.join(&team, "ada@example.org", "MEMBER").await;
+    let admin = app.join(&team, "grace@example.org", "ADMIN").await;
+    let (id, _) = create(&admin, &team.id, "https://example.org/hook", &["user.created"]).await;
+    let listed =
+        "query($id: ID!) { organization(by: { id: $id }) { webhooks(first: 100) { totalCount nodes { id url } } } }";
+    assert_eq!(admin.query(listed, json!({ "id": team.id })).await["organization"]["webhooks"]["totalCount"], 1);
+    assert!(member.query(listed, json!({ "id": team.id })).await["organization"]["webhooks"].is_null());
+    assert!(member.query("query($id: ID!) { node(id: $id) { id } }", json!({ "id": id })).await["node"].is_null());
+    let input = json!({ "organizationId": team.id, "url": "https://example.org/", "events": ["*"] });
+    assert_eq!(member.refused("createWebhook", input).await.is(), ("FORBIDDEN", "input.organizationId"));
+    assert_eq!(member.refused("updateWebhook", json!({ "id": id })).await.is(), ("NOT_FOUND", "input.id"));
+    let many = futures_util::future::join_all((0..32).map(|_| {
+        let client = team.owner.twin();
+        let input = json!({ "organizationId": team.id, "url": "https://example.org/hook", "events": ["user.created"] });
+        async move { client.mutate("createWebhook", input, "").await.user_errors("createWebhook") }
+    }))
+    .await;
+    let refused: Vec<_> = many.iter().flatten().map(|error| error.is()).collect();
+    assert_eq!(refused, vec![("TOO_MANY", "input.organizationId"); 13]);
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM webhooks").await, 20);
+    app.finish().await;
+}
