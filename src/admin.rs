@@ -35,6 +35,11 @@ pub enum Command {
         #[arg(long)]
         owner_email: String,
     },
+    /// Restore a deleted organization, within 30 days (R48).
+    RestoreOrganization {
+        /// Which, such as org_01h455vb4pex5vsknk084sn02q.
+        organization: OrganizationId,
+    },
     /// Check that an organization's audit log is whole; fails at the first broken event (R74).
     VerifyAuditLog {
         /// Whose log, such as org_01h455vb4pex5vsknk084sn02q.
@@ -52,6 +57,7 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
         Command::SetOwner { organization, owner_email } => {
             set_owner(&opened.database, organization, &owner_email).await
         }
+        Command::RestoreOrganization { organization } => restore_organization(&opened.database, organization).await,
         Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,
     };
     outcome.map_err(in_words)
@@ -93,6 +99,12 @@ async fn set_owner(database: &Database, organization_id: OrganizationId, owner_e
     let owner = found.with_context(|| format!("no account has the address {email}"))?;
     organization::set_owner(database, &staff(), organization_id, owner.id).await?;
     println!("{organization_id} belongs to {} now", owner.username);
+    Ok(())
+}
+
+async fn restore_organization(database: &Database, organization_id: OrganizationId) -> anyhow::Result<()> {
+    organization::restore(database, &staff(), organization_id).await?;
+    println!("{organization_id} is restored");
     Ok(())
 }
 

@@ -190,17 +190,16 @@ pub async fn organizations_with_permits(
             .iter()
             .find(|(user_id, organization_id, ..)| Some(*user_id) == actor.user_id() && organization_id == id)
             .filter(|_| actor.reaches(*id) && !is_suspended(actor));
-        let permit = membership
-            // A deleted organization is seen by its owner, until it is removed for good.
-            .filter(|(_, _, _, role, _)| organization.deleted_at.is_none() || *role == Role::Owner)
-            .map(|(user_id, organization_id, member_id, role, billable_activities)| Permit {
+        let permit = membership.filter(|_| organization.deleted_at.is_none()).map(
+            |(user_id, organization_id, member_id, role, billable_activities)| Permit {
                 actor: actor.clone(),
                 user_id: *user_id,
                 organization_id: *organization_id,
                 member_id: *member_id,
                 standing: organization.standing_of(*role),
                 billable_activities: *billable_activities,
-            });
+            },
+        );
         answers.push((actor.clone(), organization.clone(), permit));
     }
     Ok(answers)

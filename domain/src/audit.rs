@@ -46,6 +46,16 @@ text_enum! {
         OrganizationCreated = "organization.created",
         /// Staff gave the organization to another owner.
         OrganizationOwnerSet = "organization.owner_set",
+        /// The owner handed the organization over to an admin.
+        OrganizationOwnershipTransferred = "organization.ownership_transferred",
+        /// The owner deleted the organization; staff can restore it for 30 days.
+        OrganizationDeleted = "organization.deleted",
+        /// Staff restored the organization.
+        OrganizationRestored = "organization.restored",
+        /// The organization's data was removed for good.
+        OrganizationPurged = "organization.purged",
+        /// The policy changed.
+        OrganizationPolicyUpdated = "organization.policy_updated",
         /// The profile changed.
         OrganizationUpdated = "organization.updated",
         /// Someone was invited.
@@ -62,6 +72,8 @@ text_enum! {
         MemberJoined = "organization.member_joined",
         /// A member's role changed.
         MemberRoleChanged = "organization.member_role_changed",
+        /// What a member may bill, and what they get from grants, changed.
+        MemberPermissionsUpdated = "organization.member_permissions_updated",
         /// A member left.
         MemberLeft = "organization.member_left",
         /// A member was removed.

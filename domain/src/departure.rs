@@ -275,7 +275,7 @@ async fn depart(
 
     let suspends = kind == DepartureKind::Deactivate
         && leaver.origin_organization_id == Some(organization_id)
-        && user::team_memberships(transaction, user_id).await? == 0;
+        && !user::belongs_to_a_team(transaction, user_id).await?;
     if suspends {
         events.push(user::suspend(transaction, user_id, organization_id).await?);
     }

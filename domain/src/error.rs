@@ -40,8 +40,12 @@ pub enum Code {
     WrongEmail,
     /// The account is suspended.
     Suspended,
+    /// What was typed to confirm isn't what it should be.
+    ConfirmationMismatch,
     /// The owner can't leave before handing over.
     OwnerMustStay,
+    /// Ownership goes to admins only (R46).
+    NotAnAdmin,
     /// The deployment allows one organization per user (D3).
     OneOrganization,
     /// Billing to the organization takes the permission for it (R55).

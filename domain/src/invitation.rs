@@ -16,7 +16,7 @@ use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{InvitationId, MemberId, OrganizationId, SessionId, TypedId, UserId};
 use crate::job::{ExpireInvitation, Hold, MailInvitation};
 use crate::limits;
-use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions};
+use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
 use crate::organization;
 use crate::page::{Page, PageRequest, by_id};
 use crate::policy::{AccessLevel, Action, Role};
@@ -117,27 +117,6 @@ impl Invitation {
 
     fn is_for(&self, user: &User) -> bool {
         self.user_id == Some(user.id) || self.email.as_ref() == Some(&user.email)
-    }
-}
-
-/// Permissions on an invitation; what is left out comes from the organization's policy.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PermissionsInput {
-    /// Bill to the organization.
-    pub billable_activities: Option<bool>,
-    /// Use apps shared with it.
-    pub shared_apps: Option<bool>,
-    /// What one gets at most from projects shared with it.
-    pub shared_projects: Option<AccessLevel>,
-}
-
-impl PermissionsInput {
-    fn over(self, default: Permissions) -> Permissions {
-        Permissions {
-            billable_activities: self.billable_activities.unwrap_or(default.billable_activities),
-            shared_apps: self.shared_apps.unwrap_or(default.shared_apps),
-            shared_projects: self.shared_projects.unwrap_or(default.shared_projects),
-        }
     }
 }
 
@@ -256,7 +235,7 @@ pub async fn invite(
             let rows: Vec<_> = parsed
                 .iter()
                 .map(|invite| {
-                    let permissions = invite.permissions.over(organization.default_permissions.into());
+                    let permissions = invite.permissions.or(organization.default_permissions.into());
                     let (email, user_id) = match &invite.invitee {
                         Invitee::Email(email) => (Some(email), None),
                         Invitee::Username(username) => {
@@ -456,17 +435,19 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Preview>
     let Some((id, version)) = database.keyring().read_link_token(Purpose::Invitation, token)? else { return Ok(None) };
     let mut connection = database.connection().await?;
     let Some(invitation) = by_id(&mut connection, InvitationId::from_uuid(id)).await? else { return Ok(None) };
-    let (organization_name, invited_by, at): (String, String, DateTime<Utc>) = organizations::table
+    type Row = (String, Option<DateTime<Utc>>, String, DateTime<Utc>);
+    let (organization_name, deleted_at, invited_by, at): Row = organizations::table
         .inner_join(users::table.on(users::id.eq(invitation.invited_by_id)))
         .filter(organizations::id.eq(invitation.organization_id))
-        .select((organizations::name, users::name, rollcall_now()))
+        .select((organizations::name, organizations::deleted_at, users::name, rollcall_now()))
         .first(&mut connection)
         .await?;
     let account = account(&mut connection, &invitation).await?;
     let email = invitation.email.clone().or_else(|| account.as_ref().map(|user| user.email.clone()));
     let Some(email) = email else { return Ok(None) };
     let is_newest = version == invitation.token_version;
-    let status = if is_newest { invitation.status_at(at) } else { InvitationStatus::Revoked };
+    let stands = is_newest && deleted_at.is_none();
+    let status = if stands { invitation.status_at(at) } else { InvitationStatus::Revoked };
     Ok(Some(Preview {
         organization_name,
         invited_by,
@@ -1005,4 +986,10 @@ fn to_user(user: &User) -> Query {
         .filter(invitations::email.eq(user.email.clone()).or(invitations::user_id.eq(user.id)))
         .filter(invitations::status.eq(InvitationStatus::Pending))
         .filter(invitations::expires_at.gt(rollcall_now()))
+        // Those of a deleted organization pause with it (R48).
+        .filter(diesel::dsl::exists(
+            organizations::table
+                .filter(organizations::id.eq(invitations::organization_id))
+                .filter(organizations::deleted_at.is_null()),
+        ))
 }

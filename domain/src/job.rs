@@ -154,3 +154,18 @@ job! {
         notice: Uuid,
     } in MAIL as "mail_webhook_disabled", tries MAIL_TRIES, timeout 150 s
 }
+job! {
+    /// Tells someone that the ownership passed to them, or from them to another (R46).
+    MailOwnershipTransferred {
+        /// The organization.
+        organization_id: OrganizationId,
+        /// Who owned it.
+        from_id: UserId,
+        /// Who owns it now.
+        to_id: UserId,
+        /// Which of the two gets the mail.
+        recipient_id: UserId,
+        /// Names this mail among others about the same, and when it was called for; a UUIDv7.
+        notice: Uuid,
+    } in MAIL as "mail_ownership_transferred", tries MAIL_TRIES, timeout 150 s
+}

@@ -44,6 +44,11 @@ pub const SIGN_IN_LINK_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// How long after a departure it can be reverted.
 pub const REVERTIBLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// How many days an organization's invitations may last (R23).
+pub const INVITATION_DAYS: std::ops::RangeInclusive<i32> = 1..=30;
+/// How long a deleted organization can be restored (R48).
+pub const RESTORABLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// Webhooks of one organization.
 pub const MAX_WEBHOOKS: i64 = 20;
 /// Characters of a webhook's URL.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
@@ -63,6 +63,37 @@ impl Permissions {
     /// Everything: for owners.
     pub(crate) fn all() -> Self {
         Self { billable_activities: true, shared_apps: true, shared_projects: AccessLevel::Administer }
+    }
+
+    /// For the audit log.
+    pub(crate) fn to_json(self) -> Value {
+        json!({
+            "billable_activities": self.billable_activities,
+            "shared_apps": self.shared_apps,
+            "shared_projects": self.shared_projects.as_str(),
+        })
+    }
+}
+
+/// Permissions to be given; what is left out stays, or comes from the organization's policy.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PermissionsInput {
+    /// Bill to the organization.
+    pub billable_activities: Option<bool>,
+    /// Use apps shared with it.
+    pub shared_apps: Option<bool>,
+    /// What one gets at most from projects shared with it.
+    pub shared_projects: Option<AccessLevel>,
+}
+
+impl PermissionsInput {
+    /// These, and for what is left out the others.
+    pub(crate) fn or(self, others: Permissions) -> Permissions {
+        Permissions {
+            billable_activities: self.billable_activities.unwrap_or(others.billable_activities),
+            shared_apps: self.shared_apps.unwrap_or(others.shared_apps),
+            shared_projects: self.shared_projects.unwrap_or(others.shared_projects),
+        }
     }
 }
 
@@ -458,6 +489,31 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
                 revoke_no_longer_issuable(transaction, actor, standing, member.organization_id, member.user_id).await?,
             );
             audit::record(transaction, events).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Changes what a member may bill and what they get from grants (R3, R55, R58); the owner has everything (R4).
+pub async fn update_permissions(
+    database: &Database,
+    actor: &Actor,
+    id: MemberId,
+    input: PermissionsInput,
+) -> Result<MemberId> {
+    database
+        .transaction(async |transaction| {
+            let (permit, member) = enter(transaction, actor, id, "memberId").await?;
+            require(&permit, &member, MemberAction::ChangePermissions, "memberId")?;
+            let permissions = input.or(member.permissions);
+            if permissions == member.permissions {
+                return Ok(id);
+            }
+            diesel::update(members::table.find(id)).set(permissions).execute(&mut **transaction).await?;
+            let event = NewEvent::by(actor, member.organization_id, AuditAction::MemberPermissionsUpdated, id)
+                .summary(format!("changed the permissions of {}", member.user_id))
+                .with(json!({ "from": member.permissions.to_json(), "to": permissions.to_json() }));
+            audit::record(transaction, [event]).await?;
             Ok(id)
         })
         .await

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::RngExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::access::{self, Lock};
@@ -14,13 +14,14 @@ use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{MemberId, OrganizationId, UserId};
-use crate::job::{MailOwnerSet, MailOwnerWelcome};
+use crate::job::{MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred};
 use crate::limits;
-use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions};
+use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
 use crate::policy::{AccessLevel, Action, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
 use crate::settings::OrganizationCreation;
 use crate::text::{self, EmailAddress, Slug};
 use crate::user::{self, NewUser};
+use crate::webhook;
 
 /// An organization.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -63,6 +64,8 @@ pub struct Organization {
     pub created_at: DateTime<Utc>,
     /// Since when it waits for its final removal.
     pub deleted_at: Option<DateTime<Utc>>,
+    /// The owner who deleted it.
+    pub deleted_by_id: Option<UserId>,
 }
 
 /// The permissions that new members get.
@@ -88,6 +91,17 @@ impl Organization {
     /// Whether it is an account's personal organization.
     pub fn is_personal(&self) -> bool {
         self.personal_user_id.is_some()
+    }
+
+    /// For the audit log.
+    fn policy_json(&self) -> Value {
+        json!({
+            "member_directory": self.member_directory.as_str(),
+            "admin_powers": self.admin_powers.as_str(),
+            "external_sharing": self.external_sharing.as_str(),
+            "default_permissions": Permissions::from(self.default_permissions).to_json(),
+            "invitation_days": self.invitation_days,
+        })
     }
 
     pub(crate) fn standing_of(&self, role: Role) -> Standing {
@@ -356,24 +370,12 @@ pub async fn set_owner(
             if user.suspended_at.is_some() {
                 return Err(crate::actor::suspended("userId").into());
             }
-            diesel::update(
-                members::table.filter(members::organization_id.eq(id)).filter(members::user_id.eq(old_owner)),
-            )
-            .set(members::role.eq(Role::Admin))
-            .execute(&mut **transaction)
-            .await?;
-            let standing = organization.standing_of(Role::Admin);
-            let mut events = member::revoke_no_longer_issuable(transaction, actor, standing, id, old_owner).await?;
+            let mut events = step_down(transaction, actor, &organization, old_owner).await?;
             let is_member = member::of(transaction, id, new_owner)
                 .await?
                 .is_some_and(|member| member.status == MemberStatus::Active);
             if is_member {
-                diesel::update(
-                    members::table.filter(members::organization_id.eq(id)).filter(members::user_id.eq(new_owner)),
-                )
-                .set((members::role.eq(Role::Owner), Permissions::all()))
-                .execute(&mut **transaction)
-                .await?;
+                step_up(transaction, id, new_owner).await?;
             } else {
                 let join = Join {
                     user_id: new_owner,
@@ -393,6 +395,272 @@ pub async fn set_owner(
                     .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() })),
             );
             audit::record(transaction, events).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// The owner becomes ADMIN; what they issued and as an admin can issue no longer is revoked (R42). Another owner must follow at
+/// once. The organization is locked.
+async fn step_down(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization: &Organization,
+    owner: UserId,
+) -> Result<Vec<NewEvent>> {
+    let membership =
+        members::table.filter(members::organization_id.eq(organization.id)).filter(members::user_id.eq(owner));
+    diesel::update(membership).set(members::role.eq(Role::Admin)).execute(&mut **transaction).await?;
+    let standing = organization.standing_of(Role::Admin);
+    member::revoke_no_longer_issuable(transaction, actor, standing, organization.id, owner).await
+}
+
+/// A member becomes the owner.
+async fn step_up(transaction: &mut Transaction, id: OrganizationId, member: UserId) -> Result<()> {
+    let membership = members::table.filter(members::organization_id.eq(id)).filter(members::user_id.eq(member));
+    diesel::update(membership)
+        .set((members::role.eq(Role::Owner), Permissions::all()))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// To whom the owner hands the organization over, and what they typed to confirm it.
+#[derive(Debug)]
+pub struct TransferOwnership {
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// The admin who shall own it.
+    pub member_id: MemberId,
+    /// The organization's name.
+    pub confirm_organization_name: String,
+    /// The admin's username.
+    pub confirm_username: String,
+}
+
+fn mismatch(field: &str, what: &str) -> Refusal {
+    Refusal::new(Code::ConfirmationMismatch, field, format!("type {what} to confirm"))
+}
+
+/// The owner hands the organization over to an admin (R46), having typed both names (R47); the old owner becomes ADMIN.
+pub async fn transfer_ownership(
+    database: &Database,
+    actor: &Actor,
+    command: &TransferOwnership,
+) -> Result<OrganizationId> {
+    let id = command.organization_id;
+    let (old_owner, _) = actor.signed_in("organizationId")?;
+    let not_found = || member::not_found("memberId");
+    database
+        .transaction(async |transaction| {
+            // Users come before organizations in the order of locks.
+            let found = member::by_ids(transaction, &[command.member_id]).await?.pop();
+            let target = found.filter(|member| member.organization_id == id).map(|member| member.user_id);
+            let mut users = vec![old_owner];
+            users.extend(target);
+            access::lock_users(transaction, &users).await?;
+            access::authorize(transaction, actor, id, Lock::Organization, Action::TransferOwnership, "organizationId")
+                .await?;
+            let new_owner = target.ok_or_else(not_found)?;
+            let organization = by_id(transaction, id).await?;
+            if command.confirm_organization_name.trim() != organization.name {
+                return Err(mismatch("confirmOrganizationName", "the organization's name as it stands").into());
+            }
+            let user = user::by_id(transaction, new_owner).await?;
+            if !command.confirm_username.trim().eq_ignore_ascii_case(user.username.as_str()) {
+                return Err(mismatch("confirmUsername", "the username of the new owner").into());
+            }
+            if old_owner == new_owner {
+                return Err(Error::refused(Code::Self_, "memberId", "you own this organization already"));
+            }
+            let member = member::of(transaction, id, new_owner).await?.ok_or_else(not_found)?;
+            if member.status != MemberStatus::Active || member.role != Role::Admin {
+                let message = "ownership goes to an admin only; make them an admin first";
+                return Err(Error::refused(Code::NotAnAdmin, "memberId", message));
+            }
+            if user.suspended_at.is_some() {
+                return Err(crate::actor::suspended("memberId").into());
+            }
+            let mut events = step_down(transaction, actor, &organization, old_owner).await?;
+            step_up(transaction, id, new_owner).await?;
+            let mails = [old_owner, new_owner].map(|recipient_id| MailOwnershipTransferred {
+                organization_id: id,
+                from_id: old_owner,
+                to_id: new_owner,
+                recipient_id,
+                notice: Uuid::now_v7(),
+            });
+            transaction.enqueue_all(&mails).await?;
+            events.push(
+                NewEvent::by(actor, id, AuditAction::OrganizationOwnershipTransferred, command.member_id)
+                    .summary(format!("passed the ownership from {old_owner} to {new_owner}"))
+                    .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() })),
+            );
+            audit::record(transaction, events).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// What to change of a policy; what is left out stays as it is.
+#[derive(Debug, Default)]
+pub struct UpdatePolicy {
+    /// Whom plain members see (D9).
+    pub member_directory: Option<MemberDirectory>,
+    /// Whether admins have the owner's powers (D2); for the owner alone.
+    pub admin_powers: Option<AdminPowers>,
+    /// Whether resources may be shared outside.
+    pub external_sharing: Option<ExternalSharing>,
+    /// What new members may do.
+    pub default_permissions: PermissionsInput,
+    /// How many days invitations last (R23).
+    pub invitation_days: Option<i32>,
+}
+
+/// Changes the policy (R9).
+pub async fn update_policy(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    command: &UpdatePolicy,
+) -> Result<OrganizationId> {
+    if let Some(days) = command.invitation_days.filter(|days| !limits::INVITATION_DAYS.contains(days)) {
+        let (first, last) = (limits::INVITATION_DAYS.start(), limits::INVITATION_DAYS.end());
+        let message = format!("invitations last {first} to {last} days, not {days}");
+        return Err(Error::refused(Code::Invalid, "invitationDays", message));
+    }
+    database
+        .transaction(async |transaction| {
+            let permit =
+                access::authorize(transaction, actor, id, Lock::Organization, Action::EditPolicy, "organizationId")
+                    .await?;
+            let before = by_id(transaction, id).await?;
+            let admin_powers = command.admin_powers.unwrap_or(before.admin_powers);
+            if admin_powers != before.admin_powers && !permit.standing().may_set_admin_powers() {
+                let message = "only the owner says what admins may do";
+                return Err(Error::refused(Code::Forbidden, "adminPowers", message));
+            }
+            let permissions = command.default_permissions.or(before.default_permissions.into());
+            let after: Organization = diesel::update(organizations::table.find(id))
+                .set((
+                    organizations::member_directory.eq(command.member_directory.unwrap_or(before.member_directory)),
+                    organizations::admin_powers.eq(admin_powers),
+                    organizations::external_sharing.eq(command.external_sharing.unwrap_or(before.external_sharing)),
+                    organizations::default_billable_activities.eq(permissions.billable_activities),
+                    organizations::default_shared_apps.eq(permissions.shared_apps),
+                    organizations::default_shared_projects.eq(permissions.shared_projects),
+                    organizations::invitation_days.eq(command.invitation_days.unwrap_or(before.invitation_days)),
+                ))
+                .returning(Organization::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let mut events = Vec::new();
+            // Admins who lose the owner's powers are demoted in all but name (R42).
+            if before.admin_powers == AdminPowers::OwnerEquivalent && admin_powers == AdminPowers::Standard {
+                let standing = after.standing_of(Role::Admin);
+                for admin in member::leadership(transaction, &[id]).await? {
+                    if admin.role == Role::Admin {
+                        let revoked =
+                            member::revoke_no_longer_issuable(transaction, actor, standing, id, admin.user_id).await?;
+                        events.extend(revoked);
+                    }
+                }
+            }
+            let (from, to) = (before.policy_json(), after.policy_json());
+            if from != to {
+                events.push(
+                    NewEvent::by(actor, id, AuditAction::OrganizationPolicyUpdated, id)
+                        .summary("changed the policy")
+                        .with(json!({ "from": from, "to": to })),
+                );
+            }
+            if !events.is_empty() {
+                audit::record(transaction, events).await?;
+            }
+            Ok(id)
+        })
+        .await
+}
+
+/// The owner deletes the organization, having typed its name (R48). Access ends at once; staff can restore it for
+/// [`limits::RESTORABLE`], and then it is removed for good. Returns when.
+pub async fn delete(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    confirm_organization_name: &str,
+) -> Result<DateTime<Utc>> {
+    let (owner, _) = actor.signed_in("id")?;
+    database
+        .transaction(async |transaction| {
+            access::authorize(transaction, actor, id, Lock::Organization, Action::Delete, "id").await?;
+            let organization = by_id(transaction, id).await?;
+            if confirm_organization_name.trim() != organization.name {
+                return Err(mismatch("confirmOrganizationName", "the organization's name as it stands").into());
+            }
+            let at = now(transaction).await?;
+            diesel::update(organizations::table.find(id))
+                .set((organizations::deleted_at.eq(at), organizations::deleted_by_id.eq(owner)))
+                .execute(&mut **transaction)
+                .await?;
+            let event =
+                NewEvent::by(actor, id, AuditAction::OrganizationDeleted, id).summary("deleted the organization");
+            audit::record(transaction, [event]).await?;
+            Ok(at + limits::RESTORABLE)
+        })
+        .await
+}
+
+/// Staff restore a deleted organization (R48): everyone who was a member is one again, and what waited goes on.
+pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> Result<OrganizationId> {
+    if !matches!(actor, Actor::Staff { .. }) {
+        return Err(Error::refused(Code::Forbidden, "id", "only the platform's staff do this; ask them"));
+    }
+    let not_found = || Refusal::new(Code::NotFound, "id", "there is no such organization");
+    database
+        .transaction(async |transaction| {
+            // D3: members may have joined elsewhere meanwhile. Users come before organizations in the order of locks.
+            if transaction.deployment().one_organization_per_user {
+                let users: Vec<UserId> = members::table
+                    .filter(members::organization_id.eq(id))
+                    .filter(members::status.eq(MemberStatus::Active))
+                    .select(members::user_id)
+                    .load(&mut **transaction)
+                    .await?;
+                access::lock_users(transaction, &users).await?;
+                let elsewhere = user::in_other_teams(transaction, &users, id).await?;
+                if elsewhere > 0 {
+                    let message = format!(
+                        "{elsewhere} of its members belong to another organization by now; they must leave it first"
+                    );
+                    return Err(Error::refused(Code::OneOrganization, "id", message));
+                }
+            }
+            let deleted_at: Option<DateTime<Utc>> = organizations::table
+                .find(id)
+                .select(organizations::deleted_at)
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?
+                .ok_or_else(not_found)?;
+            let Some(deleted_at) = deleted_at else {
+                return Err(Error::refused(Code::Conflict, "id", "this organization isn't deleted"));
+            };
+            if now(transaction).await? >= deleted_at + limits::RESTORABLE {
+                return Err(Error::refused(Code::Expired, "id", "its 30 days are over; its data is being removed"));
+            }
+            diesel::update(organizations::table.find(id))
+                .set((
+                    organizations::deleted_at.eq(None::<DateTime<Utc>>),
+                    organizations::deleted_by_id.eq(None::<UserId>),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            webhook::resume(transaction, id).await?;
+            let event =
+                NewEvent::by(actor, id, AuditAction::OrganizationRestored, id).summary("restored the organization");
+            audit::record(transaction, [event]).await?;
             Ok(id)
         })
         .await

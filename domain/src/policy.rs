@@ -196,6 +196,11 @@ impl Standing {
         }
     }
 
+    /// Whether the admins' powers may be changed: by the owner alone (D2).
+    pub fn may_set_admin_powers(self) -> bool {
+        self.role == Role::Owner && self.allows(Action::EditPolicy)
+    }
+
     /// Every action that is allowed.
     pub fn allowed(self) -> Vec<Action> {
         Action::ALL.iter().copied().filter(|action| self.allows(*action)).collect()

@@ -216,6 +216,34 @@ pub(crate) async fn team_memberships(connection: &mut AsyncPgConnection, user_id
         .await?)
 }
 
+/// Whether the account belongs to any organization, its personal one apart; one that is deleted counts while it can be restored.
+pub(crate) async fn belongs_to_a_team(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<bool> {
+    let memberships = members::table
+        .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
+        .filter(members::user_id.eq(user_id))
+        .filter(members::status.eq(MemberStatus::Active))
+        .filter(organizations::personal_user_id.is_null());
+    Ok(diesel::select(diesel::dsl::exists(memberships)).get_result(connection).await?)
+}
+
+/// How many of the users belong to an organization other than this one, personal ones apart.
+pub(crate) async fn in_other_teams(
+    connection: &mut AsyncPgConnection,
+    ids: &[UserId],
+    organization_id: OrganizationId,
+) -> Result<i64> {
+    Ok(members::table
+        .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
+        .filter(members::user_id.eq_any(ids))
+        .filter(members::organization_id.ne(organization_id))
+        .filter(members::status.eq(MemberStatus::Active))
+        .filter(organizations::personal_user_id.is_null())
+        .filter(organizations::deleted_at.is_null())
+        .select(diesel::dsl::count(members::user_id).aggregate_distinct())
+        .first(connection)
+        .await?)
+}
+
 /// What to change of a profile; `None` leaves it as it is.
 #[derive(Debug, Default)]
 pub struct UpdateProfile {

@@ -24,6 +24,7 @@ use crate::id::{OrganizationId, TypedId, UserId, WebhookDeliveryId, WebhookId};
 use crate::invitation::DeliveryStatus;
 use crate::job::{DeliverWebhook, Hold, MailWebhookDisabled, RedeliverWebhook};
 use crate::limits;
+use crate::organization;
 use crate::page::{Page, PageRequest, by_id};
 use crate::policy::Action;
 use crate::secret::{Keyring, Token};
@@ -527,6 +528,21 @@ pub async fn known_to(
         .await?)
 }
 
+/// Lets the webhooks of a restored organization go on.
+pub(crate) async fn resume(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
+    let enabled: Vec<WebhookId> = webhooks::table
+        .filter(webhooks::organization_id.eq(organization_id))
+        .filter(webhooks::enabled)
+        .order(webhooks::id)
+        .select(webhooks::id)
+        .load(&mut **transaction)
+        .await?;
+    for webhook_id in enabled {
+        transaction.enqueue_or_expedite(&DeliverWebhook { webhook_id }).await?;
+    }
+    Ok(())
+}
+
 // What the worker does
 
 /// What a webhook's receiver gets: an event of the audit log, with the names that it has in the API.
@@ -556,6 +572,11 @@ pub async fn next(database: &Database, id: WebhookId, hold: Hold<'_>) -> Result<
         let Some(webhook) = by_ids(&mut connection, &[id]).await?.pop().filter(|webhook| webhook.enabled) else {
             return Ok(None);
         };
+        // A deleted organization tells nothing (R48); restored it goes on.
+        let organization = organization::by_id(&mut connection, webhook.organization_id).await?;
+        if organization.deleted_at.is_some() {
+            return Ok(None);
+        }
         // Read before the events: all up to the head are committed, and visible.
         let head: i64 = audit_heads::table
             .find(webhook.organization_id)

@@ -13,6 +13,7 @@ mod joined_by_code_mail;
 pub mod mail;
 mod owner_set_mail;
 mod owner_welcome_mail;
+mod ownership_transferred_mail;
 pub mod process;
 mod sign_in_mail;
 mod webhook_client;

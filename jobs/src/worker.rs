@@ -8,15 +8,16 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, StoreOptions};
 use rollcall_domain::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, MAIL, MailDepartureReceipt, MailInvitation,
-    MailJoinedByCode, MailOwnerSet, MailOwnerWelcome, MailSignIn, MailWebhookDisabled, RedeliverWebhook, RunDeparture,
-    WEBHOOK,
+    MailJoinedByCode, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailSignIn, MailWebhookDisabled,
+    RedeliverWebhook, RunDeparture, WEBHOOK,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::{
     departure, departure_receipt_mail, invitation_expiry, invitation_mail, join_code_expiry, joined_by_code_mail,
-    owner_set_mail, owner_welcome_mail, sign_in_mail, webhook_delivery, webhook_disabled_mail, webhook_redelivery,
+    owner_set_mail, owner_welcome_mail, ownership_transferred_mail, sign_in_mail, webhook_delivery,
+    webhook_disabled_mail, webhook_redelivery,
 };
 
 /// Handlers that run at a time: mails and webhooks wait for the network, cascades for the database.
@@ -71,6 +72,7 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailOwnerWelcome::KIND => owner_welcome_mail::run(context, &job.decode()?).await,
         MailOwnerSet::KIND => owner_set_mail::run(context, &job.decode()?).await,
         MailDepartureReceipt::KIND => departure_receipt_mail::run(context, &job.decode()?).await,
+        MailOwnershipTransferred::KIND => ownership_transferred_mail::run(context, &job.decode()?).await,
         MailWebhookDisabled::KIND => webhook_disabled_mail::run(context, &job.decode()?).await,
         ExpireJoinCode::KIND => join_code_expiry::run(context, job, &job.decode()?).await,
         ExpireInvitation::KIND => invitation_expiry::run(context, job, &job.decode()?).await,

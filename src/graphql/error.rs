@@ -40,8 +40,12 @@ pub enum UserErrorCode {
     WrongEmail,
     /// The account is suspended.
     Suspended,
+    /// What was typed to confirm isn't what it should be.
+    ConfirmationMismatch,
     /// The owner can't leave before the ownership is transferred.
     OwnerMustStay,
+    /// Ownership goes to an admin only.
+    NotAnAdmin,
     /// This deployment allows one organization per user.
     OneOrganization,
     /// Billing to the organization takes the permission for billable activities.

@@ -195,17 +195,12 @@ pub struct InvitationInput {
 
 impl From<InvitationInput> for invitation::Invite {
     fn from(input: InvitationInput) -> Self {
-        let permissions = input.permissions.map(|permissions| invitation::PermissionsInput {
-            billable_activities: permissions.billable_activities,
-            shared_apps: permissions.shared_apps,
-            shared_projects: permissions.shared_projects.map(Into::into),
-        });
         Self {
             email: input.email,
             username: input.username,
             name: input.name,
             role: input.role.unwrap_or(Role::Member).into(),
-            permissions: permissions.unwrap_or_default(),
+            permissions: input.permissions.map(Into::into).unwrap_or_default(),
         }
     }
 }

@@ -87,6 +87,16 @@ pub struct MemberPermissionsInput {
     pub shared_projects: Option<AccessLevel>,
 }
 
+impl From<MemberPermissionsInput> for member::PermissionsInput {
+    fn from(input: MemberPermissionsInput) -> Self {
+        Self {
+            billable_activities: input.billable_activities,
+            shared_apps: input.shared_apps,
+            shared_projects: input.shared_projects.map(Into::into),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Member(pub member::Member);
 
@@ -201,6 +211,25 @@ pub struct ChangeMemberRolePayload {
 }
 payload!(ChangeMemberRolePayload);
 
+/// Permissions to be given.
+#[derive(InputObject)]
+pub struct UpdateMemberPermissionsInput {
+    /// The member; the owner has every permission.
+    member_id: Id<MemberId>,
+    /// What they shall be able to do; what is left out stays as it is.
+    permissions: MemberPermissionsInput,
+}
+
+/// A member with the permissions as they are now.
+#[derive(SimpleObject, Default)]
+pub struct UpdateMemberPermissionsPayload {
+    /// The member.
+    member: Option<Member>,
+    /// Why nothing was changed.
+    user_errors: Vec<UserError>,
+}
+payload!(UpdateMemberPermissionsPayload);
+
 /// Members.
 #[derive(Default)]
 pub struct MemberMutation;
@@ -220,5 +249,20 @@ impl MemberMutation {
             Err(_) => None,
         };
         Payload::of(outcome, |_| ChangeMemberRolePayload { member, user_errors: Vec::new() })
+    }
+
+    /// Changes what a member may bill to the organization, and what they get from what is shared with it.
+    async fn update_member_permissions(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Whom to give which permissions.")] input: UpdateMemberPermissionsInput,
+    ) -> async_graphql::Result<UpdateMemberPermissionsPayload> {
+        let (id, permissions) = (input.member_id.0, input.permissions.into());
+        let outcome = member::update_permissions(database(context), actor(context)?, id, permissions).await;
+        let member = match &outcome {
+            Ok(id) => Member::load(context, *id).await?,
+            Err(_) => None,
+        };
+        Payload::of(outcome, |_| UpdateMemberPermissionsPayload { member, user_errors: Vec::new() })
     }
 }

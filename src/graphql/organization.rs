@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
 use rollcall_domain::access::Permit;
 use rollcall_domain::actor::Actor;
-use rollcall_domain::id::{OrganizationId, UserId};
+use rollcall_domain::id::{MemberId, OrganizationId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
 use rollcall_domain::{audit, departure, invitation, join_code, member, resource, webhook};
@@ -18,7 +18,7 @@ use super::error::{Payload, UserError, payload, top_level, visible};
 use super::id::Id;
 use super::invitation::{Invitation, InvitationConnection, InvitationStatus};
 use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
-use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberStatus};
+use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberPermissionsInput, MemberStatus};
 use super::policy::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationAction, Role};
 use super::resource::{Resource, ResourceConnection, ResourceKind};
 use super::user::User;
@@ -28,7 +28,8 @@ use super::webhook::{Webhook, WebhookConnection};
 pub struct Organization {
     organization: Box<organization::Organization>,
     permit: Option<Permit>,
-    staff: bool,
+    /// Its profile is shown without a permit: to staff, and to the owner who deleted it.
+    shown: bool,
 }
 
 impl Organization {
@@ -40,7 +41,7 @@ impl Organization {
             None => {
                 let organization =
                     organization::by_id(&mut *connection(context).await?, id).await.map_err(top_level)?;
-                Ok(Self { organization: Box::new(organization), permit: None, staff: false })
+                Ok(Self { organization: Box::new(organization), permit: None, shown: false })
             }
         }
     }
@@ -64,12 +65,14 @@ impl Organization {
 
     /// The organization with what an actor is in it.
     pub fn seen_by(actor: &Actor, organization: organization::Organization, permit: Option<Permit>) -> Self {
-        Self { organization: Box::new(organization), permit, staff: matches!(actor, Actor::Staff { .. }) }
+        let staff = matches!(actor, Actor::Staff { .. });
+        let deleted_it = organization.deleted_by_id.is_some() && organization.deleted_by_id == actor.user_id();
+        Self { organization: Box::new(organization), permit, shown: staff || deleted_it }
     }
 
     /// Whether the actor may know of it by itself.
     pub fn is_visible(&self) -> bool {
-        self.permit.is_some() || self.staff
+        self.permit.is_some() || self.shown
     }
 
     fn shown<T>(&self, value: impl FnOnce(&organization::Organization) -> Option<T>) -> Option<T> {
@@ -388,7 +391,7 @@ impl Organization {
 pub async fn departures_of(
     context: &Context<'_>,
     permit: &Permit,
-    member_id: Option<rollcall_domain::id::MemberId>,
+    member_id: Option<MemberId>,
     status: Option<DepartureStatus>,
     first: Option<i32>,
     after: Option<String>,
@@ -546,6 +549,94 @@ pub struct SetOrganizationOwnerPayload {
 }
 payload!(SetOrganizationOwnerPayload);
 
+/// What to change of a policy; what is left out stays as it is.
+#[derive(InputObject)]
+pub struct UpdateOrganizationPolicyInput {
+    /// The organization.
+    organization_id: Id<OrganizationId>,
+    /// Whom a plain member sees.
+    member_directory: Option<MemberDirectory>,
+    /// Whether admins have the owner's powers; for the owner alone. What admins issued and can issue no longer is revoked.
+    admin_powers: Option<AdminPowers>,
+    /// Whether resources here may be shared outside.
+    external_sharing: Option<ExternalSharing>,
+    /// What who joins from now on may do, unless the invitation says otherwise.
+    default_permissions: Option<MemberPermissionsInput>,
+    /// How long invitations that are made from now on last: 1 to 30 days.
+    invitation_days: Option<i32>,
+}
+
+/// An organization with its policy as it is now.
+#[derive(SimpleObject, Default)]
+pub struct UpdateOrganizationPolicyPayload {
+    /// The organization.
+    organization: Option<Organization>,
+    /// Why nothing was changed.
+    user_errors: Vec<UserError>,
+}
+payload!(UpdateOrganizationPolicyPayload);
+
+/// To whom to hand an organization over.
+#[derive(InputObject)]
+pub struct TransferOwnershipInput {
+    /// The organization; the viewer owns it.
+    organization_id: Id<OrganizationId>,
+    /// The admin who shall own it.
+    member_id: Id<MemberId>,
+    /// The organization's name, typed to confirm.
+    confirm_organization_name: String,
+    /// The admin's username, typed to confirm.
+    confirm_username: String,
+}
+
+/// An organization with its new owner.
+#[derive(SimpleObject, Default)]
+pub struct TransferOwnershipPayload {
+    /// The organization; the viewer is an admin of it now.
+    organization: Option<Organization>,
+    /// Why the owner is the same.
+    user_errors: Vec<UserError>,
+}
+payload!(TransferOwnershipPayload);
+
+/// An organization to be deleted.
+#[derive(InputObject)]
+pub struct DeleteOrganizationInput {
+    /// The organization; the viewer owns it.
+    id: Id<OrganizationId>,
+    /// Its name, typed to confirm.
+    confirm_organization_name: String,
+}
+
+/// An organization that nobody reaches any more.
+#[derive(SimpleObject, Default)]
+pub struct DeleteOrganizationPayload {
+    /// Which.
+    deleted_organization_id: Option<ID>,
+    /// When its data is removed for good; until then the platform's staff can restore it.
+    purge_at: Option<DateTime<Utc>>,
+    /// Why it is still there.
+    user_errors: Vec<UserError>,
+}
+payload!(DeleteOrganizationPayload);
+
+/// An organization to be restored.
+#[derive(InputObject)]
+pub struct RestoreOrganizationInput {
+    /// The organization.
+    id: Id<OrganizationId>,
+}
+
+/// An organization that is back.
+#[derive(SimpleObject, Default)]
+pub struct RestoreOrganizationPayload {
+    /// The organization.
+    organization: Option<Organization>,
+    /// Why it is still deleted.
+    user_errors: Vec<UserError>,
+}
+payload!(RestoreOrganizationPayload);
+
 /// Organizations.
 #[derive(Default)]
 pub struct OrganizationMutation;
@@ -596,6 +687,70 @@ impl OrganizationMutation {
         let outcome = organization::update(database(context), actor(context)?, input.id.0, &profile).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| UpdateOrganizationPayload { organization, user_errors: Vec::new() })
+    }
+
+    /// Changes how an organization is run.
+    async fn update_organization_policy(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "What to change.")] input: UpdateOrganizationPolicyInput,
+    ) -> async_graphql::Result<UpdateOrganizationPolicyPayload> {
+        let command = organization::UpdatePolicy {
+            member_directory: input.member_directory.map(Into::into),
+            admin_powers: input.admin_powers.map(Into::into),
+            external_sharing: input.external_sharing.map(Into::into),
+            default_permissions: input.default_permissions.map(Into::into).unwrap_or_default(),
+            invitation_days: input.invitation_days,
+        };
+        let id = input.organization_id.0;
+        let outcome = organization::update_policy(database(context), actor(context)?, id, &command).await;
+        let organization = loaded(context, &outcome).await?;
+        Payload::of(outcome, |_| UpdateOrganizationPolicyPayload { organization, user_errors: Vec::new() })
+    }
+
+    /// Hands an organization over to one of its admins; the old owner becomes ADMIN. Both get a mail.
+    async fn transfer_ownership(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which organization, to whom.")] input: TransferOwnershipInput,
+    ) -> async_graphql::Result<TransferOwnershipPayload> {
+        let command = organization::TransferOwnership {
+            organization_id: input.organization_id.0,
+            member_id: input.member_id.0,
+            confirm_organization_name: input.confirm_organization_name,
+            confirm_username: input.confirm_username,
+        };
+        let outcome = organization::transfer_ownership(database(context), actor(context)?, &command).await;
+        let organization = loaded(context, &outcome).await?;
+        Payload::of(outcome, |_| TransferOwnershipPayload { organization, user_errors: Vec::new() })
+    }
+
+    /// Deletes an organization: access ends at once, for everyone. For 30 days the platform's staff can restore it; then its data
+    /// is removed for good.
+    async fn delete_organization(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which organization.")] input: DeleteOrganizationInput,
+    ) -> async_graphql::Result<DeleteOrganizationPayload> {
+        let id = input.id.0;
+        let outcome =
+            organization::delete(database(context), actor(context)?, id, &input.confirm_organization_name).await;
+        Payload::of(outcome, |purge_at| DeleteOrganizationPayload {
+            deleted_organization_id: Some(id.to_string().into()),
+            purge_at: Some(purge_at),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Staff: restores a deleted organization, within 30 days.
+    async fn restore_organization(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which organization.")] input: RestoreOrganizationInput,
+    ) -> async_graphql::Result<RestoreOrganizationPayload> {
+        let outcome = organization::restore(database(context), actor(context)?, input.id.0).await;
+        let organization = loaded(context, &outcome).await?;
+        Payload::of(outcome, |_| RestoreOrganizationPayload { organization, user_errors: Vec::new() })
     }
 
     /// Staff: gives an organization to another owner; the old one becomes ADMIN.

@@ -10,6 +10,8 @@ use crate::support::{Answer, TestApp, json};
 const OPEN_TO_ANYONE: &[&str] = &["requestSignIn", "signIn", "acceptInvitation", "declineInvitation"];
 /// About the person who asks alone, or open to everyone who holds what it takes.
 const ABOUT_ONESELF: &[&str] = &["signOut", "updateProfile", "createOrganization", "redeemJoinCode"];
+/// For the platform's staff.
+const STAFF_ONLY: &[&str] = &["setOrganizationOwner", "restoreOrganization"];
 /// What a viewer of the organization may do in it.
 const OPEN_TO_VIEWERS: &[&str] = &["createApiKey", "switchOrganization", "leaveOrganization"];
 
@@ -47,7 +49,7 @@ async fn every_mutation_refuses_whom_it_is_not_for() {
         if !OPEN_TO_ANYONE.contains(&name) && !ABOUT_ONESELF.contains(&name) {
             let staff_only = ["FORBIDDEN"];
             let hidden = ["NOT_FOUND"];
-            refuse("a stranger", &stranger, if name == "setOrganizationOwner" { &staff_only } else { &hidden }).await;
+            refuse("a stranger", &stranger, if STAFF_ONLY.contains(&name) { &staff_only } else { &hidden }).await;
         }
         if name == "acceptInvitation" || name == "declineInvitation" {
             refuse("another address", &stranger, &["WRONG_EMAIL"]).await;

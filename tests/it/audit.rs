@@ -74,6 +74,35 @@ impl<'a> World<'a> {
             "updateOrganization" => {
                 (owner, json!({ "id": team, "description": "We map livers.", "slug": self.fresh("acme") }))
             }
+            "updateOrganizationPolicy" => (
+                owner,
+                json!({ "organizationId": team, "memberDirectory": "EVERYONE", "invitationDays": 14,
+                    "defaultPermissions": { "sharedProjects": "UPLOAD" } }),
+            ),
+            "transferOwnership" => {
+                let founder = self.app.sign_up(&self.address()).await;
+                let other = Team { id: founder.found("Other").await, owner: founder };
+                let heir = self.app.join(&other, &self.address(), "ADMIN").await;
+                let member = other.member_id(&heir).await;
+                let input = json!({ "organizationId": other.id, "memberId": member, "confirmOrganizationName": "Other",
+                    "confirmUsername": heir.username().await });
+                (other.owner, input)
+            }
+            "deleteOrganization" | "restoreOrganization" => {
+                let founder = self.app.sign_up(&self.address()).await;
+                let id = founder.found("Other").await;
+                let delete = json!({ "id": id, "confirmOrganizationName": "Other" });
+                if mutation == "deleteOrganization" {
+                    return (founder, delete);
+                }
+                founder.ok("deleteOrganization", delete, "").await;
+                (self.app.staff(), json!({ "id": id }))
+            }
+            "updateMemberPermissions" => (
+                owner,
+                json!({ "memberId": self.member().await.1,
+                    "permissions": { "billableActivities": true, "sharedApps": false, "sharedProjects": "VIEW" } }),
+            ),
             "setOrganizationOwner" => {
                 let founder = self.app.sign_up(&self.address()).await;
                 let organization = founder.found(&self.fresh("Other")).await;

@@ -141,3 +141,51 @@ async fn ones_organizations_are_listed_at_or_above_a_role() {
     }
     app.finish().await;
 }
+
+// R3, R4, R55: permissions are given by those above; the owner's can't be changed.
+#[tokio::test]
+async fn permissions_are_changed_by_those_above() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let ids = [team.member_id(&team.owner).await, team.member_id(&admin).await, team.member_id(&ada).await];
+    let [owner_id, admin_id, ada_id] = ids;
+    let change = |id: &str, permissions: Value| json!({ "memberId": id, "permissions": permissions });
+    let shown = "member { permissions { billableActivities sharedApps sharedProjects } }";
+    let given = admin
+        .ok(
+            "updateMemberPermissions",
+            change(&ada_id, json!({ "billableActivities": true, "sharedProjects": "VIEW" })),
+            shown,
+        )
+        .await;
+    let before = given["member"]["permissions"].clone();
+    assert_eq!((&before["billableActivities"], &before["sharedProjects"]), (&json!(true), &json!("VIEW")));
+    // What is left out stays.
+    let given =
+        admin.ok("updateMemberPermissions", change(&ada_id, json!({ "billableActivities": false })), shown).await;
+    assert_eq!(
+        given["member"]["permissions"],
+        json!({ "billableActivities": false, "sharedApps": before["sharedApps"], "sharedProjects": "VIEW" })
+    );
+    let refusal =
+        ada.refused("createResource", json!({ "organizationId": team.id, "kind": "PROJECT", "name": "x" })).await;
+    assert_eq!(refusal.code, "BILLING_ACCESS_REQUIRED");
+    for (person, id, code) in [
+        (&admin, &owner_id, "FORBIDDEN"),
+        (&admin, &admin_id, "SELF"),
+        (&ada, &admin_id, "FORBIDDEN"),
+        (&ada, &ada_id, "SELF"),
+        (&team.owner, &owner_id, "SELF"),
+    ] {
+        let refusal = person.refused("updateMemberPermissions", change(id, json!({ "sharedApps": false }))).await;
+        assert_eq!(refusal.is(), (code, "input.memberId"));
+    }
+    team.owner.ok("updateMemberPermissions", change(&admin_id, json!({ "sharedApps": false })), shown).await;
+    let departure = team.remove(&ada).await;
+    app.completed(&team, &departure).await;
+    let refusal = team.owner.refused("updateMemberPermissions", change(&ada_id, json!({ "sharedApps": false }))).await;
+    assert_eq!(refusal.is(), ("CONFLICT", "input.memberId"));
+    app.finish().await;
+}

@@ -216,3 +216,195 @@ async fn a_personal_organization_is_nobody_elses() {
     ada.create(&id, "PROJECT", "At home").await;
     app.finish().await;
 }
+
+// R46, R47: to an admin only, with both confirmations; both get a mail.
+#[tokio::test]
+async fn the_owner_hands_the_organization_over() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let heir = app.join(&team, "heir@example.org", "ADMIN").await;
+    let member = app.join(&team, "member@example.org", "MEMBER").await;
+    team.invite("boss@example.org", "ADMIN").await;
+    let right = team.transfer_to(&heir).await;
+    let with = |field: &str, value: serde_json::Value| {
+        let mut input = right.clone();
+        input[field] = value;
+        input
+    };
+    let owner_member = team.member_id(&team.owner).await;
+    let own_username = team.owner.username().await;
+    let mut to_oneself = with("memberId", json!(owner_member));
+    to_oneself["confirmUsername"] = json!(own_username);
+    for (person, input, error) in [
+        (
+            &team.owner,
+            with("confirmOrganizationName", json!("acme genomics")),
+            ("CONFIRMATION_MISMATCH", "input.confirmOrganizationName"),
+        ),
+        (&team.owner, with("confirmUsername", json!(own_username)), ("CONFIRMATION_MISMATCH", "input.confirmUsername")),
+        (&team.owner, team.transfer_to(&member).await, ("NOT_AN_ADMIN", "input.memberId")),
+        (&team.owner, to_oneself, ("SELF", "input.memberId")),
+        (&heir, right.clone(), ("FORBIDDEN", "input.organizationId")),
+        (&member, right.clone(), ("FORBIDDEN", "input.organizationId")),
+    ] {
+        assert_eq!(person.refused("transferOwnership", input.clone()).await.is(), error, "{input}");
+    }
+    assert_eq!(team.member_id(&team.owner).await, owner_member);
+    let passed = team
+        .owner
+        .ok("transferOwnership", right.clone(), "organization { owner { id } viewerMembership { role } }")
+        .await;
+    assert_eq!(passed["organization"]["owner"]["id"], heir.user_id.as_str());
+    assert_eq!(passed["organization"]["viewerMembership"]["role"], "ADMIN");
+    let received = app.mail_about("heir@example.org", "You own Acme Genomics").await;
+    let given = app.mail_about("owner@example.org", "has a new owner").await;
+    assert!(received.text.contains(&format!("@{own_username}")), "{}", received.text);
+    assert!(given.text.contains("You get this mail because"), "{}", given.text);
+    // What only an owner invites is taken back (R42), and the new owner may do what the old one could.
+    let invitations =
+        "query($id: ID!) { organization(by: { id: $id }) { invitations(status: REVOKED) { nodes { email } } } }";
+    let revoked = heir.query(invitations, json!({ "id": team.id })).await;
+    assert_eq!(revoked["organization"]["invitations"]["nodes"][0]["email"], "boss@example.org");
+    assert_eq!(team.owner.refused("transferOwnership", right).await.is(), ("FORBIDDEN", "input.organizationId"));
+    let input = json!({ "memberId": owner_member, "role": "MEMBER" });
+    heir.ok("changeMemberRole", input, "member { role }").await;
+    app.finish().await;
+}
+
+const SEEN: &str = "query($id: ID!) { organization(by: { id: $id }) { name deletedAt createdAt viewerCan members { nodes { id } } resources { nodes { id } } } }";
+
+// R48: access ends at once for everyone; staff restore it within 30 days, from the API or the command line.
+#[tokio::test]
+async fn a_deleted_organization_is_out_of_reach_and_can_be_restored() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let project = admin.create(&team.id, "PROJECT", "Liver atlas").await;
+    let secret = admin.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "secret").await;
+    let key = app.client(&text(&secret["secret"]));
+    let code = team.code("MEMBER").await;
+    team.invite("grace@example.org", "MEMBER").await;
+    let token = app.mail_to("grace@example.org").await.token();
+    let wrong = json!({ "id": team.id, "confirmOrganizationName": "Acme" });
+    let refusal = team.owner.refused("deleteOrganization", wrong).await;
+    assert_eq!(refusal.is(), ("CONFIRMATION_MISMATCH", "input.confirmOrganizationName"));
+    let right = json!({ "id": team.id, "confirmOrganizationName": "Acme Genomics" });
+    assert_eq!(admin.refused("deleteOrganization", right.clone()).await.is(), ("FORBIDDEN", "input.id"));
+    let not_deleted = app.staff().refused("restoreOrganization", json!({ "id": team.id })).await;
+    assert_eq!(not_deleted.is(), ("CONFLICT", "input.id"));
+
+    let deleted = team.owner.ok("deleteOrganization", right.clone(), "deletedOrganizationId purgeAt").await;
+    assert_eq!(deleted["deletedOrganizationId"], team.id.as_str());
+    assert!(deleted["purgeAt"].is_string());
+    assert!(admin.query(SEEN, json!({ "id": team.id })).await["organization"].is_null());
+    let seen = team.owner.query(SEEN, json!({ "id": team.id })).await["organization"].clone();
+    assert!(seen["deletedAt"].is_string() && seen["members"].is_null() && seen["resources"].is_null(), "{seen}");
+    assert_eq!(seen["viewerCan"], json!([]));
+    assert!(app.staff().query(SEEN, json!({ "id": team.id })).await["organization"]["deletedAt"].is_string());
+    assert!(admin.query("query($id: ID!) { node(id: $id) { id } }", json!({ "id": project })).await["node"].is_null());
+    assert_eq!(key.run("{ viewer { email } }", json!({})).await.error_code(), "UNAUTHENTICATED");
+    let viewer = admin.query("{ viewer { needsOrganization memberships { nodes { id } } } }", json!({})).await;
+    assert_eq!(
+        (&viewer["viewer"]["needsOrganization"], &viewer["viewer"]["memberships"]["nodes"]),
+        (&json!(true), &json!([]))
+    );
+    let bob = app.sign_up("bob@example.org").await;
+    assert_eq!(bob.refused("redeemJoinCode", json!({ "code": code })).await.code, "NOT_FOUND");
+    assert_eq!(app.anonymous().refused("acceptInvitation", json!({ "token": token })).await.code, "REVOKED");
+    assert_eq!(team.owner.refused("deleteOrganization", right.clone()).await.is(), ("NOT_FOUND", "input.id"));
+    let slug = "query($slug: String!) { organization(by: { slug: $slug }) { id } }";
+    assert!(admin.query(slug, json!({ "slug": "acme-genomics" })).await["organization"].is_null());
+
+    app.shift_clock("29 days").await;
+    let output = app.admin(&["restore-organization", &team.id]);
+    assert!(output.status.success(), "{output:?}");
+    let again = admin.with_token(admin.token.as_deref().unwrap());
+    assert_eq!(
+        again.query(SEEN, json!({ "id": team.id })).await["organization"]["resources"]["nodes"][0]["id"],
+        project.as_str()
+    );
+    assert!(key.belongs_to(&team.id).await);
+    assert_eq!(team.members("ACTIVE").await.len(), 2);
+    // After 30 days nobody takes it back.
+    team.owner.ok("deleteOrganization", right, "").await;
+    app.shift_clock("30 days").await;
+    let late = app.staff().refused("restoreOrganization", json!({ "id": team.id })).await;
+    assert_eq!(late.is(), ("EXPIRED", "input.id"));
+    app.finish().await;
+}
+
+// D3, R48: restoring brings nobody into two organizations where one is allowed.
+#[tokio::test]
+async fn a_restored_organization_takes_nobody_from_another() {
+    let app = TestApp::builder().setting("ROLLCALL_ONE_ORGANIZATION_PER_USER", "true").start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    team.owner.ok("deleteOrganization", json!({ "id": team.id, "confirmOrganizationName": "Acme Genomics" }), "").await;
+    let elsewhere = ada.found("Elsewhere").await;
+    let refusal = app.staff().refused("restoreOrganization", json!({ "id": team.id })).await;
+    assert_eq!(refusal.is(), ("ONE_ORGANIZATION", "input.id"));
+    ada.ok("deleteOrganization", json!({ "id": elsewhere, "confirmOrganizationName": "Elsewhere" }), "").await;
+    app.staff().ok("restoreOrganization", json!({ "id": team.id }), "organization { deletedAt }").await;
+    assert!(ada.belongs_to(&team.id).await);
+    app.finish().await;
+}
+
+// D2, R4, R9: leaders edit the policy; what admins may do is the owner's to say.
+#[tokio::test]
+async fn the_policy_is_edited_by_leaders_and_admin_powers_by_the_owner() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let second = app.join(&team, "second@example.org", "ADMIN").await;
+    let member = app.join(&team, "member@example.org", "MEMBER").await;
+    let policy = "organization { policy { memberDirectory adminPowers externalSharing invitationDays defaultPermissions { billableActivities sharedApps sharedProjects } } }";
+    let input = json!({ "organizationId": team.id, "memberDirectory": "EVERYONE", "invitationDays": 30, "externalSharing": "MEMBERS_ONLY",
+        "defaultPermissions": { "billableActivities": true } });
+    let changed = admin.ok("updateOrganizationPolicy", input, policy).await["organization"]["policy"].clone();
+    assert_eq!((&changed["memberDirectory"], &changed["invitationDays"]), (&json!("EVERYONE"), &json!(30)));
+    assert_eq!(
+        (&changed["adminPowers"], &changed["defaultPermissions"]["billableActivities"]),
+        (&json!("STANDARD"), &json!(true))
+    );
+    let seen = member
+        .query("query($id: ID!) { organization(by: { id: $id }) { members { totalCount } } }", json!({ "id": team.id }))
+        .await;
+    assert_eq!(seen["organization"]["members"]["totalCount"], 4);
+    for (person, input, error) in [
+        (&member, json!({ "organizationId": team.id, "invitationDays": 3 }), ("FORBIDDEN", "input.organizationId")),
+        (
+            &admin,
+            json!({ "organizationId": team.id, "adminPowers": "OWNER_EQUIVALENT" }),
+            ("FORBIDDEN", "input.adminPowers"),
+        ),
+        (&admin, json!({ "organizationId": team.id, "invitationDays": 31 }), ("INVALID", "input.invitationDays")),
+        (&admin, json!({ "organizationId": team.id, "invitationDays": 0 }), ("INVALID", "input.invitationDays")),
+    ] {
+        assert_eq!(person.refused("updateOrganizationPolicy", input).await.is(), error);
+    }
+    // The owner's powers, and back: what admins could issue meanwhile is revoked (R42).
+    let powers = |powers: &str| json!({ "organizationId": team.id, "adminPowers": powers });
+    team.owner.ok("updateOrganizationPolicy", powers("OWNER_EQUIVALENT"), policy).await;
+    let admin_only =
+        json!({ "organizationId": team.id, "invitations": [{ "email": "boss@example.org", "role": "ADMIN" }] });
+    let invited = admin.ok("inviteMembers", admin_only.clone(), "invitations { id }").await;
+    let boss = text(&invited["invitations"][0]["id"]);
+    let second_id = team.member_id(&second).await;
+    admin.ok("changeMemberRole", json!({ "memberId": second_id, "role": "MEMBER" }), "").await;
+    let owner_id = team.member_id(&team.owner).await;
+    for (mutation, input) in [
+        ("changeMemberRole", json!({ "memberId": owner_id, "role": "MEMBER" })),
+        ("removeMember", json!({ "memberId": owner_id })),
+        ("deactivateMember", json!({ "memberId": owner_id })),
+        ("updateMemberPermissions", json!({ "memberId": owner_id, "permissions": { "sharedApps": false } })),
+        ("updateOrganizationPolicy", powers("STANDARD")),
+        ("transferOwnership", team.transfer_to(&admin).await),
+        ("deleteOrganization", json!({ "id": team.id, "confirmOrganizationName": "Acme Genomics" })),
+    ] {
+        assert_eq!(admin.refused(mutation, input).await.code, "FORBIDDEN", "{mutation}");
+    }
+    team.owner.ok("updateOrganizationPolicy", powers("STANDARD"), policy).await;
+    assert_eq!(team.invitation(&boss).await["status"], "REVOKED");
+    assert_eq!(admin.refused("inviteMembers", admin_only).await.code, "FORBIDDEN");
+    app.finish().await;
+}

@@ -285,3 +285,91 @@ async fn ownership_passing_to_someone_who_is_leaving_ends_with_one_owner() {
     }
     app.finish().await;
 }
+
+// D2, R46: the owner hands over to 32 admins at once: one of them owns it.
+#[tokio::test]
+async fn ownership_handed_to_many_at_once_goes_to_one() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let people = app.sign_up_many(AT_ONCE).await;
+    let mut inputs = Vec::new();
+    for batch in people.chunks(16) {
+        let invitations: Vec<_> =
+            batch.iter().map(|person| json!({ "email": person.email, "role": "ADMIN" })).collect();
+        let input = json!({ "organizationId": team.id, "invitations": invitations });
+        let made = team.owner.ok("inviteMembers", input, "invitations { id }").await;
+        for (person, invitation) in batch.iter().zip(made["invitations"].as_array().unwrap()) {
+            person.ok("acceptInvitation", json!({ "id": invitation["id"] }), "").await;
+        }
+    }
+    for person in &people {
+        inputs.push(team.transfer_to(person).await);
+    }
+    let twins: Vec<Client> = people.iter().map(|_| team.owner.twin()).collect();
+    warm(&twins).await;
+    let answers =
+        join_all(twins.iter().zip(&inputs).map(|(owner, input)| owner.mutate("transferOwnership", input.clone(), "")))
+            .await;
+    let (passed, codes) = outcome("transferOwnership", &answers);
+    assert_eq!(passed, 1, "{codes:?}");
+    assert!(codes.iter().all(|code| code == "FORBIDDEN" || code == "CONFLICT"), "{codes:?}");
+    app.finish().await;
+}
+
+// R40, R46: the heir leaves, or is removed, while the ownership passes to them: somebody owns it, and nobody who left.
+#[tokio::test]
+async fn ownership_passing_while_the_heir_goes_ends_with_one_owner() {
+    let app = TestApp::start().await;
+    for round in 0..8 {
+        let founder = app.sign_up(&format!("founder{round}@example.org")).await;
+        let team = crate::support::Team { id: founder.found("Acme Genomics").await, owner: founder };
+        let heir = app.join(&team, &format!("heir{round}@example.org"), "ADMIN").await;
+        let input = team.transfer_to(&heir).await;
+        let transfers: Vec<Client> = (0..AT_ONCE / 2).map(|_| team.owner.twin()).collect();
+        let leaves: Vec<Client> = (0..AT_ONCE / 2).map(|_| heir.twin()).collect();
+        warm(&transfers).await;
+        warm(&leaves).await;
+        let transferring = join_all(transfers.iter().map(|owner| owner.mutate("transferOwnership", input.clone(), "")));
+        let leaving = join_all(
+            leaves.iter().map(|heir| heir.mutate("leaveOrganization", json!({ "organizationId": team.id }), "")),
+        );
+        let (transferred, left) = join(transferring, leaving).await;
+        let (passed, codes) = outcome("transferOwnership", &transferred);
+        let (gone, _) = outcome("leaveOrganization", &left);
+        assert_eq!(passed + gone, 1, "{codes:?}");
+        let owner = format!(
+            "SELECT user_id::text AS value FROM members WHERE organization_id = '{}' AND role = 'owner' AND status = 'active'",
+            uuid(&team.id)
+        );
+        let expected = if passed == 1 { &heir } else { &team.owner };
+        assert_eq!(app.database.texts(&owner).await, [uuid(&expected.user_id).to_string()]);
+    }
+    app.finish().await;
+}
+
+// R43, R48: an organization deleted while a departure runs: the cascade finishes, and nothing is left with the leaver.
+#[tokio::test]
+async fn a_departure_under_way_finishes_though_the_organization_is_deleted() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    app.give(&team, &ada, "project", 5_000).await;
+    let member = team.member_id(&ada).await;
+    let removers: Vec<Client> = (0..AT_ONCE / 2).map(|_| team.owner.twin()).collect();
+    let deleters: Vec<Client> = (0..AT_ONCE / 2).map(|_| team.owner.twin()).collect();
+    warm(&removers).await;
+    warm(&deleters).await;
+    let removing =
+        join_all(removers.iter().map(|owner| owner.mutate("removeMember", json!({ "memberId": member }), "")));
+    let deleting = join_all(deleters.iter().map(|owner| {
+        let input = json!({ "id": team.id, "confirmOrganizationName": "Acme Genomics" });
+        owner.mutate("deleteOrganization", input, "")
+    }));
+    let (removed, deleted) = join(removing, deleting).await;
+    assert_eq!(outcome("deleteOrganization", &deleted).0, 1);
+    let (removed, codes) = outcome("removeMember", &removed);
+    assert!(removed <= 1, "{codes:?}");
+    app.until_idle().await;
+    assert_eq!(app.owned(&team, &ada).await, if removed == 1 { 0 } else { 5_000 });
+    app.finish().await;
+}

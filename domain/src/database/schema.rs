@@ -36,6 +36,7 @@ diesel::table! {
         invitation_days -> Int4,
         created_at -> Timestamptz,
         deleted_at -> Nullable<Timestamptz>,
+        deleted_by_id -> Nullable<Uuid>,
     }
 }
 

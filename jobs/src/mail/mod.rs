@@ -24,7 +24,7 @@ pub use mailer::{Mailer, SendError};
 pub use smtp::SmtpUrlError;
 pub use wording::{
     Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Invitation, JoinedByCode, Moved, OwnerSet, OwnerWelcome,
-    SignIn, WebhookDisabled,
+    OwnershipTransferred, SignIn, WebhookDisabled,
 };
 
 /// Whom a mail goes to, and what identifies it.

@@ -62,6 +62,21 @@ pub struct OwnerSet {
     pub sign_in_link: Url,
 }
 
+/// Tells the old or the new owner that the ownership passed between them.
+#[derive(Debug, Clone)]
+pub struct OwnershipTransferred {
+    /// The organization.
+    pub organization_name: String,
+    /// The other of the two.
+    pub other_name: String,
+    /// Their username, without `@`.
+    pub other_username: String,
+    /// Whether the recipient is the new owner.
+    pub receives: bool,
+    /// The page to sign in at.
+    pub sign_in_link: Url,
+}
+
 /// Tells an owner that somebody joined with a code.
 #[derive(Debug, Clone)]
 pub struct JoinedByCode {
@@ -294,6 +309,47 @@ impl OwnerSet {
                 "You get this mail because the platform's staff made you the owner of {}.",
                 name(&self.organization_name)
             ),
+        }
+        .render(envelope)
+    }
+}
+
+impl OwnershipTransferred {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let other = format!("{} (@{})", name(&self.other_name), name(&self.other_username));
+        let (heading, preheader, what, reason) = if self.receives {
+            (
+                format!("You own {organization} now"),
+                format!("{other} passed the ownership to you."),
+                format!(
+                    "{other} passed the ownership of {organization} to you, and is an admin there now. As the owner you \
+                    answer for the organization's members and work, and what people leave behind passes to you."
+                ),
+                format!("You get this mail because you own {organization} now."),
+            )
+        } else {
+            (
+                format!("{organization} has a new owner"),
+                format!("You passed the ownership to {other}."),
+                format!("You passed the ownership of {organization} to {other}. You are an admin there now."),
+                format!("You get this mail because you owned {organization}."),
+            )
+        };
+        Document {
+            subject: heading.clone(),
+            preheader,
+            heading,
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(what),
+                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
+                paragraph(
+                    "If you did not expect this, please write to the platform's staff at once: they can put it right.",
+                ),
+            ],
+            reason,
         }
         .render(envelope)
     }

@@ -45,6 +45,12 @@ impl Client {
         text(&payload["organization"]["id"])
     }
 
+    /// Their username.
+    pub async fn username(&self) -> String {
+        let data = self.query("{ viewer { user { username } } }", json!({})).await;
+        text(&data["viewer"]["user"]["username"])
+    }
+
     /// Creates a resource; its id.
     pub async fn create(&self, organization: &str, kind: &str, name: &str) -> String {
         let input = json!({ "organizationId": organization, "kind": kind, "name": name });
@@ -109,6 +115,14 @@ impl Team {
         let members = self.members("ACTIVE").await;
         let found = members.iter().find(|member| member["user"]["id"] == person.user_id.as_str());
         text(&found.unwrap_or_else(|| panic!("{} is no member", person.email))["id"])
+    }
+
+    /// What hands the organization over to a member, with both confirmations.
+    pub async fn transfer_to(&self, heir: &Client) -> Value {
+        json!({
+            "organizationId": self.id, "memberId": self.member_id(heir).await, "confirmOrganizationName": "Acme Genomics",
+            "confirmUsername": heir.username().await,
+        })
     }
 
     /// Removes a member; the departure's id.
