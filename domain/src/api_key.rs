@@ -168,6 +168,21 @@ pub(crate) async fn revoke_for(
     .await?)
 }
 
+/// The living keys of a member.
+pub(crate) async fn of_member(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Vec<ApiKey>> {
+    Ok(living()
+        .filter(api_keys::organization_id.eq(organization_id))
+        .filter(api_keys::user_id.eq(user_id))
+        .order(api_keys::id)
+        .select(ApiKey::as_select())
+        .load(connection)
+        .await?)
+}
+
 #[diesel::dsl::auto_type(no_type_alias)]
 fn living() -> _ {
     api_keys::table.filter(api_keys::revoked_at.is_null())

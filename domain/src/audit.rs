@@ -80,6 +80,8 @@ text_enum! {
         MemberRemoved = "organization.member_removed",
         /// A member was deactivated.
         MemberDeactivated = "organization.member_deactivated",
+        /// A removed or deactivated member was made active again.
+        MemberReactivated = "organization.member_reactivated",
         /// Join codes were made.
         JoinCodesCreated = "organization.join_codes_created",
         /// A join code was taken back.
@@ -110,6 +112,12 @@ text_enum! {
         DepartureResourcesMoved = "departure.resources_moved",
         /// A cascade came to its end.
         DepartureCompleted = "departure.completed",
+        /// Someone takes a departure back.
+        DepartureReverting = "departure.reverting",
+        /// A chunk of what had passed on went back.
+        DepartureResourcesReturned = "departure.resources_returned",
+        /// What could go back has gone back.
+        DepartureReverted = "departure.reverted",
         /// A failed cascade was let go on.
         DepartureRetried = "departure.retried",
         /// A cascade was given up and waits for a retry.

@@ -3,6 +3,12 @@
 //! Access ends in the transaction of the departure; what can be long is the worker's, in chunks of
 //! [`limits::CASCADE_CHUNK`], each its own transaction, so that it can be killed and resumed at any point (D7).
 
+mod plan;
+mod revert;
+
+pub use plan::{Plan, PlannedStep, plan};
+pub use revert::{reactivate, revert, revert_chunk};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -174,6 +180,10 @@ pub struct ResourceMove {
     pub to_id: UserId,
     /// When.
     pub moved_at: DateTime<Utc>,
+    /// When a revert gave it back.
+    pub reverted_at: Option<DateTime<Utc>>,
+    /// Why a revert left it where it is.
+    pub kept_because: Option<String>,
 }
 
 /// The actor leaves (R40).
@@ -190,14 +200,7 @@ pub async fn leave(database: &Database, actor: &Actor, organization_id: Organiza
                 access::organization_not_found("organizationId"),
             )
             .await?;
-            if permit.standing().role == Role::Owner && !permit.standing().personal {
-                return Err(Error::refused(
-                    Code::OwnerMustStay,
-                    "organizationId",
-                    "the owner can't leave; transfer the ownership to an admin first",
-                ));
-            }
-            permit.require_on(Action::Leave, "organizationId")?;
+            require_leave(&permit)?;
             let member = member::of(transaction, organization_id, user_id)
                 .await?
                 .ok_or(Error::Bug("a permit comes with a membership"))?;
@@ -206,13 +209,26 @@ pub async fn leave(database: &Database, actor: &Actor, organization_id: Organiza
         .await
 }
 
-/// A member is removed or deactivated by owner or admin (R3, R9, R12).
+/// Fails with what keeps someone from leaving.
+fn require_leave(permit: &Permit) -> Result<()> {
+    if permit.standing().role == Role::Owner && !permit.standing().personal {
+        return Err(Error::refused(
+            Code::OwnerMustStay,
+            "organizationId",
+            "the owner can't leave; transfer the ownership to an admin first",
+        ));
+    }
+    permit.require_on(Action::Leave, "organizationId")
+}
+
+/// A member is removed or deactivated by owner or admin (R3, R9, R12); with the hash of a plan only if that still fits (R44).
 pub async fn remove(
     database: &Database,
     actor: &Actor,
     id: MemberId,
     kind: DepartureKind,
     reason: Option<&str>,
+    plan_hash: Option<&str>,
 ) -> Result<Departure> {
     let reason = text::optional_text("reason", reason, limits::DESCRIPTION)?;
     let action = match kind {
@@ -228,6 +244,9 @@ pub async fn remove(
             lock_users(transaction, &[found.user_id]).await?;
             let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
             member::require(&permit, &member, action, "memberId")?;
+            if let Some(hash) = plan_hash {
+                plan::require(transaction, &permit, &member, kind, hash).await?;
+            }
             depart(transaction, actor, &member, kind, reason.as_deref()).await
         })
         .await
@@ -275,7 +294,7 @@ async fn depart(
 
     let suspends = kind == DepartureKind::Deactivate
         && leaver.origin_organization_id == Some(organization_id)
-        && !user::belongs_to_a_team(transaction, user_id).await?;
+        && !user::belongs_to_another_team(transaction, user_id, organization_id).await?;
     if suspends {
         events.push(user::suspend(transaction, user_id, organization_id).await?);
     }
@@ -519,21 +538,30 @@ async fn complete(transaction: &mut Transaction, departure: &Departure, step: De
     audit::record(transaction, [event]).await
 }
 
-/// The worker gives a departure up; it is kept, visible, and can be retried.
+/// The worker gives a departure, or its revert, up; it is kept, visible, and can be retried.
 pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            let failed: Option<OrganizationId> =
-                diesel::update(departures::table.find(id).filter(departures::status.eq(DepartureStatus::Running)))
-                    .set((departures::status.eq(DepartureStatus::Failed), departures::error.eq(reason)))
-                    .returning(departures::organization_id)
-                    .get_result(&mut **transaction)
-                    .await
-                    .optional()?;
-            let Some(organization_id) = failed else { return Ok(()) };
-            let event = NewEvent::by_system(organization_id, AuditAction::DepartureFailed, id)
-                .summary("the cascade was given up");
+            let found: Option<Departure> = departures::table
+                .find(id)
+                .select(Departure::as_select())
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let Some(departure) = found else { return Ok(()) };
+            let (status, summary) = match departure.status {
+                DepartureStatus::Running => (DepartureStatus::Failed, "the cascade was given up"),
+                DepartureStatus::Reverting => (DepartureStatus::Reverting, "the revert was given up"),
+                DepartureStatus::Completed | DepartureStatus::Failed | DepartureStatus::Reverted => return Ok(()),
+            };
+            diesel::update(departures::table.find(id))
+                .set((departures::status.eq(status), departures::error.eq(reason)))
+                .execute(&mut **transaction)
+                .await?;
+            let event =
+                NewEvent::by_system(departure.organization_id, AuditAction::DepartureFailed, id).summary(summary);
             audit::record(transaction, [event]).await
         })
         .await

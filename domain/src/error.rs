@@ -46,6 +46,8 @@ pub enum Code {
     OwnerMustStay,
     /// Ownership goes to admins only (R46).
     NotAnAdmin,
+    /// What was planned isn't what would happen now (R44).
+    PlanStale,
     /// The deployment allows one organization per user (D3).
     OneOrganization,
     /// Billing to the organization takes the permission for it (R55).

@@ -684,7 +684,7 @@ async fn take(
             .summary(format!("{user_id} accepted an invitation as {}", invitation.role))
             .with(json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() })),
     );
-    events.extend(user::lift_suspension(transaction, user_id).await?);
+    events.extend(user::lift_suspension(transaction, user_id, "an accepted invitation lifted the suspension").await?);
     Ok((member_id, events))
 }
 
@@ -854,6 +854,31 @@ pub(crate) async fn revoke_to(
     .returning(invitations::id)
     .get_results(&mut **transaction)
     .await?)
+}
+
+/// Whom the open invitations are for that a departure would revoke: those that the leaver issued, and those to them (R42).
+pub(crate) async fn open_around(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    leaver: &User,
+) -> Result<Vec<String>> {
+    let issued = invitations::invited_by_id.eq(leaver.id);
+    let to_them = invitations::email.eq(leaver.email.clone()).or(invitations::user_id.eq(leaver.id));
+    let found: Vec<(Option<EmailAddress>, Option<Username>)> = invitations::table
+        .left_join(users::table.on(invitations::user_id.eq(users::id.nullable())))
+        .filter(invitations::organization_id.eq(organization_id))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(issued.nullable().or(to_them))
+        .order(invitations::id)
+        .select((invitations::email, users::username.nullable()))
+        .load(connection)
+        .await?;
+    let shown = |(email, username): (Option<EmailAddress>, Option<Username>)| match (email, username) {
+        (Some(email), _) => email.to_string(),
+        (None, Some(username)) => format!("@{username}"),
+        (None, None) => String::new(),
+    };
+    Ok(found.into_iter().map(shown).collect())
 }
 
 /// Marks an invitation expired, if its time is over; the worker's part of the expiry (R23).

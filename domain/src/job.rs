@@ -169,3 +169,12 @@ job! {
         notice: Uuid,
     } in MAIL as "mail_ownership_transferred", tries MAIL_TRIES, timeout 150 s
 }
+job! {
+    /// Returns what a departure passed on (R45); never at the same time as its cascade.
+    RevertDeparture {
+        /// The departure.
+        departure_id: DepartureId,
+        /// The membership that ended.
+        member_id: MemberId,
+    } in DEPARTURE as "revert_departure", tries 25, timeout 3_600 s, unique departure_id, serial member_id
+}

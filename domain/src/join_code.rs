@@ -429,6 +429,23 @@ pub(crate) async fn revoke_issued(
         .collect())
 }
 
+/// The hints of someone's active codes, which a departure would revoke (R42).
+pub(crate) async fn open_of(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    maker: UserId,
+) -> Result<Vec<String>> {
+    let hints: Vec<String> = join_codes::table
+        .filter(join_codes::organization_id.eq(organization_id))
+        .filter(join_codes::created_by_id.eq(maker))
+        .filter(join_codes::status.eq(JoinCodeStatus::Active))
+        .order(join_codes::id)
+        .select(join_codes::hint)
+        .load(connection)
+        .await?;
+    Ok(hints.into_iter().map(|hint| format!("••••-••{hint}")).collect())
+}
+
 /// Marks a code expired, if its time is over; the worker's part of the expiry (R29).
 pub async fn expire(database: &Database, id: JoinCodeId, hold: Hold<'_>) -> Result<()> {
     database

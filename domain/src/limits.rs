@@ -62,6 +62,8 @@ pub const WEBHOOK_WINDOW: i64 = 10_000;
 
 /// Resources that one transaction of a cascade moves: short enough that nobody waits for its locks.
 pub const CASCADE_CHUNK: i64 = 1_000;
+/// Things that a step of a departure's plan names.
+pub const PLAN_EXAMPLES: usize = 5;
 /// Resources that a departure's mail names.
 pub const RECEIPT_EXAMPLES: i64 = 20;
 /// Audit events that one call of `verifyAuditLog` checks.

@@ -216,11 +216,17 @@ pub(crate) async fn team_memberships(connection: &mut AsyncPgConnection, user_id
         .await?)
 }
 
-/// Whether the account belongs to any organization, its personal one apart; one that is deleted counts while it can be restored.
-pub(crate) async fn belongs_to_a_team(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<bool> {
+/// Whether the account belongs to an organization other than this one, its personal one apart; one that is deleted counts
+/// while it can be restored.
+pub(crate) async fn belongs_to_another_team(
+    connection: &mut AsyncPgConnection,
+    user_id: UserId,
+    organization_id: OrganizationId,
+) -> Result<bool> {
     let memberships = members::table
         .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
         .filter(members::user_id.eq(user_id))
+        .filter(members::organization_id.ne(organization_id))
         .filter(members::status.eq(MemberStatus::Active))
         .filter(organizations::personal_user_id.is_null());
     Ok(diesel::select(diesel::dsl::exists(memberships)).get_result(connection).await?)
@@ -303,7 +309,11 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
 }
 
 /// Lifts a suspension: an organization's invitation was accepted (D6). The account's row is locked.
-pub(crate) async fn lift_suspension(transaction: &mut Transaction, user_id: UserId) -> Result<Option<NewEvent>> {
+pub(crate) async fn lift_suspension(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    reason: &str,
+) -> Result<Option<NewEvent>> {
     let lifted = diesel::update(users::table.find(user_id).filter(users::suspended_at.is_not_null()))
         .set(users::suspended_at.eq(None::<DateTime<Utc>>))
         .execute(&mut **transaction)
@@ -312,10 +322,7 @@ pub(crate) async fn lift_suspension(transaction: &mut Transaction, user_id: User
         return Ok(None);
     }
     let personal = personal_organization_id(transaction, user_id).await?;
-    Ok(Some(
-        NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id)
-            .summary("an accepted invitation lifted the suspension"),
-    ))
+    Ok(Some(NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id).summary(reason)))
 }
 
 /// Suspends the account: its organization let it go, and it belongs to no other (D6). Sessions end; keys don't answer.

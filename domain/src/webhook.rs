@@ -154,6 +154,12 @@ impl Webhook {
         }
         Ok(secrets)
     }
+
+    /// What to do once someone who was shown the secret departs, in a sentence.
+    pub fn renewal_advice(&self) -> String {
+        let host = Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        format!("Renew the secret of the webhook {} to {host}: they were shown it.", self.id)
+    }
 }
 
 /// An event on its way to a webhook.

@@ -6,7 +6,6 @@ use rollcall_domain::job::MailDepartureReceipt;
 use rollcall_domain::resource::ResourceKind;
 use rollcall_domain::webhook::{self, Webhook};
 use rollcall_domain::{organization, user};
-use url::Url;
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{self, Count, DepartureToLeaver, DepartureToOwner, Envelope, Moved};
@@ -52,17 +51,11 @@ pub(crate) async fn run(context: &Context, payload: &MailDepartureReceipt) -> Re
             leaver_name: leaver.name,
             leaver_username: leaver.username.to_string(),
             moved,
-            advice: known.iter().map(renew).collect(),
+            advice: known.iter().map(Webhook::renewal_advice).collect(),
         }
         .render(envelope)
     };
     context.send(mail).await
-}
-
-/// What the owner should do about a secret that the leaver was shown.
-fn renew(webhook: &Webhook) -> String {
-    let host = Url::parse(&webhook.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    format!("Renew the secret of the webhook {} to {host}: they were shown it.", webhook.id)
 }
 
 fn plural(kind: ResourceKind) -> &'static str {

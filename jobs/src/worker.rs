@@ -9,7 +9,7 @@ use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, StoreOptions};
 use rollcall_domain::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, MAIL, MailDepartureReceipt, MailInvitation,
     MailJoinedByCode, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailSignIn, MailWebhookDisabled,
-    RedeliverWebhook, RunDeparture, WEBHOOK,
+    RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +77,7 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         ExpireJoinCode::KIND => join_code_expiry::run(context, job, &job.decode()?).await,
         ExpireInvitation::KIND => invitation_expiry::run(context, job, &job.decode()?).await,
         RunDeparture::KIND => departure::run(context, job, &job.decode()?).await,
+        RevertDeparture::KIND => departure::revert(context, job, &job.decode()?).await,
         DeliverWebhook::KIND => webhook_delivery::run(context, job, &job.decode()?).await,
         RedeliverWebhook::KIND => webhook_redelivery::run(context, job, &job.decode()?).await,
         _ => Err(job.unknown_kind()),

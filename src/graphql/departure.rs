@@ -6,6 +6,7 @@ use rollcall_domain::Error;
 use rollcall_domain::departure;
 use rollcall_domain::id::{DepartureId, MemberId, OrganizationId};
 
+use super::api_key::ApiKey;
 use super::connection::{connection, forward, page_cost};
 use super::context::{StepsOf, actor, connection as connect, database, loaders};
 use super::error::{Payload, UserError, payload, top_level};
@@ -198,6 +199,86 @@ impl ResourceMove {
     async fn moved_at(&self) -> DateTime<Utc> {
         self.0.moved_at
     }
+
+    /// When a revert gave it back.
+    async fn reverted_at(&self) -> Option<DateTime<Utc>> {
+        self.0.reverted_at
+    }
+
+    /// Why a revert left it where it is.
+    async fn kept_because(&self) -> Option<&str> {
+        self.0.kept_because.as_deref()
+    }
+}
+
+pub struct DeparturePlan(pub departure::Plan);
+
+/// What a departure would do, before anyone decides.
+#[Object]
+impl DeparturePlan {
+    /// Whose.
+    async fn member(&self) -> Member {
+        Member(self.0.member.clone())
+    }
+
+    /// How.
+    async fn kind(&self) -> DepartureKind {
+        self.0.kind.into()
+    }
+
+    /// Who would receive what they own.
+    async fn new_owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
+        User::load(context, self.0.new_owner_id).await
+    }
+
+    /// Every step with what it would concern.
+    async fn steps(&self) -> Vec<DeparturePlanStep> {
+        let steps = self.0.steps.iter();
+        steps
+            .map(|planned| DeparturePlanStep {
+                step: planned.step.into(),
+                affects: i32::try_from(planned.affects).unwrap_or(i32::MAX),
+                examples: planned.examples.clone(),
+            })
+            .collect()
+    }
+
+    /// True where this organization's invitation created the account and it belongs to no other.
+    async fn suspends_account(&self) -> bool {
+        self.0.suspends_account
+    }
+
+    /// Keys that would stop working, with their last use.
+    async fn api_keys(&self) -> Vec<ApiKey> {
+        self.0.api_keys.iter().cloned().map(ApiKey).collect()
+    }
+
+    /// What should be done afterwards, such as secrets to renew that the leaver knew; a sentence each.
+    async fn advice(&self) -> &[String] {
+        &self.0.advice
+    }
+
+    /// What stands in its way; empty where it can be done.
+    async fn blocked_by(&self) -> Vec<UserError> {
+        self.0.blocked_by.iter().cloned().map(Into::into).collect()
+    }
+
+    /// Over member, role, new owner, steps that apply and blockers, not over counts. Passed back as `planHash`, the departure is
+    /// refused with PLAN_STALE where they have changed.
+    async fn hash(&self) -> String {
+        self.0.hash()
+    }
+}
+
+/// A step of a plan.
+#[derive(SimpleObject)]
+pub struct DeparturePlanStep {
+    /// Which.
+    step: DepartureStep,
+    /// How many things it would concern.
+    affects: i32,
+    /// Some of them by name.
+    examples: Vec<String>,
 }
 
 connection!(DepartureConnection, DepartureEdge, Departure, "departures", total_count);
@@ -210,6 +291,8 @@ pub struct RemoveMemberInput {
     member_id: Id<MemberId>,
     /// Why; up to 2000 characters, kept in the audit log.
     reason: Option<String>,
+    /// The hash of a plan: the departure is refused with PLAN_STALE where something else would happen now.
+    plan_hash: Option<String>,
 }
 
 /// A removal under way.
@@ -229,6 +312,8 @@ pub struct DeactivateMemberInput {
     member_id: Id<MemberId>,
     /// Why; up to 2000 characters, kept in the audit log.
     reason: Option<String>,
+    /// The hash of a plan: the departure is refused with PLAN_STALE where something else would happen now.
+    plan_hash: Option<String>,
 }
 
 /// A deactivation under way.
@@ -275,6 +360,40 @@ pub struct RetryDeparturePayload {
 }
 payload!(RetryDeparturePayload);
 
+/// Whom to make active again.
+#[derive(InputObject)]
+pub struct ReactivateMemberInput {
+    /// A removed or deactivated member.
+    member_id: Id<MemberId>,
+}
+
+/// A member who is active again.
+#[derive(SimpleObject, Default)]
+pub struct ReactivateMemberPayload {
+    /// The member.
+    member: Option<Member>,
+    /// Why they aren't.
+    user_errors: Vec<UserError>,
+}
+payload!(ReactivateMemberPayload);
+
+/// What to take back.
+#[derive(InputObject)]
+pub struct RevertDepartureInput {
+    /// A departure of the last 30 days.
+    departure_id: Id<DepartureId>,
+}
+
+/// A departure that is taken back.
+#[derive(SimpleObject, Default)]
+pub struct RevertDeparturePayload {
+    /// The departure, REVERTING.
+    departure: Option<Departure>,
+    /// Why it stands.
+    user_errors: Vec<UserError>,
+}
+payload!(RevertDeparturePayload);
+
 /// Departures.
 #[derive(Default)]
 pub struct DepartureMutation;
@@ -288,8 +407,15 @@ impl DepartureMutation {
         #[graphql(desc = "Whom to remove.")] input: RemoveMemberInput,
     ) -> async_graphql::Result<RemoveMemberPayload> {
         let kind = departure::DepartureKind::Remove;
-        let (member_id, reason) = (input.member_id.0, input.reason);
-        let outcome = departure::remove(database(context), actor(context)?, member_id, kind, reason.as_deref()).await;
+        let outcome = departure::remove(
+            database(context),
+            actor(context)?,
+            input.member_id.0,
+            kind,
+            input.reason.as_deref(),
+            input.plan_hash.as_deref(),
+        )
+        .await;
         Payload::of(outcome, |departure| RemoveMemberPayload {
             departure: Some(Departure(departure)),
             user_errors: Vec::new(),
@@ -304,8 +430,15 @@ impl DepartureMutation {
         #[graphql(desc = "Whom to deactivate.")] input: DeactivateMemberInput,
     ) -> async_graphql::Result<DeactivateMemberPayload> {
         let kind = departure::DepartureKind::Deactivate;
-        let (member_id, reason) = (input.member_id.0, input.reason);
-        let outcome = departure::remove(database(context), actor(context)?, member_id, kind, reason.as_deref()).await;
+        let outcome = departure::remove(
+            database(context),
+            actor(context)?,
+            input.member_id.0,
+            kind,
+            input.reason.as_deref(),
+            input.plan_hash.as_deref(),
+        )
+        .await;
         Payload::of(outcome, |departure| DeactivateMemberPayload {
             departure: Some(Departure(departure)),
             user_errors: Vec::new(),
@@ -325,7 +458,36 @@ impl DepartureMutation {
         })
     }
 
-    /// Lets a failed departure go on where it stopped.
+    /// Makes a removed or deactivated member active again, with role and permissions; nothing that was moved comes back by this.
+    async fn reactivate_member(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Whom.")] input: ReactivateMemberInput,
+    ) -> async_graphql::Result<ReactivateMemberPayload> {
+        let outcome = departure::reactivate(database(context), actor(context)?, input.member_id.0).await;
+        let member = match &outcome {
+            Ok(id) => Member::load(context, *id).await?,
+            Err(_) => None,
+        };
+        Payload::of(outcome, |_| ReactivateMemberPayload { member, user_errors: Vec::new() })
+    }
+
+    /// Takes a departure back: stops its cascade, makes a removed or deactivated member active again, and has the worker return
+    /// what was moved and still is where the departure put it. To who left by themselves, or has rejoined, and is a member again it
+    /// returns what was moved.
+    async fn revert_departure(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which departure.")] input: RevertDepartureInput,
+    ) -> async_graphql::Result<RevertDeparturePayload> {
+        let outcome = departure::revert(database(context), actor(context)?, input.departure_id.0).await;
+        Payload::of(outcome, |departure| RevertDeparturePayload {
+            departure: Some(Departure(departure)),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Lets a failed departure, or its revert, go on where it stopped.
     async fn retry_departure(
         &self,
         context: &Context<'_>,

@@ -46,6 +46,8 @@ pub enum UserErrorCode {
     OwnerMustStay,
     /// Ownership goes to an admin only.
     NotAnAdmin,
+    /// What would happen has changed since the plan was made.
+    PlanStale,
     /// This deployment allows one organization per user.
     OneOrganization,
     /// Billing to the organization takes the permission for billable activities.

@@ -13,7 +13,7 @@ use rollcall_domain::{audit, departure, invitation, join_code, member, resource,
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::connection::{forward, page_cost, wants_total};
 use super::context::{LeadershipOf, OwnerOf, actor, connection, database, loaders};
-use super::departure::{Departure, DepartureConnection, DepartureStatus};
+use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
 use super::error::{Payload, UserError, payload, top_level, visible};
 use super::id::Id;
 use super::invitation::{Invitation, InvitationConnection, InvitationStatus};
@@ -341,6 +341,18 @@ impl Organization {
     ) -> async_graphql::Result<Option<DepartureConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         departures_of(context, permit, None, status, first, after).await
+    }
+
+    /// What a member's departure would do; for owner and admins, and for one's own leaving.
+    async fn departure_plan(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Whose.")] member_id: Id<MemberId>,
+        #[graphql(desc = "How.")] kind: DepartureKind,
+    ) -> async_graphql::Result<Option<DeparturePlan>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let plan = departure::plan(&mut *connection(context).await?, permit, member_id.0, kind.into()).await;
+        Ok(plan.map_err(top_level)?.map(DeparturePlan))
     }
 
     /// What happened here, oldest first by sequence; `last` for the newest. For owner and admins.

@@ -135,6 +135,15 @@ impl<'a> World<'a> {
             "removeMember" | "deactivateMember" => {
                 (owner, json!({ "memberId": self.member().await.1, "reason": "The contract has ended." }))
             }
+            "reactivateMember" | "revertDeparture" => {
+                let (person, id) = self.member().await;
+                let departure = self.team.remove(&person).await;
+                self.app.completed(&self.team, &departure).await;
+                match mutation {
+                    "reactivateMember" => (owner, json!({ "memberId": id })),
+                    _ => (owner, json!({ "departureId": departure })),
+                }
+            }
             "leaveOrganization" => (self.member().await.0, json!({ "organizationId": team })),
             "retryDeparture" => {
                 let departure = self.team.remove(&self.member().await.0).await;

@@ -113,7 +113,15 @@ async fn bad_input_is_told_and_changes_nothing() {
                     case("of a wrong type", json!({ "a": 1 }), &["BAD_REQUEST"]);
                 }
                 "String" => {
-                    let refused = &["TOO_LONG", "INVALID", "NOT_FOUND", "BLANK", "FORBIDDEN", "CONFIRMATION_MISMATCH"];
+                    let refused = &[
+                        "TOO_LONG",
+                        "INVALID",
+                        "NOT_FOUND",
+                        "BLANK",
+                        "FORBIDDEN",
+                        "CONFIRMATION_MISMATCH",
+                        "PLAN_STALE",
+                    ];
                     case("huge", json!("x".repeat(100_000)), refused);
                     case("with NUL", json!("a\u{0}b"), refused);
                     case("of a wrong type", json!(7), &["BAD_REQUEST"]);

@@ -4,7 +4,7 @@ use diesel_async::SimpleAsyncConnection;
 
 use crate::support::client::{nodes, text};
 use crate::support::people::uuid;
-use crate::support::{TestApp, Value, json, until};
+use crate::support::{Client, TestApp, Value, json, until};
 
 const STEPS: &str = "query($id: ID!, $after: String) { node(id: $id) { ... on Departure { \
      moves(first: 100, after: $after) { nodes { id from { id } to { id } movedAt resource { id kind owner { id } createdBy { id } } } \
@@ -386,5 +386,211 @@ async fn the_rest_of_a_cascade_goes_to_the_new_owner() {
     assert_eq!(departure["newOwner"]["id"], team.owner.user_id.as_str());
     assert_eq!(app.owned(&team, &ada).await, 0);
     assert_eq!(app.database.number("SELECT count(*) AS value FROM resource_moves").await, 4_000);
+    app.finish().await;
+}
+
+const PLAN: &str = "query($id: ID!, $member: ID!, $kind: DepartureKind!) { organization(by: { id: $id }) { departurePlan(memberId: $member, kind: $kind) { \
+     kind member { id } newOwner { id } suspendsAccount advice hash steps { step affects examples } apiKeys { name lastUsedAt } blockedBy { code field } } } }";
+
+// R44: what would happen, with counts and examples; a plan that no longer fits is refused.
+#[tokio::test]
+async fn the_plan_says_what_would_happen_and_goes_stale() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let member = team.member_id(&ada).await;
+    let plan = async |person: &Client, member: &str, kind: &str| {
+        let data = person.query(PLAN, json!({ "id": team.id, "member": member, "kind": kind })).await;
+        data["organization"]["departurePlan"].clone()
+    };
+    let affects = |plan: &Value, step: &str| {
+        let steps = plan["steps"].as_array().unwrap();
+        steps.iter().find(|planned| planned["step"] == step).unwrap()["affects"].as_i64().unwrap()
+    };
+    ada.create(&team.id, "VOLUME", "Reads").await;
+    ada.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "").await;
+    let first = plan(&admin, &member, "REMOVE").await;
+    assert_eq!((&first["newOwner"]["id"], &first["suspendsAccount"]), (&json!(team.owner.user_id), &json!(false)));
+    assert_eq!(
+        (affects(&first, "REVOKE_ACCESS"), affects(&first, "TRANSFER_VOLUMES"), affects(&first, "NOTIFY")),
+        (2, 1, 2)
+    );
+    assert_eq!(first["apiKeys"][0]["name"], "laptop");
+    assert_eq!(first["blockedBy"], json!([]));
+    // More of the same doesn't make it stale; another kind of thing, role or owner does.
+    ada.create(&team.id, "VOLUME", "More reads").await;
+    assert_eq!(plan(&admin, &member, "REMOVE").await["hash"], first["hash"]);
+    assert_ne!(plan(&admin, &member, "DEACTIVATE").await["hash"], first["hash"]);
+    app.give(&team, &ada, "project", 3).await;
+    let second = plan(&admin, &member, "REMOVE").await;
+    assert_ne!(second["hash"], first["hash"]);
+    let projects = second["steps"].as_array().unwrap().iter().find(|step| step["step"] == "TRANSFER_PROJECTS").unwrap();
+    assert_eq!((&projects["affects"], projects["examples"].as_array().unwrap().len()), (&json!(3), 3));
+    let stale = json!({ "memberId": member, "planHash": first["hash"] });
+    assert_eq!(admin.refused("removeMember", stale).await.is(), ("PLAN_STALE", "input.planHash"));
+    admin.ok("changeMemberRole", json!({ "memberId": member, "role": "VIEWER" }), "").await;
+    let stale = json!({ "memberId": member, "planHash": second["hash"] });
+    assert_eq!(admin.refused("removeMember", stale).await.is(), ("PLAN_STALE", "input.planHash"));
+    // What blocks it is told, and whose business it isn't gets nothing.
+    let admin_id = team.member_id(&admin).await;
+    assert_eq!(plan(&admin, &admin_id, "REMOVE").await["blockedBy"][0]["code"], "SELF");
+    let owner_id = team.member_id(&team.owner).await;
+    assert_eq!(plan(&admin, &owner_id, "REMOVE").await["blockedBy"][0]["code"], "FORBIDDEN");
+    assert_eq!(plan(&team.owner, &owner_id, "LEAVE").await["blockedBy"][0]["code"], "OWNER_MUST_STAY");
+    assert!(plan(&ada, &admin_id, "REMOVE").await.is_null());
+    assert_eq!(plan(&ada, &member, "LEAVE").await["blockedBy"], json!([]));
+    // One that fits is carried out as planned.
+    let third = plan(&admin, &member, "REMOVE").await;
+    let input = json!({ "memberId": member, "planHash": third["hash"] });
+    let removed = admin.ok("removeMember", input, "departure { id }").await;
+    let departure = app.completed(&team, removed["departure"]["id"].as_str().unwrap()).await;
+    for step in departure["steps"].as_array().unwrap() {
+        assert_eq!(step["done"], affects(&third, step["step"].as_str().unwrap()), "{step}");
+    }
+    app.finish().await;
+}
+
+// R45, D6: reactivating brings role and permissions back, and nothing that was moved.
+#[tokio::test]
+async fn a_removed_member_is_reactivated_with_role_and_permissions() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let boss = app.join(&team, "boss@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "VIEWER").await;
+    let (ada_id, boss_id) = (team.member_id(&ada).await, team.member_id(&boss).await);
+    let permissions = json!({ "memberId": ada_id, "permissions": { "sharedApps": false, "sharedProjects": "VIEW" } });
+    team.owner.ok("updateMemberPermissions", permissions, "").await;
+    app.give(&team, &ada, "project", 1).await;
+    let again = team.owner.refused("reactivateMember", json!({ "memberId": ada_id })).await;
+    assert_eq!(again.is(), ("ALREADY_MEMBER", "input.memberId"));
+    let departure = team.remove(&ada).await;
+    app.completed(&team, &departure).await;
+    assert!(!ada.belongs_to(&team.id).await);
+    let shown = "member { id role status permissions { sharedApps sharedProjects } }";
+    let back = admin.ok("reactivateMember", json!({ "memberId": ada_id }), shown).await["member"].clone();
+    assert_eq!((&back["id"], &back["role"], &back["status"]), (&json!(ada_id), &json!("VIEWER"), &json!("ACTIVE")));
+    assert_eq!(back["permissions"], json!({ "sharedApps": false, "sharedProjects": "VIEW" }));
+    assert!(ada.belongs_to(&team.id).await);
+    assert_eq!(app.owned(&team, &ada).await, 0);
+    // An admin is brought back by whoever may make one; who left comes back by themselves.
+    let departure = team.remove(&boss).await;
+    app.completed(&team, &departure).await;
+    let refusal = admin.refused("reactivateMember", json!({ "memberId": boss_id })).await;
+    assert_eq!(refusal.is(), ("FORBIDDEN", "input.memberId"));
+    team.owner.ok("reactivateMember", json!({ "memberId": boss_id }), "").await;
+    ada.ok("leaveOrganization", json!({ "organizationId": team.id }), "").await;
+    let refusal = team.owner.refused("reactivateMember", json!({ "memberId": ada_id })).await;
+    assert_eq!(refusal.is(), ("CONFLICT", "input.memberId"));
+    assert!(!ada.belongs_to(&team.id).await);
+    app.finish().await;
+}
+
+// D6: the organization that suspended an account takes it back.
+#[tokio::test]
+async fn reactivating_lifts_the_suspension() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    team.invite("grace@example.org", "MEMBER").await;
+    let token = app.mail_to("grace@example.org").await.token();
+    let accepted =
+        app.anonymous().ok("acceptInvitation", json!({ "token": token }), "sessionToken member { id }").await;
+    let member = accepted["member"]["id"].clone();
+    team.owner.ok("deactivateMember", json!({ "memberId": member }), "").await;
+    app.until_idle().await;
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM users WHERE suspended_at IS NOT NULL").await, 1);
+    team.owner.ok("reactivateMember", json!({ "memberId": member }), "").await;
+    let grace = app.sign_up("grace@example.org").await;
+    assert!(grace.belongs_to(&team.id).await);
+    app.finish().await;
+}
+
+// R45: a revert gives back what still is where the departure put it, and names the rest.
+#[tokio::test]
+async fn a_revert_returns_what_is_still_there_and_names_the_rest() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "ADMIN").await;
+    let member = team.member_id(&ada).await;
+    app.give(&team, &ada, "volume", 2_500).await;
+    let deleted = ada.create(&team.id, "PROJECT", "Deleted").await;
+    let passed_on = ada.create(&team.id, "PROJECT", "Passed on").await;
+    let departure = team.remove(&ada).await;
+    app.completed(&team, &departure).await;
+    team.owner.ok("deleteResource", json!({ "id": deleted }), "").await;
+    let touched = format!(
+        "UPDATE resources SET owned_since = owned_since + interval '1 second' WHERE id = '{}'",
+        uuid(&passed_on)
+    );
+    app.database.sql(&touched).await;
+    // It takes the right to grant the old role.
+    let refusal = admin.refused("revertDeparture", json!({ "departureId": departure })).await;
+    assert_eq!(refusal.is(), ("FORBIDDEN", "input.departureId"));
+    let reverting = team
+        .owner
+        .ok("revertDeparture", json!({ "departureId": departure }), "departure { status member { id status role } }")
+        .await;
+    assert_eq!(
+        (&reverting["departure"]["status"], &reverting["departure"]["member"]),
+        (&json!("REVERTING"), &json!({ "id": member, "status": "ACTIVE", "role": "ADMIN" }))
+    );
+    assert!(ada.belongs_to(&team.id).await);
+    until("it is reverted", async || (team.departure(&departure).await["status"] == "REVERTED").then_some(())).await;
+    assert_eq!(app.owned(&team, &ada).await, 2_500);
+    let fates = "SELECT coalesce(kept_because, 'back') || ' ' || count(*) AS value FROM resource_moves GROUP BY kept_because ORDER BY 1";
+    assert_eq!(app.database.texts(fates).await, ["back 2500", "it was deleted 1", "it was passed on since 1"]);
+    let moves = "query($id: ID!) { node(id: $id) { ... on Departure { moves(first: 100) { nodes { revertedAt keptBecause } } } } }";
+    let seen = team.owner.query(moves, json!({ "id": departure })).await;
+    let seen = seen["node"]["moves"]["nodes"].as_array().unwrap().clone();
+    assert!(seen.iter().all(|moved| moved["revertedAt"].is_string() != moved["keptBecause"].is_string()), "{seen:?}");
+    let refusal = team.owner.refused("revertDeparture", json!({ "departureId": departure })).await;
+    assert_eq!(refusal.is(), ("CONFLICT", "input.departureId"));
+    // For 30 days only.
+    let second = team.remove(&ada).await;
+    app.completed(&team, &second).await;
+    app.shift_clock("30 days").await;
+    let owner = app.sign_up("owner@example.org").await;
+    let refusal = owner.refused("revertDeparture", json!({ "departureId": second })).await;
+    assert_eq!(refusal.is(), ("EXPIRED", "input.departureId"));
+    app.finish().await;
+}
+
+// R45: a cascade under way is stopped, and what it has not moved stays; killed in its middle the revert goes on.
+#[tokio::test]
+async fn a_revert_stops_the_cascade_and_survives_a_killed_worker() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    app.give(&team, &ada, "project", 10_000).await;
+    let departure = team.remove(&ada).await;
+    until("some have passed on", async || (app.owned(&team, &team.owner).await > 0).then_some(())).await;
+    team.owner.ok("revertDeparture", json!({ "departureId": departure }), "").await;
+    app.kill_worker();
+    app.start_worker();
+    until("it is reverted", async || (team.departure(&departure).await["status"] == "REVERTED").then_some(())).await;
+    assert_eq!(app.owned(&team, &ada).await, 10_000);
+    assert_eq!(app.owned(&team, &team.owner).await, 0);
+    app.until_idle().await;
+    app.finish().await;
+}
+
+// R45, D6: after leaving, and after rejoining, only resources come back, and only to a member.
+#[tokio::test]
+async fn a_revert_brings_nobody_back_who_left_by_themselves() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    app.give(&team, &ada, "project", 3).await;
+    let left = ada.ok("leaveOrganization", json!({ "organizationId": team.id }), "departure { id }").await;
+    let departure = left["departure"]["id"].as_str().unwrap().to_owned();
+    app.completed(&team, &departure).await;
+    let refusal = team.owner.refused("revertDeparture", json!({ "departureId": departure })).await;
+    assert_eq!(refusal.is(), ("CONFLICT", "input.departureId"));
+    ada.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "").await;
+    team.owner.ok("revertDeparture", json!({ "departureId": departure }), "").await;
+    until("it is reverted", async || (team.departure(&departure).await["status"] == "REVERTED").then_some(())).await;
+    assert_eq!(app.owned(&team, &ada).await, 3);
     app.finish().await;
 }

@@ -373,3 +373,41 @@ async fn a_departure_under_way_finishes_though_the_organization_is_deleted() {
     assert_eq!(app.owned(&team, &ada).await, if removed == 1 { 0 } else { 5_000 });
     app.finish().await;
 }
+
+// R45: reverted, reactivated and invited again at the same instant: one membership, active once, and everything with someone.
+#[tokio::test]
+async fn reverting_and_inviting_again_at_once_bring_the_person_back_once() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let member = team.member_id(&ada).await;
+    for _ in 0..4 {
+        app.give(&team, &ada, "project", 1_500).await;
+        let departure = team.remove(&ada).await;
+        let invitation = team.invite("ada@example.org", "VIEWER").await;
+        let owners: Vec<Client> = (0..AT_ONCE).map(|_| team.owner.twin()).collect();
+        let invited: Vec<Client> = (0..8).map(|_| ada.twin()).collect();
+        warm(&owners).await;
+        warm(&invited).await;
+        let taking_back = join_all(owners.iter().enumerate().map(|(n, owner)| match n % 2 {
+            0 => owner.mutate("revertDeparture", json!({ "departureId": departure }), ""),
+            _ => owner.mutate("reactivateMember", json!({ "memberId": member }), ""),
+        }));
+        let accepting =
+            join_all(invited.iter().map(|ada| ada.mutate("acceptInvitation", json!({ "id": invitation }), "")));
+        let (_, accepted) = join(taking_back, accepting).await;
+        assert!(outcome("acceptInvitation", &accepted).0 <= 1);
+        app.until_idle().await;
+        let memberships = format!(
+            "SELECT status || ' ' || count(*) AS value FROM members WHERE id = '{}' GROUP BY status",
+            uuid(&member)
+        );
+        assert_eq!(app.database.texts(&memberships).await, ["active 1"]);
+        let open = "SELECT count(*) AS value FROM invitations WHERE status = 'pending'";
+        assert_eq!(app.database.number(open).await, 0);
+        let running = "SELECT count(*) AS value FROM departures WHERE status NOT IN ('completed', 'reverted')";
+        assert_eq!(app.database.number(running).await, 0);
+        app.database.sql("DELETE FROM resource_moves; DELETE FROM resources").await;
+    }
+    app.finish().await;
+}

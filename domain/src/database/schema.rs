@@ -202,6 +202,8 @@ diesel::table! {
         from_id -> Uuid,
         to_id -> Uuid,
         moved_at -> Timestamptz,
+        reverted_at -> Nullable<Timestamptz>,
+        kept_because -> Nullable<Text>,
     }
 }
 

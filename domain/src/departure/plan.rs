@@ -1,0 +1,201 @@
+//! What a departure would do, before anyone decides (R44).
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use sha2::{Digest, Sha256};
+
+use super::{DepartureKind, DepartureStep, owner};
+use crate::access::Permit;
+use crate::api_key::{self, ApiKey};
+use crate::database::schema::resources;
+use crate::error::{Code, Error, Refusal, Result};
+use crate::id::{MemberId, UserId};
+use crate::limits;
+use crate::member::{self, Member};
+use crate::policy::{MemberAction, Role};
+use crate::resource::ResourceKind;
+use crate::{invitation, join_code, user, webhook};
+
+/// What a departure would do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Whose.
+    pub member: Member,
+    /// How.
+    pub kind: DepartureKind,
+    /// Who would receive what they own.
+    pub new_owner_id: UserId,
+    /// Every step, with what it would concern.
+    pub steps: Vec<PlannedStep>,
+    /// Whether the account would be suspended (D6).
+    pub suspends_account: bool,
+    /// Keys that would stop working.
+    pub api_keys: Vec<ApiKey>,
+    /// What should be done afterwards, a sentence each.
+    pub advice: Vec<String>,
+    /// What stands in its way.
+    pub blocked_by: Vec<Refusal>,
+}
+
+/// A step of a plan.
+#[derive(Debug, Clone)]
+pub struct PlannedStep {
+    /// Which.
+    pub step: DepartureStep,
+    /// How many things it would concern.
+    pub affects: i64,
+    /// Some of them by name.
+    pub examples: Vec<String>,
+}
+
+impl Plan {
+    /// Over member, kind, role, new owner, the steps that apply, suspension and blockers; not over counts, so that work that
+    /// goes on meanwhile doesn't make a plan stale.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        };
+        part(&self.member.id.to_string());
+        part(self.kind.as_str());
+        part(self.member.role.as_str());
+        part(&self.new_owner_id.to_string());
+        part(if self.suspends_account { "suspends" } else { "" });
+        for step in self.steps.iter().filter(|step| step.affects > 0) {
+            part(step.step.as_str());
+        }
+        for refusal in &self.blocked_by {
+            part(&format!("{:?}", refusal.code));
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The plan of a member's departure, as the permit's holder sees it; `None` where it is none of their business: who isn't owner
+/// or admin sees the plan of their own leaving alone.
+pub async fn plan(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    id: MemberId,
+    kind: DepartureKind,
+) -> Result<Option<Plan>> {
+    let Some(member) = member::by_ids(connection, &[id]).await?.pop() else { return Ok(None) };
+    let own = member.user_id == permit.user_id();
+    let leads = permit.standing().role.is_at_least(Role::Admin);
+    if member.organization_id != permit.organization_id() || !(leads || own && kind == DepartureKind::Leave) {
+        return Ok(None);
+    }
+    Ok(Some(of_member(connection, permit, member, kind, Detail::Full).await?))
+}
+
+/// How much of a plan is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    /// All.
+    Full,
+    /// Whether steps concern anything at all, for the hash: nobody waits for counts while the organization is locked.
+    Hash,
+}
+
+async fn of_member(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    member: Member,
+    kind: DepartureKind,
+    detail: Detail,
+) -> Result<Plan> {
+    let (organization_id, user_id) = (member.organization_id, member.user_id);
+    let new_owner_id = owner(connection, organization_id).await?;
+    let api_keys = api_key::of_member(connection, organization_id, user_id).await?;
+    let leaver = user::by_id(connection, user_id).await?;
+    let mut steps = Vec::new();
+    for step in DepartureStep::ALL.iter().copied() {
+        let (affects, examples) = match step {
+            DepartureStep::RevokeAccess => {
+                let names = api_keys.iter().take(limits::PLAN_EXAMPLES).map(|key| key.name.clone()).collect();
+                (count(api_keys.len()) + 1, names)
+            }
+            DepartureStep::RevokeIssued => {
+                let mut open = invitation::open_around(connection, organization_id, &leaver).await?;
+                open.extend(join_code::open_of(connection, organization_id, user_id).await?);
+                let affects = count(open.len());
+                open.truncate(limits::PLAN_EXAMPLES);
+                (affects, open)
+            }
+            DepartureStep::TransferProjects => owned(connection, &member, ResourceKind::Project, detail).await?,
+            DepartureStep::TransferVolumes => owned(connection, &member, ResourceKind::Volume, detail).await?,
+            // The leaver and, where it isn't the same person, the owner.
+            DepartureStep::Notify => (1 + i64::from(new_owner_id != user_id), Vec::new()),
+        };
+        steps.push(PlannedStep { step, affects, examples });
+    }
+    let suspends_account = kind == DepartureKind::Deactivate
+        && leaver.origin_organization_id == Some(organization_id)
+        && !user::belongs_to_another_team(connection, user_id, organization_id).await?;
+    let known = webhook::known_to(connection, organization_id, user_id).await?;
+    let advice = known.iter().map(webhook::Webhook::renewal_advice).collect();
+    let blocked_by = blockers(permit, &member, kind);
+    Ok(Plan { member, kind, new_owner_id, steps, suspends_account, api_keys, advice, blocked_by })
+}
+
+/// What the departure itself would refuse.
+fn blockers(permit: &Permit, member: &Member, kind: DepartureKind) -> Vec<Refusal> {
+    let outcome = match kind {
+        DepartureKind::Leave if member.user_id != permit.user_id() => {
+            Err(Error::refused(Code::Forbidden, "memberId", "one leaves by oneself"))
+        }
+        DepartureKind::Leave => super::require_leave(permit),
+        DepartureKind::Remove => member::require(permit, member, MemberAction::Remove, "memberId"),
+        DepartureKind::Deactivate => member::require(permit, member, MemberAction::Deactivate, "memberId"),
+    };
+    match outcome {
+        Err(Error::Refused(refusals)) => refusals,
+        _ => Vec::new(),
+    }
+}
+
+async fn owned(
+    connection: &mut AsyncPgConnection,
+    member: &Member,
+    kind: ResourceKind,
+    detail: Detail,
+) -> Result<(i64, Vec<String>)> {
+    let theirs = || {
+        resources::table
+            .filter(resources::organization_id.eq(member.organization_id))
+            .filter(resources::owner_id.eq(member.user_id))
+            .filter(resources::kind.eq(kind))
+    };
+    if detail == Detail::Hash {
+        let any: bool = diesel::select(diesel::dsl::exists(theirs())).get_result(connection).await?;
+        return Ok((i64::from(any), Vec::new()));
+    }
+    let affects = theirs().count().get_result(connection).await?;
+    let examples = theirs()
+        .order(resources::id)
+        .limit(i64::try_from(limits::PLAN_EXAMPLES).unwrap_or(i64::MAX))
+        .select(resources::name)
+        .load(connection)
+        .await?;
+    Ok((affects, examples))
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Fails with PLAN_STALE where what was planned isn't what would happen now. User, organization and member are locked.
+pub(super) async fn require(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    member: &Member,
+    kind: DepartureKind,
+    hash: &str,
+) -> Result<()> {
+    if of_member(connection, permit, member.clone(), kind, Detail::Hash).await?.hash() == hash.trim() {
+        return Ok(());
+    }
+    let message = "what would happen has changed since the plan was made; look at the plan again";
+    Err(Error::refused(Code::PlanStale, "planHash", message))
+}

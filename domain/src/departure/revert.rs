@@ -1,0 +1,308 @@
+//! The way back: reactivating a member, and returning what a departure passed on (R45).
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::json;
+
+use super::{Chunk, Departure, DepartureKind, DepartureStatus, by_ids, is_visible};
+use crate::access::{self, Lock, Permit};
+use crate::actor::Actor;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{departures, members, resource_moves, resources};
+use crate::database::{Database, Transaction, now};
+use crate::error::{Code, Error, Refusal, Result};
+use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
+use crate::invitation;
+use crate::job::{Hold, RevertDeparture};
+use crate::limits;
+use crate::member::{self, Member, MemberStatus};
+use crate::policy::{Action, MemberAction};
+use crate::user;
+
+/// Makes a removed or deactivated member active again, with the role and permissions of old (R45). What was passed on stays where
+/// it is; a cascade that runs goes on.
+pub async fn reactivate(database: &Database, actor: &Actor, id: MemberId) -> Result<MemberId> {
+    database
+        .transaction(async |transaction| {
+            access::require_writing(actor, "memberId")?;
+            // Users come before organizations in the order of locks.
+            let found = member::by_ids(transaction, &[id]).await?.pop().ok_or_else(|| member::not_found("memberId"))?;
+            access::lock_users(transaction, &[found.user_id]).await?;
+            let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
+            let events = bring_back(transaction, actor, &permit, &member, "memberId").await?;
+            audit::record(transaction, events).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Makes the member active again. User and organization are locked.
+async fn bring_back(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    permit: &Permit,
+    member: &Member,
+    field: &str,
+) -> Result<Vec<NewEvent>> {
+    match member.status {
+        MemberStatus::Active => {
+            return Err(Error::refused(Code::AlreadyMember, field, "this member is active"));
+        }
+        // D6: who left comes back by an own decision.
+        MemberStatus::Left => {
+            let message = "they left by themselves; invite them, and they come back if they want to";
+            return Err(Error::refused(Code::Conflict, field, message));
+        }
+        MemberStatus::Removed | MemberStatus::Deactivated => {}
+    }
+    member::require(permit, member, MemberAction::Reactivate, field)?;
+    member::require_room_for_another(transaction, member.user_id, field).await?;
+    let (organization_id, user_id) = (member.organization_id, member.user_id);
+    let user = user::by_id(transaction, user_id).await?;
+    let mut events: Vec<NewEvent> = invitation::revoke_to(transaction, organization_id, &user)
+        .await?
+        .into_iter()
+        .map(|id| {
+            NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id)
+                .summary("the invited person is a member again by another way")
+        })
+        .collect();
+    diesel::update(members::table.find(member.id))
+        .set(members::status.eq(MemberStatus::Active))
+        .execute(&mut **transaction)
+        .await?;
+    events
+        .extend(user::lift_suspension(transaction, user_id, "the organization that suspended it took it back").await?);
+    events.push(
+        NewEvent::by(actor, organization_id, AuditAction::MemberReactivated, member.id)
+            .summary(format!("{user_id} is active again as {}", member.role))
+            .with(json!({ "role": member.role.as_str() })),
+    );
+    Ok(events)
+}
+
+/// Takes a departure back: stops its cascade, makes a removed or deactivated member active again, and has the worker return
+/// what was passed on and still is where the departure put it.
+///
+/// Who left by themselves, or has rejoined, is an active member already or not at all: to them it returns resources only.
+pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
+    access::require_writing(actor, "departureId")?;
+    let field = "departureId";
+    let not_found = || Refusal::new(Code::NotFound, field, "there is no such departure");
+    database
+        .transaction(async |transaction| {
+            let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
+            access::lock_users(transaction, &[found.user_id]).await?;
+            let permit =
+                access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found()).await?;
+            if !is_visible(&permit, &found) {
+                return Err(not_found().into());
+            }
+            permit.require_on(Action::ViewAllResources, field)?;
+            // Waits for the chunk that is being passed on; nothing more is passed on afterwards.
+            let departure: Departure = departures::table
+                .find(id)
+                .select(Departure::as_select())
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await?;
+            if matches!(departure.status, DepartureStatus::Reverting | DepartureStatus::Reverted) {
+                return Err(Error::refused(Code::Conflict, field, "this departure was reverted before"));
+            }
+            if now(transaction).await? >= departure.revertible_until() {
+                return Err(Error::refused(Code::Expired, field, "a departure can be reverted for 30 days"));
+            }
+            let member = member::by_ids(transaction, &[departure.member_id])
+                .await?
+                .pop()
+                .ok_or(Error::Bug("a departure has its membership"))?;
+            let mut events = Vec::new();
+            if member.status != MemberStatus::Active {
+                let newest = newest_of(transaction, departure.member_id).await?;
+                if newest != Some(id) {
+                    let message = "they came back and departed again since; revert the newer departure";
+                    return Err(Error::refused(Code::Conflict, field, message));
+                }
+                if departure.kind == DepartureKind::Leave {
+                    let message = "they left by themselves; once they are a member again, this returns what they owned";
+                    return Err(Error::refused(Code::Conflict, field, message));
+                }
+                events = bring_back(transaction, actor, &permit, &member, field).await?;
+            } else if permit.user_id() != member.user_id
+                && !permit.standing().allows_on_member(MemberAction::ChangePermissions, member.role, true, false)
+            {
+                let message =
+                    format!("your role here, {}, doesn't reach the member's, {}", permit.standing().role, member.role);
+                return Err(Error::refused(Code::Forbidden, field, message));
+            }
+            let reverting: Departure = diesel::update(departures::table.find(id))
+                .set((departures::status.eq(DepartureStatus::Reverting), departures::error.eq(None::<String>)))
+                .returning(Departure::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            transaction.enqueue(&RevertDeparture { departure_id: id, member_id: departure.member_id }).await?;
+            events.push(
+                NewEvent::by(actor, departure.organization_id, AuditAction::DepartureReverting, id)
+                    .summary(format!("takes the departure of {} back", departure.user_id)),
+            );
+            audit::record(transaction, events).await?;
+            Ok(reverting)
+        })
+        .await
+}
+
+/// A member's newest departure.
+async fn newest_of(transaction: &mut Transaction, member_id: MemberId) -> Result<Option<DepartureId>> {
+    Ok(departures::table
+        .filter(departures::member_id.eq(member_id))
+        .order(departures::id.desc())
+        .select(departures::id)
+        .first(&mut **transaction)
+        .await
+        .optional()?)
+}
+
+/// What became of a resource since the departure passed it on.
+struct Passed {
+    move_id: ResourceMoveId,
+    resource_id: Option<ResourceId>,
+    to_id: UserId,
+    moved_at: DateTime<Utc>,
+}
+
+/// Returns a chunk of what a departure passed on, in a transaction of its own.
+pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Chunk> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let departure: Option<Departure> = departures::table
+                .find(id)
+                .filter(departures::status.eq(DepartureStatus::Reverting))
+                .select(Departure::as_select())
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let Some(departure) = departure else { return Ok(Chunk::Done) };
+            // Who receives something stays a member until this commits.
+            let status: MemberStatus = members::table
+                .find(departure.member_id)
+                .select(members::status)
+                .for_share()
+                .first(&mut **transaction)
+                .await?;
+            let chunk: Vec<Passed> = to_look_at(transaction, id).await?;
+            let at = now(transaction).await?;
+            if chunk.is_empty() {
+                finish(transaction, &departure, at).await?;
+                return Ok(Chunk::Done);
+            }
+            let returned = match status {
+                MemberStatus::Active => give_back(transaction, &departure, &chunk, at).await?,
+                _ => {
+                    let ids: Vec<ResourceMoveId> = chunk.iter().map(|passed| passed.move_id).collect();
+                    keep(transaction, &ids, "the member is gone again").await?;
+                    0
+                }
+            };
+            if returned > 0 {
+                let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureResourcesReturned, id)
+                    .summary(format!("{returned} resource(s) went back to {}", departure.user_id))
+                    .with(json!({ "count": returned, "to": departure.user_id.to_string() }));
+                audit::record(transaction, [event]).await?;
+            }
+            Ok(Chunk::More)
+        })
+        .await
+}
+
+async fn to_look_at(transaction: &mut Transaction, id: DepartureId) -> Result<Vec<Passed>> {
+    type Row = (ResourceMoveId, Option<ResourceId>, UserId, DateTime<Utc>);
+    let rows: Vec<Row> = resource_moves::table
+        .filter(resource_moves::departure_id.eq(id))
+        .filter(resource_moves::reverted_at.is_null())
+        .filter(resource_moves::kept_because.is_null())
+        .order(resource_moves::id)
+        .limit(limits::CASCADE_CHUNK)
+        .select((resource_moves::id, resource_moves::resource_id, resource_moves::to_id, resource_moves::moved_at))
+        .load(&mut **transaction)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(move_id, resource_id, to_id, moved_at)| Passed { move_id, resource_id, to_id, moved_at })
+        .collect())
+}
+
+/// Gives back those that still are where the departure put them, and names why the others stay; how many went back.
+async fn give_back(
+    transaction: &mut Transaction,
+    departure: &Departure,
+    chunk: &[Passed],
+    at: DateTime<Utc>,
+) -> Result<usize> {
+    let ids: Vec<ResourceId> = chunk.iter().filter_map(|passed| passed.resource_id).collect();
+    let now_with: Vec<(ResourceId, OrganizationId, UserId, DateTime<Utc>)> = resources::table
+        .filter(resources::id.eq_any(&ids))
+        .order(resources::id)
+        .select((resources::id, resources::organization_id, resources::owner_id, resources::owned_since))
+        .for_no_key_update()
+        .load(&mut **transaction)
+        .await?;
+    let (mut back, mut back_moves) = (Vec::new(), Vec::new());
+    let (mut deleted, mut moved_away, mut passed_on) = (Vec::new(), Vec::new(), Vec::new());
+    for passed in chunk {
+        let found = passed.resource_id.and_then(|id| now_with.iter().find(|(found, ..)| *found == id));
+        match found {
+            None => deleted.push(passed.move_id),
+            Some((_, organization_id, ..)) if *organization_id != departure.organization_id => {
+                moved_away.push(passed.move_id);
+            }
+            Some((id, _, owner_id, owned_since)) if *owner_id == passed.to_id && *owned_since == passed.moved_at => {
+                back.push(*id);
+                back_moves.push(passed.move_id);
+            }
+            Some(_) => passed_on.push(passed.move_id),
+        }
+    }
+    diesel::update(resources::table.filter(resources::id.eq_any(&back)))
+        .set((resources::owner_id.eq(departure.user_id), resources::owned_since.eq(at)))
+        .execute(&mut **transaction)
+        .await?;
+    diesel::update(resource_moves::table.filter(resource_moves::id.eq_any(&back_moves)))
+        .set(resource_moves::reverted_at.eq(at))
+        .execute(&mut **transaction)
+        .await?;
+    for (moves, reason) in [
+        (deleted, "it was deleted"),
+        (moved_away, "it was moved to another organization"),
+        (passed_on, "it was passed on since"),
+    ] {
+        keep(transaction, &moves, reason).await?;
+    }
+    Ok(back.len())
+}
+
+async fn keep(transaction: &mut Transaction, moves: &[ResourceMoveId], reason: &str) -> Result<()> {
+    if !moves.is_empty() {
+        diesel::update(resource_moves::table.filter(resource_moves::id.eq_any(moves)))
+            .set(resource_moves::kept_because.eq(reason))
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn finish(transaction: &mut Transaction, departure: &Departure, at: DateTime<Utc>) -> Result<()> {
+    diesel::update(departures::table.find(departure.id))
+        .set((
+            departures::status.eq(DepartureStatus::Reverted),
+            departures::completed_at.eq(departure.completed_at.unwrap_or(at)),
+            departures::error.eq(None::<String>),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureReverted, departure.id)
+        .summary(format!("what {} left behind and could go back has gone back", departure.user_id));
+    audit::record(transaction, [event]).await
+}
