@@ -29,6 +29,10 @@ pub(crate) enum Outcome {
     GivenUp {
         reason: String,
     },
+    /// The attempt found that the job must wait, and doesn't count.
+    Postponed {
+        after: Duration,
+    },
     /// The attempt didn't take place, or was stopped for no fault of the job's.
     GivenBack,
 }
@@ -181,12 +185,13 @@ fn other(acks: &[Ack], ids: Vec<Uuid>, attempts: Vec<i32>) -> Statement<Acknowle
             Outcome::Done => ("done", None, None),
             Outcome::Retry { reason, after } => ("waiting", Some(after.as_secs_f64()), Some(cut(reason))),
             Outcome::GivenUp { reason } => ("given_up", None, Some(cut(reason))),
+            Outcome::Postponed { after } => ("waiting", Some(after.as_secs_f64()), None),
             Outcome::GivenBack => ("waiting", None, None),
         };
         statuses.push(status);
         pauses.push(pause);
         reasons.push(reason);
-        uncounted.push(ack.outcome == Outcome::GivenBack);
+        uncounted.push(matches!(ack.outcome, Outcome::Postponed { .. } | Outcome::GivenBack));
     }
     Statement::new()
         .bind::<Array<SqlUuid>, _>(ids)

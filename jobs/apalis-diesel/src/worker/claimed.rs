@@ -8,6 +8,7 @@ use diesel_async::pooled_connection::deadpool::PoolError;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
+use super::service::pause;
 use crate::Job;
 use crate::statement::{Statement, Text};
 
@@ -54,6 +55,12 @@ impl ClaimedJob {
     /// Whether the job is given up if this attempt fails.
     pub fn is_last_attempt(&self) -> bool {
         self.counted_attempts >= self.max_attempts
+    }
+
+    /// The usual pause before a next attempt, each time another one, for a handler that retries after one of its own making;
+    /// see [`JobError::Retry`].
+    pub fn backoff(&self) -> Duration {
+        pause(self.counted_attempts, rand::random())
     }
 
     /// Makes sure that this claim holds, and that it does until the transaction of `connection` ends. To be called in every
@@ -129,6 +136,13 @@ pub enum JobError {
         /// each time up to a quarter more or less.
         after: Option<Duration>,
     },
+    /// It can't be done yet, through no fault of its own, such as a limit that others have used up: it shall be run later. The
+    /// attempt doesn't count.
+    #[error("put off")]
+    Postpone {
+        /// How long to wait.
+        after: Duration,
+    },
     /// It shall not be tried again: it is given up at once.
     #[error("{reason}")]
     Discard {
@@ -149,6 +163,11 @@ impl JobError {
     /// A retry after a pause of this length.
     pub fn retry_after(reason: impl Into<String>, after: Duration) -> Self {
         Self::Retry { reason: reason.into(), after: Some(after) }
+    }
+
+    /// To be run after a pause of this length; the attempt doesn't count.
+    pub fn postpone(after: Duration) -> Self {
+        Self::Postpone { after }
     }
 
     /// No retry.

@@ -130,6 +130,7 @@ impl Attempt {
                 self.store.shared().running.remove(self.key);
                 return error;
             }
+            JobError::Postpone { after } => Outcome::Postponed { after: after.min(LONGEST_PAUSE) },
             JobError::Discard { reason } => Outcome::GivenUp { reason },
             JobError::Retry { reason, .. } if self.is_last => Outcome::GivenUp { reason },
             JobError::Retry { reason, after } => {
@@ -140,6 +141,7 @@ impl Attempt {
         match &outcome {
             Outcome::Retry { reason, after } => tracing::warn!(reason, ?after, "failed; will be tried again"),
             Outcome::GivenUp { reason } => tracing::error!(reason, "failed; gave it up"),
+            Outcome::Postponed { after } => tracing::debug!(?after, "put off"),
             Outcome::Done | Outcome::GivenBack => {}
         }
         self.acknowledge(outcome).await;
@@ -179,7 +181,7 @@ const FIRST_PAUSE_SECONDS: f64 = 2.0;
 const LONGEST_USUAL_PAUSE_SECONDS: f64 = 7_200.0;
 
 /// The pause after so many counted attempts; `random` is from 0 to 1.
-fn pause(attempts: i32, random: f64) -> Duration {
+pub(crate) fn pause(attempts: i32, random: f64) -> Duration {
     let doublings = attempts.clamp(1, 30) - 1;
     let seconds =
         (FIRST_PAUSE_SECONDS * f64::from(2_u32.pow(doublings.unsigned_abs()))).min(LONGEST_USUAL_PAUSE_SECONDS);

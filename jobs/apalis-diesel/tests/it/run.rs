@@ -22,6 +22,7 @@ async fn note(job: ClaimedJob) -> Result<(), JobError> {
             "fail" => Err(JobError::retry("as told")),
             "fail at once" => Err(JobError::retry_after("as told", Duration::ZERO)),
             "discard" => Err(JobError::discard("not wanted")),
+            "put off" if job.attempt < 5 => Err(JobError::postpone(Duration::from_secs(3_600))),
             "panic" => panic!("at the {}", "disco"),
             _ => Ok(()),
         },
@@ -70,6 +71,22 @@ async fn a_handler_can_choose_the_pause_or_none_and_discard() {
     assert_eq!(database.until_status(at_once, JobStatus::GivenUp).await.attempt, 3);
     let job = database.until_status(discarded, JobStatus::GivenUp).await;
     assert_eq!((job.attempt, job.last_error.as_deref()), (1, Some("not wanted")));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn putting_a_job_off_uses_up_no_attempt() {
+    let database = Database::new().await;
+    let worker = Worker::start(&database, StoreOptions::default(), 2, note);
+    let id = database.enqueue(&Note::new("put off")).await.unwrap();
+    for attempt in 1..5 {
+        let job = database.until(id, |job| job.status == JobStatus::Waiting && job.attempt == attempt).await;
+        assert_eq!((job.uncounted_attempts, job.last_error), (attempt, None));
+        assert!((job.run_at - job.started_at.unwrap()).as_seconds_f64() >= 3_600.0);
+        database.put_clock_ahead("61 minutes").await;
+    }
+    // More often than it may fail.
+    assert_eq!(database.until_status(id, JobStatus::Done).await.attempt, 5);
     worker.stop().await;
 }
 
