@@ -21,10 +21,37 @@ struct Counted {
     now: DateTime<Utc>,
 }
 
+impl Counted {
+    /// Until the window ends.
+    fn wait(&self) -> Duration {
+        (self.window_ends_at - self.now).to_std().unwrap_or_default()
+    }
+}
+
 /// Counts a try of the subject, and fails with RATE_LIMITED where its window holds no more.
 pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
+    let counted = add(database, limit, subject).await?;
+    if counted.count > limit.tries {
+        return Err(Error::RateLimited { retry_after: counted.wait().max(Duration::from_secs(1)) });
+    }
+    Ok(())
+}
+
+/// Like [`count`], for what comes back by itself at the time that RATE_LIMITED names: as many in each of the next windows as
+/// it holds, and not all at the end of this one.
+pub(crate) async fn take_turn(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
+    let counted = add(database, limit, subject).await?;
+    let over = u32::try_from(counted.count - limit.tries).unwrap_or_default();
+    if over > 0 {
+        let windows = (over - 1) / limit.tries.unsigned_abs();
+        return Err(Error::RateLimited { retry_after: counted.wait() + limit.window * windows });
+    }
+    Ok(())
+}
+
+async fn add(database: &Database, limit: &TryLimit, subject: &str) -> Result<Counted> {
     let mut connection = database.connection().await?;
-    let counted: Counted = diesel::sql_query(
+    Ok(diesel::sql_query(
         "INSERT INTO attempts AS a (bucket, subject, window_ends_at, count) \
          VALUES ($1, $2, rollcall_now() + make_interval(secs => $3), 1) \
          ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET \
@@ -36,10 +63,5 @@ pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) 
     .bind::<Text, _>(subject)
     .bind::<Double, _>(limit.window.as_secs_f64())
     .get_result(&mut connection)
-    .await?;
-    if counted.count > limit.tries {
-        let wait = (counted.window_ends_at - counted.now).to_std().unwrap_or(Duration::from_secs(1));
-        return Err(Error::RateLimited { retry_after: wait.max(Duration::from_secs(1)) });
-    }
-    Ok(())
+    .await?)
 }

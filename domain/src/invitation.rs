@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
+use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{invitations, members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -913,6 +914,11 @@ async fn mark_expired(transaction: &mut Transaction, ids: &[InvitationId]) -> Re
             .summary("nobody took the invitation in time")
     });
     audit::record(transaction, events).await
+}
+
+/// Takes one of the mails that an organization may send a minute; RATE_LIMITED says when this one's turn comes.
+pub async fn take_mail_turn(database: &Database, organization_id: OrganizationId) -> Result<()> {
+    attempt::take_turn(database, &limits::ORGANIZATION_MAILS, &organization_id.to_string()).await
 }
 
 /// Writes down what became of the mail, unless a resend has overtaken it.

@@ -29,8 +29,9 @@ pub const DEPARTURE: &str = "departure";
 /// Queue of what is told to other services.
 pub const WEBHOOK: &str = "webhook";
 
-/// Tries over about a day, with the queue's backoff: a mail server may be away that long.
-const MAIL_TRIES: i32 = 24;
+/// More than fit into the day that a mail is tried for (`limits::MAIL_TRIED_FOR`), which ends it; this stops one that kills its
+/// process.
+const MAIL_TRIES: i32 = 64;
 
 macro_rules! job {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)+ } in $queue:ident as $kind:literal, tries $tries:expr, timeout $timeout:literal s $(, unique $unique:ident, serial $serial:ident)?) => {

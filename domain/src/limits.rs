@@ -69,6 +69,11 @@ pub const RECEIPT_EXAMPLES: i64 = 20;
 /// Audit events that one call of `verifyAuditLog` checks.
 pub const VERIFY_CHUNK: i64 = 10_000;
 
+/// For how long a mail is tried after it was called for.
+pub const MAIL_TRIED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest pause between two tries of a mail: a mail server that is back has its mails soon.
+pub const LONGEST_MAIL_PAUSE: Duration = Duration::from_secs(30 * 60);
+
 /// So many tries in a window, counted before they are checked.
 #[derive(Debug, Clone, Copy)]
 pub struct TryLimit {
@@ -85,3 +90,7 @@ pub const JOIN_CODE_TRIES: TryLimit = TryLimit { bucket: "join_code", tries: 10,
 /// Sign-in mails per address.
 pub const SIGN_IN_REQUESTS: TryLimit =
     TryLimit { bucket: "sign_in_request", tries: 10, window: Duration::from_secs(15 * 60) };
+/// Mails per organization that its members cause: invitations. What they hold back is sent in the next minutes. Mails that
+/// keep an account or an organization safe don't wait for them: those that sign in, and those that tell of who came and went.
+pub const ORGANIZATION_MAILS: TryLimit =
+    TryLimit { bucket: "organization_mail", tries: 100, window: Duration::from_secs(60) };

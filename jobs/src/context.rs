@@ -2,14 +2,15 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::Error;
 use rollcall_domain::database::Database;
 use rollcall_domain::settings::Settings;
+use rollcall_domain::{Error, database, limits};
 use url::Url;
 use uuid::Uuid;
 
@@ -49,21 +50,53 @@ impl Context {
     }
 
     /// Sends a mail whose fate nobody writes down.
-    pub(crate) async fn send(&self, mail: Result<Mail, RenderError>) -> Result<(), JobError> {
-        self.try_send(mail).await?.map_err(|error| match error {
-            SendError::Permanent { reply } => JobError::discard(reply),
-            SendError::Temporary { reply } => JobError::retry(reply),
-        })
+    pub(crate) async fn send(&self, job: &ClaimedJob, mail: Result<Mail, RenderError>) -> Result<(), JobError> {
+        self.try_send(job, mail).await?.map_err(Unsent::into)
     }
 
     /// Sends a mail; outside of any transaction, since a mail server may take its time.
-    pub(crate) async fn try_send(&self, mail: Result<Mail, RenderError>) -> Result<Result<(), SendError>, JobError> {
+    pub(crate) async fn try_send(
+        &self,
+        job: &ClaimedJob,
+        mail: Result<Mail, RenderError>,
+    ) -> Result<Result<(), Unsent>, JobError> {
         let mail = mail.map_err(|error| JobError::discard(error.to_string()))?;
         let hide = |reply: String| without_address(&reply, &mail.envelope.address);
-        Ok(self.mailer.send(&mail).await.map_err(|error| match error {
-            SendError::Permanent { reply } => SendError::Permanent { reply: hide(reply) },
-            SendError::Temporary { reply } => SendError::Temporary { reply: hide(reply) },
-        }))
+        Ok(match self.mailer.send(&mail).await {
+            Ok(()) => {
+                tracing::info!(message_id = self.mailer.message_id(&mail.envelope), "sent a mail");
+                Ok(())
+            }
+            Err(SendError::Permanent { reply }) => Err(Unsent { reply: hide(reply), again_after: None }),
+            Err(SendError::Temporary { reply }) => {
+                Err(Unsent { reply: hide(reply), again_after: self.next_try(job).await? })
+            }
+        })
+    }
+
+    /// When a mail is tried again; `None` where it has been tried for its day.
+    async fn next_try(&self, job: &ClaimedJob) -> Result<Option<Duration>, JobError> {
+        let now = database::now(&mut *connection(self).await?).await.map_err(job_error)?;
+        let left = (job.created_at + limits::MAIL_TRIED_FOR - now).to_std().unwrap_or_default();
+        let is_over = left.is_zero() || job.is_last_attempt();
+        Ok((!is_over).then(|| job.backoff().min(limits::LONGEST_MAIL_PAUSE).min(left)))
+    }
+}
+
+/// A mail that wasn't sent.
+pub(crate) struct Unsent {
+    /// The mail server's words, or what happened.
+    pub(crate) reply: String,
+    /// When it is tried again; `None`: it was refused for good, or tried for long enough.
+    pub(crate) again_after: Option<Duration>,
+}
+
+impl From<Unsent> for JobError {
+    fn from(unsent: Unsent) -> Self {
+        match unsent.again_after {
+            Some(after) => Self::retry_after(unsent.reply, after),
+            None => Self::discard(unsent.reply),
+        }
     }
 }
 
@@ -86,6 +119,7 @@ pub(crate) fn job_error(error: Error) -> JobError {
     match error {
         Error::JobLost => JobError::Lost,
         Error::Database(error) => error.into(),
+        Error::RateLimited { retry_after } => JobError::postpone(retry_after),
         other => JobError::retry(other.to_string()),
     }
 }
@@ -116,7 +150,9 @@ pub(crate) fn hold(
         Box::pin(async move {
             job.hold(connection).await.map_err(|error| match error {
                 JobError::Lost => Error::JobLost,
-                JobError::Retry { .. } | JobError::Discard { .. } => Error::Bug("the job's row can't be read"),
+                JobError::Retry { .. } | JobError::Postpone { .. } | JobError::Discard { .. } => {
+                    Error::Bug("the job's row can't be read")
+                }
             })
         })
     }

@@ -1,6 +1,6 @@
 //! Mails a completed departure's receipt to the leaver or to the new owner.
 
-use apalis_diesel::JobError;
+use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::departure::{self, DepartureKind};
 use rollcall_domain::job::MailDepartureReceipt;
 use rollcall_domain::resource::ResourceKind;
@@ -10,7 +10,7 @@ use rollcall_domain::{organization, user};
 use crate::context::{Context, connection, job_error};
 use crate::mail::{self, Count, DepartureToLeaver, DepartureToOwner, Envelope, Moved};
 
-pub(crate) async fn run(context: &Context, payload: &MailDepartureReceipt) -> Result<(), JobError> {
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepartureReceipt) -> Result<(), JobError> {
     let MailDepartureReceipt { departure_id: id, recipient_id } = *payload;
     let mut reader = connection(context).await?;
     let Some(departure) = departure::by_ids(&mut reader, &[id]).await.map_err(job_error)?.pop() else { return Ok(()) };
@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context, payload: &MailDepartureReceipt) -> Re
         }
         .render(envelope)
     };
-    context.send(mail).await
+    context.send(job, mail).await
 }
 
 fn plural(kind: ResourceKind) -> &'static str {

@@ -5,8 +5,8 @@ use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
 use rollcall_domain::job::MailInvitation;
 use rollcall_domain::{organization, user};
 
-use crate::context::{Context, connection, hold, job_error};
-use crate::mail::{Envelope, Invitation, SendError};
+use crate::context::{Context, Unsent, connection, hold, job_error};
+use crate::mail::{Envelope, Invitation};
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitation) -> Result<(), JobError> {
     let MailInvitation { invitation_id: id, token_version } = *payload;
@@ -41,12 +41,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         name: invitation.name.clone().or(account_name),
         date: invitation.sent_at,
     };
-    let outcome = context.try_send(mail.render(envelope)).await?;
+    invitation::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
+    let outcome = context.try_send(job, mail.render(envelope)).await?;
     let (delivery, error) = match &outcome {
         Ok(()) => (DeliveryStatus::Sent, None),
-        Err(SendError::Permanent { reply }) => (DeliveryStatus::Failed, Some(reply.as_str())),
-        Err(SendError::Temporary { reply }) if job.is_last_attempt() => (DeliveryStatus::Failed, Some(reply.as_str())),
-        Err(SendError::Temporary { reply }) => (DeliveryStatus::Deferred, Some(reply.as_str())),
+        Err(unsent) if unsent.again_after.is_some() => (DeliveryStatus::Deferred, Some(unsent.reply.as_str())),
+        Err(unsent) => (DeliveryStatus::Failed, Some(unsent.reply.as_str())),
     };
     let hold = hold(job);
     context
@@ -57,9 +57,5 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         })
         .await
         .map_err(job_error)?;
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(SendError::Permanent { reply }) => Err(JobError::discard(reply)),
-        Err(SendError::Temporary { reply }) => Err(JobError::retry(reply)),
-    }
+    outcome.map_err(Unsent::into)
 }

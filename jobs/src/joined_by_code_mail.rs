@@ -1,13 +1,13 @@
 //! Tells the owner that someone joined by code (R30).
 
-use apalis_diesel::JobError;
+use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailJoinedByCode;
 use rollcall_domain::{join_code, organization, user};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, JoinedByCode};
 
-pub(crate) async fn run(context: &Context, payload: &MailJoinedByCode) -> Result<(), JobError> {
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailJoinedByCode) -> Result<(), JobError> {
     let id = payload.join_code_id;
     let mut reader = connection(context).await?;
     let code = join_code::by_ids(&mut reader, &[id]).await.map_err(job_error)?.pop();
@@ -38,5 +38,5 @@ pub(crate) async fn run(context: &Context, payload: &MailJoinedByCode) -> Result
         name: Some(owner.name),
         date: used_at,
     };
-    context.send(mail.render(envelope)).await
+    context.send(job, mail.render(envelope)).await
 }

@@ -1,13 +1,13 @@
 //! Tells someone that staff gave them an organization (R1).
 
-use apalis_diesel::JobError;
+use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailOwnerSet;
 use rollcall_domain::{organization, user};
 
 use crate::context::{Context, connection, job_error, noticed_at};
 use crate::mail::{Envelope, OwnerSet};
 
-pub(crate) async fn run(context: &Context, payload: &MailOwnerSet) -> Result<(), JobError> {
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwnerSet) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
     let organization = organization::by_id(&mut reader, payload.organization_id).await.map_err(job_error)?;
     let owner = user::by_id(&mut reader, payload.user_id).await.map_err(job_error)?;
@@ -19,5 +19,5 @@ pub(crate) async fn run(context: &Context, payload: &MailOwnerSet) -> Result<(),
         name: Some(owner.name),
         date: noticed_at(payload.notice)?,
     };
-    context.send(mail.render(envelope)).await
+    context.send(job, mail.render(envelope)).await
 }

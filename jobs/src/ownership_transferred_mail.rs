@@ -1,13 +1,13 @@
 //! Tells the old and the new owner that the ownership passed between them (R46).
 
-use apalis_diesel::JobError;
+use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailOwnershipTransferred;
 use rollcall_domain::{organization, user};
 
 use crate::context::{Context, connection, job_error, noticed_at};
 use crate::mail::{Envelope, OwnershipTransferred};
 
-pub(crate) async fn run(context: &Context, payload: &MailOwnershipTransferred) -> Result<(), JobError> {
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwnershipTransferred) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
     let organization = organization::by_id(&mut reader, payload.organization_id).await.map_err(job_error)?;
     let recipient = user::by_id(&mut reader, payload.recipient_id).await.map_err(job_error)?;
@@ -28,5 +28,5 @@ pub(crate) async fn run(context: &Context, payload: &MailOwnershipTransferred) -
         name: Some(recipient.name),
         date: noticed_at(payload.notice)?,
     };
-    context.send(mail.render(envelope)).await
+    context.send(job, mail.render(envelope)).await
 }

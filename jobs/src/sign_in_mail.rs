@@ -1,6 +1,6 @@
 //! Mails the link and digits of a sign-in.
 
-use apalis_diesel::JobError;
+use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::id::TypedId;
 use rollcall_domain::job::MailSignIn;
 use rollcall_domain::secret::Purpose;
@@ -9,7 +9,7 @@ use rollcall_domain::{database, invitation, limits, organization, sign_in};
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, SignIn};
 
-pub(crate) async fn run(context: &Context, payload: &MailSignIn) -> Result<(), JobError> {
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailSignIn) -> Result<(), JobError> {
     let id = payload.sign_in_request_id;
     let mut reader = connection(context).await?;
     let Some(request) = sign_in::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
@@ -45,5 +45,5 @@ pub(crate) async fn run(context: &Context, payload: &MailSignIn) -> Result<(), J
         name: None,
         date: request.created_at,
     };
-    context.send(mail.render(envelope)).await
+    context.send(job, mail.render(envelope)).await
 }

@@ -1,6 +1,6 @@
 //! Tells the owner that a webhook was disabled, since nobody took its deliveries (R75).
 
-use apalis_diesel::JobError;
+use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailWebhookDisabled;
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::{organization, user, webhook};
@@ -9,7 +9,7 @@ use url::Url;
 use crate::context::{Context, connection, job_error, noticed_at};
 use crate::mail::{Envelope, WebhookDisabled};
 
-pub(crate) async fn run(context: &Context, payload: &MailWebhookDisabled) -> Result<(), JobError> {
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailWebhookDisabled) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
     let found = webhook::by_ids(&mut reader, &[payload.webhook_id]).await.map_err(job_error)?.pop();
     // Enabled again or deleted meanwhile: whoever did it knows.
@@ -33,5 +33,5 @@ pub(crate) async fn run(context: &Context, payload: &MailWebhookDisabled) -> Res
         name: Some(owner.name),
         date: noticed_at(payload.notice)?,
     };
-    context.send(mail.render(envelope)).await
+    context.send(job, mail.render(envelope)).await
 }

@@ -11,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
 };
 
 use chrono::{DateTime, TimeZone as _, Utc};
@@ -229,7 +228,7 @@ async fn a_refused_login_is_not_the_recipients_fault() {
 #[tokio::test]
 async fn a_broken_or_silent_connection_is_temporary_and_never_used_again() {
     let server = SmtpServer::start([Script::DropAfterData, Script::SilentAfterData, Script::Accept]);
-    let mailer = server.mailer("").with_time_limit(Duration::from_secs(1));
+    let mailer = Mailer::smtp(&format!("smtp://127.0.0.1:{}?timeout=1", server.port).into(), from()).unwrap();
     assert!(matches!(mailer.send(&some_mail()).await, Err(SendError::Temporary { .. })));
     assert_eq!(mailer.send(&some_mail()).await, temporary("no answer within 1 seconds"));
     assert_eq!(mailer.send(&some_mail()).await, Ok(()));
@@ -272,6 +271,9 @@ fn a_wrong_smtp_url_is_told_without_its_password() {
         "mail.example",
         "http://u:hunter2@mail.example",
         "smtp://u:hunter2@mail.example?tls=maybe",
+        "smtp://u:hunter2@mail.example?timeout=0",
+        "smtp://u:hunter2@mail.example?timeout=61",
+        "smtp://u:hunter2@mail.example?time=5",
         "smtp://u:hunter2@",
     ] {
         let error = Mailer::smtp(&url.to_owned().into(), from()).err().unwrap().to_string();
@@ -279,7 +281,7 @@ fn a_wrong_smtp_url_is_told_without_its_password() {
     }
     for url in [
         "smtps://u:p@mail.example",
-        "smtp://mail.example?tls=required",
+        "smtp://mail.example?tls=required&timeout=60",
         "smtp://u:p@mail.example:2525?tls=opportunistic",
     ] {
         assert!(Mailer::smtp(&url.to_owned().into(), from()).is_ok(), "{url}");

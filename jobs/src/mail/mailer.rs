@@ -4,7 +4,6 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use lettre::{
@@ -23,14 +22,10 @@ use super::{
     smtp::{Smtp, SmtpUrlError},
 };
 
-/// Long enough for a server that looks at a mail before it answers.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
-
 /// Sends mails, over SMTP or into a folder.
 pub struct Mailer {
     from: Mailbox,
     transport: Transport,
-    time_limit: Duration,
 }
 
 enum Transport {
@@ -59,9 +54,10 @@ pub enum SendError {
 
 impl Mailer {
     /// Sends by SMTP, as `url` says: `smtps://user:password@host`, `smtp://host?tls=required` (or
-    /// `opportunistic`), `smtp://host:port`.
+    /// `opportunistic`), `smtp://host:port`. With `timeout=30` connecting may take 30 seconds, and
+    /// sending as many; 60 unless told, which is the most.
     pub fn smtp(url: &SecretString, from: Mailbox) -> Result<Self, SmtpUrlError> {
-        Ok(Self { from, transport: Transport::Smtp(Smtp::new(url)?), time_limit: TIME_LIMIT })
+        Ok(Self { from, transport: Transport::Smtp(Smtp::new(url)?) })
     }
 
     /// Writes each mail as a file `20261122T014500.123Z-<key>.eml` into `directory`, which is made
@@ -69,14 +65,7 @@ impl Mailer {
     pub fn directory(directory: impl Into<PathBuf>, from: Mailbox) -> io::Result<Self> {
         let directory = directory.into();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        Ok(Self { from, transport: Transport::Directory(directory), time_limit: TIME_LIMIT })
-    }
-
-    /// How long connecting may take, and sending; 60 seconds unless told.
-    #[must_use]
-    pub fn with_time_limit(mut self, time_limit: Duration) -> Self {
-        self.time_limit = time_limit;
-        self
+        Ok(Self { from, transport: Transport::Directory(directory) })
     }
 
     /// Returns once the server has taken the mail, or the file is in its place. May be cancelled at
@@ -84,10 +73,15 @@ impl Mailer {
     pub async fn send(&self, mail: &Mail) -> Result<(), SendError> {
         let message = self.message(mail)?;
         match &self.transport {
-            Transport::Smtp(smtp) => smtp.send(&message, self.time_limit).await,
+            Transport::Smtp(smtp) => smtp.send(&message).await,
             Transport::Directory(directory) => write(directory, &mail.envelope, &message)
                 .map_err(|error| SendError::Temporary { reply: error.to_string() }),
         }
+    }
+
+    /// What identifies a mail for good, without the angle brackets around it.
+    pub fn message_id(&self, envelope: &Envelope) -> String {
+        format!("{}@{}", key(envelope), self.from.email.domain())
     }
 
     fn message(&self, mail: &Mail) -> Result<Message, SendError> {
@@ -101,7 +95,7 @@ impl Mailer {
             .to(to)
             .subject(mail.subject.as_str())
             .date(envelope.date.into())
-            .message_id(Some(format!("<{}@{}>", key(envelope), self.from.email.domain())))
+            .message_id(Some(format!("<{}>", self.message_id(envelope))))
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .raw_header(header("X-Auto-Response-Suppress", "OOF, AutoReply"))
             .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))

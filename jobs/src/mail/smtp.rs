@@ -17,6 +17,7 @@ use lettre::{
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, TlsParameters},
         extension::ClientId,
+        response::Response,
     },
 };
 use percent_encoding::percent_decode_str;
@@ -29,6 +30,10 @@ use super::{SendError, document::one_line};
 /// How many idle connections are kept, and for how long.
 const IDLE_CONNECTIONS: usize = 8;
 const IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// Long enough for a server that looks at a mail before it answers, and short enough that two of
+/// them fit into the time of a mail's job.
+const LONGEST_TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// What is wrong with an SMTP URL. Never repeats the URL, which may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,8 @@ pub(super) struct Smtp {
     tls: Tls,
     credentials: Option<Credentials>,
     hello: ClientId,
+    /// How long connecting may take, and sending.
+    time_limit: Duration,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
 }
 
@@ -59,13 +66,23 @@ enum Tls {
 }
 
 impl Smtp {
-    /// Takes the URLs that lettre's `from_url` takes, with the same meaning.
+    /// Takes the URLs that lettre's `from_url` takes, with the same meaning, and `timeout` in whole
+    /// seconds.
     pub(super) fn new(url: &SecretString) -> Result<Self, SmtpUrlError> {
         let url = Url::parse(url.expose_secret()).map_err(|error| SmtpUrlError(error.to_string()))?;
         let host = url.host_str().ok_or_else(|| SmtpUrlError("it names no host".into()))?.to_owned();
         let parameters = || TlsParameters::new(host.clone()).map_err(|error| SmtpUrlError(error.to_string()));
-        let wanted = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value.into_owned());
-        let (tls, default_port) = match (url.scheme(), wanted.as_deref()) {
+        let mut wanted_tls = None;
+        let mut time_limit = LONGEST_TIME_LIMIT;
+        for (name, value) in url.query_pairs() {
+            match (name.as_ref(), value.parse()) {
+                ("tls", _) => wanted_tls = Some(value.into_owned()),
+                ("timeout", Ok(seconds @ 1..=60)) => time_limit = Duration::from_secs(seconds),
+                ("timeout", _) => return Err(SmtpUrlError("timeout must be 1 to 60 seconds".into())),
+                _ => return Err(SmtpUrlError(format!("there is no parameter {name}"))),
+            }
+        }
+        let (tls, default_port) = match (url.scheme(), wanted_tls.as_deref()) {
             ("smtp", None) => (Tls::None, 25),
             ("smtp", Some("opportunistic")) => (Tls::Opportunistic(parameters()?), 587),
             ("smtp", Some("required")) => (Tls::Required(parameters()?), 587),
@@ -89,24 +106,47 @@ impl Smtp {
             host,
             tls,
             credentials,
+            time_limit,
             idle: Mutex::default(),
         })
     }
 
-    /// Each of connecting and sending gets `limit`.
-    pub(super) async fn send(&self, message: &Message, limit: Duration) -> Result<(), SendError> {
-        let late = |_| SendError::Temporary { reply: format!("no answer within {} seconds", limit.as_secs_f32()) };
+    /// Takes no longer than twice the time limit.
+    pub(super) async fn send(&self, message: &Message) -> Result<(), SendError> {
+        timeout(self.time_limit * 2, self.try_send(message)).await.unwrap_or_else(|_| Err(self.late()))
+    }
+
+    fn late(&self) -> SendError {
+        SendError::Temporary { reply: format!("no answer within {} seconds", self.time_limit.as_secs()) }
+    }
+
+    async fn try_send(&self, message: &Message) -> Result<(), SendError> {
+        let late = |_| self.late();
+        let raw = message.formatted();
+        let idle = timeout(self.time_limit, self.idle_connection()).await.map_err(late)?;
+        if let Some(mut connection) = idle {
+            let sending = connection.send(message.envelope(), &raw);
+            match timeout(self.time_limit, sending).await.map_err(late)? {
+                // The server closes a connection that has rested or carried enough: that says
+                // nothing about this mail, which it has not taken.
+                Err(error) if is_closing(&error) => {}
+                outcome => return self.end(connection, outcome),
+            }
+        }
         // Whatever goes wrong before the mail itself, be it a refused password, is about this
         // deployment and not about the recipient.
-        let mut connection = match timeout(limit, self.connection()).await.map_err(late)? {
-            Ok(connection) => connection,
-            Err(error) => {
-                return Err(SendError::Temporary { reply: reply(&error) });
-            }
-        };
-        let raw = message.formatted();
+        let mut connection = timeout(self.time_limit, self.connect())
+            .await
+            .map_err(late)?
+            .map_err(|error| SendError::Temporary { reply: reply(&error) })?;
         let sending = connection.send(message.envelope(), &raw);
-        match timeout(limit, sending).await.map_err(late)? {
+        let outcome = timeout(self.time_limit, sending).await.map_err(late)?;
+        self.end(connection, outcome)
+    }
+
+    /// What a conversation about a mail ended with.
+    fn end(&self, connection: AsyncSmtpConnection, outcome: Result<Response, Error>) -> Result<(), SendError> {
+        match outcome {
             Ok(_) => {
                 self.park(connection);
                 Ok(())
@@ -116,14 +156,18 @@ impl Smtp {
         }
     }
 
-    /// An idle connection that still answers, or a new one.
-    async fn connection(&self) -> Result<AsyncSmtpConnection, Error> {
+    /// An idle connection that still answers.
+    async fn idle_connection(&self) -> Option<AsyncSmtpConnection> {
         while let Some((mut connection, since)) = self.take_idle() {
             let answer = timeout(Duration::from_secs(5), connection.test_connected());
             if since.elapsed() < IDLE_TIME && matches!(answer.await, Ok(true)) {
-                return Ok(connection);
+                return Some(connection);
             }
         }
+        None
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
         let implicit = match &self.tls {
             Tls::Implicit(parameters) => Some(parameters.clone()),
             _ => None,
@@ -164,6 +208,11 @@ fn is_permanent(error: &Error) -> bool {
         Some(code) => code >= 500,
         None => error.is_client(),
     }
+}
+
+/// The server ends the connection (421), whatever it was asked for.
+fn is_closing(error: &Error) -> bool {
+    error.status().map(u16::from) == Some(421)
 }
 
 /// The server's words with their code, or what happened to the connection.
