@@ -10,6 +10,7 @@ mod departure;
 mod graphql;
 mod invitation;
 mod join_code;
+mod mail_delivery;
 mod member;
 mod organization;
 mod pages;

@@ -45,6 +45,7 @@ fn remove_leftovers() {
 pub struct Builder {
     workers: usize,
     mails_as_files: bool,
+    smtp_parameters: &'static str,
     settings: Vec<(String, String)>,
 }
 
@@ -60,6 +61,11 @@ impl Builder {
     /// No SMTP server: mails become files below the data folder.
     pub fn mails_as_files(self) -> Self {
         Self { mails_as_files: true, ..self }
+    }
+
+    /// What the SMTP server's URL ends with, such as `?timeout=2`.
+    pub fn smtp_parameters(self, smtp_parameters: &'static str) -> Self {
+        Self { smtp_parameters, ..self }
     }
 
     pub fn setting(mut self, name: &str, value: &str) -> Self {
@@ -90,7 +96,10 @@ impl Builder {
         if self.mails_as_files {
             settings.push(("ROLLCALL_DATA_DIR".to_owned(), folder.0.join("data").display().to_string()));
         } else {
-            settings.push(("ROLLCALL_SMTP_URL".to_owned(), format!("smtp://127.0.0.1:{}", smtp.port)));
+            settings.push((
+                "ROLLCALL_SMTP_URL".to_owned(),
+                format!("smtp://127.0.0.1:{}{}", smtp.port, self.smtp_parameters),
+            ));
         }
         settings.extend(self.settings);
         let mut first = settings.clone();
@@ -140,7 +149,7 @@ impl TestApp {
     }
 
     pub fn builder() -> Builder {
-        Builder { workers: 1, mails_as_files: false, settings: Vec::new() }
+        Builder { workers: 1, mails_as_files: false, smtp_parameters: "", settings: Vec::new() }
     }
 
     pub fn start_worker(&mut self) {
@@ -151,6 +160,11 @@ impl TestApp {
     /// kill -9 for the oldest worker.
     pub fn kill_worker(&mut self) {
         self.workers.remove(0).kill();
+    }
+
+    /// What the running workers have logged.
+    pub fn worker_logs(&self) -> String {
+        self.workers.iter().map(Process::log).collect()
     }
 
     /// SIGTERM for every worker; each must end well.

@@ -17,7 +17,7 @@ pub use app::TestApp;
 pub use client::{Answer, Client};
 pub use people::Team;
 pub use serde_json::{Value, json};
-pub use smtp::Reply;
+pub use smtp::{Act, Farewell, Reply, Stage};
 
 /// After this a test has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
