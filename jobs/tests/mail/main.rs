@@ -1,6 +1,8 @@
 //! The mails as they are rendered, and as they arrive over a real SMTP conversation.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod lint;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -15,6 +17,7 @@ use std::{
 
 use chrono::{DateTime, TimeZone as _, Utc};
 use mail_parser::{MessageParser, MimeHeaders as _};
+use proptest::prelude::*;
 use rollcall_jobs::mail::{
     Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Envelope, Invitation, JoinedByCode, Mail, Mailbox,
     Mailer, Moved, OwnerSet, OwnerWelcome, SendError, SignIn,
@@ -33,32 +36,99 @@ fn mails_read_well() {
 }
 
 #[test]
-fn html_and_text_have_equal_links() {
+fn html_passes_the_lint() {
     for (label, mail) in all_mails() {
-        assert_eq!(links_of_html(&mail.html), links_of_text(&mail.text), "{label}");
+        assert_eq!(lint::problems(&mail), [""; 0], "{label}");
     }
     let invitation = invitation(&Names::plain()).render(envelope(None)).unwrap();
     assert_eq!(links_of_text(&invitation.text).len(), 1);
 }
 
 #[test]
-fn html_is_fit_for_mail_readers() {
-    for (label, mail) in all_mails() {
-        let html = &mail.html;
-        assert!(html.len() < 100_000, "{label}: {} bytes", html.len());
-        assert!(html.starts_with("<!doctype html><html lang=\"en\""), "{label}");
-        for needed in ["<title>", "name=\"viewport\"", "name=\"color-scheme\"", "prefers-color-scheme: dark", "<h1 "] {
-            assert!(html.contains(needed), "{label} lacks {needed}");
-        }
-        for forbidden in
-            ["<script", "<img", "<link", "<form", "<iframe", "src=", "url(", "@import", "javascript:", "position:"]
-        {
-            assert!(!html.contains(forbidden), "{label} has {forbidden}");
-        }
-        // The preheader comes first in the body, hidden.
-        let body = html.split_once("<body").unwrap().1;
-        assert!(body.split_once('>').unwrap().1.starts_with("<div style=\"display:none;"), "{label}");
+fn the_lint_finds_what_is_wrong() {
+    let good = some_mail();
+    let spoilt = |from: &str, to: &str| {
+        assert!(good.html.contains(from), "{from}");
+        Mail { html: good.html.replacen(from, to, 1), ..good.clone() }
+    };
+    let before = |inserted: &str| spoilt("</body>", &format!("{inserted}</body>"));
+    for (what, mail) in [
+        ("a script", before("<script>1</script>")),
+        ("a picture", before("<img src=\"https://rollcall.example/a.png\" alt=\"\">")),
+        ("a form", before("<form></form>")),
+        ("a font", spoilt("<style type=\"text/css\">", "<style type=\"text/css\">@import 'a.css';")),
+        ("a position", before("<div style=\"position:absolute\"></div>")),
+        ("a handler", before("<div onclick=\"x\"></div>")),
+        (
+            "wrong nesting",
+            before("<table border=\"0\" cellpadding=\"0\" cellspacing=\"0\" role=\"presentation\"><div></div></table>"),
+        ),
+        ("an element without an end", before("<div>")),
+        ("a table that is read out", before("<table border=\"0\" cellpadding=\"0\" cellspacing=\"0\"></table>")),
+        ("no language", spoilt(" lang=\"en\"", "")),
+        ("a link to a script", before("<a href=\"javascript:x\">go</a>")),
+        ("a link without encryption", before("<a href=\"http://rollcall.example/\">go</a>")),
+        ("a link of the HTML alone", before("<a href=\"https://rollcall.example/\">go</a>")),
+        ("a link without text", spoilt(">See the invitation</a>", "></a>")),
+        ("a link that shows another", spoilt(">https://rollcall.example/", ">https://evil.example/")),
+        ("a faint text", before("<p style=\"color:#dddddd\">Hello</p>")),
+        ("a small text", spoilt("font-size:13px", "font-size:9px")),
+        ("a named color", before("<p style=\"color:red\">Hello</p>")),
+        ("two main headings", before("<h1>Hello</h1>")),
+        ("too much", before(&"<br>".repeat(25_000))),
+        (
+            "a link of the text alone",
+            Mail { text: format!("{}https://rollcall.example/\n", good.text), ..good.clone() },
+        ),
+    ] {
+        assert!(!lint::problems(&mail).is_empty(), "{what} is not found");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever people call themselves and their things.
+    #[test]
+    fn no_name_spoils_a_mail(organization in a_name(), person in a_name(), username in a_name(), resource in a_name()) {
+        let names = Names { organization: &organization, person: &person, username: &username, resource: &resource };
+        let directory = empty_directory("no_name_spoils_a_mail");
+        let mailer = Mailer::directory(&directory, from()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for (label, mail) in mails(&names) {
+            prop_assert_eq!(lint::problems(&mail), Vec::<String>::new(), "{}", label);
+            let too_long = mail.text.lines().find(|line| !line.starts_with("https://") && line.chars().count() > 76);
+            prop_assert_eq!(too_long, None, "{}", label);
+            runtime.block_on(mailer.send(&mail)).unwrap();
+            let raw = fs::read_to_string(directory.join(&files(&directory)[0])).unwrap();
+            prop_assert!(raw.len() < 100_000, "{}: {} bytes", label, raw.len());
+            prop_assert!(raw.is_ascii() && raw.split("\r\n").all(|line| line.len() <= 998), "{}", label);
+            let message = MessageParser::new().parse(raw.as_bytes()).unwrap();
+            prop_assert_eq!(message.subject(), Some(&*mail.subject), "{}", label);
+            prop_assert_eq!(message.body_text(0).unwrap().replace("\r\n", "\n"), mail.text, "{}", label);
+            prop_assert_eq!(message.body_html(0).unwrap().replace("\r\n", "\n"), mail.html, "{}", label);
+            let names: BTreeSet<&str> = message.headers().iter().map(|header| header.name()).collect();
+            prop_assert_eq!(names.len(), message.headers().len(), "{}: {:?}", label, names);
+            prop_assert!(!names.contains("Bcc"), "{}", label);
+        }
+    }
+}
+
+/// A name of up to 100 characters, as the API takes them, of every script and of what means something in HTML, headers, MJML
+/// and templates.
+fn a_name() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        4 => "\\PC{1,20}",
+        2 => "[a-z .:@/]{1,12}",
+        1 => "[\u{5d0}-\u{5ea}\u{627}-\u{64a}]{1,12}",
+        1 => "[\u{1f600}-\u{1f64f}\u{1f1e6}-\u{1f1ff}\u{200d}\u{fe0f}]{1,12}",
+        1 => "[\u{300}-\u{36f}\u{202a}-\u{202e}\u{2066}-\u{2069}\u{200b}-\u{200f}]{1,12}",
+        4 => prop::sample::select(vec![
+            "<", ">", "&", "\"", "'", "&lt;", "&#0;", "<!--", "-->", "]]>", "<![CDATA[", "</mj-text>", "</style>", "<script>",
+            "{{", "{%", "http://evil.example", "javascript:", "\r\n.\r\n", "\0", "=\u{3d}", "mj-include",
+        ]).prop_map(str::to_owned),
+    ];
+    prop::collection::vec(piece, 1..12).prop_map(|pieces| pieces.concat().chars().take(100).collect())
 }
 
 #[test]
@@ -309,14 +379,14 @@ async fn mails_are_files_without_a_server() {
 
 // The mails under test
 
-struct Names {
-    organization: &'static str,
-    person: &'static str,
-    username: &'static str,
-    resource: &'static str,
+struct Names<'a> {
+    organization: &'a str,
+    person: &'a str,
+    username: &'a str,
+    resource: &'a str,
 }
 
-impl Names {
+impl Names<'static> {
     fn plain() -> Self {
         Self { organization: "Acme Genomics", person: "Ada Lovelace", username: "ada", resource: "Liver atlas" }
     }
@@ -325,6 +395,11 @@ impl Names {
         let markup = "<b>\" onclick=\"x\r\nBcc: a@evil.example\u{202E} ' --> ]]> </mj-text> {{ \
             subject }} &lt; http://evil.example www.evil.example";
         Self { organization: markup, person: markup, username: markup, resource: markup }
+    }
+
+    fn wide() -> Self {
+        let wide = "👩🏽‍🔬 ﷽ ﷽ 𒐫𒐫 ＷＷＷＷＷＷＷＷＷＷ شركة الأبحاث ﷽ 👩🏽‍🔬👩🏽‍🔬 ＷＷＷＷＷＷＷＷＷＷ מעבדה 𒐫𒐫𒐫𒐫 ﷽ 👩🏽‍🔬👩🏽‍🔬";
+        Self { organization: wide, person: wide, username: wide, resource: wide }
     }
 
     fn long() -> Self {
@@ -336,7 +411,7 @@ impl Names {
     }
 }
 
-fn mails(names: &Names) -> Vec<(&'static str, Mail)> {
+fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let grace = || envelope(Some("Grace Hopper"));
     let advice = vec![
         format!("Renew the secret of the webhook “{}”.", names.resource),
@@ -377,15 +452,44 @@ fn mails(names: &Names) -> Vec<(&'static str, Mail)> {
     ]
 }
 
+/// Every mail, every variant of it, and the names that are hardest to render.
 fn all_mails() -> Vec<(&'static str, Mail)> {
-    [Names::plain(), Names::hostile(), Names::long()].iter().flat_map(mails).collect()
+    let names = [Names::plain(), Names::hostile(), Names::long(), Names::wide()];
+    names.iter().flat_map(|names| mails(names).into_iter().chain(variants(names))).collect()
+}
+
+/// The mails where something is left out or said otherwise.
+fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
+    let anonymous = Invitation { inviter_name: None, ..invitation(names) };
+    let plain_sign_in = SignIn { organization_name: None, user_agent: None, ..sign_in(names) };
+    let left = |moved| DepartureToLeaver { kind: DepartureKind::Left, moved, ..departure_to_leaver(names) };
+    let deactivated = DepartureToLeaver { kind: DepartureKind::Deactivated, ..departure_to_leaver(names) };
+    let to_owner = |kind, moved| DepartureToOwner {
+        organization_name: names.organization.into(),
+        kind,
+        leaver_name: names.person.into(),
+        leaver_username: names.username.into(),
+        moved,
+        advice: Vec::new(),
+    };
+    let counts_only = Moved { examples: Vec::new(), ..moved(names) };
+    let removed = to_owner(DepartureKind::Removed, counts_only);
+    let gone = to_owner(DepartureKind::Deactivated, Moved::default());
+    vec![
+        ("invitation without inviter", anonymous.render(envelope(None)).unwrap()),
+        ("sign_in without organization", plain_sign_in.render(envelope(None)).unwrap()),
+        ("departure_to_leaver with nothing", left(Moved::default()).render(envelope(None)).unwrap()),
+        ("departure_to_leaver deactivated", deactivated.render(envelope(None)).unwrap()),
+        ("departure_to_owner with counts", removed.render(envelope(None)).unwrap()),
+        ("departure_to_owner with nothing", gone.render(envelope(None)).unwrap()),
+    ]
 }
 
 fn some_mail() -> Mail {
     invitation(&Names::plain()).render(envelope(None)).unwrap()
 }
 
-fn invitation(names: &Names) -> Invitation {
+fn invitation(names: &Names<'_>) -> Invitation {
     Invitation {
         organization_name: names.organization.into(),
         inviter_name: Some(names.person.into()),
@@ -395,7 +499,7 @@ fn invitation(names: &Names) -> Invitation {
     }
 }
 
-fn sign_in(names: &Names) -> SignIn {
+fn sign_in(names: &Names<'_>) -> SignIn {
     SignIn {
         link: link("sign-in", ""),
         digits: "402913".into(),
@@ -411,7 +515,7 @@ fn link(page: &str, query: &str) -> Url {
     format!("https://rollcall.example/{page}/{token}{query}").parse().unwrap()
 }
 
-fn departure_to_leaver(names: &Names) -> DepartureToLeaver {
+fn departure_to_leaver(names: &Names<'_>) -> DepartureToLeaver {
     DepartureToLeaver {
         organization_name: names.organization.into(),
         kind: DepartureKind::Removed,
@@ -420,7 +524,7 @@ fn departure_to_leaver(names: &Names) -> DepartureToLeaver {
     }
 }
 
-fn moved(names: &Names) -> Moved {
+fn moved(names: &Names<'_>) -> Moved {
     let count = |kind| Count { kind, count: 10_000 };
     Moved {
         counts: vec![count("Projects"), count("Volumes")],
@@ -446,13 +550,6 @@ fn permanent(reply: &str) -> Result<(), SendError> {
 
 fn temporary(reply: &str) -> Result<(), SendError> {
     Err(SendError::Temporary { reply: reply.into() })
-}
-
-fn links_of_html(html: &str) -> BTreeSet<String> {
-    html.split("href=\"")
-        .skip(1)
-        .map(|rest| rest.split_once('"').unwrap().0.replace("&#38;", "&").replace("&#39;", "'"))
-        .collect()
 }
 
 fn links_of_text(text: &str) -> BTreeSet<String> {
