@@ -12,12 +12,13 @@ use std::{
 
 use lettre::{
     Message,
+    address::Envelope,
     transport::smtp::{
         Error,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, TlsParameters},
+        commands::{Data, Mail, Rcpt},
         extension::ClientId,
-        response::Response,
     },
 };
 use percent_encoding::percent_decode_str;
@@ -125,7 +126,7 @@ impl Smtp {
         let raw = message.formatted();
         let idle = timeout(self.time_limit, self.idle_connection()).await.map_err(late)?;
         if let Some(mut connection) = idle {
-            let sending = connection.send(message.envelope(), &raw);
+            let sending = converse(&mut connection, message.envelope(), &raw);
             match timeout(self.time_limit, sending).await.map_err(late)? {
                 // The server closes a connection that has rested or carried enough: that says
                 // nothing about this mail, which it has not taken.
@@ -139,15 +140,15 @@ impl Smtp {
             .await
             .map_err(late)?
             .map_err(|error| SendError::Temporary { reply: reply(&error) })?;
-        let sending = connection.send(message.envelope(), &raw);
+        let sending = converse(&mut connection, message.envelope(), &raw);
         let outcome = timeout(self.time_limit, sending).await.map_err(late)?;
         self.end(connection, outcome)
     }
 
     /// What a conversation about a mail ended with.
-    fn end(&self, connection: AsyncSmtpConnection, outcome: Result<Response, Error>) -> Result<(), SendError> {
+    fn end(&self, connection: AsyncSmtpConnection, outcome: Result<(), Error>) -> Result<(), SendError> {
         match outcome {
-            Ok(_) => {
+            Ok(()) => {
                 self.park(connection);
                 Ok(())
             }
@@ -198,6 +199,21 @@ impl Smtp {
             idle.push((connection, Instant::now()));
         }
     }
+}
+
+/// One mail's conversation, as lettre's `send` has it but for the end: after a refusal that one waits
+/// for the answer to a QUIT, and the server's words are lost where none comes.
+async fn converse(connection: &mut AsyncSmtpConnection, envelope: &Envelope, raw: &[u8]) -> Result<(), Error> {
+    if !raw.is_ascii() {
+        // An address that not every server takes; lettre asks this one.
+        return connection.send(envelope, raw).await.map(drop);
+    }
+    connection.command(Mail::new(envelope.from().cloned(), Vec::new())).await?;
+    for recipient in envelope.to() {
+        connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
+    }
+    connection.command(Data).await?;
+    connection.message(raw).await.map(drop)
 }
 
 /// The server refused this mail (5xx), or can't take such an address. 530 to 538 ask for a login:

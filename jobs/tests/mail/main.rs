@@ -312,6 +312,21 @@ async fn a_broken_or_silent_connection_is_temporary_and_never_used_again() {
 }
 
 #[tokio::test]
+async fn a_refusal_counts_where_the_server_falls_silent_after_it() {
+    let server = SmtpServer::start([Script::SilentAfterRefusal("550 5.1.1 No such user")]);
+    let mailer = Mailer::smtp(&format!("smtp://127.0.0.1:{}?timeout=2", server.port).into(), from()).unwrap();
+    assert_eq!(mailer.send(&some_mail()).await, permanent("550 5.1.1 No such user"));
+}
+
+#[tokio::test]
+async fn without_the_encryption_that_is_required_nothing_is_sent() {
+    let server = SmtpServer::start([]);
+    let mailer = Mailer::smtp(&format!("smtp://127.0.0.1:{}?tls=required", server.port).into(), from()).unwrap();
+    assert!(matches!(mailer.send(&some_mail()).await, Err(SendError::Temporary { .. })));
+    assert_eq!(server.received(), [""; 0]);
+}
+
+#[tokio::test]
 async fn no_server_is_temporary() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mailer = Mailer::smtp(&format!("smtp://127.0.0.1:{port}").into(), from()).unwrap();
@@ -577,6 +592,7 @@ enum Script {
     Accept,
     AtLogin(&'static str),
     AtRecipient(&'static str),
+    SilentAfterRefusal(&'static str),
     AtEnd(&'static str),
     DropAfterData,
     SilentAfterData,
@@ -645,6 +661,10 @@ fn converse(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> 
                 "250 OK"
             }
             ("RCPT", Some(Script::AtRecipient(answer))) => answer,
+            ("RCPT", Some(Script::SilentAfterRefusal(answer))) => {
+                stream.write_all(format!("{answer}\r\n").as_bytes())?;
+                return stream.read_to_end(&mut Vec::new()).map(drop);
+            }
             ("DATA", _) => {
                 stream.write_all(b"354 Go on\r\n")?;
                 let mut message = String::new();
