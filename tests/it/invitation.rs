@@ -1,7 +1,7 @@
 //! Inviting: by mail, with a role, for some days.
 
 use crate::support::client::{nodes, text};
-use crate::support::{Reply, TestApp, json, until};
+use crate::support::{TestApp, json, until};
 
 const PREVIEW: &str = "query($token: String!) { invitation(token: $token) { \
      organizationName invitedBy email role status expiresAt accountExists } }";
@@ -357,57 +357,6 @@ async fn only_the_invited_person_takes_it() {
     let member = grace.ok("acceptInvitation", json!({ "token": token }), "member { user { id } }").await;
     assert_eq!(member["member"]["user"]["id"], grace.user_id.as_str());
     assert_eq!(team.members("ACTIVE").await.len(), 2);
-    app.finish().await;
-}
-
-// R16: what the mail server says is passed on; 5xx is final.
-#[tokio::test]
-async fn a_refused_address_is_told_with_the_servers_words() {
-    let app = TestApp::start().await;
-    let team = app.team().await;
-    app.smtp.reply("nobody@example.org", [Reply::Recipient("550 5.1.1 No such user here")]);
-    let id = team.invite("nobody@example.org", "MEMBER").await;
-    let failed = until("the mail has failed", async || {
-        let invitation = team.invitation(&id).await;
-        (invitation["delivery"] == "FAILED").then_some(invitation)
-    })
-    .await;
-    assert!(text(&failed["deliveryError"]).contains("No such user here"), "{failed}");
-    assert!(text(&failed["deliveryError"]).contains("550"), "{failed}");
-    assert_eq!(failed["status"], "PENDING");
-    assert!(app.read_mail("nobody@example.org", "").is_none());
-    // The given-up job stays to be looked at.
-    let left = app.jobs_left().await;
-    assert_eq!(left.len(), 1, "{left:?}");
-    app.finish_with_given_up_jobs().await;
-}
-
-// R16: 4xx is tried again, with the same Message-ID.
-#[tokio::test]
-async fn a_deferred_mail_is_sent_later() {
-    let app = TestApp::start().await;
-    let team = app.team().await;
-    app.smtp.reply("busy@example.org", [Reply::Data("451 4.7.1 Greylisted, come back later")]);
-    app.smtp.reply("broken@example.org", [Reply::DropAfterData]);
-    let id = team.invite("busy@example.org", "MEMBER").await;
-    let deferred = until("the mail is deferred", async || {
-        let invitation = team.invitation(&id).await;
-        (invitation["delivery"] != "QUEUED").then_some(invitation)
-    })
-    .await;
-    if deferred["delivery"] == "DEFERRED" {
-        assert!(text(&deferred["deliveryError"]).contains("Greylisted"), "{deferred}");
-    }
-    app.mail_to("busy@example.org").await;
-    until("the mail is sent", async || (team.invitation(&id).await["delivery"] == "SENT").then_some(())).await;
-    assert!(team.invitation(&id).await["deliveryError"].is_null());
-
-    // The connection broke after the mail was taken: it comes again and can be told by its Message-ID.
-    team.invite("broken@example.org", "MEMBER").await;
-    let first = app.mail_to("broken@example.org").await;
-    let second = app.mail_to("broken@example.org").await;
-    assert_eq!(first.message_id, second.message_id);
-    assert_eq!(first.token(), second.token());
     app.finish().await;
 }
 

@@ -20,7 +20,7 @@ use mail_parser::{MessageParser, MimeHeaders as _};
 use proptest::prelude::*;
 use rollcall_jobs::mail::{
     Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Envelope, Invitation, JoinedByCode, Mail, Mailbox,
-    Mailer, Moved, OwnerSet, OwnerWelcome, SendError, SignIn,
+    Mailer, Moved, OwnerSet, OwnerWelcome, SendError, SignIn, WebhookDisabled,
 };
 use url::Url;
 
@@ -456,7 +456,14 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         organization_name: names.organization.into(),
         sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
     };
+    let webhook_disabled = WebhookDisabled {
+        organization_name: names.organization.into(),
+        host: "hooks.example.org".into(),
+        error: Some(format!("503 {}", names.resource)),
+        webhook_id: "whk_01m80mff7qeqnawy0e1cm38ebs".into(),
+    };
     vec![
+        ("webhook_disabled", webhook_disabled.render(grace()).unwrap()),
         ("owner_set", owner_set.render(grace()).unwrap()),
         ("invitation", invitation(names).render(grace()).unwrap()),
         ("sign_in", sign_in(names).render(envelope(None)).unwrap()),

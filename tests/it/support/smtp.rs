@@ -19,8 +19,6 @@ pub enum Reply {
     Accept,
     /// Answers RCPT with this, such as `550 5.1.1 No such user`.
     Recipient(&'static str),
-    /// Takes the data and answers with this.
-    Data(&'static str),
     /// Takes the data and hangs up without an answer.
     DropAfterData,
 }
@@ -30,7 +28,6 @@ impl Reply {
         match self {
             Self::Accept => None,
             Self::Recipient(answer) => Some((Stage::Recipient, Act::Answer(answer))),
-            Self::Data(answer) => Some((Stage::End, Act::Answer(answer))),
             Self::DropAfterData => Some((Stage::End, Act::Close)),
         }
     }
