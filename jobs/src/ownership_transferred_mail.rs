@@ -7,7 +7,11 @@ use rollcall_domain::{organization, user};
 use crate::context::{Context, connection, job_error, noticed_at};
 use crate::mail::{Envelope, OwnershipTransferred};
 
-pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwnershipTransferred) -> Result<(), JobError> {
+pub(crate) async fn run(
+    context: &Context,
+    job: &ClaimedJob,
+    payload: &MailOwnershipTransferred,
+) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
     let organization = organization::by_id(&mut reader, payload.organization_id).await.map_err(job_error)?;
     let recipient = user::by_id(&mut reader, payload.recipient_id).await.map_err(job_error)?;

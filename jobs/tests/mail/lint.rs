@@ -115,7 +115,7 @@ pub fn problems(mail: &Mail) -> Vec<String> {
     check(!all(&document, "meta[name='color-scheme']").is_empty(), "no color scheme");
     let preheader = all(&document, "body > :first-child")[0];
     check(style(&preheader, "display") == Some("none"), "no hidden preheader at the beginning");
-    check((20..200).contains(&text(&preheader).chars().count()), "the preheader is too short or too long");
+    check((20..300).contains(&text(&preheader).chars().count()), "the preheader is too short or too long");
     for style in all(&document, "style") {
         let style = style.text().collect::<String>();
         check(style.len() <= LARGEST_STYLE, "a style element is too large");

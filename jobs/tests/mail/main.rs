@@ -20,7 +20,7 @@ use mail_parser::{MessageParser, MimeHeaders as _};
 use proptest::prelude::*;
 use rollcall_jobs::mail::{
     Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Envelope, Invitation, JoinedByCode, Mail, Mailbox,
-    Mailer, Moved, OwnerSet, OwnerWelcome, SendError, SignIn, WebhookDisabled,
+    Mailer, Moved, OwnerSet, OwnerWelcome, OwnershipTransferred, SendError, SignIn, WebhookDisabled,
 };
 use url::Url;
 
@@ -463,6 +463,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         webhook_id: "whk_01m80mff7qeqnawy0e1cm38ebs".into(),
     };
     vec![
+        ("ownership_transferred", transferred(names, true).render(grace()).unwrap()),
         ("webhook_disabled", webhook_disabled.render(grace()).unwrap()),
         ("owner_set", owner_set.render(grace()).unwrap()),
         ("invitation", invitation(names).render(grace()).unwrap()),
@@ -500,6 +501,7 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     vec![
         ("invitation without inviter", anonymous.render(envelope(None)).unwrap()),
         ("sign_in without organization", plain_sign_in.render(envelope(None)).unwrap()),
+        ("ownership_transferred away", transferred(names, false).render(envelope(None)).unwrap()),
         ("departure_to_leaver with nothing", left(Moved::default()).render(envelope(None)).unwrap()),
         ("departure_to_leaver deactivated", deactivated.render(envelope(None)).unwrap()),
         ("departure_to_owner with counts", removed.render(envelope(None)).unwrap()),
@@ -518,6 +520,16 @@ fn invitation(names: &Names<'_>) -> Invitation {
         role: "Member".into(),
         link: link("invitations", "?a=1&b='2'"),
         expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
+    }
+}
+
+fn transferred(names: &Names<'_>, receives: bool) -> OwnershipTransferred {
+    OwnershipTransferred {
+        organization_name: names.organization.into(),
+        other_name: names.person.into(),
+        other_username: names.username.into(),
+        receives,
+        sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
     }
 }
 
