@@ -110,6 +110,9 @@ pub struct JobRecord {
     /// See [`Job::serial_key`](crate::Job::serial_key).
     #[diesel(sql_type = Nullable<Text>)]
     pub serial_key: Option<String>,
+    /// See [`correlation`](crate::correlation).
+    #[diesel(sql_type = Nullable<Text>)]
+    pub correlation_id: Option<String>,
     /// Whether its last lease ran out, so that only a process that runs nothing else claims it.
     #[diesel(sql_type = Bool)]
     pub alone: bool,
@@ -134,7 +137,8 @@ pub struct JobRecord {
 }
 
 const COLUMNS: &str = "id, queue, kind, payload, status, priority, scheduled_at, run_at, attempt, uncounted_attempts, \
-     max_attempts, unique_key, serial_key, alone, worker, lease_expires_at, last_error, created_at, started_at, finished_at";
+     max_attempts, unique_key, serial_key, correlation_id, alone, worker, lease_expires_at, last_error, created_at, started_at, \
+     finished_at";
 
 /// Which jobs [`list`] returns: those that fit whatever is given.
 #[derive(Clone, Debug, Default)]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::correlation;
 use crate::statement::{self, Statement};
 
 /// What is to be done: the payload of one kind of job, and how that kind is treated.
@@ -139,9 +140,10 @@ impl statement::Text for InsertJobs {
     const SQL: &'static str = "
         WITH clock AS MATERIALIZED (SELECT job_clock() AS now)
         INSERT INTO jobs
-            (id, queue, kind, payload, priority, scheduled_at, run_at, max_attempts, timeout, serial_key, created_at)
+            (id, queue, kind, payload, priority, scheduled_at, run_at, max_attempts, timeout, serial_key,
+             correlation_id, created_at)
         SELECT new.id, ?, ?, new.payload, ?, coalesce(given.run_at, now), coalesce(given.run_at, now), ?,
-            make_interval(secs => ?), new.serial_key, now
+            make_interval(secs => ?), new.serial_key, ?, now
         FROM unnest(?, ?, ?) WITH ORDINALITY AS new (id, payload, serial_key, place),
             (SELECT ? AS run_at) AS given, clock
         ORDER BY new.place";
@@ -156,9 +158,9 @@ impl statement::Text for InsertUniqueJobs {
         WITH clock AS MATERIALIZED (SELECT job_clock() AS now),
         inserted AS (
             INSERT INTO jobs (id, queue, kind, payload, priority, scheduled_at, run_at, max_attempts, timeout,
-                serial_key, unique_key, created_at)
+                serial_key, unique_key, correlation_id, created_at)
             SELECT new.id, ?, ?, new.payload, ?, coalesce(given.run_at, now), coalesce(given.run_at, now), ?,
-                make_interval(secs => ?), new.serial_key, new.unique_key, now
+                make_interval(secs => ?), new.serial_key, new.unique_key, ?, now
             FROM unnest(?, ?, ?, ?) WITH ORDINALITY AS new (id, payload, serial_key, unique_key, place),
                 (SELECT ? AS run_at) AS given, clock
             ORDER BY new.place
@@ -230,6 +232,7 @@ async fn insert_plain<J: Job>(
         .bind::<SmallInt, _>(J::PRIORITY)
         .bind::<Integer, _>(J::MAX_ATTEMPTS)
         .bind::<Double, _>(J::TIMEOUT.as_secs_f64())
+        .bind::<Nullable<Text>, _>(correlation::current())
         .bind::<Array<SqlUuid>, _>(ids)
         .bind::<Array<Jsonb>, _>(payloads)
         .bind::<Array<Nullable<Text>>, _>(serial_keys)
@@ -262,6 +265,7 @@ async fn insert_unique<J: Job>(
                 .bind::<SmallInt, _>(J::PRIORITY)
                 .bind::<Integer, _>(J::MAX_ATTEMPTS)
                 .bind::<Double, _>(J::TIMEOUT.as_secs_f64())
+                .bind::<Nullable<Text>, _>(correlation::current())
                 .bind::<Array<SqlUuid>, _>(ids)
                 .bind::<Array<Jsonb>, _>(payloads)
                 .bind::<Array<Nullable<Text>>, _>(serial_keys)

@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod admin;
+pub mod correlation;
 mod job;
 mod statement;
 mod wake;
@@ -19,5 +20,6 @@ pub use wake::Wake;
 #[cfg(feature = "worker")]
 pub use worker::*;
 
-/// The table `jobs`, its indexes, and the function `job_clock()`. To be run before anything else here is used.
+/// The tables `jobs` and `job_schedules`, their indexes, and the function `job_clock()`. To be run before anything else here
+/// is used.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

@@ -385,7 +385,20 @@ impl Claimer {
     }
 
     fn add(&self, row: ClaimedRow, asked_at: Instant, slot: Option<OwnedSemaphorePermit>, company: Company) {
-        let (id, kind, payload, attempt, uncounted, max_attempts, timeout, run_at, created_at, serial, unique) = row;
+        let (
+            id,
+            kind,
+            payload,
+            attempt,
+            uncounted,
+            max_attempts,
+            correlation_id,
+            timeout,
+            run_at,
+            created_at,
+            serial,
+            unique,
+        ) = row;
         let deadline = asked_at + Duration::from_secs_f64(timeout.clamp(0.0, LONGEST_TIMEOUT_SECONDS));
         self.store.shared().running.insert((id, attempt), Claim::new(deadline, serial, unique, slot, company));
         let job = ClaimedJob {
@@ -396,6 +409,7 @@ impl Claimer {
             attempt,
             counted_attempts: attempt - uncounted,
             max_attempts,
+            correlation_id,
             created_at,
             run_at,
         };
@@ -427,8 +441,10 @@ struct Outlook {
     alone: bool,
 }
 
-type ClaimedTypes = (SqlUuid, Text, Jsonb, Integer, Integer, Integer, Double, Timestamptz, Timestamptz, Bool, Bool);
-type ClaimedRow = (Uuid, String, serde_json::Value, i32, i32, i32, f64, DateTime<Utc>, DateTime<Utc>, bool, bool);
+type ClaimedTypes =
+    (SqlUuid, Text, Jsonb, Integer, Integer, Integer, Nullable<Text>, Double, Timestamptz, Timestamptz, Bool, Bool);
+type ClaimedRow =
+    (Uuid, String, serde_json::Value, i32, i32, i32, Option<String>, f64, DateTime<Utc>, DateTime<Utc>, bool, bool);
 
 /// The values and, for indexes to be of use, the time once per statement; and the priorities of what waits, the highest
 /// first, each found by one look into the index.
@@ -481,7 +497,7 @@ macro_rules! claim {
             FROM given, clock
             WHERE jobs.id = ANY (ARRAY (SELECT id FROM due))
             RETURNING jobs.id, kind, payload, attempt, uncounted_attempts, max_attempts,
-                extract(epoch FROM timeout)::float8, run_at, created_at, serial_key IS NOT NULL, unique_key IS NOT NULL"
+                correlation_id, extract(epoch FROM timeout)::float8, run_at, created_at, serial_key IS NOT NULL, unique_key IS NOT NULL"
         )
     };
 }

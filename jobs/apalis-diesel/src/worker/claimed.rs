@@ -29,6 +29,8 @@ pub struct ClaimedJob {
     pub counted_attempts: i32,
     /// See [`Job::MAX_ATTEMPTS`].
     pub max_attempts: i32,
+    /// See [`correlation`](crate::correlation).
+    pub correlation_id: Option<String>,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
     /// When it was due.

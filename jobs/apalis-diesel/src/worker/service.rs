@@ -14,6 +14,7 @@ use super::acks::Outcome;
 use super::claimed::{ClaimedJob, JobError};
 use super::running::{Cancel, Key};
 use super::store::JobStore;
+use crate::correlation;
 
 /// Runs handlers and acknowledges what became of them. [`JobQueue`](crate::JobQueue) brings it along as its middleware, around
 /// all other layers, so that whatever they do has an outcome.
@@ -67,8 +68,17 @@ where
             Ok(start) => start,
             Err(cancel) => return async move { Err(attempt.cancelled(cancel).await.into()) }.boxed(),
         };
-        let span = tracing::info_span!("job", id = %task.args.id, kind = task.args.kind, attempt = task.args.attempt);
-        let called = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| self.inner.call(task))));
+        let correlation_id = task.args.correlation_id.clone();
+        let span = tracing::info_span!(
+            "job",
+            id = %task.args.id,
+            kind = task.args.kind,
+            attempt = task.args.attempt,
+            // A field of `None` isn't recorded.
+            correlation_id,
+        );
+        let call = || catch_unwind(AssertUnwindSafe(|| self.inner.call(task)));
+        let called = span.in_scope(|| correlation::in_scope_of_job(correlation_id.clone(), call));
         let run = async move {
             let handled = async move {
                 match called {
@@ -76,6 +86,7 @@ where
                     Err(panic) => Err(panic),
                 }
             };
+            let handled = correlation::scope_of_job(correlation_id, handled);
             let ended = tokio::select! {
                 biased;
                 ended = handled => match ended {

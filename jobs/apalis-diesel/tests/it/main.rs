@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod correlation;
 mod enqueue;
 mod lease;
 mod run;

@@ -1,0 +1,2 @@
+DROP TABLE job_schedules;
+ALTER TABLE jobs DROP COLUMN correlation_id;
