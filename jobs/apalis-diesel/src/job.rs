@@ -175,11 +175,20 @@ impl statement::Text for InsertUniqueJobs {
         SELECT id, NULL::text FROM inserted UNION ALL SELECT NULL::uuid, unique_key FROM found";
 }
 
-struct NewJob {
+/// A job as it is to be written.
+pub(crate) struct NewJob {
     id: Uuid,
     payload: serde_json::Value,
     serial_key: Option<String>,
     unique_key: Option<String>,
+}
+
+impl NewJob {
+    pub(crate) fn new<J: Job>(job: &J, unique_key: Option<String>) -> QueryResult<Self> {
+        let payload =
+            serde_json::to_value(job).map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
+        Ok(Self { id: Uuid::now_v7(), payload, serial_key: job.serial_key(), unique_key })
+    }
 }
 
 async fn insert<J: Job>(
@@ -198,11 +207,9 @@ async fn insert<J: Job>(
             ids.push(None);
             continue;
         }
-        let payload =
-            serde_json::to_value(job).map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
-        let id = Uuid::now_v7();
-        ids.push(Some(id));
-        new.push(NewJob { id, payload, serial_key: job.serial_key(), unique_key });
+        let job = NewJob::new(job, unique_key)?;
+        ids.push(Some(job.id));
+        new.push(job);
     }
     if keys.is_empty() {
         insert_plain::<J>(connection, new, run_at).await?;
@@ -213,6 +220,12 @@ async fn insert<J: Job>(
         }
     }
     Ok(ids)
+}
+
+/// Enqueues a job that has a unique key.
+#[cfg(feature = "worker")]
+pub(crate) async fn insert_one<J: Job>(connection: &mut AsyncPgConnection, job: NewJob) -> QueryResult<Option<Uuid>> {
+    Ok(insert_unique::<J>(connection, vec![job], None).await?.into_iter().next())
 }
 
 async fn insert_plain<J: Job>(

@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use crate::statement::{Statement, Text};
 
 /// After this a statement is taken for lost, with its connection.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the planner use the indexes that are made for these statements, in their order, whatever it believes about the
 /// table: a plan that was made while the table was empty would be a catastrophe once it isn't. As such plans don't depend
@@ -79,7 +79,7 @@ impl Link {
             .await
             .map_err(|_| LinkError::TimedOut)?
             .map_err(LinkError::Query)?;
-        self.connection = Some(connection);
+        self.put_back(connection);
         Ok(rows)
     }
 
@@ -93,16 +93,22 @@ impl Link {
             .await
             .map_err(|_| LinkError::TimedOut)?
             .map_err(LinkError::Query)?;
-        self.connection = Some(connection);
+        self.put_back(connection);
         Ok(rows)
     }
 
-    /// The connection is put back after a success only, so that one whose state is unknown isn't used again.
-    async fn take(&mut self) -> Result<AsyncPgConnection, LinkError> {
+    /// A connection for more than a statement, to be [put back](Self::put_back).
+    ///
+    /// That is done after a success only, so that one whose state is unknown isn't used again.
+    pub(crate) async fn take(&mut self) -> Result<AsyncPgConnection, LinkError> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
             None => self.connector.connect(self.purpose).await,
         }
+    }
+
+    pub(crate) fn put_back(&mut self, connection: AsyncPgConnection) {
+        self.connection = Some(connection);
     }
 }
 

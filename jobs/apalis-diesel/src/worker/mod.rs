@@ -3,6 +3,7 @@
 mod acks;
 mod backend;
 mod claimed;
+mod cron;
 mod heartbeat;
 mod link;
 mod listener;
@@ -12,5 +13,6 @@ mod store;
 
 pub use backend::{JobQueue, QueueConfig};
 pub use claimed::{ClaimedJob, JobError, Undecodable};
+pub use cron::{ScheduleError, Schedules};
 pub use service::{OutcomeLayer, OutcomeService};
 pub use store::{JobStore, StoreOptions};

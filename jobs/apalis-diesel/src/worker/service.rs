@@ -176,7 +176,8 @@ impl Attempt {
     }
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> JobError {
+/// What became of whatever panicked.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> JobError {
     let message = panic
         .downcast_ref::<&str>()
         .map(|message| (*message).to_owned())

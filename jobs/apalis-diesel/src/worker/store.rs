@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::acks::{self, Ack, Outcome};
 use super::backend::JobQueue;
+use super::cron::{self, Schedules};
 use super::link::Connector;
 use super::running::{Cancel, Key, Running};
 use super::{heartbeat, listener};
@@ -31,6 +32,9 @@ pub struct StoreOptions {
     pub heartbeat: Duration,
     /// How often a queue without work looks for some, in case that a wake-up was lost; 1 second.
     pub look: Duration,
+    /// How often [schedules](crate::Schedules) are looked at, apart from the times when one is due, in case that the clock or
+    /// their table was changed; 1 minute.
+    pub schedule_look: Duration,
     /// How long [`JobStore::close`] waits for the handlers that it stopped; 5 seconds.
     pub close: Duration,
 }
@@ -42,6 +46,7 @@ impl Default for StoreOptions {
             lease: Duration::from_secs(20),
             heartbeat: Duration::from_secs(5),
             look: Duration::from_secs(1),
+            schedule_look: Duration::from_secs(60),
             close: Duration::from_secs(5),
         }
     }
@@ -159,6 +164,16 @@ impl JobStore {
     /// limits them further makes jobs wait in this process that others could run.
     pub fn queue(&self, name: impl Into<String>, concurrency: usize) -> JobQueue {
         JobQueue::new(self.clone(), name.into(), concurrency)
+    }
+
+    /// Starts a task that enqueues jobs at the times of `schedules`, on one more connection, until the store is closed. Every
+    /// process may do so: see [`Schedules`] for what it promises.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn run_schedules(&self, schedules: Schedules) {
+        tokio::spawn(cron::run(self.shared.clone(), schedules));
     }
 
     /// How many jobs this process has claimed and not yet acknowledged.

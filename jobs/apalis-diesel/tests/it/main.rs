@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod correlation;
+mod cron;
 mod enqueue;
 mod lease;
 mod run;
