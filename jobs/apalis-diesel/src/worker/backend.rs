@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::acks::Outcome;
 use super::claimed::{ClaimedJob, chain};
 use super::link::{Link, LinkError};
+use super::metrics::QueueMetrics;
 use super::running::{self, Claim, Company};
 use super::service::OutcomeLayer;
 use super::store::{JobStore, MARGIN, Phase};
@@ -331,8 +332,9 @@ impl Claimer {
         };
         let count = claimed.len();
         let mut slots = slots;
+        let mut metrics = QueueMetrics::new(&self.queue);
         for row in claimed {
-            self.add(row, asked_at, slots.split(1), Company::Shared { _guard: company.clone() });
+            self.add(row, asked_at, slots.split(1), Company::Shared { _guard: company.clone() }, &mut metrics);
         }
         Some(Ok(count))
     }
@@ -355,7 +357,8 @@ impl Claimer {
             Err(error) => return Some(Err(error)),
         };
         let Some(row) = claimed.into_iter().next() else { return Some(Ok(0)) };
-        self.add(row, asked_at, slots.split(1), Company::Exclusive { _guard: company });
+        let mut metrics = QueueMetrics::new(&self.queue);
+        self.add(row, asked_at, slots.split(1), Company::Exclusive { _guard: company }, &mut metrics);
         Some(Ok(1))
     }
 
@@ -384,7 +387,14 @@ impl Claimer {
             .await
     }
 
-    fn add(&self, row: ClaimedRow, asked_at: Instant, slot: Option<OwnedSemaphorePermit>, company: Company) {
+    fn add(
+        &self,
+        row: ClaimedRow,
+        asked_at: Instant,
+        slot: Option<OwnedSemaphorePermit>,
+        company: Company,
+        metrics: &mut QueueMetrics,
+    ) {
         let (
             id,
             kind,
@@ -398,9 +408,11 @@ impl Claimer {
             created_at,
             serial,
             unique,
+            pickup,
         ) = row;
         let deadline = asked_at + Duration::from_secs_f64(timeout.clamp(0.0, LONGEST_TIMEOUT_SECONDS));
-        self.store.shared().running.insert((id, attempt), Claim::new(deadline, serial, unique, slot, company));
+        let metrics = metrics.claimed(&kind, pickup);
+        self.store.shared().running.insert((id, attempt), Claim::new(deadline, serial, unique, slot, company, metrics));
         let job = ClaimedJob {
             id,
             queue: self.queue.clone(),
@@ -441,10 +453,36 @@ struct Outlook {
     alone: bool,
 }
 
-type ClaimedTypes =
-    (SqlUuid, Text, Jsonb, Integer, Integer, Integer, Nullable<Text>, Double, Timestamptz, Timestamptz, Bool, Bool);
-type ClaimedRow =
-    (Uuid, String, serde_json::Value, i32, i32, i32, Option<String>, f64, DateTime<Utc>, DateTime<Utc>, bool, bool);
+type ClaimedTypes = (
+    SqlUuid,
+    Text,
+    Jsonb,
+    Integer,
+    Integer,
+    Integer,
+    Nullable<Text>,
+    Double,
+    Timestamptz,
+    Timestamptz,
+    Bool,
+    Bool,
+    Double,
+);
+type ClaimedRow = (
+    Uuid,
+    String,
+    serde_json::Value,
+    i32,
+    i32,
+    i32,
+    Option<String>,
+    f64,
+    DateTime<Utc>,
+    DateTime<Utc>,
+    bool,
+    bool,
+    f64,
+);
 
 /// The values and, for indexes to be of use, the time once per statement; and the priorities of what waits, the highest
 /// first, each found by one look into the index.
@@ -497,7 +535,8 @@ macro_rules! claim {
             FROM given, clock
             WHERE jobs.id = ANY (ARRAY (SELECT id FROM due))
             RETURNING jobs.id, kind, payload, attempt, uncounted_attempts, max_attempts,
-                correlation_id, extract(epoch FROM timeout)::float8, run_at, created_at, serial_key IS NOT NULL, unique_key IS NOT NULL"
+                correlation_id, extract(epoch FROM timeout)::float8, run_at, created_at, serial_key IS NOT NULL, unique_key IS NOT NULL,
+                extract(epoch FROM now - run_at)::float8"
         )
     };
 }

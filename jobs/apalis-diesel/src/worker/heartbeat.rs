@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::link::{Link, LinkError};
+use super::metrics;
 use super::running::{Cancel, Key};
 use super::store::{MARGIN, Shared, closed};
 use crate::statement::{self, Statement, lock_claims, unique_key_when_waiting};
@@ -92,17 +93,20 @@ async fn free(link: &mut Link) -> Result<(), LinkError> {
 }
 
 async fn free_some<T: statement::Text>(link: &mut Link, limit: i64) -> Result<usize, LinkError> {
-    let freed: Vec<(Uuid, String, String)> = link
-        .load(Statement::<T, (SqlUuid, Text, Text)>::new().bind::<BigInt, _>(limit).bind::<Text, _>(LAPSED))
+    let freed: Vec<(Uuid, String, String, String)> = link
+        .load(Statement::<T, (SqlUuid, Text, Text, Text)>::new().bind::<BigInt, _>(limit).bind::<Text, _>(LAPSED))
         .await?;
-    for (id, kind, status) in &freed {
-        if status == "given_up" {
+    let count = freed.len();
+    for (id, queue, kind, status) in freed {
+        let given_up = status == "given_up";
+        if given_up {
             tracing::error!(job = %id, kind, "gave a job up: its worker died or was stopped each time");
         } else {
             tracing::warn!(job = %id, kind, "freed a job whose lease ran out; it will run alone");
         }
+        metrics::lease_ran_out(queue, kind, given_up);
     }
-    Ok(freed.len())
+    Ok(count)
 }
 
 const LAPSED: &str = "its lease ran out: the worker died, was stopped, or lost the database while the job ran";
@@ -154,7 +158,7 @@ macro_rules! free_lapsed {
                 unique_key = ",
             unique_key_when_waiting!(),
             " FROM lapsed, clock WHERE jobs.id = lapsed.id AND jobs.id = ANY (ARRAY (SELECT id FROM lapsed))
-            RETURNING jobs.id, kind, status"
+            RETURNING jobs.id, queue, kind, status"
         )
     };
 }

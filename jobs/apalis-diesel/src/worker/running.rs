@@ -7,6 +7,9 @@ use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSema
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::acks::Outcome;
+use super::metrics::{JobMetrics, KindMetrics};
+
 /// One claim: the job and the number of the attempt.
 pub(crate) type Key = (Uuid, i32);
 
@@ -36,6 +39,7 @@ pub(crate) struct Claim {
     /// Until the handler has ended, its place among the queue's handlers.
     pub(crate) slot: Option<OwnedSemaphorePermit>,
     pub(crate) _company: Company,
+    pub(crate) metrics: JobMetrics,
     state: State,
 }
 
@@ -52,9 +56,19 @@ impl Claim {
         unique: bool,
         slot: Option<OwnedSemaphorePermit>,
         company: Company,
+        metrics: JobMetrics,
     ) -> Self {
-        Self { deadline, serial, unique, slot, _company: company, state: State::Unstarted }
+        Self { deadline, serial, unique, slot, _company: company, metrics, state: State::Unstarted }
     }
+}
+
+/// What a handler starts with.
+pub(crate) struct Start {
+    /// Until when it may run.
+    pub(crate) deadline: Instant,
+    /// What may stop it earlier.
+    pub(crate) cancelled: oneshot::Receiver<Cancel>,
+    pub(crate) metrics: Arc<KindMetrics>,
 }
 
 /// All claims of the process, and how many tasks may add some.
@@ -90,9 +104,8 @@ impl Running {
         self.lock().by_key.insert(key, claim);
     }
 
-    /// Notes that the handler starts. Returns until when it may run, and what may stop it earlier; an error if it needn't
-    /// start at all.
-    pub(crate) fn start(&self, key: Key) -> Result<(Instant, oneshot::Receiver<Cancel>), Cancel> {
+    /// Notes that the handler starts. Returns an error if it needn't start at all.
+    pub(crate) fn start(&self, key: Key) -> Result<Start, Cancel> {
         let mut claims = self.lock();
         let claim = claims.by_key.get_mut(&key).ok_or(Cancel::Lost)?;
         if let State::Cancelled(cancel) = claim.state {
@@ -100,13 +113,14 @@ impl Running {
         }
         let (cancel, cancelled) = oneshot::channel();
         claim.state = State::Started(Some(cancel));
-        Ok((claim.deadline, cancelled))
+        Ok(Start { deadline: claim.deadline, cancelled, metrics: claim.metrics.kind.clone() })
     }
 
     /// Notes that the handler has ended. Returns whether the job has a serial and a unique key.
-    pub(crate) fn end(&self, key: Key) -> (bool, bool) {
+    pub(crate) fn end(&self, key: Key, outcome: &Outcome) -> (bool, bool) {
         self.lock().by_key.get_mut(&key).map_or((false, false), |claim| {
             claim.slot = None;
+            claim.metrics.kind.ended(outcome);
             (claim.serial, claim.unique)
         })
     }

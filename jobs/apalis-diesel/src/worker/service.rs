@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apalis_core::error::BoxDynError;
 use apalis_core::layers::{Layer, Service};
@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use super::acks::Outcome;
 use super::claimed::{ClaimedJob, JobError};
-use super::running::{Cancel, Key};
+use super::running::{Cancel, Key, Start};
 use super::store::JobStore;
 use crate::correlation;
 
@@ -64,7 +64,7 @@ where
 
     fn call(&mut self, task: Task<ClaimedJob>) -> Self::Future {
         let attempt = Attempt::new(self.store.clone(), &task.args);
-        let (deadline, cancelled) = match self.store.shared().running.start(attempt.key) {
+        let Start { deadline, cancelled, metrics } = match self.store.shared().running.start(attempt.key) {
             Ok(start) => start,
             Err(cancel) => return async move { Err(attempt.cancelled(cancel).await.into()) }.boxed(),
         };
@@ -77,6 +77,7 @@ where
             // A field of `None` isn't recorded.
             correlation_id,
         );
+        let started_at = Instant::now();
         let call = || catch_unwind(AssertUnwindSafe(|| self.inner.call(task)));
         let called = span.in_scope(|| correlation::in_scope_of_job(correlation_id.clone(), call));
         let run = async move {
@@ -98,6 +99,7 @@ where
                 () = tokio::time::sleep_until(deadline) => Err(End::Failed(JobError::retry("timed out"))),
             };
             // A handler that was stopped has been dropped by now.
+            metrics.duration.record(started_at.elapsed());
             match ended {
                 Ok(response) => Ok(attempt.done(response).await),
                 Err(End::Failed(error)) => Err(attempt.failed(error).await),

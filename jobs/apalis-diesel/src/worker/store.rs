@@ -203,7 +203,7 @@ impl JobStore {
 
     /// Has an outcome written. The receiver is told when that has happened.
     pub(crate) fn acknowledge(&self, key: Key, outcome: Outcome) -> oneshot::Receiver<()> {
-        let (serial, unique) = self.shared.running.end(key);
+        let (serial, unique) = self.shared.running.end(key, &outcome);
         let (settled, receiver) = oneshot::channel();
         // After the store has closed, the lease must run out.
         let _ = self.shared.acks.send(Ack { key, outcome, serial, unique, settled });

@@ -4,6 +4,7 @@ mod correlation;
 mod cron;
 mod enqueue;
 mod lease;
+mod metrics;
 mod run;
 mod serial;
 mod shutdown;

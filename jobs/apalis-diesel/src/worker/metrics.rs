@@ -1,0 +1,113 @@
+//! What is measured, through the facade [`metrics`]: nothing, at next to no cost, where no recorder is installed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
+
+use super::acks::Outcome;
+
+const FINISHED: &str = "apalis_diesel_jobs_finished_total";
+const RUNNING: &str = "apalis_diesel_jobs_running";
+const DURATION: &str = "apalis_diesel_job_duration_seconds";
+const PICKUP: &str = "apalis_diesel_job_pickup_seconds";
+
+/// Gives the installed recorder of the crate `metrics` a description of each metric. To be called once, after it was
+/// installed.
+pub fn describe_metrics() {
+    metrics::describe_counter!(FINISHED, Unit::Count, "Attempts at jobs that have ended, by their outcome");
+    metrics::describe_gauge!(RUNNING, Unit::Count, "Jobs that this process has claimed and not yet acknowledged");
+    metrics::describe_histogram!(DURATION, Unit::Seconds, "How long handlers ran, whatever their outcome");
+    metrics::describe_histogram!(PICKUP, Unit::Seconds, "How long jobs were due before they were claimed");
+}
+
+/// Of one queue. Made anew for each batch of claims, so that a recorder that is installed later is found, and yet not every
+/// job looks its metrics up.
+pub(crate) struct QueueMetrics {
+    queue: SharedString,
+    running: Gauge,
+    pickup: Histogram,
+    kinds: HashMap<String, Arc<KindMetrics>>,
+}
+
+impl QueueMetrics {
+    pub(crate) fn new(queue: &str) -> Self {
+        let queue = SharedString::from_shared(Arc::from(queue));
+        Self {
+            running: metrics::gauge!(RUNNING, "queue" => queue.clone()),
+            pickup: metrics::histogram!(PICKUP, "queue" => queue.clone()),
+            kinds: HashMap::new(),
+            queue,
+        }
+    }
+
+    /// Notes that a job was claimed so many seconds after it was due.
+    pub(crate) fn claimed(&mut self, kind: &str, pickup: f64) -> JobMetrics {
+        self.pickup.record(pickup.max(0.0));
+        let kind = match self.kinds.get(kind) {
+            Some(metrics) => metrics.clone(),
+            None => {
+                let metrics = Arc::new(KindMetrics::new(&self.queue, kind));
+                self.kinds.insert(kind.to_owned(), metrics.clone());
+                metrics
+            }
+        };
+        self.running.increment(1.0);
+        JobMetrics { kind, _running: Running(self.running.clone()) }
+    }
+}
+
+/// Of a job, as long as it is claimed.
+pub(crate) struct JobMetrics {
+    pub(crate) kind: Arc<KindMetrics>,
+    _running: Running,
+}
+
+struct Running(Gauge);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// Of the jobs of one kind in one queue.
+pub(crate) struct KindMetrics {
+    done: Counter,
+    retried: Counter,
+    given_up: Counter,
+    given_back: Counter,
+    pub(crate) duration: Histogram,
+}
+
+impl KindMetrics {
+    fn new(queue: &SharedString, kind: &str) -> Self {
+        let kind = SharedString::from_shared(Arc::from(kind));
+        Self {
+            done: finished(queue.clone(), kind.clone(), "done"),
+            retried: finished(queue.clone(), kind.clone(), "retried"),
+            given_up: finished(queue.clone(), kind.clone(), "given_up"),
+            given_back: finished(queue.clone(), kind.clone(), "given_back"),
+            duration: metrics::histogram!(DURATION, "queue" => queue.clone(), "kind" => kind),
+        }
+    }
+
+    pub(crate) fn ended(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done => &self.done,
+            Outcome::Retry { .. } => &self.retried,
+            Outcome::GivenUp { .. } => &self.given_up,
+            Outcome::GivenBack => &self.given_back,
+        }
+        .increment(1);
+    }
+}
+
+/// Notes that a lease ran out. Whoever frees the job does, as the process that had the lease may be dead.
+pub(crate) fn lease_ran_out(queue: String, kind: String, given_up: bool) {
+    finished(queue.into(), kind.into(), if given_up { "given_up" } else { "lost" }).increment(1);
+}
+
+fn finished(queue: SharedString, kind: SharedString, outcome: &'static str) -> Counter {
+    metrics::counter!(FINISHED, "queue" => queue, "kind" => kind, "outcome" => outcome)
+}
