@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::pg::{Pg, PgValue};
+use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
 use diesel::sql_types::{BigInt, Bool, Double, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -140,31 +141,53 @@ const COLUMNS: &str = "id, queue, kind, payload, status, priority, scheduled_at,
      max_attempts, unique_key, serial_key, correlation_id, alone, worker, lease_expires_at, last_error, created_at, started_at, \
      finished_at";
 
-/// Which jobs [`list`] returns: those that fit whatever is given.
+/// Which jobs are meant: those that fit whatever is given.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
     /// Of this queue.
     pub queue: Option<String>,
+    /// Of this kind.
+    pub kind: Option<String>,
     /// With this status.
     pub status: Option<JobStatus>,
+    /// Older than the job of this id: the last one of a page, for the next page.
+    pub before: Option<Uuid>,
+}
+
+impl JobFilter {
+    /// The condition of a query whose first four values are those that [`bind`](Self::bind) gives it.
+    ///
+    /// The last two lines say nothing new, but match the conditions of partial indexes. As the values are known when the
+    /// query is planned, whatever doesn't apply costs nothing.
+    const CONDITION: &str = "($1 IS NULL OR queue = $1) AND ($2 IS NULL OR kind = $2) AND ($3 IS NULL OR status = $3)
+        AND ($4 IS NULL OR id < $4)
+        AND ($3 IS DISTINCT FROM 'waiting' OR alone OR NOT alone)
+        AND ($3 IS DISTINCT FROM 'running' OR lease_expires_at IS NOT NULL)";
+
+    fn bind(&self, sql: String) -> BoxedSqlQuery<'_, Pg, SqlQuery> {
+        sql_query(sql)
+            .into_boxed()
+            .bind::<Nullable<Text>, _>(self.queue.as_deref())
+            .bind::<Nullable<Text>, _>(self.kind.as_deref())
+            .bind::<Nullable<Text>, _>(self.status.map(JobStatus::as_str))
+            .bind::<Nullable<SqlUuid>, _>(self.before)
+    }
 }
 
 /// The newest jobs that fit the filter, the newest first, at most `limit`.
+///
+/// With a status other than done this is quick however many jobs there are. Else it reads back through the table until it has
+/// found enough, which can be all of it where few jobs fit.
 ///
 /// # Errors
 ///
 /// Those of the database.
 pub async fn list(connection: &mut AsyncPgConnection, filter: &JobFilter, limit: u32) -> QueryResult<Vec<JobRecord>> {
-    sql_query(format!(
-        "SELECT {COLUMNS} FROM jobs
-         WHERE ($1 IS NULL OR queue = $1) AND ($2 IS NULL OR status = $2)
-         ORDER BY id DESC LIMIT $3"
-    ))
-    .bind::<Nullable<Text>, _>(filter.queue.as_deref())
-    .bind::<Nullable<Text>, _>(filter.status.map(JobStatus::as_str))
-    .bind::<BigInt, _>(i64::from(limit))
-    .load(connection)
-    .await
+    filter
+        .bind(format!("SELECT {COLUMNS} FROM jobs WHERE {} ORDER BY id DESC LIMIT $5", JobFilter::CONDITION))
+        .bind::<BigInt, _>(i64::from(limit))
+        .load(connection)
+        .await
 }
 
 /// One job, if it exists.
@@ -198,6 +221,33 @@ pub async fn retry(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<
     .execute(connection)
     .await?;
     Ok(changed > 0)
+}
+
+/// [Retries](retry) the jobs that were given up and fit the filter, those first that were given up first, at most `limit`.
+/// Returns how many.
+///
+/// The jobs are retried one by one, so without a transaction around it an error leaves those before it retried.
+///
+/// # Errors
+///
+/// Those of the database.
+pub async fn retry_all(connection: &mut AsyncPgConnection, filter: &JobFilter, limit: u32) -> QueryResult<usize> {
+    let sql = format!(
+        "SELECT id FROM jobs WHERE {} AND status = 'given_up' ORDER BY finished_at LIMIT $5",
+        JobFilter::CONDITION
+    );
+    let jobs: Vec<Id> = filter.bind(sql).bind::<BigInt, _>(i64::from(limit)).load(connection).await?;
+    let mut retried = 0;
+    for job in jobs {
+        retried += usize::from(retry(connection, job.id).await?);
+    }
+    Ok(retried)
+}
+
+#[derive(QueryableByName)]
+struct Id {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
 }
 
 /// Deletes a job that waits or was given up. Returns whether there is such a job: one that runs can't be cancelled.

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod admin;
 mod correlation;
 mod cron;
 mod enqueue;
