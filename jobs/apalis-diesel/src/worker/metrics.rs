@@ -76,6 +76,7 @@ pub(crate) struct KindMetrics {
     done: Counter,
     retried: Counter,
     given_up: Counter,
+    postponed: Counter,
     given_back: Counter,
     pub(crate) duration: Histogram,
 }
@@ -87,6 +88,7 @@ impl KindMetrics {
             done: finished(queue.clone(), kind.clone(), "done"),
             retried: finished(queue.clone(), kind.clone(), "retried"),
             given_up: finished(queue.clone(), kind.clone(), "given_up"),
+            postponed: finished(queue.clone(), kind.clone(), "postponed"),
             given_back: finished(queue.clone(), kind.clone(), "given_back"),
             duration: metrics::histogram!(DURATION, "queue" => queue.clone(), "kind" => kind),
         }
@@ -97,6 +99,7 @@ impl KindMetrics {
             Outcome::Done => &self.done,
             Outcome::Retry { .. } => &self.retried,
             Outcome::GivenUp { .. } => &self.given_up,
+            Outcome::Postponed { .. } => &self.postponed,
             Outcome::GivenBack => &self.given_back,
         }
         .increment(1);
