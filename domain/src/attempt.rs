@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Double, Integer, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Double, Integer, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
-use crate::database::Database;
+use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::limits::TryLimit;
 
@@ -64,4 +64,17 @@ async fn add(database: &Database, limit: &TryLimit, subject: &str) -> Result<Cou
     .bind::<Double, _>(limit.window.as_secs_f64())
     .get_result(&mut connection)
     .await?)
+}
+
+/// Deletes up to `limit` counts whose window is over, and returns how many.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let deleted = diesel::sql_query(
+        "DELETE FROM attempts WHERE (bucket, subject) IN ( \
+           SELECT bucket, subject FROM attempts WHERE window_ends_at <= (SELECT rollcall_now()) \
+           ORDER BY window_ends_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<BigInt, _>(i64::from(limit))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(deleted)
 }

@@ -892,6 +892,25 @@ pub async fn expire(database: &Database, id: InvitationId, hold: Hold<'_>) -> Re
         .await
 }
 
+/// Marks up to `limit` invitations expired whose job for that was lost, and returns how many; the hourly sweep's part (R23).
+pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    // Read once, so that the index can be used.
+    let at = now(transaction).await?;
+    // What somebody has locked is being answered, revoked or marked.
+    let overdue: Vec<InvitationId> = invitations::table
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::expires_at.le(at))
+        .order(invitations::expires_at)
+        .limit(limit.into())
+        .select(invitations::id)
+        .for_no_key_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    mark_expired(transaction, &overdue).await?;
+    Ok(overdue.len())
+}
+
 async fn mark_expired(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());

@@ -456,6 +456,25 @@ pub async fn expire(database: &Database, id: JoinCodeId, hold: Hold<'_>) -> Resu
         .await
 }
 
+/// Marks up to `limit` codes expired whose job for that was lost, and returns how many; the hourly sweep's part (R29).
+pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    // Read once, so that the index can be used.
+    let at = now(transaction).await?;
+    // What somebody has locked is being redeemed, revoked or marked.
+    let overdue: Vec<JoinCodeId> = join_codes::table
+        .filter(join_codes::status.eq(JoinCodeStatus::Active))
+        .filter(join_codes::expires_at.le(at))
+        .order(join_codes::expires_at)
+        .limit(limit.into())
+        .select(join_codes::id)
+        .for_no_key_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    mark_expired(transaction, &overdue).await?;
+    Ok(overdue.len())
+}
+
 async fn mark_expired(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());

@@ -12,6 +12,7 @@ pub mod builtin_postgres;
 pub mod database;
 pub mod departure;
 pub mod error;
+pub mod housekeeping;
 pub mod id;
 pub mod invitation;
 pub mod job;

@@ -64,6 +64,16 @@ pub const WEBHOOK_WINDOW: i64 = 10_000;
 pub const CASCADE_CHUNK: i64 = 1_000;
 /// Things that a step of a departure's plan names.
 pub const PLAN_EXAMPLES: usize = 5;
+/// Rows that one transaction of a sweep changes or deletes.
+pub const SWEEP_CHUNK: u32 = 500;
+/// How long an ended session is kept.
+pub const SESSION_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a request to sign in is kept; its link has long expired then.
+pub const SIGN_IN_REQUEST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long a webhook's delivery is kept, once it was taken or given up.
+pub const WEBHOOK_DELIVERY_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a job that was done is kept, for whoever asks what became of it.
+pub const JOB_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Resources that a departure's mail names.
 pub const RECEIPT_EXAMPLES: i64 = 20;
 /// Audit events that one call of `verifyAuditLog` checks.

@@ -150,6 +150,21 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
         .await
 }
 
+/// Deletes up to `limit` sessions that ended [`limits::SESSION_RETENTION`] ago, and returns how many.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let until = now(transaction).await? - limits::SESSION_RETENTION;
+    let ended: Vec<SessionId> = sessions::table
+        .filter(sessions::expires_at.lt(until))
+        .order(sessions::expires_at)
+        .limit(limit.into())
+        .select(sessions::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    Ok(diesel::delete(sessions::table.filter(sessions::id.eq_any(ended))).execute(&mut **transaction).await?)
+}
+
 /// Makes an organization the session's active one (R53); the personal one as well.
 pub async fn switch_organization(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<()> {
     let (user_id, session_id) = actor.signed_in("organizationId")?;

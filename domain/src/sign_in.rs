@@ -154,6 +154,22 @@ fn why_unusable(request: &SignInRequest, at: DateTime<Utc>) -> Option<Refusal> {
     }
 }
 
+/// Deletes up to `limit` requests older than [`limits::SIGN_IN_REQUEST_RETENTION`], and returns how many.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let until = now(transaction).await? - limits::SIGN_IN_REQUEST_RETENTION;
+    let old: Vec<SignInRequestId> = sign_in_requests::table
+        .filter(sign_in_requests::created_at.lt(until))
+        .order(sign_in_requests::created_at)
+        .limit(limit.into())
+        .select(sign_in_requests::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let old = sign_in_requests::table.filter(sign_in_requests::id.eq_any(old));
+    Ok(diesel::delete(old).execute(&mut **transaction).await?)
+}
+
 /// What proves the address.
 #[derive(Debug, Clone)]
 pub enum Proof {

@@ -519,6 +519,24 @@ pub async fn deliveries(
     slice.page(rows, |delivery: &WebhookDelivery| delivery.sequence)
 }
 
+/// Deletes up to `limit` deliveries that were taken or given up and are older than
+/// [`limits::WEBHOOK_DELIVERY_RETENTION`], and returns how many.
+pub(crate) async fn prune_deliveries(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let until = now(transaction).await? - limits::WEBHOOK_DELIVERY_RETENTION;
+    let old: Vec<WebhookDeliveryId> = webhook_deliveries::table
+        .filter(webhook_deliveries::created_at.lt(until))
+        .filter(webhook_deliveries::status.eq_any([DeliveryStatus::Sent, DeliveryStatus::Failed]))
+        .order(webhook_deliveries::created_at)
+        .limit(limit.into())
+        .select(webhook_deliveries::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let old = webhook_deliveries::table.filter(webhook_deliveries::id.eq_any(old));
+    Ok(diesel::delete(old).execute(&mut **transaction).await?)
+}
+
 /// The webhooks of an organization whose secret the user was shown: after their departure it should be renewed.
 pub async fn known_to(
     connection: &mut AsyncPgConnection,

@@ -1,4 +1,4 @@
-//! Rollcall's worker: the mails, what ends at its time, and the cascades of departures.
+//! Rollcall's worker: the mails, what ends at its time, the cascades of departures, webhooks, and the hourly sweeps.
 //!
 //! One file per job, named like the feature it serves. A handler reads, acts and writes the outcome; every transaction of
 //! it checks that the job is still its own, so that a worker that was only slow can't finish what another has taken over.
@@ -6,6 +6,7 @@
 mod context;
 mod departure;
 mod departure_receipt_mail;
+mod housekeeping;
 mod invitation_expiry;
 mod invitation_mail;
 mod join_code_expiry;

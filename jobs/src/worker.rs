@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use apalis_core::monitor::Monitor;
 use apalis_core::worker::builder::WorkerBuilder;
-use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, StoreOptions};
+use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedules, StoreOptions};
+use rollcall_domain::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
 use rollcall_domain::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, MAIL, MailDepartureReceipt, MailInvitation,
     MailJoinedByCode, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailSignIn, MailWebhookDisabled,
@@ -15,16 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::{
-    departure, departure_receipt_mail, invitation_expiry, invitation_mail, join_code_expiry, joined_by_code_mail,
-    owner_set_mail, owner_welcome_mail, ownership_transferred_mail, sign_in_mail, webhook_delivery,
+    departure, departure_receipt_mail, housekeeping, invitation_expiry, invitation_mail, join_code_expiry,
+    joined_by_code_mail, owner_set_mail, owner_welcome_mail, ownership_transferred_mail, sign_in_mail, webhook_delivery,
     webhook_disabled_mail, webhook_redelivery,
 };
 
-/// Handlers that run at a time: mails and webhooks wait for the network, cascades for the database.
-const MAIL_CONCURRENCY: usize = 16;
-const EXPIRY_CONCURRENCY: usize = 2;
-const DEPARTURE_CONCURRENCY: usize = 2;
-const WEBHOOK_CONCURRENCY: usize = 16;
+/// The queues, and how many handlers of each run at a time: mails and webhooks wait for the network, the others for the
+/// database.
+const QUEUES: [(&str, usize); 5] = [(MAIL, 16), (EXPIRY, 2), (DEPARTURE, 2), (WEBHOOK, 16), (HOUSEKEEPING, 1)];
 
 /// How long what is under way may take after the worker was asked to stop.
 const SHUTDOWN: Duration = Duration::from_secs(20);
@@ -35,13 +34,9 @@ const SHUTDOWN: Duration = Duration::from_secs(20);
 pub async fn run(context: Context, direct_url: &str, shutdown: CancellationToken) -> anyhow::Result<()> {
     let store =
         JobStore::start(direct_url, StoreOptions::default()).context("the heartbeat's thread can't be started")?;
+    store.run_schedules(schedules()?);
     let mut monitor = Monitor::new();
-    for (queue, concurrency) in [
-        (MAIL, MAIL_CONCURRENCY),
-        (EXPIRY, EXPIRY_CONCURRENCY),
-        (DEPARTURE, DEPARTURE_CONCURRENCY),
-        (WEBHOOK, WEBHOOK_CONCURRENCY),
-    ] {
+    for (queue, concurrency) in QUEUES {
         let (store, context) = (store.clone(), context.clone());
         monitor = monitor.register(move |_| {
             let context = context.clone();
@@ -63,6 +58,21 @@ pub async fn run(context: Context, direct_url: &str, shutdown: CancellationToken
     Ok(())
 }
 
+/// The names of the queues.
+pub fn queues() -> impl Iterator<Item = &'static str> {
+    QUEUES.into_iter().map(|(queue, _)| queue)
+}
+
+/// What happens by the hour, at different minutes so that not all of it comes at once.
+fn schedules() -> Result<Schedules, ScheduleError> {
+    let mut schedules = Schedules::new();
+    for (number, sweep) in Sweep::ALL.into_iter().enumerate() {
+        let expression = format!("0 {} * * * *", 7 + number);
+        schedules = schedules.add(format!("sweep {}", sweep.as_str()), &expression, move |_| RunSweep { sweep })?;
+    }
+    Ok(schedules)
+}
+
 /// Gives a job to its handler.
 async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
     match job.kind.as_str() {
@@ -80,6 +90,7 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         RevertDeparture::KIND => departure::revert(context, job, &job.decode()?).await,
         DeliverWebhook::KIND => webhook_delivery::run(context, job, &job.decode()?).await,
         RedeliverWebhook::KIND => webhook_redelivery::run(context, job, &job.decode()?).await,
+        RunSweep::KIND => housekeeping::run(context, job, &job.decode()?).await,
         _ => Err(job.unknown_kind()),
     }
 }

@@ -8,6 +8,7 @@ mod audit;
 mod bad_input;
 mod departure;
 mod graphql;
+mod housekeeping;
 mod invitation;
 mod join_code;
 mod mail_delivery;

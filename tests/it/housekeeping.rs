@@ -1,0 +1,163 @@
+//! The hourly sweeps: what lost jobs would have left behind is finished, and what nobody needs goes.
+
+use crate::support::client::text;
+use crate::support::receiver::Receiver;
+use crate::support::{Reply, TestApp, json, until};
+
+/// Each of the sweeps has a schedule.
+const SCHEDULES: i64 = 7;
+
+/// The jobs of the sweeps, finished ones too.
+const SWEEPS: &str = "SELECT count(*) AS value FROM jobs WHERE kind = 'sweep'";
+
+/// Schedules that are to tick.
+const BEHIND: &str = "SELECT count(*) AS value FROM job_schedules WHERE next_at <= job_clock()";
+
+/// A worker that finds every hour come, and has done what belongs to it.
+async fn sweep(app: &mut TestApp) {
+    app.stop_workers().await;
+    app.database.sql("UPDATE job_schedules SET next_at = job_clock()").await;
+    assert_eq!(app.database.number(BEHIND).await, SCHEDULES);
+    app.start_worker();
+    swept(app).await;
+}
+
+async fn swept(app: &TestApp) {
+    until("every schedule has ticked", async || (app.database.number(BEHIND).await == 0).then_some(())).await;
+    app.until_idle().await;
+}
+
+// R23, R29, R76: a code and an invitation whose jobs were lost expire all the same: marked, audited, and once.
+#[tokio::test]
+async fn what_lost_jobs_left_expires_all_the_same() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let invitation = team.invite("grace@example.org", "MEMBER").await;
+    app.mail_about("grace@example.org", "invites you").await;
+    let selection = "codes { joinCode { id } }";
+    let made = team.owner.ok("createJoinCodes", json!({ "organizationId": team.id }), selection).await;
+    let code = text(&made["codes"][0]["joinCode"]["id"]);
+    app.until_idle().await;
+    app.stop_workers().await;
+    app.database.sql("DELETE FROM jobs WHERE queue = 'expiry'").await;
+    app.shift_clock("8 days").await;
+    // Expired for everyone, but nobody has written it down.
+    assert_eq!(team.invitation(&invitation).await["status"], "EXPIRED");
+    let marked = "SELECT (SELECT count(*) FROM invitations WHERE status = 'expired') \
+                  + (SELECT count(*) FROM join_codes WHERE status = 'expired') AS value";
+    assert_eq!(app.database.number(marked).await, 0);
+    let fresh = team.invite("later@example.org", "MEMBER").await;
+
+    sweep(&mut app).await;
+    assert_eq!(app.database.number(marked).await, 2);
+    sweep(&mut app).await;
+    let audit = team.audit().await;
+    for action in ["organization.invitation_expired", "organization.join_code_expired"] {
+        assert_eq!(audit.iter().filter(|found| *found == action).count(), 1, "{audit:?}");
+    }
+    assert_eq!(team.invitation(&fresh).await["status"], "PENDING");
+    assert_eq!(team.join_code(&code).await["status"], "EXPIRED");
+    app.finish().await;
+}
+
+// More than one transaction's worth.
+#[tokio::test]
+async fn sweeps_go_on_until_all_is_swept() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    for number in 0..24 {
+        let input = json!({ "organizationId": team.id, "count": 50, "label": format!("class {number}") });
+        team.owner.ok("createJoinCodes", input, "codes { code }").await;
+    }
+    app.until_idle().await;
+    app.database.sql("DELETE FROM jobs WHERE queue = 'expiry'").await;
+    app.database.sql("UPDATE join_codes SET expires_at = rollcall_now()").await;
+    sweep(&mut app).await;
+    let left = "SELECT count(*) AS value FROM join_codes WHERE status <> 'expired'";
+    assert_eq!(app.database.number(left).await, 0);
+    let events = "SELECT count(*) AS value FROM audit_events WHERE action = 'organization.join_code_expired'";
+    assert_eq!(app.database.number(events).await, 1_200);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_nobody_needs_goes() {
+    let mut app = TestApp::builder().local_webhooks().start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let input = json!({ "organizationId": team.id, "url": receiver.url, "events": ["resource.created"] });
+    team.owner.ok("createWebhook", input, "webhook { id }").await;
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    receiver.wait_for(1).await;
+    app.until_idle().await;
+    let counts = async |app: &TestApp| {
+        let mut counts = Vec::new();
+        for table in ["sessions", "sign_in_requests", "attempts", "webhook_deliveries"] {
+            counts.push(app.database.number(&format!("SELECT count(*) AS value FROM {table}")).await);
+        }
+        counts.push(app.database.number("SELECT count(*) AS value FROM jobs WHERE kind = 'mail_sign_in'").await);
+        counts
+    };
+    sweep(&mut app).await;
+    // Nothing is older than it may be.
+    assert_eq!(counts(&app).await, [1, 1, 1, 1, 1]);
+    app.shift_clock("6 days").await;
+    sweep(&mut app).await;
+    // The window of the tries was minutes.
+    assert_eq!(counts(&app).await, [1, 1, 0, 1, 1]);
+    app.shift_clock("2 days").await;
+    sweep(&mut app).await;
+    assert_eq!(counts(&app).await, [1, 0, 0, 1, 0]);
+    assert!(team.owner.belongs_to(&team.id).await);
+    // 30 days after its 30 days.
+    app.shift_clock("51 days").await;
+    sweep(&mut app).await;
+    assert_eq!(counts(&app).await, [1, 0, 0, 0, 0]);
+    app.shift_clock("2 days").await;
+    sweep(&mut app).await;
+    assert_eq!(counts(&app).await, [0, 0, 0, 0, 0]);
+    app.finish().await;
+}
+
+// Jobs that were given up stay for somebody to look at, however old they are.
+#[tokio::test]
+async fn given_up_jobs_are_not_swept() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    app.smtp.reply("nobody@example.org", [Reply::Recipient("550 no such user")]);
+    team.invite("nobody@example.org", "MEMBER").await;
+    let given_up = "SELECT count(*) AS value FROM jobs WHERE status = 'given_up'";
+    until("it is given up", async || (app.database.number(given_up).await == 1).then_some(())).await;
+    app.shift_clock("400 days").await;
+    let pruned = "SELECT count(*) AS value FROM jobs WHERE kind = 'mail_sign_in'";
+    until("finished jobs are swept", async || (app.database.number(pruned).await == 0).then_some(())).await;
+    assert_eq!(app.database.number(given_up).await, 1);
+    app.finish_with_given_up_jobs().await;
+}
+
+// However many workers run, and however many hours none did, each schedule ticks once on return.
+#[tokio::test]
+async fn ticks_missed_while_nobody_worked_run_once() {
+    let mut app = TestApp::start().await;
+    until("the schedules are known", async || {
+        (app.database.number("SELECT count(*) AS value FROM job_schedules").await == SCHEDULES).then_some(())
+    })
+    .await;
+    swept(&app).await;
+    app.stop_workers().await;
+    let before = app.database.number(SWEEPS).await;
+    // To half past, far from the minutes at which they tick.
+    let shift =
+        "SELECT (date_trunc('hour', rollcall_now()) + interval '5 hours 30 minutes' - rollcall_now())::text AS value";
+    let shift = app.database.texts(shift).await.remove(0);
+    app.shift_clock(&shift).await;
+    assert_eq!(app.database.number(BEHIND).await, SCHEDULES);
+    for _ in 0..3 {
+        app.start_worker();
+    }
+    swept(&app).await;
+    // A worker that ticked a second time would do so at once.
+    app.stop_workers().await;
+    assert_eq!(app.database.number(SWEEPS).await, before + SCHEDULES);
+    app.finish().await;
+}
