@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use rollcall_domain::database::{self, Fallback, Opened};
 use rollcall_domain::settings::Settings;
 use rollcall_domain::sign_in;
-use rollcall_jobs::{Context, process, worker};
+use rollcall_jobs::{Context, metrics, process, worker};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -56,6 +56,7 @@ fn main() -> ExitCode {
             Some(Command::Serve) => {
                 let shutdown = process::shutdown()?;
                 let opened = database::open(&settings, Fallback::None).await?;
+                metrics::start(&settings, &opened.database, &shutdown).await?;
                 http::serve(&settings, opened.database.clone(), shutdown, announce).await
             }
             Some(Command::Migrate) => database::migrate_located(&settings).await,
@@ -75,6 +76,7 @@ async fn everything(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = process::shutdown()?;
     let opened = database::open(settings, Fallback::BuiltIn).await?;
     let context = Context::new(settings, opened.database.clone())?;
+    metrics::start(settings, &opened.database, &shutdown).await?;
     // A link that signs in is for the screen of this machine, never for the journal of a server.
     let link = match opened.is_builtin() && http::shows_mails(settings) {
         true => Some(first_link(settings, &opened).await?),

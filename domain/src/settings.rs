@@ -46,6 +46,9 @@ pub struct Settings {
     /// Where the API listens.
     #[serde(default = "default_listen")]
     pub rollcall_listen: SocketAddr,
+    /// Where Prometheus finds metrics; without it there are none.
+    #[serde(default)]
+    pub rollcall_metrics_listen: Option<SocketAddr>,
     #[serde(default)]
     rollcall_public_url: Option<Url>,
     /// lettre's smtp:// or smtps:// URL; without it mails are files under the data folder.
@@ -80,6 +83,7 @@ const NAMES: &[&str] = &[
     "rollcall_direct_database_url",
     "rollcall_data_dir",
     "rollcall_listen",
+    "rollcall_metrics_listen",
     "rollcall_public_url",
     "rollcall_smtp_url",
     "rollcall_mail_from",

@@ -12,6 +12,7 @@ mod invitation_mail;
 mod join_code_expiry;
 mod joined_by_code_mail;
 pub mod mail;
+pub mod metrics;
 mod owner_set_mail;
 mod owner_welcome_mail;
 mod ownership_transferred_mail;

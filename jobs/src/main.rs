@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use rollcall_domain::database::{self, Fallback};
 use rollcall_domain::settings::Settings;
-use rollcall_jobs::{Context, process, worker};
+use rollcall_jobs::{Context, metrics, process, worker};
 
 /// Rollcall's worker: sends the mails, ends what has its time, and passes on what leavers owned.
 ///
 /// Settings come from the environment or rollcall.toml: DATABASE_URL (or ROLLCALL_DATA_DIR for the built-in PostgreSQL),
-/// ROLLCALL_SECRET, ROLLCALL_PUBLIC_URL, ROLLCALL_SMTP_URL, ROLLCALL_MAIL_FROM.
+/// ROLLCALL_SECRET, ROLLCALL_PUBLIC_URL, ROLLCALL_SMTP_URL, ROLLCALL_MAIL_FROM, ROLLCALL_METRICS_LISTEN.
 #[derive(clap::Parser)]
 #[command(version)]
 struct Arguments {}
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         let settings = Settings::load()?;
         let opened = database::open(&settings, Fallback::None).await?;
         let context = Context::new(&settings, opened.database.clone())?;
+        metrics::start(&settings, &opened.database, &shutdown).await?;
         worker::run(context, &opened.direct_url, shutdown).await
     })
 }

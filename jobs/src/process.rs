@@ -1,5 +1,6 @@
 //! What both binaries do as processes: logs, signals and the exit code.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -11,7 +12,9 @@ use tracing_subscriber::EnvFilter;
 pub fn run(program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     // RUST_LOG says more or less; ROLLCALL_LOG=json makes lines for machines.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people: in a file or a journal they are in the way of whoever searches.
+    let colours = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     if std::env::var_os("ROLLCALL_LOG").is_some_and(|format| format == "json") {
         logs.json().init();
     } else {

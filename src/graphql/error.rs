@@ -1,9 +1,12 @@
 //! What a client hears of an error: data in `userErrors` where it can act on it, a top-level error otherwise.
 
+use std::cell::Cell;
+
+use async_graphql::resolver_utils::EnumType;
 use async_graphql::{Enum, ErrorExtensions, SimpleObject};
+use metrics::counter;
 use rollcall_domain::Error;
 use rollcall_domain::error::{Code, Refusal};
-use uuid::Uuid;
 
 /// Why a mutation changed nothing, in a form that programs can act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -87,10 +90,33 @@ pub trait Payload: Default {
     fn of<T>(outcome: rollcall_domain::Result<T>, payload: impl FnOnce(T) -> Self) -> async_graphql::Result<Self> {
         match outcome {
             Ok(value) => Ok(payload(value)),
-            Err(Error::Refused(refusals)) => Ok(Self::refused(refusals.into_iter().map(UserError::from).collect())),
+            Err(Error::Refused(refusals)) => {
+                let errors: Vec<UserError> = refusals.into_iter().map(UserError::from).collect();
+                note_refusal(&errors);
+                Ok(Self::refused(errors))
+            }
             Err(error) => Err(top_level(error)),
         }
     }
+}
+
+tokio::task_local! {
+    /// Whether a mutation of this request was refused.
+    static REFUSED: Cell<bool>;
+}
+
+/// Runs an operation, and tells whether a mutation of it was refused.
+pub async fn noting_refusals<T>(operation: impl Future<Output = T>) -> (T, bool) {
+    REFUSED.scope(Cell::new(false), async { (operation.await, REFUSED.with(Cell::get)) }).await
+}
+
+fn note_refusal(errors: &[UserError]) {
+    for error in errors {
+        let code = UserErrorCode::items().iter().find(|item| item.value == error.code).map_or("", |item| item.name);
+        counter!("rollcall_graphql_user_errors_total", "code" => code).increment(1);
+    }
+    // Outside of an operation nobody asks.
+    let _ = REFUSED.try_with(|refused| refused.set(true));
 }
 
 macro_rules! payload {
@@ -129,14 +155,10 @@ pub fn top_level(error: Error) -> async_graphql::Error {
             })
         }
         error if error.is_unstorable() => bad_request("a text holds a NUL character, or a time is out of range"),
-        // In queries, what one may not see is absent; a refusal that comes here is a mistake of ours.
+        // In queries, what one may not see is absent; a refusal that comes here is a mistake of ours. The HTTP layer logs
+        // the cause and tells clients an id to quote.
         Error::Refused(_) | Error::Database(_) | Error::Pool(_) | Error::JobLost | Error::Bug(_) => {
-            let id = Uuid::now_v7();
-            tracing::error!(%id, error = &error as &dyn std::error::Error, "internal error");
-            async_graphql::Error::new(format!("something went wrong here; quote {id}")).extend_with(|_, extensions| {
-                extensions.set("code", "INTERNAL");
-                extensions.set("id", id.to_string());
-            })
+            async_graphql::Error::new_with_source(error)
         }
     }
 }

@@ -25,6 +25,7 @@ use rollcall_domain::id::OrganizationId;
 
 use audit::AuditVerification;
 pub use context::Request;
+pub use error::noting_refusals;
 use id::{BigInt, Id};
 use invitation::InvitationPreview;
 use node::Node;

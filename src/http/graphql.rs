@@ -7,7 +7,9 @@ use async_graphql::{
     Executor, Extensions, Request, Response as Answer, ServerError, Value, Variables, parser::types::OperationType,
 };
 use std::collections::BTreeMap;
+use std::time::Instant;
 
+use apalis_diesel::correlation;
 use axum::{
     body::Body,
     extract::Query,
@@ -19,6 +21,9 @@ use axum::{
 };
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+
+use super::metrics;
+use crate::graphql::noting_refusals;
 
 /// The largest request body that is read, in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -44,7 +49,14 @@ pub async fn execute<E: Executor>(
         .into_response(MediaType::Json);
     };
     match read(request).await {
-        Ok(request) => respond(media_type, executor.execute(prepare(request)).await),
+        Ok(mut request) => {
+            let operation = operation_type(&mut request);
+            let started = Instant::now();
+            let (mut answer, refused) = noting_refusals(executor.execute(prepare(request))).await;
+            answer.errors.iter_mut().for_each(finish_error);
+            metrics::count_operation(operation, refused, answer.errors.iter().filter_map(code), started.elapsed());
+            respond(media_type, answer)
+        }
         Err(refusal) => refusal.into_response(media_type),
     }
 }
@@ -307,8 +319,7 @@ struct AnswerBody<'a> {
     extensions: &'a BTreeMap<String, Value>,
 }
 
-fn respond(media_type: MediaType, mut answer: Answer) -> Response {
-    answer.errors.iter_mut().for_each(give_code);
+fn respond(media_type: MediaType, answer: Answer) -> Response {
     let no_data = answer.data == Value::Null;
     // Only errors of execution have a path: they belong to a field.
     let not_executed = no_data && !answer.errors.is_empty() && answer.errors.iter().all(|error| error.path.is_empty());
@@ -335,22 +346,40 @@ fn respond(media_type: MediaType, mut answer: Answer) -> Response {
     response
 }
 
-/// Gives an error its code where it has none. Those come from the executor, which refuses a document, a variable or an
-/// argument, or else a resolver passed on an error that nobody meant for clients, of the database for instance.
-fn give_code(error: &mut ServerError) {
+/// Completes an error that has no code. It comes from the executor, which refuses a document, a variable or an argument;
+/// or it has a cause that isn't for clients, of the database for instance: the log has it under the request's id.
+fn finish_error(error: &mut ServerError) {
     if code(error).is_some() {
         return;
     }
-    let unforeseen = error.source.take().is_some();
+    let cause = error.source.take();
     let extensions = error.extensions.get_or_insert_default();
-    if unforeseen {
-        let id = uuid::Uuid::now_v7().to_string();
-        tracing::error!(error_id = id, path = ?error.path, message = error.message, "a resolver failed");
-        error.message = format!("Something went wrong. Please quote {id} when you report it.");
-        extensions.set("code", "INTERNAL");
-        extensions.set("id", id);
-    } else {
+    let Some(cause) = cause else {
         extensions.set("code", "BAD_REQUEST");
+        return;
+    };
+    let id = correlation::current().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let causes = cause.downcast_ref::<rollcall_domain::Error>().map(|error| error as &dyn std::error::Error);
+    tracing::error!(error_id = id, path = ?error.path, error = error.message, causes, "internal error");
+    error.message = format!("something went wrong here; quote {id}");
+    extensions.set("code", "INTERNAL");
+    extensions.set("id", id);
+}
+
+/// The type of the operation that is asked for, for the metrics.
+fn operation_type(request: &mut Request) -> &'static str {
+    let name = request.operation_name.clone();
+    // What can't be parsed is left for the executor to report.
+    let Ok(document) = request.parsed_query() else { return "invalid" };
+    let mut selected = document
+        .operations
+        .iter()
+        .filter(|(candidate, _)| name.is_none() || candidate.map(|name| name.as_str()) == name.as_deref());
+    match selected.next().map(|(_, operation)| operation.node.ty) {
+        Some(OperationType::Query) => "query",
+        Some(OperationType::Mutation) => "mutation",
+        Some(OperationType::Subscription) => "subscription",
+        None => "invalid",
     }
 }
 

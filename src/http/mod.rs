@@ -3,8 +3,10 @@
 mod form;
 mod graphql;
 mod mailbox;
+mod metrics;
 mod pages;
 mod playground;
+mod request_id;
 
 #[cfg(test)]
 pub use playground::TABS;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use rollcall_domain::Error;
@@ -27,7 +30,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
 
 use crate::graphql::{Request as GraphqlRequest, Schema, schema};
 
@@ -69,16 +71,11 @@ fn router(settings: &Settings, database: Database) -> anyhow::Result<Router> {
         router = router.merge(mailbox::router(settings.mail_dir()));
     }
     let layers = tower::ServiceBuilder::new()
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(from_fn(request_id::identify))
+        .layer(from_fn(metrics::count))
         .layer(CatchPanicLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT));
     Ok(router.layer(layers).with_state(app))
-}
-
-/// Paths of pages hold tokens, so logs name the method and the first part only.
-fn span(request: &Request) -> tracing::Span {
-    let place = request.uri().path().split('/').nth(1).unwrap_or_default();
-    tracing::debug_span!("request", method = %request.method(), place, id = %uuid::Uuid::now_v7())
 }
 
 /// Serves the API until `shutdown` is cancelled; `listening` hears where.
@@ -89,6 +86,7 @@ pub async fn serve(
     listening: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
     use anyhow::Context;
+    metrics::describe();
     let router = router(settings, database)?;
     let address = settings.rollcall_listen;
     let listener =

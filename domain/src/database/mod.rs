@@ -86,6 +86,19 @@ where
     type Running = Running;
 }
 
+/// How the connections of a process are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Connections that are lent out.
+    pub in_use: usize,
+    /// Open connections that nobody uses.
+    pub idle: usize,
+    /// How many there may be.
+    pub limit: usize,
+    /// Who waits for one.
+    pub waiting: usize,
+}
+
 /// The database, with what every change of it needs: the keyring for digests and the wake-up of workers.
 #[derive(Clone)]
 pub struct Database {
@@ -152,6 +165,17 @@ impl Database {
     /// What the deployment decides about organizations.
     pub fn deployment(&self) -> Deployment {
         self.deployment
+    }
+
+    /// How the process's connections are used at this moment.
+    pub fn pool_use(&self) -> PoolUse {
+        let status = self.pool.status();
+        PoolUse {
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            limit: status.max_size,
+            waiting: status.waiting,
+        }
     }
 
     /// Whether the database answers.

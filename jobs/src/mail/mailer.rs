@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use lettre::{
@@ -71,6 +72,13 @@ impl Mailer {
     /// Returns once the server has taken the mail, or the file is in its place. May be cancelled at
     /// any time.
     pub async fn send(&self, mail: &Mail) -> Result<(), SendError> {
+        let started = Instant::now();
+        let outcome = self.hand_over(mail).await;
+        crate::metrics::count_mail(&outcome, started.elapsed());
+        outcome
+    }
+
+    async fn hand_over(&self, mail: &Mail) -> Result<(), SendError> {
         let message = self.message(mail)?;
         match &self.transport {
             Transport::Smtp(smtp) => smtp.send(&message).await,

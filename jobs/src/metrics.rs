@@ -1,0 +1,177 @@
+//! Metrics of a process, for Prometheus: a listener of their own, apart from the API's.
+//!
+//! What happens is counted where it happens, by the `metrics` macros, which do nothing where there is no listener. What
+//! is a state (the pool, the queues) is asked for when Prometheus asks.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use apalis_diesel::admin::{self, QueueStatistics};
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use rollcall_domain::database::Database;
+use rollcall_domain::settings::Settings;
+use tokio::net::TcpListener;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::mail::SendError;
+use crate::worker;
+
+/// Upper bounds of the histograms, in seconds: from a claim that comes at once to a cascade that takes an hour.
+const BUCKETS: [f64; 17] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0];
+/// What histograms have gathered is counted this often, even if nobody asks.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// The queues are read from the database this often at most, however many ask.
+const GRAIN: Duration = Duration::from_secs(1);
+/// How long an answer waits for the database; the rest is answered without it.
+const DATABASE_WAIT: Duration = Duration::from_secs(2);
+
+/// Begins to count, and answers `/metrics` on the settings' listener until `shutdown` is cancelled. Does nothing where
+/// no listener is set.
+///
+/// # Errors
+///
+/// Where the address can't be listened on.
+pub async fn start(settings: &Settings, database: &Database, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let Some(address) = settings.rollcall_metrics_listen else { return Ok(()) };
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
+    let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+    describe();
+    // An address that left the port open has one now.
+    tracing::info!("metrics on http://{}/metrics", listener.local_addr()?);
+    gauge!("rollcall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    gauge!("process_start_time_seconds").set(started.as_secs_f64());
+    let upkeep = handle.clone();
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(async move {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            upkeep.run_upkeep();
+        }
+    }));
+    let scrape = Arc::new(Scrape { handle, database: database.clone(), queues: Mutex::default() });
+    let router = Router::new().route("/metrics", get(answer)).with_state(scrape);
+    let stopping = shutdown.clone();
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(error = &error as &dyn std::error::Error, "metrics are no longer answered");
+        }
+    });
+    Ok(())
+}
+
+fn describe() {
+    apalis_diesel::describe_metrics();
+    describe_gauge!("rollcall_build_info", "Always 1; its label is the program's version.");
+    describe_gauge!("process_start_time_seconds", Unit::Seconds, "When the process started, since 1970.");
+    describe_gauge!("rollcall_database_up", "Whether the database answered within two seconds.");
+    describe_gauge!("rollcall_database_pool_connections", "Open connections of the process's pool, by state.");
+    describe_gauge!("rollcall_database_pool_connections_limit", "Connections the pool may open.");
+    describe_gauge!("rollcall_database_pool_waiting", "Requests and handlers that wait for a connection.");
+    describe_gauge!("rollcall_jobs", "Unfinished and given-up jobs of the whole deployment, by queue and state.");
+    describe_gauge!(
+        "rollcall_jobs_oldest_due_seconds",
+        Unit::Seconds,
+        "For how long the queue's oldest due job has waited for a worker; 0 where none waits."
+    );
+    describe_counter!("rollcall_mails_total", "Mails by what became of them: sent, deferred or refused.");
+    describe_histogram!("rollcall_mail_duration_seconds", Unit::Seconds, "How long handing over a mail took.");
+    // A rise from nothing is no rise to Prometheus: what alerts watch begins at 0.
+    for outcome in ["sent", "deferred", "refused"] {
+        counter!("rollcall_mails_total", "outcome" => outcome).increment(0);
+    }
+}
+
+/// Counts a mail by what became of it.
+pub(crate) fn count_mail(outcome: &Result<(), SendError>, duration: Duration) {
+    let outcome = match outcome {
+        Ok(()) => "sent",
+        Err(SendError::Temporary { .. }) => "deferred",
+        Err(SendError::Permanent { .. }) => "refused",
+    };
+    counter!("rollcall_mails_total", "outcome" => outcome).increment(1);
+    histogram!("rollcall_mail_duration_seconds").record(duration);
+}
+
+/// What answers are made of.
+struct Scrape {
+    handle: PrometheusHandle,
+    database: Database,
+    queues: Mutex<Queues>,
+}
+
+#[derive(Default)]
+struct Queues {
+    read_at: Option<Instant>,
+    /// Every queue that was ever seen: one that has emptied is shown as empty.
+    names: BTreeSet<String>,
+}
+
+async fn answer(State(scrape): State<Arc<Scrape>>) -> impl IntoResponse {
+    show_pool(&scrape.database);
+    scrape.queues.lock().await.show(&scrape.database).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], scrape.handle.render())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "connections are few")]
+fn show_pool(database: &Database) {
+    let pool = database.pool_use();
+    gauge!("rollcall_database_pool_connections", "state" => "in_use").set(pool.in_use as f64);
+    gauge!("rollcall_database_pool_connections", "state" => "idle").set(pool.idle as f64);
+    gauge!("rollcall_database_pool_connections_limit").set(pool.limit as f64);
+    gauge!("rollcall_database_pool_waiting").set(pool.waiting as f64);
+}
+
+impl Queues {
+    /// Shows the queues as they are, or as unknown (NaN) where the database doesn't tell.
+    async fn show(&mut self, database: &Database) {
+        if self.read_at.is_some_and(|read_at| read_at.elapsed() < GRAIN) {
+            return;
+        }
+        let read = async {
+            let mut connection = database.connection().await.ok()?;
+            admin::statistics(&mut connection).await.ok()
+        };
+        let statistics = tokio::time::timeout(DATABASE_WAIT, read).await.ok().flatten();
+        self.read_at = Some(Instant::now());
+        gauge!("rollcall_database_up").set(if statistics.is_some() { 1.0 } else { 0.0 });
+        self.names.extend(worker::queues().map(str::to_owned));
+        self.names.extend(statistics.iter().flatten().map(|queue| queue.queue.clone()));
+        for name in &self.names {
+            let found = statistics.as_ref().map(|queues| queues.iter().find(|queue| queue.queue == *name));
+            show_queue(name, found);
+        }
+    }
+}
+
+/// A queue's figures: none at all where it is empty, unknown where the database didn't tell.
+#[expect(clippy::cast_precision_loss, reason = "so many jobs that a float is inexact would not fit a disk")]
+fn show_queue(name: &str, found: Option<Option<&QueueStatistics>>) {
+    let figure = |of: fn(&QueueStatistics) -> f64| found.map_or(f64::NAN, |queue| queue.map_or(0.0, of));
+    let states = [
+        ("waiting", figure(|queue| queue.waiting as f64)),
+        ("scheduled", figure(|queue| queue.scheduled as f64)),
+        ("retrying", figure(|queue| queue.retrying as f64)),
+        ("running", figure(|queue| queue.running as f64)),
+        ("given_up", figure(|queue| queue.given_up as f64)),
+    ];
+    for (state, jobs) in states {
+        gauge!("rollcall_jobs", "queue" => name.to_owned(), "state" => state).set(jobs);
+    }
+    let oldest = figure(|queue| queue.oldest_due_seconds);
+    gauge!("rollcall_jobs_oldest_due_seconds", "queue" => name.to_owned()).set(oldest);
+}

@@ -1,0 +1,64 @@
+//! One id per request: in the answer, in every log line, and in the jobs that the request enqueues.
+
+use std::time::Instant;
+
+use apalis_diesel::correlation;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+use uuid::Uuid;
+
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Characters of a client's id.
+const LONGEST: usize = 64;
+
+/// Runs a request under its id, which the answer names: the client's own where it sent a sane one, else a new one.
+pub async fn identify(request: Request, next: Next) -> Response {
+    let id = given(request.headers()).unwrap_or_else(|| Uuid::now_v7().to_string());
+    // Paths of pages hold tokens, so logs name the method and the path's first part only.
+    let place = request.uri().path().split('/').nth(1).unwrap_or_default();
+    let is_probe = place == "health";
+    let span = tracing::info_span!("request", id, method = %request.method(), place);
+    let started = Instant::now();
+    let mut response = correlation::scope(id.as_str(), next.run(request)).instrument(span.clone()).await;
+    let (status, duration) = (response.status(), started.elapsed());
+    span.in_scope(|| match status {
+        // Whoever probes knows; every few seconds of it would bury the rest.
+        _ if is_probe => tracing::debug!(status = status.as_u16(), ?duration, "answered"),
+        _ if status.is_server_error() => tracing::error!(status = status.as_u16(), ?duration, "failed"),
+        _ => tracing::info!(status = status.as_u16(), ?duration, "answered"),
+    });
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(HEADER, value);
+    }
+    response
+}
+
+/// The client's id, where it is one that can stand in logs.
+fn given(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(HEADER)?.to_str().ok()?;
+    let is_sane = (1..=LONGEST).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    is_sane.then(|| id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ids_that_can_stand_in_logs_are_taken() {
+        let taken = |id: &'static str| given(&HeaderMap::from_iter([(HEADER, HeaderValue::from_static(id))])).is_some();
+        let longest = "x".repeat(LONGEST).leak();
+        let too_long = "x".repeat(LONGEST + 1).leak();
+        for id in ["1", "Ab.c_d-9", longest] {
+            assert!(taken(id), "{id}");
+        }
+        for id in ["", too_long, "a b", "a\"b", "a/b", "a@b", "a\tb"] {
+            assert!(!taken(id), "{id}");
+        }
+        assert_eq!(given(&HeaderMap::new()), None);
+    }
+}
