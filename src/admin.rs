@@ -1,5 +1,7 @@
 //! Staff work from the command line; audited by the name of the system's user.
 
+mod jobs;
+
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use rollcall_domain::Error;
@@ -45,6 +47,9 @@ pub enum Command {
         /// Whose log, such as org_01h455vb4pex5vsknk084sn02q.
         organization: OrganizationId,
     },
+    /// Look after the jobs of the workers.
+    #[command(subcommand)]
+    Jobs(jobs::Command),
 }
 
 /// Does staff work.
@@ -59,6 +64,7 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
         }
         Command::RestoreOrganization { organization } => restore_organization(&opened.database, organization).await,
         Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,
+        Command::Jobs(command) => jobs::run(&opened.database, &staff(), command).await,
     };
     outcome.map_err(in_words)
 }

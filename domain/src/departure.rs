@@ -582,25 +582,31 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
                 return Err(not_found().into());
             }
             permit.require_on(Action::ViewAllResources, "departureId")?;
-            let retried: Option<Departure> = diesel::update(
-                departures::table
-                    .find(id)
-                    .filter(departures::status.eq_any([DepartureStatus::Failed, DepartureStatus::Running])),
-            )
-            .set((departures::status.eq(DepartureStatus::Running), departures::error.eq(None::<String>)))
-            .returning(Departure::as_returning())
-            .get_result(&mut **transaction)
-            .await
-            .optional()?;
-            let retried = retried
-                .ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "this departure has come to its end"))?;
-            transaction.enqueue(&RunDeparture { departure_id: id, member_id: retried.member_id }).await?;
-            let event = NewEvent::by(actor, retried.organization_id, AuditAction::DepartureRetried, id)
-                .summary("let a failed cascade go on");
-            audit::record(transaction, [event]).await?;
-            Ok(retried)
+            transaction.enqueue(&RunDeparture { departure_id: id, member_id: found.member_id }).await?;
+            let resumed = resume(transaction, actor, id).await?;
+            resumed.ok_or_else(|| Error::refused(Code::Conflict, "departureId", "this departure has come to its end"))
         })
         .await
+}
+
+/// Has a departure run again that hasn't come to its end; none where it has. Its job is the caller's.
+pub(crate) async fn resume(transaction: &mut Transaction, actor: &Actor, id: DepartureId) -> Result<Option<Departure>> {
+    let resumed: Option<Departure> = diesel::update(
+        departures::table
+            .find(id)
+            .filter(departures::status.eq_any([DepartureStatus::Failed, DepartureStatus::Running])),
+    )
+    .set((departures::status.eq(DepartureStatus::Running), departures::error.eq(None::<String>)))
+    .returning(Departure::as_returning())
+    .get_result(&mut **transaction)
+    .await
+    .optional()?;
+    if let Some(departure) = &resumed {
+        let event = NewEvent::by(actor, departure.organization_id, AuditAction::DepartureRetried, id)
+            .summary("let a failed cascade go on");
+        audit::record(transaction, [event]).await?;
+    }
+    Ok(resumed)
 }
 
 /// Whether a permit shows a departure; leavers see their own without a permit.

@@ -16,6 +16,7 @@ pub mod housekeeping;
 pub mod id;
 pub mod invitation;
 pub mod job;
+pub mod job_admin;
 pub mod join_code;
 pub mod limits;
 pub mod member;

@@ -1,0 +1,51 @@
+//! What staff do with jobs that were given up.
+
+use apalis_diesel::admin::{self, JobRecord};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use crate::actor::Actor;
+use crate::database::{Database, Transaction};
+use crate::departure;
+use crate::error::{Error, Result};
+use crate::job::RunDeparture;
+
+/// Has a job that was given up tried again, at once and with all its attempts. Returns it as it was; none where no job
+/// of this id was given up.
+///
+/// A cascade's departure has failed with its job: it runs again too.
+pub async fn retry(database: &Database, actor: &Actor, id: Uuid) -> Result<Option<JobRecord>> {
+    database
+        .transaction(async |transaction| {
+            let Some(job) = given_up(transaction, id).await? else { return Ok(None) };
+            admin::retry(transaction, id).await?;
+            if job.kind == <RunDeparture as apalis_diesel::Job>::KIND {
+                let RunDeparture { departure_id, .. } = serde_json::from_value(job.payload.clone())
+                    .map_err(|_| Error::Bug("the cascade's job can't be read"))?;
+                departure::resume(transaction, actor, departure_id).await?;
+            }
+            Ok(Some(job))
+        })
+        .await
+}
+
+/// Deletes a job that was given up: nobody will try it again. Returns it as it was; none where no job of this id was
+/// given up.
+pub async fn cancel(database: &Database, id: Uuid) -> Result<Option<JobRecord>> {
+    database
+        .transaction(async |transaction| {
+            let Some(job) = given_up(transaction, id).await? else { return Ok(None) };
+            admin::cancel(transaction, id).await?;
+            Ok(Some(job))
+        })
+        .await
+}
+
+/// The job, kept from whoever else would retry or cancel it.
+async fn given_up(transaction: &mut Transaction, id: Uuid) -> Result<Option<JobRecord>> {
+    let locked = diesel::sql_query("SELECT FROM jobs WHERE id = $1 AND status = 'given_up' FOR UPDATE")
+        .bind::<diesel::sql_types::Uuid, _>(id)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(if locked == 0 { None } else { admin::find(transaction, id).await? })
+}
