@@ -13,6 +13,7 @@ mod invitation;
 mod join_code;
 mod mail_delivery;
 mod member;
+mod operations;
 mod organization;
 mod pages;
 mod race;

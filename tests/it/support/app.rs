@@ -46,6 +46,7 @@ pub struct Builder {
     workers: usize,
     mails_as_files: bool,
     smtp_parameters: &'static str,
+    own_postgres: bool,
     settings: Vec<(String, String)>,
 }
 
@@ -68,6 +69,11 @@ impl Builder {
         Self { smtp_parameters, ..self }
     }
 
+    /// A PostgreSQL of the test's own, which it may stop and start.
+    pub fn own_postgres(self) -> Self {
+        Self { own_postgres: true, ..self }
+    }
+
     pub fn setting(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
         self
@@ -85,7 +91,10 @@ impl Builder {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let folder = Folder(folder);
-        let database = Database::new().await;
+        let database = match self.own_postgres {
+            true => Database::with_postgres(&folder.0).await,
+            false => Database::new().await,
+        };
         let smtp = SmtpServer::start().await;
         let mut settings = vec![
             ("DATABASE_URL".to_owned(), database.url.clone()),
@@ -149,7 +158,7 @@ impl TestApp {
     }
 
     pub fn builder() -> Builder {
-        Builder { workers: 1, mails_as_files: false, smtp_parameters: "", settings: Vec::new() }
+        Builder { workers: 1, mails_as_files: false, smtp_parameters: "", own_postgres: false, settings: Vec::new() }
     }
 
     pub fn start_worker(&mut self) {
@@ -160,6 +169,16 @@ impl TestApp {
     /// kill -9 for the oldest worker.
     pub fn kill_worker(&mut self) {
         self.workers.remove(0).kill();
+    }
+
+    /// What the API has logged since it was started last.
+    pub fn api_log(&self) -> String {
+        self.api.as_ref().unwrap().log()
+    }
+
+    /// What one of the running workers has logged.
+    pub fn worker_log(&self, number: usize) -> String {
+        self.workers[number].log()
     }
 
     /// What the running workers have logged.
@@ -208,6 +227,15 @@ impl TestApp {
         let (api, url) = Process::api(&self.folder.0, &settings, self.started).await;
         self.workers.push(api);
         url
+    }
+
+    /// Another API process, which finds the database elsewhere; it isn't stopped or checked with the others.
+    pub async fn api_on(&mut self, database_url: &str) -> (Process, String) {
+        self.started += 1;
+        let mut settings = self.settings.clone();
+        settings.push(("ROLLCALL_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+        settings.push(("DATABASE_URL".to_owned(), database_url.to_owned()));
+        Process::api(&self.folder.0, &settings, self.started).await
     }
 
     /// Lets the time pass: `25 hours`, for everything that the service decides.

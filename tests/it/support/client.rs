@@ -37,6 +37,8 @@ impl UserError {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
+    /// The header X-Request-Id.
+    pub request_id: Option<String>,
     pub body: Value,
 }
 
@@ -70,15 +72,24 @@ impl Client {
 
     /// Sends a body as it is.
     pub async fn send(&self, body: &Value) -> Answer {
+        self.try_send(body, None).await.unwrap()
+    }
+
+    /// Sends a body with a request id, where one is given; the service may break off.
+    pub async fn try_send(&self, body: &Value, request_id: Option<&str>) -> reqwest::Result<Answer> {
         let mut request = self.http.post(&self.url).json(body);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        let response = request.send().await.unwrap();
+        if let Some(id) = request_id {
+            request = request.header("x-request-id", id);
+        }
+        let response = request.send().await?;
         let status = response.status().as_u16();
-        let text = response.text().await.unwrap();
+        let request_id = response.headers().get("x-request-id").map(|id| id.to_str().unwrap().to_owned());
+        let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON, status {status}: {text}"));
-        Answer { status, body }
+        Ok(Answer { status, request_id, body })
     }
 
     /// A query's data.

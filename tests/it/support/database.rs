@@ -12,6 +12,8 @@ use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
 
+use super::until;
+
 /// The cluster, while a test uses it.
 fn cluster() -> Arc<BuiltinPostgres> {
     static CLUSTER: Mutex<Weak<BuiltinPostgres>> = Mutex::new(Weak::new());
@@ -24,9 +26,18 @@ fn cluster() -> Arc<BuiltinPostgres> {
     })
 }
 
+/// Like those of production: without fsync, what was committed last may be gone after a crash.
+async fn start(folder: &Path) -> BuiltinPostgres {
+    let folder = folder.to_owned();
+    let start = move || BuiltinPostgres::start(&folder, Options { fsync: true }).unwrap();
+    tokio::task::spawn_blocking(start).await.unwrap()
+}
+
 /// A migrated database of its own, dropped at the end.
 pub struct Database {
     cluster: Arc<BuiltinPostgres>,
+    /// The folder of its own cluster, where it has one.
+    folder: Option<PathBuf>,
     pub name: String,
     pub url: String,
 }
@@ -40,7 +51,30 @@ impl Database {
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         run(&cluster.url("postgres"), &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         let url = cluster.url(&name);
-        Self { cluster, name, url }
+        Self { cluster, folder: None, name, url }
+    }
+
+    /// In a cluster of its own, which the test may stop and start.
+    pub async fn with_postgres(folder: &Path) -> Self {
+        let cluster = Arc::new(start(folder).await);
+        let (name, url) = ("rollcall".to_owned(), cluster.url("rollcall"));
+        rollcall_domain::database::migrate(&url).await.unwrap();
+        Self { cluster, folder: Some(folder.to_owned()), name, url }
+    }
+
+    /// Stops its own PostgreSQL at once, as a crash would: nothing is finished.
+    pub async fn stop_postgres(&self) {
+        let pid_file = self.folder.as_ref().unwrap().join("postgres/cluster/postmaster.pid");
+        let pid = fs::read_to_string(&pid_file).unwrap().lines().next().unwrap().to_owned();
+        let stopped = std::process::Command::new("sh").args(["-c", "kill -QUIT $0", &pid]).status().unwrap();
+        assert!(stopped.success());
+        until("PostgreSQL has stopped", async || (!pid_file.exists()).then_some(())).await;
+    }
+
+    /// Starts it again.
+    pub async fn start_postgres(&self) {
+        // It stays for whoever joined first.
+        drop(start(self.folder.as_ref().unwrap()).await);
     }
 
     pub async fn connection(&self) -> AsyncPgConnection {
@@ -96,6 +130,10 @@ async fn texts(url: &str, sql: &str) -> Vec<String> {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        if self.folder.is_some() {
+            // It goes with its cluster.
+            return;
+        }
         let (url, sql) = (self.cluster.url("postgres"), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -5,9 +5,11 @@ pub mod browser;
 pub mod client;
 pub mod database;
 pub mod mail;
+pub mod metrics;
 pub mod page;
 pub mod people;
 pub mod process;
+pub mod proxy;
 pub mod receiver;
 pub mod smtp;
 
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub use app::TestApp;
 pub use client::{Answer, Client};
+pub use metrics::scrape;
 pub use people::Team;
 pub use serde_json::{Value, json};
 pub use smtp::{Act, Farewell, Reply, Stage};

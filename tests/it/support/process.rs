@@ -91,15 +91,7 @@ impl Process {
 
     /// What the process has logged.
     pub fn log(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        // Without colours.
-        let mut plain = String::with_capacity(log.len());
-        let mut rest = log.as_str();
-        while let Some((before, after)) = rest.split_once("\u{1b}[") {
-            plain.push_str(before);
-            rest = after.split_once('m').map_or("", |(_, rest)| rest);
-        }
-        plain + rest
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// kill -9.
@@ -128,7 +120,8 @@ impl Process {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("{} has ended: {status}\n{log}", self.name);
         }
-        let is_well = !log.contains("panicked at") && (errors_expected || !log.contains(" ERROR "));
+        let has_errors = log.contains(" ERROR ") || log.contains(r#""level":"ERROR""#);
+        let is_well = !log.contains("panicked at") && (errors_expected || !has_errors);
         assert!(is_well, "{} is not well:\n{log}", self.name);
     }
 }
