@@ -111,7 +111,7 @@ async fn a_requests_id_leads_to_its_mail() {
     let answered: Vec<_> = lines(&api).into_iter().filter(|line| within(line, "request", "id", &id)).collect();
     assert!(answered.iter().any(|line| line["fields"]["status"] == 200), "{answered:?}");
     let job = "SELECT correlation_id AS value FROM jobs WHERE kind = 'mail_invitation'";
-    assert_eq!(app.database.texts(job).await, [id.clone()]);
+    assert_eq!(app.database.texts(job).await, std::slice::from_ref(&id));
     let sent = until("the worker's line of the mail", async || {
         let lines = lines(&app.worker_log(0));
         lines
