@@ -202,7 +202,8 @@ fn migrations_hash() -> u64 {
     files.sort();
     let mut hasher = DefaultHasher::new();
     for file in files {
-        file.file_name().hash(&mut hasher);
+        // A migration's version is its folder's name.
+        file.strip_prefix(root).unwrap().hash(&mut hasher);
         fs::read(&file).unwrap().hash(&mut hasher);
     }
     hasher.finish()
