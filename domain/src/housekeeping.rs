@@ -1,4 +1,4 @@
-//! The hourly sweeps: they finish what a lost job would have left open, and delete what nobody needs any more.
+//! The sweeps: they finish what a lost job would have left open, and delete what nobody needs any more.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use apalis_diesel::Job;
 use serde::{Deserialize, Serialize};
 
 use crate::database::Database;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::Hold;
-use crate::{attempt, invitation, join_code, limits, session, sign_in, webhook};
+use crate::{attempt, invitation, join_code, limits, organization, session, sign_in, webhook};
 
 /// Queue of the sweeps.
 pub const HOUSEKEEPING: &str = "housekeeping";
@@ -29,19 +29,22 @@ pub enum Sweep {
     Attempts,
     /// Deliveries of webhooks that are older than [`limits::WEBHOOK_DELIVERY_RETENTION`].
     WebhookDeliveries,
+    /// Organizations that were deleted [`limits::RESTORABLE`] ago, with all that belongs to them (R48).
+    DeletedOrganizations,
     /// Jobs that were done [`limits::JOB_RETENTION`] ago.
     Jobs,
 }
 
 impl Sweep {
     /// Every sweep.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::JoinCodes,
         Self::Invitations,
         Self::Sessions,
         Self::SignInRequests,
         Self::Attempts,
         Self::WebhookDeliveries,
+        Self::DeletedOrganizations,
         Self::Jobs,
     ];
 
@@ -54,8 +57,25 @@ impl Sweep {
             Self::SignInRequests => "sign_in_requests",
             Self::Attempts => "attempts",
             Self::WebhookDeliveries => "webhook_deliveries",
+            Self::DeletedOrganizations => "deleted_organizations",
             Self::Jobs => "jobs",
         }
+    }
+}
+
+/// How far a sweep is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows that were changed or deleted.
+    pub rows: usize,
+    /// Whether there may be more to do.
+    pub more: bool,
+}
+
+impl Swept {
+    /// A chunk that is full may not be the last.
+    fn chunk(rows: usize) -> Self {
+        Self { rows, more: rows >= limits::SWEEP_CHUNK as usize }
     }
 }
 
@@ -78,25 +98,26 @@ impl Job for RunSweep {
     }
 }
 
-/// Sweeps up to [`limits::SWEEP_CHUNK`] rows in a transaction of its own, and returns how many; there may be more where
-/// it is that many.
-pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> Result<usize> {
+/// Sweeps up to [`limits::SWEEP_CHUNK`] rows in a transaction of its own.
+pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> Result<Swept> {
+    const LIMIT: u32 = limits::SWEEP_CHUNK;
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            match sweep {
-                Sweep::JoinCodes => join_code::sweep_overdue(transaction, limits::SWEEP_CHUNK).await,
-                Sweep::Invitations => invitation::sweep_overdue(transaction, limits::SWEEP_CHUNK).await,
-                Sweep::Sessions => session::prune(transaction, limits::SWEEP_CHUNK).await,
-                Sweep::SignInRequests => sign_in::prune(transaction, limits::SWEEP_CHUNK).await,
-                Sweep::Attempts => attempt::prune(transaction, limits::SWEEP_CHUNK).await,
-                Sweep::WebhookDeliveries => webhook::prune_deliveries(transaction, limits::SWEEP_CHUNK).await,
-                Sweep::Jobs => {
-                    apalis_diesel::admin::prune(&mut *transaction, limits::JOB_RETENTION, limits::SWEEP_CHUNK)
-                        .await
-                        .map_err(Error::from)
+            let rows = match sweep {
+                Sweep::JoinCodes => join_code::sweep_overdue(transaction, LIMIT).await?,
+                Sweep::Invitations => invitation::sweep_overdue(transaction, LIMIT).await?,
+                Sweep::Sessions => session::prune(transaction, LIMIT).await?,
+                Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,
+                Sweep::Attempts => attempt::prune(transaction, LIMIT).await?,
+                Sweep::WebhookDeliveries => webhook::prune_deliveries(transaction, LIMIT).await?,
+                Sweep::DeletedOrganizations => {
+                    let removed = organization::purge(transaction, LIMIT).await?;
+                    return Ok(Swept { rows: removed.unwrap_or(0), more: removed.is_some() });
                 }
-            }
+                Sweep::Jobs => apalis_diesel::admin::prune(transaction, limits::JOB_RETENTION, LIMIT).await?,
+            };
+            Ok(Swept::chunk(rows))
         })
         .await
 }

@@ -666,6 +666,67 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
         .await
 }
 
+/// What belongs to an organization, in an order that its references allow. Its log stays; the rest goes with these.
+const TENANT_TABLES: [&str; 8] = [
+    "webhook_deliveries",
+    "webhooks",
+    "resource_moves",
+    "departures",
+    "resources",
+    "api_keys",
+    "join_codes",
+    "invitations",
+];
+
+/// Removes up to `limit` rows of an organization that was deleted [`limits::RESTORABLE`] ago, and at last the organization
+/// itself (R48). Returns how many; none where there is no such organization left.
+pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<Option<usize>> {
+    let until = now(transaction).await? - limits::RESTORABLE;
+    // Who restores it, or deletes in it, holds it.
+    let overdue: Option<OrganizationId> = organizations::table
+        .filter(organizations::deleted_at.le(until))
+        .order(organizations::deleted_at)
+        .select(organizations::id)
+        .for_update()
+        .skip_locked()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    let Some(id) = overdue else { return Ok(None) };
+    // The owner goes with the organization, which is never without one.
+    let members = ("members", "NOT (role = 'owner' AND status = 'active')");
+    for (table, condition) in TENANT_TABLES.map(|table| (table, "true")).into_iter().chain([members]) {
+        let removed = remove(transaction, id, table, condition, limit).await?;
+        if removed > 0 {
+            return Ok(Some(removed));
+        }
+    }
+    diesel::delete(members::table.filter(members::organization_id.eq(id))).execute(&mut **transaction).await?;
+    diesel::delete(organizations::table.find(id)).execute(&mut **transaction).await?;
+    let event =
+        NewEvent::by_system(id, AuditAction::OrganizationPurged, id).summary("removed what belonged to it for good");
+    audit::record(transaction, [event]).await?;
+    Ok(Some(1))
+}
+
+/// Deletes up to `limit` rows of an organization from a table; table and condition are ours, never input.
+async fn remove(
+    transaction: &mut Transaction,
+    id: OrganizationId,
+    table: &str,
+    condition: &str,
+    limit: u32,
+) -> Result<usize> {
+    let rows = diesel::sql_query(format!(
+        "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE organization_id = $1 AND {condition} LIMIT $2)"
+    ))
+    .bind::<diesel::sql_types::Uuid, _>(id)
+    .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(rows)
+}
+
 fn not_found() -> Error {
     Error::refused(Code::NotFound, "organizationId", "there is no such organization")
 }

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::{
     departure, departure_receipt_mail, housekeeping, invitation_expiry, invitation_mail, join_code_expiry,
-    joined_by_code_mail, owner_set_mail, owner_welcome_mail, ownership_transferred_mail, sign_in_mail, webhook_delivery,
-    webhook_disabled_mail, webhook_redelivery,
+    joined_by_code_mail, owner_set_mail, owner_welcome_mail, ownership_transferred_mail, sign_in_mail,
+    webhook_delivery, webhook_disabled_mail, webhook_redelivery,
 };
 
 /// The queues, and how many handlers of each run at a time: mails and webhooks wait for the network, the others for the
@@ -63,11 +63,12 @@ pub fn queues() -> impl Iterator<Item = &'static str> {
     QUEUES.into_iter().map(|(queue, _)| queue)
 }
 
-/// What happens by the hour, at different minutes so that not all of it comes at once.
+/// What happens by the hour or by night, at different minutes so that not all of it comes at once.
 fn schedules() -> Result<Schedules, ScheduleError> {
     let mut schedules = Schedules::new();
     for (number, sweep) in Sweep::ALL.into_iter().enumerate() {
-        let expression = format!("0 {} * * * *", 7 + number);
+        let hour = if sweep == Sweep::DeletedOrganizations { "3" } else { "*" };
+        let expression = format!("0 {} {hour} * * *", 7 + number);
         schedules = schedules.add(format!("sweep {}", sweep.as_str()), &expression, move |_| RunSweep { sweep })?;
     }
     Ok(schedules)

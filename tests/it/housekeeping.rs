@@ -1,11 +1,14 @@
 //! The hourly sweeps: what lost jobs would have left behind is finished, and what nobody needs goes.
 
+use std::collections::BTreeMap;
+
 use crate::support::client::text;
+use crate::support::people::uuid;
 use crate::support::receiver::Receiver;
 use crate::support::{Reply, TestApp, json, until};
 
 /// Each of the sweeps has a schedule.
-const SCHEDULES: i64 = 7;
+const SCHEDULES: i64 = 8;
 
 /// The jobs of the sweeps, finished ones too.
 const SWEEPS: &str = "SELECT count(*) AS value FROM jobs WHERE kind = 'sweep'";
@@ -119,6 +122,66 @@ async fn what_nobody_needs_goes() {
     app.finish().await;
 }
 
+// R48: a deleted organization is kept for 30 days; then everything of it goes, but for its log.
+#[tokio::test]
+async fn a_deleted_organization_goes_for_good() {
+    let mut app = TestApp::builder().local_webhooks().start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let input = json!({ "organizationId": team.id, "url": receiver.url, "events": ["resource.created"] });
+    team.owner.ok("createWebhook", input, "webhook { id }").await;
+    let ada = app.join(&team, "ada@example.org", "ADMIN").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    receiver.wait_for(1).await;
+    app.give(&team, &grace, "volume", 1_200).await;
+    app.completed(&team, &team.remove(&grace).await).await;
+    ada.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "secret").await;
+    ada.ok("switchOrganization", json!({ "organizationId": team.id }), "viewer { email }").await;
+    team.code("MEMBER").await;
+    team.invite("later@example.org", "MEMBER").await;
+    // Somebody else's is left alone.
+    let other = ada.found("Elsewhere").await;
+    ada.create(&other, "PROJECT", "Heart atlas").await;
+    app.until_idle().await;
+
+    // Whatever refers to an organization as its own; what is forgotten here keeps the organization from going.
+    let tables = "SELECT table_name::text AS value FROM information_schema.columns WHERE column_name = 'organization_id' \
+         AND table_schema = 'public' AND table_name NOT LIKE 'audit%' ORDER BY 1";
+    let tables = app.database.texts(tables).await;
+    let rows = async |app: &TestApp, id: &str| {
+        let mut counts = BTreeMap::new();
+        for table in &tables {
+            let count = format!("SELECT count(*) AS value FROM {table} WHERE organization_id = '{}'", uuid(id));
+            counts.insert(table.clone(), app.database.number(&count).await);
+        }
+        counts
+    };
+    let (before, others) = (rows(&app, &team.id).await, rows(&app, &other).await);
+    assert!(before.values().all(|count| *count > 0), "{before:?}");
+    let input = json!({ "id": team.id, "confirmOrganizationName": "Acme Genomics" });
+    team.owner.ok("deleteOrganization", input, "purgeAt").await;
+    app.shift_clock("29 days 23 hours").await;
+    sweep(&mut app).await;
+    let counted = rows(&app, &team.id).await;
+    assert_eq!((counted["members"], counted["resources"]), (before["members"], before["resources"]));
+    app.shift_clock("1 hour").await;
+    sweep(&mut app).await;
+    assert!(rows(&app, &team.id).await.values().all(|count| *count == 0));
+    let found = format!("SELECT count(*) AS value FROM organizations WHERE id = '{}'", uuid(&team.id));
+    assert_eq!(app.database.number(&found).await, 0);
+    let left = rows(&app, &other).await;
+    assert_eq!((left["members"], left["resources"]), (others["members"], others["resources"]));
+    let newest = format!(
+        "SELECT action AS value FROM audit_events WHERE organization_id = '{}' ORDER BY sequence DESC LIMIT 1",
+        uuid(&team.id)
+    );
+    assert_eq!(app.database.texts(&newest).await, ["organization.purged"]);
+    let again = app.admin(&["verify-audit-log", &team.id]);
+    assert!(again.status.success(), "{again:?}");
+    app.finish().await;
+}
+
 // Jobs that were given up stay for somebody to look at, however old they are.
 #[tokio::test]
 async fn given_up_jobs_are_not_swept() {
@@ -146,9 +209,9 @@ async fn ticks_missed_while_nobody_worked_run_once() {
     swept(&app).await;
     app.stop_workers().await;
     let before = app.database.number(SWEEPS).await;
-    // To half past, far from the minutes at which they tick.
+    // To half past twelve, after a night and many hours, and far from the minutes at which they tick.
     let shift =
-        "SELECT (date_trunc('hour', rollcall_now()) + interval '5 hours 30 minutes' - rollcall_now())::text AS value";
+        "SELECT (date_trunc('day', rollcall_now()) + interval '36 hours 30 minutes' - rollcall_now())::text AS value";
     let shift = app.database.texts(shift).await.remove(0);
     app.shift_clock(&shift).await;
     assert_eq!(app.database.number(BEHIND).await, SCHEDULES);
