@@ -23,7 +23,7 @@ use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::invitation;
-use crate::job::{Hold, MailDepartureReceipt, RunDeparture};
+use crate::job::{Hold, MailDepartureReceipt, RevertDeparture, RunDeparture};
 use crate::join_code;
 use crate::limits;
 use crate::member::{self, Member, MemberStatus};
@@ -582,31 +582,44 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
                 return Err(not_found().into());
             }
             permit.require_on(Action::ViewAllResources, "departureId")?;
-            transaction.enqueue(&RunDeparture { departure_id: id, member_id: found.member_id }).await?;
             let resumed = resume(transaction, actor, id).await?;
-            resumed.ok_or_else(|| Error::refused(Code::Conflict, "departureId", "this departure has come to its end"))
+            let departure = resumed
+                .ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "this departure has come to its end"))?;
+            let member_id = departure.member_id;
+            match departure.status {
+                DepartureStatus::Reverting => {
+                    transaction.enqueue(&RevertDeparture { departure_id: id, member_id }).await?;
+                }
+                _ => transaction.enqueue(&RunDeparture { departure_id: id, member_id }).await?,
+            }
+            Ok(departure)
         })
         .await
 }
 
-/// Has a departure run again that hasn't come to its end; none where it has. Its job is the caller's.
+/// Has a departure, or its revert, go on that hasn't come to its end; none where it has. Its job is the caller's.
 pub(crate) async fn resume(transaction: &mut Transaction, actor: &Actor, id: DepartureId) -> Result<Option<Departure>> {
-    let resumed: Option<Departure> = diesel::update(
-        departures::table
-            .find(id)
-            .filter(departures::status.eq_any([DepartureStatus::Failed, DepartureStatus::Running])),
-    )
-    .set((departures::status.eq(DepartureStatus::Running), departures::error.eq(None::<String>)))
-    .returning(Departure::as_returning())
-    .get_result(&mut **transaction)
-    .await
-    .optional()?;
-    if let Some(departure) = &resumed {
-        let event = NewEvent::by(actor, departure.organization_id, AuditAction::DepartureRetried, id)
-            .summary("let a failed cascade go on");
-        audit::record(transaction, [event]).await?;
-    }
-    Ok(resumed)
+    let found: Option<Departure> = departures::table
+        .find(id)
+        .select(Departure::as_select())
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    let status = match found.map(|departure| departure.status) {
+        Some(DepartureStatus::Running | DepartureStatus::Failed) => DepartureStatus::Running,
+        Some(DepartureStatus::Reverting) => DepartureStatus::Reverting,
+        Some(DepartureStatus::Completed | DepartureStatus::Reverted) | None => return Ok(None),
+    };
+    let resumed: Departure = diesel::update(departures::table.find(id))
+        .set((departures::status.eq(status), departures::error.eq(None::<String>)))
+        .returning(Departure::as_returning())
+        .get_result(&mut **transaction)
+        .await?;
+    let event = NewEvent::by(actor, resumed.organization_id, AuditAction::DepartureRetried, id)
+        .summary("let it go on where it stopped");
+    audit::record(transaction, [event]).await?;
+    Ok(Some(resumed))
 }
 
 /// Whether a permit shows a departure; leavers see their own without a permit.

@@ -29,6 +29,10 @@ pub enum Sweep {
     Attempts,
     /// Deliveries of webhooks that are older than [`limits::WEBHOOK_DELIVERY_RETENTION`].
     WebhookDeliveries,
+    /// Invitations whose mail nobody will send any more, since its job was lost.
+    UnsentInvitations,
+    /// Webhooks that have something to tell and no job.
+    StalledWebhooks,
     /// Organizations that were deleted [`limits::RESTORABLE`] ago, with all that belongs to them (R48).
     DeletedOrganizations,
     /// Jobs that were done [`limits::JOB_RETENTION`] ago.
@@ -37,13 +41,15 @@ pub enum Sweep {
 
 impl Sweep {
     /// Every sweep.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::JoinCodes,
         Self::Invitations,
         Self::Sessions,
         Self::SignInRequests,
         Self::Attempts,
         Self::WebhookDeliveries,
+        Self::UnsentInvitations,
+        Self::StalledWebhooks,
         Self::DeletedOrganizations,
         Self::Jobs,
     ];
@@ -57,6 +63,8 @@ impl Sweep {
             Self::SignInRequests => "sign_in_requests",
             Self::Attempts => "attempts",
             Self::WebhookDeliveries => "webhook_deliveries",
+            Self::UnsentInvitations => "unsent_invitations",
+            Self::StalledWebhooks => "stalled_webhooks",
             Self::DeletedOrganizations => "deleted_organizations",
             Self::Jobs => "jobs",
         }
@@ -111,6 +119,8 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
                 Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,
                 Sweep::Attempts => attempt::prune(transaction, LIMIT).await?,
                 Sweep::WebhookDeliveries => webhook::prune_deliveries(transaction, LIMIT).await?,
+                Sweep::UnsentInvitations => invitation::sweep_unsent(transaction, LIMIT).await?,
+                Sweep::StalledWebhooks => webhook::sweep_stalled(transaction, LIMIT).await?,
                 Sweep::DeletedOrganizations => {
                     let removed = organization::purge(transaction, LIMIT).await?;
                     return Ok(Swept { rows: removed.unwrap_or(0), more: removed.is_some() });

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use apalis_diesel::Job;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -933,6 +934,27 @@ async fn mark_expired(transaction: &mut Transaction, ids: &[InvitationId]) -> Re
             .summary("nobody took the invitation in time")
     });
     audit::record(transaction, events).await
+}
+
+/// Marks up to `limit` mails failed that nobody will send any more: their day is over, and their jobs are lost, since a process died
+/// with each of their tries. Returns how many.
+pub(crate) async fn sweep_unsent(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    Ok(diesel::sql_query(
+        "WITH pending AS (SELECT payload ->> 'invitation_id' AS id, (payload ->> 'token_version')::integer AS version \
+           FROM jobs WHERE queue = $1 AND kind = $2 AND status IN ('waiting', 'running')), \
+         unsent AS (SELECT id FROM invitations i WHERE status = 'pending' AND delivery IN ('queued', 'deferred') \
+           AND sent_at < rollcall_now() - make_interval(secs => $3) \
+           AND NOT EXISTS (SELECT FROM pending p WHERE p.id = i.id::text AND p.version = i.token_version) \
+           LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED) \
+         UPDATE invitations SET delivery = 'failed', delivery_error = $5 WHERE id IN (SELECT id FROM unsent)",
+    )
+    .bind::<diesel::sql_types::Text, _>(MailInvitation::QUEUE)
+    .bind::<diesel::sql_types::Text, _>(MailInvitation::KIND)
+    .bind::<diesel::sql_types::Double, _>((limits::MAIL_TRIED_FOR + limits::LONGEST_MAIL_PAUSE).as_secs_f64())
+    .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))
+    .bind::<diesel::sql_types::Text, _>("the mail could not be sent for a day; send the invitation again")
+    .execute(&mut **transaction)
+    .await?)
 }
 
 /// Takes one of the mails that an organization may send a minute; RATE_LIMITED says when this one's turn comes.

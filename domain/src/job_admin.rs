@@ -1,5 +1,6 @@
 //! What staff do with jobs that were given up.
 
+use apalis_diesel::Job;
 use apalis_diesel::admin::{self, JobRecord};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -8,21 +9,30 @@ use crate::actor::Actor;
 use crate::database::{Database, Transaction};
 use crate::departure;
 use crate::error::{Error, Result};
-use crate::job::RunDeparture;
+use crate::job::{RevertDeparture, RunDeparture};
 
 /// Has a job that was given up tried again, at once and with all its attempts. Returns it as it was; none where no job
 /// of this id was given up.
 ///
-/// A cascade's departure has failed with its job: it runs again too.
+/// A departure has failed with the job of its cascade or revert: it goes on, too.
 pub async fn retry(database: &Database, actor: &Actor, id: Uuid) -> Result<Option<JobRecord>> {
     database
         .transaction(async |transaction| {
             let Some(job) = given_up(transaction, id).await? else { return Ok(None) };
             admin::retry(transaction, id).await?;
-            if job.kind == <RunDeparture as apalis_diesel::Job>::KIND {
-                let RunDeparture { departure_id, .. } = serde_json::from_value(job.payload.clone())
-                    .map_err(|_| Error::Bug("the cascade's job can't be read"))?;
-                departure::resume(transaction, actor, departure_id).await?;
+            let unreadable = |_| Error::Bug("the job's payload can't be read");
+            let payload = job.payload.clone();
+            let departure_id = match job.kind.as_str() {
+                RunDeparture::KIND => {
+                    Some(serde_json::from_value::<RunDeparture>(payload).map_err(unreadable)?.departure_id)
+                }
+                RevertDeparture::KIND => {
+                    Some(serde_json::from_value::<RevertDeparture>(payload).map_err(unreadable)?.departure_id)
+                }
+                _ => None,
+            };
+            if let Some(id) = departure_id {
+                departure::resume(transaction, actor, id).await?;
             }
             Ok(Some(job))
         })

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use apalis_diesel::Job;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::upsert::excluded;
@@ -535,6 +536,30 @@ pub(crate) async fn prune_deliveries(transaction: &mut Transaction, limit: u32) 
         .await?;
     let old = webhook_deliveries::table.filter(webhook_deliveries::id.eq_any(old));
     Ok(diesel::delete(old).execute(&mut **transaction).await?)
+}
+
+/// Enqueues the jobs of up to `limit` webhooks that have events to look at and no job, since it was lost; how many.
+pub(crate) async fn sweep_stalled(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let stalled: Vec<Stalled> = diesel::sql_query(
+        "SELECT w.id FROM webhooks w JOIN audit_heads h ON h.organization_id = w.organization_id \
+         JOIN organizations o ON o.id = w.organization_id \
+         WHERE w.enabled AND w.cursor < h.sequence AND o.deleted_at IS NULL AND NOT EXISTS ( \
+           SELECT FROM jobs WHERE kind = $1 AND status IN ('waiting', 'running') AND payload ->> 'webhook_id' = w.id::text) \
+         ORDER BY w.id LIMIT $2",
+    )
+    .bind::<diesel::sql_types::Text, _>(DeliverWebhook::KIND)
+    .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))
+    .load(&mut **transaction)
+    .await?;
+    let jobs: Vec<_> = stalled.into_iter().map(|stalled| DeliverWebhook { webhook_id: stalled.id }).collect();
+    transaction.enqueue_all(&jobs).await?;
+    Ok(jobs.len())
+}
+
+#[derive(QueryableByName)]
+struct Stalled {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    id: WebhookId,
 }
 
 /// The webhooks of an organization whose secret the user was shown: after their departure it should be renewed.

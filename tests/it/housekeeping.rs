@@ -8,7 +8,7 @@ use crate::support::receiver::Receiver;
 use crate::support::{Reply, TestApp, json, until};
 
 /// Each of the sweeps has a schedule.
-const SCHEDULES: i64 = 8;
+const SCHEDULES: i64 = 10;
 
 /// The jobs of the sweeps, finished ones too.
 const SWEEPS: &str = "SELECT count(*) AS value FROM jobs WHERE kind = 'sweep'";
@@ -222,5 +222,37 @@ async fn ticks_missed_while_nobody_worked_run_once() {
     // A worker that ticked a second time would do so at once.
     app.stop_workers().await;
     assert_eq!(app.database.number(SWEEPS).await, before + SCHEDULES);
+    app.finish().await;
+}
+
+// R75, R76: a mail and a webhook whose jobs were lost: the invitation says so, and the webhook goes on.
+#[tokio::test]
+async fn lost_jobs_of_mails_and_webhooks_leave_nothing_hanging() {
+    let mut app = TestApp::builder().local_webhooks().start().await;
+    let team = app.team().await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    let receiver = Receiver::start().await;
+    let input = json!({ "organizationId": team.id, "url": receiver.url, "events": ["organization.member_invited"] });
+    team.owner.ok("createWebhook", input, "webhook { id }").await;
+    let lost = team.invite("grace@example.org", "MEMBER").await;
+    app.database.sql("DELETE FROM jobs WHERE kind IN ('mail_invitation', 'deliver_webhook')").await;
+    let week = json!({ "organizationId": team.id, "invitationDays": 30 });
+    team.owner.ok("updateOrganizationPolicy", week, "").await;
+    app.shift_clock("2 days").await;
+    let fresh = team.invite("ada@example.org", "MEMBER").await;
+    app.database.sql("DELETE FROM jobs WHERE kind = 'deliver_webhook'").await;
+    app.start_worker();
+    app.mail_about("ada@example.org", "invites you").await;
+    sweep(&mut app).await;
+    let seen = team.invitation(&lost).await;
+    assert_eq!((&seen["status"], &seen["delivery"]), (&json!("PENDING"), &json!("FAILED")));
+    assert!(text(&seen["deliveryError"]).contains("again"), "{seen}");
+    assert_eq!(team.invitation(&fresh).await["delivery"], "SENT");
+    receiver.wait_for(2).await;
+    assert!(receiver.taken().is_sorted());
+    // Sent again, it arrives.
+    team.owner.ok("resendInvitation", json!({ "id": lost }), "").await;
+    app.mail_about("grace@example.org", "invites you").await;
     app.finish().await;
 }
