@@ -1,9 +1,10 @@
 use apalis_diesel::admin::{self, JobStatus};
-use apalis_diesel::{Job, MIGRATIONS, enqueue, enqueue_all, enqueue_at};
-use chrono::{TimeDelta, Utc};
+use apalis_diesel::{Job, MIGRATIONS, enqueue, enqueue_all, enqueue_all_at, enqueue_at};
+use chrono::{SubsecRound, TimeDelta, Utc};
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::MigrationHarness;
 use futures_util::StreamExt;
+use uuid::Uuid;
 
 use crate::support::{Database, Note, Urgent, soon};
 
@@ -54,6 +55,53 @@ async fn enqueueing_is_one_insert() {
     assert_eq!(database.number("SELECT count(*) AS value FROM inserts").await, 2);
     assert_eq!(database.number("SELECT sum(rows)::bigint AS value FROM inserts").await, 2_003);
     assert_eq!(enqueue_all::<Note>(connection, &[]).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enqueueing_in_a_transaction_costs_one_statement() {
+    let database = Database::new().await;
+    let connection = &mut database.connection().await;
+    let begin = format!("SELECT '{}'", Uuid::now_v7());
+    connection.batch_execute("CREATE TABLE backend AS SELECT pg_backend_pid()::bigint AS pid").await.unwrap();
+    connection.batch_execute("SET log_statement = 'all'").await.unwrap();
+    connection.batch_execute(&begin).await.unwrap();
+    let backend = database.number("SELECT pid AS value FROM backend").await;
+    for _ in 0..3 {
+        for note in [Note::new("plain"), Note::unique("key")] {
+            connection
+                .transaction::<_, diesel::result::Error, _>(async |connection| enqueue(connection, &note).await)
+                .await
+                .unwrap();
+        }
+    }
+    // What the server logged for this connection since: "LOG:  statement: BEGIN", "LOG:  execute s0: …".
+    let log = database.text("SELECT pg_read_file(current_setting('data_directory') || '/../log') AS value").await;
+    let (_, log) = log.rsplit_once(&begin).unwrap();
+    let statements: Vec<&str> = log
+        .split(&format!("[{backend}] LOG:  "))
+        .skip(1)
+        .map(|entry| entry.split_once(": ").unwrap().1.split_whitespace().next().unwrap())
+        .collect();
+    assert_eq!(statements, ["BEGIN", "WITH", "COMMIT"].repeat(6), "{log}");
+    connection.batch_execute("CREATE TABLE prepared AS SELECT statement FROM pg_prepared_statements").await.unwrap();
+    let prepared = "SELECT count(*) AS value FROM prepared WHERE statement LIKE '%INSERT INTO jobs%'";
+    assert_eq!(database.number(prepared).await, 2, "one for those with a unique key and one for those without");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_jobs_are_scheduled_for_one_time() {
+    let database = Database::new().await;
+    let connection = &mut database.connection().await;
+    let run_at = (Utc::now() + TimeDelta::hours(1)).trunc_subsecs(6);
+    let notes = [Note::new("a"), Note::unique("k"), Note::unique("k"), Note::serial("s", "b")];
+    let ids = enqueue_all_at(connection, &notes, run_at).await.unwrap();
+    assert_eq!(ids.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, true]);
+    for (id, note) in ids.iter().zip(&notes).filter_map(|(id, note)| Some((id.as_ref()?, note))) {
+        let job = database.job(*id).await;
+        assert_eq!((job.status, job.scheduled_at, job.run_at), (JobStatus::Waiting, run_at, run_at));
+        assert_eq!(&serde_json::from_value::<Note>(job.payload).unwrap(), note);
+        assert_eq!((&job.unique_key, &job.serial_key), (&note.unique, &note.serial));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

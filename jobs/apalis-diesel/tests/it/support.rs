@@ -12,7 +12,7 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::admin::{self, JobRecord, JobStatus};
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, MIGRATIONS, StoreOptions, Wake};
 use diesel::QueryableByName;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -22,15 +22,19 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// After this a test has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where tests keep what they write.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
 
 /// The cluster, while a test uses it.
 fn cluster() -> Arc<BuiltinPostgres> {
     static CLUSTER: Mutex<Weak<BuiltinPostgres>> = Mutex::new(Weak::new());
     let mut shared = CLUSTER.lock().unwrap();
     shared.upgrade().unwrap_or_else(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("jobs");
-        let started = Arc::new(BuiltinPostgres::start(&folder, Options { fsync: false }).unwrap());
+        let started = Arc::new(BuiltinPostgres::start(&folder().join("jobs"), Options { fsync: false }).unwrap());
         *shared = Arc::downgrade(&started);
         started
     })
@@ -46,8 +50,12 @@ pub struct Database {
 
 impl Database {
     pub async fn new() -> Self {
+        Self::of(tokio::task::spawn_blocking(cluster).await.unwrap()).await
+    }
+
+    /// On a cluster of the test's own.
+    pub async fn of(cluster: Arc<BuiltinPostgres>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let cluster = tokio::task::spawn_blocking(cluster).await.unwrap();
         let name = format!("jobs_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let mut server = AsyncPgConnection::establish(&cluster.url("postgres")).await.unwrap();
         server.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
@@ -86,10 +94,15 @@ impl Database {
 
     /// What a query gives that selects one whole number as `value`.
     pub async fn number(&self, sql: &str) -> i64 {
+        number(&mut self.connection().await, sql).await
+    }
+
+    /// What a query gives that selects one text as `value`.
+    pub async fn text(&self, sql: &str) -> String {
         #[derive(QueryableByName)]
         struct Row {
-            #[diesel(sql_type = BigInt)]
-            value: i64,
+            #[diesel(sql_type = Text)]
+            value: String,
         }
         let row: Row = diesel::sql_query(sql).get_result(&mut self.connection().await).await.unwrap();
         row.value
@@ -127,14 +140,20 @@ impl Database {
 
     /// Waits until a query that selects one whole number as `value` gives this one.
     pub async fn until_number(&self, sql: &str, expected: i64) {
+        self.until_some_number(sql, |value| value == expected).await;
+    }
+
+    /// Waits until a query that selects one whole number as `value` gives one of these.
+    pub async fn until_some_number(&self, sql: &str, expected: impl Fn(i64) -> bool) {
+        let mut connection = self.connection().await;
         let start = Instant::now();
         loop {
-            let value = self.number(sql).await;
-            if value == expected {
+            let value = number(&mut connection, sql).await;
+            if expected(value) {
                 return;
             }
             assert!(start.elapsed() < PATIENCE, "still {value}: {sql}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }
 
@@ -153,6 +172,16 @@ impl Database {
     }
 }
 
+async fn number(connection: &mut AsyncPgConnection, sql: &str) -> i64 {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        value: i64,
+    }
+    let row: Row = diesel::sql_query(sql).get_result(connection).await.unwrap();
+    row.value
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let (url, sql) = (self.cluster.url("postgres"), format!("DROP DATABASE {} WITH (FORCE)", self.name));
@@ -162,7 +191,8 @@ impl Drop for Database {
                 AsyncPgConnection::establish(&url).await.unwrap().batch_execute(&sql).await.unwrap();
             });
         });
-        if let Err(panic) = dropped.join()
+        // The server waits until each of its sessions takes notice, which one doesn't that waits for a client on this runtime.
+        if let Err(panic) = tokio::task::block_in_place(|| dropped.join())
             && !std::thread::panicking()
         {
             std::panic::resume_unwind(panic);
