@@ -17,8 +17,8 @@ use crate::statement::{self, Statement};
 /// The payload is kept as JSON. Keep it to identifiers: what a job needs to know is in the database when it runs, and a
 /// small payload of a stable form survives upgrades.
 ///
-/// Handlers must be idempotent: a job runs at least once, and once more if its process dies between the handler's
-/// commit and the acknowledgement.
+/// Handlers must be idempotent: a job runs at least once, and once more if the handler's commit isn't followed by the
+/// acknowledgement, for example because the process dies in between.
 pub trait Job: Serialize + DeserializeOwned {
     /// The queue that it waits in. A worker serves one queue.
     const QUEUE: &'static str;
