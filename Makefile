@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 # The binaries of a PostgreSQL server: on the PATH, or where Debian keeps them.
 POSTGRES := $(shell command -v initdb 2>/dev/null || ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)
+FAKETIME := $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1)
 BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 
@@ -17,7 +18,7 @@ run: postgres ## Run everything on this machine: PostgreSQL, API, worker, playgr
 	cargo run --release
 
 .PHONY: test
-test: postgres browser ## Format, lints and every test; what CI runs
+test: postgres browser faketime ## Format, lints and every test; what CI runs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --workspace --all-targets
@@ -54,4 +55,12 @@ browser:
 ifeq ($(BROWSER),)
 	$(APT) update
 	$(APT) install --yes --no-install-recommends chromium chromium-driver
+endif
+
+# Gives a worker a wrong clock.
+.PHONY: faketime
+faketime:
+ifeq ($(FAKETIME),)
+	$(APT) update
+	$(APT) install --yes --no-install-recommends libfaketime
 endif

@@ -4,6 +4,7 @@ mod admin;
 mod correlation;
 mod cron;
 mod enqueue;
+mod faults;
 mod lease;
 mod metrics;
 mod run;
