@@ -63,7 +63,7 @@ function drain(program, args, database) {
 }
 
 const contenders = {
-  "apalis-diesel": (jobs) => drain(measure, [jobs, "500", "--json"], "ours"),
+  "apalis-diesel": (jobs) => drain(measure, [jobs, "1000", "--json"], "ours"),
   "graphile-worker": (jobs) => drain(process.execPath, [join(here, "drain.mjs"), jobs], "theirs"),
 };
 
