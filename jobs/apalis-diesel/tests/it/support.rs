@@ -143,16 +143,19 @@ impl Database {
         self.until_some_number(sql, |value| value == expected).await;
     }
 
-    /// Waits until a query that selects one whole number as `value` gives one of these.
+    /// Waits until a query that selects one whole number as `value` gives one of these; for as long as there is progress.
     pub async fn until_some_number(&self, sql: &str, expected: impl Fn(i64) -> bool) {
         let mut connection = self.connection().await;
-        let start = Instant::now();
+        let (mut last, mut since) = (None, Instant::now());
         loop {
             let value = number(&mut connection, sql).await;
             if expected(value) {
                 return;
             }
-            assert!(start.elapsed() < PATIENCE, "still {value}: {sql}");
+            if last != Some(value) {
+                (last, since) = (Some(value), Instant::now());
+            }
+            assert!(since.elapsed() < PATIENCE, "still {value}: {sql}");
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
     }

@@ -111,6 +111,7 @@ async fn scheduled_jobs_start_on_time_without_polling() {
     let wake = scene.wake();
     // Once this is done, there is nothing that the worker could be waiting for but a wake-up.
     let first = scene.enqueue(&Script::new([Step::Complete])).await.unwrap();
+    wake.wake();
     scene.until_status(first, JobStatus::Done).await;
     let mut random = StdRng::seed_from_u64(1);
     let connection = &mut scene.connection().await;

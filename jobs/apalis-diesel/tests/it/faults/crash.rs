@@ -219,6 +219,8 @@ async fn kill_server(scene: &Scene) {
     }
     pids.push(postmaster);
     signal("-KILL", &pids).await;
+    // Until its socket is closed, it looks as if it lived. Up to then nobody answers.
+    assert!(AsyncPgConnection::establish(&scene.url).await.is_err());
 }
 
 async fn signal(signal: &str, pids: &[String]) {

@@ -92,6 +92,8 @@ async fn what_a_stopped_worker_acknowledges_late_is_refused() {
     scene.open_gate(job, 1);
     scene.until_noted(Event::Succeeded, job, 1).await;
     stopped.stop().await;
+    // One that is under way finds the row locked still.
+    scene.until_number("SELECT count(*) AS value FROM jobs WHERE lease_expires_at < job_clock()", 1).await;
     connection.batch_execute("COMMIT").await.unwrap();
 
     let other = scene.start("other");
