@@ -139,7 +139,7 @@ async fn one_leaves_and_comes_back_by_a_code() {
     app.finish().await;
 }
 
-// R40: the owner stays; R39: nobody removes the owner or themselves.
+// R39, R40: the owner stays; nobody removes the owner or themselves.
 #[tokio::test]
 async fn the_owner_stays() {
     let app = TestApp::start().await;
