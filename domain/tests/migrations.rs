@@ -48,6 +48,20 @@ fn declared() -> BTreeSet<String> {
     columns
 }
 
+/// Of two with one version only one would run.
+#[test]
+fn every_migration_has_a_version_of_its_own() {
+    let mut versions = BTreeSet::new();
+    for folder in ["../migrations", "../jobs/apalis-diesel/migrations"] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for migration in std::fs::read_dir(folder).unwrap() {
+            let name = migration.unwrap().file_name().into_string().unwrap();
+            let version = name.split('_').next().unwrap_or_default().to_owned();
+            assert!(versions.insert(version), "{name} has the version of another migration");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_run_down_and_up_again_and_agree_with_the_code() {
     let postgres = BuiltinPostgres::start(
