@@ -373,20 +373,25 @@ pub enum Chunk {
     Done,
 }
 
+/// Locks a departure against whatever else would take it further.
+async fn lock(transaction: &mut Transaction, id: DepartureId) -> Result<Option<Departure>> {
+    Ok(departures::table
+        .find(id)
+        .select(Departure::as_select())
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await
+        .optional()?)
+}
+
 /// Runs one chunk of a departure's cascade in a transaction of its own.
 pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Chunk> {
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            let departure: Option<Departure> = departures::table
-                .find(id)
-                .filter(departures::status.eq(DepartureStatus::Running))
-                .select(Departure::as_select())
-                .for_no_key_update()
-                .first(&mut **transaction)
-                .await
-                .optional()?;
-            let Some(departure) = departure else { return Ok(Chunk::Done) };
+            let found = lock(transaction, id).await?;
+            let running = found.filter(|departure| departure.status == DepartureStatus::Running);
+            let Some(departure) = running else { return Ok(Chunk::Done) };
             let step: Option<Progress> = departure_steps::table
                 .filter(departure_steps::departure_id.eq(id))
                 .filter(departure_steps::completed_at.is_null())
@@ -543,14 +548,7 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            let found: Option<Departure> = departures::table
-                .find(id)
-                .select(Departure::as_select())
-                .for_no_key_update()
-                .first(&mut **transaction)
-                .await
-                .optional()?;
-            let Some(departure) = found else { return Ok(()) };
+            let Some(departure) = lock(transaction, id).await? else { return Ok(()) };
             let (status, summary) = match departure.status {
                 DepartureStatus::Running => (DepartureStatus::Failed, "the cascade was given up"),
                 DepartureStatus::Reverting => (DepartureStatus::Reverting, "the revert was given up"),
@@ -599,14 +597,7 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
 
 /// Has a departure, or its revert, go on that hasn't come to its end; none where it has. Its job is the caller's.
 pub(crate) async fn resume(transaction: &mut Transaction, actor: &Actor, id: DepartureId) -> Result<Option<Departure>> {
-    let found: Option<Departure> = departures::table
-        .find(id)
-        .select(Departure::as_select())
-        .for_no_key_update()
-        .first(&mut **transaction)
-        .await
-        .optional()?;
-    let status = match found.map(|departure| departure.status) {
+    let status = match lock(transaction, id).await?.map(|departure| departure.status) {
         Some(DepartureStatus::Running | DepartureStatus::Failed) => DepartureStatus::Running,
         Some(DepartureStatus::Reverting) => DepartureStatus::Reverting,
         Some(DepartureStatus::Completed | DepartureStatus::Reverted) | None => return Ok(None),

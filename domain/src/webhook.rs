@@ -156,10 +156,14 @@ impl Webhook {
         Ok(secrets)
     }
 
+    /// The host that it leads to, for people.
+    pub fn host(&self) -> String {
+        Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+    }
+
     /// What to do once someone who was shown the secret departs, in a sentence.
     pub fn renewal_advice(&self) -> String {
-        let host = Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-        format!("Renew the secret of the webhook {} to {host}: they were shown it.", self.id)
+        format!("Renew the secret of the webhook {} to {}: they were shown it.", self.id, self.host())
     }
 }
 

@@ -4,7 +4,6 @@ use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailWebhookDisabled;
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::{organization, user, webhook};
-use url::Url;
 
 use crate::context::{Context, connection, job_error, noticed_at};
 use crate::mail::{Envelope, WebhookDisabled};
@@ -23,7 +22,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailWebho
     drop(reader);
     let mail = WebhookDisabled {
         organization_name: organization.name,
-        host: Url::parse(&webhook.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default(),
+        host: webhook.host(),
         error: deliveries.items.into_iter().find_map(|(_, delivery)| delivery.error),
         webhook_id: webhook.id.to_string(),
     };

@@ -111,22 +111,21 @@ async fn of_member(
     let leaver = user::by_id(connection, user_id).await?;
     let mut steps = Vec::new();
     for step in DepartureStep::ALL.iter().copied() {
-        let (affects, examples) = match step {
-            DepartureStep::RevokeAccess => {
+        let (affects, examples) = match (step, step.passes_on()) {
+            (_, Some(kind)) => owned(connection, &member, kind, detail).await?,
+            (DepartureStep::RevokeAccess, None) => {
                 let names = api_keys.iter().take(limits::PLAN_EXAMPLES).map(|key| key.name.clone()).collect();
                 (count(api_keys.len()) + 1, names)
             }
-            DepartureStep::RevokeIssued => {
+            (DepartureStep::RevokeIssued, None) => {
                 let mut open = invitation::open_around(connection, organization_id, &leaver).await?;
                 open.extend(join_code::open_of(connection, organization_id, user_id).await?);
                 let affects = count(open.len());
                 open.truncate(limits::PLAN_EXAMPLES);
                 (affects, open)
             }
-            DepartureStep::TransferProjects => owned(connection, &member, ResourceKind::Project, detail).await?,
-            DepartureStep::TransferVolumes => owned(connection, &member, ResourceKind::Volume, detail).await?,
             // The leaver and, where it isn't the same person, the owner.
-            DepartureStep::Notify => (1 + i64::from(new_owner_id != user_id), Vec::new()),
+            (_, None) => (1 + i64::from(new_owner_id != user_id), Vec::new()),
         };
         steps.push(PlannedStep { step, affects, examples });
     }

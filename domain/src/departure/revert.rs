@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::{Chunk, Departure, DepartureKind, DepartureStatus, by_ids, is_visible};
+use super::{Chunk, Departure, DepartureKind, DepartureStatus, by_ids, is_visible, lock};
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
@@ -101,12 +101,7 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
             }
             permit.require_on(Action::ViewAllResources, field)?;
             // Waits for the chunk that is being passed on; nothing more is passed on afterwards.
-            let departure: Departure = departures::table
-                .find(id)
-                .select(Departure::as_select())
-                .for_no_key_update()
-                .first(&mut **transaction)
-                .await?;
+            let departure = lock(transaction, id).await?.ok_or_else(not_found)?;
             if matches!(departure.status, DepartureStatus::Reverting | DepartureStatus::Reverted) {
                 return Err(Error::refused(Code::Conflict, field, "this departure was reverted before"));
             }
@@ -176,15 +171,9 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            let departure: Option<Departure> = departures::table
-                .find(id)
-                .filter(departures::status.eq(DepartureStatus::Reverting))
-                .select(Departure::as_select())
-                .for_no_key_update()
-                .first(&mut **transaction)
-                .await
-                .optional()?;
-            let Some(departure) = departure else { return Ok(Chunk::Done) };
+            let found = lock(transaction, id).await?;
+            let reverting = found.filter(|departure| departure.status == DepartureStatus::Reverting);
+            let Some(departure) = reverting else { return Ok(Chunk::Done) };
             // Who receives something stays a member until this commits.
             let status: MemberStatus = members::table
                 .find(departure.member_id)
