@@ -88,6 +88,16 @@ text_enum! {
         JoinCodeRevoked = "organization.join_code_revoked",
         /// Nobody used the code within its 24 hours.
         JoinCodeExpired = "organization.join_code_expired",
+        /// A team was created.
+        TeamCreated = "organization.team_created",
+        /// A team's name, description or picture changed.
+        TeamUpdated = "organization.team_updated",
+        /// A team was deleted.
+        TeamDeleted = "organization.team_deleted",
+        /// Members were added to a team, or joined it by an invitation.
+        TeamMembersAdded = "organization.team_members_added",
+        /// Someone was taken out of a team.
+        TeamMemberRemoved = "organization.team_member_removed",
         /// An API key was made.
         ApiKeyCreated = "organization.api_key_created",
         /// An API key was revoked.

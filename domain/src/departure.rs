@@ -30,6 +30,7 @@ use crate::member::{self, Member, MemberStatus};
 use crate::page::{Page, PageRequest, by_id};
 use crate::policy::{Action, MemberAction, Role};
 use crate::resource::ResourceKind;
+use crate::team;
 use crate::text;
 use crate::text_enum::text_enum;
 use crate::user;
@@ -73,6 +74,10 @@ text_enum! {
         TransferProjects = "transfer_projects",
         /// Volumes pass to the owner (R35).
         TransferVolumes = "transfer_volumes",
+        /// Machines likewise (R35).
+        TransferOthers = "transfer_others",
+        /// The leaver is taken out of all teams. With the departure itself (R42).
+        LeaveTeams = "leave_teams",
         /// Owner and leaver are told what moved.
         Notify = "notify",
     }
@@ -80,11 +85,12 @@ text_enum! {
 
 impl DepartureStep {
     /// What a step passes on; the one place where kinds and steps meet.
-    fn passes_on(self) -> Option<ResourceKind> {
+    fn passes_on(self) -> &'static [ResourceKind] {
         match self {
-            Self::TransferProjects => Some(ResourceKind::Project),
-            Self::TransferVolumes => Some(ResourceKind::Volume),
-            Self::RevokeAccess | Self::RevokeIssued | Self::Notify => None,
+            Self::TransferProjects => &[ResourceKind::Project],
+            Self::TransferVolumes => &[ResourceKind::Volume],
+            Self::TransferOthers => &[ResourceKind::Machine],
+            Self::RevokeAccess | Self::RevokeIssued | Self::LeaveTeams | Self::Notify => &[],
         }
     }
 }
@@ -291,6 +297,7 @@ async fn depart(
             .summary("revoked: the invited person departed")
     }));
     let revoked = events.len();
+    let teams = team::leave_all(transaction, organization_id, user_id).await?;
 
     let suspends = kind == DepartureKind::Deactivate
         && leaver.origin_organization_id == Some(organization_id)
@@ -324,7 +331,11 @@ async fn depart(
             let done = match step {
                 DepartureStep::RevokeAccess => Some(keys + 1),
                 DepartureStep::RevokeIssued => Some(revoked),
-                DepartureStep::TransferProjects | DepartureStep::TransferVolumes | DepartureStep::Notify => None,
+                DepartureStep::LeaveTeams => Some(teams),
+                DepartureStep::TransferProjects
+                | DepartureStep::TransferVolumes
+                | DepartureStep::TransferOthers
+                | DepartureStep::Notify => None,
             };
             let done = done.map(count);
             (
@@ -401,27 +412,19 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
                 .await
                 .optional()?;
             let step = step.ok_or(Error::Bug("a running departure has a step to do"))?;
-            match step.step.passes_on() {
-                Some(kind) => {
-                    pass_on(transaction, &departure, &step, kind).await?;
-                    Ok(Chunk::More)
-                }
-                None => {
-                    complete(transaction, &departure, step.step).await?;
-                    Ok(Chunk::Done)
-                }
+            if step.step.passes_on().is_empty() {
+                complete(transaction, &departure, step.step).await?;
+                return Ok(Chunk::Done);
             }
+            pass_on(transaction, &departure, &step).await?;
+            Ok(Chunk::More)
         })
         .await
 }
 
-/// Passes a chunk of the leaver's resources of a kind to the owner.
-async fn pass_on(
-    transaction: &mut Transaction,
-    departure: &Departure,
-    step: &Progress,
-    kind: ResourceKind,
-) -> Result<()> {
+/// Passes a chunk of the leaver's resources of a step's kinds to the owner.
+async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
+    let kinds = step.step.passes_on();
     // Whoever receives something stays a member, and the owner, until this commits.
     let new_owner: Option<UserId> = members::table
         .filter(members::organization_id.eq(departure.organization_id))
@@ -447,34 +450,42 @@ async fn pass_on(
             .filter(resources::owner_id.eq(departure.user_id))
             // A leaver who came back and became the owner keeps what is theirs.
             .filter(resources::owner_id.ne(new_owner))
-            .filter(resources::kind.eq(kind))
             .filter(resources::owned_since.le(owned_until))
     };
     let total = match step.total {
         Some(total) => total,
         None => {
-            let total: i64 = left_behind().count().get_result(&mut **transaction).await?;
+            let all = left_behind().filter(resources::kind.eq_any(kinds));
+            let total: i64 = all.count().get_result(&mut **transaction).await?;
             i32::try_from(total).unwrap_or(i32::MAX)
         }
     };
-    let chunk: Vec<(ResourceId, String)> = left_behind()
-        .order(resources::id)
-        .limit(limits::CASCADE_CHUNK)
-        .select((resources::id, resources::name))
-        .for_no_key_update()
-        .load(&mut **transaction)
-        .await?;
+    let mut chunk: Vec<(ResourceId, ResourceKind, String)> = Vec::new();
+    let mut room = limits::CASCADE_CHUNK;
+    // Kind by kind, as the index lies.
+    for kind in kinds {
+        let of_kind: Vec<(ResourceId, ResourceKind, String)> = left_behind()
+            .filter(resources::kind.eq(kind))
+            .order(resources::id)
+            .limit(room)
+            .select((resources::id, resources::kind, resources::name))
+            .for_no_key_update()
+            .load(&mut **transaction)
+            .await?;
+        room -= i64::from(count(of_kind.len()));
+        chunk.extend(of_kind);
+    }
     let at = now(transaction).await?;
     let moved = chunk.len();
     if moved > 0 {
-        let ids: Vec<ResourceId> = chunk.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<ResourceId> = chunk.iter().map(|(id, ..)| *id).collect();
         diesel::update(resources::table.filter(resources::id.eq_any(ids)))
             .set((resources::owner_id.eq(new_owner), resources::owned_since.eq(at)))
             .execute(&mut **transaction)
             .await?;
         let moves: Vec<_> = chunk
             .into_iter()
-            .map(|(resource_id, name)| {
+            .map(|(resource_id, kind, name)| {
                 (
                     resource_moves::id.eq(ResourceMoveId::new()),
                     resource_moves::organization_id.eq(departure.organization_id),
@@ -490,7 +501,7 @@ async fn pass_on(
             .collect();
         diesel::insert_into(resource_moves::table).values(moves).execute(&mut **transaction).await?;
     }
-    let is_last = i64::try_from(moved).unwrap_or(i64::MAX) < limits::CASCADE_CHUNK;
+    let is_last = room > 0;
     diesel::update(departure_steps::table.find((departure.id, step.step)))
         .set((
             departure_steps::done.eq(departure_steps::done + count(moved)),
@@ -505,8 +516,8 @@ async fn pass_on(
         .await?;
     if moved > 0 {
         let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureResourcesMoved, departure.id)
-            .summary(format!("{moved} {kind}(s) passed from {} to {new_owner}", departure.user_id))
-            .with(json!({ "kind": kind.as_str(), "count": moved, "from": departure.user_id.to_string(), "to": new_owner.to_string() }));
+            .summary(format!("{moved} resource(s) passed from {} to {new_owner}", departure.user_id))
+            .with(json!({ "step": step.step.as_str(), "count": moved, "from": departure.user_id.to_string(), "to": new_owner.to_string() }));
         audit::record(transaction, [event]).await?;
     }
     Ok(())

@@ -142,6 +142,8 @@ typed_ids! {
     JoinCodeId = "jco";
     /// Of a resource of any kind.
     ResourceId = "res";
+    /// Of a team.
+    TeamId = "tea";
     /// Of a departure.
     DepartureId = "dep";
     /// Of a resource's move in a departure.

@@ -15,7 +15,7 @@ use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{invitations, members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
-use crate::id::{InvitationId, MemberId, OrganizationId, SessionId, TypedId, UserId};
+use crate::id::{InvitationId, MemberId, OrganizationId, SessionId, TeamId, TypedId, UserId};
 use crate::job::{ExpireInvitation, Hold, MailInvitation};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
@@ -24,6 +24,7 @@ use crate::page::{Page, PageRequest, by_id};
 use crate::policy::{AccessLevel, Action, Role};
 use crate::secret::{Purpose, Token};
 use crate::session;
+use crate::team;
 use crate::text::{self, EmailAddress, Username};
 use crate::text_enum::text_enum;
 use crate::user::{self, NewUser, User};
@@ -135,6 +136,8 @@ pub struct Invite {
     pub role: Role,
     /// The permissions.
     pub permissions: PermissionsInput,
+    /// The teams that it leads into.
+    pub team_ids: Vec<TeamId>,
 }
 
 #[derive(PartialEq, Eq, Hash, Clone)]
@@ -148,6 +151,7 @@ struct Parsed {
     name: Option<String>,
     role: Role,
     permissions: PermissionsInput,
+    team_ids: Vec<TeamId>,
 }
 
 impl Invite {
@@ -169,7 +173,11 @@ impl Invite {
                 "nobody is invited as owner; ownership passes by a transfer",
             ));
         }
-        Ok(Parsed { invitee, name, role: self.role, permissions: self.permissions })
+        if self.team_ids.len() > limits::MAX_INVITATION_TEAMS {
+            let message = format!("takes at most {}", limits::MAX_INVITATION_TEAMS);
+            return Err(Refusal::new(Code::TooMany, "teamIds", message));
+        }
+        Ok(Parsed { invitee, name, role: self.role, permissions: self.permissions, team_ids: self.team_ids.clone() })
     }
 }
 
@@ -266,7 +274,14 @@ pub async fn invite(
                 .returning(Invitation::as_returning())
                 .get_results(&mut **transaction)
                 .await?;
+            // As they were asked for: ids are made in that order.
             made.sort_by_key(|invitation| invitation.id);
+            let pairs: Vec<(InvitationId, TeamId)> = made
+                .iter()
+                .zip(&parsed)
+                .flat_map(|(invitation, invite)| invite.team_ids.iter().map(|team_id| (invitation.id, *team_id)))
+                .collect();
+            team::invite_into(transaction, organization_id, &pairs).await?;
             let mails: Vec<_> = made
                 .iter()
                 .map(|invitation| MailInvitation {
@@ -378,8 +393,15 @@ async fn refuse(
         .select((invitations::email, invitations::user_id))
         .load(&mut **transaction)
         .await?;
+    let team_ids: Vec<TeamId> = parsed.iter().flat_map(|invite| invite.team_ids.iter().copied()).collect();
+    let teams = team::in_organization(transaction, permit.organization_id(), &team_ids).await?;
     let mut refusals = Vec::new();
     for (position, invite) in parsed.iter().enumerate() {
+        let unknown = invite.team_ids.iter().enumerate().filter(|(_, id)| !teams.contains(id));
+        refusals.extend(unknown.map(|(of_team, _)| {
+            let refusal = Refusal::new(Code::NotFound, &of_team.to_string(), "there is no such team here");
+            at(position)(refusal.within(["teamIds"]))
+        }));
         let field = field_of(&invite.invitee);
         let account = account_of(accounts, &invite.invitee);
         let mut say =
@@ -686,6 +708,7 @@ async fn take(
             .summary(format!("{user_id} accepted an invitation as {}", invitation.role))
             .with(json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() })),
     );
+    events.extend(team::join_by(transaction, invitation.id, user_id).await?);
     events.extend(user::lift_suspension(transaction, user_id, "an accepted invitation lifted the suspension").await?);
     Ok((member_id, events))
 }

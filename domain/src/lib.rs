@@ -28,6 +28,7 @@ pub mod secret;
 pub mod session;
 pub mod settings;
 pub mod sign_in;
+pub mod team;
 pub mod text;
 mod text_enum;
 pub mod user;

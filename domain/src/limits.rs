@@ -49,6 +49,13 @@ pub const INVITATION_DAYS: std::ops::RangeInclusive<i32> = 1..=30;
 /// How long a deleted organization can be restored (R48).
 pub const RESTORABLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Teams of one organization.
+pub const MAX_TEAMS: i64 = 1_000;
+/// People whom one request adds to a team.
+pub const MAX_TEAM_ADDITIONS: usize = 100;
+/// Teams that one invitation leads into.
+pub const MAX_INVITATION_TEAMS: usize = 20;
+
 /// Webhooks of one organization.
 pub const MAX_WEBHOOKS: i64 = 20;
 /// Characters of a webhook's URL.

@@ -667,7 +667,7 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
 }
 
 /// What belongs to an organization, in an order that its references allow. Its log stays; the rest goes with these.
-const TENANT_TABLES: [&str; 8] = [
+const TENANT_TABLES: [&str; 11] = [
     "webhook_deliveries",
     "webhooks",
     "resource_moves",
@@ -675,6 +675,9 @@ const TENANT_TABLES: [&str; 8] = [
     "resources",
     "api_keys",
     "join_codes",
+    "invitation_teams",
+    "team_members",
+    "teams",
     "invitations",
 ];
 

@@ -39,6 +39,15 @@ impl<T> Default for Page<T> {
 }
 
 impl<T> Page<T> {
+    /// The page of other items that are made of these.
+    pub fn map_ref<U>(&self, f: impl Fn(&T) -> U) -> Page<U> {
+        Page {
+            items: self.items.iter().map(|(cursor, item)| (cursor.clone(), f(item))).collect(),
+            has_next: self.has_next,
+            has_previous: self.has_previous,
+        }
+    }
+
     /// The same page of other items.
     pub fn map<U>(self, f: impl Fn(T) -> U) -> Page<U> {
         Page {

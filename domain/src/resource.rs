@@ -1,7 +1,10 @@
 //! Resources: the work that organizations hold, with a creator for good and an owner who can change (D8).
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
@@ -14,7 +17,7 @@ use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{OrganizationId, ResourceId, UserId};
 use crate::limits;
 use crate::member::MemberStatus;
-use crate::page::{Page, PageRequest, by_id};
+use crate::page::{Page, PageRequest, Slice, by_id};
 use crate::policy::{AccessLevel, Action, Role};
 use crate::text;
 use crate::text_enum::text_enum;
@@ -27,6 +30,8 @@ text_enum! {
         Project = "project",
         /// A volume.
         Volume = "volume",
+        /// A machine that a member has registered (R8, R13).
+        Machine = "machine",
     }
 }
 
@@ -45,7 +50,7 @@ impl ResourceKind {
     fn is_billable(self) -> bool {
         match self {
             Self::Project => true,
-            Self::Volume => false,
+            Self::Volume | Self::Machine => false,
         }
     }
 }
@@ -373,4 +378,52 @@ pub async fn list_of_user(
     );
     let rows = by_id!(query.select(Resource::as_select()), slice, resources::id).load(connection).await?;
     slice.page(rows, |resource: &Resource| resource.id)
+}
+
+/// Whether the permit reaches everything that someone owns in its organization, or only what is visible to the organization.
+pub fn reaches_all_of(permit: &Permit, owner_id: UserId) -> bool {
+    permit.user_id() == owner_id || permit.standing().allows(Action::ViewAllResources)
+}
+
+#[derive(QueryableByName)]
+struct OwnedBy {
+    #[diesel(sql_type = SqlUuid)]
+    id: ResourceId,
+}
+
+/// A page of the machines of each of the owners (R13), oldest first, all of them or those visible to the organization: the same
+/// number of statements for however many owners.
+pub async fn machines_of(
+    connection: &mut AsyncPgConnection,
+    owners: &[(OrganizationId, UserId)],
+    all: bool,
+    page: &PageRequest,
+) -> Result<HashMap<(OrganizationId, UserId), Page<Resource>>> {
+    let slice: Slice<ResourceId> = page.slice()?;
+    let (organizations, users): (Vec<OrganizationId>, Vec<UserId>) = owners.iter().copied().unzip();
+    let rows: Vec<OwnedBy> = diesel::sql_query(
+        "SELECT r.id FROM unnest($1, $2) AS k (organization_id, owner_id) \
+         CROSS JOIN LATERAL (SELECT id FROM resources \
+           WHERE organization_id = k.organization_id AND owner_id = k.owner_id AND kind = $3 \
+           AND ($4 OR visibility = 'organization') AND ($5 IS NULL OR id > $5) ORDER BY id LIMIT $6) AS r",
+    )
+    .bind::<Array<SqlUuid>, _>(&organizations)
+    .bind::<Array<SqlUuid>, _>(&users)
+    .bind::<Text, _>(ResourceKind::Machine)
+    .bind::<Bool, _>(all)
+    .bind::<Nullable<SqlUuid>, _>(slice.after)
+    .bind::<BigInt, _>(slice.fetch())
+    .load(connection)
+    .await?;
+    let ids: Vec<ResourceId> = rows.into_iter().map(|row| row.id).collect();
+    let mut machines = by_ids(connection, &ids).await?;
+    machines.sort_by_key(|machine| machine.id);
+    let mut found: HashMap<_, Vec<Resource>> = HashMap::new();
+    for machine in machines {
+        found.entry((machine.organization_id, machine.owner_id)).or_default().push(machine);
+    }
+    owners
+        .iter()
+        .map(|key| Ok((*key, slice.page(found.remove(key).unwrap_or_default(), |machine| machine.id)?)))
+        .collect()
 }

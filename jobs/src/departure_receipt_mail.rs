@@ -62,5 +62,6 @@ fn plural(kind: ResourceKind) -> &'static str {
     match kind {
         ResourceKind::Project => "Projects",
         ResourceKind::Volume => "Volumes",
+        ResourceKind::Machine => "Machines",
     }
 }

@@ -9,12 +9,15 @@ use rollcall_domain::access::{self, Permit};
 use rollcall_domain::actor::Actor;
 use rollcall_domain::database::{Connection, Database};
 use rollcall_domain::departure::{self, Progress};
-use rollcall_domain::id::{DepartureId, MemberId, OrganizationId, ResourceId, UserId};
+use rollcall_domain::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
 use rollcall_domain::member::{self, Member};
 use rollcall_domain::organization::{self, Organization};
+use rollcall_domain::page::Page;
 use rollcall_domain::resource::{self, Resource};
+use rollcall_domain::team::{self, Team};
 use rollcall_domain::user::{self, User};
 
+use super::connection::forward;
 use super::error::{top_level, unauthenticated};
 
 /// Who asks, and with what.
@@ -182,5 +185,135 @@ impl Loader<StepsOf> for Loaders {
             answers.entry(StepsOf(step.departure_id)).or_default().push(step);
         }
         Ok(answers.into_iter().map(|(key, steps)| (key, Arc::new(steps))).collect())
+    }
+}
+
+/// The teams that an invitation leads into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TeamsOfInvitation(pub InvitationId);
+
+impl Loader<TeamsOfInvitation> for Loaders {
+    type Value = Vec<Team>;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[TeamsOfInvitation]) -> Result<HashMap<TeamsOfInvitation, Vec<Team>>, Self::Error> {
+        let ids: Vec<InvitationId> = keys.iter().map(|key| key.0).collect();
+        let teams = team::of_invitations(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        let mut answers: HashMap<TeamsOfInvitation, Vec<Team>> = HashMap::new();
+        for (id, team) in teams {
+            answers.entry(TeamsOfInvitation(id)).or_default().push(team);
+        }
+        Ok(answers)
+    }
+}
+
+/// The keys of lists that hang on many things, by the page of them that is wanted: a load per page and not per thing.
+fn by_page<K, G: std::hash::Hash + Eq>(keys: &[K], page: impl Fn(&K) -> G) -> HashMap<G, Vec<&K>> {
+    let mut groups: HashMap<G, Vec<&K>> = HashMap::new();
+    for key in keys {
+        groups.entry(page(key)).or_default().push(key);
+    }
+    groups
+}
+
+/// A page of the teams that a member is in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TeamsOfMember {
+    /// Whose.
+    pub member: (OrganizationId, UserId),
+    /// How many.
+    pub first: Option<i32>,
+    /// The cursor before the page.
+    pub after: Option<String>,
+    /// Whether it is asked how many there are in all.
+    pub with_count: bool,
+}
+
+impl Loader<TeamsOfMember> for Loaders {
+    type Value = Arc<team::Part<Team>>;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[TeamsOfMember]) -> Result<HashMap<TeamsOfMember, Self::Value>, Self::Error> {
+        let mut answers = HashMap::new();
+        let mut connection = self.connection().await?;
+        let groups = by_page(keys, |key| (key.first, key.after.clone(), key.with_count));
+        for ((first, after, with_count), keys) in groups {
+            let members: Vec<_> = keys.iter().map(|key| key.member).collect();
+            let found = team::of_members(&mut connection, &members, &forward(first, after), with_count).await;
+            let mut found = found.map_err(top_level)?;
+            answers
+                .extend(keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.member)?)))));
+        }
+        Ok(answers)
+    }
+}
+
+/// A page of those in a team whom someone sees.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MembersOfTeam {
+    /// Which team.
+    pub team_id: TeamId,
+    /// Whom the viewer sees.
+    pub sight: team::Sight,
+    /// How many.
+    pub first: Option<i32>,
+    /// The cursor before the page.
+    pub after: Option<String>,
+    /// Whether it is asked how many there are in all.
+    pub with_count: bool,
+}
+
+impl Loader<MembersOfTeam> for Loaders {
+    type Value = Arc<team::Part<Member>>;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[MembersOfTeam]) -> Result<HashMap<MembersOfTeam, Self::Value>, Self::Error> {
+        let mut answers = HashMap::new();
+        let mut connection = self.connection().await?;
+        let groups = by_page(keys, |key| (key.sight.clone(), key.first, key.after.clone(), key.with_count));
+        for ((sight, first, after, with_count), keys) in groups {
+            let ids: Vec<TeamId> = keys.iter().map(|key| key.team_id).collect();
+            let found = team::members_of(&mut connection, &ids, &sight, &forward(first, after), with_count).await;
+            let mut found = found.map_err(top_level)?;
+            answers
+                .extend(keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.team_id)?)))));
+        }
+        Ok(answers)
+    }
+}
+
+/// A page of the machines that a member has registered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MachinesOfMember {
+    /// Where.
+    pub organization_id: OrganizationId,
+    /// Whose.
+    pub owner_id: UserId,
+    /// Whether the viewer reaches all of them, or only those that are visible to the organization.
+    pub all: bool,
+    /// How many.
+    pub first: Option<i32>,
+    /// The cursor before the page.
+    pub after: Option<String>,
+}
+
+impl Loader<MachinesOfMember> for Loaders {
+    type Value = Arc<Page<Resource>>;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[MachinesOfMember]) -> Result<HashMap<MachinesOfMember, Self::Value>, Self::Error> {
+        let mut answers = HashMap::new();
+        let mut connection = self.connection().await?;
+        let groups = by_page(keys, |key| (key.all, key.first, key.after.clone()));
+        for ((all, first, after), keys) in groups {
+            let owners: Vec<_> = keys.iter().map(|key| (key.organization_id, key.owner_id)).collect();
+            let found = resource::machines_of(&mut connection, &owners, all, &forward(first, after)).await;
+            let mut found = found.map_err(top_level)?;
+            answers.extend(keys.into_iter().filter_map(|key| {
+                let page = found.remove(&(key.organization_id, key.owner_id))?;
+                Some((key.clone(), Arc::new(page)))
+            }));
+        }
+        Ok(answers)
     }
 }

@@ -56,6 +56,10 @@ pub enum DepartureStep {
     TransferProjects,
     /// Volumes pass to the owner.
     TransferVolumes,
+    /// Machines pass to the owner.
+    TransferOthers,
+    /// The leaver is taken out of all teams. Done with the departure itself.
+    LeaveTeams,
     /// Owner and leaver are told what moved.
     Notify,
 }
@@ -465,10 +469,7 @@ impl DepartureMutation {
         #[graphql(desc = "Whom.")] input: ReactivateMemberInput,
     ) -> async_graphql::Result<ReactivateMemberPayload> {
         let outcome = departure::reactivate(database(context), actor(context)?, input.member_id.0).await;
-        let member = match &outcome {
-            Ok(id) => Member::load(context, *id).await?,
-            Err(_) => None,
-        };
+        let member = Member::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| ReactivateMemberPayload { member, user_errors: Vec::new() })
     }
 

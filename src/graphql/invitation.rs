@@ -4,16 +4,17 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::actor::Actor;
 use rollcall_domain::database::now;
-use rollcall_domain::id::{InvitationId, OrganizationId};
+use rollcall_domain::id::{InvitationId, OrganizationId, TeamId};
 use rollcall_domain::invitation;
 
 use super::connection::connection;
-use super::context::{actor, connection as connect, database, loaders, request};
+use super::context::{TeamsOfInvitation, actor, connection as connect, database, loaders, request};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::member::{Member, MemberPermissions, MemberPermissionsInput};
 use super::organization::Organization;
 use super::policy::Role;
+use super::team::Team;
 use super::user::User;
 
 /// Where an invitation stands.
@@ -98,6 +99,12 @@ impl Invitation {
     /// The permissions that it gives.
     async fn permissions(&self) -> MemberPermissions {
         self.invitation.permissions().into()
+    }
+
+    /// The teams that it leads into.
+    async fn teams(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Team>> {
+        let teams = loaders(context).load_one(TeamsOfInvitation(self.invitation.id)).await?.unwrap_or_default();
+        Ok(teams.iter().cloned().map(Team).collect())
     }
 
     /// Who invited.
@@ -191,6 +198,8 @@ pub struct InvitationInput {
     role: Option<Role>,
     /// The permissions; what is left out comes from the organization's policy.
     permissions: Option<MemberPermissionsInput>,
+    /// Teams of the organization, at most 20, that the person joins by accepting.
+    team_ids: Option<Vec<Id<TeamId>>>,
 }
 
 impl From<InvitationInput> for invitation::Invite {
@@ -201,6 +210,7 @@ impl From<InvitationInput> for invitation::Invite {
             name: input.name,
             role: input.role.unwrap_or(Role::Member).into(),
             permissions: input.permissions.map(Into::into).unwrap_or_default(),
+            team_ids: input.team_ids.unwrap_or_default().into_iter().map(|id| id.0).collect(),
         }
     }
 }

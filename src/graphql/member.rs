@@ -4,15 +4,17 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::access::Permit;
 use rollcall_domain::id::MemberId;
-use rollcall_domain::{member, policy};
+use rollcall_domain::{member, policy, resource};
 
-use super::connection::{connection, page_cost};
-use super::context::{actor, database, loaders, request};
+use super::connection::{connection, page_cost, wants_total};
+use super::context::{MachinesOfMember, TeamsOfMember, actor, database, loaders, request};
 use super::departure::DepartureConnection;
 use super::error::{Payload, UserError, payload};
 use super::id::Id;
 use super::organization::{Organization, departures_of};
 use super::policy::{AccessLevel, MemberAction, Role};
+use super::resource::{Resource, ResourceConnection};
+use super::team::{Team, TeamConnection};
 use super::user::User;
 
 /// Where a membership stands.
@@ -106,6 +108,17 @@ impl Member {
         Ok(loaders(context).load_one(id).await?.map(Self))
     }
 
+    /// The member that a command was about, where it succeeded.
+    pub async fn loaded(
+        context: &Context<'_>,
+        outcome: &rollcall_domain::Result<MemberId>,
+    ) -> async_graphql::Result<Option<Self>> {
+        match outcome {
+            Ok(id) => Self::load(context, *id).await,
+            Err(_) => Ok(None),
+        }
+    }
+
     async fn permit(&self, context: &Context<'_>) -> async_graphql::Result<Option<Permit>> {
         let Some(actor) = request(context).actor().cloned() else { return Ok(None) };
         Ok(loaders(context).load_one((actor, self.0.organization_id)).await?.and_then(|(_, permit)| permit))
@@ -164,6 +177,50 @@ impl Member {
     /// How they joined, the last time.
     async fn joined_via(&self) -> JoinMethod {
         self.0.joined_via.into()
+    }
+
+    /// The machines that they have registered here and the viewer can reach, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn machines(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<ResourceConnection>> {
+        let Some(permit) = self.permit(context).await? else { return Ok(None) };
+        let key = MachinesOfMember {
+            organization_id: self.0.organization_id,
+            owner_id: self.0.user_id,
+            all: resource::reaches_all_of(&permit, self.0.user_id),
+            first,
+            after,
+        };
+        let page = loaders(context).load_one(key).await?;
+        Ok(page.map(|page| ResourceConnection::new(page.map_ref(|machine| Resource(machine.clone())))))
+    }
+
+    /// The teams of the organization that they are in, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn teams(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<TeamConnection>> {
+        if self.permit(context).await?.is_none() {
+            return Ok(None);
+        }
+        let key = TeamsOfMember {
+            member: (self.0.organization_id, self.0.user_id),
+            first,
+            after,
+            with_count: wants_total(context),
+        };
+        let part = loaders(context).load_one(key).await?;
+        Ok(part.map(|part| {
+            let (page, count) = &*part;
+            TeamConnection::new(page.map_ref(|team| Team(team.clone())), *count)
+        }))
     }
 
     /// Their departures from this organization, oldest first; for owner and admins.
@@ -244,10 +301,7 @@ impl MemberMutation {
     ) -> async_graphql::Result<ChangeMemberRolePayload> {
         let outcome =
             member::change_role(database(context), actor(context)?, input.member_id.0, input.role.into()).await;
-        let member = match &outcome {
-            Ok(id) => Member::load(context, *id).await?,
-            Err(_) => None,
-        };
+        let member = Member::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| ChangeMemberRolePayload { member, user_errors: Vec::new() })
     }
 
@@ -259,10 +313,7 @@ impl MemberMutation {
     ) -> async_graphql::Result<UpdateMemberPermissionsPayload> {
         let (id, permissions) = (input.member_id.0, input.permissions.into());
         let outcome = member::update_permissions(database(context), actor(context)?, id, permissions).await;
-        let member = match &outcome {
-            Ok(id) => Member::load(context, *id).await?,
-            Err(_) => None,
-        };
+        let member = Member::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| UpdateMemberPermissionsPayload { member, user_errors: Vec::new() })
     }
 }

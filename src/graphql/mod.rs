@@ -15,6 +15,7 @@ mod organization;
 mod policy;
 mod resource;
 mod session;
+mod team;
 mod user;
 mod viewer;
 mod webhook;
@@ -53,6 +54,7 @@ pub struct Mutation(
     departure::DepartureMutation,
     resource::ResourceMutation,
     webhook::WebhookMutation,
+    team::TeamMutation,
 );
 
 #[derive(Default)]

@@ -8,10 +8,10 @@ use diesel_async::AsyncPgConnection;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{
     ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId,
-    ResourceMoveId, SessionId, TypedId, UserId, WebhookDeliveryId, WebhookId, parse_any,
+    ResourceMoveId, SessionId, TeamId, TypedId, UserId, WebhookDeliveryId, WebhookId, parse_any,
 };
 use rollcall_domain::{
-    access, api_key, audit, database, departure, invitation, join_code, limits, member, resource, session, user,
+    access, api_key, audit, database, departure, invitation, join_code, limits, member, resource, session, team, user,
     webhook,
 };
 use uuid::Uuid;
@@ -27,6 +27,7 @@ use super::member::Member;
 use super::organization::Organization;
 use super::resource::Resource;
 use super::session::Session;
+use super::team::Team;
 use super::user::User;
 use super::webhook::{Webhook, WebhookDelivery};
 
@@ -58,6 +59,8 @@ pub enum Node {
     ResourceMove(ResourceMove),
     /// A resource.
     Resource(Resource),
+    /// A team.
+    Team(Team),
     /// An event of an audit log.
     AuditEvent(AuditEvent),
     /// A webhook.
@@ -178,6 +181,10 @@ async fn of_kind(
         ResourceId::PREFIX => {
             let found = resource::visible_to(connection, actor, &typed(uuids)).await?;
             nodes(found, |resource| resource.id, |resource| Node::Resource(Resource(resource)))
+        }
+        TeamId::PREFIX => {
+            let found = team::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |team| team.id, |team| Node::Team(Team(team)))
         }
         AuditEventId::PREFIX => {
             let found = audit::visible_to(connection, actor, &typed(uuids)).await?;

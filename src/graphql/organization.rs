@@ -8,7 +8,7 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{MemberId, OrganizationId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::{audit, departure, invitation, join_code, member, resource, webhook};
+use rollcall_domain::{audit, departure, invitation, join_code, member, resource, team, webhook};
 
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::connection::{forward, page_cost, wants_total};
@@ -21,6 +21,7 @@ use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
 use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberPermissionsInput, MemberStatus};
 use super::policy::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationAction, Role};
 use super::resource::{Resource, ResourceConnection, ResourceKind};
+use super::team::{Team, TeamConnection};
 use super::user::User;
 use super::webhook::{Webhook, WebhookConnection};
 
@@ -265,6 +266,26 @@ impl Organization {
         };
         let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
         Ok(Some(JoinCodeConnection::new(page.map(|code| JoinCode::at(code, now)), total)))
+    }
+
+    /// Its teams, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn teams(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "Only those whose name holds this text.")] search: Option<String>,
+    ) -> async_graphql::Result<Option<TeamConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let search = search.as_deref();
+        let mut connection = connection(context).await?;
+        let page = team::list(&mut connection, permit, search, &forward(first, after)).await.map_err(top_level)?;
+        let total = match wants_total(context) {
+            true => team::count(&mut connection, permit, search).await.map_err(top_level)?,
+            false => 0,
+        };
+        Ok(Some(TeamConnection::new(page.map(Team), total)))
     }
 
     /// Its webhooks, oldest first; for owner and admins.

@@ -21,6 +21,8 @@ pub enum ResourceKind {
     Project,
     /// A volume.
     Volume,
+    /// A machine that a member has registered.
+    Machine,
 }
 
 /// Who reads a resource beside those it is shared with.

@@ -36,6 +36,11 @@ impl<'a> World<'a> {
         (person, id)
     }
 
+    /// A team made for one call.
+    async fn group(&self) -> String {
+        self.team.group(&self.fresh("Lab"), &[]).await
+    }
+
     /// A webhook that has delivered the event of a new resource; the delivery comes with it.
     async fn webhook(&self) -> (String, String) {
         let owner = &self.team.owner;
@@ -166,6 +171,17 @@ impl<'a> World<'a> {
                 (owner.clone(), json!({ "id": owner.create(team, "PROJECT", "Liver atlas").await, "name": "Atlas" }))
             }
             "deleteResource" => (owner.clone(), json!({ "id": owner.create(team, "VOLUME", "Reads").await })),
+            "createTeam" => (owner, json!({ "organizationId": team, "name": self.fresh("Lab") })),
+            "updateTeam" => {
+                (owner, json!({ "id": self.group().await, "name": self.fresh("Lab"), "description": null }))
+            }
+            "deleteTeam" => (owner, json!({ "id": self.group().await })),
+            "addTeamMembers" => (owner.clone(), json!({ "teamId": self.group().await, "userIds": [owner.user_id] })),
+            "removeTeamMember" => {
+                let id = self.group().await;
+                owner.ok("addTeamMembers", json!({ "teamId": id, "userIds": [owner.user_id] }), "").await;
+                (owner.clone(), json!({ "teamId": id, "userId": owner.user_id }))
+            }
             "createWebhook" => {
                 (owner, json!({ "organizationId": team, "url": self.receiver.url, "events": ["user.created"] }))
             }

@@ -86,7 +86,7 @@ async fn bad_input_is_told_and_changes_nothing() {
             }
             match of.as_str() {
                 "ID" => {
-                    let kinds = ["org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd"];
+                    let kinds = ["org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd", "tea"];
                     // The valid one tells of which kind it is; where none is given, the field does.
                     let given = path.iter().fold(&valid, |value, part| &value[part.as_str()]).as_str();
                     let named = match (mutation.as_str(), field.as_str()) {

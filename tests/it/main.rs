@@ -24,5 +24,6 @@ mod settings;
 mod sign_in;
 mod statements;
 mod support;
+mod team;
 mod webhook;
 mod worker;

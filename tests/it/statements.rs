@@ -12,11 +12,15 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "members",
-        "query($id: ID!) { organization(by: { id: $id }) { members(first: 100) { totalCount nodes { role user { name } organization { name } viewerCan } } } }",
+        "query($id: ID!) { organization(by: { id: $id }) { members(first: 100) { totalCount nodes { role user { name } organization { name } viewerCan machines { nodes { name } } teams { totalCount nodes { name } } } } } }",
     ),
     (
         "invitations",
-        "query($id: ID!) { organization(by: { id: $id }) { invitations(first: 100) { totalCount nodes { email invitedBy { name } organization { name } } } } }",
+        "query($id: ID!) { organization(by: { id: $id }) { invitations(first: 100) { totalCount nodes { email invitedBy { name } organization { name } teams { name } } } } }",
+    ),
+    (
+        "teams",
+        "query($id: ID!) { organization(by: { id: $id }) { teams(first: 100) { totalCount nodes { name organization { name } members(first: 5) { totalCount nodes { user { name } member { role } } } } } } }",
     ),
     (
         "codes",
@@ -68,7 +72,7 @@ async fn counts(app: &TestApp, owner: &Client, team: &Team) -> Vec<Count> {
             let before = statements(app).await;
             let data = owner.query(query, json!({ "id": team.id })).await;
             least = least.min(statements(app).await - before);
-            let lists = ["members", "invitations", "joinCodes", "resources", "auditLog", "departures"];
+            let lists = ["members", "invitations", "joinCodes", "resources", "auditLog", "departures", "teams"];
             items = lists.iter().find_map(|list| data["organization"][list]["nodes"].as_array()).map_or(1, Vec::len);
         }
         counts.push((*name, items, least));
@@ -84,6 +88,8 @@ async fn queries_take_as_many_statements_for_many_items_as_for_few() {
         for n in from..to {
             let person = app.join(&team, &format!("person{n}@example.org"), "MEMBER").await;
             person.create(&team.id, "PROJECT", "Atlas").await;
+            person.create(&team.id, "MACHINE", "Workstation").await;
+            team.group(&format!("Team {n}"), &[&person, &team.owner]).await;
             team.invite(&format!("invited{n}@example.org"), "MEMBER").await;
             let leaver = app.sign_up(&format!("leaver{n}@example.org")).await;
             leaver.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "member { id }").await;

@@ -263,6 +263,34 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    teams (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        name -> Text,
+        description -> Nullable<Text>,
+        avatar_url -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    team_members (team_id, user_id) {
+        organization_id -> Uuid,
+        team_id -> Uuid,
+        user_id -> Uuid,
+        added_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    invitation_teams (invitation_id, team_id) {
+        organization_id -> Uuid,
+        invitation_id -> Uuid,
+        team_id -> Uuid,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     organizations,
@@ -281,4 +309,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
     webhooks,
     webhook_deliveries,
+    teams,
+    team_members,
+    invitation_teams,
 );

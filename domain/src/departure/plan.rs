@@ -14,7 +14,7 @@ use crate::limits;
 use crate::member::{self, Member};
 use crate::policy::{MemberAction, Role};
 use crate::resource::ResourceKind;
-use crate::{invitation, join_code, user, webhook};
+use crate::{invitation, join_code, team, user, webhook};
 
 /// What a departure would do.
 #[derive(Debug, Clone)]
@@ -111,21 +111,22 @@ async fn of_member(
     let leaver = user::by_id(connection, user_id).await?;
     let mut steps = Vec::new();
     for step in DepartureStep::ALL.iter().copied() {
-        let (affects, examples) = match (step, step.passes_on()) {
-            (_, Some(kind)) => owned(connection, &member, kind, detail).await?,
-            (DepartureStep::RevokeAccess, None) => {
+        let (affects, examples) = match step {
+            DepartureStep::TransferProjects | DepartureStep::TransferVolumes | DepartureStep::TransferOthers => {
+                owned(connection, &member, step.passes_on(), detail).await?
+            }
+            DepartureStep::RevokeAccess => {
                 let names = api_keys.iter().take(limits::PLAN_EXAMPLES).map(|key| key.name.clone()).collect();
                 (count(api_keys.len()) + 1, names)
             }
-            (DepartureStep::RevokeIssued, None) => {
+            DepartureStep::RevokeIssued => {
                 let mut open = invitation::open_around(connection, organization_id, &leaver).await?;
                 open.extend(join_code::open_of(connection, organization_id, user_id).await?);
-                let affects = count(open.len());
-                open.truncate(limits::PLAN_EXAMPLES);
-                (affects, open)
+                counted(open)
             }
+            DepartureStep::LeaveTeams => counted(team::names_of(connection, organization_id, user_id).await?),
             // The leaver and, where it isn't the same person, the owner.
-            (_, None) => (1 + i64::from(new_owner_id != user_id), Vec::new()),
+            DepartureStep::Notify => (1 + i64::from(new_owner_id != user_id), Vec::new()),
         };
         steps.push(PlannedStep { step, affects, examples });
     }
@@ -154,17 +155,24 @@ fn blockers(permit: &Permit, member: &Member, kind: DepartureKind) -> Vec<Refusa
     }
 }
 
+/// How many there are, and the first of them.
+fn counted(mut names: Vec<String>) -> (i64, Vec<String>) {
+    let affects = count(names.len());
+    names.truncate(limits::PLAN_EXAMPLES);
+    (affects, names)
+}
+
 async fn owned(
     connection: &mut AsyncPgConnection,
     member: &Member,
-    kind: ResourceKind,
+    kinds: &[ResourceKind],
     detail: Detail,
 ) -> Result<(i64, Vec<String>)> {
     let theirs = || {
         resources::table
             .filter(resources::organization_id.eq(member.organization_id))
             .filter(resources::owner_id.eq(member.user_id))
-            .filter(resources::kind.eq(kind))
+            .filter(resources::kind.eq_any(kinds))
     };
     if detail == Detail::Hash {
         let any: bool = diesel::select(diesel::dsl::exists(theirs())).get_result(connection).await?;
