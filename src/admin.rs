@@ -6,12 +6,13 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use rollcall_domain::Error;
 use rollcall_domain::actor::Actor;
+use rollcall_domain::billing::SetPlan;
 use rollcall_domain::database::{self, Database, Fallback};
 use rollcall_domain::id::OrganizationId;
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::settings::Settings;
 use rollcall_domain::text::EmailAddress;
-use rollcall_domain::{audit, user};
+use rollcall_domain::{audit, billing, user};
 
 /// What staff can do.
 #[derive(Subcommand)]
@@ -42,6 +43,18 @@ pub enum Command {
         /// Which, such as org_01h455vb4pex5vsknk084sn02q.
         organization: OrganizationId,
     },
+    /// Give an organization a plan (R64).
+    SetPlan {
+        /// Such as org_01h455vb4pex5vsknk084sn02q.
+        #[arg(long)]
+        organization: OrganizationId,
+        /// The plan's name.
+        #[arg(long)]
+        plan: String,
+        /// How many seats come with it; as many as like where left out.
+        #[arg(long)]
+        seat_limit: Option<i32>,
+    },
     /// Check that an organization's audit log is whole; fails at the first broken event (R74).
     VerifyAuditLog {
         /// Whose log, such as org_01h455vb4pex5vsknk084sn02q.
@@ -63,6 +76,9 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
             set_owner(&opened.database, organization, &owner_email).await
         }
         Command::RestoreOrganization { organization } => restore_organization(&opened.database, organization).await,
+        Command::SetPlan { organization, plan, seat_limit } => {
+            set_plan(&opened.database, organization, SetPlan { plan, seat_limit }).await
+        }
         Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,
         Command::Jobs(command) => jobs::run(&opened.database, &staff(), command).await,
     };
@@ -111,6 +127,12 @@ async fn set_owner(database: &Database, organization_id: OrganizationId, owner_e
 async fn restore_organization(database: &Database, organization_id: OrganizationId) -> anyhow::Result<()> {
     organization::restore(database, &staff(), organization_id).await?;
     println!("{organization_id} is restored");
+    Ok(())
+}
+
+async fn set_plan(database: &Database, organization_id: OrganizationId, command: SetPlan) -> anyhow::Result<()> {
+    billing::set_plan(database, &staff(), organization_id, &command).await?;
+    println!("{organization_id} has the plan {} now", command.plan);
     Ok(())
 }
 

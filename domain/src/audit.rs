@@ -56,6 +56,8 @@ text_enum! {
         OrganizationPurged = "organization.purged",
         /// The policy changed.
         OrganizationPolicyUpdated = "organization.policy_updated",
+        /// Staff gave the organization a plan.
+        OrganizationPlanSet = "organization.plan_set",
         /// The profile changed.
         OrganizationUpdated = "organization.updated",
         /// Someone was invited.

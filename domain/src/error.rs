@@ -50,6 +50,8 @@ pub enum Code {
     PlanStale,
     /// The deployment allows one organization per user (D3).
     OneOrganization,
+    /// The organization's plan has too few seats (R64).
+    SeatLimit,
     /// Billing to the organization takes the permission for it (R55).
     BillingAccessRequired,
     /// The slug is in use.

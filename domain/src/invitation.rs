@@ -12,6 +12,7 @@ use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::billing::{self, Seats};
 use crate::database::schema::{invitations, members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
@@ -239,6 +240,7 @@ pub async fn invite(
             if !refusals.is_empty() {
                 return Err(Error::Refused(refusals));
             }
+            billing::require_seats(transaction, organization_id, Seats::More(parsed.len()), "invitations").await?;
             let organization = organization::by_id(transaction, organization_id).await?;
             let created_at = now(transaction).await?;
             let expires_at = created_at + chrono::Duration::days(i64::from(organization.invitation_days));

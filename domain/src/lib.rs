@@ -8,6 +8,7 @@ pub mod actor;
 pub mod api_key;
 mod attempt;
 pub mod audit;
+pub mod billing;
 pub mod builtin_postgres;
 pub mod database;
 pub mod departure;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::billing::{self, Seats};
 use crate::database::schema::{members, organizations, users};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
@@ -174,6 +175,8 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
     // Another open invitation of the same person, by address or username, has no purpose any more.
     let user = user::by_id(transaction, join.user_id).await?;
     let superseded = crate::invitation::revoke_to(transaction, join.organization_id, &user).await?;
+    let seats = if join.via == JoinMethod::Invitation { Seats::Invited } else { Seats::More(1) };
+    billing::require_seats(transaction, join.organization_id, seats, field).await?;
     let events = superseded
         .into_iter()
         .map(|id| {

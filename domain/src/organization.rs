@@ -66,6 +66,10 @@ pub struct Organization {
     pub deleted_at: Option<DateTime<Utc>>,
     /// The owner who deleted it.
     pub deleted_by_id: Option<UserId>,
+    /// Its plan (R64).
+    pub plan: String,
+    /// How many seats come with it; as many as like where it is none.
+    pub seat_limit: Option<i32>,
 }
 
 /// The permissions that new members get.

@@ -201,6 +201,11 @@ impl Standing {
         self.role == Role::Owner && self.allows(Action::EditPolicy)
     }
 
+    /// Whether plan, seats and balance are shown (R71).
+    pub fn sees_billing(self) -> bool {
+        self.is_leader()
+    }
+
     /// Every action that is allowed.
     pub fn allowed(self) -> Vec<Action> {
         Action::ALL.iter().copied().filter(|action| self.allows(*action)).collect()

@@ -53,6 +53,8 @@ pub enum UserErrorCode {
     PlanStale,
     /// This deployment allows one organization per user.
     OneOrganization,
+    /// The organization's plan has too few seats.
+    SeatLimit,
     /// Billing to the organization takes the permission for billable activities.
     BillingAccessRequired,
     /// The slug is in use.

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod audit;
+mod billing;
 mod connection;
 mod context;
 mod departure;
@@ -55,6 +56,7 @@ pub struct Mutation(
     resource::ResourceMutation,
     webhook::WebhookMutation,
     team::TeamMutation,
+    billing::BillingMutation,
 );
 
 #[derive(Default)]

@@ -8,9 +8,10 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{MemberId, OrganizationId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::{audit, departure, invitation, join_code, member, resource, team, webhook};
+use rollcall_domain::{audit, billing, departure, invitation, join_code, member, resource, team, webhook};
 
 use super::audit::{AuditEvent, AuditEventConnection};
+use super::billing::Billing;
 use super::connection::{forward, page_cost, wants_total};
 use super::context::{LeadershipOf, OwnerOf, actor, connection, database, loaders};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
@@ -266,6 +267,18 @@ impl Organization {
         };
         let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
         Ok(Some(JoinCodeConnection::new(page.map(|code| JoinCode::at(code, now)), total)))
+    }
+
+    /// Its plan; for owner and admins, and for the platform's staff.
+    async fn billing(&self, context: &Context<'_>) -> async_graphql::Result<Option<Billing>> {
+        let staff = matches!(super::context::request(context).actor(), Some(Actor::Staff { .. }));
+        if !staff && !self.permit.as_ref().is_some_and(|permit| permit.standing().sees_billing()) {
+            return Ok(None);
+        }
+        let organization = &self.organization;
+        let seats_used =
+            billing::seats_used(&mut *connection(context).await?, organization.id).await.map_err(top_level)?;
+        Ok(Some(Billing { plan: organization.plan.clone(), seat_limit: organization.seat_limit, seats_used }))
     }
 
     /// Its teams, oldest first.
@@ -800,7 +813,7 @@ impl OrganizationMutation {
 }
 
 /// The organization that a command was about, as the actor sees it now.
-async fn loaded(
+pub async fn loaded(
     context: &Context<'_>,
     outcome: &rollcall_domain::Result<OrganizationId>,
 ) -> async_graphql::Result<Option<Organization>> {

@@ -11,7 +11,7 @@ const OPEN_TO_ANYONE: &[&str] = &["requestSignIn", "signIn", "acceptInvitation",
 /// About the person who asks alone, or open to everyone who holds what it takes.
 const ABOUT_ONESELF: &[&str] = &["signOut", "updateProfile", "createOrganization", "redeemJoinCode"];
 /// For the platform's staff.
-const STAFF_ONLY: &[&str] = &["setOrganizationOwner", "restoreOrganization"];
+const STAFF_ONLY: &[&str] = &["setOrganizationOwner", "restoreOrganization", "setPlan"];
 /// What a viewer of the organization may do in it.
 const OPEN_TO_VIEWERS: &[&str] = &["createApiKey", "switchOrganization", "leaveOrganization"];
 

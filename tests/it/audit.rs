@@ -171,6 +171,7 @@ impl<'a> World<'a> {
                 (owner.clone(), json!({ "id": owner.create(team, "PROJECT", "Liver atlas").await, "name": "Atlas" }))
             }
             "deleteResource" => (owner.clone(), json!({ "id": owner.create(team, "VOLUME", "Reads").await })),
+            "setPlan" => (self.app.staff(), json!({ "organizationId": team, "plan": "team", "seatLimit": 10_000 })),
             "createTeam" => (owner, json!({ "organizationId": team, "name": self.fresh("Lab") })),
             "updateTeam" => {
                 (owner, json!({ "id": self.group().await, "name": self.fresh("Lab"), "description": null }))

@@ -6,6 +6,7 @@ mod access;
 mod api_key;
 mod audit;
 mod bad_input;
+mod billing;
 mod departure;
 mod graphql;
 mod housekeeping;

@@ -411,3 +411,209 @@ async fn reverting_and_inviting_again_at_once_bring_the_person_back_once() {
     }
     app.finish().await;
 }
+
+// R64: the last seat is taken once, by whichever way in.
+#[tokio::test]
+async fn the_last_seat_is_taken_once() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let people = app.sign_up_many(AT_ONCE / 2).await;
+    let input = json!({ "organizationId": team.id, "count": people.len() });
+    let codes = team.owner.ok("createJoinCodes", input, "codes { code }").await["codes"].as_array().unwrap().clone();
+    let inviters: Vec<Client> = (0..AT_ONCE / 2).map(|_| team.owner.twin()).collect();
+    warm(&people).await;
+    warm(&inviters).await;
+    app.give_seats(&team, 2).await;
+    let redeeming = join_all(
+        people
+            .iter()
+            .zip(&codes)
+            .map(|(person, code)| person.mutate("redeemJoinCode", json!({ "code": code["code"] }), "")),
+    );
+    let inviting = join_all(inviters.iter().enumerate().map(|(n, owner)| {
+        let invitation = json!({ "email": format!("invited{n}@example.org") });
+        owner.mutate("inviteMembers", json!({ "organizationId": team.id, "invitations": [invitation] }), "")
+    }));
+    let (redeemed, invited) = join(redeeming, inviting).await;
+    let (joined, mut refused) = outcome("redeemJoinCode", &redeemed);
+    let (asked, others) = outcome("inviteMembers", &invited);
+    refused.extend(others);
+    assert_eq!(joined + asked, 1);
+    assert!(refused.iter().all(|code| code == "SEAT_LIMIT"), "{refused:?}");
+    let used = "SELECT (SELECT count(*) FROM members m JOIN organizations o ON o.id = m.organization_id \
+         WHERE o.personal_user_id IS NULL AND m.status = 'active') \
+         + (SELECT count(*) FROM invitations WHERE status = 'pending') AS value";
+    assert_eq!(app.database.number(used).await, 2);
+    app.finish().await;
+}
+
+// R3, R10, R12: promoted by the owner and removed by an admin at once: removed as what they were, or an admin whom admins can't touch.
+#[tokio::test]
+async fn promoting_and_removing_at_once_end_in_one_of_them() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    for round in 0..4 {
+        let ada = app.join(&team, &format!("person{round}@example.org"), "MEMBER").await;
+        let member = team.member_id(&ada).await;
+        let owners: Vec<Client> = (0..AT_ONCE / 2).map(|_| team.owner.twin()).collect();
+        let admins: Vec<Client> = (0..AT_ONCE / 2).map(|_| admin.twin()).collect();
+        warm(&owners).await;
+        warm(&admins).await;
+        let promoting = join_all(owners.iter().map(|owner| {
+            owner.mutate("changeMemberRole", json!({ "memberId": member, "role": "ADMIN" }), "member { role }")
+        }));
+        let removing =
+            join_all(admins.iter().map(|admin| admin.mutate("removeMember", json!({ "memberId": member }), "")));
+        let (promoted, removed) = join(promoting, removing).await;
+        let (promoted, refused) = outcome("changeMemberRole", &promoted);
+        let (removed, forbidden) = outcome("removeMember", &removed);
+        let stands = format!("SELECT role || ' ' || status AS value FROM members WHERE id = '{}'", uuid(&member));
+        let stands = app.database.texts(&stands).await;
+        if removed == 1 {
+            assert_eq!((promoted, stands[0].as_str()), (0, "member removed"));
+            assert!(refused.iter().all(|code| code == "CONFLICT"), "{refused:?}");
+        } else {
+            assert_eq!((promoted, removed, stands[0].as_str()), (AT_ONCE / 2, 0, "admin active"));
+            assert!(forbidden.iter().all(|code| code == "FORBIDDEN"), "{forbidden:?}");
+        }
+    }
+    app.finish().await;
+}
+
+// R31, R32, R42: whatever the one who is being deactivated does at that instant either came before or doesn't happen.
+#[tokio::test]
+async fn nothing_done_at_the_instant_of_ones_deactivation_stays() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let bob = app.join(&team, "bob@example.org", "MEMBER").await;
+    let bob_id = team.member_id(&bob).await;
+    team.invite("boss@example.org", "ADMIN").await;
+    let token = app.mail_to("boss@example.org").await.token();
+    let selection = "sessionToken member { id user { id } }";
+    let made = app.anonymous().ok("acceptInvitation", json!({ "token": token }), selection).await;
+    let mut boss = app.anonymous().with_token(&text(&made["sessionToken"]));
+    boss.user_id = text(&made["member"]["user"]["id"]);
+    let lab = team.group("Lab", &[&boss]).await;
+    let twins: Vec<Client> = (0..AT_ONCE).map(|_| boss.twin()).collect();
+    warm(&twins).await;
+    let organization = &team.id;
+    let act = async |n: usize, boss: &Client| {
+        let (mutation, input) = match n % 8 {
+            0 => {
+                let invitation = json!({ "email": format!("invited{n}@example.org"), "teamIds": [lab] });
+                ("inviteMembers", json!({ "organizationId": organization, "invitations": [invitation] }))
+            }
+            1 => ("createJoinCodes", json!({ "organizationId": organization, "count": 3 })),
+            2 => ("createApiKey", json!({ "organizationId": organization, "name": format!("key {n}") })),
+            3 => {
+                ("createResource", json!({ "organizationId": organization, "kind": "MACHINE", "name": format!("{n}") }))
+            }
+            4 => ("createTeam", json!({ "organizationId": organization, "name": format!("Team {n}") })),
+            5 => ("addTeamMembers", json!({ "teamId": lab, "userIds": [boss.user_id] })),
+            6 => {
+                let role = if n % 16 == 6 { "VIEWER" } else { "MEMBER" };
+                ("changeMemberRole", json!({ "memberId": bob_id, "role": role }))
+            }
+            _ => ("switchOrganization", json!({ "organizationId": organization })),
+        };
+        outcome(mutation, &[boss.mutate(mutation, input, "").await]).1
+    };
+    let deactivate = team.owner.ok("deactivateMember", json!({ "memberId": made["member"]["id"] }), "departure { id }");
+    let acting = join_all(twins.iter().enumerate().map(|(n, boss)| act(n, boss)));
+    let (refused, departed) = join(acting, deactivate).await;
+    let refused: Vec<String> = refused.into_iter().flatten().collect();
+    // The invitation made the account, so that it is suspended and its sessions are gone.
+    let expected = ["NOT_FOUND", "FORBIDDEN", "SUSPENDED", "UNAUTHENTICATED"];
+    assert!(refused.iter().all(|code| expected.contains(&code.as_str())), "{refused:?}");
+    app.completed(&team, &text(&departed["departure"]["id"])).await;
+    let id = uuid(&boss.user_id);
+    for left in [
+        format!("SELECT count(*) AS value FROM invitations WHERE invited_by_id = '{id}' AND status = 'pending'"),
+        format!("SELECT count(*) AS value FROM join_codes WHERE created_by_id = '{id}' AND status = 'active'"),
+        format!("SELECT count(*) AS value FROM api_keys WHERE user_id = '{id}' AND revoked_at IS NULL"),
+        format!("SELECT count(*) AS value FROM resources WHERE owner_id = '{id}'"),
+        format!("SELECT count(*) AS value FROM team_members WHERE user_id = '{id}'"),
+        format!("SELECT count(*) AS value FROM sessions WHERE user_id = '{id}'"),
+        format!("SELECT count(*) AS value FROM users WHERE id = '{id}' AND suspended_at IS NULL"),
+    ] {
+        assert_eq!(app.database.number(&left).await, 0, "{left}");
+    }
+    app.finish().await;
+}
+
+// D6: deactivated in two organizations at the same instant: suspended where the one that made the account came last, and only there.
+#[tokio::test]
+async fn deactivation_in_two_organizations_at_once_suspends_who_belongs_nowhere() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let founder = app.sign_up("founder@example.org").await;
+    let other = crate::support::Team { id: founder.found("Elsewhere").await, owner: founder };
+    let mut pairs = Vec::new();
+    for n in 0..AT_ONCE / 2 {
+        let email = format!("person{n}@example.org");
+        team.invite(&email, "MEMBER").await;
+        let token = app.mail_to(&email).await.token();
+        let selection = "sessionToken member { id user { id } }";
+        let made = app.anonymous().ok("acceptInvitation", json!({ "token": token }), selection).await;
+        let person = app.anonymous().with_token(&text(&made["sessionToken"]));
+        let joined = person.ok("redeemJoinCode", json!({ "code": other.code("MEMBER").await }), "member { id }").await;
+        pairs.push((
+            text(&made["member"]["id"]),
+            text(&joined["member"]["id"]),
+            uuid(&text(&made["member"]["user"]["id"])),
+        ));
+    }
+    let owners: Vec<Client> = pairs.iter().map(|_| team.owner.twin()).collect();
+    let others: Vec<Client> = pairs.iter().map(|_| other.owner.twin()).collect();
+    warm(&owners).await;
+    warm(&others).await;
+    let here = join_all(
+        owners
+            .iter()
+            .zip(&pairs)
+            .map(|(owner, (member, ..))| owner.mutate("deactivateMember", json!({ "memberId": member }), "")),
+    );
+    let there = join_all(
+        others
+            .iter()
+            .zip(&pairs)
+            .map(|(owner, (_, member, _))| owner.mutate("deactivateMember", json!({ "memberId": member }), "")),
+    );
+    let (here, there) = join(here, there).await;
+    assert_eq!(outcome("deactivateMember", &here), (pairs.len(), vec![]));
+    assert_eq!(outcome("deactivateMember", &there), (pairs.len(), vec![]));
+    for (_, _, user) in &pairs {
+        let last = format!(
+            "SELECT organization_id::text AS value FROM departures WHERE user_id = '{user}' ORDER BY started_at DESC LIMIT 1"
+        );
+        let origin_last = app.database.texts(&last).await == [uuid(&team.id).to_string()];
+        let suspended = format!("SELECT count(*) AS value FROM users WHERE id = '{user}' AND suspended_at IS NOT NULL");
+        assert_eq!(app.database.number(&suspended).await, i64::from(origin_last), "{user}");
+    }
+    app.finish().await;
+}
+
+// D3: 32 invitations of as many organizations, accepted at once by the same person: one is.
+#[tokio::test]
+async fn many_invitations_accepted_at_once_lead_into_one_organization_where_one_is_the_rule() {
+    let app = TestApp::builder().setting("ROLLCALL_ONE_ORGANIZATION_PER_USER", "true").start().await;
+    let founders = app.sign_up_many(AT_ONCE).await;
+    let ada = app.sign_up("ada@example.org").await;
+    let invitations = join_all(founders.iter().enumerate().map(async |(n, founder)| {
+        let id = founder.found(&format!("Organization {n}")).await;
+        let input = json!({ "organizationId": id, "invitations": [{ "email": ada.email }] });
+        text(&founder.ok("inviteMembers", input, "invitations { id }").await["invitations"][0]["id"])
+    }))
+    .await;
+    let twins: Vec<Client> = invitations.iter().map(|_| ada.twin()).collect();
+    warm(&twins).await;
+    let answers = join_all(
+        twins.iter().zip(&invitations).map(|(ada, id)| ada.mutate("acceptInvitation", json!({ "id": id }), "")),
+    )
+    .await;
+    let (joined, codes) = outcome("acceptInvitation", &answers);
+    assert_eq!(joined, 1, "{codes:?}");
+    assert!(codes.iter().all(|code| code == "ONE_ORGANIZATION"), "{codes:?}");
+    app.finish().await;
+}

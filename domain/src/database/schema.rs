@@ -37,6 +37,8 @@ diesel::table! {
         created_at -> Timestamptz,
         deleted_at -> Nullable<Timestamptz>,
         deleted_by_id -> Nullable<Uuid>,
+        plan -> Text,
+        seat_limit -> Nullable<Int4>,
     }
 }
 

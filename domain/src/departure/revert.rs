@@ -9,6 +9,7 @@ use super::{Chunk, Departure, DepartureKind, DepartureStatus, by_ids, is_visible
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::billing::{self, Seats};
 use crate::database::schema::{departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
@@ -68,6 +69,7 @@ async fn bring_back(
                 .summary("the invited person is a member again by another way")
         })
         .collect();
+    billing::require_seats(transaction, organization_id, Seats::More(1), field).await?;
     diesel::update(members::table.find(member.id))
         .set(members::status.eq(MemberStatus::Active))
         .execute(&mut **transaction)

@@ -1,0 +1,114 @@
+//! What an organization has by its plan: its seats (R64).
+//!
+//! Active members hold a seat each, and so do open invitations, so that everyone who was invited finds one.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::access;
+use crate::actor::Actor;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{invitations, members, organizations};
+use crate::database::{Database, Transaction, rollcall_now};
+use crate::error::{Code, Error, Refusal, Result};
+use crate::id::OrganizationId;
+use crate::invitation::InvitationStatus;
+use crate::limits;
+use crate::member::MemberStatus;
+use crate::text;
+
+/// What an organization shall have.
+#[derive(Debug)]
+pub struct SetPlan {
+    /// The plan's name, as the platform calls it.
+    pub plan: String,
+    /// How many seats come with it; as many as like where it is none.
+    pub seat_limit: Option<i32>,
+}
+
+/// Staff give an organization a plan. A limit below the seats in use takes nobody's away; it only lets nobody in.
+pub async fn set_plan(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    command: &SetPlan,
+) -> Result<OrganizationId> {
+    if !matches!(actor, Actor::Staff { .. }) {
+        let message = "only the platform's staff do this; ask them";
+        return Err(Error::refused(Code::Forbidden, "organizationId", message));
+    }
+    let plan = text::line("plan", &command.plan, limits::NAME)?;
+    if command.seat_limit.is_some_and(|seats| seats < 1) {
+        return Err(Error::refused(Code::Invalid, "seatLimit", "takes at least 1; leave it out for no limit"));
+    }
+    database
+        .transaction(async |transaction| {
+            if !access::lock_organization(transaction, id).await? {
+                return Err(Error::refused(Code::NotFound, "organizationId", "there is no such organization"));
+            }
+            diesel::update(organizations::table.find(id))
+                .set((organizations::plan.eq(&plan), organizations::seat_limit.eq(command.seat_limit)))
+                .execute(&mut **transaction)
+                .await?;
+            let event = NewEvent::by(actor, id, AuditAction::OrganizationPlanSet, id)
+                .summary(format!("gave the organization the plan {plan}"))
+                .with(json!({ "plan": plan, "seat_limit": command.seat_limit }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// How many seats are in use: by active members, and by open invitations.
+pub async fn seats_used(connection: &mut AsyncPgConnection, id: OrganizationId) -> Result<i64> {
+    Ok(active_members(connection, id).await? + open_invitations(connection, id).await?)
+}
+
+async fn active_members(connection: &mut AsyncPgConnection, id: OrganizationId) -> Result<i64> {
+    let active =
+        members::table.filter(members::organization_id.eq(id)).filter(members::status.eq(MemberStatus::Active)).count();
+    Ok(active.get_result(connection).await?)
+}
+
+async fn open_invitations(connection: &mut AsyncPgConnection, id: OrganizationId) -> Result<i64> {
+    let open = invitations::table
+        .filter(invitations::organization_id.eq(id))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::expires_at.gt(rollcall_now()))
+        .count();
+    Ok(open.get_result(connection).await?)
+}
+
+/// For whom seats are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seats {
+    /// For so many more people; the seats of open invitations are taken.
+    More(usize),
+    /// For someone whose invitation held one.
+    Invited,
+}
+
+/// Fails with SEAT_LIMIT on `field` where there are too few seats. The organization is locked.
+pub(crate) async fn require_seats(
+    transaction: &mut Transaction,
+    id: OrganizationId,
+    seats: Seats,
+    field: &str,
+) -> Result<()> {
+    let limit: Option<i32> =
+        organizations::table.find(id).select(organizations::seat_limit).first(&mut **transaction).await?;
+    let Some(limit) = limit.map(i64::from) else { return Ok(()) };
+    let (used, wanted) = match seats {
+        Seats::More(number) => (seats_used(transaction, id).await?, i64::try_from(number).unwrap_or(i64::MAX)),
+        Seats::Invited => (active_members(transaction, id).await?, 1),
+    };
+    if used.saturating_add(wanted) <= limit {
+        return Ok(());
+    }
+    let free = (limit - used).max(0);
+    let message = format!(
+        "the organization's plan has {limit} seats, and {free} of them are free; revoke open invitations, or ask for more seats"
+    );
+    Err(Refusal::new(Code::SeatLimit, field, message).into())
+}

@@ -1,0 +1,1 @@
+ALTER TABLE organizations DROP COLUMN plan, DROP COLUMN seat_limit;
