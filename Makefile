@@ -24,6 +24,12 @@ test: postgres browser faketime ## Format, lints and every test; what CI runs
 	cargo build --workspace --all-targets
 	cargo test --workspace
 
+# ROLLCALL_TEST_SEED names another order of things.
+.PHONY: soak
+soak: postgres ## Random people do 100,000 random things
+	cargo build --workspace --bins
+	ROLLCALL_TEST_STEPS=100000 cargo test --test it -- --nocapture random::
+
 .PHONY: check
 check: ## Format and lints alone: quick
 	cargo fmt --all --check

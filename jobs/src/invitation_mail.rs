@@ -3,7 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
 use rollcall_domain::job::MailInvitation;
-use rollcall_domain::{organization, user};
+use rollcall_domain::{database, organization, user};
 
 use crate::context::{Context, Unsent, connection, hold, job_error};
 use crate::mail::{Envelope, Invitation};
@@ -12,11 +12,16 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let MailInvitation { invitation_id: id, token_version } = *payload;
     let mut reader = connection(context).await?;
     let Some(invitation) = invitation::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
-    let is_current = invitation.token_version == token_version && invitation.status == InvitationStatus::Pending;
+    let at = database::now(&mut reader).await.map_err(job_error)?;
+    let is_current = invitation.token_version == token_version && invitation.status_at(at) == InvitationStatus::Pending;
     if !is_current || invitation.delivery == DeliveryStatus::Sent {
         return Ok(());
     }
     let organization = organization::by_id(&mut reader, invitation.organization_id).await.map_err(job_error)?;
+    // Its invitations pause with a deleted organization (R48); one whose mail was due then is sent again by hand.
+    if organization.deleted_at.is_some() {
+        return Ok(());
+    }
     let inviter = user::by_id(&mut reader, invitation.invited_by_id).await.map_err(job_error)?;
     let (address, account_name) = match (&invitation.email, invitation.user_id) {
         (Some(email), _) => (email.to_string(), None),

@@ -18,6 +18,7 @@ mod operations;
 mod organization;
 mod pages;
 mod race;
+mod random;
 mod resource;
 mod schema;
 mod session;

@@ -333,6 +333,24 @@ async fn a_deleted_organization_is_out_of_reach_and_can_be_restored() {
     app.finish().await;
 }
 
+// R48: nobody is mailed into a deleted organization; once it is restored, the invitation is sent again.
+#[tokio::test]
+async fn a_deleted_organization_invites_nobody() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    app.stop_workers().await;
+    let invitation = team.invite("grace@example.org", "MEMBER").await;
+    let delete = json!({ "id": team.id, "confirmOrganizationName": "Acme Genomics" });
+    team.owner.ok("deleteOrganization", delete, "").await;
+    app.start_worker();
+    app.until_idle().await;
+    assert!(app.read_mail("grace@example.org", "").is_none());
+    app.staff().ok("restoreOrganization", json!({ "id": team.id }), "").await;
+    team.owner.ok("resendInvitation", json!({ "id": invitation }), "").await;
+    app.mail_about("grace@example.org", "invites you").await;
+    app.finish().await;
+}
+
 // D3, R48: restoring brings nobody into two organizations where one is allowed.
 #[tokio::test]
 async fn a_restored_organization_takes_nobody_from_another() {
