@@ -7,9 +7,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Integer, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
+use crate::client::ClientNetwork;
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
-use crate::limits::TryLimit;
+use crate::limits::{TryLimit, TryLimits};
 
 #[derive(QueryableByName)]
 struct Counted {
@@ -29,12 +30,53 @@ impl Counted {
 }
 
 /// Counts a try of the subject, and fails with RATE_LIMITED where its window holds no more.
-pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
+async fn count(database: &Database, limit: &TryLimit, subject: &str) -> Result<Counted> {
     let counted = add(database, limit, subject).await?;
     if counted.count > limit.tries {
         return Err(Error::RateLimited { retry_after: counted.wait().max(Duration::from_secs(1)) });
     }
-    Ok(())
+    Ok(counted)
+}
+
+/// A try that was counted before anybody knew whether it is right.
+#[must_use]
+pub(crate) struct Try(Vec<(TryLimit, String, DateTime<Utc>)>);
+
+/// Counts a try for the account, for the client and for the deployment, and fails with RATE_LIMITED at the first of them whose
+/// window holds no more. What is refused for one isn't counted for those after it: whoever is at their own limit can't use up
+/// the deployment's.
+pub(crate) async fn count_try(
+    database: &Database,
+    limits: &TryLimits,
+    account: &str,
+    client: ClientNetwork,
+) -> Result<Try> {
+    let mut counts = Vec::with_capacity(3);
+    for (limit, subject) in
+        [(limits.account, account.to_owned()), (limits.client, client.to_string()), (limits.deployment, String::new())]
+    {
+        let counted = count(database, &limit, &subject).await?;
+        counts.push((limit, subject, counted.window_ends_at));
+    }
+    Ok(Try(counts))
+}
+
+impl Try {
+    /// Takes the counts back: the try was right. In the transaction that acts on it, right before the audit event, since the
+    /// deployment's row is everybody's.
+    pub(crate) async fn was_right(&self, transaction: &mut Transaction) -> Result<()> {
+        for (limit, subject, window_ends_at) in &self.0 {
+            diesel::sql_query(
+                "UPDATE attempts SET count = count - 1 WHERE bucket = $1 AND subject = $2 AND window_ends_at = $3",
+            )
+            .bind::<Text, _>(limit.bucket)
+            .bind::<Text, _>(subject)
+            .bind::<Timestamptz, _>(*window_ends_at)
+            .execute(&mut **transaction)
+            .await?;
+        }
+        Ok(())
+    }
 }
 
 /// Like [`count`], for what comes back by itself at the time that RATE_LIMITED names: as many in each of the next windows as

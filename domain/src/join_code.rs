@@ -11,6 +11,7 @@ use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::client::ClientNetwork;
 use crate::database::schema::join_codes;
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
@@ -278,7 +279,7 @@ pub fn file(codes: &[(Digits, JoinCode)]) -> String {
 }
 
 /// Joins by code. A wrong, used, revoked or expired code all give the same answer (R30).
-pub async fn redeem(database: &Database, actor: &Actor, code: &str) -> Result<MemberId> {
+pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: ClientNetwork) -> Result<MemberId> {
     let (user_id, _) = actor.signed_in("code")?;
     let wrong = || {
         Refusal::new(
@@ -290,7 +291,7 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str) -> Result<Me
     let digits = Digits::parse(code)
         .ok_or_else(|| Refusal::new(Code::Invalid, "code", "a code has 8 digits, such as 1234-5678"))?;
     // Counted and committed before anything is looked up.
-    attempt::count(database, &limits::JOIN_CODE_TRIES, &user_id.to_string()).await?;
+    let tried = attempt::count_try(database, &limits::JOIN_CODE_TRIES, &user_id.to_string(), client).await?;
     let digests = database.keyring().accepted_digests(Purpose::JoinCode, &[digits.0.as_bytes()])?;
     database
         .transaction(async |transaction| {
@@ -333,6 +334,7 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str) -> Result<Me
                     .summary(format!("{user_id} joined by code as {role}"))
                     .with(json!({ "via": "join_code", "join_code": id.to_string(), "role": role.as_str() })),
             );
+            tried.was_right(transaction).await?;
             audit::record(transaction, events).await?;
             Ok(member_id)
         })

@@ -10,6 +10,7 @@ mod attempt;
 pub mod audit;
 pub mod billing;
 pub mod builtin_postgres;
+pub mod client;
 pub mod database;
 pub mod departure;
 pub mod error;

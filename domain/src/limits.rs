@@ -102,11 +102,55 @@ pub struct TryLimit {
     pub window: Duration,
 }
 
-/// Wrong join codes per account.
-pub const JOIN_CODE_TRIES: TryLimit = TryLimit { bucket: "join_code", tries: 10, window: Duration::from_secs(15 * 60) };
-/// Sign-in mails per address.
-pub const SIGN_IN_REQUESTS: TryLimit =
-    TryLimit { bucket: "sign_in_request", tries: 10, window: Duration::from_secs(15 * 60) };
+/// The limits that a try counts for (R30). Only wrong tries stay counted: a right one is taken back in its transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct TryLimits {
+    /// Per account, or per address that someone signs in with.
+    pub account: TryLimit,
+    /// Per client: an IPv4 address or an IPv6 /64.
+    pub client: TryLimit,
+    /// Of everybody together.
+    pub deployment: TryLimit,
+}
+
+const fn quarter_of_an_hour(bucket: &'static str, tries: i32) -> TryLimit {
+    TryLimit { bucket, tries, window: Duration::from_secs(15 * 60) }
+}
+
+/// Wrong join codes.
+///
+/// A guess hits a given active code with a chance of 1 in 10^8. Within the code's 24 hours an account makes 960 guesses
+/// (1 in 100,000), a client with as many accounts as it likes 5,760 (1 in 17,000), and all the world together 96,000
+/// (1 in 1,000). Where a thousand codes are active, that last one hits one of them a day, joins as a MEMBER, and the owner
+/// hears of it by mail.
+///
+/// A client has room for a class of 50 that enters its codes at the same moment, since each counts until it is found right.
+/// To use up the deployment's tries and so keep others from joining, it takes 100 accounts at 17 addresses, every quarter of
+/// an hour; invitations work all the same.
+pub const JOIN_CODE_TRIES: TryLimits = TryLimits {
+    account: quarter_of_an_hour("join_code", 10),
+    client: quarter_of_an_hour("join_code_client", 60),
+    deployment: quarter_of_an_hour("join_code_deployment", 1_000),
+};
+/// Wrong digits of sign-in mails. The link of the same mail needs no digits, so a limit that is reached locks nobody out.
+///
+/// A guess hits with a chance of 1 in 10^6, and only for the ten minutes of a mail and five times. Somebody who asks for mails to
+/// an address again and again makes 240 guesses a day at its digits (1 in 4,000); all the world together makes 28,800, at
+/// whichever accounts (1 in 35).
+pub const SIGN_IN_DIGITS: TryLimits = TryLimits {
+    account: TryLimit { bucket: "sign_in_digits", tries: 10, window: Duration::from_secs(60 * 60) },
+    client: quarter_of_an_hour("sign_in_digits_client", 60),
+    deployment: quarter_of_an_hour("sign_in_digits_deployment", 300),
+};
+/// Sign-in mails. Each counts, whether or not it is used: it goes to an address that somebody has typed.
+///
+/// A client has room for the people of an office, or of a small deployment behind a proxy that isn't trusted; the deployment for 11
+/// mails a second, which one client can't use up.
+pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
+    account: quarter_of_an_hour("sign_in_request", 10),
+    client: quarter_of_an_hour("sign_in_request_client", 300),
+    deployment: quarter_of_an_hour("sign_in_request_deployment", 10_000),
+};
 /// Mails per organization that its members cause: invitations. What they hold back is sent in the next minutes. Mails that
 /// keep an account or an organization safe don't wait for them: those that sign in, and those that tell of who came and went.
 pub const ORGANIZATION_MAILS: TryLimit =

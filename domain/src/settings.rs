@@ -1,9 +1,10 @@
 //! The settings that API and worker share: environment variables, or the same names in `rollcall.toml`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
@@ -63,6 +64,8 @@ pub struct Settings {
     rollcall_previous_secret: Option<SecretString>,
     #[serde(default)]
     rollcall_staff_tokens: Option<SecretString>,
+    #[serde(default)]
+    rollcall_trusted_proxies: Option<String>,
     /// D3.
     #[serde(default)]
     pub rollcall_one_organization_per_user: bool,
@@ -90,6 +93,7 @@ const NAMES: &[&str] = &[
     "rollcall_secret",
     "rollcall_previous_secret",
     "rollcall_staff_tokens",
+    "rollcall_trusted_proxies",
     "rollcall_one_organization_per_user",
     "rollcall_organization_creation",
     "rollcall_webhook_allow_http",
@@ -132,6 +136,7 @@ impl Settings {
             .try_deserialize()
             .context("a setting has the wrong form")?;
         settings.staff_tokens()?;
+        settings.trusted_proxies()?;
         Ok(settings)
     }
 
@@ -198,6 +203,21 @@ impl Settings {
                     Ok(StaffToken { name: name.trim().to_owned(), token: token.into() })
                 }
                 _ => bail!("ROLLCALL_STAFF_TOKENS: each must be name=token, the token of at least 16 characters"),
+            })
+            .collect()
+    }
+
+    /// The proxies whose X-Forwarded-For is believed.
+    pub fn trusted_proxies(&self) -> anyhow::Result<Vec<IpNet>> {
+        let entries = self.rollcall_trusted_proxies.as_deref().unwrap_or_default().split(',').map(str::trim);
+        entries
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| match (entry.parse::<IpAddr>(), entry.parse::<IpNet>()) {
+                (Ok(address), _) => Ok(address.to_canonical().into()),
+                (_, Ok(network)) => Ok(network.trunc()),
+                _ => bail!(
+                    "ROLLCALL_TRUSTED_PROXIES: {entry:?} is no address or network; write them as 10.0.0.5, 10.0.0.0/8, fd00::/8"
+                ),
             })
             .collect()
     }

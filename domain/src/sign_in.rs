@@ -6,8 +6,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::access;
 use crate::actor::suspended;
-use crate::attempt;
+use crate::attempt::{self, Try};
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::client::ClientNetwork;
 use crate::database::schema::{invitations, sign_in_requests};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
@@ -46,9 +47,9 @@ impl SignInRequest {
 }
 
 /// Mails a link and digits to the address. The answer is the same whether or not it has an account.
-pub async fn request(database: &Database, email: &str, user_agent: Option<&str>) -> Result<()> {
+pub async fn request(database: &Database, email: &str, user_agent: Option<&str>, client: ClientNetwork) -> Result<()> {
     let email = EmailAddress::parse("email", email)?;
-    attempt::count(database, &limits::SIGN_IN_REQUESTS, email.as_str()).await?;
+    count_request(database, &email, client).await?;
     ask(database, &email, user_agent, None).await?;
     Ok(())
 }
@@ -59,9 +60,16 @@ pub async fn request_for_invitation(
     email: &EmailAddress,
     invitation_id: InvitationId,
     user_agent: Option<&str>,
+    client: ClientNetwork,
 ) -> Result<()> {
-    attempt::count(database, &limits::SIGN_IN_REQUESTS, email.as_str()).await?;
+    count_request(database, email, client).await?;
     ask(database, email, user_agent, Some(invitation_id)).await?;
+    Ok(())
+}
+
+/// A request is counted for good: there is no wrong one.
+async fn count_request(database: &Database, email: &EmailAddress, client: ClientNetwork) -> Result<()> {
+    let _ = attempt::count_try(database, &limits::SIGN_IN_REQUESTS, email.as_str(), client).await?;
     Ok(())
 }
 
@@ -200,10 +208,18 @@ pub struct SignedIn {
 }
 
 /// Signs in; an address without an account gets one.
-pub async fn sign_in(database: &Database, proof: &Proof, user_agent: Option<&str>) -> Result<SignedIn> {
-    let (id, field) = match proof {
-        Proof::Token(token) => (by_token(database, token).await?.id, "token"),
-        Proof::Digits { email, code } => (try_digits(database, email, code).await?, "digits"),
+pub async fn sign_in(
+    database: &Database,
+    proof: &Proof,
+    user_agent: Option<&str>,
+    client: ClientNetwork,
+) -> Result<SignedIn> {
+    let (id, field, tried) = match proof {
+        Proof::Token(token) => (by_token(database, token).await?.id, "token", None),
+        Proof::Digits { email, code } => {
+            let (id, tried) = try_digits(database, email, code, client).await?;
+            (id, "digits", Some(tried))
+        }
     };
     database
         .transaction(async |transaction| {
@@ -241,6 +257,9 @@ pub async fn sign_in(database: &Database, proof: &Proof, user_agent: Option<&str
                 NewEvent::by_user(user_id, personal, AuditAction::UserSignedIn, session_id)
                     .summary("signed in by mail"),
             );
+            if let Some(tried) = &tried {
+                tried.was_right(transaction).await?;
+            }
             audit::record(transaction, events).await?;
             Ok(SignedIn { user_id, session_id, token, suspended: is_suspended, invitation_id })
         })
@@ -255,8 +274,13 @@ async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, ema
     Ok(diesel::select(diesel::dsl::exists(open)).get_result(&mut **transaction).await?)
 }
 
-/// Checks the digits, after counting the try and committing the count: they die after five, across all processes.
-async fn try_digits(database: &Database, email: &str, code: &str) -> Result<SignInRequestId> {
+/// Checks the digits, after counting the try and committing the counts: those of one mail die after five, across all processes.
+async fn try_digits(
+    database: &Database,
+    email: &str,
+    code: &str,
+    client: ClientNetwork,
+) -> Result<(SignInRequestId, Try)> {
     let wrong = || {
         Refusal::new(
             Code::Invalid,
@@ -267,6 +291,8 @@ async fn try_digits(database: &Database, email: &str, code: &str) -> Result<Sign
     };
     let email = EmailAddress::parse("email", email).map_err(|refusal| refusal.within(["digits"]))?;
     let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    // For addresses without an account and without a mail too: the answer must not tell them apart.
+    let tried = attempt::count_try(database, &limits::SIGN_IN_DIGITS, email.as_str(), client).await?;
     let mut connection = database.connection().await?;
     let lifetime =
         chrono::Duration::from_std(limits::SIGN_IN_DIGITS_LIFETIME).map_err(|_| Error::Bug("ten minutes are short"))?;
@@ -292,5 +318,5 @@ async fn try_digits(database: &Database, email: &str, code: &str) -> Result<Sign
     if counted == 0 || !database.keyring().verify_digits(newest.uuid(), &code)? {
         return Err(wrong().into());
     }
-    Ok(newest)
+    Ok((newest, tried))
 }

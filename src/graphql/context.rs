@@ -7,6 +7,7 @@ use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use rollcall_domain::access::{self, Permit};
 use rollcall_domain::actor::Actor;
+use rollcall_domain::client::ClientNetwork;
 use rollcall_domain::database::{Connection, Database};
 use rollcall_domain::departure::{self, Progress};
 use rollcall_domain::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
@@ -28,12 +29,14 @@ pub struct Request {
     became: OnceLock<Actor>,
     /// The client's User-Agent.
     pub user_agent: Option<String>,
+    /// Where it comes from.
+    pub client: ClientNetwork,
 }
 
 impl Request {
     /// A request of someone; of nobody without credentials.
-    pub fn new(actor: Option<Actor>, user_agent: Option<String>) -> Self {
-        Self { actor, became: OnceLock::new(), user_agent }
+    pub fn new(actor: Option<Actor>, user_agent: Option<String>, client: ClientNetwork) -> Self {
+        Self { actor, became: OnceLock::new(), user_agent, client }
     }
 
     /// Who asks; none without credentials.

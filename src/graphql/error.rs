@@ -1,6 +1,7 @@
 //! What a client hears of an error: data in `userErrors` where it can act on it, a top-level error otherwise.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use async_graphql::resolver_utils::EnumType;
 use async_graphql::{Enum, ErrorExtensions, SimpleObject};
@@ -143,14 +144,18 @@ pub fn bad_request(message: impl Into<String>) -> async_graphql::Error {
     async_graphql::Error::new(message).extend_with(|_, extensions| extensions.set("code", "BAD_REQUEST"))
 }
 
+/// Rounded up: who waits that long gets through.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
 /// The top-level error of what no input field is at fault for.
 pub fn top_level(error: Error) -> async_graphql::Error {
     match error {
         Error::Unauthenticated => unauthenticated(),
         Error::BadRequest(message) => bad_request(message),
         Error::RateLimited { retry_after } => {
-            // Rounded up: who waits that long gets through.
-            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            let seconds = whole_seconds(retry_after);
             async_graphql::Error::new(format!("too many tries; wait {seconds} seconds")).extend_with(|_, extensions| {
                 extensions.set("code", "RATE_LIMITED");
                 extensions.set("retryAfter", seconds);

@@ -6,7 +6,7 @@ use rollcall_domain::id::{JoinCodeId, OrganizationId};
 use rollcall_domain::join_code;
 
 use super::connection::connection;
-use super::context::{actor, database};
+use super::context::{actor, database, request};
 use super::error::{Payload, UserError, payload};
 use super::id::Id;
 use super::member::Member;
@@ -215,7 +215,8 @@ impl JoinCodeMutation {
         context: &Context<'_>,
         #[graphql(desc = "The code.")] input: RedeemJoinCodeInput,
     ) -> async_graphql::Result<RedeemJoinCodePayload> {
-        let outcome = join_code::redeem(database(context), actor(context)?, &input.code).await;
+        let client = request(context).client;
+        let outcome = join_code::redeem(database(context), actor(context)?, &input.code, client).await;
         let member = match &outcome {
             Ok(id) => Member::load(context, *id).await?,
             Err(_) => None,

@@ -27,7 +27,7 @@ use rollcall_domain::id::OrganizationId;
 
 use audit::AuditVerification;
 pub use context::Request;
-pub use error::noting_refusals;
+pub use error::{noting_refusals, whole_seconds};
 use id::{BigInt, Id};
 use invitation::InvitationPreview;
 use node::Node;
@@ -161,6 +161,7 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, EmptySubscription>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rollcall_domain::client::ClientNetwork;
     use rollcall_domain::database::Deployment;
     use rollcall_domain::secret::Keyring;
 
@@ -174,7 +175,7 @@ mod tests {
             let variables: serde_json::Value = serde_json::from_str(variables).unwrap();
             let request = async_graphql::Request::new(*document)
                 .variables(async_graphql::Variables::from_json(variables))
-                .data(Request::new(None, None));
+                .data(Request::new(None, None, ClientNetwork::of([127, 0, 0, 1].into())));
             let errors = schema.execute(request).await.errors;
             let invalid: Vec<_> = errors.iter().filter(|error| error.path.is_empty()).collect();
             assert!(invalid.is_empty(), "{document}\n{invalid:?}");

@@ -162,7 +162,9 @@ impl SessionMutation {
         context: &Context<'_>,
         #[graphql(desc = "Where to mail them.")] input: RequestSignInInput,
     ) -> async_graphql::Result<RequestSignInPayload> {
-        let outcome = sign_in::request(database(context), &input.email, request(context).user_agent.as_deref()).await;
+        let request = request(context);
+        let outcome =
+            sign_in::request(database(context), &input.email, request.user_agent.as_deref(), request.client).await;
         Payload::of(outcome, |()| RequestSignInPayload::default())
     }
 
@@ -176,7 +178,8 @@ impl SessionMutation {
             SignInInput::Token(token) => sign_in::Proof::Token(token),
             SignInInput::Digits(SignInDigits { email, code }) => sign_in::Proof::Digits { email, code },
         };
-        let outcome = sign_in::sign_in(database(context), &proof, request(context).user_agent.as_deref()).await;
+        let request = request(context);
+        let outcome = sign_in::sign_in(database(context), &proof, request.user_agent.as_deref(), request.client).await;
         let signed_in = match outcome {
             Ok(signed_in) => signed_in,
             Err(error) => return Payload::of(Err::<(), _>(error), |()| SignInPayload::default()),
@@ -186,7 +189,7 @@ impl SessionMutation {
             session_id: signed_in.session_id,
             suspended: signed_in.suspended,
         };
-        request(context).becomes(actor.clone());
+        request.becomes(actor.clone());
         let mut connection = connect(context).await?;
         let session = session::by_ids(&mut connection, signed_in.user_id, &[signed_in.session_id])
             .await

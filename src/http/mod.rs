@@ -1,5 +1,6 @@
 //! HTTP: GraphQL, the playground, the pages behind mailed links, and whether the service is well.
 
+mod client;
 mod form;
 mod graphql;
 mod mailbox;
@@ -21,6 +22,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use ipnet::IpNet;
 use rollcall_domain::Error;
 use rollcall_domain::actor::{self, Actor};
 use rollcall_domain::database::Database;
@@ -32,6 +34,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::graphql::{Request as GraphqlRequest, Schema, schema};
+use client::Client;
 
 /// No request may take longer; its transaction is rolled back.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,6 +47,7 @@ pub struct App {
     schema: Schema,
     database: Database,
     staff_tokens: Arc<Vec<StaffToken>>,
+    trusted_proxies: Arc<Vec<IpNet>>,
     secure_cookies: bool,
 }
 
@@ -58,6 +62,7 @@ fn router(settings: &Settings, database: Database) -> anyhow::Result<Router> {
         schema: schema(database.clone()),
         database,
         staff_tokens: Arc::new(settings.staff_tokens()?),
+        trusted_proxies: Arc::new(settings.trusted_proxies()?),
         secure_cookies: settings.is_https(),
     };
     let mut router = Router::new()
@@ -93,7 +98,8 @@ pub async fn serve(
         TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
     listening(listener.local_addr()?);
     let stopping = shutdown.clone();
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });
     tokio::select! {
         outcome = served.into_future() => Ok(outcome?),
         // Idle connections don't hold the process up.
@@ -115,7 +121,7 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 }
 
 /// GraphQL: bearer tokens only, so that no other site can act with a browser's cookies.
-async fn answer(State(app): State<App>, request: Request) -> Response {
+async fn answer(State(app): State<App>, Client(client): Client, request: Request) -> Response {
     let headers = request.headers();
     let actor = match headers.get(header::AUTHORIZATION) {
         None => None,
@@ -135,7 +141,7 @@ async fn answer(State(app): State<App>, request: Request) -> Response {
             }
         }
     };
-    let who = GraphqlRequest::new(actor, user_agent(headers));
+    let who = GraphqlRequest::new(actor, user_agent(headers), client);
     graphql::execute(&app.schema, request, |request| request.data(who)).await
 }
 

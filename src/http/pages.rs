@@ -16,7 +16,9 @@ use rollcall_domain::sign_in::{self, Proof, SignedIn};
 use rollcall_domain::{Error, organization, session, user};
 use serde::Deserialize;
 
+use super::client::Client;
 use super::{App, form, user_agent};
+use crate::graphql::whole_seconds;
 
 const SESSION: &str = "rollcall_session";
 
@@ -159,9 +161,14 @@ fn trouble(jar: CookieJar, error: Error) -> Response {
             message(StatusCode::UNAUTHORIZED, jar, "Sign in first", text, Some(("/sign-in", "Sign in")))
         }
         Error::RateLimited { retry_after } => {
-            let minutes = retry_after.as_secs() / 60 + 1;
-            let text = format!("There were many requests for this address. Please wait {minutes} minutes.");
-            message(StatusCode::TOO_MANY_REQUESTS, jar, "Too many tries", &text, None)
+            let seconds = whole_seconds(retry_after);
+            let text = match seconds.div_ceil(60) {
+                1 => "There were too many tries. Please wait a minute.".to_owned(),
+                minutes => format!("There were too many tries. Please wait {minutes} minutes."),
+            };
+            let mut response = message(StatusCode::TOO_MANY_REQUESTS, jar, "Too many tries", &text, None);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            response
         }
         Error::BadRequest(text) => message(StatusCode::BAD_REQUEST, jar, "This can't be done", &text, None),
         other => {
@@ -253,6 +260,7 @@ struct EmailForm {
 
 async fn send_mail(
     State(app): State<App>,
+    Client(client): Client,
     headers: HeaderMap,
     jar: CookieJar,
     Form(form): Form<EmailForm>,
@@ -260,7 +268,7 @@ async fn send_mail(
     require_ours!(app, headers, jar, form.csrf);
     let (jar, csrf) = protect!(app, jar);
     let email = form.email.trim();
-    match sign_in::request(&app.database, email, user_agent(&headers).as_deref()).await {
+    match sign_in::request(&app.database, email, user_agent(&headers).as_deref(), client).await {
         Ok(()) => page(StatusCode::OK, jar, &SignInSent { csrf: &csrf, email, problem: None }),
         Err(Error::Refused(refusals)) => {
             let problem =
@@ -283,13 +291,14 @@ struct DigitsForm {
 
 async fn sign_in_by_digits(
     State(app): State<App>,
+    Client(client): Client,
     headers: HeaderMap,
     jar: CookieJar,
     Form(form): Form<DigitsForm>,
 ) -> Response {
     require_ours!(app, headers, jar, form.csrf);
     let proof = Proof::Digits { email: form.email.clone(), code: form.code };
-    match sign_in::sign_in(&app.database, &proof, user_agent(&headers).as_deref()).await {
+    match sign_in::sign_in(&app.database, &proof, user_agent(&headers).as_deref(), client).await {
         Ok(signed_in) => welcome(&app, &headers, jar, signed_in).await,
         Err(Error::Refused(refusals)) => {
             let (jar, csrf) = protect!(app, jar);
@@ -336,12 +345,13 @@ struct PlainForm {
 async fn sign_in_by_link(
     State(app): State<App>,
     Path(token): Path<String>,
+    Client(client): Client,
     headers: HeaderMap,
     jar: CookieJar,
     Form(form): Form<PlainForm>,
 ) -> Response {
     require_ours!(app, headers, jar, form.csrf);
-    match sign_in::sign_in(&app.database, &Proof::Token(token), user_agent(&headers).as_deref()).await {
+    match sign_in::sign_in(&app.database, &Proof::Token(token), user_agent(&headers).as_deref(), client).await {
         Ok(signed_in) => welcome(&app, &headers, jar, signed_in).await,
         Err(error) => trouble(jar, error),
     }
@@ -559,6 +569,7 @@ async fn decline(
 async fn sign_in_for_invitation(
     State(app): State<App>,
     Path(token): Path<String>,
+    Client(client): Client,
     headers: HeaderMap,
     jar: CookieJar,
     Form(form): Form<PlainForm>,
@@ -570,7 +581,8 @@ async fn sign_in_for_invitation(
         Err(error) => return trouble(jar, error),
     };
     let id = preview.invitation.id;
-    match sign_in::request_for_invitation(&app.database, &preview.email, id, user_agent(&headers).as_deref()).await {
+    let user_agent = user_agent(&headers);
+    match sign_in::request_for_invitation(&app.database, &preview.email, id, user_agent.as_deref(), client).await {
         Ok(()) => {
             let text =
                 format!("We have sent a mail to {}. Its link signs you in and accepts the invitation.", preview.email);

@@ -12,6 +12,7 @@ mod graphql;
 mod housekeeping;
 mod invitation;
 mod join_code;
+mod limits;
 mod mail_delivery;
 mod member;
 mod operations;

@@ -30,3 +30,11 @@ fn a_setting_that_does_not_exist_is_refused() {
     let refusal = refusal("ROLLCALL_SMPT_URL = \"smtp://127.0.0.1\"\n");
     assert!(refusal.contains("there is no setting ROLLCALL_SMPT_URL"), "{refusal}");
 }
+
+#[test]
+fn a_proxy_that_is_no_address_is_refused() {
+    for wrong in ["proxy.example", "10.0.0.0/33", "10.0.0.1 10.0.0.2", "10.0.0.1,nobody"] {
+        let refusal = refusal(&format!("ROLLCALL_TRUSTED_PROXIES = \"{wrong}\"\n"));
+        assert!(refusal.contains("ROLLCALL_TRUSTED_PROXIES: ") && refusal.contains("10.0.0.0/8"), "{refusal}");
+    }
+}

@@ -60,6 +60,17 @@ impl Client {
         Self { http, ..self.clone() }
     }
 
+    /// The same person from another address of this machine, such as 127.0.0.2, and with what a proxy there would add.
+    pub fn from(&self, address: &str, forwarded_for: Option<&str>) -> Self {
+        let mut headers = reqwest::header::HeaderMap::new();
+        if let Some(forwarded_for) = forwarded_for {
+            headers.insert("x-forwarded-for", forwarded_for.parse().unwrap());
+        }
+        let address: std::net::IpAddr = address.parse().unwrap();
+        let builder = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
+        Self { http: builder.local_address(address).default_headers(headers).build().unwrap(), ..self.clone() }
+    }
+
     /// The same connections with another token.
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }

@@ -12,6 +12,8 @@ pub struct Visitor {
 #[derive(Debug)]
 pub struct Page {
     pub status: u16,
+    /// The header Retry-After, in seconds.
+    pub retry_after: Option<u64>,
     pub url: String,
     pub html: String,
 }
@@ -60,7 +62,9 @@ impl Visitor {
 }
 
 async fn page(response: reqwest::Response) -> Page {
-    Page { status: response.status().as_u16(), url: response.url().to_string(), html: response.text().await.unwrap() }
+    let retry_after = response.headers().get("retry-after").map(|seconds| seconds.to_str().unwrap().parse().unwrap());
+    let (status, url) = (response.status().as_u16(), response.url().to_string());
+    Page { status, retry_after, url, html: response.text().await.unwrap() }
 }
 
 impl Page {

@@ -1,0 +1,250 @@
+//! Limits on wrong tries and on mails: per account, per client and of everybody together.
+
+use futures_util::future::join_all;
+
+use crate::support::page::Visitor;
+use crate::support::{Answer, Client, TestApp, Value, json};
+
+/// No account has such digits: there is no mail to these addresses.
+fn wrong_digits(n: usize) -> Value {
+    json!({ "digits": { "email": format!("nobody{n}@example.org"), "code": "000000" } })
+}
+
+/// Whether an answer is RATE_LIMITED, and then for at most so many seconds.
+fn is_limited(answer: &Answer, window: u64) -> bool {
+    if answer.body.get("errors").is_none() {
+        return false;
+    }
+    assert_eq!(answer.error_code(), "RATE_LIMITED", "{}", answer.body);
+    let retry_after = answer.body["errors"][0]["extensions"]["retryAfter"].as_u64().unwrap();
+    assert!((1..=window).contains(&retry_after), "{retry_after}");
+    true
+}
+
+impl TestApp {
+    /// Lets it look as if so many tries had been made in the windows of these names.
+    async fn tried(&self, bucket: &str, tries: u32) {
+        self.database.sql(&format!("UPDATE attempts SET count = {tries} WHERE bucket = '{bucket}'")).await;
+    }
+
+    /// How many tries stay counted in the windows whose names begin so.
+    async fn counted(&self, bucket: &str) -> i64 {
+        let sum =
+            format!("SELECT coalesce(sum(count), 0)::bigint AS value FROM attempts WHERE bucket LIKE '{bucket}%'");
+        self.database.number(&sum).await
+    }
+
+    /// Whether the next try of digits from there is refused; each is at another address.
+    async fn refuses_digits(&self, client: &Client) -> bool {
+        static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        is_limited(&client.mutate("signIn", wrong_digits(number), "").await, 900)
+    }
+}
+
+// R30: wrong codes, by whichever accounts, from one client; what a client writes into X-Forwarded-For counts for nothing.
+#[tokio::test]
+async fn a_client_tries_only_so_many_codes_whoever_it_is() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let code = team.code("MEMBER").await;
+    let wrong = json!({ "code": if code == "0000-0000" { "0000-0001" } else { "0000-0000" } });
+    let people: Vec<Client> = app.sign_up_many(7).await.iter().map(|person| person.from("127.0.0.2", None)).collect();
+    for person in &people[..6] {
+        for _ in 0..10 {
+            assert_eq!(person.refused("redeemJoinCode", wrong.clone()).await.code, "NOT_FOUND");
+        }
+    }
+    let seventh = &people[6];
+    assert!(is_limited(&seventh.mutate("redeemJoinCode", wrong.clone(), "").await, 900));
+    for forwarded_for in ["203.0.113.7", "127.0.0.1", "garbage"] {
+        let spoofing = seventh.from("127.0.0.2", Some(forwarded_for));
+        assert!(is_limited(&spoofing.mutate("redeemJoinCode", wrong.clone(), "").await, 900), "{forwarded_for}");
+    }
+    // The operator hears that there may be a proxy.
+    assert_eq!(app.api_log().matches("ROLLCALL_TRUSTED_PROXIES").count(), 1);
+    // The tries of someone who is at their limit are nobody else's.
+    assert_eq!(app.counted("join_code_deployment").await, 60);
+    seventh.from("127.0.0.3", None).ok("redeemJoinCode", json!({ "code": code }), "member { id }").await;
+    app.finish().await;
+}
+
+// R30: the limits of an account, a client and the deployment hold for all API processes together, and over a restart, until the
+// window's end.
+#[tokio::test]
+async fn limits_hold_across_processes_and_restarts_until_the_window_ends() {
+    let mut app = TestApp::start().await;
+    let (_elsewhere, url) = app.api_on(&app.database.url.clone()).await;
+    let (here, there) = (app.anonymous(), Client::new(&url, None));
+    assert!(!app.refuses_digits(&here).await);
+    app.tried("sign_in_digits_client", 59).await;
+    assert!(!app.refuses_digits(&there).await);
+    assert!(app.refuses_digits(&here).await && app.refuses_digits(&there).await);
+    app.stop_api().await;
+    app.start_api().await;
+    assert!(app.refuses_digits(&here).await);
+    app.shift_clock("14 minutes").await;
+    assert!(app.refuses_digits(&here).await);
+    app.shift_clock("1 minute").await;
+    assert!(!app.refuses_digits(&here).await);
+    app.finish().await;
+}
+
+// R30: behind a trusted proxy each of its clients counts by itself: an IPv4 address, or an IPv6 /64.
+#[tokio::test]
+async fn behind_a_trusted_proxy_clients_are_told_apart() {
+    let app = TestApp::builder().setting("ROLLCALL_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8, fd00::/8").start().await;
+    let anonymous = app.anonymous();
+    let through = |forwarded_for: &str| anonymous.from("127.0.0.1", Some(forwarded_for));
+    for (client, same, others) in [
+        (
+            "203.0.113.7",
+            &["::ffff:203.0.113.7", "203.0.113.7:4711", "1.1.1.1, 203.0.113.7", "203.0.113.7, 10.1.2.3, fd00::7"][..],
+            &["203.0.113.8", "203.0.113.7, 203.0.113.8", "203.0.113.7, garbage", "garbage"][..],
+        ),
+        (
+            "2001:db8:1:2::1",
+            &["2001:db8:1:2:ffff:ffff:ffff:ffff", "[2001:db8:1:2::3]:443", "2001:db8:1:3::1, 2001:db8:1:2::9"],
+            &["2001:db8:1:3::1", "2001:db8:1::1", "198.51.100.1"],
+        ),
+    ] {
+        assert!(!app.refuses_digits(&through(client)).await);
+        app.tried("sign_in_digits_client", 60).await;
+        for same in same {
+            assert!(app.refuses_digits(&through(same)).await, "{same} is {client}");
+        }
+        for other in others {
+            assert!(!app.refuses_digits(&through(other)).await, "{other} isn't {client}");
+        }
+        // Who comes around the proxy is believed nothing.
+        assert!(!app.refuses_digits(&anonymous.from("127.0.0.2", Some(client))).await);
+        app.database.sql("DELETE FROM attempts").await;
+    }
+    assert!(!app.api_log().contains("which isn't believed") || app.api_log().contains("127.0.0.2 sends"));
+    app.finish().await;
+}
+
+// R30: for the whole deployment only what is wrong counts: whoever enters right codes neither uses its tries up nor waits for others.
+#[tokio::test]
+async fn the_deployments_limit_counts_wrong_tries_only() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let people = app.sign_up_many(6).await;
+    let wrong = json!({ "code": "0000-0000" });
+    assert_eq!(people[0].refused("redeemJoinCode", wrong.clone()).await.code, "NOT_FOUND");
+    app.tried("join_code_deployment", 998).await;
+    for person in &people[1..4] {
+        person.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "member { id }").await;
+    }
+    assert_eq!(app.counted("join_code_deployment").await, 998);
+    for _ in 0..2 {
+        assert_eq!(people[0].refused("redeemJoinCode", wrong.clone()).await.code, "NOT_FOUND");
+    }
+    let fresh = people[4].from("127.0.0.9", None);
+    let code = team.code("MEMBER").await;
+    assert!(is_limited(&fresh.mutate("redeemJoinCode", json!({ "code": code }), "").await, 900));
+    app.shift_clock("15 minutes").await;
+    fresh.ok("redeemJoinCode", json!({ "code": code }), "member { id }").await;
+    app.finish().await;
+}
+
+// R30: a class that enters its codes at the same moment, from one address.
+#[tokio::test]
+async fn right_codes_and_digits_are_not_counted() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let people = app.sign_up_many(32).await;
+    assert_eq!(app.counted("sign_in_digits").await, 0);
+    let input = json!({ "organizationId": team.id, "count": 32 });
+    let made = team.owner.ok("createJoinCodes", input, "codes { code }").await;
+    let codes = made["codes"].as_array().unwrap();
+    join_all(
+        people
+            .iter()
+            .zip(codes)
+            .map(|(person, code)| person.ok("redeemJoinCode", json!({ "code": code["code"] }), "member { id }")),
+    )
+    .await;
+    assert_eq!(app.counted("join_code").await, 0);
+    assert_eq!(team.members("ACTIVE").await.len(), 33);
+    app.finish().await;
+}
+
+// R30: whoever asks for mail after mail to somebody's address tries ten digits an hour, not fifty; the mail's link isn't concerned.
+#[tokio::test]
+async fn digits_are_limited_per_address_and_links_are_not() {
+    let mut app = TestApp::start().await;
+    let anonymous = app.anonymous();
+    let ask = async |app: &TestApp| {
+        app.anonymous().ok("requestSignIn", json!({ "email": "ada@example.org" }), "").await;
+        app.mail_about("ada@example.org", "sign in").await
+    };
+    let digits = |code: &str| json!({ "digits": { "email": "Ada@example.org", "code": code } });
+    for _ in 0..2 {
+        let mail = ask(&app).await;
+        let wrong = if mail.digits() == "000000" { "000001" } else { "000000" };
+        for _ in 0..5 {
+            assert_eq!(anonymous.refused("signIn", digits(wrong)).await.code, "INVALID");
+        }
+    }
+    let mail = ask(&app).await;
+    let elsewhere = anonymous.from("127.0.0.2", None);
+    assert!(is_limited(&elsewhere.mutate("signIn", digits(&mail.digits()), "").await, 3_600));
+    elsewhere.ok("signIn", json!({ "token": mail.token() }), "sessionToken").await;
+    app.shift_clock("1 hour").await;
+    let mail = ask(&app).await;
+    app.anonymous().ok("signIn", digits(&mail.digits()), "sessionToken").await;
+    app.finish().await;
+}
+
+// R30: sign-in mails, to one address, by one client and of the deployment, from the API and by the pages.
+#[tokio::test]
+async fn sign_in_mails_are_limited() {
+    let mut app = TestApp::builder().without_worker().start().await;
+    let ask = async |client: &Client, email: &str| {
+        is_limited(&client.mutate("requestSignIn", json!({ "email": email }), "").await, 900)
+    };
+    let anonymous = app.anonymous();
+    assert!(!ask(&anonymous, "ada@example.org").await);
+    app.tried("sign_in_request", 10).await;
+    assert!(
+        ask(&anonymous, "ADA@example.org").await && ask(&anonymous.from("127.0.0.2", None), "ada@example.org").await
+    );
+    app.tried("sign_in_request_client", 300).await;
+    assert!(ask(&anonymous, "grace@example.org").await);
+    assert!(!ask(&anonymous.from("127.0.0.3", None), "grace@example.org").await);
+    app.tried("sign_in_request_deployment", 10_000).await;
+    assert!(ask(&anonymous.from("127.0.0.4", None), "hedy@example.org").await);
+    app.shift_clock("15 minutes").await;
+    assert!(!ask(&app.anonymous(), "ada@example.org").await);
+    app.finish().await;
+}
+
+// R30: the pages' forms answer 429 and say how long to wait.
+#[tokio::test]
+async fn pages_say_how_long_to_wait() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    app.sign_up("ada@example.org").await;
+    team.invite("ada@example.org", "MEMBER").await;
+    let invitation = app.mail_about("ada@example.org", "invites you").await.link("/invitations/");
+    let visitor = Visitor::new(&app.url);
+    let expect_limited = |page: &crate::support::page::Page| {
+        assert_eq!(page.status, 429, "{}", page.html);
+        assert!((1..=3_600).contains(&page.retry_after.unwrap()), "{page:?}");
+        assert!(page.text().contains("please wait"), "{}", page.text());
+    };
+    let asking = visitor.get("/sign-in").await;
+    let form = asking.form("email");
+    let sent = visitor.submit(&asking, &form, &[("email", "grace@example.org")]).await;
+    assert_eq!(sent.status, 200);
+    app.tried("sign_in_request_client", 300).await;
+    expect_limited(&visitor.submit(&asking, &form, &[("email", "grace@example.org")]).await);
+    let invited = visitor.get(&invitation).await;
+    expect_limited(&visitor.submit(&invited, &invited.form("sign-in"), &[]).await);
+    let wrong = visitor.submit(&sent, &sent.form("code"), &[("code", "000000")]).await;
+    assert_eq!((wrong.status, wrong.retry_after), (400, None));
+    app.tried("sign_in_digits_client", 60).await;
+    expect_limited(&visitor.submit(&sent, &sent.form("code"), &[("code", "000000")]).await);
+    app.finish().await;
+}
