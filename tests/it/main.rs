@@ -15,6 +15,7 @@ mod join_code;
 mod limits;
 mod mail_delivery;
 mod member;
+mod member_list;
 mod operations;
 mod organization;
 mod pages;

@@ -54,6 +54,9 @@ diesel::table! {
         shared_projects -> Text,
         joined_at -> Timestamptz,
         joined_via -> Text,
+        sort_name -> Text,
+        search_names -> Text,
+        search_email -> Nullable<Text>,
     }
 }
 
