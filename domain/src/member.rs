@@ -612,13 +612,13 @@ pub(crate) async fn enter(
 /// Fails with what forbids the action on the member.
 pub(crate) fn require(permit: &Permit, member: &Member, action: MemberAction, field: &str) -> Result<()> {
     let is_self = member.user_id == permit.user_id();
-    let active = member.status == MemberStatus::Active;
-    if permit.standing().allows_on_member(action, member.role, active, is_self) {
+    if permit.standing().allows_on_member(action, member.role, member.status, is_self) {
         return Ok(());
     }
+    let active = member.status == MemberStatus::Active;
     let refusal = if is_self {
         Refusal::new(Code::Self_, field, "you can't do this to yourself; to go, leave the organization")
-    } else if !active && permit.standing().allows_on_member(action, member.role, true, false) {
+    } else if !active && permit.standing().allows_on_member(action, member.role, MemberStatus::Active, false) {
         Refusal::new(Code::Conflict, field, format!("this member is not active any more: {}", member.status))
     } else {
         Refusal::new(

@@ -1,5 +1,6 @@
 //! Who may do what: the whole role × action table. Nothing else decides.
 
+use crate::member::MemberStatus;
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -227,7 +228,7 @@ impl Standing {
     }
 
     /// Whether the action may be done to a member: `is_self` where it is the actor's own membership.
-    pub fn allows_on_member(self, action: MemberAction, target: Role, active: bool, is_self: bool) -> bool {
+    pub fn allows_on_member(self, action: MemberAction, target: Role, status: MemberStatus, is_self: bool) -> bool {
         // Nothing is done to the owner, and nobody acts on themselves: they leave instead (R4, R39).
         if self.personal || is_self || target == Role::Owner {
             return false;
@@ -237,22 +238,26 @@ impl Standing {
             Role::Admin => self.has_owner_powers(),
             Role::Member | Role::Viewer => self.is_leader(),
         };
+        let active = status == MemberStatus::Active;
         match action {
             MemberAction::Promote => active && target != Role::Admin && self.has_owner_powers(),
             MemberAction::Demote => active && target == Role::Admin && self.has_owner_powers(),
             MemberAction::ChangeRole => active && target != Role::Admin && self.is_leader(),
             MemberAction::ChangePermissions | MemberAction::Remove | MemberAction::Deactivate => active && over_target,
-            MemberAction::Reactivate => !active && over_target,
+            // Who left comes back by an own decision (D6).
+            MemberAction::Reactivate => {
+                matches!(status, MemberStatus::Removed | MemberStatus::Deactivated) && over_target
+            }
             MemberAction::MakeOwner => active && target == Role::Admin && self.role == Role::Owner,
         }
     }
 
     /// Every action that may be done to the member.
-    pub fn allowed_on_member(self, target: Role, active: bool, is_self: bool) -> Vec<MemberAction> {
+    pub fn allowed_on_member(self, target: Role, status: MemberStatus, is_self: bool) -> Vec<MemberAction> {
         MemberAction::ALL
             .iter()
             .copied()
-            .filter(|action| self.allows_on_member(*action, target, active, is_self))
+            .filter(|action| self.allows_on_member(*action, target, status, is_self))
             .collect()
     }
 
@@ -299,16 +304,16 @@ mod tests {
 
         // R4, R39: the owner is out of reach, and so is oneself.
         #[test]
-        fn nothing_is_done_to_the_owner_or_oneself(standing in standing(), action in select(MemberAction::ALL), active in any::<bool>(), target in select(Role::ALL)) {
-            prop_assert!(!standing.allows_on_member(action, Role::Owner, active, false));
-            prop_assert!(!standing.allows_on_member(action, target, active, true));
+        fn nothing_is_done_to_the_owner_or_oneself(standing in standing(), action in select(MemberAction::ALL), status in select(MemberStatus::ALL), target in select(Role::ALL)) {
+            prop_assert!(!standing.allows_on_member(action, Role::Owner, status, false));
+            prop_assert!(!standing.allows_on_member(action, target, status, true));
         }
 
         // R12: STANDARD admins do nothing to admins.
         #[test]
-        fn standard_admins_do_nothing_to_admins(action in select(MemberAction::ALL), active in any::<bool>(), directory in select(MemberDirectory::ALL)) {
+        fn standard_admins_do_nothing_to_admins(action in select(MemberAction::ALL), status in select(MemberStatus::ALL), directory in select(MemberDirectory::ALL)) {
             let admin = Standing { role: Role::Admin, admin_powers: AdminPowers::Standard, member_directory: directory, personal: false };
-            prop_assert!(!admin.allows_on_member(action, Role::Admin, active, false));
+            prop_assert!(!admin.allows_on_member(action, Role::Admin, status, false));
         }
 
         // D5: nobody is brought into a personal organization, and nobody leaves or gives it away.
@@ -319,5 +324,144 @@ mod tests {
                 prop_assert!(!personal.allows(action));
             }
         }
+    }
+
+    /// Who acts, as the columns of docs/roles.md.
+    const ACTORS: [(&str, Role, AdminPowers); 5] = [
+        ("owner", Role::Owner, AdminPowers::Standard),
+        ("admin, OWNER_EQUIVALENT", Role::Admin, AdminPowers::OwnerEquivalent),
+        ("admin, STANDARD", Role::Admin, AdminPowers::Standard),
+        ("member", Role::Member, AdminPowers::Standard),
+        ("viewer", Role::Viewer, AdminPowers::Standard),
+    ];
+
+    fn standing_of(role: Role, admin_powers: AdminPowers, member_directory: MemberDirectory) -> Standing {
+        Standing { role, admin_powers, member_directory, personal: false }
+    }
+
+    fn upper(words: impl IntoIterator<Item = &'static str>) -> String {
+        words.into_iter().map(str::to_uppercase).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What the schema says of an enum's value.
+    fn described(of: &str, value: &str) -> &'static str {
+        let schema = include_str!("../../schema.graphql");
+        let (_, values) = schema.split_once(&format!("enum {of} {{")).unwrap();
+        let (before, _) = values.split_once(&format!("\n\t{value}\n")).unwrap_or_else(|| panic!("{of}.{value}"));
+        before.rsplit('\n').next().unwrap().trim().trim_matches('"')
+    }
+
+    fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
+        let rule = vec!["---".to_owned(); heads.len()];
+        line(&heads) + &line(&rule) + &rows.iter().map(|row| line(row)).collect::<String>()
+    }
+
+    /// docs/roles.md, of what the code decides.
+    fn roles() -> String {
+        let names = ACTORS.map(|(name, ..)| name);
+        let actions = Action::ALL.iter().map(|action| {
+            let cells = ACTORS.map(|(_, role, powers)| {
+                let allows = |directory| standing_of(role, powers, directory).allows(*action);
+                let by: Vec<_> = MemberDirectory::ALL.iter().copied().filter(|directory| allows(*directory)).collect();
+                match by.len() {
+                    0 => String::new(),
+                    all if all == MemberDirectory::ALL.len() => "yes".to_owned(),
+                    _ => format!("where `memberDirectory` is {}", upper(by.iter().map(|directory| directory.as_str()))),
+                }
+            });
+            let personal = Standing {
+                personal: true,
+                ..standing_of(Role::Owner, AdminPowers::Standard, MemberDirectory::Leadership)
+            };
+            let personal = if personal.allows(*action) { "yes" } else { "" };
+            let word = action.as_str().to_uppercase();
+            let words = [format!("`{word}`"), described("OrganizationAction", &word).to_owned()];
+            words.into_iter().chain(cells).chain([personal.to_owned()]).collect()
+        });
+        let member_actions = MemberAction::ALL.iter().map(|action| {
+            let cells = ACTORS.map(|(_, role, powers)| {
+                let standing = standing_of(role, powers, MemberDirectory::Leadership);
+                let to = |status| {
+                    let allows = |target: &Role| standing.allows_on_member(*action, *target, status, false);
+                    upper(Role::ALL.iter().filter(|target| allows(target)).map(|target| target.as_str()))
+                };
+                match (to(MemberStatus::Active), to(MemberStatus::Removed)) {
+                    (active, gone) if gone.is_empty() => active,
+                    (active, gone) if active.is_empty() => format!("gone: {gone}"),
+                    (active, gone) => format!("{active}; gone: {gone}"),
+                }
+            });
+            let word = action.as_str().to_uppercase();
+            [format!("`{word}`"), described("MemberAction", &word).to_owned()].into_iter().chain(cells).collect()
+        });
+        let issued = ACTORS.map(|(_, role, powers)| {
+            let standing = standing_of(role, powers, MemberDirectory::Leadership);
+            upper(Role::ALL.iter().filter(|role| standing.may_issue(**role)).map(|role| role.as_str()))
+        });
+        let powers = ACTORS.map(|(_, role, powers)| {
+            let may = standing_of(role, powers, MemberDirectory::Leadership).may_set_admin_powers();
+            if may { "yes" } else { "" }.to_owned()
+        });
+        let bills = ACTORS.map(|(_, role, powers)| {
+            let standing = standing_of(role, powers, MemberDirectory::Leadership);
+            match (standing.may_bill(false), standing.may_bill(true)) {
+                (true, _) => "yes",
+                (false, true) => "with `billableActivities`",
+                (false, false) => "",
+            }
+            .to_owned()
+        });
+        let row = |what: &str, cells: [String; 5]| [what.to_owned()].into_iter().chain(cells).collect::<Vec<_>>();
+        let directories = MemberDirectory::ALL.iter().map(|directory| {
+            let cells = ACTORS.map(|(_, role, powers)| {
+                let standing = standing_of(role, powers, *directory);
+                let seen = Role::ALL.iter().filter(|role| standing.sees_members_of(**role));
+                upper(seen.map(|role| role.as_str()))
+            });
+            row(&format!("`{}`", directory.as_str().to_uppercase()), cells)
+        });
+        let heads = |first: &[&'static str], last: &[&'static str]| [first, &names, last].concat();
+        format!(
+            "# Roles\n\n\
+             Made from `domain/src/policy.rs`, which alone decides; `viewerCan` answers from it too. A test compares: run \
+             `WRITE_DOCS=1 cargo test -p rollcall-domain the_table_of_roles` to write this file anew.\n\n\
+             ## In an organization\n\n\
+             A personal organization has nobody but its owner, and the last column is what they may do there.\n\n{}\n\
+             ## To a member\n\n\
+             To members of which roles each may do it; \"gone\" are those who were removed or deactivated; who left comes back by an \
+             own decision. Nothing is done to the owner, \
+             to oneself, or in a personal organization.\n\n{}\n\
+             ## And besides\n\n{}\n\
+             ## The directory\n\n\
+             The members of which roles are seen, by `memberDirectory`; everyone sees themselves, and owner and admins by `leadership`.\n\n{}",
+            table(&heads(&["action", "what"], &["personal organization"]), actions.collect()),
+            table(&heads(&["action", "what"], &[]), member_actions.collect()),
+            table(
+                &heads(&["what"], &[]),
+                vec![
+                    row("invite as, and make join codes for (VIEWER by invitation only)", issued),
+                    row("change `adminPowers`", powers),
+                    row("bill projects and apps here", bills),
+                ],
+            ),
+            table(&heads(&["`memberDirectory`"], &[]), directories.collect()),
+        )
+    }
+
+    // D1, D2, D9: the table that people read is the one of the code.
+    #[test]
+    fn the_table_of_roles_in_the_docs_is_the_codes() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/roles.md");
+        let roles = roles();
+        if std::env::var_os("WRITE_DOCS").is_some() {
+            std::fs::write(&path, &roles).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == roles,
+            "docs/roles.md is not the code's: run `WRITE_DOCS=1 cargo test -p rollcall-domain the_table_of_roles`"
+        );
     }
 }

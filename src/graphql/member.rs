@@ -240,9 +240,8 @@ impl Member {
     /// What the viewer may do to this member, from the code that enforces it.
     async fn viewer_can(&self, context: &Context<'_>) -> async_graphql::Result<Vec<MemberAction>> {
         let Some(permit) = self.permit(context).await? else { return Ok(Vec::new()) };
-        let active = self.0.status == member::MemberStatus::Active;
         let is_self = self.0.user_id == permit.user_id();
-        let allowed = permit.standing().allowed_on_member(self.0.role, active, is_self);
+        let allowed = permit.standing().allowed_on_member(self.0.role, self.0.status, is_self);
         Ok(allowed.into_iter().map(Into::into).collect())
     }
 }

@@ -22,6 +22,7 @@ mod pages;
 mod race;
 mod random;
 mod resource;
+mod roles;
 mod schema;
 mod session;
 mod settings;

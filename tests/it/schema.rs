@@ -1,8 +1,9 @@
 //! The schema that clients are promised: the committed file, the contract, and a word on every item.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use async_graphql::Positioned;
 use async_graphql::parser::parse_schema;
@@ -150,9 +151,12 @@ fn everything_is_described() {
 
 /// The names of the mutations that exist.
 pub fn mutations() -> Vec<String> {
-    let types = types(&committed());
-    let mutation = types.iter().find(|definition| definition.name.node == "Mutation").unwrap();
-    fields(mutation).iter().map(|field| field.node.name.to_string()).collect()
+    static MUTATIONS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let types = types(&committed());
+        let mutation = types.iter().find(|definition| definition.name.node == "Mutation").unwrap();
+        fields(mutation).iter().map(|field| field.node.name.to_string()).collect()
+    });
+    MUTATIONS.clone()
 }
 
 /// The fields of an input type: name, type, and whether it must be given.
@@ -175,6 +179,41 @@ pub fn is_enum(name: &str) -> bool {
     types(&committed())
         .iter()
         .any(|definition| definition.name.node == name && matches!(definition.kind, TypeKind::Enum(_)))
+}
+
+/// Whether the contract has an item, such as `Mutation.createTeam`, built or not.
+pub fn is_promised(item: &str) -> bool {
+    items(CONTRACT).contains_key(item)
+}
+
+/// The fields of every type that is answered, with the names of what they give.
+pub fn output_fields() -> &'static BTreeMap<String, BTreeMap<String, String>> {
+    static FIELDS: LazyLock<BTreeMap<String, BTreeMap<String, String>>> = LazyLock::new(read_output_fields);
+    &FIELDS
+}
+
+fn read_output_fields() -> BTreeMap<String, BTreeMap<String, String>> {
+    let named = |field: &FieldDefinition| {
+        let of = field.ty.node.to_string();
+        (field.name.to_string(), of.trim_matches(|c| matches!(c, '[' | ']' | '!')).to_owned())
+    };
+    let objects = types(&committed()).into_iter().filter(|definition| !fields(definition).is_empty());
+    objects
+        .map(|definition| {
+            let fields = fields(&definition).iter().map(|field| named(&field.node)).collect();
+            (definition.name.node.to_string(), fields)
+        })
+        .collect()
+}
+
+/// The values of an enum.
+pub fn enum_values(name: &str) -> BTreeSet<String> {
+    let types = types(&committed());
+    let values = types.iter().filter(|definition| definition.name.node == name).flat_map(|definition| {
+        let TypeKind::Enum(kind) = &definition.kind else { panic!("{name} is no enum") };
+        kind.values.iter().map(|value| value.node.value.node.to_string())
+    });
+    values.collect()
 }
 
 fn types(sdl: &str) -> Vec<TypeDefinition> {

@@ -127,7 +127,12 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                 }
                 events = bring_back(transaction, actor, &permit, &member, field).await?;
             } else if permit.user_id() != member.user_id
-                && !permit.standing().allows_on_member(MemberAction::ChangePermissions, member.role, true, false)
+                && !permit.standing().allows_on_member(
+                    MemberAction::ChangePermissions,
+                    member.role,
+                    MemberStatus::Active,
+                    false,
+                )
             {
                 let message =
                     format!("your role here, {}, doesn't reach the member's, {}", permit.standing().role, member.role);
