@@ -1,19 +1,217 @@
-//! Who may call what: every mutation of the schema, as nobody, as a stranger and as a viewer of the organization.
+//! Who may call what and see what: every mutation and every field of the schema, as everyone from nobody to the owner.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::World;
 use crate::bad_input::state;
 use crate::schema;
-use crate::support::client::document;
-use crate::support::{Answer, TestApp, json};
+use crate::support::client::{document, nodes, text};
+use crate::support::{Answer, Client, Team, TestApp, Value, json};
 
-/// Open to whoever holds the mail, or wants one.
-const OPEN_TO_ANYONE: &[&str] = &["requestSignIn", "signIn", "acceptInvitation", "declineInvitation"];
-/// About the person who asks alone, or open to everyone who holds what it takes.
-const ABOUT_ONESELF: &[&str] = &["signOut", "updateProfile", "createOrganization", "redeemJoinCode"];
-/// For the platform's staff.
-const STAFF_ONLY: &[&str] = &["setOrganizationOwner", "restoreOrganization", "setPlan"];
-/// What a viewer of the organization may do in it.
-const OPEN_TO_VIEWERS: &[&str] = &["createApiKey", "switchOrganization", "leaveOrganization"];
+/// Whom a mutation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    /// Whoever holds the mail, or wants one.
+    Anyone,
+    /// Whoever is signed in, about themselves.
+    Oneself,
+    /// Whoever made the thing.
+    Maker,
+    /// Members of whatever role.
+    Members,
+    /// Members who aren't viewers.
+    Workers,
+    /// Owner and admins.
+    Leaders,
+    /// The owner, and admins who have the owner's powers.
+    OwnerPowers,
+    /// The owner.
+    Owner,
+    /// The platform's staff.
+    Staff,
+}
+
+/// Every mutation, and whom it is for. What of the contract nobody has built yet may stand here already.
+const MUTATIONS: &[(For, &[&str])] = &[
+    (For::Anyone, &["requestSignIn", "signIn", "acceptInvitation", "declineInvitation"]),
+    (
+        For::Oneself,
+        &[
+            "signOut",
+            "updateProfile",
+            "changeEmail",
+            "deleteAccount",
+            "setDefaultBillTo",
+            "createOrganization",
+            "redeemJoinCode",
+        ],
+    ),
+    (For::Maker, &["revokeApiKey"]),
+    (For::Members, &["createApiKey", "switchOrganization", "leaveOrganization"]),
+    (For::Workers, &["createResource"]),
+    (
+        For::Leaders,
+        &[
+            "updateOrganization",
+            "updateOrganizationPolicy",
+            "inviteMembers",
+            "resendInvitation",
+            "revokeInvitation",
+            "createJoinCodes",
+            "revokeJoinCode",
+            "changeMemberRole",
+            "updateMemberPermissions",
+            "removeMember",
+            "deactivateMember",
+            "reactivateMember",
+            "revertDeparture",
+            "retryDeparture",
+            // Of the owner's resource, which nobody else reaches.
+            "updateResource",
+            "deleteResource",
+            "createWebhook",
+            "updateWebhook",
+            "deleteWebhook",
+            "redeliverWebhook",
+            "createTeam",
+            "updateTeam",
+            "deleteTeam",
+            "addTeamMembers",
+            "removeTeamMember",
+        ],
+    ),
+    (For::OwnerPowers, &["updateBilling"]),
+    (For::Owner, &["transferOwnership", "deleteOrganization"]),
+    (For::Staff, &["setOrganizationOwner", "restoreOrganization", "setPlan"]),
+];
+
+fn is_for(mutation: &str) -> For {
+    let found = MUTATIONS.iter().find(|(_, mutations)| mutations.contains(&mutation));
+    found.unwrap_or_else(|| panic!("{mutation} is not in this table: say whom it is for")).0
+}
+
+/// Who tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Nobody,
+    Stranger,
+    /// An API key of another organization, by someone who has nothing to do with this one.
+    ForeignKey,
+    /// Somebody with an open invitation.
+    Invited,
+    /// The session of somebody who has left.
+    Leaver,
+    /// Their API key.
+    LeaverKey,
+    Viewer,
+    Member,
+    /// With STANDARD powers.
+    Admin,
+    /// With those of the owner.
+    PowerfulAdmin,
+    /// A READ key of the owner.
+    ReadKey,
+    Owner,
+    StaffToken,
+}
+
+impl Who {
+    /// Whether the mutation is for them.
+    fn may(self, mutation: For) -> bool {
+        match mutation {
+            For::Anyone => self != Self::LeaverKey,
+            For::Oneself => {
+                !matches!(self, Self::Nobody | Self::ForeignKey | Self::LeaverKey | Self::ReadKey | Self::StaffToken)
+            }
+            For::Maker | For::Owner => self == Self::Owner,
+            For::Members => {
+                matches!(self, Self::Viewer | Self::Member | Self::Admin | Self::PowerfulAdmin | Self::Owner)
+            }
+            For::Workers => matches!(self, Self::Member | Self::Admin | Self::PowerfulAdmin | Self::Owner),
+            For::Leaders => matches!(self, Self::Admin | Self::PowerfulAdmin | Self::Owner),
+            For::OwnerPowers => matches!(self, Self::PowerfulAdmin | Self::Owner),
+            For::Staff => self == Self::StaffToken,
+        }
+    }
+
+    /// What they get where it isn't.
+    fn refusals(self, mutation: For) -> &'static [&'static str] {
+        match (self, mutation) {
+            (Self::Nobody | Self::LeaverKey, _) => &["UNAUTHENTICATED"],
+            (Self::StaffToken, For::Oneself) => &["FORBIDDEN", "BLANK", "INVALID"],
+            (_, For::Staff) | (Self::ForeignKey | Self::ReadKey, For::Oneself) => &["FORBIDDEN"],
+            // They don't learn that it exists.
+            (Self::Stranger | Self::Invited | Self::Leaver, _) => &["NOT_FOUND"],
+            // What takes a session says so before it looks.
+            (Self::ForeignKey | Self::StaffToken, For::Members | For::Workers | For::Owner) => {
+                &["NOT_FOUND", "FORBIDDEN"]
+            }
+            (Self::ForeignKey | Self::StaffToken, _) => &["NOT_FOUND"],
+            _ => &["FORBIDDEN", "NOT_FOUND"],
+        }
+    }
+}
+
+/// An organization with someone of each kind around it.
+struct Cast {
+    people: Vec<(Who, Client)>,
+    /// The membership of a plain member.
+    member_id: String,
+    /// That of an admin, with their username.
+    admin_id: String,
+    admin_username: String,
+    departure: String,
+    invitation: String,
+}
+
+impl Cast {
+    async fn new(app: &TestApp, team: &Team) -> Self {
+        let key = async |person: &Client, organization: &str, scope: &str| {
+            let input = json!({ "organizationId": organization, "name": "key", "scope": scope });
+            app.client(&text(&person.ok("createApiKey", input, "secret").await["secret"]))
+        };
+        let stranger = app.sign_up("eve@example.org").await;
+        let elsewhere = stranger.found("Elsewhere").await;
+        let foreign_key = key(&stranger, &elsewhere, "WRITE").await;
+        let invited = app.sign_up("invited@example.org").await;
+        let invitation = team.invite("invited@example.org", "MEMBER").await;
+        let viewer = app.join(team, "viewer@example.org", "VIEWER").await;
+        let member = app.join(team, "member@example.org", "MEMBER").await;
+        let admin = app.join(team, "admin@example.org", "ADMIN").await;
+        let leaver = app.join(team, "leaver@example.org", "MEMBER").await;
+        let leaver_key = key(&leaver, &team.id, "WRITE").await;
+        leaver.create(&team.id, "PROJECT", "Left behind").await;
+        let left = leaver.ok("leaveOrganization", json!({ "organizationId": team.id }), "departure { id }").await;
+        let departure = text(&left["departure"]["id"]);
+        app.completed(team, &departure).await;
+        let read_key = key(&team.owner, &team.id, "READ").await;
+        Self {
+            member_id: team.member_id(&member).await,
+            admin_id: team.member_id(&admin).await,
+            admin_username: admin.username().await,
+            departure,
+            invitation,
+            people: vec![
+                (Who::Nobody, app.anonymous()),
+                (Who::Stranger, stranger),
+                (Who::ForeignKey, foreign_key),
+                (Who::Invited, invited),
+                (Who::Leaver, leaver),
+                (Who::LeaverKey, leaver_key),
+                (Who::Viewer, viewer),
+                (Who::Member, member),
+                (Who::Admin, admin),
+                (Who::ReadKey, read_key),
+                (Who::Owner, team.owner.clone()),
+                (Who::StaffToken, app.staff()),
+            ],
+        }
+    }
+
+    fn person(&self, who: Who) -> &Client {
+        &self.people.iter().find(|(other, _)| *other == who).unwrap().1
+    }
+}
 
 fn code(mutation: &str, answer: &Answer) -> Option<String> {
     match answer.body.get("errors") {
@@ -22,40 +220,56 @@ fn code(mutation: &str, answer: &Answer) -> Option<String> {
     }
 }
 
-// R3, R7, R9, R14, R21: what is for the owner is for nobody else; strangers don't learn that it exists.
+#[test]
+fn the_table_of_mutations_is_the_schemas() {
+    let built = schema::mutations();
+    let mut seen = BTreeSet::new();
+    for (_, mutations) in MUTATIONS {
+        for mutation in *mutations {
+            assert!(seen.insert(*mutation), "{mutation} stands twice");
+            assert!(
+                built.iter().any(|built| built == mutation) || schema::is_promised(&format!("Mutation.{mutation}")),
+                "there is no {mutation}"
+            );
+        }
+    }
+    built.iter().for_each(|mutation| assert!(seen.contains(mutation.as_str()), "{mutation}: say whom it is for"));
+}
+
+// R3, R7, R9, R10, R14, R21, R31, R32, D2: every mutation does what it does for whom it is, and nothing for anybody else; strangers
+// don't learn that it exists.
 #[tokio::test]
 async fn every_mutation_refuses_whom_it_is_not_for() {
     let app = TestApp::builder().local_webhooks().start().await;
     let world = World::new(&app).await;
-    let stranger = app.sign_up("eve@example.org").await;
-    stranger.found("Elsewhere").await;
-    let viewer = app.join(&world.team, "viewer@example.org", "VIEWER").await;
+    let cast = Cast::new(&app, &world.team).await;
     let mut problems = Vec::new();
     for mutation in schema::mutations() {
-        let name = mutation.as_str();
-        let (_, input) = world.valid(name).await;
+        let (name, whose) = (mutation.as_str(), is_for(&mutation));
+        let input = match name {
+            // Of this organization, in which everyone is who they are; nobody here may.
+            "transferOwnership" => json!({
+                "organizationId": world.team.id, "memberId": cast.admin_id, "confirmOrganizationName": "Acme Genomics",
+                "confirmUsername": cast.admin_username,
+            }),
+            "deleteOrganization" => json!({ "id": world.team.id, "confirmOrganizationName": "Acme Genomics" }),
+            _ => world.valid(name).await.1,
+        };
         app.until_idle().await;
         let before = state(&app).await;
-        let mut refuse = async |who: &str, client: &crate::support::Client, codes: &[&str]| {
+        for (who, client) in cast.people.iter().filter(|(who, _)| !who.may(whose)) {
             let answer = client.run(&document(name, ""), json!({ "input": input })).await;
+            let codes = who.refusals(whose);
             match code(name, &answer) {
                 Some(code) if codes.contains(&code.as_str()) => {}
-                other => problems.push(format!("{name} as {who}: {other:?}, not one of {codes:?}")),
+                other => problems.push(format!("{name} as {who:?}: {other:?}, not one of {codes:?}")),
             }
-        };
-        if !OPEN_TO_ANYONE.contains(&name) {
-            refuse("nobody", &app.anonymous(), &["UNAUTHENTICATED"]).await;
-        }
-        if !OPEN_TO_ANYONE.contains(&name) && !ABOUT_ONESELF.contains(&name) {
-            let staff_only = ["FORBIDDEN"];
-            let hidden = ["NOT_FOUND"];
-            refuse("a stranger", &stranger, if STAFF_ONLY.contains(&name) { &staff_only } else { &hidden }).await;
         }
         if name == "acceptInvitation" || name == "declineInvitation" {
-            refuse("another address", &stranger, &["WRONG_EMAIL"]).await;
-        }
-        if !OPEN_TO_ANYONE.contains(&name) && !ABOUT_ONESELF.contains(&name) && !OPEN_TO_VIEWERS.contains(&name) {
-            refuse("a viewer", &viewer, &["FORBIDDEN", "NOT_FOUND"]).await;
+            let answer = cast.person(Who::Stranger).run(&document(name, ""), json!({ "input": input })).await;
+            if code(name, &answer).as_deref() != Some("WRONG_EMAIL") {
+                problems.push(format!("{name} as another address: {}", answer.body));
+            }
         }
         let after = state(&app).await;
         if after != before {
@@ -64,5 +278,319 @@ async fn every_mutation_refuses_whom_it_is_not_for() {
         }
     }
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    app.finish().await;
+}
+
+// R3, R8, R9, R10, D2: the same mutations, done by the least who may.
+#[tokio::test]
+async fn every_mutation_is_done_by_the_least_whom_it_is_for() {
+    let app = TestApp::builder().local_webhooks().start().await;
+    let world = World::new(&app).await;
+    let cast = Cast::new(&app, &world.team).await;
+    let mut problems = Vec::new();
+    for (powers, admin) in [("STANDARD", Who::Admin), ("OWNER_EQUIVALENT", Who::PowerfulAdmin)] {
+        let policy = json!({ "organizationId": world.team.id, "adminPowers": powers });
+        world.team.owner.ok("updateOrganizationPolicy", policy, "").await;
+        for mutation in schema::mutations() {
+            let name = mutation.as_str();
+            let least = match is_for(name) {
+                // By somebody made for it, in the world's own table.
+                For::Anyone | For::Oneself | For::Maker | For::Owner | For::Staff => continue,
+                _ if name == "leaveOrganization" => continue,
+                For::Members => Who::Viewer,
+                For::Workers => Who::Member,
+                For::Leaders | For::OwnerPowers => admin,
+            };
+            if !least.may(is_for(name)) || admin == Who::PowerfulAdmin && least != admin {
+                continue;
+            }
+            let person = cast.person(if least == Who::PowerfulAdmin { Who::Admin } else { least });
+            let answer = person.run(&document(name, ""), json!({ "input": world.valid(name).await.1 })).await;
+            if let Some(code) = code(name, &answer) {
+                problems.push(format!("{name} as {least:?}: {code}: {}", answer.body));
+            }
+            app.until_idle().await;
+        }
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    app.finish().await;
+}
+
+/// Who sees a field, of those who see what it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Whoever reaches the organization from somewhere, such as an invitation.
+    Reached,
+    /// Members, and the platform's staff.
+    Profile,
+    Members,
+    Leaders,
+    /// Leaders, and the platform's staff.
+    LeadersAndStaff,
+    /// Leaders, and the person whom it is about.
+    LeadersAndOneself,
+    /// The person whom it is about.
+    Oneself,
+    /// In this test nobody: the organization isn't deleted.
+    Nobody,
+}
+
+/// The fields that not everyone sees who sees what they belong to, and for an organization all. What of the contract nobody has built
+/// yet may stand here already.
+const FIELDS: &[(&str, Seen, &str)] = &[
+    ("Organization", Seen::Reached, "id name logoUrl personal"),
+    (
+        "Organization",
+        Seen::Profile,
+        "slug fullName description website location sector universityName createdAt owner leadership policy",
+    ),
+    ("Organization", Seen::Nobody, "deletedAt"),
+    ("Organization", Seen::Members, "viewerMembership viewerCan members resources projects volumes teams"),
+    (
+        "Organization",
+        Seen::Leaders,
+        "invitations joinCodes webhooks departures auditLog serviceKeys collaborators",
+    ),
+    ("Organization", Seen::LeadersAndStaff, "billing"),
+    ("Organization", Seen::LeadersAndOneself, "departurePlan"),
+    ("Member", Seen::Reached, "id user organization role permissions status joinedAt joinedVia viewerCan machines teams"),
+    ("Member", Seen::LeadersAndOneself, "email"),
+    ("Member", Seen::Leaders, "departures"),
+    (
+        "Viewer",
+        Seen::Oneself,
+        "user email memberships personalOrganization activeOrganization needsOrganization defaultBillTo billableOrganizations \
+         invitations resources apiKeys sessions",
+    ),
+    ("Query", Seen::Oneself, "viewer"),
+    ("Query", Seen::Reached, "node nodes organization invitation"),
+    ("Query", Seen::Leaders, "verifyAuditLog"),
+    // Who sees one of these sees all of it.
+    ("ApiKey", Seen::Oneself, "id name prefix scope organization createdBy service createdAt lastUsedAt expiresAt"),
+    ("Session", Seen::Oneself, "id createdAt lastSeenAt expiresAt current userAgent"),
+    (
+        "AuditEvent",
+        Seen::Leaders,
+        "id sequence action actor actorKind targetId target summary metadata occurredAt hash",
+    ),
+    (
+        "Departure",
+        Seen::LeadersAndOneself,
+        "id member kind status newOwner startedBy reason steps moves startedAt completedAt revertibleUntil error",
+    ),
+    ("ResourceMove", Seen::LeadersAndOneself, "id resource resourceName from to movedAt revertedAt keptBecause"),
+    (
+        "Invitation",
+        Seen::LeadersAndOneself,
+        "id organization email username name role permissions invitedBy status delivery deliveryError createdAt expiresAt teams",
+    ),
+    ("JoinCode", Seen::Leaders, "id role status label hint createdBy createdAt expiresAt usedBy"),
+    (
+        "Resource",
+        Seen::LeadersAndOneself,
+        "id kind name description organization owner createdBy visibility sizeBytes createdAt updatedAt viewerAccess",
+    ),
+    ("Team", Seen::Members, "id organization name description avatarUrl members"),
+    ("User", Seen::Members, "id username name avatarUrl"),
+    ("Webhook", Seen::Leaders, "id url events enabled failingSince createdAt deliveries"),
+    ("WebhookDelivery", Seen::Leaders, "id event sequence status attempts responseStatus error lastAttemptAt"),
+];
+
+/// What one sees with what leads to it.
+const PARTS: &[&str] = &[
+    "AuditVerification",
+    "Billing",
+    "CodeFile",
+    "DeparturePlan",
+    "DeparturePlanStep",
+    "DepartureProgress",
+    "InvitationPreview",
+    "MemberPermissions",
+    "NewJoinCode",
+    "Node",
+    "OrganizationPolicy",
+    "PageInfo",
+    "TeamMember",
+    "UserError",
+];
+
+/// The fields of a type that are built, with their audience.
+fn fields_of(of: &str) -> Vec<(Seen, String)> {
+    let built = schema::output_fields();
+    let rows = FIELDS.iter().filter(|(name, ..)| *name == of);
+    let fields = rows.flat_map(|(_, seen, fields)| fields.split_whitespace().map(|field| (*seen, field.to_owned())));
+    fields.filter(|(_, field)| built[of].contains_key(field)).collect()
+}
+
+#[test]
+fn the_table_of_fields_is_the_schemas() {
+    let mut built = schema::output_fields().clone();
+    built.retain(|name, _| {
+        let is_wrapper = ["Connection", "Edge", "Payload"].iter().any(|ending| name.ends_with(ending));
+        !is_wrapper && name != "Mutation" && !PARTS.contains(&name.as_str())
+    });
+    let mut problems = Vec::new();
+    let mut entered: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (name, _, fields) in FIELDS {
+        for field in fields.split_whitespace() {
+            if !entered.entry(name).or_default().insert(field) {
+                problems.push(format!("{name}.{field} stands twice"));
+            }
+            let is_built = built.get(*name).is_some_and(|fields| fields.contains_key(field));
+            if !is_built && !schema::is_promised(&format!("{name}.{field}")) {
+                problems.push(format!("there is no {name}.{field}"));
+            }
+        }
+    }
+    for (name, fields) in &built {
+        for field in fields.keys() {
+            if !entered.get(name.as_str()).is_some_and(|entered| entered.contains(field.as_str())) {
+                problems.push(format!("{name}.{field}: say who sees it"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// A selection of fields, each as shallow as it can be.
+fn selection(of: &str, fields: &[(Seen, String)], member_id: &str) -> String {
+    let built = schema::output_fields();
+    let field = |(_, name): &(Seen, String)| {
+        let arguments = match name.as_str() {
+            "departurePlan" => format!("(memberId: \"{member_id}\", kind: REMOVE)"),
+            _ => String::new(),
+        };
+        let below = if built.contains_key(&built[of][name]) { " { __typename }" } else { "" };
+        format!("{name}{arguments}{below}")
+    };
+    fields.iter().map(field).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether there is something to see.
+fn shows(value: &Value) -> bool {
+    !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
+}
+
+// R2, R7, R14, R21, R31, R32, R50, R51, D7, D9: what one may not see is null, for everyone from nobody to the owner, after a departure, and with
+// keys.
+#[tokio::test]
+async fn every_field_shows_itself_to_whom_it_is_for() {
+    let mut app = TestApp::builder().local_webhooks().start().await;
+    let world = World::new(&app).await;
+    let team = &world.team;
+    let cast = Cast::new(&app, team).await;
+    let profile = json!({
+        "id": team.id, "fullName": "x", "description": "x", "website": "https://example.org/", "location": "x", "sector": "x",
+        "universityName": "x", "logoUrl": "https://example.org/x.png",
+    });
+    team.owner.ok("updateOrganization", profile, "").await;
+    let (webhook, delivery) = world.webhook().await;
+    let resource = team.owner.create(&team.id, "PROJECT", "Secret").await;
+    let payload =
+        team.owner.ok("createJoinCodes", json!({ "organizationId": team.id }), "codes { joinCode { id } }").await;
+    let query = "query($id: ID!, $departure: ID!) { viewer { sessions { nodes { id } } apiKeys { nodes { id } } } \
+         organization(by: { id: $id }) { auditLog { nodes { id } } } \
+         node(id: $departure) { ... on Departure { moves { nodes { id } } } } }";
+    let found = team.owner.query(query, json!({ "id": team.id, "departure": cast.departure })).await;
+    let first = |connection: &Value| text(&nodes(connection)[0]["id"]);
+    let leaders = [Who::Admin, Who::ReadKey, Who::Owner];
+    let owner = [Who::ReadKey, Who::Owner];
+    // Of each kind one, and who sees it: with a key what its person sees in its organization.
+    let things: Vec<(&str, String, Vec<Who>)> = vec![
+        ("ApiKey", first(&found["viewer"]["apiKeys"]), owner.to_vec()),
+        ("Session", first(&found["viewer"]["sessions"]), vec![Who::Owner]),
+        ("AuditEvent", first(&found["organization"]["auditLog"]), leaders.to_vec()),
+        ("Departure", cast.departure.clone(), [leaders.as_slice(), &[Who::Leaver]].concat()),
+        ("ResourceMove", first(&found["node"]["moves"]), [leaders.as_slice(), &[Who::Leaver]].concat()),
+        ("Invitation", cast.invitation.clone(), [leaders.as_slice(), &[Who::Invited]].concat()),
+        ("JoinCode", text(&payload["codes"][0]["joinCode"]["id"]), leaders.to_vec()),
+        ("Resource", resource, leaders.to_vec()),
+        ("Webhook", webhook, leaders.to_vec()),
+        ("WebhookDelivery", delivery, leaders.to_vec()),
+        ("Member", cast.member_id.clone(), [leaders.as_slice(), &[Who::Member]].concat()),
+        ("Organization", team.id.clone(), [leaders.as_slice(), &[Who::Viewer, Who::Member, Who::StaffToken]].concat()),
+        ("Team", team.group("Lab", &[]).await, [leaders.as_slice(), &[Who::Viewer, Who::Member]].concat()),
+        // The owner is whom everyone in the organization may contact.
+        (
+            "User",
+            team.owner.user_id.clone(),
+            [leaders.as_slice(), &[Who::Viewer, Who::Member, Who::StaffToken]].concat(),
+        ),
+    ];
+    let mut problems = Vec::new();
+    for (who, client) in &cast.people {
+        if *who == Who::LeaverKey {
+            let answer = client.run("{ viewer { email } }", json!({})).await;
+            assert_eq!((answer.status, answer.error_code().as_str()), (401, "UNAUTHENTICATED"));
+            continue;
+        }
+        for (of, id, seen_by) in &things {
+            let fields = fields_of(of);
+            let query = format!(
+                "query($id: ID!) {{ node(id: $id) {{ ... on {of} {{ {} }} }} nodes(ids: [$id]) {{ id }} }}",
+                selection(of, &fields, &cast.member_id)
+            );
+            let found = client.query(&query, json!({ "id": id })).await;
+            let sees = shows(&found["node"]);
+            if sees != seen_by.contains(who) || sees == found["nodes"][0].is_null() {
+                problems.push(format!("{of} as {who:?}: {found}"));
+            }
+            if !sees || !["Organization", "Member"].contains(of) {
+                continue;
+            }
+            for (audience, field) in &fields {
+                let may = match audience {
+                    Seen::Reached => true,
+                    Seen::Profile => seen_by.contains(who),
+                    Seen::Members => *who != Who::StaffToken,
+                    Seen::Leaders => leaders.contains(who),
+                    Seen::LeadersAndStaff => leaders.contains(who) || *who == Who::StaffToken,
+                    Seen::LeadersAndOneself => leaders.contains(who) || *of == "Member" && *who == Who::Member,
+                    Seen::Oneself | Seen::Nobody => false,
+                };
+                let shown = shows(&found["node"][field]);
+                // Nobody does anything to members of their own rank or above.
+                let may_be_empty = *of == "Member" && field == "viewerCan";
+                if shown != may && (shown || !may_be_empty) {
+                    problems.push(format!("{of}.{field} as {who:?}: {}", found["node"][field]));
+                }
+            }
+        }
+        // The organization itself, by its slug, and whether its log is whole.
+        let query = "query($id: ID!) { organization(by: { slug: \"acme-genomics\" }) { id } verifyAuditLog(organizationId: $id) { ok } }";
+        let found = client.query(query, json!({ "id": team.id })).await;
+        let sees = [leaders.as_slice(), &[Who::Viewer, Who::Member, Who::StaffToken]].concat().contains(who);
+        if shows(&found["organization"]) != sees || shows(&found["verifyAuditLog"]) != leaders.contains(who) {
+            problems.push(format!("organization by slug and verifyAuditLog as {who:?}: {found}"));
+        }
+        // About oneself: everybody with an account, and with a key what is of its organization.
+        let fields = fields_of("Viewer");
+        let query = format!("{{ viewer {{ {} }} }}", selection("Viewer", &fields, ""));
+        let viewer = client.query(&query, json!({})).await["viewer"].clone();
+        let is_someone = !matches!(who, Who::Nobody | Who::StaffToken);
+        let lacks = |field: &&(Seen, String)| field.1 != "activeOrganization" && viewer[&field.1].is_null();
+        if viewer.is_object() != is_someone || is_someone && fields.iter().any(|field| lacks(&field)) {
+            problems.push(format!("viewer as {who:?}: {viewer}"));
+        }
+    }
+    // Somebody who reaches the organization without belonging to it: by an invitation.
+    let fields = fields_of("Organization");
+    let fields: Vec<_> = fields.into_iter().filter(|(_, field)| field != "departurePlan").collect();
+    let selected = selection("Organization", &fields, "");
+    let query = format!("{{ viewer {{ invitations {{ nodes {{ organization {{ {selected} }} }} }} }} }}");
+    let found = cast.person(Who::Invited).query(&query, json!({})).await;
+    let organization = &nodes(&found["viewer"]["invitations"])[0]["organization"];
+    for (audience, field) in &fields {
+        if shows(&organization[field]) != (*audience == Seen::Reached) {
+            problems.push(format!("Organization.{field} as somebody invited: {}", organization[field]));
+        }
+    }
+    // What the mailed link leads to is shown to whoever holds it.
+    let token = app.mail_about("invited@example.org", "invites you").await.token();
+    let query = "query($token: String!) { invitation(token: $token) { organizationName } }";
+    let found = app.anonymous().query(query, json!({ "token": token })).await;
+    assert_eq!(found["invitation"]["organizationName"], "Acme Genomics");
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    app.stop_workers().await;
     app.finish().await;
 }

@@ -42,7 +42,7 @@ impl<'a> World<'a> {
     }
 
     /// A webhook that has delivered the event of a new resource; the delivery comes with it.
-    async fn webhook(&self) -> (String, String) {
+    pub async fn webhook(&self) -> (String, String) {
         let owner = &self.team.owner;
         let input = json!({ "organizationId": self.team.id, "url": self.receiver.url, "events": ["resource.created"] });
         let made = owner.ok("createWebhook", input, "webhook { id }").await;
