@@ -23,6 +23,7 @@ mod race;
 mod random;
 mod resource;
 mod roles;
+mod rules;
 mod schema;
 mod session;
 mod settings;

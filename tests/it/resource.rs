@@ -110,3 +110,32 @@ async fn projects_take_the_permission_to_bill() {
     ada.create(&team.id, "VOLUME", "Reads").await;
     app.finish().await;
 }
+
+// R62: members list the organization's projects that they can reach, and volumes likewise; owner and admins list all.
+#[tokio::test]
+async fn projects_are_listed_as_far_as_one_reaches() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    for (person, name) in [(&team.owner, "Owner's"), (&ada, "Ada's"), (&grace, "Grace's")] {
+        person.create(&team.id, "PROJECT", name).await;
+        person.create(&team.id, "VOLUME", name).await;
+    }
+    let shared = grace.create(&team.id, "PROJECT", "For all").await;
+    grace.ok("updateResource", json!({ "id": shared, "visibility": "ORGANIZATION" }), "").await;
+    let query =
+        "query($id: ID!) { organization(by: { id: $id }) { projects { nodes { name } } volumes { nodes { name } } } }";
+    for (person, projects, volumes) in [
+        (&team.owner, &["Owner's", "Ada's", "Grace's", "For all"][..], &["Owner's", "Ada's", "Grace's"][..]),
+        (&admin, &["Owner's", "Ada's", "Grace's", "For all"], &["Owner's", "Ada's", "Grace's"]),
+        (&ada, &["Ada's", "For all"], &["Ada's"]),
+    ] {
+        let seen = person.query(query, json!({ "id": team.id })).await["organization"].clone();
+        let names = |list: &str| nodes(&seen[list]).iter().map(|node| text(&node["name"])).collect::<Vec<_>>();
+        assert_eq!(names("projects"), projects, "{}", person.email);
+        assert_eq!(names("volumes"), volumes, "{}", person.email);
+    }
+    app.finish().await;
+}

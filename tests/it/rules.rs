@@ -1,0 +1,131 @@
+//! Every rule that is built has a test that cites it, and a row in docs/rules.md that names tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Rules of what isn't built yet, wholly or but for a part that no test could show. The list only shrinks.
+#[rustfmt::skip]
+const NOT_BUILT: &[&str] = &[
+    "R5", "R6", "R13", "R33", "R36", "R37", "R38", "R57", "R58", "R59", "R60", "R61", "R63", "R64", "R65", "R66", "R67",
+    "R68", "R69", "R70", "R71", "R72", "R73",
+];
+
+fn rules() -> Vec<String> {
+    (1..=76).map(|number| format!("R{number}")).chain((1..=10).map(|number| format!("D{number}"))).collect()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Rust sources below a folder.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The rules that a comment cites, such as `R29` and `D3`.
+fn cited(comment: &str) -> impl Iterator<Item = String> {
+    let words = comment.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_rule = |word: &&str| {
+        let number = word.strip_prefix(['R', 'D']).unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    words.filter(is_rule).map(str::to_owned)
+}
+
+/// Every test of a source: its name, and the rules that the comment right before it cites.
+fn tests(source: &str) -> Vec<(String, BTreeSet<String>)> {
+    let mut found = Vec::new();
+    let (mut comment, mut is_test, mut rules) = (String::new(), false, BTreeSet::new());
+    for line in source.lines().map(str::trim) {
+        if line.starts_with("// ") {
+            comment += line;
+            continue;
+        }
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            is_test = true;
+            rules = cited(&comment).collect();
+        } else if is_test && (line.starts_with("fn ") || line.starts_with("async fn ")) {
+            let name = line.trim_start_matches("async ").trim_start_matches("fn ");
+            let name = name.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+            found.push((name.to_owned(), std::mem::take(&mut rules)));
+            is_test = false;
+        }
+        comment.clear();
+    }
+    found
+}
+
+// The tests of tests/it and of the domain, by their files.
+fn all_tests() -> BTreeMap<PathBuf, Vec<(String, BTreeSet<String>)>> {
+    let mut files = Vec::new();
+    sources(&root().join("tests/it"), &mut files);
+    sources(&root().join("domain/src"), &mut files);
+    files.into_iter().map(|file| (file.clone(), tests(&std::fs::read_to_string(&file).unwrap()))).collect()
+}
+
+#[test]
+fn every_rule_that_is_built_has_a_test() {
+    let tests = all_tests();
+    let cited: BTreeSet<&String> = tests.values().flatten().flat_map(|(_, rules)| rules).collect();
+    let mut problems = Vec::new();
+    for rule in rules() {
+        match (cited.contains(&rule), NOT_BUILT.contains(&rule.as_str())) {
+            (false, false) => problems.push(format!("{rule}: no test cites it in a comment right before")),
+            (true, true) => problems.push(format!("{rule} is tested, and so it is built")),
+            _ => {}
+        }
+    }
+    let known: BTreeSet<String> = rules().into_iter().collect();
+    problems.extend(cited.iter().filter(|rule| !known.contains(**rule)).map(|rule| format!("there is no rule {rule}")));
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn every_rule_that_is_built_has_a_row_with_tests_that_exist() {
+    let tests = all_tests();
+    let docs = std::fs::read_to_string(root().join("docs/rules.md")).unwrap();
+    let mut problems = Vec::new();
+    let mut rows = BTreeSet::new();
+    for line in docs.lines().filter(|line| line.starts_with("| R") || line.starts_with("| D")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let rule = cells[0].to_owned();
+        let links: Vec<(&str, &str)> = cells[cells.len() - 1]
+            .split('[')
+            .skip(1)
+            .filter_map(|link| link.trim_end_matches([',', ' ', ')', '|']).split_once("]("))
+            .collect();
+        if links.is_empty() {
+            problems.push(format!("{rule} names no test"));
+        }
+        for (name, path) in links {
+            let path = path.trim_end_matches([',', ' ', ')', '|']);
+            let file = root().join(path.trim_start_matches("../"));
+            let module = file.file_stem().unwrap().to_string_lossy().into_owned();
+            let exists = name.split_once("::").is_some_and(|(of, name)| {
+                of == module && tests.get(&file).is_some_and(|tests| tests.iter().any(|(test, _)| test == name))
+            });
+            if !exists {
+                problems.push(format!("{rule}: there is no test {name} in {path}"));
+            }
+        }
+        if !rows.insert(rule.clone()) {
+            problems.push(format!("{rule} has two rows"));
+        }
+    }
+    for rule in rules() {
+        match (rows.contains(&rule), NOT_BUILT.contains(&rule.as_str())) {
+            (false, false) => problems.push(format!("{rule} has no row")),
+            (true, true) => problems.push(format!("{rule} has a row, and so it is built")),
+            _ => {}
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
