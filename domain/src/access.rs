@@ -74,9 +74,14 @@ impl Permit {
         }
     }
 
+    /// Whether the holder may bill to the organization (R55).
+    pub fn may_bill(&self) -> bool {
+        self.standing.may_bill(self.billable_activities)
+    }
+
     /// Fails with BILLING_ACCESS_REQUIRED where the holder may not bill to the organization (R55).
     pub(crate) fn require_billing(&self, field: &str) -> Result<()> {
-        if self.standing.may_bill(self.billable_activities) {
+        if self.may_bill() {
             Ok(())
         } else {
             Err(Error::refused(
@@ -276,7 +281,19 @@ pub(crate) async fn lock_organization(transaction: &mut Transaction, organizatio
     Ok(found.is_some())
 }
 
-/// Locks accounts, by id: for whatever joins, leaves or suspends.
+/// Locks organizations, by id, deleted ones too; with [`lock_users`] before.
+pub(crate) async fn lock_organizations(transaction: &mut Transaction, ids: &[OrganizationId]) -> Result<()> {
+    let _: Vec<OrganizationId> = organizations::table
+        .filter(organizations::id.eq_any(ids))
+        .order(organizations::id)
+        .select(organizations::id)
+        .for_no_key_update()
+        .load(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Locks accounts, by id: for whatever joins, leaves, suspends or deletes.
 pub(crate) async fn lock_users(transaction: &mut Transaction, ids: &[UserId]) -> Result<()> {
     let _: Vec<UserId> = users::table
         .filter(users::id.eq_any(ids))

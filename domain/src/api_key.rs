@@ -168,6 +168,15 @@ pub(crate) async fn revoke_for(
     .await?)
 }
 
+/// Revokes every key of the user: for an account that is suspended or deleted (R32).
+pub(crate) async fn revoke_all(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::update(api_keys::table.filter(api_keys::user_id.eq(user_id)).filter(api_keys::revoked_at.is_null()))
+        .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
 /// The living keys of a member.
 pub(crate) async fn of_member(
     connection: &mut AsyncPgConnection,

@@ -12,8 +12,9 @@ use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::limits::{TryLimit, TryLimits};
 
+/// A try that was counted, with its window.
 #[derive(QueryableByName)]
-struct Counted {
+pub(crate) struct Counted {
     #[diesel(sql_type = Integer)]
     count: i32,
     #[diesel(sql_type = Timestamptz)]
@@ -30,7 +31,7 @@ impl Counted {
 }
 
 /// Counts a try of the subject, and fails with RATE_LIMITED where its window holds no more.
-async fn count(database: &Database, limit: &TryLimit, subject: &str) -> Result<Counted> {
+pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) -> Result<Counted> {
     let counted = add(database, limit, subject).await?;
     if counted.count > limit.tries {
         return Err(Error::RateLimited { retry_after: counted.wait().max(Duration::from_secs(1)) });

@@ -32,6 +32,14 @@ text_enum! {
         UserProfileUpdated = "user.profile_updated",
         /// A sign-in mail was asked for.
         UserSignInRequested = "user.sign_in_requested",
+        /// Another address was asked for.
+        UserEmailChangeRequested = "user.email_change_requested",
+        /// The account has another address.
+        UserEmailChanged = "user.email_changed",
+        /// Another organization pays for new projects and apps.
+        UserDefaultBillToSet = "user.default_bill_to_set",
+        /// The account was deleted.
+        UserDeleted = "user.deleted",
         /// A session began.
         UserSignedIn = "user.signed_in",
         /// A session was ended by its user.
@@ -140,6 +148,7 @@ text_enum! {
 /// An event to be written.
 #[derive(Debug)]
 pub(crate) struct NewEvent {
+    id: AuditEventId,
     organization_id: OrganizationId,
     action: AuditAction,
     actor_kind: ActorKind,
@@ -192,6 +201,7 @@ impl NewEvent {
         actor_id: Option<UserId>,
     ) -> Self {
         Self {
+            id: AuditEventId::new(),
             organization_id,
             action,
             actor_kind,
@@ -200,6 +210,11 @@ impl NewEvent {
             summary: String::new(),
             metadata: json!({}),
         }
+    }
+
+    /// Its id, for the mail that tells of it.
+    pub(crate) fn id(&self) -> AuditEventId {
+        self.id
     }
 
     /// What happened, in words and without addresses.
@@ -227,7 +242,7 @@ pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoItera
         .into_iter()
         .map(|event| {
             json!({
-                "organization_id": event.organization_id.uuid(), "id": AuditEventId::new().uuid(), "action": event.action.as_str(),
+                "organization_id": event.organization_id.uuid(), "id": event.id.uuid(), "action": event.action.as_str(),
                 "actor_kind": event.actor_kind.as_str(), "actor_id": event.actor_id.map(UserId::uuid),
                 "target_id": event.target_id, "summary": event.summary, "metadata": event.metadata,
             })
@@ -337,6 +352,28 @@ pub async fn list(
     };
     let rows = query.limit(slice.fetch()).load(connection).await?;
     slice.page(rows, |event| event.sequence)
+}
+
+/// The event of an id, whoever asks: for the mail that tells of it.
+pub async fn by_id(connection: &mut AsyncPgConnection, id: AuditEventId) -> Result<Option<AuditEvent>> {
+    Ok(audit_events::table
+        .filter(audit_events::id.eq(id))
+        .select(AuditEvent::as_select())
+        .first(connection)
+        .await
+        .optional()?)
+}
+
+/// Whether something has happened in an organization before.
+pub(crate) async fn has_happened(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    action: AuditAction,
+) -> Result<bool> {
+    let found = audit_events::table
+        .filter(audit_events::organization_id.eq(organization_id))
+        .filter(audit_events::action.eq(action.as_str()));
+    Ok(diesel::select(diesel::dsl::exists(found)).get_result(connection).await?)
 }
 
 /// Those of the ids that the actor may read.

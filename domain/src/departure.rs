@@ -18,12 +18,12 @@ use crate::access::{self, Lock, Permit, lock_users};
 use crate::actor::Actor;
 use crate::api_key;
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions, users};
+use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::invitation;
-use crate::job::{Hold, MailDepartureReceipt, RevertDeparture, RunDeparture};
+use crate::job::{Hold, MailDepartureReceipt, MailMembershipEnded, RevertDeparture, RunDeparture};
 use crate::join_code;
 use crate::limits;
 use crate::member::{self, Member, MemberStatus};
@@ -210,7 +210,9 @@ pub async fn leave(database: &Database, actor: &Actor, organization_id: Organiza
             let member = member::of(transaction, organization_id, user_id)
                 .await?
                 .ok_or(Error::Bug("a permit comes with a membership"))?;
-            depart(transaction, actor, &member, DepartureKind::Leave, None).await
+            let (departure, events) = depart(transaction, actor, &member, DepartureKind::Leave, None).await?;
+            audit::record(transaction, events).await?;
+            Ok(departure)
         })
         .await
 }
@@ -244,28 +246,27 @@ pub async fn remove(
     };
     database
         .transaction(async |transaction| {
-            access::require_writing(actor, "memberId")?;
-            // Users come before organizations in the order of locks.
-            let found = member::by_ids(transaction, &[id]).await?.pop().ok_or_else(|| member::not_found("memberId"))?;
-            lock_users(transaction, &[found.user_id]).await?;
             let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
             member::require(&permit, &member, action, "memberId")?;
             if let Some(hash) = plan_hash {
                 plan::require(transaction, &permit, &member, kind, hash).await?;
             }
-            depart(transaction, actor, &member, kind, reason.as_deref()).await
+            let (departure, events) = depart(transaction, actor, &member, kind, reason.as_deref()).await?;
+            audit::record(transaction, events).await?;
+            Ok(departure)
         })
         .await
 }
 
-/// Ends the membership and what hangs on it, and calls for the cascade. User, organization and member are checked and locked.
-async fn depart(
+/// Ends the membership and what hangs on it, and calls for the cascade; with the events to record. User and organization are
+/// locked, and the member is checked.
+pub(crate) async fn depart(
     transaction: &mut Transaction,
     actor: &Actor,
     member: &Member,
     kind: DepartureKind,
     reason: Option<&str>,
-) -> Result<Departure> {
+) -> Result<(Departure, Vec<NewEvent>)> {
     let (organization_id, user_id) = (member.organization_id, member.user_id);
     // Waits for whatever is being written under the membership; nothing new can begin.
     diesel::update(members::table.find(member.id))
@@ -284,10 +285,7 @@ async fn depart(
     .set(sessions::active_organization_id.eq(None::<OrganizationId>))
     .execute(&mut **transaction)
     .await?;
-    diesel::update(users::table.find(user_id).filter(users::default_bill_to_id.eq(organization_id)))
-        .set(users::default_bill_to_id.eq(None::<OrganizationId>))
-        .execute(&mut **transaction)
-        .await?;
+    user::reset_default_bill_to(transaction, user_id, organization_id).await?;
 
     let mut events = invitation::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?;
     events.extend(join_code::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?);
@@ -350,6 +348,10 @@ async fn depart(
         .collect();
     diesel::insert_into(departure_steps::table).values(steps).execute(&mut **transaction).await?;
     transaction.enqueue(&RunDeparture { departure_id: departure.id, member_id: member.id }).await?;
+    if kind != DepartureKind::Leave {
+        // They hear of it now, and not when the last of a million resources is passed on.
+        transaction.enqueue(&MailMembershipEnded { departure_id: departure.id }).await?;
+    }
     let mut event = NewEvent::by(actor, organization_id, kind.audit_action(), member.id)
         .summary(format!("{user_id} departed: {kind}"))
         .with(json!({ "departure": departure.id.to_string(), "role": member.role.as_str() }));
@@ -357,8 +359,7 @@ async fn depart(
         event = event.with(json!({ "reason": reason }));
     }
     events.push(event);
-    audit::record(transaction, events).await?;
-    Ok(departure)
+    Ok((departure, events))
 }
 
 fn count(number: usize) -> i32 {

@@ -58,6 +58,8 @@ pub enum Code {
     SlugTaken,
     /// The username is in use.
     UsernameTaken,
+    /// The address has an account.
+    EmailTaken,
 }
 
 /// A refusal that the caller can act on; nothing has changed.

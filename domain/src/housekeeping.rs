@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::database::Database;
 use crate::error::Result;
 use crate::job::Hold;
-use crate::{attempt, invitation, join_code, limits, organization, session, sign_in, webhook};
+use crate::{
+    account_deletion, attempt, email_change, invitation, join_code, limits, organization, session, sign_in, webhook,
+};
 
 /// Queue of the sweeps.
 pub const HOUSEKEEPING: &str = "housekeeping";
@@ -25,6 +27,10 @@ pub enum Sweep {
     Sessions,
     /// Requests to sign in that are older than [`limits::SIGN_IN_REQUEST_RETENTION`].
     SignInRequests,
+    /// Changes of address that are older than [`limits::EMAIL_CHANGE_RETENTION`].
+    EmailChanges,
+    /// Addresses of deleted accounts that are older than [`limits::ACCOUNT_DELETION_RETENTION`].
+    AccountDeletions,
     /// Counted tries whose window is over.
     Attempts,
     /// Deliveries of webhooks that are older than [`limits::WEBHOOK_DELIVERY_RETENTION`].
@@ -41,11 +47,13 @@ pub enum Sweep {
 
 impl Sweep {
     /// Every sweep.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::JoinCodes,
         Self::Invitations,
         Self::Sessions,
         Self::SignInRequests,
+        Self::EmailChanges,
+        Self::AccountDeletions,
         Self::Attempts,
         Self::WebhookDeliveries,
         Self::UnsentInvitations,
@@ -61,6 +69,8 @@ impl Sweep {
             Self::Invitations => "invitations",
             Self::Sessions => "sessions",
             Self::SignInRequests => "sign_in_requests",
+            Self::EmailChanges => "email_changes",
+            Self::AccountDeletions => "account_deletions",
             Self::Attempts => "attempts",
             Self::WebhookDeliveries => "webhook_deliveries",
             Self::UnsentInvitations => "unsent_invitations",
@@ -117,6 +127,8 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
                 Sweep::Invitations => invitation::sweep_overdue(transaction, LIMIT).await?,
                 Sweep::Sessions => session::prune(transaction, LIMIT).await?,
                 Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,
+                Sweep::EmailChanges => email_change::prune(transaction, LIMIT).await?,
+                Sweep::AccountDeletions => account_deletion::prune(transaction, LIMIT).await?,
                 Sweep::Attempts => attempt::prune(transaction, LIMIT).await?,
                 Sweep::WebhookDeliveries => webhook::prune_deliveries(transaction, LIMIT).await?,
                 Sweep::UnsentInvitations => invitation::sweep_unsent(transaction, LIMIT).await?,

@@ -130,6 +130,8 @@ typed_ids! {
     OrganizationId = "org";
     /// Of a membership.
     MemberId = "mem";
+    /// Of a change of an account's address.
+    EmailChangeId = "emc";
     /// Of a request to sign in.
     SignInRequestId = "sir";
     /// Of a session.

@@ -17,7 +17,7 @@ use crate::database::schema::{invitations, members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{InvitationId, MemberId, OrganizationId, SessionId, TeamId, TypedId, UserId};
-use crate::job::{ExpireInvitation, Hold, MailInvitation};
+use crate::job::{ExpireInvitation, Hold, MailInvitation, MailInvitationAccepted, MailInvitationReminder};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
 use crate::organization;
@@ -120,7 +120,7 @@ impl Invitation {
     }
 
     fn is_for(&self, user: &User) -> bool {
-        self.user_id == Some(user.id) || self.email.as_ref() == Some(&user.email)
+        self.user_id == Some(user.id) || self.email.is_some() && self.email == user.email
     }
 }
 
@@ -225,6 +225,10 @@ pub async fn invite(
     }
     let made = database
         .transaction(async |transaction| {
+            // Nobody who is just deleting their account is invited by its username. Users come before organizations in the
+            // order of locks.
+            let named = named_accounts(transaction, &parsed).await?;
+            access::lock_users(transaction, &named).await?;
             let permit = access::authorize(
                 transaction,
                 actor,
@@ -295,6 +299,7 @@ pub async fn invite(
             let expiries: Vec<_> =
                 made.iter().map(|invitation| ExpireInvitation { invitation_id: invitation.id }).collect();
             transaction.enqueue_all_at(&expiries, expires_at).await?;
+            remind(transaction, &made, created_at, expires_at).await?;
             let events = made.iter().map(|invitation| {
                 NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
                     .summary(format!("invited someone as {}", invitation.role))
@@ -307,11 +312,47 @@ pub async fn invite(
     Ok(made)
 }
 
+/// Has the invited people reminded before the invitations expire; not where that would be with the invitation itself.
+async fn remind(
+    transaction: &mut Transaction,
+    invitations: &[Invitation],
+    sent_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<()> {
+    let at = expires_at - limits::INVITATION_REMINDER;
+    if at <= sent_at {
+        return Ok(());
+    }
+    let reminders: Vec<_> = invitations
+        .iter()
+        .map(|invitation| MailInvitationReminder {
+            invitation_id: invitation.id,
+            token_version: invitation.token_version,
+        })
+        .collect();
+    transaction.enqueue_all_at(&reminders, at).await
+}
+
 fn field_of(invitee: &Invitee) -> &'static str {
     match invitee {
         Invitee::Email(_) => "email",
         Invitee::Username(_) => "username",
     }
+}
+
+/// The accounts that are invited by their usernames.
+async fn named_accounts(transaction: &mut Transaction, parsed: &[Parsed]) -> Result<Vec<UserId>> {
+    let usernames: Vec<&Username> = parsed
+        .iter()
+        .filter_map(|invite| match &invite.invitee {
+            Invitee::Username(username) => Some(username),
+            Invitee::Email(_) => None,
+        })
+        .collect();
+    if usernames.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(users::table.filter(users::username.eq_any(usernames)).select(users::id).load(&mut **transaction).await?)
 }
 
 /// The accounts of those who are invited.
@@ -333,7 +374,7 @@ async fn accounts_of(transaction: &mut Transaction, parsed: &[Parsed]) -> Result
 
 fn account_of<'a>(accounts: &'a [User], invitee: &Invitee) -> Option<&'a User> {
     accounts.iter().find(|user| match invitee {
-        Invitee::Email(email) => user.email == *email,
+        Invitee::Email(email) => user.email.as_ref() == Some(email),
         Invitee::Username(username) => user.username == *username,
     })
 }
@@ -469,7 +510,7 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Preview>
         .first(&mut connection)
         .await?;
     let account = account(&mut connection, &invitation).await?;
-    let email = invitation.email.clone().or_else(|| account.as_ref().map(|user| user.email.clone()));
+    let email = invitation.email.clone().or_else(|| account.as_ref().and_then(|user| user.email.clone()));
     let Some(email) = email else { return Ok(None) };
     let is_newest = version == invitation.token_version;
     let stands = is_newest && deleted_at.is_none();
@@ -711,6 +752,7 @@ async fn take(
             .with(json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() })),
     );
     events.extend(team::join_by(transaction, invitation.id, user_id).await?);
+    transaction.enqueue(&MailInvitationAccepted { invitation_id: invitation.id, member_id }).await?;
     events.extend(user::lift_suspension(transaction, user_id, "an accepted invitation lifted the suspension").await?);
     Ok((member_id, events))
 }
@@ -807,6 +849,7 @@ pub async fn resend(database: &Database, actor: &Actor, id: InvitationId) -> Res
                 .await?;
             transaction.enqueue(&MailInvitation { invitation_id: id, token_version: invitation.token_version }).await?;
             transaction.enqueue_at(&ExpireInvitation { invitation_id: id }, expires_at).await?;
+            remind(transaction, std::slice::from_ref(&invitation), at, expires_at).await?;
             let event = NewEvent::by(actor, invitation.organization_id, AuditAction::InvitationResent, id)
                 .summary("sent an invitation again, under a new link");
             audit::record(transaction, [event]).await?;
@@ -875,12 +918,36 @@ pub(crate) async fn revoke_to(
         invitations::table
             .filter(invitations::organization_id.eq(organization_id))
             .filter(invitations::status.eq(InvitationStatus::Pending))
-            .filter(invitations::email.eq(&user.email).or(invitations::user_id.eq(user.id))),
+            .filter(invitations::email.eq(user.email.as_ref()).or(invitations::user_id.eq(user.id))),
     )
     .set(invitations::status.eq(InvitationStatus::Revoked))
     .returning(invitations::id)
     .get_results(&mut **transaction)
     .await?)
+}
+
+/// Revokes the open invitations to an account that is being deleted, wherever it was invited by its username.
+pub(crate) async fn revoke_to_account(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    user_id: UserId,
+) -> Result<Vec<NewEvent>> {
+    let revoked: Vec<(InvitationId, OrganizationId)> = diesel::update(
+        invitations::table
+            .filter(invitations::user_id.eq(user_id))
+            .filter(invitations::status.eq(InvitationStatus::Pending)),
+    )
+    .set(invitations::status.eq(InvitationStatus::Revoked))
+    .returning((invitations::id, invitations::organization_id))
+    .get_results(&mut **transaction)
+    .await?;
+    Ok(revoked
+        .into_iter()
+        .map(|(id, organization_id)| {
+            NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id)
+                .summary("revoked: the invited person deleted their account")
+        })
+        .collect())
 }
 
 /// Whom the open invitations are for that a departure would revoke: those that the leaver issued, and those to them (R42).

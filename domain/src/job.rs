@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::id::{
-    DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, SignInRequestId, UserId, WebhookDeliveryId,
-    WebhookId,
+    AuditEventId, DepartureId, EmailChangeId, InvitationId, JoinCodeId, MemberId, OrganizationId, SessionId,
+    SignInRequestId, UserId, WebhookDeliveryId, WebhookId,
 };
 
 /// The worker's claim on its job, checked first in each transaction so that a run that was taken over can't commit.
@@ -71,6 +71,73 @@ job! {
         /// The request.
         sign_in_request_id: SignInRequestId,
     } in MAIL as "mail_sign_in", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Mails the link that confirms an account's new address.
+    MailEmailChangeLink {
+        /// The change.
+        email_change_id: EmailChangeId,
+    } in MAIL as "mail_email_change_link", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells an account's address that another one was asked for.
+    MailEmailChangeRequested {
+        /// The change.
+        email_change_id: EmailChangeId,
+    } in MAIL as "mail_email_change_requested", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells an account's old address that another one took its place.
+    MailEmailChanged {
+        /// The change.
+        email_change_id: EmailChangeId,
+    } in MAIL as "mail_email_changed", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Confirms that an account was deleted.
+    MailAccountDeleted {
+        /// The account.
+        user_id: UserId,
+    } in MAIL as "mail_account_deleted", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells someone that they were signed in on a device that wasn't before.
+    MailNewSignIn {
+        /// The session.
+        session_id: SessionId,
+    } in MAIL as "mail_new_sign_in", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Reminds the invited person a day before an invitation expires.
+    MailInvitationReminder {
+        /// The invitation.
+        invitation_id: InvitationId,
+        /// The token's version: a resend has a reminder of its own.
+        token_version: i32,
+    } in MAIL as "mail_invitation_reminder", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells the inviter that an invitation was accepted.
+    MailInvitationAccepted {
+        /// The invitation.
+        invitation_id: InvitationId,
+        /// Who joined.
+        member_id: MemberId,
+    } in MAIL as "mail_invitation_accepted", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells a member that their role changed.
+    MailRoleChanged {
+        /// The event of the change: it knows the member, the roles and by whom.
+        audit_event_id: AuditEventId,
+    } in MAIL as "mail_role_changed", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells someone at once that they were removed or deactivated; the receipt follows once everything is passed on.
+    MailMembershipEnded {
+        /// The departure.
+        departure_id: DepartureId,
+    } in MAIL as "mail_membership_ended", tries MAIL_TRIES, timeout 150 s
 }
 job! {
     /// Tells the owner that someone joined by code (R30).

@@ -4,6 +4,7 @@
 //! the jobs that the change calls for, and last records the audit event. Nothing here knows of GraphQL, HTTP or mail.
 
 pub mod access;
+pub mod account_deletion;
 pub mod actor;
 pub mod api_key;
 mod attempt;
@@ -13,6 +14,7 @@ pub mod builtin_postgres;
 pub mod client;
 pub mod database;
 pub mod departure;
+pub mod email_change;
 pub mod error;
 pub mod housekeeping;
 pub mod id;

@@ -41,11 +41,15 @@ pub const SIGN_IN_DIGITS_LIFETIME: Duration = Duration::from_secs(10 * 60);
 pub const SIGN_IN_DIGIT_TRIES: i32 = 5;
 /// How long the link of a sign-in mail works.
 pub const SIGN_IN_LINK_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// How long the link works that confirms an account's new address.
+pub const EMAIL_CHANGE_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// How long after a departure it can be reverted.
 pub const REVERTIBLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How many days an organization's invitations may last (R23).
 pub const INVITATION_DAYS: std::ops::RangeInclusive<i32> = 1..=30;
+/// How long before an invitation expires its invitee is reminded of it.
+pub const INVITATION_REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a deleted organization can be restored (R48).
 pub const RESTORABLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -77,6 +81,10 @@ pub const SWEEP_CHUNK: u32 = 500;
 pub const SESSION_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a request to sign in is kept; its link has long expired then.
 pub const SIGN_IN_REQUEST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long a change of an account's address is kept; its link has long expired then.
+pub const EMAIL_CHANGE_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long the address of a deleted account is kept at most, for the mail that confirms the deletion; longer than that is tried.
+pub const ACCOUNT_DELETION_RETENTION: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// How long a webhook's delivery is kept, once it was taken or given up.
 pub const WEBHOOK_DELIVERY_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a job that was done is kept, for whoever asks what became of it.
@@ -151,7 +159,14 @@ pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
     client: quarter_of_an_hour("sign_in_request_client", 300),
     deployment: quarter_of_an_hour("sign_in_request_deployment", 10_000),
 };
-/// Mails per organization that its members cause: invitations. What they hold back is sent in the next minutes. Mails that
-/// keep an account or an organization safe don't wait for them: those that sign in, and those that tell of who came and went.
+/// Changes of address that an account asks for, so that nobody learns from the answers which addresses have accounts.
+pub const EMAIL_CHANGES: TryLimit =
+    TryLimit { bucket: "email_change", tries: 10, window: Duration::from_secs(60 * 60) };
+/// Mails with a link to confirm a new address, per that address: it may be anybody's.
+pub const EMAIL_CHANGE_MAILS: TryLimit =
+    TryLimit { bucket: "email_change_mail", tries: 10, window: Duration::from_secs(60 * 60) };
+/// Mails per organization that its members cause: invitations, reminders of them, and changes of roles. What they hold back is
+/// sent in the next minutes. Mails that keep an account or an organization safe don't wait for them: those that sign in, those
+/// about accounts, and those that tell of who came and went.
 pub const ORGANIZATION_MAILS: TryLimit =
     TryLimit { bucket: "organization_mail", tries: 100, window: Duration::from_secs(60) };

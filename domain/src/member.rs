@@ -16,6 +16,7 @@ use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{MemberId, OrganizationId, TypedId, UserId};
+use crate::job::MailRoleChanged;
 use crate::page::{Page, PageRequest, Slice};
 use crate::policy::{AccessLevel, MemberAction, Role, Standing};
 use crate::text;
@@ -173,6 +174,7 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
         }
         _ => {}
     }
+    user::require_living(transaction, join.user_id, field).await?;
     require_room_for_another(transaction, join.user_id, field).await?;
     // Another open invitation of the same person, by address or username, has no purpose any more.
     let user = user::by_id(transaction, join.user_id).await?;
@@ -553,7 +555,7 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[MemberId]) -> Res
 }
 
 /// The membership of a user in an organization, whatever its status.
-pub(crate) async fn of(
+pub async fn of(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
     user_id: UserId,
@@ -591,7 +593,7 @@ pub(crate) fn not_found(field: &str) -> Refusal {
     Refusal::new(Code::NotFound, field, "there is no such member")
 }
 
-/// Locks the organization of a member and gives the actor's permit there with the member, if the actor sees it.
+/// Locks a member's account and organization, and gives the actor's permit there with the member, if the actor sees it.
 pub(crate) async fn enter(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -600,6 +602,8 @@ pub(crate) async fn enter(
 ) -> Result<(Permit, Member)> {
     access::require_writing(actor, field)?;
     let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
+    // Users come before organizations in the order of locks.
+    access::lock_users(transaction, &[found.user_id]).await?;
     let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found(field)).await?;
     // Read again under the organization's lock.
     let member = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
@@ -648,12 +652,15 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
                 return Ok(id);
             }
             diesel::update(members::table.find(id)).set(members::role.eq(role)).execute(&mut **transaction).await?;
-            let mut events = vec![
-                NewEvent::by(actor, member.organization_id, AuditAction::MemberRoleChanged, id)
-                    .summary(format!("changed the role of {} from {} to {role}", member.user_id, member.role))
-                    .with(json!({ "from": member.role.as_str(), "to": role.as_str() })),
-            ];
+            let changed = NewEvent::by(actor, member.organization_id, AuditAction::MemberRoleChanged, id)
+                .summary(format!("changed the role of {} from {} to {role}", member.user_id, member.role))
+                .with(json!({ "from": member.role.as_str(), "to": role.as_str() }));
+            transaction.enqueue(&MailRoleChanged { audit_event_id: changed.id() }).await?;
+            let mut events = vec![changed];
             let standing = Standing { role, ..permit.standing() };
+            if !standing.may_bill(member.permissions.billable_activities) {
+                user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
+            }
             events.extend(
                 revoke_no_longer_issuable(transaction, actor, standing, member.organization_id, member.user_id).await?,
             );
@@ -679,6 +686,10 @@ pub async fn update_permissions(
                 return Ok(id);
             }
             diesel::update(members::table.find(id)).set(permissions).execute(&mut **transaction).await?;
+            let standing = Standing { role: member.role, ..permit.standing() };
+            if !standing.may_bill(permissions.billable_activities) {
+                user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
+            }
             let event = NewEvent::by(actor, member.organization_id, AuditAction::MemberPermissionsUpdated, id)
                 .summary(format!("changed the permissions of {}", member.user_id))
                 .with(json!({ "from": member.permissions.to_json(), "to": permissions.to_json() }));

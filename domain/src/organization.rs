@@ -296,8 +296,9 @@ pub async fn create(
                 },
             };
             access::lock_users(transaction, &[user_id]).await?;
+            let field = if joined_via == JoinMethod::Staff { "ownerEmail" } else { "name" };
+            user::require_living(transaction, user_id, field).await?;
             if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
-                let field = if joined_via == JoinMethod::Staff { "ownerEmail" } else { "name" };
                 return Err(crate::actor::suspended(field).into());
             }
             member::require_room_for_another(transaction, user_id, "name").await?;
@@ -370,7 +371,8 @@ pub async fn set_owner(
             if old_owner == new_owner {
                 return Ok(id);
             }
-            let user = user::by_ids(transaction, &[new_owner]).await?.pop().ok_or_else(no_user)?;
+            let user = user::by_ids(transaction, &[new_owner]).await?.pop();
+            let user = user.filter(|user| user.deleted_at.is_none()).ok_or_else(no_user)?;
             if user.suspended_at.is_some() {
                 return Err(crate::actor::suspended("userId").into());
             }
@@ -640,14 +642,18 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
                     return Err(Error::refused(Code::OneOrganization, "id", message));
                 }
             }
-            let deleted_at: Option<DateTime<Utc>> = organizations::table
+            let (deleted_at, personal): (Option<DateTime<Utc>>, Option<UserId>) = organizations::table
                 .find(id)
-                .select(organizations::deleted_at)
+                .select((organizations::deleted_at, organizations::personal_user_id))
                 .for_no_key_update()
                 .first(&mut **transaction)
                 .await
                 .optional()?
                 .ok_or_else(not_found)?;
+            if personal.is_some() {
+                let message = "a personal organization goes with its account, and nothing brings that back";
+                return Err(Error::refused(Code::Forbidden, "id", message));
+            }
             let Some(deleted_at) = deleted_at else {
                 return Err(Error::refused(Code::Conflict, "id", "this organization isn't deleted"));
             };

@@ -19,6 +19,8 @@ pub enum Purpose {
     SignInLink,
     /// The digits of a sign-in mail.
     SignInDigits,
+    /// The link that confirms an account's new address.
+    EmailChange,
     /// The kept digest of a join code.
     JoinCode,
     /// The hidden field of a form.
@@ -33,6 +35,7 @@ impl Purpose {
             Self::Invitation => b"rollcall/invitation",
             Self::SignInLink => b"rollcall/sign-in-link",
             Self::SignInDigits => b"rollcall/sign-in-digits",
+            Self::EmailChange => b"rollcall/email-change",
             Self::JoinCode => b"rollcall/join-code",
             Self::Form => b"rollcall/form",
             Self::Webhook => b"rollcall/webhook",

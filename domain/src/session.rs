@@ -1,6 +1,7 @@
 //! Sessions: bearer tokens of 256 random bits, of which only the digest is kept.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
@@ -12,6 +13,7 @@ use crate::database::schema::sessions;
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Result};
 use crate::id::{OrganizationId, SessionId, UserId};
+use crate::job::MailNewSignIn;
 use crate::limits;
 use crate::page::{Page, PageRequest, by_id};
 use crate::secret::Token;
@@ -40,7 +42,7 @@ pub struct Session {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Begins a session.
+/// Begins a session. One on a device that the account wasn't signed in with before is told by mail.
 pub(crate) async fn create(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -48,6 +50,8 @@ pub(crate) async fn create(
 ) -> Result<(SessionId, Token)> {
     let id = SessionId::new();
     let token = Token::random(TOKEN_PREFIX)?;
+    let user_agent = kept_user_agent(user_agent);
+    let is_new_device = is_new_device(transaction, user_id, user_agent.as_deref()).await?;
     let at = now(transaction).await?;
     let lifetime = chrono::Duration::from_std(limits::SESSION_LIFETIME)
         .map_err(|_| Error::Bug("a session's lifetime is short"))?;
@@ -56,14 +60,30 @@ pub(crate) async fn create(
             sessions::id.eq(id),
             sessions::user_id.eq(user_id),
             sessions::token_digest.eq(Token::digest(token.reveal())),
-            sessions::user_agent.eq(kept_user_agent(user_agent)),
+            sessions::user_agent.eq(user_agent),
             sessions::created_at.eq(at),
             sessions::last_seen_at.eq(at),
             sessions::expires_at.eq(at + lifetime),
         ))
         .execute(&mut **transaction)
         .await?;
+    if is_new_device {
+        transaction.enqueue(&MailNewSignIn { session_id: id }).await?;
+    }
     Ok((id, token))
+}
+
+/// Whether the account has been signed in to before, and no session that is kept had this user agent.
+async fn is_new_device(transaction: &mut Transaction, user_id: UserId, user_agent: Option<&str>) -> Result<bool> {
+    let same = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::user_agent.is_not_distinct_from(user_agent));
+    if diesel::select(exists(same)).get_result(&mut **transaction).await? {
+        return Ok(false);
+    }
+    // Sessions are pruned; the log isn't.
+    let personal = user::personal_organization_id(transaction, user_id).await?;
+    audit::has_happened(transaction, personal, AuditAction::UserSignedIn).await
 }
 
 /// The user agent as it is kept: cut, and without what would break a line.
@@ -101,6 +121,11 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, user_id: UserId, ids: &[
         .await?)
 }
 
+/// The session of an id, whoever asks and even where it has ended: for the mail about it.
+pub async fn by_id(connection: &mut AsyncPgConnection, id: SessionId) -> Result<Option<Session>> {
+    Ok(sessions::table.find(id).select(Session::as_select()).first(connection).await.optional()?)
+}
+
 /// A page of the user's living sessions, oldest first.
 pub async fn list(connection: &mut AsyncPgConnection, user_id: UserId, page: &PageRequest) -> Result<Page<Session>> {
     let slice = page.slice()?;
@@ -135,9 +160,16 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
     let session_id = session_id.unwrap_or(*current);
     database
         .transaction(async |transaction| {
-            let ended = diesel::delete(sessions::table.find(session_id).filter(sessions::user_id.eq(*user_id)))
-                .execute(&mut **transaction)
-                .await?;
+            // Kept for a while as one that has ended: its device is known.
+            let ended = diesel::update(
+                sessions::table
+                    .find(session_id)
+                    .filter(sessions::user_id.eq(*user_id))
+                    .filter(sessions::expires_at.gt(rollcall_now())),
+            )
+            .set(sessions::expires_at.eq(rollcall_now()))
+            .execute(&mut **transaction)
+            .await?;
             if ended == 0 {
                 return Err(Error::refused(Code::NotFound, "sessionId", "you have no such session"));
             }
@@ -148,6 +180,17 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
             Ok(session_id)
         })
         .await
+}
+
+/// Ends every session of the user.
+pub(crate) async fn end_all(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::update(
+        sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::expires_at.gt(rollcall_now())),
+    )
+    .set(sessions::expires_at.eq(rollcall_now()))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 /// Deletes up to `limit` sessions that ended [`limits::SESSION_RETENTION`] ago, and returns how many.

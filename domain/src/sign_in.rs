@@ -237,8 +237,12 @@ pub async fn sign_in(
             let (user_id, personal, is_suspended) = match user::by_email(transaction, &email).await? {
                 Some(user) => {
                     access::lock_users(transaction, &[user.id]).await?;
-                    // Read again under the lock: a deactivation may have suspended it.
+                    // Read again under the lock: it may have been suspended or deleted, or got another address.
                     let user = user::by_id(transaction, user.id).await?;
+                    if user.email.as_ref() != Some(&email) {
+                        let message = "the account of this address has just changed; try again";
+                        return Err(Error::refused(Code::Conflict, field, message));
+                    }
                     let is_suspended = user.suspended_at.is_some();
                     if is_suspended && !has_open_invitation(transaction, user.id, &email).await? {
                         return Err(suspended(field).into());

@@ -9,6 +9,7 @@ use diesel::sql_types::Text;
 use url::Url;
 
 use crate::error::{Code, Refusal};
+use crate::id::UserId;
 
 /// Characters that a line of text may not hold: controls, and those that turn or hide what follows.
 fn is_unprintable(c: char) -> bool {
@@ -152,6 +153,11 @@ impl Username {
         name_like(field, text, "a username").map(Self)
     }
 
+    /// The username of a deleted account: nobody can choose it, for its dot.
+    pub(crate) fn of_deleted(id: UserId) -> Self {
+        Self(format!("deleted.{}", id.to_string().trim_start_matches("usr_")))
+    }
+
     /// A username made of a name, for an account that chose none; `salt` makes it unlike others.
     pub(crate) fn derived(from: &str, salt: &str) -> Self {
         Self(derived(from, salt, "user"))
@@ -245,6 +251,12 @@ mod tests {
         ] {
             assert_eq!(line("name", wrong, 5).map_err(|refusal| refusal.code), Err(code), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn nobody_can_choose_a_deleted_accounts_username() {
+        let deleted = Username::of_deleted(UserId::new());
+        assert!(Username::parse("username", deleted.as_str()).is_err());
     }
 
     #[test]

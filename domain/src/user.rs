@@ -6,7 +6,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::RngExt;
 use serde_json::json;
 
+use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
+use crate::api_key;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -14,7 +16,9 @@ use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{MemberId, OrganizationId, UserId};
 use crate::limits;
 use crate::member::{JoinMethod, MemberStatus, Permissions};
+use crate::organization::Organization;
 use crate::policy::{MemberDirectory, Role};
+use crate::session;
 use crate::text::{self, EmailAddress, Username};
 
 /// An account.
@@ -23,8 +27,8 @@ use crate::text::{self, EmailAddress, Username};
 pub struct User {
     /// Its id.
     pub id: UserId,
-    /// Where its mails go; compared without case (R24).
-    pub email: EmailAddress,
+    /// Where its mails go; compared without case (R24). A deleted account has none.
+    pub email: Option<EmailAddress>,
     /// Its unique name.
     pub username: Username,
     /// The person's name.
@@ -37,6 +41,8 @@ pub struct User {
     pub suspended_at: Option<DateTime<Utc>>,
     /// Who pays for new projects and apps; the personal organization where it is none.
     pub default_bill_to_id: Option<OrganizationId>,
+    /// Since when it is deleted: a row without a name, that others' data refers to.
+    pub deleted_at: Option<DateTime<Utc>>,
 }
 
 /// An account to be made.
@@ -308,6 +314,75 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
         .await
 }
 
+/// Fails where the account was deleted. Its row is locked.
+pub(crate) async fn require_living(transaction: &mut Transaction, user_id: UserId, field: &str) -> Result<()> {
+    if by_id(transaction, user_id).await?.deleted_at.is_none() {
+        return Ok(());
+    }
+    Err(Error::refused(Code::Conflict, field, "this account was deleted, and nothing brings it back"))
+}
+
+/// Makes an organization pay for the actor's new projects and apps, unless another one is named (R56). It takes the permission
+/// to bill there (R55); the personal organization always pays.
+pub async fn set_default_bill_to(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<()> {
+    let (user_id, _) = actor.signed_in("organizationId")?;
+    database
+        .transaction(async |transaction| {
+            // Whoever takes the permission away locks the account too.
+            access::lock_users(transaction, &[user_id]).await?;
+            let not_found = access::organization_not_found("organizationId");
+            let permit = access::enter(transaction, actor, organization_id, Lock::Membership, not_found).await?;
+            permit.require_billing("organizationId")?;
+            let personal = personal_organization_id(transaction, user_id).await?;
+            let default_bill_to_id = (organization_id != personal).then_some(organization_id);
+            diesel::update(users::table.find(user_id))
+                .set(users::default_bill_to_id.eq(default_bill_to_id))
+                .execute(&mut **transaction)
+                .await?;
+            let event = NewEvent::by(actor, personal, AuditAction::UserDefaultBillToSet, user_id)
+                .summary(format!("new projects and apps are billed to {organization_id}"))
+                .with(json!({ "organization": organization_id.to_string() }));
+            audit::record(transaction, [event]).await
+        })
+        .await
+}
+
+/// The personal organization pays again, where it was this one that did: the account may not bill there any more. Its row is
+/// locked.
+pub(crate) async fn reset_default_bill_to(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    organization_id: OrganizationId,
+) -> Result<()> {
+    diesel::update(users::table.find(user_id).filter(users::default_bill_to_id.eq(organization_id)))
+        .set(users::default_bill_to_id.eq(None::<OrganizationId>))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// The organizations that the actor may bill to (R55), the personal one first; for an API key at most its own.
+pub async fn billable_organizations(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+) -> Result<Vec<(Organization, Permit)>> {
+    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
+    let ids: Vec<OrganizationId> = members::table
+        .filter(members::user_id.eq(user_id))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::organization_id)
+        .load(connection)
+        .await?;
+    let keys: Vec<_> = ids.into_iter().map(|id| (actor.clone(), id)).collect();
+    let found = access::organizations_with_permits(connection, &keys).await?;
+    let mut billable: Vec<(Organization, Permit)> = found
+        .into_iter()
+        .filter_map(|(_, organization, permit)| Some((organization, permit.filter(Permit::may_bill)?)))
+        .collect();
+    billable.sort_by_key(|(organization, _)| (!organization.is_personal(), organization.id));
+    Ok(billable)
+}
+
 /// Lifts a suspension: an organization's invitation was accepted (D6). The account's row is locked.
 pub(crate) async fn lift_suspension(
     transaction: &mut Transaction,
@@ -327,16 +402,12 @@ pub(crate) async fn lift_suspension(
 
 /// Suspends the account: its organization let it go, and it belongs to no other (D6). Sessions end; keys don't answer.
 pub(crate) async fn suspend(transaction: &mut Transaction, user_id: UserId, by: OrganizationId) -> Result<NewEvent> {
-    use crate::database::schema::{api_keys, sessions};
     diesel::update(users::table.find(user_id))
         .set(users::suspended_at.eq(rollcall_now().nullable()))
         .execute(&mut **transaction)
         .await?;
-    diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
-    diesel::update(api_keys::table.filter(api_keys::user_id.eq(user_id)).filter(api_keys::revoked_at.is_null()))
-        .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
-        .execute(&mut **transaction)
-        .await?;
+    session::end_all(transaction, user_id).await?;
+    api_key::revoke_all(transaction, user_id).await?;
     let personal = personal_organization_id(transaction, user_id).await?;
     Ok(NewEvent::by_system(personal, AuditAction::UserSuspended, user_id)
         .summary("the organization that created the account deactivated it")

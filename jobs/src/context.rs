@@ -77,7 +77,7 @@ impl Context {
     /// When a mail is tried again; `None` where it has been tried for its day.
     async fn next_try(&self, job: &ClaimedJob) -> Result<Option<Duration>, JobError> {
         let now = database::now(&mut *connection(self).await?).await.map_err(job_error)?;
-        let left = (job.created_at + limits::MAIL_TRIED_FOR - now).to_std().unwrap_or_default();
+        let left = (job.scheduled_at + limits::MAIL_TRIED_FOR - now).to_std().unwrap_or_default();
         let is_over = left.is_zero() || job.is_last_attempt();
         Ok((!is_over).then(|| job.backoff().min(limits::LONGEST_MAIL_PAUSE).min(left)))
     }

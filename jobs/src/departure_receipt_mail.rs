@@ -22,6 +22,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     let known =
         webhook::known_to(&mut reader, departure.organization_id, departure.user_id).await.map_err(job_error)?;
     drop(reader);
+    let Some(email) = recipient.email else { return Ok(()) };
     let moved = Moved {
         counts: receipt
             .counts
@@ -30,14 +31,13 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
             .collect(),
         examples: receipt.examples,
     };
-    let kind = match departure.kind {
-        DepartureKind::Leave => mail::DepartureKind::Left,
-        DepartureKind::Remove => mail::DepartureKind::Removed,
-        DepartureKind::Deactivate => mail::DepartureKind::Deactivated,
+    let kind = match (departure.kind, leaver.deleted_at) {
+        (DepartureKind::Leave, Some(_)) => mail::DepartureKind::Deleted,
+        (departed, _) => kind(departed),
     };
     let envelope = Envelope {
         key: format!("departure.{id}.{recipient_id}"),
-        address: recipient.email.to_string(),
+        address: email.to_string(),
         name: Some(recipient.name),
         date: departure.completed_at.unwrap_or(departure.started_at),
     };
@@ -56,6 +56,15 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         .render(envelope)
     };
     context.send(job, mail).await
+}
+
+/// How someone went, as the mails say it.
+pub(crate) fn kind(kind: DepartureKind) -> mail::DepartureKind {
+    match kind {
+        DepartureKind::Leave => mail::DepartureKind::Left,
+        DepartureKind::Remove => mail::DepartureKind::Removed,
+        DepartureKind::Deactivate => mail::DepartureKind::Deactivated,
+    }
 }
 
 fn plural(kind: ResourceKind) -> &'static str {

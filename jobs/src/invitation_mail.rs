@@ -1,6 +1,7 @@
 //! Mails an invitation's link.
 
 use apalis_diesel::{ClaimedJob, JobError};
+use diesel_async::AsyncPgConnection;
 use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
 use rollcall_domain::job::MailInvitation;
 use rollcall_domain::{database, organization, user};
@@ -23,14 +24,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         return Ok(());
     }
     let inviter = user::by_id(&mut reader, invitation.invited_by_id).await.map_err(job_error)?;
-    let (address, account_name) = match (&invitation.email, invitation.user_id) {
-        (Some(email), _) => (email.to_string(), None),
-        (None, Some(user_id)) => {
-            let user = user::by_id(&mut reader, user_id).await.map_err(job_error)?;
-            (user.email.to_string(), Some(user.name))
-        }
-        (None, None) => return Ok(()),
-    };
+    let Some((address, name)) = recipient(&mut reader, &invitation).await? else { return Ok(()) };
     drop(reader);
     let token = invitation::link_token(&context.database, &invitation).map_err(job_error)?;
     let mail = Invitation {
@@ -40,12 +34,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         link: context.link(&format!("/invitations/{}", token.reveal()))?,
         expires_at: invitation.expires_at,
     };
-    let envelope = Envelope {
-        key: format!("invitation.{id}.{token_version}"),
-        address,
-        name: invitation.name.clone().or(account_name),
-        date: invitation.sent_at,
-    };
+    let envelope =
+        Envelope { key: format!("invitation.{id}.{token_version}"), address, name, date: invitation.sent_at };
     invitation::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
     let outcome = context.try_send(job, mail.render(envelope)).await?;
     let (delivery, error) = match &outcome {
@@ -63,4 +53,19 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         .await
         .map_err(job_error)?;
     outcome.map_err(Unsent::into)
+}
+
+/// Where an invitation's mails go, and whom they greet; none where its account is deleted.
+pub(crate) async fn recipient(
+    reader: &mut AsyncPgConnection,
+    invitation: &rollcall_domain::invitation::Invitation,
+) -> Result<Option<(String, Option<String>)>, JobError> {
+    match (&invitation.email, invitation.user_id) {
+        (Some(email), _) => Ok(Some((email.to_string(), invitation.name.clone()))),
+        (None, Some(user_id)) => {
+            let user = user::by_id(reader, user_id).await.map_err(job_error)?;
+            Ok(user.email.map(|email| (email.to_string(), invitation.name.clone().or(Some(user.name)))))
+        }
+        (None, None) => Ok(None),
+    }
 }

@@ -24,6 +24,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailJoine
     let owner = user::by_id(&mut reader, owner_id).await.map_err(job_error)?;
     let member = user::by_id(&mut reader, used_by).await.map_err(job_error)?;
     drop(reader);
+    let Some(email) = owner.email else { return Ok(()) };
     let mail = JoinedByCode {
         organization_name: organization.name,
         member_name: member.name,
@@ -34,7 +35,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailJoine
     };
     let envelope = Envelope {
         key: format!("joined-by-code.{id}"),
-        address: owner.email.to_string(),
+        address: email.to_string(),
         name: Some(owner.name),
         date: used_at,
     };

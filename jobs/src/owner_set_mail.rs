@@ -12,10 +12,11 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwner
     let organization = organization::by_id(&mut reader, payload.organization_id).await.map_err(job_error)?;
     let owner = user::by_id(&mut reader, payload.user_id).await.map_err(job_error)?;
     drop(reader);
+    let Some(email) = owner.email else { return Ok(()) };
     let mail = OwnerSet { organization_name: organization.name, sign_in_link: context.link("/sign-in")? };
     let envelope = Envelope {
         key: format!("owner-set.{}", payload.notice),
-        address: owner.email.to_string(),
+        address: email.to_string(),
         name: Some(owner.name),
         date: noticed_at(payload.notice)?,
     };

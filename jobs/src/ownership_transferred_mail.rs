@@ -19,6 +19,7 @@ pub(crate) async fn run(
     let other_id = if receives { payload.from_id } else { payload.to_id };
     let other = user::by_id(&mut reader, other_id).await.map_err(job_error)?;
     drop(reader);
+    let Some(email) = recipient.email else { return Ok(()) };
     let mail = OwnershipTransferred {
         organization_name: organization.name,
         other_name: other.name,
@@ -28,7 +29,7 @@ pub(crate) async fn run(
     };
     let envelope = Envelope {
         key: format!("ownership-transferred.{}", payload.notice),
-        address: recipient.email.to_string(),
+        address: email.to_string(),
         name: Some(recipient.name),
         date: noticed_at(payload.notice)?,
     };

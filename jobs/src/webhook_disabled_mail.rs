@@ -20,6 +20,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailWebho
     let newest = PageRequest { first: Some(1), ..PageRequest::default() };
     let deliveries = webhook::deliveries(&mut reader, &webhook, &newest).await.map_err(job_error)?;
     drop(reader);
+    let Some(email) = owner.email else { return Ok(()) };
     let mail = WebhookDisabled {
         organization_name: organization.name,
         host: webhook.host(),
@@ -28,7 +29,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailWebho
     };
     let envelope = Envelope {
         key: format!("webhook-disabled.{}", payload.notice),
-        address: owner.email.to_string(),
+        address: email.to_string(),
         name: Some(owner.name),
         date: noticed_at(payload.notice)?,
     };

@@ -8,17 +8,20 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedules, StoreOptions};
 use rollcall_domain::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
 use rollcall_domain::job::{
-    DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, MAIL, MailDepartureReceipt, MailInvitation,
-    MailJoinedByCode, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailSignIn, MailWebhookDisabled,
-    RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
+    DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, MAIL, MailAccountDeleted,
+    MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailInvitation,
+    MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded, MailNewSignIn, MailOwnerSet,
+    MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn, MailWebhookDisabled, RedeliverWebhook,
+    RevertDeparture, RunDeparture, WEBHOOK,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::{
-    departure, departure_receipt_mail, housekeeping, invitation_expiry, invitation_mail, join_code_expiry,
-    joined_by_code_mail, owner_set_mail, owner_welcome_mail, ownership_transferred_mail, sign_in_mail,
-    webhook_delivery, webhook_disabled_mail, webhook_redelivery,
+    account_deleted_mail, departure, departure_receipt_mail, email_change_mail, housekeeping, invitation_accepted_mail,
+    invitation_expiry, invitation_mail, invitation_reminder_mail, join_code_expiry, joined_by_code_mail,
+    membership_ended_mail, new_sign_in_mail, owner_set_mail, owner_welcome_mail, ownership_transferred_mail,
+    role_changed_mail, sign_in_mail, webhook_delivery, webhook_disabled_mail, webhook_redelivery,
 };
 
 /// The queues, and how many handlers of each run at a time: mails and webhooks wait for the network, the others for the
@@ -79,6 +82,15 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
     match job.kind.as_str() {
         MailInvitation::KIND => invitation_mail::run(context, job, &job.decode()?).await,
         MailSignIn::KIND => sign_in_mail::run(context, job, &job.decode()?).await,
+        MailNewSignIn::KIND => new_sign_in_mail::run(context, job, &job.decode()?).await,
+        MailEmailChangeLink::KIND => email_change_mail::link(context, job, &job.decode()?).await,
+        MailEmailChangeRequested::KIND => email_change_mail::requested(context, job, &job.decode()?).await,
+        MailEmailChanged::KIND => email_change_mail::changed(context, job, &job.decode()?).await,
+        MailAccountDeleted::KIND => account_deleted_mail::run(context, job, &job.decode()?).await,
+        MailInvitationReminder::KIND => invitation_reminder_mail::run(context, job, &job.decode()?).await,
+        MailInvitationAccepted::KIND => invitation_accepted_mail::run(context, job, &job.decode()?).await,
+        MailRoleChanged::KIND => role_changed_mail::run(context, job, &job.decode()?).await,
+        MailMembershipEnded::KIND => membership_ended_mail::run(context, job, &job.decode()?).await,
         MailJoinedByCode::KIND => joined_by_code_mail::run(context, job, &job.decode()?).await,
         MailOwnerWelcome::KIND => owner_welcome_mail::run(context, job, &job.decode()?).await,
         MailOwnerSet::KIND => owner_set_mail::run(context, job, &job.decode()?).await,

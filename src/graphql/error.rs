@@ -62,6 +62,8 @@ pub enum UserErrorCode {
     SlugTaken,
     /// The username is in use.
     UsernameTaken,
+    /// The address has an account.
+    EmailTaken,
 }
 
 /// Something in the input that the viewer can act on; nothing has changed.

@@ -138,7 +138,7 @@ impl Member {
         User::load(context, self.0.user_id).await
     }
 
-    /// Their address; for owner and admins, and for the member.
+    /// Their address; for owner and admins, and for the member. Null where the account was deleted.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
         let own = request(context).actor().and_then(|actor| actor.user_id()) == Some(self.0.user_id);
         let leads =
@@ -146,7 +146,8 @@ impl Member {
         if !own && !leads {
             return Ok(None);
         }
-        Ok(loaders(context).load_one(self.0.user_id).await?.map(|user| user.email.to_string()))
+        let user = loaders(context).load_one(self.0.user_id).await?;
+        Ok(user.and_then(|user| user.email).map(|email| email.to_string()))
     }
 
     /// The organization.

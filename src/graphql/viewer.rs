@@ -1,17 +1,18 @@
 //! The person who asks.
 
-use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{OrganizationId, UserId};
 use rollcall_domain::page::Page;
 use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::{api_key, invitation, member, resource, session, user};
+use rollcall_domain::text::EmailAddress;
+use rollcall_domain::{account_deletion, api_key, email_change, invitation, member, resource, session, user};
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::connection::{forward, page_cost, wants_total};
 use super::context::{actor, connection, database};
-use super::error::{Payload, UserError, payload, top_level};
+use super::error::{Payload, UserError, payload, top_level, unauthenticated};
 use super::id::Id;
 use super::invitation::{Invitation, InvitationConnection};
 use super::member::{Member, MemberConnection};
@@ -24,15 +25,17 @@ use super::user::User;
 #[derive(Debug, Clone)]
 pub struct Viewer {
     user: user::User,
+    email: EmailAddress,
     actor: Actor,
 }
 
 impl Viewer {
-    /// The person behind an actor; staff are none.
+    /// The person behind an actor; staff are none. UNAUTHENTICATED where the account was deleted at this very moment.
     pub async fn load(connection: &mut AsyncPgConnection, actor: &Actor) -> async_graphql::Result<Option<Self>> {
         let Some(user_id) = actor.user_id() else { return Ok(None) };
         let user = user::by_id(connection, user_id).await.map_err(top_level)?;
-        Ok(Some(Self { user, actor: actor.clone() }))
+        let email = user.email.clone().ok_or_else(unauthenticated)?;
+        Ok(Some(Self { user, email, actor: actor.clone() }))
     }
 
     fn id(&self) -> UserId {
@@ -50,7 +53,7 @@ impl Viewer {
 
     /// Where their mails go.
     async fn email(&self) -> &str {
-        self.user.email.as_str()
+        self.email.as_str()
     }
 
     /// Active memberships at this role or above, each with its organization; the personal organization is apart.
@@ -107,6 +110,15 @@ impl Viewer {
             }
         };
         Organization::load_as(context, &self.actor, id).await
+    }
+
+    /// Organizations that the viewer may bill to, the personal one first; for an API key at most its own.
+    #[graphql(complexity = "page_cost(None, None) * child_complexity")]
+    async fn billable_organizations(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Organization>> {
+        let found =
+            user::billable_organizations(&mut *connection(context).await?, &self.actor).await.map_err(top_level)?;
+        let seen = |(organization, permit)| Organization::seen_by(&self.actor, organization, Some(permit));
+        Ok(found.into_iter().map(seen).collect())
     }
 
     /// Open invitations to this account.
@@ -214,6 +226,72 @@ pub struct UpdateProfilePayload {
 }
 payload!(UpdateProfilePayload);
 
+/// Another address for the viewer's account.
+#[derive(InputObject)]
+pub struct ChangeEmailInput {
+    /// The address, which no account has.
+    email: String,
+}
+
+/// Whether the mails were sent on their way.
+#[derive(SimpleObject, Default)]
+pub struct ChangeEmailPayload {
+    /// Why nothing was mailed.
+    user_errors: Vec<UserError>,
+}
+payload!(ChangeEmailPayload);
+
+/// What proves that the new address is the account's.
+#[derive(InputObject)]
+pub struct ConfirmEmailChangeInput {
+    /// The token of the link that was mailed there; it works once, for an hour.
+    token: String,
+}
+
+/// An account with another address.
+#[derive(SimpleObject, Default)]
+pub struct ConfirmEmailChangePayload {
+    /// The address that the account has now.
+    email: Option<String>,
+    /// Why nothing was changed.
+    user_errors: Vec<UserError>,
+}
+payload!(ConfirmEmailChangePayload);
+
+/// An account to be deleted.
+#[derive(InputObject)]
+pub struct DeleteAccountInput {
+    /// The account's address, typed to confirm it.
+    confirm_email: String,
+}
+
+/// An account that is deleted.
+#[derive(SimpleObject, Default)]
+pub struct DeleteAccountPayload {
+    /// Which.
+    deleted_user_id: Option<ID>,
+    /// Why nothing was deleted.
+    user_errors: Vec<UserError>,
+}
+payload!(DeleteAccountPayload);
+
+/// Who shall pay for the viewer's new projects and apps.
+#[derive(InputObject)]
+pub struct SetDefaultBillToInput {
+    /// An organization that the viewer may bill to, the personal one included.
+    organization_id: Id<OrganizationId>,
+}
+
+/// The viewer with the default bill-to as it is now.
+#[derive(SimpleObject, Default)]
+pub struct SetDefaultBillToPayload {
+    /// The viewer.
+    viewer: Option<Viewer>,
+    /// Why nothing was changed.
+    user_errors: Vec<UserError>,
+}
+payload!(SetDefaultBillToPayload);
+
 /// The viewer's account.
 #[derive(Default)]
 pub struct ViewerMutation;
@@ -234,5 +312,54 @@ impl ViewerMutation {
         let outcome = user::update_profile(database(context), actor(context)?, &command).await;
         let viewer = Viewer::load(&mut *connection(context).await?, actor(context)?).await?;
         Payload::of(outcome, |()| UpdateProfilePayload { viewer, user_errors: Vec::new() })
+    }
+
+    /// Mails a link to another address, and tells the old one. The address takes the place of the old one once the link is
+    /// confirmed, within the hour; asking again ends the link.
+    async fn change_email(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The other address.")] input: ChangeEmailInput,
+    ) -> async_graphql::Result<ChangeEmailPayload> {
+        let outcome = email_change::request(database(context), actor(context)?, &input.email).await;
+        Payload::of(outcome, |()| ChangeEmailPayload::default())
+    }
+
+    /// Gives an account the address that the link was mailed to. It takes no session; the old address is told.
+    async fn confirm_email_change(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "What was mailed.")] input: ConfirmEmailChangeInput,
+    ) -> async_graphql::Result<ConfirmEmailChangePayload> {
+        let outcome = email_change::confirm(database(context), &input.token).await;
+        Payload::of(outcome, |email| ConfirmEmailChangePayload {
+            email: Some(email.to_string()),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Deletes the viewer's account, for good: it leaves every organization, its sessions and keys end, and its name and
+    /// address go. Its personal organization is removed after 30 days. Owners hand their organizations over first.
+    async fn delete_account(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The account.")] input: DeleteAccountInput,
+    ) -> async_graphql::Result<DeleteAccountPayload> {
+        let outcome = account_deletion::delete(database(context), actor(context)?, &input.confirm_email).await;
+        Payload::of(outcome, |id| DeleteAccountPayload {
+            deleted_user_id: Some(id.to_string().into()),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Says which organization pays for the viewer's new projects and apps unless another one is named.
+    async fn set_default_bill_to(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Who shall pay.")] input: SetDefaultBillToInput,
+    ) -> async_graphql::Result<SetDefaultBillToPayload> {
+        let outcome = user::set_default_bill_to(database(context), actor(context)?, input.organization_id.0).await;
+        let viewer = Viewer::load(&mut *connection(context).await?, actor(context)?).await?;
+        Payload::of(outcome, |()| SetDefaultBillToPayload { viewer, user_errors: Vec::new() })
     }
 }

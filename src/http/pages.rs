@@ -1,4 +1,4 @@
-//! The pages behind mailed links: signing in and answering invitations. They work without JavaScript.
+//! The pages behind mailed links: signing in, answering invitations and confirming another address. They work without JavaScript.
 //!
 //! Opening a page (GET) changes nothing, since scanners open links; a POST acts (R24).
 
@@ -9,11 +9,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum_extra::extract::cookie::{Cookie, CookieJar};
+use chrono::{DateTime, Utc};
 use rollcall_domain::actor::{self, Actor};
 use rollcall_domain::error::Code;
+use rollcall_domain::id::SessionId;
 use rollcall_domain::invitation::{self, InvitationStatus, Named};
+use rollcall_domain::page::PageRequest;
 use rollcall_domain::sign_in::{self, Proof, SignedIn};
-use rollcall_domain::{Error, organization, session, user};
+use rollcall_domain::{Error, email_change, organization, session, user};
 use serde::Deserialize;
 
 use super::client::Client;
@@ -21,6 +24,8 @@ use super::{App, form, user_agent};
 use crate::graphql::whole_seconds;
 
 const SESSION: &str = "rollcall_session";
+/// How many sessions the account's page shows, the newest.
+const SESSIONS: i32 = 50;
 
 /// The pages.
 pub fn router() -> Router<App> {
@@ -30,6 +35,8 @@ pub fn router() -> Router<App> {
         .route("/sign-in/{token}", get(ask_to_sign_in).post(sign_in_by_link))
         .route("/account", get(account))
         .route("/account/token", post(make_token))
+        .route("/account/sessions/{id}/end", post(end_session))
+        .route("/email-change/{token}", get(ask_to_change_email).post(change_email))
         .route("/sign-out", post(sign_out))
         .route("/invitations/{token}", get(show_invitation))
         .route("/invitations/{token}/accept", post(accept))
@@ -78,6 +85,25 @@ struct Account<'a> {
     csrf: &'a str,
     name: &'a str,
     email: &'a str,
+    sessions: Vec<SignedInOn>,
+}
+
+/// A session as its person knows it.
+struct SignedInOn {
+    id: String,
+    device: String,
+    since: String,
+    is_current: bool,
+}
+
+#[derive(Template)]
+#[template(path = "pages/email_change.html")]
+struct ConfirmEmailChange<'a> {
+    csrf: &'a str,
+    token: &'a str,
+    username: &'a str,
+    old_email: &'a str,
+    new_email: &'a str,
 }
 
 #[derive(Template)]
@@ -372,13 +398,47 @@ async fn account(State(app): State<App>, jar: CookieJar) -> Response {
     let Some(actor) = signed_in!(app, jar) else { return (jar, Redirect::to("/sign-in")).into_response() };
     let found = async {
         let user_id = actor.user_id().ok_or(Error::Unauthenticated)?;
-        user::by_id(&mut *app.database.connection().await?, user_id).await
+        let mut connection = app.database.connection().await?;
+        let user = user::by_id(&mut connection, user_id).await?;
+        let email = user.email.ok_or(Error::Unauthenticated)?;
+        let newest = PageRequest { last: Some(SESSIONS), ..PageRequest::default() };
+        let sessions = session::list(&mut connection, user_id, &newest).await?;
+        let sessions = sessions.items.into_iter().map(|(_, session)| SignedInOn {
+            id: session.id.to_string(),
+            device: session.user_agent.unwrap_or_else(|| "An unknown device".to_owned()),
+            since: shown(session.created_at),
+            is_current: matches!(&actor, Actor::User { session_id, .. } if *session_id == session.id),
+        });
+        Ok((user.name, email, sessions.collect::<Vec<_>>()))
     };
     match found.await {
-        Ok(user) => {
+        Ok((name, email, sessions)) => {
             let (jar, csrf) = protect!(app, jar);
-            page(StatusCode::OK, jar, &Account { csrf: &csrf, name: &user.name, email: user.email.as_str() })
+            page(StatusCode::OK, jar, &Account { csrf: &csrf, name: &name, email: email.as_str(), sessions })
         }
+        Err(error) => trouble(jar, error),
+    }
+}
+
+/// Such as `29 November 2026, 14:05 UTC`.
+fn shown(time: DateTime<Utc>) -> String {
+    time.format("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+async fn end_session(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    jar: CookieJar,
+    Form(form): Form<PlainForm>,
+) -> Response {
+    require_ours!(app, headers, jar, form.csrf);
+    let Some(actor) = signed_in!(app, jar) else { return trouble(jar, Error::Unauthenticated) };
+    let Ok(id) = id.parse::<SessionId>() else {
+        return trouble(jar, Error::BadRequest("There is no such session.".to_owned()));
+    };
+    match session::sign_out(&app.database, &actor, Some(id)).await {
+        Ok(_) => (jar, Redirect::to("/account")).into_response(),
         Err(error) => trouble(jar, error),
     }
 }
@@ -406,6 +466,46 @@ async fn sign_out(State(app): State<App>, headers: HeaderMap, jar: CookieJar, Fo
     }
     let jar = jar.remove(Cookie::build(SESSION).path("/"));
     message(StatusCode::OK, jar, "Signed out", "This device is signed out.", Some(("/sign-in", "Sign in")))
+}
+
+// ---------------------------------------------------------------- another address
+
+async fn ask_to_change_email(State(app): State<App>, Path(token): Path<String>, jar: CookieJar) -> Response {
+    let found = async {
+        let change = email_change::by_token(&app.database, &token).await?;
+        let user = user::by_id(&mut *app.database.connection().await?, change.user_id).await?;
+        Ok((change, user))
+    };
+    let (change, user) = match found.await {
+        Ok(found) => found,
+        Err(error) => return trouble(jar, error),
+    };
+    let (jar, csrf) = protect!(app, jar);
+    let template = ConfirmEmailChange {
+        csrf: &csrf,
+        token: &token,
+        username: user.username.as_str(),
+        old_email: change.old_email.as_str(),
+        new_email: change.new_email.as_str(),
+    };
+    page(StatusCode::OK, jar, &template)
+}
+
+async fn change_email(
+    State(app): State<App>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+    jar: CookieJar,
+    Form(form): Form<PlainForm>,
+) -> Response {
+    require_ours!(app, headers, jar, form.csrf);
+    match email_change::confirm(&app.database, &token).await {
+        Ok(email) => {
+            let text = format!("Your account has the address {email} now. Sign in with it from here on.");
+            message(StatusCode::OK, jar, "Your address is changed", &text, Some(("/account", "Go on")))
+        }
+        Err(error) => trouble(jar, error),
+    }
 }
 
 // ---------------------------------------------------------------- invitations
@@ -474,7 +574,7 @@ async fn invitation_page(
         invited_by: inviter,
         email: preview.email.as_str(),
         role: preview.invitation.role.label(),
-        expires_at: &preview.invitation.expires_at.format("%-d %B %Y, %H:%M UTC").to_string(),
+        expires_at: &shown(preview.invitation.expires_at),
         name: typed.name.as_deref().or(preview.invitation.name.as_deref()).unwrap_or_default(),
         username: typed.username.as_deref().unwrap_or_default(),
         problem,
@@ -485,7 +585,7 @@ async fn invitation_page(
 
 async fn is_for(app: &App, preview: &invitation::Preview, user_id: rollcall_domain::id::UserId) -> bool {
     let Ok(mut connection) = app.database.connection().await else { return false };
-    user::by_id(&mut connection, user_id).await.is_ok_and(|user| user.email == preview.email)
+    user::by_id(&mut connection, user_id).await.is_ok_and(|user| user.email.as_ref() == Some(&preview.email))
 }
 
 #[derive(Deserialize, Default)]

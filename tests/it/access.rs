@@ -33,7 +33,7 @@ enum For {
 
 /// Every mutation, and whom it is for. What of the contract nobody has built yet may stand here already.
 const MUTATIONS: &[(For, &[&str])] = &[
-    (For::Anyone, &["requestSignIn", "signIn", "acceptInvitation", "declineInvitation"]),
+    (For::Anyone, &["requestSignIn", "signIn", "acceptInvitation", "declineInvitation", "confirmEmailChange"]),
     (
         For::Oneself,
         &[
@@ -346,14 +346,14 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     ),
     ("Organization", Seen::Nobody, "deletedAt"),
     ("Organization", Seen::Members, "viewerMembership viewerCan members resources projects volumes teams"),
-    (
-        "Organization",
-        Seen::Leaders,
-        "invitations joinCodes webhooks departures auditLog serviceKeys collaborators",
-    ),
+    ("Organization", Seen::Leaders, "invitations joinCodes webhooks departures auditLog serviceKeys collaborators"),
     ("Organization", Seen::LeadersAndStaff, "billing"),
     ("Organization", Seen::LeadersAndOneself, "departurePlan"),
-    ("Member", Seen::Reached, "id user organization role permissions status joinedAt joinedVia viewerCan machines teams"),
+    (
+        "Member",
+        Seen::Reached,
+        "id user organization role permissions status joinedAt joinedVia viewerCan machines teams",
+    ),
     ("Member", Seen::LeadersAndOneself, "email"),
     ("Member", Seen::Leaders, "departures"),
     (

@@ -67,6 +67,17 @@ impl<'a> World<'a> {
             }
             "signOut" => (self.app.sign_up(&self.address()).await, json!({})),
             "updateProfile" => (owner, json!({ "name": "Ada Lovelace", "avatarUrl": "https://example.org/ada.png" })),
+            "changeEmail" => (self.app.sign_up(&self.address()).await, json!({ "email": self.address() })),
+            "confirmEmailChange" => {
+                let (person, address) = (self.app.sign_up(&self.address()).await, self.address());
+                person.ok("changeEmail", json!({ "email": address }), "").await;
+                (self.app.anonymous(), json!({ "token": self.app.mail_to(&address).await.token() }))
+            }
+            "deleteAccount" => {
+                let person = self.app.sign_up(&self.address()).await;
+                (person.clone(), json!({ "confirmEmail": person.email }))
+            }
+            "setDefaultBillTo" => (owner, json!({ "organizationId": team })),
             "createApiKey" => (owner, json!({ "organizationId": team, "name": "laptop" })),
             "revokeApiKey" => {
                 let key = owner

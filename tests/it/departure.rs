@@ -105,10 +105,38 @@ async fn projects_and_volumes_pass_to_the_owner() {
 
     let receipt = app.mail_about("ada@example.org", "removed from Acme Genomics").await;
     assert!(receipt.text.contains("2,500"), "{}", receipt.text);
-    let receipt = app.mail_about("owner@example.org", "Acme Genomics").await;
+    let receipt = app.mail_about("owner@example.org", "was removed from Acme Genomics").await;
     assert!(receipt.text.contains("2,500") && receipt.text.contains("Projects"), "{}", receipt.text);
     let audit = team.audit().await;
     assert!(audit.contains(&"departure.completed".to_owned()), "{audit:?}");
+    app.finish().await;
+}
+
+// R31: who is removed or deactivated hears of it at once, and not when everything is passed on; the receipts say how, too.
+#[tokio::test]
+async fn the_removed_and_the_deactivated_hear_of_it_at_once() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for (email, mutation, how) in [
+        ("ada@example.org", "removeMember", "removed from"),
+        ("grace@example.org", "deactivateMember", "deactivated in"),
+    ] {
+        let person = app.join(&team, email, "MEMBER").await;
+        person.create(&team.id, "PROJECT", "Liver atlas").await;
+        // The cascade waits for this.
+        let mut holder = app.database.connection().await;
+        let hold = format!("BEGIN; SELECT FROM resources WHERE owner_id = '{}' FOR UPDATE", uuid(&person.user_id));
+        holder.batch_execute(&hold).await.unwrap();
+        let input = json!({ "memberId": team.member_id(&person).await, "reason": "The contract has ended." });
+        let removed = team.owner.ok(mutation, input, "departure { id }").await;
+        let notice = app.mail_about(email, "Your access to Acme Genomics has ended").await;
+        assert!(notice.text.contains(how) && notice.text.contains("The contract has ended."), "{}", notice.text);
+        assert!(notice.text.contains("You get this mail because"), "{}", notice.text);
+        holder.batch_execute("ROLLBACK").await.unwrap();
+        app.completed(&team, &text(&removed["departure"]["id"])).await;
+        app.mail_about(email, &format!("You were {how} Acme Genomics")).await;
+        app.mail_about("owner@example.org", &format!("was {how} Acme Genomics")).await;
+    }
     app.finish().await;
 }
 
@@ -126,7 +154,11 @@ async fn one_leaves_and_comes_back_by_a_code() {
     assert_eq!(left["departure"]["kind"], "LEAVE");
     assert!(!ada.belongs_to(&team.id).await);
     app.completed(&team, &text(&left["departure"]["id"])).await;
-    app.mail_about("ada@example.org", "Acme Genomics").await;
+    app.mail_about("ada@example.org", "You left Acme Genomics").await;
+    app.mail_about("owner@example.org", "left Acme Genomics").await;
+    // Who goes by themselves isn't told that they are gone.
+    app.until_idle().await;
+    assert!(app.read_mail("ada@example.org", "has ended").is_none());
     let again = ada.refused("leaveOrganization", json!({ "organizationId": team.id })).await;
     assert_eq!(again.is(), ("NOT_FOUND", "input.organizationId"));
 

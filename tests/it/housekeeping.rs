@@ -8,7 +8,7 @@ use crate::support::receiver::Receiver;
 use crate::support::{Reply, TestApp, json, until};
 
 /// Each of the sweeps has a schedule.
-const SCHEDULES: i64 = 10;
+const SCHEDULES: i64 = 12;
 
 /// The jobs of the sweeps, finished ones too.
 const SWEEPS: &str = "SELECT count(*) AS value FROM jobs WHERE kind = 'sweep'";
@@ -119,6 +119,36 @@ async fn what_nobody_needs_goes() {
     app.shift_clock("2 days").await;
     sweep(&mut app).await;
     assert_eq!(counts(&app).await, [0, 0, 0, 0, 0]);
+    app.finish().await;
+}
+
+// Addresses that were asked for, and those of deleted accounts whose mail was lost, are forgotten.
+#[tokio::test]
+async fn addresses_are_forgotten() {
+    let mut app = TestApp::start().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let grace = app.sign_up("grace@example.org").await;
+    ada.ok("changeEmail", json!({ "email": "countess@example.org" }), "").await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    grace.ok("deleteAccount", json!({ "confirmEmail": "grace@example.org" }), "").await;
+    app.database.sql("DELETE FROM jobs WHERE kind = 'mail_account_deleted'").await;
+    let counts = async |app: &TestApp| {
+        let mut counts = Vec::new();
+        for table in ["email_changes", "account_deletions"] {
+            counts.push(app.database.number(&format!("SELECT count(*) AS value FROM {table}")).await);
+        }
+        counts
+    };
+    app.start_worker();
+    sweep(&mut app).await;
+    assert_eq!(counts(&app).await, [1, 1]);
+    app.shift_clock("3 days").await;
+    sweep(&mut app).await;
+    assert_eq!(counts(&app).await, [1, 0]);
+    app.shift_clock("5 days").await;
+    sweep(&mut app).await;
+    assert_eq!(counts(&app).await, [0, 0]);
     app.finish().await;
 }
 

@@ -380,3 +380,89 @@ async fn an_account_is_invited_by_username_without_its_address_being_told() {
     assert_eq!(team.members("ACTIVE").await.len(), 2);
     app.finish().await;
 }
+
+// R23: a day before it expires, once; not where it was answered, taken back, sent again or refused, and not with short ones.
+#[tokio::test]
+async fn an_open_invitation_is_reminded_of_a_day_before_it_expires() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    app.smtp.reply("refused@example.org", [crate::support::Reply::Recipient("550 no such user")]);
+    let mut ids = std::collections::BTreeMap::new();
+    for name in ["open", "accepted", "declined", "revoked", "resent", "refused"] {
+        ids.insert(name, team.invite(&format!("{name}@example.org"), "MEMBER").await);
+    }
+    let token = async |name: &str| app.mail_to(&format!("{name}@example.org")).await.token();
+    let first = token("open").await;
+    app.anonymous().ok("acceptInvitation", json!({ "token": token("accepted").await }), "member { id }").await;
+    app.anonymous().ok("declineInvitation", json!({ "token": token("declined").await }), "declined").await;
+    team.owner.ok("revokeInvitation", json!({ "id": ids["revoked"] }), "").await;
+    until("it is refused", async || (team.invitation(&ids["refused"]).await["delivery"] == "FAILED").then_some(()))
+        .await;
+    app.database.sql("DELETE FROM jobs WHERE status = 'given_up'").await;
+    app.until_idle().await;
+    app.shift_clock("5 days").await;
+    app.mail_to("resent@example.org").await;
+    team.owner.ok("resendInvitation", json!({ "id": ids["resent"] }), "").await;
+    team.owner.ok("updateOrganizationPolicy", json!({ "organizationId": team.id, "invitationDays": 1 }), "").await;
+    team.invite("short@example.org", "MEMBER").await;
+    app.until_idle().await;
+    let reminders = |app: &TestApp| {
+        let reminders = app.smtp.mails().into_iter().filter(|mail| mail.subject.contains("expires soon"));
+        reminders.map(|mail| mail.recipient).collect::<Vec<_>>()
+    };
+    assert!(reminders(&app).is_empty());
+    app.shift_clock("1 day").await;
+    app.until_idle().await;
+    assert_eq!(reminders(&app), ["open@example.org"]);
+    let reminder = app.mail_about("open@example.org", "Your invitation to Acme Genomics expires soon").await;
+    assert!(reminder.text.contains("You get this mail because"), "{}", reminder.text);
+    assert_eq!(reminder.token(), first);
+    // The newer mail has a reminder of its own.
+    app.shift_clock("5 days").await;
+    app.until_idle().await;
+    assert_eq!(reminders(&app), ["open@example.org", "resent@example.org"]);
+    app.finish().await;
+}
+
+// A reminder is one of the mails that an organization may send a minute, and is tried for a day from when it was due.
+#[tokio::test]
+async fn a_reminder_waits_for_its_turn_and_is_tried_for_a_day() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    team.invite("grace@example.org", "MEMBER").await;
+    app.mail_to("grace@example.org").await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    app.shift_clock("6 days").await;
+    let spent = format!(
+        "INSERT INTO attempts VALUES ('organization_mail', '{}', rollcall_now() + interval '1 minute', 100)",
+        team.id
+    );
+    app.database.sql("DELETE FROM attempts").await;
+    app.database.sql(&spent).await;
+    app.start_worker();
+    let put_off = "SELECT count(*) AS value FROM jobs WHERE kind = 'mail_invitation_reminder' AND status = 'waiting' \
+         AND attempt > 0 AND attempt = uncounted_attempts";
+    until("it is put off", async || (app.database.number(put_off).await == 1).then_some(())).await;
+    app.smtp.reply("grace@example.org", [crate::support::Reply::Recipient("451 not now")]);
+    app.shift_clock("1 minute").await;
+    app.mail_about("grace@example.org", "expires soon").await;
+    app.finish().await;
+}
+
+// R16: the inviter hears of it, while they are a member.
+#[tokio::test]
+async fn the_inviter_hears_of_an_acceptance() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let mail = app.mail_about("owner@example.org", "accepted your invitation to Acme Genomics").await;
+    assert!(mail.text.contains("You get this mail because you invited them"), "{}", mail.text);
+    assert!(mail.text.contains("Admin"), "{}", mail.text);
+    let invite = |email: &str| json!({ "organizationId": team.id, "invitations": [{ "email": email }] });
+    admin.ok("inviteMembers", invite("grace@example.org"), "invitations { id }").await;
+    let token = app.mail_to("grace@example.org").await.token();
+    app.anonymous().ok("acceptInvitation", json!({ "token": token, "name": "Grace Hopper" }), "member { id }").await;
+    app.mail_about("admin@example.org", "Grace Hopper accepted your invitation").await;
+    app.finish().await;
+}

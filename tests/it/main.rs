@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod access;
+mod account_deletion;
 mod api_key;
 mod audit;
 mod bad_input;
 mod billing;
 mod departure;
+mod email_change;
 mod graphql;
 mod housekeeping;
 mod invitation;
@@ -31,5 +33,6 @@ mod sign_in;
 mod statements;
 mod support;
 mod team;
+mod user;
 mod webhook;
 mod worker;

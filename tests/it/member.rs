@@ -120,6 +120,26 @@ async fn roles_are_changed_by_whom_the_table_says() {
     app.finish().await;
 }
 
+// R3, R10: whose role changes hears of it: from what to what, and by whom.
+#[tokio::test]
+async fn a_changed_role_is_mailed_to_its_member() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    team.owner.ok("updateProfile", json!({ "name": "Charles Babbage" }), "").await;
+    let input = json!({ "memberId": team.member_id(&ada).await, "role": "ADMIN" });
+    team.owner.ok("changeMemberRole", input.clone(), "").await;
+    let mail = app.mail_about("ada@example.org", "Your role in Acme Genomics is Admin now").await;
+    for part in ["until now you were Member", "Charles Babbage", "You get this mail because"] {
+        assert!(mail.text.contains(part), "{}", mail.text);
+    }
+    // Nothing changed, nothing to tell.
+    team.owner.ok("changeMemberRole", input, "").await;
+    app.until_idle().await;
+    assert!(app.read_mail("ada@example.org", "Your role").is_none());
+    app.finish().await;
+}
+
 // R52, R54: one's organizations, at or above a role; someone without any is asked for one.
 #[tokio::test]
 async fn ones_organizations_are_listed_at_or_above_a_role() {

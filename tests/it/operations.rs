@@ -341,10 +341,10 @@ async fn an_api_killed_around_its_commit_leaves_all_or_nothing() {
         let changed = killed(&mut app, hold, owner, "createJoinCodes", &input).await;
         assert_eq!(changed, more(&[("audit_events", 1), ("jobs", 2), ("join_codes", 2)]));
 
-        // The mail and the expiry.
+        // The mail, the reminder and the expiry.
         let input = json!({ "organizationId": team.id, "invitations": [{ "email": address }] });
         let changed = killed(&mut app, hold, owner, "inviteMembers", &input).await;
-        assert_eq!(changed, more(&[("audit_events", 1), ("invitations", 1), ("jobs", 2)]));
+        assert_eq!(changed, more(&[("audit_events", 1), ("invitations", 1), ("jobs", 3)]));
         if is_done {
             let error = owner.refused("inviteMembers", input).await;
             assert_eq!(error.is(), ("ALREADY_INVITED", "input.invitations.0.email"));
@@ -354,7 +354,7 @@ async fn an_api_killed_around_its_commit_leaves_all_or_nothing() {
 
         let input = json!({ "memberId": team.member_id(leaver).await });
         let changed = killed(&mut app, hold, owner, "removeMember", &input).await;
-        assert_eq!(changed, more(&[("audit_events", 1), ("departures", 1), ("jobs", 1)]));
+        assert_eq!(changed, more(&[("audit_events", 1), ("departures", 1), ("jobs", 2)]));
         assert_eq!(leaver.belongs_to(&team.id).await, !is_done);
         if is_done {
             assert_eq!(owner.refused("removeMember", input).await.is(), ("CONFLICT", "input.memberId"));

@@ -258,6 +258,30 @@ async fn the_sign_in_page_signs_in_and_out() {
     app.finish().await;
 }
 
+// The page of the account shows where one is signed in, and ends a session elsewhere.
+#[tokio::test]
+async fn the_account_page_ends_sessions_elsewhere() {
+    let app = TestApp::start().await;
+    let visitor = Visitor::new(&app.url);
+    sign_in(&app, &visitor, "ada@example.org").await;
+    let other = app.sign_in(app.anonymous().on("curl/8.9.1 <b>"), "ada@example.org").await;
+    let account = visitor.get("/account").await;
+    assert!(account.text().contains("curl/8.9.1 <b>") && account.text().contains("(here)"), "{}", account.html);
+    assert!(!account.html.contains("<b>"), "{}", account.html);
+    let form = account.form("end this session");
+    // From elsewhere nothing ends.
+    assert_eq!(Visitor::new(&app.url).post(&form.action, &form.fields).await.status, 403);
+    assert_eq!(other.query("{ viewer { email } }", json!({})).await["viewer"]["email"], "ada@example.org");
+    let ended = visitor.submit(&account, &form, &[]).await;
+    assert_eq!(ended.status, 200, "{}", ended.html);
+    assert!(!ended.text().contains("curl"), "{}", ended.html);
+    assert_eq!(other.run("{ viewer { email } }", json!({})).await.error_code(), "UNAUTHENTICATED");
+    for wrong in ["/account/sessions/x/end", "/account/sessions/ses_01h455vb4pex5vsknk084sn02q/end"] {
+        assert_eq!(visitor.post(wrong, &form.fields).await.status, 400);
+    }
+    app.finish().await;
+}
+
 // Without SMTP the mails are shown at /mail, on this machine only; with it they aren't.
 #[tokio::test]
 async fn mails_are_shown_only_where_no_mail_server_is_set() {

@@ -617,3 +617,88 @@ async fn many_invitations_accepted_at_once_lead_into_one_organization_where_one_
     assert!(codes.iter().all(|code| code == "ONE_ORGANIZATION"), "{codes:?}");
     app.finish().await;
 }
+
+// R25, D2: an account is deleted while it accepts invitations, redeems a code, is invited by its username and signs in again:
+// whatever came first, nothing is left of it anywhere.
+#[tokio::test]
+async fn an_account_deleted_while_it_joins_is_nowhere_a_member() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for round in 0..4 {
+        let email = format!("person{round}@example.org");
+        let person = app.sign_up(&email).await;
+        let username = person.username().await;
+        let invitation = team.invite(&email, "ADMIN").await;
+        let code = team.code("MEMBER").await;
+        let other = app.sign_up(&format!("other{round}@example.org")).await;
+        let elsewhere = other.found("Elsewhere").await;
+        let by_name = json!({ "organizationId": elsewhere, "invitations": [{ "username": username }] });
+        let clients: Vec<Client> =
+            (0..AT_ONCE).map(|n| if n % 4 == 3 { other.twin() } else { person.twin() }).collect();
+        warm(&clients).await;
+        let answers = join_all(clients.iter().enumerate().map(async |(n, client)| match n % 4 {
+            0 => ("acceptInvitation", client.mutate("acceptInvitation", json!({ "id": invitation }), "").await),
+            1 => ("redeemJoinCode", client.mutate("redeemJoinCode", json!({ "code": code }), "").await),
+            2 => ("deleteAccount", client.mutate("deleteAccount", json!({ "confirmEmail": email }), "").await),
+            _ => ("inviteMembers", client.mutate("inviteMembers", by_name.clone(), "").await),
+        }))
+        .await;
+        let (deleted, deletions): (Vec<_>, Vec<_>) =
+            answers.into_iter().filter(|(name, _)| *name == "deleteAccount").unzip();
+        assert_eq!(deleted.len(), AT_ONCE / 4);
+        assert_eq!(outcome("deleteAccount", &deletions).0, 1);
+        let memberships = format!(
+            "SELECT count(*) AS value FROM members WHERE user_id = '{}' AND status = 'active' AND organization_id IN ('{}', '{}')",
+            uuid(&person.user_id),
+            uuid(&team.id),
+            uuid(&elsewhere)
+        );
+        assert_eq!(app.database.number(&memberships).await, 0);
+    }
+    // That nobody gets in by it is held at the end of every test.
+    app.finish().await;
+}
+
+// D2, R40, R46: the ownership passes to an account that is being deleted: it owns it and stays, or is gone and doesn't.
+#[tokio::test]
+async fn ownership_passing_to_an_account_that_is_deleted_ends_with_a_living_owner() {
+    let app = TestApp::start().await;
+    for round in 0..6 {
+        let founder = app.sign_up(&format!("founder{round}@example.org")).await;
+        let team = crate::support::Team { id: founder.found("Acme Genomics").await, owner: founder };
+        let heir = app.join(&team, &format!("heir{round}@example.org"), "ADMIN").await;
+        let input = team.transfer_to(&heir).await;
+        let clients: Vec<Client> = (0..AT_ONCE)
+            .map(|n| match n % 3 {
+                0 => team.owner.twin(),
+                1 => heir.twin(),
+                _ => app.staff(),
+            })
+            .collect();
+        warm(&clients).await;
+        let set = json!({ "organizationId": team.id, "userId": heir.user_id });
+        let delete = json!({ "confirmEmail": heir.email });
+        let answers = join_all(clients.iter().enumerate().map(async |(n, client)| match n % 3 {
+            0 => ("transferOwnership", client.mutate("transferOwnership", input.clone(), "").await),
+            1 => ("deleteAccount", client.mutate("deleteAccount", delete.clone(), "").await),
+            _ => ("setOrganizationOwner", client.mutate("setOrganizationOwner", set.clone(), "").await),
+        }))
+        .await;
+        let succeeded = |wanted: &str| {
+            let answers: Vec<Answer> =
+                answers.iter().filter(|(name, _)| *name == wanted).map(|(_, answer)| answer.clone()).collect();
+            outcome(wanted, &answers)
+        };
+        let (deleted, codes) = succeeded("deleteAccount");
+        let expected = if deleted == 1 { "UNAUTHENTICATED" } else { "OWNER_MUST_STAY" };
+        assert!(deleted <= 1 && codes.iter().all(|code| code == expected), "{deleted} {codes:?}");
+        let owner = format!(
+            "SELECT u.id::text AS value FROM members m JOIN users u ON u.id = m.user_id WHERE m.organization_id = '{}' \
+             AND m.role = 'owner' AND m.status = 'active' AND u.deleted_at IS NULL",
+            uuid(&team.id)
+        );
+        let expected = if deleted == 1 { &team.owner } else { &heir };
+        assert_eq!(app.database.texts(&owner).await, [uuid(&expected.user_id).to_string()]);
+    }
+    app.finish().await;
+}

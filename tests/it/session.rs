@@ -85,3 +85,78 @@ async fn switching_concerns_this_session_only() {
     assert_eq!(error.is(), ("NOT_FOUND", "input.organizationId"));
     app.finish().await;
 }
+
+// A new device is told by mail; the account's first one, and those that it was signed in on before, aren't.
+#[tokio::test]
+async fn a_sign_in_on_a_new_device_is_mailed() {
+    let mut app = TestApp::start().await;
+    let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0";
+    let on = |app: &TestApp, device: &str| app.anonymous().on(device);
+    let ada = app.sign_in(on(&app, firefox), "ada@example.org").await;
+    let again = app.sign_in(on(&app, firefox), "ada@example.org").await;
+    // Signed out, it is known all the same.
+    again.ok("signOut", json!({}), "").await;
+    ada.ok("signOut", json!({}), "").await;
+    let ada = app.sign_in(on(&app, firefox), "ada@example.org").await;
+    app.until_idle().await;
+    assert!(app.read_mail("ada@example.org", "New sign-in").is_none());
+    let other = app.sign_in(on(&app, "curl/8.9.1"), "ada@example.org").await;
+    let mail = app.mail_about("ada@example.org", "New sign-in").await;
+    let sessions = ada.query(SESSIONS, json!({})).await;
+    let newest = nodes(&sessions["viewer"]["sessions"]).last().unwrap()["id"].clone();
+    for part in ["curl", newest.as_str().unwrap(), "You get this mail because"] {
+        assert!(mail.text.contains(part), "{part} is missing: {}", mail.text);
+    }
+    assert!(mail.link("/account").ends_with("/account"));
+    // How to end it works.
+    ada.ok("signOut", json!({ "sessionId": newest }), "").await;
+    assert_eq!(other.run(SESSIONS, json!({})).await.error_code(), "UNAUTHENTICATED");
+    // A device that was signed in on two months ago is new again: its session isn't kept any more.
+    app.until_idle().await;
+    app.shift_clock("62 days").await;
+    app.database.sql("DELETE FROM sessions WHERE expires_at < rollcall_now() - interval '30 days'").await;
+    app.sign_in(on(&app, firefox), "ada@example.org").await;
+    app.mail_about("ada@example.org", "New sign-in").await;
+    app.finish().await;
+}
+
+// Lists are whole: paged, counted, and without what has ended.
+#[tokio::test]
+async fn sessions_and_keys_are_listed_page_by_page() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let eve = app.sign_up("eve@example.org").await;
+    for n in 0..4 {
+        app.sign_up("owner@example.org").await;
+        team.owner.ok("createApiKey", json!({ "organizationId": team.id, "name": format!("{n}") }), "secret").await;
+    }
+    for (list, ended, with) in [("sessions", "signOut", "sessionId"), ("apiKeys", "revokeApiKey", "id")] {
+        let query = format!(
+            "query($after: String) {{ viewer {{ {list}(first: 2, after: $after) {{ totalCount nodes {{ id }} pageInfo {{ hasNextPage endCursor }} }} }} }}"
+        );
+        let all = async || {
+            let (mut ids, mut after) = (Vec::new(), json!(null));
+            loop {
+                let page = team.owner.query(&query, json!({ "after": after })).await["viewer"][list].clone();
+                ids.extend(nodes(&page).iter().map(|node| text(&node["id"])));
+                if page["pageInfo"]["hasNextPage"] != true {
+                    return (ids, page["totalCount"].clone());
+                }
+                after = page["pageInfo"]["endCursor"].clone();
+            }
+        };
+        let (ids, total) = all().await;
+        let count = if list == "sessions" { 5 } else { 4 };
+        assert_eq!((ids.len(), &total), (count, &json!(count)), "{list}");
+        let input = json!({ with: ids[1] });
+        assert_eq!(eve.refused(ended, input.clone()).await.code, "NOT_FOUND");
+        let node = "query($id: ID!) { node(id: $id) { id } }";
+        assert!(eve.query(node, json!({ "id": ids[1] })).await["node"].is_null());
+        team.owner.ok(ended, input.clone(), "").await;
+        assert_eq!(team.owner.refused(ended, input).await.code, "NOT_FOUND");
+        let (left, total) = all().await;
+        assert_eq!((left.len(), &total, left.contains(&ids[1])), (count - 1, &json!(count - 1), false), "{list}");
+        assert!(team.owner.query(node, json!({ "id": ids[1] })).await["node"].is_null());
+    }
+    app.finish().await;
+}

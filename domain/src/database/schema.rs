@@ -3,7 +3,7 @@
 diesel::table! {
     users (id) {
         id -> Uuid,
-        email -> Text,
+        email -> Nullable<Text>,
         username -> Text,
         name -> Text,
         avatar_url -> Nullable<Text>,
@@ -11,6 +11,28 @@ diesel::table! {
         suspended_at -> Nullable<Timestamptz>,
         default_bill_to_id -> Nullable<Uuid>,
         created_at -> Timestamptz,
+        deleted_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    email_changes (id) {
+        id -> Uuid,
+        user_id -> Uuid,
+        old_email -> Text,
+        new_email -> Text,
+        status -> Text,
+        created_at -> Timestamptz,
+        confirmed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    account_deletions (user_id) {
+        user_id -> Uuid,
+        email -> Text,
+        name -> Text,
+        deleted_at -> Timestamptz,
     }
 }
 
@@ -298,6 +320,8 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(
     users,
+    email_changes,
+    account_deletions,
     organizations,
     members,
     sign_in_requests,

@@ -26,10 +26,6 @@ use crate::user;
 pub async fn reactivate(database: &Database, actor: &Actor, id: MemberId) -> Result<MemberId> {
     database
         .transaction(async |transaction| {
-            access::require_writing(actor, "memberId")?;
-            // Users come before organizations in the order of locks.
-            let found = member::by_ids(transaction, &[id]).await?.pop().ok_or_else(|| member::not_found("memberId"))?;
-            access::lock_users(transaction, &[found.user_id]).await?;
             let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
             let events = bring_back(transaction, actor, &permit, &member, "memberId").await?;
             audit::record(transaction, events).await?;
@@ -46,6 +42,7 @@ async fn bring_back(
     member: &Member,
     field: &str,
 ) -> Result<Vec<NewEvent>> {
+    user::require_living(transaction, member.user_id, field).await?;
     match member.status {
         MemberStatus::Active => {
             return Err(Error::refused(Code::AlreadyMember, field, "this member is active"));
@@ -102,6 +99,7 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                 return Err(not_found().into());
             }
             permit.require_on(Action::ViewAllResources, field)?;
+            user::require_living(transaction, found.user_id, field).await?;
             // Waits for the chunk that is being passed on; nothing more is passed on afterwards.
             let departure = lock(transaction, id).await?.ok_or_else(not_found)?;
             if matches!(departure.status, DepartureStatus::Reverting | DepartureStatus::Reverted) {

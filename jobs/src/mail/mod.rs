@@ -23,8 +23,9 @@ pub use lettre::message::Mailbox;
 pub use mailer::{Mailer, SendError};
 pub use smtp::SmtpUrlError;
 pub use wording::{
-    Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Invitation, JoinedByCode, Moved, OwnerSet, OwnerWelcome,
-    OwnershipTransferred, SignIn, WebhookDisabled,
+    AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
+    EmailChanged, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, MembershipEnded, Moved, NewSignIn,
+    OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SignIn, WebhookDisabled,
 };
 
 /// Whom a mail goes to, and what identifies it.

@@ -44,6 +44,118 @@ pub struct SignIn {
     pub organization_name: Option<String>,
 }
 
+/// Tells somebody that they were signed in on a new device.
+#[derive(Debug, Clone)]
+pub struct NewSignIn {
+    /// When.
+    pub signed_in_at: DateTime<Utc>,
+    /// The User-Agent header of the device. Only the browser and system recognized in it are shown.
+    pub user_agent: Option<String>,
+    /// The session's id.
+    pub session_id: String,
+    /// The page that ends sessions.
+    pub account_link: Url,
+}
+
+/// Lets the recipient confirm that their address is an account's new one. It may be somebody else's address: it tells no
+/// more of the account than its username.
+#[derive(Clone)]
+pub struct EmailChangeLink {
+    /// The account's username, without `@`.
+    pub username: String,
+    /// The page that confirms.
+    pub link: Url,
+    /// For how long the link works.
+    pub link_minutes: u32,
+}
+
+/// Tells an account's address that another one was asked for.
+#[derive(Debug, Clone)]
+pub struct EmailChangeRequested {
+    /// The account's username, without `@`.
+    pub username: String,
+    /// The address that was asked for.
+    pub new_address: String,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// The page that ends sessions.
+    pub account_link: Url,
+}
+
+/// Tells an account's old address that another one took its place.
+#[derive(Debug, Clone)]
+pub struct EmailChanged {
+    /// The account's username, without `@`.
+    pub username: String,
+    /// The account's address now.
+    pub new_address: String,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// Confirms that the recipient's account was deleted.
+#[derive(Debug, Clone)]
+pub struct AccountDeleted {
+    /// When.
+    pub deleted_at: DateTime<Utc>,
+}
+
+/// Reminds the recipient of an invitation that expires soon.
+#[derive(Clone)]
+pub struct InvitationReminder {
+    /// The organization.
+    pub organization_name: String,
+    /// The role offered, such as `Member`.
+    pub role: String,
+    /// The page that shows the invitation.
+    pub link: Url,
+    /// Until when it can be accepted.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Tells an inviter that somebody accepted.
+#[derive(Debug, Clone)]
+pub struct InvitationAccepted {
+    /// The organization.
+    pub organization_name: String,
+    /// Who joined.
+    pub member_name: String,
+    /// Their username, without `@`.
+    pub username: String,
+    /// The role they joined with, such as `Member`.
+    pub role: String,
+    /// When they joined.
+    pub joined_at: DateTime<Utc>,
+}
+
+/// Tells a member that their role changed.
+#[derive(Debug, Clone)]
+pub struct RoleChanged {
+    /// The organization.
+    pub organization_name: String,
+    /// The role they had, such as `Member`.
+    pub old_role: String,
+    /// The role they have now.
+    pub new_role: String,
+    /// Who changed it; `None` where it was no member.
+    pub changed_by: Option<String>,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// Tells somebody at once that their membership was ended.
+#[derive(Debug, Clone)]
+pub struct MembershipEnded {
+    /// The organization.
+    pub organization_name: String,
+    /// How it was ended.
+    pub kind: DepartureKind,
+    /// Why, in the words of whoever did it.
+    pub reason: Option<String>,
+    /// When.
+    pub ended_at: DateTime<Utc>,
+}
+
 /// Tells somebody that the platform's staff founded an organization for them.
 #[derive(Debug, Clone)]
 pub struct OwnerWelcome {
@@ -116,6 +228,8 @@ pub enum DepartureKind {
     Removed,
     /// The member was deactivated.
     Deactivated,
+    /// The member deleted their account, and left with it.
+    Deleted,
 }
 
 /// What passed from a leaver to the owner.
@@ -249,6 +363,274 @@ impl SignIn {
                 .into(),
         }
         .render(Envelope { name: None, ..envelope })
+    }
+}
+
+impl NewSignIn {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        Document {
+            subject: "New sign-in to your Rollcall account".into(),
+            preheader: "If that was you, there is nothing to do.".into(),
+            heading: "New sign-in to your account".into(),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph("Your account was signed in to on a device that it wasn't signed in to on before."),
+                Block::Rows(vec![
+                    row("When", time(self.signed_in_at)),
+                    row("Device", device(self.user_agent.as_deref())),
+                    row("Session", name(&self.session_id)),
+                ]),
+                paragraph(
+                    "If that was you, there is nothing to do. If it wasn't, end that session at once on the page of your \
+                    account. Whoever signed in could read your mails: change the password of your mailbox, too.",
+                ),
+                Block::Button { label: "See where you are signed in", url: self.account_link.clone() },
+            ],
+            reason: "You get this mail because your Rollcall account has this address; we mail it when a new device \
+                signs in."
+                .into(),
+        }
+        .render(envelope)
+    }
+}
+
+impl EmailChangeLink {
+    /// Renders the mail. The envelope's name is left out, since the address may be somebody else's.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let lifetime = duration(self.link_minutes);
+        Document {
+            subject: "Confirm your new address for Rollcall".into(),
+            preheader: format!("The link works for {lifetime}."),
+            heading: "Is this your new address?".into(),
+            blocks: vec![
+                paragraph(format!(
+                    "The person with the Rollcall account @{} says that this is their address now.",
+                    name(&self.username)
+                )),
+                Block::Button { label: "See the new address", url: self.link.clone() },
+                paragraph(format!(
+                    "You confirm it on the page that opens; opening it changes nothing. The link works for {lifetime}, \
+                    and once."
+                )),
+                paragraph(
+                    "If you did not ask for this, ignore this mail: nothing happens to the address or to any account of \
+                    yours.",
+                ),
+            ],
+            reason: "You get this mail because someone entered this address as the new one of their Rollcall account."
+                .into(),
+        }
+        .render(Envelope { name: None, ..envelope })
+    }
+}
+
+impl EmailChangeRequested {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let address = line(&self.new_address, 254);
+        Document {
+            subject: "A new address was asked for on your Rollcall account".into(),
+            preheader: "Nothing has changed yet. If that was you, there is nothing to do.".into(),
+            heading: "A new address was asked for".into(),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(
+                    "Someone who is signed in to your account asked for another address. Nothing has changed yet: it \
+                    changes once the link that we mailed to the new address is confirmed.",
+                ),
+                Block::Rows(vec![
+                    row("Account", format!("@{}", name(&self.username))),
+                    row("New address", address),
+                    row("Asked for", time(self.requested_at)),
+                ]),
+                paragraph(
+                    "If that was you, there is nothing to do here. If it wasn't, somebody else is signed in to your \
+                    account: end their session on the page of your account, and write to the platform's staff.",
+                ),
+                Block::Button { label: "See where you are signed in", url: self.account_link.clone() },
+            ],
+            reason: "You get this mail because your Rollcall account has this address.".into(),
+        }
+        .render(envelope)
+    }
+}
+
+impl EmailChanged {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        Document {
+            subject: "The address of your Rollcall account was changed".into(),
+            preheader: "If that was you, there is nothing to do.".into(),
+            heading: "Your account has another address".into(),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(
+                    "The new address of your account was confirmed. You sign in with it from here on, and mails go \
+                    there. This is the last one to the old address.",
+                ),
+                Block::Rows(vec![
+                    row("Account", format!("@{}", name(&self.username))),
+                    row("New address", line(&self.new_address, 254)),
+                    row("Changed", time(self.changed_at)),
+                ]),
+                paragraph(
+                    "If that was you, there is nothing to do. If it wasn't, write to the platform's staff at once, from \
+                    this address.",
+                ),
+            ],
+            reason: "You get this mail because your Rollcall account had this address until now.".into(),
+        }
+        .render(envelope)
+    }
+}
+
+impl AccountDeleted {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        Document {
+            subject: "Your Rollcall account was deleted".into(),
+            preheader: "You have left every organization, and your name and address are gone from it.".into(),
+            heading: "Your account was deleted".into(),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!(
+                    "Your account was deleted, as you asked, on {}. You have left every organization; what you owned \
+                    there belongs to their owners now. Your sessions and API keys have ended.",
+                    time(self.deleted_at)
+                )),
+                paragraph(
+                    "Your name, username and address are gone from the account. What was in your personal organization \
+                    is removed after 30 days. With this mail we forget this address.",
+                ),
+                paragraph(
+                    "If you sign in with this address again, that makes a new account. If you did not ask for this, write \
+                    to the platform's staff at once.",
+                ),
+            ],
+            reason: "You get this mail because the account with this address was deleted; it is the last one.".into(),
+        }
+        .render(envelope)
+    }
+}
+
+impl InvitationReminder {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let expires = time(self.expires_at);
+        Document {
+            subject: format!("Your invitation to {organization} expires soon"),
+            preheader: format!("You can accept or decline it until {expires}."),
+            heading: format!("Do you want to join {organization}?"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("You were invited to {organization} on Rollcall and have not answered yet.")),
+                Block::Rows(vec![
+                    row("Organization", organization),
+                    row("Your role", name(&self.role)),
+                    row("Open until", expires),
+                ]),
+                Block::Button { label: "See the invitation", url: self.link.clone() },
+                paragraph(
+                    "You accept or decline on the page that opens; opening it changes nothing. If you would rather not \
+                    join, you can ignore this mail and the invitation ends by itself. There won't be another reminder.",
+                ),
+            ],
+            reason: format!(
+                "You get this mail because someone in {} entered your address to invite you.",
+                name(&self.organization_name)
+            ),
+        }
+        .render(envelope)
+    }
+}
+
+impl InvitationAccepted {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let member = name(&self.member_name);
+        Document {
+            subject: format!("{member} accepted your invitation to {organization}"),
+            preheader: "They are a member now; there is nothing to do.".into(),
+            heading: format!("{member} joined {organization}"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("{member} accepted your invitation and is a member of {organization} now.")),
+                Block::Rows(vec![
+                    row("Name", member),
+                    row("Username", format!("@{}", name(&self.username))),
+                    row("Role", name(&self.role)),
+                    row("Joined", time(self.joined_at)),
+                ]),
+                paragraph(
+                    "There is nothing to do. If that isn't whom you meant to invite, remove them in the members list: \
+                    their access ends at once.",
+                ),
+            ],
+            reason: format!("You get this mail because you invited them to {organization}."),
+        }
+        .render(envelope)
+    }
+}
+
+impl RoleChanged {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let (old, new) = (name(&self.old_role), name(&self.new_role));
+        let mut rows = vec![row("Role until now", old.clone()), row("Role now", new.clone())];
+        rows.extend(self.changed_by.as_deref().map(|by| row("Changed by", name(by))));
+        rows.push(row("When", time(self.changed_at)));
+        Document {
+            subject: format!("Your role in {organization} is {new} now"),
+            preheader: format!("It was {old} until now."),
+            heading: format!("Your role in {organization} changed"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("You are {new} in {organization} now; until now you were {old}.")),
+                Block::Rows(rows),
+                paragraph(
+                    "There is nothing you need to do. If you did not expect this, please ask whoever changed it, or the \
+                    organization's owner.",
+                ),
+            ],
+            reason: format!("You get this mail because you are a member of {organization}."),
+        }
+        .render(envelope)
+    }
+}
+
+impl MembershipEnded {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let what = match self.kind {
+            DepartureKind::Left | DepartureKind::Deleted => format!("You left {organization}."),
+            DepartureKind::Removed => format!("You were removed from {organization}."),
+            DepartureKind::Deactivated => format!("You were deactivated in {organization}."),
+        };
+        let mut rows = vec![row("Organization", organization.clone()), row("When", time(self.ended_at))];
+        rows.extend(self.reason.as_deref().map(|reason| row("Reason given", line(reason, 300))));
+        Document {
+            subject: format!("Your access to {organization} has ended"),
+            preheader: what.clone(),
+            heading: format!("Your access to {organization} has ended"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!(
+                    "{what} Your access, your API keys there and what you had issued and nobody had used ended with it."
+                )),
+                Block::Rows(rows),
+                paragraph(
+                    "What you owned there passes to the organization's owner. Once that is done you get a receipt that \
+                    names it.",
+                ),
+            ],
+            reason: format!("You get this mail because you were a member of {organization}."),
+        }
+        .render(envelope)
     }
 }
 
@@ -427,7 +809,7 @@ impl DepartureToLeaver {
         let organization = name(&self.organization_name);
         let owner = name(&self.new_owner_name);
         let (heading, back) = match self.kind {
-            DepartureKind::Left => {
+            DepartureKind::Left | DepartureKind::Deleted => {
                 (format!("You left {organization}"), "You can come back by a new invitation or a join code.")
             }
             DepartureKind::Removed => {
@@ -475,15 +857,19 @@ impl DepartureToOwner {
             DepartureKind::Left => format!("{leaver} left {organization}"),
             DepartureKind::Removed => format!("{leaver} was removed from {organization}"),
             DepartureKind::Deactivated => format!("{leaver} was deactivated in {organization}"),
+            DepartureKind::Deleted => format!("A member of {organization} deleted their account"),
         };
         let total = self.moved.total();
+        let gone = match self.kind {
+            // Neither name nor username is left.
+            DepartureKind::Deleted => "Someone who deleted their account".to_owned(),
+            DepartureKind::Left | DepartureKind::Removed | DepartureKind::Deactivated => {
+                format!("{leaver} (@{})", name(&self.leaver_username))
+            }
+        };
         let mut blocks = vec![
             greeting(&envelope),
-            paragraph(format!(
-                "{leaver} (@{}) is no longer a member of {organization}, and all access \
-                ended at once.",
-                name(&self.leaver_username)
-            )),
+            paragraph(format!("{gone} is no longer a member of {organization}, and all access ended at once.")),
         ];
         if self.advice.is_empty() {
             blocks.push(paragraph("There is nothing you need to do."));

@@ -19,8 +19,10 @@ use chrono::{DateTime, TimeZone as _, Utc};
 use mail_parser::{MessageParser, MimeHeaders as _};
 use proptest::prelude::*;
 use rollcall_jobs::mail::{
-    Count, DepartureKind, DepartureToLeaver, DepartureToOwner, Envelope, Invitation, JoinedByCode, Mail, Mailbox,
-    Mailer, Moved, OwnerSet, OwnerWelcome, OwnershipTransferred, SendError, SignIn, WebhookDisabled,
+    AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
+    EmailChanged, Envelope, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, Mail, Mailbox, Mailer,
+    MembershipEnded, Moved, NewSignIn, OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SendError, SignIn,
+    WebhookDisabled,
 };
 use url::Url;
 
@@ -161,6 +163,29 @@ fn signing_in_says_the_same_to_everybody() {
     let sign_in = sign_in(&Names::plain());
     let (known, unknown) = (sign_in.render(envelope(Some("Grace Hopper"))), sign_in.render(envelope(None)));
     assert!(known.unwrap() == unknown.unwrap());
+}
+
+#[test]
+fn a_departure_says_how_in_subject_and_text() {
+    for (kind, to_leaver, to_owner) in [
+        (DepartureKind::Left, "You left", "left"),
+        (DepartureKind::Removed, "You were removed from", "was removed from"),
+        (DepartureKind::Deactivated, "You were deactivated in", "was deactivated in"),
+    ] {
+        let leaver = DepartureToLeaver { kind, ..departure_to_leaver(&Names::plain()) }.render(envelope(None)).unwrap();
+        let owner = DepartureToOwner {
+            organization_name: "Acme Genomics".into(),
+            kind,
+            leaver_name: "Ada Lovelace".into(),
+            leaver_username: "ada".into(),
+            moved: Moved::default(),
+            advice: Vec::new(),
+        };
+        let owner = owner.render(envelope(None)).unwrap();
+        for (mail, how) in [(leaver, to_leaver), (owner, to_owner)] {
+            assert!(mail.subject.contains(how) && mail.text.contains(how), "{how}: {}\n{}", mail.subject, mail.text);
+        }
+    }
 }
 
 #[test]
@@ -462,7 +487,39 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         error: Some(format!("503 {}", names.resource)),
         webhook_id: "whk_01m80mff7qeqnawy0e1cm38ebs".into(),
     };
+    let accepted = InvitationAccepted {
+        organization_name: names.organization.into(),
+        member_name: names.person.into(),
+        username: names.username.into(),
+        role: "Member".into(),
+        joined_at: at(14),
+    };
+    let reminder = InvitationReminder {
+        organization_name: names.organization.into(),
+        role: "Member".into(),
+        link: link("invitations", "?a=1&b='2'"),
+        expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
+    };
+    let change_link =
+        EmailChangeLink { username: names.username.into(), link: link("email-change", ""), link_minutes: 60 };
+    let change_requested = EmailChangeRequested {
+        username: names.username.into(),
+        new_address: "grace@navy.example".into(),
+        requested_at: at(14),
+        account_link: account_link(),
+    };
+    let changed =
+        EmailChanged { username: names.username.into(), new_address: "grace@navy.example".into(), changed_at: at(14) };
     vec![
+        ("new_sign_in", new_sign_in().render(grace()).unwrap()),
+        ("email_change_link", change_link.render(grace()).unwrap()),
+        ("email_change_requested", change_requested.render(grace()).unwrap()),
+        ("email_changed", changed.render(grace()).unwrap()),
+        ("account_deleted", AccountDeleted { deleted_at: at(14) }.render(grace()).unwrap()),
+        ("invitation_reminder", reminder.render(grace()).unwrap()),
+        ("invitation_accepted", accepted.render(grace()).unwrap()),
+        ("role_changed", role_changed(names).render(grace()).unwrap()),
+        ("membership_ended", membership_ended(names).render(grace()).unwrap()),
         ("ownership_transferred", transferred(names, true).render(grace()).unwrap()),
         ("webhook_disabled", webhook_disabled.render(grace()).unwrap()),
         ("owner_set", owner_set.render(grace()).unwrap()),
@@ -498,7 +555,15 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let counts_only = Moved { examples: Vec::new(), ..moved(names) };
     let removed = to_owner(DepartureKind::Removed, counts_only);
     let gone = to_owner(DepartureKind::Deactivated, Moved::default());
+    let account_deleted = to_owner(DepartureKind::Deleted, moved(names));
+    let deactivated_now = MembershipEnded { kind: DepartureKind::Deactivated, reason: None, ..membership_ended(names) };
+    let by_nobody = RoleChanged { changed_by: None, ..role_changed(names) };
+    let unknown_device = NewSignIn { user_agent: None, ..new_sign_in() };
     vec![
+        ("departure_to_owner of a deleted account", account_deleted.render(envelope(None)).unwrap()),
+        ("membership_ended by deactivation", deactivated_now.render(envelope(None)).unwrap()),
+        ("role_changed by nobody", by_nobody.render(envelope(None)).unwrap()),
+        ("new_sign_in on an unknown device", unknown_device.render(envelope(None)).unwrap()),
         ("invitation without inviter", anonymous.render(envelope(None)).unwrap()),
         ("sign_in without organization", plain_sign_in.render(envelope(None)).unwrap()),
         ("ownership_transferred away", transferred(names, false).render(envelope(None)).unwrap()),
@@ -520,6 +585,38 @@ fn invitation(names: &Names<'_>) -> Invitation {
         role: "Member".into(),
         link: link("invitations", "?a=1&b='2'"),
         expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
+    }
+}
+
+fn new_sign_in() -> NewSignIn {
+    NewSignIn {
+        signed_in_at: at(14),
+        user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Firefox/144.0".into()),
+        session_id: "ses_01m80mff7qeqnawy0e1cm38ebs".into(),
+        account_link: account_link(),
+    }
+}
+
+fn account_link() -> Url {
+    "https://rollcall.example/account".parse().unwrap()
+}
+
+fn role_changed(names: &Names<'_>) -> RoleChanged {
+    RoleChanged {
+        organization_name: names.organization.into(),
+        old_role: "Member".into(),
+        new_role: "Admin".into(),
+        changed_by: Some(names.person.into()),
+        changed_at: at(14),
+    }
+}
+
+fn membership_ended(names: &Names<'_>) -> MembershipEnded {
+    MembershipEnded {
+        organization_name: names.organization.into(),
+        kind: DepartureKind::Removed,
+        reason: Some(format!("The contract for {} has ended.", names.resource)),
+        ended_at: at(14),
     }
 }
 

@@ -273,7 +273,11 @@ impl TestApp {
 
     /// Signs in by mail, which makes the account where there is none.
     pub async fn sign_up(&self, email: &str) -> Client {
-        let anonymous = self.anonymous();
+        self.sign_in(self.anonymous(), email).await
+    }
+
+    /// Signs in by mail on the device of a client without a token.
+    pub async fn sign_in(&self, anonymous: Client, email: &str) -> Client {
         anonymous.ok("requestSignIn", json!({ "email": email }), "").await;
         let mail = self.mail_about(email, "sign in").await;
         let input = json!({ "digits": { "email": email, "code": mail.digits() } });
@@ -361,6 +365,14 @@ impl TestApp {
         let ownerless = "SELECT count(*) AS value FROM organizations o WHERE 1 <> \
              (SELECT count(*) FROM members m WHERE m.organization_id = o.id AND m.role = 'owner' AND m.status = 'active')";
         assert_eq!(self.database.number(ownerless).await, 0, "an organization without an owner");
+        // Nobody is in an organization, or can get in, by an account that was deleted.
+        let deleted = "SELECT (SELECT count(*) FROM members m JOIN users u ON u.id = m.user_id JOIN organizations o ON o.id = m.organization_id \
+             WHERE u.deleted_at IS NOT NULL AND m.status = 'active' AND o.personal_user_id IS NULL) \
+             + (SELECT count(*) FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.deleted_at IS NOT NULL) \
+             + (SELECT count(*) FROM invitations i JOIN users u ON u.id = i.user_id WHERE u.deleted_at IS NOT NULL AND i.status = 'pending') \
+             + (SELECT count(*) FROM api_keys k JOIN users u ON u.id = k.user_id JOIN organizations o ON o.id = k.organization_id \
+             WHERE u.deleted_at IS NOT NULL AND k.revoked_at IS NULL AND o.deleted_at IS NULL) AS value";
+        assert_eq!(self.database.number(deleted).await, 0, "a way in by a deleted account");
         // Every log is whole, up to its head (R74).
         let broken = "SELECT count(*) AS value FROM ( \
              SELECT e.*, lag(hash, 1, ''::bytea) OVER w AS before, row_number() OVER w AS number FROM audit_events e \

@@ -71,6 +71,12 @@ impl Client {
         Self { http: builder.local_address(address).default_headers(headers).build().unwrap(), ..self.clone() }
     }
 
+    /// The same person on another device, which names itself so.
+    pub fn on(&self, user_agent: &str) -> Self {
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().user_agent(user_agent).build().unwrap();
+        Self { http, ..self.clone() }
+    }
+
     /// The same connections with another token.
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }

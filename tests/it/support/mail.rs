@@ -63,7 +63,8 @@ impl Mail {
 
     /// The token of the mail's link.
     pub fn token(&self) -> String {
-        let link = self.links().into_iter().find(|link| link.contains("/sign-in/") || link.contains("/invitations/"));
+        let pages = ["/sign-in/", "/invitations/", "/email-change/"];
+        let link = self.links().into_iter().find(|link| pages.iter().any(|page| link.contains(page)));
         link.unwrap_or_else(|| panic!("no link in {}", self.text)).rsplit('/').next().unwrap().to_owned()
     }
 

@@ -406,6 +406,7 @@ impl Claimer {
             timeout,
             run_at,
             created_at,
+            scheduled_at,
             serial,
             unique,
             pickup,
@@ -423,6 +424,7 @@ impl Claimer {
             max_attempts,
             correlation_id,
             created_at,
+            scheduled_at,
             run_at,
         };
         if let Err(mpsc::error::SendError(job)) = self.jobs.send(job) {
@@ -464,6 +466,7 @@ type ClaimedTypes = (
     Double,
     Timestamptz,
     Timestamptz,
+    Timestamptz,
     Bool,
     Bool,
     Double,
@@ -477,6 +480,7 @@ type ClaimedRow = (
     i32,
     Option<String>,
     f64,
+    DateTime<Utc>,
     DateTime<Utc>,
     DateTime<Utc>,
     bool,
@@ -535,7 +539,7 @@ macro_rules! claim {
             FROM given, clock
             WHERE jobs.id = ANY (ARRAY (SELECT id FROM due))
             RETURNING jobs.id, kind, payload, attempt, uncounted_attempts, max_attempts,
-                correlation_id, extract(epoch FROM timeout)::float8, run_at, created_at, serial_key IS NOT NULL, unique_key IS NOT NULL,
+                correlation_id, extract(epoch FROM timeout)::float8, run_at, created_at, scheduled_at, serial_key IS NOT NULL, unique_key IS NOT NULL,
                 extract(epoch FROM now - run_at)::float8"
         )
     };

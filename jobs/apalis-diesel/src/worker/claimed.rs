@@ -33,6 +33,8 @@ pub struct ClaimedJob {
     pub correlation_id: Option<String>,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
+    /// When it was to run first: later than it was enqueued where that was asked for.
+    pub scheduled_at: DateTime<Utc>,
     /// When it was due.
     pub run_at: DateTime<Utc>,
 }

@@ -1,0 +1,207 @@
+//! Another address for an account: its person asks for it, and it is taken once the link that is mailed there is confirmed.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::access;
+use crate::actor::{Actor, suspended};
+use crate::attempt;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{email_changes, users};
+use crate::database::{Database, Transaction, now};
+use crate::error::{Code, Error, Refusal, Result, on_violation};
+use crate::id::{EmailChangeId, TypedId, UserId};
+use crate::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
+use crate::limits;
+use crate::secret::{Purpose, Token};
+use crate::text::EmailAddress;
+use crate::text_enum::text_enum;
+use crate::user;
+
+text_enum! {
+    /// Where a change of address stands.
+    EmailChangeStatus {
+        /// Its link waits to be confirmed.
+        Open = "open",
+        /// The account has the address.
+        Confirmed = "confirmed",
+        /// A newer one took its place, or the account was deleted.
+        Replaced = "replaced",
+    }
+}
+
+/// A change of an account's address.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = email_changes)]
+pub struct EmailChange {
+    /// Its id.
+    pub id: EmailChangeId,
+    /// Whose address.
+    pub user_id: UserId,
+    /// The address that the account had when this was asked for.
+    pub old_email: EmailAddress,
+    /// The address that it shall have.
+    pub new_email: EmailAddress,
+    /// Where it stands.
+    pub status: EmailChangeStatus,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it was confirmed.
+    pub confirmed_at: Option<DateTime<Utc>>,
+}
+
+impl EmailChange {
+    /// Until when the link works.
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.created_at + limits::EMAIL_CHANGE_LIFETIME
+    }
+
+    /// Why it can't be confirmed, if so.
+    pub fn why_closed(&self, at: DateTime<Utc>) -> Option<Refusal> {
+        let (code, message) = match self.status {
+            EmailChangeStatus::Open if self.expires_at() > at => return None,
+            EmailChangeStatus::Open => (Code::Expired, "this link has expired; ask for the change again"),
+            EmailChangeStatus::Confirmed => (Code::AlreadyUsed, "this address was confirmed before"),
+            EmailChangeStatus::Replaced => (Code::Revoked, "a newer mail has replaced this link; use that one"),
+        };
+        Some(Refusal::new(code, "token", message))
+    }
+}
+
+fn taken(field: &str) -> Refusal {
+    Refusal::new(Code::EmailTaken, field, "another account has this address; name one that has none")
+}
+
+/// Mails a link to the new address, and tells the old one. A newer request ends the link of an older one.
+pub async fn request(database: &Database, actor: &Actor, email: &str) -> Result<()> {
+    let (user_id, _) = actor.signed_in("email")?;
+    let email = EmailAddress::parse("email", email)?;
+    attempt::count(database, &limits::EMAIL_CHANGES, &user_id.to_string()).await?;
+    attempt::count(database, &limits::EMAIL_CHANGE_MAILS, email.as_str()).await?;
+    database
+        .transaction(async |transaction| {
+            access::lock_users(transaction, &[user_id]).await?;
+            let old_email = user::by_id(transaction, user_id).await?.email.ok_or(Error::Unauthenticated)?;
+            if old_email == email {
+                return Err(Error::refused(Code::Invalid, "email", "this is your address already; name another"));
+            }
+            if user::by_email(transaction, &email).await?.is_some() {
+                return Err(taken("email").into());
+            }
+            end_open(transaction, user_id).await?;
+            let id = EmailChangeId::new();
+            let at = now(transaction).await?;
+            diesel::insert_into(email_changes::table)
+                .values((
+                    email_changes::id.eq(id),
+                    email_changes::user_id.eq(user_id),
+                    email_changes::old_email.eq(&old_email),
+                    email_changes::new_email.eq(&email),
+                    email_changes::created_at.eq(at),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            transaction.enqueue(&MailEmailChangeLink { email_change_id: id }).await?;
+            transaction.enqueue(&MailEmailChangeRequested { email_change_id: id }).await?;
+            let personal = user::personal_organization_id(transaction, user_id).await?;
+            let event = NewEvent::by(actor, personal, AuditAction::UserEmailChangeRequested, user_id)
+                .summary("asked for another address");
+            audit::record(transaction, [event]).await
+        })
+        .await
+}
+
+/// Ends the open change of an account, if there is one. The account's row is locked.
+pub(crate) async fn end_open(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::update(
+        email_changes::table
+            .filter(email_changes::user_id.eq(user_id))
+            .filter(email_changes::status.eq(EmailChangeStatus::Open)),
+    )
+    .set(email_changes::status.eq(EmailChangeStatus::Replaced))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// The change of an id, for its mails.
+pub async fn by_id(connection: &mut AsyncPgConnection, id: EmailChangeId) -> Result<Option<EmailChange>> {
+    Ok(email_changes::table.find(id).select(EmailChange::as_select()).first(connection).await.optional()?)
+}
+
+/// The token of a change's link, for its mail.
+pub fn link_token(database: &Database, id: EmailChangeId) -> Result<Token> {
+    database.keyring().link_token(Purpose::EmailChange, id.uuid(), 1)
+}
+
+/// The change behind a link's token, while it can be confirmed; changes nothing (R24).
+pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
+    let wrong = || {
+        let message = "this link isn't complete or isn't genuine; copy it whole, or ask for the change again";
+        Refusal::new(Code::Invalid, "token", message)
+    };
+    let (id, _) = database.keyring().read_link_token(Purpose::EmailChange, token)?.ok_or_else(wrong)?;
+    let mut connection = database.connection().await?;
+    let change = by_id(&mut connection, EmailChangeId::from_uuid(id)).await?.ok_or_else(wrong)?;
+    match change.why_closed(now(&mut connection).await?) {
+        None => Ok(change),
+        Some(refusal) => Err(refusal.into()),
+    }
+}
+
+/// Gives the account the address that the token was mailed to, and returns it. Who holds the token needs no session: they read
+/// the mails of the address.
+pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
+    let EmailChange { id, user_id, new_email, .. } = by_token(database, token).await?;
+    database
+        .transaction(async |transaction| {
+            access::lock_users(transaction, &[user_id]).await?;
+            if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
+                return Err(suspended("token").into());
+            }
+            let at = now(transaction).await?;
+            let confirmed = diesel::update(
+                email_changes::table
+                    .find(id)
+                    .filter(email_changes::status.eq(EmailChangeStatus::Open))
+                    .filter(email_changes::created_at.gt(at - limits::EMAIL_CHANGE_LIFETIME)),
+            )
+            .set((email_changes::status.eq(EmailChangeStatus::Confirmed), email_changes::confirmed_at.eq(at)))
+            .execute(&mut **transaction)
+            .await?;
+            if confirmed == 0 {
+                let closed = by_id(transaction, id).await?.and_then(|change| change.why_closed(at));
+                return Err(closed.ok_or(Error::Bug("a change that can't be confirmed is closed"))?.into());
+            }
+            let updated = diesel::update(users::table.find(user_id))
+                .set(users::email.eq(&new_email))
+                .execute(&mut **transaction)
+                .await;
+            // Somebody took it since it was asked for.
+            on_violation(updated, "users_email_key", || taken("token"))?;
+            transaction.enqueue(&MailEmailChanged { email_change_id: id }).await?;
+            let personal = user::personal_organization_id(transaction, user_id).await?;
+            let event = NewEvent::by_user(user_id, personal, AuditAction::UserEmailChanged, user_id)
+                .summary("another address was confirmed");
+            audit::record(transaction, [event]).await?;
+            Ok(new_email.clone())
+        })
+        .await
+}
+
+/// Deletes up to `limit` changes older than [`limits::EMAIL_CHANGE_RETENTION`], and returns how many.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let until = now(transaction).await? - limits::EMAIL_CHANGE_RETENTION;
+    let old: Vec<EmailChangeId> = email_changes::table
+        .filter(email_changes::created_at.lt(until))
+        .order(email_changes::created_at)
+        .limit(limit.into())
+        .select(email_changes::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let old = email_changes::table.filter(email_changes::id.eq_any(old));
+    Ok(diesel::delete(old).execute(&mut **transaction).await?)
+}

@@ -1,0 +1,92 @@
+//! What an account says of itself: who pays for its new things.
+
+use crate::support::client::text;
+use crate::support::{Client, TestApp, Value, json};
+
+const BILLING: &str =
+    "{ viewer { defaultBillTo { id } billableOrganizations { id personal } personalOrganization { id } } }";
+
+async fn billing(person: &Client) -> Value {
+    person.query(BILLING, json!({})).await["viewer"].clone()
+}
+
+fn ids(viewer: &Value) -> Vec<String> {
+    viewer["billableOrganizations"].as_array().unwrap().iter().map(|organization| text(&organization["id"])).collect()
+}
+
+// R55, R56: the personal organization always, others with the permission to bill; the default pays where none is named.
+#[tokio::test]
+async fn the_default_bill_to_takes_the_permission() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let member = team.member_id(&ada).await;
+    let permit = |billable: bool| json!({ "memberId": member, "permissions": { "billableActivities": billable } });
+    team.owner.ok("updateMemberPermissions", permit(false), "").await;
+    let seen = billing(&ada).await;
+    let personal = text(&seen["personalOrganization"]["id"]);
+    assert_eq!(ids(&seen), [personal.as_str()]);
+    let to = |id: &str| json!({ "organizationId": id });
+    assert_eq!(
+        ada.refused("setDefaultBillTo", to(&team.id)).await.is(),
+        ("BILLING_ACCESS_REQUIRED", "input.organizationId")
+    );
+    let eve = app.sign_up("eve@example.org").await;
+    assert_eq!(eve.refused("setDefaultBillTo", to(&team.id)).await.is(), ("NOT_FOUND", "input.organizationId"));
+    assert_eq!(eve.refused("setDefaultBillTo", to(&personal)).await.is(), ("NOT_FOUND", "input.organizationId"));
+
+    team.owner.ok("updateMemberPermissions", permit(true), "").await;
+    assert_eq!(ids(&billing(&ada).await), [personal.as_str(), team.id.as_str()]);
+    let set = ada.ok("setDefaultBillTo", to(&team.id), "viewer { defaultBillTo { id } }").await;
+    assert_eq!(set["viewer"]["defaultBillTo"]["id"], team.id.as_str());
+    let made = ada
+        .ok("createResource", json!({ "kind": "PROJECT", "name": "Atlas" }), "resource { organization { id } }")
+        .await;
+    assert_eq!(made["resource"]["organization"]["id"], team.id.as_str());
+    // A key reaches its own organization only, and changes nothing of its person.
+    let secret = ada.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "secret").await;
+    let key = app.client(&text(&secret["secret"]));
+    let query = "{ viewer { billableOrganizations { id } } }";
+    assert_eq!(ids(&key.query(query, json!({})).await["viewer"]), [team.id.as_str()]);
+    assert_eq!(key.refused("setDefaultBillTo", to(&team.id)).await.is(), ("FORBIDDEN", "input.organizationId"));
+    let set = ada.ok("setDefaultBillTo", to(&personal), "viewer { defaultBillTo { id } }").await;
+    assert_eq!(set["viewer"]["defaultBillTo"]["id"], personal.as_str());
+    // Leaders bill by their role.
+    assert!(ids(&billing(&team.owner).await).contains(&team.id));
+    app.finish().await;
+}
+
+// R42, R55: who may not bill there any more has their personal organization pay again.
+#[tokio::test]
+async fn losing_the_permission_resets_the_default() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "ADMIN").await;
+    let member = team.member_id(&ada).await;
+    let personal = text(&billing(&ada).await["personalOrganization"]["id"]);
+    let role = |role: &str| ("changeMemberRole", json!({ "memberId": member, "role": role }));
+    let permit = |billable: bool| {
+        ("updateMemberPermissions", json!({ "memberId": member, "permissions": { "billableActivities": billable } }))
+    };
+    let remove = ("removeMember", json!({ "memberId": member }));
+    // How it is lost, and how it is had again.
+    for (keeps, loses, regains) in [
+        (Some(role("MEMBER")), permit(false), Some(permit(true))),
+        (None, role("VIEWER"), Some(role("ADMIN"))),
+        // An admin bills by the role, so that the permission counts with the demotion only.
+        (Some(permit(false)), role("MEMBER"), Some(permit(true))),
+        (None, remove, None),
+    ] {
+        ada.ok("setDefaultBillTo", json!({ "organizationId": team.id }), "").await;
+        if let Some((mutation, input)) = keeps {
+            team.owner.ok(mutation, input, "").await;
+        }
+        assert_eq!(billing(&ada).await["defaultBillTo"]["id"], team.id.as_str(), "before {loses:?}");
+        team.owner.ok(loses.0, loses.1.clone(), "").await;
+        assert_eq!(billing(&ada).await["defaultBillTo"]["id"], personal.as_str(), "{loses:?}");
+        if let Some((mutation, input)) = regains {
+            team.owner.ok(mutation, input, "").await;
+        }
+    }
+    app.finish().await;
+}
