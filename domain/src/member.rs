@@ -174,10 +174,9 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
         }
         _ => {}
     }
-    user::require_living(transaction, join.user_id, field).await?;
+    let user = user::require_living(transaction, join.user_id, field).await?;
     require_room_for_another(transaction, join.user_id, field).await?;
     // Another open invitation of the same person, by address or username, has no purpose any more.
-    let user = user::by_id(transaction, join.user_id).await?;
     let superseded = crate::invitation::revoke_to(transaction, join.organization_id, &user).await?;
     let seats = if join.via == JoinMethod::Invitation { Seats::Invited } else { Seats::More(1) };
     billing::require_seats(transaction, join.organization_id, seats, field).await?;

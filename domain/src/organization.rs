@@ -297,8 +297,7 @@ pub async fn create(
             };
             access::lock_users(transaction, &[user_id]).await?;
             let field = if joined_via == JoinMethod::Staff { "ownerEmail" } else { "name" };
-            user::require_living(transaction, user_id, field).await?;
-            if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
+            if user::require_living(transaction, user_id, field).await?.suspended_at.is_some() {
                 return Err(crate::actor::suspended(field).into());
             }
             member::require_room_for_another(transaction, user_id, "name").await?;

@@ -314,12 +314,13 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
         .await
 }
 
-/// Fails where the account was deleted. Its row is locked.
-pub(crate) async fn require_living(transaction: &mut Transaction, user_id: UserId, field: &str) -> Result<()> {
-    if by_id(transaction, user_id).await?.deleted_at.is_none() {
-        return Ok(());
+/// The account, as it stands under the lock on its row; CONFLICT where it was deleted.
+pub(crate) async fn require_living(transaction: &mut Transaction, user_id: UserId, field: &str) -> Result<User> {
+    let user = by_id(transaction, user_id).await?;
+    if user.deleted_at.is_some() {
+        return Err(Error::refused(Code::Conflict, field, "this account was deleted, and nothing brings it back"));
     }
-    Err(Error::refused(Code::Conflict, field, "this account was deleted, and nothing brings it back"))
+    Ok(user)
 }
 
 /// Makes an organization pay for the actor's new projects and apps, unless another one is named (R56). It takes the permission

@@ -19,12 +19,12 @@ impl User {
         self.0.id.to_string().into()
     }
 
-    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens.
+    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens. A deleted account has one with a dot, which nobody can choose.
     async fn username(&self) -> &str {
         self.0.username.as_str()
     }
 
-    /// The person's name.
+    /// The person's name; “Deleted account” where the account was deleted.
     async fn name(&self) -> &str {
         &self.0.name
     }

@@ -34,6 +34,8 @@ async fn a_deleted_account_leaves_everything() {
     let personal = ada.query("{ viewer { personalOrganization { id } } }", json!({})).await;
     let personal = text(&personal["viewer"]["personalOrganization"]["id"]);
 
+    ada.ok("changeEmail", json!({ "email": "late@example.org" }), "").await;
+    let change = app.mail_about("late@example.org", "Confirm").await;
     let error = ada.refused("deleteAccount", json!({ "confirmEmail": "grace@example.org" })).await;
     assert_eq!(error.is(), ("CONFIRMATION_MISMATCH", "input.confirmEmail"));
     assert_eq!(key.refused("deleteAccount", confirm(&ada)).await.code, "FORBIDDEN");
@@ -49,6 +51,10 @@ async fn a_deleted_account_leaves_everything() {
         "{}",
         mail.text
     );
+
+    // No address comes back to it.
+    let error = app.anonymous().refused("confirmEmailChange", json!({ "token": change.token() })).await;
+    assert_eq!(error.is(), ("REVOKED", "input.token"));
 
     // What it was is still referred to.
     let query = "query($id: ID!) { node(id: $id) { ... on Resource { owner { id } createdBy { id name username avatarUrl } } } }";

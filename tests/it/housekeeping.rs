@@ -212,6 +212,39 @@ async fn a_deleted_organization_goes_for_good() {
     app.finish().await;
 }
 
+// D5, R48: a deleted account's personal organization goes after its 30 days; what others have of the account stays.
+#[tokio::test]
+async fn a_deleted_accounts_personal_organization_goes_for_good() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let personal = ada.query("{ viewer { personalOrganization { id } } }", json!({})).await;
+    let personal = text(&personal["viewer"]["personalOrganization"]["id"]);
+    ada.create(&personal, "PROJECT", "At home").await;
+    ada.ok("createApiKey", json!({ "organizationId": personal, "name": "laptop" }), "secret").await;
+    ada.ok("deleteAccount", json!({ "confirmEmail": "ada@example.org" }), "").await;
+    let rows = format!(
+        "SELECT (SELECT count(*) FROM resources WHERE organization_id = '{0}') + (SELECT count(*) FROM organizations \
+         WHERE id = '{0}') AS value",
+        uuid(&personal)
+    );
+    app.until_idle().await;
+    app.shift_clock("29 days 23 hours").await;
+    sweep(&mut app).await;
+    assert_eq!(app.database.number(&rows).await, 2);
+    app.shift_clock("1 hour").await;
+    sweep(&mut app).await;
+    assert_eq!(app.database.number(&rows).await, 0);
+    let owner = app.sign_up("owner@example.org").await;
+    let query = "query($id: ID!) { node(id: $id) { ... on Resource { createdBy { id name } } } }";
+    let seen = owner.query(query, json!({ "id": project })).await;
+    assert_eq!(seen["node"]["createdBy"], json!({ "id": ada.user_id, "name": "Deleted account" }));
+    let log = app.admin(&["verify-audit-log", &personal]);
+    assert!(log.status.success(), "{log:?}");
+    app.finish().await;
+}
+
 // Jobs that were given up stay for somebody to look at, however old they are.
 #[tokio::test]
 async fn given_up_jobs_are_not_swept() {

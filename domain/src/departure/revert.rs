@@ -42,7 +42,7 @@ async fn bring_back(
     member: &Member,
     field: &str,
 ) -> Result<Vec<NewEvent>> {
-    user::require_living(transaction, member.user_id, field).await?;
+    let user = user::require_living(transaction, member.user_id, field).await?;
     match member.status {
         MemberStatus::Active => {
             return Err(Error::refused(Code::AlreadyMember, field, "this member is active"));
@@ -57,7 +57,6 @@ async fn bring_back(
     member::require(permit, member, MemberAction::Reactivate, field)?;
     member::require_room_for_another(transaction, member.user_id, field).await?;
     let (organization_id, user_id) = (member.organization_id, member.user_id);
-    let user = user::by_id(transaction, user_id).await?;
     let mut events: Vec<NewEvent> = invitation::revoke_to(transaction, organization_id, &user)
         .await?
         .into_iter()

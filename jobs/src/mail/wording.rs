@@ -501,7 +501,7 @@ impl AccountDeleted {
                 )),
                 paragraph(
                     "Your name, username and address are gone from the account. What was in your personal organization \
-                    is removed after 30 days. With this mail we forget this address.",
+                    is removed after 30 days.",
                 ),
                 paragraph(
                     "If you sign in with this address again, that makes a new account. If you did not ask for this, write \
@@ -620,7 +620,8 @@ impl MembershipEnded {
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!(
-                    "{what} Your access, your API keys there and what you had issued and nobody had used ended with it."
+                    "{what} Your access has ended, and with it your API keys there and those of your invitations and \
+                    codes that nobody had used."
                 )),
                 Block::Rows(rows),
                 paragraph(
