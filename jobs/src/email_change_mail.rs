@@ -4,7 +4,8 @@ use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::email_change::{self, EmailChange};
 use rollcall_domain::id::EmailChangeId;
 use rollcall_domain::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
-use rollcall_domain::{database, limits, user};
+use rollcall_domain::user::{self, User};
+use rollcall_domain::{database, limits};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{EmailChangeLink, EmailChangeRequested, EmailChanged, Envelope};
@@ -49,7 +50,7 @@ pub(crate) async fn requested(
     let envelope = Envelope {
         key: format!("email-change-requested.{}", change.id),
         address: change.old_email.to_string(),
-        name: Some(user.name),
+        name: greeted(user),
         date: change.created_at,
     };
     context.send(job, mail.render(envelope)).await
@@ -67,13 +68,18 @@ pub(crate) async fn changed(context: &Context, job: &ClaimedJob, payload: &MailE
     let envelope = Envelope {
         key: format!("email-changed.{}", change.id),
         address: change.old_email.to_string(),
-        name: Some(user.name),
+        name: greeted(user),
         date: confirmed_at,
     };
     context.send(job, mail.render(envelope)).await
 }
 
-async fn find(context: &Context, id: EmailChangeId) -> Result<Option<(EmailChange, user::User)>, JobError> {
+/// A deleted account has no name to greet.
+fn greeted(user: User) -> Option<String> {
+    user.deleted_at.is_none().then_some(user.name)
+}
+
+async fn find(context: &Context, id: EmailChangeId) -> Result<Option<(EmailChange, User)>, JobError> {
     let mut reader = connection(context).await?;
     let Some(change) = email_change::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(None) };
     let user = user::by_id(&mut reader, change.user_id).await.map_err(job_error)?;

@@ -239,7 +239,12 @@ pub struct ChangeEmailPayload {
     /// Why nothing was mailed.
     user_errors: Vec<UserError>,
 }
-payload!(ChangeEmailPayload);
+
+impl Payload for ChangeEmailPayload {
+    fn refused(user_errors: Vec<UserError>) -> Self {
+        Self { user_errors }
+    }
+}
 
 /// What proves that the new address is the account's.
 #[derive(InputObject)]

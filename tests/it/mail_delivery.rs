@@ -141,6 +141,8 @@ async fn a_refusal_for_good_is_final_until_a_resend() {
         let mail = app.mail_to(&address).await;
         assert!(mail.message_id.starts_with(&format!("invitation.{id}.2@")), "{}", mail.message_id);
         app.anonymous().ok("acceptInvitation", json!({ "token": mail.token() }), "member { id }").await;
+        // The next refusal is for the next invitation.
+        app.mail_about("owner@example.org", "accepted your invitation").await;
     }
     app.finish_with_given_up_jobs().await;
 }
