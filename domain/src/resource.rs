@@ -130,10 +130,10 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
         .transaction(async |transaction| {
             let organization_id = match (command.organization_id, actor.only_organization()) {
                 (Some(id), _) | (None, Some(id)) => id,
-                (None, None) => match user::by_id(transaction, user_id).await?.default_bill_to_id {
-                    Some(id) => id,
-                    None => user::personal_organization_id(transaction, user_id).await?,
-                },
+                (None, None) => {
+                    let user = user::by_id(transaction, user_id).await?;
+                    user::default_bill_to(transaction, &user).await?
+                }
             };
             let permit = access::authorize(
                 transaction,

@@ -348,6 +348,18 @@ pub async fn set_default_bill_to(database: &Database, actor: &Actor, organizatio
         .await
 }
 
+/// Who pays for the user's new projects and apps where nobody else is named (R56): the default, or the personal organization.
+pub async fn default_bill_to(connection: &mut AsyncPgConnection, user: &User) -> Result<OrganizationId> {
+    if let Some(id) = user.default_bill_to_id {
+        // A deleted one pays again once it is restored (R48).
+        let living = organizations::table.find(id).filter(organizations::deleted_at.is_null());
+        if diesel::select(diesel::dsl::exists(living)).get_result(connection).await? {
+            return Ok(id);
+        }
+    }
+    personal_organization_id(connection, user.id).await
+}
+
 /// The personal organization pays again, where it was this one that did: the account may not bill there any more. Its row is
 /// locked.
 pub(crate) async fn reset_default_bill_to(

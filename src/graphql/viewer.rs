@@ -103,12 +103,7 @@ impl Viewer {
 
     /// Pays for new projects and apps unless another organization is named.
     async fn default_bill_to(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
-        let id = match self.user.default_bill_to_id {
-            Some(id) => id,
-            None => {
-                user::personal_organization_id(&mut *connection(context).await?, self.id()).await.map_err(top_level)?
-            }
-        };
+        let id = user::default_bill_to(&mut *connection(context).await?, &self.user).await.map_err(top_level)?;
         Organization::load_as(context, &self.actor, id).await
     }
 

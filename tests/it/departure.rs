@@ -254,6 +254,13 @@ async fn deactivating_suspends_only_accounts_that_the_organization_made() {
     // For that alone.
     let error = grace.refused("createOrganization", json!({ "name": "Mine" })).await;
     assert_eq!(error.code, "SUSPENDED");
+    for (mutation, input) in [
+        ("changeEmail", json!({ "email": "hopper@example.org" })),
+        ("deleteAccount", json!({ "confirmEmail": "grace@example.org" })),
+        ("setDefaultBillTo", json!({ "organizationId": team.id })),
+    ] {
+        assert_eq!(grace.refused(mutation, input).await.code, "SUSPENDED", "{mutation}");
+    }
     grace.ok("acceptInvitation", json!({ "id": invited["invitations"][0]["id"] }), "member { id }").await;
     assert!(grace.belongs_to(&other_id).await);
     grace.found("Mine").await;

@@ -371,6 +371,38 @@ async fn an_organization_sends_so_many_mails_a_minute() {
     app.finish().await;
 }
 
+// What keeps an account or an organization safe waits for nobody's minute.
+#[tokio::test]
+async fn mails_about_accounts_and_departures_wait_for_no_turn() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    app.mail_about("owner@example.org", "accepted your invitation").await;
+    let member = team.member_id(&ada).await;
+    let spent = format!(
+        "INSERT INTO attempts VALUES ('organization_mail', '{0}', rollcall_now() + interval '1 hour', 100) \
+         ON CONFLICT (bucket, subject) DO UPDATE SET count = 100, window_ends_at = excluded.window_ends_at",
+        team.id
+    );
+    app.database.sql(&spent).await;
+    // A change of a role waits.
+    team.owner.ok("changeMemberRole", json!({ "memberId": member, "role": "VIEWER" }), "").await;
+    let put_off =
+        "SELECT count(*) AS value FROM jobs WHERE kind = 'mail_role_changed' AND status = 'waiting' AND attempt = 1";
+    until("it is put off", async || (app.database.number(put_off).await == 1).then_some(())).await;
+    ada.ok("changeEmail", json!({ "email": "countess@example.org" }), "").await;
+    app.mail_about("countess@example.org", "Confirm your new address").await;
+    app.mail_about("ada@example.org", "A new address was asked for").await;
+    app.sign_in(app.anonymous().on("curl/8.9.1"), "ada@example.org").await;
+    app.mail_about("ada@example.org", "New sign-in").await;
+    team.owner.ok("removeMember", json!({ "memberId": member }), "").await;
+    app.mail_about("ada@example.org", "has ended").await;
+    app.mail_about("owner@example.org", "was removed from").await;
+    ada.ok("deleteAccount", json!({ "confirmEmail": "ada@example.org" }), "").await;
+    app.mail_about("ada@example.org", "account was deleted").await;
+    app.finish().await;
+}
+
 // The log leads from the job to the mail, and tells no address.
 #[tokio::test]
 async fn the_log_names_each_mail_and_no_address() {

@@ -43,6 +43,14 @@ async fn the_default_bill_to_takes_the_permission() {
         .ok("createResource", json!({ "kind": "PROJECT", "name": "Atlas" }), "resource { organization { id } }")
         .await;
     assert_eq!(made["resource"]["organization"]["id"], team.id.as_str());
+    // While it is deleted, the personal organization pays (R48).
+    team.owner.ok("deleteOrganization", json!({ "id": team.id, "confirmOrganizationName": "Acme Genomics" }), "").await;
+    assert_eq!(billing(&ada).await["defaultBillTo"]["id"], personal.as_str());
+    let project = json!({ "kind": "PROJECT", "name": "Atlas" });
+    let made = ada.ok("createResource", project, "resource { organization { id } }").await;
+    assert_eq!(made["resource"]["organization"]["id"], personal.as_str());
+    app.staff().ok("restoreOrganization", json!({ "id": team.id }), "").await;
+    assert_eq!(billing(&ada).await["defaultBillTo"]["id"], team.id.as_str());
     // A key reaches its own organization only, and changes nothing of its person.
     let secret = ada.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "secret").await;
     let key = app.client(&text(&secret["secret"]));
