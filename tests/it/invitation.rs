@@ -453,7 +453,7 @@ async fn a_reminder_waits_for_its_turn_and_is_tried_for_a_day() {
 // R16: the inviter hears of it, while they are a member.
 #[tokio::test]
 async fn the_inviter_hears_of_an_acceptance() {
-    let app = TestApp::start().await;
+    let mut app = TestApp::start().await;
     let team = app.team().await;
     let admin = app.join(&team, "admin@example.org", "ADMIN").await;
     let mail = app.mail_about("owner@example.org", "accepted your invitation to Acme Genomics").await;
@@ -464,5 +464,15 @@ async fn the_inviter_hears_of_an_acceptance() {
     let token = app.mail_to("grace@example.org").await.token();
     app.anonymous().ok("acceptInvitation", json!({ "token": token, "name": "Grace Hopper" }), "member { id }").await;
     app.mail_about("admin@example.org", "Grace Hopper accepted your invitation").await;
+    // Not once they are gone.
+    admin.ok("inviteMembers", invite("alan@example.org"), "invitations { id }").await;
+    let token = app.mail_to("alan@example.org").await.token();
+    app.until_idle().await;
+    app.stop_workers().await;
+    app.anonymous().ok("acceptInvitation", json!({ "token": token }), "member { id }").await;
+    admin.ok("leaveOrganization", json!({ "organizationId": team.id }), "").await;
+    app.start_worker();
+    app.until_idle().await;
+    assert!(app.read_mail("admin@example.org", "accepted your invitation").is_none());
     app.finish().await;
 }
