@@ -244,7 +244,15 @@ async fn every_mutation_refuses_whom_it_is_not_for() {
     let world = World::new(&app).await;
     let cast = Cast::new(&app, &world.team).await;
     let mut problems = Vec::new();
-    for mutation in schema::mutations() {
+    let powerful = [(Who::PowerfulAdmin, cast.person(Who::Admin).clone())];
+    let everyone = schema::mutations().into_iter().map(|mutation| (mutation, cast.people.as_slice()));
+    // Their powers make a difference only for what the others of the leaders may do; they come last.
+    let only_others = schema::mutations().into_iter().filter(|mutation| !Who::PowerfulAdmin.may(is_for(mutation)));
+    for (mutation, people) in everyone.chain(only_others.map(|mutation| (mutation, powerful.as_slice()))) {
+        if people[0].0 == Who::PowerfulAdmin {
+            let policy = json!({ "organizationId": world.team.id, "adminPowers": "OWNER_EQUIVALENT" });
+            world.team.owner.ok("updateOrganizationPolicy", policy, "").await;
+        }
         let (name, whose) = (mutation.as_str(), is_for(&mutation));
         let input = match name {
             // Of this organization, in which everyone is who they are; nobody here may.
@@ -257,7 +265,7 @@ async fn every_mutation_refuses_whom_it_is_not_for() {
         };
         app.until_idle().await;
         let before = state(&app).await;
-        for (who, client) in cast.people.iter().filter(|(who, _)| !who.may(whose)) {
+        for (who, client) in people.iter().filter(|(who, _)| !who.may(whose)) {
             let answer = client.run(&document(name, ""), json!({ "input": input })).await;
             let codes = who.refusals(whose);
             match code(name, &answer) {
@@ -493,7 +501,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
          node(id: $departure) { ... on Departure { moves { nodes { id } } } } }";
     let found = team.owner.query(query, json!({ "id": team.id, "departure": cast.departure })).await;
     let first = |connection: &Value| text(&nodes(connection)[0]["id"]);
-    let leaders = [Who::Admin, Who::ReadKey, Who::Owner];
+    let leaders = [Who::Admin, Who::PowerfulAdmin, Who::ReadKey, Who::Owner];
     let owner = [Who::ReadKey, Who::Owner];
     // Of each kind one, and who sees it: with a key what its person sees in its organization.
     let things: Vec<(&str, String, Vec<Who>)> = vec![
@@ -518,7 +526,12 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
         ),
     ];
     let mut problems = Vec::new();
-    for (who, client) in &cast.people {
+    let powerful = (Who::PowerfulAdmin, cast.person(Who::Admin).clone());
+    for (who, client) in cast.people.iter().chain([&powerful]) {
+        if *who == Who::PowerfulAdmin {
+            let policy = json!({ "organizationId": team.id, "adminPowers": "OWNER_EQUIVALENT" });
+            team.owner.ok("updateOrganizationPolicy", policy, "").await;
+        }
         if *who == Who::LeaverKey {
             let answer = client.run("{ viewer { email } }", json!({})).await;
             assert_eq!((answer.status, answer.error_code().as_str()), (401, "UNAUTHENTICATED"));

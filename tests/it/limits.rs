@@ -248,3 +248,22 @@ async fn pages_say_how_long_to_wait() {
     expect_limited(&visitor.submit(&sent, &sent.form("code"), &[("code", "000000")]).await);
     app.finish().await;
 }
+
+// R30: counted and committed before they are looked at: of 32 tries at the same moment as many are looked at as one after the other.
+#[tokio::test]
+async fn tries_at_once_are_no_more_than_one_after_the_other() {
+    let app = TestApp::start().await;
+    let eve = app.sign_up("eve@example.org").await;
+    let twins: Vec<Client> = (0..32).map(|_| eve.twin()).collect();
+    join_all(twins.iter().map(|eve| eve.run("{ __typename }", json!({})))).await;
+    let wrong = json!({ "code": "0000-0000" });
+    let answers = join_all(twins.iter().map(|eve| eve.mutate("redeemJoinCode", wrong.clone(), ""))).await;
+    assert_eq!(answers.iter().filter(|answer| !is_limited(answer, 900)).count(), 10);
+    let digits: Vec<Answer> =
+        join_all(twins.iter().map(|eve| {
+            eve.mutate("signIn", json!({ "digits": { "email": "ada@example.org", "code": "000000" } }), "")
+        }))
+        .await;
+    assert_eq!(digits.iter().filter(|answer| !is_limited(answer, 3_600)).count(), 10);
+    app.finish().await;
+}
