@@ -153,3 +153,18 @@ impl Service<Name> for Resolver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_resolves_to_nothing_unless_that_is_allowed() {
+        let resolve = async |allow_private| {
+            let mut resolver = Resolver { targets: WebhookTargets { allow_http: true, allow_private } };
+            resolver.call("localhost".parse().unwrap()).await.map(Iterator::count)
+        };
+        assert!(resolve(true).await.unwrap() > 0);
+        assert_eq!(resolve(false).await.unwrap_err().to_string(), "the name leads to no public address");
+    }
+}

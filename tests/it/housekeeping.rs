@@ -169,7 +169,10 @@ async fn a_deleted_organization_goes_for_good() {
     ada.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "secret").await;
     ada.ok("switchOrganization", json!({ "organizationId": team.id }), "viewer { email }").await;
     team.code("MEMBER").await;
-    team.invite("later@example.org", "MEMBER").await;
+    let lab = team.group("Lab", &[&ada]).await;
+    let invitation = json!({ "email": "later@example.org", "teamIds": [lab] });
+    let input = json!({ "organizationId": team.id, "invitations": [invitation] });
+    team.owner.ok("inviteMembers", input, "invitations { id }").await;
     // Somebody else's is left alone.
     let other = ada.found("Elsewhere").await;
     ada.create(&other, "PROJECT", "Heart atlas").await;

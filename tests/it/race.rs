@@ -534,7 +534,7 @@ async fn nothing_done_at_the_instant_of_ones_deactivation_stays() {
         format!("SELECT count(*) AS value FROM api_keys WHERE user_id = '{id}' AND revoked_at IS NULL"),
         format!("SELECT count(*) AS value FROM resources WHERE owner_id = '{id}'"),
         format!("SELECT count(*) AS value FROM team_members WHERE user_id = '{id}'"),
-        format!("SELECT count(*) AS value FROM sessions WHERE user_id = '{id}'"),
+        format!("SELECT count(*) AS value FROM sessions WHERE user_id = '{id}' AND expires_at > rollcall_now()"),
         format!("SELECT count(*) AS value FROM users WHERE id = '{id}' AND suspended_at IS NULL"),
     ] {
         assert_eq!(app.database.number(&left).await, 0, "{left}");
