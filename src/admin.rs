@@ -12,7 +12,7 @@ use rollcall_domain::id::OrganizationId;
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::settings::Settings;
 use rollcall_domain::text::EmailAddress;
-use rollcall_domain::{audit, billing, user};
+use rollcall_domain::{audit, billing, integrity, user};
 
 /// What staff can do.
 #[derive(Subcommand)]
@@ -55,6 +55,8 @@ pub enum Command {
         #[arg(long)]
         seat_limit: Option<i32>,
     },
+    /// Check every invariant on the whole database; fails where one is broken, and says by what.
+    Verify,
     /// Check that an organization's audit log is whole; fails at the first broken event (R74).
     VerifyAuditLog {
         /// Whose log, such as org_01h455vb4pex5vsknk084sn02q.
@@ -79,6 +81,7 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
         Command::SetPlan { organization, plan, seat_limit } => {
             set_plan(&opened.database, organization, SetPlan { plan, seat_limit }).await
         }
+        Command::Verify => verify(&opened.database).await,
         Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,
         Command::Jobs(command) => jobs::run(&opened.database, &staff(), command).await,
     };
@@ -134,6 +137,24 @@ async fn set_plan(database: &Database, organization_id: OrganizationId, command:
     billing::set_plan(database, &staff(), organization_id, &command).await?;
     println!("{organization_id} has the plan {} now", command.plan);
     Ok(())
+}
+
+async fn verify(database: &Database) -> anyhow::Result<()> {
+    let mut found = 0;
+    for outcome in integrity::verify(database).await? {
+        if outcome.broken == 0 {
+            println!("ok      {}", outcome.invariant);
+            continue;
+        }
+        found += 1;
+        let others =
+            if i64::try_from(outcome.examples.len()).is_ok_and(|named| named < outcome.broken) { ", …" } else { "" };
+        println!("BROKEN  {}: {} times, by {}{others}", outcome.invariant, outcome.broken, outcome.examples.join(", "));
+    }
+    match found {
+        0 => Ok(()),
+        _ => bail!("{found} invariants are broken"),
+    }
 }
 
 async fn verify_audit_log(database: &Database, organization_id: OrganizationId) -> anyhow::Result<()> {

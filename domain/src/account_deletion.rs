@@ -58,7 +58,7 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
                 return Err(Error::refused(Code::ConfirmationMismatch, "confirmEmail", message));
             }
             require_no_organization(transaction, user_id).await?;
-            let organizations = organizations_of(transaction, user_id).await?;
+            let organizations = user::organizations_of(transaction, user_id).await?;
             access::lock_organizations(transaction, &organizations).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             let at = now(transaction).await?;
@@ -147,16 +147,6 @@ async fn require_no_organization(transaction: &mut Transaction, user_id: UserId)
         named.join(", ")
     );
     Err(Error::refused(Code::OwnerMustStay, "confirmEmail", message))
-}
-
-/// Where the account is an active member, its personal organization included.
-async fn organizations_of(transaction: &mut Transaction, user_id: UserId) -> Result<Vec<OrganizationId>> {
-    Ok(members::table
-        .filter(members::user_id.eq(user_id))
-        .filter(members::status.eq(MemberStatus::Active))
-        .select(members::organization_id)
-        .load(&mut **transaction)
-        .await?)
 }
 
 /// Where the confirmation of an account's deletion goes; none once it was sent.

@@ -12,6 +12,7 @@ use crate::database::schema::{email_changes, users};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{EmailChangeId, TypedId, UserId};
+use crate::invitation;
 use crate::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
 use crate::limits;
 use crate::secret::{Purpose, Token};
@@ -160,6 +161,8 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
             if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
                 return Err(suspended("token").into());
             }
+            let organizations = user::organizations_of(transaction, user_id).await?;
+            access::lock_organizations(transaction, &organizations).await?;
             let at = now(transaction).await?;
             let confirmed = diesel::update(
                 email_changes::table
@@ -180,11 +183,23 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
                 .await;
             // Somebody took it since it was asked for.
             on_violation(updated, "users_email_key", || taken("token"))?;
+            // What invited this address where the person belongs already has no purpose any more.
+            let user = user::by_id(transaction, user_id).await?;
+            let mut events = Vec::new();
+            for organization_id in organizations {
+                let revoked = invitation::revoke_to(transaction, organization_id, &user).await?;
+                events.extend(revoked.into_iter().map(|id| {
+                    NewEvent::by_system(organization_id, AuditAction::InvitationRevoked, id)
+                        .summary("the invited person is a member by another address")
+                }));
+            }
             transaction.enqueue(&MailEmailChanged { email_change_id: id }).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
-            let event = NewEvent::by_user(user_id, personal, AuditAction::UserEmailChanged, user_id)
-                .summary("another address was confirmed");
-            audit::record(transaction, [event]).await?;
+            events.push(
+                NewEvent::by_user(user_id, personal, AuditAction::UserEmailChanged, user_id)
+                    .summary("another address was confirmed"),
+            );
+            audit::record(transaction, events).await?;
             Ok(new_email.clone())
         })
         .await

@@ -18,6 +18,7 @@ pub mod email_change;
 pub mod error;
 pub mod housekeeping;
 pub mod id;
+pub mod integrity;
 pub mod invitation;
 pub mod job;
 pub mod job_admin;

@@ -93,6 +93,8 @@ pub const JOB_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub const RECEIPT_EXAMPLES: i64 = 20;
 /// Audit events that one call of `verifyAuditLog` checks.
 pub const VERIFY_CHUNK: i64 = 10_000;
+/// Things that break an invariant and are named by `rollcall admin verify`.
+pub const VERIFY_EXAMPLES: i64 = 10;
 
 /// For how long a mail is tried after it was called for.
 pub const MAIL_TRIED_FOR: Duration = Duration::from_secs(24 * 60 * 60);

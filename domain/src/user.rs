@@ -209,6 +209,16 @@ pub async fn needs_organization(connection: &mut AsyncPgConnection, user_id: Use
     Ok(team_memberships(connection, user_id).await? == 0)
 }
 
+/// Where the account is an active member, its personal organization included.
+pub(crate) async fn organizations_of(transaction: &mut Transaction, user_id: UserId) -> Result<Vec<OrganizationId>> {
+    Ok(members::table
+        .filter(members::user_id.eq(user_id))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::organization_id)
+        .load(&mut **transaction)
+        .await?)
+}
+
 /// How many organizations the account belongs to, its personal one apart.
 pub(crate) async fn team_memberships(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<i64> {
     Ok(members::table

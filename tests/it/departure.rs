@@ -410,15 +410,17 @@ async fn the_rest_of_a_cascade_goes_to_the_new_owner() {
     holder.batch_execute(&hold).await.unwrap();
     let departure = team.remove(&ada).await;
     until("a part has passed on", async || (app.owned(&team, &team.owner).await == 3_000).then_some(())).await;
+    let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("the cascade waits", async || (app.database.number(waiting).await >= 1).then_some(())).await;
     let set = json!({ "organizationId": team.id, "userId": heir.user_id });
     let staff = app.staff();
-    let (passed, _) = futures_util::future::join(staff.ok("setOrganizationOwner", set, "organization { owner { id } }"), async {
-        // The chunk under way holds the old owner's membership: the change of owner waits for it.
-        let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        until("one waits for the other", async || (app.database.number(waiting).await >= 2).then_some(())).await;
-        holder.batch_execute("ROLLBACK").await.unwrap();
-    })
-    .await;
+    let (passed, _) =
+        futures_util::future::join(staff.ok("setOrganizationOwner", set, "organization { owner { id } }"), async {
+            // The chunk under way holds the old owner's membership: the change of owner waits for it.
+            until("one waits for the other", async || (app.database.number(waiting).await >= 2).then_some(())).await;
+            holder.batch_execute("ROLLBACK").await.unwrap();
+        })
+        .await;
     assert_eq!(passed["organization"]["owner"]["id"], heir.user_id.as_str());
     let team = crate::support::Team { id: team.id, owner: heir };
     let departure = app.completed(&team, &departure).await;

@@ -209,3 +209,21 @@ async fn requests_at_once_leave_one_link() {
     assert_eq!(app.database.number(open).await, 1);
     app.finish().await;
 }
+
+// R25: an invitation to the new address, of an organization that the person belongs to already, has no purpose any more.
+#[tokio::test]
+async fn a_member_by_another_address_is_invited_no_longer() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let invitation = team.invite("countess@example.org", "MEMBER").await;
+    let elsewhere = app.sign_up("eve@example.org").await;
+    let other = crate::support::Team { id: elsewhere.found("Elsewhere").await, owner: elsewhere };
+    let kept = other.invite("countess@example.org", "MEMBER").await;
+    ask(&ada, "countess@example.org").await;
+    let token = app.mail_about("countess@example.org", "Confirm your new address").await.token();
+    app.anonymous().ok("confirmEmailChange", json!({ "token": token }), "").await;
+    assert_eq!(team.invitation(&invitation).await["status"], "REVOKED");
+    assert_eq!(other.invitation(&kept).await["status"], "PENDING");
+    app.finish().await;
+}

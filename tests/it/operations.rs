@@ -418,3 +418,31 @@ async fn the_service_survives_a_restart_of_postgresql() {
     app.until_idle().await;
     app.finish_with_given_up_jobs().await;
 }
+
+// D2, D6, R42, R74: staff have every invariant checked, and what breaks one is named.
+#[tokio::test]
+async fn staff_verify_the_whole_database() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let member = team.member_id(&ada).await;
+    let verified = app.admin(&["verify"]);
+    let report = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success() && report.lines().all(|line| line.starts_with("ok ")), "{report}");
+    // Behind the service's back.
+    let id = crate::support::people::uuid(&member);
+    let tables = [
+        ("UPDATE members SET status = 'removed' WHERE id = $1", "has departed", member.clone()),
+        ("UPDATE members SET sort_name = 'x' WHERE id = $1", "names that people have", member.clone()),
+    ];
+    for (change, invariant, broken_by) in tables {
+        app.database.sql(&change.replace("$1", &format!("'{id}'"))).await;
+        let verified = app.admin(&["verify"]);
+        let report = String::from_utf8_lossy(&verified.stdout).into_owned();
+        let line = report.lines().find(|line| line.contains(invariant)).unwrap();
+        assert!(!verified.status.success() && line.starts_with("BROKEN ") && line.contains(&broken_by), "{report}");
+    }
+    let repair = format!("UPDATE members SET status = 'active', sort_name = 'ada' WHERE id = '{id}'");
+    app.database.sql(&repair).await;
+    app.finish().await;
+}

@@ -1,0 +1,242 @@
+//! Every invariant, checked on the whole database: what `rollcall admin verify` does.
+//!
+//! Nothing here should ever find anything. It looks as a stranger would, by plain SQL over what is stored, and asks none of the code
+//! that keeps the invariants.
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use crate::audit;
+use crate::database::Database;
+use crate::error::Result;
+use crate::id::{
+    ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, SessionId, TypedId, UserId,
+};
+use crate::limits;
+
+/// What holds of the database at every moment.
+struct Invariant {
+    /// In words.
+    name: &'static str,
+    /// Selects the ids of what breaks it, as `id`.
+    broken: &'static str,
+    /// How those ids read.
+    id: fn(Uuid) -> String,
+}
+
+fn id<T: TypedId>(uuid: Uuid) -> String {
+    crate::id::to_text(T::from_uuid(uuid))
+}
+
+const INVARIANTS: &[Invariant] = &[
+    Invariant {
+        name: "each organization has one owner (D2)",
+        broken: "SELECT o.id FROM organizations o LEFT JOIN members m \
+             ON m.organization_id = o.id AND m.role = 'owner' AND m.status = 'active' GROUP BY o.id HAVING count(m.id) <> 1",
+        id: id::<OrganizationId>,
+    },
+    Invariant {
+        name: "each owner's account lives (D2)",
+        broken: "SELECT o.id FROM organizations o JOIN members m ON m.organization_id = o.id AND m.role = 'owner' AND m.status = 'active' \
+             JOIN users u ON u.id = m.user_id \
+             WHERE o.deleted_at IS NULL AND (u.deleted_at IS NOT NULL OR u.suspended_at IS NOT NULL AND o.personal_user_id IS NULL)",
+        id: id::<OrganizationId>,
+    },
+    Invariant {
+        name: "a personal organization is its account's alone (D5)",
+        broken: "SELECT o.id FROM organizations o WHERE o.personal_user_id IS NOT NULL AND ( \
+             EXISTS (SELECT FROM members m WHERE m.organization_id = o.id AND m.user_id <> o.personal_user_id) \
+             OR EXISTS (SELECT FROM invitations i WHERE i.organization_id = o.id) \
+             OR EXISTS (SELECT FROM join_codes c WHERE c.organization_id = o.id) \
+             OR EXISTS (SELECT FROM teams t WHERE t.organization_id = o.id))",
+        id: id::<OrganizationId>,
+    },
+    Invariant {
+        name: "whoever isn't a member any more has departed (D6)",
+        broken: "SELECT m.id FROM members m WHERE m.status <> 'active' AND NOT EXISTS (SELECT FROM departures d WHERE d.member_id = m.id)",
+        id: id::<MemberId>,
+    },
+    Invariant {
+        name: "a suspended account belongs to no organization (D6)",
+        broken: "SELECT m.id FROM members m JOIN users u ON u.id = m.user_id JOIN organizations o ON o.id = m.organization_id \
+             WHERE m.status = 'active' AND u.suspended_at IS NOT NULL AND o.personal_user_id IS NULL AND o.deleted_at IS NULL",
+        id: id::<MemberId>,
+    },
+    Invariant {
+        name: "a deleted account is a way in nowhere",
+        broken: "SELECT u.id FROM users u WHERE u.deleted_at IS NOT NULL AND ( \
+             EXISTS (SELECT FROM members m JOIN organizations o ON o.id = m.organization_id \
+               WHERE m.user_id = u.id AND m.status = 'active' AND o.personal_user_id IS NULL) \
+             OR EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id) \
+             OR EXISTS (SELECT FROM invitations i WHERE i.user_id = u.id AND i.status = 'pending') \
+             OR EXISTS (SELECT FROM api_keys k JOIN organizations o ON o.id = k.organization_id \
+               WHERE k.user_id = u.id AND k.revoked_at IS NULL AND o.deleted_at IS NULL))",
+        id: id::<UserId>,
+    },
+    Invariant {
+        name: "no key of a leaver works (R32)",
+        broken: "SELECT k.id FROM api_keys k JOIN members m USING (organization_id, user_id) \
+             WHERE k.revoked_at IS NULL AND m.status <> 'active'",
+        id: id::<ApiKeyId>,
+    },
+    Invariant {
+        name: "no session is active where its person is no member (R42)",
+        broken: "SELECT s.id FROM sessions s WHERE s.active_organization_id IS NOT NULL AND s.expires_at > rollcall_now() AND NOT EXISTS ( \
+             SELECT FROM members m WHERE m.organization_id = s.active_organization_id AND m.user_id = s.user_id AND m.status = 'active')",
+        id: id::<SessionId>,
+    },
+    Invariant {
+        name: "nobody's default bill-to is an organization that they may not bill (R55)",
+        broken: "SELECT u.id FROM users u WHERE u.default_bill_to_id IS NOT NULL AND NOT EXISTS (SELECT FROM members m \
+             WHERE m.organization_id = u.default_bill_to_id AND m.user_id = u.id AND m.status = 'active' AND (m.role IN ('owner', 'admin') \
+             OR m.role = 'member' AND m.billable_activities))",
+        id: id::<UserId>,
+    },
+    Invariant {
+        name: "open invitations are of someone who may issue them (R42)",
+        broken: "SELECT i.id FROM invitations i JOIN organizations o ON o.id = i.organization_id \
+             JOIN members m ON m.organization_id = i.organization_id AND m.user_id = i.invited_by_id \
+             WHERE i.status = 'pending' AND NOT (m.status = 'active' AND (m.role = 'owner' \
+             OR m.role = 'admin' AND (i.role <> 'admin' OR o.admin_powers = 'owner_equivalent')))",
+        id: id::<InvitationId>,
+    },
+    Invariant {
+        name: "nobody who belongs to an organization is invited there (R25)",
+        broken: "SELECT i.id FROM invitations i JOIN users u ON u.email = i.email OR u.id = i.user_id \
+             JOIN members m ON m.organization_id = i.organization_id AND m.user_id = u.id \
+             WHERE i.status = 'pending' AND m.status = 'active'",
+        id: id::<InvitationId>,
+    },
+    Invariant {
+        name: "active codes are of someone who may issue them (R42)",
+        broken: "SELECT c.id FROM join_codes c JOIN organizations o ON o.id = c.organization_id \
+             JOIN members m ON m.organization_id = c.organization_id AND m.user_id = c.created_by_id \
+             WHERE c.status = 'active' AND NOT (m.status = 'active' AND (m.role = 'owner' \
+             OR m.role = 'admin' AND (c.role <> 'admin' OR o.admin_powers = 'owner_equivalent')))",
+        id: id::<JoinCodeId>,
+    },
+    Invariant {
+        name: "nobody is in a team of an organization that they left (R42)",
+        broken: "SELECT m.id FROM team_members t JOIN members m USING (organization_id, user_id) WHERE m.status <> 'active'",
+        id: id::<MemberId>,
+    },
+    Invariant {
+        name: "every resource's owner is a member, unless a departure is passing it on (R34, R35)",
+        broken: "SELECT r.id FROM resources r LEFT JOIN members m ON m.organization_id = r.organization_id AND m.user_id = r.owner_id \
+             WHERE m.status IS DISTINCT FROM 'active' AND NOT EXISTS (SELECT FROM departures d \
+             WHERE d.member_id = m.id AND d.status IN ('running', 'failed'))",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "a departure under way has its job (R76)",
+        broken: "SELECT d.id FROM departures d WHERE (d.status = 'running' OR d.status = 'reverting' AND d.error IS NULL) AND NOT EXISTS ( \
+             SELECT FROM jobs j WHERE j.queue = 'departure' AND j.status IN ('waiting', 'running') \
+             AND j.payload ->> 'departure_id' = d.id::text)",
+        id: id::<DepartureId>,
+    },
+    Invariant {
+        name: "a departure that came to its end has done all its steps",
+        broken: "SELECT DISTINCT d.id FROM departures d JOIN departure_steps s ON s.departure_id = d.id \
+             WHERE d.status = 'completed' AND s.completed_at IS NULL",
+        id: id::<DepartureId>,
+    },
+    Invariant {
+        name: "every move of a departure is written down",
+        broken: "SELECT d.id FROM departures d WHERE d.status = 'completed' AND \
+             (SELECT coalesce(sum(s.done), 0) FROM departure_steps s WHERE s.departure_id = d.id AND s.step LIKE 'transfer%') \
+             <> (SELECT count(*) FROM resource_moves m WHERE m.departure_id = d.id)",
+        id: id::<DepartureId>,
+    },
+    Invariant {
+        name: "lists of members are by the names that people have (R15)",
+        broken: "SELECT m.id FROM members m JOIN users u ON u.id = m.user_id WHERE (m.sort_name, m.search_names, m.search_email) \
+             IS DISTINCT FROM (lower(u.name), lower(u.name) || E'\\n' || u.username, u.email)",
+        id: id::<MemberId>,
+    },
+];
+
+/// Where a deployment allows one organization per user (D3).
+const ONE_ORGANIZATION: Invariant = Invariant {
+    name: "everyone belongs to one organization (D3)",
+    broken: "SELECT m.user_id AS id FROM members m JOIN organizations o ON o.id = m.organization_id \
+         WHERE m.status = 'active' AND o.personal_user_id IS NULL AND o.deleted_at IS NULL GROUP BY m.user_id HAVING count(*) > 1",
+    id: id::<UserId>,
+};
+
+/// What became of a check.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What should hold, in words.
+    pub invariant: &'static str,
+    /// How many things break it.
+    pub broken: i64,
+    /// The first [`limits::VERIFY_EXAMPLES`] of them.
+    pub examples: Vec<String>,
+}
+
+#[derive(QueryableByName)]
+struct Broken {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+    #[diesel(sql_type = Array<SqlUuid>)]
+    examples: Vec<Uuid>,
+}
+
+/// Checks every invariant. Each is one statement, and so of one moment, whatever happens meanwhile; the audit logs are
+/// recomputed one after the other.
+pub async fn verify(database: &Database) -> Result<Vec<Outcome>> {
+    let one_organization = database.deployment().one_organization_per_user.then_some(&ONE_ORGANIZATION);
+    let mut outcomes = Vec::new();
+    for invariant in INVARIANTS.iter().chain(one_organization) {
+        outcomes.push(check(&mut *database.connection().await?, invariant).await?);
+    }
+    outcomes.push(audit_logs(database).await?);
+    Ok(outcomes)
+}
+
+async fn check(connection: &mut AsyncPgConnection, invariant: &Invariant) -> Result<Outcome> {
+    let broken: Broken = diesel::sql_query(format!(
+        "WITH broken AS MATERIALIZED ({}) SELECT (SELECT count(*) FROM broken) AS count, \
+         ARRAY(SELECT id FROM broken ORDER BY id LIMIT $1) AS examples",
+        invariant.broken
+    ))
+    .bind::<BigInt, _>(limits::VERIFY_EXAMPLES)
+    .get_result(connection)
+    .await?;
+    Ok(Outcome {
+        invariant: invariant.name,
+        broken: broken.count,
+        examples: broken.examples.into_iter().map(invariant.id).collect(),
+    })
+}
+
+#[derive(QueryableByName)]
+struct Log {
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: OrganizationId,
+}
+
+async fn audit_logs(database: &Database) -> Result<Outcome> {
+    let logs: Vec<Log> = diesel::sql_query("SELECT organization_id FROM audit_heads ORDER BY organization_id")
+        .load(&mut *database.connection().await?)
+        .await?;
+    let mut broken = Vec::new();
+    for Log { organization_id } in logs {
+        let mut from = Some(1);
+        while let Some(sequence) = from {
+            let verified = audit::verify(database, organization_id, Some(sequence)).await?;
+            from = verified.next_sequence.filter(|_| verified.ok());
+            if !verified.ok() {
+                broken.push(organization_id);
+            }
+        }
+    }
+    let examples = usize::try_from(limits::VERIFY_EXAMPLES).unwrap_or(usize::MAX);
+    Ok(Outcome {
+        invariant: "every audit log is whole (R74)",
+        broken: i64::try_from(broken.len()).unwrap_or(i64::MAX),
+        examples: broken.iter().take(examples).map(ToString::to_string).collect(),
+    })
+}
