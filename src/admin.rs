@@ -51,9 +51,12 @@ pub enum Command {
         /// The plan's name.
         #[arg(long)]
         plan: String,
-        /// How many seats come with it; as many as like where left out.
+        /// How many seats come with it; the limit stays as it is where left out.
         #[arg(long)]
         seat_limit: Option<i32>,
+        /// As many seats as they like.
+        #[arg(long, conflicts_with = "seat_limit")]
+        unlimited: bool,
     },
     /// Check every invariant on the whole database; fails where one is broken, and says by what.
     Verify,
@@ -78,7 +81,8 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
             set_owner(&opened.database, organization, &owner_email).await
         }
         Command::RestoreOrganization { organization } => restore_organization(&opened.database, organization).await,
-        Command::SetPlan { organization, plan, seat_limit } => {
+        Command::SetPlan { organization, plan, seat_limit, unlimited } => {
+            let seat_limit = if unlimited { Some(None) } else { seat_limit.map(Some) };
             set_plan(&opened.database, organization, SetPlan { plan, seat_limit }).await
         }
         Command::Verify => verify(&opened.database).await,

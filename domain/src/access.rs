@@ -12,7 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::actor::Actor;
 use crate::api_key::ApiKeyScope;
 use crate::database::Transaction;
-use crate::database::schema::{organizations, users};
+use crate::database::schema::{members, organizations, users};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{MemberId, OrganizationId, UserId};
 use crate::organization::Organization;
@@ -171,7 +171,6 @@ pub async fn organizations_with_permits(
     connection: &mut AsyncPgConnection,
     keys: &[(Actor, OrganizationId)],
 ) -> Result<Vec<(Actor, Organization, Option<Permit>)>> {
-    use crate::database::schema::members;
     use crate::member::MemberStatus;
 
     let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
@@ -287,6 +286,19 @@ pub(crate) async fn lock_organizations(transaction: &mut Transaction, ids: &[Org
         .filter(organizations::id.eq_any(ids))
         .order(organizations::id)
         .select(organizations::id)
+        .for_no_key_update()
+        .load(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Locks every membership of an account, past ones too, with the account and organizations before: for whatever changes what
+/// memberships keep a copy of. Cascades and writers hold memberships while they refer to the account, so that these come first.
+pub(crate) async fn lock_memberships(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    let _: Vec<MemberId> = members::table
+        .filter(members::user_id.eq(user_id))
+        .order(members::id)
+        .select(members::id)
         .for_no_key_update()
         .load(&mut **transaction)
         .await?;

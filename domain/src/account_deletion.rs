@@ -59,7 +59,15 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             }
             require_no_organization(transaction, user_id).await?;
             let organizations = user::organizations_of(transaction, user_id).await?;
+            if organizations.len() > limits::MAX_LEFT_WITH_ACCOUNT {
+                let message = format!(
+                    "leave some organizations first: an account of at most {} can be deleted at once",
+                    limits::MAX_LEFT_WITH_ACCOUNT
+                );
+                return Err(Error::refused(Code::TooMany, "confirmEmail", message));
+            }
             access::lock_organizations(transaction, &organizations).await?;
+            access::lock_memberships(transaction, user_id).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             let at = now(transaction).await?;
 
@@ -78,8 +86,8 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             }
             events.extend(invitation::revoke_to_account(transaction, actor, user_id).await?);
             api_key::revoke_all(transaction, user_id).await?;
+            email_change::forget(transaction, user_id).await?;
             diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
-            email_change::end_open(transaction, user_id).await?;
             diesel::update(organizations::table.find(personal))
                 .set((
                     organizations::name.eq(NAME),

@@ -43,9 +43,9 @@ pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) 
 #[must_use]
 pub(crate) struct Try(Vec<(TryLimit, String, DateTime<Utc>)>);
 
-/// Counts a try for the account, for the client and for the deployment, and fails with RATE_LIMITED at the first of them whose
-/// window holds no more. What is refused for one isn't counted for those after it: whoever is at their own limit can't use up
-/// the deployment's.
+/// Counts a try for the client, for the account and for the deployment, and fails with RATE_LIMITED at the first of them whose
+/// window holds no more. What is refused for one isn't counted for those after it: a busy network uses up nobody's own tries, and
+/// whoever is at a limit of their own doesn't use up the deployment's.
 pub(crate) async fn count_try(
     database: &Database,
     limits: &TryLimits,
@@ -54,7 +54,7 @@ pub(crate) async fn count_try(
 ) -> Result<Try> {
     let mut counts = Vec::with_capacity(3);
     for (limit, subject) in
-        [(limits.account, account.to_owned()), (limits.client, client.to_string()), (limits.deployment, String::new())]
+        [(limits.client, client.to_string()), (limits.account, account.to_owned()), (limits.deployment, String::new())]
     {
         let counted = count(database, &limit, &subject).await?;
         counts.push((limit, subject, counted.window_ends_at));

@@ -329,7 +329,7 @@ pub(crate) async fn depart(
             let done = match step {
                 DepartureStep::RevokeAccess => Some(keys + 1),
                 DepartureStep::RevokeIssued => Some(revoked),
-                DepartureStep::LeaveTeams => Some(teams),
+                DepartureStep::LeaveTeams => Some(teams.len()),
                 DepartureStep::TransferProjects
                 | DepartureStep::TransferVolumes
                 | DepartureStep::TransferOthers
@@ -355,6 +355,10 @@ pub(crate) async fn depart(
     let mut event = NewEvent::by(actor, organization_id, kind.audit_action(), member.id)
         .summary(format!("{user_id} departed: {kind}"))
         .with(json!({ "departure": departure.id.to_string(), "role": member.role.as_str() }));
+    if !teams.is_empty() {
+        let teams: Vec<String> = teams.iter().map(ToString::to_string).collect();
+        event = event.with(json!({ "teams": teams }));
+    }
     if let Some(reason) = reason {
         event = event.with(json!({ "reason": reason }));
     }

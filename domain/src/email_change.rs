@@ -8,14 +8,16 @@ use crate::access;
 use crate::actor::{Actor, suspended};
 use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::client::ClientNetwork;
 use crate::database::schema::{email_changes, users};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
-use crate::id::{EmailChangeId, TypedId, UserId};
+use crate::id::{EmailChangeId, SessionId, TypedId, UserId};
 use crate::invitation;
 use crate::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
 use crate::limits;
 use crate::secret::{Purpose, Token};
+use crate::session;
 use crate::text::EmailAddress;
 use crate::text_enum::text_enum;
 use crate::user;
@@ -27,7 +29,7 @@ text_enum! {
         Open = "open",
         /// The account has the address.
         Confirmed = "confirmed",
-        /// A newer one took its place, or the account was deleted.
+        /// A newer one took its place.
         Replaced = "replaced",
     }
 }
@@ -40,6 +42,8 @@ pub struct EmailChange {
     pub id: EmailChangeId,
     /// Whose address.
     pub user_id: UserId,
+    /// Which session asked.
+    pub session_id: SessionId,
     /// The address that the account had when this was asked for.
     pub old_email: EmailAddress,
     /// The address that it shall have.
@@ -75,10 +79,10 @@ fn taken(field: &str) -> Refusal {
 }
 
 /// Mails a link to the new address, and tells the old one. A newer request ends the link of an older one.
-pub async fn request(database: &Database, actor: &Actor, email: &str) -> Result<()> {
-    let (user_id, _) = actor.signed_in("email")?;
+pub async fn request(database: &Database, actor: &Actor, email: &str, client: ClientNetwork) -> Result<()> {
+    let (user_id, session_id) = actor.signed_in("email")?;
     let email = EmailAddress::parse("email", email)?;
-    attempt::count(database, &limits::EMAIL_CHANGES, &user_id.to_string()).await?;
+    let _ = attempt::count_try(database, &limits::EMAIL_CHANGES, &user_id.to_string(), client).await?;
     attempt::count(database, &limits::EMAIL_CHANGE_MAILS, email.as_str()).await?;
     database
         .transaction(async |transaction| {
@@ -97,6 +101,7 @@ pub async fn request(database: &Database, actor: &Actor, email: &str) -> Result<
                 .values((
                     email_changes::id.eq(id),
                     email_changes::user_id.eq(user_id),
+                    email_changes::session_id.eq(session_id),
                     email_changes::old_email.eq(&old_email),
                     email_changes::new_email.eq(&email),
                     email_changes::created_at.eq(at),
@@ -114,7 +119,7 @@ pub async fn request(database: &Database, actor: &Actor, email: &str) -> Result<
 }
 
 /// Ends the open change of an account, if there is one. The account's row is locked.
-pub(crate) async fn end_open(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+async fn end_open(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(
         email_changes::table
             .filter(email_changes::user_id.eq(user_id))
@@ -123,6 +128,12 @@ pub(crate) async fn end_open(transaction: &mut Transaction, user_id: UserId) -> 
     .set(email_changes::status.eq(EmailChangeStatus::Replaced))
     .execute(&mut **transaction)
     .await?;
+    Ok(())
+}
+
+/// Forgets every change of an account, with the addresses. The account's row is locked.
+pub(crate) async fn forget(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::delete(email_changes::table.filter(email_changes::user_id.eq(user_id))).execute(&mut **transaction).await?;
     Ok(())
 }
 
@@ -154,15 +165,21 @@ pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
 /// Gives the account the address that the token was mailed to, and returns it. Who holds the token needs no session: they read
 /// the mails of the address.
 pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
-    let EmailChange { id, user_id, new_email, .. } = by_token(database, token).await?;
+    let EmailChange { id, user_id, session_id, new_email, .. } = by_token(database, token).await?;
     database
         .transaction(async |transaction| {
             access::lock_users(transaction, &[user_id]).await?;
             if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
                 return Err(suspended("token").into());
             }
+            // Whoever ended the session that asked, as the mail to the old address advises, has put an end to this too.
+            if session::by_ids(transaction, user_id, &[session_id]).await?.is_empty() {
+                let message = "the session that asked for this was ended; ask for the change again";
+                return Err(Error::refused(Code::Revoked, "token", message));
+            }
             let organizations = user::organizations_of(transaction, user_id).await?;
             access::lock_organizations(transaction, &organizations).await?;
+            access::lock_memberships(transaction, user_id).await?;
             let at = now(transaction).await?;
             let confirmed = diesel::update(
                 email_changes::table

@@ -28,6 +28,8 @@ pub const MAX_JOIN_CODES: i32 = 50;
 pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// API keys one person may have in one organization.
 pub const MAX_API_KEYS: i64 = 100;
+/// Organizations that an account belongs to, its personal one included, and leaves when it is deleted.
+pub const MAX_LEFT_WITH_ACCOUNT: usize = 100;
 /// Organizations one person may own.
 pub const MAX_OWNED_ORGANIZATIONS: i64 = 1_000;
 
@@ -161,9 +163,12 @@ pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
     client: quarter_of_an_hour("sign_in_request_client", 300),
     deployment: quarter_of_an_hour("sign_in_request_deployment", 10_000),
 };
-/// Changes of address that an account asks for, so that nobody learns from the answers which addresses have accounts.
-pub const EMAIL_CHANGES: TryLimit =
-    TryLimit { bucket: "email_change", tries: 10, window: Duration::from_secs(60 * 60) };
+/// Changes of address that are asked for, so that nobody learns from the answers which addresses have accounts. Each counts.
+pub const EMAIL_CHANGES: TryLimits = TryLimits {
+    account: TryLimit { bucket: "email_change", tries: 10, window: Duration::from_secs(60 * 60) },
+    client: quarter_of_an_hour("email_change_client", 30),
+    deployment: quarter_of_an_hour("email_change_deployment", 1_000),
+};
 /// Mails with a link to confirm a new address, per that address: it may be anybody's.
 pub const EMAIL_CHANGE_MAILS: TryLimit =
     TryLimit { bucket: "email_change_mail", tries: 10, window: Duration::from_secs(60 * 60) };

@@ -178,7 +178,7 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
     require_room_for_another(transaction, join.user_id, field).await?;
     // Another open invitation of the same person, by address or username, has no purpose any more.
     let superseded = crate::invitation::revoke_to(transaction, join.organization_id, &user).await?;
-    let seats = if join.via == JoinMethod::Invitation { Seats::Invited } else { Seats::More(1) };
+    let seats = if join.via == JoinMethod::Invitation { Seats::Invited } else { Seats::Joining };
     billing::require_seats(transaction, join.organization_id, seats, field).await?;
     let events = superseded
         .into_iter()
@@ -319,7 +319,10 @@ impl Shown {
             (None, _) => String::new(),
             (Some(_), false) => format!(" AND m.search_names LIKE lower({pattern})"),
             (Some(_), true) => {
-                format!(" AND (m.search_names LIKE lower({pattern}) OR m.search_email LIKE lower({pattern}))")
+                // Where a membership ended, the address is shown no longer, and so not found.
+                format!(
+                    " AND (m.search_names LIKE lower({pattern}) OR m.search_email LIKE lower({pattern}) AND m.status = 'active')"
+                )
             }
         }
     }

@@ -71,6 +71,11 @@ pub(crate) struct Slice<K> {
 }
 
 impl PageRequest {
+    /// Fails where limit or cursors aren't such of a list whose keys are these: before the page is asked for together with others'.
+    pub fn check<K: DeserializeOwned>(&self) -> Result<()> {
+        self.slice::<K>().map(|_| ())
+    }
+
     pub(crate) fn slice<K: DeserializeOwned>(&self) -> Result<Slice<K>> {
         let backward = match (self.first, self.last) {
             (Some(_), Some(_)) => return Err(Error::BadRequest("name `first` or `last`, not both".to_owned())),

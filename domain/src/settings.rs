@@ -214,6 +214,10 @@ impl Settings {
             .filter(|entry| !entry.is_empty())
             .map(|entry| match (entry.parse::<IpAddr>(), entry.parse::<IpNet>()) {
                 (Ok(address), _) => Ok(address.to_canonical().into()),
+                // Addresses are compared as IPv4 where they are.
+                (_, Ok(IpNet::V6(network))) if network.addr().to_ipv4_mapped().is_some() => {
+                    bail!("ROLLCALL_TRUSTED_PROXIES: {entry:?} is a network of IPv4; write it as 10.0.0.0/8")
+                }
                 (_, Ok(network)) => Ok(network.trunc()),
                 _ => bail!(
                     "ROLLCALL_TRUSTED_PROXIES: {entry:?} is no address or network; write them as 10.0.0.5, 10.0.0.0/8, fd00::/8"

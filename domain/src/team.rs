@@ -282,18 +282,19 @@ pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_
         .await
 }
 
-/// Takes a leaver out of all teams of the organization (R42); how many.
+/// Takes a leaver out of all teams of the organization (R42), and returns which.
 pub(crate) async fn leave_all(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
     user_id: UserId,
-) -> Result<usize> {
+) -> Result<Vec<TeamId>> {
     Ok(diesel::delete(
         team_members::table
             .filter(team_members::organization_id.eq(organization_id))
             .filter(team_members::user_id.eq(user_id)),
     )
-    .execute(&mut **transaction)
+    .returning(team_members::team_id)
+    .get_results(&mut **transaction)
     .await?)
 }
 
@@ -492,8 +493,10 @@ pub async fn of_members(
     };
     let mut found: HashMap<_, Vec<Team>> = HashMap::new();
     for row in rows {
-        let team = teams.get(&row.team_id).cloned().ok_or(Error::Bug("a team holds its members"))?;
-        found.entry((row.organization_id, row.user_id)).or_default().push(team);
+        // One that was deleted between the two statements is gone.
+        if let Some(team) = teams.get(&row.team_id) {
+            found.entry((row.organization_id, row.user_id)).or_default().push(team.clone());
+        }
     }
     let counts: HashMap<_, i64> =
         counts.into_iter().map(|row| ((row.organization_id, row.user_id), row.count)).collect();
@@ -509,6 +512,8 @@ pub async fn of_members(
 /// Whom of a team's members someone sees.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sight {
+    /// In which organization.
+    organization_id: OrganizationId,
     /// Themselves.
     user_id: UserId,
     /// And those with these roles (D9).
@@ -519,7 +524,7 @@ impl Sight {
     /// Whom the permit shows.
     pub fn of(permit: &Permit) -> Self {
         let roles = Role::ALL.iter().copied().filter(|role| permit.standing().sees_members_of(*role)).collect();
-        Self { user_id: permit.user_id(), roles }
+        Self { organization_id: permit.organization_id(), user_id: permit.user_id(), roles }
     }
 }
 
@@ -548,18 +553,20 @@ pub async fn members_of(
     page: &PageRequest,
     with_count: bool,
 ) -> Result<HashMap<TeamId, Part<Member>>> {
-    const SEEN: &str = "JOIN members m USING (organization_id, user_id) \
+    // The organization as a constant, so that who is seen can be looked for first where that is few.
+    const SEEN: &str = "JOIN members m ON m.user_id = tm.user_id AND m.organization_id = $4 AND m.status = 'active' \
          WHERE tm.team_id = k.team_id AND (m.role = ANY ($2) OR m.user_id = $3)";
     let slice: Slice<UserId> = page.slice()?;
     let roles: Vec<&str> = sight.roles.iter().map(|role| role.as_str()).collect();
     let rows: Vec<MemberOf> = diesel::sql_query(format!(
         "SELECT k.team_id, t.member_id FROM unnest($1) AS k (team_id) \
          CROSS JOIN LATERAL (SELECT m.id AS member_id, m.user_id FROM team_members tm {SEEN} \
-           AND ($4 IS NULL OR tm.user_id > $4) ORDER BY tm.user_id LIMIT $5) AS t ORDER BY k.team_id, t.user_id"
+           AND ($5 IS NULL OR tm.user_id > $5) ORDER BY tm.user_id LIMIT $6) AS t ORDER BY k.team_id, t.user_id"
     ))
     .bind::<Array<SqlUuid>, _>(teams)
     .bind::<Array<Text>, _>(&roles)
     .bind::<SqlUuid, _>(sight.user_id)
+    .bind::<SqlUuid, _>(sight.organization_id)
     .bind::<Nullable<SqlUuid>, _>(slice.after)
     .bind::<BigInt, _>(slice.fetch())
     .load(connection)
@@ -577,13 +584,15 @@ pub async fn members_of(
             .bind::<Array<SqlUuid>, _>(teams)
             .bind::<Array<Text>, _>(&roles)
             .bind::<SqlUuid, _>(sight.user_id)
+            .bind::<SqlUuid, _>(sight.organization_id)
             .load(connection)
             .await?,
         };
     let mut found: HashMap<TeamId, Vec<Member>> = HashMap::new();
     for row in rows {
-        let member = members.get(&row.member_id).cloned().ok_or(Error::Bug("a team's member is a member"))?;
-        found.entry(row.team_id).or_default().push(member);
+        if let Some(member) = members.get(&row.member_id) {
+            found.entry(row.team_id).or_default().push(member.clone());
+        }
     }
     let counts: HashMap<TeamId, i64> = counts.into_iter().map(|row| (row.team_id, row.count)).collect();
     teams

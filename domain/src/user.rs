@@ -294,6 +294,11 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
     }
     database
         .transaction(async |transaction| {
+            access::lock_users(transaction, &[user_id]).await?;
+            require_living(transaction, user_id, "name").await?;
+            let personal = personal_organization_id(transaction, user_id).await?;
+            access::lock_organizations(transaction, &[personal]).await?;
+            access::lock_memberships(transaction, user_id).await?;
             #[derive(AsChangeset)]
             #[diesel(table_name = users)]
             struct Changes<'a> {
@@ -308,7 +313,6 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
             };
             let updated = diesel::update(users::table.find(user_id)).set(changes).execute(&mut **transaction).await;
             on_violation(updated, "users_username_key", username_taken)?;
-            let personal = personal_organization_id(transaction, user_id).await?;
             if let Some(name) = &name {
                 // The personal organization carries its user's name.
                 diesel::update(organizations::table.find(personal))

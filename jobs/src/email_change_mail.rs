@@ -41,6 +41,10 @@ pub(crate) async fn requested(
     payload: &MailEmailChangeRequested,
 ) -> Result<(), JobError> {
     let Some((change, user)) = find(context, payload.email_change_id).await? else { return Ok(()) };
+    // The mail that it was changed is on its way: this one would say that nothing has changed.
+    if change.confirmed_at.is_some() {
+        return Ok(());
+    }
     let mail = EmailChangeRequested {
         username: user.username.to_string(),
         new_address: change.new_email.to_string(),

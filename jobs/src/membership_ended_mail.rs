@@ -3,6 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::departure::{self, DepartureStatus};
 use rollcall_domain::job::MailMembershipEnded;
+use rollcall_domain::member::{self, MemberStatus};
 use rollcall_domain::{organization, user};
 
 use crate::context::{Context, connection, job_error};
@@ -13,8 +14,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
     let id = payload.departure_id;
     let mut reader = connection(context).await?;
     let Some(departure) = departure::by_ids(&mut reader, &[id]).await.map_err(job_error)?.pop() else { return Ok(()) };
-    // Taken back meanwhile: nothing has ended.
+    // Taken back, or back by an invitation meanwhile: nothing has ended.
     if matches!(departure.status, DepartureStatus::Reverting | DepartureStatus::Reverted) {
+        return Ok(());
+    }
+    let member = member::by_ids(&mut reader, &[departure.member_id]).await.map_err(job_error)?.pop();
+    if member.is_none_or(|member| member.status == MemberStatus::Active) {
         return Ok(());
     }
     let organization = organization::by_id(&mut reader, departure.organization_id).await.map_err(job_error)?;

@@ -4,7 +4,7 @@ use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::audit::{self, AuditEvent};
 use rollcall_domain::id::MemberId;
 use rollcall_domain::job::MailRoleChanged;
-use rollcall_domain::member::MemberStatus;
+use rollcall_domain::member::{Member, MemberStatus};
 use rollcall_domain::policy::Role;
 use rollcall_domain::{invitation, member, organization, user};
 
@@ -18,9 +18,13 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailRoleC
     };
     let (member_id, from, to) = change(&event).ok_or_else(|| JobError::discard("the event is no change of a role"))?;
     let member = member::by_ids(&mut reader, &[member_id]).await.map_err(job_error)?.pop();
-    // Who is gone meanwhile hears of that.
-    let Some(member) = member.filter(|member| member.status == MemberStatus::Active) else { return Ok(()) };
+    // Who is gone meanwhile hears of that, and of the role that they have now by its own mail.
+    let still = |member: &Member| member.status == MemberStatus::Active && member.role == to;
+    let Some(member) = member.filter(still) else { return Ok(()) };
     let organization = organization::by_id(&mut reader, event.organization_id).await.map_err(job_error)?;
+    if organization.deleted_at.is_some() {
+        return Ok(());
+    }
     let recipient = user::by_id(&mut reader, member.user_id).await.map_err(job_error)?;
     let changed_by = match event.actor_id {
         Some(id) => Some(user::by_id(&mut reader, id).await.map_err(job_error)?.name),

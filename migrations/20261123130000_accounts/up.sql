@@ -4,6 +4,8 @@
 CREATE TABLE email_changes (
   id uuid CONSTRAINT email_changes_pkey PRIMARY KEY,
   user_id uuid NOT NULL CONSTRAINT email_changes_user_id_fkey REFERENCES users (id),
+  -- Which session asked: where that is ended, nothing comes of it any more.
+  session_id uuid NOT NULL CONSTRAINT email_changes_session_id_fkey REFERENCES sessions (id) ON DELETE CASCADE,
   -- The account's address when it was asked for: it hears of it, and of the outcome.
   old_email text NOT NULL CONSTRAINT email_changes_old_email_lower CHECK (old_email = lower(old_email)),
   new_email text NOT NULL CONSTRAINT email_changes_new_email_lower CHECK (new_email = lower(new_email)),
@@ -14,6 +16,7 @@ CREATE TABLE email_changes (
 );
 -- A newer one replaces the older.
 CREATE UNIQUE INDEX email_changes_open_key ON email_changes (user_id) WHERE status = 'open';
+CREATE INDEX email_changes_session_id_idx ON email_changes (session_id);
 CREATE INDEX email_changes_created_at_idx ON email_changes (created_at);
 
 -- A deleted account stays as a row without a name, since resources, departures and the like refer to it.

@@ -1,6 +1,9 @@
 -- The list of an organization's members is read by index ranges, however long it is (R15). Its order and its search are by what
 -- stands in users, so members keep a copy of that, which triggers keep true: no writer can forget it.
 
+-- Nobody is renamed between the copy and the triggers that keep it.
+LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE;
+
 -- Both are trusted extensions: whoever may create in the database may create them.
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE EXTENSION IF NOT EXISTS btree_gin;

@@ -1,6 +1,6 @@
 //! Plans and seats.
 
-use async_graphql::{Context, InputObject, Object, SimpleObject};
+use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use rollcall_domain::billing;
 use rollcall_domain::id::OrganizationId;
 
@@ -8,6 +8,7 @@ use super::context::{actor, database};
 use super::error::{Payload, UserError, payload};
 use super::id::Id;
 use super::organization::{self, Organization};
+use super::undefined_or;
 
 /// What an organization has by its plan.
 #[derive(SimpleObject)]
@@ -27,9 +28,8 @@ pub struct SetPlanInput {
     organization_id: Id<OrganizationId>,
     /// The plan's name, 1 to 100 characters.
     plan: String,
-    /// How many seats come with it, at least 1; as many as like where left out. A limit below the seats in use takes nobody's
-    /// away.
-    seat_limit: Option<i32>,
+    /// How many seats come with it, at least 1; null for as many as like. A limit below the seats in use takes nobody's away.
+    seat_limit: MaybeUndefined<i32>,
 }
 
 /// An organization with its plan as it is now.
@@ -54,7 +54,7 @@ impl BillingMutation {
         context: &Context<'_>,
         #[graphql(desc = "Which organization, which plan.")] input: SetPlanInput,
     ) -> async_graphql::Result<SetPlanPayload> {
-        let command = billing::SetPlan { plan: input.plan, seat_limit: input.seat_limit };
+        let command = billing::SetPlan { plan: input.plan, seat_limit: undefined_or(input.seat_limit) };
         let outcome = billing::set_plan(database(context), actor(context)?, input.organization_id.0, &command).await;
         let organization = organization::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| SetPlanPayload { organization, user_errors: Vec::new() })

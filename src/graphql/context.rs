@@ -7,6 +7,7 @@ use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use rollcall_domain::access::{self, Permit};
 use rollcall_domain::actor::Actor;
+use rollcall_domain::billing;
 use rollcall_domain::client::ClientNetwork;
 use rollcall_domain::database::{Connection, Database};
 use rollcall_domain::departure::{self, Progress};
@@ -130,6 +131,21 @@ impl Loader<OwnerOf> for Loaders {
         let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
         let owners = organization::owners(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         Ok(owners.into_iter().map(|(organization_id, user_id)| (OwnerOf(organization_id), user_id)).collect())
+    }
+}
+
+/// The seats in use in an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SeatsUsedOf(pub OrganizationId);
+
+impl Loader<SeatsUsedOf> for Loaders {
+    type Value = i64;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[SeatsUsedOf]) -> Result<HashMap<SeatsUsedOf, i64>, Self::Error> {
+        let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
+        let used = billing::seats_used(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        Ok(used.into_iter().map(|(id, used)| (SeatsUsedOf(id), used)).collect())
     }
 }
 

@@ -3,13 +3,13 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::access::Permit;
-use rollcall_domain::id::MemberId;
+use rollcall_domain::id::{MemberId, ResourceId, TeamId};
 use rollcall_domain::{member, policy, resource};
 
-use super::connection::{connection, page_cost, wants_total};
+use super::connection::{connection, forward, page_cost, wants_total};
 use super::context::{MachinesOfMember, TeamsOfMember, actor, database, loaders, request};
 use super::departure::DepartureConnection;
-use super::error::{Payload, UserError, payload};
+use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::organization::{Organization, departures_of};
 use super::policy::{AccessLevel, MemberAction, Role};
@@ -138,12 +138,14 @@ impl Member {
         User::load(context, self.0.user_id).await
     }
 
-    /// Their address; for owner and admins, and for the member. Null where the account was deleted.
+    /// Their address; for the member, and for owner and admins as long as the membership is active: where it ended, what becomes of
+    /// the address is the organization's business no more.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
         let own = request(context).actor().and_then(|actor| actor.user_id()) == Some(self.0.user_id);
         let leads =
             self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(policy::Role::Admin));
-        if !own && !leads {
+        let active = self.0.status == member::MemberStatus::Active;
+        if !own && !(leads && active) {
             return Ok(None);
         }
         let user = loaders(context).load_one(self.0.user_id).await?;
@@ -189,6 +191,7 @@ impl Member {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {
         let Some(permit) = self.permit(context).await? else { return Ok(None) };
+        forward(first, after.clone()).check::<ResourceId>().map_err(top_level)?;
         let key = MachinesOfMember {
             organization_id: self.0.organization_id,
             owner_id: self.0.user_id,
@@ -211,6 +214,7 @@ impl Member {
         if self.permit(context).await?.is_none() {
             return Ok(None);
         }
+        forward(first, after.clone()).check::<TeamId>().map_err(top_level)?;
         let key = TeamsOfMember {
             member: (self.0.organization_id, self.0.user_id),
             first,

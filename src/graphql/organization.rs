@@ -8,12 +8,12 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{MemberId, OrganizationId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::{audit, billing, departure, invitation, join_code, member, resource, team, webhook};
+use rollcall_domain::{audit, departure, invitation, join_code, member, resource, team, webhook};
 
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::billing::Billing;
 use super::connection::{forward, page_cost, wants_total};
-use super::context::{LeadershipOf, OwnerOf, actor, connection, database, loaders};
+use super::context::{LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
 use super::error::{Payload, UserError, payload, top_level, visible};
 use super::id::Id;
@@ -270,14 +270,14 @@ impl Organization {
     }
 
     /// Its plan; for owner and admins, and for the platform's staff.
+    #[graphql(complexity = "page_cost(None, None) * child_complexity")]
     async fn billing(&self, context: &Context<'_>) -> async_graphql::Result<Option<Billing>> {
         let staff = matches!(super::context::request(context).actor(), Some(Actor::Staff { .. }));
         if !staff && !self.permit.as_ref().is_some_and(|permit| permit.standing().sees_billing()) {
             return Ok(None);
         }
         let organization = &self.organization;
-        let seats_used =
-            billing::seats_used(&mut *connection(context).await?, organization.id).await.map_err(top_level)?;
+        let seats_used = loaders(context).load_one(SeatsUsedOf(organization.id)).await?.unwrap_or_default();
         Ok(Some(Billing { plan: organization.plan.clone(), seat_limit: organization.seat_limit, seats_used }))
     }
 

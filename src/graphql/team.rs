@@ -4,9 +4,9 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 use rollcall_domain::id::{OrganizationId, TeamId, UserId};
 use rollcall_domain::team;
 
-use super::connection::{connection, page_cost, wants_total};
+use super::connection::{connection, forward, page_cost, wants_total};
 use super::context::{MembersOfTeam, actor, database, loaders, request};
-use super::error::{Payload, UserError, payload};
+use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::member::Member;
 use super::organization::Organization;
@@ -55,6 +55,7 @@ impl Team {
         let Some(actor) = request(context).actor().cloned() else { return Ok(None) };
         let permit = loaders(context).load_one((actor, self.0.organization_id)).await?.and_then(|(_, permit)| permit);
         let Some(permit) = permit else { return Ok(None) };
+        forward(first, after.clone()).check::<UserId>().map_err(top_level)?;
         let key = MembersOfTeam {
             team_id: self.0.id,
             sight: team::Sight::of(&permit),

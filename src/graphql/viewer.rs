@@ -11,7 +11,7 @@ use rollcall_domain::{account_deletion, api_key, email_change, invitation, membe
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::connection::{forward, page_cost, wants_total};
-use super::context::{actor, connection, database};
+use super::context::{actor, connection, database, request};
 use super::error::{Payload, UserError, payload, top_level, unauthenticated};
 use super::id::Id;
 use super::invitation::{Invitation, InvitationConnection};
@@ -108,7 +108,7 @@ impl Viewer {
     }
 
     /// Organizations that the viewer may bill to, the personal one first; for an API key at most its own.
-    #[graphql(complexity = "page_cost(None, None) * child_complexity")]
+    #[graphql(complexity = "page_cost(Some(100), None) * child_complexity")]
     async fn billable_organizations(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Organization>> {
         let found =
             user::billable_organizations(&mut *connection(context).await?, &self.actor).await.map_err(top_level)?;
@@ -321,7 +321,8 @@ impl ViewerMutation {
         context: &Context<'_>,
         #[graphql(desc = "The other address.")] input: ChangeEmailInput,
     ) -> async_graphql::Result<ChangeEmailPayload> {
-        let outcome = email_change::request(database(context), actor(context)?, &input.email).await;
+        let outcome =
+            email_change::request(database(context), actor(context)?, &input.email, request(context).client).await;
         Payload::of(outcome, |()| ChangeEmailPayload::default())
     }
 

@@ -102,7 +102,6 @@ struct ConfirmEmailChange<'a> {
     csrf: &'a str,
     token: &'a str,
     username: &'a str,
-    old_email: &'a str,
     new_email: &'a str,
 }
 
@@ -485,7 +484,6 @@ async fn ask_to_change_email(State(app): State<App>, Path(token): Path<String>, 
         csrf: &csrf,
         token: &token,
         username: user.username.as_str(),
-        old_email: change.old_email.as_str(),
         new_email: change.new_email.as_str(),
     };
     page(StatusCode::OK, jar, &template)

@@ -156,3 +156,17 @@ async fn nothing_brings_a_deleted_account_back() {
     assert_eq!(app.staff().refused("setOrganizationOwner", set).await.is(), ("NOT_FOUND", "input.userId"));
     app.finish().await;
 }
+
+// R25: what the same request asks for after the deletion finds no account any more.
+#[tokio::test]
+async fn a_deleted_account_gets_no_name_again() {
+    let app = TestApp::start().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let document = "mutation { deleteAccount(input: { confirmEmail: \"ada@example.org\" }) { deletedUserId userErrors { code } } \
+         updateProfile(input: { name: \"Ada\", username: \"ada\" }) { userErrors { code } } }";
+    let answer = ada.run(document, json!({})).await;
+    assert_eq!(answer.data()["updateProfile"]["userErrors"][0]["code"], "CONFLICT", "{}", answer.body);
+    let named = "SELECT count(*) AS value FROM users WHERE username = 'ada' OR name = 'Ada'";
+    assert_eq!(app.database.number(named).await, 0);
+    app.finish().await;
+}

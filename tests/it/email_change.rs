@@ -45,6 +45,8 @@ async fn an_address_changes_once_its_link_is_confirmed() {
     for _ in 0..2 {
         let page = visitor.get(&link).await;
         assert_eq!(page.status, 200, "{}", page.html);
+        // Whoever reads a mistyped address's mails learns no other one.
+        assert!(!page.html.contains("ada@example.org"), "{}", page.html);
         assert_eq!(visitor.head(&link).await, 200);
     }
     assert_eq!(email_of(&ada).await, "ada@example.org");
@@ -225,5 +227,25 @@ async fn a_member_by_another_address_is_invited_no_longer() {
     app.anonymous().ok("confirmEmailChange", json!({ "token": token }), "").await;
     assert_eq!(team.invitation(&invitation).await["status"], "REVOKED");
     assert_eq!(other.invitation(&kept).await["status"], "PENDING");
+    app.finish().await;
+}
+
+// R31: ending the session that asked, as the mail to the old address advises, puts an end to the change.
+#[tokio::test]
+async fn a_change_ends_with_the_session_that_asked_for_it() {
+    let app = TestApp::start().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let thief = app.sign_up("ada@example.org").await;
+    ask(&thief, "thief@example.org").await;
+    let token = app.mail_about("thief@example.org", "Confirm your new address").await.token();
+    app.mail_about("ada@example.org", "A new address was asked for").await;
+    let query = "{ viewer { sessions { nodes { id current } } } }";
+    let sessions = ada.query(query, json!({})).await;
+    let sessions = crate::support::client::nodes(&sessions["viewer"]["sessions"]).clone();
+    let theirs = sessions.iter().find(|session| session["current"] == false).unwrap();
+    ada.ok("signOut", json!({ "sessionId": theirs["id"] }), "").await;
+    let refused = app.anonymous().refused("confirmEmailChange", json!({ "token": token })).await;
+    assert_eq!(refused.is(), ("REVOKED", "input.token"));
+    assert_eq!(email_of(&ada).await, "ada@example.org");
     app.finish().await;
 }

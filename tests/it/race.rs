@@ -705,3 +705,30 @@ async fn ownership_passing_to_an_account_that_is_deleted_ends_with_a_living_owne
     }
     app.finish().await;
 }
+
+// D7, R15: people who rename themselves wait for the cascades that concern them, and nobody waits in a circle.
+#[tokio::test]
+async fn renaming_oneself_during_a_cascade_makes_no_deadlock() {
+    let app = TestApp::builder().workers(2).start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    app.give(&team, &ada, "project", 8_000).await;
+    app.give(&team, &ada, "volume", 8_000).await;
+    let people: Vec<Client> = (0..8).flat_map(|_| [team.owner.twin(), ada.twin()]).collect();
+    warm(&people).await;
+    let departure = team.remove(&ada).await;
+    let rename = async |n: usize, person: &Client| {
+        for round in 0..6 {
+            let who = if person.user_id == ada.user_id { "ada" } else { "owner" };
+            let input =
+                json!({ "name": format!("{who} {n}"), "username": format!("{who}-{}", (n + round) % 4 + n * 10) });
+            person.ok("updateProfile", input, "").await;
+        }
+    };
+    join_all(people.iter().enumerate().map(|(n, person)| rename(n, person))).await;
+    app.completed(&team, &departure).await;
+    assert_eq!(app.owned(&team, &ada).await, 0);
+    let deadlocks = "SELECT deadlocks AS value FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(app.database.number(deadlocks).await, 0);
+    app.finish().await;
+}

@@ -8,7 +8,7 @@ use crate::support::{Client, Team, TestApp, json};
 const QUERIES: &[(&str, &str)] = &[
     (
         "viewer",
-        "query($id: ID!) { viewer { email memberships { nodes { role organization { name owner { name } leadership { user { name } } viewerMembership { role } } } } } node(id: $id) { id } }",
+        "query($id: ID!) { viewer { email memberships { nodes { role organization { name billing { seatsUsed } owner { name } leadership { user { name } } viewerMembership { role } } } } } node(id: $id) { id } }",
     ),
     (
         "members",

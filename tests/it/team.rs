@@ -102,6 +102,35 @@ async fn leaders_manage_teams_and_everyone_sees_them() {
     app.finish().await;
 }
 
+// A bad cursor is its own asker's fault: what is loaded together with it comes all the same.
+#[tokio::test]
+async fn a_bad_cursor_spoils_nobody_elses_list() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let eve = app.sign_up("eve@example.org").await;
+    let theirs = Team { id: eve.found("Elsewhere").await, owner: eve };
+    team.group("Lab", &[&team.owner]).await;
+    let query = |arguments: &str| {
+        format!(
+            "{{ viewer {{ memberships {{ nodes {{ teams{arguments} {{ nodes {{ name }} }} machines{arguments} {{ nodes {{ name }} }} }} }} }} }}"
+        )
+    };
+    let (good, bad) = (query(""), query("(first: 5, after: \"x\")"));
+    let bad = (0..16).map(|_| {
+        let (eve, bad) = (theirs.owner.twin(), bad.clone());
+        async move { assert_eq!(eve.run(&bad, json!({})).await.error_code(), "BAD_REQUEST") }
+    });
+    let good = (0..16).map(|_| {
+        let (owner, good) = (team.owner.twin(), good.clone());
+        async move {
+            let found = owner.query(&good, json!({})).await;
+            assert_eq!(nodes(&found["viewer"]["memberships"])[0]["teams"]["nodes"], json!([{ "name": "Lab" }]));
+        }
+    });
+    tokio::join!(futures_util::future::join_all(bad), futures_util::future::join_all(good));
+    app.finish().await;
+}
+
 // D5: a personal organization has no teams.
 #[tokio::test]
 async fn a_personal_organization_has_no_teams() {

@@ -19,6 +19,7 @@ diesel::table! {
     email_changes (id) {
         id -> Uuid,
         user_id -> Uuid,
+        session_id -> Uuid,
         old_email -> Text,
         new_email -> Text,
         status -> Text,
