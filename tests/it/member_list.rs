@@ -232,6 +232,8 @@ async fn every_page_of_a_long_list_costs_the_same() {
     let admins = ask(&team.owner, &team, &json!({ "role": "ADMIN", "first": PAGE })).await;
     assert_eq!((nodes(&admins).len(), &admins["pageInfo"]["hasNextPage"]), (PAGE, &json!(true)));
     assert!(found.is_empty(), "{} problems:\n{}", found.len(), found.join("\n"));
+    // The list was made by SQL, and so nobody on it has departed.
+    app.database.sql("DELETE FROM members WHERE status <> 'active'").await;
     app.finish().await;
 }
 
@@ -280,6 +282,8 @@ async fn a_long_list_is_searched_by_trigrams() {
         found.extend(wrong.into_iter().map(|problem| format!("two letters, {order}: {problem}")));
     }
     assert!(found.is_empty(), "{} problems:\n{}", found.len(), found.join("\n"));
+    // The list was made by SQL, and so nobody on it has departed.
+    app.database.sql("DELETE FROM members WHERE status <> 'active'").await;
     app.finish().await;
 }
 
