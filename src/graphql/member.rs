@@ -145,7 +145,7 @@ impl Member {
         let leads =
             self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(policy::Role::Admin));
         let active = self.0.status == member::MemberStatus::Active;
-        if !own && !(leads && active) {
+        if !(own || leads && active) {
             return Ok(None);
         }
         let user = loaders(context).load_one(self.0.user_id).await?;
