@@ -148,7 +148,10 @@ impl User {
     }
 
     pub fn spawn(folder: &Folder) -> Starting {
-        Self::run(Command::new(env::current_exe().unwrap()), folder, None)
+        // Whoever runs the tests in the background has them ignore SIGINT; these processes don't.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(env::current_exe().unwrap());
+        Self::run(command, folder, None)
     }
 
     pub fn spawn_as(folder: &Folder, uid: u32) -> Starting {
