@@ -289,11 +289,8 @@ pub(crate) async fn depart(
 
     let mut events = invitation::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?;
     events.extend(join_code::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?);
-    let to_them = invitation::revoke_to(transaction, organization_id, &leaver).await?;
-    events.extend(to_them.into_iter().map(|id| {
-        NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id)
-            .summary("revoked: the invited person departed")
-    }));
+    let departed = "revoked: the invited person departed";
+    events.extend(invitation::revoke_to(transaction, Some(actor), organization_id, &leaver, departed).await?);
     let revoked = events.len();
     let teams = team::leave_all(transaction, organization_id, user_id).await?;
 

@@ -204,11 +204,8 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
             let user = user::by_id(transaction, user_id).await?;
             let mut events = Vec::new();
             for organization_id in organizations {
-                let revoked = invitation::revoke_to(transaction, organization_id, &user).await?;
-                events.extend(revoked.into_iter().map(|id| {
-                    NewEvent::by_system(organization_id, AuditAction::InvitationRevoked, id)
-                        .summary("the invited person is a member by another address")
-                }));
+                let reason = "the invited person is a member by another address";
+                events.extend(invitation::revoke_to(transaction, None, organization_id, &user, reason).await?);
             }
             transaction.enqueue(&MailEmailChanged { email_change_id: id }).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;

@@ -908,13 +908,16 @@ pub(crate) async fn revoke_issued(
         .collect())
 }
 
-/// Revokes the organization's open invitations to a person: who departs (R42), or who is in by another way.
+/// Revokes the organization's open invitations to a person, for the reason that the events give: who departs (R42), or who is in by
+/// another way. Without an actor it is a consequence of what the person did.
 pub(crate) async fn revoke_to(
     transaction: &mut Transaction,
+    actor: Option<&Actor>,
     organization_id: OrganizationId,
     user: &User,
-) -> Result<Vec<InvitationId>> {
-    Ok(diesel::update(
+    reason: &str,
+) -> Result<Vec<NewEvent>> {
+    let revoked: Vec<InvitationId> = diesel::update(
         invitations::table
             .filter(invitations::organization_id.eq(organization_id))
             .filter(invitations::status.eq(InvitationStatus::Pending))
@@ -923,7 +926,15 @@ pub(crate) async fn revoke_to(
     .set(invitations::status.eq(InvitationStatus::Revoked))
     .returning(invitations::id)
     .get_results(&mut **transaction)
-    .await?)
+    .await?;
+    Ok(revoked
+        .into_iter()
+        .map(|id| match actor {
+            Some(actor) => NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id),
+            None => NewEvent::by_system(organization_id, AuditAction::InvitationRevoked, id),
+        })
+        .map(|event| event.summary(reason))
+        .collect())
 }
 
 /// Revokes the open invitations to an account that is being deleted, wherever it was invited by its username.

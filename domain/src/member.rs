@@ -177,16 +177,10 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
     let user = user::require_living(transaction, join.user_id, field).await?;
     require_room_for_another(transaction, join.user_id, field).await?;
     // Another open invitation of the same person, by address or username, has no purpose any more.
-    let superseded = crate::invitation::revoke_to(transaction, join.organization_id, &user).await?;
+    let reason = "the invited person joined by another way";
+    let events = crate::invitation::revoke_to(transaction, None, join.organization_id, &user, reason).await?;
     let seats = if join.via == JoinMethod::Invitation { Seats::Invited } else { Seats::Joining };
     billing::require_seats(transaction, join.organization_id, seats, field).await?;
-    let events = superseded
-        .into_iter()
-        .map(|id| {
-            NewEvent::by_system(join.organization_id, AuditAction::InvitationRevoked, id)
-                .summary("the invited person joined by another way")
-        })
-        .collect();
     let at = now(transaction).await?;
     let values = (
         members::role.eq(join.role),

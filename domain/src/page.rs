@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 
 /// Which part of a list is wanted, as the request said it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PageRequest {
     /// So many from the start, or after `after`.
     pub first: Option<i32>,

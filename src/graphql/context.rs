@@ -14,12 +14,11 @@ use rollcall_domain::departure::{self, Progress};
 use rollcall_domain::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
 use rollcall_domain::member::{self, Member};
 use rollcall_domain::organization::{self, Organization};
-use rollcall_domain::page::Page;
+use rollcall_domain::page::{Page, PageRequest};
 use rollcall_domain::resource::{self, Resource};
 use rollcall_domain::team::{self, Team};
 use rollcall_domain::user::{self, User};
 
-use super::connection::forward;
 use super::error::{top_level, unauthenticated};
 
 /// Who asks, and with what.
@@ -240,10 +239,8 @@ fn by_page<K, G: std::hash::Hash + Eq>(keys: &[K], page: impl Fn(&K) -> G) -> Ha
 pub struct TeamsOfMember {
     /// Whose.
     pub member: (OrganizationId, UserId),
-    /// How many.
-    pub first: Option<i32>,
-    /// The cursor before the page.
-    pub after: Option<String>,
+    /// Which page; checked.
+    pub page: PageRequest,
     /// Whether it is asked how many there are in all.
     pub with_count: bool,
 }
@@ -255,10 +252,10 @@ impl Loader<TeamsOfMember> for Loaders {
     async fn load(&self, keys: &[TeamsOfMember]) -> Result<HashMap<TeamsOfMember, Self::Value>, Self::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
-        let groups = by_page(keys, |key| (key.first, key.after.clone(), key.with_count));
-        for ((first, after, with_count), keys) in groups {
+        let groups = by_page(keys, |key| (key.page.clone(), key.with_count));
+        for ((page, with_count), keys) in groups {
             let members: Vec<_> = keys.iter().map(|key| key.member).collect();
-            let found = team::of_members(&mut connection, &members, &forward(first, after), with_count).await;
+            let found = team::of_members(&mut connection, &members, &page, with_count).await;
             let mut found = found.map_err(top_level)?;
             answers
                 .extend(keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.member)?)))));
@@ -274,10 +271,8 @@ pub struct MembersOfTeam {
     pub team_id: TeamId,
     /// Whom the viewer sees.
     pub sight: team::Sight,
-    /// How many.
-    pub first: Option<i32>,
-    /// The cursor before the page.
-    pub after: Option<String>,
+    /// Which page; checked.
+    pub page: PageRequest,
     /// Whether it is asked how many there are in all.
     pub with_count: bool,
 }
@@ -289,10 +284,10 @@ impl Loader<MembersOfTeam> for Loaders {
     async fn load(&self, keys: &[MembersOfTeam]) -> Result<HashMap<MembersOfTeam, Self::Value>, Self::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
-        let groups = by_page(keys, |key| (key.sight.clone(), key.first, key.after.clone(), key.with_count));
-        for ((sight, first, after, with_count), keys) in groups {
+        let groups = by_page(keys, |key| (key.sight.clone(), key.page.clone(), key.with_count));
+        for ((sight, page, with_count), keys) in groups {
             let ids: Vec<TeamId> = keys.iter().map(|key| key.team_id).collect();
-            let found = team::members_of(&mut connection, &ids, &sight, &forward(first, after), with_count).await;
+            let found = team::members_of(&mut connection, &ids, &sight, &page, with_count).await;
             let mut found = found.map_err(top_level)?;
             answers
                 .extend(keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.team_id)?)))));
@@ -310,10 +305,8 @@ pub struct MachinesOfMember {
     pub owner_id: UserId,
     /// Whether the viewer reaches all of them, or only those that are visible to the organization.
     pub all: bool,
-    /// How many.
-    pub first: Option<i32>,
-    /// The cursor before the page.
-    pub after: Option<String>,
+    /// Which page; checked.
+    pub page: PageRequest,
 }
 
 impl Loader<MachinesOfMember> for Loaders {
@@ -323,10 +316,10 @@ impl Loader<MachinesOfMember> for Loaders {
     async fn load(&self, keys: &[MachinesOfMember]) -> Result<HashMap<MachinesOfMember, Self::Value>, Self::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
-        let groups = by_page(keys, |key| (key.all, key.first, key.after.clone()));
-        for ((all, first, after), keys) in groups {
+        let groups = by_page(keys, |key| (key.all, key.page.clone()));
+        for ((all, page), keys) in groups {
             let owners: Vec<_> = keys.iter().map(|key| (key.organization_id, key.owner_id)).collect();
-            let found = resource::machines_of(&mut connection, &owners, all, &forward(first, after)).await;
+            let found = resource::machines_of(&mut connection, &owners, all, &page).await;
             let mut found = found.map_err(top_level)?;
             answers.extend(keys.into_iter().filter_map(|key| {
                 let page = found.remove(&(key.organization_id, key.owner_id))?;

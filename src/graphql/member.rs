@@ -191,13 +191,13 @@ impl Member {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {
         let Some(permit) = self.permit(context).await? else { return Ok(None) };
-        forward(first, after.clone()).check::<ResourceId>().map_err(top_level)?;
+        let page = forward(first, after);
+        page.check::<ResourceId>().map_err(top_level)?;
         let key = MachinesOfMember {
             organization_id: self.0.organization_id,
             owner_id: self.0.user_id,
             all: resource::reaches_all_of(&permit, self.0.user_id),
-            first,
-            after,
+            page,
         };
         let page = loaders(context).load_one(key).await?;
         Ok(page.map(|page| ResourceConnection::new(page.map_ref(|machine| Resource(machine.clone())))))
@@ -214,13 +214,10 @@ impl Member {
         if self.permit(context).await?.is_none() {
             return Ok(None);
         }
-        forward(first, after.clone()).check::<TeamId>().map_err(top_level)?;
-        let key = TeamsOfMember {
-            member: (self.0.organization_id, self.0.user_id),
-            first,
-            after,
-            with_count: wants_total(context),
-        };
+        let page = forward(first, after);
+        page.check::<TeamId>().map_err(top_level)?;
+        let key =
+            TeamsOfMember { member: (self.0.organization_id, self.0.user_id), page, with_count: wants_total(context) };
         let part = loaders(context).load_one(key).await?;
         Ok(part.map(|part| {
             let (page, count) = &*part;

@@ -55,12 +55,12 @@ impl Team {
         let Some(actor) = request(context).actor().cloned() else { return Ok(None) };
         let permit = loaders(context).load_one((actor, self.0.organization_id)).await?.and_then(|(_, permit)| permit);
         let Some(permit) = permit else { return Ok(None) };
-        forward(first, after.clone()).check::<UserId>().map_err(top_level)?;
+        let page = forward(first, after);
+        page.check::<UserId>().map_err(top_level)?;
         let key = MembersOfTeam {
             team_id: self.0.id,
             sight: team::Sight::of(&permit),
-            first,
-            after,
+            page,
             with_count: wants_total(context),
         };
         let part = loaders(context).load_one(key).await?;

@@ -57,14 +57,8 @@ async fn bring_back(
     member::require(permit, member, MemberAction::Reactivate, field)?;
     member::require_room_for_another(transaction, member.user_id, field).await?;
     let (organization_id, user_id) = (member.organization_id, member.user_id);
-    let mut events: Vec<NewEvent> = invitation::revoke_to(transaction, organization_id, &user)
-        .await?
-        .into_iter()
-        .map(|id| {
-            NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id)
-                .summary("the invited person is a member again by another way")
-        })
-        .collect();
+    let reason = "the invited person is a member again by another way";
+    let mut events = invitation::revoke_to(transaction, Some(actor), organization_id, &user, reason).await?;
     billing::require_seats(transaction, organization_id, Seats::More(1), field).await?;
     diesel::update(members::table.find(member.id))
         .set(members::status.eq(MemberStatus::Active))
