@@ -128,6 +128,10 @@ text_enum! {
         ResourceUpdated = "resource.updated",
         /// A resource was deleted.
         ResourceDeleted = "resource.deleted",
+        /// Resources were added to a collection.
+        CollectionItemsAdded = "resource.collection_items_added",
+        /// Resources were taken out of a collection.
+        CollectionItemsRemoved = "resource.collection_items_removed",
         /// A chunk of a leaver's resources passed to the owner.
         DepartureResourcesMoved = "departure.resources_moved",
         /// A cascade came to its end.

@@ -427,19 +427,7 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
 /// Passes a chunk of the leaver's resources of a step's kinds to the owner.
 async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
     let kinds = step.step.passes_on();
-    // Whoever receives something stays a member, and the owner, until this commits.
-    let new_owner: Option<UserId> = members::table
-        .filter(members::organization_id.eq(departure.organization_id))
-        .filter(members::role.eq(Role::Owner))
-        .filter(members::status.eq(MemberStatus::Active))
-        .select(members::user_id)
-        .for_share()
-        .first(&mut **transaction)
-        .await
-        .optional()?;
-    // Ownership passed on between the look and the lock: the next look finds the new owner (R43).
-    let new_owner =
-        new_owner.ok_or_else(|| Error::refused(Code::Conflict, "", "ownership is passing on; try again"))?;
+    let new_owner = member::lock_owner(transaction, departure.organization_id).await?;
     // Who came back keeps what they made or received since; the lock keeps them from coming back before this commits.
     let status: MemberStatus =
         members::table.find(departure.member_id).select(members::status).for_share().first(&mut **transaction).await?;

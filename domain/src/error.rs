@@ -54,6 +54,10 @@ pub enum Code {
     SeatLimit,
     /// Billing to the organization takes the permission for it (R55).
     BillingAccessRequired,
+    /// The organization's plan has too little storage (R64).
+    QuotaExceeded,
+    /// A published app's organization can't change (R60).
+    Published,
     /// The slug is in use.
     SlugTaken,
     /// The username is in use.

@@ -33,6 +33,7 @@ pub mod secret;
 pub mod session;
 pub mod settings;
 pub mod sign_in;
+mod storage;
 pub mod team;
 pub mod text;
 mod text_enum;

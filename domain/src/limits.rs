@@ -62,6 +62,9 @@ pub const MAX_TEAM_ADDITIONS: usize = 100;
 /// Teams that one invitation leads into.
 pub const MAX_INVITATION_TEAMS: usize = 20;
 
+/// Resources that one request adds to a collection, or takes out of it.
+pub const MAX_COLLECTED: usize = 100;
+
 /// Webhooks of one organization.
 pub const MAX_WEBHOOKS: i64 = 20;
 /// Characters of a webhook's URL.

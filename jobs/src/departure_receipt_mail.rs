@@ -71,6 +71,13 @@ fn plural(kind: ResourceKind) -> &'static str {
     match kind {
         ResourceKind::Project => "Projects",
         ResourceKind::Volume => "Volumes",
+        ResourceKind::Sample => "Samples",
+        ResourceKind::Document => "Documents",
         ResourceKind::Machine => "Machines",
+        ResourceKind::App => "Apps",
+        ResourceKind::Workspace => "Workspaces",
+        ResourceKind::Source => "Sources",
+        ResourceKind::SourceGroup => "Source groups",
+        ResourceKind::Collection => "Collections",
     }
 }

@@ -15,7 +15,7 @@ use rollcall_domain::id::{DepartureId, InvitationId, MemberId, OrganizationId, R
 use rollcall_domain::member::{self, Member};
 use rollcall_domain::organization::{self, Organization};
 use rollcall_domain::page::{Page, PageRequest};
-use rollcall_domain::resource::{self, Resource};
+use rollcall_domain::resource::{self, Access, Part, Question, Resource, Within};
 use rollcall_domain::team::{self, Team};
 use rollcall_domain::user::{self, User};
 
@@ -296,35 +296,38 @@ impl Loader<MembersOfTeam> for Loaders {
     }
 }
 
-/// A page of the machines that a member has registered.
+impl Loader<Question> for Loaders {
+    type Value = Access;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[Question]) -> Result<HashMap<Question, Access>, Self::Error> {
+        resource::access_of(&mut *self.connection().await?, keys).await.map_err(top_level)
+    }
+}
+
+/// A page of the resources that belong to something, as far as someone reaches them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct MachinesOfMember {
-    /// Where.
-    pub organization_id: OrganizationId,
-    /// Whose.
-    pub owner_id: UserId,
-    /// Whether the viewer reaches all of them, or only those that are visible to the organization.
-    pub all: bool,
+pub struct ResourcesOf {
+    /// To what.
+    pub part: Part,
+    /// Who looks, for which kind.
+    pub within: Within,
     /// Which page; checked.
     pub page: PageRequest,
 }
 
-impl Loader<MachinesOfMember> for Loaders {
+impl Loader<ResourcesOf> for Loaders {
     type Value = Arc<Page<Resource>>;
     type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[MachinesOfMember]) -> Result<HashMap<MachinesOfMember, Self::Value>, Self::Error> {
+    async fn load(&self, keys: &[ResourcesOf]) -> Result<HashMap<ResourcesOf, Self::Value>, Self::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
-        let groups = by_page(keys, |key| (key.all, key.page.clone()));
-        for ((all, page), keys) in groups {
-            let owners: Vec<_> = keys.iter().map(|key| (key.organization_id, key.owner_id)).collect();
-            let found = resource::machines_of(&mut connection, &owners, all, &page).await;
-            let mut found = found.map_err(top_level)?;
-            answers.extend(keys.into_iter().filter_map(|key| {
-                let page = found.remove(&(key.organization_id, key.owner_id))?;
-                Some((key.clone(), Arc::new(page)))
-            }));
+        let groups = by_page(keys, |key| (std::mem::discriminant(&key.part), key.within, key.page.clone()));
+        for ((_, within, page), keys) in groups {
+            let parts: Vec<Part> = keys.iter().map(|key| key.part).collect();
+            let pages = resource::list_within(&mut connection, within, &parts, &page).await.map_err(top_level)?;
+            answers.extend(keys.into_iter().zip(pages).map(|(key, page)| (key.clone(), Arc::new(page))));
         }
         Ok(answers)
     }

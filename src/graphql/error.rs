@@ -58,6 +58,10 @@ pub enum UserErrorCode {
     SeatLimit,
     /// Billing to the organization takes the permission for billable activities.
     BillingAccessRequired,
+    /// The organization's plan has too little storage.
+    QuotaExceeded,
+    /// A published app's organization can't change.
+    Published,
     /// The slug is in use.
     SlugTaken,
     /// The username is in use.

@@ -4,10 +4,11 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::access::Permit;
 use rollcall_domain::id::{MemberId, ResourceId, TeamId};
-use rollcall_domain::{member, policy, resource};
+use rollcall_domain::resource::{Part, Within};
+use rollcall_domain::{member, policy};
 
 use super::connection::{connection, forward, page_cost, wants_total};
-use super::context::{MachinesOfMember, TeamsOfMember, actor, database, loaders, request};
+use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, request};
 use super::departure::DepartureConnection;
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
@@ -193,10 +194,9 @@ impl Member {
         let Some(permit) = self.permit(context).await? else { return Ok(None) };
         let page = forward(first, after);
         page.check::<ResourceId>().map_err(top_level)?;
-        let key = MachinesOfMember {
-            organization_id: self.0.organization_id,
-            owner_id: self.0.user_id,
-            all: resource::reaches_all_of(&permit, self.0.user_id),
+        let key = ResourcesOf {
+            part: Part::Machines(self.0.organization_id, self.0.user_id),
+            within: Within { viewer_id: permit.user_id(), kind: None },
             page,
         };
         let page = loaders(context).load_one(key).await?;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
 use rollcall_domain::access::Permit;
 use rollcall_domain::actor::Actor;
-use rollcall_domain::id::{MemberId, OrganizationId, UserId};
+use rollcall_domain::id::{MemberId, OrganizationId, ResourceId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
 use rollcall_domain::{audit, departure, invitation, join_code, member, resource, team, webhook};
@@ -329,11 +329,13 @@ impl Organization {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
         #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
         #[graphql(desc = "Only this owner's.")] owner_id: Option<Id<UserId>>,
+        #[graphql(desc = "Only what lies in this container.")] container_id: Option<Id<ResourceId>>,
         #[graphql(desc = "Only those whose name holds this text.")] search: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {
         let filter = ResourceFilter {
             kind: kind.map(Into::into),
             owner_id: owner_id.map(|id| id.0),
+            container_id: container_id.map(|id| id.0),
             organization_id: None,
             search,
         };

@@ -3,11 +3,13 @@
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::id::{OrganizationId, ResourceId};
-use rollcall_domain::resource;
+use rollcall_domain::page::{Page, PageRequest};
+use rollcall_domain::policy;
+use rollcall_domain::resource::{self, Access, Part, Question, Within};
 
-use super::connection::connection;
-use super::context::{actor, database, loaders, request};
-use super::error::{Payload, UserError, payload};
+use super::connection::{connection, forward, page_cost};
+use super::context::{ResourcesOf, actor, database, loaders, request};
+use super::error::{Payload, UserError, payload, top_level};
 use super::id::{BigInt, Id};
 use super::organization::Organization;
 use super::policy::AccessLevel;
@@ -17,12 +19,26 @@ use super::user::User;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "resource::ResourceKind")]
 pub enum ResourceKind {
-    /// A project; creating one bills to its organization.
+    /// A project: holds samples, documents, volumes and apps. Creating one bills to its organization.
     Project,
     /// A volume.
     Volume,
+    /// A sample. It stays its owner's when they leave the organization.
+    Sample,
+    /// A document.
+    Document,
     /// A machine that a member has registered.
     Machine,
+    /// An app. Creating one bills to its organization, which can't change once it is published.
+    App,
+    /// A workspace: holds projects, volumes, documents, machines, apps, sources, source groups and collections.
+    Workspace,
+    /// A source.
+    Source,
+    /// A group of sources, which it holds.
+    SourceGroup,
+    /// Gathers samples, documents, volumes, machines, apps and sources from wherever in the organization they lie.
+    Collection,
 }
 
 /// Who reads a resource beside those it is shared with.
@@ -42,14 +58,32 @@ impl Resource {
     /// The resource, if the viewer can reach it.
     pub async fn find(context: &Context<'_>, id: ResourceId) -> async_graphql::Result<Option<Self>> {
         let Some(found) = loaders(context).load_one(id).await?.map(Self) else { return Ok(None) };
-        Ok((found.access(context).await? > rollcall_domain::policy::AccessLevel::None).then_some(found))
+        Ok((found.access(context).await? > policy::AccessLevel::None).then_some(found))
     }
 
-    async fn access(&self, context: &Context<'_>) -> async_graphql::Result<rollcall_domain::policy::AccessLevel> {
-        let none = rollcall_domain::policy::AccessLevel::None;
-        let Some(actor) = request(context).actor().cloned() else { return Ok(none) };
-        let permit = loaders(context).load_one((actor, self.0.organization_id)).await?.and_then(|(_, permit)| permit);
-        Ok(permit.map_or(none, |permit| resource::access_level(&permit, &self.0)))
+    /// What the viewer may do with it.
+    pub async fn access(&self, context: &Context<'_>) -> async_graphql::Result<policy::AccessLevel> {
+        let Some(actor) = request(context).actor() else { return Ok(policy::AccessLevel::None) };
+        let Some(user_id) = actor.user_id() else { return Ok(policy::AccessLevel::None) };
+        let question = Question { user_id, resource_id: self.0.id, within: actor.only_organization() };
+        Ok(loaders(context).load_one(question).await?.unwrap_or(Access::NONE).level)
+    }
+
+    /// A page of what belongs to it, as far as the viewer reaches it.
+    async fn part(
+        &self,
+        context: &Context<'_>,
+        part: Part,
+        kind: Option<ResourceKind>,
+        page: PageRequest,
+    ) -> async_graphql::Result<ResourceConnection> {
+        page.check::<ResourceId>().map_err(top_level)?;
+        let Some(viewer_id) = request(context).actor().and_then(|actor| actor.user_id()) else {
+            return Ok(ResourceConnection::new(Page::default()));
+        };
+        let key = ResourcesOf { part, within: Within { viewer_id, kind: kind.map(Into::into) }, page };
+        let page = loaders(context).load_one(key).await?.unwrap_or_default();
+        Ok(ResourceConnection::new(page.map_ref(|resource| Self(resource.clone()))))
     }
 }
 
@@ -91,6 +125,40 @@ impl Resource {
         User::load(context, self.0.created_by_id).await
     }
 
+    /// The project, workspace or source group it lies in, where the viewer reaches that; at most two above one another.
+    async fn container(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
+        match self.0.container_id {
+            Some(id) => Resource::find(context, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What lies in it and the viewer can reach, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn contents(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
+    ) -> async_graphql::Result<ResourceConnection> {
+        self.part(context, Part::Contents(self.0.id), kind, forward(first, after)).await
+    }
+
+    /// Collections only: what it gathers, wherever that lies, oldest first; null for anything else.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn items(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<ResourceConnection>> {
+        if self.0.kind != resource::ResourceKind::Collection {
+            return Ok(None);
+        }
+        self.part(context, Part::Items(self.0.id), None, forward(first, after)).await.map(Some)
+    }
+
     /// Who reads it.
     async fn visibility(&self) -> Visibility {
         self.0.visibility.into()
@@ -99,6 +167,11 @@ impl Resource {
     /// Its size in bytes.
     async fn size_bytes(&self) -> BigInt {
         BigInt(self.0.size_bytes)
+    }
+
+    /// Since when an app is published, and its organization can't change.
+    async fn published_at(&self) -> Option<DateTime<Utc>> {
+        self.0.published_at
     }
 
     /// When it was made.
@@ -122,7 +195,7 @@ connection!(ResourceConnection, ResourceEdge, Resource, "resources");
 /// A resource to be made.
 #[derive(InputObject)]
 pub struct CreateResourceInput {
-    /// Where; the viewer's default bill-to where left out.
+    /// Where; the container's organization where left out, and the viewer's default bill-to without a container.
     organization_id: Option<Id<OrganizationId>>,
     /// What it is.
     kind: ResourceKind,
@@ -130,6 +203,9 @@ pub struct CreateResourceInput {
     name: String,
     /// More about it, up to 2000 characters.
     description: Option<String>,
+    /// What it shall lie in: a project, workspace or source group that the viewer may add to. It takes the container's
+    /// organization. What someone outside adds, except samples, is the organization's owner's.
+    container_id: Option<Id<ResourceId>>,
     /// Who reads it.
     #[graphql(default_with = "Some(Visibility::Private)")]
     visibility: Option<Visibility>,
@@ -158,6 +234,8 @@ pub struct UpdateResourceInput {
     description: MaybeUndefined<String>,
     /// Who reads it; changing that takes ADMINISTER.
     visibility: Option<Visibility>,
+    /// What it lies in, of the same organization; null takes it out. Takes ADMINISTER on it and UPLOAD on the container.
+    container_id: MaybeUndefined<Id<ResourceId>>,
     /// Its size in bytes.
     size_bytes: Option<BigInt>,
 }
@@ -189,6 +267,45 @@ pub struct DeleteResourcePayload {
 }
 payload!(DeleteResourcePayload);
 
+/// What to add to a collection.
+#[derive(InputObject)]
+pub struct AddToCollectionInput {
+    /// The collection; takes CONTRIBUTE on it.
+    collection_id: Id<ResourceId>,
+    /// 1 to 100 resources of its organization; takes ADMINISTER on each, since whoever reaches the collection may read them.
+    /// All are added or none; what is in it already stays in it.
+    resource_ids: Vec<Id<ResourceId>>,
+}
+
+/// A collection with what was added.
+#[derive(SimpleObject, Default)]
+pub struct AddToCollectionPayload {
+    /// The collection.
+    collection: Option<Resource>,
+    /// Why nothing was added.
+    user_errors: Vec<UserError>,
+}
+payload!(AddToCollectionPayload);
+
+/// What to take out of a collection.
+#[derive(InputObject)]
+pub struct RemoveFromCollectionInput {
+    /// The collection; takes CONTRIBUTE on it.
+    collection_id: Id<ResourceId>,
+    /// 1 to 100 resources; what isn't in it is passed over.
+    resource_ids: Vec<Id<ResourceId>>,
+}
+
+/// A collection without what was taken out.
+#[derive(SimpleObject, Default)]
+pub struct RemoveFromCollectionPayload {
+    /// The collection.
+    collection: Option<Resource>,
+    /// Why nothing was taken out.
+    user_errors: Vec<UserError>,
+}
+payload!(RemoveFromCollectionPayload);
+
 /// Resources.
 #[derive(Default)]
 pub struct ResourceMutation;
@@ -206,6 +323,7 @@ impl ResourceMutation {
             kind: input.kind.into(),
             name: input.name,
             description: input.description,
+            container_id: input.container_id.map(|id| id.0),
             visibility: input.visibility.unwrap_or(Visibility::Private).into(),
             size_bytes: input.size_bytes.map_or(0, |size| size.0),
         };
@@ -225,6 +343,7 @@ impl ResourceMutation {
         let command = resource::UpdateResource {
             name: super::required(input.name),
             description: super::undefined_or(input.description),
+            container_id: super::undefined_or(input.container_id).map(|id| id.map(|id| id.0)),
             visibility: input.visibility.map(Into::into),
             size_bytes: input.size_bytes.map(|size| size.0),
         };
@@ -235,7 +354,7 @@ impl ResourceMutation {
         })
     }
 
-    /// Deletes a resource for good; takes ADMINISTER on it.
+    /// Deletes a resource for good; takes ADMINISTER on it, and that nothing lies in it.
     async fn delete_resource(
         &self,
         context: &Context<'_>,
@@ -244,6 +363,36 @@ impl ResourceMutation {
         let outcome = resource::delete(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| DeleteResourcePayload {
             deleted_resource_id: Some(id.to_string().into()),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Adds resources to a collection, from wherever in the organization they lie.
+    async fn add_to_collection(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "What to add.")] input: AddToCollectionInput,
+    ) -> async_graphql::Result<AddToCollectionPayload> {
+        let ids: Vec<ResourceId> = input.resource_ids.into_iter().map(|id| id.0).collect();
+        let outcome =
+            resource::add_to_collection(database(context), actor(context)?, input.collection_id.0, &ids).await;
+        Payload::of(outcome, |collection| AddToCollectionPayload {
+            collection: Some(Resource(collection)),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Takes resources out of a collection; they stay where they lie.
+    async fn remove_from_collection(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "What to take out.")] input: RemoveFromCollectionInput,
+    ) -> async_graphql::Result<RemoveFromCollectionPayload> {
+        let ids: Vec<ResourceId> = input.resource_ids.into_iter().map(|id| id.0).collect();
+        let outcome =
+            resource::remove_from_collection(database(context), actor(context)?, input.collection_id.0, &ids).await;
+        Payload::of(outcome, |collection| RemoveFromCollectionPayload {
+            collection: Some(Resource(collection)),
             user_errors: Vec::new(),
         })
     }

@@ -153,7 +153,7 @@ impl Viewer {
             kind: kind.map(Into::into),
             organization_id: organization_id.map(|id| id.0),
             search,
-            owner_id: None,
+            ..ResourceFilter::default()
         };
         let mut connection = connection(context).await?;
         let page =

@@ -62,6 +62,11 @@ diesel::table! {
         deleted_by_id -> Nullable<Uuid>,
         plan -> Text,
         seat_limit -> Nullable<Int4>,
+        storage_limit_bytes -> Nullable<Int8>,
+        run_limit -> Nullable<Int4>,
+        billing_account_name -> Nullable<Text>,
+        billing_contact_email -> Nullable<Text>,
+        billing_reference -> Nullable<Text>,
     }
 }
 
@@ -80,6 +85,7 @@ diesel::table! {
         sort_name -> Text,
         search_names -> Text,
         search_email -> Nullable<Text>,
+        ended_at_position -> Int8,
     }
 }
 
@@ -121,6 +127,7 @@ diesel::table! {
         last_used_at -> Nullable<Timestamptz>,
         expires_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
+        service -> Bool,
     }
 }
 
@@ -186,6 +193,9 @@ diesel::table! {
         size_bytes -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        container_id -> Nullable<Uuid>,
+        published_at -> Nullable<Timestamptz>,
+        moving -> Bool,
     }
 }
 
@@ -216,6 +226,8 @@ diesel::table! {
         done -> Int4,
         total -> Nullable<Int4>,
         completed_at -> Nullable<Timestamptz>,
+        reached_kind -> Nullable<Text>,
+        reached_id -> Nullable<Uuid>,
     }
 }
 
@@ -232,6 +244,8 @@ diesel::table! {
         moved_at -> Timestamptz,
         reverted_at -> Nullable<Timestamptz>,
         kept_because -> Nullable<Text>,
+        container_id -> Nullable<Uuid>,
+        visibility -> Nullable<Text>,
     }
 }
 
@@ -319,6 +333,72 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    collection_items (collection_id, resource_id) {
+        organization_id -> Uuid,
+        collection_id -> Uuid,
+        resource_id -> Uuid,
+        added_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    grants (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        resource_id -> Uuid,
+        user_id -> Nullable<Uuid>,
+        team_id -> Nullable<Uuid>,
+        grantee_organization_id -> Nullable<Uuid>,
+        level -> Text,
+        position -> Int8,
+        granted_by_id -> Uuid,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    grant_invitations (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        resource_id -> Uuid,
+        email -> Text,
+        level -> Text,
+        invited_by_id -> Uuid,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    share_links (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        resource_id -> Uuid,
+        token_digest -> Bytea,
+        hint -> Text,
+        created_by_id -> Uuid,
+        created_at -> Timestamptz,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    project_transfers (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        resource_id -> Nullable<Uuid>,
+        to_organization_id -> Nullable<Uuid>,
+        offered_by_id -> Uuid,
+        recipient_id -> Uuid,
+        status -> Text,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        moved_at -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     email_changes,
@@ -342,4 +422,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     teams,
     team_members,
     invitation_teams,
+    collection_items,
+    grants,
+    grant_invitations,
+    share_links,
+    project_transfers,
 );

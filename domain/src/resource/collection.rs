@@ -1,0 +1,125 @@
+//! Collections: curated resources from wherever in the organization they lie (R73).
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::json;
+
+use super::{Resource, reach};
+use crate::actor::Actor;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::collection_items;
+use crate::database::{Database, Transaction, now};
+use crate::error::{Code, Error, Result};
+use crate::id::ResourceId;
+use crate::limits;
+use crate::policy::AccessLevel;
+
+/// Adds resources to a collection, all or none; takes CONTRIBUTE on the collection and ADMINISTER on each, since whoever reaches the
+/// collection may read them from then on. What is in it already stays in it.
+pub async fn add_to_collection(
+    database: &Database,
+    actor: &Actor,
+    collection_id: ResourceId,
+    ids: &[ResourceId],
+) -> Result<Resource> {
+    let ids = require_some(ids)?;
+    database
+        .transaction(async |transaction| {
+            let collection = enter(transaction, actor, collection_id).await?;
+            for id in &ids {
+                let item = reach(transaction, actor, *id, AccessLevel::Administer, "resourceIds").await?;
+                if item.organization_id != collection.organization_id {
+                    let message = format!("{id} lies in another organization than the collection");
+                    return Err(Error::refused(Code::Invalid, "resourceIds", message));
+                }
+                if !item.kind.is_gathered() {
+                    let message = format!("{id} is a {}, which a collection doesn't gather", item.kind.label());
+                    return Err(Error::refused(Code::Invalid, "resourceIds", message));
+                }
+            }
+            let at = now(transaction).await?;
+            let items: Vec<_> = ids
+                .iter()
+                .map(|id| {
+                    (
+                        collection_items::organization_id.eq(collection.organization_id),
+                        collection_items::collection_id.eq(collection_id),
+                        collection_items::resource_id.eq(*id),
+                        collection_items::added_at.eq(at),
+                    )
+                })
+                .collect();
+            diesel::insert_into(collection_items::table)
+                .values(items)
+                .on_conflict_do_nothing()
+                .execute(&mut **transaction)
+                .await?;
+            let event = event(actor, &collection, AuditAction::CollectionItemsAdded, "added to a collection", &ids);
+            audit::record(transaction, [event]).await?;
+            Ok(collection)
+        })
+        .await
+}
+
+/// Takes resources out of a collection; takes CONTRIBUTE on the collection. What isn't in it is passed over.
+pub async fn remove_from_collection(
+    database: &Database,
+    actor: &Actor,
+    collection_id: ResourceId,
+    ids: &[ResourceId],
+) -> Result<Resource> {
+    let ids = require_some(ids)?;
+    database
+        .transaction(async |transaction| {
+            let collection = enter(transaction, actor, collection_id).await?;
+            let removed = diesel::delete(
+                collection_items::table
+                    .filter(collection_items::collection_id.eq(collection_id))
+                    .filter(collection_items::resource_id.eq_any(&ids)),
+            )
+            .execute(&mut **transaction)
+            .await?;
+            if removed == 0 {
+                return Err(Error::refused(Code::NotFound, "resourceIds", "the collection holds none of these"));
+            }
+            let event =
+                event(actor, &collection, AuditAction::CollectionItemsRemoved, "took out of a collection", &ids);
+            audit::record(transaction, [event]).await?;
+            Ok(collection)
+        })
+        .await
+}
+
+fn require_some(ids: &[ResourceId]) -> Result<Vec<ResourceId>> {
+    let mut ids = ids.to_vec();
+    // In one order, so that two who add the same wait for each other and not in a circle.
+    ids.sort_unstable();
+    ids.dedup();
+    match ids.len() {
+        0 => Err(Error::refused(Code::Blank, "resourceIds", "name at least one resource")),
+        1..=limits::MAX_COLLECTED => Ok(ids),
+        _ => {
+            let message = format!("takes at most {} at once", limits::MAX_COLLECTED);
+            Err(Error::refused(Code::TooMany, "resourceIds", message))
+        }
+    }
+}
+
+/// Locks a collection that the actor may change.
+async fn enter(transaction: &mut Transaction, actor: &Actor, id: ResourceId) -> Result<Resource> {
+    let collection = reach(transaction, actor, id, AccessLevel::Contribute, "collectionId").await?;
+    match collection.kind {
+        super::ResourceKind::Collection => Ok(collection),
+        other => {
+            let message = format!("this is a {}, not a collection", other.label());
+            Err(Error::refused(Code::Invalid, "collectionId", message))
+        }
+    }
+}
+
+fn event(actor: &Actor, collection: &Resource, action: AuditAction, what: &str, ids: &[ResourceId]) -> NewEvent {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    NewEvent::by(actor, collection.organization_id, action, collection.id)
+        .summary(format!("{what}: {} resource(s)", ids.len()))
+        .with(json!({ "resources": ids }))
+}

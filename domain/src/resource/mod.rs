@@ -1,0 +1,422 @@
+//! Resources: the work that organizations hold, with a creator for good and an owner who can change (D8).
+
+mod collection;
+mod kind;
+mod level;
+mod list;
+
+pub use collection::{add_to_collection, remove_from_collection};
+pub use kind::ResourceKind;
+pub use level::{Access, Question, access_of};
+pub use list::{Part, ResourceFilter, Within, list, list_of_user, list_within};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::access::{self, Lock, Permit};
+use crate::actor::Actor;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{grants, members, resources};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::error::{Code, Error, Refusal, Result, on_violation};
+use crate::id::{MemberId, OrganizationId, ResourceId, UserId};
+use crate::limits;
+use crate::member::{self, MemberStatus};
+use crate::policy::{AccessLevel, Action};
+use crate::storage;
+use crate::text;
+use crate::text_enum::text_enum;
+use crate::user;
+
+text_enum! {
+    /// Who reads a resource beside those it is shared with.
+    Visibility {
+        /// Its owner, and the organization's owner and admins.
+        Private = "private",
+        /// Every member of the organization.
+        Organization = "organization",
+    }
+}
+
+/// A resource.
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = resources)]
+pub struct Resource {
+    /// Its id.
+    pub id: ResourceId,
+    /// Holds it and pays for it.
+    pub organization_id: OrganizationId,
+    /// What it is.
+    pub kind: ResourceKind,
+    /// What it is called.
+    pub name: String,
+    /// More about it.
+    pub description: Option<String>,
+    /// Whose it is.
+    pub owner_id: UserId,
+    /// Who made it; never changes.
+    pub created_by_id: UserId,
+    /// What it lies in.
+    pub container_id: Option<ResourceId>,
+    /// Who reads it.
+    pub visibility: Visibility,
+    /// Its size in bytes.
+    pub size_bytes: i64,
+    /// Since when its organization can't change (R60).
+    pub published_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A resource to be made.
+#[derive(Debug)]
+pub struct CreateResource {
+    /// Where; the container's, or the user's default bill-to where left out (R56).
+    pub organization_id: Option<OrganizationId>,
+    /// What it is.
+    pub kind: ResourceKind,
+    /// What it is called.
+    pub name: String,
+    /// More about it.
+    pub description: Option<String>,
+    /// What it shall lie in.
+    pub container_id: Option<ResourceId>,
+    /// Who reads it.
+    pub visibility: Visibility,
+    /// Its size in bytes.
+    pub size_bytes: i64,
+}
+
+/// Creates a resource that the actor owns.
+///
+/// In a container it takes UPLOAD there, which someone outside may have too. A sample is then theirs (R33); anything else is the
+/// organization's owner's, so that nothing belongs to nobody.
+pub async fn create(database: &Database, actor: &Actor, command: &CreateResource) -> Result<Resource> {
+    let name = text::line("name", &command.name, limits::NAME)?;
+    let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;
+    require_size(command.size_bytes)?;
+    let not_for_staff = || Error::refused(Code::Forbidden, "organizationId", "staff own no resources");
+    let user_id = actor.user_id().ok_or_else(not_for_staff)?;
+    database
+        .transaction(async |transaction| {
+            let container = match command.container_id {
+                Some(id) => Some(enter_container(transaction, actor, id, command.kind).await?),
+                None => None,
+            };
+            let organization_id = match (&container, command.organization_id, actor.only_organization()) {
+                (Some(container), Some(id), _) if container.organization_id != id => {
+                    let message = "the container lies in another organization; leave this out";
+                    return Err(Error::refused(Code::Invalid, "organizationId", message));
+                }
+                (Some(container), ..) => container.organization_id,
+                (None, Some(id), _) | (None, None, Some(id)) => id,
+                (None, None, None) => {
+                    let user = user::by_id(transaction, user_id).await?;
+                    user::default_bill_to(transaction, &user).await?
+                }
+            };
+            let owner_id = match container {
+                Some(_) => uploader(transaction, actor, organization_id, user_id, command.kind).await?,
+                None => {
+                    let (lock, action) = (Lock::Membership, Action::CreateResources);
+                    let permit =
+                        access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
+                    require_billing(&permit, command.kind)?;
+                    user_id
+                }
+            };
+            // After the lock on the membership: what a departure has to pass on is older than the departure.
+            let at = now(transaction).await?;
+            let resource: Resource = diesel::insert_into(resources::table)
+                .values((
+                    resources::id.eq(ResourceId::new()),
+                    resources::organization_id.eq(organization_id),
+                    resources::kind.eq(command.kind),
+                    resources::name.eq(&name),
+                    resources::description.eq(description.as_deref()),
+                    resources::owner_id.eq(owner_id),
+                    resources::owned_since.eq(at),
+                    resources::created_by_id.eq(user_id),
+                    resources::container_id.eq(command.container_id),
+                    resources::visibility.eq(command.visibility),
+                    resources::size_bytes.eq(command.size_bytes),
+                    resources::created_at.eq(at),
+                    resources::updated_at.eq(at),
+                ))
+                .returning(Resource::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            storage::change(transaction, organization_id, command.size_bytes, "sizeBytes").await?;
+            let event = NewEvent::by(actor, organization_id, AuditAction::ResourceCreated, resource.id)
+                .summary(format!("created a {}", resource.kind.label()))
+                .with(json!({ "kind": resource.kind.as_str() }));
+            audit::record(transaction, [event]).await?;
+            Ok(resource)
+        })
+        .await
+}
+
+fn require_billing(permit: &Permit, kind: ResourceKind) -> Result<()> {
+    if kind.is_billable() { permit.require_billing("organizationId") } else { Ok(()) }
+}
+
+/// Locks a container that the actor may add a resource of the kind to.
+async fn enter_container(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    id: ResourceId,
+    kind: ResourceKind,
+) -> Result<Resource> {
+    let container = reach(transaction, actor, id, AccessLevel::Upload, "containerId").await?;
+    require_holds(&container, kind)?;
+    Ok(container)
+}
+
+fn require_holds(container: &Resource, kind: ResourceKind) -> Result<()> {
+    if container.kind.holds().contains(&kind) {
+        return Ok(());
+    }
+    let holds: Vec<String> = container.kind.holds().iter().map(|kind| kind.as_str().to_uppercase()).collect();
+    let message = match holds.as_slice() {
+        [] => format!("a {} holds nothing; projects, workspaces and source groups do", container.kind.label()),
+        holds => format!("a {} holds {} only", container.kind.label(), holds.join(", ")),
+    };
+    Err(Error::refused(Code::Invalid, "containerId", message))
+}
+
+/// Whose a resource is that the actor adds to a container of the organization. The container is entered.
+async fn uploader(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    kind: ResourceKind,
+) -> Result<UserId> {
+    let field = "containerId";
+    let membership =
+        access::enter(transaction, actor, organization_id, Lock::Membership, access::organization_not_found(field))
+            .await;
+    match membership {
+        Ok(permit) => {
+            permit.require_on(Action::CreateResources, field)?;
+            require_billing(&permit, kind)?;
+            Ok(user_id)
+        }
+        Err(Error::Refused(refusals)) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
+            if kind.is_billable() {
+                let message = "only members with the permission for billable activities create this here";
+                return Err(Error::refused(Code::BillingAccessRequired, field, message));
+            }
+            if kind == ResourceKind::Sample {
+                Ok(user_id)
+            } else {
+                member::lock_owner(transaction, organization_id).await
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn require_size(size_bytes: i64) -> Result<()> {
+    if size_bytes < 0 {
+        return Err(Error::refused(Code::Invalid, "sizeBytes", "must not be negative"));
+    }
+    Ok(())
+}
+
+/// What to change; `None` leaves it as it is.
+#[derive(Debug, Default)]
+pub struct UpdateResource {
+    /// What it is called.
+    pub name: Option<String>,
+    /// More about it; `Some(None)` clears it.
+    pub description: Option<Option<String>>,
+    /// What it lies in; `Some(None)` takes it out.
+    pub container_id: Option<Option<ResourceId>>,
+    /// Who reads it.
+    pub visibility: Option<Visibility>,
+    /// Its size in bytes.
+    pub size_bytes: Option<i64>,
+}
+
+/// Changes a resource; takes CONTRIBUTE, ADMINISTER to change who reads it or where it lies, and UPLOAD on a new container.
+pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command: &UpdateResource) -> Result<Resource> {
+    let name = command.name.as_deref().map(|name| text::line("name", name, limits::NAME)).transpose()?;
+    let description = command
+        .description
+        .as_ref()
+        .map(|description| text::optional_text("description", description.as_deref(), limits::DESCRIPTION))
+        .transpose()?;
+    command.size_bytes.map(require_size).transpose()?;
+    database
+        .transaction(async |transaction| {
+            let administers = command.visibility.is_some() || command.container_id.is_some();
+            let needed = if administers { AccessLevel::Administer } else { AccessLevel::Contribute };
+            let before = reach(transaction, actor, id, needed, "id").await?;
+            if let Some(Some(container_id)) = command.container_id.filter(|new| *new != before.container_id) {
+                let container = enter_container(transaction, actor, container_id, before.kind).await?;
+                if container.organization_id != before.organization_id {
+                    let (code, message) = match before.published_at {
+                        Some(_) => (Code::Published, "a published app's organization can't change"),
+                        None => (Code::Invalid, "the container lies in another organization"),
+                    };
+                    return Err(Error::refused(code, "containerId", message));
+                }
+            }
+            #[derive(AsChangeset)]
+            #[diesel(table_name = resources)]
+            struct Changes<'a> {
+                name: Option<&'a str>,
+                description: Option<Option<&'a str>>,
+                container_id: Option<Option<ResourceId>>,
+                visibility: Option<Visibility>,
+                size_bytes: Option<i64>,
+            }
+            let changes = Changes {
+                name: name.as_deref(),
+                description: description.as_ref().map(Option::as_deref),
+                container_id: command.container_id,
+                visibility: command.visibility,
+                size_bytes: command.size_bytes,
+            };
+            let resource: Resource = diesel::update(resources::table.find(id))
+                .set((changes, resources::updated_at.eq(rollcall_now())))
+                .returning(Resource::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let more = resource.size_bytes - before.size_bytes;
+            storage::change(transaction, resource.organization_id, more, "sizeBytes").await?;
+            let mut event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceUpdated, id)
+                .summary(format!("changed a {}", resource.kind.label()));
+            if resource.visibility != before.visibility {
+                event = event.with(json!({ "visibility": resource.visibility.as_str() }));
+            }
+            if resource.container_id != before.container_id {
+                let container = resource.container_id.map(|id| id.to_string());
+                event = event.with(json!({ "container": container }));
+            }
+            audit::record(transaction, [event]).await?;
+            Ok(resource)
+        })
+        .await
+}
+
+/// Deletes a resource; takes ADMINISTER, and that nothing lies in it.
+pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Result<ResourceId> {
+    database
+        .transaction(async |transaction| {
+            let resource = reach(transaction, actor, id, AccessLevel::Administer, "id").await?;
+            let deleted = diesel::delete(resources::table.find(id)).execute(&mut **transaction).await;
+            on_violation(deleted, "resources_container_fkey", || {
+                let message =
+                    format!("something lies in this {}; delete that, or move it first", resource.kind.label());
+                Refusal::new(Code::Conflict, "id", message)
+            })?;
+            storage::change(transaction, resource.organization_id, -resource.size_bytes, "id").await?;
+            let event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceDeleted, id)
+                .summary(format!("deleted a {}", resource.kind.label()))
+                .with(json!({ "kind": resource.kind.as_str() }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// What those get who may not know of a resource.
+pub(crate) fn not_found(field: &str) -> Refusal {
+    Refusal::new(Code::NotFound, field, "there is no such resource, or you can't reach it")
+}
+
+/// Locks the memberships that give the actor access to a resource, and the resource, for an actor who has the level on it.
+///
+/// NOT_FOUND on `field` for those who can't reach it, FORBIDDEN for those whose level is too low, and CONFLICT while it moves to
+/// another organization.
+pub(crate) async fn reach(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    id: ResourceId,
+    needed: AccessLevel,
+    field: &str,
+) -> Result<Resource> {
+    access::require_writing(actor, field)?;
+    let user_id = actor.user_id().ok_or_else(|| not_found(field))?;
+    lock_sources(transaction, user_id, id).await?;
+    let resource: Option<Resource> = resources::table
+        .find(id)
+        .select(Resource::as_select())
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    let resource = resource.ok_or_else(|| not_found(field))?;
+    let question = Question { user_id, resource_id: id, within: actor.only_organization() };
+    let access = access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+    match access.level {
+        AccessLevel::None => Err(not_found(field).into()),
+        level if level < needed && access.moving => {
+            let message = "it is moving to another organization and read-only until it is there";
+            Err(Error::refused(Code::Conflict, field, message))
+        }
+        level if level < needed => {
+            Err(Error::refused(Code::Forbidden, field, format!("takes {needed}; you have {level}")))
+        }
+        _ => Ok(resource),
+    }
+}
+
+/// Locks, shared, the user's memberships in the resource's organization and in those that it is shared with: nothing is written
+/// by someone whose access is just ending.
+async fn lock_sources(transaction: &mut Transaction, user_id: UserId, id: ResourceId) -> Result<()> {
+    let (container, outer) = diesel::alias!(resources as container, resources as outer);
+    let above: Option<(OrganizationId, Option<ResourceId>, Option<ResourceId>)> = resources::table
+        .left_join(container.on(resources::container_id.eq(container.field(resources::id).nullable())))
+        .left_join(outer.on(container.field(resources::container_id).eq(outer.field(resources::id).nullable())))
+        .filter(resources::id.eq(id))
+        .select((
+            resources::organization_id,
+            container.field(resources::id).nullable(),
+            outer.field(resources::id).nullable(),
+        ))
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    let Some((organization_id, container_id, outer_id)) = above else { return Ok(()) };
+    let chain: Vec<ResourceId> = [Some(id), container_id, outer_id].into_iter().flatten().collect();
+    let shared_with = grants::table
+        .filter(grants::resource_id.eq_any(chain))
+        .filter(grants::grantee_organization_id.is_not_null())
+        .select(grants::grantee_organization_id.assume_not_null());
+    let _: Vec<MemberId> = members::table
+        .filter(members::user_id.eq(user_id))
+        .filter(members::status.eq(MemberStatus::Active))
+        .filter(members::organization_id.eq(organization_id).or(members::organization_id.eq_any(shared_with)))
+        .order(members::id)
+        .select(members::id)
+        .for_share()
+        .load(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// The resources of the ids, whoever asks: for what already led to them.
+pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceId]) -> Result<Vec<Resource>> {
+    Ok(resources::table.filter(resources::id.eq_any(ids)).select(Resource::as_select()).load(connection).await?)
+}
+
+/// Those of the ids that the actor can reach.
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[ResourceId],
+) -> Result<Vec<Resource>> {
+    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
+    let question = |id: ResourceId| Question { user_id, resource_id: id, within: actor.only_organization() };
+    let questions: Vec<Question> = ids.iter().map(|id| question(*id)).collect();
+    let access = access_of(connection, &questions).await?;
+    let reached = |id: ResourceId| access.get(&question(id)).is_some_and(|access| access.level > AccessLevel::None);
+    Ok(by_ids(connection, ids).await?.into_iter().filter(|resource| reached(resource.id)).collect())
+}
