@@ -134,6 +134,8 @@ text_enum! {
         CollectionItemsRemoved = "resource.collection_items_removed",
         /// A chunk of a leaver's resources passed to the owner.
         DepartureResourcesMoved = "departure.resources_moved",
+        /// A chunk of what was shared with a leaver is shared no longer.
+        DepartureGrantsRemoved = "departure.grants_removed",
         /// A cascade came to its end.
         DepartureCompleted = "departure.completed",
         /// Someone takes a departure back.

@@ -3,27 +3,30 @@
 //! Access ends in the transaction of the departure; what can be long is the worker's, in chunks of
 //! [`limits::CASCADE_CHUNK`], each its own transaction, so that it can be killed and resumed at any point (D7).
 
+mod cascade;
 mod plan;
 mod revert;
 
+pub use cascade::{Chunk, run_chunk};
 pub use plan::{Plan, PlannedStep, plan};
 pub use revert::{reactivate, revert, revert_chunk};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::access::{self, Lock, Permit, lock_users};
 use crate::actor::Actor;
 use crate::api_key;
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions};
+use crate::database::schema::{departure_steps, departures, members, resource_moves, sessions};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::invitation;
-use crate::job::{Hold, MailDepartureReceipt, MailMembershipEnded, RevertDeparture, RunDeparture};
+use crate::job::{Hold, MailMembershipEnded, RevertDeparture, RunDeparture};
 use crate::join_code;
 use crate::limits;
 use crate::member::{self, Member, MemberStatus};
@@ -74,8 +77,14 @@ text_enum! {
         TransferProjects = "transfer_projects",
         /// Volumes pass to the owner (R35).
         TransferVolumes = "transfer_volumes",
-        /// Machines likewise (R35).
+        /// Machines, workspaces, apps, sources, source groups and collections likewise (R35).
         TransferOthers = "transfer_others",
+        /// Samples that lie in no project are collected into a new one, which is the owner's; they stay the leaver's (R33, R36).
+        CollectSamples = "collect_samples",
+        /// Documents pass to the owner and become visible to the organization (R38).
+        ShareDocuments = "share_documents",
+        /// What was shared with the leaver isn't any more, but for projects that they uploaded samples to (R37, R38).
+        RemoveGrants = "remove_grants",
         /// The leaver is taken out of all teams. With the departure itself (R42).
         LeaveTeams = "leave_teams",
         /// Owner and leaver are told what moved.
@@ -83,15 +92,26 @@ text_enum! {
     }
 }
 
+/// What becomes of a leaver's resources of a kind: the one place where kinds and steps meet (R33–R38).
+fn step_for(kind: ResourceKind) -> DepartureStep {
+    match kind {
+        ResourceKind::Project => DepartureStep::TransferProjects,
+        ResourceKind::Volume => DepartureStep::TransferVolumes,
+        ResourceKind::Sample => DepartureStep::CollectSamples,
+        ResourceKind::Document => DepartureStep::ShareDocuments,
+        ResourceKind::Machine
+        | ResourceKind::App
+        | ResourceKind::Workspace
+        | ResourceKind::Source
+        | ResourceKind::SourceGroup
+        | ResourceKind::Collection => DepartureStep::TransferOthers,
+    }
+}
+
 impl DepartureStep {
-    /// What a step passes on; the one place where kinds and steps meet.
-    fn passes_on(self) -> &'static [ResourceKind] {
-        match self {
-            Self::TransferProjects => &[ResourceKind::Project],
-            Self::TransferVolumes => &[ResourceKind::Volume],
-            Self::TransferOthers => &[ResourceKind::Machine],
-            Self::RevokeAccess | Self::RevokeIssued | Self::LeaveTeams | Self::Notify => &[],
-        }
+    /// The kinds of resources that a step concerns.
+    fn kinds(self) -> Vec<ResourceKind> {
+        ResourceKind::ALL.iter().copied().filter(|kind| step_for(*kind) == self).collect()
     }
 }
 
@@ -164,6 +184,10 @@ pub struct Progress {
     pub total: Option<i32>,
     /// When it was done.
     pub completed_at: Option<DateTime<Utc>>,
+    /// Of which kind its last chunk was.
+    reached_kind: Option<ResourceKind>,
+    /// The last thing that it has dealt with.
+    reached_id: Option<Uuid>,
 }
 
 /// A resource that passed on.
@@ -182,8 +206,10 @@ pub struct ResourceMove {
     pub resource_kind: ResourceKind,
     /// From whom.
     pub from_id: UserId,
-    /// To whom.
+    /// To whom; samples stay whose they are.
     pub to_id: UserId,
+    /// The project that a sample was collected into (R36).
+    pub container_id: Option<ResourceId>,
     /// When.
     pub moved_at: DateTime<Utc>,
     /// When a revert gave it back.
@@ -269,8 +295,14 @@ pub(crate) async fn depart(
 ) -> Result<(Departure, Vec<NewEvent>)> {
     let (organization_id, user_id) = (member.organization_id, member.user_id);
     // Waits for whatever is being written under the membership; nothing new can begin.
+    let _: MemberId =
+        members::table.find(member.id).select(members::id).for_no_key_update().first(&mut **transaction).await?;
+    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps.
     diesel::update(members::table.find(member.id))
-        .set(members::status.eq(kind.status()))
+        .set((
+            members::status.eq(kind.status()),
+            members::ended_at_position.eq(diesel::dsl::sql::<diesel::sql_types::BigInt>("nextval('grant_positions')")),
+        ))
         .execute(&mut **transaction)
         .await?;
     let started_at = now(transaction).await?;
@@ -330,6 +362,9 @@ pub(crate) async fn depart(
                 DepartureStep::TransferProjects
                 | DepartureStep::TransferVolumes
                 | DepartureStep::TransferOthers
+                | DepartureStep::CollectSamples
+                | DepartureStep::ShareDocuments
+                | DepartureStep::RemoveGrants
                 | DepartureStep::Notify => None,
             };
             let done = done.map(count);
@@ -377,15 +412,6 @@ async fn owner(connection: &mut AsyncPgConnection, organization_id: Organization
         .await?)
 }
 
-/// What is left after a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Chunk {
-    /// There is more to do.
-    More,
-    /// The departure has come to its end.
-    Done,
-}
-
 /// Locks a departure against whatever else would take it further.
 async fn lock(transaction: &mut Transaction, id: DepartureId) -> Result<Option<Departure>> {
     Ok(departures::table
@@ -395,153 +421,6 @@ async fn lock(transaction: &mut Transaction, id: DepartureId) -> Result<Option<D
         .first(&mut **transaction)
         .await
         .optional()?)
-}
-
-/// Runs one chunk of a departure's cascade in a transaction of its own.
-pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Chunk> {
-    database
-        .transaction(async |transaction| {
-            hold(transaction).await?;
-            let found = lock(transaction, id).await?;
-            let running = found.filter(|departure| departure.status == DepartureStatus::Running);
-            let Some(departure) = running else { return Ok(Chunk::Done) };
-            let step: Option<Progress> = departure_steps::table
-                .filter(departure_steps::departure_id.eq(id))
-                .filter(departure_steps::completed_at.is_null())
-                .order(departure_steps::position)
-                .select(Progress::as_select())
-                .first(&mut **transaction)
-                .await
-                .optional()?;
-            let step = step.ok_or(Error::Bug("a running departure has a step to do"))?;
-            if step.step.passes_on().is_empty() {
-                complete(transaction, &departure, step.step).await?;
-                return Ok(Chunk::Done);
-            }
-            pass_on(transaction, &departure, &step).await?;
-            Ok(Chunk::More)
-        })
-        .await
-}
-
-/// Passes a chunk of the leaver's resources of a step's kinds to the owner.
-async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
-    let kinds = step.step.passes_on();
-    let new_owner = member::lock_owner(transaction, departure.organization_id).await?;
-    // Who came back keeps what they made or received since; the lock keeps them from coming back before this commits.
-    let status: MemberStatus =
-        members::table.find(departure.member_id).select(members::status).for_share().first(&mut **transaction).await?;
-    let came_back = status == MemberStatus::Active;
-    // Otherwise everything is to be passed on, whatever a clock that was set back may have written down.
-    let owned_until = departure.started_at + if came_back { TimeDelta::zero() } else { TimeDelta::weeks(52 * 100) };
-    let left_behind = || {
-        resources::table
-            .filter(resources::organization_id.eq(departure.organization_id))
-            .filter(resources::owner_id.eq(departure.user_id))
-            // A leaver who came back and became the owner keeps what is theirs.
-            .filter(resources::owner_id.ne(new_owner))
-            .filter(resources::owned_since.le(owned_until))
-    };
-    let total = match step.total {
-        Some(total) => total,
-        None => {
-            let all = left_behind().filter(resources::kind.eq_any(kinds));
-            let total: i64 = all.count().get_result(&mut **transaction).await?;
-            i32::try_from(total).unwrap_or(i32::MAX)
-        }
-    };
-    let mut chunk: Vec<(ResourceId, ResourceKind, String)> = Vec::new();
-    let mut room = limits::CASCADE_CHUNK;
-    // Kind by kind, as the index lies.
-    for kind in kinds {
-        let of_kind: Vec<(ResourceId, ResourceKind, String)> = left_behind()
-            .filter(resources::kind.eq(kind))
-            .order(resources::id)
-            .limit(room)
-            .select((resources::id, resources::kind, resources::name))
-            .for_no_key_update()
-            .load(&mut **transaction)
-            .await?;
-        room -= i64::from(count(of_kind.len()));
-        chunk.extend(of_kind);
-    }
-    let at = now(transaction).await?;
-    let moved = chunk.len();
-    if moved > 0 {
-        let ids: Vec<ResourceId> = chunk.iter().map(|(id, ..)| *id).collect();
-        diesel::update(resources::table.filter(resources::id.eq_any(ids)))
-            .set((resources::owner_id.eq(new_owner), resources::owned_since.eq(at)))
-            .execute(&mut **transaction)
-            .await?;
-        let moves: Vec<_> = chunk
-            .into_iter()
-            .map(|(resource_id, kind, name)| {
-                (
-                    resource_moves::id.eq(ResourceMoveId::new()),
-                    resource_moves::organization_id.eq(departure.organization_id),
-                    resource_moves::departure_id.eq(departure.id),
-                    resource_moves::resource_id.eq(resource_id),
-                    resource_moves::resource_kind.eq(kind),
-                    resource_moves::resource_name.eq(name),
-                    resource_moves::from_id.eq(departure.user_id),
-                    resource_moves::to_id.eq(new_owner),
-                    resource_moves::moved_at.eq(at),
-                )
-            })
-            .collect();
-        diesel::insert_into(resource_moves::table).values(moves).execute(&mut **transaction).await?;
-    }
-    let is_last = room > 0;
-    diesel::update(departure_steps::table.find((departure.id, step.step)))
-        .set((
-            departure_steps::done.eq(departure_steps::done + count(moved)),
-            departure_steps::total.eq(total),
-            departure_steps::completed_at.eq(is_last.then_some(at)),
-        ))
-        .execute(&mut **transaction)
-        .await?;
-    diesel::update(departures::table.find(departure.id))
-        .set(departures::new_owner_id.eq(new_owner))
-        .execute(&mut **transaction)
-        .await?;
-    if moved > 0 {
-        let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureResourcesMoved, departure.id)
-            .summary(format!("{moved} resource(s) passed from {} to {new_owner}", departure.user_id))
-            .with(json!({ "step": step.step.as_str(), "count": moved, "from": departure.user_id.to_string(), "to": new_owner.to_string() }));
-        audit::record(transaction, [event]).await?;
-    }
-    Ok(())
-}
-
-/// The last step: the receipts are called for and the departure is completed.
-async fn complete(transaction: &mut Transaction, departure: &Departure, step: DepartureStep) -> Result<()> {
-    let at = now(transaction).await?;
-    let new_owner = owner(transaction, departure.organization_id).await?;
-    let mut mails = vec![MailDepartureReceipt { departure_id: departure.id, recipient_id: departure.user_id }];
-    if new_owner != departure.user_id {
-        mails.push(MailDepartureReceipt { departure_id: departure.id, recipient_id: new_owner });
-    }
-    diesel::update(departure_steps::table.find((departure.id, step)))
-        .set((
-            departure_steps::done.eq(count(mails.len())),
-            departure_steps::total.eq(count(mails.len())),
-            departure_steps::completed_at.eq(at),
-        ))
-        .execute(&mut **transaction)
-        .await?;
-    diesel::update(departures::table.find(departure.id))
-        .set((
-            departures::status.eq(DepartureStatus::Completed),
-            departures::new_owner_id.eq(new_owner),
-            departures::completed_at.eq(at),
-            departures::error.eq(None::<String>),
-        ))
-        .execute(&mut **transaction)
-        .await?;
-    transaction.enqueue_all(&mails).await?;
-    let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureCompleted, departure.id)
-        .summary(format!("everything that {} left has been passed on", departure.user_id));
-    audit::record(transaction, [event]).await
 }
 
 /// The worker gives a departure, or its revert, up; it is kept, visible, and can be retried.
@@ -726,11 +605,14 @@ pub struct Receipt {
     pub counts: Vec<(ResourceKind, i64)>,
     /// The names of the first [`limits::RECEIPT_EXAMPLES`].
     pub examples: Vec<String>,
+    /// How many samples were collected into a project (R36); they are not among the others, since they stay whose they are.
+    pub collected_samples: i64,
 }
 
 /// What a departure moved, in short.
 pub async fn receipt(connection: &mut AsyncPgConnection, id: DepartureId) -> Result<Receipt> {
-    let moves = resource_moves::table.filter(resource_moves::departure_id.eq(id));
+    let of_departure = resource_moves::table.filter(resource_moves::departure_id.eq(id));
+    let moves = of_departure.filter(resource_moves::container_id.is_null());
     let counts = moves
         .group_by(resource_moves::resource_kind)
         .order(resource_moves::resource_kind)
@@ -743,5 +625,7 @@ pub async fn receipt(connection: &mut AsyncPgConnection, id: DepartureId) -> Res
         .select(resource_moves::resource_name)
         .load(connection)
         .await?;
-    Ok(Receipt { counts, examples })
+    let collected_samples =
+        of_departure.filter(resource_moves::container_id.is_not_null()).count().get_result(connection).await?;
+    Ok(Receipt { counts, examples, collected_samples })
 }

@@ -123,11 +123,54 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<MemberId>,
     },
     Invariant {
-        name: "every resource's owner is a member, unless a departure is passing it on (R34, R35)",
+        name: "every resource's owner is a member, save of samples, unless a departure is passing it on (R33, R34, R35)",
         broken: "SELECT r.id FROM resources r LEFT JOIN members m ON m.organization_id = r.organization_id AND m.user_id = r.owner_id \
-             WHERE m.status IS DISTINCT FROM 'active' AND NOT EXISTS (SELECT FROM departures d \
+             WHERE m.status IS DISTINCT FROM 'active' AND r.kind <> 'sample' AND NOT EXISTS (SELECT FROM departures d \
              WHERE d.member_id = m.id AND d.status IN ('running', 'failed'))",
         id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "a leaver's samples lie in projects, unless a departure is collecting them (R36)",
+        broken: "SELECT r.id FROM resources r LEFT JOIN members m ON m.organization_id = r.organization_id AND m.user_id = r.owner_id \
+             WHERE r.kind = 'sample' AND r.container_id IS NULL AND m.status IS DISTINCT FROM 'active' AND NOT EXISTS ( \
+             SELECT FROM departures d WHERE d.member_id = m.id AND d.status IN ('running', 'failed'))",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "what was shared with a leaver isn't any more, but for projects with samples of theirs (R37, R38)",
+        broken: "SELECT g.resource_id AS id FROM grants g JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
+             JOIN resources p ON p.id = g.resource_id WHERE m.status <> 'active' AND g.position <= m.ended_at_position AND NOT EXISTS ( \
+             SELECT FROM resources s WHERE p.kind = 'project' AND s.container_id = p.id AND s.kind = 'sample' AND s.created_by_id = g.user_id) \
+             AND NOT EXISTS (SELECT FROM departures d WHERE d.member_id = m.id AND d.status IN ('running', 'failed', 'reverting'))",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "a team's grants are on resources of its organization (R66)",
+        broken: "SELECT g.resource_id AS id FROM grants g JOIN resources r ON r.id = g.resource_id JOIN teams t ON t.id = g.team_id \
+             WHERE t.organization_id <> r.organization_id OR g.organization_id <> r.organization_id",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "resources lie in what holds their kind, of the same organization, and not deeper than two (R65, R72)",
+        broken: "SELECT r.id FROM resources r JOIN resources c ON c.id = r.container_id LEFT JOIN resources w ON w.id = c.container_id \
+             WHERE c.organization_id <> r.organization_id OR w.container_id IS NOT NULL OR NOT CASE c.kind \
+             WHEN 'workspace' THEN r.kind NOT IN ('workspace', 'sample') WHEN 'project' THEN r.kind IN ('volume', 'sample', 'document', 'app') \
+             WHEN 'source_group' THEN r.kind = 'source' ELSE false END",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "collections gather what holds nothing, of their organization (R73)",
+        broken: "SELECT i.collection_id AS id FROM collection_items i JOIN resources k ON k.id = i.collection_id \
+             JOIN resources r ON r.id = i.resource_id WHERE k.kind <> 'collection' OR k.organization_id <> r.organization_id \
+             OR r.kind IN ('project', 'workspace', 'source_group', 'collection')",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "sizes add up (R64)",
+        broken: "SELECT coalesce(s.organization_id, r.organization_id) AS id FROM organization_storage s FULL JOIN \
+             (SELECT organization_id, sum(size_bytes) AS bytes FROM resources GROUP BY organization_id) r USING (organization_id) \
+             WHERE coalesce(s.used_bytes, 0) <> coalesce(r.bytes, 0)",
+        id: id::<OrganizationId>,
     },
     Invariant {
         name: "a departure under way has its job (R76)",
@@ -145,7 +188,8 @@ const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "every move of a departure is written down",
         broken: "SELECT d.id FROM departures d WHERE d.status = 'completed' AND \
-             (SELECT coalesce(sum(s.done), 0) FROM departure_steps s WHERE s.departure_id = d.id AND s.step LIKE 'transfer%') \
+             (SELECT coalesce(sum(s.done), 0) FROM departure_steps s WHERE s.departure_id = d.id AND s.step IN \
+             ('transfer_projects', 'transfer_volumes', 'transfer_others', 'collect_samples', 'share_documents')) \
              <> (SELECT count(*) FROM resource_moves m WHERE m.departure_id = d.id)",
         id: id::<DepartureId>,
     },

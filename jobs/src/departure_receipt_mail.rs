@@ -30,6 +30,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
             .map(|(kind, count)| Count { kind: plural(kind), count: u64::try_from(count).unwrap_or_default() })
             .collect(),
         examples: receipt.examples,
+        collected_samples: u64::try_from(receipt.collected_samples).unwrap_or_default(),
     };
     let kind = match (departure.kind, leaver.deleted_at) {
         (DepartureKind::Leave, Some(_)) => mail::DepartureKind::Deleted,

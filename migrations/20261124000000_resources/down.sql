@@ -1,3 +1,5 @@
+DROP INDEX resources_uploader_idx;
+ALTER TABLE departures DROP COLUMN samples_project_id;
 ALTER TABLE resource_moves DROP COLUMN container_id, DROP COLUMN visibility;
 ALTER TABLE departure_steps DROP COLUMN reached_kind, DROP COLUMN reached_id;
 DELETE FROM departure_steps WHERE step IN ('collect_samples', 'share_documents', 'remove_grants');

@@ -175,6 +175,12 @@ ALTER TABLE departure_steps
   -- How far the step has come within which kind: the next chunk begins behind it and not among what it has moved already.
   ADD COLUMN reached_kind text,
   ADD COLUMN reached_id uuid;
+ALTER TABLE departures
+  -- The project that the leaver's samples are collected into (R36).
+  ADD COLUMN samples_project_id uuid CONSTRAINT departures_samples_project_id_fkey REFERENCES resources (id) ON DELETE SET NULL;
+CREATE INDEX departures_samples_project_idx ON departures (samples_project_id) WHERE samples_project_id IS NOT NULL;
+-- Who has uploaded samples to a project stays on it (R37).
+CREATE INDEX resources_uploader_idx ON resources (created_by_id, container_id) WHERE kind = 'sample' AND container_id IS NOT NULL;
 ALTER TABLE resource_moves
   -- The project that a sample was collected into (R36).
   ADD COLUMN container_id uuid,

@@ -56,8 +56,15 @@ pub enum DepartureStep {
     TransferProjects,
     /// Volumes pass to the owner.
     TransferVolumes,
-    /// Machines pass to the owner.
+    /// Machines, workspaces, apps, sources, source groups and collections pass to the owner.
     TransferOthers,
+    /// Samples that lie in no project are collected into a new project of the owner's; they stay the leaver's.
+    CollectSamples,
+    /// Documents pass to the owner and become visible to the organization.
+    ShareDocuments,
+    /// What was shared with the leaver isn't any more. Projects that they uploaded samples to stay shared, asleep until they are
+    /// an active member again.
+    RemoveGrants,
     /// The leaver is taken out of all teams. Done with the departure itself.
     LeaveTeams,
     /// Owner and leaver are told what moved.
@@ -194,9 +201,17 @@ impl ResourceMove {
         User::load(context, self.0.from_id).await
     }
 
-    /// Whose it became.
+    /// Whose it became; samples stay whose they are.
     async fn to(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::load(context, self.0.to_id).await
+    }
+
+    /// The project that a sample was collected into, where the viewer reaches that.
+    async fn container(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
+        match self.0.container_id {
+            Some(id) => Resource::find(context, id).await,
+            None => Ok(None),
+        }
     }
 
     /// When.

@@ -215,6 +215,7 @@ diesel::table! {
         error -> Nullable<Text>,
         started_at -> Timestamptz,
         completed_at -> Nullable<Timestamptz>,
+        samples_project_id -> Nullable<Uuid>,
     }
 }
 

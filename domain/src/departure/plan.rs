@@ -1,9 +1,11 @@
 //! What a departure would do, before anyone decides (R44).
 
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use sha2::{Digest, Sha256};
 
+use super::cascade::ENDING_GRANTS;
 use super::{DepartureKind, DepartureStep, owner};
 use crate::access::Permit;
 use crate::api_key::{self, ApiKey};
@@ -112,9 +114,12 @@ async fn of_member(
     let mut steps = Vec::new();
     for step in DepartureStep::ALL.iter().copied() {
         let (affects, examples) = match step {
-            DepartureStep::TransferProjects | DepartureStep::TransferVolumes | DepartureStep::TransferOthers => {
-                owned(connection, &member, step.passes_on(), detail).await?
-            }
+            DepartureStep::TransferProjects
+            | DepartureStep::TransferVolumes
+            | DepartureStep::TransferOthers
+            | DepartureStep::CollectSamples
+            | DepartureStep::ShareDocuments => owned(connection, &member, &step.kinds(), detail).await?,
+            DepartureStep::RemoveGrants => ending_grants(connection, &member, detail).await?,
             DepartureStep::RevokeAccess => {
                 let names = api_keys.iter().take(limits::PLAN_EXAMPLES).map(|key| key.name.clone()).collect();
                 (count(api_keys.len()) + 1, names)
@@ -173,6 +178,8 @@ async fn owned(
             .filter(resources::organization_id.eq(member.organization_id))
             .filter(resources::owner_id.eq(member.user_id))
             .filter(resources::kind.eq_any(kinds))
+            // Samples in projects stay where they lie (R33, R36).
+            .filter(resources::kind.ne(ResourceKind::Sample).or(resources::container_id.is_null()))
     };
     if detail == Detail::Hash {
         let any: bool = diesel::select(diesel::dsl::exists(theirs())).get_result(connection).await?;
@@ -186,6 +193,35 @@ async fn owned(
         .load(connection)
         .await?;
     Ok((affects, examples))
+}
+
+/// The grants that would end, by the names of what they are on.
+async fn ending_grants(
+    connection: &mut AsyncPgConnection,
+    member: &Member,
+    detail: Detail,
+) -> Result<(i64, Vec<String>)> {
+    #[derive(QueryableByName)]
+    struct Ending {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+        #[diesel(sql_type = Array<Text>)]
+        examples: Vec<String>,
+    }
+    let (some, examples) = match detail {
+        Detail::Full => ("", limits::PLAN_EXAMPLES),
+        Detail::Hash => ("LIMIT 1", 0),
+    };
+    let ending: Ending = diesel::sql_query(format!(
+        "SELECT (SELECT count(*) FROM (SELECT FROM grants g WHERE {ENDING_GRANTS} {some}) ending) AS count, \
+         ARRAY(SELECT r.name FROM grants g JOIN resources r ON r.id = g.resource_id WHERE {ENDING_GRANTS} ORDER BY g.id LIMIT $3) AS examples"
+    ))
+    .bind::<SqlUuid, _>(member.organization_id)
+    .bind::<SqlUuid, _>(member.user_id)
+    .bind::<BigInt, _>(i64::try_from(examples).unwrap_or(i64::MAX))
+    .get_result(connection)
+    .await?;
+    Ok((ending.count, ending.examples))
 }
 
 fn count(number: usize) -> i64 {

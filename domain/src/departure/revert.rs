@@ -1,5 +1,7 @@
 //! The way back: reactivating a member, and returning what a departure passed on (R45).
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -19,6 +21,7 @@ use crate::job::{Hold, RevertDeparture};
 use crate::limits;
 use crate::member::{self, Member, MemberStatus};
 use crate::policy::{Action, MemberAction};
+use crate::resource::Visibility;
 use crate::user;
 
 /// Makes a removed or deactivated member active again, with the role and permissions of old (R45). What was passed on stays where
@@ -157,11 +160,45 @@ async fn newest_of(transaction: &mut Transaction, member_id: MemberId) -> Result
 }
 
 /// What became of a resource since the departure passed it on.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = resource_moves)]
 struct Passed {
+    #[diesel(column_name = id)]
     move_id: ResourceMoveId,
     resource_id: Option<ResourceId>,
     to_id: UserId,
     moved_at: DateTime<Utc>,
+    /// The project that a sample was collected into.
+    container_id: Option<ResourceId>,
+    /// Who read a document before.
+    visibility: Option<Visibility>,
+}
+
+/// Where a resource is now.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = resources)]
+struct Now {
+    id: ResourceId,
+    organization_id: OrganizationId,
+    owner_id: UserId,
+    owned_since: DateTime<Utc>,
+    container_id: Option<ResourceId>,
+}
+
+impl Passed {
+    /// Why it stays where it is; none where it is where the departure put it.
+    fn stays_because(&self, departure: &Departure, now: Option<&Now>) -> Option<&'static str> {
+        let Some(now) = now else { return Some("it was deleted") };
+        if now.organization_id != departure.organization_id {
+            return Some("it was moved to another organization");
+        }
+        match self.container_id {
+            Some(container) if now.container_id != Some(container) => Some("it was moved elsewhere since"),
+            Some(_) if now.owner_id != self.to_id => Some("it was passed on since"),
+            None if now.owner_id != self.to_id || now.owned_since != self.moved_at => Some("it was passed on since"),
+            _ => None,
+        }
+    }
 }
 
 /// Returns a chunk of what a departure passed on, in a transaction of its own.
@@ -205,20 +242,15 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
 }
 
 async fn to_look_at(transaction: &mut Transaction, id: DepartureId) -> Result<Vec<Passed>> {
-    type Row = (ResourceMoveId, Option<ResourceId>, UserId, DateTime<Utc>);
-    let rows: Vec<Row> = resource_moves::table
+    Ok(resource_moves::table
         .filter(resource_moves::departure_id.eq(id))
         .filter(resource_moves::reverted_at.is_null())
         .filter(resource_moves::kept_because.is_null())
         .order(resource_moves::id)
         .limit(limits::CASCADE_CHUNK)
-        .select((resource_moves::id, resource_moves::resource_id, resource_moves::to_id, resource_moves::moved_at))
+        .select(Passed::as_select())
         .load(&mut **transaction)
-        .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(move_id, resource_id, to_id, moved_at)| Passed { move_id, resource_id, to_id, moved_at })
-        .collect())
+        .await?)
 }
 
 /// Gives back those that still are where the departure put them, and names why the others stay; how many went back.
@@ -229,42 +261,48 @@ async fn give_back(
     at: DateTime<Utc>,
 ) -> Result<usize> {
     let ids: Vec<ResourceId> = chunk.iter().filter_map(|passed| passed.resource_id).collect();
-    let now_with: Vec<(ResourceId, OrganizationId, UserId, DateTime<Utc>)> = resources::table
+    let found: Vec<Now> = resources::table
         .filter(resources::id.eq_any(&ids))
         .order(resources::id)
-        .select((resources::id, resources::organization_id, resources::owner_id, resources::owned_since))
+        .select(Now::as_select())
         .for_no_key_update()
         .load(&mut **transaction)
         .await?;
-    let (mut back, mut back_moves) = (Vec::new(), Vec::new());
-    let (mut deleted, mut moved_away, mut passed_on) = (Vec::new(), Vec::new(), Vec::new());
+    let found: HashMap<ResourceId, Now> = found.into_iter().map(|now| (now.id, now)).collect();
+    let mut staying: HashMap<&str, Vec<ResourceMoveId>> = HashMap::new();
+    let (mut back, mut owned, mut samples, mut documents) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for passed in chunk {
-        let found = passed.resource_id.and_then(|id| now_with.iter().find(|(found, ..)| *found == id));
-        match found {
-            None => deleted.push(passed.move_id),
-            Some((_, organization_id, ..)) if *organization_id != departure.organization_id => {
-                moved_away.push(passed.move_id);
+        let now = passed.resource_id.and_then(|id| found.get(&id));
+        match (passed.stays_because(departure, now), now) {
+            (Some(reason), _) => staying.entry(reason).or_default().push(passed.move_id),
+            (None, Some(now)) => {
+                back.push(passed.move_id);
+                if passed.container_id.is_some() { &mut samples } else { &mut owned }.push(now.id);
+                if passed.visibility == Some(Visibility::Private) {
+                    documents.push(now.id);
+                }
             }
-            Some((id, _, owner_id, owned_since)) if *owner_id == passed.to_id && *owned_since == passed.moved_at => {
-                back.push(*id);
-                back_moves.push(passed.move_id);
-            }
-            Some(_) => passed_on.push(passed.move_id),
+            (None, None) => {}
         }
     }
-    diesel::update(resources::table.filter(resources::id.eq_any(&back)))
+    diesel::update(resources::table.filter(resources::id.eq_any(&owned)))
         .set((resources::owner_id.eq(departure.user_id), resources::owned_since.eq(at)))
         .execute(&mut **transaction)
         .await?;
-    diesel::update(resource_moves::table.filter(resource_moves::id.eq_any(&back_moves)))
+    // What the departure made of them beside that: samples lie in no project again, and documents are read by whom they were.
+    diesel::update(resources::table.filter(resources::id.eq_any(&samples)))
+        .set(resources::container_id.eq(None::<ResourceId>))
+        .execute(&mut **transaction)
+        .await?;
+    diesel::update(resources::table.filter(resources::id.eq_any(&documents)))
+        .set(resources::visibility.eq(Visibility::Private))
+        .execute(&mut **transaction)
+        .await?;
+    diesel::update(resource_moves::table.filter(resource_moves::id.eq_any(&back)))
         .set(resource_moves::reverted_at.eq(at))
         .execute(&mut **transaction)
         .await?;
-    for (moves, reason) in [
-        (deleted, "it was deleted"),
-        (moved_away, "it was moved to another organization"),
-        (passed_on, "it was passed on since"),
-    ] {
+    for (reason, moves) in staying {
         keep(transaction, &moves, reason).await?;
     }
     Ok(back.len())

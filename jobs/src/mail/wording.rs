@@ -239,6 +239,8 @@ pub struct Moved {
     pub counts: Vec<Count>,
     /// Names of some; the first 20 are shown.
     pub examples: Vec<String>,
+    /// Samples that were collected into a project of the owner's and stay the leaver's.
+    pub collected_samples: u64,
 }
 
 /// So many of one kind.
@@ -831,6 +833,13 @@ impl DepartureToLeaver {
             blocks.push(paragraph(format!("What you owned there is safe: it belongs to {owner} now.")));
             blocks.extend(self.moved.blocks());
         }
+        if self.moved.collected_samples > 0 {
+            blocks.push(paragraph(format!(
+                "Samples of yours that lay in no project, {} of them, are together in a new project of {owner}'s \
+                now. They stay yours.",
+                thousands(self.moved.collected_samples)
+            )));
+        }
         blocks.push(paragraph(format!(
             "There is nothing you need to do. If you think this is a mistake, or miss \
             something of yours, please ask {owner}."
@@ -883,6 +892,13 @@ impl DepartureToOwner {
         } else {
             blocks.push(paragraph("What they owned there belongs to you now:"));
             blocks.extend(self.moved.blocks());
+        }
+        if self.moved.collected_samples > 0 {
+            blocks.push(paragraph(format!(
+                "Samples of theirs that lay in no project, {} of them, are together in a new project of yours now. \
+                The samples stay theirs.",
+                thousands(self.moved.collected_samples)
+            )));
         }
         Document {
             subject: heading.clone(),

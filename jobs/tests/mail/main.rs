@@ -229,14 +229,19 @@ fn receipts_fit_what_moved() {
     let few = Moved {
         counts: vec![count("Projects", 2), count("Volumes", 0)],
         examples: vec!["Liver atlas".into(), "Heart atlas".into()],
+        collected_samples: 0,
     };
     let few = render(few, DepartureKind::Deactivated);
     assert!(few.text.contains("Projects: 2\n\n- Liver atlas\n- Heart atlas\n\n"), "{}", few.text);
     assert!(!few.text.contains("Volumes"));
 
-    let counts_only = Moved { counts: vec![count("Projects", 1_234_567)], examples: vec![] };
+    let counts_only = Moved { counts: vec![count("Projects", 1_234_567)], ..Moved::default() };
     let counts_only = render(counts_only, DepartureKind::Removed).text;
     assert!(counts_only.contains("Projects: 1,234,567\n\nThere is"), "{counts_only}");
+
+    let samples_only = Moved { collected_samples: 1_234, ..Moved::default() };
+    let samples_only = render(samples_only, DepartureKind::Removed).text;
+    assert!(samples_only.contains("1,234 of them") && samples_only.contains("They stay yours."), "{samples_only}");
 }
 
 // What is sent
@@ -660,6 +665,7 @@ fn moved(names: &Names<'_>) -> Moved {
     Moved {
         counts: vec![count("Projects"), count("Volumes")],
         examples: (1..=30).map(|number| format!("{} {number}", names.resource)).collect(),
+        collected_samples: 10_000,
     }
 }
 

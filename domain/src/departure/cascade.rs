@@ -1,0 +1,437 @@
+//! The cascade: what becomes of a leaver's work, chunk by chunk (R33–R38).
+//!
+//! Each chunk is one transaction: it locks what it moves, moves it, writes down each move, and how far it has come. Whoever
+//! receives something is locked as the owner until it commits.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Departure, DepartureStatus, DepartureStep, Progress, count, lock, owner};
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{departure_steps, departures, members, resources};
+use crate::database::{Database, Transaction, now};
+use crate::error::{Error, Result};
+use crate::id::{DepartureId, ResourceId, ResourceMoveId, UserId};
+use crate::job::{Hold, MailDepartureReceipt};
+use crate::limits;
+use crate::member::{self, MemberStatus};
+use crate::resource::{ResourceKind, Visibility};
+use crate::user;
+
+/// What is left after a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chunk {
+    /// There is more to do.
+    More,
+    /// The departure has come to its end.
+    Done,
+}
+
+/// Runs one chunk of a departure's cascade in a transaction of its own.
+pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Chunk> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let found = lock(transaction, id).await?;
+            let running = found.filter(|departure| departure.status == DepartureStatus::Running);
+            let Some(departure) = running else { return Ok(Chunk::Done) };
+            let step: Option<Progress> = departure_steps::table
+                .filter(departure_steps::departure_id.eq(id))
+                .filter(departure_steps::completed_at.is_null())
+                .order(departure_steps::position)
+                .select(Progress::as_select())
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let step = step.ok_or(Error::Bug("a running departure has a step to do"))?;
+            match step.step {
+                DepartureStep::TransferProjects
+                | DepartureStep::TransferVolumes
+                | DepartureStep::TransferOthers
+                | DepartureStep::CollectSamples
+                | DepartureStep::ShareDocuments => pass_on(transaction, &departure, &step).await?,
+                DepartureStep::RemoveGrants => remove_grants(transaction, &departure, &step).await?,
+                DepartureStep::RevokeAccess | DepartureStep::RevokeIssued | DepartureStep::LeaveTeams => {
+                    return Err(Error::Bug("this step is done with the departure"));
+                }
+                DepartureStep::Notify => {
+                    complete(transaction, &departure, step.step).await?;
+                    return Ok(Chunk::Done);
+                }
+            }
+            Ok(Chunk::More)
+        })
+        .await
+}
+
+/// What is left of what the leaver owned when they went: conditions on resources `r`, with $1 the organization, $2 the leaver, $3
+/// the moment until which it was theirs, and $4 the owner.
+///
+/// A leaver who came back and became the owner keeps what is theirs, and samples in projects stay where they lie (R33).
+const LEFT_BEHIND: &str = "r.organization_id = $1 AND r.owner_id = $2 AND r.owner_id <> $4 AND r.owned_since <= $3 \
+     AND (r.kind <> 'sample' OR r.container_id IS NULL)";
+
+/// Who receives what a departure passes on, and what it is about.
+struct Passing {
+    new_owner: UserId,
+    /// Until when what is passed on was the leaver's.
+    owned_until: DateTime<Utc>,
+    at: DateTime<Utc>,
+}
+
+impl Passing {
+    /// Locks whom it is about: whoever receives something stays a member, and the owner, until this commits (R43), and the leaver
+    /// doesn't come back.
+    async fn enter(transaction: &mut Transaction, departure: &Departure) -> Result<Self> {
+        let new_owner = member::lock_owner(transaction, departure.organization_id).await?;
+        let status: MemberStatus = members::table
+            .find(departure.member_id)
+            .select(members::status)
+            .for_share()
+            .first(&mut **transaction)
+            .await?;
+        let came_back = status == MemberStatus::Active;
+        // Who came back keeps what they made or received since. Otherwise everything is to be passed on, whatever a clock that was
+        // set back may have written down.
+        let later = if came_back { TimeDelta::zero() } else { TimeDelta::weeks(52 * 100) };
+        let at = now(transaction).await?;
+        Ok(Self { new_owner, owned_until: departure.started_at + later, at })
+    }
+}
+
+/// How many of the kinds are left behind; with a limit no more than that are looked at.
+async fn left_behind(
+    transaction: &mut Transaction,
+    departure: &Departure,
+    passing: &Passing,
+    kinds: &[ResourceKind],
+    limit: Option<i64>,
+) -> Result<i64> {
+    #[derive(QueryableByName)]
+    struct Left {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let left: Left = diesel::sql_query(format!(
+        "SELECT count(*) AS count FROM (SELECT FROM resources r WHERE {LEFT_BEHIND} AND r.kind = ANY ($5) LIMIT $6) behind"
+    ))
+    .bind::<SqlUuid, _>(departure.organization_id)
+    .bind::<SqlUuid, _>(departure.user_id)
+    .bind::<Timestamptz, _>(passing.owned_until)
+    .bind::<SqlUuid, _>(passing.new_owner)
+    .bind::<Array<Text>, _>(kinds)
+    .bind::<Nullable<BigInt>, _>(limit)
+    .get_result(&mut **transaction)
+    .await?;
+    Ok(left.count)
+}
+
+/// Passes a chunk of the leaver's resources of a step's kinds to the owner; samples are collected instead.
+async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
+    let kinds = step.step.kinds();
+    let passing = Passing::enter(transaction, departure).await?;
+    let total = match step.total {
+        Some(total) => total,
+        None => {
+            let total = left_behind(transaction, departure, &passing, &kinds, None).await?;
+            i32::try_from(total).unwrap_or(i32::MAX)
+        }
+    };
+    let collected_in = match step.step {
+        DepartureStep::CollectSamples if total > 0 => Some(samples_project(transaction, departure, &passing).await?),
+        _ => None,
+    };
+    // Kind by kind and id by id, as the index lies; behind what was moved before, which would only be in the way.
+    let (mut reached_kind, mut reached_id) = (step.reached_kind, step.reached_id);
+    let mut moved = 0;
+    for kind in kinds.iter().copied().filter(|kind| step.reached_kind.is_none_or(|reached| *kind >= reached)) {
+        let after = reached_id.filter(|_| reached_kind == Some(kind));
+        let room = limits::CASCADE_CHUNK - moved;
+        let chunk = move_chunk(transaction, departure, &passing, kind, after, collected_in, room).await?;
+        moved += chunk.count;
+        (reached_kind, reached_id) = (Some(kind), chunk.last_id.or(after));
+        if moved >= limits::CASCADE_CHUNK {
+            break;
+        }
+    }
+    let at_the_end = moved < limits::CASCADE_CHUNK;
+    // What would lie before what it has reached isn't expected, and not left behind either.
+    let begins_anew = at_the_end && left_behind(transaction, departure, &passing, &kinds, Some(1)).await? > 0;
+    if begins_anew {
+        (reached_kind, reached_id) = (None, None);
+    }
+    let moved = i32::try_from(moved).unwrap_or(i32::MAX);
+    let progress = Advance { done: moved, total, reached_kind, reached_id, is_last: at_the_end && !begins_anew };
+    advance(transaction, departure, step.step, progress, passing.at).await?;
+    diesel::update(departures::table.find(departure.id))
+        .set(departures::new_owner_id.eq(passing.new_owner))
+        .execute(&mut **transaction)
+        .await?;
+    if moved > 0 {
+        let (leaver, new_owner) = (departure.user_id, passing.new_owner);
+        let summary = match collected_in {
+            Some(project) => format!("{moved} sample(s) of {leaver} were collected into {project}"),
+            None => format!("{moved} resource(s) passed from {leaver} to {new_owner}"),
+        };
+        let to = if collected_in.is_some() { leaver } else { new_owner };
+        let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureResourcesMoved, departure.id)
+            .summary(summary)
+            .with(
+                json!({ "step": step.step.as_str(), "count": moved, "from": leaver.to_string(), "to": to.to_string() }),
+            );
+        audit::record(transaction, [event]).await?;
+    }
+    Ok(())
+}
+
+/// What a chunk has moved.
+#[derive(QueryableByName)]
+struct Moved {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    last_id: Option<Uuid>,
+}
+
+/// Moves a chunk of a kind and writes down each move, with one statement.
+async fn move_chunk(
+    transaction: &mut Transaction,
+    departure: &Departure,
+    passing: &Passing,
+    kind: ResourceKind,
+    after: Option<Uuid>,
+    collected_in: Option<ResourceId>,
+    room: i64,
+) -> Result<Moved> {
+    let (to, change) = match (kind, collected_in) {
+        // They stay the leaver's (R33).
+        (ResourceKind::Sample, _) => ("$2", "container_id = $9"),
+        (ResourceKind::Document, _) => ("$4", "owner_id = $4, owned_since = $8, visibility = 'organization'"),
+        _ => ("$4", "owner_id = $4, owned_since = $8"),
+    };
+    let was = match kind {
+        ResourceKind::Document => "c.visibility",
+        _ => "NULL",
+    };
+    let ids: Vec<ResourceMoveId> = (0..room).map(|_| ResourceMoveId::new()).collect();
+    let beyond = if after.is_some() { " AND r.id > $6" } else { "" };
+    let moved: Moved = diesel::sql_query(format!(
+        "WITH chunk AS MATERIALIZED ( \
+           SELECT locked.*, row_number() OVER () AS number FROM ( \
+             SELECT r.id, r.kind, r.name, r.visibility FROM resources r WHERE {LEFT_BEHIND} AND r.kind = $5{beyond} \
+             ORDER BY r.id LIMIT $7 FOR NO KEY UPDATE) locked \
+         ), moved AS ( \
+           UPDATE resources r SET {change} FROM chunk c WHERE r.id = c.id \
+         ), written AS ( \
+           INSERT INTO resource_moves (id, organization_id, departure_id, resource_id, resource_kind, resource_name, from_id, to_id, \
+             moved_at, container_id, visibility) \
+           SELECT n.id, $1, $10, c.id, c.kind, c.name, $2, {to}, $8, $9, {was} \
+           FROM chunk c JOIN unnest($11) WITH ORDINALITY AS n (id, number) USING (number) \
+         ) SELECT (SELECT count(*) FROM chunk) AS count, (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id"
+    ))
+    .bind::<SqlUuid, _>(departure.organization_id)
+    .bind::<SqlUuid, _>(departure.user_id)
+    .bind::<Timestamptz, _>(passing.owned_until)
+    .bind::<SqlUuid, _>(passing.new_owner)
+    .bind::<Text, _>(kind)
+    .bind::<Nullable<SqlUuid>, _>(after)
+    .bind::<BigInt, _>(room)
+    .bind::<Timestamptz, _>(passing.at)
+    .bind::<Nullable<SqlUuid>, _>(collected_in)
+    .bind::<SqlUuid, _>(departure.id)
+    .bind::<Array<SqlUuid>, _>(ids)
+    .get_result(&mut **transaction)
+    .await?;
+    Ok(moved)
+}
+
+/// The project that a departure's samples are collected into, made with the first of them: the owner's (R36).
+async fn samples_project(
+    transaction: &mut Transaction,
+    departure: &Departure,
+    passing: &Passing,
+) -> Result<ResourceId> {
+    let made: Option<ResourceId> =
+        departures::table.find(departure.id).select(departures::samples_project_id).first(&mut **transaction).await?;
+    if let Some(made) = made {
+        let still_here: Option<ResourceId> = resources::table
+            .find(made)
+            .filter(resources::organization_id.eq(departure.organization_id))
+            .filter(resources::moving.eq(false))
+            .select(resources::id)
+            .for_share()
+            .first(&mut **transaction)
+            .await
+            .optional()?;
+        if let Some(project) = still_here {
+            return Ok(project);
+        }
+    }
+    let leaver = user::by_id(transaction, departure.user_id).await?;
+    let name: String = format!("Samples of {}", leaver.name).chars().take(limits::NAME).collect();
+    let project = ResourceId::new();
+    diesel::insert_into(resources::table)
+        .values((
+            resources::id.eq(project),
+            resources::organization_id.eq(departure.organization_id),
+            resources::kind.eq(ResourceKind::Project),
+            resources::name.eq(name),
+            resources::owner_id.eq(passing.new_owner),
+            resources::owned_since.eq(passing.at),
+            resources::created_by_id.eq(passing.new_owner),
+            resources::visibility.eq(Visibility::Private),
+            resources::created_at.eq(passing.at),
+            resources::updated_at.eq(passing.at),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    diesel::update(departures::table.find(departure.id))
+        .set(departures::samples_project_id.eq(project))
+        .execute(&mut **transaction)
+        .await?;
+    let event = NewEvent::by_system(departure.organization_id, AuditAction::ResourceCreated, project)
+        .summary(format!("created a project for the samples of {}", departure.user_id))
+        .with(json!({ "kind": ResourceKind::Project.as_str(), "departure": departure.id.to_string() }));
+    audit::record(transaction, [event]).await?;
+    Ok(project)
+}
+
+/// A leaver's grants that end: conditions on grants `g`, with $1 the organization and $2 the leaver. Those on projects that they have
+/// uploaded samples to sleep instead (R37), and those after the membership's end were made for someone outside.
+pub(super) const ENDING_GRANTS: &str = "g.organization_id = $1 AND g.user_id = $2 AND NOT EXISTS ( \
+     SELECT FROM resources p JOIN resources s ON s.container_id = p.id AND s.kind = 'sample' AND s.created_by_id = $2 \
+     WHERE p.id = g.resource_id AND p.kind = 'project')";
+
+/// Removes a chunk of the leaver's own grants in the organization.
+async fn remove_grants(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
+    #[derive(QueryableByName)]
+    struct Removed {
+        #[diesel(sql_type = BigInt)]
+        looked_at: i64,
+        #[diesel(sql_type = BigInt)]
+        removed: i64,
+        #[diesel(sql_type = Nullable<SqlUuid>)]
+        last_id: Option<Uuid>,
+    }
+    #[derive(QueryableByName)]
+    struct Total {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let ended_at: i64 = members::table
+        .find(departure.member_id)
+        .select(members::ended_at_position)
+        .for_share()
+        .first(&mut **transaction)
+        .await?;
+    let total = match step.total {
+        Some(total) => total,
+        None => {
+            let total: Total = diesel::sql_query(format!(
+                "SELECT count(*) AS count FROM grants g WHERE {ENDING_GRANTS} AND g.position <= $3"
+            ))
+            .bind::<SqlUuid, _>(departure.organization_id)
+            .bind::<SqlUuid, _>(departure.user_id)
+            .bind::<BigInt, _>(ended_at)
+            .get_result(&mut **transaction)
+            .await?;
+            i32::try_from(total.count).unwrap_or(i32::MAX)
+        }
+    };
+    let removed: Removed = diesel::sql_query(format!(
+        "WITH chunk AS MATERIALIZED ( \
+           SELECT g.id FROM grants g WHERE g.organization_id = $1 AND g.user_id = $2 AND g.position <= $3 AND g.id > $4 \
+           ORDER BY g.id LIMIT $5 FOR UPDATE \
+         ), removed AS ( \
+           DELETE FROM grants g USING chunk c WHERE g.id = c.id AND {ENDING_GRANTS} RETURNING g.id \
+         ) SELECT (SELECT count(*) FROM chunk) AS looked_at, (SELECT count(*) FROM removed) AS removed, \
+             (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id"
+    ))
+    .bind::<SqlUuid, _>(departure.organization_id)
+    .bind::<SqlUuid, _>(departure.user_id)
+    .bind::<BigInt, _>(ended_at)
+    .bind::<SqlUuid, _>(step.reached_id.unwrap_or_default())
+    .bind::<BigInt, _>(limits::CASCADE_CHUNK)
+    .get_result(&mut **transaction)
+    .await?;
+    let at = now(transaction).await?;
+    let progress = Advance {
+        done: i32::try_from(removed.removed).unwrap_or(i32::MAX),
+        total,
+        reached_kind: None,
+        reached_id: removed.last_id.or(step.reached_id),
+        is_last: removed.looked_at < limits::CASCADE_CHUNK,
+    };
+    advance(transaction, departure, step.step, progress, at).await?;
+    if removed.removed > 0 {
+        let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureGrantsRemoved, departure.id)
+            .summary(format!("{} grant(s) to {} ended", removed.removed, departure.user_id))
+            .with(json!({ "count": removed.removed, "user": departure.user_id.to_string() }));
+        audit::record(transaction, [event]).await?;
+    }
+    Ok(())
+}
+
+/// How far a chunk has taken a step.
+struct Advance {
+    done: i32,
+    total: i32,
+    reached_kind: Option<ResourceKind>,
+    reached_id: Option<Uuid>,
+    is_last: bool,
+}
+
+async fn advance(
+    transaction: &mut Transaction,
+    departure: &Departure,
+    step: DepartureStep,
+    progress: Advance,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    diesel::update(departure_steps::table.find((departure.id, step)))
+        .set((
+            departure_steps::done.eq(departure_steps::done + progress.done),
+            departure_steps::total.eq(progress.total),
+            departure_steps::reached_kind.eq(progress.reached_kind),
+            departure_steps::reached_id.eq(progress.reached_id),
+            departure_steps::completed_at.eq(progress.is_last.then_some(at)),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// The last step: the receipts are called for and the departure is completed.
+async fn complete(transaction: &mut Transaction, departure: &Departure, step: DepartureStep) -> Result<()> {
+    let at = now(transaction).await?;
+    let new_owner = owner(transaction, departure.organization_id).await?;
+    let mut mails = vec![MailDepartureReceipt { departure_id: departure.id, recipient_id: departure.user_id }];
+    if new_owner != departure.user_id {
+        mails.push(MailDepartureReceipt { departure_id: departure.id, recipient_id: new_owner });
+    }
+    diesel::update(departure_steps::table.find((departure.id, step)))
+        .set((
+            departure_steps::done.eq(count(mails.len())),
+            departure_steps::total.eq(count(mails.len())),
+            departure_steps::completed_at.eq(at),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    diesel::update(departures::table.find(departure.id))
+        .set((
+            departures::status.eq(DepartureStatus::Completed),
+            departures::new_owner_id.eq(new_owner),
+            departures::completed_at.eq(at),
+            departures::error.eq(None::<String>),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    transaction.enqueue_all(&mails).await?;
+    let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureCompleted, departure.id)
+        .summary(format!("everything that {} left has been passed on", departure.user_id));
+    audit::record(transaction, [event]).await
+}

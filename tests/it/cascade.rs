@@ -1,0 +1,214 @@
+//! What becomes of a leaver's work, kind by kind, and of what was shared with them.
+
+use crate::support::client::{nodes, text};
+use crate::support::{Client, Team, TestApp, Value, json};
+
+const SEEN: &str = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Resource { id name kind viewerAccess visibility \
+     owner { id } createdBy { id } container { id name owner { id } } } } }";
+
+/// A leaver's work, what others have shared with them, and what they have shared with others.
+struct Work {
+    workspace: String,
+    project: String,
+    volume: String,
+    /// In their project, in somebody else's, and in none.
+    samples: [String; 3],
+    /// In their project, and in none.
+    documents: [String; 2],
+    others: Vec<String>,
+    /// Somebody else's: with a sample of theirs, and without.
+    projects_of_others: [String; 2],
+    document_of_another: String,
+}
+
+impl Work {
+    async fn new(team: &Team, leaver: &Client, other: &Client) -> Self {
+        let workspace = leaver.create(&team.id, "WORKSPACE", "Liver").await;
+        let project = leaver.create_in(&workspace, "PROJECT", "Liver atlas").await;
+        let joint = other.create(&team.id, "PROJECT", "Heart atlas").await;
+        let watched = other.create(&team.id, "PROJECT", "Lung atlas").await;
+        let document_of_another = other.create(&team.id, "DOCUMENT", "Protocol").await;
+        other.share(&joint, leaver, "UPLOAD").await;
+        other.share(&watched, leaver, "CONTRIBUTE").await;
+        other.share(&document_of_another, leaver, "VIEW").await;
+        let group = leaver.create_in(&workspace, "SOURCE_GROUP", "Archives").await;
+        let collection = leaver.create(&team.id, "COLLECTION", "Best of").await;
+        let samples = [
+            leaver.create_in(&project, "SAMPLE", "L-1").await,
+            leaver.create_in(&joint, "SAMPLE", "H-1").await,
+            leaver.create(&team.id, "SAMPLE", "X-1").await,
+        ];
+        let documents = [
+            leaver.create_in(&project, "DOCUMENT", "Notes").await,
+            leaver.create(&team.id, "DOCUMENT", "Diary").await,
+        ];
+        leaver.share(&documents[1], other, "CONTRIBUTE").await;
+        let input = json!({ "collectionId": collection, "resourceIds": [samples[2], documents[0]] });
+        leaver.ok("addToCollection", input, "").await;
+        let others = vec![
+            leaver.create(&team.id, "MACHINE", "Workstation").await,
+            leaver.create(&team.id, "APP", "Aligner").await,
+            leaver.create_in(&group, "SOURCE", "Archive 1").await,
+            leaver.create(&team.id, "SOURCE", "Archive 2").await,
+            group,
+            collection,
+            workspace.clone(),
+        ];
+        Self {
+            volume: leaver.create_in(&workspace, "VOLUME", "Reads").await,
+            workspace,
+            project,
+            samples,
+            documents,
+            others,
+            projects_of_others: [joint, watched],
+            document_of_another,
+        }
+    }
+
+    /// Everything that the leaver owned.
+    fn owned(&self) -> Vec<&String> {
+        let all = [&self.project, &self.volume].into_iter().chain(&self.samples).chain(&self.documents);
+        all.chain(&self.others).collect()
+    }
+
+    /// What isn't a sample, and so passes on.
+    fn passed_on(&self) -> Vec<&String> {
+        self.owned().into_iter().filter(|id| !self.samples.contains(id)).collect()
+    }
+}
+
+async fn seen(client: &Client, ids: &[&String]) -> Vec<Value> {
+    client.query(SEEN, json!({ "ids": ids })).await["nodes"].as_array().unwrap().clone()
+}
+
+async fn access(client: &Client, id: &String) -> String {
+    let seen = &seen(client, &[id]).await[0];
+    seen["viewerAccess"].as_str().unwrap_or("NONE").to_owned()
+}
+
+fn step(departure: &Value, name: &str) -> (i64, i64) {
+    let steps = departure["steps"].as_array().unwrap();
+    let step = steps.iter().find(|step| step["step"] == name).unwrap();
+    assert!(step["completedAt"].is_string(), "{departure}");
+    (step["done"].as_i64().unwrap(), step["total"].as_i64().unwrap())
+}
+
+// R5, R33, R34, R35, R36, R37, R38, D6, D8: a leaver of each kind, with everything of every kind; and what they find when they are back.
+#[tokio::test]
+async fn every_kind_of_work_finds_its_place_after_every_kind_of_departure() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    for (email, how) in
+        [("ada@example.org", "leaveOrganization"), ("bob@example.org", "removeMember"), ("eve@example.org", "deactivateMember")]
+    {
+        let leaver = app.join(&team, email, "MEMBER").await;
+        let member = team.member_id(&leaver).await;
+        let work = Work::new(&team, &leaver, &grace).await;
+        // R5: what is the leaver's is nobody else's business, but for owner and admins.
+        assert_eq!(access(&grace, &work.samples[2]).await, "NONE", "{how}");
+        assert_eq!(access(&grace, &work.samples[1]).await, "ADMINISTER", "{how}: it lies in her project");
+
+        let kind = if how == "leaveOrganization" { "LEAVE" } else { "REMOVE" };
+        let query = "query($id: ID!, $member: ID!, $kind: DepartureKind!) { organization(by: { id: $id }) { \
+             departurePlan(memberId: $member, kind: $kind) { steps { step affects examples } } } }";
+        let asks = if how == "leaveOrganization" { &leaver } else { &team.owner };
+        let plan = asks.query(query, json!({ "id": team.id, "member": member, "kind": kind })).await;
+        let plan = plan["organization"]["departurePlan"]["steps"].as_array().unwrap().clone();
+
+        let departed = match how {
+            "leaveOrganization" => leaver.ok(how, json!({ "organizationId": team.id }), "departure { id }").await,
+            _ => team.owner.ok(how, json!({ "memberId": member }), "departure { id }").await,
+        };
+        let id = text(&departed["departure"]["id"]);
+        let departure = app.completed(&team, &id).await;
+        for (name, count) in [
+            ("TRANSFER_PROJECTS", 1),
+            ("TRANSFER_VOLUMES", 1),
+            ("TRANSFER_OTHERS", 7),
+            ("COLLECT_SAMPLES", 1),
+            ("SHARE_DOCUMENTS", 2),
+            ("REMOVE_GRANTS", 2),
+        ] {
+            assert_eq!(step(&departure, name), (count, count), "{how} {name}");
+            let planned = plan.iter().find(|step| step["step"] == name).unwrap();
+            assert_eq!(planned["affects"], count, "{how}: the plan says what happens: {planned}");
+            assert_eq!(planned["examples"].as_array().unwrap().len() as i64, count.min(5), "{how}: {planned}");
+        }
+
+        // What passes on is the owner's; samples stay the leaver's, and lie in projects.
+        for resource in seen(&team.owner, &work.passed_on()).await {
+            assert_eq!(resource["owner"]["id"], team.owner.user_id.as_str(), "{how}: {resource}");
+            assert_eq!(resource["createdBy"]["id"], leaver.user_id.as_str(), "{how}: {resource}");
+        }
+        let samples: Vec<&String> = work.samples.iter().collect();
+        let samples = seen(&team.owner, &samples).await;
+        for sample in &samples {
+            assert_eq!(sample["owner"]["id"], leaver.user_id.as_str(), "{how}: {sample}");
+        }
+        assert_eq!(samples[0]["container"]["id"], work.project.as_str());
+        assert_eq!(samples[1]["container"]["id"], work.projects_of_others[0].as_str());
+        assert!(text(&samples[2]["container"]["name"]).starts_with("Samples of "), "{}", samples[2]);
+        assert_eq!(samples[2]["container"]["owner"]["id"], team.owner.user_id.as_str());
+        // Where things lie is as it was.
+        let inner = seen(&team.owner, &[&work.project, &work.volume, &work.documents[0], &work.others[2]]).await;
+        let containers: Vec<_> = inner.iter().map(|resource| text(&resource["container"]["id"])).collect();
+        assert_eq!(containers, [&work.workspace, &work.workspace, &work.project, &work.others[4]].map(String::clone));
+        // R38: the organization reads the documents; who had more has it still.
+        assert_eq!(access(&grace, &work.documents[0]).await, "VIEW", "{how}");
+        assert_eq!(access(&grace, &work.documents[1]).await, "CONTRIBUTE", "{how}");
+        assert_eq!(access(&grace, &work.project).await, "NONE", "{how}");
+        // R33: nothing is reached by owning it, or by what was shared.
+        for id in work.owned().into_iter().chain(&work.projects_of_others).chain([&work.document_of_another]) {
+            assert_eq!(access(&leaver, id).await, "NONE", "{how}");
+        }
+        // Every move is written down: those that passed on, and the sample that was collected.
+        let query = "query($id: ID!) { node(id: $id) { ... on Departure { moves(first: 100) { nodes { from { id } to { id } container { id } resource { id kind } } } } } }";
+        let moves = team.owner.query(query, json!({ "id": id })).await;
+        let moves = nodes(&moves["node"]["moves"]);
+        assert_eq!(moves.len(), work.passed_on().len() + 1, "{how}");
+        for one in moves {
+            let (to, collected) = match text(&one["resource"]["kind"]).as_str() {
+                "SAMPLE" => (&leaver.user_id, true),
+                _ => (&team.owner.user_id, false),
+            };
+            assert_eq!((&one["to"]["id"], one["container"].is_object()), (&json!(to), collected), "{how}: {one}");
+            assert_eq!(one["from"]["id"], leaver.user_id.as_str());
+        }
+        let subject = match how {
+            "leaveOrganization" => "left Acme Genomics",
+            "removeMember" => "was removed from Acme Genomics",
+            _ => "was deactivated in Acme Genomics",
+        };
+        let receipt = app.mail_about("owner@example.org", subject).await;
+        assert!(receipt.text.contains("The samples stay theirs."), "{}", receipt.text);
+
+        // Back again: their samples are theirs to use, and the project with one of them is shared with them as it was (R37).
+        if how == "leaveOrganization" {
+            leaver.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "member { id }").await;
+        } else {
+            team.owner.ok("reactivateMember", json!({ "memberId": member }), "member { id }").await;
+        }
+        assert_eq!(access(&leaver, &work.projects_of_others[0]).await, "UPLOAD", "{how}");
+        for sample in &work.samples {
+            assert_eq!(access(&leaver, sample).await, "ADMINISTER", "{how}");
+        }
+        assert_eq!(access(&leaver, &work.documents[0]).await, "VIEW", "{how}");
+        for id in [&work.projects_of_others[1], &work.document_of_another, &work.project, &work.volume] {
+            assert_eq!(access(&leaver, id).await, "NONE", "{how}");
+        }
+
+        // R45: what the departure moved goes back to where it was.
+        team.owner.ok("revertDeparture", json!({ "departureId": id }), "departure { id }").await;
+        app.until_idle().await;
+        assert_eq!(team.departure(&id).await["status"], "REVERTED");
+        for resource in seen(&team.owner, &work.owned()).await {
+            assert_eq!(resource["owner"]["id"], leaver.user_id.as_str(), "{how}: {resource}");
+        }
+        let back = seen(&leaver, &[&work.samples[2], &work.documents[0], &work.documents[1]]).await;
+        assert!(back[0]["container"].is_null(), "{how}: {}", back[0]);
+        assert_eq!((&back[1]["visibility"], &back[2]["visibility"]), (&json!("PRIVATE"), &json!("PRIVATE")), "{how}");
+    }
+    app.finish().await;
+}
