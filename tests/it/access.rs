@@ -69,6 +69,8 @@ const MUTATIONS: &[(For, &[&str])] = &[
             // Of the owner's resource, which nobody else reaches.
             "updateResource",
             "deleteResource",
+            "addToCollection",
+            "removeFromCollection",
             "createWebhook",
             "updateWebhook",
             "deleteWebhook",
@@ -386,7 +388,11 @@ const FIELDS: &[(&str, Seen, &str)] = &[
         Seen::LeadersAndOneself,
         "id member kind status newOwner startedBy reason steps moves startedAt completedAt revertibleUntil error",
     ),
-    ("ResourceMove", Seen::LeadersAndOneself, "id resource resourceName from to movedAt revertedAt keptBecause"),
+    (
+        "ResourceMove",
+        Seen::LeadersAndOneself,
+        "id resource resourceName from to container movedAt revertedAt keptBecause",
+    ),
     (
         "Invitation",
         Seen::LeadersAndOneself,
@@ -396,7 +402,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     (
         "Resource",
         Seen::LeadersAndOneself,
-        "id kind name description organization owner createdBy visibility sizeBytes createdAt updatedAt viewerAccess",
+        "id kind name description organization owner createdBy container contents items visibility sizeBytes publishedAt createdAt updatedAt viewerAccess",
     ),
     ("Team", Seen::Members, "id organization name description avatarUrl members"),
     ("User", Seen::Members, "id username name avatarUrl"),

@@ -181,6 +181,15 @@ impl<'a> World<'a> {
             "updateResource" => {
                 (owner.clone(), json!({ "id": owner.create(team, "PROJECT", "Liver atlas").await, "name": "Atlas" }))
             }
+            "addToCollection" | "removeFromCollection" => {
+                let collection = owner.create(team, "COLLECTION", "Best of").await;
+                let item = owner.create(team, "SAMPLE", "L-1").await;
+                let input = json!({ "collectionId": collection, "resourceIds": [item] });
+                if mutation == "removeFromCollection" {
+                    owner.ok("addToCollection", input.clone(), "").await;
+                }
+                (owner, input)
+            }
             "deleteResource" => (owner.clone(), json!({ "id": owner.create(team, "VOLUME", "Reads").await })),
             "setPlan" => (self.app.staff(), json!({ "organizationId": team, "plan": "team", "seatLimit": 10_000 })),
             "createTeam" => (owner, json!({ "organizationId": team, "name": self.fresh("Lab") })),

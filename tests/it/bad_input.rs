@@ -94,6 +94,7 @@ async fn bad_input_is_told_and_changes_nothing() {
                     let named = match (mutation.as_str(), field.as_str()) {
                         ("signOut", _) => "ses",
                         ("acceptInvitation" | "declineInvitation", "id") => "inv",
+                        (_, "containerId") => "res",
                         _ => "org",
                     };
                     let kind = given

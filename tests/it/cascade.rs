@@ -38,10 +38,8 @@ impl Work {
             leaver.create_in(&joint, "SAMPLE", "H-1").await,
             leaver.create(&team.id, "SAMPLE", "X-1").await,
         ];
-        let documents = [
-            leaver.create_in(&project, "DOCUMENT", "Notes").await,
-            leaver.create(&team.id, "DOCUMENT", "Diary").await,
-        ];
+        let documents =
+            [leaver.create_in(&project, "DOCUMENT", "Notes").await, leaver.create(&team.id, "DOCUMENT", "Diary").await];
         leaver.share(&documents[1], other, "CONTRIBUTE").await;
         let input = json!({ "collectionId": collection, "resourceIds": [samples[2], documents[0]] });
         leaver.ok("addToCollection", input, "").await;
@@ -100,9 +98,11 @@ async fn every_kind_of_work_finds_its_place_after_every_kind_of_departure() {
     let app = TestApp::start().await;
     let team = app.team().await;
     let grace = app.join(&team, "grace@example.org", "MEMBER").await;
-    for (email, how) in
-        [("ada@example.org", "leaveOrganization"), ("bob@example.org", "removeMember"), ("eve@example.org", "deactivateMember")]
-    {
+    for (email, how) in [
+        ("ada@example.org", "leaveOrganization"),
+        ("bob@example.org", "removeMember"),
+        ("eve@example.org", "deactivateMember"),
+    ] {
         let leaver = app.join(&team, email, "MEMBER").await;
         let member = team.member_id(&leaver).await;
         let work = Work::new(&team, &leaver, &grace).await;

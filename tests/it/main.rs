@@ -32,6 +32,7 @@ mod schema;
 mod session;
 mod settings;
 mod sign_in;
+mod size;
 mod statements;
 mod support;
 mod team;

@@ -139,3 +139,213 @@ async fn projects_are_listed_as_far_as_one_reaches() {
     }
     app.finish().await;
 }
+
+const PLACED: &str = "resource { id container { id } organization { id } }";
+
+// R65, R72: what lies in what is a table; at most two containers lie above a resource.
+#[tokio::test]
+async fn containers_hold_what_the_table_says() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let owner = &team.owner;
+    let kinds = [
+        "PROJECT",
+        "VOLUME",
+        "SAMPLE",
+        "DOCUMENT",
+        "MACHINE",
+        "APP",
+        "WORKSPACE",
+        "SOURCE",
+        "SOURCE_GROUP",
+        "COLLECTION",
+    ];
+    let holds = |container: &str| -> Vec<&str> {
+        match container {
+            "WORKSPACE" => kinds.into_iter().filter(|kind| !["WORKSPACE", "SAMPLE"].contains(kind)).collect(),
+            "PROJECT" => vec!["VOLUME", "SAMPLE", "DOCUMENT", "APP"],
+            "SOURCE_GROUP" => vec!["SOURCE"],
+            _ => Vec::new(),
+        }
+    };
+    for container in kinds {
+        let id = owner.create(&team.id, container, "Around").await;
+        for kind in kinds {
+            let input = json!({ "kind": kind, "name": "Inside", "containerId": id });
+            // What is made elsewhere moves into it likewise.
+            let moves = json!({ "id": owner.create(&team.id, kind, "Elsewhere").await, "containerId": id });
+            if holds(container).contains(&kind) {
+                let made = owner.ok("createResource", input, PLACED).await;
+                assert_eq!(made["resource"]["container"]["id"], id.as_str());
+                assert_eq!(made["resource"]["organization"]["id"], team.id.as_str(), "that of the container");
+                let moved = owner.ok("updateResource", moves, PLACED).await;
+                assert_eq!(moved["resource"]["container"]["id"], id.as_str());
+            } else {
+                let error = owner.refused("createResource", input).await;
+                assert_eq!(error.is(), ("INVALID", "input.containerId"), "{kind} in {container}");
+                let error = owner.refused("updateResource", moves).await;
+                assert_eq!(error.is(), ("INVALID", "input.containerId"), "{kind} into {container}");
+            }
+        }
+        // What holds something isn't deleted, and what lies in it can be listed by kind.
+        let contents = "query($id: ID!, $kind: ResourceKind) { node(id: $id) { ... on Resource { contents(first: 100, kind: $kind) { nodes { kind } } items { nodes { id } } } } }";
+        let all = owner.query(contents, json!({ "id": id })).await;
+        assert_eq!(nodes(&all["node"]["contents"]).len(), 2 * holds(container).len(), "{container}");
+        assert_eq!(all["node"]["items"].is_null(), container != "COLLECTION");
+        if let Some(kind) = holds(container).first() {
+            let of_kind = owner.query(contents, json!({ "id": id, "kind": kind })).await;
+            assert_eq!(nodes(&of_kind["node"]["contents"]).len(), 2);
+            assert_eq!(owner.refused("deleteResource", json!({ "id": id })).await.is(), ("CONFLICT", "input.id"));
+        } else {
+            owner.ok("deleteResource", json!({ "id": id }), "deletedResourceId").await;
+        }
+    }
+    app.finish().await;
+}
+
+// R8, R14, R55: a container takes UPLOAD on it, and moving something ADMINISTER on that; nothing leaves its organization so.
+#[tokio::test]
+async fn moving_takes_rights_on_both() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let viewer = app.join(&team, "viewer@example.org", "VIEWER").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    ada.ok("updateResource", json!({ "id": project, "visibility": "ORGANIZATION" }), "").await;
+    let sample = grace.create(&team.id, "SAMPLE", "L-1").await;
+    // Reading it isn't enough.
+    let into = json!({ "id": sample, "containerId": project });
+    assert_eq!(grace.refused("updateResource", into.clone()).await.is(), ("FORBIDDEN", "input.containerId"));
+    let input = json!({ "kind": "SAMPLE", "name": "L-2", "containerId": project });
+    assert_eq!(grace.refused("createResource", input.clone()).await.is(), ("FORBIDDEN", "input.containerId"));
+    assert_eq!(viewer.refused("createResource", input).await.is(), ("FORBIDDEN", "input.containerId"));
+    // She doesn't even reach that one.
+    assert_eq!(ada.refused("updateResource", into.clone()).await.is(), ("NOT_FOUND", "input.id"));
+    let moved = team.owner.ok("updateResource", into, PLACED).await;
+    assert_eq!(moved["resource"]["container"]["id"], project.as_str());
+    // Now it lies in her project, and she takes it out again.
+    let out = ada.ok("updateResource", json!({ "id": sample, "containerId": null }), PLACED).await;
+    assert!(out["resource"]["container"].is_null());
+    // Another organization's.
+    let other = grace.found("Other").await;
+    let elsewhere = grace.create(&other, "PROJECT", "Elsewhere").await;
+    let error = grace.refused("updateResource", json!({ "id": sample, "containerId": elsewhere })).await;
+    assert_eq!(error.is(), ("INVALID", "input.containerId"));
+    let both = json!({ "organizationId": team.id, "kind": "SAMPLE", "name": "L-3", "containerId": elsewhere });
+    assert_eq!(grace.refused("createResource", both).await.is(), ("INVALID", "input.organizationId"));
+    let error =
+        ada.refused("createResource", json!({ "kind": "SAMPLE", "name": "L-4", "containerId": elsewhere })).await;
+    assert_eq!(error.is(), ("NOT_FOUND", "input.containerId"));
+    // Creating projects in a workspace is billed as anywhere (R55).
+    let workspace = grace.create(&team.id, "WORKSPACE", "Lab").await;
+    let permissions =
+        json!({ "memberId": team.member_id(&grace).await, "permissions": { "billableActivities": false } });
+    team.owner.ok("updateMemberPermissions", permissions, "").await;
+    let error =
+        grace.refused("createResource", json!({ "kind": "APP", "name": "Aligner", "containerId": workspace })).await;
+    assert_eq!(error.code, "BILLING_ACCESS_REQUIRED");
+    grace.create_in(&workspace, "VOLUME", "Reads").await;
+    app.finish().await;
+}
+
+// R72: source groups have a visibility each; sources are seen with their group, or by their own.
+#[tokio::test]
+async fn sources_are_seen_with_their_group() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let (open, closed) =
+        (ada.create(&team.id, "SOURCE_GROUP", "Open").await, ada.create(&team.id, "SOURCE_GROUP", "Closed").await);
+    ada.ok("updateResource", json!({ "id": open, "visibility": "ORGANIZATION" }), "").await;
+    let inside =
+        [ada.create_in(&open, "SOURCE", "Archive 1").await, ada.create_in(&closed, "SOURCE", "Archive 2").await];
+    let shown = ada.create_in(&closed, "SOURCE", "Archive 3").await;
+    ada.ok("updateResource", json!({ "id": shown, "visibility": "ORGANIZATION" }), "").await;
+    let query = "query($id: ID!, $container: ID) { organization(by: { id: $id }) { resources(containerId: $container) { nodes { id viewerAccess container { id } } } } }";
+    let seen = grace.query(query, json!({ "id": team.id })).await;
+    let found: Vec<_> = nodes(&seen["organization"]["resources"]).iter().map(|node| text(&node["id"])).collect();
+    assert_eq!(found, [&open, &inside[0], &shown].map(String::clone));
+    // What lies in a group that she doesn't reach says nothing of that.
+    let seen = grace.query(query, json!({ "id": team.id, "container": closed })).await;
+    let found = nodes(&seen["organization"]["resources"]);
+    assert_eq!((found.len(), &found[0]["container"], &found[0]["viewerAccess"]), (1, &json!(null), &json!("VIEW")));
+    app.finish().await;
+}
+
+// R73: collections gather from wherever in the organization things lie, a thing in several, and show them to who reaches the collection.
+#[tokio::test]
+async fn collections_gather_and_show() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let sample = ada.create_in(&project, "SAMPLE", "L-1").await;
+    let document = ada.create(&team.id, "DOCUMENT", "Notes").await;
+    let collections =
+        [ada.create(&team.id, "COLLECTION", "Best of").await, ada.create(&team.id, "COLLECTION", "Worst of").await];
+    for collection in &collections {
+        let input = json!({ "collectionId": collection, "resourceIds": [sample, document, sample] });
+        let added = ada.ok("addToCollection", input.clone(), "collection { id items { nodes { id } } }").await;
+        assert_eq!(nodes(&added["collection"]["items"]).len(), 2);
+        ada.ok("addToCollection", input, "").await;
+    }
+    let access = async |id: &String| {
+        let seen = grace
+            .query("query($id: ID!) { node(id: $id) { ... on Resource { viewerAccess } } }", json!({ "id": id }))
+            .await;
+        seen["node"]["viewerAccess"].as_str().unwrap_or("NONE").to_owned()
+    };
+    assert_eq!(access(&sample).await, "NONE");
+    ada.ok("updateResource", json!({ "id": collections[0], "visibility": "ORGANIZATION" }), "").await;
+    assert_eq!((access(&sample).await, access(&document).await), ("VIEW".to_owned(), "VIEW".to_owned()));
+    assert_eq!(access(&project).await, "NONE");
+    let taken_out = json!({ "collectionId": collections[0], "resourceIds": [sample] });
+    ada.ok("removeFromCollection", taken_out.clone(), "collection { id }").await;
+    assert_eq!(access(&sample).await, "NONE");
+    assert_eq!(ada.refused("removeFromCollection", taken_out).await.is(), ("NOT_FOUND", "input.resourceIds"));
+    // Putting something in takes ADMINISTER on it: it is shown to others by that.
+    let own = grace.create(&team.id, "COLLECTION", "Hers").await;
+    let input = json!({ "collectionId": own, "resourceIds": [document] });
+    assert_eq!(grace.refused("addToCollection", input).await.is(), ("FORBIDDEN", "input.resourceIds"));
+    let input = json!({ "collectionId": own, "resourceIds": [sample] });
+    assert_eq!(grace.refused("addToCollection", input).await.is(), ("NOT_FOUND", "input.resourceIds"));
+    // Reading a collection doesn't change it; and not everything is gathered, nor into everything.
+    let input =
+        json!({ "collectionId": collections[0], "resourceIds": [grace.create(&team.id, "DOCUMENT", "Hers").await] });
+    assert_eq!(grace.refused("addToCollection", input).await.is(), ("FORBIDDEN", "input.collectionId"));
+    for (collection, items, is) in [
+        (&collections[0], vec![project.clone()], ("INVALID", "input.resourceIds")),
+        (&collections[0], vec![collections[1].clone()], ("INVALID", "input.resourceIds")),
+        (&collections[0], Vec::new(), ("BLANK", "input.resourceIds")),
+        (&collections[0], too_many(&document), ("TOO_MANY", "input.resourceIds")),
+        (&document, vec![sample.clone()], ("INVALID", "input.collectionId")),
+    ] {
+        let error = ada.refused("addToCollection", json!({ "collectionId": collection, "resourceIds": items })).await;
+        assert_eq!(error.is(), is, "{items:?}");
+    }
+    // What is elsewhere stays there.
+    let other = ada.found("Other").await;
+    let foreign = ada.create(&other, "SAMPLE", "O-1").await;
+    let error =
+        ada.refused("addToCollection", json!({ "collectionId": collections[0], "resourceIds": [foreign] })).await;
+    assert_eq!(error.is(), ("INVALID", "input.resourceIds"));
+    // What is deleted is gathered no longer.
+    ada.ok("deleteResource", json!({ "id": document }), "").await;
+    let items = ada
+        .query(
+            "query($id: ID!) { node(id: $id) { ... on Resource { items { nodes { id } } } } }",
+            json!({ "id": collections[1] }),
+        )
+        .await;
+    assert_eq!(nodes(&items["node"]["items"]).len(), 1);
+    app.finish().await;
+}
+
+/// More ids than one request takes.
+fn too_many(like: &str) -> Vec<String> {
+    let (prefix, _) = like.split_at(like.len() - 3);
+    (0..101).map(|n| format!("{prefix}{n:03}")).collect()
+}

@@ -171,6 +171,11 @@ impl TestApp {
         self.workers.remove(0).kill();
     }
 
+    /// How much memory the oldest worker holds, in MiB.
+    pub fn worker_mib(&self) -> f64 {
+        self.workers[0].resident_mib()
+    }
+
     /// What the API has logged since it was started last.
     pub fn api_log(&self) -> String {
         self.api.as_ref().unwrap().log()

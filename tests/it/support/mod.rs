@@ -8,6 +8,7 @@ pub mod mail;
 pub mod metrics;
 pub mod page;
 pub mod people;
+pub mod plans;
 pub mod process;
 pub mod proxy;
 pub mod receiver;

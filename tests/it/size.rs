@@ -1,0 +1,330 @@
+//! Very large organizations: lists and checks read no more than a page needs, and a cascade gets in nobody's way.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::support::client::{nodes, text};
+use crate::support::people::uuid;
+use crate::support::plans::{Plans, plan_nodes, problems, rows};
+use crate::support::{Client, Team, TestApp, Value, json};
+
+/// How many resources the organization has: a twenty-fifth of what `make bench-size` takes.
+fn resources() -> usize {
+    std::env::var("ROLLCALL_TEST_RESOURCES").map_or(200_000, |count| count.parse().unwrap())
+}
+
+/// Somebody's resources of a kind: private, in no container, one in 20,000 called Grace.
+async fn give(app: &TestApp, team: &Team, owner: &Client, kind: &str, count: usize) {
+    let (organization, owner) = (uuid(&team.id), uuid(&owner.user_id));
+    app.database
+        .sql(&format!(
+            "INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, created_at, updated_at) \
+             SELECT gen_random_uuid(), '{organization}', '{kind}', CASE n % 20000 WHEN 7 THEN 'Grace ' ELSE 'Thing ' END || n, \
+             '{owner}', rollcall_now(), '{owner}', rollcall_now(), rollcall_now() FROM generate_series(1, {count}) n"
+        ))
+        .await;
+}
+
+/// Fills an organization with what others own, of every kind: a hundredth is visible to all.
+async fn fill(app: &TestApp, team: &Team, count: usize) {
+    for (kind, part) in
+        [("sample", 50), ("document", 15), ("volume", 15), ("source", 8), ("machine", 4), ("app", 4), ("project", 4)]
+    {
+        give(app, team, &team.owner, kind, count * part / 100).await;
+    }
+    app.database
+        .sql(
+            "UPDATE resources SET visibility = 'organization' WHERE kind NOT IN ('project') AND hashtext(id::text) % 100 = 0; \
+             VACUUM ANALYZE",
+        )
+        .await;
+}
+
+const LIST: &str = "query($id: ID!, $first: Int, $after: String, $kind: ResourceKind, $owner: ID, $container: ID, $search: String) { \
+     organization(by: { id: $id }) { resources(first: $first, after: $after, kind: $kind, ownerId: $owner, containerId: $container, search: $search) { \
+     nodes { id } pageInfo { hasNextPage endCursor } } } }";
+
+fn is_of_resources(statement: &str) -> bool {
+    statement.contains("resources r")
+}
+
+/// What is wrong with the plan of a list: it reads or sorts more rows than this somewhere, or a whole table.
+fn too_much(plan: &Value, limit: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    for node in plan_nodes(plan) {
+        let of = &node["Relation Name"];
+        if node["Node Type"] == "Seq Scan" && rows(node) > 200.0 {
+            found.push(format!("reads {} rows of {of}", rows(node)));
+        }
+        if rows(node) > limit as f64 {
+            found.push(format!("{} of {} rows {of} {}", node["Node Type"], rows(node), node["Index Name"]));
+        }
+    }
+    found
+}
+
+// R2, R62, R72: no list of resources and no check reads or sorts more than a page needs, however large the organization is.
+#[tokio::test]
+async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let total = resources();
+    fill(&app, &team, total).await;
+    // Ada owns many, and reaches others by projects, a team and her organization.
+    give(&app, &team, &ada, "sample", total / 10).await;
+    let group = team.group("Lab", &[&ada]).await;
+    let mut projects = Vec::new();
+    for n in 0..10 {
+        let project = grace.create(&team.id, "PROJECT", &format!("Joint {n}")).await;
+        let grantee = match n % 3 {
+            0 => json!({ "userId": ada.user_id }),
+            1 => json!({ "teamId": group }),
+            _ => json!({ "organizationId": team.id }),
+        };
+        grace.ok("grantAccess", json!({ "resourceId": project, "grantee": grantee, "level": "VIEW" }), "").await;
+        projects.push(project);
+    }
+    let collection = grace.create(&team.id, "COLLECTION", "Best of").await;
+    grace.ok("updateResource", json!({ "id": collection, "visibility": "ORGANIZATION" }), "").await;
+    let (organization, owner) = (uuid(&team.id), uuid(&grace.user_id));
+    for project in &projects {
+        let project = uuid(project);
+        app.database
+            .sql(&format!(
+                "INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, container_id, created_at, updated_at) \
+                 SELECT gen_random_uuid(), '{organization}', 'document', 'Thing ' || n, '{owner}', rollcall_now(), '{owner}', '{project}', \
+                 rollcall_now(), rollcall_now() FROM generate_series(1, {}) n", total / 100
+            ))
+            .await;
+    }
+    let collection = uuid(&collection);
+    app.database
+        .sql(&format!(
+            "INSERT INTO collection_items (organization_id, collection_id, resource_id, added_at) \
+             SELECT organization_id, '{collection}', id, rollcall_now() FROM resources \
+             WHERE organization_id = '{organization}' AND kind = 'source' LIMIT 2000; ANALYZE"
+        ))
+        .await;
+    app.until_idle().await;
+    Plans::explain(&mut app).await;
+    let plans = Plans::of(&app);
+    let mut found = Vec::new();
+    for (who, client) in [("owner", &team.owner), ("ada", &ada)] {
+        for (filter, least) in [
+            (json!({}), 50),
+            (json!({ "kind": "DOCUMENT" }), 50),
+            (json!({ "kind": "WORKSPACE" }), 0),
+            (json!({ "owner": ada.user_id }), 50),
+            (json!({ "container": projects[0] }), 50),
+            (json!({ "container": projects[0], "kind": "APP" }), 0),
+            (json!({ "search": "thing" }), 50),
+            (json!({ "search": "grace" }), 1),
+            (json!({ "search": "nothing at all" }), 0),
+        ] {
+            let mut statements = Vec::new();
+            let mut after = Value::Null;
+            for page in ["first", "second", "far"] {
+                let mut variables = json!({ "id": team.id, "first": 50, "after": after });
+                variables.as_object_mut().unwrap().extend(filter.as_object().unwrap().clone());
+                let (answer, plans) = plans.during(client.query(LIST, variables)).await;
+                let list = &answer["organization"]["resources"];
+                let what = format!("{page} page of {filter} as {who}");
+                if page == "first" && nodes(list).len() < least {
+                    found.push(format!("{what}: {} resources", nodes(list).len()));
+                }
+                statements.push(plans.len());
+                for (_, plan) in plans.iter().filter(|(statement, _)| is_of_resources(statement)) {
+                    found.extend(too_much(plan, 6_000).into_iter().map(|problem| format!("{what}: {problem}")));
+                }
+                after = match page {
+                    // Ids of these are random: so many lie before this one.
+                    "second" => cursor("d0000000-0000-4000-8000-000000000000"),
+                    _ => list["pageInfo"]["endCursor"].clone(),
+                };
+            }
+            if statements.iter().any(|count| *count != statements[0]) {
+                found.push(format!("{filter} as {who}: {statements:?} statements"));
+            }
+        }
+        // Everything of everywhere; a hundred checks; what lies in a project, and what a collection gathers.
+        let page = client.query(LIST, json!({ "id": team.id, "first": 100 })).await;
+        let ids: Vec<Value> = nodes(&page["organization"]["resources"]).iter().map(|node| node["id"].clone()).collect();
+        let collection = rollcall_domain::id::to_text(
+            <rollcall_domain::id::ResourceId as rollcall_domain::id::TypedId>::from_uuid(collection),
+        );
+        for (what, query, variables) in [
+            ("all", "query { viewer { resources(first: 50) { nodes { id } } } }", json!({})),
+            ("kind", "query { viewer { resources(first: 50, kind: SAMPLE) { nodes { id } } } }", json!({})),
+            (
+                "checks",
+                "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Resource { viewerAccess } } }",
+                json!({ "ids": ids }),
+            ),
+            (
+                "contents",
+                "query($id: ID!) { node(id: $id) { ... on Resource { contents(first: 50) { nodes { id } } } } }",
+                json!({ "id": projects[0] }),
+            ),
+            (
+                "items",
+                "query($id: ID!) { node(id: $id) { ... on Resource { items(first: 50) { nodes { id } } } } }",
+                json!({ "id": collection }),
+            ),
+        ] {
+            let (_, plans) = plans.during(client.query(query, variables)).await;
+            for (_, plan) in plans.iter().filter(|(statement, _)| is_of_resources(statement)) {
+                found.extend(too_much(plan, 6_000).into_iter().map(|problem| format!("{what} as {who}: {problem}")));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{} problems:\n{}", found.len(), found.join("\n"));
+    app.finish().await;
+}
+
+/// The cursor of an id, whether or not there is such a resource.
+fn cursor(id: &str) -> Value {
+    use base64::Engine;
+    json!(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("\"{id}\"")))
+}
+
+/// How long requests take while something else goes on, in milliseconds: people who read and write, with a pause after each.
+async fn latencies(people: &[Client], team: &Team, ids: &[String], until: impl AsyncFn() -> bool) -> Vec<f64> {
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let work = people.iter().enumerate().map(async |(number, person)| {
+        let random = &mut StdRng::seed_from_u64(number as u64);
+        let mut times = Vec::new();
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            let id = &ids[random.random_range(0..ids.len())];
+            let start = Instant::now();
+            match random.random_range(0..5) {
+                0 => drop(person.query("{ viewer { email memberships { nodes { role organization { name } } } } }", json!({})).await),
+                1 => drop(person.query(LIST, json!({ "id": team.id, "first": 50 })).await),
+                2 => drop(person.query("query($id: ID!) { node(id: $id) { ... on Resource { name viewerAccess owner { name } } } }", json!({ "id": id })).await),
+                3 => drop(person.create(&team.id, "DOCUMENT", "Notes").await),
+                _ => drop(person.mutate("updateResource", json!({ "id": id, "name": "Notes" }), "").await),
+            }
+            times.push(start.elapsed().as_secs_f64() * 1_000.0);
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+        times
+    });
+    let watch = async {
+        while !until().await {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let (times, ()) = futures_util::future::join(join_all(work), watch).await;
+    let mut times = times.concat();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+fn percentile(times: &[f64], part: f64) -> f64 {
+    times[((times.len() - 1) as f64 * part) as usize]
+}
+
+fn report(what: &str, times: &[f64]) {
+    println!(
+        "{what:<34}{:>8} requests, p50 {:>7.1} ms, p99 {:>7.1} ms, longest {:>7.1} ms",
+        times.len(),
+        percentile(times, 0.5),
+        percentile(times, 0.99),
+        times[times.len() - 1]
+    );
+}
+
+/// `make bench-size`: what a cascade of a fifth of an organization does to it, against a plain UPDATE, and killed at random.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn bench_size() {
+    let total = std::env::var("ROLLCALL_TEST_RESOURCES").map_or(5_000_000, |count| count.parse::<usize>().unwrap());
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let leaver = app.join(&team, "leaver@example.org", "MEMBER").await;
+    let mut people = Vec::new();
+    for n in 0..8 {
+        people.push(app.join(&team, &format!("person{n}@example.org"), "MEMBER").await);
+    }
+    let mut ids = Vec::new();
+    for n in 0..40 {
+        ids.push(people[n % 8].create(&team.id, "DOCUMENT", "Notes").await);
+    }
+    let start = Instant::now();
+    fill(&app, &team, total / 5 * 4).await;
+    let kinds = [("project", 10), ("volume", 30), ("document", 30), ("machine", 10), ("sample", 20)];
+    for (kind, part) in kinds {
+        give(&app, &team, &leaver, kind, total / 5 * part / 100).await;
+    }
+    app.database.sql("VACUUM ANALYZE resources; CHECKPOINT").await;
+    println!("{total} resources made in {:.0} s", start.elapsed().as_secs_f64());
+    let (organization, leaver_id, owner_id) = (uuid(&team.id), uuid(&leaver.user_id), uuid(&team.owner.user_id));
+    let owned = app.owned(&team, &leaver).await;
+    let seconds = |seconds: u64| {
+        let start = Instant::now();
+        async move || start.elapsed() > Duration::from_secs(seconds)
+    };
+    drop(latencies(&people, &team, &ids, seconds(10)).await);
+    let before = latencies(&people, &team, &ids, seconds(40)).await;
+    report("without the cascade", &before);
+
+    let memory = std::cell::RefCell::new(vec![app.worker_mib()]);
+    let start = Instant::now();
+    let departure = team.remove(&leaver).await;
+    let completed = async || {
+        memory.borrow_mut().push(app.worker_mib());
+        team.departure(&departure).await["status"] == "COMPLETED"
+    };
+    let during = latencies(&people, &team, &ids, completed).await;
+    let duration = start.elapsed().as_secs_f64();
+    report("during the cascade", &during);
+    println!("p99 during / without: {:.2}", percentile(&during, 0.99) / percentile(&before, 0.99));
+    let memory = memory.into_inner();
+    let largest = memory.iter().copied().fold(0.0, f64::max);
+    println!("the worker's memory: {:.0} MiB before, {largest:.0} MiB at most", memory[0]);
+    let moves = app.database.number("SELECT count(DISTINCT resource_id) AS value FROM resource_moves").await;
+    assert_eq!(moves, owned);
+
+    // The same rows back, by plain statements.
+    app.database.sql("VACUUM ANALYZE resources; VACUUM ANALYZE resource_moves; CHECKPOINT").await;
+    let moved = format!("resources WHERE id IN (SELECT resource_id FROM resource_moves WHERE to_id = '{owner_id}')");
+    app.database.sql(&format!("CREATE TEMP TABLE IF NOT EXISTS nothing AS SELECT FROM {moved} LIMIT 0")).await;
+    // The owner owns others too, so that what was moved is marked by who made it.
+    let start = Instant::now();
+    app.database
+        .sql(&format!(
+            "UPDATE resources SET owner_id = '{leaver_id}', owned_since = rollcall_now() WHERE organization_id = '{organization}' \
+             AND owner_id = '{owner_id}' AND created_by_id = '{leaver_id}'; \
+             UPDATE resources SET container_id = NULL WHERE container_id IN (SELECT samples_project_id FROM departures)"
+        ))
+        .await;
+    let plain = start.elapsed().as_secs_f64();
+    println!("{owned} resources: cascade {duration:.1} s, plain UPDATE {plain:.1} s, ratio {:.2}", duration / plain);
+    assert_eq!(app.owned(&team, &leaver).await, owned);
+
+    // Once more, killed at random.
+    app.database.sql("DELETE FROM resource_moves; VACUUM ANALYZE resources; VACUUM ANALYZE resource_moves").await;
+    let input = json!({ "memberId": text(&team.departure(&departure).await["member"]["id"]) });
+    team.owner.ok("reactivateMember", input, "member { id }").await;
+    let departure = team.remove(&leaver).await;
+    let mut kills = 0;
+    let random = &mut StdRng::seed_from_u64(7);
+    while team.departure(&departure).await["status"] != "COMPLETED" {
+        tokio::time::sleep(Duration::from_millis(random.random_range(1_000..8_000))).await;
+        if team.departure(&departure).await["status"] != "COMPLETED" {
+            app.kill_worker();
+            app.start_worker();
+            kills += 1;
+        }
+    }
+    let moves = app.database.number("SELECT count(*) AS value FROM resource_moves").await;
+    let distinct = app.database.number("SELECT count(DISTINCT resource_id) AS value FROM resource_moves").await;
+    assert_eq!((moves, distinct), (owned, owned));
+    println!("killed {kills} times and resumed: each of {moves} resources moved once");
+    app.finish().await;
+}
