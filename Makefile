@@ -54,6 +54,12 @@ bench-members: postgres ## Time pages of a list of 100,000 members, through the 
 	cargo build --release --workspace --bins
 	cargo test --release --test it -- --ignored --nocapture member_list::bench_members
 
+.PHONY: bench-size
+bench-size: postgres ## Run a cascade of 1,000,000 of 5,000,000 resources, through the front door, and look at every list's plan
+	cargo build --release --workspace --bins
+	cargo test --release --test it -- --ignored --nocapture size::bench_size
+	ROLLCALL_TEST_RESOURCES=5000000 cargo test --release --test it -- --nocapture size::lists_and_checks
+
 .PHONY: postgres
 postgres:
 ifeq ($(POSTGRES),)
