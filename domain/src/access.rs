@@ -255,10 +255,10 @@ pub(crate) async fn enter(
 pub(crate) fn require_writing(actor: &Actor, field: &str) -> Result<()> {
     match actor {
         Actor::User { suspended: true, .. } => Err(crate::actor::suspended(field).into()),
-        Actor::ApiKey { scope: ApiKeyScope::Read, .. } => {
+        Actor::ApiKey { scope: ApiKeyScope::Read, .. } | Actor::Service { scope: ApiKeyScope::Read, .. } => {
             Err(Error::refused(Code::Forbidden, field, "this API key may only read; use one with the scope WRITE"))
         }
-        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Staff { .. } => Ok(()),
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } | Actor::Staff { .. } => Ok(()),
     }
 }
 

@@ -54,6 +54,15 @@ pub enum Actor {
         /// Whether it may change anything.
         scope: ApiKeyScope,
     },
+    /// A service key: an organization's own programs. It belongs to no person, and reaches nothing but what says so.
+    Service {
+        /// The key.
+        api_key_id: ApiKeyId,
+        /// Whose it is.
+        organization_id: OrganizationId,
+        /// Whether it may change anything.
+        scope: ApiKeyScope,
+    },
     /// The platform's staff, by a token of ROLLCALL_STAFF_TOKENS or the command line.
     Staff {
         /// As the audit log names them.
@@ -66,7 +75,7 @@ impl Actor {
     pub fn user_id(&self) -> Option<UserId> {
         match self {
             Self::User { user_id, .. } | Self::ApiKey { user_id, .. } => Some(*user_id),
-            Self::Staff { .. } => None,
+            Self::Service { .. } | Self::Staff { .. } => None,
         }
     }
 
@@ -75,6 +84,7 @@ impl Actor {
         match self {
             Self::User { .. } => ActorKind::User,
             Self::ApiKey { .. } => ActorKind::ApiKey,
+            Self::Service { .. } => ActorKind::Service,
             Self::Staff { .. } => ActorKind::Staff,
         }
     }
@@ -82,7 +92,7 @@ impl Actor {
     /// The only organization that the actor reaches, where a key limits it.
     pub fn only_organization(&self) -> Option<OrganizationId> {
         match self {
-            Self::ApiKey { organization_id, .. } => Some(*organization_id),
+            Self::ApiKey { organization_id, .. } | Self::Service { organization_id, .. } => Some(*organization_id),
             Self::User { .. } | Self::Staff { .. } => None,
         }
     }
@@ -97,7 +107,7 @@ impl Actor {
         match self {
             Self::User { suspended: true, .. } => Err(suspended(field).into()),
             Self::User { user_id, session_id, .. } => Ok((*user_id, *session_id)),
-            Self::ApiKey { .. } => {
+            Self::ApiKey { .. } | Self::Service { .. } => {
                 Err(Error::refused(Code::Forbidden, field, "takes a signed-in person, not an API key"))
             }
             Self::Staff { .. } => {
@@ -149,7 +159,7 @@ async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<A
 }
 
 async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<Actor> {
-    type Row = (ApiKeyId, UserId, OrganizationId, ApiKeyScope, Option<DateTime<Utc>>, DateTime<Utc>);
+    type Row = (ApiKeyId, UserId, bool, OrganizationId, ApiKeyScope, Option<DateTime<Utc>>, DateTime<Utc>);
     let found: Option<Row> = api_keys::table
         .inner_join(
             members::table
@@ -160,12 +170,13 @@ async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<A
         .filter(api_keys::secret_digest.eq(Token::digest(token)))
         .filter(api_keys::revoked_at.is_null())
         .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(rollcall_now().nullable())))
-        .filter(members::status.eq(MemberStatus::Active))
-        .filter(users::suspended_at.is_null())
+        // Whoever made a service key may be gone.
+        .filter(api_keys::service.or(members::status.eq(MemberStatus::Active).and(users::suspended_at.is_null())))
         .filter(organizations::deleted_at.is_null())
         .select((
             api_keys::id,
             api_keys::user_id,
+            api_keys::service,
             api_keys::organization_id,
             api_keys::scope,
             api_keys::last_used_at,
@@ -174,12 +185,16 @@ async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<A
         .first(connection)
         .await
         .optional()?;
-    let (api_key_id, user_id, organization_id, scope, last_used_at, now) = found.ok_or(Error::Unauthenticated)?;
+    let (api_key_id, user_id, service, organization_id, scope, last_used_at, now) =
+        found.ok_or(Error::Unauthenticated)?;
     if is_stale(last_used_at, now) {
         diesel::update(api_keys::table.find(api_key_id))
             .set(api_keys::last_used_at.eq(now))
             .execute(connection)
             .await?;
     }
-    Ok(Actor::ApiKey { api_key_id, user_id, organization_id, scope })
+    Ok(match service {
+        true => Actor::Service { api_key_id, organization_id, scope },
+        false => Actor::ApiKey { api_key_id, user_id, organization_id, scope },
+    })
 }

@@ -1,19 +1,21 @@
-//! API keys: a person's way in for programs, in one organization only.
+//! API keys: a way in for programs, in one organization only. A person's end with the membership (R32); service keys are the
+//! organization's and outlive the membership of whoever made them.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
-use crate::access::{self, Lock};
+use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::api_keys;
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{ApiKeyId, OrganizationId, UserId};
 use crate::limits;
 use crate::page::{Page, PageRequest, by_id};
+use crate::policy::Action;
 use crate::secret::Token;
 use crate::text;
 use crate::text_enum::text_enum;
@@ -41,8 +43,10 @@ pub struct ApiKey {
     pub id: ApiKeyId,
     /// The only organization it reaches.
     pub organization_id: OrganizationId,
-    /// Whose it is.
+    /// Whose it is; of a service key, who made it.
     pub user_id: UserId,
+    /// Whether it belongs to the organization and not to a person.
+    pub service: bool,
     /// What its person calls it.
     pub name: String,
     /// The first characters of the secret.
@@ -70,8 +74,24 @@ pub struct CreateApiKey {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+impl ApiKey {
+    /// What to do about a service key once who made it has gone: a sentence.
+    pub fn renewal_advice(&self) -> String {
+        format!("Replace the service key {} ({}…): they were shown its secret.", self.id, self.prefix)
+    }
+}
+
 /// Makes a key for the actor; its secret is shown this once.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateApiKey) -> Result<(ApiKey, Token)> {
+    make(database, actor, command, false).await
+}
+
+/// Makes a service key for the organization; its secret is shown this once. Takes [`Action::ManageServiceKeys`].
+pub async fn create_service(database: &Database, actor: &Actor, command: &CreateApiKey) -> Result<(ApiKey, Token)> {
+    make(database, actor, command, true).await
+}
+
+async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, service: bool) -> Result<(ApiKey, Token)> {
     let (user_id, _) = actor.signed_in("organizationId")?;
     let name = text::line("name", &command.name, limits::NAME)?;
     let organization_id = command.organization_id;
@@ -85,22 +105,26 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateApiKey) 
                 access::organization_not_found("organizationId"),
             )
             .await?;
+            if service {
+                permit.require(Action::ManageServiceKeys)?;
+            }
             let at = now(transaction).await?;
             if command.expires_at.is_some_and(|expires_at| expires_at <= at) {
                 return Err(Error::refused(Code::Invalid, "expiresAt", "must lie in the future"));
             }
-            let living: i64 = living()
-                .filter(api_keys::user_id.eq(user_id))
-                .filter(api_keys::organization_id.eq(organization_id))
-                .count()
-                .get_result(&mut **transaction)
-                .await?;
-            if living >= limits::MAX_API_KEYS {
-                return Err(Error::refused(
-                    Code::TooMany,
-                    "organizationId",
-                    format!("you have {living} keys here; revoke those that nobody uses"),
-                ));
+            let alike: i64 = match service {
+                true => of_organization(organization_id).count().get_result(&mut **transaction).await?,
+                false => {
+                    of_user(user_id)
+                        .filter(api_keys::organization_id.eq(organization_id))
+                        .count()
+                        .get_result(&mut **transaction)
+                        .await?
+                }
+            };
+            if alike >= limits::MAX_API_KEYS {
+                let message = format!("there are {alike} such keys here; revoke those that nobody uses");
+                return Err(Error::refused(Code::TooMany, "organizationId", message));
             }
             let secret = Token::random(TOKEN_PREFIX)?;
             let key: ApiKey = diesel::insert_into(api_keys::table)
@@ -108,6 +132,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateApiKey) 
                     api_keys::id.eq(ApiKeyId::new()),
                     api_keys::organization_id.eq(permit.organization_id()),
                     api_keys::user_id.eq(user_id),
+                    api_keys::service.eq(service),
                     api_keys::name.eq(&name),
                     api_keys::prefix.eq(secret.reveal().chars().take(SHOWN).collect::<String>()),
                     api_keys::secret_digest.eq(Token::digest(secret.reveal())),
@@ -118,33 +143,42 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateApiKey) 
                 .returning(ApiKey::as_returning())
                 .get_result(&mut **transaction)
                 .await?;
+            let what = if service { "service key" } else { "API key" };
             let event = NewEvent::by(actor, organization_id, AuditAction::ApiKeyCreated, key.id)
-                .summary(format!("made the API key {}… ({})", key.prefix, key.scope))
-                .with(json!({ "scope": key.scope.as_str(), "expires_at": key.expires_at }));
+                .summary(format!("made the {what} {}… ({})", key.prefix, key.scope))
+                .with(json!({ "scope": key.scope.as_str(), "service": service, "expires_at": key.expires_at }));
             audit::record(transaction, [event]).await?;
             Ok((key, secret))
         })
         .await
 }
 
-/// Revokes a key of the actor.
+/// Revokes a key of the actor, or a service key for those who may manage them.
 pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<ApiKeyId> {
     access::require_writing(actor, "id")?;
-    let not_found = || Error::refused(Code::NotFound, "id", "you have no such API key");
+    let not_found = || Refusal::new(Code::NotFound, "id", "there is no such API key, or it isn't yours");
     let user_id = actor.user_id().ok_or_else(not_found)?;
     database
         .transaction(async |transaction| {
-            let revoked: Option<OrganizationId> = diesel::update(
-                api_keys::table.find(id).filter(api_keys::user_id.eq(user_id)).filter(api_keys::revoked_at.is_null()),
-            )
-            .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
-            .returning(api_keys::organization_id)
-            .get_result(&mut **transaction)
-            .await
-            .optional()?;
-            let organization_id = revoked.filter(|id| actor.reaches(*id)).ok_or_else(not_found)?;
-            let event =
-                NewEvent::by(actor, organization_id, AuditAction::ApiKeyRevoked, id).summary("revoked an API key");
+            let found: Option<ApiKey> =
+                living().find(id).select(ApiKey::as_select()).first(&mut **transaction).await.optional()?;
+            let key = found.filter(|key| actor.reaches(key.organization_id)).ok_or_else(not_found)?;
+            if key.service {
+                let permit =
+                    access::enter(transaction, actor, key.organization_id, Lock::Membership, not_found()).await?;
+                permit.require_on(Action::ManageServiceKeys, "id")?;
+            } else if key.user_id != user_id {
+                return Err(not_found().into());
+            }
+            let revoked = diesel::update(living().find(id))
+                .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
+                .execute(&mut **transaction)
+                .await?;
+            if revoked == 0 {
+                return Err(not_found().into());
+            }
+            let event = NewEvent::by(actor, key.organization_id, AuditAction::ApiKeyRevoked, id)
+                .summary(if key.service { "revoked a service key" } else { "revoked an API key" });
             audit::record(transaction, [event]).await?;
             Ok(id)
         })
@@ -161,6 +195,7 @@ pub(crate) async fn revoke_for(
         api_keys::table
             .filter(api_keys::organization_id.eq(organization_id))
             .filter(api_keys::user_id.eq(user_id))
+            .filter(api_keys::service.eq(false))
             .filter(api_keys::revoked_at.is_null()),
     )
     .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
@@ -170,7 +205,7 @@ pub(crate) async fn revoke_for(
 
 /// Revokes every key of the user: for an account that is suspended or deleted (R32).
 pub(crate) async fn revoke_all(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
-    diesel::update(api_keys::table.filter(api_keys::user_id.eq(user_id)).filter(api_keys::revoked_at.is_null()))
+    diesel::update(of_user(user_id))
         .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
         .execute(&mut **transaction)
         .await?;
@@ -183,8 +218,21 @@ pub(crate) async fn of_member(
     organization_id: OrganizationId,
     user_id: UserId,
 ) -> Result<Vec<ApiKey>> {
-    Ok(living()
+    Ok(of_user(user_id)
         .filter(api_keys::organization_id.eq(organization_id))
+        .order(api_keys::id)
+        .select(ApiKey::as_select())
+        .load(connection)
+        .await?)
+}
+
+/// The living service keys of an organization that someone was shown the secret of: they should be replaced once they are gone (R42).
+pub async fn known_to(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Vec<ApiKey>> {
+    Ok(of_organization(organization_id)
         .filter(api_keys::user_id.eq(user_id))
         .order(api_keys::id)
         .select(ApiKey::as_select())
@@ -197,18 +245,37 @@ fn living() -> _ {
     api_keys::table.filter(api_keys::revoked_at.is_null())
 }
 
-/// The user's keys of the ids.
-pub async fn by_ids(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[ApiKeyId]) -> Result<Vec<ApiKey>> {
-    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
-    let mut query = living()
+/// A person's own.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn of_user(user_id: UserId) -> _ {
+    api_keys::table
+        .filter(api_keys::revoked_at.is_null())
+        .filter(api_keys::service.eq(false))
         .filter(api_keys::user_id.eq(user_id))
-        .filter(api_keys::id.eq_any(ids))
-        .select(ApiKey::as_select())
-        .into_boxed();
-    if let Some(only) = actor.only_organization() {
-        query = query.filter(api_keys::organization_id.eq(only));
-    }
-    Ok(query.load(connection).await?)
+}
+
+/// An organization's service keys.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn of_organization(organization_id: OrganizationId) -> _ {
+    api_keys::table
+        .filter(api_keys::revoked_at.is_null())
+        .filter(api_keys::service.eq(true))
+        .filter(api_keys::organization_id.eq(organization_id))
+}
+
+/// Those of the ids that the actor may see: their own, and service keys that they may manage.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[ApiKeyId]) -> Result<Vec<ApiKey>> {
+    let found: Vec<ApiKey> =
+        living().filter(api_keys::id.eq_any(ids)).select(ApiKey::as_select()).load(connection).await?;
+    let organizations = found.iter().filter(|key| key.service).map(|key| key.organization_id);
+    let permits = access::permits(connection, actor, organizations).await?;
+    let may_see = |key: &ApiKey| match key.service {
+        true => {
+            permits.get(&key.organization_id).is_some_and(|permit| permit.standing().allows(Action::ManageServiceKeys))
+        }
+        false => Some(key.user_id) == actor.user_id() && actor.reaches(key.organization_id),
+    };
+    Ok(found.into_iter().filter(may_see).collect())
 }
 
 /// A page of the actor's keys, oldest first.
@@ -219,7 +286,7 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<ApiKey>> {
     let slice = page.slice()?;
-    let mut query = living().filter(api_keys::user_id.eq(user_id)).select(ApiKey::as_select()).into_boxed();
+    let mut query = of_user(user_id).select(ApiKey::as_select()).into_boxed();
     if let Some(only) = actor.only_organization() {
         query = query.filter(api_keys::organization_id.eq(only));
     }
@@ -229,9 +296,28 @@ pub async fn list(
 
 /// How many keys the actor has.
 pub async fn count(connection: &mut AsyncPgConnection, actor: &Actor, user_id: UserId) -> Result<i64> {
-    let mut query = living().filter(api_keys::user_id.eq(user_id)).into_boxed();
+    let mut query = of_user(user_id).into_boxed();
     if let Some(only) = actor.only_organization() {
         query = query.filter(api_keys::organization_id.eq(only));
     }
     Ok(query.count().get_result(connection).await?)
+}
+
+/// A page of the organization's service keys, oldest first; FORBIDDEN for those who don't manage them.
+pub async fn list_services(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    page: &PageRequest,
+) -> Result<Page<ApiKey>> {
+    permit.require(Action::ManageServiceKeys)?;
+    let slice = page.slice()?;
+    let query = of_organization(permit.organization_id()).select(ApiKey::as_select()).into_boxed();
+    let rows = by_id!(query, slice, api_keys::id).load(connection).await?;
+    slice.page(rows, |key| key.id)
+}
+
+/// How many service keys the organization has.
+pub async fn count_services(connection: &mut AsyncPgConnection, permit: &Permit) -> Result<i64> {
+    permit.require(Action::ManageServiceKeys)?;
+    Ok(of_organization(permit.organization_id()).count().get_result(connection).await?)
 }

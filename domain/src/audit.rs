@@ -175,7 +175,9 @@ impl NewEvent {
         let event = Self::of(organization_id, action, target, actor.kind(), actor.user_id());
         match actor {
             Actor::Staff { name } => event.with(json!({ "staff": name })),
-            Actor::ApiKey { api_key_id, .. } => event.with(json!({ "api_key": api_key_id.to_string() })),
+            Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => {
+                event.with(json!({ "api_key": api_key_id.to_string() }))
+            }
             Actor::User { .. } => event,
         }
     }

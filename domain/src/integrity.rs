@@ -72,13 +72,13 @@ const INVARIANTS: &[Invariant] = &[
              OR EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id) \
              OR EXISTS (SELECT FROM invitations i WHERE i.user_id = u.id AND i.status = 'pending') \
              OR EXISTS (SELECT FROM api_keys k JOIN organizations o ON o.id = k.organization_id \
-               WHERE k.user_id = u.id AND k.revoked_at IS NULL AND o.deleted_at IS NULL))",
+               WHERE k.user_id = u.id AND k.revoked_at IS NULL AND NOT k.service AND o.deleted_at IS NULL))",
         id: id::<UserId>,
     },
     Invariant {
         name: "no key of a leaver works (R32)",
         broken: "SELECT k.id FROM api_keys k JOIN members m USING (organization_id, user_id) \
-             WHERE k.revoked_at IS NULL AND m.status <> 'active'",
+             WHERE k.revoked_at IS NULL AND NOT k.service AND m.status <> 'active'",
         id: id::<ApiKeyId>,
     },
     Invariant {

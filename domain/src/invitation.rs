@@ -595,7 +595,7 @@ fn why_closed(invitation: &Invitation, at: DateTime<Utc>, field: &str) -> Option
 fn require_person(actor: Option<&Actor>, named: &Named) -> Result<()> {
     match (actor, named) {
         (None, Named::Id(_)) => Err(Error::Unauthenticated),
-        (Some(Actor::ApiKey { .. } | Actor::Staff { .. }), _) => {
+        (Some(Actor::ApiKey { .. } | Actor::Service { .. } | Actor::Staff { .. }), _) => {
             Err(Error::refused(Code::Forbidden, named.field(), "takes the invited person, signed in"))
         }
         (Some(Actor::User { .. }) | None, _) => Ok(()),

@@ -1,6 +1,7 @@
 //! Mails a completed departure's receipt to the leaver or to the new owner.
 
 use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::api_key::{self, ApiKey};
 use rollcall_domain::departure::{self, DepartureKind};
 use rollcall_domain::job::MailDepartureReceipt;
 use rollcall_domain::resource::ResourceKind;
@@ -21,6 +22,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     let receipt = departure::receipt(&mut reader, id).await.map_err(job_error)?;
     let known =
         webhook::known_to(&mut reader, departure.organization_id, departure.user_id).await.map_err(job_error)?;
+    let services =
+        api_key::known_to(&mut reader, departure.organization_id, departure.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = recipient.email else { return Ok(()) };
     let moved = Moved {
@@ -52,7 +55,11 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
             leaver_name: leaver.name,
             leaver_username: leaver.username.to_string(),
             moved,
-            advice: known.iter().map(Webhook::renewal_advice).collect(),
+            advice: known
+                .iter()
+                .map(Webhook::renewal_advice)
+                .chain(services.iter().map(ApiKey::renewal_advice))
+                .collect(),
         }
         .render(envelope)
     };

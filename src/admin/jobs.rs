@@ -159,7 +159,7 @@ fn not_given_up(id: Uuid) -> String {
 fn log(staff: &Actor, job: &JobRecord, what: &'static str) {
     let name = match staff {
         Actor::Staff { name } => name.as_str(),
-        Actor::User { .. } | Actor::ApiKey { .. } => "",
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } => "",
     };
     tracing::info!(staff = name, job = %job.id, queue = job.queue, kind = job.kind, "{what}");
 }

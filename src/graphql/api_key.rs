@@ -1,4 +1,4 @@
-//! API keys of the viewer.
+//! API keys: the viewer's, and the organizations' service keys.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -60,7 +60,7 @@ impl ApiKey {
 
     /// Whether it belongs to the organization rather than to a person.
     async fn service(&self) -> bool {
-        false
+        self.0.service
     }
 
     /// When it was made.
@@ -107,10 +107,36 @@ pub struct CreateApiKeyPayload {
 }
 payload!(CreateApiKeyPayload);
 
+/// A service key to be made.
+#[derive(InputObject)]
+pub struct CreateServiceKeyInput {
+    /// The organization that it shall belong to.
+    organization_id: Id<OrganizationId>,
+    /// What to call it, in 1 to 100 characters.
+    name: String,
+    /// What it may do.
+    #[graphql(default_with = "Some(ApiKeyScope::Write)")]
+    scope: Option<ApiKeyScope>,
+    /// When it ends by itself; never where left out.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// A new service key with its secret.
+#[derive(SimpleObject, Default)]
+pub struct CreateServiceKeyPayload {
+    /// The key.
+    api_key: Option<ApiKey>,
+    /// To be sent as `Authorization: Bearer …`; shown this once.
+    secret: Option<String>,
+    /// Why none was made.
+    user_errors: Vec<UserError>,
+}
+payload!(CreateServiceKeyPayload);
+
 /// A key to be revoked.
 #[derive(InputObject)]
 pub struct RevokeApiKeyInput {
-    /// One of the viewer's keys.
+    /// One of the viewer's keys, or a service key that they may manage.
     id: Id<ApiKeyId>,
 }
 
@@ -150,7 +176,28 @@ impl ApiKeyMutation {
         })
     }
 
-    /// Revokes an API key of the viewer: the next request with it is refused.
+    /// Makes a service key: it belongs to the organization and outlives its maker's membership. It asks `access`, and reaches
+    /// nothing else.
+    async fn create_service_key(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The key.")] input: CreateServiceKeyInput,
+    ) -> async_graphql::Result<CreateServiceKeyPayload> {
+        let command = api_key::CreateApiKey {
+            organization_id: input.organization_id.0,
+            name: input.name,
+            scope: input.scope.unwrap_or(ApiKeyScope::Write).into(),
+            expires_at: input.expires_at,
+        };
+        let outcome = api_key::create_service(database(context), actor(context)?, &command).await;
+        Payload::of(outcome, |(key, secret)| CreateServiceKeyPayload {
+            api_key: Some(ApiKey(key)),
+            secret: Some(secret.reveal().to_owned()),
+            user_errors: Vec::new(),
+        })
+    }
+
+    /// Revokes an API key of the viewer, or a service key that they may manage: the next request with it is refused.
     async fn revoke_api_key(
         &self,
         context: &Context<'_>,

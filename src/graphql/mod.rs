@@ -23,7 +23,7 @@ mod webhook;
 
 use async_graphql::{Context, EmptySubscription, ID, MaybeUndefined, MergedObject, Object, SDLExportOptions};
 use rollcall_domain::database::Database;
-use rollcall_domain::id::OrganizationId;
+use rollcall_domain::id::{OrganizationId, ResourceId, UserId};
 
 use audit::AuditVerification;
 pub use context::Request;
@@ -32,6 +32,7 @@ use id::{BigInt, Id};
 use invitation::InvitationPreview;
 use node::Node;
 use organization::{Organization, OrganizationBy};
+use policy::AccessLevel;
 use viewer::Viewer;
 
 /// Nesting of fields; introspection needs 13.
@@ -108,6 +109,22 @@ impl Query {
         #[graphql(desc = "The token of the mailed link.")] token: String,
     ) -> async_graphql::Result<Option<InvitationPreview>> {
         InvitationPreview::find(context, &token).await
+    }
+
+    /// What a user may do with resources, in the order asked: for a platform's own services, by staff and by service keys for
+    /// what their organization holds, or about oneself. NONE for anything else.
+    #[graphql(complexity = "resource_ids.len().max(1)")]
+    async fn access(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Whose access.")] user_id: Id<UserId>,
+        #[graphql(desc = "To which resources: 1 to 100.")] resource_ids: Vec<Id<ResourceId>>,
+    ) -> async_graphql::Result<Vec<AccessLevel>> {
+        let ids: Vec<ResourceId> = resource_ids.into_iter().map(|id| id.0).collect();
+        let mut connection = context::connection(context).await?;
+        let levels =
+            rollcall_domain::resource::access_for(&mut connection, context::actor(context)?, user_id.0, &ids).await;
+        Ok(levels.map_err(error::top_level)?.into_iter().map(Into::into).collect())
     }
 
     /// Checks an organization's audit log, up to 10,000 events a call; null for those who may not read it.

@@ -43,7 +43,7 @@ pub enum Node {
     User(User),
     /// A session of the viewer.
     Session(Session),
-    /// An API key of the viewer.
+    /// An API key of the viewer, or a service key that they may manage.
     ApiKey(ApiKey),
     /// An organization.
     Organization(Organization),
@@ -136,7 +136,7 @@ async fn of_kind(
             nodes(found, |session| session.id, |session| Node::Session(Session::of(actor, session)))
         }
         ApiKeyId::PREFIX => {
-            let found = api_key::by_ids(connection, actor, &typed(uuids)).await?;
+            let found = api_key::visible_to(connection, actor, &typed(uuids)).await?;
             nodes(found, |key| key.id, |key| Node::ApiKey(ApiKey(key)))
         }
         OrganizationId::PREFIX => {

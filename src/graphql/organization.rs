@@ -8,8 +8,9 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{MemberId, OrganizationId, ResourceId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::{audit, departure, invitation, join_code, member, resource, team, webhook};
+use rollcall_domain::{api_key, audit, departure, invitation, join_code, member, resource, team, webhook};
 
+use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::billing::Billing;
 use super::connection::{forward, page_cost, wants_total};
@@ -318,6 +319,25 @@ impl Organization {
             false => 0,
         };
         Ok(Some(WebhookConnection::new(page.map(Webhook), total)))
+    }
+
+    /// The organization's service keys, oldest first; for those who may manage them.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn service_keys(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<ApiKeyConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let mut connection = connection(context).await?;
+        let page = api_key::list_services(&mut connection, permit, &forward(first, after)).await;
+        let Some(page) = visible(page)? else { return Ok(None) };
+        let total = match wants_total(context) {
+            true => api_key::count_services(&mut connection, permit).await.map_err(top_level)?,
+            false => 0,
+        };
+        Ok(Some(ApiKeyConnection::new(page.map(ApiKey), total)))
     }
 
     /// The resources here that the viewer can reach, oldest first; owner and admins reach all.

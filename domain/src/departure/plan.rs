@@ -139,7 +139,9 @@ async fn of_member(
         && leaver.origin_organization_id == Some(organization_id)
         && !user::belongs_to_another_team(connection, user_id, organization_id).await?;
     let known = webhook::known_to(connection, organization_id, user_id).await?;
-    let advice = known.iter().map(webhook::Webhook::renewal_advice).collect();
+    let services = api_key::known_to(connection, organization_id, user_id).await?;
+    let advice =
+        known.iter().map(webhook::Webhook::renewal_advice).chain(services.iter().map(ApiKey::renewal_advice)).collect();
     let blocked_by = blockers(permit, &member, kind);
     Ok(Plan { member, kind, new_owner_id, steps, suspends_account, api_keys, advice, blocked_by })
 }

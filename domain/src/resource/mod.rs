@@ -420,3 +420,29 @@ pub async fn visible_to(
     let reached = |id: ResourceId| access.get(&question(id)).is_some_and(|access| access.level > AccessLevel::None);
     Ok(by_ids(connection, ids).await?.into_iter().filter(|resource| reached(resource.id)).collect())
 }
+
+/// What a user may do with resources, in the order asked, for who may know that: staff, a service key as far as its organization
+/// holds them, and the user themselves. NONE for anything else.
+///
+/// Asking for none, or for more than [`limits::MAX_NODES`], is a bad request.
+pub async fn access_for(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    user_id: UserId,
+    ids: &[ResourceId],
+) -> Result<Vec<AccessLevel>> {
+    if ids.is_empty() || ids.len() > limits::MAX_NODES {
+        return Err(Error::BadRequest(format!("`resourceIds` takes 1 to {}", limits::MAX_NODES)));
+    }
+    let may_know = match actor {
+        Actor::Staff { .. } | Actor::Service { .. } => true,
+        Actor::User { user_id: own, .. } | Actor::ApiKey { user_id: own, .. } => *own == user_id,
+    };
+    if !may_know {
+        return Ok(vec![AccessLevel::None; ids.len()]);
+    }
+    let question = |id: &ResourceId| Question { user_id, resource_id: *id, within: actor.only_organization() };
+    let questions: Vec<Question> = ids.iter().map(question).collect();
+    let access = access_of(connection, &questions).await?;
+    Ok(questions.iter().map(|question| access.get(question).unwrap_or(&Access::NONE).level).collect())
+}
