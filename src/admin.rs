@@ -57,6 +57,15 @@ pub enum Command {
         /// As many seats as they like.
         #[arg(long, conflicts_with = "seat_limit")]
         unlimited: bool,
+        /// How many bytes its resources may take up; the limit stays as it is where left out.
+        #[arg(long)]
+        storage_limit_bytes: Option<i64>,
+        /// As much storage as they like.
+        #[arg(long, conflicts_with = "storage_limit_bytes")]
+        unlimited_storage: bool,
+        /// How many runs may go on at a time; the limit stays as it is where left out.
+        #[arg(long)]
+        run_limit: Option<i32>,
     },
     /// Check every invariant on the whole database; fails where one is broken, and says by what.
     Verify,
@@ -81,9 +90,20 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
             set_owner(&opened.database, organization, &owner_email).await
         }
         Command::RestoreOrganization { organization } => restore_organization(&opened.database, organization).await,
-        Command::SetPlan { organization, plan, seat_limit, unlimited } => {
+        Command::SetPlan {
+            organization,
+            plan,
+            seat_limit,
+            unlimited,
+            storage_limit_bytes,
+            unlimited_storage,
+            run_limit,
+        } => {
             let seat_limit = if unlimited { Some(None) } else { seat_limit.map(Some) };
-            set_plan(&opened.database, organization, SetPlan { plan, seat_limit }).await
+            let storage_limit_bytes = if unlimited_storage { Some(None) } else { storage_limit_bytes.map(Some) };
+            let run_limit = run_limit.map(Some);
+            let command = SetPlan { plan, seat_limit, storage_limit_bytes, run_limit };
+            set_plan(&opened.database, organization, command).await
         }
         Command::Verify => verify(&opened.database).await,
         Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,

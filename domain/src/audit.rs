@@ -66,6 +66,10 @@ text_enum! {
         OrganizationPolicyUpdated = "organization.policy_updated",
         /// Staff gave the organization a plan.
         OrganizationPlanSet = "organization.plan_set",
+        /// Where the organization is billed changed.
+        OrganizationBillingUpdated = "organization.billing_updated",
+        /// Staff added credits that were bought.
+        OrganizationCreditsAdded = "organization.credits_added",
         /// The profile changed.
         OrganizationUpdated = "organization.updated",
         /// Someone was invited.

@@ -1,4 +1,4 @@
-//! What an organization has by its plan: its seats (R64).
+//! What an organization has by its plan (R64), where it is billed (R63), and its credits.
 //!
 //! Active members hold a seat each, and so do open invitations, so that everyone who was invited finds one.
 
@@ -6,19 +6,21 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
 use serde_json::json;
 
-use crate::access;
+use crate::access::{self, Lock};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::{invitations, members, organizations};
+use crate::database::schema::{credit_purchases, invitations, members, organizations};
 use crate::database::{Database, Transaction, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
-use crate::id::OrganizationId;
+use crate::id::{CreditPurchaseId, OrganizationId};
 use crate::invitation::InvitationStatus;
 use crate::limits;
 use crate::member::MemberStatus;
-use crate::text;
+use crate::policy::Action;
+use crate::text::{self, EmailAddress};
 
 /// What an organization shall have.
 #[derive(Debug)]
@@ -27,43 +29,198 @@ pub struct SetPlan {
     pub plan: String,
     /// How many seats come with it; `Some(None)` for as many as like, and `None` leaves it as it is.
     pub seat_limit: Option<Option<i32>>,
+    /// How many bytes its resources may take up; likewise.
+    pub storage_limit_bytes: Option<Option<i64>>,
+    /// How many runs may go on at a time; likewise.
+    pub run_limit: Option<Option<i32>>,
 }
 
-/// Staff give an organization a plan. A limit below the seats in use takes nobody's away; it only lets nobody in.
+fn require_staff(actor: &Actor) -> Result<()> {
+    match actor {
+        Actor::Staff { .. } => Ok(()),
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } => {
+            let message = "only the platform's staff do this; ask them";
+            Err(Error::refused(Code::Forbidden, "organizationId", message))
+        }
+    }
+}
+
+/// Staff give an organization a plan. A limit below what is in use takes nothing away; it only lets nothing in.
 pub async fn set_plan(
     database: &Database,
     actor: &Actor,
     id: OrganizationId,
     command: &SetPlan,
 ) -> Result<OrganizationId> {
-    if !matches!(actor, Actor::Staff { .. }) {
-        let message = "only the platform's staff do this; ask them";
-        return Err(Error::refused(Code::Forbidden, "organizationId", message));
-    }
+    require_staff(actor)?;
     let plan = text::line("plan", &command.plan, limits::NAME)?;
     if command.seat_limit.flatten().is_some_and(|seats| seats < 1) {
         return Err(Error::refused(Code::Invalid, "seatLimit", "takes at least 1; null is for no limit"));
+    }
+    if command.storage_limit_bytes.flatten().is_some_and(|bytes| bytes < 0) {
+        return Err(Error::refused(Code::Invalid, "storageLimitBytes", "must not be negative; null is for no limit"));
+    }
+    if command.run_limit.flatten().is_some_and(|runs| runs < 0) {
+        return Err(Error::refused(Code::Invalid, "runLimit", "must not be negative; null is for no limit"));
     }
     database
         .transaction(async |transaction| {
             if !access::lock_organization(transaction, id).await? {
                 return Err(Error::refused(Code::NotFound, "organizationId", "there is no such organization"));
             }
-            let seat_limit: Option<i32> = diesel::update(organizations::table.find(id))
-                .set((
-                    organizations::plan.eq(&plan),
-                    command.seat_limit.map(|limit| organizations::seat_limit.eq(limit)),
-                ))
-                .returning(organizations::seat_limit)
-                .get_result(&mut **transaction)
-                .await?;
+            let (seat_limit, storage_limit_bytes, run_limit): (Option<i32>, Option<i64>, Option<i32>) =
+                diesel::update(organizations::table.find(id))
+                    .set((
+                        organizations::plan.eq(&plan),
+                        command.seat_limit.map(|limit| organizations::seat_limit.eq(limit)),
+                        command.storage_limit_bytes.map(|limit| organizations::storage_limit_bytes.eq(limit)),
+                        command.run_limit.map(|limit| organizations::run_limit.eq(limit)),
+                    ))
+                    .returning((
+                        organizations::seat_limit,
+                        organizations::storage_limit_bytes,
+                        organizations::run_limit,
+                    ))
+                    .get_result(&mut **transaction)
+                    .await?;
             let event = NewEvent::by(actor, id, AuditAction::OrganizationPlanSet, id)
                 .summary(format!("gave the organization the plan {plan}"))
-                .with(json!({ "plan": plan, "seat_limit": seat_limit }));
+                .with(json!({ "plan": plan, "seat_limit": seat_limit, "storage_limit_bytes": storage_limit_bytes,
+                    "run_limit": run_limit }));
             audit::record(transaction, [event]).await?;
             Ok(id)
         })
         .await
+}
+
+/// Where an organization shall be billed; `None` leaves it as it is, and `Some(None)` clears it.
+#[derive(Debug, Default)]
+pub struct UpdateBilling {
+    /// Whose account.
+    pub account_name: Option<Option<String>>,
+    /// Whom to ask about bills.
+    pub contact_email: Option<Option<String>>,
+    /// What bills shall say.
+    pub reference: Option<Option<String>>,
+}
+
+/// Says where an organization is billed, for all of its members (R63); takes [`Action::ManageBilling`].
+pub async fn update(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    command: &UpdateBilling,
+) -> Result<OrganizationId> {
+    let line = |field: &str, text: &Option<Option<String>>| {
+        text.as_ref().map(|text| text::optional_line(field, text.as_deref(), limits::LINE)).transpose()
+    };
+    let account_name = line("accountName", &command.account_name)?;
+    let reference = line("reference", &command.reference)?;
+    let contact_email = line("contactEmail", &command.contact_email)?
+        .map(|email| email.map(|email| EmailAddress::parse("contactEmail", &email)).transpose())
+        .transpose()?;
+    database
+        .transaction(async |transaction| {
+            let (lock, action) = (Lock::Organization, Action::ManageBilling);
+            access::authorize(transaction, actor, id, lock, action, "organizationId").await?;
+            #[derive(AsChangeset)]
+            #[diesel(table_name = organizations)]
+            struct Changes<'a> {
+                billing_account_name: Option<Option<&'a str>>,
+                billing_contact_email: Option<Option<&'a EmailAddress>>,
+                billing_reference: Option<Option<&'a str>>,
+            }
+            let changes = Changes {
+                billing_account_name: account_name.as_ref().map(Option::as_deref),
+                billing_contact_email: contact_email.as_ref().map(Option::as_ref),
+                billing_reference: reference.as_ref().map(Option::as_deref),
+            };
+            // Nothing to change would be no statement at all.
+            if account_name.is_some() || contact_email.is_some() || reference.is_some() {
+                diesel::update(organizations::table.find(id)).set(changes).execute(&mut **transaction).await?;
+            }
+            let event = NewEvent::by(actor, id, AuditAction::OrganizationBillingUpdated, id)
+                .summary("said where the organization is billed");
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Staff add credits that an organization has bought, or with a negative amount take them back; the same key counts once.
+///
+/// INVALID for nothing, for more than four digits behind the point, and for what no invoice would say; CONFLICT where the key came
+/// with another amount.
+pub async fn add_credits(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    amount: Decimal,
+    idempotency_key: &str,
+) -> Result<OrganizationId> {
+    require_staff(actor)?;
+    let key = text::line("idempotencyKey", idempotency_key, limits::LINE)?;
+    let amount = amount.normalize();
+    if amount.is_zero() || amount.scale() > limits::CREDIT_DIGITS || amount.abs() > limits::MAX_CREDITS {
+        let message = format!(
+            "takes an amount other than 0, of at most {} either way, with at most {} digits behind the point",
+            limits::MAX_CREDITS,
+            limits::CREDIT_DIGITS
+        );
+        return Err(Error::refused(Code::Invalid, "amount", message));
+    }
+    database
+        .transaction(async |transaction| {
+            if !access::lock_organization(transaction, id).await? {
+                return Err(Error::refused(Code::NotFound, "organizationId", "there is no such organization"));
+            }
+            // The lock keeps the same key from coming twice at once.
+            let before: Option<Decimal> = credit_purchases::table
+                .filter(credit_purchases::organization_id.eq(id))
+                .filter(credit_purchases::idempotency_key.eq(&key))
+                .select(credit_purchases::amount)
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            match before {
+                Some(before) if before == amount => return Ok(id),
+                Some(before) => {
+                    let message = format!("this key came with {} before; take a new key", before.normalize());
+                    return Err(Error::refused(Code::Conflict, "idempotencyKey", message));
+                }
+                None => {}
+            }
+            diesel::insert_into(credit_purchases::table)
+                .values((
+                    credit_purchases::id.eq(CreditPurchaseId::new()),
+                    credit_purchases::organization_id.eq(id),
+                    credit_purchases::idempotency_key.eq(&key),
+                    credit_purchases::amount.eq(amount),
+                    credit_purchases::created_at.eq(rollcall_now()),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            let event = NewEvent::by(actor, id, AuditAction::OrganizationCreditsAdded, id)
+                .summary(format!("added {amount} credits"))
+                .with(json!({ "amount": amount.to_string(), "idempotency_key": key }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// The credits that each of the organizations has bought.
+pub async fn credits_purchased(
+    connection: &mut AsyncPgConnection,
+    ids: &[OrganizationId],
+) -> Result<HashMap<OrganizationId, Decimal>> {
+    let sums: Vec<(OrganizationId, Option<Decimal>)> = credit_purchases::table
+        .filter(credit_purchases::organization_id.eq_any(ids))
+        .group_by(credit_purchases::organization_id)
+        .select((credit_purchases::organization_id, diesel::dsl::sum(credit_purchases::amount)))
+        .load(connection)
+        .await?;
+    Ok(sums.into_iter().map(|(id, sum)| (id, sum.unwrap_or_default().normalize())).collect())
 }
 
 /// How many seats are in use in each of the organizations: by active members, and by open invitations.

@@ -144,6 +144,8 @@ typed_ids! {
     JoinCodeId = "jco";
     /// Of a resource of any kind.
     ResourceId = "res";
+    /// Of credits that were bought.
+    CreditPurchaseId = "crp";
     /// Of a team.
     TeamId = "tea";
     /// Of a departure.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+
 /// Characters of a person's, organization's or resource's name.
 pub const NAME: usize = 100;
 /// Characters of one line of a profile.
@@ -26,7 +28,11 @@ pub const MAX_INVITATIONS: usize = 50;
 pub const MAX_JOIN_CODES: i32 = 50;
 /// How long a join code works (R26).
 pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// API keys one person may have in one organization.
+/// The most credits of one purchase; one is one US dollar.
+pub const MAX_CREDITS: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
+/// Digits of credits behind the point.
+pub const CREDIT_DIGITS: u32 = 4;
+/// API keys one person may have in one organization, and service keys of an organization.
 pub const MAX_API_KEYS: i64 = 100;
 /// Organizations that an account belongs to, its personal one included, and leaves when it is deleted.
 pub const MAX_LEFT_WITH_ACCOUNT: usize = 100;

@@ -70,6 +70,25 @@ pub struct Organization {
     pub plan: String,
     /// How many seats come with it; as many as like where it is none.
     pub seat_limit: Option<i32>,
+    /// How many bytes its resources may take up; as many as they like where it is none.
+    pub storage_limit_bytes: Option<i64>,
+    /// How many runs may go on at a time; as many as they like where it is none.
+    pub run_limit: Option<i32>,
+    /// Where it is billed, for all of its members (R63).
+    #[diesel(embed)]
+    pub billing_account: BillingAccount,
+}
+
+/// Where an organization is billed.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = organizations)]
+pub struct BillingAccount {
+    /// Whose account.
+    pub billing_account_name: Option<String>,
+    /// Whom to ask about bills.
+    pub billing_contact_email: Option<EmailAddress>,
+    /// What bills shall say, such as a cost centre.
+    pub billing_reference: Option<String>,
 }
 
 /// The permissions that new members get.

@@ -18,6 +18,7 @@ use rollcall_domain::page::{Page, PageRequest};
 use rollcall_domain::resource::{self, Access, Part, Question, Resource, Within};
 use rollcall_domain::team::{self, Team};
 use rollcall_domain::user::{self, User};
+use rust_decimal::Decimal;
 
 use super::error::{top_level, unauthenticated};
 
@@ -145,6 +146,21 @@ impl Loader<SeatsUsedOf> for Loaders {
         let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
         let used = billing::seats_used(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         Ok(used.into_iter().map(|(id, used)| (SeatsUsedOf(id), used)).collect())
+    }
+}
+
+/// The credits that an organization has bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CreditsOf(pub OrganizationId);
+
+impl Loader<CreditsOf> for Loaders {
+    type Value = Decimal;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[CreditsOf]) -> Result<HashMap<CreditsOf, Decimal>, Self::Error> {
+        let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
+        let bought = billing::credits_purchased(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        Ok(bought.into_iter().map(|(id, credits)| (CreditsOf(id), credits)).collect())
     }
 }
 

@@ -14,10 +14,10 @@ use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::billing::Billing;
 use super::connection::{forward, page_cost, wants_total};
-use super::context::{LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders};
+use super::context::{CreditsOf, LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
 use super::error::{Payload, UserError, payload, top_level, visible};
-use super::id::Id;
+use super::id::{BigInt, Id};
 use super::invitation::{Invitation, InvitationConnection, InvitationStatus};
 use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
 use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberPermissionsInput, MemberStatus};
@@ -270,7 +270,7 @@ impl Organization {
         Ok(Some(JoinCodeConnection::new(page.map(|code| JoinCode::at(code, now)), total)))
     }
 
-    /// Its plan; for owner and admins, and for the platform's staff.
+    /// Its plan, credits, and where it is billed; for owner and admins, and for the platform's staff.
     #[graphql(complexity = "page_cost(None, None) * child_complexity")]
     async fn billing(&self, context: &Context<'_>) -> async_graphql::Result<Option<Billing>> {
         let staff = matches!(super::context::request(context).actor(), Some(Actor::Staff { .. }));
@@ -279,7 +279,19 @@ impl Organization {
         }
         let organization = &self.organization;
         let seats_used = loaders(context).load_one(SeatsUsedOf(organization.id)).await?.unwrap_or_default();
-        Ok(Some(Billing { plan: organization.plan.clone(), seat_limit: organization.seat_limit, seats_used }))
+        let credits_purchased = loaders(context).load_one(CreditsOf(organization.id)).await?.unwrap_or_default();
+        let account = &organization.billing_account;
+        Ok(Some(Billing {
+            account_name: account.billing_account_name.clone(),
+            contact_email: account.billing_contact_email.as_ref().map(ToString::to_string),
+            reference: account.billing_reference.clone(),
+            plan: organization.plan.clone(),
+            seat_limit: organization.seat_limit,
+            seats_used,
+            storage_limit_bytes: organization.storage_limit_bytes.map(BigInt),
+            run_limit: organization.run_limit,
+            credits_purchased,
+        }))
     }
 
     /// Its teams, oldest first.

@@ -372,6 +372,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    credit_purchases (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        idempotency_key -> Text,
+        amount -> Numeric,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     share_links (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -427,5 +437,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     grants,
     grant_invitations,
     share_links,
+    credit_purchases,
     project_transfers,
 );
