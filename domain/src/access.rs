@@ -123,6 +123,31 @@ const MEMBERSHIP: &str = "SELECT m.id AS member_id, m.role, m.billable_activitie
      FROM members m JOIN organizations o ON o.id = m.organization_id \
      WHERE m.organization_id = $1 AND m.user_id = $2 AND m.status = 'active' AND o.deleted_at IS NULL";
 
+impl Row {
+    fn standing(&self) -> Standing {
+        Standing {
+            role: self.role,
+            admin_powers: self.admin_powers,
+            member_directory: self.member_directory,
+            personal: self.personal,
+        }
+    }
+}
+
+async fn membership(
+    connection: &mut AsyncPgConnection,
+    user_id: UserId,
+    organization_id: OrganizationId,
+    suffix: &str,
+) -> Result<Option<Row>> {
+    Ok(diesel::sql_query(format!("{MEMBERSHIP}{suffix}"))
+        .bind::<diesel::sql_types::Uuid, _>(organization_id)
+        .bind::<diesel::sql_types::Uuid, _>(user_id)
+        .get_result(connection)
+        .await
+        .optional()?)
+}
+
 async fn permit(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -132,25 +157,25 @@ async fn permit(
     let Some(user_id) = actor.user_id().filter(|_| actor.reaches(organization_id) && !is_suspended(actor)) else {
         return Ok(None);
     };
-    let row: Option<Row> = diesel::sql_query(format!("{MEMBERSHIP}{suffix}"))
-        .bind::<diesel::sql_types::Uuid, _>(organization_id)
-        .bind::<diesel::sql_types::Uuid, _>(user_id)
-        .get_result(connection)
-        .await
-        .optional()?;
+    let row = membership(connection, user_id, organization_id, suffix).await?;
     Ok(row.map(|row| Permit {
         actor: actor.clone(),
         user_id,
         organization_id,
         member_id: row.member_id,
-        standing: Standing {
-            role: row.role,
-            admin_powers: row.admin_powers,
-            member_directory: row.member_directory,
-            personal: row.personal,
-        },
+        standing: row.standing(),
         billable_activities: row.billable_activities,
     }))
+}
+
+/// Whether a user, who needn't be the one who asks, may bill to an organization (R55); their membership is locked, shared.
+pub(crate) async fn may_bill(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    organization_id: OrganizationId,
+) -> Result<bool> {
+    let row = membership(transaction, user_id, organization_id, " FOR SHARE OF m").await?;
+    Ok(row.is_some_and(|row| row.standing().may_bill(row.billable_activities)))
 }
 
 pub(crate) fn is_suspended(actor: &Actor) -> bool {

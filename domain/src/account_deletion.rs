@@ -20,6 +20,7 @@ use crate::limits;
 use crate::member::{Member, MemberStatus};
 use crate::policy::Role;
 use crate::text::{EmailAddress, Username};
+use crate::transfer::{self, OffersOf};
 use crate::user;
 
 /// What a deleted account is called.
@@ -85,6 +86,8 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
                 events.extend(departure::depart(transaction, actor, member, DepartureKind::Leave, None).await?.1);
             }
             events.extend(invitation::revoke_to_account(transaction, actor, user_id).await?);
+            let offers = OffersOf::Account(user_id);
+            events.extend(transfer::cancel_all(transaction, actor, offers, "cancelled: an account was deleted").await?);
             api_key::revoke_all(transaction, user_id).await?;
             email_change::forget(transaction, user_id).await?;
             diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;

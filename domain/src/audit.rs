@@ -136,6 +136,20 @@ text_enum! {
         CollectionItemsAdded = "resource.collection_items_added",
         /// Resources were taken out of a collection.
         CollectionItemsRemoved = "resource.collection_items_removed",
+        /// An app was published.
+        AppPublished = "resource.app_published",
+        /// A project was offered to somebody.
+        TransferOffered = "transfer.offered",
+        /// A project was accepted; the worker moves it.
+        TransferAccepted = "transfer.accepted",
+        /// The recipient declined a project.
+        TransferDeclined = "transfer.declined",
+        /// An offer of a project was taken back.
+        TransferCancelled = "transfer.cancelled",
+        /// Nobody answered the offer of a project in time.
+        TransferExpired = "transfer.expired",
+        /// A project was moved with what lies in it.
+        TransferCompleted = "transfer.completed",
         /// A chunk of a leaver's resources passed to the owner.
         DepartureResourcesMoved = "departure.resources_moved",
         /// A chunk of what was shared with a leaver is shared no longer.

@@ -36,6 +36,7 @@ use crate::resource::ResourceKind;
 use crate::team;
 use crate::text;
 use crate::text_enum::text_enum;
+use crate::transfer::{self, OffersOf};
 use crate::user;
 
 text_enum! {
@@ -323,6 +324,8 @@ pub(crate) async fn depart(
     events.extend(join_code::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?);
     let departed = "revoked: the invited person departed";
     events.extend(invitation::revoke_to(transaction, Some(actor), organization_id, &leaver, departed).await?);
+    let offers = OffersOf::Leaver(organization_id, user_id);
+    events.extend(transfer::cancel_all(transaction, actor, offers, "cancelled: somebody concerned departed").await?);
     let revoked = events.len();
     let teams = team::leave_all(transaction, organization_id, user_id).await?;
 

@@ -9,7 +9,8 @@ use crate::database::Database;
 use crate::error::Result;
 use crate::job::Hold;
 use crate::{
-    account_deletion, attempt, email_change, invitation, join_code, limits, organization, session, sign_in, webhook,
+    account_deletion, attempt, email_change, invitation, join_code, limits, organization, session, sign_in, transfer,
+    webhook,
 };
 
 /// Queue of the sweeps.
@@ -23,6 +24,8 @@ pub enum Sweep {
     JoinCodes,
     /// Invitations past their days that nobody has marked expired (R23).
     Invitations,
+    /// Offers of projects past their days that nobody has marked expired (R61).
+    Transfers,
     /// Sessions that ended [`limits::SESSION_RETENTION`] ago.
     Sessions,
     /// Requests to sign in that are older than [`limits::SIGN_IN_REQUEST_RETENTION`].
@@ -47,9 +50,10 @@ pub enum Sweep {
 
 impl Sweep {
     /// Every sweep.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::JoinCodes,
         Self::Invitations,
+        Self::Transfers,
         Self::Sessions,
         Self::SignInRequests,
         Self::EmailChanges,
@@ -67,6 +71,7 @@ impl Sweep {
         match self {
             Self::JoinCodes => "join_codes",
             Self::Invitations => "invitations",
+            Self::Transfers => "transfers",
             Self::Sessions => "sessions",
             Self::SignInRequests => "sign_in_requests",
             Self::EmailChanges => "email_changes",
@@ -125,6 +130,7 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
             let rows = match sweep {
                 Sweep::JoinCodes => join_code::sweep_overdue(transaction, LIMIT).await?,
                 Sweep::Invitations => invitation::sweep_overdue(transaction, LIMIT).await?,
+                Sweep::Transfers => transfer::sweep_overdue(transaction, LIMIT).await?,
                 Sweep::Sessions => session::prune(transaction, LIMIT).await?,
                 Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,
                 Sweep::EmailChanges => email_change::prune(transaction, LIMIT).await?,

@@ -146,6 +146,8 @@ typed_ids! {
     ResourceId = "res";
     /// Of credits that were bought.
     CreditPurchaseId = "crp";
+    /// Of an offer to move a project.
+    TransferId = "trf";
     /// Of a team.
     TeamId = "tea";
     /// Of a departure.

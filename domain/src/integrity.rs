@@ -12,7 +12,8 @@ use crate::audit;
 use crate::database::Database;
 use crate::error::Result;
 use crate::id::{
-    ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, SessionId, TypedId, UserId,
+    ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, SessionId, TransferId,
+    TypedId, UserId,
 };
 use crate::limits;
 
@@ -168,9 +169,28 @@ const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "sizes add up (R64)",
         broken: "SELECT coalesce(s.organization_id, r.organization_id) AS id FROM organization_storage s FULL JOIN \
-             (SELECT organization_id, sum(size_bytes) AS bytes FROM resources GROUP BY organization_id) r USING (organization_id) \
+             (SELECT coalesce(t.to_organization_id, r.organization_id) AS organization_id, sum(r.size_bytes) AS bytes FROM resources r \
+             LEFT JOIN resources p ON p.moving AND p.id IN (r.id, r.container_id) \
+             LEFT JOIN project_transfers t ON t.resource_id = p.id AND t.status = 'accepted' AND t.moved_at IS NULL GROUP BY 1) r \
+             USING (organization_id) \
              WHERE coalesce(s.used_bytes, 0) <> coalesce(r.bytes, 0)",
         id: id::<OrganizationId>,
+    },
+    Invariant {
+        name: "what moves to another organization has been accepted, and has its job (R61, R76)",
+        broken: "SELECT r.id FROM resources r WHERE r.moving AND NOT EXISTS (SELECT FROM project_transfers t JOIN jobs j \
+             ON j.queue = 'departure' AND j.payload ->> 'transfer_id' = t.id::text AND j.status IN ('waiting', 'running') \
+             WHERE t.resource_id = r.id AND t.status = 'accepted' AND t.moved_at IS NULL) \
+             UNION ALL SELECT r.id FROM resources r JOIN project_transfers t ON t.resource_id = r.id \
+             WHERE t.status = 'accepted' AND t.moved_at IS NULL AND NOT r.moving",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "open offers of projects are of members of where those are, to accounts that live (R42, R61)",
+        broken: "SELECT t.id FROM project_transfers t JOIN users u ON u.id = t.recipient_id WHERE t.status = 'offered' AND \
+             t.expires_at > rollcall_now() AND (u.deleted_at IS NOT NULL OR NOT EXISTS (SELECT FROM members m \
+             WHERE m.organization_id = t.organization_id AND m.user_id = t.offered_by_id AND m.status = 'active'))",
+        id: id::<TransferId>,
     },
     Invariant {
         name: "a departure under way has its job (R76)",

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::id::{
     AuditEventId, DepartureId, EmailChangeId, InvitationId, JoinCodeId, MemberId, OrganizationId, SessionId,
-    SignInRequestId, UserId, WebhookDeliveryId, WebhookId,
+    SignInRequestId, TransferId, UserId, WebhookDeliveryId, WebhookId,
 };
 
 /// The worker's claim on its job, checked first in each transaction so that a run that was taken over can't commit.
@@ -245,4 +245,25 @@ job! {
         /// The membership that ended.
         member_id: MemberId,
     } in DEPARTURE as "revert_departure", tries 25, timeout 3_600 s, unique departure_id, serial member_id
+}
+job! {
+    /// Marks the offer of a project expired once its days are over.
+    ExpireTransfer {
+        /// The offer.
+        transfer_id: TransferId,
+    } in EXPIRY as "expire_transfer", tries 25, timeout 30 s
+}
+job! {
+    /// Moves an accepted project with what lies in it (R61).
+    MoveProject {
+        /// The accepted offer.
+        transfer_id: TransferId,
+    } in DEPARTURE as "move_project", tries 25, timeout 3_600 s, unique transfer_id, serial transfer_id
+}
+job! {
+    /// Tells somebody that a project is offered to them.
+    MailTransferOffer {
+        /// The offer.
+        transfer_id: TransferId,
+    } in MAIL as "mail_transfer_offer", tries MAIL_TRIES, timeout 150 s
 }

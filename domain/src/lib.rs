@@ -37,6 +37,7 @@ mod storage;
 pub mod team;
 pub mod text;
 mod text_enum;
+pub mod transfer;
 pub mod user;
 pub mod webhook;
 

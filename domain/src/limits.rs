@@ -54,6 +54,9 @@ pub const EMAIL_CHANGE_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// How long after a departure it can be reverted.
 pub const REVERTIBLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// How long an offer to move a project is open.
+pub const TRANSFER_OFFER: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
 /// How many days an organization's invitations may last (R23).
 pub const INVITATION_DAYS: std::ops::RangeInclusive<i32> = 1..=30;
 /// How long before an invitation expires its invitee is reminded of it.

@@ -20,6 +20,7 @@ use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, Permissio
 use crate::policy::{AccessLevel, Action, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
 use crate::settings::OrganizationCreation;
 use crate::text::{self, EmailAddress, Slug};
+use crate::transfer::{self, OffersOf};
 use crate::user::{self, NewUser};
 use crate::webhook;
 
@@ -627,9 +628,13 @@ pub async fn delete(
                 .set((organizations::deleted_at.eq(at), organizations::deleted_by_id.eq(owner)))
                 .execute(&mut **transaction)
                 .await?;
-            let event =
-                NewEvent::by(actor, id, AuditAction::OrganizationDeleted, id).summary("deleted the organization");
-            audit::record(transaction, [event]).await?;
+            let offers = OffersOf::Organization(id);
+            let mut events =
+                transfer::cancel_all(transaction, actor, offers, "cancelled: an organization was deleted").await?;
+            events.push(
+                NewEvent::by(actor, id, AuditAction::OrganizationDeleted, id).summary("deleted the organization"),
+            );
+            audit::record(transaction, events).await?;
             Ok(at + limits::RESTORABLE)
         })
         .await
@@ -695,12 +700,19 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
 }
 
 /// What belongs to an organization, in an order that its references allow. Its log stays; the rest goes with these.
-const TENANT_TABLES: [&str; 11] = [
+const TENANT_TABLES: [&str; 18] = [
     "webhook_deliveries",
     "webhooks",
     "resource_moves",
     "departures",
+    "project_transfers",
+    "collection_items",
+    "share_links",
+    "grant_invitations",
+    "grants",
     "resources",
+    "organization_storage",
+    "credit_purchases",
     "api_keys",
     "join_codes",
     "invitation_teams",
@@ -726,7 +738,12 @@ pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<O
     let Some(id) = overdue else { return Ok(None) };
     // The owner goes with the organization, which is never without one.
     let members = ("members", "NOT (role = 'owner' AND status = 'active')");
-    for (table, condition) in TENANT_TABLES.map(|table| (table, "true")).into_iter().chain([members]) {
+    let condition = |table| match table {
+        // What lies in something goes before it.
+        "resources" => "NOT EXISTS (SELECT FROM resources inside WHERE inside.container_id = resources.id)",
+        _ => "true",
+    };
+    for (table, condition) in TENANT_TABLES.map(|table| (table, condition(table))).into_iter().chain([members]) {
         let removed = remove(transaction, id, table, condition, limit).await?;
         if removed > 0 {
             return Ok(Some(removed));

@@ -1,8 +1,9 @@
 //! How much an organization's resources take up, and its plan's quota for that (R64).
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Uuid as SqlUuid};
+use diesel::sql_types::{Bool, Numeric, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
+use rust_decimal::Decimal;
 
 use crate::database::Transaction;
 use crate::error::{Code, Error, Result};
@@ -15,7 +16,7 @@ use crate::id::OrganizationId;
 pub(crate) async fn change(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
-    bytes: i64,
+    bytes: Decimal,
     field: &str,
 ) -> Result<()> {
     #[derive(QueryableByName)]
@@ -23,7 +24,7 @@ pub(crate) async fn change(
         #[diesel(sql_type = Bool)]
         enough: bool,
     }
-    if bytes == 0 {
+    if bytes.is_zero() {
         return Ok(());
     }
     diesel::sql_query(
@@ -38,10 +39,10 @@ pub(crate) async fn change(
          RETURNING o.storage_limit_bytes IS NULL OR s.used_bytes <= o.storage_limit_bytes AS enough",
     )
     .bind::<SqlUuid, _>(organization_id)
-    .bind::<BigInt, _>(bytes)
+    .bind::<Numeric, _>(bytes)
     .get_result(&mut **transaction)
     .await?;
-    if bytes > 0 && !room.enough {
+    if bytes.is_sign_positive() && !room.enough {
         let message = "the organization's plan has no room for this; free some, or ask for a larger quota";
         return Err(Error::refused(Code::QuotaExceeded, field, message));
     }

@@ -148,6 +148,16 @@ fn email_taken() -> Refusal {
     Refusal::new(Code::Conflict, "email", "an account with this address was made at this very moment; try again")
 }
 
+/// The account with a username.
+pub async fn by_username(connection: &mut AsyncPgConnection, username: &Username) -> Result<Option<User>> {
+    Ok(users::table
+        .filter(users::username.eq(username))
+        .select(User::as_select())
+        .first(connection)
+        .await
+        .optional()?)
+}
+
 /// The account of an address.
 pub async fn by_email(connection: &mut AsyncPgConnection, email: &EmailAddress) -> Result<Option<User>> {
     Ok(users::table.filter(users::email.eq(email)).select(User::as_select()).first(connection).await.optional()?)

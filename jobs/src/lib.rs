@@ -25,6 +25,8 @@ mod ownership_transferred_mail;
 pub mod process;
 mod role_changed_mail;
 mod sign_in_mail;
+mod transfer;
+mod transfer_offer_mail;
 mod webhook_client;
 mod webhook_delivery;
 mod webhook_disabled_mail;

@@ -8,11 +8,11 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedules, StoreOptions};
 use rollcall_domain::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
 use rollcall_domain::job::{
-    DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, MAIL, MailAccountDeleted,
+    DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
     MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailInvitation,
     MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded, MailNewSignIn, MailOwnerSet,
-    MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn, MailWebhookDisabled, RedeliverWebhook,
-    RevertDeparture, RunDeparture, WEBHOOK,
+    MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn, MailTransferOffer, MailWebhookDisabled,
+    MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,8 @@ use crate::{
     account_deleted_mail, departure, departure_receipt_mail, email_change_mail, housekeeping, invitation_accepted_mail,
     invitation_expiry, invitation_mail, invitation_reminder_mail, join_code_expiry, joined_by_code_mail,
     membership_ended_mail, new_sign_in_mail, owner_set_mail, owner_welcome_mail, ownership_transferred_mail,
-    role_changed_mail, sign_in_mail, webhook_delivery, webhook_disabled_mail, webhook_redelivery,
+    role_changed_mail, sign_in_mail, transfer, transfer_offer_mail, webhook_delivery, webhook_disabled_mail,
+    webhook_redelivery,
 };
 
 /// The queues, and how many handlers of each run at a time: mails and webhooks wait for the network, the others for the
@@ -99,6 +100,9 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailWebhookDisabled::KIND => webhook_disabled_mail::run(context, job, &job.decode()?).await,
         ExpireJoinCode::KIND => join_code_expiry::run(context, job, &job.decode()?).await,
         ExpireInvitation::KIND => invitation_expiry::run(context, job, &job.decode()?).await,
+        ExpireTransfer::KIND => transfer::expire(context, job, &job.decode()?).await,
+        MoveProject::KIND => transfer::carry_out(context, job, &job.decode()?).await,
+        MailTransferOffer::KIND => transfer_offer_mail::run(context, job, &job.decode()?).await,
         RunDeparture::KIND => departure::run(context, job, &job.decode()?).await,
         RevertDeparture::KIND => departure::revert(context, job, &job.decode()?).await,
         DeliverWebhook::KIND => webhook_delivery::run(context, job, &job.decode()?).await,

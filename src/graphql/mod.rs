@@ -17,6 +17,7 @@ mod policy;
 mod resource;
 mod session;
 mod team;
+mod transfer;
 mod user;
 mod viewer;
 mod webhook;
@@ -58,6 +59,7 @@ pub struct Mutation(
     webhook::WebhookMutation,
     team::TeamMutation,
     billing::BillingMutation,
+    transfer::TransferMutation,
 );
 
 #[derive(Default)]

@@ -8,11 +8,11 @@ use diesel_async::AsyncPgConnection;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{
     ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId,
-    ResourceMoveId, SessionId, TeamId, TypedId, UserId, WebhookDeliveryId, WebhookId, parse_any,
+    ResourceMoveId, SessionId, TeamId, TransferId, TypedId, UserId, WebhookDeliveryId, WebhookId, parse_any,
 };
 use rollcall_domain::{
-    access, api_key, audit, database, departure, invitation, join_code, limits, member, resource, session, team, user,
-    webhook,
+    access, api_key, audit, database, departure, invitation, join_code, limits, member, resource, session, team,
+    transfer, user, webhook,
 };
 use uuid::Uuid;
 
@@ -28,6 +28,7 @@ use super::organization::Organization;
 use super::resource::Resource;
 use super::session::Session;
 use super::team::Team;
+use super::transfer::ProjectTransfer;
 use super::user::User;
 use super::webhook::{Webhook, WebhookDelivery};
 
@@ -59,6 +60,8 @@ pub enum Node {
     ResourceMove(ResourceMove),
     /// A resource.
     Resource(Resource),
+    /// An offer to move a project.
+    ProjectTransfer(ProjectTransfer),
     /// A team.
     Team(Team),
     /// An event of an audit log.
@@ -182,6 +185,11 @@ async fn of_kind(
         ResourceId::PREFIX => {
             let found = resource::visible_to(connection, actor, &typed(uuids)).await?;
             nodes(found, |resource| resource.id, |resource| Node::Resource(Resource(resource)))
+        }
+        TransferId::PREFIX => {
+            let found = transfer::visible_to(connection, actor, &typed(uuids)).await?;
+            let at = database::now(connection).await?;
+            nodes(found, |transfer| transfer.id, |transfer| Node::ProjectTransfer(ProjectTransfer::at(transfer, at)))
         }
         TeamId::PREFIX => {
             let found = team::visible_to(connection, actor, &typed(uuids)).await?;

@@ -267,6 +267,23 @@ pub struct DeleteResourcePayload {
 }
 payload!(DeleteResourcePayload);
 
+/// An app to publish.
+#[derive(InputObject)]
+pub struct PublishAppInput {
+    /// The app.
+    id: Id<ResourceId>,
+}
+
+/// A published app.
+#[derive(SimpleObject, Default)]
+pub struct PublishAppPayload {
+    /// The app.
+    resource: Option<Resource>,
+    /// Why it isn't published.
+    user_errors: Vec<UserError>,
+}
+payload!(PublishAppPayload);
+
 /// What to add to a collection.
 #[derive(InputObject)]
 pub struct AddToCollectionInput {
@@ -365,6 +382,16 @@ impl ResourceMutation {
             deleted_resource_id: Some(id.to_string().into()),
             user_errors: Vec::new(),
         })
+    }
+
+    /// Publishes an app, once; takes ADMINISTER on it. From here on its organization can't change.
+    async fn publish_app(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Which app.")] input: PublishAppInput,
+    ) -> async_graphql::Result<PublishAppPayload> {
+        let outcome = resource::publish_app(database(context), actor(context)?, input.id.0).await;
+        Payload::of(outcome, |app| PublishAppPayload { resource: Some(Resource(app)), user_errors: Vec::new() })
     }
 
     /// Adds resources to a collection, from wherever in the organization they lie.

@@ -7,7 +7,7 @@ use rollcall_domain::id::{OrganizationId, UserId};
 use rollcall_domain::page::Page;
 use rollcall_domain::resource::ResourceFilter;
 use rollcall_domain::text::EmailAddress;
-use rollcall_domain::{account_deletion, api_key, email_change, invitation, member, resource, session, user};
+use rollcall_domain::{account_deletion, api_key, email_change, invitation, member, resource, session, transfer, user};
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::connection::{forward, page_cost, wants_total};
@@ -20,6 +20,7 @@ use super::organization::Organization;
 use super::policy::Role;
 use super::resource::{Resource, ResourceConnection, ResourceKind};
 use super::session::{Session, SessionConnection};
+use super::transfer::{ProjectTransfer, ProjectTransferConnection};
 use super::user::User;
 
 #[derive(Debug, Clone)]
@@ -159,6 +160,25 @@ impl Viewer {
         let page =
             resource::list_of_user(&mut connection, &self.actor, self.id(), &filter, &forward(first, after)).await;
         Ok(ResourceConnection::new(page.map_err(top_level)?.map(Resource)))
+    }
+
+    /// Open offers of projects to the viewer, oldest first.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn incoming_transfers(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<ProjectTransferConnection> {
+        let mut connection = connection(context).await?;
+        let page = transfer::list_incoming(&mut connection, &self.actor, &forward(first, after)).await;
+        let total = match wants_total(context) {
+            true => transfer::count_incoming(&mut connection, &self.actor).await.map_err(top_level)?,
+            false => 0,
+        };
+        let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
+        let page = page.map_err(top_level)?.map(|transfer| ProjectTransfer::at(transfer, now));
+        Ok(ProjectTransferConnection::new(page, total))
     }
 
     /// The viewer's API keys, oldest first.

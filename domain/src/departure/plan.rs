@@ -16,7 +16,7 @@ use crate::limits;
 use crate::member::{self, Member};
 use crate::policy::{MemberAction, Role};
 use crate::resource::ResourceKind;
-use crate::{invitation, join_code, team, user, webhook};
+use crate::{invitation, join_code, team, transfer, user, webhook};
 
 /// What a departure would do.
 #[derive(Debug, Clone)]
@@ -127,6 +127,7 @@ async fn of_member(
             DepartureStep::RevokeIssued => {
                 let mut open = invitation::open_around(connection, organization_id, &leaver).await?;
                 open.extend(join_code::open_of(connection, organization_id, user_id).await?);
+                open.extend(transfer::open_around(connection, organization_id, user_id).await?);
                 counted(open)
             }
             DepartureStep::LeaveTeams => counted(team::names_of(connection, organization_id, user_id).await?),

@@ -13,6 +13,7 @@ pub use list::{Part, ResourceFilter, Within, list, list_of_user, list_within};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
 use serde_json::json;
 
 use crate::access::{self, Lock, Permit};
@@ -150,7 +151,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                 .returning(Resource::as_returning())
                 .get_result(&mut **transaction)
                 .await?;
-            storage::change(transaction, organization_id, command.size_bytes, "sizeBytes").await?;
+            storage::change(transaction, organization_id, command.size_bytes.into(), "sizeBytes").await?;
             let event = NewEvent::by(actor, organization_id, AuditAction::ResourceCreated, resource.id)
                 .summary(format!("created a {}", resource.kind.label()))
                 .with(json!({ "kind": resource.kind.as_str() }));
@@ -288,7 +289,7 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
                 .returning(Resource::as_returning())
                 .get_result(&mut **transaction)
                 .await?;
-            let more = resource.size_bytes - before.size_bytes;
+            let more = Decimal::from(resource.size_bytes) - Decimal::from(before.size_bytes);
             storage::change(transaction, resource.organization_id, more, "sizeBytes").await?;
             let mut event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceUpdated, id)
                 .summary(format!("changed a {}", resource.kind.label()));
@@ -316,12 +317,37 @@ pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Resul
                     format!("something lies in this {}; delete that, or move it first", resource.kind.label());
                 Refusal::new(Code::Conflict, "id", message)
             })?;
-            storage::change(transaction, resource.organization_id, -resource.size_bytes, "id").await?;
+            storage::change(transaction, resource.organization_id, -Decimal::from(resource.size_bytes), "id").await?;
             let event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceDeleted, id)
                 .summary(format!("deleted a {}", resource.kind.label()))
                 .with(json!({ "kind": resource.kind.as_str() }));
             audit::record(transaction, [event]).await?;
             Ok(id)
+        })
+        .await
+}
+
+/// Publishes an app; takes ADMINISTER. From here on its organization can't change (R60).
+pub async fn publish_app(database: &Database, actor: &Actor, id: ResourceId) -> Result<Resource> {
+    database
+        .transaction(async |transaction| {
+            let app = reach(transaction, actor, id, AccessLevel::Administer, "id").await?;
+            if app.kind != ResourceKind::App {
+                let message = format!("this is a {}; only apps are published", app.kind.label());
+                return Err(Error::refused(Code::Invalid, "id", message));
+            }
+            if app.published_at.is_some() {
+                return Err(Error::refused(Code::Published, "id", "this app was published before"));
+            }
+            let app: Resource = diesel::update(resources::table.find(id))
+                .set((resources::published_at.eq(rollcall_now().nullable()), resources::updated_at.eq(rollcall_now())))
+                .returning(Resource::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let event =
+                NewEvent::by(actor, app.organization_id, AuditAction::AppPublished, id).summary("published an app");
+            audit::record(transaction, [event]).await?;
+            Ok(app)
         })
         .await
 }

@@ -25,7 +25,7 @@ pub use smtp::SmtpUrlError;
 pub use wording::{
     AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
     EmailChanged, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, MembershipEnded, Moved, NewSignIn,
-    OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SignIn, WebhookDisabled,
+    OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SignIn, TransferOffer, WebhookDisabled,
 };
 
 /// Whom a mail goes to, and what identifies it.

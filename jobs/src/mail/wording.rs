@@ -282,6 +282,27 @@ pub struct DepartureToOwner {
     pub advice: Vec<String>,
 }
 
+/// A project is offered to somebody.
+#[derive(Debug, Clone)]
+pub struct TransferOffer {
+    /// Who offers it.
+    pub offered_by_name: String,
+    /// Their username, without `@`.
+    pub offered_by_username: String,
+    /// The project.
+    pub project_name: String,
+    /// The organization that it is in.
+    pub from_name: String,
+    /// The organization that it is for, where one is named.
+    pub to_name: Option<String>,
+    /// The offer's id.
+    pub transfer_id: String,
+    /// Until when it is open.
+    pub expires_at: DateTime<Utc>,
+    /// Where one signs in.
+    pub sign_in_link: Url,
+}
+
 impl Invitation {
     /// Renders the mail; it greets the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
@@ -735,6 +756,40 @@ impl OwnershipTransferred {
                 ),
             ],
             reason,
+        }
+        .render(envelope)
+    }
+}
+
+impl TransferOffer {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let project = name(&self.project_name);
+        let offered_by = format!("{} (@{})", name(&self.offered_by_name), name(&self.offered_by_username));
+        let expires = time(self.expires_at);
+        let pays = match &self.to_name {
+            Some(to) => format!("{} would hold it and pay for it from then on.", name(to)),
+            None => "You choose which of the organizations that you may bill holds it and pays for it from then on."
+                .to_owned(),
+        };
+        let mut rows = vec![row("Project", project.clone()), row("It is in", name(&self.from_name))];
+        rows.extend(self.to_name.as_deref().map(|to| row("For", name(to))));
+        rows.push(row("Offer", name(&self.transfer_id)));
+        rows.push(row("Open until", expires.clone()));
+        Document {
+            subject: format!("{} offers you the project {project}", name(&self.offered_by_name)),
+            preheader: format!("Accept or decline it until {expires}."),
+            heading: format!("The project {project} is offered to you"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("{offered_by} offers you this project: you would own it. {pays}")),
+                Block::Rows(rows),
+                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
+                paragraph(
+                    "Once signed in, accept or decline it where your projects are. If you do nothing, the offer expires.",
+                ),
+            ],
+            reason: "You get this mail because the project was offered to your account.".to_owned(),
         }
         .render(envelope)
     }

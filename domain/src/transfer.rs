@@ -1,0 +1,725 @@
+//! Project transfers: a project, its ownership and its bills pass to another organization (R61).
+//!
+//! Whoever may bill there takes it at once, or accepts an offer. From the acceptance on the project is the recipient's, counts for
+//! the other organization's storage, and is read-only with all that lies in it; the worker then moves it in one transaction.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
+use serde_json::json;
+
+use crate::access::{self, Lock};
+use crate::actor::Actor;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{members, organizations, project_transfers, resources};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::error::{Code, Error, Refusal, Result, on_violation};
+use crate::id::{MemberId, OrganizationId, ResourceId, TransferId, UserId};
+use crate::job::{ExpireTransfer, Hold, MailTransferOffer, MoveProject};
+use crate::limits;
+use crate::member::{self, MemberStatus};
+use crate::page::{Page, PageRequest, by_id};
+use crate::policy::{AccessLevel, Action};
+use crate::resource::{self, Access, Question, Resource, ResourceKind};
+use crate::storage;
+use crate::text::Username;
+use crate::text_enum::text_enum;
+use crate::user;
+
+text_enum! {
+    /// Where an offer stands.
+    TransferStatus {
+        /// It waits for the recipient.
+        Offered = "offered",
+        /// The project is the recipient's, and moved or about to be.
+        Accepted = "accepted",
+        /// The recipient doesn't want it.
+        Declined = "declined",
+        /// It was taken back.
+        Cancelled = "cancelled",
+        /// Nobody answered in time.
+        Expired = "expired",
+    }
+}
+
+/// An offer to move a project.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = project_transfers)]
+pub struct Transfer {
+    /// Its id.
+    pub id: TransferId,
+    /// From which organization.
+    pub organization_id: OrganizationId,
+    /// The project; none once it is deleted.
+    pub resource_id: Option<ResourceId>,
+    /// To which organization; none until the recipient chooses.
+    pub to_organization_id: Option<OrganizationId>,
+    /// Who offers it.
+    pub offered_by_id: UserId,
+    /// To whom.
+    pub recipient_id: UserId,
+    /// Where it stands, as far as it is written down; see [`Transfer::status_at`].
+    status: TransferStatus,
+    /// When it was offered.
+    pub created_at: DateTime<Utc>,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
+    /// When everything was moved.
+    pub moved_at: Option<DateTime<Utc>>,
+}
+
+impl Transfer {
+    /// Where it stands: expired at its time, whether or not the worker has written that down.
+    pub fn status_at(&self, now: DateTime<Utc>) -> TransferStatus {
+        match self.status {
+            TransferStatus::Offered if self.expires_at <= now => TransferStatus::Expired,
+            status => status,
+        }
+    }
+}
+
+/// How a recipient is named.
+#[derive(Debug, Clone)]
+pub enum Recipient {
+    /// By id.
+    Id(UserId),
+    /// By username.
+    Username(String),
+}
+
+/// What to offer to whom.
+#[derive(Debug)]
+pub struct OfferTransfer {
+    /// The project.
+    pub resource_id: ResourceId,
+    /// To which organization.
+    pub to_organization_id: Option<OrganizationId>,
+    /// To whom; where left out the actor takes it to the organization themselves.
+    pub recipient: Option<Recipient>,
+}
+
+/// Offers a project, or takes it to an organization that the actor may bill. Takes ADMINISTER on it, and the permission to bill
+/// where it is.
+pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) -> Result<Transfer> {
+    let (user_id, _) = actor.signed_in("resourceId")?;
+    database
+        .transaction(async |transaction| {
+            let field = "resourceId";
+            let project =
+                resource::reach(transaction, actor, command.resource_id, AccessLevel::Administer, field).await?;
+            if project.kind != ResourceKind::Project {
+                let message = format!("this is a {}; only projects are transferred", project.kind.label());
+                return Err(Error::refused(Code::Invalid, field, message));
+            }
+            if !access::may_bill(transaction, user_id, project.organization_id).await? {
+                let message = "takes the permission for billable activities in the organization that it is in";
+                return Err(Error::refused(Code::BillingAccessRequired, field, message));
+            }
+            require_unpublished(transaction, project.id, field).await?;
+            if command.to_organization_id == Some(project.organization_id) {
+                return Err(Error::refused(Code::Invalid, "toOrganizationId", "it is in this organization already"));
+            }
+            let (recipient_id, recipient_field) = match &command.recipient {
+                None => (user_id, "toOrganizationId"),
+                Some(recipient) => find_recipient(transaction, recipient).await?,
+            };
+            let at = now(transaction).await?;
+            let mut transfer = NewTransfer {
+                id: TransferId::new(),
+                organization_id: project.organization_id,
+                resource_id: project.id,
+                to_organization_id: command.to_organization_id,
+                offered_by_id: user_id,
+                recipient_id,
+                status: TransferStatus::Offered,
+                created_at: at,
+                expires_at: at + limits::TRANSFER_OFFER,
+            };
+            if recipient_id == user_id {
+                let Some(target) = command.to_organization_id else {
+                    let message = "name an organization that you may bill, or somebody else as the recipient";
+                    return Err(Error::refused(Code::Invalid, recipient_field, message));
+                };
+                require_target(transaction, actor, target, "toOrganizationId").await?;
+                transfer.status = TransferStatus::Accepted;
+                let transfer = insert(transaction, &transfer).await?;
+                let events = begin(transaction, actor, &transfer, target, "toOrganizationId").await?;
+                audit::record(transaction, events).await?;
+                return Ok(transfer);
+            }
+            if let Some(target) = command.to_organization_id {
+                require_existing(transaction, target).await?;
+            }
+            let transfer = insert(transaction, &transfer).await?;
+            transaction.enqueue_at(&ExpireTransfer { transfer_id: transfer.id }, transfer.expires_at).await?;
+            transaction.enqueue(&MailTransferOffer { transfer_id: transfer.id }).await?;
+            let event = event(actor, &transfer, AuditAction::TransferOffered, "offered a project to somebody");
+            audit::record(transaction, [event]).await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = project_transfers)]
+struct NewTransfer {
+    id: TransferId,
+    organization_id: OrganizationId,
+    resource_id: ResourceId,
+    to_organization_id: Option<OrganizationId>,
+    offered_by_id: UserId,
+    recipient_id: UserId,
+    status: TransferStatus,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+}
+
+async fn insert(transaction: &mut Transaction, transfer: &NewTransfer) -> Result<Transfer> {
+    // One that nobody answered in time is in nobody's way.
+    diesel::update(
+        project_transfers::table
+            .filter(project_transfers::resource_id.eq(transfer.resource_id))
+            .filter(project_transfers::status.eq(TransferStatus::Offered))
+            .filter(project_transfers::expires_at.le(rollcall_now())),
+    )
+    .set(project_transfers::status.eq(TransferStatus::Expired))
+    .execute(&mut **transaction)
+    .await?;
+    let inserted = diesel::insert_into(project_transfers::table)
+        .values(transfer)
+        .returning(Transfer::as_returning())
+        .get_result(&mut **transaction)
+        .await;
+    on_violation(inserted, "project_transfers_offered_key", || {
+        Refusal::new(Code::Conflict, "resourceId", "an offer of this project is open; cancel that first")
+    })
+}
+
+async fn find_recipient(transaction: &mut Transaction, recipient: &Recipient) -> Result<(UserId, &'static str)> {
+    let (found, field) = match recipient {
+        Recipient::Id(id) => (user::by_ids(transaction, &[*id]).await?.pop(), "recipientId"),
+        Recipient::Username(username) => {
+            let username = Username::parse("recipientUsername", username)?;
+            (user::by_username(transaction, &username).await?, "recipientUsername")
+        }
+    };
+    let found = found.filter(|user| user.deleted_at.is_none());
+    let found = found.ok_or_else(|| Refusal::new(Code::NotFound, field, "there is no such account"))?;
+    Ok((found.id, field))
+}
+
+async fn require_existing(transaction: &mut Transaction, id: OrganizationId) -> Result<()> {
+    let found: Option<OrganizationId> = organizations::table
+        .find(id)
+        .filter(organizations::deleted_at.is_null())
+        .select(organizations::id)
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    found.map(|_| ()).ok_or_else(|| Error::refused(Code::NotFound, "toOrganizationId", "there is no such organization"))
+}
+
+/// Locks the actor's membership in the organization that shall pay, who may bill there (R55).
+async fn require_target(transaction: &mut Transaction, actor: &Actor, id: OrganizationId, field: &str) -> Result<()> {
+    let not_found = access::organization_not_found(field);
+    access::enter(transaction, actor, id, Lock::Membership, not_found).await?.require_billing(field)
+}
+
+/// Fails with PUBLISHED where a published app lies in the project: its organization can't change (R60).
+async fn require_unpublished(transaction: &mut Transaction, id: ResourceId, field: &str) -> Result<()> {
+    let published =
+        resources::table.filter(resources::container_id.eq(id)).filter(resources::published_at.is_not_null());
+    if diesel::select(diesel::dsl::exists(published)).get_result(&mut **transaction).await? {
+        let message = "a published app lies in it, whose organization can't change; take that out first";
+        return Err(Error::refused(Code::Published, field, message));
+    }
+    Ok(())
+}
+
+/// The project becomes the recipient's and read-only, leaves its container, and counts for the other organization from now on.
+async fn begin(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    transfer: &Transfer,
+    target: OrganizationId,
+    field: &str,
+) -> Result<Vec<NewEvent>> {
+    let project = transfer.resource_id.ok_or(Error::Bug("an accepted transfer has its project"))?;
+    diesel::update(resources::table.find(project))
+        .set((
+            resources::container_id.eq(None::<ResourceId>),
+            resources::owner_id.eq(transfer.recipient_id),
+            resources::owned_since.eq(rollcall_now()),
+            resources::moving.eq(true),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    transaction.enqueue(&MoveProject { transfer_id: transfer.id }).await?;
+    let bytes: Option<Decimal> = resources::table
+        .filter(resources::id.eq(project).or(resources::container_id.eq(project)))
+        .select(diesel::dsl::sum(resources::size_bytes))
+        .first(&mut **transaction)
+        .await?;
+    let bytes = bytes.unwrap_or_default();
+    let mut changes = [(transfer.organization_id, -bytes), (target, bytes)];
+    changes.sort_by_key(|(id, _)| *id);
+    for (id, bytes) in changes {
+        storage::change(transaction, id, bytes, field).await?;
+    }
+    let gone = event(actor, transfer, AuditAction::TransferAccepted, "a project passes to another organization");
+    let here = NewEvent::by(actor, target, AuditAction::TransferAccepted, transfer.id)
+        .summary("a project comes from another organization")
+        .with(json!({ "resource": project.to_string(), "owner": transfer.recipient_id.to_string() }));
+    Ok(vec![gone, here])
+}
+
+fn event(actor: &Actor, transfer: &Transfer, action: AuditAction, summary: &str) -> NewEvent {
+    NewEvent::by(actor, transfer.organization_id, action, transfer.id).summary(summary).with(details(transfer))
+}
+
+fn details(transfer: &Transfer) -> serde_json::Value {
+    json!({
+        "resource": transfer.resource_id.map(|id| id.to_string()),
+        "to": transfer.to_organization_id.map(|id| id.to_string()),
+        "recipient": transfer.recipient_id.to_string(),
+    })
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(Code::NotFound, "id", "there is no such transfer")
+}
+
+/// The transfer that the actor may know of.
+async fn known(transaction: &mut Transaction, actor: &Actor, id: TransferId) -> Result<Transfer> {
+    access::require_writing(actor, "id")?;
+    Ok(visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?)
+}
+
+/// Why an offer can't be answered or taken back any more.
+fn require_open(transfer: &Transfer, at: DateTime<Utc>) -> Result<()> {
+    let (code, message) = match transfer.status_at(at) {
+        TransferStatus::Offered => return Ok(()),
+        TransferStatus::Accepted => (Code::AlreadyUsed, "this offer was accepted before"),
+        TransferStatus::Declined => (Code::Revoked, "this offer was declined; ask for a new one"),
+        TransferStatus::Cancelled => (Code::Revoked, "this offer was taken back; ask for a new one"),
+        TransferStatus::Expired => (Code::Expired, "this offer has expired; ask for a new one"),
+    };
+    Err(Error::refused(code, "id", message))
+}
+
+/// Ends an open offer with a status; whoever comes second is told what has become of it.
+async fn close(transaction: &mut Transaction, id: TransferId, status: TransferStatus) -> Result<Transfer> {
+    let closed: Option<Transfer> = diesel::update(
+        project_transfers::table
+            .find(id)
+            .filter(project_transfers::status.eq(TransferStatus::Offered))
+            .filter(project_transfers::expires_at.gt(rollcall_now())),
+    )
+    .set(project_transfers::status.eq(status))
+    .returning(Transfer::as_returning())
+    .get_result(&mut **transaction)
+    .await
+    .optional()?;
+    match closed {
+        Some(transfer) => Ok(transfer),
+        None => {
+            let at = now(transaction).await?;
+            let transfer = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
+            require_open(&transfer, at)?;
+            Err(Error::refused(Code::Conflict, "id", "someone else is answering this offer; try again"))
+        }
+    }
+}
+
+/// The recipient accepts an offer for an organization that they may bill (R55). Whoever offered it must still administer the project
+/// and be able to bill where it is.
+pub async fn accept(
+    database: &Database,
+    actor: &Actor,
+    id: TransferId,
+    organization_id: Option<OrganizationId>,
+) -> Result<Transfer> {
+    let (user_id, _) = actor.signed_in("id")?;
+    database
+        .transaction(async |transaction| {
+            let offered = known(transaction, actor, id).await?;
+            if offered.recipient_id != user_id {
+                return Err(Error::refused(Code::Forbidden, "id", "only the recipient accepts an offer"));
+            }
+            let at = now(transaction).await?;
+            require_open(&offered, at)?;
+            let target = match (offered.to_organization_id, organization_id) {
+                (Some(named), Some(chosen)) if named != chosen => {
+                    let message = "the offer names another organization; leave this out";
+                    return Err(Error::refused(Code::Invalid, "organizationId", message));
+                }
+                (Some(id), _) | (None, Some(id)) => id,
+                (None, None) => {
+                    let message = "choose an organization that you may bill";
+                    return Err(Error::refused(Code::Blank, "organizationId", message));
+                }
+            };
+            if target == offered.organization_id {
+                return Err(Error::refused(Code::Invalid, "organizationId", "the project is in this organization"));
+            }
+            require_target(transaction, actor, target, "organizationId").await?;
+            let may_offer = access::may_bill(transaction, offered.offered_by_id, offered.organization_id).await?;
+            let project =
+                offered.resource_id.ok_or_else(|| Refusal::new(Code::Revoked, "id", "the project was deleted"))?;
+            let locked: Option<Resource> = resources::table
+                .find(project)
+                .select(Resource::as_select())
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let question = Question {
+                user_id: offered.offered_by_id,
+                resource_id: project,
+                within: Some(offered.organization_id),
+            };
+            let access = resource::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+            if locked.is_none() || !may_offer || access.level < AccessLevel::Administer {
+                let message = "whoever offered the project may not give it away any more; ask for a new offer";
+                return Err(Error::refused(Code::Revoked, "id", message));
+            }
+            require_unpublished(transaction, project, "id").await?;
+            close(transaction, id, TransferStatus::Accepted).await?;
+            let transfer: Transfer = diesel::update(project_transfers::table.find(id))
+                .set(project_transfers::to_organization_id.eq(target))
+                .returning(Transfer::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let events = begin(transaction, actor, &transfer, target, "organizationId").await?;
+            audit::record(transaction, events).await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+/// The recipient declines an offer.
+pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
+    database
+        .transaction(async |transaction| {
+            let offered = known(transaction, actor, id).await?;
+            if Some(offered.recipient_id) != actor.user_id() {
+                return Err(Error::refused(Code::Forbidden, "id", "only the recipient declines an offer"));
+            }
+            let transfer = close(transaction, id, TransferStatus::Declined).await?;
+            audit::record(
+                transaction,
+                [event(actor, &transfer, AuditAction::TransferDeclined, "declined an offered project")],
+            )
+            .await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+/// Whoever offered a project takes the offer back; so may owner and admins of the organization that it is in.
+pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
+    database
+        .transaction(async |transaction| {
+            let offered = known(transaction, actor, id).await?;
+            if Some(offered.offered_by_id) != actor.user_id() {
+                let field = "id";
+                let permit =
+                    access::enter(transaction, actor, offered.organization_id, Lock::Membership, not_found()).await;
+                match permit {
+                    Ok(permit) => permit.require_on(Action::ViewAllResources, field)?,
+                    Err(_) => return Err(Error::refused(Code::Forbidden, field, "decline it instead")),
+                }
+            }
+            let transfer = close(transaction, id, TransferStatus::Cancelled).await?;
+            audit::record(
+                transaction,
+                [event(actor, &transfer, AuditAction::TransferCancelled, "took an offered project back")],
+            )
+            .await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+/// Whose open offers end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OffersOf {
+    /// Those that someone who leaves the organization has made there, and those that they should accept for it (R42).
+    Leaver(OrganizationId, UserId),
+    /// All by and to an account that is deleted.
+    Account(UserId),
+    /// All from and to an organization that is deleted (R48).
+    Organization(OrganizationId),
+}
+
+/// Cancels open offers; with the events to record.
+pub(crate) async fn cancel_all(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    of: OffersOf,
+    reason: &str,
+) -> Result<Vec<NewEvent>> {
+    let open = project_transfers::table.filter(project_transfers::status.eq(TransferStatus::Offered)).into_boxed();
+    let ids: Vec<TransferId> = open_of(open, of).select(project_transfers::id).load(&mut **transaction).await?;
+    let cancelled: Vec<Transfer> = diesel::update(
+        project_transfers::table
+            .filter(project_transfers::id.eq_any(ids))
+            .filter(project_transfers::status.eq(TransferStatus::Offered)),
+    )
+    .set(project_transfers::status.eq(TransferStatus::Cancelled))
+    .returning(Transfer::as_returning())
+    .get_results(&mut **transaction)
+    .await?;
+    Ok(cancelled.iter().map(|transfer| event(actor, transfer, AuditAction::TransferCancelled, reason)).collect())
+}
+
+type Query = diesel::helper_types::IntoBoxed<'static, project_transfers::table, diesel::pg::Pg>;
+
+fn open_of(query: Query, of: OffersOf) -> Query {
+    use project_transfers::{offered_by_id, organization_id, recipient_id, to_organization_id};
+    match of {
+        OffersOf::Leaver(organization, user) => query.filter(
+            organization_id
+                .eq(organization)
+                .and(offered_by_id.eq(user))
+                .or(to_organization_id.assume_not_null().eq(organization).and(recipient_id.eq(user))),
+        ),
+        OffersOf::Account(user) => query.filter(offered_by_id.eq(user).or(recipient_id.eq(user))),
+        OffersOf::Organization(organization) => {
+            query.filter(organization_id.eq(organization).or(to_organization_id.assume_not_null().eq(organization)))
+        }
+    }
+}
+
+/// The open offers that would end with a departure, as a plan names them.
+pub(crate) async fn open_around(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Vec<String>> {
+    let open = project_transfers::table.filter(project_transfers::status.eq(TransferStatus::Offered)).into_boxed();
+    let ids: Vec<TransferId> = open_of(open, OffersOf::Leaver(organization_id, user_id))
+        .order(project_transfers::id)
+        .select(project_transfers::id)
+        .load(connection)
+        .await?;
+    Ok(ids.into_iter().map(|id| format!("offer of a project {id}")).collect())
+}
+
+/// Marks an offer expired once its time is over.
+pub async fn expire(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            mark_expired(transaction, &[id]).await
+        })
+        .await
+}
+
+/// Marks up to `limit` offers expired whose job for that was lost, and returns how many; the hourly sweep's part.
+pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let at = now(transaction).await?;
+    let overdue: Vec<TransferId> = project_transfers::table
+        .filter(project_transfers::status.eq(TransferStatus::Offered))
+        .filter(project_transfers::expires_at.le(at))
+        .order(project_transfers::expires_at)
+        .limit(limit.into())
+        .select(project_transfers::id)
+        .for_no_key_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    mark_expired(transaction, &overdue).await?;
+    Ok(overdue.len())
+}
+
+async fn mark_expired(transaction: &mut Transaction, ids: &[TransferId]) -> Result<()> {
+    let expired: Vec<Transfer> = diesel::update(
+        project_transfers::table
+            .filter(project_transfers::id.eq_any(ids))
+            .filter(project_transfers::status.eq(TransferStatus::Offered))
+            .filter(project_transfers::expires_at.le(rollcall_now())),
+    )
+    .set(project_transfers::status.eq(TransferStatus::Expired))
+    .returning(Transfer::as_returning())
+    .get_results(&mut **transaction)
+    .await?;
+    if expired.is_empty() {
+        return Ok(());
+    }
+    let events = expired.iter().map(|transfer| {
+        NewEvent::by_system(transfer.organization_id, AuditAction::TransferExpired, transfer.id)
+            .summary("nobody answered the offer in time")
+            .with(details(transfer))
+    });
+    audit::record(transaction, events).await
+}
+
+/// Moves an accepted project with its contents, in one transaction; a second run finds nothing to do.
+///
+/// Teams' grants stay behind, and so do grants that sleep and collections. What of the contents would belong to nobody in the other
+/// organization is the recipient's; samples stay their owners' (R33). Where the recipient has gone meanwhile, the owner of the
+/// other organization receives it all.
+pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let transfer: Transfer = project_transfers::table
+                .find(id)
+                .select(Transfer::as_select())
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await?;
+            let (TransferStatus::Accepted, None, Some(project), Some(target)) =
+                (transfer.status, transfer.moved_at, transfer.resource_id, transfer.to_organization_id)
+            else {
+                return Ok(());
+            };
+            let owner = lock_owners(transaction, &transfer, project, target).await?;
+            let at = now(transaction).await?;
+            let passed = carry(transaction, &transfer, project, target, owner).await?;
+            diesel::update(project_transfers::table.find(id))
+                .set(project_transfers::moved_at.eq(at))
+                .execute(&mut **transaction)
+                .await?;
+            let metadata = json!({
+                "resource": project.to_string(), "to": target.to_string(), "owner": owner.to_string(), "passed_on": passed,
+            });
+            let events = [transfer.organization_id, target].map(|organization_id| {
+                NewEvent::by_system(organization_id, AuditAction::TransferCompleted, id)
+                    .summary("a project was moved with what lies in it")
+                    .with(metadata.clone())
+            });
+            audit::record(transaction, events).await
+        })
+        .await
+}
+
+/// Locks, shared, the memberships in the target of the recipient and of those who own some of the contents; who receives it.
+async fn lock_owners(
+    transaction: &mut Transaction,
+    transfer: &Transfer,
+    project: ResourceId,
+    target: OrganizationId,
+) -> Result<UserId> {
+    let owners = resources::table.filter(resources::container_id.eq(project)).select(resources::owner_id);
+    let active: Vec<(MemberId, UserId)> = members::table
+        .filter(members::organization_id.eq(target))
+        .filter(members::status.eq(MemberStatus::Active))
+        .filter(members::user_id.eq(transfer.recipient_id).or(members::user_id.eq_any(owners)))
+        .order(members::id)
+        .select((members::id, members::user_id))
+        .for_share()
+        .load(&mut **transaction)
+        .await?;
+    if active.iter().any(|(_, user_id)| *user_id == transfer.recipient_id) {
+        Ok(transfer.recipient_id)
+    } else {
+        member::lock_owner(transaction, target).await
+    }
+}
+
+/// How many of the contents passed to the new owner.
+async fn carry(
+    transaction: &mut Transaction,
+    transfer: &Transfer,
+    project: ResourceId,
+    target: OrganizationId,
+    owner: UserId,
+) -> Result<i64> {
+    #[derive(QueryableByName)]
+    struct Passed {
+        #[diesel(sql_type = BigInt)]
+        passed: i64,
+    }
+    const MOVING: &str = "SELECT id FROM resources WHERE id = $1 OR container_id = $1";
+    for statement in [
+        format!("DELETE FROM grants WHERE team_id IS NOT NULL AND resource_id IN ({MOVING})"),
+        format!(
+            "DELETE FROM grants g USING members m WHERE m.organization_id = g.organization_id AND m.user_id = g.user_id \
+             AND m.status <> 'active' AND g.position <= m.ended_at_position AND g.resource_id IN ({MOVING})"
+        ),
+        format!("DELETE FROM grant_invitations WHERE resource_id IN ({MOVING})"),
+        format!("DELETE FROM collection_items WHERE resource_id IN ({MOVING})"),
+    ] {
+        diesel::sql_query(statement).bind::<SqlUuid, _>(project).execute(&mut **transaction).await?;
+    }
+    let passed: Passed = diesel::sql_query(
+        "WITH passed AS ( \
+           UPDATE resources r SET owner_id = $2, owned_since = rollcall_now() \
+           WHERE (r.id = $1 AND r.owner_id <> $2 OR r.container_id = $1 AND r.kind <> 'sample' AND NOT EXISTS ( \
+             SELECT FROM members m WHERE m.organization_id = $3 AND m.user_id = r.owner_id AND m.status = 'active')) \
+           RETURNING r.id \
+         ) SELECT count(*) AS passed FROM passed",
+    )
+    .bind::<SqlUuid, _>(project)
+    .bind::<SqlUuid, _>(owner)
+    .bind::<SqlUuid, _>(target)
+    .get_result(&mut **transaction)
+    .await?;
+    // The contents follow their container: `resources_container_fkey`.
+    diesel::update(resources::table.find(project).filter(resources::organization_id.eq(transfer.organization_id)))
+        .set((resources::organization_id.eq(target), resources::moving.eq(false)))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(passed.passed)
+}
+
+/// The transfers of the ids, whoever asks.
+pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TransferId]) -> Result<Vec<Transfer>> {
+    Ok(project_transfers::table
+        .filter(project_transfers::id.eq_any(ids))
+        .select(Transfer::as_select())
+        .load(connection)
+        .await?)
+}
+
+/// Those of the ids that the actor may see: who offered it, to whom, and owner and admins of the organization that it is from.
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[TransferId],
+) -> Result<Vec<Transfer>> {
+    let found = by_ids(connection, ids).await?;
+    let permits = access::permits(connection, actor, found.iter().map(|transfer| transfer.organization_id)).await?;
+    let may_see = |transfer: &Transfer| {
+        let user_id = actor.user_id();
+        let party = Some(transfer.recipient_id) == user_id || Some(transfer.offered_by_id) == user_id;
+        party && actor.reaches(transfer.organization_id)
+            || permits
+                .get(&transfer.organization_id)
+                .is_some_and(|permit| permit.standing().allows(Action::ViewAllResources))
+    };
+    Ok(found.into_iter().filter(may_see).collect())
+}
+
+fn incoming(user_id: UserId) -> Query {
+    project_transfers::table
+        .into_boxed()
+        .filter(project_transfers::recipient_id.eq(user_id))
+        .filter(project_transfers::status.eq(TransferStatus::Offered))
+        .filter(project_transfers::expires_at.gt(rollcall_now()))
+}
+
+/// A page of the open offers to the actor, oldest first; none for keys, which accept nothing.
+pub async fn list_incoming(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    page: &PageRequest,
+) -> Result<Page<Transfer>> {
+    let slice = page.slice()?;
+    let Actor::User { user_id, .. } = actor else {
+        return slice.page(Vec::new(), |transfer: &Transfer| transfer.id);
+    };
+    let query = incoming(*user_id).select(Transfer::as_select());
+    let rows = by_id!(query, slice, project_transfers::id).load(connection).await?;
+    slice.page(rows, |transfer: &Transfer| transfer.id)
+}
+
+/// How many open offers there are to the actor.
+pub async fn count_incoming(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<i64> {
+    let Actor::User { user_id, .. } = actor else { return Ok(0) };
+    Ok(incoming(*user_id).select(diesel::dsl::count_star()).first(connection).await?)
+}
