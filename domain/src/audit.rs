@@ -136,6 +136,20 @@ text_enum! {
         CollectionItemsAdded = "resource.collection_items_added",
         /// Resources were taken out of a collection.
         CollectionItemsRemoved = "resource.collection_items_removed",
+        /// A resource was shared with a user, a team or an organization.
+        GrantCreated = "grant.created",
+        /// What is shared of a resource was raised or lowered.
+        GrantChanged = "grant.changed",
+        /// What was shared isn't any more.
+        GrantRevoked = "grant.revoked",
+        /// A resource was shared with an address that has no account yet.
+        GrantInvited = "grant.invited",
+        /// The invitation of an address to a resource was taken back.
+        GrantInvitationRevoked = "grant.invitation_revoked",
+        /// A link to a collection was made.
+        ShareLinkCreated = "share_link.created",
+        /// A link to a collection was revoked.
+        ShareLinkRevoked = "share_link.revoked",
         /// An app was published.
         AppPublished = "resource.app_published",
         /// A project was offered to somebody.

@@ -12,6 +12,7 @@ use crate::client::ClientNetwork;
 use crate::database::schema::{email_changes, users};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
+use crate::grant;
 use crate::id::{EmailChangeId, SessionId, TypedId, UserId};
 use crate::invitation;
 use crate::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
@@ -207,6 +208,7 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
                 let reason = "the invited person is a member by another address";
                 events.extend(invitation::revoke_to(transaction, None, organization_id, &user, reason).await?);
             }
+            events.extend(grant::take_up(transaction, user_id, &new_email).await?);
             transaction.enqueue(&MailEmailChanged { email_change_id: id }).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             events.push(

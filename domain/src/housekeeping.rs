@@ -9,8 +9,8 @@ use crate::database::Database;
 use crate::error::Result;
 use crate::job::Hold;
 use crate::{
-    account_deletion, attempt, email_change, invitation, join_code, limits, organization, session, sign_in, transfer,
-    webhook,
+    account_deletion, attempt, email_change, grant, invitation, join_code, limits, organization, session, sign_in,
+    transfer, webhook,
 };
 
 /// Queue of the sweeps.
@@ -26,6 +26,8 @@ pub enum Sweep {
     Invitations,
     /// Offers of projects past their days that nobody has marked expired (R61).
     Transfers,
+    /// Invitations of addresses to resources that have expired.
+    GrantInvitations,
     /// Sessions that ended [`limits::SESSION_RETENTION`] ago.
     Sessions,
     /// Requests to sign in that are older than [`limits::SIGN_IN_REQUEST_RETENTION`].
@@ -50,10 +52,11 @@ pub enum Sweep {
 
 impl Sweep {
     /// Every sweep.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::JoinCodes,
         Self::Invitations,
         Self::Transfers,
+        Self::GrantInvitations,
         Self::Sessions,
         Self::SignInRequests,
         Self::EmailChanges,
@@ -72,6 +75,7 @@ impl Sweep {
             Self::JoinCodes => "join_codes",
             Self::Invitations => "invitations",
             Self::Transfers => "transfers",
+            Self::GrantInvitations => "grant_invitations",
             Self::Sessions => "sessions",
             Self::SignInRequests => "sign_in_requests",
             Self::EmailChanges => "email_changes",
@@ -131,6 +135,7 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
                 Sweep::JoinCodes => join_code::sweep_overdue(transaction, LIMIT).await?,
                 Sweep::Invitations => invitation::sweep_overdue(transaction, LIMIT).await?,
                 Sweep::Transfers => transfer::sweep_overdue(transaction, LIMIT).await?,
+                Sweep::GrantInvitations => grant::prune(transaction, LIMIT).await?,
                 Sweep::Sessions => session::prune(transaction, LIMIT).await?,
                 Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,
                 Sweep::EmailChanges => email_change::prune(transaction, LIMIT).await?,

@@ -146,6 +146,12 @@ typed_ids! {
     ResourceId = "res";
     /// Of credits that were bought.
     CreditPurchaseId = "crp";
+    /// Of a grant.
+    GrantId = "grt";
+    /// Of an invitation of an address to a resource.
+    GrantInvitationId = "gin";
+    /// Of a link to a collection.
+    ShareLinkId = "lnk";
     /// Of an offer to move a project.
     TransferId = "trf";
     /// Of a team.

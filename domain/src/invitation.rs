@@ -678,7 +678,7 @@ pub async fn accept(
                     };
                     let created = user::create(transaction, new).await?;
                     let (session_id, token) = session::create(transaction, created.user_id, user_agent).await?;
-                    events.push(created.event());
+                    events.extend(created.events);
                     events.push(
                         NewEvent::by_user(
                             created.user_id,

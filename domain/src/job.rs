@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::id::{
-    AuditEventId, DepartureId, EmailChangeId, InvitationId, JoinCodeId, MemberId, OrganizationId, SessionId,
-    SignInRequestId, TransferId, UserId, WebhookDeliveryId, WebhookId,
+    AuditEventId, DepartureId, EmailChangeId, GrantInvitationId, InvitationId, JoinCodeId, MemberId, OrganizationId,
+    SessionId, SignInRequestId, TransferId, UserId, WebhookDeliveryId, WebhookId,
 };
 
 /// The worker's claim on its job, checked first in each transaction so that a run that was taken over can't commit.
@@ -266,4 +266,11 @@ job! {
         /// The offer.
         transfer_id: TransferId,
     } in MAIL as "mail_transfer_offer", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Mails an address without an account what was shared with it.
+    MailGrantInvitation {
+        /// The invitation to the resource.
+        grant_invitation_id: GrantInvitationId,
+    } in MAIL as "mail_grant_invitation", tries MAIL_TRIES, timeout 150 s
 }

@@ -71,6 +71,12 @@ pub const MAX_TEAM_ADDITIONS: usize = 100;
 /// Teams that one invitation leads into.
 pub const MAX_INVITATION_TEAMS: usize = 20;
 
+/// Users, teams and organizations that one resource is shared with.
+pub const MAX_GRANTS: i64 = 1_000;
+/// Addresses without an account that are invited to one resource.
+pub const MAX_GRANT_INVITATIONS: i64 = 100;
+/// Links to one collection.
+pub const MAX_SHARE_LINKS: i64 = 50;
 /// Resources that one request adds to a collection, or takes out of it.
 pub const MAX_COLLECTED: usize = 100;
 

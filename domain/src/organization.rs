@@ -310,7 +310,7 @@ pub async fn create(
                         // The address is a pre-registration: whoever controls it signs in as the owner.
                         let new = NewUser { email, name: None, username: None, origin_organization_id: None };
                         let created = user::create(transaction, new).await?;
-                        events.push(created.event());
+                        events.extend(created.events);
                         (created.user_id, JoinMethod::Staff)
                     }
                 },

@@ -252,7 +252,7 @@ pub async fn sign_in(
                 None => {
                     let new = NewUser { email: &email, name: None, username: None, origin_organization_id: None };
                     let created = user::create(transaction, new).await?;
-                    events.push(created.event());
+                    events.extend(created.events);
                     (created.user_id, created.personal_organization_id, false)
                 }
             };

@@ -13,6 +13,7 @@ use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
+use crate::grant;
 use crate::id::{MemberId, OrganizationId, UserId};
 use crate::limits;
 use crate::member::{JoinMethod, MemberStatus, Permissions};
@@ -57,14 +58,8 @@ pub(crate) struct NewUser<'a> {
 pub(crate) struct Created {
     pub user_id: UserId,
     pub personal_organization_id: OrganizationId,
-}
-
-impl Created {
-    /// The event that tells of it.
-    pub(crate) fn event(&self) -> NewEvent {
-        NewEvent::by_user(self.user_id, self.personal_organization_id, AuditAction::UserCreated, self.user_id)
-            .summary(format!("account {} was made", self.user_id))
-    }
+    /// What tells of it, and of what the account found shared with it.
+    pub events: Vec<NewEvent>,
 }
 
 /// Makes an account with its personal organization. CONFLICT where the address got one at this very moment.
@@ -137,7 +132,12 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
         ))
         .execute(&mut **transaction)
         .await?;
-    Ok(Created { user_id, personal_organization_id })
+    let mut events = vec![
+        NewEvent::by_user(user_id, personal_organization_id, AuditAction::UserCreated, user_id)
+            .summary(format!("account {user_id} was made")),
+    ];
+    events.extend(grant::take_up(transaction, user_id, new.email).await?);
+    Ok(Created { user_id, personal_organization_id, events })
 }
 
 fn username_taken() -> Refusal {

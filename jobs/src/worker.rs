@@ -9,20 +9,20 @@ use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedule
 use rollcall_domain::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
 use rollcall_domain::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
-    MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailInvitation,
-    MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded, MailNewSignIn, MailOwnerSet,
-    MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn, MailTransferOffer, MailWebhookDisabled,
-    MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
+    MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailGrantInvitation,
+    MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded,
+    MailNewSignIn, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn,
+    MailTransferOffer, MailWebhookDisabled, MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::{
-    account_deleted_mail, departure, departure_receipt_mail, email_change_mail, housekeeping, invitation_accepted_mail,
-    invitation_expiry, invitation_mail, invitation_reminder_mail, join_code_expiry, joined_by_code_mail,
-    membership_ended_mail, new_sign_in_mail, owner_set_mail, owner_welcome_mail, ownership_transferred_mail,
-    role_changed_mail, sign_in_mail, transfer, transfer_offer_mail, webhook_delivery, webhook_disabled_mail,
-    webhook_redelivery,
+    account_deleted_mail, departure, departure_receipt_mail, email_change_mail, grant_invitation_mail, housekeeping,
+    invitation_accepted_mail, invitation_expiry, invitation_mail, invitation_reminder_mail, join_code_expiry,
+    joined_by_code_mail, membership_ended_mail, new_sign_in_mail, owner_set_mail, owner_welcome_mail,
+    ownership_transferred_mail, role_changed_mail, sign_in_mail, transfer, transfer_offer_mail, webhook_delivery,
+    webhook_disabled_mail, webhook_redelivery,
 };
 
 /// The queues, and how many handlers of each run at a time: mails and webhooks wait for the network, the others for the
@@ -102,6 +102,7 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         ExpireInvitation::KIND => invitation_expiry::run(context, job, &job.decode()?).await,
         ExpireTransfer::KIND => transfer::expire(context, job, &job.decode()?).await,
         MoveProject::KIND => transfer::carry_out(context, job, &job.decode()?).await,
+        MailGrantInvitation::KIND => grant_invitation_mail::run(context, job, &job.decode()?).await,
         MailTransferOffer::KIND => transfer_offer_mail::run(context, job, &job.decode()?).await,
         RunDeparture::KIND => departure::run(context, job, &job.decode()?).await,
         RevertDeparture::KIND => departure::revert(context, job, &job.decode()?).await,

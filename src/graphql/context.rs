@@ -11,11 +11,13 @@ use rollcall_domain::billing;
 use rollcall_domain::client::ClientNetwork;
 use rollcall_domain::database::{Connection, Database};
 use rollcall_domain::departure::{self, Progress};
+use rollcall_domain::grant::{self, Grant, GrantInvitation};
 use rollcall_domain::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
 use rollcall_domain::member::{self, Member};
 use rollcall_domain::organization::{self, Organization};
 use rollcall_domain::page::{Page, PageRequest};
 use rollcall_domain::resource::{self, Access, Part, Question, Resource, Within};
+use rollcall_domain::share_link::{self, ShareLink};
 use rollcall_domain::team::{self, Team};
 use rollcall_domain::user::{self, User};
 use rust_decimal::Decimal;
@@ -51,6 +53,9 @@ impl Request {
         let _ = self.became.set(actor);
     }
 }
+
+/// Where the service is reached: what links begin with.
+pub struct PublicUrl(pub String);
 
 /// The database.
 pub fn database<'c>(context: &Context<'c>) -> &'c Database {
@@ -222,6 +227,16 @@ impl Loader<StepsOf> for Loaders {
     }
 }
 
+impl Loader<TeamId> for Loaders {
+    type Value = Team;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[TeamId]) -> Result<HashMap<TeamId, Team>, Self::Error> {
+        let teams = team::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
+        Ok(teams.into_iter().map(|team| (team.id, team)).collect())
+    }
+}
+
 /// The teams that an invitation leads into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TeamsOfInvitation(pub InvitationId);
@@ -347,4 +362,52 @@ impl Loader<ResourcesOf> for Loaders {
         }
         Ok(answers)
     }
+}
+
+/// Defines a loader of pages of what hangs on resources; who may see it is checked before.
+macro_rules! attached {
+    ($(#[$doc:meta])* $key:ident: $value:ty = $load:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub struct $key {
+            /// Of which resource.
+            pub resource_id: ResourceId,
+            /// Which page; checked.
+            pub page: PageRequest,
+            /// Whether it is asked how many there are in all.
+            pub with_count: bool,
+        }
+
+        impl Loader<$key> for Loaders {
+            type Value = Arc<(Page<$value>, i64)>;
+            type Error = async_graphql::Error;
+
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, Self::Value>, Self::Error> {
+                let mut answers = HashMap::new();
+                let mut connection = self.connection().await?;
+                let groups = by_page(keys, |key| (key.page.clone(), key.with_count));
+                for ((page, with_count), keys) in groups {
+                    let ids: Vec<ResourceId> = keys.iter().map(|key| key.resource_id).collect();
+                    let mut found = $load(&mut connection, &ids, &page, with_count).await.map_err(top_level)?;
+                    answers.extend(keys.into_iter().filter_map(|key| {
+                        Some((key.clone(), Arc::new(found.remove(&key.resource_id)?)))
+                    }));
+                }
+                Ok(answers)
+            }
+        }
+    };
+}
+
+attached! {
+    /// A page of the grants on a resource.
+    GrantsOf: Grant = grant::of_resources
+}
+attached! {
+    /// A page of the open invitations to a resource.
+    GrantInvitationsOf: GrantInvitation = grant::invitations_of_resources
+}
+attached! {
+    /// A page of the living links to a collection.
+    ShareLinksOf: ShareLink = share_link::of_resources
 }

@@ -7,6 +7,7 @@ mod connection;
 mod context;
 mod departure;
 mod error;
+mod grant;
 mod id;
 mod invitation;
 mod join_code;
@@ -16,6 +17,7 @@ mod organization;
 mod policy;
 mod resource;
 mod session;
+mod share_link;
 mod team;
 mod transfer;
 mod user;
@@ -60,6 +62,8 @@ pub struct Mutation(
     team::TeamMutation,
     billing::BillingMutation,
     transfer::TransferMutation,
+    grant::GrantMutation,
+    share_link::ShareLinkMutation,
 );
 
 #[derive(Default)]
@@ -158,9 +162,10 @@ fn required<T: Default>(value: MaybeUndefined<T>) -> Option<T> {
     }
 }
 
-/// The schema over a database.
-pub fn schema(database: Database) -> Schema {
-    builder().data(context::Loaders::new(database.clone())).data(database).finish()
+/// The schema over a database, for a service that is reached at this address.
+pub fn schema(database: Database, public_url: String) -> Schema {
+    let loaders = context::Loaders::new(database.clone());
+    builder().data(loaders).data(database).data(context::PublicUrl(public_url)).finish()
 }
 
 /// The schema as SDL.
@@ -189,7 +194,7 @@ mod tests {
     async fn the_playgrounds_tabs_fit_the_schema() {
         let keyring = Keyring::new("a secret of more than thirty-two characters".into(), None);
         let database = Database::new("postgres://nowhere@127.0.0.1:1/none", keyring, Deployment::default()).unwrap();
-        let schema = schema(database);
+        let schema = schema(database, "http://127.0.0.1:8080".to_owned());
         for (document, variables) in crate::http::TABS {
             let variables: serde_json::Value = serde_json::from_str(variables).unwrap();
             let request = async_graphql::Request::new(*document)

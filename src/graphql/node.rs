@@ -7,12 +7,13 @@ use async_graphql::{Context, ID, Interface};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{
-    ApiKeyId, AuditEventId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId,
-    ResourceMoveId, SessionId, TeamId, TransferId, TypedId, UserId, WebhookDeliveryId, WebhookId, parse_any,
+    ApiKeyId, AuditEventId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId, MemberId,
+    OrganizationId, ResourceId, ResourceMoveId, SessionId, ShareLinkId, TeamId, TransferId, TypedId, UserId,
+    WebhookDeliveryId, WebhookId, parse_any,
 };
 use rollcall_domain::{
-    access, api_key, audit, database, departure, invitation, join_code, limits, member, resource, session, team,
-    transfer, user, webhook,
+    access, api_key, audit, database, departure, grant, invitation, join_code, limits, member, resource, session,
+    share_link, team, transfer, user, webhook,
 };
 use uuid::Uuid;
 
@@ -21,12 +22,14 @@ use super::audit::AuditEvent;
 use super::context::{Loaders, loaders, request};
 use super::departure::{Departure, ResourceMove};
 use super::error::{bad_request, top_level};
+use super::grant::{Grant, GrantInvitation};
 use super::invitation::Invitation;
 use super::join_code::JoinCode;
 use super::member::Member;
 use super::organization::Organization;
 use super::resource::Resource;
 use super::session::Session;
+use super::share_link::ShareLink;
 use super::team::Team;
 use super::transfer::ProjectTransfer;
 use super::user::User;
@@ -60,6 +63,12 @@ pub enum Node {
     ResourceMove(ResourceMove),
     /// A resource.
     Resource(Resource),
+    /// What is shared of a resource with somebody.
+    Grant(Grant),
+    /// An address that something is shared with.
+    GrantInvitation(GrantInvitation),
+    /// A link to a collection.
+    ShareLink(ShareLink),
     /// An offer to move a project.
     ProjectTransfer(ProjectTransfer),
     /// A team.
@@ -185,6 +194,18 @@ async fn of_kind(
         ResourceId::PREFIX => {
             let found = resource::visible_to(connection, actor, &typed(uuids)).await?;
             nodes(found, |resource| resource.id, |resource| Node::Resource(Resource(resource)))
+        }
+        GrantId::PREFIX => {
+            let found = grant::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |grant| grant.id, |grant| Node::Grant(Grant(grant)))
+        }
+        GrantInvitationId::PREFIX => {
+            let found = grant::invitations_visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |invitation| invitation.id, |invitation| Node::GrantInvitation(GrantInvitation(invitation)))
+        }
+        ShareLinkId::PREFIX => {
+            let found = share_link::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |link| link.id, |link| Node::ShareLink(ShareLink(link)))
         }
         TransferId::PREFIX => {
             let found = transfer::visible_to(connection, actor, &typed(uuids)).await?;

@@ -2,17 +2,19 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::id::{OrganizationId, ResourceId};
+use rollcall_domain::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId};
 use rollcall_domain::page::{Page, PageRequest};
 use rollcall_domain::policy;
 use rollcall_domain::resource::{self, Access, Part, Question, Within};
 
-use super::connection::{connection, forward, page_cost};
-use super::context::{ResourcesOf, actor, database, loaders, request};
+use super::connection::{connection, forward, page_cost, wants_total};
+use super::context::{GrantInvitationsOf, GrantsOf, ResourcesOf, ShareLinksOf, actor, database, loaders, request};
 use super::error::{Payload, UserError, payload, top_level};
+use super::grant::{Grant, GrantConnection, GrantInvitation, GrantInvitationConnection};
 use super::id::{BigInt, Id};
 use super::organization::Organization;
 use super::policy::AccessLevel;
+use super::share_link::{ShareLink, ShareLinkConnection};
 use super::user::User;
 
 /// What a resource is.
@@ -157,6 +159,61 @@ impl Resource {
             return Ok(None);
         }
         self.part(context, Part::Items(self.0.id), None, forward(first, after)).await.map(Some)
+    }
+
+    /// With whom it is shared, oldest first; for who administers it.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn grants(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<GrantConnection>> {
+        let page = forward(first, after);
+        page.check::<GrantId>().map_err(top_level)?;
+        if self.access(context).await? < policy::AccessLevel::Administer {
+            return Ok(None);
+        }
+        let key = GrantsOf { resource_id: self.0.id, page, with_count: wants_total(context) };
+        let found = loaders(context).load_one(key).await?;
+        Ok(found.map(|found| GrantConnection::new(found.0.map_ref(|grant| Grant(grant.clone())), found.1)))
+    }
+
+    /// Addresses without an account that it is shared with, oldest first; for who administers it.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn grant_invitations(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<GrantInvitationConnection>> {
+        let page = forward(first, after);
+        page.check::<GrantInvitationId>().map_err(top_level)?;
+        if self.access(context).await? < policy::AccessLevel::Administer {
+            return Ok(None);
+        }
+        let key = GrantInvitationsOf { resource_id: self.0.id, page, with_count: wants_total(context) };
+        let found = loaders(context).load_one(key).await?;
+        let invitation = |invitation: &rollcall_domain::grant::GrantInvitation| GrantInvitation(invitation.clone());
+        Ok(found.map(|found| GrantInvitationConnection::new(found.0.map_ref(invitation), found.1)))
+    }
+
+    /// Its links, oldest first; for who administers it.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn share_links(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<ShareLinkConnection>> {
+        let page = forward(first, after);
+        page.check::<ShareLinkId>().map_err(top_level)?;
+        if self.access(context).await? < policy::AccessLevel::Administer {
+            return Ok(None);
+        }
+        let key = ShareLinksOf { resource_id: self.0.id, page, with_count: wants_total(context) };
+        let found = loaders(context).load_one(key).await?;
+        Ok(found.map(|found| ShareLinkConnection::new(found.0.map_ref(|link| ShareLink(link.clone())), found.1)))
     }
 
     /// Who reads it.
@@ -329,7 +386,7 @@ pub struct ResourceMutation;
 
 #[Object]
 impl ResourceMutation {
-    /// Makes a resource that the viewer owns.
+    /// Makes a resource that the viewer owns, or in a container of an organization that they don't belong to the organization's owner.
     async fn create_resource(
         &self,
         context: &Context<'_>,

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use rollcall_domain::id::{OrganizationId, TeamId, UserId};
-use rollcall_domain::team;
+use rollcall_domain::{Error, team};
 
 use super::connection::{connection, forward, page_cost, wants_total};
 use super::context::{MembersOfTeam, actor, database, loaders, request};
@@ -15,6 +15,14 @@ use super::{required, undefined_or};
 
 #[derive(Debug, Clone)]
 pub struct Team(pub team::Team);
+
+impl Team {
+    /// The team of an id; for what already led to it.
+    pub async fn load(context: &Context<'_>, id: TeamId) -> async_graphql::Result<Self> {
+        let team = loaders(context).load_one(id).await?;
+        Ok(Self(team.ok_or_else(|| top_level(Error::Bug("a team is missing")))?))
+    }
+}
 
 /// A named group of an organization's members.
 #[Object]

@@ -59,7 +59,7 @@ pub fn shows_mails(settings: &Settings) -> bool {
 /// Every route of the API.
 fn router(settings: &Settings, database: Database) -> anyhow::Result<Router> {
     let app = App {
-        schema: schema(database.clone()),
+        schema: schema(database.clone(), settings.public_url()),
         database,
         staff_tokens: Arc::new(settings.staff_tokens()?),
         trusted_proxies: Arc::new(settings.trusted_proxies()?),

@@ -4,7 +4,7 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -16,7 +16,7 @@ use rollcall_domain::id::SessionId;
 use rollcall_domain::invitation::{self, InvitationStatus, Named};
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::sign_in::{self, Proof, SignedIn};
-use rollcall_domain::{Error, email_change, organization, session, user};
+use rollcall_domain::{Error, email_change, organization, session, share_link, user};
 use serde::Deserialize;
 
 use super::client::Client;
@@ -26,6 +26,8 @@ use crate::graphql::whole_seconds;
 const SESSION: &str = "rollcall_session";
 /// How many sessions the account's page shows, the newest.
 const SESSIONS: i32 = 50;
+/// How many things a page of a shared collection shows.
+const SHARED_ITEMS: i32 = 100;
 
 /// The pages.
 pub fn router() -> Router<App> {
@@ -38,6 +40,7 @@ pub fn router() -> Router<App> {
         .route("/account/sessions/{id}/end", post(end_session))
         .route("/email-change/{token}", get(ask_to_change_email).post(change_email))
         .route("/sign-out", post(sign_out))
+        .route("/shared/{token}", get(show_shared))
         .route("/invitations/{token}", get(show_invitation))
         .route("/invitations/{token}/accept", post(accept))
         .route("/invitations/{token}/decline", post(decline))
@@ -139,6 +142,23 @@ struct Invitation<'a> {
     username: &'a str,
     problem: Option<&'a str>,
     way: Way,
+}
+
+#[derive(Template)]
+#[template(path = "pages/shared.html")]
+struct Shared<'a> {
+    name: &'a str,
+    description: Option<&'a str>,
+    organization: &'a str,
+    items: Vec<SharedItem>,
+    more: Option<String>,
+}
+
+/// What a collection's page says of one thing.
+struct SharedItem {
+    name: String,
+    kind: &'static str,
+    size: String,
 }
 
 /// A page, with the headers that keep its secrets and its forms to itself.
@@ -688,4 +708,65 @@ async fn sign_in_for_invitation(
         }
         Err(error) => trouble(jar, error),
     }
+}
+
+/// Where in a long collection a page begins.
+#[derive(Deserialize)]
+struct After {
+    after: Option<String>,
+}
+
+/// What a link to a collection shows to whoever has it: reading changes nothing (R73).
+async fn show_shared(
+    State(app): State<App>,
+    jar: CookieJar,
+    Path(token): Path<String>,
+    Query(After { after }): Query<After>,
+) -> Response {
+    let request = PageRequest { first: Some(SHARED_ITEMS), after, ..PageRequest::default() };
+    let opened = match app.database.connection().await {
+        Ok(mut connection) => share_link::open(&mut connection, &token, &request).await,
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok(Some(opened)) => {
+            let items = opened.items.items.iter().map(|(_, item)| SharedItem {
+                name: item.name.clone(),
+                kind: item.kind.label(),
+                size: size(item.size_bytes),
+            });
+            let more = opened.items.items.last().filter(|_| opened.items.has_next);
+            let shared = Shared {
+                name: &opened.collection.name,
+                description: opened.collection.description.as_deref(),
+                organization: &opened.organization_name,
+                items: items.collect(),
+                more: more.map(|(cursor, _)| format!("/shared/{token}?after={cursor}")),
+            };
+            let mut response = page(StatusCode::OK, jar, &shared);
+            response.headers_mut().insert("x-robots-tag", HeaderValue::from_static("noindex"));
+            response
+        }
+        Ok(None) => {
+            let text =
+                "The link leads nowhere: it isn't complete, has expired or was revoked. Ask whoever gave it to you.";
+            message(StatusCode::NOT_FOUND, jar, "There is nothing here", text, None)
+        }
+        Err(error) => trouble(jar, error),
+    }
+}
+
+/// A size as people read it.
+fn size(bytes: i64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut size = bytes as f64;
+    let mut shown = format!("{bytes} bytes");
+    for unit in UNITS {
+        if size < 1_024.0 {
+            break;
+        }
+        size /= 1_024.0;
+        shown = format!("{size:.1} {unit}");
+    }
+    shown
 }

@@ -16,7 +16,7 @@ use crate::limits;
 use crate::member::{self, Member};
 use crate::policy::{MemberAction, Role};
 use crate::resource::ResourceKind;
-use crate::{invitation, join_code, team, transfer, user, webhook};
+use crate::{grant, invitation, join_code, share_link, team, transfer, user, webhook};
 
 /// What a departure would do.
 #[derive(Debug, Clone)]
@@ -127,6 +127,8 @@ async fn of_member(
             DepartureStep::RevokeIssued => {
                 let mut open = invitation::open_around(connection, organization_id, &leaver).await?;
                 open.extend(join_code::open_of(connection, organization_id, user_id).await?);
+                open.extend(grant::issued_by(connection, organization_id, user_id).await?);
+                open.extend(share_link::issued_by(connection, organization_id, user_id).await?);
                 open.extend(transfer::open_around(connection, organization_id, user_id).await?);
                 counted(open)
             }

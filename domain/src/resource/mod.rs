@@ -1,10 +1,12 @@
 //! Resources: the work that organizations hold, with a creator for good and an owner who can change (D8).
 
+mod attached;
 mod collection;
 mod kind;
 mod level;
 mod list;
 
+pub(crate) use attached::{Attached, of_resources as attached_to};
 pub use collection::{add_to_collection, remove_from_collection};
 pub use kind::ResourceKind;
 pub use level::{Access, Question, access_of};

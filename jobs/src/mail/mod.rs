@@ -24,8 +24,9 @@ pub use mailer::{Mailer, SendError};
 pub use smtp::SmtpUrlError;
 pub use wording::{
     AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
-    EmailChanged, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, MembershipEnded, Moved, NewSignIn,
-    OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SignIn, TransferOffer, WebhookDisabled,
+    EmailChanged, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, MembershipEnded,
+    Moved, NewSignIn, OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SignIn, TransferOffer,
+    WebhookDisabled,
 };
 
 /// Whom a mail goes to, and what identifies it.

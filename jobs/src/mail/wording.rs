@@ -282,6 +282,25 @@ pub struct DepartureToOwner {
     pub advice: Vec<String>,
 }
 
+/// Something is shared with an address that has no account.
+#[derive(Debug, Clone)]
+pub struct GrantInvitation {
+    /// Who shares it.
+    pub inviter_name: String,
+    /// The organization that holds it.
+    pub organization_name: String,
+    /// What it is, such as `project`.
+    pub kind: String,
+    /// What it is called.
+    pub resource_name: String,
+    /// What the person may do with it.
+    pub level: String,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+    /// Where one signs in.
+    pub sign_in_link: Url,
+}
+
 /// A project is offered to somebody.
 #[derive(Debug, Clone)]
 pub struct TransferOffer {
@@ -756,6 +775,36 @@ impl OwnershipTransferred {
                 ),
             ],
             reason,
+        }
+        .render(envelope)
+    }
+}
+
+impl GrantInvitation {
+    /// Renders the mail.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let (inviter, organization) = (name(&self.inviter_name), name(&self.organization_name));
+        let (resource, kind) = (name(&self.resource_name), name(&self.kind));
+        let expires = time(self.expires_at);
+        Document {
+            subject: format!("{inviter} shares {resource} with you"),
+            preheader: format!("Sign in with this address to reach it, until {expires}."),
+            heading: format!("{resource} is shared with you"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("{inviter} shares a {kind} of {organization} with you on Rollcall.")),
+                Block::Rows(vec![
+                    row("What", format!("{resource} ({kind})")),
+                    row("You may", name(&self.level)),
+                    row("Open until", expires),
+                ]),
+                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
+                paragraph(
+                    "Sign in with this address: that makes your account, and you reach what is shared, and nothing else. If \
+                    you don't know the sender, ignore this mail.",
+                ),
+            ],
+            reason: format!("You get this mail because somebody in {organization} entered this address."),
         }
         .render(envelope)
     }

@@ -1,0 +1,650 @@
+//! Sharing: grants of a level on a resource to a user, a team or an organization (R6, R57–R59, R66), and invitations of addresses
+//! that have no account yet.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::access;
+use crate::actor::Actor;
+use crate::audit::{self, AuditAction, NewEvent};
+use crate::database::schema::{grant_invitations, grants, members, organizations, teams};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::error::{Code, Error, Refusal, Result};
+use crate::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, UserId};
+use crate::job::MailGrantInvitation;
+use crate::limits;
+use crate::member::MemberStatus;
+use crate::organization;
+use crate::page::{Page, PageRequest};
+use crate::policy::{AccessLevel, ExternalSharing};
+use crate::resource::{self, Access, Attached, Question, Resource};
+use crate::text::{EmailAddress, Username};
+use crate::user::{self, User};
+
+/// A grant.
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = grants)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// Which organization holds the resource.
+    pub organization_id: OrganizationId,
+    /// On what.
+    pub resource_id: ResourceId,
+    user_id: Option<UserId>,
+    team_id: Option<TeamId>,
+    grantee_organization_id: Option<OrganizationId>,
+    /// How much.
+    pub level: AccessLevel,
+    /// Who granted it last.
+    pub granted_by_id: UserId,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Who has something by a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grantee {
+    /// A person.
+    User(UserId),
+    /// A team of the organization that holds the resource (R66).
+    Team(TeamId),
+    /// All members of an organization, as far as their permissions go (R57, R58).
+    Organization(OrganizationId),
+}
+
+impl Grant {
+    /// Who has it; one of the three, which a constraint sees to.
+    pub fn grantee(&self) -> Grantee {
+        match (self.user_id, self.team_id, self.grantee_organization_id) {
+            (Some(id), ..) => Grantee::User(id),
+            (None, Some(id), _) => Grantee::Team(id),
+            (None, None, Some(id)) => Grantee::Organization(id),
+            (None, None, None) => Grantee::Organization(self.organization_id),
+        }
+    }
+}
+
+impl Attached for Grant {
+    type Id = GrantId;
+    const TABLE: &'static str = "grants";
+    const CONDITION: &'static str = "true";
+    fn id(&self) -> GrantId {
+        self.id
+    }
+    fn resource_id(&self) -> ResourceId {
+        self.resource_id
+    }
+}
+
+/// An address that something is shared with once it has an account.
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = grant_invitations)]
+pub struct GrantInvitation {
+    /// Its id.
+    pub id: GrantInvitationId,
+    /// Which organization holds the resource.
+    pub organization_id: OrganizationId,
+    /// What is shared.
+    pub resource_id: ResourceId,
+    /// With whom.
+    pub email: EmailAddress,
+    /// How much.
+    pub level: AccessLevel,
+    /// Who shared it.
+    pub invited_by_id: UserId,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Attached for GrantInvitation {
+    type Id = GrantInvitationId;
+    const TABLE: &'static str = "grant_invitations";
+    const CONDITION: &'static str = "expires_at > rollcall_now()";
+    fn id(&self) -> GrantInvitationId {
+        self.id
+    }
+    fn resource_id(&self) -> ResourceId {
+        self.resource_id
+    }
+}
+
+/// How a grantee is named.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// A person by id.
+    User(UserId),
+    /// A person by username.
+    Username(String),
+    /// A person by address, with or without an account.
+    Email(String),
+    /// A team by id.
+    Team(TeamId),
+    /// An organization by id.
+    Organization(OrganizationId),
+    /// An organization by slug.
+    OrganizationSlug(String),
+}
+
+/// What came of sharing.
+#[derive(Debug, Clone)]
+pub enum Shared {
+    /// A grant.
+    Granted(Grant),
+    /// The address has no account: it is invited, and gets the grant with one.
+    Invited(GrantInvitation),
+}
+
+/// Whom a name leads to.
+enum Found {
+    Grantee(Grantee),
+    Address(EmailAddress),
+}
+
+fn at_grantee(code: Code, name: &str, message: impl Into<String>) -> Error {
+    Refusal::new(code, name, message).within(["grantee"]).into()
+}
+
+/// Shares a resource, or raises or lowers what is shared; takes ADMINISTER on it, so that nobody grants above their own level.
+pub async fn share(
+    database: &Database,
+    actor: &Actor,
+    resource_id: ResourceId,
+    named: &Named,
+    level: AccessLevel,
+) -> Result<Shared> {
+    if level == AccessLevel::None {
+        return Err(Error::refused(Code::Invalid, "level", "takes VIEW or more; revoke the grant instead"));
+    }
+    let address = match named {
+        Named::Email(email) => {
+            Some(EmailAddress::parse("email", email).map_err(|refusal| refusal.within(["grantee"]))?)
+        }
+        _ => None,
+    };
+    database
+        .transaction(async |transaction| {
+            let resource =
+                resource::reach(transaction, actor, resource_id, AccessLevel::Administer, "resourceId").await?;
+            let sharing: ExternalSharing = organizations::table
+                .find(resource.organization_id)
+                .select(organizations::external_sharing)
+                .first(&mut **transaction)
+                .await?;
+            let (found, field) = find(transaction, actor, &resource, named, address.as_ref()).await?;
+            if sharing == ExternalSharing::MembersOnly && !is_inside(transaction, &resource, &found).await? {
+                let message = "the organization's policy keeps sharing inside; share with its members, teams or itself";
+                return Err(at_grantee(Code::Forbidden, field, message));
+            }
+            match found {
+                Found::Grantee(grantee) => {
+                    let (grant, event) = put(transaction, actor, &resource, grantee, level).await?;
+                    audit::record(transaction, [event]).await?;
+                    Ok(Shared::Granted(grant))
+                }
+                Found::Address(email) => {
+                    let invitation = invite(transaction, actor, &resource, &email, level).await?;
+                    transaction.enqueue(&MailGrantInvitation { grant_invitation_id: invitation.id }).await?;
+                    let event = NewEvent::by(actor, resource.organization_id, AuditAction::GrantInvited, resource.id)
+                        .summary(format!("shared a {} with an address that has no account", resource.kind.label()))
+                        .with(json!({ "level": level.as_str(), "invitation": invitation.id.to_string() }));
+                    audit::record(transaction, [event]).await?;
+                    Ok(Shared::Invited(invitation))
+                }
+            }
+        })
+        .await
+}
+
+/// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked, shared: nothing is
+/// granted to someone who is just leaving.
+async fn find(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    named: &Named,
+    address: Option<&EmailAddress>,
+) -> Result<(Found, &'static str)> {
+    let no_account = |field: &str| at_grantee(Code::NotFound, field, "there is no such account");
+    let (user, field): (Option<User>, _) = match named {
+        Named::User(id) => (user::by_ids(transaction, &[*id]).await?.pop(), "userId"),
+        Named::Username(username) => {
+            let username = Username::parse("username", username).map_err(|refusal| refusal.within(["grantee"]))?;
+            (user::by_username(transaction, &username).await?, "username")
+        }
+        Named::Email(_) => {
+            let email = address.ok_or(Error::Bug("an address is parsed first"))?;
+            match user::by_email(transaction, email).await? {
+                Some(user) => (Some(user), "email"),
+                None => return Ok((Found::Address(email.clone()), "email")),
+            }
+        }
+        Named::Team(id) => {
+            let team: Option<TeamId> = teams::table
+                .find(id)
+                .filter(teams::organization_id.eq(resource.organization_id))
+                .select(teams::id)
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let message = "there is no such team in the organization that holds the resource";
+            let team = team.ok_or_else(|| at_grantee(Code::NotFound, "teamId", message))?;
+            return Ok((Found::Grantee(Grantee::Team(team)), "teamId"));
+        }
+        Named::Organization(_) | Named::OrganizationSlug(_) => return find_organization(transaction, named).await,
+    };
+    let user = user.filter(|user| user.deleted_at.is_none()).ok_or_else(|| no_account(field))?;
+    if Some(user.id) == actor.user_id() {
+        return Err(at_grantee(Code::Self_, field, "you administer it; nobody grants anything to themselves"));
+    }
+    if user.id == resource.owner_id {
+        return Err(at_grantee(Code::Conflict, field, "they own it"));
+    }
+    Ok((Found::Grantee(Grantee::User(user.id)), field))
+}
+
+async fn find_organization(transaction: &mut Transaction, named: &Named) -> Result<(Found, &'static str)> {
+    let (id, field) = match named {
+        Named::Organization(id) => (Some(*id), "organizationId"),
+        Named::OrganizationSlug(slug) => (organization::id_by_slug(transaction, slug).await?, "organizationSlug"),
+        _ => return Err(Error::Bug("this names no organization")),
+    };
+    let found: Option<(OrganizationId, Option<UserId>)> = match id {
+        Some(id) => organizations::table
+            .find(id)
+            .filter(organizations::deleted_at.is_null())
+            .select((organizations::id, organizations::personal_user_id))
+            .first(&mut **transaction)
+            .await
+            .optional()?,
+        None => None,
+    };
+    match found {
+        None => Err(at_grantee(Code::NotFound, field, "there is no such organization")),
+        Some((_, Some(_))) => {
+            Err(at_grantee(Code::Invalid, field, "this is somebody's personal organization; share with the person"))
+        }
+        Some((id, None)) => Ok((Found::Grantee(Grantee::Organization(id)), field)),
+    }
+}
+
+/// Whether the grantee belongs to the organization that holds the resource.
+async fn is_inside(transaction: &mut Transaction, resource: &Resource, found: &Found) -> Result<bool> {
+    match found {
+        Found::Address(_) => Ok(false),
+        Found::Grantee(Grantee::Team(_)) => Ok(true),
+        Found::Grantee(Grantee::Organization(id)) => Ok(*id == resource.organization_id),
+        Found::Grantee(Grantee::User(id)) => {
+            Ok(lock_member(transaction, resource.organization_id, *id).await? == Some(MemberStatus::Active))
+        }
+    }
+}
+
+async fn lock_member(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Option<MemberStatus>> {
+    Ok(members::table
+        .filter(members::organization_id.eq(organization_id))
+        .filter(members::user_id.eq(user_id))
+        .select(members::status)
+        .for_share()
+        .first(&mut **transaction)
+        .await
+        .optional()?)
+}
+
+fn next_position() -> diesel::expression::SqlLiteral<BigInt> {
+    diesel::dsl::sql("nextval('grant_positions')")
+}
+
+/// Makes a grant, or gives the one there is another level: that is a new decision, and takes a new position. The resource is locked.
+async fn put(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    grantee: Grantee,
+    level: AccessLevel,
+) -> Result<(Grant, NewEvent)> {
+    let by = actor.user_id().ok_or(Error::Bug("who reaches a resource is a person"))?;
+    let (user_id, team_id, organization_id) = match grantee {
+        Grantee::User(id) => {
+            // Before the position is taken: a departure that is under way comes first.
+            lock_member(transaction, resource.organization_id, id).await?;
+            (Some(id), None, None)
+        }
+        Grantee::Team(id) => (None, Some(id), None),
+        Grantee::Organization(id) => (None, None, Some(id)),
+    };
+    let to = match grantee {
+        Grantee::User(id) => id.to_string(),
+        Grantee::Team(id) => id.to_string(),
+        Grantee::Organization(id) => id.to_string(),
+    };
+    let changed: Option<Grant> = diesel::update(
+        grants::table
+            .filter(grants::resource_id.eq(resource.id))
+            .filter(grants::user_id.is_not_distinct_from(user_id))
+            .filter(grants::team_id.is_not_distinct_from(team_id))
+            .filter(grants::grantee_organization_id.is_not_distinct_from(organization_id)),
+    )
+    .set((grants::level.eq(level), grants::position.eq(next_position()), grants::granted_by_id.eq(by)))
+    .returning(Grant::as_returning())
+    .get_result(&mut **transaction)
+    .await
+    .optional()?;
+    let (grant, action, what) = match changed {
+        Some(grant) => (grant, AuditAction::GrantChanged, "changed what is shared of"),
+        None => {
+            let all: i64 = grants::table
+                .filter(grants::resource_id.eq(resource.id))
+                .count()
+                .get_result(&mut **transaction)
+                .await?;
+            if all >= limits::MAX_GRANTS {
+                let message =
+                    format!("this is shared with {all} already; share with a team or an organization instead");
+                return Err(Error::refused(Code::TooMany, "resourceId", message));
+            }
+            let grant = diesel::insert_into(grants::table)
+                .values((
+                    grants::id.eq(GrantId::new()),
+                    grants::organization_id.eq(resource.organization_id),
+                    grants::resource_id.eq(resource.id),
+                    grants::user_id.eq(user_id),
+                    grants::team_id.eq(team_id),
+                    grants::grantee_organization_id.eq(organization_id),
+                    grants::level.eq(level),
+                    grants::granted_by_id.eq(by),
+                    grants::created_at.eq(rollcall_now()),
+                ))
+                .returning(Grant::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            (grant, AuditAction::GrantCreated, "shared")
+        }
+    };
+    let event = NewEvent::by(actor, resource.organization_id, action, grant.id)
+        .summary(format!("{what} a {}: {level}", resource.kind.label()))
+        .with(json!({ "resource": resource.id.to_string(), "grantee": to, "level": level.as_str() }));
+    Ok((grant, event))
+}
+
+/// Invites an address to a resource, or changes the invitation that it has. The resource is locked.
+async fn invite(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    email: &EmailAddress,
+    level: AccessLevel,
+) -> Result<GrantInvitation> {
+    let by = actor.user_id().ok_or(Error::Bug("who reaches a resource is a person"))?;
+    let all: i64 = grant_invitations::table
+        .filter(grant_invitations::resource_id.eq(resource.id))
+        .filter(grant_invitations::email.ne(email))
+        .count()
+        .get_result(&mut **transaction)
+        .await?;
+    if all >= limits::MAX_GRANT_INVITATIONS {
+        let message = format!("{all} addresses are invited to this already; take back those that nobody answers");
+        return Err(Error::refused(Code::TooMany, "resourceId", message));
+    }
+    let days: i32 = organizations::table
+        .find(resource.organization_id)
+        .select(organizations::invitation_days)
+        .first(&mut **transaction)
+        .await?;
+    let at = now(transaction).await?;
+    let expires_at = at + TimeDelta::days(days.into());
+    let values = (
+        grant_invitations::level.eq(level),
+        grant_invitations::invited_by_id.eq(by),
+        grant_invitations::created_at.eq(at),
+        grant_invitations::expires_at.eq(expires_at),
+    );
+    Ok(diesel::insert_into(grant_invitations::table)
+        .values((
+            grant_invitations::id.eq(GrantInvitationId::new()),
+            grant_invitations::organization_id.eq(resource.organization_id),
+            grant_invitations::resource_id.eq(resource.id),
+            grant_invitations::email.eq(email),
+            values,
+        ))
+        .on_conflict((grant_invitations::resource_id, grant_invitations::email))
+        .do_update()
+        .set(values)
+        .returning(GrantInvitation::as_returning())
+        .get_result(&mut **transaction)
+        .await?)
+}
+
+/// Ends a grant: who administers the resource, or the person who has it.
+pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<GrantId> {
+    access::require_writing(actor, "grantId")?;
+    let not_found = || Refusal::new(Code::NotFound, "grantId", "there is no such grant");
+    database
+        .transaction(async |transaction| {
+            let grant = visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?;
+            if grant.user_id.is_none() || grant.user_id != actor.user_id() {
+                resource::reach(transaction, actor, grant.resource_id, AccessLevel::Administer, "grantId").await?;
+            }
+            let deleted = diesel::delete(grants::table.find(id)).execute(&mut **transaction).await?;
+            if deleted == 0 {
+                return Err(not_found().into());
+            }
+            let event = NewEvent::by(actor, grant.organization_id, AuditAction::GrantRevoked, id)
+                .summary("what was shared isn't any more")
+                .with(json!({ "resource": grant.resource_id.to_string() }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Takes the invitation of an address to a resource back; takes ADMINISTER on that.
+pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvitationId) -> Result<GrantInvitationId> {
+    let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation to a resource");
+    database
+        .transaction(async |transaction| {
+            let found = invitations_visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?;
+            resource::reach(transaction, actor, found.resource_id, AccessLevel::Administer, "id").await?;
+            let deleted = diesel::delete(grant_invitations::table.find(id)).execute(&mut **transaction).await?;
+            if deleted == 0 {
+                return Err(not_found().into());
+            }
+            let event = invitation_revoked(actor, &found, "took an invitation to a resource back");
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+fn invitation_revoked(actor: &Actor, invitation: &GrantInvitation, summary: &str) -> NewEvent {
+    NewEvent::by(actor, invitation.organization_id, AuditAction::GrantInvitationRevoked, invitation.id)
+        .summary(summary)
+        .with(json!({ "resource": invitation.resource_id.to_string() }))
+}
+
+/// Takes back the invitations to the organization's resources that someone who leaves it has made (R42); with the events to record.
+pub(crate) async fn revoke_issued(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Vec<NewEvent>> {
+    let revoked: Vec<GrantInvitation> = diesel::delete(
+        grant_invitations::table
+            .filter(grant_invitations::organization_id.eq(organization_id))
+            .filter(grant_invitations::invited_by_id.eq(user_id)),
+    )
+    .returning(GrantInvitation::as_returning())
+    .get_results(&mut **transaction)
+    .await?;
+    let reason = "revoked: whoever invited departed";
+    Ok(revoked.iter().map(|invitation| invitation_revoked(actor, invitation, reason)).collect())
+}
+
+/// The open invitations to resources that [`revoke_issued`] would take back, as a plan names them.
+pub(crate) async fn issued_by(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Vec<String>> {
+    let open: Vec<GrantInvitationId> = grant_invitations::table
+        .filter(grant_invitations::organization_id.eq(organization_id))
+        .filter(grant_invitations::invited_by_id.eq(user_id))
+        .order(grant_invitations::id)
+        .select(grant_invitations::id)
+        .load(connection)
+        .await?;
+    Ok(open.into_iter().map(|id| format!("invitation to a resource {id}")).collect())
+}
+
+/// Gives an account what was shared with its address before, as far as whoever shared it still may; with the events to record.
+pub(crate) async fn take_up(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    email: &EmailAddress,
+) -> Result<Vec<NewEvent>> {
+    let at = now(transaction).await?;
+    let waiting: Vec<GrantInvitation> =
+        diesel::delete(grant_invitations::table.filter(grant_invitations::email.eq(email)))
+            .returning(GrantInvitation::as_returning())
+            .get_results(&mut **transaction)
+            .await?;
+    let mut events = Vec::new();
+    for invitation in waiting.into_iter().filter(|invitation| invitation.expires_at > at) {
+        let question =
+            Question { user_id: invitation.invited_by_id, resource_id: invitation.resource_id, within: None };
+        let access = resource::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+        let sharing: ExternalSharing = organizations::table
+            .find(invitation.organization_id)
+            .select(organizations::external_sharing)
+            .first(&mut **transaction)
+            .await?;
+        if access.level < AccessLevel::Administer || sharing == ExternalSharing::MembersOnly {
+            continue;
+        }
+        let granted = diesel::insert_into(grants::table)
+            .values((
+                grants::id.eq(GrantId::new()),
+                grants::organization_id.eq(invitation.organization_id),
+                grants::resource_id.eq(invitation.resource_id),
+                grants::user_id.eq(user_id),
+                grants::level.eq(invitation.level),
+                grants::granted_by_id.eq(invitation.invited_by_id),
+                grants::created_at.eq(at),
+            ))
+            .on_conflict_do_nothing()
+            .returning(grants::id)
+            .get_result::<GrantId>(&mut **transaction)
+            .await
+            .optional()?;
+        if let Some(id) = granted {
+            events.push(
+                NewEvent::by_user(user_id, invitation.organization_id, AuditAction::GrantCreated, id)
+                    .summary(format!("took up what was shared: {}", invitation.level))
+                    .with(json!({ "resource": invitation.resource_id.to_string(), "grantee": user_id.to_string(),
+                        "level": invitation.level.as_str() })),
+            );
+        }
+    }
+    Ok(events)
+}
+
+/// Deletes up to `limit` invitations to resources that have expired.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let at = now(transaction).await?;
+    let overdue: Vec<GrantInvitationId> = grant_invitations::table
+        .filter(grant_invitations::expires_at.le(at))
+        .order(grant_invitations::expires_at)
+        .limit(limit.into())
+        .select(grant_invitations::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    diesel::delete(grant_invitations::table.filter(grant_invitations::id.eq_any(&overdue)))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(overdue.len())
+}
+
+/// The invitation to a resource of an id, for its mail.
+pub async fn invitation_by_id(
+    connection: &mut AsyncPgConnection,
+    id: GrantInvitationId,
+) -> Result<Option<GrantInvitation>> {
+    Ok(grant_invitations::table.find(id).select(GrantInvitation::as_select()).first(connection).await.optional()?)
+}
+
+/// Which of the resources the actor administers.
+async fn administered(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: impl IntoIterator<Item = ResourceId>,
+) -> Result<Vec<ResourceId>> {
+    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
+    let within = actor.only_organization();
+    let questions: Vec<Question> =
+        ids.into_iter().map(|resource_id| Question { user_id, resource_id, within }).collect();
+    let access = resource::access_of(connection, &questions).await?;
+    // While it moves it is read-only, and still administered.
+    let administers = |access: &Access| access.level == AccessLevel::Administer;
+    Ok(access.iter().filter(|(_, access)| administers(access)).map(|(question, _)| question.resource_id).collect())
+}
+
+/// Those of the ids that the actor may see: their own, and those on what they administer.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[GrantId]) -> Result<Vec<Grant>> {
+    let found: Vec<Grant> =
+        grants::table.filter(grants::id.eq_any(ids)).select(Grant::as_select()).load(connection).await?;
+    let administered = administered(connection, actor, found.iter().map(|grant| grant.resource_id)).await?;
+    let own = |grant: &Grant| {
+        grant.user_id.is_some() && grant.user_id == actor.user_id() && actor.reaches(grant.organization_id)
+    };
+    Ok(found.into_iter().filter(|grant| own(grant) || administered.contains(&grant.resource_id)).collect())
+}
+
+/// Those of the ids that the actor may see: those to what they administer.
+pub async fn invitations_visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[GrantInvitationId],
+) -> Result<Vec<GrantInvitation>> {
+    let found: Vec<GrantInvitation> = grant_invitations::table
+        .filter(grant_invitations::id.eq_any(ids))
+        .filter(grant_invitations::expires_at.gt(rollcall_now()))
+        .select(GrantInvitation::as_select())
+        .load(connection)
+        .await?;
+    let administered = administered(connection, actor, found.iter().map(|invitation| invitation.resource_id)).await?;
+    Ok(found.into_iter().filter(|invitation| administered.contains(&invitation.resource_id)).collect())
+}
+
+/// A page of the grants on each of the resources, oldest first, and how many there are: for who administers them.
+pub async fn of_resources(
+    connection: &mut AsyncPgConnection,
+    ids: &[ResourceId],
+    page: &PageRequest,
+    with_count: bool,
+) -> Result<HashMap<ResourceId, (Page<Grant>, i64)>> {
+    resource::attached_to(connection, ids, page, with_count).await
+}
+
+/// A page of the open invitations to each of the resources, likewise.
+pub async fn invitations_of_resources(
+    connection: &mut AsyncPgConnection,
+    ids: &[ResourceId],
+    page: &PageRequest,
+    with_count: bool,
+) -> Result<HashMap<ResourceId, (Page<GrantInvitation>, i64)>> {
+    resource::attached_to(connection, ids, page, with_count).await
+}

@@ -1,0 +1,41 @@
+//! Mails an address without an account what was shared with it.
+
+use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::job::MailGrantInvitation;
+use rollcall_domain::{database, grant, invitation, organization, resource, user};
+
+use crate::context::{Context, connection, job_error};
+use crate::mail::{Envelope, GrantInvitation};
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrantInvitation) -> Result<(), JobError> {
+    let mut reader = connection(context).await?;
+    let found = grant::invitation_by_id(&mut reader, payload.grant_invitation_id).await.map_err(job_error)?;
+    let now = database::now(&mut reader).await.map_err(job_error)?;
+    // What is taken up or back by now is no news.
+    let Some(shared) = found.filter(|shared| shared.expires_at > now) else { return Ok(()) };
+    let resource = resource::by_ids(&mut reader, &[shared.resource_id]).await.map_err(job_error)?.pop();
+    let Some(resource) = resource else { return Ok(()) };
+    let organization = organization::by_id(&mut reader, shared.organization_id).await.map_err(job_error)?;
+    if organization.deleted_at.is_some() {
+        return Ok(());
+    }
+    let inviter = user::by_id(&mut reader, shared.invited_by_id).await.map_err(job_error)?;
+    drop(reader);
+    let mail = GrantInvitation {
+        inviter_name: inviter.name,
+        organization_name: organization.name,
+        kind: resource.kind.label().to_owned(),
+        resource_name: resource.name,
+        level: shared.level.as_str().to_owned(),
+        expires_at: shared.expires_at,
+        sign_in_link: context.link("/sign-in")?,
+    };
+    let envelope = Envelope {
+        key: format!("grant-invitation.{}.{}", shared.id, shared.created_at.timestamp()),
+        address: shared.email.to_string(),
+        name: None,
+        date: shared.created_at,
+    };
+    invitation::take_mail_turn(&context.database, shared.organization_id).await.map_err(job_error)?;
+    context.send(job, mail.render(envelope)).await
+}
