@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::access::{self, Lock};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::{members, organizations, project_transfers, resources};
+use crate::database::schema::{members, project_transfers, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{MemberId, OrganizationId, ResourceId, TransferId, UserId};
@@ -150,7 +150,9 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 return Ok(transfer);
             }
             if let Some(target) = command.to_organization_id {
-                require_existing(transaction, target).await?;
+                // They belong to it, and needn't be able to bill there themselves.
+                let not_found = access::organization_not_found("toOrganizationId");
+                access::enter(transaction, actor, target, Lock::Membership, not_found).await?;
             }
             let transfer = insert(transaction, &transfer).await?;
             transaction.enqueue_at(&ExpireTransfer { transfer_id: transfer.id }, transfer.expires_at).await?;
@@ -208,17 +210,6 @@ async fn find_recipient(transaction: &mut Transaction, recipient: &Recipient) ->
     let found = found.filter(|user| user.deleted_at.is_none());
     let found = found.ok_or_else(|| Refusal::new(Code::NotFound, field, "there is no such account"))?;
     Ok((found.id, field))
-}
-
-async fn require_existing(transaction: &mut Transaction, id: OrganizationId) -> Result<()> {
-    let found: Option<OrganizationId> = organizations::table
-        .find(id)
-        .filter(organizations::deleted_at.is_null())
-        .select(organizations::id)
-        .first(&mut **transaction)
-        .await
-        .optional()?;
-    found.map(|_| ()).ok_or_else(|| Error::refused(Code::NotFound, "toOrganizationId", "there is no such organization"))
 }
 
 /// Locks the actor's membership in the organization that shall pay, who may bill there (R55).

@@ -1,4 +1,5 @@
 DROP INDEX resources_uploader_idx;
+DROP INDEX resources_loose_samples_idx;
 ALTER TABLE departures DROP COLUMN samples_project_id;
 ALTER TABLE resource_moves DROP COLUMN container_id, DROP COLUMN visibility;
 ALTER TABLE departure_steps DROP COLUMN reached_kind, DROP COLUMN reached_id;

@@ -117,7 +117,7 @@ CREATE TABLE share_links (
   CONSTRAINT share_links_resource_fkey FOREIGN KEY (resource_id, organization_id)
     REFERENCES resources (id, organization_id) ON UPDATE CASCADE ON DELETE CASCADE
 );
-CREATE INDEX share_links_resource_idx ON share_links (resource_id, id) WHERE revoked_at IS NULL;
+CREATE INDEX share_links_resource_idx ON share_links (resource_id, id);
 CREATE INDEX share_links_creator_idx ON share_links (organization_id, created_by_id) WHERE revoked_at IS NULL;
 
 -- ------------------------------------------------------------------ paying
@@ -161,6 +161,7 @@ CREATE TABLE project_transfers (
   moved_at timestamptz
 );
 CREATE UNIQUE INDEX project_transfers_offered_key ON project_transfers (resource_id) WHERE status = 'offered';
+CREATE INDEX project_transfers_to_organization_idx ON project_transfers (to_organization_id);
 CREATE INDEX project_transfers_resource_idx ON project_transfers (resource_id);
 CREATE INDEX project_transfers_recipient_idx ON project_transfers (recipient_id, id);
 CREATE INDEX project_transfers_organization_idx ON project_transfers (organization_id, offered_by_id) WHERE status = 'offered';
@@ -179,6 +180,8 @@ ALTER TABLE departures
   -- The project that the leaver's samples are collected into (R36).
   ADD COLUMN samples_project_id uuid CONSTRAINT departures_samples_project_id_fkey REFERENCES resources (id) ON DELETE SET NULL;
 CREATE INDEX departures_samples_project_idx ON departures (samples_project_id) WHERE samples_project_id IS NOT NULL;
+-- What is to be collected of a leaver's samples (R36).
+CREATE INDEX resources_loose_samples_idx ON resources (organization_id, owner_id, id) WHERE kind = 'sample' AND container_id IS NULL;
 -- Who has uploaded samples to a project stays on it (R37).
 CREATE INDEX resources_uploader_idx ON resources (created_by_id, container_id) WHERE kind = 'sample' AND container_id IS NOT NULL;
 ALTER TABLE resource_moves

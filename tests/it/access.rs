@@ -23,6 +23,8 @@ enum For {
     Workers,
     /// Owner and admins.
     Leaders,
+    /// Owner and admins, signed in.
+    LeadersThemselves,
     /// The owner, and admins who have the owner's powers.
     OwnerPowers,
     /// The owner.
@@ -71,6 +73,13 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "deleteResource",
             "addToCollection",
             "removeFromCollection",
+            "publishApp",
+            "grantAccess",
+            "revokeAccess",
+            "revokeGrantInvitation",
+            "createShareLink",
+            "revokeShareLink",
+            "cancelProjectTransfer",
             "createWebhook",
             "updateWebhook",
             "deleteWebhook",
@@ -82,9 +91,11 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "removeTeamMember",
         ],
     ),
+    (For::LeadersThemselves, &["createServiceKey", "offerProjectTransfer"]),
     (For::OwnerPowers, &["updateBilling"]),
-    (For::Owner, &["transferOwnership", "deleteOrganization"]),
-    (For::Staff, &["setOrganizationOwner", "restoreOrganization", "setPlan"]),
+    // A project is offered to the owner.
+    (For::Owner, &["transferOwnership", "deleteOrganization", "acceptProjectTransfer", "declineProjectTransfer"]),
+    (For::Staff, &["setOrganizationOwner", "restoreOrganization", "setPlan", "addCredits"]),
 ];
 
 fn is_for(mutation: &str) -> For {
@@ -130,7 +141,7 @@ impl Who {
                 matches!(self, Self::Viewer | Self::Member | Self::Admin | Self::PowerfulAdmin | Self::Owner)
             }
             For::Workers => matches!(self, Self::Member | Self::Admin | Self::PowerfulAdmin | Self::Owner),
-            For::Leaders => matches!(self, Self::Admin | Self::PowerfulAdmin | Self::Owner),
+            For::Leaders | For::LeadersThemselves => matches!(self, Self::Admin | Self::PowerfulAdmin | Self::Owner),
             For::OwnerPowers => matches!(self, Self::PowerfulAdmin | Self::Owner),
             For::Staff => self == Self::StaffToken,
         }
@@ -145,9 +156,10 @@ impl Who {
             // They don't learn that it exists.
             (Self::Stranger | Self::Invited | Self::Leaver, _) => &["NOT_FOUND"],
             // What takes a session says so before it looks.
-            (Self::ForeignKey | Self::StaffToken, For::Members | For::Workers | For::Owner) => {
-                &["NOT_FOUND", "FORBIDDEN"]
-            }
+            (
+                Self::ForeignKey | Self::StaffToken,
+                For::Members | For::Workers | For::Owner | For::LeadersThemselves,
+            ) => &["NOT_FOUND", "FORBIDDEN"],
             (Self::ForeignKey | Self::StaffToken, _) => &["NOT_FOUND"],
             _ => &["FORBIDDEN", "NOT_FOUND"],
         }
@@ -309,7 +321,7 @@ async fn every_mutation_is_done_by_the_least_whom_it_is_for() {
                 _ if name == "leaveOrganization" => continue,
                 For::Members => Who::Viewer,
                 For::Workers => Who::Member,
-                For::Leaders | For::OwnerPowers => admin,
+                For::Leaders | For::LeadersThemselves | For::OwnerPowers => admin,
             };
             if !least.may(is_for(name)) || admin == Who::PowerfulAdmin && least != admin {
                 continue;
@@ -370,10 +382,10 @@ const FIELDS: &[(&str, Seen, &str)] = &[
         "Viewer",
         Seen::Oneself,
         "user email memberships personalOrganization activeOrganization needsOrganization defaultBillTo billableOrganizations \
-         invitations resources apiKeys sessions",
+         invitations resources apiKeys sessions incomingTransfers",
     ),
     ("Query", Seen::Oneself, "viewer"),
-    ("Query", Seen::Reached, "node nodes organization invitation"),
+    ("Query", Seen::Reached, "node nodes organization access invitation"),
     ("Query", Seen::Leaders, "verifyAuditLog"),
     // Who sees one of these sees all of it.
     ("ApiKey", Seen::Oneself, "id name prefix scope organization createdBy service createdAt lastUsedAt expiresAt"),
@@ -402,7 +414,15 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     (
         "Resource",
         Seen::LeadersAndOneself,
-        "id kind name description organization owner createdBy container contents items visibility sizeBytes publishedAt createdAt updatedAt viewerAccess",
+        "id kind name description organization owner createdBy container contents items visibility sizeBytes publishedAt createdAt updatedAt viewerAccess grants grantInvitations shareLinks",
+    ),
+    ("Grant", Seen::LeadersAndOneself, "id resource grantee level createdAt"),
+    ("GrantInvitation", Seen::Leaders, "id resource email level invitedBy createdAt expiresAt"),
+    ("ShareLink", Seen::Leaders, "id hint expiresAt createdAt createdBy"),
+    (
+        "ProjectTransfer",
+        Seen::LeadersAndOneself,
+        "id resource resourceName from to offeredBy recipient status createdAt expiresAt movedAt",
     ),
     ("Team", Seen::Members, "id organization name description avatarUrl members"),
     ("User", Seen::Members, "id username name avatarUrl"),

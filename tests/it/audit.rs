@@ -191,6 +191,68 @@ impl<'a> World<'a> {
                 (owner, input)
             }
             "deleteResource" => (owner.clone(), json!({ "id": owner.create(team, "VOLUME", "Reads").await })),
+            "publishApp" => (owner.clone(), json!({ "id": owner.create(team, "APP", "Aligner").await })),
+            "grantAccess" => {
+                let project = owner.create(team, "PROJECT", "Liver atlas").await;
+                let person = self.app.sign_up(&self.address()).await;
+                (owner, json!({ "resourceId": project, "grantee": { "userId": person.user_id }, "level": "VIEW" }))
+            }
+            "revokeAccess" => {
+                let project = owner.create(team, "PROJECT", "Liver atlas").await;
+                let person = self.app.sign_up(&self.address()).await;
+                let grant = owner.share(&project, &person, "VIEW").await;
+                (owner, json!({ "grantId": grant }))
+            }
+            "revokeGrantInvitation" => {
+                let project = owner.create(team, "PROJECT", "Liver atlas").await;
+                let input = json!({ "resourceId": project, "grantee": { "email": self.address() }, "level": "VIEW" });
+                owner.ok("grantAccess", input, "invited").await;
+                let query =
+                    "query($id: ID!) { node(id: $id) { ... on Resource { grantInvitations { nodes { id } } } } }";
+                let found = owner.query(query, json!({ "id": project })).await;
+                (owner, json!({ "id": found["node"]["grantInvitations"]["nodes"][0]["id"] }))
+            }
+            "createShareLink" => {
+                (owner.clone(), json!({ "resourceId": owner.create(team, "COLLECTION", "Best of").await }))
+            }
+            "revokeShareLink" => {
+                let input = json!({ "resourceId": owner.create(team, "COLLECTION", "Best of").await });
+                let link = owner.ok("createShareLink", input, "shareLink { id }").await;
+                (owner, json!({ "id": link["shareLink"]["id"] }))
+            }
+            "offerProjectTransfer" => {
+                let project = owner.create(team, "PROJECT", "Liver atlas").await;
+                let person = self.app.sign_up(&self.address()).await;
+                (owner, json!({ "resourceId": project, "recipientId": person.user_id }))
+            }
+            "cancelProjectTransfer" => {
+                let project = owner.create(team, "PROJECT", "Liver atlas").await;
+                let person = self.app.sign_up(&self.address()).await;
+                let input = json!({ "resourceId": project, "recipientId": person.user_id });
+                let offer = owner.ok("offerProjectTransfer", input, "transfer { id }").await;
+                (owner, json!({ "id": offer["transfer"]["id"] }))
+            }
+            "acceptProjectTransfer" | "declineProjectTransfer" => {
+                let person = self.app.sign_up(&self.address()).await;
+                let organization = person.found(&self.fresh("Other")).await;
+                let project = person.create(&organization, "PROJECT", "Liver atlas").await;
+                let input = json!({ "resourceId": project, "recipientId": owner.user_id });
+                let offer = person.ok("offerProjectTransfer", input, "transfer { id }").await;
+                let id = &offer["transfer"]["id"];
+                match mutation {
+                    "acceptProjectTransfer" => (owner, json!({ "id": id, "organizationId": team })),
+                    _ => (owner, json!({ "id": id })),
+                }
+            }
+            "createServiceKey" => (owner, json!({ "organizationId": team, "name": "pipeline" })),
+            "updateBilling" => (
+                owner,
+                json!({ "organizationId": team, "accountName": "Acme", "contactEmail": "bills@example.net", "reference": "4711" }),
+            ),
+            "addCredits" => (
+                self.app.staff(),
+                json!({ "organizationId": team, "amount": "100.25", "idempotencyKey": self.fresh("invoice") }),
+            ),
             "setPlan" => (self.app.staff(), json!({ "organizationId": team, "plan": "team", "seatLimit": 10_000 })),
             "createTeam" => (owner, json!({ "organizationId": team, "name": self.fresh("Lab") })),
             "updateTeam" => {

@@ -37,7 +37,12 @@ fn with(input: &Value, path: &[String], value: Value) -> Value {
 /// The leaves of an input type: path, type without its `!`, and whether it must be given.
 fn leaves(input: &str, given: &Value) -> Vec<(Vec<String>, String, bool)> {
     let mut found = Vec::new();
+    let is_one_of = schema::committed().contains(&format!("input {input} @oneOf"));
     for (name, of, required) in schema::input_fields(input) {
+        // Another one beside the one that is given is refused before anything is looked at.
+        if is_one_of && given[&name].is_null() {
+            continue;
+        }
         let plain = of.trim_end_matches('!').to_owned();
         let element = plain.trim_start_matches('[').trim_end_matches(']').trim_end_matches('!').to_owned();
         if element.ends_with("Input") || element == "SignInDigits" {
@@ -88,7 +93,10 @@ async fn bad_input_is_told_and_changes_nothing() {
             }
             match of.as_str() {
                 "ID" => {
-                    let kinds = ["org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd", "tea"];
+                    let kinds = [
+                        "org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd", "tea", "grt",
+                        "gin", "lnk", "trf",
+                    ];
                     // The valid one tells of which kind it is; where none is given, the field does.
                     let given = path.iter().fold(&valid, |value, part| &value[part.as_str()]).as_str();
                     let named = match (mutation.as_str(), field.as_str()) {

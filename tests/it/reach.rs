@@ -227,8 +227,10 @@ impl World {
         let chain = self.chain(index);
         let member = self.active(thing.organization, person);
         let mut level = self.by_grants(&chain, person, thing);
-        // R33: owning takes a membership, or a grant that counts.
-        if chain.iter().any(|thing| self.things[*thing].owner == person) && (member.is_some() || level > 0) {
+        // R33: owning takes a membership; a sample of one's own, a grant that counts.
+        let owns = chain.iter().any(|thing| self.things[*thing].owner == person);
+        let is_own_sample = thing.kind == "sample" && thing.owner == person;
+        if member.is_some() && owns || is_own_sample && level > 0 {
             level = 4;
         }
         if let Some(member) = member {

@@ -71,9 +71,17 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
 /// What is left of what the leaver owned when they went: conditions on resources `r`, with $1 the organization, $2 the leaver, $3
 /// the moment until which it was theirs, and $4 the owner.
 ///
-/// A leaver who came back and became the owner keeps what is theirs, and samples in projects stay where they lie (R33).
-const LEFT_BEHIND: &str = "r.organization_id = $1 AND r.owner_id = $2 AND r.owner_id <> $4 AND r.owned_since <= $3 \
-     AND (r.kind <> 'sample' OR r.container_id IS NULL)";
+/// A leaver who came back and became the owner keeps what is theirs.
+const LEFT_BEHIND: &str = "r.organization_id = $1 AND r.owner_id = $2 AND r.owner_id <> $4 AND r.owned_since <= $3";
+
+/// Which of what is left behind a step concerns, with $5 its kinds. Samples in projects stay where they lie (R33), and so do those
+/// that somebody who came back has taken out of one.
+fn concerned(step: DepartureStep) -> &'static str {
+    match step {
+        DepartureStep::CollectSamples => "r.kind = 'sample' AND r.container_id IS NULL AND r.updated_at <= $3",
+        _ => "r.kind = ANY ($5)",
+    }
+}
 
 /// Who receives what a departure passes on, and what it is about.
 struct Passing {
@@ -108,7 +116,7 @@ async fn left_behind(
     transaction: &mut Transaction,
     departure: &Departure,
     passing: &Passing,
-    kinds: &[ResourceKind],
+    step: DepartureStep,
     limit: Option<i64>,
 ) -> Result<i64> {
     #[derive(QueryableByName)]
@@ -117,13 +125,14 @@ async fn left_behind(
         count: i64,
     }
     let left: Left = diesel::sql_query(format!(
-        "SELECT count(*) AS count FROM (SELECT FROM resources r WHERE {LEFT_BEHIND} AND r.kind = ANY ($5) LIMIT $6) behind"
+        "SELECT count(*) AS count FROM (SELECT FROM resources r WHERE {LEFT_BEHIND} AND {} LIMIT $6) behind",
+        concerned(step)
     ))
     .bind::<SqlUuid, _>(departure.organization_id)
     .bind::<SqlUuid, _>(departure.user_id)
     .bind::<Timestamptz, _>(passing.owned_until)
     .bind::<SqlUuid, _>(passing.new_owner)
-    .bind::<Array<Text>, _>(kinds)
+    .bind::<Array<Text>, _>(step.kinds())
     .bind::<Nullable<BigInt>, _>(limit)
     .get_result(&mut **transaction)
     .await?;
@@ -137,12 +146,15 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
     let total = match step.total {
         Some(total) => total,
         None => {
-            let total = left_behind(transaction, departure, &passing, &kinds, None).await?;
+            let total = left_behind(transaction, departure, &passing, step.step, None).await?;
             i32::try_from(total).unwrap_or(i32::MAX)
         }
     };
+    let mut events = Vec::new();
     let collected_in = match step.step {
-        DepartureStep::CollectSamples if total > 0 => Some(samples_project(transaction, departure, &passing).await?),
+        DepartureStep::CollectSamples if total > 0 => {
+            Some(samples_project(transaction, departure, &passing, &mut events).await?)
+        }
         _ => None,
     };
     // Kind by kind and id by id, as the index lies; behind what was moved before, which would only be in the way.
@@ -151,7 +163,8 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
     for kind in kinds.iter().copied().filter(|kind| step.reached_kind.is_none_or(|reached| *kind >= reached)) {
         let after = reached_id.filter(|_| reached_kind == Some(kind));
         let room = limits::CASCADE_CHUNK - moved;
-        let chunk = move_chunk(transaction, departure, &passing, kind, after, collected_in, room).await?;
+        let which = Which { step: step.step, kind, after, room };
+        let chunk = move_chunk(transaction, departure, &passing, &which, collected_in).await?;
         moved += chunk.count;
         (reached_kind, reached_id) = (Some(kind), chunk.last_id.or(after));
         if moved >= limits::CASCADE_CHUNK {
@@ -160,7 +173,7 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
     }
     let at_the_end = moved < limits::CASCADE_CHUNK;
     // What would lie before what it has reached isn't expected, and not left behind either.
-    let begins_anew = at_the_end && left_behind(transaction, departure, &passing, &kinds, Some(1)).await? > 0;
+    let begins_anew = at_the_end && left_behind(transaction, departure, &passing, step.step, Some(1)).await? > 0;
     if begins_anew {
         (reached_kind, reached_id) = (None, None);
     }
@@ -180,12 +193,22 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
         let to = if collected_in.is_some() { leaver } else { new_owner };
         let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureResourcesMoved, departure.id)
             .summary(summary)
-            .with(
-                json!({ "step": step.step.as_str(), "count": moved, "from": leaver.to_string(), "to": to.to_string() }),
-            );
-        audit::record(transaction, [event]).await?;
+            .with(json!({
+                "step": step.step.as_str(), "count": moved, "from": leaver.to_string(), "to": to.to_string(),
+            }));
+        events.push(event);
     }
-    Ok(())
+    audit::record(transaction, events).await
+}
+
+/// What a chunk is of.
+struct Which {
+    step: DepartureStep,
+    kind: ResourceKind,
+    /// Only behind this one.
+    after: Option<Uuid>,
+    /// How many at most.
+    room: i64,
 }
 
 /// What a chunk has moved.
@@ -202,11 +225,10 @@ async fn move_chunk(
     transaction: &mut Transaction,
     departure: &Departure,
     passing: &Passing,
-    kind: ResourceKind,
-    after: Option<Uuid>,
+    which: &Which,
     collected_in: Option<ResourceId>,
-    room: i64,
 ) -> Result<Moved> {
+    let Which { step, kind, after, room } = *which;
     let (to, change) = match (kind, collected_in) {
         // They stay the leaver's (R33).
         (ResourceKind::Sample, _) => ("$2", "container_id = $9"),
@@ -222,7 +244,7 @@ async fn move_chunk(
     let moved: Moved = diesel::sql_query(format!(
         "WITH chunk AS MATERIALIZED ( \
            SELECT locked.*, row_number() OVER () AS number FROM ( \
-             SELECT r.id, r.kind, r.name, r.visibility FROM resources r WHERE {LEFT_BEHIND} AND r.kind = $5{beyond} \
+             SELECT r.id, r.kind, r.name, r.visibility FROM resources r WHERE {LEFT_BEHIND} AND {}{beyond} \
              ORDER BY r.id LIMIT $7 FOR NO KEY UPDATE) locked \
          ), moved AS ( \
            UPDATE resources r SET {change} FROM chunk c WHERE r.id = c.id \
@@ -231,13 +253,14 @@ async fn move_chunk(
              moved_at, container_id, visibility) \
            SELECT n.id, $1, $10, c.id, c.kind, c.name, $2, {to}, $8, $9, {was} \
            FROM chunk c JOIN unnest($11) WITH ORDINALITY AS n (id, number) USING (number) \
-         ) SELECT (SELECT count(*) FROM chunk) AS count, (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id"
+         ) SELECT (SELECT count(*) FROM chunk) AS count, (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id",
+        concerned(step)
     ))
     .bind::<SqlUuid, _>(departure.organization_id)
     .bind::<SqlUuid, _>(departure.user_id)
     .bind::<Timestamptz, _>(passing.owned_until)
     .bind::<SqlUuid, _>(passing.new_owner)
-    .bind::<Text, _>(kind)
+    .bind::<Array<Text>, _>(vec![kind])
     .bind::<Nullable<SqlUuid>, _>(after)
     .bind::<BigInt, _>(room)
     .bind::<Timestamptz, _>(passing.at)
@@ -254,6 +277,7 @@ async fn samples_project(
     transaction: &mut Transaction,
     departure: &Departure,
     passing: &Passing,
+    events: &mut Vec<NewEvent>,
 ) -> Result<ResourceId> {
     let made: Option<ResourceId> =
         departures::table.find(departure.id).select(departures::samples_project_id).first(&mut **transaction).await?;
@@ -293,10 +317,12 @@ async fn samples_project(
         .set(departures::samples_project_id.eq(project))
         .execute(&mut **transaction)
         .await?;
-    let event = NewEvent::by_system(departure.organization_id, AuditAction::ResourceCreated, project)
-        .summary(format!("created a project for the samples of {}", departure.user_id))
-        .with(json!({ "kind": ResourceKind::Project.as_str(), "departure": departure.id.to_string() }));
-    audit::record(transaction, [event]).await?;
+    // Recorded with the chunk: the log's head is locked last.
+    events.push(
+        NewEvent::by_system(departure.organization_id, AuditAction::ResourceCreated, project)
+            .summary(format!("created a project for the samples of {}", departure.user_id))
+            .with(json!({ "kind": ResourceKind::Project.as_str(), "departure": departure.id.to_string() })),
+    );
     Ok(project)
 }
 

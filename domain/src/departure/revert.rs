@@ -187,8 +187,11 @@ struct Now {
 
 impl Passed {
     /// Why it stays where it is; none where it is where the departure put it.
-    fn stays_because(&self, departure: &Departure, now: Option<&Now>) -> Option<&'static str> {
+    fn stays_because(&self, departure: &Departure, now: Option<&Now>, moving: &[ResourceId]) -> Option<&'static str> {
         let Some(now) = now else { return Some("it was deleted") };
+        if now.container_id.is_some_and(|container| moving.contains(&container)) {
+            return Some("it is moving to another organization");
+        }
         if now.organization_id != departure.organization_id {
             return Some("it was moved to another organization");
         }
@@ -268,12 +271,22 @@ async fn give_back(
         .for_no_key_update()
         .load(&mut **transaction)
         .await?;
+    // What is accepted for another organization counts for that already.
+    let containers: Vec<ResourceId> = found.iter().filter_map(|now| now.container_id).collect();
+    let containers: Vec<(ResourceId, bool)> = resources::table
+        .filter(resources::id.eq_any(containers))
+        .order(resources::id)
+        .select((resources::id, resources::moving))
+        .for_share()
+        .load(&mut **transaction)
+        .await?;
+    let moving: Vec<ResourceId> = containers.into_iter().filter(|(_, moving)| *moving).map(|(id, _)| id).collect();
     let found: HashMap<ResourceId, Now> = found.into_iter().map(|now| (now.id, now)).collect();
     let mut staying: HashMap<&str, Vec<ResourceMoveId>> = HashMap::new();
     let (mut back, mut owned, mut samples, mut documents) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for passed in chunk {
         let now = passed.resource_id.and_then(|id| found.get(&id));
-        match (passed.stays_because(departure, now), now) {
+        match (passed.stays_because(departure, now, &moving), now) {
             (Some(reason), _) => staying.entry(reason).or_default().push(passed.move_id),
             (None, Some(now)) => {
                 back.push(passed.move_id);

@@ -27,7 +27,8 @@ pub async fn add_to_collection(
         .transaction(async |transaction| {
             let collection = enter(transaction, actor, collection_id).await?;
             for id in &ids {
-                let item = reach(transaction, actor, *id, AccessLevel::Administer, "resourceIds").await?;
+                let reached = reach(transaction, actor, *id, AccessLevel::Administer, "resourceIds").await;
+                let item = reached.map_err(|error| naming(*id, error))?;
                 if item.organization_id != collection.organization_id {
                     let message = format!("{id} lies in another organization than the collection");
                     return Err(Error::refused(Code::Invalid, "resourceIds", message));
@@ -88,6 +89,17 @@ pub async fn remove_from_collection(
             Ok(collection)
         })
         .await
+}
+
+/// The error, which says of which of the resources it is.
+fn naming(id: ResourceId, error: Error) -> Error {
+    match error {
+        Error::Refused(mut refusals) => {
+            refusals.iter_mut().for_each(|refusal| refusal.message = format!("{id}: {}", refusal.message));
+            Error::Refused(refusals)
+        }
+        other => other,
+    }
 }
 
 fn require_some(ids: &[ResourceId]) -> Result<Vec<ResourceId>> {

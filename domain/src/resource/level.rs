@@ -27,6 +27,7 @@ fn granted(user: &str, resource: &str) -> String {
              WHEN r.kind = 'app' THEN CASE WHEN gm.shared_apps THEN 4 ELSE 0 END ELSE access_rank(gm.shared_projects) END, \
              CASE gm.role WHEN 'viewer' THEN 1 ELSE 4 END) \
            FROM members gm JOIN organizations go ON go.id = gm.organization_id AND go.deleted_at IS NULL \
+             AND go.personal_user_id IS NULL \
            JOIN grants g ON g.grantee_organization_id = gm.organization_id AND g.resource_id = {resource} \
            WHERE gm.user_id = {user} AND gm.status = 'active' \
            AND (g.grantee_organization_id = r.organization_id OR o.external_sharing = 'allowed')"
@@ -36,8 +37,11 @@ fn granted(user: &str, resource: &str) -> String {
 /// A lateral subquery `access (rank, moving)` on a resource `r` for the user whose id the SQL `user` is: no row where they can
 /// reach nothing there, such as for a suspended account or in a deleted organization.
 ///
+/// Facts are gathered once each: `OFFSET 0` keeps the planner from computing them where they are used.
+///
 /// Above a resource lie at most two containers, whose owner, visibility and grants count for what lies in them. Owner and admins
-/// of the organization reach all (R2). Owning takes an active membership, or a grant that counts (R33). A collection shows what
+/// of the organization reach all (R2). Owning takes an active membership; to others a sample of their own is theirs as long as a grant
+/// counts for them there (R33). A collection shows what
 /// it gathers to whoever reaches it (R73). A viewer only reads (R14), and so does everyone while a project moves (R61).
 pub(super) fn access(user: &str) -> String {
     let on_chain = granted(user, "ANY (ARRAY[r.id, c1.id, c2.id])");
@@ -46,13 +50,14 @@ pub(super) fn access(user: &str) -> String {
         "LATERAL ( \
            SELECT CASE WHEN leads THEN least(4, cap) ELSE least(cap, greatest( \
                granted, \
-               CASE WHEN owns AND (active OR granted > 0) THEN 4 ELSE 0 END, \
+               CASE WHEN active AND owns OR granted > 0 AND is_own_sample THEN 4 ELSE 0 END, \
                CASE WHEN active AND visible THEN 1 ELSE 0 END, \
                CASE WHEN gathered THEN 1 ELSE 0 END)) END AS rank, moving \
            FROM ( \
              SELECT coalesce(m.status = 'active', false) AS active, \
                coalesce(m.status = 'active' AND m.role IN ('owner', 'admin'), false) AS leads, \
                coalesce({user} IN (r.owner_id, c1.owner_id, c2.owner_id), false) AS owns, \
+               r.kind = 'sample' AND r.owner_id = {user} AS is_own_sample, \
                coalesce('organization' IN (r.visibility, c1.visibility, c2.visibility), false) AS visible, \
                r.moving OR coalesce(c1.moving, false) OR coalesce(c2.moving, false) AS moving, \
                CASE WHEN m.status = 'active' AND m.role = 'viewer' OR r.moving OR c1.moving OR c2.moving THEN 1 ELSE 4 END AS cap, \
@@ -66,7 +71,7 @@ pub(super) fn access(user: &str) -> String {
              LEFT JOIN members m ON m.organization_id = o.id AND m.user_id = u.id \
              LEFT JOIN resources c1 ON c1.id = r.container_id \
              LEFT JOIN resources c2 ON c2.id = c1.container_id \
-             WHERE o.id = r.organization_id AND o.deleted_at IS NULL \
+             WHERE o.id = r.organization_id AND o.deleted_at IS NULL OFFSET 0 \
            ) facts \
          ) access"
     )

@@ -58,7 +58,7 @@ fn direction(slice: &Slice<ResourceId>) -> &'static str {
 /// The statement of a page of what a user reaches.
 ///
 /// $1 the user, $2 the only organization, $3 kinds, $4 how many, $5 and $6 the cursors, $7 the owner, $8 the container, $9 the
-/// pattern of names; $10 and $11 which kinds of containers hold which kinds.
+/// pattern of names; $10 and $11 which kinds of containers hold which kinds; $12 the kinds that may lead to what is wanted.
 fn statement(filter: &ResourceFilter, within: Option<OrganizationId>, slice: &Slice<ResourceId>) -> String {
     let mut narrowed = bounds(slice, "$5", "$6");
     if filter.owner_id.is_some() {
@@ -81,10 +81,15 @@ fn statement(filter: &ResourceFilter, within: Option<OrganizationId>, slice: &Sl
         )
     };
     let allowed = |by: &str| format!("CASE r.kind WHEN 'app' THEN {by}.apps ELSE {by}.others END");
+    // The container that is asked about, and what that lies in.
+    let around = match filter.container_id {
+        Some(_) => " AND r.id IN ($8, (SELECT above.container_id FROM resources above WHERE above.id = $8))",
+        None => "",
+    };
     let holder = |condition: &str| {
         format!(
-            "SELECT r.id, r.kind, true AS apps, true AS others FROM me CROSS JOIN unnest($10 || ARRAY['collection']) AS k (kind) \
-             JOIN resources r ON r.organization_id = me.organization_id AND r.kind = k.kind AND {condition} WHERE NOT me.leads"
+            "SELECT r.id, r.kind, true AS apps, true AS others FROM me CROSS JOIN unnest($12) AS k (kind) \
+             JOIN resources r ON r.organization_id = me.organization_id AND r.kind = k.kind AND {condition}{around} WHERE NOT me.leads"
         )
     };
     let in_container = if filter.container_id.is_some() { " AND h.id = $8" } else { "" };
@@ -106,6 +111,7 @@ fn statement(filter: &ResourceFilter, within: Option<OrganizationId>, slice: &Sl
            SELECT g.resource_id, gm.role IN ('owner', 'admin') OR gm.shared_apps, \
                gm.role IN ('owner', 'admin') OR gm.shared_projects <> 'none' \
              FROM members gm JOIN organizations go ON go.id = gm.organization_id AND go.deleted_at IS NULL \
+             AND go.personal_user_id IS NULL \
              JOIN grants g ON g.grantee_organization_id = gm.organization_id \
              JOIN organizations o ON o.id = g.organization_id AND o.deleted_at IS NULL \
              WHERE gm.user_id = $1 AND gm.status = 'active'{only_grant} \
@@ -113,11 +119,11 @@ fn statement(filter: &ResourceFilter, within: Option<OrganizationId>, slice: &Sl
          ), holders AS MATERIALIZED ( \
            {owned_holders} UNION {visible_holders} UNION \
            SELECT r.id, r.kind, g.apps, g.others FROM granted g JOIN resources r ON r.id = g.resource_id \
-             WHERE r.kind = ANY ($10 || ARRAY['collection']) \
+             WHERE r.kind = ANY ($12){around} \
          ), inside AS MATERIALIZED ( \
            SELECT * FROM holders UNION \
            SELECT r.id, r.kind, h.apps, h.others FROM holders h JOIN resources r ON r.container_id = h.id \
-             WHERE r.kind = ANY ($10 || ARRAY['collection']) \
+             WHERE r.kind = ANY ($12){around} \
          ), page AS ( \
            SELECT r.id FROM ( \
              {led} UNION ALL {owned} UNION ALL {visible} \
@@ -145,6 +151,24 @@ fn statement(filter: &ResourceFilter, within: Option<OrganizationId>, slice: &Sl
     )
 }
 
+/// The kinds of containers and collections by which something of the kinds may be reached.
+fn leading_to(kinds: &[ResourceKind]) -> Vec<ResourceKind> {
+    let holds_any =
+        |holder: &ResourceKind, wanted: &[ResourceKind]| wanted.iter().any(|kind| holder.holds().contains(kind));
+    let mut leading: Vec<ResourceKind> =
+        ResourceKind::ALL.iter().copied().filter(|holder| holds_any(holder, kinds)).collect();
+    if kinds.iter().any(|kind| kind.is_gathered()) {
+        leading.push(ResourceKind::Collection);
+    }
+    // What these lie in themselves.
+    let outer: Vec<ResourceKind> =
+        ResourceKind::ALL.iter().copied().filter(|holder| holds_any(holder, &leading)).collect();
+    leading.extend(outer);
+    leading.sort_unstable();
+    leading.dedup();
+    leading
+}
+
 /// A page of everything that the user reaches, in whichever organization, oldest first.
 pub async fn list_of_user(
     connection: &mut AsyncPgConnection,
@@ -168,7 +192,7 @@ pub async fn list_of_user(
     let rows: Vec<Resource> = diesel::sql_query(statement(filter, within, &slice))
         .bind::<SqlUuid, _>(user_id)
         .bind::<Nullable<SqlUuid>, _>(within)
-        .bind::<Array<Text>, _>(kinds)
+        .bind::<Array<Text>, _>(&kinds)
         .bind::<BigInt, _>(slice.fetch())
         .bind::<Nullable<SqlUuid>, _>(slice.after)
         .bind::<Nullable<SqlUuid>, _>(slice.before)
@@ -177,6 +201,7 @@ pub async fn list_of_user(
         .bind::<Nullable<Text>, _>(filter.pattern())
         .bind::<Array<Text>, _>(containers)
         .bind::<Array<Text>, _>(held)
+        .bind::<Array<Text>, _>(leading_to(&kinds))
         .load(connection)
         .await?;
     slice.page(rows, |resource| resource.id)

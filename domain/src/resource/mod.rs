@@ -14,6 +14,7 @@ pub use list::{Part, ResourceFilter, Within, list, list_of_user, list_within};
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -21,7 +22,7 @@ use serde_json::json;
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::{grants, members, resources};
+use crate::database::schema::{members, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{MemberId, OrganizationId, ResourceId, UserId};
@@ -102,7 +103,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
     let name = text::line("name", &command.name, limits::NAME)?;
     let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;
     require_size(command.size_bytes)?;
-    let not_for_staff = || Error::refused(Code::Forbidden, "organizationId", "staff own no resources");
+    let not_for_staff = || Error::refused(Code::Forbidden, "organizationId", "takes a person, who owns it");
     let user_id = actor.user_id().ok_or_else(not_for_staff)?;
     database
         .transaction(async |transaction| {
@@ -174,7 +175,7 @@ async fn enter_container(
     id: ResourceId,
     kind: ResourceKind,
 ) -> Result<Resource> {
-    let container = reach(transaction, actor, id, AccessLevel::Upload, "containerId").await?;
+    let container = reach_to(transaction, actor, id, AccessLevel::Upload, Purpose::Use, "containerId").await?;
     require_holds(&container, kind)?;
     Ok(container)
 }
@@ -270,6 +271,9 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
                     return Err(Error::refused(code, "containerId", message));
                 }
             }
+            if command.container_id == Some(None) && before.kind == ResourceKind::Sample {
+                require_collected(transaction, &before).await?;
+            }
             #[derive(AsChangeset)]
             #[diesel(table_name = resources)]
             struct Changes<'a> {
@@ -306,6 +310,25 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
             Ok(resource)
         })
         .await
+}
+
+/// Fails where the sample's owner is no member: it would lie where nobody but owner and admins reaches it, and nothing collects it
+/// any more (R36).
+async fn require_collected(transaction: &mut Transaction, sample: &Resource) -> Result<()> {
+    let active: Option<MemberId> = members::table
+        .filter(members::organization_id.eq(sample.organization_id))
+        .filter(members::user_id.eq(sample.owner_id))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::id)
+        .for_share()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    if active.is_none() {
+        let message = "the sample's owner is no member here, so it stays in a project; move it to another one";
+        return Err(Error::refused(Code::Invalid, "containerId", message));
+    }
+    Ok(())
 }
 
 /// Deletes a resource; takes ADMINISTER, and that nothing lies in it.
@@ -359,7 +382,17 @@ pub(crate) fn not_found(field: &str) -> Refusal {
     Refusal::new(Code::NotFound, field, "there is no such resource, or you can't reach it")
 }
 
-/// Locks the memberships that give the actor access to a resource, and the resource, for an actor who has the level on it.
+/// What a resource is locked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To change it.
+    Change,
+    /// To add something to it: many may at once.
+    Use,
+}
+
+/// Locks the memberships that give the actor access to a resource, the resource, and what it lies in, for an actor who has the
+/// level on it and will change it.
 ///
 /// NOT_FOUND on `field` for those who can't reach it, FORBIDDEN for those whose level is too low, and CONFLICT while it moves to
 /// another organization.
@@ -370,17 +403,38 @@ pub(crate) async fn reach(
     needed: AccessLevel,
     field: &str,
 ) -> Result<Resource> {
+    reach_to(transaction, actor, id, needed, Purpose::Change, field).await
+}
+
+async fn reach_to(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    id: ResourceId,
+    needed: AccessLevel,
+    purpose: Purpose,
+    field: &str,
+) -> Result<Resource> {
     access::require_writing(actor, field)?;
     let user_id = actor.user_id().ok_or_else(|| not_found(field))?;
     lock_sources(transaction, user_id, id).await?;
-    let resource: Option<Resource> = resources::table
-        .find(id)
-        .select(Resource::as_select())
-        .for_no_key_update()
-        .first(&mut **transaction)
-        .await
-        .optional()?;
+    let query = resources::table.find(id).select(Resource::as_select());
+    let resource: Option<Resource> = match purpose {
+        Purpose::Change => query.for_no_key_update().first(&mut **transaction).await,
+        Purpose::Use => query.for_share().first(&mut **transaction).await,
+    }
+    .optional()?;
     let resource = resource.ok_or_else(|| not_found(field))?;
+    if let Some(container_id) = resource.container_id {
+        // What it lies in stays where it is, and isn't accepted for another organization meanwhile.
+        let _: Vec<Locked> = diesel::sql_query(
+            "SELECT id FROM resources WHERE id = $1 OR id = (SELECT container_id FROM resources WHERE id = $1) ORDER BY id FOR SHARE",
+        )
+        .bind::<SqlUuid, _>(container_id)
+        .load(&mut **transaction)
+        .await?;
+        // By what it may have come into before it was locked.
+        lock_sources(transaction, user_id, id).await?;
+    }
     let question = Question { user_id, resource_id: id, within: actor.only_organization() };
     let access = access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
     match access.level {
@@ -396,38 +450,29 @@ pub(crate) async fn reach(
     }
 }
 
-/// Locks, shared, the user's memberships in the resource's organization and in those that it is shared with: nothing is written
-/// by someone whose access is just ending.
+/// Locks, shared, the user's memberships in the resource's organization and in those that it, or what it lies in, is shared with:
+/// nothing is written by someone whose access is just ending.
 async fn lock_sources(transaction: &mut Transaction, user_id: UserId, id: ResourceId) -> Result<()> {
-    let (container, outer) = diesel::alias!(resources as container, resources as outer);
-    let above: Option<(OrganizationId, Option<ResourceId>, Option<ResourceId>)> = resources::table
-        .left_join(container.on(resources::container_id.eq(container.field(resources::id).nullable())))
-        .left_join(outer.on(container.field(resources::container_id).eq(outer.field(resources::id).nullable())))
-        .filter(resources::id.eq(id))
-        .select((
-            resources::organization_id,
-            container.field(resources::id).nullable(),
-            outer.field(resources::id).nullable(),
-        ))
-        .first(&mut **transaction)
-        .await
-        .optional()?;
-    let Some((organization_id, container_id, outer_id)) = above else { return Ok(()) };
-    let chain: Vec<ResourceId> = [Some(id), container_id, outer_id].into_iter().flatten().collect();
-    let shared_with = grants::table
-        .filter(grants::resource_id.eq_any(chain))
-        .filter(grants::grantee_organization_id.is_not_null())
-        .select(grants::grantee_organization_id.assume_not_null());
-    let _: Vec<MemberId> = members::table
-        .filter(members::user_id.eq(user_id))
-        .filter(members::status.eq(MemberStatus::Active))
-        .filter(members::organization_id.eq(organization_id).or(members::organization_id.eq_any(shared_with)))
-        .order(members::id)
-        .select(members::id)
-        .for_share()
-        .load(&mut **transaction)
-        .await?;
+    let _: Vec<Locked> = diesel::sql_query(
+        "SELECT m.id FROM members m WHERE m.user_id = $1 AND m.status = 'active' AND m.organization_id IN ( \
+           SELECT r.organization_id FROM resources r WHERE r.id = $2 \
+           UNION ALL \
+           SELECT g.grantee_organization_id FROM resources r LEFT JOIN resources c ON c.id = r.container_id \
+           JOIN grants g ON g.resource_id IN (r.id, c.id, c.container_id) AND g.grantee_organization_id IS NOT NULL WHERE r.id = $2) \
+         ORDER BY m.id FOR SHARE OF m",
+    )
+    .bind::<SqlUuid, _>(user_id)
+    .bind::<SqlUuid, _>(id)
+    .load(&mut **transaction)
+    .await?;
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Locked {
+    #[expect(dead_code, reason = "the rows are locked, not read")]
+    #[diesel(sql_type = SqlUuid)]
+    id: uuid::Uuid,
 }
 
 /// The resources of the ids, whoever asks: for what already led to them.
