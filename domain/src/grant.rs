@@ -23,7 +23,7 @@ use crate::organization;
 use crate::page::{Page, PageRequest};
 use crate::policy::{AccessLevel, ExternalSharing};
 use crate::resource::{self, Access, Attached, Question, Resource};
-use crate::text::{EmailAddress, Username};
+use crate::text::{EmailAddress, Slug, Username};
 use crate::user::{self, User};
 
 /// A grant.
@@ -253,7 +253,11 @@ async fn find(
 async fn find_organization(transaction: &mut Transaction, named: &Named) -> Result<(Found, &'static str)> {
     let (id, field) = match named {
         Named::Organization(id) => (Some(*id), "organizationId"),
-        Named::OrganizationSlug(slug) => (organization::id_by_slug(transaction, slug).await?, "organizationSlug"),
+        Named::OrganizationSlug(slug) => {
+            let slug =
+                Slug::parse("organizationSlug", slug).map_err(|refusal| refusal.within(["grantee"]))?.to_string();
+            (organization::id_by_slug(transaction, &slug).await?, "organizationSlug")
+        }
         _ => return Err(Error::Bug("this names no organization")),
     };
     let found: Option<(OrganizationId, Option<UserId>)> = match id {
@@ -498,14 +502,13 @@ pub(crate) async fn issued_by(
     organization_id: OrganizationId,
     user_id: UserId,
 ) -> Result<Vec<String>> {
-    let open: Vec<GrantInvitationId> = grant_invitations::table
+    Ok(grant_invitations::table
         .filter(grant_invitations::organization_id.eq(organization_id))
         .filter(grant_invitations::invited_by_id.eq(user_id))
         .order(grant_invitations::id)
-        .select(grant_invitations::id)
+        .select(grant_invitations::email)
         .load(connection)
-        .await?;
-    Ok(open.into_iter().map(|id| format!("invitation to a resource {id}")).collect())
+        .await?)
 }
 
 /// Gives an account what was shared with its address before, as far as whoever shared it still may; with the events to record.

@@ -200,7 +200,7 @@ impl<'a> World<'a> {
             "revokeAccess" => {
                 let project = owner.create(team, "PROJECT", "Liver atlas").await;
                 let person = self.app.sign_up(&self.address()).await;
-                let grant = owner.share(&project, &person, "VIEW").await;
+                let grant = owner.grant(&project, json!({ "userId": person.user_id }), "VIEW").await;
                 (owner, json!({ "grantId": grant }))
             }
             "revokeGrantInvitation" => {

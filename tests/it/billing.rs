@@ -113,3 +113,97 @@ async fn staff_set_plans() {
     assert_eq!(billing(&team.owner, &team).await["seatLimit"], json!(null));
     app.finish().await;
 }
+
+// R63: the owner says where it is billed, for all; admins with the owner's powers too, and nobody else.
+#[tokio::test]
+async fn the_owner_says_where_the_organization_is_billed() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let query = "query($id: ID!) { organization(by: { id: $id }) { billing { accountName contactEmail reference creditsPurchased storageLimitBytes runLimit } } }";
+    let seen =
+        async |client: &Client| client.query(query, json!({ "id": team.id })).await["organization"]["billing"].clone();
+    let input = json!({ "organizationId": team.id, "accountName": " Acme Inc. ", "contactEmail": "Bills@Example.net", "reference": "4711" });
+    assert_eq!(admin.refused("updateBilling", input.clone()).await.is(), ("FORBIDDEN", "input.organizationId"));
+    team.owner.ok("updateBilling", input, "").await;
+    let billing = seen(&admin).await;
+    assert_eq!((&billing["accountName"], &billing["contactEmail"]), (&json!("Acme Inc."), &json!("bills@example.net")));
+    // Left out stays, null clears.
+    team.owner.ok("updateBilling", json!({ "organizationId": team.id, "reference": null }), "").await;
+    let billing = seen(&team.owner).await;
+    assert_eq!((&billing["accountName"], &billing["reference"]), (&json!("Acme Inc."), &Value::Null));
+    for (field, value, code) in [
+        ("contactEmail", json!("nobody"), "INVALID"),
+        ("accountName", json!("x".repeat(201)), "TOO_LONG"),
+        ("reference", json!("two\nlines"), "INVALID"),
+    ] {
+        let mut input = json!({ "organizationId": team.id });
+        input[field] = value;
+        let error = team.owner.refused("updateBilling", input).await;
+        assert_eq!(error.is(), (code, &*format!("input.{field}")));
+    }
+    let policy = json!({ "organizationId": team.id, "adminPowers": "OWNER_EQUIVALENT" });
+    team.owner.ok("updateOrganizationPolicy", policy, "").await;
+    admin.ok("updateBilling", json!({ "organizationId": team.id, "reference": "42" }), "").await;
+    app.finish().await;
+}
+
+// Staff add what was bought, exactly, and the same purchase once.
+#[tokio::test]
+async fn credits_are_exact_and_count_once() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let staff = app.staff();
+    let add = |amount: &str, key: &str| json!({ "organizationId": team.id, "amount": amount, "idempotencyKey": key });
+    assert_eq!(team.owner.refused("addCredits", add("1", "a")).await.is(), ("FORBIDDEN", "input.organizationId"));
+    futures_util::future::join_all((0..32).map(|n| {
+        let (staff, input) = (staff.twin(), add("0.1001", &format!("invoice {}", n % 16)));
+        async move { staff.ok("addCredits", input, "").await }
+    }))
+    .await;
+    staff.ok("addCredits", add("-0.6", "taken back"), "").await;
+    let query = "query($id: ID!) { organization(by: { id: $id }) { billing { creditsPurchased } } }";
+    let bought = team.owner.query(query, json!({ "id": team.id })).await;
+    // 16 times 0.1001 less 0.6.
+    assert_eq!(bought["organization"]["billing"]["creditsPurchased"], "1.0016");
+    assert_eq!(staff.refused("addCredits", add("2", "taken back")).await.is(), ("CONFLICT", "input.idempotencyKey"));
+    for amount in ["0", "0.00001", "1000000001"] {
+        assert_eq!(
+            staff.refused("addCredits", add(amount, "wrong")).await.is(),
+            ("INVALID", "input.amount"),
+            "{amount}"
+        );
+    }
+    app.finish().await;
+}
+
+// R64: as much as fits, exactly, under whatever concurrency; a lower quota takes nothing away.
+#[tokio::test]
+async fn the_storage_quota_holds_under_concurrency() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let plan = |bytes: Option<i64>| json!({ "organizationId": team.id, "plan": "small", "storageLimitBytes": bytes });
+    app.staff().ok("setPlan", plan(Some(1_000)), "").await;
+    let input = json!({ "organizationId": team.id, "kind": "VOLUME", "name": "Reads", "sizeBytes": 100 });
+    let made = futures_util::future::join_all((0..32).map(|_| {
+        let (owner, input) = (team.owner.twin(), input.clone());
+        async move { owner.mutate("createResource", input, "resource { id }").await }
+    }))
+    .await;
+    let errors: Vec<_> = made.iter().flat_map(|answer| answer.user_errors("createResource")).collect();
+    assert_eq!(errors.len(), 22);
+    assert!(errors.iter().all(|error| error.is() == ("QUOTA_EXCEEDED", "input.sizeBytes")), "{errors:?}");
+    let id = made.iter().find_map(|answer| answer.data()["createResource"]["resource"]["id"].as_str()).unwrap();
+    let grow = |bytes: i64| json!({ "id": id, "sizeBytes": bytes });
+    assert_eq!(team.owner.refused("updateResource", grow(101)).await.is(), ("QUOTA_EXCEEDED", "input.sizeBytes"));
+    team.owner.ok("updateResource", grow(99), "").await;
+    team.owner.ok("updateResource", grow(100), "").await;
+    app.staff().ok("setPlan", plan(Some(500)), "").await;
+    // Less is more room, and never refused.
+    team.owner.ok("updateResource", grow(50), "").await;
+    team.owner.ok("deleteResource", json!({ "id": id }), "").await;
+    assert_eq!(team.owner.refused("createResource", input.clone()).await.code, "QUOTA_EXCEEDED");
+    app.staff().ok("setPlan", plan(None), "").await;
+    team.owner.ok("createResource", input, "").await;
+    app.finish().await;
+}

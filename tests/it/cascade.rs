@@ -28,9 +28,9 @@ impl Work {
         let joint = other.create(&team.id, "PROJECT", "Heart atlas").await;
         let watched = other.create(&team.id, "PROJECT", "Lung atlas").await;
         let document_of_another = other.create(&team.id, "DOCUMENT", "Protocol").await;
-        other.share(&joint, leaver, "UPLOAD").await;
-        other.share(&watched, leaver, "CONTRIBUTE").await;
-        other.share(&document_of_another, leaver, "VIEW").await;
+        other.grant(&joint, json!({ "userId": leaver.user_id }), "UPLOAD").await;
+        other.grant(&watched, json!({ "userId": leaver.user_id }), "CONTRIBUTE").await;
+        other.grant(&document_of_another, json!({ "userId": leaver.user_id }), "VIEW").await;
         let group = leaver.create_in(&workspace, "SOURCE_GROUP", "Archives").await;
         let collection = leaver.create(&team.id, "COLLECTION", "Best of").await;
         let samples = [
@@ -40,7 +40,7 @@ impl Work {
         ];
         let documents =
             [leaver.create_in(&project, "DOCUMENT", "Notes").await, leaver.create(&team.id, "DOCUMENT", "Diary").await];
-        leaver.share(&documents[1], other, "CONTRIBUTE").await;
+        leaver.grant(&documents[1], json!({ "userId": other.user_id }), "CONTRIBUTE").await;
         let input = json!({ "collectionId": collection, "resourceIds": [samples[2], documents[0]] });
         leaver.ok("addToCollection", input, "").await;
         let others = vec![

@@ -173,6 +173,11 @@ async fn a_deleted_organization_goes_for_good() {
     let invitation = json!({ "email": "later@example.org", "teamIds": [lab] });
     let input = json!({ "organizationId": team.id, "invitations": [invitation] });
     team.owner.ok("inviteMembers", input, "invitations { id }").await;
+    let collection = team.owner.create(&team.id, "COLLECTION", "Livers").await;
+    team.owner.grant(&collection, json!({ "teamId": lab }), "VIEW").await;
+    let shared = json!({ "resourceId": collection, "grantee": { "email": "nobody@example.org" }, "level": "VIEW" });
+    team.owner.ok("grantAccess", shared, "invited").await;
+    team.owner.ok("createShareLink", json!({ "resourceId": collection }), "url").await;
     // Somebody else's is left alone.
     let other = ada.found("Elsewhere").await;
     ada.create(&other, "PROJECT", "Heart atlas").await;

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Rules of what isn't built yet, wholly or but for a part that no test could show. The list only shrinks.
 #[rustfmt::skip]
-const NOT_BUILT: &[&str] = &[
-    "R5", "R6", "R33", "R36", "R37", "R38", "R57", "R58", "R59", "R60", "R61", "R63", "R65", "R67", "R68",
-    "R69", "R70", "R71", "R72", "R73",
-];
+const NOT_BUILT: &[&str] = &["R67", "R68", "R69", "R70", "R71"];
 
 fn rules() -> Vec<String> {
     (1..=76).map(|number| format!("R{number}")).chain((1..=10).map(|number| format!("D{number}"))).collect()

@@ -28,7 +28,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "resources",
-        "query($id: ID!) { organization(by: { id: $id }) { resources(first: 100) { nodes { name owner { name } createdBy { name } organization { name } viewerAccess } } } }",
+        "query($id: ID!) { organization(by: { id: $id }) { resources(first: 100) { nodes { name owner { name } createdBy { name } organization { name } viewerAccess grants(first: 5) { totalCount nodes { level resource { name } grantee { ... on User { name } ... on Team { name } ... on Organization { name } } } } grantInvitations(first: 5) { totalCount nodes { email } } shareLinks(first: 5) { totalCount nodes { hint createdBy { name } } } } } } }",
     ),
     (
         "audit log",
@@ -87,7 +87,10 @@ async fn queries_take_as_many_statements_for_many_items_as_for_few() {
     let grow = async |app: &TestApp, from: usize, to: usize| {
         for n in from..to {
             let person = app.join(&team, &format!("person{n}@example.org"), "MEMBER").await;
-            person.create(&team.id, "PROJECT", "Atlas").await;
+            let project = person.create(&team.id, "PROJECT", "Atlas").await;
+            person.grant(&project, json!({ "organizationId": team.id }), "VIEW").await;
+            let input = json!({ "resourceId": project, "grantee": { "email": format!("shared{n}@example.org") }, "level": "VIEW" });
+            person.ok("grantAccess", input, "invited").await;
             person.create(&team.id, "MACHINE", "Workstation").await;
             team.group(&format!("Team {n}"), &[&person, &team.owner]).await;
             team.invite(&format!("invited{n}@example.org"), "MEMBER").await;

@@ -20,9 +20,9 @@ use mail_parser::{MessageParser, MimeHeaders as _};
 use proptest::prelude::*;
 use rollcall_jobs::mail::{
     AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
-    EmailChanged, Envelope, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, Mail, Mailbox, Mailer,
-    MembershipEnded, Moved, NewSignIn, OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SendError, SignIn,
-    WebhookDisabled,
+    EmailChanged, Envelope, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, Mail,
+    Mailbox, Mailer, MembershipEnded, Moved, NewSignIn, OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged,
+    SendError, SignIn, TransferOffer, WebhookDisabled,
 };
 use url::Url;
 
@@ -529,6 +529,8 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("webhook_disabled", webhook_disabled.render(grace()).unwrap()),
         ("owner_set", owner_set.render(grace()).unwrap()),
         ("invitation", invitation(names).render(grace()).unwrap()),
+        ("grant_invitation", grant_invitation(names).render(envelope(None)).unwrap()),
+        ("transfer_offer", transfer_offer(names).render(grace()).unwrap()),
         ("sign_in", sign_in(names).render(envelope(None)).unwrap()),
         ("owner_welcome", welcome.render(grace()).unwrap()),
         ("joined_by_code", joined.render(grace()).unwrap()),
@@ -604,6 +606,31 @@ fn new_sign_in() -> NewSignIn {
 
 fn account_link() -> Url {
     "https://rollcall.example/account".parse().unwrap()
+}
+
+fn grant_invitation(names: &Names<'_>) -> GrantInvitation {
+    GrantInvitation {
+        inviter_name: names.person.into(),
+        organization_name: names.organization.into(),
+        kind: "project".into(),
+        resource_name: names.resource.into(),
+        level: "view".into(),
+        sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
+        expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
+    }
+}
+
+fn transfer_offer(names: &Names<'_>) -> TransferOffer {
+    TransferOffer {
+        offered_by_name: names.person.into(),
+        offered_by_username: names.username.into(),
+        project_name: names.resource.into(),
+        from_name: names.organization.into(),
+        to_name: None,
+        transfer_id: "trf_01h455vb4pex5vsknk084sn02q".into(),
+        expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
+        sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
+    }
 }
 
 fn role_changed(names: &Names<'_>) -> RoleChanged {

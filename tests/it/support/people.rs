@@ -65,13 +65,6 @@ impl Client {
         text(&payload["resource"]["id"])
     }
 
-    /// Shares a resource with someone; the grant's id.
-    pub async fn share(&self, resource: &str, person: &Client, level: &str) -> String {
-        let input = json!({ "resourceId": resource, "grantee": { "userId": person.user_id }, "level": level });
-        let payload = self.ok("grantAccess", input, "grant { id }").await;
-        text(&payload["grant"]["id"])
-    }
-
     /// Whether the organization shows more of itself than its name to this client.
     pub async fn belongs_to(&self, organization: &str) -> bool {
         let query = "query($id: ID!) { organization(by: { id: $id }) { id createdAt } }";
