@@ -212,3 +212,92 @@ async fn every_kind_of_work_finds_its_place_after_every_kind_of_departure() {
     }
     app.finish().await;
 }
+
+// R33, R36, R38, R43, D7: 1,500 of each kind that has a step of its own, in chunks, with the worker killed again and again: each is moved once.
+#[tokio::test]
+async fn a_cascade_that_is_killed_again_and_again_moves_each_thing_once() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let leaver = app.join(&team, "ada@example.org", "MEMBER").await;
+    for kind in ["project", "volume", "machine", "source", "sample", "document"] {
+        app.give(&team, &leaver, kind, 1_500).await;
+    }
+    let shared = team.owner.create(&team.id, "PROJECT", "Heart atlas").await;
+    team.owner.grant(&shared, json!({ "userId": leaver.user_id }), "VIEW").await;
+    app.until_idle().await;
+    let departure = team.remove(&leaver).await;
+    let mut kills = 0;
+    while team.departure(&departure).await["status"] != "COMPLETED" {
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        if kills < 8 {
+            app.kill_worker();
+            app.start_worker();
+            kills += 1;
+        }
+    }
+    let departure = team.departure(&departure).await;
+    for (name, count) in [
+        ("TRANSFER_PROJECTS", 1_500),
+        ("TRANSFER_VOLUMES", 1_500),
+        ("TRANSFER_OTHERS", 3_000),
+        ("COLLECT_SAMPLES", 1_500),
+        ("SHARE_DOCUMENTS", 1_500),
+        ("REMOVE_GRANTS", 1),
+    ] {
+        assert_eq!(step(&departure, name), (count, count), "{name}, killed {kills} times");
+    }
+    let moves = "SELECT count(*) AS value FROM resource_moves";
+    assert_eq!(app.database.number(moves).await, 9_000);
+    assert_eq!(app.database.number(&moves.replace("count(*)", "count(DISTINCT resource_id)")).await, 9_000);
+    // The samples, in one project.
+    assert_eq!(app.owned(&team, &leaver).await, 1_500);
+    let projects = "SELECT count(DISTINCT container_id) AS value FROM resources WHERE kind = 'sample' AND container_id IS NOT NULL";
+    assert_eq!(app.database.number(projects).await, 1);
+    app.until_idle().await;
+    app.finish().await;
+}
+
+// R33–R38, R43, D7: deactivated while they upload, while the ownership passes, while others go who shared with them and whom they shared
+// with: `rollcall admin verify` finds nothing afterwards.
+#[tokio::test]
+async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_in_order() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let heir = app.join(&team, "heir@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let work = Work::new(&team, &ada, &grace).await;
+    let (ada_member, grace_member) = (team.member_id(&ada).await, team.member_id(&grace).await);
+    let joint = &work.projects_of_others[0];
+    let uploads = (0..24).map(|n| {
+        let (person, other) = if n % 3 == 0 { (grace.twin(), &ada) } else { (ada.twin(), &grace) };
+        let (kind, container) = [("SAMPLE", Some(joint)), ("DOCUMENT", None), ("SAMPLE", None), ("VOLUME", Some(&work.project))][n % 4];
+        let input = json!({ "kind": kind, "name": "late", "containerId": container,
+            "organizationId": container.is_none().then_some(&team.id) });
+        async move {
+            let made = person.mutate("createResource", input, "resource { id }").await;
+            if let Some(id) = made.data()["createResource"]["resource"]["id"].as_str() {
+                let grant = json!({ "resourceId": id, "grantee": { "userId": other.user_id }, "level": "CONTRIBUTE" });
+                person.mutate("grantAccess", grant, "").await;
+                person.mutate("updateResource", json!({ "id": id, "containerId": joint }), "").await;
+            }
+        }
+    });
+    let departures = async {
+        tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+        futures_util::join!(
+            heir.mutate("deactivateMember", json!({ "memberId": ada_member }), "departure { id }"),
+            team.owner.mutate("removeMember", json!({ "memberId": grace_member }), "departure { id }"),
+            team.transfer_to(&heir),
+        )
+    };
+    let (_, (_, _, _)) = futures_util::join!(futures_util::future::join_all(uploads), departures);
+    app.until_idle().await;
+    for person in [&ada, &grace] {
+        assert!(!person.belongs_to(&team.id).await);
+        let reached = person.query("{ viewer { resources(first: 100) { nodes { organization { id } } } } }", json!({})).await;
+        let here = nodes(&reached["viewer"]["resources"]).iter().filter(|node| node["organization"]["id"] == team.id.as_str());
+        assert_eq!(here.count(), 0, "{reached}");
+    }
+    app.finish().await;
+}
