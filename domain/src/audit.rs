@@ -164,10 +164,16 @@ text_enum! {
         TransferExpired = "transfer.expired",
         /// A project was moved with what lies in it.
         TransferCompleted = "transfer.completed",
+        /// A run was queued.
+        RunQueued = "run.queued",
+        /// A run was cancelled.
+        RunCancelled = "run.cancelled",
         /// A chunk of a leaver's resources passed to the owner.
         DepartureResourcesMoved = "departure.resources_moved",
         /// A chunk of what was shared with a leaver is shared no longer.
         DepartureGrantsRemoved = "departure.grants_removed",
+        /// A chunk of what a leaver had queued was cancelled.
+        DepartureRunsCancelled = "departure.runs_cancelled",
         /// A cascade came to its end.
         DepartureCompleted = "departure.completed",
         /// Someone takes a departure back.

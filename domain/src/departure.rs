@@ -90,6 +90,8 @@ text_enum! {
         RemoveGrants = "remove_grants",
         /// The leaver is taken out of all teams. With the departure itself (R42).
         LeaveTeams = "leave_teams",
+        /// What the leaver has queued and nothing has begun is cancelled (R42).
+        CancelRuns = "cancel_runs",
         /// Owner and leaver are told what moved.
         Notify = "notify",
     }
@@ -372,6 +374,7 @@ pub(crate) async fn depart(
                 | DepartureStep::CollectSamples
                 | DepartureStep::ShareDocuments
                 | DepartureStep::RemoveGrants
+                | DepartureStep::CancelRuns
                 | DepartureStep::Notify => None,
             };
             let done = done.map(count);

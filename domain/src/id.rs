@@ -162,6 +162,8 @@ typed_ids! {
     ResourceMoveId = "mov";
     /// Of an audit event.
     AuditEventId = "evt";
+    /// Of a run.
+    RunId = "run";
     /// Of a webhook.
     WebhookId = "whk";
     /// Of a webhook's delivery.

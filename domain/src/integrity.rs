@@ -12,7 +12,7 @@ use crate::audit;
 use crate::database::Database;
 use crate::error::Result;
 use crate::id::{
-    ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, SessionId, TransferId,
+    ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, RunId, SessionId, TransferId,
     TypedId, UserId,
 };
 use crate::limits;
@@ -165,6 +165,13 @@ const INVARIANTS: &[Invariant] = &[
              JOIN resources r ON r.id = i.resource_id WHERE k.kind <> 'collection' OR k.organization_id <> r.organization_id \
              OR r.kind IN ('project', 'workspace', 'source_group', 'collection')",
         id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "queued runs are of members, unless a departure is cancelling them (R42)",
+        broken: "SELECT r.id FROM runs r LEFT JOIN members m ON m.organization_id = r.organization_id AND m.user_id = r.queued_by_id \
+             WHERE r.status = 'queued' AND m.status IS DISTINCT FROM 'active' AND NOT EXISTS ( \
+             SELECT FROM departures d WHERE d.member_id = m.id AND d.status IN ('running', 'failed'))",
+        id: id::<RunId>,
     },
     Invariant {
         name: "sizes add up (R64)",

@@ -30,6 +30,7 @@ pub mod organization;
 pub mod page;
 pub mod policy;
 pub mod resource;
+pub mod run;
 pub mod secret;
 pub mod session;
 pub mod settings;

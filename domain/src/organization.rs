@@ -700,12 +700,13 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
 }
 
 /// What belongs to an organization, in an order that its references allow. Its log stays; the rest goes with these.
-const TENANT_TABLES: [&str; 18] = [
+const TENANT_TABLES: [&str; 19] = [
     "webhook_deliveries",
     "webhooks",
     "resource_moves",
     "departures",
     "project_transfers",
+    "runs",
     "collection_items",
     "share_links",
     "grant_invitations",

@@ -67,6 +67,8 @@ pub enum DepartureStep {
     RemoveGrants,
     /// The leaver is taken out of all teams. Done with the departure itself.
     LeaveTeams,
+    /// What the leaver has queued and nothing has begun is cancelled; what runs goes on.
+    CancelRuns,
     /// Owner and leaver are told what moved.
     Notify,
 }

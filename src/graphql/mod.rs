@@ -16,6 +16,7 @@ mod node;
 mod organization;
 mod policy;
 mod resource;
+mod run;
 mod session;
 mod share_link;
 mod team;
@@ -58,6 +59,7 @@ pub struct Mutation(
     member::MemberMutation,
     departure::DepartureMutation,
     resource::ResourceMutation,
+    run::RunMutation,
     webhook::WebhookMutation,
     team::TeamMutation,
     billing::BillingMutation,

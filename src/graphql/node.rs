@@ -8,11 +8,11 @@ use diesel_async::AsyncPgConnection;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{
     ApiKeyId, AuditEventId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId, MemberId,
-    OrganizationId, ResourceId, ResourceMoveId, SessionId, ShareLinkId, TeamId, TransferId, TypedId, UserId,
+    OrganizationId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId, TransferId, TypedId, UserId,
     WebhookDeliveryId, WebhookId, parse_any,
 };
 use rollcall_domain::{
-    access, api_key, audit, database, departure, grant, invitation, join_code, limits, member, resource, session,
+    access, api_key, audit, database, departure, grant, invitation, join_code, limits, member, resource, run, session,
     share_link, team, transfer, user, webhook,
 };
 use uuid::Uuid;
@@ -28,6 +28,7 @@ use super::join_code::JoinCode;
 use super::member::Member;
 use super::organization::Organization;
 use super::resource::Resource;
+use super::run::Run;
 use super::session::Session;
 use super::share_link::ShareLink;
 use super::team::Team;
@@ -71,6 +72,8 @@ pub enum Node {
     ShareLink(ShareLink),
     /// An offer to move a project.
     ProjectTransfer(ProjectTransfer),
+    /// A run.
+    Run(Run),
     /// A team.
     Team(Team),
     /// An event of an audit log.
@@ -211,6 +214,10 @@ async fn of_kind(
             let found = transfer::visible_to(connection, actor, &typed(uuids)).await?;
             let at = database::now(connection).await?;
             nodes(found, |transfer| transfer.id, |transfer| Node::ProjectTransfer(ProjectTransfer::at(transfer, at)))
+        }
+        RunId::PREFIX => {
+            let found = run::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |run| run.id, |run| Node::Run(Run(run)))
         }
         TeamId::PREFIX => {
             let found = team::visible_to(connection, actor, &typed(uuids)).await?;

@@ -8,7 +8,7 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{MemberId, OrganizationId, ResourceId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::{api_key, audit, departure, invitation, join_code, member, resource, team, webhook};
+use rollcall_domain::{api_key, audit, departure, invitation, join_code, member, resource, run, team, webhook};
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
@@ -23,6 +23,7 @@ use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
 use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberPermissionsInput, MemberStatus};
 use super::policy::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationAction, Role};
 use super::resource::{Resource, ResourceConnection, ResourceKind};
+use super::run::{Run, RunConnection, RunStatus};
 use super::team::{Team, TeamConnection};
 use super::user::User;
 use super::webhook::{Webhook, WebhookConnection};
@@ -396,6 +397,21 @@ impl Organization {
     ) -> async_graphql::Result<Option<ResourceConnection>> {
         let filter = ResourceFilter { kind: Some(resource::ResourceKind::Volume), ..ResourceFilter::default() };
         self.resources_where(context, &filter, first, after).await
+    }
+
+    /// What members have queued, oldest first: all of it for owner and admins, and for others their own.
+    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    async fn runs(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "Only this status.")] status: Option<RunStatus>,
+    ) -> async_graphql::Result<Option<RunConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let mut connection = connection(context).await?;
+        let page = run::list(&mut connection, permit, status.map(Into::into), &forward(first, after)).await;
+        Ok(Some(RunConnection::new(page.map_err(top_level)?.map(Run))))
     }
 
     /// Who left, was removed or was deactivated, oldest first; for owner and admins.

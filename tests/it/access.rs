@@ -50,7 +50,7 @@ const MUTATIONS: &[(For, &[&str])] = &[
     ),
     (For::Maker, &["revokeApiKey"]),
     (For::Members, &["createApiKey", "switchOrganization", "leaveOrganization"]),
-    (For::Workers, &["createResource"]),
+    (For::Workers, &["createResource", "queueRun"]),
     (
         For::Leaders,
         &[
@@ -80,6 +80,8 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "createShareLink",
             "revokeShareLink",
             "cancelProjectTransfer",
+            // Of the owner's run.
+            "cancelRun",
             "createWebhook",
             "updateWebhook",
             "deleteWebhook",
@@ -367,7 +369,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
         "slug fullName description website location sector universityName createdAt owner leadership policy",
     ),
     ("Organization", Seen::Nobody, "deletedAt"),
-    ("Organization", Seen::Members, "viewerMembership viewerCan members resources projects volumes teams"),
+    ("Organization", Seen::Members, "viewerMembership viewerCan members resources projects volumes teams runs"),
     ("Organization", Seen::Leaders, "invitations joinCodes webhooks departures auditLog serviceKeys collaborators"),
     ("Organization", Seen::LeadersAndStaff, "billing"),
     ("Organization", Seen::LeadersAndOneself, "departurePlan"),
@@ -423,6 +425,11 @@ const FIELDS: &[(&str, Seen, &str)] = &[
         "ProjectTransfer",
         Seen::LeadersAndOneself,
         "id resource resourceName from to offeredBy recipient status createdAt expiresAt movedAt",
+    ),
+    (
+        "Run",
+        Seen::LeadersAndOneself,
+        "id kind name status resource queuedBy queuedAt startedAt finishedAt cpuHours memoryGibHours credits",
     ),
     ("Team", Seen::Members, "id organization name description avatarUrl members"),
     ("User", Seen::Members, "id username name avatarUrl"),
@@ -520,6 +527,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
     team.owner.ok("updateOrganization", profile, "").await;
     let (webhook, delivery) = world.webhook().await;
     let resource = team.owner.create(&team.id, "PROJECT", "Secret").await;
+    let run = team.owner.queue(&team.id, "Secret").await;
     let payload =
         team.owner.ok("createJoinCodes", json!({ "organizationId": team.id }), "codes { joinCode { id } }").await;
     let query = "query($id: ID!, $departure: ID!) { viewer { sessions { nodes { id } } apiKeys { nodes { id } } } \
@@ -539,6 +547,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
         ("Invitation", cast.invitation.clone(), [leaders.as_slice(), &[Who::Invited]].concat()),
         ("JoinCode", text(&payload["codes"][0]["joinCode"]["id"]), leaders.to_vec()),
         ("Resource", resource, leaders.to_vec()),
+        ("Run", run, leaders.to_vec()),
         ("Webhook", webhook, leaders.to_vec()),
         ("WebhookDelivery", delivery, leaders.to_vec()),
         ("Member", cast.member_id.clone(), [leaders.as_slice(), &[Who::Member]].concat()),

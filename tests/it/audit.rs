@@ -190,6 +190,11 @@ impl<'a> World<'a> {
                 }
                 (owner, input)
             }
+            "queueRun" => {
+                let project = owner.create(team, "PROJECT", "Liver atlas").await;
+                (owner, json!({ "organizationId": team, "kind": "PIPELINE", "name": "Align", "resourceId": project }))
+            }
+            "cancelRun" => (owner.clone(), json!({ "id": owner.queue(team, "Align").await })),
             "deleteResource" => (owner.clone(), json!({ "id": owner.create(team, "VOLUME", "Reads").await })),
             "publishApp" => (owner.clone(), json!({ "id": owner.create(team, "APP", "Aligner").await })),
             "grantAccess" => {

@@ -95,14 +95,14 @@ async fn bad_input_is_told_and_changes_nothing() {
                 "ID" => {
                     let kinds = [
                         "org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd", "tea", "grt",
-                        "gin", "lnk", "trf",
+                        "gin", "lnk", "trf", "run",
                     ];
                     // The valid one tells of which kind it is; where none is given, the field does.
                     let given = path.iter().fold(&valid, |value, part| &value[part.as_str()]).as_str();
                     let named = match (mutation.as_str(), field.as_str()) {
                         ("signOut", _) => "ses",
                         ("acceptInvitation" | "declineInvitation", "id") => "inv",
-                        (_, "containerId") => "res",
+                        (_, "containerId" | "resourceId") => "res",
                         _ => "org",
                     };
                     let kind = given
@@ -216,6 +216,7 @@ async fn foreign_ids(other: &Client, organization: &str) -> std::collections::BT
     ids.insert("res", other.create(organization, "PROJECT", "Secret").await);
     let input = json!({ "organizationId": organization, "invitations": [{ "email": "elsewhere@example.org" }] });
     ids.insert("inv", text(&other.ok("inviteMembers", input, "invitations { id }").await["invitations"][0]["id"]));
+    ids.insert("run", other.queue(organization, "Secret").await);
     let codes =
         other.ok("createJoinCodes", json!({ "organizationId": organization }), "codes { joinCode { id } }").await;
     ids.insert("jco", text(&codes["codes"][0]["joinCode"]["id"]));

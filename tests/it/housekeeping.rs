@@ -166,6 +166,7 @@ async fn a_deleted_organization_goes_for_good() {
     receiver.wait_for(1).await;
     app.give(&team, &grace, "volume", 1_200).await;
     app.completed(&team, &team.remove(&grace).await).await;
+    ada.queue(&team.id, "Align").await;
     ada.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "secret").await;
     ada.ok("switchOrganization", json!({ "organizationId": team.id }), "viewer { email }").await;
     team.code("MEMBER").await;

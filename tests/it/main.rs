@@ -29,6 +29,7 @@ mod reach;
 mod resource;
 mod roles;
 mod rules;
+mod run;
 mod schema;
 mod service_key;
 mod session;

@@ -410,6 +410,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    runs (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        kind -> Text,
+        name -> Text,
+        status -> Text,
+        resource_id -> Nullable<Uuid>,
+        queued_by_id -> Uuid,
+        queued_at -> Timestamptz,
+        started_at -> Nullable<Timestamptz>,
+        finished_at -> Nullable<Timestamptz>,
+        cpu_hours -> Numeric,
+        memory_gib_hours -> Numeric,
+        credits -> Numeric,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     email_changes,
@@ -439,4 +457,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     share_links,
     credit_purchases,
     project_transfers,
+    runs,
 );

@@ -20,6 +20,7 @@ use crate::job::{Hold, MailDepartureReceipt};
 use crate::limits;
 use crate::member::{self, MemberStatus};
 use crate::resource::{ResourceKind, Visibility};
+use crate::run;
 use crate::user;
 
 /// What is left after a chunk.
@@ -55,6 +56,7 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
                 | DepartureStep::CollectSamples
                 | DepartureStep::ShareDocuments => pass_on(transaction, &departure, &step).await?,
                 DepartureStep::RemoveGrants => remove_grants(transaction, &departure, &step).await?,
+                DepartureStep::CancelRuns => cancel_runs(transaction, &departure, &step).await?,
                 DepartureStep::RevokeAccess | DepartureStep::RevokeIssued | DepartureStep::LeaveTeams => {
                     return Err(Error::Bug("this step is done with the departure"));
                 }
@@ -96,19 +98,26 @@ impl Passing {
     /// doesn't come back.
     async fn enter(transaction: &mut Transaction, departure: &Departure) -> Result<Self> {
         let new_owner = member::lock_owner(transaction, departure.organization_id).await?;
-        let status: MemberStatus = members::table
-            .find(departure.member_id)
-            .select(members::status)
-            .for_share()
-            .first(&mut **transaction)
-            .await?;
-        let came_back = status == MemberStatus::Active;
-        // Who came back keeps what they made or received since. Otherwise everything is to be passed on, whatever a clock that was
-        // set back may have written down.
-        let later = if came_back { TimeDelta::zero() } else { TimeDelta::weeks(52 * 100) };
+        let owned_until = lock_leaver(transaction, departure).await?;
         let at = now(transaction).await?;
-        Ok(Self { new_owner, owned_until: departure.started_at + later, at })
+        Ok(Self { new_owner, owned_until, at })
     }
+}
+
+/// Locks the leaver's membership, shared, so that they don't come back meanwhile, and gives the moment until which what is theirs is
+/// the departure's.
+async fn lock_leaver(transaction: &mut Transaction, departure: &Departure) -> Result<DateTime<Utc>> {
+    let status: MemberStatus = members::table
+        .find(departure.member_id)
+        .select(members::status)
+        .for_share()
+        .first(&mut **transaction)
+        .await?;
+    let came_back = status == MemberStatus::Active;
+    // Who came back keeps what they made or received since. Otherwise everything is the departure's, whatever a clock that was set
+    // back may have written down.
+    let later = if came_back { TimeDelta::zero() } else { TimeDelta::weeks(52 * 100) };
+    Ok(departure.started_at + later)
 }
 
 /// How many of the kinds are left behind; with a limit no more than that are looked at.
@@ -397,6 +406,37 @@ async fn remove_grants(transaction: &mut Transaction, departure: &Departure, ste
         let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureGrantsRemoved, departure.id)
             .summary(format!("{} grant(s) to {} ended", removed.removed, departure.user_id))
             .with(json!({ "count": removed.removed, "user": departure.user_id.to_string() }));
+        audit::record(transaction, [event]).await?;
+    }
+    Ok(())
+}
+
+/// Cancels a chunk of what the leaver has queued (R42); what runs already goes on.
+async fn cancel_runs(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
+    let (organization_id, leaver) = (departure.organization_id, departure.user_id);
+    let queued_until = lock_leaver(transaction, departure).await?;
+    let total = match step.total {
+        Some(total) => total,
+        None => {
+            let queued = run::count_queued(transaction, organization_id, leaver, queued_until).await?;
+            i32::try_from(queued).unwrap_or(i32::MAX)
+        }
+    };
+    let cancelled =
+        run::cancel_queued(transaction, organization_id, leaver, queued_until, limits::CASCADE_CHUNK).await?;
+    let at = now(transaction).await?;
+    let progress = Advance {
+        done: i32::try_from(cancelled.count).unwrap_or(i32::MAX),
+        total,
+        reached_kind: None,
+        reached_id: cancelled.last_id.or(step.reached_id),
+        is_last: cancelled.count < limits::CASCADE_CHUNK,
+    };
+    advance(transaction, departure, step.step, progress, at).await?;
+    if cancelled.count > 0 {
+        let event = NewEvent::by_system(organization_id, AuditAction::DepartureRunsCancelled, departure.id)
+            .summary(format!("{} queued run(s) of {leaver} were cancelled", cancelled.count))
+            .with(json!({ "count": cancelled.count, "user": leaver.to_string() }));
         audit::record(transaction, [event]).await?;
     }
     Ok(())

@@ -16,7 +16,7 @@ use crate::limits;
 use crate::member::{self, Member};
 use crate::policy::{MemberAction, Role};
 use crate::resource::ResourceKind;
-use crate::{grant, invitation, join_code, share_link, team, transfer, user, webhook};
+use crate::{grant, invitation, join_code, run, share_link, team, transfer, user, webhook};
 
 /// What a departure would do.
 #[derive(Debug, Clone)]
@@ -133,6 +133,14 @@ async fn of_member(
                 counted(open)
             }
             DepartureStep::LeaveTeams => counted(team::names_of(connection, organization_id, user_id).await?),
+            DepartureStep::CancelRuns => {
+                let (limit, examples) = match detail {
+                    Detail::Full => (None, limits::PLAN_EXAMPLES),
+                    Detail::Hash => (Some(1), 0),
+                };
+                let examples = i64::try_from(examples).unwrap_or(i64::MAX);
+                run::queued_by(connection, organization_id, user_id, limit, examples).await?
+            }
             // The leaver and, where it isn't the same person, the owner.
             DepartureStep::Notify => (1 + i64::from(new_owner_id != user_id), Vec::new()),
         };

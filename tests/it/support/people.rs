@@ -65,6 +65,12 @@ impl Client {
         text(&payload["resource"]["id"])
     }
 
+    /// Queues a pipeline; its id.
+    pub async fn queue(&self, organization: &str, name: &str) -> String {
+        let input = json!({ "organizationId": organization, "kind": "PIPELINE", "name": name });
+        text(&self.ok("queueRun", input, "run { id }").await["run"]["id"])
+    }
+
     /// Whether the organization shows more of itself than its name to this client.
     pub async fn belongs_to(&self, organization: &str) -> bool {
         let query = "query($id: ID!) { organization(by: { id: $id }) { id createdAt } }";
