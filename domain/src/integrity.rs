@@ -12,8 +12,8 @@ use crate::audit;
 use crate::database::Database;
 use crate::error::Result;
 use crate::id::{
-    ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, RunId, SessionId, TransferId,
-    TypedId, UserId,
+    ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, RunId, SessionId,
+    TransferId, TypedId, UserId,
 };
 use crate::limits;
 

@@ -108,8 +108,7 @@ pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Re
         .transaction(async |transaction| {
             // The organization is locked, so that the limit is exact.
             let (lock, action) = (Lock::Organization, Action::CreateResources);
-            let permit =
-                access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
+            let permit = access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
             if let Some(id) = command.resource_id {
                 let resource = resource::reach(transaction, actor, id, AccessLevel::View, "resourceId").await?;
                 if resource.organization_id != organization_id {
@@ -160,8 +159,9 @@ async fn require_room(transaction: &mut Transaction, organization_id: Organizati
     if under_way < limit {
         return Ok(());
     }
-    let message =
-        format!("the organization's plan has room for {limit} runs at a time; wait for one to end, cancel one, or ask for more");
+    let message = format!(
+        "the organization's plan has room for {limit} runs at a time; wait for one to end, cancel one, or ask for more"
+    );
     Err(Error::refused(Code::QuotaExceeded, "organizationId", message))
 }
 
@@ -177,13 +177,12 @@ pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run
             if !is_visible(&permit, &found) {
                 return Err(not_found().into());
             }
-            let cancelled: Option<Run> =
-                diesel::update(runs::table.find(id).filter(runs::status.eq_any(UNDER_WAY)))
-                    .set((runs::status.eq(RunStatus::Cancelled), runs::finished_at.eq(rollcall_now().nullable())))
-                    .returning(Run::as_returning())
-                    .get_result(&mut **transaction)
-                    .await
-                    .optional()?;
+            let cancelled: Option<Run> = diesel::update(runs::table.find(id).filter(runs::status.eq_any(UNDER_WAY)))
+                .set((runs::status.eq(RunStatus::Cancelled), runs::finished_at.eq(rollcall_now().nullable())))
+                .returning(Run::as_returning())
+                .get_result(&mut **transaction)
+                .await
+                .optional()?;
             let cancelled =
                 cancelled.ok_or_else(|| Refusal::new(Code::Conflict, "id", "this run has come to its end already"))?;
             let event = NewEvent::by(actor, organization_id, AuditAction::RunCancelled, id).summary("cancelled a run");

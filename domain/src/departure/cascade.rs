@@ -107,12 +107,8 @@ impl Passing {
 /// Locks the leaver's membership, shared, so that they don't come back meanwhile, and gives the moment until which what is theirs is
 /// the departure's.
 async fn lock_leaver(transaction: &mut Transaction, departure: &Departure) -> Result<DateTime<Utc>> {
-    let status: MemberStatus = members::table
-        .find(departure.member_id)
-        .select(members::status)
-        .for_share()
-        .first(&mut **transaction)
-        .await?;
+    let status: MemberStatus =
+        members::table.find(departure.member_id).select(members::status).for_share().first(&mut **transaction).await?;
     let came_back = status == MemberStatus::Active;
     // Who came back keeps what they made or received since. Otherwise everything is the departure's, whatever a clock that was set
     // back may have written down.
