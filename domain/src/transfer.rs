@@ -52,8 +52,8 @@ pub struct Transfer {
     pub id: TransferId,
     /// From which organization.
     pub organization_id: OrganizationId,
-    /// The project; none once it is deleted.
-    pub resource_id: Option<ResourceId>,
+    /// The project.
+    pub resource_id: ResourceId,
     /// To which organization; none until the recipient chooses.
     pub to_organization_id: Option<OrganizationId>,
     /// Who offers it.
@@ -237,7 +237,7 @@ async fn begin(
     target: OrganizationId,
     field: &str,
 ) -> Result<Vec<NewEvent>> {
-    let project = transfer.resource_id.ok_or(Error::Bug("an accepted transfer has its project"))?;
+    let project = transfer.resource_id;
     diesel::update(resources::table.find(project))
         .set((
             resources::container_id.eq(None::<ResourceId>),
@@ -272,7 +272,7 @@ fn event(actor: &Actor, transfer: &Transfer, action: AuditAction, summary: &str)
 
 fn details(transfer: &Transfer) -> serde_json::Value {
     json!({
-        "resource": transfer.resource_id.map(|id| id.to_string()),
+        "resource": transfer.resource_id.to_string(),
         "to": transfer.to_organization_id.map(|id| id.to_string()),
         "recipient": transfer.recipient_id.to_string(),
     })
@@ -357,8 +357,7 @@ pub async fn accept(
             }
             require_target(transaction, actor, target, "organizationId").await?;
             let may_offer = access::may_bill(transaction, offered.offered_by_id, offered.organization_id).await?;
-            let project =
-                offered.resource_id.ok_or_else(|| Refusal::new(Code::Revoked, "id", "the project was deleted"))?;
+            let project = offered.resource_id;
             let locked: Option<Resource> = resources::table
                 .find(project)
                 .select(Resource::as_select())
@@ -557,17 +556,20 @@ pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> R
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            let transfer: Transfer = project_transfers::table
+            let found: Option<Transfer> = project_transfers::table
                 .find(id)
                 .select(Transfer::as_select())
                 .for_no_key_update()
                 .first(&mut **transaction)
-                .await?;
-            let (TransferStatus::Accepted, None, Some(project), Some(target)) =
-                (transfer.status, transfer.moved_at, transfer.resource_id, transfer.to_organization_id)
+                .await
+                .optional()?;
+            let Some(transfer) = found else { return Ok(()) };
+            let (TransferStatus::Accepted, None, Some(target)) =
+                (transfer.status, transfer.moved_at, transfer.to_organization_id)
             else {
                 return Ok(());
             };
+            let project = transfer.resource_id;
             let owner = lock_owners(transaction, &transfer, project, target).await?;
             let at = now(transaction).await?;
             let passed = carry(transaction, &transfer, project, target, owner).await?;

@@ -16,8 +16,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     let Some(transfer) = found.filter(|transfer| transfer.status_at(now) == TransferStatus::Offered) else {
         return Ok(());
     };
-    let Some(project) = transfer.resource_id else { return Ok(()) };
-    let Some(project) = resource::by_ids(&mut reader, &[project]).await.map_err(job_error)?.pop() else {
+    let Some(project) = resource::by_ids(&mut reader, &[transfer.resource_id]).await.map_err(job_error)?.pop() else {
         return Ok(());
     };
     let from = organization::by_id(&mut reader, transfer.organization_id).await.map_err(job_error)?;

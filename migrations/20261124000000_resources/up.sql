@@ -149,7 +149,7 @@ CREATE TABLE project_transfers (
   id uuid CONSTRAINT project_transfers_pkey PRIMARY KEY,
   -- From which.
   organization_id uuid NOT NULL CONSTRAINT project_transfers_organization_id_fkey REFERENCES organizations (id),
-  resource_id uuid CONSTRAINT project_transfers_resource_id_fkey REFERENCES resources (id) ON DELETE SET NULL,
+  resource_id uuid NOT NULL CONSTRAINT project_transfers_resource_id_fkey REFERENCES resources (id) ON DELETE CASCADE,
   to_organization_id uuid CONSTRAINT project_transfers_to_organization_id_fkey REFERENCES organizations (id) ON DELETE SET NULL,
   offered_by_id uuid NOT NULL CONSTRAINT project_transfers_offered_by_id_fkey REFERENCES users (id),
   recipient_id uuid NOT NULL CONSTRAINT project_transfers_recipient_id_fkey REFERENCES users (id),

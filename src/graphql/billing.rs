@@ -3,11 +3,10 @@
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use rollcall_domain::billing;
 use rollcall_domain::id::OrganizationId;
-use rust_decimal::Decimal;
 
 use super::context::{actor, database};
 use super::error::{Payload, UserError, payload};
-use super::id::{BigInt, Id};
+use super::id::{BigInt, Decimal, Id};
 use super::organization::{self, Organization};
 use super::undefined_or;
 
@@ -149,7 +148,7 @@ impl BillingMutation {
         #[graphql(desc = "Which organization, how many credits.")] input: AddCreditsInput,
     ) -> async_graphql::Result<AddCreditsPayload> {
         let (id, key) = (input.organization_id.0, &input.idempotency_key);
-        let outcome = billing::add_credits(database(context), actor(context)?, id, input.amount, key).await;
+        let outcome = billing::add_credits(database(context), actor(context)?, id, input.amount.0, key).await;
         let organization = organization::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| AddCreditsPayload { organization, user_errors: Vec::new() })
     }

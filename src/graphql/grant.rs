@@ -37,9 +37,9 @@ impl Grant {
         self.0.id.to_string().into()
     }
 
-    /// What is shared; null where the viewer can't reach it.
-    async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
-        Resource::find(context, self.0.resource_id).await
+    /// What is shared.
+    async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Resource> {
+        Resource::load(context, self.0.resource_id).await
     }
 
     /// With whom.
@@ -73,9 +73,9 @@ impl GrantInvitation {
         self.0.id.to_string().into()
     }
 
-    /// What is shared; null where the viewer can't reach it.
-    async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
-        Resource::find(context, self.0.resource_id).await
+    /// What is shared.
+    async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Resource> {
+        Resource::load(context, self.0.resource_id).await
     }
 
     /// With whom.

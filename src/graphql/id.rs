@@ -52,3 +52,25 @@ impl ScalarType for BigInt {
         Value::String(self.0.to_string())
     }
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decimal(pub rust_decimal::Decimal);
+
+/// An exact decimal number, as a string such as "0.0250"; read from a string or a number.
+#[Scalar]
+impl ScalarType for Decimal {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        let digits = match &value {
+            Value::Number(number) => number.to_string(),
+            Value::String(digits) => digits.clone(),
+            _ => String::new(),
+        };
+        rust_decimal::Decimal::from_str_exact(&digits)
+            .map(Self)
+            .map_err(|_| InputValueError::custom("a decimal number such as 12.5 is expected"))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_string())
+    }
+}

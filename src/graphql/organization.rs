@@ -17,7 +17,7 @@ use super::connection::{forward, page_cost, wants_total};
 use super::context::{CreditsOf, LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
 use super::error::{Payload, UserError, payload, top_level, visible};
-use super::id::{BigInt, Id};
+use super::id::{BigInt, Decimal, Id};
 use super::invitation::{Invitation, InvitationConnection, InvitationStatus};
 use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
 use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberPermissionsInput, MemberStatus};
@@ -291,7 +291,7 @@ impl Organization {
             seats_used,
             storage_limit_bytes: organization.storage_limit_bytes.map(BigInt),
             run_limit: organization.run_limit,
-            credits_purchased,
+            credits_purchased: Decimal(credits_purchased),
         }))
     }
 
@@ -355,6 +355,7 @@ impl Organization {
 
     /// The resources here that the viewer can reach, oldest first; owner and admins reach all.
     #[graphql(complexity = "page_cost(first, None) * child_complexity")]
+    #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn resources(
         &self,
         context: &Context<'_>,

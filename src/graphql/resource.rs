@@ -63,6 +63,12 @@ impl Resource {
         Ok((found.access(context).await? > policy::AccessLevel::None).then_some(found))
     }
 
+    /// The resource; for what already led to it.
+    pub async fn load(context: &Context<'_>, id: ResourceId) -> async_graphql::Result<Self> {
+        let found = loaders(context).load_one(id).await?;
+        Ok(Self(found.ok_or_else(|| top_level(rollcall_domain::Error::Bug("a resource is missing")))?))
+    }
+
     /// What the viewer may do with it.
     pub async fn access(&self, context: &Context<'_>) -> async_graphql::Result<policy::AccessLevel> {
         let Some(actor) = request(context).actor() else { return Ok(policy::AccessLevel::None) };

@@ -4,12 +4,11 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::id::{OrganizationId, ResourceId, RunId};
 use rollcall_domain::run;
-use rust_decimal::Decimal;
 
 use super::connection::connection;
 use super::context::{actor, database};
 use super::error::{Payload, UserError, payload};
-use super::id::Id;
+use super::id::{Decimal, Id};
 use super::resource::Resource;
 use super::user::User;
 
@@ -97,17 +96,17 @@ impl Run {
 
     /// CPU-hours so far.
     async fn cpu_hours(&self) -> Decimal {
-        self.0.cpu_hours
+        Decimal(self.0.cpu_hours)
     }
 
     /// GiB-hours of memory so far.
     async fn memory_gib_hours(&self) -> Decimal {
-        self.0.memory_gib_hours
+        Decimal(self.0.memory_gib_hours)
     }
 
     /// Credits so far; one is one US dollar.
     async fn credits(&self) -> Decimal {
-        self.0.credits
+        Decimal(self.0.credits)
     }
 }
 

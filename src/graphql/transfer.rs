@@ -7,7 +7,7 @@ use rollcall_domain::transfer::{self, Recipient};
 use rollcall_domain::{Error, database as clock};
 
 use super::connection::connection;
-use super::context::{actor, connection as reader, database, loaders};
+use super::context::{actor, connection as reader, database};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::organization::Organization;
@@ -52,20 +52,9 @@ impl ProjectTransfer {
         self.transfer.id.to_string().into()
     }
 
-    /// The project, where the viewer can reach it.
-    async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
-        match self.transfer.resource_id {
-            Some(id) => Resource::find(context, id).await,
-            None => Ok(None),
-        }
-    }
-
-    /// What the project is called, for the recipient too; null once it is deleted.
-    async fn resource_name(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
-        match self.transfer.resource_id {
-            Some(id) => Ok(loaders(context).load_one(id).await?.map(|project| project.name)),
-            None => Ok(None),
-        }
+    /// The project; its name and size are shown to the recipient too, who can't reach it yet.
+    async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Resource> {
+        Resource::load(context, self.transfer.resource_id).await
     }
 
     /// The organization that it is from.

@@ -271,7 +271,8 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
     let joint = &work.projects_of_others[0];
     let uploads = (0..24).map(|n| {
         let (person, other) = if n % 3 == 0 { (grace.twin(), &ada) } else { (ada.twin(), &grace) };
-        let (kind, container) = [("SAMPLE", Some(joint)), ("DOCUMENT", None), ("SAMPLE", None), ("VOLUME", Some(&work.project))][n % 4];
+        let (kind, container) =
+            [("SAMPLE", Some(joint)), ("DOCUMENT", None), ("SAMPLE", None), ("VOLUME", Some(&work.project))][n % 4];
         let input = json!({ "kind": kind, "name": "late", "containerId": container,
             "organizationId": container.is_none().then_some(&team.id) });
         async move {
@@ -295,8 +296,10 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
     app.until_idle().await;
     for person in [&ada, &grace] {
         assert!(!person.belongs_to(&team.id).await);
-        let reached = person.query("{ viewer { resources(first: 100) { nodes { organization { id } } } } }", json!({})).await;
-        let here = nodes(&reached["viewer"]["resources"]).iter().filter(|node| node["organization"]["id"] == team.id.as_str());
+        let reached =
+            person.query("{ viewer { resources(first: 100) { nodes { organization { id } } } } }", json!({})).await;
+        let here =
+            nodes(&reached["viewer"]["resources"]).iter().filter(|node| node["organization"]["id"] == team.id.as_str());
         assert_eq!(here.count(), 0, "{reached}");
     }
     app.finish().await;

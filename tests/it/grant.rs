@@ -166,7 +166,7 @@ async fn what_cannot_be_shared_is_told() {
     assert_eq!(seen["node"]["grants"]["totalCount"], 0);
     // As many as it takes, and no more.
     let fill = format!(
-        "INSERT INTO users (id, username, name, created_at) SELECT gen_random_uuid(), 'filler-' || n, 'Filler', rollcall_now() FROM generate_series(1, 1000) n; \
+        "INSERT INTO users (id, email, username, name, created_at) SELECT gen_random_uuid(), 'filler-' || n || '@example.org', 'filler-' || n, 'Filler', rollcall_now() FROM generate_series(1, 1000) n; \
          INSERT INTO grants (id, organization_id, resource_id, user_id, level, granted_by_id, created_at) SELECT gen_random_uuid(), '{0}', '{1}', \
          id, 'view', '{2}', rollcall_now() FROM users WHERE username LIKE 'filler-%'",
         uuid(&team.id),

@@ -8,7 +8,7 @@ use crate::support::receiver::Receiver;
 use crate::support::{Reply, TestApp, json, until};
 
 /// Each of the sweeps has a schedule.
-const SCHEDULES: i64 = 12;
+const SCHEDULES: i64 = 14;
 
 /// The jobs of the sweeps, finished ones too.
 const SWEEPS: &str = "SELECT count(*) AS value FROM jobs WHERE kind = 'sweep'";
@@ -179,6 +179,17 @@ async fn a_deleted_organization_goes_for_good() {
     let shared = json!({ "resourceId": collection, "grantee": { "email": "nobody@example.org" }, "level": "VIEW" });
     team.owner.ok("grantAccess", shared, "invited").await;
     team.owner.ok("createShareLink", json!({ "resourceId": collection }), "url").await;
+    // What lies in something that lies in something.
+    let workspace = team.owner.create(&team.id, "WORKSPACE", "Lab").await;
+    let project = team.owner.create_in(&workspace, "PROJECT", "Lung atlas").await;
+    let sample = json!({ "containerId": project, "kind": "SAMPLE", "name": "L-1", "sizeBytes": 7 });
+    let sample = team.owner.ok("createResource", sample, "resource { id }").await;
+    let input = json!({ "collectionId": collection, "resourceIds": [sample["resource"]["id"]] });
+    team.owner.ok("addToCollection", input, "").await;
+    let offer = json!({ "resourceId": project, "recipientId": ada.user_id });
+    team.owner.ok("offerProjectTransfer", offer, "").await;
+    let credits = json!({ "organizationId": team.id, "amount": "5", "idempotencyKey": "first" });
+    app.staff().ok("addCredits", credits, "").await;
     // Somebody else's is left alone.
     let other = ada.found("Elsewhere").await;
     ada.create(&other, "PROJECT", "Heart atlas").await;

@@ -399,7 +399,7 @@ diesel::table! {
     project_transfers (id) {
         id -> Uuid,
         organization_id -> Uuid,
-        resource_id -> Nullable<Uuid>,
+        resource_id -> Uuid,
         to_organization_id -> Nullable<Uuid>,
         offered_by_id -> Uuid,
         recipient_id -> Uuid,
