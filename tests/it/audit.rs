@@ -191,8 +191,15 @@ impl<'a> World<'a> {
                 (owner, input)
             }
             "queueRun" => {
-                let project = owner.create(team, "PROJECT", "Liver atlas").await;
-                (owner, json!({ "organizationId": team, "kind": "PIPELINE", "name": "Align", "resourceId": project }))
+                // Whoever may queue reads it.
+                let input =
+                    json!({ "organizationId": team, "kind": "PROJECT", "name": "Atlas", "visibility": "ORGANIZATION" });
+                let made = owner.ok("createResource", input, "resource { id }").await;
+                let id = &made["resource"]["id"];
+                (
+                    owner.clone(),
+                    json!({ "organizationId": team, "kind": "PIPELINE", "name": "Align", "resourceId": id }),
+                )
             }
             "cancelRun" => (owner.clone(), json!({ "id": owner.queue(team, "Align").await })),
             "deleteResource" => (owner.clone(), json!({ "id": owner.create(team, "VOLUME", "Reads").await })),
