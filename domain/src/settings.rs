@@ -157,10 +157,14 @@ impl Settings {
 
     /// What links in mails begin with; never ends with a slash.
     pub fn public_url(&self) -> String {
-        self.rollcall_public_url.as_ref().map_or_else(
-            || format!("http://{}", self.rollcall_listen),
-            |url| url.as_str().trim_end_matches('/').to_owned(),
-        )
+        self.public_url_at(self.rollcall_listen)
+    }
+
+    /// The same for an API that has found its port: `ROLLCALL_LISTEN` may leave that open.
+    pub fn public_url_at(&self, address: SocketAddr) -> String {
+        self.rollcall_public_url
+            .as_ref()
+            .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned())
     }
 
     /// Whether the API is for this machine alone: it listens here, and links don't lead elsewhere.

@@ -57,9 +57,9 @@ pub fn shows_mails(settings: &Settings) -> bool {
 }
 
 /// Every route of the API.
-fn router(settings: &Settings, database: Database) -> anyhow::Result<Router> {
+fn router(settings: &Settings, database: Database, public_url: String) -> anyhow::Result<Router> {
     let app = App {
-        schema: schema(database.clone(), settings.public_url()),
+        schema: schema(database.clone(), public_url),
         database,
         staff_tokens: Arc::new(settings.staff_tokens()?),
         trusted_proxies: Arc::new(settings.trusted_proxies()?),
@@ -92,11 +92,12 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     use anyhow::Context;
     metrics::describe();
-    let router = router(settings, database)?;
     let address = settings.rollcall_listen;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
-    listening(listener.local_addr()?);
+    let address = listener.local_addr()?;
+    let router = router(settings, database, settings.public_url_at(address))?;
+    listening(address);
     let stopping = shutdown.clone();
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });

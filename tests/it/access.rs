@@ -424,7 +424,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     (
         "ProjectTransfer",
         Seen::LeadersAndOneself,
-        "id resource resourceName from to offeredBy recipient status createdAt expiresAt movedAt",
+        "id resource from to offeredBy recipient status createdAt expiresAt movedAt",
     ),
     (
         "Run",

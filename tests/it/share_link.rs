@@ -75,7 +75,7 @@ async fn a_collection_is_shared_by_a_link() {
     assert!(grace.query(LINKS, json!({ "id": id })).await["node"]["shareLinks"].is_null());
     let refusal = grace.refused("createShareLink", json!({ "resourceId": id })).await;
     assert_eq!(refusal.is(), ("FORBIDDEN", "input.resourceId"));
-    assert_eq!(grace.refused("revokeShareLink", json!({ "id": link_id })).await.is(), ("FORBIDDEN", "input.id"));
+    assert_eq!(grace.refused("revokeShareLink", json!({ "id": link_id })).await.is(), ("NOT_FOUND", "input.id"));
     let project = ada.create(&team.id, "PROJECT", "Atlas").await;
     let refusal = ada.refused("createShareLink", json!({ "resourceId": project })).await;
     assert_eq!(refusal.is(), ("INVALID", "input.resourceId"));

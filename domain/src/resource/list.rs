@@ -81,9 +81,9 @@ fn statement(filter: &ResourceFilter, within: Option<OrganizationId>, slice: &Sl
         )
     };
     let allowed = |by: &str| format!("CASE r.kind WHEN 'app' THEN {by}.apps ELSE {by}.others END");
-    // The container that is asked about, and what that lies in.
+    // The container that is asked about; and what that lies in or what gathers something of it may lie in.
     let around = match filter.container_id {
-        Some(_) => " AND r.id IN ($8, (SELECT above.container_id FROM resources above WHERE above.id = $8))",
+        Some(_) => " AND (r.id = $8 OR r.kind IN ('workspace', 'collection'))",
         None => "",
     };
     let holder = |condition: &str| {
@@ -122,8 +122,8 @@ fn statement(filter: &ResourceFilter, within: Option<OrganizationId>, slice: &Sl
              WHERE r.kind = ANY ($12){around} \
          ), inside AS MATERIALIZED ( \
            SELECT * FROM holders UNION \
-           SELECT r.id, r.kind, h.apps, h.others FROM holders h JOIN resources r ON r.container_id = h.id \
-             WHERE r.kind = ANY ($12){around} \
+           SELECT r.id, r.kind, h.apps, h.others FROM holders h CROSS JOIN LATERAL ( \
+             SELECT r.id, r.kind FROM resources r WHERE r.container_id = h.id AND r.kind = ANY ($12){around} OFFSET 0) r \
          ), page AS ( \
            SELECT r.id FROM ( \
              {led} UNION ALL {owned} UNION ALL {visible} \
@@ -260,7 +260,7 @@ pub async fn list_within(
         Part::Contents(_) => "resources r CROSS JOIN access WHERE r.container_id = k.id AND r.kind = x.kind",
         Part::Items(_) => {
             "collection_items i JOIN resources r ON r.id = i.resource_id CROSS JOIN access \
-             WHERE i.collection_id = k.id AND r.kind = x.kind"
+             WHERE i.collection_id = k.id AND r.kind = ANY ($4)"
         }
         Part::Machines(..) => {
             "resources r CROSS JOIN access WHERE r.organization_id = k.id AND r.owner_id = k.owner_id AND r.kind = x.kind"
@@ -273,6 +273,11 @@ pub async fn list_within(
     let mut pages: Vec<Vec<Resource>> = parts.iter().map(|_| Vec::new()).collect();
     let Some(source) = parts.first().map(of) else { return Ok(Vec::new()) };
     let source = source.replace(" access ", &format!(" {} ", access("$1")));
+    // Kind by kind, where that is how an index lies.
+    let of_kinds = match parts.first() {
+        Some(Part::Items(_)) => "(VALUES (NULL))",
+        _ => "unnest($4)",
+    };
     let (ids, owners): (Vec<uuid::Uuid>, Vec<Option<UserId>>) = parts.iter().map(key).unzip();
     let kinds: Vec<ResourceKind> = match (parts.first(), within.kind) {
         (Some(Part::Machines(..)), _) => vec![ResourceKind::Machine],
@@ -281,7 +286,7 @@ pub async fn list_within(
     };
     let rows: Vec<Row> = diesel::sql_query(format!(
         "SELECT k.ordinal, r.* FROM unnest($2, $3) WITH ORDINALITY AS k (id, owner_id, ordinal) CROSS JOIN LATERAL ( \
-           SELECT f.id FROM unnest($4) AS x (kind) CROSS JOIN LATERAL ( \
+           SELECT f.id FROM {of_kinds} AS x (kind) CROSS JOIN LATERAL ( \
              SELECT r.id FROM {source} AND access.rank > 0{bounds} ORDER BY r.id {direction} LIMIT $5 \
            ) f ORDER BY f.id {direction} LIMIT $5 \
          ) p JOIN resources r ON r.id = p.id ORDER BY k.ordinal, r.id {direction}"
