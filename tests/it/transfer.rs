@@ -93,7 +93,9 @@ async fn a_project_passes_to_another_organization_with_what_lies_in_it() {
     let error = here.owner.refused("updateResource", json!({ "id": project, "name": "Mine" })).await;
     assert_eq!(error.is(), ("CONFLICT", "input.id"));
     let input = json!({ "containerId": project, "kind": "SAMPLE", "name": "late" });
-    assert_eq!(ada.refused("createResource", input).await.is(), ("CONFLICT", "input.containerId"));
+    assert_eq!(here.owner.refused("createResource", input.clone()).await.is(), ("CONFLICT", "input.containerId"));
+    // It isn't Ada's any more.
+    assert_eq!(ada.refused("createResource", input).await.is(), ("NOT_FOUND", "input.containerId"));
     assert_eq!(grace.refused("deleteResource", json!({ "id": sample })).await.is(), ("CONFLICT", "input.id"));
     app.start_worker();
     app.until_idle().await;
