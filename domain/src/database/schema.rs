@@ -372,6 +372,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    organization_storage (organization_id) {
+        organization_id -> Uuid,
+        used_bytes -> Numeric,
+    }
+}
+
+diesel::table! {
     credit_purchases (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -455,6 +462,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     grants,
     grant_invitations,
     share_links,
+    organization_storage,
     credit_purchases,
     project_transfers,
     runs,
