@@ -589,31 +589,33 @@ pub async fn invitation_by_id(
     Ok(grant_invitations::table.find(id).select(GrantInvitation::as_select()).first(connection).await.optional()?)
 }
 
-/// Which of the resources the actor administers.
-async fn administered(
+/// How much the actor reaches of each of the resources.
+async fn reached(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
     ids: impl IntoIterator<Item = ResourceId>,
-) -> Result<Vec<ResourceId>> {
-    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
+) -> Result<HashMap<ResourceId, AccessLevel>> {
+    let Some(user_id) = actor.user_id() else { return Ok(HashMap::new()) };
     let within = actor.only_organization();
     let questions: Vec<Question> =
         ids.into_iter().map(|resource_id| Question { user_id, resource_id, within }).collect();
     let access = resource::access_of(connection, &questions).await?;
-    // While it moves it is read-only, and still administered.
-    let administers = |access: &Access| access.level == AccessLevel::Administer;
-    Ok(access.iter().filter(|(_, access)| administers(access)).map(|(question, _)| question.resource_id).collect())
+    Ok(access.into_iter().map(|(question, access)| (question.resource_id, access.level)).collect())
 }
 
-/// Those of the ids that the actor may see: their own, and those on what they administer.
+/// Those of the ids that the actor may see: on what they administer, and their own as long as it counts.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[GrantId]) -> Result<Vec<Grant>> {
     let found: Vec<Grant> =
         grants::table.filter(grants::id.eq_any(ids)).select(Grant::as_select()).load(connection).await?;
-    let administered = administered(connection, actor, found.iter().map(|grant| grant.resource_id)).await?;
-    let own = |grant: &Grant| {
-        grant.user_id.is_some() && grant.user_id == actor.user_id() && actor.reaches(grant.organization_id)
+    let reached = reached(connection, actor, found.iter().map(|grant| grant.resource_id)).await?;
+    let may_see = |grant: &Grant| {
+        let needed = match grant.user_id.is_some() && grant.user_id == actor.user_id() {
+            true => AccessLevel::View,
+            false => AccessLevel::Administer,
+        };
+        reached.get(&grant.resource_id).is_some_and(|level| *level >= needed)
     };
-    Ok(found.into_iter().filter(|grant| own(grant) || administered.contains(&grant.resource_id)).collect())
+    Ok(found.into_iter().filter(may_see).collect())
 }
 
 /// Those of the ids that the actor may see: those to what they administer.
@@ -628,8 +630,11 @@ pub async fn invitations_visible_to(
         .select(GrantInvitation::as_select())
         .load(connection)
         .await?;
-    let administered = administered(connection, actor, found.iter().map(|invitation| invitation.resource_id)).await?;
-    Ok(found.into_iter().filter(|invitation| administered.contains(&invitation.resource_id)).collect())
+    let reached = reached(connection, actor, found.iter().map(|invitation| invitation.resource_id)).await?;
+    let administers = |invitation: &GrantInvitation| {
+        reached.get(&invitation.resource_id).is_some_and(|level| *level == AccessLevel::Administer)
+    };
+    Ok(found.into_iter().filter(administers).collect())
 }
 
 /// A page of the grants on each of the resources, oldest first, and how many there are: for who administers them.

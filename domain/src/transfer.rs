@@ -669,7 +669,8 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TransferId]) -> R
         .await?)
 }
 
-/// Those of the ids that the actor may see: who offered it, to whom, and owner and admins of the organization that it is from.
+/// Those of the ids that the actor may see: the recipient, who offered it while they belong to the organization that it is from, and
+/// that organization's owner and admins.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -679,11 +680,11 @@ pub async fn visible_to(
     let permits = access::permits(connection, actor, found.iter().map(|transfer| transfer.organization_id)).await?;
     let may_see = |transfer: &Transfer| {
         let user_id = actor.user_id();
-        let party = Some(transfer.recipient_id) == user_id || Some(transfer.offered_by_id) == user_id;
-        party && actor.reaches(transfer.organization_id)
-            || permits
-                .get(&transfer.organization_id)
-                .is_some_and(|permit| permit.standing().allows(Action::ViewAllResources))
+        let permit = permits.get(&transfer.organization_id);
+        Some(transfer.recipient_id) == user_id && actor.reaches(transfer.organization_id)
+            || permit.is_some_and(|permit| {
+                Some(transfer.offered_by_id) == user_id || permit.standing().allows(Action::ViewAllResources)
+            })
     };
     Ok(found.into_iter().filter(may_see).collect())
 }

@@ -3,6 +3,7 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::id::{OrganizationId, ResourceId, TransferId, UserId};
+use rollcall_domain::policy::AccessLevel;
 use rollcall_domain::transfer::{self, Recipient};
 use rollcall_domain::{Error, database as clock};
 
@@ -52,9 +53,13 @@ impl ProjectTransfer {
         self.transfer.id.to_string().into()
     }
 
-    /// The project; its name and size are shown to the recipient too, who can't reach it yet.
+    /// The project; who can't reach it, such as the recipient of an open offer, sees no description.
     async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Resource> {
-        Resource::load(context, self.transfer.resource_id).await
+        let mut project = Resource::load(context, self.transfer.resource_id).await?;
+        if project.access(context).await? == AccessLevel::None {
+            project.0.description = None;
+        }
+        Ok(project)
     }
 
     /// The organization that it is from.

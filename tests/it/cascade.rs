@@ -19,6 +19,8 @@ struct Work {
     /// Somebody else's: with a sample of theirs, and without.
     projects_of_others: [String; 2],
     document_of_another: String,
+    /// What is shared with them of the project that a sample of theirs lies in.
+    kept_grant: String,
 }
 
 impl Work {
@@ -28,7 +30,7 @@ impl Work {
         let joint = other.create(&team.id, "PROJECT", "Heart atlas").await;
         let watched = other.create(&team.id, "PROJECT", "Lung atlas").await;
         let document_of_another = other.create(&team.id, "DOCUMENT", "Protocol").await;
-        other.grant(&joint, json!({ "userId": leaver.user_id }), "UPLOAD").await;
+        let kept_grant = other.grant(&joint, json!({ "userId": leaver.user_id }), "UPLOAD").await;
         other.grant(&watched, json!({ "userId": leaver.user_id }), "CONTRIBUTE").await;
         other.grant(&document_of_another, json!({ "userId": leaver.user_id }), "VIEW").await;
         let group = leaver.create_in(&workspace, "SOURCE_GROUP", "Archives").await;
@@ -61,6 +63,7 @@ impl Work {
             others,
             projects_of_others: [joint, watched],
             document_of_another,
+            kept_grant,
         }
     }
 
@@ -163,6 +166,9 @@ async fn every_kind_of_work_finds_its_place_after_every_kind_of_departure() {
         for id in work.owned().into_iter().chain(&work.projects_of_others).chain([&work.document_of_another]) {
             assert_eq!(access(&leaver, id).await, "NONE", "{how}");
         }
+        // Nor do they see what sleeps until they are back.
+        let query = "query($id: ID!) { node(id: $id) { ... on Grant { level resource { name } } } }";
+        assert!(leaver.query(query, json!({ "id": work.kept_grant })).await["node"].is_null(), "{how}");
         // Every move is written down: those that passed on, and the sample that was collected.
         let query = "query($id: ID!) { node(id: $id) { ... on Departure { moves(first: 100) { nodes { from { id } to { id } container { id } resource { id kind } } } } } }";
         let moves = team.owner.query(query, json!({ "id": id })).await;

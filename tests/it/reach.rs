@@ -376,7 +376,7 @@ impl Stored {
     }
 
     /// Everything that checks and lists say to someone that isn't what the rules say.
-    async fn problems(&self, person: usize, client: &Client, random: u64) -> Vec<String> {
+    async fn problems(&self, staff: &Client, person: usize, client: &Client, random: u64) -> Vec<String> {
         let random = &mut StdRng::seed_from_u64(random);
         let mut problems = Vec::new();
         let world = &self.world;
@@ -389,6 +389,13 @@ impl Stored {
             if level != LEVELS[expected[thing]] {
                 problems.push(format!("{thing} {:?}: {level}, not {}", world.things[thing], LEVELS[expected[thing]]));
             }
+        }
+        // What a platform's own services are told.
+        let query = "query($user: ID!, $ids: [ID!]!) { access(userId: $user, resourceIds: $ids) }";
+        let told = staff.query(query, json!({ "user": client.user_id, "ids": ids })).await;
+        let wanted: Vec<String> = expected.iter().map(|level| LEVELS[*level].to_uppercase()).collect();
+        if told["access"] != json!(wanted) {
+            problems.push(format!("access: {}, not {wanted:?}", told["access"]));
         }
         let reached = |wanted: &dyn Fn(usize, &Thing) -> bool| -> Vec<String> {
             let things =
@@ -465,10 +472,11 @@ async fn checks_and_lists_agree_with_the_rules() {
     let worlds = std::env::var("ROLLCALL_TEST_WORLDS").map_or(40, |worlds| worlds.parse().unwrap());
     let app = TestApp::start().await;
     let people = app.sign_up_many(PEOPLE).await;
+    let staff = app.staff();
     let first: u64 = std::env::var("ROLLCALL_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     for seed in (0..worlds).map(|world: u64| first.wrapping_add(world)) {
         let stored = Stored::new(&app, &people, World::random(&mut StdRng::seed_from_u64(seed))).await;
-        let asked = people.iter().enumerate().map(|(person, client)| stored.problems(person, client, seed));
+        let asked = people.iter().enumerate().map(|(person, client)| stored.problems(&staff, person, client, seed));
         let problems = join_all(asked).await;
         let problems: Vec<String> = problems
             .into_iter()
