@@ -191,16 +191,10 @@ pub(crate) async fn revoke_for(
     organization_id: OrganizationId,
     user_id: UserId,
 ) -> Result<usize> {
-    Ok(diesel::update(
-        api_keys::table
-            .filter(api_keys::organization_id.eq(organization_id))
-            .filter(api_keys::user_id.eq(user_id))
-            .filter(api_keys::service.eq(false))
-            .filter(api_keys::revoked_at.is_null()),
-    )
-    .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
-    .execute(&mut **transaction)
-    .await?)
+    Ok(diesel::update(of_user(user_id).filter(api_keys::organization_id.eq(organization_id)))
+        .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
+        .execute(&mut **transaction)
+        .await?)
 }
 
 /// Revokes every key of the user: for an account that is suspended or deleted (R32).

@@ -173,11 +173,7 @@ pub async fn share(
         .transaction(async |transaction| {
             let resource =
                 resource::reach(transaction, actor, resource_id, AccessLevel::Administer, "resourceId").await?;
-            let sharing: ExternalSharing = organizations::table
-                .find(resource.organization_id)
-                .select(organizations::external_sharing)
-                .first(&mut **transaction)
-                .await?;
+            let sharing = organization::external_sharing(transaction, resource.organization_id).await?;
             let (found, field) = find(transaction, actor, &resource, named, address.as_ref()).await?;
             if sharing == ExternalSharing::MembersOnly && !is_inside(transaction, &resource, &found).await? {
                 let message = "the organization's policy keeps sharing inside; share with its members, teams or itself";
@@ -528,11 +524,7 @@ pub(crate) async fn take_up(
         let question =
             Question { user_id: invitation.invited_by_id, resource_id: invitation.resource_id, within: None };
         let access = resource::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
-        let sharing: ExternalSharing = organizations::table
-            .find(invitation.organization_id)
-            .select(organizations::external_sharing)
-            .first(&mut **transaction)
-            .await?;
+        let sharing = organization::external_sharing(transaction, invitation.organization_id).await?;
         if access.level < AccessLevel::Administer || sharing == ExternalSharing::MembersOnly {
             continue;
         }
@@ -589,25 +581,11 @@ pub async fn invitation_by_id(
     Ok(grant_invitations::table.find(id).select(GrantInvitation::as_select()).first(connection).await.optional()?)
 }
 
-/// How much the actor reaches of each of the resources.
-async fn reached(
-    connection: &mut AsyncPgConnection,
-    actor: &Actor,
-    ids: impl IntoIterator<Item = ResourceId>,
-) -> Result<HashMap<ResourceId, AccessLevel>> {
-    let Some(user_id) = actor.user_id() else { return Ok(HashMap::new()) };
-    let within = actor.only_organization();
-    let questions: Vec<Question> =
-        ids.into_iter().map(|resource_id| Question { user_id, resource_id, within }).collect();
-    let access = resource::access_of(connection, &questions).await?;
-    Ok(access.into_iter().map(|(question, access)| (question.resource_id, access.level)).collect())
-}
-
 /// Those of the ids that the actor may see: on what they administer, and their own as long as it counts.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[GrantId]) -> Result<Vec<Grant>> {
     let found: Vec<Grant> =
         grants::table.filter(grants::id.eq_any(ids)).select(Grant::as_select()).load(connection).await?;
-    let reached = reached(connection, actor, found.iter().map(|grant| grant.resource_id)).await?;
+    let reached = resource::levels(connection, actor, found.iter().map(|grant| grant.resource_id)).await?;
     let may_see = |grant: &Grant| {
         let needed = match grant.user_id.is_some() && grant.user_id == actor.user_id() {
             true => AccessLevel::View,
@@ -630,7 +608,7 @@ pub async fn invitations_visible_to(
         .select(GrantInvitation::as_select())
         .load(connection)
         .await?;
-    let reached = reached(connection, actor, found.iter().map(|invitation| invitation.resource_id)).await?;
+    let reached = resource::levels(connection, actor, found.iter().map(|invitation| invitation.resource_id)).await?;
     let administers = |invitation: &GrantInvitation| {
         reached.get(&invitation.resource_id).is_some_and(|level| *level == AccessLevel::Administer)
     };

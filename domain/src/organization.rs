@@ -143,6 +143,11 @@ pub async fn by_id(connection: &mut AsyncPgConnection, id: OrganizationId) -> Re
     Ok(organizations::table.find(id).select(Organization::as_select()).first(connection).await?)
 }
 
+/// Whether an organization's resources may be shared outside.
+pub(crate) async fn external_sharing(transaction: &mut Transaction, id: OrganizationId) -> Result<ExternalSharing> {
+    Ok(organizations::table.find(id).select(organizations::external_sharing).first(&mut **transaction).await?)
+}
+
 /// The organization of a slug; those who don't belong to it must not learn of it (R21).
 pub async fn id_by_slug(connection: &mut AsyncPgConnection, slug: &str) -> Result<Option<OrganizationId>> {
     Ok(organizations::table

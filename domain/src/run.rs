@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
@@ -192,39 +191,27 @@ pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run
         .await
 }
 
-/// What a chunk of a departure has cancelled.
-#[derive(QueryableByName)]
-pub(crate) struct CancelledRuns {
-    /// How many.
-    #[diesel(sql_type = BigInt)]
-    pub(crate) count: i64,
-    /// The last of them.
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub(crate) last_id: Option<Uuid>,
-}
-
-/// Cancels up to `limit` of the runs that a leaver has queued until a moment, in the order of their ids (R42).
+/// Cancels up to `limit` of the runs that a leaver has queued until a moment, in the order of their ids (R42), and returns how many.
 pub(crate) async fn cancel_queued(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
     user_id: UserId,
     queued_until: DateTime<Utc>,
     limit: i64,
-) -> Result<CancelledRuns> {
-    Ok(diesel::sql_query(
+) -> Result<i64> {
+    let cancelled = diesel::sql_query(
         "WITH chunk AS MATERIALIZED ( \
            SELECT id FROM runs WHERE organization_id = $1 AND queued_by_id = $2 AND status = 'queued' AND queued_at <= $3 \
            ORDER BY id LIMIT $4 FOR NO KEY UPDATE \
-         ), cancelled AS ( \
-           UPDATE runs r SET status = 'cancelled', finished_at = rollcall_now() FROM chunk c WHERE r.id = c.id \
-         ) SELECT (SELECT count(*) FROM chunk) AS count, (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id",
+         ) UPDATE runs r SET status = 'cancelled', finished_at = rollcall_now() FROM chunk c WHERE r.id = c.id",
     )
     .bind::<SqlUuid, _>(organization_id)
     .bind::<SqlUuid, _>(user_id)
     .bind::<Timestamptz, _>(queued_until)
     .bind::<BigInt, _>(limit)
-    .get_result(&mut **transaction)
-    .await?)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(i64::try_from(cancelled).unwrap_or(i64::MAX))
 }
 
 /// How many runs a leaver has queued until a moment that wait still.

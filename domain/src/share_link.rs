@@ -14,10 +14,10 @@ use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{OrganizationId, ResourceId, ShareLinkId, UserId};
 use crate::limits;
-use crate::organization::Organization;
+use crate::organization::{self, Organization};
 use crate::page::{Page, PageRequest, Slice, by_id};
 use crate::policy::{AccessLevel, ExternalSharing};
-use crate::resource::{self, Attached, Question, Resource, ResourceKind};
+use crate::resource::{self, Attached, Resource, ResourceKind};
 use crate::secret::Token;
 
 /// What the tokens of links begin with.
@@ -72,11 +72,7 @@ pub async fn create(
                 let message = format!("this is a {}; only collections have links", collection.kind.label());
                 return Err(Error::refused(Code::Invalid, field, message));
             }
-            let sharing: ExternalSharing = organizations::table
-                .find(collection.organization_id)
-                .select(organizations::external_sharing)
-                .first(&mut **transaction)
-                .await?;
+            let sharing = organization::external_sharing(transaction, collection.organization_id).await?;
             if sharing == ExternalSharing::MembersOnly {
                 let message = "the organization's policy keeps sharing inside";
                 return Err(Error::refused(Code::Forbidden, field, message));
@@ -190,7 +186,6 @@ pub async fn visible_to(
     actor: &Actor,
     ids: &[ShareLinkId],
 ) -> Result<Vec<ShareLink>> {
-    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
     let found: Vec<ShareLink> = share_links::table
         .filter(share_links::id.eq_any(ids))
         .filter(share_links::revoked_at.is_null())
@@ -198,12 +193,9 @@ pub async fn visible_to(
         .select(ShareLink::as_select())
         .load(connection)
         .await?;
-    let within = actor.only_organization();
-    let question = |link: &ShareLink| Question { user_id, resource_id: link.resource_id, within };
-    let questions: Vec<Question> = found.iter().map(question).collect();
-    let access = resource::access_of(connection, &questions).await?;
+    let levels = resource::levels(connection, actor, found.iter().map(|link| link.resource_id)).await?;
     let administers =
-        |link: &ShareLink| access.get(&question(link)).is_some_and(|access| access.level == AccessLevel::Administer);
+        |link: &ShareLink| levels.get(&link.resource_id).is_some_and(|level| *level == AccessLevel::Administer);
     Ok(found.into_iter().filter(administers).collect())
 }
 

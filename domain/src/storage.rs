@@ -19,21 +19,40 @@ pub(crate) async fn change(
     bytes: Decimal,
     field: &str,
 ) -> Result<()> {
-    #[derive(QueryableByName)]
-    struct Room {
-        #[diesel(sql_type = Bool)]
-        enough: bool,
-    }
     if bytes.is_zero() {
         return Ok(());
     }
-    diesel::sql_query(
-        "INSERT INTO organization_storage (organization_id, used_bytes) VALUES ($1, 0) ON CONFLICT DO NOTHING",
-    )
-    .bind::<SqlUuid, _>(organization_id)
-    .execute(&mut **transaction)
-    .await?;
-    let room: Room = diesel::sql_query(
+    let counted = count(transaction, organization_id, bytes).await?;
+    let room = match counted {
+        Some(room) => room,
+        // The first bytes of an organization.
+        None => {
+            diesel::sql_query(
+                "INSERT INTO organization_storage (organization_id, used_bytes) VALUES ($1, 0) ON CONFLICT DO NOTHING",
+            )
+            .bind::<SqlUuid, _>(organization_id)
+            .execute(&mut **transaction)
+            .await?;
+            let counted = count(transaction, organization_id, bytes).await?;
+            counted.ok_or(Error::Bug("an organization's storage is counted in a row"))?
+        }
+    };
+    if bytes.is_sign_positive() && !room.enough {
+        let message = "the organization's plan has no room for this; free some, or ask for a larger quota";
+        return Err(Error::refused(Code::QuotaExceeded, field, message));
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Room {
+    #[diesel(sql_type = Bool)]
+    enough: bool,
+}
+
+/// Counts the bytes, and whether the plan has room for what is counted then; none where nothing was counted before.
+async fn count(transaction: &mut Transaction, organization_id: OrganizationId, bytes: Decimal) -> Result<Option<Room>> {
+    Ok(diesel::sql_query(
         "UPDATE organization_storage s SET used_bytes = s.used_bytes + $2 FROM organizations o \
          WHERE s.organization_id = $1 AND o.id = s.organization_id \
          RETURNING o.storage_limit_bytes IS NULL OR s.used_bytes <= o.storage_limit_bytes AS enough",
@@ -41,10 +60,6 @@ pub(crate) async fn change(
     .bind::<SqlUuid, _>(organization_id)
     .bind::<Numeric, _>(bytes)
     .get_result(&mut **transaction)
-    .await?;
-    if bytes.is_sign_positive() && !room.enough {
-        let message = "the organization's plan has no room for this; free some, or ask for a larger quota";
-        return Err(Error::refused(Code::QuotaExceeded, field, message));
-    }
-    Ok(())
+    .await
+    .optional()?)
 }

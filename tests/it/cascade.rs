@@ -1,5 +1,6 @@
 //! What becomes of a leaver's work, kind by kind, and of what was shared with them.
 
+use crate::departure::step;
 use crate::support::client::{nodes, text};
 use crate::support::{Client, Team, TestApp, Value, json};
 
@@ -86,13 +87,6 @@ async fn seen(client: &Client, ids: &[&String]) -> Vec<Value> {
 async fn access(client: &Client, id: &String) -> String {
     let seen = &seen(client, &[id]).await[0];
     seen["viewerAccess"].as_str().unwrap_or("NONE").to_owned()
-}
-
-fn step(departure: &Value, name: &str) -> (i64, i64) {
-    let steps = departure["steps"].as_array().unwrap();
-    let step = steps.iter().find(|step| step["step"] == name).unwrap();
-    assert!(step["completedAt"].is_string(), "{departure}");
-    (step["done"].as_i64().unwrap(), step["total"].as_i64().unwrap())
 }
 
 // R5, R33, R34, R35, R36, R37, R38, D6, D8: a leaver of each kind, with everything of every kind; and what they find when they are back.

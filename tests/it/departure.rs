@@ -11,7 +11,7 @@ const STEPS: &str = "query($id: ID!, $after: String) { node(id: $id) { ... on De
      pageInfo { hasNextPage endCursor } } } } }";
 
 /// The counts of a departure's step.
-fn step(departure: &Value, name: &str) -> (i64, i64) {
+pub fn step(departure: &Value, name: &str) -> (i64, i64) {
     let steps = departure["steps"].as_array().unwrap();
     let step = steps.iter().find(|step| step["step"] == name).unwrap_or_else(|| panic!("no step {name}: {departure}"));
     assert!(step["completedAt"].is_string(), "{departure}");

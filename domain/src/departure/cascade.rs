@@ -422,17 +422,18 @@ async fn cancel_runs(transaction: &mut Transaction, departure: &Departure, step:
         run::cancel_queued(transaction, organization_id, leaver, queued_until, limits::CASCADE_CHUNK).await?;
     let at = now(transaction).await?;
     let progress = Advance {
-        done: i32::try_from(cancelled.count).unwrap_or(i32::MAX),
+        done: i32::try_from(cancelled).unwrap_or(i32::MAX),
         total,
         reached_kind: None,
-        reached_id: cancelled.last_id.or(step.reached_id),
-        is_last: cancelled.count < limits::CASCADE_CHUNK,
+        // What is cancelled isn't found again.
+        reached_id: None,
+        is_last: cancelled < limits::CASCADE_CHUNK,
     };
     advance(transaction, departure, step.step, progress, at).await?;
-    if cancelled.count > 0 {
+    if cancelled > 0 {
         let event = NewEvent::by_system(organization_id, AuditAction::DepartureRunsCancelled, departure.id)
-            .summary(format!("{} queued run(s) of {leaver} were cancelled", cancelled.count))
-            .with(json!({ "count": cancelled.count, "user": leaver.to_string() }));
+            .summary(format!("{cancelled} queued run(s) of {leaver} were cancelled"))
+            .with(json!({ "count": cancelled, "user": leaver.to_string() }));
         audit::record(transaction, [event]).await?;
     }
     Ok(())

@@ -256,15 +256,16 @@ pub async fn list_within(
     }
     let slice: Slice<ResourceId> = page.slice()?;
     let (bounds, direction) = (bounds(&slice, "$6", "$7"), direction(&slice));
+    let access = access("$1");
     let of = |part: &Part| match part {
-        Part::Contents(_) => "resources r CROSS JOIN access WHERE r.container_id = k.id AND r.kind = x.kind",
-        Part::Items(_) => {
-            "collection_items i JOIN resources r ON r.id = i.resource_id CROSS JOIN access \
+        Part::Contents(_) => format!("resources r CROSS JOIN {access} WHERE r.container_id = k.id AND r.kind = x.kind"),
+        Part::Items(_) => format!(
+            "collection_items i JOIN resources r ON r.id = i.resource_id CROSS JOIN {access} \
              WHERE i.collection_id = k.id AND r.kind = ANY ($4)"
-        }
-        Part::Machines(..) => {
-            "resources r CROSS JOIN access WHERE r.organization_id = k.id AND r.owner_id = k.owner_id AND r.kind = x.kind"
-        }
+        ),
+        Part::Machines(..) => format!(
+            "resources r CROSS JOIN {access} WHERE r.organization_id = k.id AND r.owner_id = k.owner_id AND r.kind = x.kind"
+        ),
     };
     let key = |part: &Part| match part {
         Part::Contents(id) | Part::Items(id) => (id.uuid(), None),
@@ -272,7 +273,6 @@ pub async fn list_within(
     };
     let mut pages: Vec<Vec<Resource>> = parts.iter().map(|_| Vec::new()).collect();
     let Some(source) = parts.first().map(of) else { return Ok(Vec::new()) };
-    let source = source.replace(" access ", &format!(" {} ", access("$1")));
     // Kind by kind, where that is how an index lies.
     let of_kinds = match parts.first() {
         Some(Part::Items(_)) => "(VALUES (NULL))",

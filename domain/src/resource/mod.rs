@@ -12,6 +12,8 @@ pub use kind::ResourceKind;
 pub use level::{Access, Question, access_of};
 pub use list::{Part, ResourceFilter, Within, list, list_of_user, list_within};
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::Uuid as SqlUuid;
@@ -480,17 +482,28 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceId]) -> R
     Ok(resources::table.filter(resources::id.eq_any(ids)).select(Resource::as_select()).load(connection).await?)
 }
 
+/// How much the actor reaches of each of the resources, in one statement; what isn't there is nothing.
+pub(crate) async fn levels(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: impl IntoIterator<Item = ResourceId>,
+) -> Result<HashMap<ResourceId, AccessLevel>> {
+    let Some(user_id) = actor.user_id() else { return Ok(HashMap::new()) };
+    let within = actor.only_organization();
+    let questions: Vec<Question> =
+        ids.into_iter().map(|resource_id| Question { user_id, resource_id, within }).collect();
+    let access = access_of(connection, &questions).await?;
+    Ok(access.into_iter().map(|(question, access)| (question.resource_id, access.level)).collect())
+}
+
 /// Those of the ids that the actor can reach.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
     ids: &[ResourceId],
 ) -> Result<Vec<Resource>> {
-    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
-    let question = |id: ResourceId| Question { user_id, resource_id: id, within: actor.only_organization() };
-    let questions: Vec<Question> = ids.iter().map(|id| question(*id)).collect();
-    let access = access_of(connection, &questions).await?;
-    let reached = |id: ResourceId| access.get(&question(id)).is_some_and(|access| access.level > AccessLevel::None);
+    let levels = levels(connection, actor, ids.iter().copied()).await?;
+    let reached = |id: ResourceId| levels.get(&id).is_some_and(|level| *level > AccessLevel::None);
     Ok(by_ids(connection, ids).await?.into_iter().filter(|resource| reached(resource.id)).collect())
 }
 
