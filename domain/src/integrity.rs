@@ -160,10 +160,10 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<ResourceId>,
     },
     Invariant {
-        name: "collections gather what holds nothing, of their organization (R73)",
+        name: "collections gather what holds nothing, of their organization, and by its kind (R73)",
         broken: "SELECT i.collection_id AS id FROM collection_items i JOIN resources k ON k.id = i.collection_id \
              JOIN resources r ON r.id = i.resource_id WHERE k.kind <> 'collection' OR k.organization_id <> r.organization_id \
-             OR r.kind IN ('project', 'workspace', 'source_group', 'collection')",
+             OR r.kind <> i.kind OR r.kind IN ('project', 'workspace', 'source_group', 'collection')",
         id: id::<ResourceId>,
     },
     Invariant {

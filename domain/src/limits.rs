@@ -79,6 +79,10 @@ pub const MAX_GRANT_INVITATIONS: i64 = 100;
 pub const MAX_SHARE_LINKS: i64 = 50;
 /// Resources that one request adds to a collection, or takes out of it.
 pub const MAX_COLLECTED: usize = 100;
+/// Resources that one collection gathers.
+pub const MAX_COLLECTION_ITEMS: i64 = 10_000;
+/// Names that a search for resources looks at one by one, to see which the viewer reaches; of more it goes along the list.
+pub const SEARCH_LOOKED_AT: f64 = 20_000.0;
 
 /// Webhooks of one organization.
 pub const MAX_WEBHOOKS: i64 = 20;

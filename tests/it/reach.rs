@@ -316,11 +316,11 @@ impl Stored {
             );
         }
         for (collection, item) in &world.items {
-            let organization = organizations[world.things[*item].organization];
+            let (organization, kind) = (organizations[world.things[*item].organization], world.things[*item].kind);
             let (collection, item) = (things[*collection], things[*item]);
             sql += &format!(
-                "INSERT INTO collection_items (organization_id, collection_id, resource_id, added_at) \
-                 VALUES ('{organization}', '{collection}', '{item}', rollcall_now());"
+                "INSERT INTO collection_items (organization_id, collection_id, resource_id, kind, added_at) \
+                 VALUES ('{organization}', '{collection}', '{item}', '{kind}', rollcall_now());"
             );
         }
         for Granted { thing, to, level, position } in &world.grants {

@@ -340,6 +340,7 @@ diesel::table! {
         collection_id -> Uuid,
         resource_id -> Uuid,
         added_at -> Timestamptz,
+        kind -> Text,
     }
 }
 

@@ -26,6 +26,7 @@ pub async fn add_to_collection(
     database
         .transaction(async |transaction| {
             let collection = enter(transaction, actor, collection_id).await?;
+            let mut items = Vec::new();
             for id in &ids {
                 let reached = reach(transaction, actor, *id, AccessLevel::Administer, "resourceIds").await;
                 let item = reached.map_err(|error| naming(*id, error))?;
@@ -37,15 +38,17 @@ pub async fn add_to_collection(
                     let message = format!("{id} is a {}, which a collection doesn't gather", item.kind.label());
                     return Err(Error::refused(Code::Invalid, "resourceIds", message));
                 }
+                items.push(item);
             }
             let at = now(transaction).await?;
-            let items: Vec<_> = ids
+            let items: Vec<_> = items
                 .iter()
-                .map(|id| {
+                .map(|item| {
                     (
-                        collection_items::organization_id.eq(collection.organization_id),
+                        collection_items::organization_id.eq(item.organization_id),
                         collection_items::collection_id.eq(collection_id),
-                        collection_items::resource_id.eq(*id),
+                        collection_items::resource_id.eq(item.id),
+                        collection_items::kind.eq(item.kind),
                         collection_items::added_at.eq(at),
                     )
                 })
@@ -55,6 +58,18 @@ pub async fn add_to_collection(
                 .on_conflict_do_nothing()
                 .execute(&mut **transaction)
                 .await?;
+            let gathered: i64 = collection_items::table
+                .filter(collection_items::collection_id.eq(collection_id))
+                .count()
+                .get_result(&mut **transaction)
+                .await?;
+            if gathered > limits::MAX_COLLECTION_ITEMS {
+                let message = format!(
+                    "a collection gathers at most {} resources; begin another one",
+                    limits::MAX_COLLECTION_ITEMS
+                );
+                return Err(Error::refused(Code::TooMany, "collectionId", message));
+            }
             let event = event(actor, &collection, AuditAction::CollectionItemsAdded, "added to a collection", &ids);
             audit::record(transaction, [event]).await?;
             Ok(collection)

@@ -3,10 +3,13 @@
 //! A list starts from the viewer's sources, each a range of an index: all that lies in organizations that they lead, what they
 //! own, what is visible to members, what is granted to them, and what lies in containers, or is gathered by collections, that
 //! they reach by these. A page takes no more than a page of each range; what it costs grows with the grants and containers that
-//! someone has, and not with the resources that lie there. A property test holds it to [`super::access_of`].
+//! someone has, and not with the resources that lie there. A search for a name that few have begins with these few instead. A
+//! property test holds it to [`super::access_of`].
 
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
+use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
+use diesel::sql_types::{Array, BigInt, Json, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::level::access;
@@ -15,6 +18,7 @@ use crate::access::{Permit, is_suspended};
 use crate::actor::Actor;
 use crate::error::Result;
 use crate::id::{OrganizationId, ResourceId, UserId};
+use crate::limits;
 use crate::page::{Page, PageRequest, Slice};
 use crate::text;
 
@@ -33,20 +37,14 @@ pub struct ResourceFilter {
     pub search: Option<String>,
 }
 
-impl ResourceFilter {
-    fn pattern(&self) -> Option<String> {
-        self.search.as_deref().map(str::trim).filter(|search| !search.is_empty()).map(text::like_pattern)
-    }
-}
-
-/// Conditions on resources `r` behind and before the cursors, as the parameters of these names.
-fn bounds(slice: &Slice<ResourceId>, after: &str, before: &str) -> String {
+/// Conditions on ids behind and before the cursors, as the parameters of these names.
+fn bounds(slice: &Slice<ResourceId>, id: &str, after: &str, before: &str) -> String {
     let mut bounds = String::new();
     if slice.after.is_some() {
-        bounds += &format!(" AND r.id > {after}");
+        bounds += &format!(" AND {id} > {after}");
     }
     if slice.before.is_some() {
-        bounds += &format!(" AND r.id < {before}");
+        bounds += &format!(" AND {id} < {before}");
     }
     bounds
 }
@@ -55,100 +53,272 @@ fn direction(slice: &Slice<ResourceId>) -> &'static str {
     if slice.backward { "DESC" } else { "ASC" }
 }
 
-/// The statement of a page of what a user reaches.
-///
-/// $1 the user, $2 the only organization, $3 kinds, $4 how many, $5 and $6 the cursors, $7 the owner, $8 the container, $9 the
-/// pattern of names; $10 and $11 which kinds of containers hold which kinds; $12 the kinds that may lead to what is wanted.
-fn statement(filter: &ResourceFilter, within: Option<OrganizationId>, slice: &Slice<ResourceId>) -> String {
-    let mut narrowed = bounds(slice, "$5", "$6");
-    if filter.owner_id.is_some() {
-        narrowed += " AND r.owner_id = $7";
+/// A list that is asked for, with the parameters of its statements.
+struct Asked<'a> {
+    user_id: UserId,
+    /// The only organization.
+    within: Option<OrganizationId>,
+    filter: &'a ResourceFilter,
+    kinds: Vec<ResourceKind>,
+    /// The kinds of containers and collections that may lead to what is wanted.
+    leading: Vec<ResourceKind>,
+    /// Which kinds of containers hold which kinds.
+    containers: Vec<ResourceKind>,
+    held: Vec<ResourceKind>,
+    pattern: Option<String>,
+    slice: &'a Slice<ResourceId>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(
+        user_id: UserId,
+        within: Option<OrganizationId>,
+        filter: &'a ResourceFilter,
+        slice: &'a Slice<ResourceId>,
+    ) -> Self {
+        let kinds: Vec<ResourceKind> = filter.kind.map_or_else(|| ResourceKind::ALL.to_vec(), |kind| vec![kind]);
+        let mut leading = leading_to(&kinds);
+        if filter.container_id.is_some() {
+            // The container itself is looked for by its id.
+            leading.retain(|kind| matches!(kind, ResourceKind::Workspace | ResourceKind::Collection));
+        }
+        let (containers, held) = ResourceKind::pairs().into_iter().unzip();
+        let search = filter.search.as_deref().map(str::trim).filter(|search| !search.is_empty());
+        let pattern = search.map(text::like_pattern);
+        Self { user_id, within, filter, kinds, leading, containers, held, pattern, slice }
     }
-    if filter.container_id.is_some() {
-        narrowed += " AND r.container_id = $8";
+
+    /// A statement with the parameters that all of them have: $1 the user, $2 the only organization, $3 the container, $4 the kinds
+    /// that may lead to what is wanted, $5 kinds, $6 how many, $7 and $8 the cursors, $9 the owner, $10 the pattern of names, $11 and
+    /// $12 which kinds of containers hold which kinds.
+    fn query(&'a self, statement: String) -> BoxedSqlQuery<'a, Pg, SqlQuery> {
+        diesel::sql_query(statement)
+            .into_boxed()
+            .bind::<SqlUuid, _>(self.user_id)
+            .bind::<Nullable<SqlUuid>, _>(self.within)
+            .bind::<Nullable<SqlUuid>, _>(self.filter.container_id)
+            .bind::<Array<Text>, _>(&self.leading)
+            .bind::<Array<Text>, _>(&self.kinds)
+            .bind::<BigInt, _>(self.slice.fetch())
+            .bind::<Nullable<SqlUuid>, _>(self.slice.after)
+            .bind::<Nullable<SqlUuid>, _>(self.slice.before)
+            .bind::<Nullable<SqlUuid>, _>(self.filter.owner_id)
+            .bind::<Nullable<Text>, _>(self.pattern.as_deref())
+            .bind::<Array<Text>, _>(&self.containers)
+            .bind::<Array<Text>, _>(&self.held)
     }
-    if filter.pattern().is_some() {
-        narrowed += " AND lower(r.name) LIKE lower($9)";
+
+    /// Conditions on resources `r` whose id is also the column `id`: what the list is narrowed to.
+    fn narrowed(&self, id: &str) -> String {
+        let mut narrowed = bounds(self.slice, id, "$7", "$8");
+        if self.filter.owner_id.is_some() {
+            narrowed += " AND r.owner_id = $9";
+        }
+        if self.filter.container_id.is_some() {
+            narrowed += " AND r.container_id = $3";
+        }
+        if self.pattern.is_some() {
+            narrowed += " AND lower(r.name) LIKE lower($10)";
+        }
+        narrowed
     }
-    let only = |column: &str| if within.is_some() { format!(" AND {column} = $2") } else { String::new() };
-    let sorted = format!("ORDER BY r.id {} LIMIT $4", direction(slice));
-    // A page of the resources of an organization `me` and a kind, of a range of an index.
-    let range = |condition: &str, of: &str| {
+
+    /// A page's order and length, by the column `id`.
+    fn sorted(&self, id: &str) -> String {
+        format!("ORDER BY {id} {} LIMIT $6", direction(self.slice))
+    }
+
+    /// The beginning of a statement, what the user reaches resources by: `me`, their memberships; `granted`, what is granted to
+    /// them; and `inside`, the containers and collections that they reach. `apps` and `others` say what comes of a grant (R58).
+    fn sources(&self) -> String {
+        let only = |column: &str| if self.within.is_some() { format!(" AND {column} = $2") } else { String::new() };
+        // A range of an index for each kind; and the container that is asked about, by its id.
+        let holders = |condition: &str| {
+            let of_kinds = format!(
+                "SELECT r.id, r.kind, true AS apps, true AS others FROM me CROSS JOIN unnest($4) AS k (kind) \
+                 JOIN resources r ON r.organization_id = me.organization_id AND r.kind = k.kind AND {condition} WHERE NOT me.leads"
+            );
+            if self.filter.container_id.is_none() {
+                return of_kinds;
+            }
+            format!(
+                "{of_kinds} UNION SELECT r.id, r.kind, true, true FROM me JOIN resources r ON r.id = $3 \
+                 AND r.organization_id = me.organization_id AND {condition} WHERE NOT me.leads"
+            )
+        };
+        let (or_itself, itself) = match self.filter.container_id {
+            Some(_) => (
+                " OR r.id = $3",
+                " UNION SELECT r.id, r.kind, h.apps, h.others FROM holders h JOIN resources r ON r.id = $3 AND r.container_id = h.id",
+            ),
+            None => ("", ""),
+        };
         format!(
-            "SELECT f.id FROM me CROSS JOIN unnest($3) AS k (kind) CROSS JOIN LATERAL ( \
-               SELECT r.id FROM resources r WHERE r.organization_id = me.organization_id AND r.kind = k.kind{condition}{narrowed} {sorted} \
-             ) f WHERE {of}"
+            "WITH me AS MATERIALIZED ( \
+               SELECT m.organization_id, m.role IN ('owner', 'admin') AS leads FROM members m \
+               JOIN organizations o ON o.id = m.organization_id AND o.deleted_at IS NULL \
+               WHERE m.user_id = $1 AND m.status = 'active'{only_member} \
+             ), granted AS MATERIALIZED ( \
+               SELECT g.resource_id, true AS apps, true AS others FROM grants g \
+                 JOIN organizations o ON o.id = g.organization_id AND o.deleted_at IS NULL \
+                 LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = $1 \
+                 WHERE g.user_id = $1{only_grant} AND (m.status = 'active' \
+                   OR o.external_sharing = 'allowed' AND (m.id IS NULL OR g.position > m.ended_at_position)) \
+               UNION ALL \
+               SELECT g.resource_id, true, true FROM me \
+                 JOIN team_members t ON t.organization_id = me.organization_id AND t.user_id = $1 \
+                 JOIN grants g ON g.team_id = t.team_id \
+               UNION ALL \
+               SELECT g.resource_id, gm.role IN ('owner', 'admin') OR gm.shared_apps, \
+                   gm.role IN ('owner', 'admin') OR gm.shared_projects <> 'none' \
+                 FROM members gm JOIN organizations go ON go.id = gm.organization_id AND go.deleted_at IS NULL \
+                 AND go.personal_user_id IS NULL \
+                 JOIN grants g ON g.grantee_organization_id = gm.organization_id \
+                 JOIN organizations o ON o.id = g.organization_id AND o.deleted_at IS NULL \
+                 WHERE gm.user_id = $1 AND gm.status = 'active'{only_grant} \
+                 AND (g.grantee_organization_id = g.organization_id OR o.external_sharing = 'allowed') \
+             ), holders AS MATERIALIZED ( \
+               {owned} UNION {visible} UNION \
+               SELECT r.id, r.kind, g.apps, g.others FROM granted g JOIN resources r ON r.id = g.resource_id \
+                 WHERE r.kind = ANY ($4){or_itself} \
+             ), inside AS MATERIALIZED ( \
+               SELECT * FROM holders UNION \
+               SELECT r.id, r.kind, h.apps, h.others FROM holders h CROSS JOIN LATERAL ( \
+                 SELECT r.id, r.kind FROM resources r WHERE r.container_id = h.id AND r.kind = ANY ($4) OFFSET 0) r{itself} \
+             )",
+            only_member = only("m.organization_id"),
+            only_grant = only("g.organization_id"),
+            owned = holders("r.owner_id = $1"),
+            visible = holders("r.visibility = 'organization'"),
         )
-    };
-    let allowed = |by: &str| format!("CASE r.kind WHEN 'app' THEN {by}.apps ELSE {by}.others END");
-    // The container that is asked about; and what that lies in or what gathers something of it may lie in.
-    let around = match filter.container_id {
-        Some(_) => " AND (r.id = $8 OR r.kind IN ('workspace', 'collection'))",
-        None => "",
-    };
-    let holder = |condition: &str| {
+    }
+
+    /// A page of what the sources lead to: a page of each range, merged.
+    fn merging(&self) -> String {
+        let (narrowed, sorted) = (self.narrowed("r.id"), self.sorted("r.id"));
+        let (narrowed_items, sorted_items) = (self.narrowed("i.resource_id"), self.sorted("i.resource_id"));
+        // Of the resources of an organization `me` and a kind, by an index.
+        let range = |condition: &str, of: &str| {
+            format!(
+                "SELECT f.id FROM me CROSS JOIN unnest($5) AS k (kind) CROSS JOIN LATERAL ( \
+                   SELECT r.id FROM resources r \
+                   WHERE r.organization_id = me.organization_id AND r.kind = k.kind{condition}{narrowed} {sorted} \
+                 ) f WHERE {of}"
+            )
+        };
+        let allowed = |by: &str, kind: &str| format!("CASE {kind} WHEN 'app' THEN {by}.apps ELSE {by}.others END");
+        let in_container = if self.filter.container_id.is_some() { " AND h.id = $3" } else { "" };
         format!(
-            "SELECT r.id, r.kind, true AS apps, true AS others FROM me CROSS JOIN unnest($12) AS k (kind) \
-             JOIN resources r ON r.organization_id = me.organization_id AND r.kind = k.kind AND {condition}{around} WHERE NOT me.leads"
+            "{sources}, page AS ( \
+               SELECT r.id FROM ( \
+                 {led} UNION ALL {owned} UNION ALL {visible} \
+                 UNION ALL \
+                 SELECT r.id FROM granted g JOIN resources r ON r.id = g.resource_id \
+                   WHERE r.kind = ANY ($5) AND {granted_allow}{narrowed} \
+                 UNION ALL \
+                 SELECT f.id FROM inside h JOIN unnest($11, $12) AS p (container, kind) ON p.container = h.kind AND p.kind = ANY ($5) \
+                   CROSS JOIN LATERAL (SELECT r.id FROM resources r \
+                     WHERE r.container_id = h.id AND r.kind = p.kind{narrowed} {sorted}) f \
+                   WHERE {contents_allow}{in_container} \
+                 UNION ALL \
+                 SELECT f.id FROM inside h CROSS JOIN unnest($5) AS k (kind) CROSS JOIN LATERAL ( \
+                     SELECT r.id FROM collection_items i JOIN resources r ON r.id = i.resource_id \
+                     WHERE i.collection_id = h.id AND i.kind = k.kind{narrowed_items} {sorted_items}) f \
+                   WHERE h.kind = 'collection' AND {items_allow} \
+               ) r GROUP BY r.id {sorted} \
+             ) SELECT r.* FROM page JOIN resources r USING (id) ORDER BY r.id {direction}",
+            sources = self.sources(),
+            led = range("", "me.leads"),
+            owned = range(" AND r.owner_id = $1", "NOT me.leads"),
+            visible = range(" AND r.visibility = 'organization'", "NOT me.leads"),
+            granted_allow = allowed("g", "r.kind"),
+            contents_allow = allowed("h", "p.kind"),
+            items_allow = allowed("h", "k.kind"),
+            direction = direction(self.slice),
         )
-    };
-    let in_container = if filter.container_id.is_some() { " AND h.id = $8" } else { "" };
-    format!(
-        "WITH me AS MATERIALIZED ( \
-           SELECT m.organization_id, m.role IN ('owner', 'admin') AS leads FROM members m \
-           JOIN organizations o ON o.id = m.organization_id AND o.deleted_at IS NULL \
-           WHERE m.user_id = $1 AND m.status = 'active'{only_member} \
-         ), granted AS MATERIALIZED ( \
-           SELECT g.resource_id, true AS apps, true AS others FROM grants g \
-             JOIN organizations o ON o.id = g.organization_id AND o.deleted_at IS NULL \
-             LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = $1 \
-             WHERE g.user_id = $1{only_grant} AND (m.status = 'active' \
-               OR o.external_sharing = 'allowed' AND (m.id IS NULL OR g.position > m.ended_at_position)) \
-           UNION ALL \
-           SELECT g.resource_id, true, true FROM me JOIN team_members t ON t.organization_id = me.organization_id AND t.user_id = $1 \
-             JOIN grants g ON g.team_id = t.team_id \
-           UNION ALL \
-           SELECT g.resource_id, gm.role IN ('owner', 'admin') OR gm.shared_apps, \
-               gm.role IN ('owner', 'admin') OR gm.shared_projects <> 'none' \
-             FROM members gm JOIN organizations go ON go.id = gm.organization_id AND go.deleted_at IS NULL \
-             AND go.personal_user_id IS NULL \
-             JOIN grants g ON g.grantee_organization_id = gm.organization_id \
-             JOIN organizations o ON o.id = g.organization_id AND o.deleted_at IS NULL \
-             WHERE gm.user_id = $1 AND gm.status = 'active'{only_grant} \
-             AND (g.grantee_organization_id = g.organization_id OR o.external_sharing = 'allowed') \
-         ), holders AS MATERIALIZED ( \
-           {owned_holders} UNION {visible_holders} UNION \
-           SELECT r.id, r.kind, g.apps, g.others FROM granted g JOIN resources r ON r.id = g.resource_id \
-             WHERE r.kind = ANY ($12){around} \
-         ), inside AS MATERIALIZED ( \
-           SELECT * FROM holders UNION \
-           SELECT r.id, r.kind, h.apps, h.others FROM holders h CROSS JOIN LATERAL ( \
-             SELECT r.id, r.kind FROM resources r WHERE r.container_id = h.id AND r.kind = ANY ($12){around} OFFSET 0) r \
-         ), page AS ( \
-           SELECT r.id FROM ( \
-             {led} UNION ALL {owned} UNION ALL {visible} \
-             UNION ALL \
-             SELECT r.id FROM granted g JOIN resources r ON r.id = g.resource_id WHERE r.kind = ANY ($3) AND {granted_allow}{narrowed} \
-             UNION ALL \
-             SELECT f.id FROM inside h JOIN unnest($10, $11) AS p (container, kind) ON p.container = h.kind AND p.kind = ANY ($3) \
-               CROSS JOIN LATERAL (SELECT r.id FROM resources r \
-                 WHERE r.container_id = h.id AND r.kind = p.kind AND {inside_allow}{narrowed} {sorted}) f WHERE true{in_container} \
-             UNION ALL \
-             SELECT f.id FROM inside h CROSS JOIN LATERAL (SELECT r.id FROM collection_items i JOIN resources r ON r.id = i.resource_id \
-                 WHERE i.collection_id = h.id AND r.kind = ANY ($3) AND {inside_allow}{narrowed} {sorted}) f WHERE h.kind = 'collection' \
-           ) r GROUP BY r.id {sorted} \
-         ) SELECT r.* FROM page JOIN resources r USING (id) ORDER BY r.id {direction}",
-        only_member = only("m.organization_id"),
-        only_grant = only("g.organization_id"),
-        owned_holders = holder("r.owner_id = $1"),
-        visible_holders = holder("r.visibility = 'organization'"),
-        led = range("", "me.leads"),
-        owned = range(" AND r.owner_id = $1", "NOT me.leads"),
-        visible = range(" AND r.visibility = 'organization'", "NOT me.leads"),
-        granted_allow = allowed("g"),
-        inside_allow = allowed("h"),
-        direction = direction(slice),
-    )
+    }
+
+    /// What a search finds, whoever reaches it: conditions on resources `r`, with $13 the organizations.
+    fn found(&self) -> String {
+        format!("r.organization_id = ANY ($13) AND r.kind = ANY ($5){}", self.narrowed("r.id"))
+    }
+
+    /// A page of those of the few names that a search finds which the sources lead to.
+    fn sifting(&self) -> String {
+        let led_to = |by: &str| {
+            format!(
+                "EXISTS (SELECT FROM granted g WHERE g.resource_id = f.id AND g.{by}) \
+                 OR EXISTS (SELECT FROM inside h WHERE h.id = f.container_id AND h.{by}) \
+                 OR EXISTS (SELECT FROM inside h JOIN collection_items i ON i.collection_id = h.id \
+                   WHERE i.resource_id = f.id AND h.kind = 'collection' AND h.{by})"
+            )
+        };
+        format!(
+            "{sources}, found AS MATERIALIZED ( \
+               SELECT r.id, r.organization_id, r.kind, r.owner_id, r.visibility, r.container_id FROM resources r WHERE {found} \
+             ), page AS ( \
+               SELECT f.id FROM found f WHERE EXISTS (SELECT FROM me WHERE me.organization_id = f.organization_id \
+                   AND (me.leads OR f.owner_id = $1 OR f.visibility = 'organization')) \
+                 OR CASE f.kind WHEN 'app' THEN {apps} ELSE {others} END \
+               {sorted} \
+             ) SELECT r.* FROM page JOIN resources r USING (id) ORDER BY r.id {direction}",
+            sources = self.sources(),
+            found = self.found(),
+            apps = led_to("apps"),
+            others = led_to("others"),
+            sorted = self.sorted("f.id"),
+            direction = direction(self.slice),
+        )
+    }
+
+    /// The organizations that hold something the user may reach.
+    async fn organizations(&self, connection: &mut AsyncPgConnection) -> Result<Vec<OrganizationId>> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = SqlUuid)]
+            organization_id: OrganizationId,
+        }
+        if let Some(only) = self.within {
+            return Ok(vec![only]);
+        }
+        let statement = "SELECT organization_id FROM members WHERE user_id = $1 AND status = 'active' \
+             UNION SELECT organization_id FROM grants WHERE user_id = $1 \
+             UNION SELECT g.organization_id FROM members m JOIN grants g ON g.grantee_organization_id = m.organization_id \
+             WHERE m.user_id = $1 AND m.status = 'active'";
+        let rows: Vec<Row> = self.query(statement.to_owned()).load(connection).await?;
+        Ok(rows.into_iter().map(|row| row.organization_id).collect())
+    }
+
+    /// Where trigrams find so few names that each may be looked at, the organizations that are searched. PostgreSQL's statistics
+    /// tell: a name that very many have is found sooner by going along the ranges.
+    async fn few(&self, connection: &mut AsyncPgConnection) -> Result<Option<Vec<OrganizationId>>> {
+        #[derive(QueryableByName)]
+        struct Explained {
+            #[diesel(sql_type = Json, column_name = "QUERY PLAN")]
+            plan: serde_json::Value,
+        }
+        // A trigram takes three characters, and the pattern has one more at each end.
+        if self.pattern.as_ref().is_none_or(|pattern| pattern.chars().count() < 5) {
+            return Ok(None);
+        }
+        let organizations = self.organizations(connection).await?;
+        let explained: Explained = self
+            .query(format!("EXPLAIN (FORMAT JSON) SELECT FROM resources r WHERE {}", self.found()))
+            .bind::<Array<SqlUuid>, _>(&organizations)
+            .get_result(connection)
+            .await?;
+        let rows = explained.plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64);
+        Ok(rows.is_some_and(|rows| rows <= limits::SEARCH_LOOKED_AT).then_some(organizations))
+    }
+
+    async fn rows(&self, connection: &mut AsyncPgConnection) -> Result<Vec<Resource>> {
+        Ok(match self.few(connection).await? {
+            Some(organizations) => {
+                self.query(self.sifting()).bind::<Array<SqlUuid>, _>(organizations).load(connection).await?
+            }
+            None => self.query(self.merging()).load(connection).await?,
+        })
+    }
 }
 
 /// The kinds of containers and collections by which something of the kinds may be reached.
@@ -187,23 +357,7 @@ pub async fn list_of_user(
     if is_suspended(actor) {
         return slice.page(Vec::new(), |resource: &Resource| resource.id);
     }
-    let kinds: Vec<ResourceKind> = filter.kind.map_or_else(|| ResourceKind::ALL.to_vec(), |kind| vec![kind]);
-    let (containers, held): (Vec<ResourceKind>, Vec<ResourceKind>) = ResourceKind::pairs().into_iter().unzip();
-    let rows: Vec<Resource> = diesel::sql_query(statement(filter, within, &slice))
-        .bind::<SqlUuid, _>(user_id)
-        .bind::<Nullable<SqlUuid>, _>(within)
-        .bind::<Array<Text>, _>(&kinds)
-        .bind::<BigInt, _>(slice.fetch())
-        .bind::<Nullable<SqlUuid>, _>(slice.after)
-        .bind::<Nullable<SqlUuid>, _>(slice.before)
-        .bind::<Nullable<SqlUuid>, _>(filter.owner_id)
-        .bind::<Nullable<SqlUuid>, _>(filter.container_id)
-        .bind::<Nullable<Text>, _>(filter.pattern())
-        .bind::<Array<Text>, _>(containers)
-        .bind::<Array<Text>, _>(held)
-        .bind::<Array<Text>, _>(leading_to(&kinds))
-        .load(connection)
-        .await?;
+    let rows = Asked::new(user_id, within, filter, &slice).rows(connection).await?;
     slice.page(rows, |resource| resource.id)
 }
 
@@ -255,16 +409,26 @@ pub async fn list_within(
         resource: Resource,
     }
     let slice: Slice<ResourceId> = page.slice()?;
-    let (bounds, direction) = (bounds(&slice, "$6", "$7"), direction(&slice));
+    let direction = direction(&slice);
     let access = access("$1");
+    // Kind by kind, as the indexes lie.
     let of = |part: &Part| match part {
-        Part::Contents(_) => format!("resources r CROSS JOIN {access} WHERE r.container_id = k.id AND r.kind = x.kind"),
-        Part::Items(_) => format!(
-            "collection_items i JOIN resources r ON r.id = i.resource_id CROSS JOIN {access} \
-             WHERE i.collection_id = k.id AND r.kind = ANY ($4)"
+        Part::Contents(_) => {
+            (format!("resources r CROSS JOIN {access} WHERE r.container_id = k.id AND r.kind = x.kind"), "r.id")
+        }
+        Part::Items(_) => (
+            format!(
+                "collection_items i JOIN resources r ON r.id = i.resource_id CROSS JOIN {access} \
+                 WHERE i.collection_id = k.id AND i.kind = x.kind"
+            ),
+            "i.resource_id",
         ),
-        Part::Machines(..) => format!(
-            "resources r CROSS JOIN {access} WHERE r.organization_id = k.id AND r.owner_id = k.owner_id AND r.kind = x.kind"
+        Part::Machines(..) => (
+            format!(
+                "resources r CROSS JOIN {access} \
+                 WHERE r.organization_id = k.id AND r.owner_id = k.owner_id AND r.kind = x.kind"
+            ),
+            "r.id",
         ),
     };
     let key = |part: &Part| match part {
@@ -272,12 +436,8 @@ pub async fn list_within(
         Part::Machines(organization_id, owner_id) => (organization_id.uuid(), Some(*owner_id)),
     };
     let mut pages: Vec<Vec<Resource>> = parts.iter().map(|_| Vec::new()).collect();
-    let Some(source) = parts.first().map(of) else { return Ok(Vec::new()) };
-    // Kind by kind, where that is how an index lies.
-    let of_kinds = match parts.first() {
-        Some(Part::Items(_)) => "(VALUES (NULL))",
-        _ => "unnest($4)",
-    };
+    let Some((source, id)) = parts.first().map(of) else { return Ok(Vec::new()) };
+    let bounds = bounds(&slice, id, "$6", "$7");
     let (ids, owners): (Vec<uuid::Uuid>, Vec<Option<UserId>>) = parts.iter().map(key).unzip();
     let kinds: Vec<ResourceKind> = match (parts.first(), within.kind) {
         (Some(Part::Machines(..)), _) => vec![ResourceKind::Machine],
@@ -286,8 +446,8 @@ pub async fn list_within(
     };
     let rows: Vec<Row> = diesel::sql_query(format!(
         "SELECT k.ordinal, r.* FROM unnest($2, $3) WITH ORDINALITY AS k (id, owner_id, ordinal) CROSS JOIN LATERAL ( \
-           SELECT f.id FROM {of_kinds} AS x (kind) CROSS JOIN LATERAL ( \
-             SELECT r.id FROM {source} AND access.rank > 0{bounds} ORDER BY r.id {direction} LIMIT $5 \
+           SELECT f.id FROM unnest($4) AS x (kind) CROSS JOIN LATERAL ( \
+             SELECT r.id FROM {source} AND access.rank > 0{bounds} ORDER BY {id} {direction} LIMIT $5 \
            ) f ORDER BY f.id {direction} LIMIT $5 \
          ) p JOIN resources r ON r.id = p.id ORDER BY k.ordinal, r.id {direction}"
     ))
