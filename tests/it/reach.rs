@@ -16,6 +16,8 @@ use crate::support::{Client, TestApp, Value, json};
 const PEOPLE: usize = 6;
 const ORGANIZATIONS: usize = 3;
 const RESOURCES: usize = 70;
+const KINDS: [&str; 10] =
+    ["workspace", "project", "source_group", "collection", "sample", "document", "volume", "machine", "app", "source"];
 const LEVELS: [&str; 5] = ["none", "view", "upload", "contribute", "administer"];
 
 #[derive(Debug, Clone)]
@@ -29,6 +31,7 @@ struct Membership {
 
 #[derive(Debug, Clone)]
 struct Thing {
+    name: String,
     organization: usize,
     kind: &'static str,
     owner: usize,
@@ -58,6 +61,8 @@ struct World {
     /// Whether sharing outside is allowed, and whether it is deleted.
     organizations: Vec<(bool, bool)>,
     members: BTreeMap<(usize, usize), Membership>,
+    /// Accounts that are suspended (D6).
+    suspended: BTreeSet<usize>,
     /// The organization of each team.
     teams: Vec<usize>,
     team_members: BTreeSet<(usize, usize)>,
@@ -103,6 +108,7 @@ impl World {
                 members.insert((organization, person), membership);
             }
         }
+        let suspended = (0..PEOPLE).filter(|_| random.random_bool(0.06)).collect();
         let teams: Vec<usize> = (0..5).map(|_| random.random_range(0..ORGANIZATIONS)).collect();
         let mut team_members = BTreeSet::new();
         for (team, organization) in teams.iter().enumerate() {
@@ -113,20 +119,7 @@ impl World {
             }
         }
         let mut things: Vec<Thing> = Vec::new();
-        let kinds = [
-            "workspace",
-            "project",
-            "project",
-            "source_group",
-            "collection",
-            "sample",
-            "sample",
-            "document",
-            "volume",
-            "machine",
-            "app",
-            "source",
-        ];
+        let kinds: Vec<&str> = KINDS.into_iter().chain(["project", "sample"]).collect();
         for _ in 0..RESOURCES {
             let organization = random.random_range(0..ORGANIZATIONS);
             let kind = *kinds.choose(random).unwrap();
@@ -136,6 +129,7 @@ impl World {
                 })
                 .collect();
             things.push(Thing {
+                name: format!("Thing {}", things.len()),
                 organization,
                 kind,
                 owner: random.random_range(0..PEOPLE),
@@ -167,7 +161,7 @@ impl World {
             grants.insert((thing, to), Granted { thing, to, level, position });
         }
         let grants = grants.into_values().collect();
-        Self { organizations, members, teams, team_members, things, items, grants }
+        Self { organizations, members, suspended, teams, team_members, things, items, grants }
     }
 
     fn active(&self, organization: usize, person: usize) -> Option<&Membership> {
@@ -221,7 +215,7 @@ impl World {
     /// What someone may do with a resource, as the rules say it.
     fn level(&self, person: usize, index: usize) -> usize {
         let thing = &self.things[index];
-        if self.organizations[thing.organization].1 {
+        if self.organizations[thing.organization].1 || self.suspended.contains(&person) {
             return 0;
         }
         let chain = self.chain(index);
@@ -257,8 +251,13 @@ impl World {
     }
 }
 
+/// What a person's key to an organization opens.
+fn secret(organization: Uuid, user: Uuid) -> String {
+    format!("rck_{organization}-{user}")
+}
+
 /// A world in the database.
-struct Stored {
+pub struct Stored {
     world: World,
     people: Vec<String>,
     organizations: Vec<Uuid>,
@@ -290,6 +289,14 @@ impl Stored {
                  shared_projects, joined_at, joined_via, ended_at_position) VALUES (gen_random_uuid(), '{organization}', \
                  '{user}', '{role}', '{status}', true, {shared_apps}, '{caps}', rollcall_now(), 'founder', {ended_at});"
             );
+            let secret = secret(organization, user);
+            sql += &format!(
+                "INSERT INTO api_keys (id, organization_id, user_id, name, prefix, secret_digest, scope, created_at) \
+                 VALUES (gen_random_uuid(), '{organization}', '{user}', 'Key', 'rck_', sha256('{secret}'), 'read', rollcall_now());"
+            );
+        }
+        for person in &world.suspended {
+            sql += &format!("UPDATE users SET suspended_at = rollcall_now() WHERE id = '{}';", users[*person]);
         }
         for (index, (id, organization)) in teams.iter().zip(&world.teams).enumerate() {
             let organization = organizations[*organization];
@@ -304,14 +311,14 @@ impl Stored {
                 "INSERT INTO team_members (organization_id, team_id, user_id, added_at) VALUES ('{organization}', '{team}', '{user}', rollcall_now());"
             );
         }
-        for (index, (id, thing)) in things.iter().zip(&world.things).enumerate() {
-            let Thing { organization, kind, owner, visible, container, moving } = thing;
+        for (id, thing) in things.iter().zip(&world.things) {
+            let Thing { name, organization, kind, owner, visible, container, moving } = thing;
             let (organization, owner) = (organizations[*organization], users[*owner]);
             let visibility = if *visible { "organization" } else { "private" };
             let container = container.map_or("NULL".to_owned(), |container| format!("'{}'", things[container]));
             sql += &format!(
                 "INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, visibility, \
-                 container_id, moving, created_at, updated_at) VALUES ('{id}', '{organization}', '{kind}', 'Thing {index}', \
+                 container_id, moving, created_at, updated_at) VALUES ('{id}', '{organization}', '{kind}', '{name}', \
                  '{owner}', rollcall_now(), '{owner}', '{visibility}', {container}, {moving}, rollcall_now(), rollcall_now());"
             );
         }
@@ -341,13 +348,95 @@ impl Stored {
         Self { world, people, organizations, things }
     }
 
+    /// The world as it is in the database, whatever has made it so; all accounts are these people's.
+    pub async fn read(app: &TestApp, people: &[Client]) -> Self {
+        let rows = async |select: &str, from: &str| -> Vec<Value> {
+            let rows =
+                app.database.texts(&format!("SELECT json_build_array({select})::text AS value FROM {from}")).await;
+            rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect()
+        };
+        let id = |value: &Value| -> Uuid { value.as_str().unwrap().parse().unwrap() };
+        let at = |ids: &[Uuid], value: &Value| ids.iter().position(|other| *other == id(value)).unwrap();
+        let one_of = |words: &[&'static str], value: &Value| *words.iter().find(|word| value == **word).unwrap();
+        let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+        let flag = |value: &Value| value.as_bool().unwrap();
+        let users: Vec<Uuid> = people.iter().map(|person| uuid(&person.user_id)).collect();
+        let found = rows("id, external_sharing = 'allowed', deleted_at IS NOT NULL", "organizations ORDER BY id").await;
+        let organizations: Vec<Uuid> = found.iter().map(|row| id(&row[0])).collect();
+        let of_organizations = found.iter().map(|row| (flag(&row[1]), flag(&row[2]))).collect();
+        let found = rows(
+            "organization_id, user_id, role, status = 'active', shared_apps, access_rank(shared_projects), ended_at_position",
+            "members",
+        )
+        .await;
+        let member = |row: &Value| {
+            let membership = Membership {
+                role: one_of(&["owner", "admin", "member", "viewer"], &row[2]),
+                active: flag(&row[3]),
+                shared_apps: flag(&row[4]),
+                shared_projects: number(&row[5]),
+                ended_at: row[6].as_i64().unwrap(),
+            };
+            ((at(&organizations, &row[0]), at(&users, &row[1])), membership)
+        };
+        let members = found.iter().map(member).collect();
+        let found = rows("id", "users WHERE suspended_at IS NOT NULL").await;
+        let suspended = found.iter().map(|row| at(&users, &row[0])).collect();
+        let found = rows("id, organization_id", "teams ORDER BY id").await;
+        let team_ids: Vec<Uuid> = found.iter().map(|row| id(&row[0])).collect();
+        let teams = found.iter().map(|row| at(&organizations, &row[1])).collect();
+        let found = rows("team_id, user_id", "team_members").await;
+        let team_members = found.iter().map(|row| (at(&team_ids, &row[0]), at(&users, &row[1]))).collect();
+        let found = rows(
+            "id, name, organization_id, kind, owner_id, visibility = 'organization', container_id, moving",
+            "resources ORDER BY id",
+        )
+        .await;
+        let thing_ids: Vec<Uuid> = found.iter().map(|row| id(&row[0])).collect();
+        let thing = |row: &Value| Thing {
+            name: text(&row[1]),
+            organization: at(&organizations, &row[2]),
+            kind: one_of(&KINDS, &row[3]),
+            owner: at(&users, &row[4]),
+            visible: flag(&row[5]),
+            container: (!row[6].is_null()).then(|| at(&thing_ids, &row[6])),
+            moving: flag(&row[7]),
+        };
+        let things = found.iter().map(thing).collect();
+        let found = rows("collection_id, resource_id", "collection_items").await;
+        let items = found.iter().map(|row| (at(&thing_ids, &row[0]), at(&thing_ids, &row[1]))).collect();
+        let found = rows(
+            "resource_id, user_id, team_id, grantee_organization_id, access_rank(level), position",
+            "grants ORDER BY id",
+        )
+        .await;
+        let grant = |row: &Value| Granted {
+            thing: at(&thing_ids, &row[0]),
+            to: match (&row[1], &row[2]) {
+                (Value::Null, Value::Null) => Grantee::Organization(at(&organizations, &row[3])),
+                (Value::Null, team) => Grantee::Team(at(&team_ids, team)),
+                (user, _) => Grantee::Person(at(&users, user)),
+            },
+            level: number(&row[4]),
+            position: row[5].as_i64().unwrap(),
+        };
+        let grants = found.iter().map(grant).collect();
+        let world =
+            World { organizations: of_organizations, members, suspended, teams, team_members, things, items, grants };
+        let people = people.iter().map(|person| person.user_id.clone()).collect();
+        Self { world, people, organizations, things: thing_ids }
+    }
+
     async fn forget(&self, app: &TestApp) {
         let ids: Vec<String> = self.organizations.iter().map(|id| format!("'{id}'")).collect();
         let ids = ids.join(", ");
-        let tables = ["collection_items", "grants", "resources", "team_members", "teams", "members"];
+        let tables = ["collection_items", "grants", "resources", "team_members", "teams", "api_keys", "members"];
         let deletes = tables.map(|table| format!("DELETE FROM {table} WHERE organization_id IN ({ids});"));
         app.database
-            .sql(&format!("BEGIN; {} DELETE FROM organizations WHERE id IN ({ids}); COMMIT", deletes.join("")))
+            .sql(&format!(
+                "BEGIN; {} DELETE FROM organizations WHERE id IN ({ids}); UPDATE users SET suspended_at = NULL; COMMIT",
+                deletes.join("")
+            ))
             .await;
     }
 
@@ -375,27 +464,78 @@ impl Stored {
         }
     }
 
-    /// Everything that checks and lists say to someone that isn't what the rules say.
-    async fn problems(&self, staff: &Client, person: usize, client: &Client, random: u64) -> Vec<String> {
+    /// Everything that is said to someone, or of them to services, that isn't what the rules say.
+    pub async fn problems(&self, staff: &Client, person: usize, client: &Client, random: u64) -> Vec<String> {
         let random = &mut StdRng::seed_from_u64(random);
+        let world = &self.world;
+        let mut problems = self.told_apart(person, client, None, random).await;
+        // What a platform's own services are told.
+        let expected = (0..world.things.len()).map(|thing| LEVELS[world.level(person, thing)].to_uppercase());
+        let (expected, ids): (Vec<String>, Vec<String>) = (expected.collect(), self.ids());
+        let query = "query($user: ID!, $ids: [ID!]!) { access(userId: $user, resourceIds: $ids) }";
+        for (expected, ids) in expected.chunks(100).zip(ids.chunks(100)) {
+            let told = staff.query(query, json!({ "user": client.user_id, "ids": ids })).await;
+            if told["access"] != json!(expected) {
+                problems.push(format!("access: {}, not {expected:?}", told["access"]));
+            }
+        }
+        problems
+    }
+
+    /// Likewise of what someone is told by their key to each organization.
+    async fn problems_by_keys(&self, person: usize, client: &Client, random: u64) -> Vec<String> {
+        let random = &mut StdRng::seed_from_u64(random);
+        let world = &self.world;
+        let mut problems = Vec::new();
+        for (organization, id) in self.organizations.iter().enumerate() {
+            let key = client.with_token(&secret(*id, uuid(&client.user_id)));
+            let deleted = world.organizations[organization].1;
+            if world.active(organization, person).is_some() && !deleted && !world.suspended.contains(&person) {
+                let by_key = self.told_apart(person, &key, Some(organization), random).await;
+                problems.extend(by_key.into_iter().map(|problem| format!("by a key to {organization}: {problem}")));
+            } else {
+                // R31, R32: there is nothing that it opens.
+                let answer = key.run("{ viewer { email } }", json!({})).await;
+                if answer.body["errors"][0]["extensions"]["code"] != "UNAUTHENTICATED" {
+                    problems.push(format!("a key to {organization} works: {}", answer.body));
+                }
+            }
+        }
+        problems
+    }
+
+    fn ids(&self) -> Vec<String> {
+        (0..self.things.len()).map(|thing| self.id(thing)).collect()
+    }
+
+    /// Everything that checks and lists say to someone, in one organization only where a key limits them, that isn't what the rules
+    /// say.
+    async fn told_apart(
+        &self,
+        person: usize,
+        client: &Client,
+        within: Option<usize>,
+        random: &mut StdRng,
+    ) -> Vec<String> {
         let mut problems = Vec::new();
         let world = &self.world;
-        let expected: Vec<usize> = (0..world.things.len()).map(|thing| world.level(person, thing)).collect();
-        let ids: Vec<String> = (0..world.things.len()).map(|thing| self.id(thing)).collect();
+        let level = |(index, thing): (usize, &Thing)| match within {
+            Some(organization) if organization != thing.organization => 0,
+            _ => world.level(person, index),
+        };
+        let expected: Vec<usize> = world.things.iter().enumerate().map(level).collect();
+        let ids = self.ids();
         let query = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Resource { id viewerAccess } } }";
-        let seen = client.query(query, json!({ "ids": ids })).await;
-        for (thing, seen) in seen["nodes"].as_array().unwrap().iter().enumerate() {
+        let mut seen = Vec::new();
+        for some in ids.chunks(100) {
+            let answer = client.query(query, json!({ "ids": some })).await;
+            seen.extend(answer["nodes"].as_array().unwrap().clone());
+        }
+        for (thing, seen) in seen.iter().enumerate() {
             let level = seen["viewerAccess"].as_str().unwrap_or("NONE").to_lowercase();
             if level != LEVELS[expected[thing]] {
                 problems.push(format!("{thing} {:?}: {level}, not {}", world.things[thing], LEVELS[expected[thing]]));
             }
-        }
-        // What a platform's own services are told.
-        let query = "query($user: ID!, $ids: [ID!]!) { access(userId: $user, resourceIds: $ids) }";
-        let told = staff.query(query, json!({ "user": client.user_id, "ids": ids })).await;
-        let wanted: Vec<String> = expected.iter().map(|level| LEVELS[*level].to_uppercase()).collect();
-        if told["access"] != json!(wanted) {
-            problems.push(format!("access: {}, not {wanted:?}", told["access"]));
         }
         let reached = |wanted: &dyn Fn(usize, &Thing) -> bool| -> Vec<String> {
             let things =
@@ -423,7 +563,7 @@ impl Stored {
         compare(format!("kind {kind}"), found, reached(&|_, thing| thing.kind == kind));
         let found =
             self.listed(client, query, &json!({ "first": 50, "search": "THING 1" }), ["viewer", "resources"]).await;
-        compare("search".to_owned(), found, reached(&|index, _| format!("thing {index}").contains("thing 1")));
+        compare("search".to_owned(), found, reached(&|_, thing| thing.name.to_lowercase().contains("thing 1")));
         for (organization, id) in self.organizations.iter().enumerate() {
             let id = to_text(OrganizationId::from_uuid(*id));
             let found =
@@ -433,11 +573,13 @@ impl Stored {
                 found,
                 reached(&|_, thing| thing.organization == organization),
             );
-            let (owner, container) = (random.random_range(0..PEOPLE), random.random_range(0..world.things.len()));
+            let (owner, container) =
+                (random.random_range(0..self.people.len()), random.random_range(0..world.things.len()));
             let query = "query($id: ID!, $after: String, $first: Int!, $owner: ID, $container: ID) { organization(by: { id: $id }) { resources(first: $first, after: $after, ownerId: $owner, containerId: $container) { nodes { id } pageInfo { hasNextPage endCursor } } } }";
             let by_owner = json!({ "id": id, "first": 9, "owner": self.people[owner] });
             let by_container = json!({ "id": id, "first": 9, "container": ids[container] });
-            if world.active(organization, person).is_some() && !world.organizations[organization].1 {
+            let seen = world.active(organization, person).is_some() && !world.organizations[organization].1;
+            if seen && within.is_none_or(|only| only == organization) {
                 let found = self.listed(client, query, &by_owner, ["organization", "resources"]).await;
                 let wanted = reached(&|_, thing| thing.organization == organization && thing.owner == owner);
                 compare(format!("owner {owner} in {organization}"), found, wanted);
@@ -466,7 +608,7 @@ impl Stored {
     }
 }
 
-// R2, R5, R6, R14, R33, R37, R57, R58, R66, R73: single checks and lists agree with the rules, in hundreds of random worlds.
+// R2, R5, R6, R14, R31, R32, R33, R37, R57, R58, R66, R73, D6: single checks and lists agree with the rules, in hundreds of random worlds.
 #[tokio::test]
 async fn checks_and_lists_agree_with_the_rules() {
     let worlds = std::env::var("ROLLCALL_TEST_WORLDS").map_or(40, |worlds| worlds.parse().unwrap());
@@ -476,7 +618,12 @@ async fn checks_and_lists_agree_with_the_rules() {
     let first: u64 = std::env::var("ROLLCALL_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     for seed in (0..worlds).map(|world: u64| first.wrapping_add(world)) {
         let stored = Stored::new(&app, &people, World::random(&mut StdRng::seed_from_u64(seed))).await;
-        let asked = people.iter().enumerate().map(|(person, client)| stored.problems(&staff, person, client, seed));
+        let (stored_ref, staff) = (&stored, &staff);
+        let asked = people.iter().enumerate().map(async |(person, client)| {
+            let mut problems = stored_ref.problems(staff, person, client, seed).await;
+            problems.extend(stored_ref.problems_by_keys(person, client, seed).await);
+            problems
+        });
         let problems = join_all(asked).await;
         let problems: Vec<String> = problems
             .into_iter()

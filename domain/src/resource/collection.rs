@@ -4,12 +4,12 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::{Resource, reach};
+use super::{Purpose, Resource, reach, reach_each};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::collection_items;
 use crate::database::{Database, Transaction, now};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Refusal, Result};
 use crate::id::ResourceId;
 use crate::limits;
 use crate::policy::AccessLevel;
@@ -26,17 +26,19 @@ pub async fn add_to_collection(
     database
         .transaction(async |transaction| {
             let collection = enter(transaction, actor, collection_id).await?;
+            let (needed, field) = (AccessLevel::Administer, "resourceIds");
+            let reached = reach_each(transaction, actor, &ids, needed, Purpose::Change, field).await?;
             let mut items = Vec::new();
-            for id in &ids {
-                let reached = reach(transaction, actor, *id, AccessLevel::Administer, "resourceIds").await;
-                let item = reached.map_err(|error| naming(*id, error))?;
+            for (id, reached) in ids.iter().zip(reached) {
+                let item =
+                    reached.map_err(|refusal| Refusal { message: format!("{id}: {}", refusal.message), ..refusal })?;
                 if item.organization_id != collection.organization_id {
                     let message = format!("{id} lies in another organization than the collection");
-                    return Err(Error::refused(Code::Invalid, "resourceIds", message));
+                    return Err(Error::refused(Code::Invalid, field, message));
                 }
                 if !item.kind.is_gathered() {
                     let message = format!("{id} is a {}, which a collection doesn't gather", item.kind.label());
-                    return Err(Error::refused(Code::Invalid, "resourceIds", message));
+                    return Err(Error::refused(Code::Invalid, field, message));
                 }
                 items.push(item);
             }
@@ -104,17 +106,6 @@ pub async fn remove_from_collection(
             Ok(collection)
         })
         .await
-}
-
-/// The error, which says of which of the resources it is.
-fn naming(id: ResourceId, error: Error) -> Error {
-    match error {
-        Error::Refused(mut refusals) => {
-            refusals.iter_mut().for_each(|refusal| refusal.message = format!("{id}: {}", refusal.message));
-            Error::Refused(refusals)
-        }
-        other => other,
-    }
 }
 
 fn require_some(ids: &[ResourceId]) -> Result<Vec<ResourceId>> {

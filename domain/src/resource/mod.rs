@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::Uuid as SqlUuid;
+use diesel::sql_types::{Array, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -416,55 +416,77 @@ async fn reach_to(
     purpose: Purpose,
     field: &str,
 ) -> Result<Resource> {
-    access::require_writing(actor, field)?;
-    let user_id = actor.user_id().ok_or_else(|| not_found(field))?;
-    lock_sources(transaction, user_id, id).await?;
-    let query = resources::table.find(id).select(Resource::as_select());
-    let resource: Option<Resource> = match purpose {
-        Purpose::Change => query.for_no_key_update().first(&mut **transaction).await,
-        Purpose::Use => query.for_share().first(&mut **transaction).await,
-    }
-    .optional()?;
-    let resource = resource.ok_or_else(|| not_found(field))?;
-    if let Some(container_id) = resource.container_id {
-        // What it lies in stays where it is, and isn't accepted for another organization meanwhile.
-        let _: Vec<Locked> = diesel::sql_query(
-            "SELECT id FROM resources WHERE id = $1 OR id = (SELECT container_id FROM resources WHERE id = $1) ORDER BY id FOR SHARE",
-        )
-        .bind::<SqlUuid, _>(container_id)
-        .load(&mut **transaction)
-        .await?;
-        // By what it may have come into before it was locked.
-        lock_sources(transaction, user_id, id).await?;
-    }
-    let question = Question { user_id, resource_id: id, within: actor.only_organization() };
-    let access = access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
-    match access.level {
-        AccessLevel::None => Err(not_found(field).into()),
-        level if level < needed && access.moving => {
-            let message = "it is moving to another organization and read-only until it is there";
-            Err(Error::refused(Code::Conflict, field, message))
-        }
-        level if level < needed => {
-            Err(Error::refused(Code::Forbidden, field, format!("takes {needed}; you have {level}")))
-        }
-        _ => Ok(resource),
-    }
+    let reached = reach_each(transaction, actor, &[id], needed, purpose, field).await?.pop();
+    Ok(reached.ok_or(Error::Bug("one id has one answer"))??)
 }
 
-/// Locks, shared, the user's memberships in the resource's organization and in those that it, or what it lies in, is shared with:
-/// nothing is written by someone whose access is just ending.
-async fn lock_sources(transaction: &mut Transaction, user_id: UserId, id: ResourceId) -> Result<()> {
+/// Like [`reach`], for each of the ids, in their order: as many statements for many as for one.
+async fn reach_each(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    ids: &[ResourceId],
+    needed: AccessLevel,
+    purpose: Purpose,
+    field: &str,
+) -> Result<Vec<std::result::Result<Resource, Refusal>>> {
+    access::require_writing(actor, field)?;
+    let user_id = actor.user_id().ok_or_else(|| not_found(field))?;
+    lock_sources(transaction, user_id, ids).await?;
+    let query = resources::table.filter(resources::id.eq_any(ids)).order(resources::id).select(Resource::as_select());
+    let locked: Vec<Resource> = match purpose {
+        Purpose::Change => query.for_no_key_update().load(&mut **transaction).await?,
+        Purpose::Use => query.for_share().load(&mut **transaction).await?,
+    };
+    let containers: Vec<ResourceId> = locked.iter().filter_map(|resource| resource.container_id).collect();
+    if !containers.is_empty() {
+        // What they lie in stays where it is, and isn't accepted for another organization meanwhile.
+        let _: Vec<Locked> = diesel::sql_query(
+            "SELECT id FROM resources WHERE id = ANY ($1) \
+             OR id IN (SELECT container_id FROM resources WHERE id = ANY ($1)) ORDER BY id FOR SHARE",
+        )
+        .bind::<Array<SqlUuid>, _>(containers)
+        .load(&mut **transaction)
+        .await?;
+        // By what they may have come into before they were locked.
+        lock_sources(transaction, user_id, ids).await?;
+    }
+    let question = |id: ResourceId| Question { user_id, resource_id: id, within: actor.only_organization() };
+    let questions: Vec<Question> = locked.iter().map(|resource| question(resource.id)).collect();
+    let access = access_of(transaction, &questions).await?;
+    let mut locked: HashMap<ResourceId, Resource> =
+        locked.into_iter().map(|resource| (resource.id, resource)).collect();
+    let answer = |id: &ResourceId| {
+        let resource = locked.remove(id).ok_or_else(|| not_found(field))?;
+        let access = access.get(&question(*id)).unwrap_or(&Access::NONE);
+        match access.level {
+            AccessLevel::None => Err(not_found(field)),
+            level if level < needed && access.moving => {
+                let message = "it is moving to another organization and read-only until it is there";
+                Err(Refusal::new(Code::Conflict, field, message))
+            }
+            level if level < needed => {
+                Err(Refusal::new(Code::Forbidden, field, format!("takes {needed}; you have {level}")))
+            }
+            _ => Ok(resource),
+        }
+    };
+    Ok(ids.iter().map(answer).collect())
+}
+
+/// Locks, shared, the user's memberships in the resources' organizations and in those that they, or what they lie in, are shared
+/// with: nothing is written by someone whose access is just ending.
+async fn lock_sources(transaction: &mut Transaction, user_id: UserId, ids: &[ResourceId]) -> Result<()> {
     let _: Vec<Locked> = diesel::sql_query(
         "SELECT m.id FROM members m WHERE m.user_id = $1 AND m.status = 'active' AND m.organization_id IN ( \
-           SELECT r.organization_id FROM resources r WHERE r.id = $2 \
+           SELECT r.organization_id FROM resources r WHERE r.id = ANY ($2) \
            UNION ALL \
            SELECT g.grantee_organization_id FROM resources r LEFT JOIN resources c ON c.id = r.container_id \
-           JOIN grants g ON g.resource_id IN (r.id, c.id, c.container_id) AND g.grantee_organization_id IS NOT NULL WHERE r.id = $2) \
+           JOIN grants g ON g.resource_id IN (r.id, c.id, c.container_id) AND g.grantee_organization_id IS NOT NULL \
+           WHERE r.id = ANY ($2)) \
          ORDER BY m.id FOR SHARE OF m",
     )
     .bind::<SqlUuid, _>(user_id)
-    .bind::<SqlUuid, _>(id)
+    .bind::<Array<SqlUuid>, _>(ids)
     .load(&mut **transaction)
     .await?;
     Ok(())
