@@ -87,6 +87,8 @@ async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs
     let ada = app.join(&team, "ada@example.org", "MEMBER").await;
     let grace = app.join(&team, "grace@example.org", "MEMBER").await;
     let total = resources();
+    // More than any list may read, however small the organization.
+    let contents = (total / 100).max(10_000);
     fill(&app, &team, total).await;
     // Ada owns many, and reaches others by projects, a team and her organization.
     give(&app, &team, &ada, "sample", total / 10).await;
@@ -111,7 +113,7 @@ async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs
             .sql(&format!(
                 "INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, container_id, created_at, updated_at) \
                  SELECT gen_random_uuid(), '{organization}', 'document', 'Thing ' || n, '{owner}', rollcall_now(), '{owner}', '{project}', \
-                 rollcall_now(), rollcall_now() FROM generate_series(1, {}) n", total / 100
+                 rollcall_now(), rollcall_now() FROM generate_series(1, {contents}) n"
             ))
             .await;
     }
@@ -156,8 +158,11 @@ async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs
                 if page == "first" && nodes(list).len() < least {
                     found.push(format!("{what}: {} resources", nodes(list).len()));
                 }
-                // The check of an idle connection isn't the query's.
-                statements.push(plans.iter().filter(|(statement, _)| statement != "SELECT 1").count());
+                // The check of an idle connection isn't the query's, nor is when the session was seen last.
+                let others = ["SELECT 1", "UPDATE \"sessions\""];
+                let own =
+                    plans.iter().filter(|(statement, _)| !others.iter().any(|other| statement.starts_with(other)));
+                statements.push(own.count());
                 for (_, plan) in plans.iter().filter(|(statement, _)| is_of_resources(statement)) {
                     found.extend(too_much(plan, 6_000).into_iter().map(|problem| format!("{what}: {problem}")));
                 }

@@ -122,9 +122,12 @@ impl Database {
         config.custom_setup = Box::new(|url| {
             Box::pin(async move {
                 let mut connection = AsyncPgConnection::establish(url).await?;
-                // Nobody waits for ever, nor makes others wait.
+                // Nobody waits for ever, nor makes others wait. Statements here are short: what compiling them takes, in a large
+                // database a second each, is longer than they do.
                 connection
-                    .batch_execute("SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'")
+                    .batch_execute(
+                        "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off",
+                    )
                     .await
                     .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                 Ok(connection)

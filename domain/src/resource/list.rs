@@ -49,6 +49,12 @@ fn bounds(slice: &Slice<ResourceId>, id: &str, after: &str, before: &str) -> Str
     bounds
 }
 
+/// What a search looks through, whoever reaches it: conditions on resources `r`, with $13 the organizations. Nothing else narrows it,
+/// so that the index of names is all that serves it.
+const FOUND: &str = "r.organization_id = ANY ($13)";
+/// What a search finds there, with $10 the pattern.
+const NAMED: &str = " AND lower(r.name) LIKE lower($10)";
+
 fn direction(slice: &Slice<ResourceId>) -> &'static str {
     if slice.backward { "DESC" } else { "ASC" }
 }
@@ -108,19 +114,22 @@ impl<'a> Asked<'a> {
             .bind::<Array<Text>, _>(&self.held)
     }
 
-    /// Conditions on resources `r` whose id is also the column `id`: what the list is narrowed to.
-    fn narrowed(&self, id: &str) -> String {
+    /// Conditions on resources of this name whose id is also the column `id`: what the list is narrowed to, but for names.
+    fn narrowed(&self, resource: &str, id: &str) -> String {
         let mut narrowed = bounds(self.slice, id, "$7", "$8");
         if self.filter.owner_id.is_some() {
-            narrowed += " AND r.owner_id = $9";
+            narrowed += &format!(" AND {resource}.owner_id = $9");
         }
         if self.filter.container_id.is_some() {
-            narrowed += " AND r.container_id = $3";
-        }
-        if self.pattern.is_some() {
-            narrowed += " AND lower(r.name) LIKE lower($10)";
+            narrowed += &format!(" AND {resource}.container_id = $3");
         }
         narrowed
+    }
+
+    /// Likewise on resources `r`, with their names.
+    fn wanted(&self, id: &str) -> String {
+        let named = if self.pattern.is_some() { NAMED } else { "" };
+        self.narrowed("r", id) + named
     }
 
     /// A page's order and length, by the column `id`.
@@ -136,7 +145,8 @@ impl<'a> Asked<'a> {
         let holders = |condition: &str| {
             let of_kinds = format!(
                 "SELECT r.id, r.kind, true AS apps, true AS others FROM me CROSS JOIN unnest($4) AS k (kind) \
-                 JOIN resources r ON r.organization_id = me.organization_id AND r.kind = k.kind AND {condition} WHERE NOT me.leads"
+                 CROSS JOIN LATERAL (SELECT r.id, r.kind FROM resources r \
+                   WHERE r.organization_id = me.organization_id AND r.kind = k.kind AND {condition} OFFSET 0) r WHERE NOT me.leads"
             );
             if self.filter.container_id.is_none() {
                 return of_kinds;
@@ -195,14 +205,14 @@ impl<'a> Asked<'a> {
 
     /// A page of what the sources lead to: a page of each range, merged.
     fn merging(&self) -> String {
-        let (narrowed, sorted) = (self.narrowed("r.id"), self.sorted("r.id"));
-        let (narrowed_items, sorted_items) = (self.narrowed("i.resource_id"), self.sorted("i.resource_id"));
+        let (wanted, sorted) = (self.wanted("r.id"), self.sorted("r.id"));
+        let (wanted_items, sorted_items) = (self.wanted("i.resource_id"), self.sorted("i.resource_id"));
         // Of the resources of an organization `me` and a kind, by an index.
         let range = |condition: &str, of: &str| {
             format!(
                 "SELECT f.id FROM me CROSS JOIN unnest($5) AS k (kind) CROSS JOIN LATERAL ( \
                    SELECT r.id FROM resources r \
-                   WHERE r.organization_id = me.organization_id AND r.kind = k.kind{condition}{narrowed} {sorted} \
+                   WHERE r.organization_id = me.organization_id AND r.kind = k.kind{condition}{wanted} {sorted} \
                  ) f WHERE {of}"
             )
         };
@@ -214,16 +224,16 @@ impl<'a> Asked<'a> {
                  {led} UNION ALL {owned} UNION ALL {visible} \
                  UNION ALL \
                  SELECT r.id FROM granted g JOIN resources r ON r.id = g.resource_id \
-                   WHERE r.kind = ANY ($5) AND {granted_allow}{narrowed} \
+                   WHERE r.kind = ANY ($5) AND {granted_allow}{wanted} \
                  UNION ALL \
                  SELECT f.id FROM inside h JOIN unnest($11, $12) AS p (container, kind) ON p.container = h.kind AND p.kind = ANY ($5) \
                    CROSS JOIN LATERAL (SELECT r.id FROM resources r \
-                     WHERE r.container_id = h.id AND r.kind = p.kind{narrowed} {sorted}) f \
+                     WHERE r.container_id = h.id AND r.kind = p.kind{wanted} {sorted}) f \
                    WHERE {contents_allow}{in_container} \
                  UNION ALL \
                  SELECT f.id FROM inside h CROSS JOIN unnest($5) AS k (kind) CROSS JOIN LATERAL ( \
                      SELECT r.id FROM collection_items i JOIN resources r ON r.id = i.resource_id \
-                     WHERE i.collection_id = h.id AND i.kind = k.kind{narrowed_items} {sorted_items}) f \
+                     WHERE i.collection_id = h.id AND i.kind = k.kind{wanted_items} {sorted_items}) f \
                    WHERE h.kind = 'collection' AND {items_allow} \
                ) r GROUP BY r.id {sorted} \
              ) SELECT r.* FROM page JOIN resources r USING (id) ORDER BY r.id {direction}",
@@ -238,11 +248,6 @@ impl<'a> Asked<'a> {
         )
     }
 
-    /// What a search finds, whoever reaches it: conditions on resources `r`, with $13 the organizations.
-    fn found(&self) -> String {
-        format!("r.organization_id = ANY ($13) AND r.kind = ANY ($5){}", self.narrowed("r.id"))
-    }
-
     /// A page of those of the few names that a search finds which the sources lead to.
     fn sifting(&self) -> String {
         let led_to = |by: &str| {
@@ -255,15 +260,16 @@ impl<'a> Asked<'a> {
         };
         format!(
             "{sources}, found AS MATERIALIZED ( \
-               SELECT r.id, r.organization_id, r.kind, r.owner_id, r.visibility, r.container_id FROM resources r WHERE {found} \
+               SELECT r.id, r.organization_id, r.kind, r.owner_id, r.visibility, r.container_id FROM resources r WHERE {FOUND}{NAMED} \
              ), page AS ( \
-               SELECT f.id FROM found f WHERE EXISTS (SELECT FROM me WHERE me.organization_id = f.organization_id \
+               SELECT f.id FROM found f WHERE f.kind = ANY ($5){narrowed} AND ( \
+                 EXISTS (SELECT FROM me WHERE me.organization_id = f.organization_id \
                    AND (me.leads OR f.owner_id = $1 OR f.visibility = 'organization')) \
-                 OR CASE f.kind WHEN 'app' THEN {apps} ELSE {others} END \
+                 OR CASE f.kind WHEN 'app' THEN {apps} ELSE {others} END) \
                {sorted} \
              ) SELECT r.* FROM page JOIN resources r USING (id) ORDER BY r.id {direction}",
             sources = self.sources(),
-            found = self.found(),
+            narrowed = self.narrowed("f", "f.id"),
             apps = led_to("apps"),
             others = led_to("others"),
             sorted = self.sorted("f.id"),
@@ -303,7 +309,7 @@ impl<'a> Asked<'a> {
         }
         let organizations = self.organizations(connection).await?;
         let explained: Explained = self
-            .query(format!("EXPLAIN (FORMAT JSON) SELECT FROM resources r WHERE {}", self.found()))
+            .query(format!("EXPLAIN (FORMAT JSON) SELECT FROM resources r WHERE {FOUND}{NAMED}"))
             .bind::<Array<SqlUuid>, _>(&organizations)
             .get_result(connection)
             .await?;
