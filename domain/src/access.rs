@@ -168,14 +168,15 @@ async fn permit(
     }))
 }
 
-/// Whether a user, who needn't be the one who asks, may bill to an organization (R55); their membership is locked, shared.
-pub(crate) async fn may_bill(
+/// What a user, who needn't be the one who asks, may do in an organization, and whether that is billing to it (R55); their
+/// membership is locked, shared.
+pub(crate) async fn standing_of(
     transaction: &mut Transaction,
     user_id: UserId,
     organization_id: OrganizationId,
-) -> Result<bool> {
+) -> Result<Option<(Standing, bool)>> {
     let row = membership(transaction, user_id, organization_id, " FOR SHARE OF m").await?;
-    Ok(row.is_some_and(|row| row.standing().may_bill(row.billable_activities)))
+    Ok(row.map(|row| (row.standing(), row.standing().may_bill(row.billable_activities))))
 }
 
 pub(crate) fn is_suspended(actor: &Actor) -> bool {

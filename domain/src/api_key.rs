@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
 use crate::access::{self, Lock, Permit};
-use crate::actor::Actor;
+use crate::actor::{Actor, suspended};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::api_keys;
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -19,6 +19,7 @@ use crate::policy::Action;
 use crate::secret::Token;
 use crate::text;
 use crate::text_enum::text_enum;
+use crate::user;
 
 /// What API keys begin with.
 pub(crate) const TOKEN_PREFIX: &str = "rck_";
@@ -97,6 +98,11 @@ async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, servic
     let organization_id = command.organization_id;
     database
         .transaction(async |transaction| {
+            // A suspension ends all keys, and locks the account: no key is made past it, not even for the personal organization.
+            access::lock_users(transaction, &[user_id]).await?;
+            if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
+                return Err(suspended("organizationId").into());
+            }
             let permit = access::enter(
                 transaction,
                 actor,
@@ -166,7 +172,9 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<
             if key.service {
                 let permit =
                     access::enter(transaction, actor, key.organization_id, Lock::Membership, not_found()).await?;
-                permit.require_on(Action::ManageServiceKeys, "id")?;
+                if !permit.standing().allows(Action::ManageServiceKeys) {
+                    return Err(not_found().into());
+                }
             } else if key.user_id != user_id {
                 return Err(not_found().into());
             }

@@ -3,8 +3,6 @@
 //! What concerns an account alone goes to the log of its personal organization. Summaries and metadata hold
 //! ids and settings, never addresses: the log outlives the people's data (R48).
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, Uuid as SqlUuid};
@@ -281,9 +279,6 @@ impl NewEvent {
 /// Writes events with one statement: a transaction's last one, since it holds the log's head until the commit. Where
 /// webhooks wait for the events, one more enqueues their delivery (R75).
 pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
-    let mut events: Vec<NewEvent> = events.into_iter().collect();
-    // Heads are locked in one order.
-    events.sort_by_key(|event| event.organization_id);
     let events: Vec<Value> = events
         .into_iter()
         .map(|event| {
@@ -294,22 +289,20 @@ pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoItera
             })
         })
         .collect();
-    let appended: Vec<Appended> = diesel::sql_query(
-        "SELECT audit_append(organization_id, id, action, actor_kind, actor_id, target_id, summary, metadata) AS webhooks \
-         FROM jsonb_to_recordset($1) AS event(organization_id uuid, id uuid, action text, actor_kind text, actor_id uuid, \
-         target_id text, summary text, metadata jsonb)",
-    )
-    .bind::<Jsonb, _>(Value::Array(events))
-    .load(&mut **transaction)
-    .await?;
-    let webhooks: BTreeSet<WebhookId> = appended.into_iter().flat_map(|appended| appended.webhooks).collect();
+    if events.is_empty() {
+        return Ok(());
+    }
+    let Appended { webhooks } = diesel::sql_query("SELECT audit_append($1) AS webhooks")
+        .bind::<Jsonb, _>(Value::Array(events))
+        .get_result(&mut **transaction)
+        .await?;
     let jobs: Vec<_> = webhooks.into_iter().map(|webhook_id| DeliverWebhook { webhook_id }).collect();
     transaction.enqueue_all(&jobs).await
 }
 
 #[derive(QueryableByName)]
 struct Appended {
-    /// Those that wait for the event.
+    /// Those that wait for some of the events.
     #[diesel(sql_type = Array<SqlUuid>)]
     webhooks: Vec<WebhookId>,
 }

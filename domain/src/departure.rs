@@ -389,6 +389,7 @@ pub(crate) async fn depart(
         })
         .collect();
     diesel::insert_into(departure_steps::table).values(steps).execute(&mut **transaction).await?;
+    expedite(transaction, member.id).await?;
     transaction.enqueue(&RunDeparture { departure_id: departure.id, member_id: member.id }).await?;
     if kind != DepartureKind::Leave {
         // They hear of it now, and not when the last of a million resources is passed on.
@@ -474,15 +475,52 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
             let departure = resumed
                 .ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "this departure has come to its end"))?;
             let member_id = departure.member_id;
-            match departure.status {
-                DepartureStatus::Reverting => {
-                    transaction.enqueue(&RevertDeparture { departure_id: id, member_id }).await?;
-                }
-                _ => transaction.enqueue(&RunDeparture { departure_id: id, member_id }).await?,
-            }
+            call_for(transaction, departure.status, id, member_id).await?;
             Ok(departure)
         })
         .await
+}
+
+/// Enqueues what takes a departure, or its revert, further, or has it start now where it waits for its next try.
+async fn call_for(
+    transaction: &mut Transaction,
+    status: DepartureStatus,
+    departure_id: DepartureId,
+    member_id: MemberId,
+) -> Result<()> {
+    match status {
+        DepartureStatus::Reverting => {
+            transaction.enqueue_or_expedite(&RevertDeparture { departure_id, member_id }).await
+        }
+        _ => transaction.enqueue_or_expedite(&RunDeparture { departure_id, member_id }).await,
+    }
+}
+
+/// Has the departures of a member that are under way go on now: what comes next of the same member runs after them, and would wait
+/// for their next try.
+async fn expedite(transaction: &mut Transaction, member_id: MemberId) -> Result<()> {
+    let under_way: Vec<(DepartureId, DepartureStatus)> = departures::table
+        .filter(departures::member_id.eq(member_id))
+        .filter(departures::status.eq_any([DepartureStatus::Running, DepartureStatus::Reverting]))
+        .order(departures::id)
+        .select((departures::id, departures::status))
+        .load(&mut **transaction)
+        .await?;
+    for (id, status) in under_way {
+        call_for(transaction, status, id, member_id).await?;
+    }
+    Ok(())
+}
+
+/// A member's newest departure.
+async fn newest_of(connection: &mut AsyncPgConnection, member_id: MemberId) -> Result<Option<DepartureId>> {
+    Ok(departures::table
+        .filter(departures::member_id.eq(member_id))
+        .order(departures::id.desc())
+        .select(departures::id)
+        .first(connection)
+        .await
+        .optional()?)
 }
 
 /// Has a departure, or its revert, go on that hasn't come to its end; none where it has. Its job is the caller's.
@@ -617,13 +655,20 @@ pub struct Receipt {
     pub examples: Vec<String>,
     /// How many samples were collected into a project (R36); they are not among the others, since they stay whose they are.
     pub collected_samples: i64,
+    /// Who received them: more than one where the ownership passed on meanwhile (R43).
+    pub receivers: Vec<UserId>,
 }
 
-/// What a departure moved, in short.
-pub async fn receipt(connection: &mut AsyncPgConnection, id: DepartureId) -> Result<Receipt> {
+/// What a departure moved, in short; to one of the receivers only where one is named.
+pub async fn receipt(connection: &mut AsyncPgConnection, id: DepartureId, to: Option<UserId>) -> Result<Receipt> {
     let of_departure = resource_moves::table.filter(resource_moves::departure_id.eq(id));
-    let moves = of_departure.filter(resource_moves::container_id.is_null());
+    let passed = of_departure.filter(resource_moves::container_id.is_null());
+    let receivers: Vec<UserId> = passed.select(resource_moves::to_id).distinct().load(connection).await?;
+    let wanted: Vec<UserId> =
+        receivers.iter().copied().filter(|receiver| to.is_none_or(|to| to == *receiver)).collect();
+    let moves = passed.filter(resource_moves::to_id.eq_any(wanted));
     let counts = moves
+        .clone()
         .group_by(resource_moves::resource_kind)
         .order(resource_moves::resource_kind)
         .select((resource_moves::resource_kind, diesel::dsl::count_star()))
@@ -637,5 +682,5 @@ pub async fn receipt(connection: &mut AsyncPgConnection, id: DepartureId) -> Res
         .await?;
     let collected_samples =
         of_departure.filter(resource_moves::container_id.is_not_null()).count().get_result(connection).await?;
-    Ok(Receipt { counts, examples, collected_samples })
+    Ok(Receipt { counts, examples, collected_samples, receivers })
 }

@@ -5,16 +5,18 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
 use crate::access;
 use crate::actor::Actor;
+use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::client::ClientNetwork;
 use crate::database::schema::{grant_invitations, grants, members, organizations, teams};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::error::{Code, Error, Refusal, Result};
+use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, UserId};
 use crate::job::MailGrantInvitation;
 use crate::limits;
@@ -22,7 +24,7 @@ use crate::member::MemberStatus;
 use crate::organization;
 use crate::page::{Page, PageRequest};
 use crate::policy::{AccessLevel, ExternalSharing};
-use crate::resource::{self, Access, Attached, Question, Resource};
+use crate::resource::{self, Attached, Question, Resource};
 use crate::text::{EmailAddress, Slug, Username};
 use crate::user::{self, User};
 
@@ -159,6 +161,7 @@ pub async fn share(
     resource_id: ResourceId,
     named: &Named,
     level: AccessLevel,
+    client: ClientNetwork,
 ) -> Result<Shared> {
     if level == AccessLevel::None {
         return Err(Error::refused(Code::Invalid, "level", "takes VIEW or more; revoke the grant instead"));
@@ -166,6 +169,12 @@ pub async fn share(
     let address = match named {
         Named::Email(email) => {
             Some(EmailAddress::parse("email", email).map_err(|refusal| refusal.within(["grantee"]))?)
+        }
+        _ => None,
+    };
+    let guess = match (named, actor.user_id()) {
+        (Named::Email(_) | Named::OrganizationSlug(_), Some(user_id)) => {
+            Some(attempt::count_try(database, &limits::SHARING_GUESSES, &user_id.to_string(), client).await?)
         }
         _ => None,
     };
@@ -182,6 +191,9 @@ pub async fn share(
             match found {
                 Found::Grantee(grantee) => {
                     let (grant, event) = put(transaction, actor, &resource, grantee, level).await?;
+                    if let Some(guess) = &guess {
+                        guess.was_right(transaction).await?;
+                    }
                     audit::record(transaction, [event]).await?;
                     Ok(Shared::Granted(grant))
                 }
@@ -189,7 +201,7 @@ pub async fn share(
                     let invitation = invite(transaction, actor, &resource, &email, level).await?;
                     transaction.enqueue(&MailGrantInvitation { grant_invitation_id: invitation.id }).await?;
                     let event = NewEvent::by(actor, resource.organization_id, AuditAction::GrantInvited, resource.id)
-                        .summary(format!("shared a {} with an address that has no account", resource.kind.label()))
+                        .summary(format!("shared {} with an address that has no account", resource.kind.with_article()))
                         .with(json!({ "level": level.as_str(), "invitation": invitation.id.to_string() }));
                     audit::record(transaction, [event]).await?;
                     Ok(Shared::Invited(invitation))
@@ -217,7 +229,13 @@ async fn find(
         }
         Named::Email(_) => {
             let email = address.ok_or(Error::Bug("an address is parsed first"))?;
-            match user::by_email(transaction, email).await? {
+            let mut user = user::by_email(transaction, email).await?;
+            if user.is_none() {
+                // Somebody may be making the account at this very moment.
+                hold_address(transaction, email).await?;
+                user = user::by_email(transaction, email).await?;
+            }
+            match user {
                 Some(user) => (Some(user), "email"),
                 None => return Ok((Found::Address(email.clone()), "email")),
             }
@@ -227,6 +245,7 @@ async fn find(
                 .find(id)
                 .filter(teams::organization_id.eq(resource.organization_id))
                 .select(teams::id)
+                .for_key_share()
                 .first(&mut **transaction)
                 .await
                 .optional()?;
@@ -240,10 +259,22 @@ async fn find(
     if Some(user.id) == actor.user_id() {
         return Err(at_grantee(Code::Self_, field, "you administer it; nobody grants anything to themselves"));
     }
-    if user.id == resource.owner_id {
+    // To a sample of their own a grant brings back those who are no members (R33).
+    if user.id == resource.owner_id
+        && lock_member(transaction, resource.organization_id, user.id).await? == Some(MemberStatus::Active)
+    {
         return Err(at_grantee(Code::Conflict, field, "they own it"));
     }
     Ok((Found::Grantee(Grantee::User(user.id)), field))
+}
+
+/// Holds an address until the commit, between what invites it and what makes it an account's: neither misses the other.
+async fn hold_address(transaction: &mut Transaction, email: &EmailAddress) -> Result<()> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('grant_invitations ' || $1, 0))")
+        .bind::<Text, _>(email)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 async fn find_organization(transaction: &mut Transaction, named: &Named) -> Result<(Found, &'static str)> {
@@ -354,7 +385,7 @@ async fn put(
                     format!("this is shared with {all} already; share with a team or an organization instead");
                 return Err(Error::refused(Code::TooMany, "resourceId", message));
             }
-            let grant = diesel::insert_into(grants::table)
+            let inserted = diesel::insert_into(grants::table)
                 .values((
                     grants::id.eq(GrantId::new()),
                     grants::organization_id.eq(resource.organization_id),
@@ -368,12 +399,17 @@ async fn put(
                 ))
                 .returning(Grant::as_returning())
                 .get_result(&mut **transaction)
-                .await?;
+                .await;
+            // Everything else that shares it waits for the resource's lock.
+            let grant = on_violation(inserted, "grants_user_key", || {
+                let message = "they are just taking up an invitation to it; try again";
+                Refusal::new(Code::Conflict, "resourceId", message)
+            })?;
             (grant, AuditAction::GrantCreated, "shared")
         }
     };
     let event = NewEvent::by(actor, resource.organization_id, action, grant.id)
-        .summary(format!("{what} a {}: {level}", resource.kind.label()))
+        .summary(format!("{what} {}: {level}", resource.kind.with_article()))
         .with(json!({ "resource": resource.id.to_string(), "grantee": to, "level": level.as_str() }));
     Ok((grant, event))
 }
@@ -396,6 +432,15 @@ async fn invite(
     if all >= limits::MAX_GRANT_INVITATIONS {
         let message = format!("{all} addresses are invited to this already; take back those that nobody answers");
         return Err(Error::refused(Code::TooMany, "resourceId", message));
+    }
+    let of_address: i64 = grant_invitations::table
+        .filter(grant_invitations::email.eq(email))
+        .count()
+        .get_result(&mut **transaction)
+        .await?;
+    if of_address >= limits::MAX_GRANT_INVITATIONS_OF_ADDRESS {
+        let message = "very much is shared with this address already; share more once it has an account";
+        return Err(at_grantee(Code::TooMany, "email", message));
     }
     let days: i32 = organizations::table
         .find(resource.organization_id)
@@ -507,52 +552,72 @@ pub(crate) async fn issued_by(
         .await?)
 }
 
-/// Gives an account what was shared with its address before, as far as whoever shared it still may; with the events to record.
+/// Gives an account what was shared with its address before, as far as whoever shared it still may; with the events to record. One
+/// statement each, however much that is: it is part of what makes the account.
 pub(crate) async fn take_up(
     transaction: &mut Transaction,
     user_id: UserId,
     email: &EmailAddress,
 ) -> Result<Vec<NewEvent>> {
+    #[derive(QueryableByName)]
+    struct Taken {
+        #[diesel(embed)]
+        grant: Grant,
+        #[diesel(sql_type = Bool)]
+        is_new: bool,
+    }
+    hold_address(transaction, email).await?;
     let at = now(transaction).await?;
-    let waiting: Vec<GrantInvitation> =
+    let mut waiting: Vec<GrantInvitation> =
         diesel::delete(grant_invitations::table.filter(grant_invitations::email.eq(email)))
             .returning(GrantInvitation::as_returning())
             .get_results(&mut **transaction)
             .await?;
-    let mut events = Vec::new();
-    for invitation in waiting.into_iter().filter(|invitation| invitation.expires_at > at) {
-        let question =
-            Question { user_id: invitation.invited_by_id, resource_id: invitation.resource_id, within: None };
-        let access = resource::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
-        let sharing = organization::external_sharing(transaction, invitation.organization_id).await?;
-        if access.level < AccessLevel::Administer || sharing == ExternalSharing::MembersOnly {
-            continue;
-        }
-        let granted = diesel::insert_into(grants::table)
-            .values((
-                grants::id.eq(GrantId::new()),
-                grants::organization_id.eq(invitation.organization_id),
-                grants::resource_id.eq(invitation.resource_id),
-                grants::user_id.eq(user_id),
-                grants::level.eq(invitation.level),
-                grants::granted_by_id.eq(invitation.invited_by_id),
-                grants::created_at.eq(at),
-            ))
-            .on_conflict_do_nothing()
-            .returning(grants::id)
-            .get_result::<GrantId>(&mut **transaction)
-            .await
-            .optional()?;
-        if let Some(id) = granted {
-            events.push(
-                NewEvent::by_user(user_id, invitation.organization_id, AuditAction::GrantCreated, id)
-                    .summary(format!("took up what was shared: {}", invitation.level))
-                    .with(json!({ "resource": invitation.resource_id.to_string(), "grantee": user_id.to_string(),
-                        "level": invitation.level.as_str() })),
-            );
-        }
+    let question = |invitation: &GrantInvitation| Question {
+        user_id: invitation.invited_by_id,
+        resource_id: invitation.resource_id,
+        within: None,
+    };
+    let questions: Vec<Question> = waiting.iter().map(question).collect();
+    let access = resource::access_of(transaction, &questions).await?;
+    let administers = |invitation: &GrantInvitation| {
+        access.get(&question(invitation)).is_some_and(|access| access.level == AccessLevel::Administer)
+    };
+    waiting.retain(|invitation| invitation.expires_at > at && administers(invitation));
+    if waiting.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(events)
+    let ids: Vec<GrantId> = waiting.iter().map(|_| GrantId::new()).collect();
+    let organizations: Vec<OrganizationId> = waiting.iter().map(|invitation| invitation.organization_id).collect();
+    let resources: Vec<ResourceId> = waiting.iter().map(|invitation| invitation.resource_id).collect();
+    let levels: Vec<AccessLevel> = waiting.iter().map(|invitation| invitation.level).collect();
+    let inviters: Vec<UserId> = waiting.iter().map(|invitation| invitation.invited_by_id).collect();
+    // What they have by the account's own name already is raised, and never lowered.
+    let taken: Vec<Taken> = diesel::sql_query(
+        "INSERT INTO grants AS g (id, organization_id, resource_id, user_id, level, granted_by_id, created_at) \
+         SELECT n.id, n.organization_id, n.resource_id, $6, n.level, n.granted_by_id, $7 \
+         FROM unnest($1, $2, $3, $4, $5) AS n (id, organization_id, resource_id, level, granted_by_id) ORDER BY n.resource_id \
+         ON CONFLICT (user_id, resource_id) WHERE user_id IS NOT NULL DO UPDATE SET level = excluded.level, \
+           position = excluded.position, granted_by_id = excluded.granted_by_id \
+         WHERE access_rank(excluded.level) > access_rank(g.level) RETURNING g.*, g.xmax = 0 AS is_new",
+    )
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<SqlUuid>, _>(organizations)
+    .bind::<Array<SqlUuid>, _>(resources)
+    .bind::<Array<Text>, _>(levels)
+    .bind::<Array<SqlUuid>, _>(inviters)
+    .bind::<SqlUuid, _>(user_id)
+    .bind::<Timestamptz, _>(at)
+    .load(&mut **transaction)
+    .await?;
+    let event = |Taken { grant, is_new }: Taken| {
+        let action = if is_new { AuditAction::GrantCreated } else { AuditAction::GrantChanged };
+        NewEvent::by_user(user_id, grant.organization_id, action, grant.id)
+            .summary(format!("took up what was shared: {}", grant.level))
+            .with(json!({ "resource": grant.resource_id.to_string(), "grantee": user_id.to_string(),
+                "level": grant.level.as_str() }))
+    };
+    Ok(taken.into_iter().map(event).collect())
 }
 
 /// Deletes up to `limit` invitations to resources that have expired.
@@ -571,6 +636,15 @@ pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<u
         .execute(&mut **transaction)
         .await?;
     Ok(overdue.len())
+}
+
+/// Takes the turn of a mail about what is shared with, or offered to, somebody; `false` where they have had enough of them.
+pub async fn take_mail_turn(database: &Database, address: &EmailAddress) -> Result<bool> {
+    match attempt::count(database, &limits::SHARING_MAILS, address.as_str()).await {
+        Ok(_) => Ok(true),
+        Err(Error::RateLimited { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The invitation to a resource of an id, for its mail.

@@ -83,6 +83,12 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<ApiKeyId>,
     },
     Invariant {
+        name: "no key of a suspended account works (R32)",
+        broken: "SELECT k.id FROM api_keys k JOIN users u ON u.id = k.user_id \
+             WHERE u.suspended_at IS NOT NULL AND k.revoked_at IS NULL AND NOT k.service",
+        id: id::<ApiKeyId>,
+    },
+    Invariant {
         name: "no session is active where its person is no member (R42)",
         broken: "SELECT s.id FROM sessions s WHERE s.active_organization_id IS NOT NULL AND s.expires_at > rollcall_now() AND NOT EXISTS ( \
              SELECT FROM members m WHERE m.organization_id = s.active_organization_id AND m.user_id = s.user_id AND m.status = 'active')",
@@ -124,9 +130,9 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<MemberId>,
     },
     Invariant {
-        name: "every resource's owner is a member, save of samples, unless a departure is passing it on (R33, R34, R35)",
+        name: "every resource's owner is a member, save of samples, unless a departure is passing it on or it moves (R33, R34, R35, R61)",
         broken: "SELECT r.id FROM resources r LEFT JOIN members m ON m.organization_id = r.organization_id AND m.user_id = r.owner_id \
-             WHERE m.status IS DISTINCT FROM 'active' AND r.kind <> 'sample' AND NOT EXISTS (SELECT FROM departures d \
+             WHERE m.status IS DISTINCT FROM 'active' AND r.kind <> 'sample' AND NOT r.moving AND NOT EXISTS (SELECT FROM departures d \
              WHERE d.member_id = m.id AND d.status IN ('running', 'failed'))",
         id: id::<ResourceId>,
     },
@@ -143,6 +149,27 @@ const INVARIANTS: &[Invariant] = &[
         broken: "SELECT g.resource_id AS id FROM grants g JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
              JOIN resources p ON p.id = g.resource_id WHERE m.status <> 'active' AND g.position <= m.ended_at_position AND p.kind <> 'project' \
              AND NOT EXISTS (SELECT FROM departures d WHERE d.member_id = m.id AND d.status IN ('running', 'failed', 'reverting'))",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "who is back has what a departure has kept for them, and nothing else of before (R37)",
+        broken: "SELECT g.resource_id AS id FROM grants g JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
+             WHERE m.status = 'active' AND g.position <= m.ended_at_position AND g.kept_position IS DISTINCT FROM m.ended_at_position \
+             AND NOT EXISTS (SELECT FROM departures d WHERE d.member_id = m.id AND d.status IN ('running', 'failed', 'reverting'))",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "nothing waits for an address that has an account (R6)",
+        broken: "SELECT g.resource_id AS id FROM grant_invitations g JOIN users u ON u.email = g.email WHERE g.expires_at > rollcall_now()",
+        id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "no link or invitation to a resource is of a leaver (R42)",
+        broken: "SELECT s.resource_id AS id FROM (SELECT organization_id, resource_id, created_by_id, created_at FROM share_links \
+             WHERE revoked_at IS NULL UNION ALL \
+             SELECT organization_id, resource_id, invited_by_id, created_at FROM grant_invitations WHERE expires_at > rollcall_now()) s \
+             JOIN members m ON m.organization_id = s.organization_id AND m.user_id = s.created_by_id \
+             WHERE m.status <> 'active' AND EXISTS (SELECT FROM departures d WHERE d.member_id = m.id AND d.started_at >= s.created_at)",
         id: id::<ResourceId>,
     },
     Invariant {
@@ -200,6 +227,23 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<TransferId>,
     },
     Invariant {
+        name: "nothing is offered to a leaver, or by and to deleted organizations (R42, R48)",
+        broken: "SELECT t.id FROM project_transfers t WHERE t.status = 'offered' AND t.expires_at > rollcall_now() AND ( \
+             EXISTS (SELECT FROM departures d WHERE d.user_id = t.recipient_id \
+               AND d.organization_id IN (t.organization_id, t.to_organization_id) AND d.started_at >= t.created_at) \
+             OR EXISTS (SELECT FROM organizations o WHERE o.id IN (t.organization_id, t.to_organization_id) AND o.deleted_at IS NOT NULL))",
+        id: id::<TransferId>,
+    },
+    Invariant {
+        name: "a departure is of its membership's user and organization, which ended in its way (D6)",
+        broken: "SELECT d.id FROM departures d JOIN members m ON m.id = d.member_id \
+             WHERE m.user_id <> d.user_id OR m.organization_id <> d.organization_id \
+             UNION ALL SELECT d.id FROM members m CROSS JOIN LATERAL (SELECT id, kind FROM departures d \
+               WHERE d.member_id = m.id ORDER BY id DESC LIMIT 1) d WHERE m.status <> 'active' AND m.status <> CASE d.kind \
+               WHEN 'leave' THEN 'left' WHEN 'remove' THEN 'removed' ELSE 'deactivated' END",
+        id: id::<DepartureId>,
+    },
+    Invariant {
         name: "a departure under way has its job (R76)",
         broken: "SELECT d.id FROM departures d WHERE (d.status = 'running' OR d.status = 'reverting' AND d.error IS NULL) AND NOT EXISTS ( \
              SELECT FROM jobs j WHERE j.queue = 'departure' AND j.status IN ('waiting', 'running') \
@@ -210,6 +254,12 @@ const INVARIANTS: &[Invariant] = &[
         name: "a departure that came to its end has done all its steps",
         broken: "SELECT DISTINCT d.id FROM departures d JOIN departure_steps s ON s.departure_id = d.id \
              WHERE d.status = 'completed' AND s.completed_at IS NULL",
+        id: id::<DepartureId>,
+    },
+    Invariant {
+        name: "a departure that was taken back has dealt with all it had moved (R45)",
+        broken: "SELECT DISTINCT d.id FROM departures d JOIN resource_moves v ON v.departure_id = d.id \
+             WHERE d.status = 'reverted' AND v.reverted_at IS NULL AND v.kept_because IS NULL",
         id: id::<DepartureId>,
     },
     Invariant {

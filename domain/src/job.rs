@@ -268,9 +268,16 @@ job! {
     } in MAIL as "mail_transfer_offer", tries MAIL_TRIES, timeout 150 s
 }
 job! {
+    /// Tells whoever offered a project what became of the offer: it was accepted, declined, or has expired.
+    MailTransferAnswered {
+        /// The offer.
+        transfer_id: TransferId,
+    } in MAIL as "mail_transfer_answered", tries MAIL_TRIES, timeout 150 s
+}
+job! {
     /// Mails an address without an account what was shared with it.
     MailGrantInvitation {
         /// The invitation to the resource.
         grant_invitation_id: GrantInvitationId,
-    } in MAIL as "mail_grant_invitation", tries MAIL_TRIES, timeout 150 s
+    } in MAIL as "mail_grant_invitation", tries MAIL_TRIES, timeout 150 s, unique grant_invitation_id, serial grant_invitation_id
 }

@@ -163,21 +163,33 @@ impl CreateJoinCodes {
     }
 }
 
+/// Fails with TOO_MANY where so many codes work that no more are needed.
+async fn require_room(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
+    let active: i64 = join_codes::table
+        .filter(join_codes::organization_id.eq(organization_id))
+        .filter(join_codes::status.eq(JoinCodeStatus::Active))
+        .count()
+        .get_result(&mut **transaction)
+        .await?;
+    if active < limits::MAX_ACTIVE_JOIN_CODES {
+        return Ok(());
+    }
+    let message =
+        format!("{active} codes are waiting to be used; revoke those that nobody needs, or wait until they expire");
+    Err(Error::refused(Code::TooMany, "organizationId", message))
+}
+
 /// Makes codes (R26–R28). Their digits are shown this once.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCodes) -> Result<Vec<(Digits, JoinCode)>> {
     let (count, label) = command.parse()?;
     let organization_id = command.organization_id;
     database
         .transaction(async |transaction| {
-            let permit = access::authorize(
-                transaction,
-                actor,
-                organization_id,
-                Lock::Membership,
-                Action::CreateJoinCodes,
-                "organizationId",
-            )
-            .await?;
+            // Who may make admin codes can change with the organization's policy.
+            let lock = if command.role == Role::Admin { Lock::Organization } else { Lock::Membership };
+            let action = Action::CreateJoinCodes;
+            let permit = access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
+            require_room(transaction, organization_id).await?;
             if command.role == Role::Admin {
                 permit.require_on(Action::CreateAdminJoinCode, "role")?;
                 make_room_for_admin_code(transaction, organization_id).await?;

@@ -24,6 +24,8 @@ pub const MAX_NODES: usize = 100;
 
 /// Invitations of one request (1 to 50).
 pub const MAX_INVITATIONS: usize = 50;
+/// Join codes that work at the same time, of one organization.
+pub const MAX_ACTIVE_JOIN_CODES: i64 = 5_000;
 /// Join codes of one request (1 to 50, R28).
 pub const MAX_JOIN_CODES: i32 = 50;
 /// How long a join code works (R26).
@@ -75,6 +77,8 @@ pub const MAX_INVITATION_TEAMS: usize = 20;
 pub const MAX_GRANTS: i64 = 1_000;
 /// Addresses without an account that are invited to one resource.
 pub const MAX_GRANT_INVITATIONS: i64 = 100;
+/// Things that are shared with one address without an account.
+pub const MAX_GRANT_INVITATIONS_OF_ADDRESS: i64 = 1_000;
 /// Links to one collection.
 pub const MAX_SHARE_LINKS: i64 = 50;
 /// Resources that one request adds to a collection, or takes out of it.
@@ -199,3 +203,13 @@ pub const EMAIL_CHANGE_MAILS: TryLimit =
 /// about accounts, and those that tell of who came and went.
 pub const ORGANIZATION_MAILS: TryLimit =
     TryLimit { bucket: "organization_mail", tries: 100, window: Duration::from_secs(60) };
+/// Names by which something is shared that lead nowhere: addresses without an account, and slugs that no organization has. Nobody
+/// learns from the answers who has accounts and which organizations there are (R21).
+pub const SHARING_GUESSES: TryLimits = TryLimits {
+    account: quarter_of_an_hour("sharing_guess", 300),
+    client: quarter_of_an_hour("sharing_guess_client", 600),
+    deployment: quarter_of_an_hour("sharing_guess_deployment", 20_000),
+};
+/// Mails of what is shared with, or offered to, one person. More than that aren't sent: who signs in finds it all.
+pub const SHARING_MAILS: TryLimit =
+    TryLimit { bucket: "sharing_mail", tries: 20, window: Duration::from_secs(24 * 60 * 60) };

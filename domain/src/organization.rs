@@ -750,10 +750,16 @@ pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<O
         _ => "true",
     };
     for (table, condition) in TENANT_TABLES.map(|table| (table, condition(table))).into_iter().chain([members]) {
-        let removed = remove(transaction, id, table, condition, limit).await?;
+        let condition = format!("organization_id = $1 AND {condition}");
+        let removed = remove_where(transaction, table, &condition, id, limit).await?;
         if removed > 0 {
             return Ok(Some(removed));
         }
+    }
+    // What others have shared with it.
+    let shared = remove_where(transaction, "grants", "grantee_organization_id = $1", id, limit).await?;
+    if shared > 0 {
+        return Ok(Some(shared));
     }
     diesel::delete(members::table.filter(members::organization_id.eq(id))).execute(&mut **transaction).await?;
     diesel::delete(organizations::table.find(id)).execute(&mut **transaction).await?;
@@ -763,16 +769,17 @@ pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<O
     Ok(Some(1))
 }
 
-/// Deletes up to `limit` rows of an organization from a table; table and condition are ours, never input.
-async fn remove(
+/// Deletes up to `limit` rows of a table for which the condition holds, with $1 the organization; table and condition are ours, never
+/// input.
+async fn remove_where(
     transaction: &mut Transaction,
-    id: OrganizationId,
     table: &str,
     condition: &str,
+    id: OrganizationId,
     limit: u32,
 ) -> Result<usize> {
     let rows = diesel::sql_query(format!(
-        "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE organization_id = $1 AND {condition} LIMIT $2)"
+        "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE {condition} LIMIT $2)"
     ))
     .bind::<diesel::sql_types::Uuid, _>(id)
     .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))

@@ -17,7 +17,7 @@ use crate::limits;
 use crate::organization::{self, Organization};
 use crate::page::{Page, PageRequest, Slice, by_id};
 use crate::policy::{AccessLevel, ExternalSharing};
-use crate::resource::{self, Attached, Resource, ResourceKind};
+use crate::resource::{self, Access, Attached, Question, Resource, ResourceKind};
 use crate::secret::Token;
 
 /// What the tokens of links begin with.
@@ -69,7 +69,7 @@ pub async fn create(
         .transaction(async |transaction| {
             let collection = resource::reach(transaction, actor, resource_id, AccessLevel::Administer, field).await?;
             if collection.kind != ResourceKind::Collection {
-                let message = format!("this is a {}; only collections have links", collection.kind.label());
+                let message = format!("this is {}; only collections have links", collection.kind.with_article());
                 return Err(Error::refused(Code::Invalid, field, message));
             }
             let sharing = organization::external_sharing(transaction, collection.organization_id).await?;
@@ -84,6 +84,7 @@ pub async fn create(
             let living: i64 = share_links::table
                 .filter(share_links::resource_id.eq(resource_id))
                 .filter(share_links::revoked_at.is_null())
+                .filter(share_links::expires_at.is_null().or(share_links::expires_at.gt(at)))
                 .count()
                 .get_result(&mut **transaction)
                 .await?;
@@ -220,11 +221,11 @@ pub struct Opened {
     pub items: Page<Resource>,
 }
 
-/// What a link leads to; none where it is unknown, expired or revoked, where the organization was deleted, and while its policy keeps
-/// sharing inside. Looking changes nothing.
+/// What a link leads to; none where it is unknown, expired or revoked, where the organization was deleted, while its policy keeps
+/// sharing inside, and while whoever made it doesn't administer the collection. Looking changes nothing.
 pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRequest) -> Result<Option<Opened>> {
     let slice: Slice<ResourceId> = page.slice()?;
-    let found: Option<(Resource, Organization)> = share_links::table
+    let found: Option<(Resource, Organization, UserId)> = share_links::table
         .inner_join(resources::table.on(resources::id.eq(share_links::resource_id)))
         .inner_join(organizations::table.on(organizations::id.eq(resources::organization_id)))
         .filter(share_links::token_digest.eq(Token::digest(token)))
@@ -232,11 +233,17 @@ pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRe
         .filter(share_links::expires_at.is_null().or(share_links::expires_at.gt(rollcall_now().nullable())))
         .filter(organizations::deleted_at.is_null())
         .filter(organizations::external_sharing.eq(ExternalSharing::Allowed))
-        .select((Resource::as_select(), Organization::as_select()))
+        .select((Resource::as_select(), Organization::as_select(), share_links::created_by_id))
         .first(connection)
         .await
         .optional()?;
-    let Some((collection, organization)) = found else { return Ok(None) };
+    let Some((collection, organization, user_id)) = found else { return Ok(None) };
+    // However their right has ended: by a revoked grant, a demotion, or leaving the organization that it was granted to.
+    let question = Question { user_id, resource_id: collection.id, within: None };
+    let access = resource::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+    if access.level < AccessLevel::Administer && !access.moving {
+        return Ok(None);
+    }
     let query = resources::table
         .inner_join(collection_items::table.on(collection_items::resource_id.eq(resources::id)))
         .filter(collection_items::collection_id.eq(collection.id))

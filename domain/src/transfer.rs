@@ -13,16 +13,17 @@ use serde_json::json;
 use crate::access::{self, Lock};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::{members, project_transfers, resources};
+use crate::database::schema::{grants, members, project_transfers, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
-use crate::id::{MemberId, OrganizationId, ResourceId, TransferId, UserId};
-use crate::job::{ExpireTransfer, Hold, MailTransferOffer, MoveProject};
+use crate::id::{OrganizationId, ResourceId, TransferId, UserId};
+use crate::job::{ExpireTransfer, Hold, MailTransferAnswered, MailTransferOffer, MoveProject};
 use crate::limits;
 use crate::member::{self, MemberStatus};
+use crate::organization;
 use crate::page::{Page, PageRequest, by_id};
-use crate::policy::{AccessLevel, Action};
-use crate::resource::{self, Access, Question, Resource, ResourceKind};
+use crate::policy::{AccessLevel, Action, ExternalSharing};
+use crate::resource::{self, Access, Question, Resource, ResourceKind, Visibility};
 use crate::storage;
 use crate::text::Username;
 use crate::text_enum::text_enum;
@@ -68,6 +69,9 @@ pub struct Transfer {
     pub expires_at: DateTime<Utc>,
     /// When everything was moved.
     pub moved_at: Option<DateTime<Utc>>,
+    resource_name: String,
+    resource_owner_id: UserId,
+    resource_size_bytes: i64,
 }
 
 impl Transfer {
@@ -76,6 +80,26 @@ impl Transfer {
         match self.status {
             TransferStatus::Offered if self.expires_at <= now => TransferStatus::Expired,
             status => status,
+        }
+    }
+
+    /// What the project was called when it was offered.
+    pub fn resource_name(&self) -> &str {
+        &self.resource_name
+    }
+
+    /// The project as it was offered: what those see of it who don't reach it, whatever becomes of it elsewhere.
+    pub fn as_offered(&self, project: Resource) -> Resource {
+        Resource {
+            organization_id: self.organization_id,
+            name: self.resource_name.clone(),
+            description: None,
+            owner_id: self.resource_owner_id,
+            container_id: None,
+            visibility: Visibility::Private,
+            size_bytes: self.resource_size_bytes,
+            updated_at: self.created_at,
+            ..project
         }
     }
 }
@@ -107,15 +131,21 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
     database
         .transaction(async |transaction| {
             let field = "resourceId";
+            // The organization comes before its memberships and resources: no offer is made of one that is just being deleted (R48).
+            let found = resource::by_ids(transaction, &[command.resource_id]).await?.pop();
+            let found = found.ok_or_else(|| resource::not_found(field))?;
+            access::lock_organization(transaction, found.organization_id).await?;
             let project =
                 resource::reach(transaction, actor, command.resource_id, AccessLevel::Administer, field).await?;
+            if project.organization_id != found.organization_id {
+                return Err(Error::refused(Code::Conflict, field, "it has just moved; try again"));
+            }
             if project.kind != ResourceKind::Project {
-                let message = format!("this is a {}; only projects are transferred", project.kind.label());
+                let message = format!("this is {}; only projects are transferred", project.kind.with_article());
                 return Err(Error::refused(Code::Invalid, field, message));
             }
-            if !access::may_bill(transaction, user_id, project.organization_id).await? {
-                let message = "takes the permission for billable activities in the organization that it is in";
-                return Err(Error::refused(Code::BillingAccessRequired, field, message));
+            if let Some((code, message)) = keeps_from_giving(transaction, user_id, project.organization_id).await? {
+                return Err(Error::refused(code, field, message));
             }
             require_unpublished(transaction, project.id, field).await?;
             if command.to_organization_id == Some(project.organization_id) {
@@ -136,7 +166,12 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 status: TransferStatus::Offered,
                 created_at: at,
                 expires_at: at + limits::TRANSFER_OFFER,
+                resource_name: project.name,
+                resource_owner_id: project.owner_id,
+                resource_size_bytes: project.size_bytes,
             };
+            // One that nobody answered in time is in nobody's way.
+            let mut events = expire_overdue(transaction, project.id).await?;
             if recipient_id == user_id {
                 let Some(target) = command.to_organization_id else {
                     let message = "name an organization that you may bill, or somebody else as the recipient";
@@ -144,8 +179,10 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 };
                 require_target(transaction, actor, target, "toOrganizationId").await?;
                 transfer.status = TransferStatus::Accepted;
+                let (open, reason) = (OffersOf::Project(project.id), "cancelled: the project was taken elsewhere");
+                events.extend(cancel_all(transaction, actor, open, reason).await?);
                 let transfer = insert(transaction, &transfer).await?;
-                let events = begin(transaction, actor, &transfer, target, "toOrganizationId").await?;
+                events.extend(begin(transaction, actor, &transfer, target, "toOrganizationId").await?);
                 audit::record(transaction, events).await?;
                 return Ok(transfer);
             }
@@ -157,8 +194,8 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
             let transfer = insert(transaction, &transfer).await?;
             transaction.enqueue_at(&ExpireTransfer { transfer_id: transfer.id }, transfer.expires_at).await?;
             transaction.enqueue(&MailTransferOffer { transfer_id: transfer.id }).await?;
-            let event = event(actor, &transfer, AuditAction::TransferOffered, "offered a project to somebody");
-            audit::record(transaction, [event]).await?;
+            events.push(event(actor, &transfer, AuditAction::TransferOffered, "offered a project to somebody"));
+            audit::record(transaction, events).await?;
             Ok(transfer)
         })
         .await
@@ -176,19 +213,43 @@ struct NewTransfer {
     status: TransferStatus,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    resource_name: String,
+    resource_owner_id: UserId,
+    resource_size_bytes: i64,
+}
+
+/// Why someone may not give away what the organization holds; none where they may. It takes the permission to bill to it, and
+/// leading it where its policy keeps sharing inside.
+async fn keeps_from_giving(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    organization_id: OrganizationId,
+) -> Result<Option<(Code, &'static str)>> {
+    let standing = access::standing_of(transaction, user_id, organization_id).await?;
+    let Some((standing, true)) = standing else {
+        let message = "takes the permission for billable activities in the organization that it is in";
+        return Ok(Some((Code::BillingAccessRequired, message)));
+    };
+    let sharing = organization::external_sharing(transaction, organization_id).await?;
+    if sharing == ExternalSharing::MembersOnly && !standing.allows(Action::ViewAllResources) {
+        let message = "the organization's policy keeps what it holds inside; its owner or an admin may give it away";
+        return Ok(Some((Code::Forbidden, message)));
+    }
+    Ok(None)
+}
+
+/// Marks an offer of the project expired that nobody answered in time; with the event to record.
+async fn expire_overdue(transaction: &mut Transaction, project: ResourceId) -> Result<Vec<NewEvent>> {
+    let open: Vec<TransferId> = project_transfers::table
+        .filter(project_transfers::resource_id.eq(project))
+        .filter(project_transfers::status.eq(TransferStatus::Offered))
+        .select(project_transfers::id)
+        .load(&mut **transaction)
+        .await?;
+    mark_expired(transaction, &open).await
 }
 
 async fn insert(transaction: &mut Transaction, transfer: &NewTransfer) -> Result<Transfer> {
-    // One that nobody answered in time is in nobody's way.
-    diesel::update(
-        project_transfers::table
-            .filter(project_transfers::resource_id.eq(transfer.resource_id))
-            .filter(project_transfers::status.eq(TransferStatus::Offered))
-            .filter(project_transfers::expires_at.le(rollcall_now())),
-    )
-    .set(project_transfers::status.eq(TransferStatus::Expired))
-    .execute(&mut **transaction)
-    .await?;
     let inserted = diesel::insert_into(project_transfers::table)
         .values(transfer)
         .returning(Transfer::as_returning())
@@ -278,6 +339,15 @@ fn details(transfer: &Transfer) -> serde_json::Value {
     })
 }
 
+/// Whether the actor administers the project of a transfer; what gives them that is locked.
+async fn administers(transaction: &mut Transaction, actor: &Actor, transfer: &Transfer) -> Result<bool> {
+    match resource::reach(transaction, actor, transfer.resource_id, AccessLevel::Administer, "id").await {
+        Ok(_) => Ok(true),
+        Err(Error::Refused(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn not_found() -> Refusal {
     Refusal::new(Code::NotFound, "id", "there is no such transfer")
 }
@@ -356,7 +426,7 @@ pub async fn accept(
                 return Err(Error::refused(Code::Invalid, "organizationId", "the project is in this organization"));
             }
             require_target(transaction, actor, target, "organizationId").await?;
-            let may_offer = access::may_bill(transaction, offered.offered_by_id, offered.organization_id).await?;
+            let kept = keeps_from_giving(transaction, offered.offered_by_id, offered.organization_id).await?;
             let project = offered.resource_id;
             let locked: Option<Resource> = resources::table
                 .find(project)
@@ -371,7 +441,7 @@ pub async fn accept(
                 within: Some(offered.organization_id),
             };
             let access = resource::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
-            if locked.is_none() || !may_offer || access.level < AccessLevel::Administer {
+            if locked.is_none() || kept.is_some() || access.level < AccessLevel::Administer {
                 let message = "whoever offered the project may not give it away any more; ask for a new offer";
                 return Err(Error::refused(Code::Revoked, "id", message));
             }
@@ -383,6 +453,7 @@ pub async fn accept(
                 .get_result(&mut **transaction)
                 .await?;
             let events = begin(transaction, actor, &transfer, target, "organizationId").await?;
+            transaction.enqueue(&MailTransferAnswered { transfer_id: id }).await?;
             audit::record(transaction, events).await?;
             Ok(transfer)
         })
@@ -398,6 +469,7 @@ pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Resu
                 return Err(Error::refused(Code::Forbidden, "id", "only the recipient declines an offer"));
             }
             let transfer = close(transaction, id, TransferStatus::Declined).await?;
+            transaction.enqueue(&MailTransferAnswered { transfer_id: id }).await?;
             audit::record(
                 transaction,
                 [event(actor, &transfer, AuditAction::TransferDeclined, "declined an offered project")],
@@ -408,19 +480,17 @@ pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Resu
         .await
 }
 
-/// Whoever offered a project takes the offer back; so may owner and admins of the organization that it is in.
+/// Whoever offered a project takes the offer back; so may whoever administers the project, such as its owner.
 pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
     database
         .transaction(async |transaction| {
             let offered = known(transaction, actor, id).await?;
-            if Some(offered.offered_by_id) != actor.user_id() {
-                let field = "id";
-                let permit =
-                    access::enter(transaction, actor, offered.organization_id, Lock::Membership, not_found()).await;
-                match permit {
-                    Ok(permit) => permit.require_on(Action::ViewAllResources, field)?,
-                    Err(_) => return Err(Error::refused(Code::Forbidden, field, "decline it instead")),
-                }
+            if Some(offered.offered_by_id) != actor.user_id() && !administers(transaction, actor, &offered).await? {
+                return Err(Error::refused(
+                    Code::Forbidden,
+                    "id",
+                    "takes ADMINISTER on the project; decline it instead",
+                ));
             }
             let transfer = close(transaction, id, TransferStatus::Cancelled).await?;
             audit::record(
@@ -436,12 +506,14 @@ pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Resul
 /// Whose open offers end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OffersOf {
-    /// Those that someone who leaves the organization has made there, and those that they should accept for it (R42).
+    /// Those that someone who leaves the organization has made there, and those that they should accept from it or for it (R42).
     Leaver(OrganizationId, UserId),
     /// All by and to an account that is deleted.
     Account(UserId),
     /// All from and to an organization that is deleted (R48).
     Organization(OrganizationId),
+    /// Those of a project that is taken elsewhere.
+    Project(ResourceId),
 }
 
 /// Cancels open offers; with the events to record.
@@ -473,13 +545,14 @@ fn open_of(query: Query, of: OffersOf) -> Query {
         OffersOf::Leaver(organization, user) => query.filter(
             organization_id
                 .eq(organization)
-                .and(offered_by_id.eq(user))
+                .and(offered_by_id.eq(user).or(recipient_id.eq(user)))
                 .or(to_organization_id.assume_not_null().eq(organization).and(recipient_id.eq(user))),
         ),
         OffersOf::Account(user) => query.filter(offered_by_id.eq(user).or(recipient_id.eq(user))),
         OffersOf::Organization(organization) => {
             query.filter(organization_id.eq(organization).or(to_organization_id.assume_not_null().eq(organization)))
         }
+        OffersOf::Project(project) => query.filter(project_transfers::resource_id.eq(project)),
     }
 }
 
@@ -503,7 +576,8 @@ pub async fn expire(database: &Database, id: TransferId, hold: Hold<'_>) -> Resu
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            mark_expired(transaction, &[id]).await
+            let events = mark_expired(transaction, &[id]).await?;
+            audit::record(transaction, events).await
         })
         .await
 }
@@ -521,11 +595,13 @@ pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> 
         .skip_locked()
         .load(&mut **transaction)
         .await?;
-    mark_expired(transaction, &overdue).await?;
+    let events = mark_expired(transaction, &overdue).await?;
+    audit::record(transaction, events).await?;
     Ok(overdue.len())
 }
 
-async fn mark_expired(transaction: &mut Transaction, ids: &[TransferId]) -> Result<()> {
+/// Marks those of the offers expired whose time is over, and has whoever offered them told; with the events to record.
+async fn mark_expired(transaction: &mut Transaction, ids: &[TransferId]) -> Result<Vec<NewEvent>> {
     let expired: Vec<Transfer> = diesel::update(
         project_transfers::table
             .filter(project_transfers::id.eq_any(ids))
@@ -536,20 +612,20 @@ async fn mark_expired(transaction: &mut Transaction, ids: &[TransferId]) -> Resu
     .returning(Transfer::as_returning())
     .get_results(&mut **transaction)
     .await?;
-    if expired.is_empty() {
-        return Ok(());
-    }
-    let events = expired.iter().map(|transfer| {
+    let mails: Vec<_> = expired.iter().map(|transfer| MailTransferAnswered { transfer_id: transfer.id }).collect();
+    transaction.enqueue_all(&mails).await?;
+    let event = |transfer: &Transfer| {
         NewEvent::by_system(transfer.organization_id, AuditAction::TransferExpired, transfer.id)
             .summary("nobody answered the offer in time")
             .with(details(transfer))
-    });
-    audit::record(transaction, events).await
+    };
+    Ok(expired.iter().map(event).collect())
 }
 
 /// Moves an accepted project with its contents, in one transaction; a second run finds nothing to do.
 ///
-/// Teams' grants stay behind, and so do grants that sleep and collections. What of the contents would belong to nobody in the other
+/// Teams' grants stay behind, and so do grants that sleep and collections. What else is shared with people goes along, and counts as
+/// shared there and then, whatever they were to the other organization before. What of the contents would belong to nobody in the other
 /// organization is the recipient's; samples stay their owners' (R33). Where the recipient has gone meanwhile, the owner of the
 /// other organization receives it all.
 pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
@@ -570,7 +646,7 @@ pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> R
                 return Ok(());
             };
             let project = transfer.resource_id;
-            let owner = lock_owners(transaction, &transfer, project, target).await?;
+            let owner = lock_people(transaction, &transfer, project, target).await?;
             let at = now(transaction).await?;
             let passed = carry(transaction, &transfer, project, target, owner).await?;
             diesel::update(project_transfers::table.find(id))
@@ -590,24 +666,34 @@ pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> R
         .await
 }
 
-/// Locks, shared, the memberships in the target of the recipient and of those who own some of the contents; who receives it.
-async fn lock_owners(
+/// Locks, shared, the memberships in the target of the recipient and of those who own some of the contents, or with whom some of it is
+/// shared; who receives it.
+async fn lock_people(
     transaction: &mut Transaction,
     transfer: &Transfer,
     project: ResourceId,
     target: OrganizationId,
 ) -> Result<UserId> {
-    let owners = resources::table.filter(resources::container_id.eq(project)).select(resources::owner_id);
-    let active: Vec<(MemberId, UserId)> = members::table
+    let moving = resources::table.filter(resources::id.eq(project).or(resources::container_id.eq(project)));
+    let owners = moving.select(resources::owner_id);
+    let grantees = grants::table
+        .filter(grants::resource_id.eq_any(moving.select(resources::id)))
+        .select(grants::user_id.assume_not_null())
+        .filter(grants::user_id.is_not_null());
+    let concerned: Vec<(UserId, MemberStatus)> = members::table
         .filter(members::organization_id.eq(target))
-        .filter(members::status.eq(MemberStatus::Active))
-        .filter(members::user_id.eq(transfer.recipient_id).or(members::user_id.eq_any(owners)))
+        .filter(
+            members::user_id
+                .eq(transfer.recipient_id)
+                .or(members::user_id.eq_any(owners))
+                .or(members::user_id.eq_any(grantees)),
+        )
         .order(members::id)
-        .select((members::id, members::user_id))
+        .select((members::user_id, members::status))
         .for_share()
         .load(&mut **transaction)
         .await?;
-    if active.iter().any(|(_, user_id)| *user_id == transfer.recipient_id) {
+    if concerned.contains(&(transfer.recipient_id, MemberStatus::Active)) {
         Ok(transfer.recipient_id)
     } else {
         member::lock_owner(transaction, target).await
@@ -632,7 +718,11 @@ async fn carry(
         format!("DELETE FROM grants WHERE team_id IS NOT NULL AND resource_id IN ({MOVING})"),
         format!(
             "DELETE FROM grants g USING members m WHERE m.organization_id = g.organization_id AND m.user_id = g.user_id \
-             AND m.status <> 'active' AND g.position <= m.ended_at_position AND g.resource_id IN ({MOVING})"
+             AND g.position <= m.ended_at_position AND (m.status <> 'active' OR g.kept_position IS DISTINCT FROM m.ended_at_position) \
+             AND g.resource_id IN ({MOVING})"
+        ),
+        format!(
+            "UPDATE grants SET position = nextval('grant_positions') WHERE user_id IS NOT NULL AND resource_id IN ({MOVING})"
         ),
         format!("DELETE FROM grant_invitations WHERE resource_id IN ({MOVING})"),
         format!("DELETE FROM collection_items WHERE resource_id IN ({MOVING})"),
@@ -669,8 +759,8 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TransferId]) -> R
         .await?)
 }
 
-/// Those of the ids that the actor may see: the recipient, who offered it while they belong to the organization that it is from, and
-/// that organization's owner and admins.
+/// Those of the ids that the actor may see: the recipient, who offered it while they belong to the organization that it is from,
+/// that organization's owner and admins, and whoever administers the project while the offer is open.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -678,6 +768,7 @@ pub async fn visible_to(
 ) -> Result<Vec<Transfer>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|transfer| transfer.organization_id)).await?;
+    let levels = resource::levels(connection, actor, found.iter().map(|transfer| transfer.resource_id)).await?;
     let may_see = |transfer: &Transfer| {
         let user_id = actor.user_id();
         let permit = permits.get(&transfer.organization_id);
@@ -685,6 +776,8 @@ pub async fn visible_to(
             || permit.is_some_and(|permit| {
                 Some(transfer.offered_by_id) == user_id || permit.standing().allows(Action::ViewAllResources)
             })
+            || transfer.status == TransferStatus::Offered
+                && levels.get(&transfer.resource_id) == Some(&AccessLevel::Administer)
     };
     Ok(found.into_iter().filter(may_see).collect())
 }

@@ -1,8 +1,8 @@
-//! Mails a completed departure's receipt to the leaver or to the new owner.
+//! Mails a completed departure's receipt to the leaver, or to whom it has made the owner of something.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::api_key::{self, ApiKey};
-use rollcall_domain::departure::{self, DepartureKind};
+use rollcall_domain::departure::{self, DepartureKind, DepartureStatus};
 use rollcall_domain::job::MailDepartureReceipt;
 use rollcall_domain::resource::ResourceKind;
 use rollcall_domain::webhook::{self, Webhook};
@@ -15,11 +15,21 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     let MailDepartureReceipt { departure_id: id, recipient_id } = *payload;
     let mut reader = connection(context).await?;
     let Some(departure) = departure::by_ids(&mut reader, &[id]).await.map_err(job_error)?.pop() else { return Ok(()) };
+    // Taken back meanwhile: what it would tell isn't so any more.
+    if matches!(departure.status, DepartureStatus::Reverting | DepartureStatus::Reverted) {
+        return Ok(());
+    }
     let organization = organization::by_id(&mut reader, departure.organization_id).await.map_err(job_error)?;
     let recipient = user::by_id(&mut reader, recipient_id).await.map_err(job_error)?;
     let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
-    let new_owner = user::by_id(&mut reader, departure.new_owner_id).await.map_err(job_error)?;
-    let receipt = departure::receipt(&mut reader, id).await.map_err(job_error)?;
+    let is_leaver = recipient_id == departure.user_id;
+    let receipt = departure::receipt(&mut reader, id, (!is_leaver).then_some(recipient_id)).await.map_err(job_error)?;
+    let owners = match receipt.receivers.as_slice() {
+        [] => vec![departure.new_owner_id],
+        receivers => receivers.to_vec(),
+    };
+    let owners = user::by_ids(&mut reader, &owners).await.map_err(job_error)?;
+    let owners: Vec<String> = owners.into_iter().map(|owner| owner.name).collect();
     let known =
         webhook::known_to(&mut reader, departure.organization_id, departure.user_id).await.map_err(job_error)?;
     let services =
@@ -45,8 +55,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         name: Some(recipient.name),
         date: departure.completed_at.unwrap_or(departure.started_at),
     };
-    let mail = if recipient_id == departure.user_id {
-        DepartureToLeaver { organization_name: organization.name, kind, new_owner_name: new_owner.name, moved }
+    let mail = if is_leaver {
+        DepartureToLeaver { organization_name: organization.name, kind, new_owner_name: owners.join(" and "), moved }
             .render(envelope)
     } else {
         DepartureToOwner {

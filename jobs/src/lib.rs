@@ -27,6 +27,7 @@ pub mod process;
 mod role_changed_mail;
 mod sign_in_mail;
 mod transfer;
+mod transfer_answered_mail;
 mod transfer_offer_mail;
 mod webhook_client;
 mod webhook_delivery;

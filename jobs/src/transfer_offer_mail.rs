@@ -3,7 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailTransferOffer;
 use rollcall_domain::transfer::{self, TransferStatus};
-use rollcall_domain::{database, invitation, organization, resource, user};
+use rollcall_domain::{database, grant, invitation, organization, user};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, TransferOffer};
@@ -14,9 +14,6 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     let now = database::now(&mut reader).await.map_err(job_error)?;
     // What is answered or taken back by now is no news.
     let Some(transfer) = found.filter(|transfer| transfer.status_at(now) == TransferStatus::Offered) else {
-        return Ok(());
-    };
-    let Some(project) = resource::by_ids(&mut reader, &[transfer.resource_id]).await.map_err(job_error)?.pop() else {
         return Ok(());
     };
     let from = organization::by_id(&mut reader, transfer.organization_id).await.map_err(job_error)?;
@@ -31,7 +28,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     let mail = TransferOffer {
         offered_by_name: offered_by.name,
         offered_by_username: offered_by.username.to_string(),
-        project_name: project.name,
+        project_name: transfer.resource_name().to_owned(),
         from_name: from.name,
         to_name: to,
         transfer_id: transfer.id.to_string(),
@@ -44,6 +41,11 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
         name: Some(recipient.name),
         date: transfer.created_at,
     };
+    // A retry is still the same mail.
+    if job.attempt == 1 && !grant::take_mail_turn(&context.database, &email).await.map_err(job_error)? {
+        tracing::info!("not sent: this person has had enough such mails today");
+        return Ok(());
+    }
     invitation::take_mail_turn(&context.database, transfer.organization_id).await.map_err(job_error)?;
     context.send(job, mail.render(envelope)).await
 }

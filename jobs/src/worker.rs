@@ -12,7 +12,8 @@ use rollcall_domain::job::{
     MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailGrantInvitation,
     MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded,
     MailNewSignIn, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn,
-    MailTransferOffer, MailWebhookDisabled, MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
+    MailTransferAnswered, MailTransferOffer, MailWebhookDisabled, MoveProject, RedeliverWebhook, RevertDeparture,
+    RunDeparture, WEBHOOK,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +22,8 @@ use crate::{
     account_deleted_mail, departure, departure_receipt_mail, email_change_mail, grant_invitation_mail, housekeeping,
     invitation_accepted_mail, invitation_expiry, invitation_mail, invitation_reminder_mail, join_code_expiry,
     joined_by_code_mail, membership_ended_mail, new_sign_in_mail, owner_set_mail, owner_welcome_mail,
-    ownership_transferred_mail, role_changed_mail, sign_in_mail, transfer, transfer_offer_mail, webhook_delivery,
-    webhook_disabled_mail, webhook_redelivery,
+    ownership_transferred_mail, role_changed_mail, sign_in_mail, transfer, transfer_answered_mail, transfer_offer_mail,
+    webhook_delivery, webhook_disabled_mail, webhook_redelivery,
 };
 
 /// The queues, and how many handlers of each run at a time: mails and webhooks wait for the network, the others for the
@@ -103,6 +104,7 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         ExpireTransfer::KIND => transfer::expire(context, job, &job.decode()?).await,
         MoveProject::KIND => transfer::carry_out(context, job, &job.decode()?).await,
         MailGrantInvitation::KIND => grant_invitation_mail::run(context, job, &job.decode()?).await,
+        MailTransferAnswered::KIND => transfer_answered_mail::run(context, job, &job.decode()?).await,
         MailTransferOffer::KIND => transfer_offer_mail::run(context, job, &job.decode()?).await,
         RunDeparture::KIND => departure::run(context, job, &job.decode()?).await,
         RevertDeparture::KIND => departure::revert(context, job, &job.decode()?).await,

@@ -6,7 +6,7 @@ use rollcall_domain::grant::{self, Shared};
 use rollcall_domain::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, UserId};
 
 use super::connection::connection;
-use super::context::{actor, database};
+use super::context::{actor, database, request};
 use super::error::{Payload, UserError, payload};
 use super::id::Id;
 use super::organization::Organization;
@@ -207,7 +207,8 @@ impl GrantMutation {
         #[graphql(desc = "What to share with whom.")] input: GrantAccessInput,
     ) -> async_graphql::Result<GrantAccessPayload> {
         let (named, level) = (input.grantee.into(), input.level.into());
-        let outcome = grant::share(database(context), actor(context)?, input.resource_id.0, &named, level).await;
+        let (database, client) = (database(context), request(context).client);
+        let outcome = grant::share(database, actor(context)?, input.resource_id.0, &named, level, client).await;
         Payload::of(outcome, |shared| match shared {
             Shared::Granted(grant) => {
                 GrantAccessPayload { grant: Some(Grant(grant)), invited: Some(false), user_errors: Vec::new() }

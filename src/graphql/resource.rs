@@ -89,6 +89,10 @@ impl Resource {
         let Some(viewer_id) = request(context).actor().and_then(|actor| actor.user_id()) else {
             return Ok(ResourceConnection::new(Page::default()));
         };
+        // Such as a project that is offered: what lies in it would be looked at one by one.
+        if self.access(context).await? == policy::AccessLevel::None {
+            return Ok(ResourceConnection::new(Page::default()));
+        }
         let key = ResourcesOf { part, within: Within { viewer_id, kind: kind.map(Into::into) }, page };
         let page = loaders(context).load_one(key).await?.unwrap_or_default();
         Ok(ResourceConnection::new(page.map_ref(|resource| Self(resource.clone()))))
@@ -296,11 +300,11 @@ pub struct UpdateResourceInput {
     /// More about it, up to 2000 characters; null clears it.
     description: MaybeUndefined<String>,
     /// Who reads it; changing that takes ADMINISTER.
-    visibility: Option<Visibility>,
+    visibility: MaybeUndefined<Visibility>,
     /// What it lies in, of the same organization; null takes it out. Takes ADMINISTER on it and UPLOAD on the container.
     container_id: MaybeUndefined<Id<ResourceId>>,
     /// Its size in bytes.
-    size_bytes: Option<BigInt>,
+    size_bytes: MaybeUndefined<BigInt>,
 }
 
 /// A resource as it is now.
@@ -424,8 +428,8 @@ impl ResourceMutation {
             name: super::required(input.name),
             description: super::undefined_or(input.description),
             container_id: super::undefined_or(input.container_id).map(|id| id.map(|id| id.0)),
-            visibility: input.visibility.map(Into::into),
-            size_bytes: input.size_bytes.map(|size| size.0),
+            visibility: super::undefined_or(input.visibility).map(|visibility| visibility.map(Into::into)),
+            size_bytes: super::undefined_or(input.size_bytes).map(|size| size.map(|size| size.0)),
         };
         let outcome = resource::update(database(context), actor(context)?, input.id.0, &command).await;
         Payload::of(outcome, |resource| UpdateResourcePayload {
@@ -481,9 +485,11 @@ impl ResourceMutation {
         let ids: Vec<ResourceId> = input.resource_ids.into_iter().map(|id| id.0).collect();
         let outcome =
             resource::remove_from_collection(database(context), actor(context)?, input.collection_id.0, &ids).await;
-        Payload::of(outcome, |collection| RemoveFromCollectionPayload {
-            collection: Some(Resource(collection)),
-            user_errors: Vec::new(),
-        })
+        // Who took out what is theirs needn't reach the collection.
+        let seen = match &outcome {
+            Ok(collection) => Resource::find(context, collection.id).await?,
+            Err(_) => None,
+        };
+        Payload::of(outcome, |_| RemoveFromCollectionPayload { collection: seen, user_errors: Vec::new() })
     }
 }

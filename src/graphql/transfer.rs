@@ -53,13 +53,14 @@ impl ProjectTransfer {
         self.transfer.id.to_string().into()
     }
 
-    /// The project; who can't reach it, such as the recipient of an open offer, sees no description.
+    /// The project; who can't reach it, such as the recipient of an open offer, sees it as it was offered, without its
+    /// description.
     async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Resource> {
-        let mut project = Resource::load(context, self.transfer.resource_id).await?;
-        if project.access(context).await? == AccessLevel::None {
-            project.0.description = None;
-        }
-        Ok(project)
+        let project = Resource::load(context, self.transfer.resource_id).await?;
+        Ok(match project.access(context).await? {
+            AccessLevel::None => Resource(self.transfer.as_offered(project.0)),
+            _ => project,
+        })
     }
 
     /// The organization that it is from.
@@ -261,7 +262,7 @@ impl TransferMutation {
         .await
     }
 
-    /// Takes an offer back: who made it, or owner and admins of the organization that the project is in.
+    /// Takes an offer back: who made it, or whoever administers the project, such as its owner.
     async fn cancel_project_transfer(
         &self,
         context: &Context<'_>,

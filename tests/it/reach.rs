@@ -53,6 +53,8 @@ struct Granted {
     to: Grantee,
     level: usize,
     position: i64,
+    /// Whether the departure that came after it has kept it (R37).
+    kept: bool,
 }
 
 /// Organizations with people, teams, resources in one another, collections and grants.
@@ -158,7 +160,7 @@ impl World {
                 _ => Grantee::Organization(random.random_range(0..ORGANIZATIONS)),
             };
             let (level, position) = (random.random_range(1..5), random.random_range(0..100));
-            grants.insert((thing, to), Granted { thing, to, level, position });
+            grants.insert((thing, to), Granted { thing, to, level, position, kept: random.random_bool(0.5) });
         }
         let grants = grants.into_values().collect();
         Self { organizations, members, suspended, teams, team_members, things, items, grants }
@@ -174,8 +176,9 @@ impl World {
         match grant.to {
             Grantee::Person(other) if other != person => 0,
             Grantee::Person(_) => match self.members.get(&(thing.organization, person)) {
+                // It sleeps, and wakes with them where it was kept.
+                Some(member) if grant.position <= member.ended_at && !(member.active && grant.kept) => 0,
                 Some(member) if member.active => grant.level,
-                Some(member) if grant.position <= member.ended_at => 0,
                 _ if outside_allowed => grant.level,
                 _ => 0,
             },
@@ -257,6 +260,7 @@ fn secret(organization: Uuid, user: Uuid) -> String {
 }
 
 /// A world in the database.
+#[derive(Debug)]
 pub struct Stored {
     world: World,
     people: Vec<String>,
@@ -330,8 +334,14 @@ impl Stored {
                  VALUES ('{organization}', '{collection}', '{item}', '{kind}', rollcall_now());"
             );
         }
-        for Granted { thing, to, level, position } in &world.grants {
-            let organization = organizations[world.things[*thing].organization];
+        for Granted { thing, to, level, position, kept } in &world.grants {
+            let holder = world.things[*thing].organization;
+            let organization = organizations[holder];
+            let member = match to {
+                Grantee::Person(person) if *kept => world.members.get(&(holder, *person)),
+                _ => None,
+            };
+            let kept = member.map_or("NULL".to_owned(), |member| member.ended_at.to_string());
             let (column, to) = match to {
                 Grantee::Person(person) => ("user_id", users[*person]),
                 Grantee::Team(team) => ("team_id", teams[*team]),
@@ -339,8 +349,8 @@ impl Stored {
             };
             let (thing, level, by) = (things[*thing], LEVELS[*level], users[0]);
             sql += &format!(
-                "INSERT INTO grants (id, organization_id, resource_id, {column}, level, position, granted_by_id, created_at) \
-                 VALUES (gen_random_uuid(), '{organization}', '{thing}', '{to}', '{level}', {position}, '{by}', rollcall_now());"
+                "INSERT INTO grants (id, organization_id, resource_id, {column}, level, position, kept_position, granted_by_id, created_at) \
+                 VALUES (gen_random_uuid(), '{organization}', '{thing}', '{to}', '{level}', {position}, {kept}, '{by}', rollcall_now());"
             );
         }
         app.database.sql(&(sql + "COMMIT")).await;
@@ -406,8 +416,9 @@ impl Stored {
         let found = rows("collection_id, resource_id", "collection_items").await;
         let items = found.iter().map(|row| (at(&thing_ids, &row[0]), at(&thing_ids, &row[1]))).collect();
         let found = rows(
-            "resource_id, user_id, team_id, grantee_organization_id, access_rank(level), position",
-            "grants ORDER BY id",
+            "g.resource_id, g.user_id, g.team_id, g.grantee_organization_id, access_rank(g.level), g.position, \
+             coalesce(g.kept_position = m.ended_at_position, false)",
+            "grants g LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id ORDER BY g.id",
         )
         .await;
         let grant = |row: &Value| Granted {
@@ -419,6 +430,7 @@ impl Stored {
             },
             level: number(&row[4]),
             position: row[5].as_i64().unwrap(),
+            kept: flag(&row[6]),
         };
         let grants = found.iter().map(grant).collect();
         let world =

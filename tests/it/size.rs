@@ -164,7 +164,11 @@ async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs
                     plans.iter().filter(|(statement, _)| !others.iter().any(|other| statement.starts_with(other)));
                 statements.push(own.count());
                 for (_, plan) in plans.iter().filter(|(statement, _)| is_of_resources(statement)) {
-                    found.extend(too_much(plan, 6_000).into_iter().map(|problem| format!("{what}: {problem}")));
+                    let problems = too_much(plan, 6_000);
+                    if !problems.is_empty() {
+                        println!("{what}: {plan}");
+                    }
+                    found.extend(problems.into_iter().map(|problem| format!("{what}: {problem}")));
                 }
                 after = match page {
                     // Ids of these are random: so many lie before this one.

@@ -356,6 +356,7 @@ diesel::table! {
         position -> Int8,
         granted_by_id -> Uuid,
         created_at -> Timestamptz,
+        kept_position -> Nullable<Int8>,
     }
 }
 
@@ -415,6 +416,9 @@ diesel::table! {
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
         moved_at -> Nullable<Timestamptz>,
+        resource_name -> Text,
+        resource_owner_id -> Uuid,
+        resource_size_bytes -> Int8,
     }
 }
 

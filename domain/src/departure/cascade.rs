@@ -10,9 +10,9 @@ use diesel_async::RunQueryDsl;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Departure, DepartureStatus, DepartureStep, Progress, count, lock, owner};
+use super::{Departure, DepartureStatus, DepartureStep, Progress, count, lock, newest_of, owner};
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::{departure_steps, departures, members, resources};
+use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Error, Result};
 use crate::id::{DepartureId, ResourceId, ResourceMoveId, UserId};
@@ -73,8 +73,9 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
 /// What is left of what the leaver owned when they went: conditions on resources `r`, with $1 the organization, $2 the leaver, $3
 /// the moment until which it was theirs, and $4 the owner.
 ///
-/// A leaver who came back and became the owner keeps what is theirs.
-const LEFT_BEHIND: &str = "r.organization_id = $1 AND r.owner_id = $2 AND r.owner_id <> $4 AND r.owned_since <= $3";
+/// A leaver who came back and became the owner keeps what is theirs. What is moving to another organization has found its owner there.
+const LEFT_BEHIND: &str =
+    "r.organization_id = $1 AND r.owner_id = $2 AND r.owner_id <> $4 AND r.owned_since <= $3 AND NOT r.moving";
 
 /// Which of what is left behind a step concerns, with $5 its kinds. Samples in projects stay where they lie (R33), and so do those
 /// that somebody who came back has taken out of one.
@@ -109,10 +110,11 @@ impl Passing {
 async fn lock_leaver(transaction: &mut Transaction, departure: &Departure) -> Result<DateTime<Utc>> {
     let status: MemberStatus =
         members::table.find(departure.member_id).select(members::status).for_share().first(&mut **transaction).await?;
-    let came_back = status == MemberStatus::Active;
-    // Who came back keeps what they made or received since. Otherwise everything is the departure's, whatever a clock that was set
-    // back may have written down.
-    let later = if came_back { TimeDelta::zero() } else { TimeDelta::weeks(52 * 100) };
+    // Who came back keeps what they made or received since; what they left behind when they went again is the newer departure's.
+    // Otherwise everything is this one's, whatever a clock that was set back may have written down.
+    let is_newest = newest_of(transaction, departure.member_id).await? == Some(departure.id);
+    let is_gone = status != MemberStatus::Active && is_newest;
+    let later = if is_gone { TimeDelta::weeks(52 * 100) } else { TimeDelta::zero() };
     Ok(departure.started_at + later)
 }
 
@@ -157,7 +159,9 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
     };
     let mut events = Vec::new();
     let collected_in = match step.step {
-        DepartureStep::CollectSamples if total > 0 => {
+        DepartureStep::CollectSamples
+            if left_behind(transaction, departure, &passing, step.step, Some(1)).await? > 0 =>
+        {
             Some(samples_project(transaction, departure, &passing, &mut events).await?)
         }
         _ => None,
@@ -337,8 +341,8 @@ pub(super) const ENDING_GRANTS: &str = "g.organization_id = $1 AND g.user_id = $
      SELECT FROM resources p JOIN resources s ON s.container_id = p.id AND s.kind = 'sample' AND s.created_by_id = $2 \
      WHERE p.id = g.resource_id AND p.kind = 'project')";
 
-/// Removes a chunk of the leaver's own grants in the organization.
-async fn remove_grants(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
+/// Removes a chunk of the leaver's own grants in the organization, and notes of the others that they are kept.
+pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
     #[derive(QueryableByName)]
     struct Removed {
         #[diesel(sql_type = BigInt)]
@@ -379,6 +383,8 @@ async fn remove_grants(transaction: &mut Transaction, departure: &Departure, ste
            ORDER BY g.id LIMIT $5 FOR UPDATE \
          ), removed AS ( \
            DELETE FROM grants g USING chunk c WHERE g.id = c.id AND {ENDING_GRANTS} RETURNING g.id \
+         ), kept AS ( \
+           UPDATE grants g SET kept_position = $3 FROM chunk c WHERE g.id = c.id AND NOT ({ENDING_GRANTS}) \
          ) SELECT (SELECT count(*) FROM chunk) AS looked_at, (SELECT count(*) FROM removed) AS removed, \
              (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id"
     ))
@@ -472,10 +478,20 @@ async fn advance(
 async fn complete(transaction: &mut Transaction, departure: &Departure, step: DepartureStep) -> Result<()> {
     let at = now(transaction).await?;
     let new_owner = owner(transaction, departure.organization_id).await?;
-    let mut mails = vec![MailDepartureReceipt { departure_id: departure.id, recipient_id: departure.user_id }];
-    if new_owner != departure.user_id {
-        mails.push(MailDepartureReceipt { departure_id: departure.id, recipient_id: new_owner });
-    }
+    // Whoever received something, and the owner: the ownership may have passed on meanwhile (R43).
+    let mut recipients: Vec<UserId> = resource_moves::table
+        .filter(resource_moves::departure_id.eq(departure.id))
+        .select(resource_moves::to_id)
+        .distinct()
+        .load(&mut **transaction)
+        .await?;
+    recipients.extend([departure.user_id, new_owner]);
+    recipients.sort_unstable();
+    recipients.dedup();
+    let mails: Vec<_> = recipients
+        .into_iter()
+        .map(|recipient_id| MailDepartureReceipt { departure_id: departure.id, recipient_id })
+        .collect();
     diesel::update(departure_steps::table.find((departure.id, step)))
         .set((
             departure_steps::done.eq(count(mails.len())),

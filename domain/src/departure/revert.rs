@@ -7,12 +7,16 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::{Chunk, Departure, DepartureKind, DepartureStatus, by_ids, is_visible, lock};
+use super::cascade::remove_grants;
+use super::{
+    Chunk, Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, by_ids, expedite, is_visible, lock,
+    newest_of,
+};
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
-use crate::database::schema::{departures, members, resource_moves, resources};
+use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
@@ -120,6 +124,11 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                     return Err(Error::refused(Code::Conflict, field, message));
                 }
                 events = bring_back(transaction, actor, &permit, &member, field).await?;
+                // As if nothing had happened: what the cascade hasn't taken from them yet is theirs again.
+                diesel::update(members::table.find(member.id))
+                    .set(members::ended_at_position.eq(0))
+                    .execute(&mut **transaction)
+                    .await?;
             } else if permit.user_id() != member.user_id
                 && !permit.standing().allows_on_member(
                     MemberAction::ChangePermissions,
@@ -132,6 +141,8 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                     format!("your role here, {}, doesn't reach the member's, {}", permit.standing().role, member.role);
                 return Err(Error::refused(Code::Forbidden, field, message));
             }
+            // The cascade, where it waits for its next try, finds that it is over, and lets the revert begin.
+            expedite(transaction, departure.member_id).await?;
             let reverting: Departure = diesel::update(departures::table.find(id))
                 .set((departures::status.eq(DepartureStatus::Reverting), departures::error.eq(None::<String>)))
                 .returning(Departure::as_returning())
@@ -146,17 +157,6 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
             Ok(reverting)
         })
         .await
-}
-
-/// A member's newest departure.
-async fn newest_of(transaction: &mut Transaction, member_id: MemberId) -> Result<Option<DepartureId>> {
-    Ok(departures::table
-        .filter(departures::member_id.eq(member_id))
-        .order(departures::id.desc())
-        .select(departures::id)
-        .first(&mut **transaction)
-        .await
-        .optional()?)
 }
 
 /// What became of a resource since the departure passed it on.
@@ -222,6 +222,10 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
             let chunk: Vec<Passed> = to_look_at(transaction, id).await?;
             let at = now(transaction).await?;
             if chunk.is_empty() {
+                if let Some(step) = unfinished(transaction, id, DepartureStep::RemoveGrants).await? {
+                    remove_grants(transaction, &departure, &step).await?;
+                    return Ok(Chunk::More);
+                }
                 finish(transaction, &departure, at).await?;
                 return Ok(Chunk::Done);
             }
@@ -242,6 +246,18 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
             Ok(Chunk::More)
         })
         .await
+}
+
+/// A step that the cascade hasn't come to the end of. Who came back by another way than this revert has what was shared with them
+/// no more (R37, R45); after a revert that brought them back there is nothing to remove.
+async fn unfinished(transaction: &mut Transaction, id: DepartureId, step: DepartureStep) -> Result<Option<Progress>> {
+    Ok(departure_steps::table
+        .find((id, step))
+        .filter(departure_steps::completed_at.is_null())
+        .select(Progress::as_select())
+        .first(&mut **transaction)
+        .await
+        .optional()?)
 }
 
 async fn to_look_at(transaction: &mut Transaction, id: DepartureId) -> Result<Vec<Passed>> {
@@ -304,7 +320,7 @@ async fn give_back(
         .await?;
     // What the departure made of them beside that: samples lie in no project again, and documents are read by whom they were.
     diesel::update(resources::table.filter(resources::id.eq_any(&samples)))
-        .set(resources::container_id.eq(None::<ResourceId>))
+        .set((resources::container_id.eq(None::<ResourceId>), resources::updated_at.eq(at)))
         .execute(&mut **transaction)
         .await?;
     diesel::update(resources::table.filter(resources::id.eq_any(&documents)))

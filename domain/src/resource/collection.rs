@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::{Purpose, Resource, reach, reach_each};
+use super::{Purpose, Resource, by_ids, reach, reach_each};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::collection_items;
@@ -37,7 +37,7 @@ pub async fn add_to_collection(
                     return Err(Error::refused(Code::Invalid, field, message));
                 }
                 if !item.kind.is_gathered() {
-                    let message = format!("{id} is a {}, which a collection doesn't gather", item.kind.label());
+                    let message = format!("{id} is {}, which a collection doesn't gather", item.kind.with_article());
                     return Err(Error::refused(Code::Invalid, field, message));
                 }
                 items.push(item);
@@ -79,7 +79,8 @@ pub async fn add_to_collection(
         .await
 }
 
-/// Takes resources out of a collection; takes CONTRIBUTE on the collection. What isn't in it is passed over.
+/// Takes resources out of a collection; takes CONTRIBUTE on the collection, or ADMINISTER on each of them: nobody has to leave what is
+/// theirs in somebody else's. What isn't in it is passed over.
 pub async fn remove_from_collection(
     database: &Database,
     actor: &Actor,
@@ -89,23 +90,45 @@ pub async fn remove_from_collection(
     let ids = require_some(ids)?;
     database
         .transaction(async |transaction| {
-            let collection = enter(transaction, actor, collection_id).await?;
-            let removed = diesel::delete(
+            let collection = match enter(transaction, actor, collection_id).await {
+                Err(Error::Refused(refusals)) => {
+                    let (needed, field) = (AccessLevel::Administer, "resourceIds");
+                    let theirs = reach_each(transaction, actor, &ids, needed, Purpose::Change, field).await?;
+                    let gathers = gathers_some(transaction, collection_id, &ids).await?;
+                    if !gathers || theirs.iter().any(std::result::Result::is_err) {
+                        return Err(Error::Refused(refusals));
+                    }
+                    let found = by_ids(transaction, &[collection_id]).await?.pop();
+                    found.ok_or(Error::Bug("what gathers something is there"))?
+                }
+                entered => entered?,
+            };
+            let mut removed: Vec<ResourceId> = diesel::delete(
                 collection_items::table
                     .filter(collection_items::collection_id.eq(collection_id))
                     .filter(collection_items::resource_id.eq_any(&ids)),
             )
-            .execute(&mut **transaction)
+            .returning(collection_items::resource_id)
+            .get_results(&mut **transaction)
             .await?;
-            if removed == 0 {
+            if removed.is_empty() {
                 return Err(Error::refused(Code::NotFound, "resourceIds", "the collection holds none of these"));
             }
+            removed.sort_unstable();
             let event =
-                event(actor, &collection, AuditAction::CollectionItemsRemoved, "took out of a collection", &ids);
+                event(actor, &collection, AuditAction::CollectionItemsRemoved, "took out of a collection", &removed);
             audit::record(transaction, [event]).await?;
             Ok(collection)
         })
         .await
+}
+
+/// Whether the collection gathers some of the resources.
+async fn gathers_some(transaction: &mut Transaction, collection_id: ResourceId, ids: &[ResourceId]) -> Result<bool> {
+    let gathered = collection_items::table
+        .filter(collection_items::collection_id.eq(collection_id))
+        .filter(collection_items::resource_id.eq_any(ids));
+    Ok(diesel::select(diesel::dsl::exists(gathered)).get_result(&mut **transaction).await?)
 }
 
 fn require_some(ids: &[ResourceId]) -> Result<Vec<ResourceId>> {
@@ -129,7 +152,7 @@ async fn enter(transaction: &mut Transaction, actor: &Actor, id: ResourceId) -> 
     match collection.kind {
         super::ResourceKind::Collection => Ok(collection),
         other => {
-            let message = format!("this is a {}, not a collection", other.label());
+            let message = format!("this is {}, not a collection", other.with_article());
             Err(Error::refused(Code::Invalid, "collectionId", message))
         }
     }

@@ -29,12 +29,19 @@ text_enum! {
 }
 
 impl ResourceKind {
-    /// As people read it, after an article.
+    /// As people read it.
     pub fn label(self) -> &'static str {
         match self {
             Self::SourceGroup => "source group",
             other => other.as_str(),
         }
+    }
+
+    /// The same with its article.
+    pub fn with_article(self) -> String {
+        let label = self.label();
+        let article = if label.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        format!("{article} {label}")
     }
 
     /// Whether creating one bills to the organization (R55).

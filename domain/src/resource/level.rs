@@ -10,15 +10,20 @@ use crate::error::Result;
 use crate::id::{OrganizationId, ResourceId, UserId};
 use crate::policy::AccessLevel;
 
+/// Whether a grant `g` to a person counts, whose membership where the resource lies is `m`, or null, in the organization `o`.
+pub(super) const OWN_COUNTS: &str = "CASE WHEN m.status = 'active' \
+     THEN g.position > m.ended_at_position OR g.kept_position = m.ended_at_position \
+     ELSE o.external_sharing = 'allowed' AND (m.id IS NULL OR g.position > m.ended_at_position) END";
+
 /// The grants that count for a user on a resource, as ranks: `{user}` and `{resource}` are ids; `{r}`, `{o}` and `{m}` the
 /// resource that is asked about, its organization and the user's membership there.
 ///
-/// A person's own grants sleep once the membership that they were made under has ended (R37), and like those of other
-/// organizations while sharing stays inside. What comes by an organization's grant is capped by what its member may have (R58).
+/// A person's own grants sleep once the membership that they were made under has ended, and for someone who is back wake where the
+/// departure has kept them (R37); those made for someone outside sleep, like those of other organizations, while sharing stays
+/// inside. What comes by an organization's grant is capped by what its member may have (R58).
 fn granted(user: &str, resource: &str) -> String {
     format!(
-        "SELECT access_rank(g.level) AS rank FROM grants g WHERE g.user_id = {user} AND g.resource_id = {resource} \
-           AND (m.status = 'active' OR o.external_sharing = 'allowed' AND (m.id IS NULL OR g.position > m.ended_at_position)) \
+        "SELECT access_rank(g.level) AS rank FROM grants g WHERE g.user_id = {user} AND g.resource_id = {resource} AND {OWN_COUNTS} \
          UNION ALL \
          SELECT access_rank(g.level) FROM team_members t JOIN grants g ON g.team_id = t.team_id AND g.resource_id = {resource} \
            WHERE t.organization_id = r.organization_id AND t.user_id = {user} AND m.status = 'active' \

@@ -12,7 +12,7 @@ use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
 use diesel::sql_types::{Array, BigInt, Json, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::level::access;
+use super::level::{OWN_COUNTS, access};
 use super::{Resource, ResourceKind};
 use crate::access::{Permit, is_suspended};
 use crate::actor::Actor;
@@ -172,8 +172,7 @@ impl<'a> Asked<'a> {
                SELECT g.resource_id, true AS apps, true AS others FROM grants g \
                  JOIN organizations o ON o.id = g.organization_id AND o.deleted_at IS NULL \
                  LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = $1 \
-                 WHERE g.user_id = $1{only_grant} AND (m.status = 'active' \
-                   OR o.external_sharing = 'allowed' AND (m.id IS NULL OR g.position > m.ended_at_position)) \
+                 WHERE g.user_id = $1{only_grant} AND {OWN_COUNTS} \
                UNION ALL \
                SELECT g.resource_id, true, true FROM me \
                  JOIN team_members t ON t.organization_id = me.organization_id AND t.user_id = $1 \

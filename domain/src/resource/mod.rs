@@ -131,7 +131,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                     let (lock, action) = (Lock::Membership, Action::CreateResources);
                     let permit =
                         access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
-                    require_billing(&permit, command.kind)?;
+                    require_billing(&permit, command.kind, "organizationId")?;
                     user_id
                 }
             };
@@ -158,7 +158,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                 .await?;
             storage::change(transaction, organization_id, command.size_bytes.into(), "sizeBytes").await?;
             let event = NewEvent::by(actor, organization_id, AuditAction::ResourceCreated, resource.id)
-                .summary(format!("created a {}", resource.kind.label()))
+                .summary(format!("created {}", resource.kind.with_article()))
                 .with(json!({ "kind": resource.kind.as_str() }));
             audit::record(transaction, [event]).await?;
             Ok(resource)
@@ -166,8 +166,8 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
         .await
 }
 
-fn require_billing(permit: &Permit, kind: ResourceKind) -> Result<()> {
-    if kind.is_billable() { permit.require_billing("organizationId") } else { Ok(()) }
+fn require_billing(permit: &Permit, kind: ResourceKind, field: &str) -> Result<()> {
+    if kind.is_billable() { permit.require_billing(field) } else { Ok(()) }
 }
 
 /// Locks a container that the actor may add a resource of the kind to.
@@ -188,8 +188,8 @@ fn require_holds(container: &Resource, kind: ResourceKind) -> Result<()> {
     }
     let holds: Vec<String> = container.kind.holds().iter().map(|kind| kind.as_str().to_uppercase()).collect();
     let message = match holds.as_slice() {
-        [] => format!("a {} holds nothing; projects, workspaces and source groups do", container.kind.label()),
-        holds => format!("a {} holds {} only", container.kind.label(), holds.join(", ")),
+        [] => format!("{} holds nothing; projects, workspaces and source groups do", container.kind.with_article()),
+        holds => format!("{} holds {} only", container.kind.with_article(), holds.join(", ")),
     };
     Err(Error::refused(Code::Invalid, "containerId", message))
 }
@@ -209,7 +209,7 @@ async fn uploader(
     match membership {
         Ok(permit) => {
             permit.require_on(Action::CreateResources, field)?;
-            require_billing(&permit, kind)?;
+            require_billing(&permit, kind, field)?;
             Ok(user_id)
         }
         Err(Error::Refused(refusals)) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
@@ -243,10 +243,32 @@ pub struct UpdateResource {
     pub description: Option<Option<String>>,
     /// What it lies in; `Some(None)` takes it out.
     pub container_id: Option<Option<ResourceId>>,
-    /// Who reads it.
-    pub visibility: Option<Visibility>,
-    /// Its size in bytes.
-    pub size_bytes: Option<i64>,
+    /// Who reads it; nobody clears that.
+    pub visibility: Option<Option<Visibility>>,
+    /// Its size in bytes; nobody clears that.
+    pub size_bytes: Option<Option<i64>>,
+}
+
+impl UpdateResource {
+    /// The fields that it changes, by their names in the API.
+    fn changed_fields(&self) -> Vec<&'static str> {
+        let fields = [
+            ("name", self.name.is_some()),
+            ("description", self.description.is_some()),
+            ("containerId", self.container_id.is_some()),
+            ("visibility", self.visibility.is_some()),
+            ("sizeBytes", self.size_bytes.is_some()),
+        ];
+        fields.into_iter().filter(|(_, is_changed)| *is_changed).map(|(field, _)| field).collect()
+    }
+}
+
+/// What an update gives for a field that nobody clears; BLANK where that is null.
+fn kept<T>(field: &str, value: Option<Option<T>>) -> Result<Option<T>> {
+    match value {
+        Some(None) => Err(Error::refused(Code::Blank, field, "can't be cleared; leave it out to keep it as it is")),
+        value => Ok(value.flatten()),
+    }
 }
 
 /// Changes a resource; takes CONTRIBUTE, ADMINISTER to change who reads it or where it lies, and UPLOAD on a new container.
@@ -257,12 +279,18 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
         .as_ref()
         .map(|description| text::optional_text("description", description.as_deref(), limits::DESCRIPTION))
         .transpose()?;
-    command.size_bytes.map(require_size).transpose()?;
+    let visibility = kept("visibility", command.visibility)?;
+    let size_bytes = kept("sizeBytes", command.size_bytes)?;
+    size_bytes.map(require_size).transpose()?;
+    let changed = command.changed_fields();
     database
         .transaction(async |transaction| {
-            let administers = command.visibility.is_some() || command.container_id.is_some();
+            let administers = visibility.is_some() || command.container_id.is_some();
             let needed = if administers { AccessLevel::Administer } else { AccessLevel::Contribute };
             let before = reach(transaction, actor, id, needed, "id").await?;
+            if changed.is_empty() {
+                return Ok(before);
+            }
             if let Some(Some(container_id)) = command.container_id.filter(|new| *new != before.container_id) {
                 let container = enter_container(transaction, actor, container_id, before.kind).await?;
                 if container.organization_id != before.organization_id {
@@ -289,8 +317,8 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
                 name: name.as_deref(),
                 description: description.as_ref().map(Option::as_deref),
                 container_id: command.container_id,
-                visibility: command.visibility,
-                size_bytes: command.size_bytes,
+                visibility,
+                size_bytes,
             };
             let resource: Resource = diesel::update(resources::table.find(id))
                 .set((changes, resources::updated_at.eq(rollcall_now())))
@@ -300,7 +328,8 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
             let more = Decimal::from(resource.size_bytes) - Decimal::from(before.size_bytes);
             storage::change(transaction, resource.organization_id, more, "sizeBytes").await?;
             let mut event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceUpdated, id)
-                .summary(format!("changed a {}", resource.kind.label()));
+                .summary(format!("changed {} of {}", changed.join(", "), resource.kind.with_article()))
+                .with(json!({ "fields": changed }));
             if resource.visibility != before.visibility {
                 event = event.with(json!({ "visibility": resource.visibility.as_str() }));
             }
@@ -346,7 +375,7 @@ pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Resul
             })?;
             storage::change(transaction, resource.organization_id, -Decimal::from(resource.size_bytes), "id").await?;
             let event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceDeleted, id)
-                .summary(format!("deleted a {}", resource.kind.label()))
+                .summary(format!("deleted {}", resource.kind.with_article()))
                 .with(json!({ "kind": resource.kind.as_str() }));
             audit::record(transaction, [event]).await?;
             Ok(id)
@@ -360,7 +389,7 @@ pub async fn publish_app(database: &Database, actor: &Actor, id: ResourceId) -> 
         .transaction(async |transaction| {
             let app = reach(transaction, actor, id, AccessLevel::Administer, "id").await?;
             if app.kind != ResourceKind::App {
-                let message = format!("this is a {}; only apps are published", app.kind.label());
+                let message = format!("this is {}; only apps are published", app.kind.with_article());
                 return Err(Error::refused(Code::Invalid, "id", message));
             }
             if app.published_at.is_some() {

@@ -322,6 +322,36 @@ pub struct TransferOffer {
     pub sign_in_link: Url,
 }
 
+/// What became of an offered project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferAnswer {
+    /// It was accepted.
+    Accepted,
+    /// It was declined.
+    Declined,
+    /// Nobody answered in time.
+    Expired,
+}
+
+/// An offer of a project has come to its end.
+#[derive(Debug, Clone)]
+pub struct TransferAnswered {
+    /// In which way.
+    pub answer: TransferAnswer,
+    /// The project.
+    pub project_name: String,
+    /// The organization that it was offered from.
+    pub from_name: String,
+    /// The organization that it is for, where one was named or chosen.
+    pub to_name: Option<String>,
+    /// To whom it was offered.
+    pub recipient_name: String,
+    /// Their username, without `@`.
+    pub recipient_username: String,
+    /// The offer's id.
+    pub transfer_id: String,
+}
+
 impl Invitation {
     /// Renders the mail; it greets the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
@@ -792,7 +822,7 @@ impl GrantInvitation {
             heading: format!("{resource} is shared with you"),
             blocks: vec![
                 greeting(&envelope),
-                paragraph(format!("{inviter} shares a {kind} of {organization} with you on Rollcall.")),
+                paragraph(format!("{inviter} shares the {kind} {resource} of {organization} with you on Rollcall.")),
                 Block::Rows(vec![
                     row("What", format!("{resource} ({kind})")),
                     row("You may", name(&self.level)),
@@ -839,6 +869,43 @@ impl TransferOffer {
                 ),
             ],
             reason: "You get this mail because the project was offered to your account.".to_owned(),
+        }
+        .render(envelope)
+    }
+}
+
+impl TransferAnswered {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let project = name(&self.project_name);
+        let recipient = format!("{} (@{})", name(&self.recipient_name), name(&self.recipient_username));
+        let (subject, said, follows) = match self.answer {
+            TransferAnswer::Accepted => (
+                format!("{} accepted the project {project}", name(&self.recipient_name)),
+                format!("{recipient} accepted the project that you offered, and owns it from now on."),
+                "It is read-only until it has moved with everything that lies in it. Whom it was shared with keeps it, but for \
+                teams.",
+            ),
+            TransferAnswer::Declined => (
+                format!("{} declined the project {project}", name(&self.recipient_name)),
+                format!("{recipient} declined the project that you offered."),
+                "It stays where it is, and nothing about it has changed.",
+            ),
+            TransferAnswer::Expired => (
+                format!("Your offer of the project {project} has expired"),
+                format!("{recipient} did not answer your offer of this project in time."),
+                "It stays where it is, and nothing about it has changed. Offer it again if you like.",
+            ),
+        };
+        let mut rows = vec![row("Project", project), row("Offered from", name(&self.from_name))];
+        rows.extend(self.to_name.as_deref().map(|to| row("For", name(to))));
+        rows.push(row("Offer", name(&self.transfer_id)));
+        Document {
+            subject: subject.clone(),
+            preheader: follows.to_owned(),
+            heading: subject,
+            blocks: vec![greeting(&envelope), paragraph(said), Block::Rows(rows), paragraph(follows)],
+            reason: "You get this mail because you offered the project.".to_owned(),
         }
         .render(envelope)
     }

@@ -22,7 +22,7 @@ use rollcall_jobs::mail::{
     AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
     EmailChanged, Envelope, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, Mail,
     Mailbox, Mailer, MembershipEnded, Moved, NewSignIn, OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged,
-    SendError, SignIn, TransferOffer, WebhookDisabled,
+    SendError, SignIn, TransferAnswer, TransferAnswered, TransferOffer, WebhookDisabled,
 };
 use url::Url;
 
@@ -531,6 +531,9 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("invitation", invitation(names).render(grace()).unwrap()),
         ("grant_invitation", grant_invitation(names).render(envelope(None)).unwrap()),
         ("transfer_offer", transfer_offer(names).render(grace()).unwrap()),
+        ("transfer_accepted", transfer_answered(names, TransferAnswer::Accepted).render(grace()).unwrap()),
+        ("transfer_declined", transfer_answered(names, TransferAnswer::Declined).render(grace()).unwrap()),
+        ("transfer_expired", transfer_answered(names, TransferAnswer::Expired).render(grace()).unwrap()),
         ("sign_in", sign_in(names).render(envelope(None)).unwrap()),
         ("owner_welcome", welcome.render(grace()).unwrap()),
         ("joined_by_code", joined.render(grace()).unwrap()),
@@ -630,6 +633,18 @@ fn transfer_offer(names: &Names<'_>) -> TransferOffer {
         transfer_id: "trf_01h455vb4pex5vsknk084sn02q".into(),
         expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
         sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
+    }
+}
+
+fn transfer_answered(names: &Names<'_>, answer: TransferAnswer) -> TransferAnswered {
+    TransferAnswered {
+        answer,
+        project_name: names.resource.into(),
+        from_name: names.organization.into(),
+        to_name: (answer == TransferAnswer::Accepted).then(|| names.organization.into()),
+        recipient_name: names.person.into(),
+        recipient_username: names.username.into(),
+        transfer_id: "trf_01h455vb4pex5vsknk084sn02q".into(),
     }
 }
 

@@ -1,0 +1,48 @@
+//! Tells whoever offered a project what became of the offer (R61).
+
+use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::job::MailTransferAnswered;
+use rollcall_domain::transfer::{self, TransferStatus};
+use rollcall_domain::{database, invitation, organization, user};
+
+use crate::context::{Context, connection, job_error};
+use crate::mail::{Envelope, TransferAnswer, TransferAnswered};
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTransferAnswered) -> Result<(), JobError> {
+    let mut reader = connection(context).await?;
+    let found = transfer::by_ids(&mut reader, &[payload.transfer_id]).await.map_err(job_error)?.pop();
+    let Some(transfer) = found else { return Ok(()) };
+    let now = database::now(&mut reader).await.map_err(job_error)?;
+    let answer = match transfer.status_at(now) {
+        TransferStatus::Accepted => TransferAnswer::Accepted,
+        TransferStatus::Declined => TransferAnswer::Declined,
+        TransferStatus::Expired => TransferAnswer::Expired,
+        TransferStatus::Offered | TransferStatus::Cancelled => return Ok(()),
+    };
+    let from = organization::by_id(&mut reader, transfer.organization_id).await.map_err(job_error)?;
+    let to = match transfer.to_organization_id {
+        Some(id) => Some(organization::by_id(&mut reader, id).await.map_err(job_error)?.name),
+        None => None,
+    };
+    let offered_by = user::by_id(&mut reader, transfer.offered_by_id).await.map_err(job_error)?;
+    let recipient = user::by_id(&mut reader, transfer.recipient_id).await.map_err(job_error)?;
+    drop(reader);
+    let Some(email) = offered_by.email else { return Ok(()) };
+    let mail = TransferAnswered {
+        answer,
+        project_name: transfer.resource_name().to_owned(),
+        from_name: from.name,
+        to_name: to,
+        recipient_name: recipient.name,
+        recipient_username: recipient.username.to_string(),
+        transfer_id: transfer.id.to_string(),
+    };
+    let envelope = Envelope {
+        key: format!("transfer-answered.{}", transfer.id),
+        address: email.to_string(),
+        name: Some(offered_by.name),
+        date: job.scheduled_at,
+    };
+    invitation::take_mail_turn(&context.database, transfer.organization_id).await.map_err(job_error)?;
+    context.send(job, mail.render(envelope)).await
+}
