@@ -65,7 +65,12 @@ pub(crate) fn optional_link(field: &str, text: Option<&str>) -> Result<Option<St
 
 /// The pattern that finds a text anywhere, taken literally.
 pub(crate) fn like_pattern(text: &str) -> String {
-    format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+    format!("%{}", like_beginning(text))
+}
+
+/// The pattern that finds what begins with a text, taken literally.
+pub(crate) fn like_beginning(text: &str) -> String {
+    format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
 }
 
 macro_rules! text_newtype {

@@ -364,7 +364,10 @@ impl Organization {
         #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
         #[graphql(desc = "Only this owner's.")] owner_id: Option<Id<UserId>>,
         #[graphql(desc = "Only what lies in this container.")] container_id: Option<Id<ResourceId>>,
-        #[graphql(desc = "Only those whose name holds this text.")] search: Option<String>,
+        #[graphql(
+            desc = "Only those whose name holds this text; of one or two letters or digits, those with a word that begins so."
+        )]
+        search: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {
         let filter = ResourceFilter {
             kind: kind.map(Into::into),

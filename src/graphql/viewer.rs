@@ -148,7 +148,10 @@ impl Viewer {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
         #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
         #[graphql(desc = "Only this organization's.")] organization_id: Option<Id<OrganizationId>>,
-        #[graphql(desc = "Only those whose name holds this text.")] search: Option<String>,
+        #[graphql(
+            desc = "Only those whose name holds this text; of one or two letters or digits, those with a word that begins so."
+        )]
+        search: Option<String>,
     ) -> async_graphql::Result<ResourceConnection> {
         let filter = ResourceFilter {
             kind: kind.map(Into::into),

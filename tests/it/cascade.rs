@@ -268,6 +268,7 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
     let grace = app.join(&team, "grace@example.org", "MEMBER").await;
     let work = Work::new(&team, &ada, &grace).await;
     let (ada_member, grace_member) = (team.member_id(&ada).await, team.member_id(&grace).await);
+    let (handover, former) = (team.transfer_to(&heir).await, team.owner.twin());
     let joint = &work.projects_of_others[0];
     let uploads = (0..24).map(|n| {
         let (person, other) = if n % 3 == 0 { (grace.twin(), &ada) } else { (ada.twin(), &grace) };
@@ -289,11 +290,23 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
         futures_util::join!(
             heir.mutate("deactivateMember", json!({ "memberId": ada_member }), "departure { id }"),
             team.owner.mutate("removeMember", json!({ "memberId": grace_member }), "departure { id }"),
-            team.transfer_to(&heir),
+            team.owner.mutate("transferOwnership", handover, "organization { id }"),
         )
     };
-    let (_, (_, _, _)) = futures_util::join!(futures_util::future::join_all(uploads), departures);
+    let (_, (deactivated, removed, transferred)) =
+        futures_util::join!(futures_util::future::join_all(uploads), departures);
+    for (mutation, answer) in
+        [("deactivateMember", &deactivated), ("removeMember", &removed), ("transferOwnership", &transferred)]
+    {
+        assert_eq!(answer.user_errors(mutation), [], "{mutation}");
+    }
     app.until_idle().await;
+    let team = Team { id: team.id, owner: heir };
+    for id in work.passed_on() {
+        // Whoever was the owner when it passed on.
+        let owner = text(&seen(&team.owner, &[id]).await[0]["owner"]["id"]);
+        assert!([&former.user_id, &team.owner.user_id].contains(&&owner), "{owner}");
+    }
     for person in [&ada, &grace] {
         assert!(!person.belongs_to(&team.id).await);
         let reached =
@@ -302,5 +315,111 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
             nodes(&reached["viewer"]["resources"]).iter().filter(|node| node["organization"]["id"] == team.id.as_str());
         assert_eq!(here.count(), 0, "{reached}");
     }
+    app.finish().await;
+}
+
+// R37, R45: who is back before the cascade has come to what was shared with them finds of it what is kept, and nothing else; so they
+// do where the departure is taken back after they came by themselves. Taken back from outside, it is as if nothing had happened.
+#[tokio::test]
+async fn what_was_shared_wakes_where_it_was_kept_and_nowhere_else() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    for how in ["reactivated", "back by invitation", "reverted", "reverted after an invitation"] {
+        let email = format!("ada-{}@example.org", how.replace(' ', "-"));
+        let ada = app.join(&team, &email, "MEMBER").await;
+        let [joint, watched] =
+            [grace.create(&team.id, "PROJECT", "Heart").await, grace.create(&team.id, "PROJECT", "Lung").await];
+        grace.grant(&joint, json!({ "userId": ada.user_id }), "UPLOAD").await;
+        grace.grant(&watched, json!({ "userId": ada.user_id }), "CONTRIBUTE").await;
+        ada.create_in(&joint, "SAMPLE", "H-1").await;
+        app.until_idle().await;
+        app.stop_workers().await;
+        let member = team.member_id(&ada).await;
+        let departure = team.remove(&ada).await;
+        if how == "reactivated" {
+            team.owner.ok("reactivateMember", json!({ "memberId": member }), "").await;
+        } else if how.contains("invitation") {
+            let invitation = team.invite(&email, "MEMBER").await;
+            ada.ok("acceptInvitation", json!({ "id": invitation }), "member { id }").await;
+        }
+        let revert = json!({ "departureId": departure });
+        if how.contains("reverted") {
+            team.owner.ok("revertDeparture", revert, "departure { id }").await;
+        }
+        let reached = async || [access(&ada, &joint).await, access(&ada, &watched).await];
+        // Before the worker has looked at any of it.
+        let expected = if how == "reverted" { ["UPLOAD", "CONTRIBUTE"] } else { ["NONE", "NONE"] };
+        assert_eq!(reached().await, expected, "{how}");
+        app.start_worker();
+        app.until_idle().await;
+        let expected = if how == "reverted" { ["UPLOAD", "CONTRIBUTE"] } else { ["UPLOAD", "NONE"] };
+        assert_eq!(reached().await, expected, "{how}");
+    }
+    app.finish().await;
+}
+
+// R45, D7: who is back, works, and goes again while the first cascade hasn't begun leaves each departure its own; reverting one gives
+// back what that one moved.
+#[tokio::test]
+async fn overlapping_departures_pass_on_what_is_theirs() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let member = team.member_id(&ada).await;
+    let old = ada.create(&team.id, "VOLUME", "Old").await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    let first = team.remove(&ada).await;
+    team.owner.ok("reactivateMember", json!({ "memberId": member }), "").await;
+    let new = ada.create(&team.id, "VOLUME", "New").await;
+    let second = team.remove(&ada).await;
+    app.start_worker();
+    app.until_idle().await;
+    let query = "query($id: ID!) { node(id: $id) { ... on Departure { moves { nodes { resource { id } } } } } }";
+    for (departure, moved) in [(&first, &old), (&second, &new)] {
+        let moves = team.owner.query(query, json!({ "id": departure })).await;
+        let moves = nodes(&moves["node"]["moves"]);
+        assert_eq!(moves.iter().map(|one| text(&one["resource"]["id"])).collect::<Vec<_>>(), [moved.clone()]);
+    }
+    team.owner.ok("revertDeparture", json!({ "departureId": second }), "departure { id }").await;
+    app.until_idle().await;
+    let owners: Vec<String> =
+        seen(&team.owner, &[&old, &new]).await.iter().map(|resource| text(&resource["owner"]["id"])).collect();
+    assert_eq!(owners, [team.owner.user_id.clone(), ada.user_id.clone()]);
+    app.finish().await;
+}
+
+// R43, R61: somebody who is given a project of another organization, and leaves the one that it still lies in, loses nothing of it.
+#[tokio::test]
+async fn what_is_on_its_way_elsewhere_is_no_part_of_a_departure() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let chief = app.sign_up("chief@example.org").await;
+    let there = Team { id: chief.found("Elsewhere").await, owner: chief };
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    app.join(&there, "ada@example.org", "MEMBER").await;
+    let project = grace.create(&team.id, "PROJECT", "Heart atlas").await;
+    let input = json!({ "resourceId": project, "recipientId": ada.user_id });
+    let offer = grace.ok("offerProjectTransfer", input, "transfer { id }").await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    let accept = json!({ "id": offer["transfer"]["id"], "organizationId": there.id });
+    ada.ok("acceptProjectTransfer", accept, "").await;
+    let departure = team.remove(&ada).await;
+    // The cascade comes first.
+    app.database.sql("UPDATE jobs SET run_at = run_at + interval '5 seconds' WHERE kind = 'move_project'").await;
+    app.start_worker();
+    app.completed(&team, &departure).await;
+    app.database
+        .sql(
+            "UPDATE jobs SET run_at = run_at - interval '5 seconds' WHERE kind = 'move_project' AND status = 'waiting'",
+        )
+        .await;
+    app.until_idle().await;
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM resource_moves").await, 0);
+    let found = &seen(&ada, &[&project]).await[0];
+    assert_eq!((&found["owner"]["id"], &found["viewerAccess"]), (&json!(ada.user_id), &json!("ADMINISTER")));
     app.finish().await;
 }

@@ -427,6 +427,16 @@ async fn the_rest_of_a_cascade_goes_to_the_new_owner() {
     assert_eq!(departure["newOwner"]["id"], team.owner.user_id.as_str());
     assert_eq!(app.owned(&team, &ada).await, 0);
     assert_eq!(app.database.number("SELECT count(*) AS value FROM resource_moves").await, 4_000);
+    // Each hears of what they received, and the leaver of all of it.
+    for (address, subject, received) in [
+        ("owner@example.org", "was removed from", [true, true]),
+        ("heir@example.org", "was removed from", [false, true]),
+        ("ada@example.org", "You were removed", [true, true]),
+    ] {
+        let mail = app.mail_about(address, subject).await;
+        let told = ["Projects", "Volumes"].map(|kind| mail.text.contains(kind));
+        assert_eq!(told, received, "{address}: {}", mail.text);
+    }
     app.finish().await;
 }
 

@@ -448,3 +448,94 @@ async fn sharing_at_once_makes_one_grant() {
     assert!(grants.iter().all(|grant| *grant == grants[0]), "{grants:?}");
     app.finish().await;
 }
+
+// R33: to who is no member any more a sample of their own is shared as it is, and not with all of its project.
+#[tokio::test]
+async fn a_leavers_own_sample_is_shared_with_them() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let sample = ada.create(&team.id, "SAMPLE", "A-1").await;
+    let to_ada = json!({ "userId": ada.user_id });
+    assert_eq!(team.owner.no_grant(&sample, to_ada.clone(), "VIEW").await, is("CONFLICT", "input.grantee.userId"));
+    app.completed(&team, &team.remove(&ada).await).await;
+    assert_eq!(ada.access(&sample).await, None);
+    let grant = team.owner.grant(&sample, to_ada, "VIEW").await;
+    // Hers as long as it is shared with her.
+    assert_eq!(ada.access(&sample).await, some("ADMINISTER"));
+    assert_eq!(ada.reached().await, 1);
+    team.owner.ok("revokeAccess", json!({ "grantId": grant }), "").await;
+    assert_eq!(ada.access(&sample).await, None);
+    app.finish().await;
+}
+
+// R6: shared with an address at the instant that it becomes an account's: the account has it, whichever came first.
+#[tokio::test]
+async fn sharing_with_an_address_that_is_just_signing_up_misses_nobody() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for n in 0..6 {
+        let email = format!("new{n}@example.org");
+        let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+        let input = json!({ "resourceId": project, "grantee": { "email": email }, "level": "VIEW" });
+        let (shared, new) =
+            futures_util::join!(team.owner.mutate("grantAccess", input.clone(), "invited"), app.sign_up(&email));
+        assert_eq!(shared.user_errors("grantAccess"), []);
+        // By the digits again, so that the two meet at different moments.
+        let other = format!("other{n}@example.org");
+        let input = json!({ "resourceId": project, "grantee": { "email": other }, "level": "VIEW" });
+        let anonymous = app.anonymous();
+        anonymous.ok("requestSignIn", json!({ "email": other }), "").await;
+        let code = app.mail_about(&other, "sign in").await.digits();
+        let digits = json!({ "digits": { "email": other, "code": code } });
+        let (shared, signed_in) = futures_util::join!(
+            team.owner.mutate("grantAccess", input, "invited"),
+            anonymous.ok("signIn", digits, "sessionToken")
+        );
+        assert_eq!(shared.user_errors("grantAccess"), []);
+        assert_eq!(new.access(&project).await, some("VIEW"));
+        let other = anonymous.with_token(&text(&signed_in["sessionToken"]));
+        assert_eq!(other.access(&project).await, some("VIEW"));
+    }
+    app.finish().await;
+}
+
+// R6: much shared with one address is one account's with its first sign-in; mails about it end before they are a nuisance.
+#[tokio::test]
+async fn much_shared_with_an_address_is_no_flood_of_mails() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let mut shared = 0;
+    for n in 0..25 {
+        let project = team.owner.create(&team.id, "PROJECT", &format!("Atlas {n}")).await;
+        let input = json!({ "resourceId": project, "grantee": { "email": "new@example.org" }, "level": "VIEW" });
+        shared += usize::from(team.owner.ok("grantAccess", input, "invited").await["invited"] == true);
+    }
+    assert_eq!(shared, 25);
+    app.until_idle().await;
+    let mails = app.smtp.mails().into_iter().filter(|mail| mail.recipient == "new@example.org").count();
+    assert_eq!(mails, 20);
+    // So much and no more waits for one address.
+    app.database
+        .sql(
+            "INSERT INTO grant_invitations (id, organization_id, resource_id, email, level, invited_by_id, created_at, expires_at) \
+             SELECT gen_random_uuid(), organization_id, resource_id, 'much@example.org', level, invited_by_id, created_at, expires_at \
+             FROM grant_invitations LIMIT 25; \
+             INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, created_at, updated_at) \
+             SELECT gen_random_uuid(), organization_id, 'volume', 'Reads', owner_id, owned_since, created_by_id, created_at, updated_at \
+             FROM (SELECT * FROM resources WHERE kind = 'project' LIMIT 25) r CROSS JOIN generate_series(1, 39); \
+             INSERT INTO grant_invitations (id, organization_id, resource_id, email, level, invited_by_id, created_at, expires_at) \
+             SELECT gen_random_uuid(), r.organization_id, r.id, 'much@example.org', 'view', r.owner_id, r.created_at, \
+             r.created_at + interval '7 days' FROM resources r WHERE kind = 'volume'",
+        )
+        .await;
+    let project = team.owner.create(&team.id, "PROJECT", "One more").await;
+    let refused = team.owner.no_grant(&project, json!({ "email": "much@example.org" }), "VIEW").await;
+    assert_eq!(refused, is("TOO_MANY", "input.grantee.email"));
+    let much = app.sign_up("much@example.org").await;
+    let count =
+        "SELECT count(*) AS value FROM grants g JOIN users u ON u.id = g.user_id WHERE u.email = 'much@example.org'";
+    assert_eq!(app.database.number(count).await, 1_000);
+    assert_eq!(much.reached().await, 100);
+    app.finish().await;
+}

@@ -267,3 +267,28 @@ async fn tries_at_once_are_no_more_than_one_after_the_other() {
     assert_eq!(digits.iter().filter(|answer| !is_limited(answer, 3_600)).count(), 10);
     app.finish().await;
 }
+
+// R21, R30: who shares by addresses and slugs that lead nowhere is stopped before they have learnt who and what there is; what leads
+// somewhere isn't counted.
+#[tokio::test]
+async fn guesses_at_whom_to_share_with_are_limited() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    let share = |grantee: Value| json!({ "resourceId": project, "grantee": grantee, "level": "VIEW" });
+    for _ in 0..3 {
+        team.owner.ok("grantAccess", share(json!({ "email": ada.email })), "").await;
+    }
+    assert_eq!(app.counted("sharing_guess").await, 0);
+    let refused = team.owner.refused("grantAccess", share(json!({ "organizationSlug": "nowhere" }))).await;
+    assert_eq!(refused.is(), ("NOT_FOUND", "input.grantee.organizationSlug"));
+    assert_eq!(app.counted("sharing_guess").await, 3);
+    app.tried("sharing_guess", 300).await;
+    for grantee in [json!({ "organizationSlug": "nowhere" }), json!({ "email": "nobody@example.org" })] {
+        assert!(is_limited(&team.owner.mutate("grantAccess", share(grantee), "").await, 900));
+    }
+    // By id there is nothing to guess.
+    team.owner.ok("grantAccess", share(json!({ "userId": ada.user_id })), "").await;
+    app.finish().await;
+}

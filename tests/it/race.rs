@@ -498,8 +498,11 @@ async fn nothing_done_at_the_instant_of_ones_deactivation_stays() {
     let twins: Vec<Client> = (0..AT_ONCE).map(|_| boss.twin()).collect();
     warm(&twins).await;
     let organization = &team.id;
+    let personal = boss.query("{ viewer { personalOrganization { id } } }", json!({})).await;
+    let personal = personal["viewer"]["personalOrganization"]["id"].clone();
     let act = async |n: usize, boss: &Client| {
-        let (mutation, input) = match n % 8 {
+        let (mutation, input) = match n % 9 {
+            8 => ("createApiKey", json!({ "organizationId": personal, "name": format!("own key {n}") })),
             0 => {
                 let invitation = json!({ "email": format!("invited{n}@example.org"), "teamIds": [lab] });
                 ("inviteMembers", json!({ "organizationId": organization, "invitations": [invitation] }))
@@ -538,6 +541,28 @@ async fn nothing_done_at_the_instant_of_ones_deactivation_stays() {
         format!("SELECT count(*) AS value FROM users WHERE id = '{id}' AND suspended_at IS NULL"),
     ] {
         assert_eq!(app.database.number(&left).await, 0, "{left}");
+    }
+    app.finish().await;
+}
+
+// R27, R42: admins lose the owner's powers while they make admin codes: none is left that they might not make.
+#[tokio::test]
+async fn no_admin_code_is_made_past_the_loss_of_the_power() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let twins: Vec<Client> = (0..AT_ONCE / 2).map(|_| admin.twin()).collect();
+    warm(&twins).await;
+    let policy = |powers: &str| json!({ "organizationId": team.id, "adminPowers": powers });
+    for _ in 0..4 {
+        team.owner.ok("updateOrganizationPolicy", policy("OWNER_EQUIVALENT"), "").await;
+        let codes =
+            join_all(twins.iter().map(|admin| {
+                admin.mutate("createJoinCodes", json!({ "organizationId": team.id, "role": "ADMIN" }), "")
+            }));
+        join(codes, team.owner.ok("updateOrganizationPolicy", policy("STANDARD"), "")).await;
+        let active = "SELECT count(*) AS value FROM join_codes WHERE role = 'admin' AND status = 'active'";
+        assert_eq!(app.database.number(active).await, 0);
     }
     app.finish().await;
 }

@@ -78,6 +78,15 @@ async fn an_update_keeps_what_is_left_out_and_null_clears() {
     assert_eq!((&cleared["resource"]["name"], cleared["resource"]["description"].is_null()), (&json!("Map"), true));
     let errors = team.owner.refusals("updateResource", json!({ "id": id, "sizeBytes": "-1" })).await;
     assert_eq!(errors[0].is(), ("INVALID", "input.sizeBytes"));
+    // Some things nobody clears, and what changes nothing is no event.
+    for field in ["name", "visibility", "sizeBytes"] {
+        let errors = team.owner.refusals("updateResource", json!({ "id": id, field: null })).await;
+        assert_eq!(errors[0].is(), ("BLANK", format!("input.{field}").as_str()));
+    }
+    let before = team.audit().await;
+    let same = team.owner.ok("updateResource", json!({ "id": id }), selection).await;
+    assert_eq!(same["resource"]["sizeBytes"], "5");
+    assert_eq!(team.audit().await, before);
     app.finish().await;
 }
 
@@ -316,6 +325,18 @@ async fn collections_gather_and_show() {
     let input =
         json!({ "collectionId": collections[0], "resourceIds": [grace.create(&team.id, "DOCUMENT", "Hers").await] });
     assert_eq!(grace.refused("addToCollection", input).await.is(), ("FORBIDDEN", "input.collectionId"));
+    // What is one's own one takes out of somebody else's, whether or not one reaches that any more.
+    let hers = grace.create(&team.id, "DOCUMENT", "Recipe").await;
+    let shared = ada.create(&team.id, "COLLECTION", "Together").await;
+    let grant = ada.grant(&shared, json!({ "userId": grace.user_id }), "CONTRIBUTE").await;
+    let input = json!({ "collectionId": shared, "resourceIds": [hers] });
+    grace.ok("addToCollection", input.clone(), "").await;
+    ada.ok("revokeAccess", json!({ "grantId": grant }), "").await;
+    let of_others = json!({ "collectionId": shared, "resourceIds": [hers, document] });
+    assert_eq!(grace.refused("removeFromCollection", of_others).await.is(), ("NOT_FOUND", "input.collectionId"));
+    let taken = grace.ok("removeFromCollection", input.clone(), "collection { id }").await;
+    assert!(taken["collection"].is_null(), "{taken}");
+    assert_eq!(grace.refused("removeFromCollection", input).await.is(), ("NOT_FOUND", "input.collectionId"));
     for (collection, items, is) in [
         (&collections[0], vec![project.clone()], ("INVALID", "input.resourceIds")),
         (&collections[0], vec![collections[1].clone()], ("INVALID", "input.resourceIds")),

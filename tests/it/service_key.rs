@@ -75,7 +75,7 @@ async fn a_service_key_asks_for_everyone_and_outlives_its_maker() {
     assert_eq!(seen["viewer"]["apiKeys"]["totalCount"], 0);
     assert!(ada.query(query, json!({ "id": team.id })).await["organization"]["serviceKeys"].is_null());
     let revoke = json!({ "id": made["apiKey"]["id"] });
-    assert_eq!(ada.refused("revokeApiKey", revoke.clone()).await.is(), ("FORBIDDEN", "input.id"));
+    assert_eq!(ada.refused("revokeApiKey", revoke.clone()).await.is(), ("NOT_FOUND", "input.id"));
     team.owner.ok("revokeApiKey", revoke.clone(), "revokedApiKeyId").await;
     assert_eq!(team.owner.refused("revokeApiKey", revoke).await.is(), ("NOT_FOUND", "input.id"));
     let variables = json!({ "user": ada.user_id, "ids": [project] });

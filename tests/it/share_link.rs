@@ -82,10 +82,39 @@ async fn a_collection_is_shared_by_a_link() {
     let past = json!({ "resourceId": id, "expiresAt": "2000-01-01T00:00:00Z" });
     assert_eq!(ada.refused("createShareLink", past).await.is(), ("INVALID", "input.expiresAt"));
     for _ in 1..50 {
-        link(&ada, &id, None).await;
+        link(&ada, &id, Some("2999-01-01T00:00:00Z")).await;
     }
     let refusal = ada.refused("createShareLink", json!({ "resourceId": id })).await;
     assert_eq!(refusal.is(), ("TOO_MANY", "input.resourceId"));
+    // What has expired is in nobody's way.
+    app.database.sql("UPDATE share_links SET expires_at = rollcall_now() WHERE expires_at IS NOT NULL").await;
+    link(&ada, &id, None).await;
+    app.finish().await;
+}
+
+// R42, R73: a link lives as long as whoever made it administers the collection, however that ends.
+#[tokio::test]
+async fn a_link_ends_with_its_makers_right() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let bob = app.sign_up("bob@example.org").await;
+    let chief = app.sign_up("chief@example.org").await;
+    let lab = crate::support::Team { id: chief.found("Lab").await, owner: chief };
+    let eve = app.join(&lab, "eve@example.org", "ADMIN").await;
+    let id = collection(&team.owner, &team, 1).await;
+    let grant = team.owner.grant(&id, json!({ "userId": bob.user_id }), "ADMINISTER").await;
+    team.owner.grant(&id, json!({ "organizationId": lab.id }), "ADMINISTER").await;
+    let ((_, bobs), (_, eves)) = (link(&bob, &id, None).await, link(&eve, &id, None).await);
+    let visitor = Visitor::new(&app.url);
+    for url in [&bobs, &eves] {
+        assert_eq!(visitor.get(url).await.status, 200, "{url}");
+    }
+    team.owner.ok("revokeAccess", json!({ "grantId": grant }), "").await;
+    assert_eq!(visitor.get(&bobs).await.status, 404);
+    // She had it by the lab, and leaves that.
+    let departure = lab.remove(&eve).await;
+    assert_eq!(visitor.get(&eves).await.status, 404);
+    app.completed(&lab, &departure).await;
     app.finish().await;
 }
 

@@ -146,6 +146,9 @@ async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs
             (json!({ "search": "thing" }), 50),
             (json!({ "search": "grace" }), 1),
             (json!({ "search": "nothing at all" }), 0),
+            (json!({ "search": "gr" }), 1),
+            (json!({ "search": "t" }), 50),
+            (json!({ "search": "zq" }), 0),
         ] {
             let mut statements = Vec::new();
             let mut after = Value::Null;

@@ -89,6 +89,9 @@ async fn a_project_passes_to_another_organization_with_what_lies_in_it() {
     let accepted = bob.ok("acceptProjectTransfer", accept.clone(), "transfer { status to { id } movedAt }").await;
     assert_eq!(accepted["transfer"], json!({ "status": "ACCEPTED", "to": { "id": there.id }, "movedAt": null }));
     assert_eq!(bob.refused("acceptProjectTransfer", accept).await.is(), ("ALREADY_USED", "input.id"));
+    // Nothing is out of order while it waits to be moved.
+    let verified = app.admin(&["verify"]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     // Read-only for all, its old organization's owner too.
     let error = here.owner.refused("updateResource", json!({ "id": project, "name": "Mine" })).await;
     assert_eq!(error.is(), ("CONFLICT", "input.id"));
@@ -112,6 +115,18 @@ async fn a_project_passes_to_another_organization_with_what_lies_in_it() {
     assert_eq!(seen(&grace, &[&project]).await[0]["viewerAccess"], "UPLOAD");
     grace.refused("updateResource", json!({ "id": project, "name": "Mine" })).await;
     assert!(seen(&here.owner, &[&project]).await[0].is_null());
+    // Whoever offered it hears of it, and sees of the project what they offered, whatever becomes of it there.
+    let mail = app.mail_about("ada@example.org", "accepted the project").await;
+    assert!(mail.text.contains("Liver atlas") && mail.text.contains("Elsewhere"), "{}", mail.text);
+    bob.ok("updateResource", json!({ "id": project, "name": "Secret atlas" }), "").await;
+    let query = "query($id: ID!) { node(id: $id) { ... on ProjectTransfer { status resource { name owner { id } \
+         organization { id } contents { nodes { id } } } } } }";
+    let seen_by = async |person: &Client| person.query(query, json!({ "id": offer })).await["node"].clone();
+    let as_offered = json!({ "status": "ACCEPTED", "resource": { "name": "Liver atlas", "owner": { "id": ada.user_id },
+        "organization": { "id": here.id }, "contents": { "nodes": [] } } });
+    assert_eq!(seen_by(&here.owner).await, as_offered);
+    let found = seen_by(bob).await;
+    assert_eq!((&found["resource"]["name"], nodes(&found["resource"]["contents"]).len()), (&json!("Secret atlas"), 3));
     for team in [here, there] {
         let log = team.audit().await;
         assert!(
@@ -180,6 +195,13 @@ async fn an_offer_ends_in_many_ways() {
     let declined = two.offer(&project).await;
     assert_eq!(ada.refused("declineProjectTransfer", json!({ "id": declined })).await.is(), ("FORBIDDEN", "input.id"));
     bob.ok("declineProjectTransfer", json!({ "id": declined }), "transfer { status }").await;
+    let mail = app.mail_about("ada@example.org", "declined the project").await;
+    assert!(mail.text.contains("It stays where it is"), "{}", mail.text);
+    // Who has declined it sees no more of it than was offered.
+    ada.ok("updateResource", json!({ "id": project, "name": "Kidney atlas" }), "").await;
+    let query = "query($id: ID!) { node(id: $id) { ... on ProjectTransfer { status resource { name } } } }";
+    let found = bob.query(query, json!({ "id": declined })).await["node"].clone();
+    assert_eq!(found, json!({ "status": "DECLINED", "resource": { "name": "Liver atlas" } }));
     let cancelled = two.offer(&project).await;
     assert_eq!(bob.refused("cancelProjectTransfer", json!({ "id": cancelled })).await.is(), ("FORBIDDEN", "input.id"));
     here.owner.ok("cancelProjectTransfer", json!({ "id": cancelled }), "transfer { status }").await;
@@ -199,6 +221,8 @@ async fn an_offer_ends_in_many_ways() {
     app.start_worker();
     app.until_idle().await;
     assert!(here.audit().await.contains(&"transfer.expired".to_owned()));
+    let mail = app.mail_about("ada@example.org", "has expired").await;
+    assert!(mail.text.contains("did not answer"), "{}", mail.text);
     let permissions = json!({ "memberId": member, "permissions": { "billableActivities": true } });
     here.owner.ok("updateMemberPermissions", permissions, "").await;
     let left = two.offer(&project).await;
@@ -302,5 +326,112 @@ async fn whatever_happens_at_the_instant_of_an_acceptance_there_is_one_outcome()
             }
         }
     }
+    app.finish().await;
+}
+
+// R42, R61: who leaves the organization that a project is offered from takes nothing along, whichever organization they would choose.
+#[tokio::test]
+async fn what_is_offered_to_a_leaver_stays() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let input = json!({ "resourceId": project, "recipientId": grace.user_id });
+    let offer = ada.ok("offerProjectTransfer", input, "transfer { id }").await;
+    let offer = text(&offer["transfer"]["id"]);
+    let member = team.member_id(&grace).await;
+    let query = "query($id: ID!, $member: ID!) { organization(by: { id: $id }) { departurePlan(memberId: $member, kind: REMOVE) { steps { step affects } } } }";
+    let plan = team.owner.query(query, json!({ "id": team.id, "member": member })).await;
+    let steps = plan["organization"]["departurePlan"]["steps"].as_array().unwrap().clone();
+    let revoked = steps.iter().find(|step| step["step"] == "REVOKE_ISSUED").unwrap();
+    assert_eq!(revoked["affects"], 1);
+    let departure = team.remove(&grace).await;
+    let personal = grace.query("{ viewer { personalOrganization { id } } }", json!({})).await;
+    let accept = json!({ "id": offer, "organizationId": personal["viewer"]["personalOrganization"]["id"] });
+    assert_eq!(grace.refused("acceptProjectTransfer", accept).await.is(), ("REVOKED", "input.id"));
+    app.completed(&team, &departure).await;
+    assert_eq!(seen(&ada, &[&project]).await[0]["organization"]["id"], team.id.as_str());
+    app.finish().await;
+}
+
+// R61: taken elsewhere at once, a project leaves no offer behind that would be in the way there.
+#[tokio::test]
+async fn what_is_taken_at_once_is_offered_to_nobody() {
+    let app = TestApp::start().await;
+    let two = Two::new(&app).await;
+    let Two { here, there, ada, bob } = &two;
+    app.join(there, "ada@example.org", "MEMBER").await;
+    let project = ada.create(&here.id, "PROJECT", "Liver atlas").await;
+    let offer = two.offer(&project).await;
+    ada.ok("offerProjectTransfer", json!({ "resourceId": project, "toOrganizationId": there.id }), "").await;
+    app.until_idle().await;
+    let accept = json!({ "id": offer, "organizationId": there.id });
+    assert_eq!(bob.refused("acceptProjectTransfer", accept).await.is(), ("REVOKED", "input.id"));
+    assert!(here.audit().await.contains(&"transfer.cancelled".to_owned()));
+    let again = two.offer(&project).await;
+    bob.ok("declineProjectTransfer", json!({ "id": again }), "").await;
+    app.finish().await;
+}
+
+// R57, R61: where an organization keeps what it holds inside, its owner and admins alone give projects away, and offers of others end.
+#[tokio::test]
+async fn what_is_kept_inside_is_given_away_by_leaders_alone() {
+    let app = TestApp::start().await;
+    let two = Two::new(&app).await;
+    let Two { here, there, ada, bob } = &two;
+    let project = ada.create(&here.id, "PROJECT", "Liver atlas").await;
+    let offer = two.offer(&project).await;
+    let inside = json!({ "organizationId": here.id, "externalSharing": "MEMBERS_ONLY" });
+    here.owner.ok("updateOrganizationPolicy", inside, "").await;
+    let accept = |id: &str| json!({ "id": id, "organizationId": there.id });
+    assert_eq!(bob.refused("acceptProjectTransfer", accept(&offer)).await.is(), ("REVOKED", "input.id"));
+    ada.ok("cancelProjectTransfer", json!({ "id": offer }), "").await;
+    let input = json!({ "resourceId": project, "recipientId": bob.user_id });
+    let personal = ada.query("{ viewer { personalOrganization { id } } }", json!({})).await;
+    let home = json!({ "resourceId": project, "toOrganizationId": personal["viewer"]["personalOrganization"]["id"] });
+    for input in [&input, &home] {
+        let refusal = ada.refused("offerProjectTransfer", input.clone()).await;
+        assert_eq!(refusal.is(), ("FORBIDDEN", "input.resourceId"));
+    }
+    let offer = here.owner.ok("offerProjectTransfer", input, "transfer { id }").await;
+    bob.ok("acceptProjectTransfer", accept(&text(&offer["transfer"]["id"])), "").await;
+    app.finish().await;
+}
+
+// R61: whoever owns a project sees the offer that a co-administrator makes of it, and takes it back.
+#[tokio::test]
+async fn an_owner_takes_a_co_administrators_offer_back() {
+    let app = TestApp::start().await;
+    let two = Two::new(&app).await;
+    let Two { here, ada, bob, .. } = &two;
+    let grace = app.join(here, "grace@example.org", "MEMBER").await;
+    let project = ada.create(&here.id, "PROJECT", "Liver atlas").await;
+    ada.grant(&project, json!({ "userId": grace.user_id }), "ADMINISTER").await;
+    let input = json!({ "resourceId": project, "recipientId": bob.user_id });
+    let offer = grace.ok("offerProjectTransfer", input, "transfer { id }").await;
+    let offer = json!({ "id": offer["transfer"]["id"] });
+    let query = "query($id: ID!) { node(id: $id) { ... on ProjectTransfer { status } } }";
+    assert_eq!(ada.query(query, offer.clone()).await["node"]["status"], "OFFERED");
+    ada.ok("cancelProjectTransfer", offer.clone(), "").await;
+    assert_eq!(grace.query(query, offer).await["node"]["status"], "CANCELLED");
+    app.finish().await;
+}
+
+// R37, R61: whom something was shared with keeps it where a project has moved to, though they have left that organization before.
+#[tokio::test]
+async fn what_was_shared_before_a_move_counts_after_it() {
+    let app = TestApp::start().await;
+    let two = Two::new(&app).await;
+    let Two { here, there, ada, bob } = &two;
+    let grace = app.join(there, "grace@example.org", "MEMBER").await;
+    let project = ada.create(&here.id, "PROJECT", "Liver atlas").await;
+    ada.grant(&project, json!({ "userId": grace.user_id }), "UPLOAD").await;
+    let departure = there.remove(&grace).await;
+    app.completed(there, &departure).await;
+    let offer = two.offer(&project).await;
+    bob.ok("acceptProjectTransfer", json!({ "id": offer, "organizationId": there.id }), "").await;
+    app.until_idle().await;
+    assert_eq!(seen(&grace, &[&project]).await[0]["viewerAccess"], "UPLOAD");
     app.finish().await;
 }

@@ -52,8 +52,47 @@ fn bounds(slice: &Slice<ResourceId>, id: &str, after: &str, before: &str) -> Str
 /// What a search looks through, whoever reaches it: conditions on resources `r`, with $13 the organizations. Nothing else narrows it,
 /// so that the index of names is all that serves it.
 const FOUND: &str = "r.organization_id = ANY ($13)";
-/// What a search finds there, with $10 the pattern.
-const NAMED: &str = " AND lower(r.name) LIKE lower($10)";
+
+/// What is searched for among names.
+enum Search {
+    /// Names that hold a text.
+    Text(String),
+    /// Names with a word that begins with one or two letters: trigrams know words' beginnings, and nothing else so short.
+    Beginning(String),
+}
+
+impl Search {
+    fn new(text: &str) -> Self {
+        match text.chars().count() {
+            1 | 2 if text.chars().all(char::is_alphanumeric) => Self::Beginning(text.to_owned()),
+            _ => Self::Text(text.to_owned()),
+        }
+    }
+
+    /// What LIKE takes.
+    fn pattern(&self) -> String {
+        match self {
+            Self::Text(text) => text::like_pattern(text),
+            Self::Beginning(beginning) => text::like_beginning(beginning),
+        }
+    }
+
+    /// The condition on resources `r`, with $10 the pattern.
+    fn condition(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "lower(r.name) LIKE lower($10)",
+            Self::Beginning(_) => "(lower(r.name) LIKE lower($10) OR lower(r.name) LIKE '% ' || lower($10))",
+        }
+    }
+
+    /// Whether the index of names serves it: it holds a trigram.
+    fn is_indexed(&self) -> bool {
+        match self {
+            Self::Text(text) => text.split(|c: char| !c.is_alphanumeric()).any(|word| word.chars().count() >= 3),
+            Self::Beginning(_) => true,
+        }
+    }
+}
 
 fn direction(slice: &Slice<ResourceId>) -> &'static str {
     if slice.backward { "DESC" } else { "ASC" }
@@ -71,7 +110,7 @@ struct Asked<'a> {
     /// Which kinds of containers hold which kinds.
     containers: Vec<ResourceKind>,
     held: Vec<ResourceKind>,
-    pattern: Option<String>,
+    search: Option<Search>,
     slice: &'a Slice<ResourceId>,
 }
 
@@ -90,8 +129,8 @@ impl<'a> Asked<'a> {
         }
         let (containers, held) = ResourceKind::pairs().into_iter().unzip();
         let search = filter.search.as_deref().map(str::trim).filter(|search| !search.is_empty());
-        let pattern = search.map(text::like_pattern);
-        Self { user_id, within, filter, kinds, leading, containers, held, pattern, slice }
+        let search = search.map(Search::new);
+        Self { user_id, within, filter, kinds, leading, containers, held, search, slice }
     }
 
     /// A statement with the parameters that all of them have: $1 the user, $2 the only organization, $3 the container, $4 the kinds
@@ -109,14 +148,19 @@ impl<'a> Asked<'a> {
             .bind::<Nullable<SqlUuid>, _>(self.slice.after)
             .bind::<Nullable<SqlUuid>, _>(self.slice.before)
             .bind::<Nullable<SqlUuid>, _>(self.filter.owner_id)
-            .bind::<Nullable<Text>, _>(self.pattern.as_deref())
+            .bind::<Nullable<Text>, _>(self.search.as_ref().map(Search::pattern))
             .bind::<Array<Text>, _>(&self.containers)
             .bind::<Array<Text>, _>(&self.held)
     }
 
-    /// Conditions on resources of this name whose id is also the column `id`: what the list is narrowed to, but for names.
-    fn narrowed(&self, resource: &str, id: &str) -> String {
-        let mut narrowed = bounds(self.slice, id, "$7", "$8");
+    /// Conditions on ids, as the column of this name: behind and before the cursors.
+    fn bounds(&self, id: &str) -> String {
+        bounds(self.slice, id, "$7", "$8")
+    }
+
+    /// Conditions on resources of this name: whose, and in which container.
+    fn narrowed(&self, resource: &str) -> String {
+        let mut narrowed = String::new();
         if self.filter.owner_id.is_some() {
             narrowed += &format!(" AND {resource}.owner_id = $9");
         }
@@ -126,10 +170,9 @@ impl<'a> Asked<'a> {
         narrowed
     }
 
-    /// Likewise on resources `r`, with their names.
-    fn wanted(&self, id: &str) -> String {
-        let named = if self.pattern.is_some() { NAMED } else { "" };
-        self.narrowed("r", id) + named
+    /// Conditions on resources `r`: what a search finds.
+    fn named(&self) -> String {
+        self.search.as_ref().map_or_else(String::new, |search| format!(" AND {}", search.condition()))
     }
 
     /// A page's order and length, by the column `id`.
@@ -204,8 +247,16 @@ impl<'a> Asked<'a> {
 
     /// A page of what the sources lead to: a page of each range, merged.
     fn merging(&self) -> String {
-        let (wanted, sorted) = (self.wanted("r.id"), self.sorted("r.id"));
-        let (wanted_items, sorted_items) = (self.wanted("i.resource_id"), self.sorted("i.resource_id"));
+        let narrowed = self.narrowed("r") + &self.named();
+        let (wanted, sorted) = (self.bounds("r.id") + &narrowed, self.sorted("r.id"));
+        let (item_bounds, sorted_items) = (self.bounds("i.resource_id"), self.sorted("i.resource_id"));
+        // Item by item, of which a collection has not too many; not by what they are narrowed to, of which there may be.
+        let narrowed_items = match narrowed.as_str() {
+            "" => String::new(),
+            _ => {
+                format!(" CROSS JOIN LATERAL (SELECT FROM resources r WHERE r.id = i.resource_id{narrowed} OFFSET 0) r")
+            }
+        };
         // Of the resources of an organization `me` and a kind, by an index.
         let range = |condition: &str, of: &str| {
             format!(
@@ -231,8 +282,8 @@ impl<'a> Asked<'a> {
                    WHERE {contents_allow}{in_container} \
                  UNION ALL \
                  SELECT f.id FROM inside h CROSS JOIN unnest($5) AS k (kind) CROSS JOIN LATERAL ( \
-                     SELECT r.id FROM collection_items i JOIN resources r ON r.id = i.resource_id \
-                     WHERE i.collection_id = h.id AND i.kind = k.kind{wanted_items} {sorted_items}) f \
+                     SELECT i.resource_id AS id FROM collection_items i{narrowed_items} \
+                     WHERE i.collection_id = h.id AND i.kind = k.kind{item_bounds} {sorted_items}) f \
                    WHERE h.kind = 'collection' AND {items_allow} \
                ) r GROUP BY r.id {sorted} \
              ) SELECT r.* FROM page JOIN resources r USING (id) ORDER BY r.id {direction}",
@@ -259,7 +310,7 @@ impl<'a> Asked<'a> {
         };
         format!(
             "{sources}, found AS MATERIALIZED ( \
-               SELECT r.id, r.organization_id, r.kind, r.owner_id, r.visibility, r.container_id FROM resources r WHERE {FOUND}{NAMED} \
+               SELECT r.id, r.organization_id, r.kind, r.owner_id, r.visibility, r.container_id FROM resources r WHERE {FOUND}{named} \
              ), page AS ( \
                SELECT f.id FROM found f WHERE f.kind = ANY ($5){narrowed} AND ( \
                  EXISTS (SELECT FROM me WHERE me.organization_id = f.organization_id \
@@ -268,7 +319,8 @@ impl<'a> Asked<'a> {
                {sorted} \
              ) SELECT r.* FROM page JOIN resources r USING (id) ORDER BY r.id {direction}",
             sources = self.sources(),
-            narrowed = self.narrowed("f", "f.id"),
+            named = self.named(),
+            narrowed = self.bounds("f.id") + &self.narrowed("f"),
             apps = led_to("apps"),
             others = led_to("others"),
             sorted = self.sorted("f.id"),
@@ -302,13 +354,12 @@ impl<'a> Asked<'a> {
             #[diesel(sql_type = Json, column_name = "QUERY PLAN")]
             plan: serde_json::Value,
         }
-        // A trigram takes three characters, and the pattern has one more at each end.
-        if self.pattern.as_ref().is_none_or(|pattern| pattern.chars().count() < 5) {
+        if !self.search.as_ref().is_some_and(Search::is_indexed) {
             return Ok(None);
         }
         let organizations = self.organizations(connection).await?;
         let explained: Explained = self
-            .query(format!("EXPLAIN (FORMAT JSON) SELECT FROM resources r WHERE {FOUND}{NAMED}"))
+            .query(format!("EXPLAIN (FORMAT JSON) SELECT FROM resources r WHERE {FOUND}{}", self.named()))
             .bind::<Array<SqlUuid>, _>(&organizations)
             .get_result(connection)
             .await?;
