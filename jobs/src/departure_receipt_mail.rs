@@ -24,12 +24,18 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
     let is_leaver = recipient_id == departure.user_id;
     let receipt = departure::receipt(&mut reader, id, (!is_leaver).then_some(recipient_id)).await.map_err(job_error)?;
+    // The leaver hears of all who received something, and each of those of the others.
     let owners = match receipt.receivers.as_slice() {
         [] => vec![departure.new_owner_id],
         receivers => receivers.to_vec(),
     };
-    let owners = user::by_ids(&mut reader, &owners).await.map_err(job_error)?;
-    let owners: Vec<String> = owners.into_iter().map(|owner| owner.name).collect();
+    let owners: Vec<String> = user::by_ids(&mut reader, &owners)
+        .await
+        .map_err(job_error)?
+        .into_iter()
+        .filter(|owner| is_leaver || owner.id != recipient_id)
+        .map(|owner| owner.name)
+        .collect();
     let known =
         webhook::known_to(&mut reader, departure.organization_id, departure.user_id).await.map_err(job_error)?;
     let services =
@@ -43,7 +49,10 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
             .map(|(kind, count)| Count { kind: plural(kind), count: u64::try_from(count).unwrap_or_default() })
             .collect(),
         examples: receipt.examples,
-        collected_samples: u64::try_from(receipt.collected_samples).unwrap_or_default(),
+        collected_samples: match is_leaver || recipient_id == departure.new_owner_id {
+            true => u64::try_from(receipt.collected_samples).unwrap_or_default(),
+            false => 0,
+        },
     };
     let kind = match (departure.kind, leaver.deleted_at) {
         (DepartureKind::Leave, Some(_)) => mail::DepartureKind::Deleted,
@@ -65,6 +74,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
             leaver_name: leaver.name,
             leaver_username: leaver.username.to_string(),
             moved,
+            other_owners: owners,
             advice: known
                 .iter()
                 .map(Webhook::renewal_advice)

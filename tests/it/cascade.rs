@@ -380,7 +380,10 @@ async fn overlapping_departures_pass_on_what_is_theirs() {
     for (departure, moved) in [(&first, &old), (&second, &new)] {
         let moves = team.owner.query(query, json!({ "id": departure })).await;
         let moves = nodes(&moves["node"]["moves"]);
-        assert_eq!(moves.iter().map(|one| text(&one["resource"]["id"])).collect::<Vec<_>>(), [moved.clone()]);
+        assert_eq!(
+            moves.iter().map(|one| text(&one["resource"]["id"])).collect::<Vec<_>>(),
+            std::slice::from_ref(moved)
+        );
     }
     team.owner.ok("revertDeparture", json!({ "departureId": second }), "departure { id }").await;
     app.until_idle().await;

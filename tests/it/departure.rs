@@ -400,6 +400,7 @@ async fn the_rest_of_a_cascade_goes_to_the_new_owner() {
     let ada = app.join(&team, "ada@example.org", "MEMBER").await;
     app.give(&team, &ada, "project", 2_000).await;
     app.give(&team, &ada, "volume", 2_000).await;
+    app.give(&team, &ada, "machine", 10).await;
     // The cascade waits at a volume of the second chunk while the ownership passes.
     let mut holder = app.database.connection().await;
     let hold = format!(
@@ -426,15 +427,15 @@ async fn the_rest_of_a_cascade_goes_to_the_new_owner() {
     let departure = app.completed(&team, &departure).await;
     assert_eq!(departure["newOwner"]["id"], team.owner.user_id.as_str());
     assert_eq!(app.owned(&team, &ada).await, 0);
-    assert_eq!(app.database.number("SELECT count(*) AS value FROM resource_moves").await, 4_000);
+    assert_eq!(app.database.number("SELECT count(*) AS value FROM resource_moves").await, 4_010);
     // Each hears of what they received, and the leaver of all of it.
     for (address, subject, received) in [
-        ("owner@example.org", "was removed from", [true, true]),
+        ("owner@example.org", "was removed from", [true, false]),
         ("heir@example.org", "was removed from", [false, true]),
         ("ada@example.org", "You were removed", [true, true]),
     ] {
         let mail = app.mail_about(address, subject).await;
-        let told = ["Projects", "Volumes"].map(|kind| mail.text.contains(kind));
+        let told = ["Projects", "Machines"].map(|kind| mail.text.contains(kind));
         assert_eq!(told, received, "{address}: {}", mail.text);
     }
     app.finish().await;

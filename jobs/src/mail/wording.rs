@@ -276,8 +276,10 @@ pub struct DepartureToOwner {
     pub leaver_name: String,
     /// Their username, without `@`.
     pub leaver_username: String,
-    /// What moved.
+    /// What moved to the recipient.
     pub moved: Moved,
+    /// Who else received something, having owned the organization while it passed on.
+    pub other_owners: Vec<String>,
     /// What the owner should do now, such as secrets to renew; a sentence each.
     pub advice: Vec<String>,
 }
@@ -1058,11 +1060,18 @@ impl DepartureToOwner {
             blocks.push(paragraph("Please look at this now:"));
             blocks.push(Block::List(self.advice.iter().map(|advice| line(advice, 300)).collect()));
         }
-        if total == 0 {
+        let others: Vec<String> = self.other_owners.iter().map(|owner| name(owner)).collect();
+        let others = others.join(" and ");
+        if total == 0 && others.is_empty() {
             blocks.push(paragraph("They owned nothing there that had to be passed on."));
+        } else if total == 0 {
+            blocks.push(paragraph(format!("What they owned there passed to {others}, who owned {organization} then.")));
         } else {
             blocks.push(paragraph("What they owned there belongs to you now:"));
             blocks.extend(self.moved.blocks());
+            if !others.is_empty() {
+                blocks.push(paragraph(format!("The rest passed to {others}, who owned {organization} then.")));
+            }
         }
         if self.moved.collected_samples > 0 {
             blocks.push(paragraph(format!(

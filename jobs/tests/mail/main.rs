@@ -179,6 +179,7 @@ fn a_departure_says_how_in_subject_and_text() {
             leaver_name: "Ada Lovelace".into(),
             leaver_username: "ada".into(),
             moved: Moved::default(),
+            other_owners: Vec::new(),
             advice: Vec::new(),
         };
         let owner = owner.render(envelope(None)).unwrap();
@@ -468,6 +469,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         leaver_name: names.person.into(),
         leaver_username: names.username.into(),
         moved: moved(names),
+        other_owners: vec![names.person.into()],
         advice,
     };
     let joined = JoinedByCode {
@@ -560,6 +562,7 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         leaver_name: names.person.into(),
         leaver_username: names.username.into(),
         moved,
+        other_owners: Vec::new(),
         advice: Vec::new(),
     };
     let counts_only = Moved { examples: Vec::new(), ..moved(names) };
