@@ -15,7 +15,7 @@ use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{grants, members, project_transfers, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::error::{Code, Error, Refusal, Result, on_violation};
+use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{OrganizationId, ResourceId, TransferId, UserId};
 use crate::job::{ExpireTransfer, Hold, MailTransferAnswered, MailTransferOffer, MoveProject};
 use crate::limits;
@@ -171,7 +171,8 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 resource_size_bytes: project.size_bytes,
             };
             // One that nobody answered in time is in nobody's way.
-            let mut events = expire_overdue(transaction, project.id).await?;
+            let before = open_offer(transaction, project.id).await?;
+            let mut events = mark_expired(transaction, before.as_slice()).await?;
             if recipient_id == user_id {
                 let Some(target) = command.to_organization_id else {
                     let message = "name an organization that you may bill, or somebody else as the recipient";
@@ -190,6 +191,10 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 // They belong to it, and needn't be able to bill there themselves.
                 let not_found = access::organization_not_found("toOrganizationId");
                 access::enter(transaction, actor, target, Lock::Membership, not_found).await?;
+            }
+            if let Some(open) = open_offer(transaction, project.id).await? {
+                let message = format!("an offer of this project is open; cancel {open} first");
+                return Err(Error::refused(Code::Conflict, field, message));
             }
             let transfer = insert(transaction, &transfer).await?;
             transaction.enqueue_at(&ExpireTransfer { transfer_id: transfer.id }, transfer.expires_at).await?;
@@ -238,26 +243,23 @@ async fn keeps_from_giving(
     Ok(None)
 }
 
-/// Marks an offer of the project expired that nobody answered in time; with the event to record.
-async fn expire_overdue(transaction: &mut Transaction, project: ResourceId) -> Result<Vec<NewEvent>> {
-    let open: Vec<TransferId> = project_transfers::table
+/// The offer of the project that waits for an answer. The project is locked.
+async fn open_offer(transaction: &mut Transaction, project: ResourceId) -> Result<Option<TransferId>> {
+    Ok(project_transfers::table
         .filter(project_transfers::resource_id.eq(project))
         .filter(project_transfers::status.eq(TransferStatus::Offered))
         .select(project_transfers::id)
-        .load(&mut **transaction)
-        .await?;
-    mark_expired(transaction, &open).await
+        .first(&mut **transaction)
+        .await
+        .optional()?)
 }
 
 async fn insert(transaction: &mut Transaction, transfer: &NewTransfer) -> Result<Transfer> {
-    let inserted = diesel::insert_into(project_transfers::table)
+    Ok(diesel::insert_into(project_transfers::table)
         .values(transfer)
         .returning(Transfer::as_returning())
         .get_result(&mut **transaction)
-        .await;
-    on_violation(inserted, "project_transfers_offered_key", || {
-        Refusal::new(Code::Conflict, "resourceId", "an offer of this project is open; cancel that first")
-    })
+        .await?)
 }
 
 async fn find_recipient(transaction: &mut Transaction, recipient: &Recipient) -> Result<(UserId, &'static str)> {

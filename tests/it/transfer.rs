@@ -67,7 +67,9 @@ async fn a_project_passes_to_another_organization_with_what_lies_in_it() {
     let mail = app.mail_about("bob@example.org", "offers you the project").await;
     assert!(mail.text.contains("Liver atlas") && mail.text.contains(&offer), "{}", mail.text);
     let again = json!({ "resourceId": project, "recipientUsername": grace.username().await });
-    assert_eq!(ada.refused("offerProjectTransfer", again).await.is(), ("CONFLICT", "input.resourceId"));
+    let error = ada.refused("offerProjectTransfer", again).await;
+    assert_eq!(error.is(), ("CONFLICT", "input.resourceId"));
+    assert!(error.message.contains(&offer), "{}", error.message);
     let query = "{ viewer { incomingTransfers { totalCount nodes { id status resource { name viewerAccess } from { name slug } to { id } offeredBy { id } recipient { id } } } } }";
     let incoming = bob.query(query, json!({})).await["viewer"]["incomingTransfers"].clone();
     let one = &nodes(&incoming)[0];
