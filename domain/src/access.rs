@@ -168,15 +168,22 @@ async fn permit(
     }))
 }
 
-/// What a user, who needn't be the one who asks, may do in an organization, and whether that is billing to it (R55); their
-/// membership is locked, shared.
-pub(crate) async fn standing_of(
+/// What an active membership holds, whosever it is.
+pub(crate) struct Held {
+    /// What it allows.
+    pub standing: Standing,
+    /// Whether that is billing to the organization (R55).
+    pub may_bill: bool,
+}
+
+/// What a user, who needn't be the one who asks, holds in an organization; their membership is locked, shared.
+pub(crate) async fn held_by(
     transaction: &mut Transaction,
     user_id: UserId,
     organization_id: OrganizationId,
-) -> Result<Option<(Standing, bool)>> {
+) -> Result<Option<Held>> {
     let row = membership(transaction, user_id, organization_id, " FOR SHARE OF m").await?;
-    Ok(row.map(|row| (row.standing(), row.standing().may_bill(row.billable_activities))))
+    Ok(row.map(|row| Held { standing: row.standing(), may_bill: row.standing().may_bill(row.billable_activities) }))
 }
 
 pub(crate) fn is_suspended(actor: &Actor) -> bool {

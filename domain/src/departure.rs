@@ -21,7 +21,7 @@ use crate::access::{self, Lock, Permit, lock_users};
 use crate::actor::Actor;
 use crate::api_key;
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::{departure_steps, departures, members, resource_moves, sessions};
+use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::grant;
@@ -166,6 +166,10 @@ pub struct Departure {
     pub started_at: DateTime<Utc>,
     /// When everything was passed on.
     pub completed_at: Option<DateTime<Utc>>,
+    /// The end of the membership that it is: what was shared with the leaver before this position is its to remove or keep.
+    ended_at_position: i64,
+    /// The end before it, if there was one.
+    previous_ended_at_position: i64,
 }
 
 impl Departure {
@@ -300,15 +304,20 @@ pub(crate) async fn depart(
 ) -> Result<(Departure, Vec<NewEvent>)> {
     let (organization_id, user_id) = (member.organization_id, member.user_id);
     // Waits for whatever is being written under the membership; nothing new can begin.
-    let _: MemberId =
-        members::table.find(member.id).select(members::id).for_no_key_update().first(&mut **transaction).await?;
+    let previous_ended_at_position: i64 = members::table
+        .find(member.id)
+        .select(members::ended_at_position)
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await?;
     // The position is taken only then: every grant that was made under the membership lies before it, and sleeps.
-    diesel::update(members::table.find(member.id))
+    let ended_at_position: i64 = diesel::update(members::table.find(member.id))
         .set((
             members::status.eq(kind.status()),
             members::ended_at_position.eq(diesel::dsl::sql::<diesel::sql_types::BigInt>("nextval('grant_positions')")),
         ))
-        .execute(&mut **transaction)
+        .returning(members::ended_at_position)
+        .get_result(&mut **transaction)
         .await?;
     let started_at = now(transaction).await?;
     let leaver = user::by_id(transaction, user_id).await?;
@@ -355,6 +364,8 @@ pub(crate) async fn depart(
             departures::role.eq(member.role),
             departures::suspended_account.eq(suspends),
             departures::started_at.eq(started_at),
+            departures::ended_at_position.eq(ended_at_position),
+            departures::previous_ended_at_position.eq(previous_ended_at_position),
         ))
         .returning(Departure::as_returning())
         .get_result(&mut **transaction)
@@ -655,6 +666,8 @@ pub struct Receipt {
     pub examples: Vec<String>,
     /// How many samples were collected into a project (R36); they are not among the others, since they stay whose they are.
     pub collected_samples: i64,
+    /// Whose the project is that they were collected into.
+    pub samples_owner: Option<UserId>,
     /// Who received them: more than one where the ownership passed on meanwhile (R43).
     pub receivers: Vec<UserId>,
 }
@@ -682,5 +695,12 @@ pub async fn receipt(connection: &mut AsyncPgConnection, id: DepartureId, to: Op
         .await?;
     let collected_samples =
         of_departure.filter(resource_moves::container_id.is_not_null()).count().get_result(connection).await?;
-    Ok(Receipt { counts, examples, collected_samples, receivers })
+    let samples_owner = departures::table
+        .find(id)
+        .inner_join(resources::table.on(departures::samples_project_id.eq(resources::id.nullable())))
+        .select(resources::owner_id)
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(Receipt { counts, examples, collected_samples, samples_owner, receivers })
 }

@@ -24,7 +24,7 @@ use crate::member::MemberStatus;
 use crate::organization;
 use crate::page::{Page, PageRequest};
 use crate::policy::{AccessLevel, ExternalSharing};
-use crate::resource::{self, Attached, Question, Resource};
+use crate::resource::{self, Attached, OWN_COUNTS, Question, Resource};
 use crate::text::{EmailAddress, Slug, Username};
 use crate::user::{self, User};
 
@@ -435,11 +435,14 @@ async fn invite(
     }
     let of_address: i64 = grant_invitations::table
         .filter(grant_invitations::email.eq(email))
+        .filter(grant_invitations::organization_id.eq(resource.organization_id))
+        .filter(grant_invitations::resource_id.ne(resource.id))
+        .filter(grant_invitations::expires_at.gt(rollcall_now()))
         .count()
         .get_result(&mut **transaction)
         .await?;
     if of_address >= limits::MAX_GRANT_INVITATIONS_OF_ADDRESS {
-        let message = "very much is shared with this address already; share more once it has an account";
+        let message = "very much of this organization is shared with this address; share more once it has an account";
         return Err(at_grantee(Code::TooMany, "email", message));
     }
     let days: i32 = organizations::table
@@ -592,15 +595,19 @@ pub(crate) async fn take_up(
     let resources: Vec<ResourceId> = waiting.iter().map(|invitation| invitation.resource_id).collect();
     let levels: Vec<AccessLevel> = waiting.iter().map(|invitation| invitation.level).collect();
     let inviters: Vec<UserId> = waiting.iter().map(|invitation| invitation.invited_by_id).collect();
-    // What they have by the account's own name already is raised, and never lowered.
-    let taken: Vec<Taken> = diesel::sql_query(
-        "INSERT INTO grants AS g (id, organization_id, resource_id, user_id, level, granted_by_id, created_at) \
-         SELECT n.id, n.organization_id, n.resource_id, $6, n.level, n.granted_by_id, $7 \
-         FROM unnest($1, $2, $3, $4, $5) AS n (id, organization_id, resource_id, level, granted_by_id) ORDER BY n.resource_id \
+    // What counts for the account already is raised, and never lowered.
+    let taken: Vec<Taken> = diesel::sql_query(format!(
+        "INSERT INTO grants AS taken (id, organization_id, resource_id, user_id, level, granted_by_id, created_at) \
+         SELECT n.id, n.organization_id, n.resource_id, $6, \
+           CASE WHEN access_rank(g.level) > access_rank(n.level) AND {OWN_COUNTS} THEN g.level ELSE n.level END, n.granted_by_id, $7 \
+         FROM unnest($1, $2, $3, $4, $5) AS n (id, organization_id, resource_id, level, granted_by_id) \
+         JOIN organizations o ON o.id = n.organization_id \
+         LEFT JOIN members m ON m.organization_id = n.organization_id AND m.user_id = $6 \
+         LEFT JOIN grants g ON g.user_id = $6 AND g.resource_id = n.resource_id ORDER BY n.resource_id \
          ON CONFLICT (user_id, resource_id) WHERE user_id IS NOT NULL DO UPDATE SET level = excluded.level, \
            position = excluded.position, granted_by_id = excluded.granted_by_id \
-         WHERE access_rank(excluded.level) > access_rank(g.level) RETURNING g.*, g.xmax = 0 AS is_new",
-    )
+         RETURNING taken.*, taken.xmax = 0 AS is_new"
+    ))
     .bind::<Array<SqlUuid>, _>(ids)
     .bind::<Array<SqlUuid>, _>(organizations)
     .bind::<Array<SqlUuid>, _>(resources)

@@ -154,7 +154,7 @@ const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "who is back has what a departure has kept for them, and nothing else of before (R37)",
         broken: "SELECT g.resource_id AS id FROM grants g JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
-             WHERE m.status = 'active' AND g.position <= m.ended_at_position AND g.kept_position IS DISTINCT FROM m.ended_at_position \
+             WHERE m.status = 'active' AND g.position <= m.ended_at_position AND coalesce(g.kept_position < m.ended_at_position, true) \
              AND NOT EXISTS (SELECT FROM departures d WHERE d.member_id = m.id AND d.status IN ('running', 'failed', 'reverting'))",
         id: id::<ResourceId>,
     },

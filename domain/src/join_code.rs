@@ -168,6 +168,7 @@ async fn require_room(transaction: &mut Transaction, organization_id: Organizati
     let active: i64 = join_codes::table
         .filter(join_codes::organization_id.eq(organization_id))
         .filter(join_codes::status.eq(JoinCodeStatus::Active))
+        .filter(join_codes::expires_at.gt(rollcall_now()))
         .count()
         .get_result(&mut **transaction)
         .await?;
@@ -189,9 +190,11 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCode
             let lock = if command.role == Role::Admin { Lock::Organization } else { Lock::Membership };
             let action = Action::CreateJoinCodes;
             let permit = access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
-            require_room(transaction, organization_id).await?;
             if command.role == Role::Admin {
                 permit.require_on(Action::CreateAdminJoinCode, "role")?;
+            }
+            require_room(transaction, organization_id).await?;
+            if command.role == Role::Admin {
                 make_room_for_admin_code(transaction, organization_id).await?;
             }
             let created_at = now(transaction).await?;

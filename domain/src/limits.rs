@@ -77,7 +77,7 @@ pub const MAX_INVITATION_TEAMS: usize = 20;
 pub const MAX_GRANTS: i64 = 1_000;
 /// Addresses without an account that are invited to one resource.
 pub const MAX_GRANT_INVITATIONS: i64 = 100;
-/// Things that are shared with one address without an account.
+/// Things of one organization that are shared with one address without an account.
 pub const MAX_GRANT_INVITATIONS_OF_ADDRESS: i64 = 1_000;
 /// Links to one collection.
 pub const MAX_SHARE_LINKS: i64 = 50;

@@ -241,7 +241,7 @@ pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRe
     // However their right has ended: by a revoked grant, a demotion, or leaving the organization that it was granted to.
     let question = Question { user_id, resource_id: collection.id, within: None };
     let access = resource::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
-    if access.level < AccessLevel::Administer && !access.moving {
+    if access.level < AccessLevel::Administer {
         return Ok(None);
     }
     let query = resources::table

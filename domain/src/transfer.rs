@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use crate::access::{self, Lock};
+use crate::access::{self, Held, Lock};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{grants, members, project_transfers, resources};
@@ -23,7 +23,7 @@ use crate::member::{self, MemberStatus};
 use crate::organization;
 use crate::page::{Page, PageRequest, by_id};
 use crate::policy::{AccessLevel, Action, ExternalSharing};
-use crate::resource::{self, Access, Question, Resource, ResourceKind, Visibility};
+use crate::resource::{self, Access, OWN_COUNTS, Question, Resource, ResourceKind, Visibility};
 use crate::storage;
 use crate::text::Username;
 use crate::text_enum::text_enum;
@@ -131,10 +131,17 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
     database
         .transaction(async |transaction| {
             let field = "resourceId";
-            // The organization comes before its memberships and resources: no offer is made of one that is just being deleted (R48).
+            let (recipient_id, recipient_field) = match &command.recipient {
+                None => (user_id, "toOrganizationId"),
+                Some(recipient) => lock_recipient(transaction, recipient).await?,
+            };
+            // Accounts and organizations come before memberships and resources: no offer is made to somebody, or of and for an
+            // organization, that is just going (R42, R48).
             let found = resource::by_ids(transaction, &[command.resource_id]).await?.pop();
             let found = found.ok_or_else(|| resource::not_found(field))?;
-            access::lock_organization(transaction, found.organization_id).await?;
+            let mut concerned = vec![found.organization_id];
+            concerned.extend(command.to_organization_id);
+            access::lock_organizations(transaction, &concerned).await?;
             let project =
                 resource::reach(transaction, actor, command.resource_id, AccessLevel::Administer, field).await?;
             if project.organization_id != found.organization_id {
@@ -151,10 +158,6 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
             if command.to_organization_id == Some(project.organization_id) {
                 return Err(Error::refused(Code::Invalid, "toOrganizationId", "it is in this organization already"));
             }
-            let (recipient_id, recipient_field) = match &command.recipient {
-                None => (user_id, "toOrganizationId"),
-                Some(recipient) => find_recipient(transaction, recipient).await?,
-            };
             let at = now(transaction).await?;
             let mut transfer = NewTransfer {
                 id: TransferId::new(),
@@ -230,8 +233,8 @@ async fn keeps_from_giving(
     user_id: UserId,
     organization_id: OrganizationId,
 ) -> Result<Option<(Code, &'static str)>> {
-    let standing = access::standing_of(transaction, user_id, organization_id).await?;
-    let Some((standing, true)) = standing else {
+    let held = access::held_by(transaction, user_id, organization_id).await?;
+    let Some(Held { standing, may_bill: true }) = held else {
         let message = "takes the permission for billable activities in the organization that it is in";
         return Ok(Some((Code::BillingAccessRequired, message)));
     };
@@ -262,17 +265,20 @@ async fn insert(transaction: &mut Transaction, transfer: &NewTransfer) -> Result
         .await?)
 }
 
-async fn find_recipient(transaction: &mut Transaction, recipient: &Recipient) -> Result<(UserId, &'static str)> {
-    let (found, field) = match recipient {
-        Recipient::Id(id) => (user::by_ids(transaction, &[*id]).await?.pop(), "recipientId"),
+/// Locks the recipient's account, and says in which field they are named.
+async fn lock_recipient(transaction: &mut Transaction, recipient: &Recipient) -> Result<(UserId, &'static str)> {
+    let (id, field) = match recipient {
+        Recipient::Id(id) => (Some(*id), "recipientId"),
         Recipient::Username(username) => {
             let username = Username::parse("recipientUsername", username)?;
-            (user::by_username(transaction, &username).await?, "recipientUsername")
+            (user::by_username(transaction, &username).await?.map(|user| user.id), "recipientUsername")
         }
     };
-    let found = found.filter(|user| user.deleted_at.is_none());
-    let found = found.ok_or_else(|| Refusal::new(Code::NotFound, field, "there is no such account"))?;
-    Ok((found.id, field))
+    let unknown = || Refusal::new(Code::NotFound, field, "there is no such account");
+    let id = id.ok_or_else(unknown)?;
+    access::lock_users(transaction, &[id]).await?;
+    let found = user::by_ids(transaction, &[id]).await?.pop().filter(|user| user.deleted_at.is_none());
+    Ok((found.ok_or_else(unknown)?.id, field))
 }
 
 /// Locks the actor's membership in the organization that shall pay, who may bill there (R55).
@@ -626,7 +632,7 @@ async fn mark_expired(transaction: &mut Transaction, ids: &[TransferId]) -> Resu
 
 /// Moves an accepted project with its contents, in one transaction; a second run finds nothing to do.
 ///
-/// Teams' grants stay behind, and so do grants that sleep and collections. What else is shared with people goes along, and counts as
+/// Teams' grants stay behind, and so do grants that sleep, for whatever reason, and collections. What else is shared with people goes along, and counts as
 /// shared there and then, whatever they were to the other organization before. What of the contents would belong to nobody in the other
 /// organization is the recipient's; samples stay their owners' (R33). Where the recipient has gone meanwhile, the owner of the
 /// other organization receives it all.
@@ -719,9 +725,10 @@ async fn carry(
     for statement in [
         format!("DELETE FROM grants WHERE team_id IS NOT NULL AND resource_id IN ({MOVING})"),
         format!(
-            "DELETE FROM grants g USING members m WHERE m.organization_id = g.organization_id AND m.user_id = g.user_id \
-             AND g.position <= m.ended_at_position AND (m.status <> 'active' OR g.kept_position IS DISTINCT FROM m.ended_at_position) \
-             AND g.resource_id IN ({MOVING})"
+            "DELETE FROM grants WHERE id IN (SELECT g.id FROM grants g JOIN organizations o ON o.id = g.organization_id \
+             LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
+             WHERE g.resource_id IN ({MOVING}) AND CASE WHEN g.user_id IS NOT NULL THEN NOT ({OWN_COUNTS}) \
+             ELSE g.grantee_organization_id <> g.organization_id AND o.external_sharing <> 'allowed' END)"
         ),
         format!(
             "UPDATE grants SET position = nextval('grant_positions') WHERE user_id IS NOT NULL AND resource_id IN ({MOVING})"

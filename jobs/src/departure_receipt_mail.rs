@@ -4,6 +4,7 @@ use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::api_key::{self, ApiKey};
 use rollcall_domain::departure::{self, DepartureKind, DepartureStatus};
 use rollcall_domain::job::MailDepartureReceipt;
+use rollcall_domain::member::{self, MemberStatus};
 use rollcall_domain::resource::ResourceKind;
 use rollcall_domain::webhook::{self, Webhook};
 use rollcall_domain::{organization, user};
@@ -23,6 +24,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     let recipient = user::by_id(&mut reader, recipient_id).await.map_err(job_error)?;
     let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
     let is_leaver = recipient_id == departure.user_id;
+    let is_owner = recipient_id == departure.new_owner_id;
+    // Who handed the organization over and has gone since is no business of its any more; their own receipt tells the rest.
+    let member = member::of(&mut reader, departure.organization_id, recipient_id).await.map_err(job_error)?;
+    if !is_leaver && member.is_none_or(|member| member.status != MemberStatus::Active) {
+        return Ok(());
+    }
     let receipt = departure::receipt(&mut reader, id, (!is_leaver).then_some(recipient_id)).await.map_err(job_error)?;
     // The leaver hears of all who received something, and each of those of the others.
     let owners = match receipt.receivers.as_slice() {
@@ -49,7 +56,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
             .map(|(kind, count)| Count { kind: plural(kind), count: u64::try_from(count).unwrap_or_default() })
             .collect(),
         examples: receipt.examples,
-        collected_samples: match is_leaver || recipient_id == departure.new_owner_id {
+        collected_samples: match is_leaver || receipt.samples_owner == Some(recipient_id) {
             true => u64::try_from(receipt.collected_samples).unwrap_or_default(),
             false => 0,
         },
@@ -75,11 +82,15 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
             leaver_username: leaver.username.to_string(),
             moved,
             other_owners: owners,
-            advice: known
-                .iter()
-                .map(Webhook::renewal_advice)
-                .chain(services.iter().map(ApiKey::renewal_advice))
-                .collect(),
+            owns: is_owner,
+            advice: match is_owner {
+                true => known
+                    .iter()
+                    .map(Webhook::renewal_advice)
+                    .chain(services.iter().map(ApiKey::renewal_advice))
+                    .collect(),
+                false => Vec::new(),
+            },
         }
         .render(envelope)
     };

@@ -29,4 +29,5 @@ DROP INDEX sessions_active_organization_idx;
 DROP INDEX users_default_bill_to_idx;
 DROP INDEX users_origin_organization_idx;
 ALTER TABLE project_transfers DROP COLUMN resource_name, DROP COLUMN resource_owner_id, DROP COLUMN resource_size_bytes;
+ALTER TABLE departures DROP COLUMN previous_ended_at_position, DROP COLUMN ended_at_position;
 ALTER TABLE grants DROP COLUMN kept_position;

@@ -132,7 +132,7 @@ impl Scene {
             (public("tea", &id), someone)
         });
         let resources = "SELECT json_build_array(id, kind, owner_id, organization_id)::text AS value FROM resources \
-             ORDER BY random() LIMIT 200";
+             ORDER BY id DESC LIMIT 200";
         let resources = self.app.database.texts(resources).await.into_iter().map(|row| {
             let (id, kind, owner, organization): (String, String, String, String) = serde_json::from_str(&row).unwrap();
             let owner = self.person(|person| person.user_id == public("usr", &owner));

@@ -131,7 +131,7 @@ impl World {
                 })
                 .collect();
             things.push(Thing {
-                name: format!("Thing {}", things.len()),
+                name: format!("Thing{}{}", [" ", "-", "_", ".", "/"].choose(random).unwrap(), things.len()),
                 organization,
                 kind,
                 owner: random.random_range(0..PEOPLE),
@@ -251,6 +251,15 @@ impl World {
         // R14, R61: viewers read, and so does everyone while a project moves.
         let reads = member.is_some_and(|member| member.role == "viewer");
         if reads || chain.iter().any(|thing| self.things[*thing].moving) { level.min(1) } else { level }
+    }
+}
+
+/// Whether a search finds a name.
+fn is_found(search: &str, name: &str) -> bool {
+    let (search, name) = (search.to_lowercase(), name.to_lowercase());
+    match search.len() {
+        1 | 2 => name.split([' ', '-', '_', '.', '/']).any(|word| word.starts_with(&search)),
+        _ => name.contains(&search),
     }
 }
 
@@ -417,7 +426,7 @@ impl Stored {
         let items = found.iter().map(|row| (at(&thing_ids, &row[0]), at(&thing_ids, &row[1]))).collect();
         let found = rows(
             "g.resource_id, g.user_id, g.team_id, g.grantee_organization_id, access_rank(g.level), g.position, \
-             coalesce(g.kept_position = m.ended_at_position, false)",
+             coalesce(g.kept_position >= m.ended_at_position, false)",
             "grants g LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id ORDER BY g.id",
         )
         .await;
@@ -573,9 +582,12 @@ impl Stored {
         let of_kind = json!({ "first": 7, "kind": kind.to_uppercase() });
         let found = self.listed(client, query, &of_kind, ["viewer", "resources"]).await;
         compare(format!("kind {kind}"), found, reached(&|_, thing| thing.kind == kind));
-        let found =
-            self.listed(client, query, &json!({ "first": 50, "search": "THING 1" }), ["viewer", "resources"]).await;
-        compare("search".to_owned(), found, reached(&|_, thing| thing.name.to_lowercase().contains("thing 1")));
+        // Of few names, of any, and of words that begin so.
+        for search in ["THING 1", "g 1", "TH", "2"] {
+            let variables = json!({ "first": 50, "search": search });
+            let found = self.listed(client, query, &variables, ["viewer", "resources"]).await;
+            compare(format!("search {search}"), found, reached(&|_, thing| is_found(search, &thing.name)));
+        }
         for (organization, id) in self.organizations.iter().enumerate() {
             let id = to_text(OrganizationId::from_uuid(*id));
             let found =
@@ -587,7 +599,7 @@ impl Stored {
             );
             let (owner, container) =
                 (random.random_range(0..self.people.len()), random.random_range(0..world.things.len()));
-            let query = "query($id: ID!, $after: String, $first: Int!, $owner: ID, $container: ID) { organization(by: { id: $id }) { resources(first: $first, after: $after, ownerId: $owner, containerId: $container) { nodes { id } pageInfo { hasNextPage endCursor } } } }";
+            let query = "query($id: ID!, $after: String, $first: Int!, $owner: ID, $container: ID, $search: String) { organization(by: { id: $id }) { resources(first: $first, after: $after, ownerId: $owner, containerId: $container, search: $search) { nodes { id } pageInfo { hasNextPage endCursor } } } }";
             let by_owner = json!({ "id": id, "first": 9, "owner": self.people[owner] });
             let by_container = json!({ "id": id, "first": 9, "container": ids[container] });
             let seen = world.active(organization, person).is_some() && !world.organizations[organization].1;
@@ -599,6 +611,25 @@ impl Stored {
                 let wanted =
                     reached(&|_, thing| thing.organization == organization && thing.container == Some(container));
                 compare(format!("container {container} in {organization}"), found, wanted);
+                for search in ["thing 2", "g 2", "th", "3"] {
+                    let narrowed = |mut list: Value| {
+                        list["search"] = json!(search);
+                        list
+                    };
+                    let list = narrowed(by_owner.clone());
+                    let found = self.listed(client, query, &list, ["organization", "resources"]).await;
+                    let wanted = reached(&|_, thing| {
+                        thing.organization == organization && thing.owner == owner && is_found(search, &thing.name)
+                    });
+                    compare(format!("owner {owner} in {organization}, search {search}"), found, wanted);
+                    let list = narrowed(by_container.clone());
+                    let found = self.listed(client, query, &list, ["organization", "resources"]).await;
+                    let wanted = reached(&|_, thing| {
+                        let here = thing.organization == organization && thing.container == Some(container);
+                        here && is_found(search, &thing.name)
+                    });
+                    compare(format!("container {container} in {organization}, search {search}"), found, wanted);
+                }
             }
         }
         for (thing, list) in [("project", "contents"), ("workspace", "contents"), ("collection", "items")] {

@@ -216,6 +216,8 @@ diesel::table! {
         started_at -> Timestamptz,
         completed_at -> Nullable<Timestamptz>,
         samples_project_id -> Nullable<Uuid>,
+        ended_at_position -> Int8,
+        previous_ended_at_position -> Int8,
     }
 }
 

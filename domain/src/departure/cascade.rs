@@ -357,12 +357,7 @@ pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Dep
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
-    let ended_at: i64 = members::table
-        .find(departure.member_id)
-        .select(members::ended_at_position)
-        .for_share()
-        .first(&mut **transaction)
-        .await?;
+    let ended_at = departure.ended_at_position;
     let total = match step.total {
         Some(total) => total,
         None => {

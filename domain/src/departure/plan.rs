@@ -187,20 +187,19 @@ async fn owned(
     detail: Detail,
 ) -> Result<(i64, Vec<String>)> {
     let theirs = || {
-        resources::table
+        let owned = resources::table
             .filter(resources::organization_id.eq(member.organization_id))
             .filter(resources::owner_id.eq(member.user_id))
-            .filter(resources::kind.eq_any(kinds))
             // What is moving to another organization has found its owner there.
             .filter(resources::moving.eq(false))
-            .into_boxed()
-    };
-    let theirs = || match kinds {
-        // Samples in projects stay where they lie (R33, R36).
-        [ResourceKind::Sample] => {
-            theirs().filter(resources::kind.eq(ResourceKind::Sample)).filter(resources::container_id.is_null())
+            .into_boxed();
+        match kinds {
+            // Samples in projects stay where they lie (R33, R36).
+            [ResourceKind::Sample] => {
+                owned.filter(resources::kind.eq(ResourceKind::Sample)).filter(resources::container_id.is_null())
+            }
+            _ => owned.filter(resources::kind.eq_any(kinds)),
         }
-        _ => theirs(),
     };
     if detail == Detail::Hash {
         let any: bool = diesel::select(diesel::dsl::exists(theirs())).get_result(connection).await?;

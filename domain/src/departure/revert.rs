@@ -124,9 +124,9 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                     return Err(Error::refused(Code::Conflict, field, message));
                 }
                 events = bring_back(transaction, actor, &permit, &member, field).await?;
-                // As if nothing had happened: what the cascade hasn't taken from them yet is theirs again.
+                // As if it had not happened: what the cascade hasn't taken from them yet is theirs again.
                 diesel::update(members::table.find(member.id))
-                    .set(members::ended_at_position.eq(0))
+                    .set(members::ended_at_position.eq(departure.previous_ended_at_position))
                     .execute(&mut **transaction)
                     .await?;
             } else if permit.user_id() != member.user_id
@@ -222,7 +222,13 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
             let chunk: Vec<Passed> = to_look_at(transaction, id).await?;
             let at = now(transaction).await?;
             if chunk.is_empty() {
-                if let Some(step) = unfinished(transaction, id, DepartureStep::RemoveGrants).await? {
+                let ended_at: i64 = members::table
+                    .find(departure.member_id)
+                    .select(members::ended_at_position)
+                    .first(&mut **transaction)
+                    .await?;
+                let step = unfinished(transaction, id, DepartureStep::RemoveGrants).await?;
+                if let Some(step) = step.filter(|_| ended_at >= departure.ended_at_position) {
                     remove_grants(transaction, &departure, &step).await?;
                     return Ok(Chunk::More);
                 }
@@ -249,7 +255,7 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
 }
 
 /// A step that the cascade hasn't come to the end of. Who came back by another way than this revert has what was shared with them
-/// no more (R37, R45); after a revert that brought them back there is nothing to remove.
+/// no more (R37, R45); whom it brought back has it still.
 async fn unfinished(transaction: &mut Transaction, id: DepartureId, step: DepartureStep) -> Result<Option<Progress>> {
     Ok(departure_steps::table
         .find((id, step))

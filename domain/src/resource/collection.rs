@@ -4,10 +4,10 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::{Purpose, Resource, by_ids, reach, reach_each};
+use super::{Purpose, Resource, reach, reach_each};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::collection_items;
+use crate::database::schema::{collection_items, resources};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::ResourceId;
@@ -92,14 +92,8 @@ pub async fn remove_from_collection(
         .transaction(async |transaction| {
             let collection = match enter(transaction, actor, collection_id).await {
                 Err(Error::Refused(refusals)) => {
-                    let (needed, field) = (AccessLevel::Administer, "resourceIds");
-                    let theirs = reach_each(transaction, actor, &ids, needed, Purpose::Change, field).await?;
-                    let gathers = gathers_some(transaction, collection_id, &ids).await?;
-                    if !gathers || theirs.iter().any(std::result::Result::is_err) {
-                        return Err(Error::Refused(refusals));
-                    }
-                    let found = by_ids(transaction, &[collection_id]).await?.pop();
-                    found.ok_or(Error::Bug("what gathers something is there"))?
+                    let theirs = gathering_theirs(transaction, actor, collection_id, &ids).await?;
+                    theirs.ok_or(Error::Refused(refusals))?
                 }
                 entered => entered?,
             };
@@ -123,12 +117,28 @@ pub async fn remove_from_collection(
         .await
 }
 
-/// Whether the collection gathers some of the resources.
-async fn gathers_some(transaction: &mut Transaction, collection_id: ResourceId, ids: &[ResourceId]) -> Result<bool> {
-    let gathered = collection_items::table
+/// The collection, whoever reaches it, where it gathers some of the resources and the actor administers them all.
+async fn gathering_theirs(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    collection_id: ResourceId,
+    ids: &[ResourceId],
+) -> Result<Option<Resource>> {
+    let reached = reach_each(transaction, actor, ids, AccessLevel::Administer, Purpose::Change, "resourceIds").await?;
+    if reached.iter().any(std::result::Result::is_err) {
+        return Ok(None);
+    }
+    let gathers = collection_items::table
         .filter(collection_items::collection_id.eq(collection_id))
         .filter(collection_items::resource_id.eq_any(ids));
-    Ok(diesel::select(diesel::dsl::exists(gathered)).get_result(&mut **transaction).await?)
+    Ok(resources::table
+        .find(collection_id)
+        .filter(diesel::dsl::exists(gathers))
+        .select(Resource::as_select())
+        .for_key_share()
+        .first(&mut **transaction)
+        .await
+        .optional()?)
 }
 
 fn require_some(ids: &[ResourceId]) -> Result<Vec<ResourceId>> {

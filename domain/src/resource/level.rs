@@ -11,8 +11,8 @@ use crate::id::{OrganizationId, ResourceId, UserId};
 use crate::policy::AccessLevel;
 
 /// Whether a grant `g` to a person counts, whose membership where the resource lies is `m`, or null, in the organization `o`.
-pub(super) const OWN_COUNTS: &str = "CASE WHEN m.status = 'active' \
-     THEN g.position > m.ended_at_position OR g.kept_position = m.ended_at_position \
+pub(crate) const OWN_COUNTS: &str = "CASE WHEN m.status = 'active' \
+     THEN g.position > m.ended_at_position OR g.kept_position >= m.ended_at_position \
      ELSE o.external_sharing = 'allowed' AND (m.id IS NULL OR g.position > m.ended_at_position) END";
 
 /// The grants that count for a user on a resource, as ranks: `{user}` and `{resource}` are ids; `{r}`, `{o}` and `{m}` the

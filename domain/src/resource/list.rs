@@ -57,14 +57,15 @@ const FOUND: &str = "r.organization_id = ANY ($13)";
 enum Search {
     /// Names that hold a text.
     Text(String),
-    /// Names with a word that begins with one or two letters: trigrams know words' beginnings, and nothing else so short.
+    /// Names with a word that begins with one or two letters or digits: trigrams know words' beginnings, and nothing else so short.
     Beginning(String),
 }
 
 impl Search {
     fn new(text: &str) -> Self {
         match text.chars().count() {
-            1 | 2 if text.chars().all(char::is_alphanumeric) => Self::Beginning(text.to_owned()),
+            // Where two characters are a word of their own, they are looked for anywhere.
+            1 | 2 if text.chars().all(|c| c.is_ascii_alphanumeric()) => Self::Beginning(text.to_owned()),
             _ => Self::Text(text.to_owned()),
         }
     }
@@ -81,7 +82,10 @@ impl Search {
     fn condition(&self) -> &'static str {
         match self {
             Self::Text(_) => "lower(r.name) LIKE lower($10)",
-            Self::Beginning(_) => "(lower(r.name) LIKE lower($10) OR lower(r.name) LIKE '% ' || lower($10))",
+            Self::Beginning(_) => {
+                "(lower(r.name) LIKE lower($10) OR lower(r.name) LIKE '% ' || lower($10) OR lower(r.name) LIKE '%-' || lower($10) \
+                 OR lower(r.name) LIKE '%\\_' || lower($10) OR lower(r.name) LIKE '%.' || lower($10) OR lower(r.name) LIKE '%/' || lower($10))"
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod list;
 pub(crate) use attached::{Attached, of_resources as attached_to};
 pub use collection::{add_to_collection, remove_from_collection};
 pub use kind::ResourceKind;
+pub(crate) use level::OWN_COUNTS;
 pub use level::{Access, Question, access_of};
 pub use list::{Part, ResourceFilter, Within, list, list_of_user, list_within};
 

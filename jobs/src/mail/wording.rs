@@ -280,6 +280,8 @@ pub struct DepartureToOwner {
     pub moved: Moved,
     /// Who else received something, having owned the organization while it passed on.
     pub other_owners: Vec<String>,
+    /// Whether the recipient still owns the organization.
+    pub owns: bool,
     /// What the owner should do now, such as secrets to renew; a sentence each.
     pub advice: Vec<String>,
 }
@@ -1088,10 +1090,12 @@ impl DepartureToOwner {
             },
             heading,
             blocks,
-            reason: format!(
-                "You get this mail because you own {organization}; the owner is told of \
-                everyone who goes."
-            ),
+            reason: match self.owns {
+                true => {
+                    format!("You get this mail because you own {organization}; the owner is told of everyone who goes.")
+                }
+                false => format!("You get this mail because you owned {organization} when this passed on."),
+            },
         }
         .render(envelope)
     }

@@ -180,6 +180,7 @@ fn a_departure_says_how_in_subject_and_text() {
             leaver_username: "ada".into(),
             moved: Moved::default(),
             other_owners: Vec::new(),
+            owns: true,
             advice: Vec::new(),
         };
         let owner = owner.render(envelope(None)).unwrap();
@@ -470,6 +471,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         leaver_username: names.username.into(),
         moved: moved(names),
         other_owners: vec![names.person.into()],
+        owns: true,
         advice,
     };
     let joined = JoinedByCode {
@@ -563,6 +565,7 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         leaver_username: names.username.into(),
         moved,
         other_owners: Vec::new(),
+        owns: true,
         advice: Vec::new(),
     };
     let counts_only = Moved { examples: Vec::new(), ..moved(names) };
