@@ -28,7 +28,7 @@ test: postgres browser faketime ## Format, lints and every test; what CI runs
 .PHONY: soak
 soak: postgres ## Random people do 100,000 random things
 	cargo build --workspace --bins
-	ROLLCALL_TEST_STEPS=100000 cargo test --test it -- --nocapture random::
+	ROLLCALL_TEST_STEPS=100000 cargo test --workspace --test it -- --nocapture random::
 
 .PHONY: check
 check: ## Format and lints alone: quick
@@ -52,13 +52,13 @@ bench-queue: postgres ## Compare the job queue with graphile-worker, on a Postgr
 .PHONY: bench-members
 bench-members: postgres ## Time pages of a list of 100,000 members, through the front door
 	cargo build --release --workspace --bins
-	cargo test --release --test it -- --ignored --nocapture member_list::bench_members
+	cargo test --release --workspace --test it -- --ignored --nocapture member_list::bench_members
 
 .PHONY: bench-size
 bench-size: postgres ## Run a cascade of 1,000,000 of 5,000,000 resources, through the front door, and look at every list's plan
 	cargo build --release --workspace --bins
-	cargo test --release --test it -- --ignored --nocapture size::bench_size
-	ROLLCALL_TEST_RESOURCES=5000000 cargo test --release --test it -- --nocapture size::lists_and_checks
+	cargo test --release --workspace --test it -- --ignored --nocapture size::bench_size
+	ROLLCALL_TEST_RESOURCES=5000000 cargo test --release --workspace --test it -- --nocapture size::lists_and_checks
 
 .PHONY: postgres
 postgres:

@@ -791,12 +791,21 @@ pub async fn visible_to(
     Ok(found.into_iter().filter(may_see).collect())
 }
 
-fn incoming(user_id: UserId) -> Query {
+fn open() -> Query {
     project_transfers::table
         .into_boxed()
-        .filter(project_transfers::recipient_id.eq(user_id))
         .filter(project_transfers::status.eq(TransferStatus::Offered))
         .filter(project_transfers::expires_at.gt(rollcall_now()))
+}
+
+fn incoming(user_id: UserId) -> Query {
+    open().filter(project_transfers::recipient_id.eq(user_id))
+}
+
+/// The open offers of projects, whoever asks; at most one each.
+pub async fn open_of_resources(connection: &mut AsyncPgConnection, ids: &[ResourceId]) -> Result<Vec<Transfer>> {
+    let query = open().filter(project_transfers::resource_id.eq_any(ids));
+    Ok(query.select(Transfer::as_select()).load(connection).await?)
 }
 
 /// A page of the open offers to the actor, oldest first; none for keys, which accept nothing.

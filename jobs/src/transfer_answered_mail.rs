@@ -3,10 +3,11 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailTransferAnswered;
 use rollcall_domain::transfer::{self, TransferStatus};
-use rollcall_domain::{database, invitation, organization, user};
+use rollcall_domain::{database, invitation};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, TransferAnswer, TransferAnswered};
+use crate::transfer_offer_mail::Parties;
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTransferAnswered) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
@@ -19,20 +20,15 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
         TransferStatus::Expired => TransferAnswer::Expired,
         TransferStatus::Offered | TransferStatus::Cancelled => return Ok(()),
     };
-    let from = organization::by_id(&mut reader, transfer.organization_id).await.map_err(job_error)?;
-    let to = match transfer.to_organization_id {
-        Some(id) => Some(organization::by_id(&mut reader, id).await.map_err(job_error)?.name),
-        None => None,
-    };
-    let offered_by = user::by_id(&mut reader, transfer.offered_by_id).await.map_err(job_error)?;
-    let recipient = user::by_id(&mut reader, transfer.recipient_id).await.map_err(job_error)?;
+    let Parties { from_name, to_name, offered_by, recipient } =
+        Parties::of(&mut reader, &transfer).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = offered_by.email else { return Ok(()) };
     let mail = TransferAnswered {
         answer,
         project_name: transfer.resource_name().to_owned(),
-        from_name: from.name,
-        to_name: to,
+        from_name,
+        to_name,
         recipient_name: recipient.name,
         recipient_username: recipient.username.to_string(),
         transfer_id: transfer.id.to_string(),

@@ -1,12 +1,37 @@
 //! Tells somebody that a project is offered to them (R61).
 
 use apalis_diesel::{ClaimedJob, JobError};
+use diesel_async::AsyncPgConnection;
 use rollcall_domain::job::MailTransferOffer;
-use rollcall_domain::transfer::{self, TransferStatus};
-use rollcall_domain::{database, grant, invitation, organization, user};
+use rollcall_domain::transfer::{self, Transfer, TransferStatus};
+use rollcall_domain::user::{self, User};
+use rollcall_domain::{database, grant, invitation, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, TransferOffer};
+
+/// Whom a transfer is between.
+pub(crate) struct Parties {
+    pub(crate) from_name: String,
+    pub(crate) to_name: Option<String>,
+    pub(crate) offered_by: User,
+    pub(crate) recipient: User,
+}
+
+impl Parties {
+    pub(crate) async fn of(reader: &mut AsyncPgConnection, transfer: &Transfer) -> rollcall_domain::Result<Self> {
+        let to_name = match transfer.to_organization_id {
+            Some(id) => Some(organization::by_id(reader, id).await?.name),
+            None => None,
+        };
+        Ok(Self {
+            from_name: organization::by_id(reader, transfer.organization_id).await?.name,
+            to_name,
+            offered_by: user::by_id(reader, transfer.offered_by_id).await?,
+            recipient: user::by_id(reader, transfer.recipient_id).await?,
+        })
+    }
+}
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTransferOffer) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
@@ -16,21 +41,16 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     let Some(transfer) = found.filter(|transfer| transfer.status_at(now) == TransferStatus::Offered) else {
         return Ok(());
     };
-    let from = organization::by_id(&mut reader, transfer.organization_id).await.map_err(job_error)?;
-    let to = match transfer.to_organization_id {
-        Some(id) => Some(organization::by_id(&mut reader, id).await.map_err(job_error)?.name),
-        None => None,
-    };
-    let offered_by = user::by_id(&mut reader, transfer.offered_by_id).await.map_err(job_error)?;
-    let recipient = user::by_id(&mut reader, transfer.recipient_id).await.map_err(job_error)?;
+    let Parties { from_name, to_name, offered_by, recipient } =
+        Parties::of(&mut reader, &transfer).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = recipient.email else { return Ok(()) };
     let mail = TransferOffer {
         offered_by_name: offered_by.name,
         offered_by_username: offered_by.username.to_string(),
         project_name: transfer.resource_name().to_owned(),
-        from_name: from.name,
-        to_name: to,
+        from_name,
+        to_name,
         transfer_id: transfer.id.to_string(),
         expires_at: transfer.expires_at,
         sign_in_link: context.link("/sign-in")?,

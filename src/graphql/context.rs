@@ -19,6 +19,7 @@ use rollcall_domain::page::{Page, PageRequest};
 use rollcall_domain::resource::{self, Access, Part, Question, Resource, Within};
 use rollcall_domain::share_link::{self, ShareLink};
 use rollcall_domain::team::{self, Team};
+use rollcall_domain::transfer::{self, Transfer};
 use rollcall_domain::user::{self, User};
 use rust_decimal::Decimal;
 
@@ -361,6 +362,21 @@ impl Loader<ResourcesOf> for Loaders {
             answers.extend(keys.into_iter().zip(pages).map(|(key, page)| (key.clone(), Arc::new(page))));
         }
         Ok(answers)
+    }
+}
+
+/// The open offer of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OpenTransferOf(pub ResourceId);
+
+impl Loader<OpenTransferOf> for Loaders {
+    type Value = Transfer;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[OpenTransferOf]) -> Result<HashMap<OpenTransferOf, Transfer>, Self::Error> {
+        let ids: Vec<ResourceId> = keys.iter().map(|key| key.0).collect();
+        let open = transfer::open_of_resources(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        Ok(open.into_iter().map(|transfer| (OpenTransferOf(transfer.resource_id), transfer)).collect())
     }
 }
 

@@ -15,6 +15,7 @@ use super::id::{BigInt, Id};
 use super::organization::Organization;
 use super::policy::AccessLevel;
 use super::share_link::{ShareLink, ShareLinkConnection};
+use super::transfer::ProjectTransfer;
 use super::user::User;
 
 /// What a resource is.
@@ -224,6 +225,15 @@ impl Resource {
         let key = ShareLinksOf { resource_id: self.0.id, page, with_count: wants_total(context) };
         let found = loaders(context).load_one(key).await?;
         Ok(found.map(|found| ShareLinkConnection::new(found.0.map_ref(|link| ShareLink(link.clone())), found.1)))
+    }
+
+    /// Projects only: the open offer to move it; for who administers it.
+    async fn open_transfer(&self, context: &Context<'_>) -> async_graphql::Result<Option<ProjectTransfer>> {
+        let project = self.0.kind == resource::ResourceKind::Project;
+        if !project || self.access(context).await? < policy::AccessLevel::Administer {
+            return Ok(None);
+        }
+        ProjectTransfer::open(context, self.0.id).await
     }
 
     /// Who reads it.

@@ -8,7 +8,7 @@ use rollcall_domain::transfer::{self, Recipient};
 use rollcall_domain::{Error, database as clock};
 
 use super::connection::connection;
-use super::context::{actor, connection as reader, database};
+use super::context::{OpenTransferOf, actor, connection as reader, database, loaders};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::organization::Organization;
@@ -42,6 +42,12 @@ impl ProjectTransfer {
     pub fn at(transfer: transfer::Transfer, now: DateTime<Utc>) -> Self {
         let status = transfer.status_at(now).into();
         Self { transfer, status }
+    }
+
+    /// The open offer of a project.
+    pub async fn open(context: &Context<'_>, project: ResourceId) -> async_graphql::Result<Option<Self>> {
+        let found = loaders(context).load_one(OpenTransferOf(project)).await?;
+        Ok(found.map(|transfer| Self { transfer, status: TransferStatus::Offered }))
     }
 }
 

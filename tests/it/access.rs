@@ -416,7 +416,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     (
         "Resource",
         Seen::LeadersAndOneself,
-        "id kind name description organization owner createdBy container contents items visibility sizeBytes publishedAt createdAt updatedAt viewerAccess grants grantInvitations shareLinks",
+        "id kind name description organization owner createdBy container contents items visibility sizeBytes publishedAt createdAt updatedAt viewerAccess grants grantInvitations shareLinks openTransfer",
     ),
     ("Grant", Seen::LeadersAndOneself, "id resource grantee level createdAt"),
     ("GrantInvitation", Seen::Leaders, "id resource email level invitedBy createdAt expiresAt"),

@@ -401,7 +401,7 @@ async fn what_is_kept_inside_is_given_away_by_leaders_alone() {
     app.finish().await;
 }
 
-// R61: whoever owns a project sees the offer that a co-administrator makes of it, and takes it back.
+// R61: whoever owns a project sees the offer that a co-administrator makes of it, finds it on the project, and takes it back.
 #[tokio::test]
 async fn an_owner_takes_a_co_administrators_offer_back() {
     let app = TestApp::start().await;
@@ -415,7 +415,15 @@ async fn an_owner_takes_a_co_administrators_offer_back() {
     let offer = json!({ "id": offer["transfer"]["id"] });
     let query = "query($id: ID!) { node(id: $id) { ... on ProjectTransfer { status } } }";
     assert_eq!(ada.query(query, offer.clone()).await["node"]["status"], "OFFERED");
+    let linus = app.join(here, "linus@example.org", "MEMBER").await;
+    ada.grant(&project, json!({ "userId": linus.user_id }), "VIEW").await;
+    let open = "query($id: ID!) { node(id: $id) { ... on Resource { openTransfer { id status } } } }";
+    let on_project = json!({ "id": project });
+    let found = ada.query(open, on_project.clone()).await["node"]["openTransfer"].clone();
+    assert_eq!(found, json!({ "id": offer["id"], "status": "OFFERED" }));
+    assert_eq!(linus.query(open, on_project.clone()).await["node"], json!({ "openTransfer": null }));
     ada.ok("cancelProjectTransfer", offer.clone(), "").await;
+    assert_eq!(ada.query(open, on_project).await["node"], json!({ "openTransfer": null }));
     assert_eq!(grace.query(query, offer).await["node"]["status"], "CANCELLED");
     app.finish().await;
 }
