@@ -69,7 +69,12 @@ impl Permit {
             Err(Error::refused(
                 Code::Forbidden,
                 field,
-                format!("your role here, {}, doesn't allow this", self.standing.role),
+                match self.standing.personal {
+                    true => {
+                        "this is a personal organization, which is for one person alone; found another one".to_owned()
+                    }
+                    false => format!("{} may not do this here", self.standing.role.with_article()),
+                },
             ))
         }
     }
@@ -84,11 +89,13 @@ impl Permit {
         if self.may_bill() {
             Ok(())
         } else {
-            Err(Error::refused(
-                Code::BillingAccessRequired,
-                field,
-                "takes the permission for billable activities in this organization; its owner or an admin can give it",
-            ))
+            let message = match self.standing.allows(Action::CreateResources) {
+                true => {
+                    "requires the permission for billable activities in this organization; its owner or an admin can give it"
+                }
+                false => "a viewer bills nothing here; ask its owner or an admin for another role",
+            };
+            Err(Error::refused(Code::BillingAccessRequired, field, message))
         }
     }
 }

@@ -108,10 +108,10 @@ impl Actor {
             Self::User { suspended: true, .. } => Err(suspended(field).into()),
             Self::User { user_id, session_id, .. } => Ok((*user_id, *session_id)),
             Self::ApiKey { .. } | Self::Service { .. } => {
-                Err(Error::refused(Code::Forbidden, field, "takes a signed-in person, not an API key"))
+                Err(Error::refused(Code::Forbidden, field, "requires a signed-in person, not an API key"))
             }
             Self::Staff { .. } => {
-                Err(Error::refused(Code::Forbidden, field, "takes a signed-in person, not a staff token"))
+                Err(Error::refused(Code::Forbidden, field, "requires a signed-in person, not a staff token"))
             }
         }
     }

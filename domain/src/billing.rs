@@ -55,7 +55,7 @@ pub async fn set_plan(
     require_staff(actor)?;
     let plan = text::line("plan", &command.plan, limits::NAME)?;
     if command.seat_limit.flatten().is_some_and(|seats| seats < 1) {
-        return Err(Error::refused(Code::Invalid, "seatLimit", "takes at least 1; null is for no limit"));
+        return Err(Error::refused(Code::Invalid, "seatLimit", "must be at least 1; null is for no limit"));
     }
     if command.storage_limit_bytes.flatten().is_some_and(|bytes| bytes < 0) {
         return Err(Error::refused(Code::Invalid, "storageLimitBytes", "must not be negative; null is for no limit"));
@@ -163,7 +163,7 @@ pub async fn add_credits(
     let amount = amount.normalize();
     if amount.is_zero() || amount.scale() > limits::CREDIT_DIGITS || amount.abs() > limits::MAX_CREDITS {
         let message = format!(
-            "takes an amount other than 0, of at most {} either way, with at most {} digits behind the point",
+            "must be an amount other than 0, of at most {} either way, with at most {} digits behind the point",
             limits::MAX_CREDITS,
             limits::CREDIT_DIGITS
         );
@@ -294,7 +294,9 @@ pub(crate) async fn require_seats(
     // How many seats there are is the business of those who lead the organization.
     let message = match seats {
         Seats::More(_) => format!(
-            "the organization's plan has {limit} seats, and {free} of them are free; revoke open invitations, or ask for more seats"
+            "the organization's plan has {limit} {}, of which {free} {} free; revoke open invitations, or ask for more",
+            if limit == 1 { "seat" } else { "seats" },
+            if free == 1 { "is" } else { "are" }
         ),
         Seats::Joining | Seats::Invited => {
             "the organization has no free seat at the moment; ask whoever invited you for one".to_owned()

@@ -11,6 +11,8 @@ pub use cascade::{Chunk, run_chunk};
 pub use plan::{Plan, PlannedStep, plan};
 pub use revert::{reactivate, revert, revert_chunk};
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -20,6 +22,7 @@ use uuid::Uuid;
 use crate::access::{self, Lock, Permit, lock_users};
 use crate::actor::Actor;
 use crate::api_key;
+use crate::attached::{self, Attached};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions};
 use crate::database::{Database, Transaction, now};
@@ -74,7 +77,8 @@ text_enum! {
     DepartureStep {
         /// Membership and API keys end, the active organization and the default bill-to are reset. With the departure itself.
         RevokeAccess = "revoke_access",
-        /// Open invitations and codes that the leaver issued, and invitations to them, are revoked. With the departure itself.
+        /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and so do invitations
+        /// and offers to them. With the departure itself.
         RevokeIssued = "revoke_issued",
         /// Projects pass to the owner (R34).
         TransferProjects = "transfer_projects",
@@ -170,6 +174,8 @@ pub struct Departure {
     ended_at_position: i64,
     /// The end before it, if there was one.
     previous_ended_at_position: i64,
+    /// Whether the account was suspended with it (D6).
+    pub suspended_account: bool,
 }
 
 impl Departure {
@@ -200,7 +206,7 @@ pub struct Progress {
 }
 
 /// A resource that passed on.
-#[derive(Debug, Clone, Queryable, Selectable)]
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = resource_moves)]
 pub struct ResourceMove {
     /// Its id.
@@ -225,6 +231,20 @@ pub struct ResourceMove {
     pub reverted_at: Option<DateTime<Utc>>,
     /// Why a revert left it where it is.
     pub kept_because: Option<String>,
+}
+
+impl Attached for ResourceMove {
+    type Id = ResourceMoveId;
+    type Parent = DepartureId;
+    const TABLE: &'static str = "resource_moves";
+    const PARENT: &'static str = "departure_id";
+    const CONDITION: &'static str = "true";
+    fn id(&self) -> ResourceMoveId {
+        self.id
+    }
+    fn parent(&self) -> DepartureId {
+        self.departure_id
+    }
 }
 
 /// The actor leaves (R40).
@@ -471,17 +491,12 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold
 ///
 /// Where its job waits already, nothing is added; where it runs, the second finds nothing to do.
 pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
-    access::require_writing(actor, "departureId")?;
-    let not_found = || Refusal::new(Code::NotFound, "departureId", "there is no such departure");
+    let field = "departureId";
+    access::require_writing(actor, field)?;
     database
         .transaction(async |transaction| {
-            let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
-            let permit =
-                access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found()).await?;
-            if !is_visible(&permit, &found) {
-                return Err(not_found().into());
-            }
-            permit.require_on(Action::ViewAllResources, "departureId")?;
+            let found = known(transaction, actor, id, field).await?;
+            enter(transaction, actor, &found, field).await?;
             let resumed = resume(transaction, actor, id).await?;
             let departure = resumed
                 .ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "this departure has come to its end"))?;
@@ -490,6 +505,23 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
             Ok(departure)
         })
         .await
+}
+
+/// The departure that the actor may know of.
+async fn known(transaction: &mut Transaction, actor: &Actor, id: DepartureId, field: &str) -> Result<Departure> {
+    let not_found = || Refusal::new(Code::NotFound, field, "there is no such departure");
+    Ok(visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?)
+}
+
+/// Locks the organization of a departure that the actor knows of, and gives their permit where they decide about it; leavers don't.
+async fn enter(transaction: &mut Transaction, actor: &Actor, departure: &Departure, field: &str) -> Result<Permit> {
+    let forbidden =
+        || Refusal::new(Code::Forbidden, field, "this is for the organization's owner and admins; ask one of them");
+    let permit = access::enter(transaction, actor, departure.organization_id, Lock::Organization, forbidden()).await?;
+    if !is_visible(&permit, departure) {
+        return Err(forbidden().into());
+    }
+    Ok(permit)
 }
 
 /// Enqueues what takes a departure, or its revert, further, or has it start now where it waits for its next try.
@@ -552,9 +584,9 @@ pub(crate) async fn resume(transaction: &mut Transaction, actor: &Actor, id: Dep
     Ok(Some(resumed))
 }
 
-/// Whether a permit shows a departure; leavers see their own without a permit.
+/// Whether a permit shows a departure, and lets it be retried and reverted; leavers see their own without a permit.
 pub fn is_visible(permit: &Permit, departure: &Departure) -> bool {
-    permit.organization_id() == departure.organization_id && permit.standing().role.is_at_least(Role::Admin)
+    permit.organization_id() == departure.organization_id && permit.standing().allows(Action::ViewAllResources)
 }
 
 /// Those of the ids that the actor may see: as owner or admin of their organization, or as the leaver.
@@ -633,19 +665,14 @@ pub async fn count_all(
         .await?)
 }
 
-/// A page of what a departure moved, in the order of moving.
+/// A page of what each of the departures moved, in the order of moving.
 pub async fn moves(
     connection: &mut AsyncPgConnection,
-    id: DepartureId,
+    ids: &[DepartureId],
     page: &PageRequest,
-) -> Result<Page<ResourceMove>> {
-    let slice = page.slice()?;
-    let query = resource_moves::table
-        .filter(resource_moves::departure_id.eq(id))
-        .select(ResourceMove::as_select())
-        .into_boxed();
-    let rows = by_id!(query, slice, resource_moves::id).load(connection).await?;
-    slice.page(rows, |moved: &ResourceMove| moved.id)
+) -> Result<HashMap<DepartureId, Page<ResourceMove>>> {
+    let found = attached::to(connection, ids, page, false).await?;
+    Ok(found.into_iter().map(|(id, (page, _))| (id, page)).collect())
 }
 
 /// The moves of the ids, whoever asks.

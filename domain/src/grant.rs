@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::access;
 use crate::actor::Actor;
+use crate::attached::{self, Attached};
 use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
@@ -24,7 +25,7 @@ use crate::member::MemberStatus;
 use crate::organization;
 use crate::page::{Page, PageRequest};
 use crate::policy::{AccessLevel, ExternalSharing};
-use crate::resource::{self, Attached, OWN_COUNTS, Question, Resource};
+use crate::resource::{self, OWN_COUNTS, Question, Resource};
 use crate::text::{EmailAddress, Slug, Username};
 use crate::user::{self, User};
 
@@ -74,12 +75,14 @@ impl Grant {
 
 impl Attached for Grant {
     type Id = GrantId;
+    type Parent = ResourceId;
     const TABLE: &'static str = "grants";
+    const PARENT: &'static str = "resource_id";
     const CONDITION: &'static str = "true";
     fn id(&self) -> GrantId {
         self.id
     }
-    fn resource_id(&self) -> ResourceId {
+    fn parent(&self) -> ResourceId {
         self.resource_id
     }
 }
@@ -108,12 +111,14 @@ pub struct GrantInvitation {
 
 impl Attached for GrantInvitation {
     type Id = GrantInvitationId;
+    type Parent = ResourceId;
     const TABLE: &'static str = "grant_invitations";
+    const PARENT: &'static str = "resource_id";
     const CONDITION: &'static str = "expires_at > rollcall_now()";
     fn id(&self) -> GrantInvitationId {
         self.id
     }
-    fn resource_id(&self) -> ResourceId {
+    fn parent(&self) -> ResourceId {
         self.resource_id
     }
 }
@@ -164,7 +169,7 @@ pub async fn share(
     client: ClientNetwork,
 ) -> Result<Shared> {
     if level == AccessLevel::None {
-        return Err(Error::refused(Code::Invalid, "level", "takes VIEW or more; revoke the grant instead"));
+        return Err(Error::refused(Code::Invalid, "level", "must be VIEW or more; revoke the grant instead"));
     }
     let address = match named {
         Named::Email(email) => {
@@ -442,7 +447,7 @@ async fn invite(
         .get_result(&mut **transaction)
         .await?;
     if of_address >= limits::MAX_GRANT_INVITATIONS_OF_ADDRESS {
-        let message = "very much of this organization is shared with this address; share more once it has an account";
+        let message = "this address has as many invitations to the organization's resources as one may have; share more once it has an account";
         return Err(at_grantee(Code::TooMany, "email", message));
     }
     let days: i32 = organizations::table
@@ -531,7 +536,8 @@ pub(crate) async fn revoke_issued(
     let revoked: Vec<GrantInvitation> = diesel::delete(
         grant_invitations::table
             .filter(grant_invitations::organization_id.eq(organization_id))
-            .filter(grant_invitations::invited_by_id.eq(user_id)),
+            .filter(grant_invitations::invited_by_id.eq(user_id))
+            .filter(grant_invitations::expires_at.gt(rollcall_now())),
     )
     .returning(GrantInvitation::as_returning())
     .get_results(&mut **transaction)
@@ -545,11 +551,14 @@ pub(crate) async fn issued_by(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
     user_id: UserId,
+    limit: i64,
 ) -> Result<Vec<String>> {
     Ok(grant_invitations::table
         .filter(grant_invitations::organization_id.eq(organization_id))
         .filter(grant_invitations::invited_by_id.eq(user_id))
+        .filter(grant_invitations::expires_at.gt(rollcall_now()))
         .order(grant_invitations::id)
+        .limit(limit)
         .select(grant_invitations::email)
         .load(connection)
         .await?)
@@ -645,9 +654,14 @@ pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<u
     Ok(overdue.len())
 }
 
-/// Takes the turn of a mail about what is shared with, or offered to, somebody; `false` where they have had enough of them.
-pub async fn take_mail_turn(database: &Database, address: &EmailAddress) -> Result<bool> {
-    match attempt::count(database, &limits::SHARING_MAILS, address.as_str()).await {
+/// Takes the turn of a mail about what an organization's members share with, or offer to, somebody; `false` where they have had enough
+/// of them from there.
+pub async fn take_mail_turn(
+    database: &Database,
+    organization_id: OrganizationId,
+    address: &EmailAddress,
+) -> Result<bool> {
+    match attempt::count(database, &limits::SHARING_MAILS, &format!("{organization_id} {address}")).await {
         Ok(_) => Ok(true),
         Err(Error::RateLimited { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -703,7 +717,7 @@ pub async fn of_resources(
     page: &PageRequest,
     with_count: bool,
 ) -> Result<HashMap<ResourceId, (Page<Grant>, i64)>> {
-    resource::attached_to(connection, ids, page, with_count).await
+    attached::to(connection, ids, page, with_count).await
 }
 
 /// A page of the open invitations to each of the resources, likewise.
@@ -713,5 +727,5 @@ pub async fn invitations_of_resources(
     page: &PageRequest,
     with_count: bool,
 ) -> Result<HashMap<ResourceId, (Page<GrantInvitation>, i64)>> {
-    resource::attached_to(connection, ids, page, with_count).await
+    attached::to(connection, ids, page, with_count).await
 }

@@ -132,7 +132,8 @@ const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "every resource's owner is a member, save of samples, unless a departure is passing it on or it moves (R33, R34, R35, R61)",
         broken: "SELECT r.id FROM resources r LEFT JOIN members m ON m.organization_id = r.organization_id AND m.user_id = r.owner_id \
-             WHERE m.status IS DISTINCT FROM 'active' AND r.kind <> 'sample' AND NOT r.moving AND NOT EXISTS (SELECT FROM departures d \
+             WHERE m.status IS DISTINCT FROM 'active' AND r.kind <> 'sample' AND NOT r.moving \
+             AND NOT EXISTS (SELECT FROM resources p WHERE p.id = r.container_id AND p.moving) AND NOT EXISTS (SELECT FROM departures d \
              WHERE d.member_id = m.id AND d.status IN ('running', 'failed'))",
         id: id::<ResourceId>,
     },
@@ -211,9 +212,9 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<OrganizationId>,
     },
     Invariant {
-        name: "what moves to another organization has been accepted, and has its job (R61, R76)",
+        name: "what moves to another organization has been accepted, and has its job, be it given up (R61, R76)",
         broken: "SELECT r.id FROM resources r WHERE r.moving AND NOT EXISTS (SELECT FROM project_transfers t JOIN jobs j \
-             ON j.queue = 'departure' AND j.payload ->> 'transfer_id' = t.id::text AND j.status IN ('waiting', 'running') \
+             ON j.queue = 'departure' AND j.payload ->> 'transfer_id' = t.id::text AND j.status IN ('waiting', 'running', 'given_up') \
              WHERE t.resource_id = r.id AND t.status = 'accepted' AND t.moved_at IS NULL) \
              UNION ALL SELECT r.id FROM resources r JOIN project_transfers t ON t.resource_id = r.id \
              WHERE t.status = 'accepted' AND t.moved_at IS NULL AND NOT r.moving",
@@ -227,7 +228,7 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<TransferId>,
     },
     Invariant {
-        name: "nothing is offered to a leaver, or by and to deleted organizations (R42, R48)",
+        name: "nothing is offered to a leaver, or from or to deleted organizations (R42, R48)",
         broken: "SELECT t.id FROM project_transfers t WHERE t.status = 'offered' AND t.expires_at > rollcall_now() AND ( \
              EXISTS (SELECT FROM departures d WHERE d.user_id = t.recipient_id \
                AND d.organization_id IN (t.organization_id, t.to_organization_id) AND d.started_at >= t.created_at) \

@@ -10,7 +10,6 @@ use serde_json::json;
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
-use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
 use crate::database::schema::{invitations, members, organizations, users};
@@ -175,7 +174,7 @@ impl Invite {
             ));
         }
         if self.team_ids.len() > limits::MAX_INVITATION_TEAMS {
-            let message = format!("takes at most {}", limits::MAX_INVITATION_TEAMS);
+            let message = format!("must be at most {}", limits::MAX_INVITATION_TEAMS);
             return Err(Refusal::new(Code::TooMany, "teamIds", message));
         }
         Ok(Parsed { invitee, name, role: self.role, permissions: self.permissions, team_ids: self.team_ids.clone() })
@@ -201,7 +200,7 @@ pub async fn invite(
         return Err(Error::refused(
             Code::TooMany,
             "invitations",
-            format!("takes at most {} at once", limits::MAX_INVITATIONS),
+            format!("must be at most {} at once", limits::MAX_INVITATIONS),
         ));
     }
     let mut parsed = Vec::new();
@@ -596,7 +595,7 @@ fn require_person(actor: Option<&Actor>, named: &Named) -> Result<()> {
     match (actor, named) {
         (None, Named::Id(_)) => Err(Error::Unauthenticated),
         (Some(Actor::ApiKey { .. } | Actor::Service { .. } | Actor::Staff { .. }), _) => {
-            Err(Error::refused(Code::Forbidden, named.field(), "takes the invited person, signed in"))
+            Err(Error::refused(Code::Forbidden, named.field(), "requires the invited person, signed in"))
         }
         (Some(Actor::User { .. }) | None, _) => Ok(()),
     }
@@ -966,6 +965,7 @@ pub(crate) async fn open_around(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
     leaver: &User,
+    limit: i64,
 ) -> Result<Vec<String>> {
     let issued = invitations::invited_by_id.eq(leaver.id);
     let to_them = invitations::email.eq(leaver.email.clone()).or(invitations::user_id.eq(leaver.id));
@@ -975,6 +975,7 @@ pub(crate) async fn open_around(
         .filter(invitations::status.eq(InvitationStatus::Pending))
         .filter(issued.nullable().or(to_them))
         .order(invitations::id)
+        .limit(limit)
         .select((invitations::email, users::username.nullable()))
         .load(connection)
         .await?;
@@ -1058,11 +1059,6 @@ pub(crate) async fn sweep_unsent(transaction: &mut Transaction, limit: u32) -> R
     .bind::<diesel::sql_types::Text, _>("the mail could not be sent for a day; send the invitation again")
     .execute(&mut **transaction)
     .await?)
-}
-
-/// Takes one of the mails that an organization may send a minute; RATE_LIMITED says when this one's turn comes.
-pub async fn take_mail_turn(database: &Database, organization_id: OrganizationId) -> Result<()> {
-    attempt::take_turn(database, &limits::ORGANIZATION_MAILS, &organization_id.to_string()).await
 }
 
 /// Writes down what became of the mail, unless a resend has overtaken it.

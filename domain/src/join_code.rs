@@ -141,7 +141,7 @@ impl CreateJoinCodes {
             refusals.push(Refusal::new(
                 Code::TooMany,
                 "count",
-                format!("takes at most {} at once", limits::MAX_JOIN_CODES),
+                format!("must be at most {} at once", limits::MAX_JOIN_CODES),
             ));
         }
         match self.role {
@@ -451,12 +451,14 @@ pub(crate) async fn open_of(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
     maker: UserId,
+    limit: i64,
 ) -> Result<Vec<String>> {
     let hints: Vec<String> = join_codes::table
         .filter(join_codes::organization_id.eq(organization_id))
         .filter(join_codes::created_by_id.eq(maker))
         .filter(join_codes::status.eq(JoinCodeStatus::Active))
         .order(join_codes::id)
+        .limit(limit)
         .select(join_codes::hint)
         .load(connection)
         .await?;

@@ -7,6 +7,7 @@ pub mod access;
 pub mod account_deletion;
 pub mod actor;
 pub mod api_key;
+mod attached;
 mod attempt;
 pub mod audit;
 pub mod billing;

@@ -198,8 +198,8 @@ pub const EMAIL_CHANGES: TryLimits = TryLimits {
 /// Mails with a link to confirm a new address, per that address: it may be anybody's.
 pub const EMAIL_CHANGE_MAILS: TryLimit =
     TryLimit { bucket: "email_change_mail", tries: 10, window: Duration::from_secs(60 * 60) };
-/// Mails per organization that its members cause: invitations, reminders of them, and changes of roles. What they hold back is
-/// sent in the next minutes. Mails that keep an account or an organization safe don't wait for them: those that sign in, those
+/// Mails per organization that its members cause: invitations to it and to its resources, reminders, changes of roles, and offers of
+/// projects with their answers. What they hold back is sent in the next minutes. Mails that keep an account or an organization safe don't wait for them: those that sign in, those
 /// about accounts, and those that tell of who came and went.
 pub const ORGANIZATION_MAILS: TryLimit =
     TryLimit { bucket: "organization_mail", tries: 100, window: Duration::from_secs(60) };
@@ -210,6 +210,7 @@ pub const SHARING_GUESSES: TryLimits = TryLimits {
     client: quarter_of_an_hour("sharing_guess_client", 600),
     deployment: quarter_of_an_hour("sharing_guess_deployment", 20_000),
 };
-/// Mails of what is shared with, or offered to, one person. More than that aren't sent: who signs in finds it all.
+/// Mails of what is shared with, or offered to, one person by one organization. More than that aren't sent: who signs in finds it
+/// all. No organization can use up what others need.
 pub const SHARING_MAILS: TryLimit =
     TryLimit { bucket: "sharing_mail", tries: 20, window: Duration::from_secs(24 * 60 * 60) };

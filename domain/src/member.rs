@@ -585,6 +585,21 @@ pub async fn of(
         .optional()?)
 }
 
+/// Those of the users who are active members of an organization.
+pub async fn active_among(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    user_ids: &[UserId],
+) -> Result<Vec<UserId>> {
+    Ok(members::table
+        .filter(members::organization_id.eq(organization_id))
+        .filter(members::user_id.eq_any(user_ids))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::user_id)
+        .load(connection)
+        .await?)
+}
+
 /// Whether the permit shows the member.
 pub fn is_visible(permit: &Permit, member: &Member) -> bool {
     let active = member.status == MemberStatus::Active;
@@ -637,14 +652,20 @@ pub(crate) fn require(permit: &Permit, member: &Member, action: MemberAction, fi
     }
     let active = member.status == MemberStatus::Active;
     let refusal = if is_self {
-        Refusal::new(Code::Self_, field, "you can't do this to yourself; to go, leave the organization")
+        let message = match action {
+            MemberAction::Remove | MemberAction::Deactivate => {
+                "you can't do this to yourself; leave the organization instead"
+            }
+            _ => "you can't do this to yourself; ask the owner or another admin",
+        };
+        Refusal::new(Code::Self_, field, message)
     } else if !active && permit.standing().allows_on_member(action, member.role, MemberStatus::Active, false) {
         Refusal::new(Code::Conflict, field, format!("this member is not active any more: {}", member.status))
     } else {
         Refusal::new(
             Code::Forbidden,
             field,
-            format!("your role here, {}, doesn't allow this to the member's, {}", permit.standing().role, member.role),
+            format!("{} may not do this to {}", permit.standing().role.with_article(), member.role.with_article()),
         )
     };
     Err(refusal.into())

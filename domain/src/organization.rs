@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::access::{self, Lock};
 use crate::actor::Actor;
+use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
@@ -704,6 +705,11 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
         .await
 }
 
+/// Takes one of the mails that an organization may send a minute; RATE_LIMITED says when this one's turn comes.
+pub async fn take_mail_turn(database: &Database, organization_id: OrganizationId) -> Result<()> {
+    attempt::take_turn(database, &limits::ORGANIZATION_MAILS, &organization_id.to_string()).await
+}
+
 /// What belongs to an organization, in an order that its references allow. Its log stays; the rest goes with these.
 const TENANT_TABLES: [&str; 19] = [
     "webhook_deliveries",
@@ -747,6 +753,8 @@ pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<O
     let condition = |table| match table {
         // What lies in something goes before it.
         "resources" => "NOT EXISTS (SELECT FROM resources inside WHERE inside.container_id = resources.id)",
+        // By what there is an index for.
+        "webhook_deliveries" => "webhook_id IN (SELECT id FROM webhooks WHERE organization_id = $1)",
         _ => "true",
     };
     for (table, condition) in TENANT_TABLES.map(|table| (table, condition(table))).into_iter().chain([members]) {

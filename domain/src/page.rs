@@ -87,7 +87,7 @@ impl PageRequest {
         let name = if backward { "last" } else { "first" };
         let limit = self.first.or(self.last).map_or(limits::DEFAULT_PAGE, i64::from);
         if !(0..=limits::MAX_PAGE).contains(&limit) {
-            return Err(Error::BadRequest(format!("`{name}` takes 0 to {}", limits::MAX_PAGE)));
+            return Err(Error::BadRequest(format!("`{name}` must be 0 to {}", limits::MAX_PAGE)));
         }
         Ok(Slice {
             limit,

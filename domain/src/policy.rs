@@ -33,6 +33,16 @@ impl Role {
         }
     }
 
+    /// As a sentence says who has it: `an admin`.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Owner => "the owner",
+            Self::Admin => "an admin",
+            Self::Member => "a member",
+            Self::Viewer => "a viewer",
+        }
+    }
+
     /// Every role that includes this one.
     pub fn at_least(self) -> Vec<Self> {
         Self::ALL.iter().copied().filter(|role| role.is_at_least(self)).collect()
@@ -100,7 +110,7 @@ text_enum! {
         CreateAdminJoinCode = "create_admin_join_code",
         /// See all members, not only those that the directory shows (R2, R7, D9).
         ViewMembers = "view_members",
-        /// See all resources of every member (R2).
+        /// See all resources of every member (R2); see, retry and revert departures.
         ViewAllResources = "view_all_resources",
         /// Create resources here (R8, R14).
         CreateResources = "create_resources",
@@ -202,6 +212,21 @@ impl Standing {
         self.role == Role::Owner && self.allows(Action::EditPolicy)
     }
 
+    /// Whether something is done to the work of a member of the role: returning it, such as.
+    pub fn outranks(self, target: Role) -> bool {
+        match target {
+            Role::Owner => false,
+            Role::Admin => self.has_owner_powers(),
+            Role::Member | Role::Viewer => self.is_leader(),
+        }
+    }
+
+    /// Whether projects may be given away to other organizations, beside the permission to bill (R61); where sharing is to stay inside,
+    /// owner and admins alone decide that.
+    pub fn may_give_away(self, external_sharing: ExternalSharing) -> bool {
+        external_sharing == ExternalSharing::Allowed || self.is_leader()
+    }
+
     /// Whether plan, seats and balance are shown (R71).
     pub fn sees_billing(self) -> bool {
         self.is_leader()
@@ -233,11 +258,7 @@ impl Standing {
         if self.personal || is_self || target == Role::Owner {
             return false;
         }
-        let over_target = match target {
-            Role::Owner => false,
-            Role::Admin => self.has_owner_powers(),
-            Role::Member | Role::Viewer => self.is_leader(),
-        };
+        let over_target = self.outranks(target);
         let active = status == MemberStatus::Active;
         match action {
             MemberAction::Promote => active && target != Role::Admin && self.has_owner_powers(),
@@ -413,6 +434,20 @@ mod tests {
             }
             .to_owned()
         });
+        let gives_away = ACTORS.map(|(_, role, powers)| {
+            let standing = standing_of(role, powers, MemberDirectory::Leadership);
+            let may = |sharing| standing.may_bill(true) && standing.may_give_away(sharing);
+            match (may(ExternalSharing::MembersOnly), may(ExternalSharing::Allowed)) {
+                (true, _) => "yes",
+                (false, true) => "with `billableActivities`, where `externalSharing` is ALLOWED",
+                (false, false) => "",
+            }
+            .to_owned()
+        });
+        let returned = ACTORS.map(|(_, role, powers)| {
+            let standing = standing_of(role, powers, MemberDirectory::Leadership);
+            upper(Role::ALL.iter().filter(|role| standing.outranks(**role)).map(|role| role.as_str()))
+        });
         let row = |what: &str, cells: [String; 5]| [what.to_owned()].into_iter().chain(cells).collect::<Vec<_>>();
         let directories = MemberDirectory::ALL.iter().map(|directory| {
             let cells = ACTORS.map(|(_, role, powers)| {
@@ -444,6 +479,8 @@ mod tests {
                     row("invite as, and make join codes for (VIEWER by invitation only)", issued),
                     row("change `adminPowers`", powers),
                     row("bill projects and apps here", bills),
+                    row("give away projects that they administer", gives_away),
+                    row("revert the departure of", returned),
                 ],
             ),
             table(&heads(&["`memberDirectory`"], &[]), directories.collect()),

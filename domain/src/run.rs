@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Nullable, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -196,18 +196,19 @@ pub(crate) async fn cancel_queued(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
     user_id: UserId,
-    queued_until: DateTime<Utc>,
+    queued_until: Option<DateTime<Utc>>,
     limit: i64,
 ) -> Result<i64> {
     let cancelled = diesel::sql_query(
         "WITH chunk AS MATERIALIZED ( \
-           SELECT id FROM runs WHERE organization_id = $1 AND queued_by_id = $2 AND status = 'queued' AND queued_at <= $3 \
+           SELECT id FROM runs WHERE organization_id = $1 AND queued_by_id = $2 AND status = 'queued' \
+             AND queued_at <= coalesce($3, 'infinity') \
            ORDER BY id LIMIT $4 FOR NO KEY UPDATE \
          ) UPDATE runs r SET status = 'cancelled', finished_at = rollcall_now() FROM chunk c WHERE r.id = c.id",
     )
     .bind::<SqlUuid, _>(organization_id)
     .bind::<SqlUuid, _>(user_id)
-    .bind::<Timestamptz, _>(queued_until)
+    .bind::<Nullable<Timestamptz>, _>(queued_until)
     .bind::<BigInt, _>(limit)
     .execute(&mut **transaction)
     .await?;
@@ -219,16 +220,17 @@ pub(crate) async fn count_queued(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
     user_id: UserId,
-    queued_until: DateTime<Utc>,
+    queued_until: Option<DateTime<Utc>>,
 ) -> Result<i64> {
-    Ok(runs::table
+    let mut queued = runs::table
         .filter(runs::organization_id.eq(organization_id))
         .filter(runs::queued_by_id.eq(user_id))
         .filter(runs::status.eq(RunStatus::Queued))
-        .filter(runs::queued_at.le(queued_until))
-        .count()
-        .get_result(&mut **transaction)
-        .await?)
+        .into_boxed();
+    if let Some(until) = queued_until {
+        queued = queued.filter(runs::queued_at.le(until));
+    }
+    Ok(queued.count().get_result(&mut **transaction).await?)
 }
 
 /// How many runs somebody has queued that wait still, and some of them by name; with a limit no more than that are counted.

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
 use crate::actor::Actor;
+use crate::attached::{self, Attached};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{collection_items, organizations, resources, share_links};
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -17,7 +18,7 @@ use crate::limits;
 use crate::organization::{self, Organization};
 use crate::page::{Page, PageRequest, Slice, by_id};
 use crate::policy::{AccessLevel, ExternalSharing};
-use crate::resource::{self, Access, Attached, Question, Resource, ResourceKind};
+use crate::resource::{self, Access, Question, Resource, ResourceKind};
 use crate::secret::Token;
 
 /// What the tokens of links begin with.
@@ -47,14 +48,23 @@ pub struct ShareLink {
 
 impl Attached for ShareLink {
     type Id = ShareLinkId;
+    type Parent = ResourceId;
     const TABLE: &'static str = "share_links";
+    const PARENT: &'static str = "resource_id";
     const CONDITION: &'static str = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > rollcall_now())";
     fn id(&self) -> ShareLinkId {
         self.id
     }
-    fn resource_id(&self) -> ResourceId {
+    fn parent(&self) -> ResourceId {
         self.resource_id
     }
+}
+
+/// Which links lead somewhere still.
+#[diesel::dsl::auto_type]
+fn is_living() -> _ {
+    let now: diesel::dsl::Nullable<rollcall_now> = rollcall_now().nullable();
+    share_links::revoked_at.is_null().and(share_links::expires_at.is_null().or(share_links::expires_at.gt(now)))
 }
 
 /// Makes a link to a collection; takes ADMINISTER on it, and a policy that allows sharing outside. The token is shown this once.
@@ -78,13 +88,16 @@ pub async fn create(
                 return Err(Error::refused(Code::Forbidden, field, message));
             }
             let at = now(transaction).await?;
-            if expires_at.is_some_and(|expires_at| expires_at <= at) {
-                return Err(Error::refused(Code::Invalid, "expiresAt", "must lie in the future"));
+            if expires_at.is_some_and(|expires_at| expires_at <= at || expires_at.year() > 9999) {
+                return Err(Error::refused(
+                    Code::Invalid,
+                    "expiresAt",
+                    "must lie in the future, before the year 10000",
+                ));
             }
             let living: i64 = share_links::table
                 .filter(share_links::resource_id.eq(resource_id))
-                .filter(share_links::revoked_at.is_null())
-                .filter(share_links::expires_at.is_null().or(share_links::expires_at.gt(at)))
+                .filter(is_living())
                 .count()
                 .get_result(&mut **transaction)
                 .await?;
@@ -155,7 +168,7 @@ pub(crate) async fn revoke_issued(
         share_links::table
             .filter(share_links::organization_id.eq(organization_id))
             .filter(share_links::created_by_id.eq(user_id))
-            .filter(share_links::revoked_at.is_null()),
+            .filter(is_living()),
     )
     .set(share_links::revoked_at.eq(rollcall_now().nullable()))
     .returning(ShareLink::as_returning())
@@ -169,12 +182,14 @@ pub(crate) async fn issued_by(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
     user_id: UserId,
+    limit: i64,
 ) -> Result<Vec<String>> {
     let hints: Vec<String> = share_links::table
         .filter(share_links::organization_id.eq(organization_id))
         .filter(share_links::created_by_id.eq(user_id))
-        .filter(share_links::revoked_at.is_null())
+        .filter(is_living())
         .order(share_links::id)
+        .limit(limit)
         .select(share_links::hint)
         .load(connection)
         .await?;
@@ -189,8 +204,7 @@ pub async fn visible_to(
 ) -> Result<Vec<ShareLink>> {
     let found: Vec<ShareLink> = share_links::table
         .filter(share_links::id.eq_any(ids))
-        .filter(share_links::revoked_at.is_null())
-        .filter(share_links::expires_at.is_null().or(share_links::expires_at.gt(rollcall_now().nullable())))
+        .filter(is_living())
         .select(ShareLink::as_select())
         .load(connection)
         .await?;
@@ -207,7 +221,7 @@ pub async fn of_resources(
     page: &PageRequest,
     with_count: bool,
 ) -> Result<HashMap<ResourceId, (Page<ShareLink>, i64)>> {
-    resource::attached_to(connection, ids, page, with_count).await
+    attached::to(connection, ids, page, with_count).await
 }
 
 /// What a link's page shows.
@@ -229,8 +243,7 @@ pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRe
         .inner_join(resources::table.on(resources::id.eq(share_links::resource_id)))
         .inner_join(organizations::table.on(organizations::id.eq(resources::organization_id)))
         .filter(share_links::token_digest.eq(Token::digest(token)))
-        .filter(share_links::revoked_at.is_null())
-        .filter(share_links::expires_at.is_null().or(share_links::expires_at.gt(rollcall_now().nullable())))
+        .filter(is_living())
         .filter(organizations::deleted_at.is_null())
         .filter(organizations::external_sharing.eq(ExternalSharing::Allowed))
         .select((Resource::as_select(), Organization::as_select(), share_links::created_by_id))

@@ -196,7 +196,7 @@ pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_id
         return Err(Error::refused(Code::Blank, "userIds", "name at least one person"));
     }
     if user_ids.len() > limits::MAX_TEAM_ADDITIONS {
-        let message = format!("takes at most {} at once", limits::MAX_TEAM_ADDITIONS);
+        let message = format!("must be at most {} at once", limits::MAX_TEAM_ADDITIONS);
         return Err(Error::refused(Code::TooMany, "userIds", message));
     }
     database
@@ -303,12 +303,14 @@ pub(crate) async fn names_of(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
     user_id: UserId,
+    limit: i64,
 ) -> Result<Vec<String>> {
     Ok(teams::table
         .inner_join(team_members::table.on(team_members::team_id.eq(teams::id)))
         .filter(team_members::organization_id.eq(organization_id))
         .filter(team_members::user_id.eq(user_id))
         .order(teams::id)
+        .limit(limit)
         .select(teams::name)
         .load(connection)
         .await?)

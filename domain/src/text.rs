@@ -29,7 +29,7 @@ pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Refusa
         return Err(Refusal::new(Code::Blank, field, "may not be empty"));
     }
     if text.chars().count() > max {
-        return Err(Refusal::new(Code::TooLong, field, format!("takes at most {max} characters")));
+        return Err(Refusal::new(Code::TooLong, field, format!("must have at most {max} characters")));
     }
     if text.chars().any(is_unprintable) {
         return Err(Refusal::new(Code::Invalid, field, "must be a single line without control characters"));
@@ -46,7 +46,7 @@ pub(crate) fn optional_line(field: &str, text: Option<&str>, max: usize) -> Resu
 pub(crate) fn optional_text(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     if text.chars().count() > max {
-        return Err(Refusal::new(Code::TooLong, field, format!("takes at most {max} characters")));
+        return Err(Refusal::new(Code::TooLong, field, format!("must have at most {max} characters")));
     }
     if text.chars().any(|c| is_unprintable(c) && c != '\n' && c != '\r' && c != '\t') {
         return Err(Refusal::new(Code::Invalid, field, "must not contain control characters"));

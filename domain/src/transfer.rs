@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -22,7 +22,7 @@ use crate::limits;
 use crate::member::{self, MemberStatus};
 use crate::organization;
 use crate::page::{Page, PageRequest, by_id};
-use crate::policy::{AccessLevel, Action, ExternalSharing};
+use crate::policy::{AccessLevel, Action};
 use crate::resource::{self, Access, OWN_COUNTS, Question, Resource, ResourceKind, Visibility};
 use crate::storage;
 use crate::text::Username;
@@ -176,6 +176,7 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
             // One that nobody answered in time is in nobody's way.
             let before = open_offer(transaction, project.id).await?;
             let mut events = mark_expired(transaction, before.as_slice()).await?;
+            let open = before.filter(|_| events.is_empty());
             if recipient_id == user_id {
                 let Some(target) = command.to_organization_id else {
                     let message = "name an organization that you may bill, or somebody else as the recipient";
@@ -183,8 +184,8 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 };
                 require_target(transaction, actor, target, "toOrganizationId").await?;
                 transfer.status = TransferStatus::Accepted;
-                let (open, reason) = (OffersOf::Project(project.id), "cancelled: the project was taken elsewhere");
-                events.extend(cancel_all(transaction, actor, open, reason).await?);
+                let (offers, reason) = (OffersOf::Project(project.id), "cancelled: the project was taken elsewhere");
+                events.extend(cancel_all(transaction, actor, offers, reason).await?);
                 let transfer = insert(transaction, &transfer).await?;
                 events.extend(begin(transaction, actor, &transfer, target, "toOrganizationId").await?);
                 audit::record(transaction, events).await?;
@@ -195,7 +196,7 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 let not_found = access::organization_not_found("toOrganizationId");
                 access::enter(transaction, actor, target, Lock::Membership, not_found).await?;
             }
-            if let Some(open) = open_offer(transaction, project.id).await? {
+            if let Some(open) = open {
                 let message = format!("an offer of this project is open; cancel {open} first");
                 return Err(Error::refused(Code::Conflict, field, message));
             }
@@ -235,11 +236,11 @@ async fn keeps_from_giving(
 ) -> Result<Option<(Code, &'static str)>> {
     let held = access::held_by(transaction, user_id, organization_id).await?;
     let Some(Held { standing, may_bill: true }) = held else {
-        let message = "takes the permission for billable activities in the organization that it is in";
+        let message = "requires the permission for billable activities in the organization that it is in";
         return Ok(Some((Code::BillingAccessRequired, message)));
     };
     let sharing = organization::external_sharing(transaction, organization_id).await?;
-    if sharing == ExternalSharing::MembersOnly && !standing.allows(Action::ViewAllResources) {
+    if !standing.may_give_away(sharing) {
         let message = "the organization's policy keeps what it holds inside; its owner or an admin may give it away";
         return Ok(Some((Code::Forbidden, message)));
     }
@@ -378,15 +379,20 @@ fn require_open(transfer: &Transfer, at: DateTime<Utc>) -> Result<()> {
     Err(Error::refused(code, "id", message))
 }
 
-/// Ends an open offer with a status; whoever comes second is told what has become of it.
-async fn close(transaction: &mut Transaction, id: TransferId, status: TransferStatus) -> Result<Transfer> {
+/// Ends an open offer with a status, accepted for an organization; whoever comes second is told what has become of it.
+async fn close(
+    transaction: &mut Transaction,
+    id: TransferId,
+    status: TransferStatus,
+    target: Option<OrganizationId>,
+) -> Result<Transfer> {
     let closed: Option<Transfer> = diesel::update(
         project_transfers::table
             .find(id)
             .filter(project_transfers::status.eq(TransferStatus::Offered))
             .filter(project_transfers::expires_at.gt(rollcall_now())),
     )
-    .set(project_transfers::status.eq(status))
+    .set((project_transfers::status.eq(status), target.map(|target| project_transfers::to_organization_id.eq(target))))
     .returning(Transfer::as_returning())
     .get_result(&mut **transaction)
     .await
@@ -443,6 +449,9 @@ pub async fn accept(
                 .first(&mut **transaction)
                 .await
                 .optional()?;
+            // Whoever has answered it meanwhile held the project.
+            let offered = known(transaction, actor, id).await?;
+            require_open(&offered, at)?;
             let question = Question {
                 user_id: offered.offered_by_id,
                 resource_id: project,
@@ -454,12 +463,7 @@ pub async fn accept(
                 return Err(Error::refused(Code::Revoked, "id", message));
             }
             require_unpublished(transaction, project, "id").await?;
-            close(transaction, id, TransferStatus::Accepted).await?;
-            let transfer: Transfer = diesel::update(project_transfers::table.find(id))
-                .set(project_transfers::to_organization_id.eq(target))
-                .returning(Transfer::as_returning())
-                .get_result(&mut **transaction)
-                .await?;
+            let transfer = close(transaction, id, TransferStatus::Accepted, Some(target)).await?;
             let events = begin(transaction, actor, &transfer, target, "organizationId").await?;
             transaction.enqueue(&MailTransferAnswered { transfer_id: id }).await?;
             audit::record(transaction, events).await?;
@@ -476,7 +480,7 @@ pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Resu
             if Some(offered.recipient_id) != actor.user_id() {
                 return Err(Error::refused(Code::Forbidden, "id", "only the recipient declines an offer"));
             }
-            let transfer = close(transaction, id, TransferStatus::Declined).await?;
+            let transfer = close(transaction, id, TransferStatus::Declined, None).await?;
             transaction.enqueue(&MailTransferAnswered { transfer_id: id }).await?;
             audit::record(
                 transaction,
@@ -497,10 +501,10 @@ pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Resul
                 return Err(Error::refused(
                     Code::Forbidden,
                     "id",
-                    "takes ADMINISTER on the project; decline it instead",
+                    "requires ADMINISTER on the project; decline it instead",
                 ));
             }
-            let transfer = close(transaction, id, TransferStatus::Cancelled).await?;
+            let transfer = close(transaction, id, TransferStatus::Cancelled, None).await?;
             audit::record(
                 transaction,
                 [event(actor, &transfer, AuditAction::TransferCancelled, "took an offered project back")],
@@ -531,8 +535,7 @@ pub(crate) async fn cancel_all(
     of: OffersOf,
     reason: &str,
 ) -> Result<Vec<NewEvent>> {
-    let open = project_transfers::table.filter(project_transfers::status.eq(TransferStatus::Offered)).into_boxed();
-    let ids: Vec<TransferId> = open_of(open, of).select(project_transfers::id).load(&mut **transaction).await?;
+    let ids: Vec<TransferId> = open_of(of).select(project_transfers::id).load(&mut **transaction).await?;
     let cancelled: Vec<Transfer> = diesel::update(
         project_transfers::table
             .filter(project_transfers::id.eq_any(ids))
@@ -547,7 +550,8 @@ pub(crate) async fn cancel_all(
 
 type Query = diesel::helper_types::IntoBoxed<'static, project_transfers::table, diesel::pg::Pg>;
 
-fn open_of(query: Query, of: OffersOf) -> Query {
+fn open_of(of: OffersOf) -> Query {
+    let query = open();
     use project_transfers::{offered_by_id, organization_id, recipient_id, to_organization_id};
     match of {
         OffersOf::Leaver(organization, user) => query.filter(
@@ -569,14 +573,20 @@ pub(crate) async fn open_around(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
     user_id: UserId,
+    limit: i64,
 ) -> Result<Vec<String>> {
-    let open = project_transfers::table.filter(project_transfers::status.eq(TransferStatus::Offered)).into_boxed();
-    let ids: Vec<TransferId> = open_of(open, OffersOf::Leaver(organization_id, user_id))
+    let offers: Vec<(OrganizationId, String)> = open_of(OffersOf::Leaver(organization_id, user_id))
         .order(project_transfers::id)
-        .select(project_transfers::id)
+        .limit(limit)
+        .select((project_transfers::organization_id, project_transfers::resource_name))
         .load(connection)
         .await?;
-    Ok(ids.into_iter().map(|id| format!("offer of a project {id}")).collect())
+    // What another organization calls its projects is none of this one's business.
+    let named = |(from, project)| match from == organization_id {
+        true => format!("offer of {project}"),
+        false => "offer from another organization".to_owned(),
+    };
+    Ok(offers.into_iter().map(named).collect())
 }
 
 /// Marks an offer expired once its time is over.
@@ -632,10 +642,12 @@ async fn mark_expired(transaction: &mut Transaction, ids: &[TransferId]) -> Resu
 
 /// Moves an accepted project with its contents, in one transaction; a second run finds nothing to do.
 ///
-/// Teams' grants stay behind, and so do grants that sleep, for whatever reason, and collections. What else is shared with people goes along, and counts as
-/// shared there and then, whatever they were to the other organization before. What of the contents would belong to nobody in the other
-/// organization is the recipient's; samples stay their owners' (R33). Where the recipient has gone meanwhile, the owner of the
-/// other organization receives it all.
+/// - Grants to teams, grants that sleep for whatever reason, and invitations that nobody has taken up end.
+/// - Other grants to people and organizations go along. They count as made there and then, whatever those people were to the other
+///   organization before.
+/// - It leaves the collections that gathered some of it.
+/// - Contents whose owner is no member of the other organization become the recipient's; samples stay their owners' (R33).
+/// - Where the recipient has gone meanwhile, the owner of the other organization receives it all.
 pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
@@ -654,9 +666,8 @@ pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> R
                 return Ok(());
             };
             let project = transfer.resource_id;
-            let owner = lock_people(transaction, &transfer, project, target).await?;
+            let (owner, passed) = carry(transaction, &transfer, project, target).await?;
             let at = now(transaction).await?;
-            let passed = carry(transaction, &transfer, project, target, owner).await?;
             diesel::update(project_transfers::table.find(id))
                 .set(project_transfers::moved_at.eq(at))
                 .execute(&mut **transaction)
@@ -675,13 +686,13 @@ pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> R
 }
 
 /// Locks, shared, the memberships in the target of the recipient and of those who own some of the contents, or with whom some of it is
-/// shared; who receives it.
+/// shared. Who receives it, and who of them is a member.
 async fn lock_people(
     transaction: &mut Transaction,
     transfer: &Transfer,
     project: ResourceId,
     target: OrganizationId,
-) -> Result<UserId> {
+) -> Result<(UserId, Vec<UserId>)> {
     let moving = resources::table.filter(resources::id.eq(project).or(resources::container_id.eq(project)));
     let owners = moving.select(resources::owner_id);
     let grantees = grants::table
@@ -701,21 +712,25 @@ async fn lock_people(
         .for_share()
         .load(&mut **transaction)
         .await?;
-    if concerned.contains(&(transfer.recipient_id, MemberStatus::Active)) {
-        Ok(transfer.recipient_id)
-    } else {
-        member::lock_owner(transaction, target).await
-    }
+    let active = |(user_id, status)| (status == MemberStatus::Active).then_some(user_id);
+    let members: Vec<UserId> = concerned.into_iter().filter_map(active).collect();
+    let owner = match members.contains(&transfer.recipient_id) {
+        true => transfer.recipient_id,
+        false => member::lock_owner(transaction, target).await?,
+    };
+    Ok((owner, members))
 }
 
-/// How many of the contents passed to the new owner.
+/// Who has received it, and how many of the contents passed to them.
+///
+/// The contents, of which there may be many, follow their container first: whose memberships have to stay as they are wait for the rest
+/// only, which is short.
 async fn carry(
     transaction: &mut Transaction,
     transfer: &Transfer,
     project: ResourceId,
     target: OrganizationId,
-    owner: UserId,
-) -> Result<i64> {
+) -> Result<(UserId, i64)> {
     #[derive(QueryableByName)]
     struct Passed {
         #[diesel(sql_type = BigInt)]
@@ -730,33 +745,38 @@ async fn carry(
              WHERE g.resource_id IN ({MOVING}) AND CASE WHEN g.user_id IS NOT NULL THEN NOT ({OWN_COUNTS}) \
              ELSE g.grantee_organization_id <> g.organization_id AND o.external_sharing <> 'allowed' END)"
         ),
-        format!(
-            "UPDATE grants SET position = nextval('grant_positions') WHERE user_id IS NOT NULL AND resource_id IN ({MOVING})"
-        ),
         format!("DELETE FROM grant_invitations WHERE resource_id IN ({MOVING})"),
         format!("DELETE FROM collection_items WHERE resource_id IN ({MOVING})"),
     ] {
         diesel::sql_query(statement).bind::<SqlUuid, _>(project).execute(&mut **transaction).await?;
     }
+    // `resources_container_fkey` has the contents follow, and `grants_resource_fkey` what is shared of them.
+    diesel::update(resources::table.find(project).filter(resources::organization_id.eq(transfer.organization_id)))
+        .set((resources::organization_id.eq(target), resources::moving.eq(false)))
+        .execute(&mut **transaction)
+        .await?;
+    let (owner, members) = lock_people(transaction, transfer, project, target).await?;
+    // Positions are taken under the locks: whoever leaves afterwards leaves these behind.
+    diesel::sql_query(format!(
+        "UPDATE grants SET position = nextval('grant_positions') WHERE user_id IS NOT NULL AND resource_id IN ({MOVING})"
+    ))
+    .bind::<SqlUuid, _>(project)
+    .execute(&mut **transaction)
+    .await?;
+    // Whoever has become a member since the locks were taken isn't held by one.
     let passed: Passed = diesel::sql_query(
         "WITH passed AS ( \
            UPDATE resources r SET owner_id = $2, owned_since = rollcall_now() \
-           WHERE (r.id = $1 AND r.owner_id <> $2 OR r.container_id = $1 AND r.kind <> 'sample' AND NOT EXISTS ( \
-             SELECT FROM members m WHERE m.organization_id = $3 AND m.user_id = r.owner_id AND m.status = 'active')) \
+           WHERE (r.id = $1 AND r.owner_id <> $2 OR r.container_id = $1 AND r.kind <> 'sample' AND r.owner_id <> ALL ($3)) \
            RETURNING r.id \
          ) SELECT count(*) AS passed FROM passed",
     )
     .bind::<SqlUuid, _>(project)
     .bind::<SqlUuid, _>(owner)
-    .bind::<SqlUuid, _>(target)
+    .bind::<Array<SqlUuid>, _>(members)
     .get_result(&mut **transaction)
     .await?;
-    // The contents follow their container: `resources_container_fkey`.
-    diesel::update(resources::table.find(project).filter(resources::organization_id.eq(transfer.organization_id)))
-        .set((resources::organization_id.eq(target), resources::moving.eq(false)))
-        .execute(&mut **transaction)
-        .await?;
-    Ok(passed.passed)
+    Ok((owner, passed.passed))
 }
 
 /// The transfers of the ids, whoever asks.

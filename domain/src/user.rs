@@ -446,6 +446,7 @@ pub(crate) async fn suspend(transaction: &mut Transaction, user_id: UserId, by: 
     session::end_all(transaction, user_id).await?;
     api_key::revoke_all(transaction, user_id).await?;
     let personal = personal_organization_id(transaction, user_id).await?;
+    api_key::revoke_services(transaction, personal).await?;
     Ok(NewEvent::by_system(personal, AuditAction::UserSuspended, user_id)
         .summary("the organization that created the account deactivated it")
         .with(json!({ "organization": by.to_string() })))

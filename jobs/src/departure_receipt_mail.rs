@@ -31,11 +31,17 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         return Ok(());
     }
     let receipt = departure::receipt(&mut reader, id, (!is_leaver).then_some(recipient_id)).await.map_err(job_error)?;
-    // The leaver hears of all who received something, and each of those of the others.
-    let owners = match receipt.receivers.as_slice() {
-        [] => vec![departure.new_owner_id],
-        receivers => receivers.to_vec(),
-    };
+    // The leaver hears of all who have something of theirs now: what somebody received who has gone since is the owner's. Each of
+    // those hears of the others.
+    let mut owners = receipt.receivers;
+    if is_leaver {
+        let here = member::active_among(&mut reader, departure.organization_id, &owners).await.map_err(job_error)?;
+        let all_here = !owners.is_empty() && owners.iter().all(|owner| here.contains(owner));
+        owners.retain(|owner| here.contains(owner));
+        if !all_here && !owners.contains(&departure.new_owner_id) {
+            owners.push(departure.new_owner_id);
+        }
+    }
     let owners: Vec<String> = user::by_ids(&mut reader, &owners)
         .await
         .map_err(job_error)?
@@ -43,6 +49,10 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         .filter(|owner| is_leaver || owner.id != recipient_id)
         .map(|owner| owner.name)
         .collect();
+    let samples_owner = match receipt.samples_owner.filter(|_| receipt.collected_samples > 0) {
+        Some(owner) => Some(user::by_id(&mut reader, owner).await.map_err(job_error)?.name),
+        None => None,
+    };
     let known =
         webhook::known_to(&mut reader, departure.organization_id, departure.user_id).await.map_err(job_error)?;
     let services =
@@ -72,8 +82,14 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         date: departure.completed_at.unwrap_or(departure.started_at),
     };
     let mail = if is_leaver {
-        DepartureToLeaver { organization_name: organization.name, kind, new_owner_name: owners.join(" and "), moved }
-            .render(envelope)
+        DepartureToLeaver {
+            organization_name: organization.name,
+            kind,
+            new_owner_name: owners.join(" and "),
+            samples_owner_name: samples_owner,
+            moved,
+        }
+        .render(envelope)
     } else {
         DepartureToOwner {
             organization_name: organization.name,

@@ -2,7 +2,7 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailGrantInvitation;
-use rollcall_domain::{database, grant, invitation, organization, resource, user};
+use rollcall_domain::{database, grant, organization, resource, user};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, GrantInvitation};
@@ -37,10 +37,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrant
         date: shared.created_at,
     };
     // A retry is still the same mail.
-    if job.attempt == 1 && !grant::take_mail_turn(&context.database, &shared.email).await.map_err(job_error)? {
+    if job.attempt == 1
+        && !grant::take_mail_turn(&context.database, shared.organization_id, &shared.email).await.map_err(job_error)?
+    {
         tracing::info!("not sent: this person has had enough such mails today");
         return Ok(());
     }
-    invitation::take_mail_turn(&context.database, shared.organization_id).await.map_err(job_error)?;
+    organization::take_mail_turn(&context.database, shared.organization_id).await.map_err(job_error)?;
     context.send(job, mail.render(envelope)).await
 }

@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     };
     let envelope =
         Envelope { key: format!("invitation.{id}.{token_version}"), address, name, date: invitation.sent_at };
-    invitation::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
+    organization::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
     let outcome = context.try_send(job, mail.render(envelope)).await?;
     let (delivery, error) = match &outcome {
         Ok(()) => (DeliveryStatus::Sent, None),

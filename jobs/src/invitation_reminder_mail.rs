@@ -37,6 +37,6 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         name,
         date: invitation.expires_at - limits::INVITATION_REMINDER,
     };
-    invitation::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
+    organization::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
     context.send(job, mail.render(envelope)).await
 }

@@ -31,6 +31,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
         kind: kind(departure.kind),
         reason: departure.reason,
         ended_at: departure.started_at,
+        suspended: departure.suspended_account,
     };
     let envelope = Envelope {
         key: format!("membership-ended.{id}"),

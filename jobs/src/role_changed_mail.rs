@@ -6,7 +6,7 @@ use rollcall_domain::id::MemberId;
 use rollcall_domain::job::MailRoleChanged;
 use rollcall_domain::member::{Member, MemberStatus};
 use rollcall_domain::policy::Role;
-use rollcall_domain::{invitation, member, organization, user};
+use rollcall_domain::{member, organization, user};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, RoleChanged};
@@ -45,7 +45,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailRoleC
         name: Some(recipient.name),
         date: event.occurred_at,
     };
-    invitation::take_mail_turn(&context.database, event.organization_id).await.map_err(job_error)?;
+    organization::take_mail_turn(&context.database, event.organization_id).await.map_err(job_error)?;
     context.send(job, mail.render(envelope)).await
 }
 

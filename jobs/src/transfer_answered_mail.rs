@@ -3,7 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailTransferAnswered;
 use rollcall_domain::transfer::{self, TransferStatus};
-use rollcall_domain::{database, invitation};
+use rollcall_domain::{database, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, TransferAnswer, TransferAnswered};
@@ -39,6 +39,6 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
         name: Some(offered_by.name),
         date: job.scheduled_at,
     };
-    invitation::take_mail_turn(&context.database, transfer.organization_id).await.map_err(job_error)?;
+    organization::take_mail_turn(&context.database, transfer.organization_id).await.map_err(job_error)?;
     context.send(job, mail.render(envelope)).await
 }

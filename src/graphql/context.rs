@@ -10,7 +10,7 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::billing;
 use rollcall_domain::client::ClientNetwork;
 use rollcall_domain::database::{Connection, Database};
-use rollcall_domain::departure::{self, Progress};
+use rollcall_domain::departure::{self, Progress, ResourceMove};
 use rollcall_domain::grant::{self, Grant, GrantInvitation};
 use rollcall_domain::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
 use rollcall_domain::member::{self, Member};
@@ -360,6 +360,33 @@ impl Loader<ResourcesOf> for Loaders {
             let parts: Vec<Part> = keys.iter().map(|key| key.part).collect();
             let pages = resource::list_within(&mut connection, within, &parts, &page).await.map_err(top_level)?;
             answers.extend(keys.into_iter().zip(pages).map(|(key, page)| (key.clone(), Arc::new(page))));
+        }
+        Ok(answers)
+    }
+}
+
+/// A page of what a departure moved.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MovesOf {
+    /// Which departure.
+    pub departure_id: DepartureId,
+    /// Which page; checked.
+    pub page: PageRequest,
+}
+
+impl Loader<MovesOf> for Loaders {
+    type Value = Arc<Page<ResourceMove>>;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[MovesOf]) -> Result<HashMap<MovesOf, Self::Value>, Self::Error> {
+        let mut answers = HashMap::new();
+        let mut connection = self.connection().await?;
+        for (page, keys) in by_page(keys, |key| key.page.clone()) {
+            let ids: Vec<DepartureId> = keys.iter().map(|key| key.departure_id).collect();
+            let mut found = departure::moves(&mut connection, &ids, &page).await.map_err(top_level)?;
+            answers.extend(
+                keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.departure_id)?)))),
+            );
         }
         Ok(answers)
     }

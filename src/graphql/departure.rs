@@ -4,11 +4,11 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
 use rollcall_domain::departure;
-use rollcall_domain::id::{DepartureId, MemberId, OrganizationId};
+use rollcall_domain::id::{DepartureId, MemberId, OrganizationId, ResourceMoveId};
 
 use super::api_key::ApiKey;
 use super::connection::{connection, forward, page_cost};
-use super::context::{StepsOf, actor, connection as connect, database, loaders};
+use super::context::{MovesOf, StepsOf, actor, database, loaders};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::member::Member;
@@ -50,7 +50,8 @@ pub enum DepartureStatus {
 pub enum DepartureStep {
     /// Membership and API keys end; active organization and default bill-to are reset. Done with the departure itself.
     RevokeAccess,
-    /// Open invitations and codes of the leaver, and invitations to them, are revoked. Done with the departure itself.
+    /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and so do
+    /// invitations and offers to them. Done with the departure itself.
     RevokeIssued,
     /// Projects pass to the owner.
     TransferProjects,
@@ -136,8 +137,10 @@ impl Departure {
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<ResourceMoveConnection> {
-        let page = departure::moves(&mut *connect(context).await?, self.0.id, &forward(first, after)).await;
-        Ok(ResourceMoveConnection::new(page.map_err(top_level)?.map(ResourceMove)))
+        let page = forward(first, after);
+        page.check::<ResourceMoveId>().map_err(top_level)?;
+        let found = loaders(context).load_one(MovesOf { departure_id: self.0.id, page }).await?.unwrap_or_default();
+        Ok(ResourceMoveConnection::new(found.map_ref(|moved| ResourceMove(moved.clone()))))
     }
 
     /// When it began, and access ended.
@@ -269,7 +272,8 @@ impl DeparturePlan {
         self.0.suspends_account
     }
 
-    /// Keys that would stop working, with their last use.
+    /// The organization's keys that would stop working, with their last use. A suspension ends the keys to the account's personal
+    /// organization as well, which are nobody else's business.
     async fn api_keys(&self) -> Vec<ApiKey> {
         self.0.api_keys.iter().cloned().map(ApiKey).collect()
     }

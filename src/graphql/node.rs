@@ -87,7 +87,7 @@ pub enum Node {
 /// What the ids lead to, in their order; null for what doesn't exist or the viewer may not see.
 pub async fn find(context: &Context<'_>, ids: &[ID]) -> async_graphql::Result<Vec<Option<Node>>> {
     if ids.len() > limits::MAX_NODES {
-        return Err(bad_request(format!("`ids` takes at most {}", limits::MAX_NODES)));
+        return Err(bad_request(format!("`ids` must be at most {}", limits::MAX_NODES)));
     }
     let parsed: Vec<(String, Uuid)> = ids
         .iter()

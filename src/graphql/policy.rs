@@ -79,7 +79,7 @@ pub enum OrganizationAction {
     CreateAdminJoinCode,
     /// See all members, not only those that the directory shows.
     ViewMembers,
-    /// See all resources of every member.
+    /// See all resources of every member; see, retry and revert departures.
     ViewAllResources,
     /// Create resources here.
     CreateResources,

@@ -384,7 +384,7 @@ payload!(AddToCollectionPayload);
 /// What to take out of a collection.
 #[derive(InputObject)]
 pub struct RemoveFromCollectionInput {
-    /// The collection; takes CONTRIBUTE on it.
+    /// The collection; requires CONTRIBUTE on it, or ADMINISTER on each of the resources.
     collection_id: Id<ResourceId>,
     /// 1 to 100 resources; what isn't in it is passed over.
     resource_ids: Vec<Id<ResourceId>>,
@@ -393,7 +393,7 @@ pub struct RemoveFromCollectionInput {
 /// A collection without what was taken out.
 #[derive(SimpleObject, Default)]
 pub struct RemoveFromCollectionPayload {
-    /// The collection.
+    /// The collection; null where the viewer doesn't reach it.
     collection: Option<Resource>,
     /// Why nothing was taken out.
     user_errors: Vec<UserError>,

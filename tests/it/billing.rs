@@ -34,7 +34,7 @@ async fn members_and_open_invitations_hold_the_seats() {
     let three = invite(&["a@example.org", "b@example.org", "c@example.org"]);
     let refused = team.owner.refused("inviteMembers", three).await;
     assert_eq!(refused.is(), ("SEAT_LIMIT", "input.invitations"));
-    assert!(refused.message.contains("4 seats") && refused.message.contains("2 of them"), "{}", refused.message);
+    assert!(refused.message.contains("4 seats") && refused.message.contains("2 are free"), "{}", refused.message);
     assert_eq!(billing(&team.owner, &team).await["seatsUsed"], 2);
     let code = team.code("MEMBER").await;
     let two = invite(&["bob@example.org", "cleo@example.org"]);

@@ -1,4 +1,5 @@
 //! What becomes of a leaver's work, kind by kind, and of what was shared with them.
+use tokio::sync::Notify;
 
 use crate::departure::step;
 use crate::support::client::{nodes, text};
@@ -182,7 +183,7 @@ async fn every_kind_of_work_finds_its_place_after_every_kind_of_departure() {
             _ => "was deactivated in Acme Genomics",
         };
         let receipt = app.mail_about("owner@example.org", subject).await;
-        assert!(receipt.text.contains("The samples stay theirs."), "{}", receipt.text);
+        assert!(receipt.text.contains("They stay theirs."), "{}", receipt.text);
 
         // Back again: their samples are theirs to use, and the project with one of them is shared with them as it was (R37).
         if how == "leaveOrganization" {
@@ -270,6 +271,8 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
     let (ada_member, grace_member) = (team.member_id(&ada).await, team.member_id(&grace).await);
     let (handover, former) = (team.transfer_to(&heir).await, team.owner.twin());
     let joint = &work.projects_of_others[0];
+    let first_upload = Notify::new();
+    let first = &first_upload;
     let uploads = (0..24).map(|n| {
         let (person, other) = if n % 3 == 0 { (grace.twin(), &ada) } else { (ada.twin(), &grace) };
         let (kind, container) =
@@ -278,6 +281,7 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
             "organizationId": container.is_none().then_some(&team.id) });
         async move {
             let made = person.mutate("createResource", input, "resource { id }").await;
+            first.notify_one();
             if let Some(id) = made.data()["createResource"]["resource"]["id"].as_str() {
                 let grant = json!({ "resourceId": id, "grantee": { "userId": other.user_id }, "level": "CONTRIBUTE" });
                 person.mutate("grantAccess", grant, "").await;
@@ -286,7 +290,7 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
         }
     });
     let departures = async {
-        tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+        first_upload.notified().await;
         futures_util::join!(
             heir.mutate("deactivateMember", json!({ "memberId": ada_member }), "departure { id }"),
             team.owner.mutate("removeMember", json!({ "memberId": grace_member }), "departure { id }"),
@@ -413,6 +417,8 @@ async fn what_is_on_its_way_elsewhere_is_no_part_of_a_departure() {
     let ada = app.join(&team, "ada@example.org", "MEMBER").await;
     app.join(&there, "ada@example.org", "MEMBER").await;
     let project = grace.create(&team.id, "PROJECT", "Heart atlas").await;
+    grace.grant(&project, json!({ "userId": ada.user_id }), "UPLOAD").await;
+    let document = ada.create_in(&project, "DOCUMENT", "Private notes").await;
     let input = json!({ "resourceId": project, "recipientId": ada.user_id });
     let offer = grace.ok("offerProjectTransfer", input, "transfer { id }").await;
     app.until_idle().await;
@@ -420,6 +426,13 @@ async fn what_is_on_its_way_elsewhere_is_no_part_of_a_departure() {
     let accept = json!({ "id": offer["transfer"]["id"], "organizationId": there.id });
     ada.ok("acceptProjectTransfer", accept, "").await;
     let departure = team.remove(&ada).await;
+    // It is theirs, and they read it while it moves, wherever they belong.
+    for found in seen(&ada, &[&project, &document]).await {
+        assert_eq!((&found["owner"]["id"], &found["viewerAccess"]), (&json!(ada.user_id), &json!("VIEW")));
+    }
+    let listed = "{ viewer { resources { nodes { name } } } }";
+    let listed = nodes(&ada.query(listed, json!({})).await["viewer"]["resources"]).clone();
+    assert_eq!(listed, [json!({ "name": "Heart atlas" }), json!({ "name": "Private notes" })]);
     // The cascade comes first.
     app.database.sql("UPDATE jobs SET run_at = run_at + interval '1 hour' WHERE kind = 'move_project'").await;
     app.start_worker();
@@ -427,7 +440,10 @@ async fn what_is_on_its_way_elsewhere_is_no_part_of_a_departure() {
     app.database.sql("UPDATE jobs SET run_at = run_at - interval '1 hour' WHERE kind = 'move_project'").await;
     app.until_idle().await;
     assert_eq!(app.database.number("SELECT count(*) AS value FROM resource_moves").await, 0);
-    let found = &seen(&ada, &[&project]).await[0];
-    assert_eq!((&found["owner"]["id"], &found["viewerAccess"]), (&json!(ada.user_id), &json!("ADMINISTER")));
+    let found = seen(&ada, &[&project, &document]).await;
+    for resource in &found {
+        assert_eq!((&resource["owner"]["id"], &resource["viewerAccess"]), (&json!(ada.user_id), &json!("ADMINISTER")));
+    }
+    assert_eq!(found[1]["visibility"], "PRIVATE");
     app.finish().await;
 }

@@ -580,6 +580,14 @@ async fn a_revert_returns_what_is_still_there_and_names_the_rest() {
     // It takes the right to grant the old role.
     let refusal = admin.refused("revertDeparture", json!({ "departureId": departure })).await;
     assert_eq!(refusal.is(), ("FORBIDDEN", "input.departureId"));
+    // The leaver sees the departure, and doesn't decide about it; nobody else knows of it.
+    let nobody = app.sign_up("nobody@example.org").await;
+    for (person, code) in [(&ada, "FORBIDDEN"), (&nobody, "NOT_FOUND")] {
+        for mutation in ["revertDeparture", "retryDeparture"] {
+            let refusal = person.refused(mutation, json!({ "departureId": departure })).await;
+            assert_eq!(refusal.is(), (code, "input.departureId"), "{mutation}");
+        }
+    }
     let reverting = team
         .owner
         .ok("revertDeparture", json!({ "departureId": departure }), "departure { status member { id status role } }")
@@ -625,6 +633,74 @@ async fn a_revert_stops_the_cascade_and_survives_a_killed_worker() {
     assert_eq!(app.owned(&team, &ada).await, 10_000);
     assert_eq!(app.owned(&team, &team.owner).await, 0);
     app.until_idle().await;
+    app.finish().await;
+}
+
+// R36, R45: the project that samples were collected into goes once they are back, unless somebody has made it theirs.
+#[tokio::test]
+async fn a_revert_leaves_no_empty_project_behind() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let sample = ada.create(&team.id, "SAMPLE", "A-1").await;
+    let projects = "SELECT id::text AS value FROM resources WHERE kind = 'project'";
+    for used in ["not at all", "renamed", "shared", "filled"] {
+        let departure = team.remove(&ada).await;
+        app.completed(&team, &departure).await;
+        let container = "query($id: ID!) { node(id: $id) { ... on Resource { container { id } } } }";
+        let container = team.owner.query(container, json!({ "id": sample })).await["node"]["container"]["id"].clone();
+        match used {
+            "renamed" => {
+                team.owner.ok("updateResource", json!({ "id": container, "name": "Atlas" }), "").await;
+            }
+            "shared" => {
+                team.owner.grant(&text(&container), json!({ "organizationId": team.id }), "VIEW").await;
+            }
+            "filled" => {
+                team.owner.create_in(&text(&container), "DOCUMENT", "Notes").await;
+            }
+            _ => {}
+        }
+        team.owner.ok("revertDeparture", json!({ "departureId": departure }), "").await;
+        until("it is reverted", async || (team.departure(&departure).await["status"] == "REVERTED").then_some(()))
+            .await;
+        let left = app.database.texts(projects).await;
+        assert_eq!(left.contains(&uuid(&text(&container)).to_string()), used != "not at all", "{used}");
+    }
+    app.finish().await;
+}
+
+// R37, R45, D7: an old departure that is retried takes nothing back that a newer one has kept.
+#[tokio::test]
+async fn an_old_departure_takes_nothing_that_a_newer_one_has_kept() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    team.owner.grant(&project, json!({ "userId": ada.user_id }), "CONTRIBUTE").await;
+    ada.create_in(&project, "SAMPLE", "A-1").await;
+    let member = json!({ "memberId": team.member_id(&ada).await });
+    let mut departures = Vec::new();
+    for _ in 0..2 {
+        let departure = team.remove(&ada).await;
+        app.completed(&team, &departure).await;
+        team.owner.ok("reactivateMember", member.clone(), "").await;
+        departures.push(departure);
+    }
+    // As if it had been given up before it came to the grants.
+    let old = uuid(&departures[0]);
+    app.database
+        .sql(&format!(
+            "UPDATE departures SET status = 'failed', completed_at = NULL WHERE id = '{old}'; \
+             UPDATE departure_steps SET completed_at = NULL, reached_id = NULL, done = 0 \
+             WHERE departure_id = '{old}' AND step IN ('remove_grants', 'notify')"
+        ))
+        .await;
+    let ada = app.sign_up("ada@example.org").await;
+    assert_eq!(ada.access(&project).await.as_deref(), Some("CONTRIBUTE"));
+    team.owner.ok("retryDeparture", json!({ "departureId": departures[0] }), "").await;
+    app.completed(&team, &departures[0]).await;
+    assert_eq!(ada.access(&project).await.as_deref(), Some("CONTRIBUTE"));
     app.finish().await;
 }
 

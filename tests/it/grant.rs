@@ -1,6 +1,7 @@
 //! Grants: with whom resources are shared, inside and outside, and what they may do.
 
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 
 use crate::support::client::{nodes, text};
 use crate::support::people::uuid;
@@ -14,7 +15,7 @@ impl Client {
     }
 
     /// What they may do with a resource; none where they don't reach it.
-    async fn access(&self, resource: &str) -> Option<String> {
+    pub(crate) async fn access(&self, resource: &str) -> Option<String> {
         let query = "query($id: ID!) { node(id: $id) { ... on Resource { viewerAccess } } }";
         let found = self.query(query, json!({ "id": resource })).await;
         found["node"]["viewerAccess"].as_str().map(str::to_owned)
@@ -412,13 +413,19 @@ async fn sharing_with_someone_who_is_just_leaving_leaves_no_access() {
     let grace = app.join(&team, "grace@example.org", "MEMBER").await;
     let projects = join_all((0..32).map(|_| ada.create(&team.id, "PROJECT", "Atlas"))).await;
     let member = team.member_id(&grace).await;
+    let first_grant = Notify::new();
+    let first = &first_grant;
     let granting = projects.iter().map(|project| {
         let (ada, input) =
             (ada.twin(), json!({ "resourceId": project, "grantee": { "userId": grace.user_id }, "level": "VIEW" }));
-        async move { ada.mutate("grantAccess", input, "").await }
+        async move {
+            let answer = ada.mutate("grantAccess", input, "").await;
+            first.notify_one();
+            answer
+        }
     });
     let (answers, left) = futures_util::join!(join_all(granting), async {
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        first_grant.notified().await;
         team.owner.ok("deactivateMember", json!({ "memberId": member }), "departure { id }").await
     });
     for answer in answers {

@@ -129,7 +129,7 @@ async fn a_changed_role_is_mailed_to_its_member() {
     team.owner.ok("updateProfile", json!({ "name": "Charles Babbage" }), "").await;
     let input = json!({ "memberId": team.member_id(&ada).await, "role": "ADMIN" });
     team.owner.ok("changeMemberRole", input.clone(), "").await;
-    let mail = app.mail_about("ada@example.org", "Your role in Acme Genomics is Admin now").await;
+    let mail = app.mail_about("ada@example.org", "Your role in Acme Genomics is now Admin").await;
     for part in ["until now you were Member", "Charles Babbage", "You get this mail because"] {
         assert!(mail.text.contains(part), "{}", mail.text);
     }

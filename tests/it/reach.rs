@@ -248,6 +248,11 @@ impl World {
                 level = level.max(1);
             }
         }
+        // R61: whoever receives a project reads it while it moves.
+        let receives = |thing: &usize| self.things[*thing].moving && self.things[*thing].owner == person;
+        if chain.iter().any(receives) {
+            level = level.max(1);
+        }
         // R14, R61: viewers read, and so does everyone while a project moves.
         let reads = member.is_some_and(|member| member.role == "viewer");
         if reads || chain.iter().any(|thing| self.things[*thing].moving) { level.min(1) } else { level }

@@ -36,7 +36,7 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "departures",
-        "query($id: ID!) { organization(by: { id: $id }) { departures(first: 100) { totalCount nodes { member { user { name } } newOwner { name } startedBy { name } steps { step done } } } } }",
+        "query($id: ID!) { organization(by: { id: $id }) { departures(first: 100) { totalCount nodes { member { user { name } } newOwner { name } startedBy { name } steps { step done } moves(first: 5) { nodes { resourceName resource { name } to { name } } } } } } }",
     ),
 ];
 

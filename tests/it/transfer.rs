@@ -331,6 +331,26 @@ async fn whatever_happens_at_the_instant_of_an_acceptance_there_is_one_outcome()
     app.finish().await;
 }
 
+// R61: an offer is accepted once, and whoever comes second is told so.
+#[tokio::test]
+async fn who_accepts_twice_is_told_so() {
+    let app = TestApp::start().await;
+    let two = Two::new(&app).await;
+    let Two { here, there, ada, bob } = &two;
+    for _ in 0..4 {
+        let project = ada.create(&here.id, "PROJECT", "Liver atlas").await;
+        let accept = json!({ "id": two.offer(&project).await, "organizationId": there.id });
+        let answers = join_all((0..8).map(|_| {
+            let (bob, accept) = (bob.twin(), accept.clone());
+            async move { bob.mutate("acceptProjectTransfer", accept, "").await.user_errors("acceptProjectTransfer") }
+        }))
+        .await;
+        let codes: Vec<String> = answers.into_iter().flatten().map(|error| error.code).collect();
+        assert_eq!(codes, ["ALREADY_USED"; 7]);
+    }
+    app.finish().await;
+}
+
 // R42, R61: who leaves the organization that a project is offered from takes nothing along, whichever organization they would choose.
 #[tokio::test]
 async fn what_is_offered_to_a_leaver_stays() {

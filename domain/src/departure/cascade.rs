@@ -3,7 +3,7 @@
 //! Each chunk is one transaction: it locks what it moves, moves it, writes down each move, and how far it has come. Whoever
 //! receives something is locked as the owner until it commits.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -71,17 +71,20 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
 }
 
 /// What is left of what the leaver owned when they went: conditions on resources `r`, with $1 the organization, $2 the leaver, $3
-/// the moment until which it was theirs, and $4 the owner.
+/// the moment until which it was theirs (null: all of it is the departure's), and $4 the owner.
 ///
-/// A leaver who came back and became the owner keeps what is theirs. What is moving to another organization has found its owner there.
-const LEFT_BEHIND: &str =
-    "r.organization_id = $1 AND r.owner_id = $2 AND r.owner_id <> $4 AND r.owned_since <= $3 AND NOT r.moving";
+/// A leaver who came back and became the owner keeps what is theirs. What is moving to another organization, with what lies in it, finds
+/// its owner there.
+const LEFT_BEHIND: &str = "r.organization_id = $1 AND r.owner_id = $2 AND r.owner_id <> $4 AND r.owned_since <= coalesce($3, 'infinity') \
+     AND NOT r.moving AND NOT EXISTS (SELECT FROM resources p WHERE p.id = r.container_id AND p.moving)";
 
 /// Which of what is left behind a step concerns, with $5 its kinds. Samples in projects stay where they lie (R33), and so do those
 /// that somebody who came back has taken out of one.
 fn concerned(step: DepartureStep) -> &'static str {
     match step {
-        DepartureStep::CollectSamples => "r.kind = 'sample' AND r.container_id IS NULL AND r.updated_at <= $3",
+        DepartureStep::CollectSamples => {
+            "r.kind = 'sample' AND r.container_id IS NULL AND r.updated_at <= coalesce($3, 'infinity')"
+        }
         _ => "r.kind = ANY ($5)",
     }
 }
@@ -90,7 +93,7 @@ fn concerned(step: DepartureStep) -> &'static str {
 struct Passing {
     new_owner: UserId,
     /// Until when what is passed on was the leaver's.
-    owned_until: DateTime<Utc>,
+    owned_until: Option<DateTime<Utc>>,
     at: DateTime<Utc>,
 }
 
@@ -106,16 +109,15 @@ impl Passing {
 }
 
 /// Locks the leaver's membership, shared, so that they don't come back meanwhile, and gives the moment until which what is theirs is
-/// the departure's.
-async fn lock_leaver(transaction: &mut Transaction, departure: &Departure) -> Result<DateTime<Utc>> {
+/// the departure's; none where all of it is.
+async fn lock_leaver(transaction: &mut Transaction, departure: &Departure) -> Result<Option<DateTime<Utc>>> {
     let status: MemberStatus =
         members::table.find(departure.member_id).select(members::status).for_share().first(&mut **transaction).await?;
     // Who came back keeps what they made or received since; what they left behind when they went again is the newer departure's.
     // Otherwise everything is this one's, whatever a clock that was set back may have written down.
     let is_newest = newest_of(transaction, departure.member_id).await? == Some(departure.id);
     let is_gone = status != MemberStatus::Active && is_newest;
-    let later = if is_gone { TimeDelta::weeks(52 * 100) } else { TimeDelta::zero() };
-    Ok(departure.started_at + later)
+    Ok((!is_gone).then_some(departure.started_at))
 }
 
 /// How many of the kinds are left behind; with a limit no more than that are looked at.
@@ -137,7 +139,7 @@ async fn left_behind(
     ))
     .bind::<SqlUuid, _>(departure.organization_id)
     .bind::<SqlUuid, _>(departure.user_id)
-    .bind::<Timestamptz, _>(passing.owned_until)
+    .bind::<Nullable<Timestamptz>, _>(passing.owned_until)
     .bind::<SqlUuid, _>(passing.new_owner)
     .bind::<Array<Text>, _>(step.kinds())
     .bind::<Nullable<BigInt>, _>(limit)
@@ -267,7 +269,7 @@ async fn move_chunk(
     ))
     .bind::<SqlUuid, _>(departure.organization_id)
     .bind::<SqlUuid, _>(departure.user_id)
-    .bind::<Timestamptz, _>(passing.owned_until)
+    .bind::<Nullable<Timestamptz>, _>(passing.owned_until)
     .bind::<SqlUuid, _>(passing.new_owner)
     .bind::<Array<Text>, _>(vec![kind])
     .bind::<Nullable<SqlUuid>, _>(after)
@@ -379,7 +381,7 @@ pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Dep
          ), removed AS ( \
            DELETE FROM grants g USING chunk c WHERE g.id = c.id AND {ENDING_GRANTS} RETURNING g.id \
          ), kept AS ( \
-           UPDATE grants g SET kept_position = $3 FROM chunk c WHERE g.id = c.id AND NOT ({ENDING_GRANTS}) \
+           UPDATE grants g SET kept_position = greatest(g.kept_position, $3) FROM chunk c WHERE g.id = c.id AND NOT ({ENDING_GRANTS}) \
          ) SELECT (SELECT count(*) FROM chunk) AS looked_at, (SELECT count(*) FROM removed) AS removed, \
              (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id"
     ))

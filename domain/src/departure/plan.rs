@@ -14,7 +14,7 @@ use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{MemberId, UserId};
 use crate::limits;
 use crate::member::{self, Member};
-use crate::policy::{MemberAction, Role};
+use crate::policy::{Action, MemberAction};
 use crate::resource::ResourceKind;
 use crate::{grant, invitation, join_code, run, share_link, team, transfer, user, webhook};
 
@@ -84,7 +84,7 @@ pub async fn plan(
 ) -> Result<Option<Plan>> {
     let Some(member) = member::by_ids(connection, &[id]).await?.pop() else { return Ok(None) };
     let own = member.user_id == permit.user_id();
-    let leads = permit.standing().role.is_at_least(Role::Admin);
+    let leads = permit.standing().allows(Action::ViewAllResources);
     if member.organization_id != permit.organization_id() || !(leads || own && kind == DepartureKind::Leave) {
         return Ok(None);
     }
@@ -98,6 +98,16 @@ enum Detail {
     Full,
     /// Whether steps concern anything at all, for the hash: nobody waits for counts while the organization is locked.
     Hash,
+}
+
+impl Detail {
+    /// How many of what people have made one by one are looked at.
+    fn limit(self) -> i64 {
+        match self {
+            Self::Full => i64::MAX,
+            Self::Hash => 1,
+        }
+    }
 }
 
 async fn of_member(
@@ -125,18 +135,20 @@ async fn of_member(
                 (count(api_keys.len()) + 1, names)
             }
             DepartureStep::RevokeIssued => {
-                let mut open = invitation::open_around(connection, organization_id, &leaver).await?;
-                open.extend(join_code::open_of(connection, organization_id, user_id).await?);
-                open.extend(grant::issued_by(connection, organization_id, user_id).await?);
-                open.extend(share_link::issued_by(connection, organization_id, user_id).await?);
-                open.extend(transfer::open_around(connection, organization_id, user_id).await?);
+                let mut open = invitation::open_around(connection, organization_id, &leaver, detail.limit()).await?;
+                open.extend(join_code::open_of(connection, organization_id, user_id, detail.limit()).await?);
+                open.extend(grant::issued_by(connection, organization_id, user_id, detail.limit()).await?);
+                open.extend(share_link::issued_by(connection, organization_id, user_id, detail.limit()).await?);
+                open.extend(transfer::open_around(connection, organization_id, user_id, detail.limit()).await?);
                 counted(open)
             }
-            DepartureStep::LeaveTeams => counted(team::names_of(connection, organization_id, user_id).await?),
+            DepartureStep::LeaveTeams => {
+                counted(team::names_of(connection, organization_id, user_id, detail.limit()).await?)
+            }
             DepartureStep::CancelRuns => {
                 let (limit, examples) = match detail {
                     Detail::Full => (None, limits::PLAN_EXAMPLES),
-                    Detail::Hash => (Some(1), 0),
+                    Detail::Hash => (Some(detail.limit()), 0),
                 };
                 let examples = i64::try_from(examples).unwrap_or(i64::MAX);
                 run::queued_by(connection, organization_id, user_id, limit, examples).await?
@@ -186,12 +198,17 @@ async fn owned(
     kinds: &[ResourceKind],
     detail: Detail,
 ) -> Result<(i64, Vec<String>)> {
+    let container = diesel::alias!(resources as container);
     let theirs = || {
+        let in_moving = container
+            .filter(container.field(resources::id).nullable().eq(resources::container_id))
+            .filter(container.field(resources::moving));
         let owned = resources::table
             .filter(resources::organization_id.eq(member.organization_id))
             .filter(resources::owner_id.eq(member.user_id))
-            // What is moving to another organization has found its owner there.
+            // What is moving to another organization, with what lies in it, finds its owner there.
             .filter(resources::moving.eq(false))
+            .filter(diesel::dsl::not(diesel::dsl::exists(in_moving)))
             .into_boxed();
         match kinds {
             // Samples in projects stay where they lie (R33, R36).

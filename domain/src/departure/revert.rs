@@ -4,28 +4,28 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
 use super::cascade::remove_grants;
 use super::{
-    Chunk, Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, by_ids, expedite, is_visible, lock,
-    newest_of,
+    Chunk, Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, enter, expedite, known, lock, newest_of,
 };
-use crate::access::{self, Lock, Permit};
+use crate::access::{self, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
-use crate::error::{Code, Error, Refusal, Result};
+use crate::error::{Code, Error, Result};
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::invitation;
 use crate::job::{Hold, RevertDeparture};
 use crate::limits;
 use crate::member::{self, Member, MemberStatus};
-use crate::policy::{Action, MemberAction};
-use crate::resource::Visibility;
+use crate::policy::MemberAction;
+use crate::resource::{ResourceKind, Visibility};
 use crate::user;
 
 /// Makes a removed or deactivated member active again, with the role and permissions of old (R45). What was passed on stays where
@@ -88,20 +88,14 @@ async fn bring_back(
 pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
     access::require_writing(actor, "departureId")?;
     let field = "departureId";
-    let not_found = || Refusal::new(Code::NotFound, field, "there is no such departure");
     database
         .transaction(async |transaction| {
-            let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
+            let found = known(transaction, actor, id, field).await?;
             access::lock_users(transaction, &[found.user_id]).await?;
-            let permit =
-                access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found()).await?;
-            if !is_visible(&permit, &found) {
-                return Err(not_found().into());
-            }
-            permit.require_on(Action::ViewAllResources, field)?;
+            let permit = enter(transaction, actor, &found, field).await?;
             user::require_living(transaction, found.user_id, field).await?;
             // Waits for the chunk that is being passed on; nothing more is passed on afterwards.
-            let departure = lock(transaction, id).await?.ok_or_else(not_found)?;
+            let departure = lock(transaction, id).await?.ok_or(Error::Bug("a departure stays"))?;
             if matches!(departure.status, DepartureStatus::Reverting | DepartureStatus::Reverted) {
                 return Err(Error::refused(Code::Conflict, field, "this departure was reverted before"));
             }
@@ -129,16 +123,9 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                     .set(members::ended_at_position.eq(departure.previous_ended_at_position))
                     .execute(&mut **transaction)
                     .await?;
-            } else if permit.user_id() != member.user_id
-                && !permit.standing().allows_on_member(
-                    MemberAction::ChangePermissions,
-                    member.role,
-                    MemberStatus::Active,
-                    false,
-                )
-            {
-                let message =
-                    format!("your role here, {}, doesn't reach the member's, {}", permit.standing().role, member.role);
+            } else if permit.user_id() != member.user_id && !permit.standing().outranks(member.role) {
+                let (role, theirs) = (permit.standing().role.with_article(), member.role.with_article());
+                let message = format!("{role} may not do this to {theirs}");
                 return Err(Error::refused(Code::Forbidden, field, message));
             }
             // The cascade, where it waits for its next try, finds that it is over, and lets the revert begin.
@@ -227,6 +214,8 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
                     .select(members::ended_at_position)
                     .first(&mut **transaction)
                     .await?;
+                // Who came back by another way than this revert has what was shared with them no more (R37, R45); whom it brought back
+                // has it still.
                 let step = unfinished(transaction, id, DepartureStep::RemoveGrants).await?;
                 if let Some(step) = step.filter(|_| ended_at >= departure.ended_at_position) {
                     remove_grants(transaction, &departure, &step).await?;
@@ -254,8 +243,7 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
         .await
 }
 
-/// A step that the cascade hasn't come to the end of. Who came back by another way than this revert has what was shared with them
-/// no more (R37, R45); whom it brought back has it still.
+/// A step, where the cascade hasn't come to its end.
 async fn unfinished(transaction: &mut Transaction, id: DepartureId, step: DepartureStep) -> Result<Option<Progress>> {
     Ok(departure_steps::table
         .find((id, step))
@@ -353,7 +341,40 @@ async fn keep(transaction: &mut Transaction, moves: &[ResourceMoveId], reason: &
     Ok(())
 }
 
+/// Deletes the project that samples were collected into, where they have all gone back and nobody has made it theirs.
+async fn remove_samples_project(transaction: &mut Transaction, departure: &Departure) -> Result<Option<NewEvent>> {
+    let project: Option<ResourceId> = departures::table
+        .find(departure.id)
+        .inner_join(resources::table.on(departures::samples_project_id.eq(resources::id.nullable())))
+        .filter(resources::organization_id.eq(departure.organization_id))
+        .filter(resources::moving.eq(false))
+        .filter(resources::container_id.is_null())
+        .filter(resources::updated_at.eq(resources::created_at))
+        .select(resources::id)
+        .for_update()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    let Some(project) = project else { return Ok(None) };
+    // In a statement of its own: it sees what was put in, shared or offered before the lock.
+    let deleted = diesel::sql_query(
+        "DELETE FROM resources r WHERE r.id = $1 AND NOT EXISTS (SELECT FROM resources i WHERE i.container_id = $1) \
+         AND NOT EXISTS (SELECT FROM grants g WHERE g.resource_id = $1) \
+         AND NOT EXISTS (SELECT FROM grant_invitations g WHERE g.resource_id = $1) \
+         AND NOT EXISTS (SELECT FROM project_transfers t WHERE t.resource_id = $1) \
+         AND NOT EXISTS (SELECT FROM runs u WHERE u.resource_id = $1)",
+    )
+    .bind::<SqlUuid, _>(project)
+    .execute(&mut **transaction)
+    .await?;
+    let event = NewEvent::by_system(departure.organization_id, AuditAction::ResourceDeleted, project)
+        .summary(format!("deleted the project for the samples of {}, which is empty again", departure.user_id))
+        .with(json!({ "kind": ResourceKind::Project.as_str(), "departure": departure.id.to_string() }));
+    Ok((deleted > 0).then_some(event))
+}
+
 async fn finish(transaction: &mut Transaction, departure: &Departure, at: DateTime<Utc>) -> Result<()> {
+    let mut events: Vec<NewEvent> = remove_samples_project(transaction, departure).await?.into_iter().collect();
     diesel::update(departures::table.find(departure.id))
         .set((
             departures::status.eq(DepartureStatus::Reverted),
@@ -362,7 +383,9 @@ async fn finish(transaction: &mut Transaction, departure: &Departure, at: DateTi
         ))
         .execute(&mut **transaction)
         .await?;
-    let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureReverted, departure.id)
-        .summary(format!("what {} left behind and could go back has gone back", departure.user_id));
-    audit::record(transaction, [event]).await
+    events.push(
+        NewEvent::by_system(departure.organization_id, AuditAction::DepartureReverted, departure.id)
+            .summary(format!("what {} left behind and could go back has gone back", departure.user_id)),
+    );
+    audit::record(transaction, events).await
 }

@@ -150,7 +150,7 @@ fn require_some(ids: &[ResourceId]) -> Result<Vec<ResourceId>> {
         0 => Err(Error::refused(Code::Blank, "resourceIds", "name at least one resource")),
         1..=limits::MAX_COLLECTED => Ok(ids),
         _ => {
-            let message = format!("takes at most {} at once", limits::MAX_COLLECTED);
+            let message = format!("must be at most {} at once", limits::MAX_COLLECTED);
             Err(Error::refused(Code::TooMany, "resourceIds", message))
         }
     }

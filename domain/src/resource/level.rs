@@ -47,7 +47,8 @@ fn granted(user: &str, resource: &str) -> String {
 /// Above a resource lie at most two containers, whose owner, visibility and grants count for what lies in them. Owner and admins
 /// of the organization reach all (R2). Owning takes an active membership; to others a sample of their own is theirs as long as a grant
 /// counts for them there (R33). A collection shows what
-/// it gathers to whoever reaches it (R73). A viewer only reads (R14), and so does everyone while a project moves (R61).
+/// it gathers to whoever reaches it (R73). A viewer only reads (R14), and so does everyone while a project moves; its new owner reads it
+/// already (R61).
 pub(super) fn access(user: &str) -> String {
     let on_chain = granted(user, "ANY (ARRAY[r.id, c1.id, c2.id])");
     let on_collection = granted(user, "ANY (ARRAY[k.id, w.id])");
@@ -56,13 +57,15 @@ pub(super) fn access(user: &str) -> String {
            SELECT CASE WHEN leads THEN least(4, cap) ELSE least(cap, greatest( \
                granted, \
                CASE WHEN active AND owns OR granted > 0 AND is_own_sample THEN 4 ELSE 0 END, \
-               CASE WHEN active AND visible THEN 1 ELSE 0 END, \
+               CASE WHEN active AND visible OR receives THEN 1 ELSE 0 END, \
                CASE WHEN gathered THEN 1 ELSE 0 END)) END AS rank, moving \
            FROM ( \
              SELECT coalesce(m.status = 'active', false) AS active, \
                coalesce(m.status = 'active' AND m.role IN ('owner', 'admin'), false) AS leads, \
                coalesce({user} IN (r.owner_id, c1.owner_id, c2.owner_id), false) AS owns, \
                r.kind = 'sample' AND r.owner_id = {user} AS is_own_sample, \
+               r.moving AND r.owner_id = {user} OR coalesce(c1.moving AND c1.owner_id = {user}, false) \
+                 OR coalesce(c2.moving AND c2.owner_id = {user}, false) AS receives, \
                coalesce('organization' IN (r.visibility, c1.visibility, c2.visibility), false) AS visible, \
                r.moving OR coalesce(c1.moving, false) OR coalesce(c2.moving, false) AS moving, \
                CASE WHEN m.status = 'active' AND m.role = 'viewer' OR r.moving OR c1.moving OR c2.moving THEN 1 ELSE 4 END AS cap, \

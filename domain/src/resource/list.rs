@@ -89,10 +89,18 @@ impl Search {
         }
     }
 
-    /// Whether the index of names serves it: it holds a trigram.
+    /// Whether the index of names serves it: it holds a trigram, of which a word's beginning counts two characters and its end one.
     fn is_indexed(&self) -> bool {
         match self {
-            Self::Text(text) => text.split(|c: char| !c.is_alphanumeric()).any(|word| word.chars().count() >= 3),
+            Self::Text(text) => {
+                let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
+                let trigrams = |(number, word): (usize, &&str)| {
+                    let begins = if number > 0 { 2 } else { 0 };
+                    let ends = usize::from(number + 1 < words.len());
+                    !word.is_empty() && begins + word.chars().count() + ends >= 3
+                };
+                words.iter().enumerate().any(trigrams)
+            }
             Self::Beginning(_) => true,
         }
     }
@@ -185,7 +193,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The beginning of a statement, what the user reaches resources by: `me`, their memberships; `granted`, what is granted to
-    /// them; and `inside`, the containers and collections that they reach. `apps` and `others` say what comes of a grant (R58).
+    /// them, or moving to them; and `inside`, the containers and collections that they reach. `apps` and `others` say what comes of a grant (R58).
     fn sources(&self) -> String {
         let only = |column: &str| if self.within.is_some() { format!(" AND {column} = $2") } else { String::new() };
         // A range of an index for each kind; and the container that is asked about, by its id.
@@ -233,6 +241,9 @@ impl<'a> Asked<'a> {
                  JOIN organizations o ON o.id = g.organization_id AND o.deleted_at IS NULL \
                  WHERE gm.user_id = $1 AND gm.status = 'active'{only_grant} \
                  AND (g.grantee_organization_id = g.organization_id OR o.external_sharing = 'allowed') \
+               UNION ALL \
+               SELECT r.id, true, true FROM resources r JOIN organizations o ON o.id = r.organization_id AND o.deleted_at IS NULL \
+                 WHERE r.owner_id = $1 AND r.moving{only_moving} \
              ), holders AS MATERIALIZED ( \
                {owned} UNION {visible} UNION \
                SELECT r.id, r.kind, g.apps, g.others FROM granted g JOIN resources r ON r.id = g.resource_id \
@@ -244,6 +255,7 @@ impl<'a> Asked<'a> {
              )",
             only_member = only("m.organization_id"),
             only_grant = only("g.organization_id"),
+            only_moving = only("r.organization_id"),
             owned = holders("r.owner_id = $1"),
             visible = holders("r.visibility = 'organization'"),
         )
@@ -345,7 +357,8 @@ impl<'a> Asked<'a> {
         let statement = "SELECT organization_id FROM members WHERE user_id = $1 AND status = 'active' \
              UNION SELECT organization_id FROM grants WHERE user_id = $1 \
              UNION SELECT g.organization_id FROM members m JOIN grants g ON g.grantee_organization_id = m.organization_id \
-             WHERE m.user_id = $1 AND m.status = 'active'";
+             WHERE m.user_id = $1 AND m.status = 'active' \
+             UNION SELECT organization_id FROM resources WHERE owner_id = $1 AND moving";
         let rows: Vec<Row> = self.query(statement.to_owned()).load(connection).await?;
         Ok(rows.into_iter().map(|row| row.organization_id).collect())
     }

@@ -1,12 +1,10 @@
 //! Resources: the work that organizations hold, with a creator for good and an owner who can change (D8).
 
-mod attached;
 mod collection;
 mod kind;
 mod level;
 mod list;
 
-pub(crate) use attached::{Attached, of_resources as attached_to};
 pub use collection::{add_to_collection, remove_from_collection};
 pub use kind::ResourceKind;
 pub(crate) use level::OWN_COUNTS;
@@ -106,7 +104,13 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
     let name = text::line("name", &command.name, limits::NAME)?;
     let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;
     require_size(command.size_bytes)?;
-    let not_for_staff = || Error::refused(Code::Forbidden, "organizationId", "takes a person, who owns it");
+    let not_for_staff = || {
+        Error::refused(
+            Code::Forbidden,
+            "organizationId",
+            "only a person owns a resource; sign in, or use a personal API key",
+        )
+    };
     let user_id = actor.user_id().ok_or_else(not_for_staff)?;
     database
         .transaction(async |transaction| {
@@ -495,7 +499,8 @@ async fn reach_each(
                 Err(Refusal::new(Code::Conflict, field, message))
             }
             level if level < needed => {
-                Err(Refusal::new(Code::Forbidden, field, format!("takes {needed}; you have {level}")))
+                let [needed, has] = [needed, level].map(|level| level.as_str().to_uppercase());
+                Err(Refusal::new(Code::Forbidden, field, format!("requires {needed}; you have {has}")))
             }
             _ => Ok(resource),
         }
@@ -570,7 +575,7 @@ pub async fn access_for(
     ids: &[ResourceId],
 ) -> Result<Vec<AccessLevel>> {
     if ids.is_empty() || ids.len() > limits::MAX_NODES {
-        return Err(Error::BadRequest(format!("`resourceIds` takes 1 to {}", limits::MAX_NODES)));
+        return Err(Error::BadRequest(format!("`resourceIds` must be 1 to {}", limits::MAX_NODES)));
     }
     let may_know = match actor {
         Actor::Staff { .. } | Actor::Service { .. } => true,

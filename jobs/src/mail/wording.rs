@@ -8,9 +8,6 @@ use super::{
     document::{Block, Document, line, name},
 };
 
-/// How many examples of what moved a mail names.
-const EXAMPLES: usize = 20;
-
 /// Invites the recipient to an organization.
 #[derive(Clone)]
 pub struct Invitation {
@@ -154,6 +151,8 @@ pub struct MembershipEnded {
     pub reason: Option<String>,
     /// When.
     pub ended_at: DateTime<Utc>,
+    /// Whether the account was suspended with it.
+    pub suspended: bool,
 }
 
 /// Tells somebody that the platform's staff founded an organization for them.
@@ -259,8 +258,10 @@ pub struct DepartureToLeaver {
     pub organization_name: String,
     /// How the membership ended.
     pub kind: DepartureKind,
-    /// Who has the leaver's things now; `the owner` where the leaver is not to know the name.
+    /// Who has the leaver's things now.
     pub new_owner_name: String,
+    /// Whose the project is that samples were collected into.
+    pub samples_owner_name: Option<String>,
     /// What moved.
     pub moved: Moved,
 }
@@ -660,12 +661,12 @@ impl RoleChanged {
         rows.extend(self.changed_by.as_deref().map(|by| row("Changed by", name(by))));
         rows.push(row("When", time(self.changed_at)));
         Document {
-            subject: format!("Your role in {organization} is {new} now"),
-            preheader: format!("It was {old} until now."),
+            subject: format!("Your role in {organization} is now {new}"),
+            preheader: format!("Until now it was {old}."),
             heading: format!("Your role in {organization} changed"),
             blocks: vec![
                 greeting(&envelope),
-                paragraph(format!("You are {new} in {organization} now; until now you were {old}.")),
+                paragraph(format!("Your role in {organization} is now {new}; it was {old}.")),
                 Block::Rows(rows),
                 paragraph(
                     "There is nothing you need to do. If you did not expect this, please ask whoever changed it, or the \
@@ -689,6 +690,15 @@ impl MembershipEnded {
         };
         let mut rows = vec![row("Organization", organization.clone()), row("When", time(self.ended_at))];
         rows.extend(self.reason.as_deref().map(|reason| row("Reason given", line(reason, 300))));
+        let mut follows = vec![paragraph(
+            "What you owned there passes to the organization's owner. Once that is done you get a receipt that names it.",
+        )];
+        if self.suspended {
+            follows.push(paragraph(format!(
+                "Your account came from {organization} and belongs to no other organization, so it was suspended: until an \
+                organization invites you and you accept, you can't use it."
+            )));
+        }
         Document {
             subject: format!("Your access to {organization} has ended"),
             preheader: what.clone(),
@@ -696,15 +706,14 @@ impl MembershipEnded {
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!(
-                    "{what} Your access has ended, and with it your API keys there and those of your invitations and \
-                    codes that nobody had used."
+                    "{what} Your access has ended, and with it your API keys and share links there, and those of your \
+                    invitations, codes and offers that nobody had answered."
                 )),
                 Block::Rows(rows),
-                paragraph(
-                    "What you owned there passes to the organization's owner. Once that is done you get a receipt that \
-                    names it.",
-                ),
-            ],
+            ]
+            .into_iter()
+            .chain(follows)
+            .collect(),
             reason: format!("You get this mail because you were a member of {organization}."),
         }
         .render(envelope)
@@ -822,7 +831,7 @@ impl GrantInvitation {
         let expires = time(self.expires_at);
         Document {
             subject: format!("{inviter} shares {resource} with you"),
-            preheader: format!("Sign in with this address to reach it, until {expires}."),
+            preheader: format!("Sign in with this address by {expires}."),
             heading: format!("{resource} is shared with you"),
             blocks: vec![
                 greeting(&envelope),
@@ -830,15 +839,15 @@ impl GrantInvitation {
                 Block::Rows(vec![
                     row("What", format!("{resource} ({kind})")),
                     row("You may", name(&self.level)),
-                    row("Open until", expires),
+                    row("Sign in by", expires),
                 ]),
                 Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
                 paragraph(
-                    "Sign in with this address: that makes your account, and you reach what is shared, and nothing else. If \
-                    you don't know the sender, ignore this mail.",
+                    "Sign in with this address to make your account. You will have access to what is shared with you, and to \
+                    nothing else. If you don't know the sender, ignore this mail.",
                 ),
             ],
-            reason: format!("You get this mail because somebody in {organization} entered this address."),
+            reason: format!("You get this mail because {inviter} entered this address."),
         }
         .render(envelope)
     }
@@ -851,9 +860,8 @@ impl TransferOffer {
         let offered_by = format!("{} (@{})", name(&self.offered_by_name), name(&self.offered_by_username));
         let expires = time(self.expires_at);
         let pays = match &self.to_name {
-            Some(to) => format!("{} would hold it and pay for it from then on.", name(to)),
-            None => "You choose which of the organizations that you may bill holds it and pays for it from then on."
-                .to_owned(),
+            Some(to) => format!("{} will hold it and pay for it.", name(to)),
+            None => "the organization that you choose, one that you may bill, will hold it and pay for it.".to_owned(),
         };
         let mut rows = vec![row("Project", project.clone()), row("It is in", name(&self.from_name))];
         rows.extend(self.to_name.as_deref().map(|to| row("For", name(to))));
@@ -865,11 +873,12 @@ impl TransferOffer {
             heading: format!("The project {project} is offered to you"),
             blocks: vec![
                 greeting(&envelope),
-                paragraph(format!("{offered_by} offers you this project: you would own it. {pays}")),
+                paragraph(format!("{offered_by} offers you this project. If you accept, you will own it, and {pays}")),
                 Block::Rows(rows),
                 Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
                 paragraph(
-                    "Once signed in, accept or decline it where your projects are. If you do nothing, the offer expires.",
+                    "Accept or decline it in the platform that you use, where the offer has the id above. If you do nothing, \
+                    it expires.",
                 ),
             ],
             reason: "You get this mail because the project was offered to your account.".to_owned(),
@@ -887,8 +896,8 @@ impl TransferAnswered {
             TransferAnswer::Accepted => (
                 format!("{} accepted the project {project}", name(&self.recipient_name)),
                 format!("{recipient} accepted the project that you offered, and owns it from now on."),
-                "It is read-only until it has moved with everything that lies in it. Whom it was shared with keeps it, but for \
-                teams.",
+                "It is read-only until it has moved with everything that lies in it. The people it is shared with keep their \
+                access; teams, and invitations that nobody has answered, don't come along.",
             ),
             TransferAnswer::Declined => (
                 format!("{} declined the project {project}", name(&self.recipient_name)),
@@ -1010,9 +1019,9 @@ impl DepartureToLeaver {
         }
         if self.moved.collected_samples > 0 {
             blocks.push(paragraph(format!(
-                "Samples of yours that lay in no project, {} of them, are together in a new project of {owner}'s \
-                now. They stay yours.",
-                thousands(self.moved.collected_samples)
+                "Your samples that lay in no project ({}) are in a new project now, which belongs to {}. They stay yours.",
+                thousands(self.moved.collected_samples),
+                self.samples_owner_name.as_deref().map_or_else(|| owner.clone(), name),
             )));
         }
         blocks.push(paragraph(format!(
@@ -1054,12 +1063,12 @@ impl DepartureToOwner {
         };
         let mut blocks = vec![
             greeting(&envelope),
-            paragraph(format!("{gone} is no longer a member of {organization}, and all access ended at once.")),
+            paragraph(format!("{gone} is no longer a member of {organization}; their access ended immediately.")),
         ];
         if self.advice.is_empty() {
             blocks.push(paragraph("There is nothing you need to do."));
         } else {
-            blocks.push(paragraph("Please look at this now:"));
+            blocks.push(paragraph("Please take care of this:"));
             blocks.push(Block::List(self.advice.iter().map(|advice| line(advice, 300)).collect()));
         }
         let others: Vec<String> = self.other_owners.iter().map(|owner| name(owner)).collect();
@@ -1067,26 +1076,27 @@ impl DepartureToOwner {
         if total == 0 && others.is_empty() {
             blocks.push(paragraph("They owned nothing there that had to be passed on."));
         } else if total == 0 {
-            blocks.push(paragraph(format!("What they owned there passed to {others}, who owned {organization} then.")));
+            blocks.push(paragraph(format!(
+                "What they owned there passed to {others}, who owned {organization} at the time."
+            )));
         } else {
             blocks.push(paragraph("What they owned there belongs to you now:"));
             blocks.extend(self.moved.blocks());
             if !others.is_empty() {
-                blocks.push(paragraph(format!("The rest passed to {others}, who owned {organization} then.")));
+                blocks.push(paragraph(format!("The rest passed to {others}, who owned {organization} at the time.")));
             }
         }
         if self.moved.collected_samples > 0 {
             blocks.push(paragraph(format!(
-                "Samples of theirs that lay in no project, {} of them, are together in a new project of yours now. \
-                The samples stay theirs.",
+                "Their samples that lay in no project ({}) are in a new project of yours now. They stay theirs.",
                 thousands(self.moved.collected_samples)
             )));
         }
         Document {
             subject: heading.clone(),
             preheader: match total {
-                0 => "All access ended at once.".into(),
-                _ => "All access ended at once, and what they owned belongs to you now.".into(),
+                0 => "Their access ended immediately.".into(),
+                _ => "Their access ended immediately, and what they owned belongs to you now.".into(),
             },
             heading,
             blocks,
@@ -1114,7 +1124,7 @@ impl Moved {
             .map(|kind| row(kind.kind, thousands(kind.count)))
             .collect();
         let mut blocks = vec![Block::Rows(rows)];
-        let mut examples: Vec<String> = self.examples.iter().take(EXAMPLES).map(|example| name(example)).collect();
+        let mut examples: Vec<String> = self.examples.iter().map(|example| name(example)).collect();
         if !examples.is_empty() {
             let more = self.total().saturating_sub(examples.len() as u64);
             if more > 0 {

@@ -243,7 +243,7 @@ fn receipts_fit_what_moved() {
 
     let samples_only = Moved { collected_samples: 1_234, ..Moved::default() };
     let samples_only = render(samples_only, DepartureKind::Removed).text;
-    assert!(samples_only.contains("1,234 of them") && samples_only.contains("They stay yours."), "{samples_only}");
+    assert!(samples_only.contains("no project (1,234)") && samples_only.contains("They stay yours."), "{samples_only}");
 }
 
 // What is sent
@@ -572,7 +572,8 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let removed = to_owner(DepartureKind::Removed, counts_only);
     let gone = to_owner(DepartureKind::Deactivated, Moved::default());
     let account_deleted = to_owner(DepartureKind::Deleted, moved(names));
-    let deactivated_now = MembershipEnded { kind: DepartureKind::Deactivated, reason: None, ..membership_ended(names) };
+    let deactivated_now =
+        MembershipEnded { kind: DepartureKind::Deactivated, reason: None, suspended: true, ..membership_ended(names) };
     let by_nobody = RoleChanged { changed_by: None, ..role_changed(names) };
     let unknown_device = NewSignIn { user_agent: None, ..new_sign_in() };
     vec![
@@ -670,6 +671,7 @@ fn membership_ended(names: &Names<'_>) -> MembershipEnded {
         kind: DepartureKind::Removed,
         reason: Some(format!("The contract for {} has ended.", names.resource)),
         ended_at: at(14),
+        suspended: false,
     }
 }
 
@@ -704,6 +706,7 @@ fn departure_to_leaver(names: &Names<'_>) -> DepartureToLeaver {
         organization_name: names.organization.into(),
         kind: DepartureKind::Removed,
         new_owner_name: "Grace Hopper".into(),
+        samples_owner_name: Some("Grace Hopper".into()),
         moved: moved(names),
     }
 }
@@ -712,7 +715,7 @@ fn moved(names: &Names<'_>) -> Moved {
     let count = |kind| Count { kind, count: 10_000 };
     Moved {
         counts: vec![count("Projects"), count("Volumes")],
-        examples: (1..=30).map(|number| format!("{} {number}", names.resource)).collect(),
+        examples: (1..=20).map(|number| format!("{} {number}", names.resource)).collect(),
         collected_samples: 10_000,
     }
 }

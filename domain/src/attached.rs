@@ -1,4 +1,4 @@
-//! Lists of what hangs on resources, such as grants and links: of many resources with one statement.
+//! Lists of what hangs on something, such as grants on resources: on many of them with one statement.
 
 use std::collections::HashMap;
 
@@ -7,46 +7,52 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Untyped, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
 
 use crate::error::Result;
-use crate::id::{ResourceId, TypedId};
+use crate::id::TypedId;
 use crate::page::{Page, PageRequest, Slice};
 
-/// What hangs on a resource.
+/// What hangs on something.
 pub(crate) trait Attached: FromSqlRow<Untyped, Pg> + Send + 'static {
     /// Its id's type.
     type Id: TypedId + serde::Serialize + serde::de::DeserializeOwned + diesel::expression::AsExpression<SqlUuid>;
-    /// Its table, and which of it count: ours, never input.
+    /// The type of the ids of what it hangs on.
+    type Parent: TypedId;
+    /// Its table; this and the next are ours, never input.
     const TABLE: &'static str;
+    /// The column that says what it hangs on.
+    const PARENT: &'static str;
     /// Which rows count.
     const CONDITION: &'static str;
     /// Its id.
     fn id(&self) -> Self::Id;
-    /// Of which resource.
-    fn resource_id(&self) -> ResourceId;
+    /// What it hangs on.
+    fn parent(&self) -> Self::Parent;
 }
 
-/// A page of what hangs on each of the resources, oldest first, and how many there are in all where that is asked.
-pub(crate) async fn of_resources<T: Attached>(
+/// A page of what hangs on each of these, oldest first, and how many there are in all where that is asked.
+pub(crate) async fn to<T: Attached>(
     connection: &mut AsyncPgConnection,
-    ids: &[ResourceId],
+    ids: &[T::Parent],
     page: &PageRequest,
     with_count: bool,
-) -> Result<HashMap<ResourceId, (Page<T>, i64)>> {
+) -> Result<HashMap<T::Parent, (Page<T>, i64)>> {
     #[derive(QueryableByName)]
     struct Count {
         #[diesel(sql_type = SqlUuid)]
-        resource_id: ResourceId,
+        parent: Uuid,
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
     let slice: Slice<T::Id> = page.slice()?;
-    let (table, condition) = (T::TABLE, T::CONDITION);
+    let (table, parent, condition) = (T::TABLE, T::PARENT, T::CONDITION);
+    let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows: Vec<T> = diesel::sql_query(format!(
         "SELECT a.* FROM unnest($1) AS k (id) CROSS JOIN LATERAL (SELECT * FROM {table} \
-           WHERE resource_id = k.id AND {condition} AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3) a ORDER BY a.id"
+           WHERE {parent} = k.id AND {condition} AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3) a ORDER BY a.id"
     ))
-    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<SqlUuid>, _>(&uuids)
     .bind::<Nullable<SqlUuid>, _>(slice.after.map(TypedId::uuid))
     .bind::<BigInt, _>(slice.fetch())
     .load(connection)
@@ -55,22 +61,22 @@ pub(crate) async fn of_resources<T: Attached>(
         false => Vec::new(),
         true => {
             diesel::sql_query(format!(
-                "SELECT resource_id, count(*) AS count FROM {table} WHERE resource_id = ANY ($1) AND {condition} GROUP BY resource_id"
+                "SELECT {parent} AS parent, count(*) AS count FROM {table} WHERE {parent} = ANY ($1) AND {condition} GROUP BY 1"
             ))
-            .bind::<Array<SqlUuid>, _>(ids)
+            .bind::<Array<SqlUuid>, _>(&uuids)
             .load(connection)
             .await?
         }
     };
-    let counts: HashMap<ResourceId, i64> = counts.into_iter().map(|row| (row.resource_id, row.count)).collect();
-    let mut found: HashMap<ResourceId, Vec<T>> = HashMap::new();
+    let counts: HashMap<Uuid, i64> = counts.into_iter().map(|row| (row.parent, row.count)).collect();
+    let mut found: HashMap<T::Parent, Vec<T>> = HashMap::new();
     for row in rows {
-        found.entry(row.resource_id()).or_default().push(row);
+        found.entry(row.parent()).or_default().push(row);
     }
     ids.iter()
         .map(|id| {
             let page = slice.page(found.remove(id).unwrap_or_default(), T::id)?;
-            Ok((*id, (page, counts.get(id).copied().unwrap_or_default())))
+            Ok((*id, (page, counts.get(&id.uuid()).copied().unwrap_or_default())))
         })
         .collect()
 }

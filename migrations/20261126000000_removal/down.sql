@@ -1,0 +1,11 @@
+DROP INDEX project_transfers_offered_by_idx;
+DROP INDEX resources_moving_idx;
+DROP INDEX resource_moves_organization_idx;
+DROP INDEX project_transfers_organization_idx;
+CREATE INDEX project_transfers_organization_idx ON project_transfers (organization_id, offered_by_id) WHERE status = 'offered';
+DROP INDEX api_keys_member_idx;
+CREATE INDEX api_keys_member_idx ON api_keys (organization_id, user_id) WHERE revoked_at IS NULL;
+DROP INDEX share_links_creator_idx;
+CREATE INDEX share_links_creator_idx ON share_links (organization_id, created_by_id) WHERE revoked_at IS NULL;
+DROP INDEX grants_member_idx;
+CREATE INDEX grants_member_idx ON grants (organization_id, user_id, id) WHERE user_id IS NOT NULL;
