@@ -133,6 +133,15 @@ job! {
     } in MAIL as "mail_role_changed", tries MAIL_TRIES, timeout 150 s
 }
 job! {
+    /// Tells someone that they are a member again, without having done anything for it.
+    MailMembershipRestored {
+        /// The event of that: it knows the member, the role and who did it.
+        audit_event_id: AuditEventId,
+        /// Whether what they left behind goes back to them.
+        returns: bool,
+    } in MAIL as "mail_membership_restored", tries MAIL_TRIES, timeout 150 s
+}
+job! {
     /// Tells someone at once that they were removed or deactivated; the receipt follows once everything is passed on.
     MailMembershipEnded {
         /// The departure.

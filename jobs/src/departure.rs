@@ -1,5 +1,7 @@
 //! Runs a departure's cascade, chunk by chunk; a run that is killed goes on where the last chunk ended (D7).
 
+use std::time::Instant;
+
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::Error;
 use rollcall_domain::departure::{self, Chunk};
@@ -8,16 +10,39 @@ use rollcall_domain::job::{RevertDeparture, RunDeparture};
 
 use crate::context::{Context, hold, job_error};
 
-/// Returns what a departure passed on, chunk by chunk (R45).
-pub(crate) async fn revert(context: &Context, job: &ClaimedJob, payload: &RevertDeparture) -> Result<(), JobError> {
-    let hold = hold(job);
+/// What is shown of a failure; its details are for the logs.
+const GIVEN_UP: &str = "the worker gave up after many tries; its log says why";
+
+/// Passes on what a leaver owned (R33–R38).
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RunDeparture) -> Result<(), JobError> {
+    let (id, hold) = (payload.departure_id, hold(job));
     loop {
-        match departure::revert_chunk(&context.database, payload.departure_id, &hold).await {
-            Ok(Chunk::More) => {}
+        let began = Instant::now();
+        match departure::run_chunk(&context.database, id, &hold).await {
+            Ok(Chunk::More) => rest(began).await,
             Ok(Chunk::Done) => return Ok(()),
-            Err(error) => return Err(failed(context, job, payload.departure_id, error).await?),
+            Err(error) => return Err(failed(context, job, id, error).await?),
         }
     }
+}
+
+/// Returns what a departure passed on (R45).
+pub(crate) async fn revert(context: &Context, job: &ClaimedJob, payload: &RevertDeparture) -> Result<(), JobError> {
+    let (id, hold) = (payload.departure_id, hold(job));
+    loop {
+        let began = Instant::now();
+        match departure::revert_chunk(&context.database, id, &hold).await {
+            Ok(Chunk::More) => rest(began).await,
+            Ok(Chunk::Done) => return Ok(()),
+            Err(error) => return Err(failed(context, job, id, error).await?),
+        }
+    }
+}
+
+/// Rests as long as a chunk took: a cascade may last, and people who wait for answers come first, however few processors the database
+/// has.
+async fn rest(began: Instant) {
+    tokio::time::sleep(began.elapsed()).await;
 }
 
 /// The job's outcome after an error; after the last attempt the departure says so.
@@ -28,18 +53,4 @@ async fn failed(context: &Context, job: &ClaimedJob, id: DepartureId, error: Err
         departure::fail(&context.database, id, GIVEN_UP, &hold(job)).await.map_err(job_error)?;
     }
     Ok(error)
-}
-
-/// What is shown of a failure; its details are for the logs.
-const GIVEN_UP: &str = "the worker gave up after many tries; its log says why";
-
-pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RunDeparture) -> Result<(), JobError> {
-    let hold = hold(job);
-    loop {
-        match departure::run_chunk(&context.database, payload.departure_id, &hold).await {
-            Ok(Chunk::More) => {}
-            Ok(Chunk::Done) => return Ok(()),
-            Err(error) => return Err(failed(context, job, payload.departure_id, error).await?),
-        }
-    }
 }

@@ -18,6 +18,7 @@ mod join_code_expiry;
 mod joined_by_code_mail;
 pub mod mail;
 mod membership_ended_mail;
+mod membership_restored_mail;
 pub mod metrics;
 mod new_sign_in_mail;
 mod owner_set_mail;

@@ -11,9 +11,9 @@ use rollcall_domain::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
     MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailGrantInvitation,
     MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded,
-    MailNewSignIn, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged, MailSignIn,
-    MailTransferAnswered, MailTransferOffer, MailWebhookDisabled, MoveProject, RedeliverWebhook, RevertDeparture,
-    RunDeparture, WEBHOOK,
+    MailMembershipRestored, MailNewSignIn, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged,
+    MailSignIn, MailTransferAnswered, MailTransferOffer, MailWebhookDisabled, MoveProject, RedeliverWebhook,
+    RevertDeparture, RunDeparture, WEBHOOK,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,9 +21,9 @@ use crate::context::Context;
 use crate::{
     account_deleted_mail, departure, departure_receipt_mail, email_change_mail, grant_invitation_mail, housekeeping,
     invitation_accepted_mail, invitation_expiry, invitation_mail, invitation_reminder_mail, join_code_expiry,
-    joined_by_code_mail, membership_ended_mail, new_sign_in_mail, owner_set_mail, owner_welcome_mail,
-    ownership_transferred_mail, role_changed_mail, sign_in_mail, transfer, transfer_answered_mail, transfer_offer_mail,
-    webhook_delivery, webhook_disabled_mail, webhook_redelivery,
+    joined_by_code_mail, membership_ended_mail, membership_restored_mail, new_sign_in_mail, owner_set_mail,
+    owner_welcome_mail, ownership_transferred_mail, role_changed_mail, sign_in_mail, transfer, transfer_answered_mail,
+    transfer_offer_mail, webhook_delivery, webhook_disabled_mail, webhook_redelivery,
 };
 
 /// The queues, and how many handlers of each run at a time: mails and webhooks wait for the network, the others for the
@@ -93,6 +93,7 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailInvitationAccepted::KIND => invitation_accepted_mail::run(context, job, &job.decode()?).await,
         MailRoleChanged::KIND => role_changed_mail::run(context, job, &job.decode()?).await,
         MailMembershipEnded::KIND => membership_ended_mail::run(context, job, &job.decode()?).await,
+        MailMembershipRestored::KIND => membership_restored_mail::run(context, job, &job.decode()?).await,
         MailJoinedByCode::KIND => joined_by_code_mail::run(context, job, &job.decode()?).await,
         MailOwnerWelcome::KIND => owner_welcome_mail::run(context, job, &job.decode()?).await,
         MailOwnerSet::KIND => owner_set_mail::run(context, job, &job.decode()?).await,

@@ -597,6 +597,8 @@ async fn a_revert_returns_what_is_still_there_and_names_the_rest() {
         (&json!("REVERTING"), &json!({ "id": member, "status": "ACTIVE", "role": "ADMIN" }))
     );
     assert!(ada.belongs_to(&team.id).await);
+    let mail = app.mail_about("ada@example.org", "You are back in Acme Genomics").await;
+    assert!(mail.text.contains("goes back to you") && mail.text.contains("Admin\n"), "{}", mail.text);
     until("it is reverted", async || (team.departure(&departure).await["status"] == "REVERTED").then_some(())).await;
     assert_eq!(app.owned(&team, &ada).await, 2_500);
     let fates = "SELECT coalesce(kept_because, 'back') || ' ' || count(*) AS value FROM resource_moves GROUP BY kept_because ORDER BY 1";

@@ -21,7 +21,7 @@ use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Result};
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::invitation;
-use crate::job::{Hold, RevertDeparture};
+use crate::job::{Hold, MailMembershipRestored, RevertDeparture};
 use crate::limits;
 use crate::member::{self, Member, MemberStatus};
 use crate::policy::MemberAction;
@@ -34,19 +34,29 @@ pub async fn reactivate(database: &Database, actor: &Actor, id: MemberId) -> Res
     database
         .transaction(async |transaction| {
             let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
-            let events = bring_back(transaction, actor, &permit, &member, "memberId").await?;
+            let events = bring_back(transaction, actor, &permit, &member, Returns::Nothing, "memberId").await?;
             audit::record(transaction, events).await?;
             Ok(id)
         })
         .await
 }
 
-/// Makes the member active again. User and organization are locked.
+/// What becomes of what a member had left behind who is brought back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Returns {
+    /// It stays where it is.
+    Nothing,
+    /// It goes back to them.
+    Everything,
+}
+
+/// Makes the member active again, and has them told. User and organization are locked.
 async fn bring_back(
     transaction: &mut Transaction,
     actor: &Actor,
     permit: &Permit,
     member: &Member,
+    returns: Returns,
     field: &str,
 ) -> Result<Vec<NewEvent>> {
     let user = user::require_living(transaction, member.user_id, field).await?;
@@ -73,11 +83,12 @@ async fn bring_back(
         .await?;
     events
         .extend(user::lift_suspension(transaction, user_id, "the organization that suspended it took it back").await?);
-    events.push(
-        NewEvent::by(actor, organization_id, AuditAction::MemberReactivated, member.id)
-            .summary(format!("{user_id} is active again as {}", member.role))
-            .with(json!({ "role": member.role.as_str() })),
-    );
+    let restored = NewEvent::by(actor, organization_id, AuditAction::MemberReactivated, member.id)
+        .summary(format!("{user_id} is active again as {}", member.role))
+        .with(json!({ "role": member.role.as_str() }));
+    let returns = returns == Returns::Everything;
+    transaction.enqueue(&MailMembershipRestored { audit_event_id: restored.id(), returns }).await?;
+    events.push(restored);
     Ok(events)
 }
 
@@ -117,7 +128,7 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                     let message = "they left by themselves; once they are a member again, this returns what they owned";
                     return Err(Error::refused(Code::Conflict, field, message));
                 }
-                events = bring_back(transaction, actor, &permit, &member, field).await?;
+                events = bring_back(transaction, actor, &permit, &member, Returns::Everything, field).await?;
                 // As if it had not happened: what the cascade hasn't taken from them yet is theirs again.
                 diesel::update(members::table.find(member.id))
                     .set(members::ended_at_position.eq(departure.previous_ended_at_position))

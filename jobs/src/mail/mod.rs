@@ -25,8 +25,8 @@ pub use smtp::SmtpUrlError;
 pub use wording::{
     AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
     EmailChanged, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, MembershipEnded,
-    Moved, NewSignIn, OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SignIn, TransferAnswer,
-    TransferAnswered, TransferOffer, WebhookDisabled,
+    MembershipRestored, Moved, NewSignIn, OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SignIn,
+    TransferAnswer, TransferAnswered, TransferOffer, WebhookDisabled,
 };
 
 /// Whom a mail goes to, and what identifies it.

@@ -155,6 +155,23 @@ pub struct MembershipEnded {
     pub suspended: bool,
 }
 
+/// Tells somebody that they are a member again.
+#[derive(Debug, Clone)]
+pub struct MembershipRestored {
+    /// The organization.
+    pub organization_name: String,
+    /// The role that they have again, such as `Member`.
+    pub role: String,
+    /// Who brought them back; `None` where it was no member.
+    pub restored_by: Option<String>,
+    /// When.
+    pub restored_at: DateTime<Utc>,
+    /// Whether what they left behind goes back to them.
+    pub returns: bool,
+    /// The page to sign in at.
+    pub sign_in_link: Url,
+}
+
 /// Tells somebody that the platform's staff founded an organization for them.
 #[derive(Debug, Clone)]
 pub struct OwnerWelcome {
@@ -715,6 +732,39 @@ impl MembershipEnded {
             .chain(follows)
             .collect(),
             reason: format!("You get this mail because you were a member of {organization}."),
+        }
+        .render(envelope)
+    }
+}
+
+impl MembershipRestored {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let mut rows = vec![row("Organization", organization.clone()), row("Your role", name(&self.role))];
+        rows.extend(self.restored_by.as_deref().map(|by| row("Brought back by", name(by))));
+        rows.push(row("When", time(self.restored_at)));
+        let left_behind = match self.returns {
+            true => "What you left behind goes back to you, as far as it still is where it was passed on.",
+            false => "What you left behind stays with whoever received it.",
+        };
+        Document {
+            subject: format!("You are back in {organization}"),
+            preheader: "You have your role and permissions again.".into(),
+            heading: format!("You are back in {organization}"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!(
+                    "You are a member of {organization} again, with the role and permissions that you had. {left_behind}"
+                )),
+                Block::Rows(rows),
+                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
+                paragraph(
+                    "API keys, share links and invitations that ended with your membership have not come back: make new ones \
+                    where you need them. If you would rather not be a member, you can leave at any time.",
+                ),
+            ],
+            reason: format!("You get this mail because you are a member of {organization}."),
         }
         .render(envelope)
     }

@@ -21,8 +21,9 @@ use proptest::prelude::*;
 use rollcall_jobs::mail::{
     AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
     EmailChanged, Envelope, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, Mail,
-    Mailbox, Mailer, MembershipEnded, Moved, NewSignIn, OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged,
-    SendError, SignIn, TransferAnswer, TransferAnswered, TransferOffer, WebhookDisabled,
+    Mailbox, Mailer, MembershipEnded, MembershipRestored, Moved, NewSignIn, OwnerSet, OwnerWelcome,
+    OwnershipTransferred, RoleChanged, SendError, SignIn, TransferAnswer, TransferAnswered, TransferOffer,
+    WebhookDisabled,
 };
 use url::Url;
 
@@ -529,6 +530,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("invitation_accepted", accepted.render(grace()).unwrap()),
         ("role_changed", role_changed(names).render(grace()).unwrap()),
         ("membership_ended", membership_ended(names).render(grace()).unwrap()),
+        ("membership_restored", membership_restored(names).render(grace()).unwrap()),
         ("ownership_transferred", transferred(names, true).render(grace()).unwrap()),
         ("webhook_disabled", webhook_disabled.render(grace()).unwrap()),
         ("owner_set", owner_set.render(grace()).unwrap()),
@@ -574,11 +576,13 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let account_deleted = to_owner(DepartureKind::Deleted, moved(names));
     let deactivated_now =
         MembershipEnded { kind: DepartureKind::Deactivated, reason: None, suspended: true, ..membership_ended(names) };
+    let to_nothing = MembershipRestored { restored_by: None, returns: false, ..membership_restored(names) };
     let by_nobody = RoleChanged { changed_by: None, ..role_changed(names) };
     let unknown_device = NewSignIn { user_agent: None, ..new_sign_in() };
     vec![
         ("departure_to_owner of a deleted account", account_deleted.render(envelope(None)).unwrap()),
         ("membership_ended by deactivation", deactivated_now.render(envelope(None)).unwrap()),
+        ("membership_restored to nothing", to_nothing.render(envelope(None)).unwrap()),
         ("role_changed by nobody", by_nobody.render(envelope(None)).unwrap()),
         ("new_sign_in on an unknown device", unknown_device.render(envelope(None)).unwrap()),
         ("invitation without inviter", anonymous.render(envelope(None)).unwrap()),
@@ -662,6 +666,17 @@ fn role_changed(names: &Names<'_>) -> RoleChanged {
         new_role: "Admin".into(),
         changed_by: Some(names.person.into()),
         changed_at: at(14),
+    }
+}
+
+fn membership_restored(names: &Names<'_>) -> MembershipRestored {
+    MembershipRestored {
+        organization_name: names.organization.into(),
+        role: "Member".into(),
+        restored_by: Some(names.person.into()),
+        restored_at: at(14),
+        returns: true,
+        sign_in_link: link("sign-in", ""),
     }
 }
 
