@@ -216,15 +216,10 @@ pub(crate) async fn revoke_all(transaction: &mut Transaction, user_id: UserId) -
 
 /// Revokes the service keys of a personal organization: for an account that is suspended (R32).
 pub(crate) async fn revoke_services(transaction: &mut Transaction, personal: OrganizationId) -> Result<()> {
-    diesel::update(
-        api_keys::table
-            .filter(api_keys::organization_id.eq(personal))
-            .filter(api_keys::service)
-            .filter(api_keys::revoked_at.is_null()),
-    )
-    .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
-    .execute(&mut **transaction)
-    .await?;
+    diesel::update(of_organization(personal))
+        .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
+        .execute(&mut **transaction)
+        .await?;
     Ok(())
 }
 

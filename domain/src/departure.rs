@@ -498,8 +498,8 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
             let found = known(transaction, actor, id, field).await?;
             enter(transaction, actor, &found, field).await?;
             let resumed = resume(transaction, actor, id).await?;
-            let departure = resumed
-                .ok_or_else(|| Refusal::new(Code::Conflict, "departureId", "this departure has come to its end"))?;
+            let departure =
+                resumed.ok_or_else(|| Refusal::new(Code::Conflict, field, "this departure has come to its end"))?;
             let member_id = departure.member_id;
             call_for(transaction, departure.status, id, member_id).await?;
             Ok(departure)
@@ -665,14 +665,14 @@ pub async fn count_all(
         .await?)
 }
 
-/// A page of what each of the departures moved, in the order of moving.
+/// A page of what each of the departures moved, in the order of moving, and how many moves there are.
 pub async fn moves(
     connection: &mut AsyncPgConnection,
     ids: &[DepartureId],
     page: &PageRequest,
-) -> Result<HashMap<DepartureId, Page<ResourceMove>>> {
-    let found = attached::to(connection, ids, page, false).await?;
-    Ok(found.into_iter().map(|(id, (page, _))| (id, page)).collect())
+    with_count: bool,
+) -> Result<HashMap<DepartureId, (Page<ResourceMove>, i64)>> {
+    attached::to(connection, ids, page, with_count).await
 }
 
 /// The moves of the ids, whoever asks.

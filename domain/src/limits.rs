@@ -199,8 +199,8 @@ pub const EMAIL_CHANGES: TryLimits = TryLimits {
 pub const EMAIL_CHANGE_MAILS: TryLimit =
     TryLimit { bucket: "email_change_mail", tries: 10, window: Duration::from_secs(60 * 60) };
 /// Mails per organization that its members cause: invitations to it and to its resources, reminders, changes of roles, and offers of
-/// projects with their answers. What they hold back is sent in the next minutes. Mails that keep an account or an organization safe don't wait for them: those that sign in, those
-/// about accounts, and those that tell of who came and went.
+/// projects with their answers. What they hold back is sent in the next minutes. Mails that keep an account or an organization
+/// safe don't wait for them: those that sign in, those about accounts, and those that tell of who came and went.
 pub const ORGANIZATION_MAILS: TryLimit =
     TryLimit { bucket: "organization_mail", tries: 100, window: Duration::from_secs(60) };
 /// Names by which something is shared that lead nowhere: addresses without an account, and slugs that no organization has. Nobody

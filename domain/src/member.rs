@@ -662,13 +662,15 @@ pub(crate) fn require(permit: &Permit, member: &Member, action: MemberAction, fi
     } else if !active && permit.standing().allows_on_member(action, member.role, MemberStatus::Active, false) {
         Refusal::new(Code::Conflict, field, format!("this member is not active any more: {}", member.status))
     } else {
-        Refusal::new(
-            Code::Forbidden,
-            field,
-            format!("{} may not do this to {}", permit.standing().role.with_article(), member.role.with_article()),
-        )
+        outranked(permit, member, field)
     };
     Err(refusal.into())
+}
+
+/// What those get whose role doesn't reach a member's.
+pub(crate) fn outranked(permit: &Permit, member: &Member, field: &str) -> Refusal {
+    let [role, theirs] = [permit.standing().role, member.role].map(Role::with_article);
+    Refusal::new(Code::Forbidden, field, format!("{role} may not do this to {theirs}"))
 }
 
 /// Changes a member's role (R3, R10, R12); ownership passes by a transfer alone (R46).

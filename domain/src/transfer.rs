@@ -450,7 +450,7 @@ pub async fn accept(
                 .await
                 .optional()?;
             // Whoever has answered it meanwhile held the project.
-            let offered = known(transaction, actor, id).await?;
+            let offered = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
             require_open(&offered, at)?;
             let question = Question {
                 user_id: offered.offered_by_id,
@@ -551,8 +551,8 @@ pub(crate) async fn cancel_all(
 type Query = diesel::helper_types::IntoBoxed<'static, project_transfers::table, diesel::pg::Pg>;
 
 fn open_of(of: OffersOf) -> Query {
-    let query = open();
     use project_transfers::{offered_by_id, organization_id, recipient_id, to_organization_id};
+    let query = open();
     match of {
         OffersOf::Leaver(organization, user) => query.filter(
             organization_id

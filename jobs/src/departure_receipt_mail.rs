@@ -36,9 +36,9 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     let mut owners = receipt.receivers;
     if is_leaver {
         let here = member::active_among(&mut reader, departure.organization_id, &owners).await.map_err(job_error)?;
-        let all_here = !owners.is_empty() && owners.iter().all(|owner| here.contains(owner));
+        let received = owners.len();
         owners.retain(|owner| here.contains(owner));
-        if !all_here && !owners.contains(&departure.new_owner_id) {
+        if (owners.is_empty() || owners.len() < received) && !owners.contains(&departure.new_owner_id) {
             owners.push(departure.new_owner_id);
         }
     }
@@ -49,7 +49,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         .filter(|owner| is_leaver || owner.id != recipient_id)
         .map(|owner| owner.name)
         .collect();
-    let samples_owner = match receipt.samples_owner.filter(|_| receipt.collected_samples > 0) {
+    let samples_owner = match receipt.samples_owner.filter(|_| is_leaver && receipt.collected_samples > 0) {
         Some(owner) => Some(user::by_id(&mut reader, owner).await.map_err(job_error)?.name),
         None => None,
     };

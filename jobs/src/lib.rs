@@ -17,6 +17,7 @@ mod invitation_reminder_mail;
 mod join_code_expiry;
 mod joined_by_code_mail;
 pub mod mail;
+mod member_event;
 mod membership_ended_mail;
 mod membership_restored_mail;
 pub mod metrics;

@@ -365,33 +365,6 @@ impl Loader<ResourcesOf> for Loaders {
     }
 }
 
-/// A page of what a departure moved.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct MovesOf {
-    /// Which departure.
-    pub departure_id: DepartureId,
-    /// Which page; checked.
-    pub page: PageRequest,
-}
-
-impl Loader<MovesOf> for Loaders {
-    type Value = Arc<Page<ResourceMove>>;
-    type Error = async_graphql::Error;
-
-    async fn load(&self, keys: &[MovesOf]) -> Result<HashMap<MovesOf, Self::Value>, Self::Error> {
-        let mut answers = HashMap::new();
-        let mut connection = self.connection().await?;
-        for (page, keys) in by_page(keys, |key| key.page.clone()) {
-            let ids: Vec<DepartureId> = keys.iter().map(|key| key.departure_id).collect();
-            let mut found = departure::moves(&mut connection, &ids, &page).await.map_err(top_level)?;
-            answers.extend(
-                keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.departure_id)?)))),
-            );
-        }
-        Ok(answers)
-    }
-}
-
 /// The open offer of a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OpenTransferOf(pub ResourceId);
@@ -407,14 +380,14 @@ impl Loader<OpenTransferOf> for Loaders {
     }
 }
 
-/// Defines a loader of pages of what hangs on resources; who may see it is checked before.
+/// Defines a loader of pages of what hangs on something; who may see it is checked before.
 macro_rules! attached {
-    ($(#[$doc:meta])* $key:ident: $value:ty = $load:path) => {
+    ($(#[$doc:meta])* $key:ident($parent:ty): $value:ty = $load:path) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub struct $key {
-            /// Of which resource.
-            pub resource_id: ResourceId,
+            /// On what.
+            pub parent_id: $parent,
             /// Which page; checked.
             pub page: PageRequest,
             /// Whether it is asked how many there are in all.
@@ -430,10 +403,10 @@ macro_rules! attached {
                 let mut connection = self.connection().await?;
                 let groups = by_page(keys, |key| (key.page.clone(), key.with_count));
                 for ((page, with_count), keys) in groups {
-                    let ids: Vec<ResourceId> = keys.iter().map(|key| key.resource_id).collect();
+                    let ids: Vec<$parent> = keys.iter().map(|key| key.parent_id).collect();
                     let mut found = $load(&mut connection, &ids, &page, with_count).await.map_err(top_level)?;
                     answers.extend(keys.into_iter().filter_map(|key| {
-                        Some((key.clone(), Arc::new(found.remove(&key.resource_id)?)))
+                        Some((key.clone(), Arc::new(found.remove(&key.parent_id)?)))
                     }));
                 }
                 Ok(answers)
@@ -444,13 +417,17 @@ macro_rules! attached {
 
 attached! {
     /// A page of the grants on a resource.
-    GrantsOf: Grant = grant::of_resources
+    GrantsOf(ResourceId): Grant = grant::of_resources
 }
 attached! {
     /// A page of the open invitations to a resource.
-    GrantInvitationsOf: GrantInvitation = grant::invitations_of_resources
+    GrantInvitationsOf(ResourceId): GrantInvitation = grant::invitations_of_resources
 }
 attached! {
     /// A page of the living links to a collection.
-    ShareLinksOf: ShareLink = share_link::of_resources
+    ShareLinksOf(ResourceId): ShareLink = share_link::of_resources
+}
+attached! {
+    /// A page of what a departure moved.
+    MovesOf(DepartureId): ResourceMove = departure::moves
 }

@@ -139,8 +139,9 @@ impl Departure {
     ) -> async_graphql::Result<ResourceMoveConnection> {
         let page = forward(first, after);
         page.check::<ResourceMoveId>().map_err(top_level)?;
-        let found = loaders(context).load_one(MovesOf { departure_id: self.0.id, page }).await?.unwrap_or_default();
-        Ok(ResourceMoveConnection::new(found.map_ref(|moved| ResourceMove(moved.clone()))))
+        let key = MovesOf { parent_id: self.0.id, page, with_count: false };
+        let found = loaders(context).load_one(key).await?.unwrap_or_default();
+        Ok(ResourceMoveConnection::new(found.0.map_ref(|moved| ResourceMove(moved.clone()))))
     }
 
     /// When it began, and access ended.

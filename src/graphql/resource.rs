@@ -185,7 +185,7 @@ impl Resource {
         if self.access(context).await? < policy::AccessLevel::Administer {
             return Ok(None);
         }
-        let key = GrantsOf { resource_id: self.0.id, page, with_count: wants_total(context) };
+        let key = GrantsOf { parent_id: self.0.id, page, with_count: wants_total(context) };
         let found = loaders(context).load_one(key).await?;
         Ok(found.map(|found| GrantConnection::new(found.0.map_ref(|grant| Grant(grant.clone())), found.1)))
     }
@@ -203,7 +203,7 @@ impl Resource {
         if self.access(context).await? < policy::AccessLevel::Administer {
             return Ok(None);
         }
-        let key = GrantInvitationsOf { resource_id: self.0.id, page, with_count: wants_total(context) };
+        let key = GrantInvitationsOf { parent_id: self.0.id, page, with_count: wants_total(context) };
         let found = loaders(context).load_one(key).await?;
         let invitation = |invitation: &rollcall_domain::grant::GrantInvitation| GrantInvitation(invitation.clone());
         Ok(found.map(|found| GrantInvitationConnection::new(found.0.map_ref(invitation), found.1)))
@@ -222,7 +222,7 @@ impl Resource {
         if self.access(context).await? < policy::AccessLevel::Administer {
             return Ok(None);
         }
-        let key = ShareLinksOf { resource_id: self.0.id, page, with_count: wants_total(context) };
+        let key = ShareLinksOf { parent_id: self.0.id, page, with_count: wants_total(context) };
         let found = loaders(context).load_one(key).await?;
         Ok(found.map(|found| ShareLinkConnection::new(found.0.map_ref(|link| ShareLink(link.clone())), found.1)))
     }

@@ -1,4 +1,5 @@
 //! What becomes of a leaver's work, kind by kind, and of what was shared with them.
+
 use tokio::sync::Notify;
 
 use crate::departure::step;

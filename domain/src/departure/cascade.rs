@@ -70,23 +70,31 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
         .await
 }
 
-/// What is left of what the leaver owned when they went: conditions on resources `r`, with $1 the organization, $2 the leaver, $3
-/// the moment until which it was theirs (null: all of it is the departure's), and $4 the owner.
-///
-/// A leaver who came back and became the owner keeps what is theirs. What is moving to another organization, with what lies in it, finds
-/// its owner there.
-const LEFT_BEHIND: &str = "r.organization_id = $1 AND r.owner_id = $2 AND r.owner_id <> $4 AND r.owned_since <= coalesce($3, 'infinity') \
-     AND NOT r.moving AND NOT EXISTS (SELECT FROM resources p WHERE p.id = r.container_id AND p.moving)";
+/// Which of what a leaver owns a step concerns: conditions on resources `r`, with $1 the organization, $2 the leaver, and $3 the step's
+/// kinds. Samples in projects stay where they lie (R33). What is moving to another organization, with what lies in it, finds its
+/// owner there.
+pub(super) fn concerned(step: DepartureStep) -> String {
+    let lies_loose = match step {
+        DepartureStep::CollectSamples => " AND r.container_id IS NULL",
+        _ => "",
+    };
+    format!(
+        "r.organization_id = $1 AND r.owner_id = $2 AND r.kind = ANY ($3){lies_loose} AND NOT r.moving \
+         AND NOT EXISTS (SELECT FROM resources p WHERE p.id = r.container_id AND p.moving)"
+    )
+}
 
-/// Which of what is left behind a step concerns, with $5 its kinds. Samples in projects stay where they lie (R33), and so do those
-/// that somebody who came back has taken out of one.
-fn concerned(step: DepartureStep) -> &'static str {
-    match step {
-        DepartureStep::CollectSamples => {
-            "r.kind = 'sample' AND r.container_id IS NULL AND r.updated_at <= coalesce($3, 'infinity')"
-        }
-        _ => "r.kind = ANY ($5)",
-    }
+/// What of that is left behind: also with $4 the owner, and $5 the moment until which it was the leaver's (null: all of it is the
+/// departure's).
+///
+/// A leaver who came back and became the owner keeps what is theirs, and so does who came back with samples that they have taken out of
+/// a project since.
+fn left_behind_by(step: DepartureStep) -> String {
+    let untouched = match step {
+        DepartureStep::CollectSamples => " AND r.updated_at <= coalesce($5, 'infinity')",
+        _ => "",
+    };
+    format!("{} AND r.owner_id <> $4 AND r.owned_since <= coalesce($5, 'infinity'){untouched}", concerned(step))
 }
 
 /// Who receives what a departure passes on, and what it is about.
@@ -134,14 +142,14 @@ async fn left_behind(
         count: i64,
     }
     let left: Left = diesel::sql_query(format!(
-        "SELECT count(*) AS count FROM (SELECT FROM resources r WHERE {LEFT_BEHIND} AND {} LIMIT $6) behind",
-        concerned(step)
+        "SELECT count(*) AS count FROM (SELECT FROM resources r WHERE {} LIMIT $6) behind",
+        left_behind_by(step)
     ))
     .bind::<SqlUuid, _>(departure.organization_id)
     .bind::<SqlUuid, _>(departure.user_id)
-    .bind::<Nullable<Timestamptz>, _>(passing.owned_until)
-    .bind::<SqlUuid, _>(passing.new_owner)
     .bind::<Array<Text>, _>(step.kinds())
+    .bind::<SqlUuid, _>(passing.new_owner)
+    .bind::<Nullable<Timestamptz>, _>(passing.owned_until)
     .bind::<Nullable<BigInt>, _>(limit)
     .get_result(&mut **transaction)
     .await?;
@@ -255,7 +263,7 @@ async fn move_chunk(
     let moved: Moved = diesel::sql_query(format!(
         "WITH chunk AS MATERIALIZED ( \
            SELECT locked.*, row_number() OVER () AS number FROM ( \
-             SELECT r.id, r.kind, r.name, r.visibility FROM resources r WHERE {LEFT_BEHIND} AND {}{beyond} \
+             SELECT r.id, r.kind, r.name, r.visibility FROM resources r WHERE {}{beyond} \
              ORDER BY r.id LIMIT $7 FOR NO KEY UPDATE) locked \
          ), moved AS ( \
            UPDATE resources r SET {change} FROM chunk c WHERE r.id = c.id \
@@ -265,13 +273,13 @@ async fn move_chunk(
            SELECT n.id, $1, $10, c.id, c.kind, c.name, $2, {to}, $8, $9, {was} \
            FROM chunk c JOIN unnest($11) WITH ORDINALITY AS n (id, number) USING (number) \
          ) SELECT (SELECT count(*) FROM chunk) AS count, (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id",
-        concerned(step)
+        left_behind_by(step)
     ))
     .bind::<SqlUuid, _>(departure.organization_id)
     .bind::<SqlUuid, _>(departure.user_id)
-    .bind::<Nullable<Timestamptz>, _>(passing.owned_until)
-    .bind::<SqlUuid, _>(passing.new_owner)
     .bind::<Array<Text>, _>(vec![kind])
+    .bind::<SqlUuid, _>(passing.new_owner)
+    .bind::<Nullable<Timestamptz>, _>(passing.owned_until)
     .bind::<Nullable<SqlUuid>, _>(after)
     .bind::<BigInt, _>(room)
     .bind::<Timestamptz, _>(passing.at)

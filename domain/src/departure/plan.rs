@@ -5,17 +5,15 @@ use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use sha2::{Digest, Sha256};
 
-use super::cascade::ENDING_GRANTS;
+use super::cascade::{ENDING_GRANTS, concerned};
 use super::{DepartureKind, DepartureStep, owner};
 use crate::access::Permit;
 use crate::api_key::{self, ApiKey};
-use crate::database::schema::resources;
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{MemberId, UserId};
 use crate::limits;
 use crate::member::{self, Member};
 use crate::policy::{Action, MemberAction};
-use crate::resource::ResourceKind;
 use crate::{grant, invitation, join_code, run, share_link, team, transfer, user, webhook};
 
 /// What a departure would do.
@@ -108,6 +106,14 @@ impl Detail {
             Self::Hash => 1,
         }
     }
+
+    /// What ends the SQL that counts, and how many examples there are.
+    fn clauses(self) -> (&'static str, i64) {
+        match self {
+            Self::Full => ("", i64::try_from(limits::PLAN_EXAMPLES).unwrap_or(i64::MAX)),
+            Self::Hash => ("LIMIT 1", 0),
+        }
+    }
 }
 
 async fn of_member(
@@ -128,7 +134,7 @@ async fn of_member(
             | DepartureStep::TransferVolumes
             | DepartureStep::TransferOthers
             | DepartureStep::CollectSamples
-            | DepartureStep::ShareDocuments => owned(connection, &member, &step.kinds(), detail).await?,
+            | DepartureStep::ShareDocuments => owned(connection, &member, step, detail).await?,
             DepartureStep::RemoveGrants => ending_grants(connection, &member, detail).await?,
             DepartureStep::RevokeAccess => {
                 let names = api_keys.iter().take(limits::PLAN_EXAMPLES).map(|key| key.name.clone()).collect();
@@ -192,44 +198,35 @@ fn counted(mut names: Vec<String>) -> (i64, Vec<String>) {
     (affects, names)
 }
 
+/// How many things a plan would concern, and some of them by name.
+#[derive(QueryableByName)]
+struct Concerned {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+    #[diesel(sql_type = Array<Text>)]
+    examples: Vec<String>,
+}
+
+/// What the leaver owns that a step would concern.
 async fn owned(
     connection: &mut AsyncPgConnection,
     member: &Member,
-    kinds: &[ResourceKind],
+    step: DepartureStep,
     detail: Detail,
 ) -> Result<(i64, Vec<String>)> {
-    let container = diesel::alias!(resources as container);
-    let theirs = || {
-        let in_moving = container
-            .filter(container.field(resources::id).nullable().eq(resources::container_id))
-            .filter(container.field(resources::moving));
-        let owned = resources::table
-            .filter(resources::organization_id.eq(member.organization_id))
-            .filter(resources::owner_id.eq(member.user_id))
-            // What is moving to another organization, with what lies in it, finds its owner there.
-            .filter(resources::moving.eq(false))
-            .filter(diesel::dsl::not(diesel::dsl::exists(in_moving)))
-            .into_boxed();
-        match kinds {
-            // Samples in projects stay where they lie (R33, R36).
-            [ResourceKind::Sample] => {
-                owned.filter(resources::kind.eq(ResourceKind::Sample)).filter(resources::container_id.is_null())
-            }
-            _ => owned.filter(resources::kind.eq_any(kinds)),
-        }
-    };
-    if detail == Detail::Hash {
-        let any: bool = diesel::select(diesel::dsl::exists(theirs())).get_result(connection).await?;
-        return Ok((i64::from(any), Vec::new()));
-    }
-    let affects = theirs().count().get_result(connection).await?;
-    let examples = theirs()
-        .order(resources::id)
-        .limit(i64::try_from(limits::PLAN_EXAMPLES).unwrap_or(i64::MAX))
-        .select(resources::name)
-        .load(connection)
-        .await?;
-    Ok((affects, examples))
+    let (some, examples) = detail.clauses();
+    let theirs = concerned(step);
+    let found: Concerned = diesel::sql_query(format!(
+        "SELECT (SELECT count(*) FROM (SELECT FROM resources r WHERE {theirs} {some}) theirs) AS count, \
+         ARRAY(SELECT r.name FROM resources r WHERE {theirs} ORDER BY r.id LIMIT $4) AS examples"
+    ))
+    .bind::<SqlUuid, _>(member.organization_id)
+    .bind::<SqlUuid, _>(member.user_id)
+    .bind::<Array<Text>, _>(step.kinds())
+    .bind::<BigInt, _>(examples)
+    .get_result(connection)
+    .await?;
+    Ok((found.count, found.examples))
 }
 
 /// The grants that would end, by the names of what they are on.
@@ -238,27 +235,17 @@ async fn ending_grants(
     member: &Member,
     detail: Detail,
 ) -> Result<(i64, Vec<String>)> {
-    #[derive(QueryableByName)]
-    struct Ending {
-        #[diesel(sql_type = BigInt)]
-        count: i64,
-        #[diesel(sql_type = Array<Text>)]
-        examples: Vec<String>,
-    }
-    let (some, examples) = match detail {
-        Detail::Full => ("", limits::PLAN_EXAMPLES),
-        Detail::Hash => ("LIMIT 1", 0),
-    };
-    let ending: Ending = diesel::sql_query(format!(
+    let (some, examples) = detail.clauses();
+    let found: Concerned = diesel::sql_query(format!(
         "SELECT (SELECT count(*) FROM (SELECT FROM grants g WHERE {ENDING_GRANTS} {some}) ending) AS count, \
          ARRAY(SELECT r.name FROM grants g JOIN resources r ON r.id = g.resource_id WHERE {ENDING_GRANTS} ORDER BY g.id LIMIT $3) AS examples"
     ))
     .bind::<SqlUuid, _>(member.organization_id)
     .bind::<SqlUuid, _>(member.user_id)
-    .bind::<BigInt, _>(i64::try_from(examples).unwrap_or(i64::MAX))
+    .bind::<BigInt, _>(examples)
     .get_result(connection)
     .await?;
-    Ok((ending.count, ending.examples))
+    Ok((found.count, found.examples))
 }
 
 fn count(number: usize) -> i64 {

@@ -135,9 +135,7 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                     .execute(&mut **transaction)
                     .await?;
             } else if permit.user_id() != member.user_id && !permit.standing().outranks(member.role) {
-                let (role, theirs) = (permit.standing().role.with_article(), member.role.with_article());
-                let message = format!("{role} may not do this to {theirs}");
-                return Err(Error::refused(Code::Forbidden, field, message));
+                return Err(member::outranked(&permit, &member, field).into());
             }
             // The cascade, where it waits for its next try, finds that it is over, and lets the revert begin.
             expedite(transaction, departure.member_id).await?;

@@ -193,7 +193,8 @@ impl<'a> Asked<'a> {
     }
 
     /// The beginning of a statement, what the user reaches resources by: `me`, their memberships; `granted`, what is granted to
-    /// them, or moving to them; and `inside`, the containers and collections that they reach. `apps` and `others` say what comes of a grant (R58).
+    /// them, or moving to them; and `inside`, the containers and collections that they reach. `apps` and `others` say what comes of a
+    /// grant (R58).
     fn sources(&self) -> String {
         let only = |column: &str| if self.within.is_some() { format!(" AND {column} = $2") } else { String::new() };
         // A range of an index for each kind; and the container that is asked about, by its id.

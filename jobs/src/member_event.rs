@@ -1,0 +1,38 @@
+//! What the mails that tell a member of something start from: the event of the audit log.
+
+use diesel_async::AsyncPgConnection;
+use rollcall_domain::audit::{self, AuditEvent};
+use rollcall_domain::id::{AuditEventId, MemberId};
+use rollcall_domain::member::{self, Member, MemberStatus};
+use rollcall_domain::user::{self, User};
+use rollcall_domain::{Result, organization};
+
+/// Something that was done to a member who is one still.
+pub(crate) struct MemberEvent {
+    pub(crate) event: AuditEvent,
+    pub(crate) member: Member,
+    pub(crate) user: User,
+    pub(crate) organization_name: String,
+    /// The name of who did it; none where it was no member.
+    pub(crate) done_by: Option<String>,
+}
+
+impl MemberEvent {
+    /// The event; none where there is nothing to tell any more: its member is gone, or the organization is deleted.
+    pub(crate) async fn find(reader: &mut AsyncPgConnection, id: AuditEventId) -> Result<Option<Self>> {
+        let Some(event) = audit::by_id(reader, id).await? else { return Ok(None) };
+        let member_id: Option<MemberId> = event.target_id.as_deref().and_then(|id| id.parse().ok());
+        let found = member::by_ids(reader, member_id.as_slice()).await?.pop();
+        let Some(member) = found.filter(|member| member.status == MemberStatus::Active) else { return Ok(None) };
+        let organization = organization::by_id(reader, event.organization_id).await?;
+        if organization.deleted_at.is_some() {
+            return Ok(None);
+        }
+        let user = user::by_id(reader, member.user_id).await?;
+        let done_by = match event.actor_id {
+            Some(id) => Some(user::by_id(reader, id).await?.name),
+            None => None,
+        };
+        Ok(Some(Self { event, member, user, organization_name: organization.name, done_by }))
+    }
+}
