@@ -19,7 +19,10 @@ fn cluster() -> Arc<BuiltinPostgres> {
     static CLUSTER: Mutex<Weak<BuiltinPostgres>> = Mutex::new(Weak::new());
     let mut shared = CLUSTER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("it");
+        // Checkouts that share a build directory have migrations of their own.
+        let mut checkout = DefaultHasher::new();
+        env!("CARGO_MANIFEST_DIR").hash(&mut checkout);
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("it-{:08x}", checkout.finish() as u32));
         let started = Arc::new(BuiltinPostgres::start(&folder, Options { fsync: false }).unwrap());
         *shared = Arc::downgrade(&started);
         started
