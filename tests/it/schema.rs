@@ -16,14 +16,145 @@ use crate::support::process::rollcall;
 /// What the contract names and nobody has built yet. It only shrinks: an entry that exists after all fails the test.
 ///
 /// An entry covers what lies below it: a type its fields, connection and edge, a mutation its input and payload.
-#[rustfmt::skip]
 const PENDING: &[&str] = &[
-    "Mutation.removeCollaborator",
-    "Mutation.reportRun",
+    // Limits for every mail that a stranger can cause.
+    "UserErrorCode.RATE_LIMITED",
+    // Collaborators.
     "Collaborator",
-    "Subscription", "Usage",
+    "Mutation.removeCollaborator",
     "Organization.collaborators",
+    // Usage, limits for each kind, asking for more.
+    "Billing.runLimits",
+    "Billing.storageUsedBytes",
+    "Billing.upgradeUrl",
+    "Billing.workspaceLimit",
+    "Mutation.reportRun",
+    "Mutation.reportUsage",
+    "Mutation.requestUpgrade",
+    "Organization.runs(kind)",
+    "Organization.runs(queuedById)",
     "Organization.usage",
+    "Organization.usageSeries",
+    "RunLimit",
+    "RunLimitInput",
+    "SetPlanInput.runLimits",
+    "SetPlanInput.workspaceLimit",
+    "Usage",
+    "UsageEntryInput",
+    "UsageGroup",
+    "UsageInterval",
+    "UsageKind",
+    "UsagePoint",
+    // Following what happens.
+    "AuditEvent.organization",
+    "AuditEvent.subject",
+    "EventConnection",
+    "EventEdge",
+    "Query.events",
+    "Subscription",
+    // The platform's own ids, nouns and data.
+    "CreateResourceInput.metadata",
+    "CreateResourceInput.subtype",
+    "ExternalResourceRef",
+    "Member.metadata",
+    "Organization.externalId",
+    "Organization.metadata",
+    "OrganizationBy.externalId",
+    "Resource.externalId",
+    "Resource.metadata",
+    "Resource.subtype",
+    "ResourceRef",
+    "Team.externalId",
+    "Team.metadata",
+    "UpdateResourceInput.metadata",
+    "UpdateResourceInput.subtype",
+    "User.externalId",
+    "User.metadata",
+    "UserErrorCode.EXTERNAL_ID_TAKEN",
+    "UserRef",
+    // Platform keys, and what they bring in.
+    "ActorKind.PLATFORM",
+    "AuditEvent.platformKey",
+    "InviteMembersInput.sendMail",
+    "InviteMembersPayload.acceptUrls",
+    "JoinMethod.PLATFORM",
+    "MemberUpsert",
+    "MemberUpsertInput",
+    "Mutation.createPlatformKey",
+    "Mutation.deleteResources",
+    "Mutation.revokePlatformKey",
+    "Mutation.rotatePlatformKey",
+    "Mutation.transferResources",
+    "Mutation.upsertMembers",
+    "Mutation.upsertOrganizations",
+    "Mutation.upsertResources",
+    "Mutation.upsertTeams",
+    "Mutation.upsertUsers",
+    "OrganizationUpsert",
+    "OrganizationUpsertInput",
+    "PlatformKey",
+    "PlatformScope",
+    "Query.membership",
+    "Query.platformKeys",
+    "Query.resource",
+    "Query.user",
+    "ResourceUpsert",
+    "ResourceUpsertInput",
+    "TeamUpsert",
+    "TeamUpsertInput",
+    "UpsertOutcome",
+    "UserUpsert",
+    "UserUpsertInput",
+    // Access as services ask it.
+    "AccessCheckInput",
+    "AccessDecision",
+    "AccessLimit",
+    "AccessReason",
+    "AccessReasonKind",
+    "Audience",
+    "Query.audience",
+    "Query.checkAccess",
+    "Query.reachable",
+    "Reachable",
+    // What staff do for an account.
+    "Mutation.changeUserEmail",
+    "Mutation.deleteUser",
+    "Mutation.endUserSessions",
+    "Mutation.suspendUser",
+    "Mutation.unsuspendUser",
+    "User.suspendedAt",
+    // Identity providers, and leading back to the platform.
+    "Identity",
+    "IdentityProvider",
+    "InviteMembersInput.returnUrl",
+    "JoinMethod.IDENTITY_PROVIDER",
+    "Mutation.createIdentityProvider",
+    "Mutation.deleteIdentityProvider",
+    "Mutation.unlinkIdentity",
+    "Mutation.updateIdentityProvider",
+    "Mutation.verifyDomain",
+    "Organization.identityProviders",
+    "OrganizationPolicy.requireIdentityProvider",
+    "RequestSignInInput.returnUrl",
+    "UpdateOrganizationPolicyInput.requireIdentityProvider",
+    "UserErrorCode.IDENTITY_PROVIDER_REQUIRED",
+    "VerifiedDomain",
+    "Viewer.identities",
+    // Invitations that bring levels and a word with them.
+    "Invitation.grants",
+    "InvitationGrant",
+    "InvitationGrantInput",
+    "InvitationInput.grants",
+    "InviteMembersInput.message",
+    // What is told to whom is removed.
+    "DeactivateMemberInput.messageToMember",
+    "RemoveMemberInput.messageToMember",
+];
+
+/// What exists in another form than the contract's until somebody builds that, with the form of today. It only shrinks as well.
+const PENDING_FORMS: &[(&str, &str)] = &[
+    // Webhooks for the events of every organization.
+    ("CreateWebhookInput.organizationId", "ID!"),
 ];
 
 const CONTRACT: &str = include_str!("contract.graphql");
@@ -61,16 +192,26 @@ fn everything_of_the_contract_is_there() {
     for (item, signature) in &promised {
         match built.get(item) {
             None if !is_pending(item) => problems.push(format!("missing: {item}: {signature}")),
-            Some(other) if other != signature => problems.push(format!("differs: {item}: {signature} is {other}")),
+            Some(other) if other != signature && !PENDING_FORMS.contains(&(item.as_str(), other.as_str())) => {
+                problems.push(format!("differs: {item}: {signature} is {other}"));
+            }
             _ => {}
         }
     }
     for pending in PENDING {
-        if built.contains_key(*pending) {
+        if covered(pending).iter().any(|item| built.contains_key(item)) {
             problems.push(format!("built, and no longer pending: {pending}"));
         }
-        if !promised.contains_key(*pending) {
+        if covered(pending).iter().all(|item| !promised.contains_key(item)) {
             problems.push(format!("not in the contract, and so not pending: {pending}"));
+        }
+    }
+    for (item, today) in PENDING_FORMS {
+        if built.get(*item).is_none_or(|built| built != today) {
+            problems.push(format!("not of this form any more, and so not pending: {item}: {today}"));
+        }
+        if promised.get(*item).is_none_or(|promised| promised == today) {
+            problems.push(format!("not of another form in the contract, and so not pending: {item}: {today}"));
         }
     }
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
