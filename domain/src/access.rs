@@ -161,9 +161,8 @@ async fn permit(
     organization_id: OrganizationId,
     suffix: &str,
 ) -> Result<Option<Permit>> {
-    let Some(user_id) = actor.user_id().filter(|_| actor.reaches(organization_id) && !is_suspended(actor)) else {
-        return Ok(None);
-    };
+    let Some(reach) = actor.reach().filter(|reach| reach.includes(organization_id)) else { return Ok(None) };
+    let user_id = reach.user_id();
     let row = membership(connection, user_id, organization_id, suffix).await?;
     Ok(row.map(|row| Permit {
         actor: actor.clone(),
@@ -193,10 +192,6 @@ pub(crate) async fn held_by(
     Ok(row.map(|row| Held { standing: row.standing(), may_bill: row.standing().may_bill(row.billable_activities) }))
 }
 
-pub(crate) fn is_suspended(actor: &Actor) -> bool {
-    matches!(actor, Actor::User { suspended: true, .. })
-}
-
 /// The actor's permit for reading; `None` where they are no active member.
 pub async fn view(
     connection: &mut AsyncPgConnection,
@@ -214,7 +209,7 @@ pub async fn organizations_with_permits(
     use crate::member::MemberStatus;
 
     let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
-    let user_ids: Vec<UserId> = keys.iter().filter_map(|(actor, _)| actor.user_id()).collect();
+    let user_ids: Vec<UserId> = keys.iter().filter_map(|(actor, _)| Some(actor.reach()?.user_id())).collect();
     let found: Vec<Organization> = organizations::table
         .filter(organizations::id.eq_any(&ids))
         .select(Organization::as_select())
@@ -230,10 +225,12 @@ pub async fn organizations_with_permits(
     let mut answers = Vec::with_capacity(keys.len());
     for (actor, id) in keys {
         let Some(organization) = found.iter().find(|organization| organization.id == *id) else { continue };
-        let membership = memberships
-            .iter()
-            .find(|(user_id, organization_id, ..)| Some(*user_id) == actor.user_id() && organization_id == id)
-            .filter(|_| actor.reaches(*id) && !is_suspended(actor));
+        let reach = actor.reach().filter(|reach| reach.includes(*id));
+        let membership = reach.and_then(|reach| {
+            memberships
+                .iter()
+                .find(|(user_id, organization_id, ..)| *user_id == reach.user_id() && organization_id == id)
+        });
         let permit = membership.filter(|_| organization.deleted_at.is_none()).map(
             |(user_id, organization_id, member_id, role, billable_activities)| Permit {
                 actor: actor.clone(),

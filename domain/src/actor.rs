@@ -70,48 +70,105 @@ pub enum Actor {
     },
 }
 
+/// As whom an actor reaches memberships and resources, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reach {
+    user_id: UserId,
+    only: Option<OrganizationId>,
+}
+
+impl Reach {
+    /// The person whose memberships and grants count.
+    pub fn user_id(self) -> UserId {
+        self.user_id
+    }
+
+    /// The only organization in which they count, where a key limits them.
+    pub fn only(self) -> Option<OrganizationId> {
+        self.only
+    }
+
+    /// Whether they count in the organization.
+    pub fn includes(self, organization_id: OrganizationId) -> bool {
+        self.only.is_none_or(|only| only == organization_id)
+    }
+}
+
+/// What an actor is to others. Each of these is an exhaustive match, and nothing outside of it looks at one kind of actor and takes
+/// all others for one: a new kind doesn't compile until each has said what it may.
 impl Actor {
-    /// The user who acts, by session or key.
-    pub fn user_id(&self) -> Option<UserId> {
+    /// As whom, and where, the actor reaches memberships and resources: with none, no organization has it as a member and nothing
+    /// is shared with it. Suspended accounts reach nothing (D6).
+    pub fn reach(&self) -> Option<Reach> {
+        match self {
+            Self::User { suspended: true, .. } => None,
+            Self::User { user_id, suspended: false, .. } => Some(Reach { user_id: *user_id, only: None }),
+            Self::ApiKey { user_id, organization_id, .. } => {
+                Some(Reach { user_id: *user_id, only: Some(*organization_id) })
+            }
+            Self::Service { .. } | Self::Staff { .. } => None,
+        }
+    }
+
+    /// The person's account, suspended or not, for what is theirs wherever they belong; a key is its person's.
+    pub fn account(&self) -> Option<UserId> {
         match self {
             Self::User { user_id, .. } | Self::ApiKey { user_id, .. } => Some(*user_id),
             Self::Service { .. } | Self::Staff { .. } => None,
         }
     }
 
-    /// The kind for the audit log.
-    pub fn kind(&self) -> ActorKind {
+    /// Whether the actor is this person, by session or key.
+    pub fn is(&self, user_id: UserId) -> bool {
+        self.account() == Some(user_id)
+    }
+
+    /// Whether the actor is this person as far as an organization is concerned, even one that they have left: a key of theirs for
+    /// another organization isn't.
+    pub fn is_in(&self, organization_id: OrganizationId, user_id: UserId) -> bool {
         match self {
-            Self::User { .. } => ActorKind::User,
-            Self::ApiKey { .. } => ActorKind::ApiKey,
-            Self::Service { .. } => ActorKind::Service,
-            Self::Staff { .. } => ActorKind::Staff,
+            Self::User { user_id: own, .. } => *own == user_id,
+            Self::ApiKey { user_id: own, organization_id: only, .. } => *own == user_id && *only == organization_id,
+            Self::Service { .. } | Self::Staff { .. } => false,
         }
     }
 
-    /// The only organization that the actor reaches, where a key limits it.
-    pub fn only_organization(&self) -> Option<OrganizationId> {
+    /// The person and their session, suspended or not, for what no key may have: it concerns them in all their organizations.
+    pub fn session(&self) -> Option<(UserId, SessionId)> {
         match self {
-            Self::ApiKey { organization_id, .. } | Self::Service { organization_id, .. } => Some(*organization_id),
-            Self::User { .. } | Self::Staff { .. } => None,
+            Self::User { user_id, session_id, .. } => Some((*user_id, *session_id)),
+            Self::ApiKey { .. } | Self::Service { .. } | Self::Staff { .. } => None,
         }
-    }
-
-    /// Whether the actor reaches the organization at all, as far as a key's limits go.
-    pub fn reaches(&self, organization_id: OrganizationId) -> bool {
-        self.only_organization().is_none_or(|only| only == organization_id)
     }
 
     /// The person, for what takes someone who is signed in themselves: keys and staff may not.
     pub fn signed_in(&self, field: &str) -> Result<(UserId, SessionId)> {
         match self {
             Self::User { suspended: true, .. } => Err(suspended(field).into()),
-            Self::User { user_id, session_id, .. } => Ok((*user_id, *session_id)),
+            Self::User { user_id, session_id, suspended: false } => Ok((*user_id, *session_id)),
             Self::ApiKey { .. } | Self::Service { .. } => {
                 Err(Error::refused(Code::Forbidden, field, "requires a signed-in person, not an API key"))
             }
             Self::Staff { .. } => {
                 Err(Error::refused(Code::Forbidden, field, "requires a signed-in person, not a staff token"))
+            }
+        }
+    }
+
+    /// Whether the actor is the platform's staff.
+    pub fn is_staff(&self) -> bool {
+        match self {
+            Self::Staff { .. } => true,
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } => false,
+        }
+    }
+
+    /// Fails with FORBIDDEN for everybody but the platform's staff; `remedy` says who does it otherwise, or that staff are to be asked.
+    pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<()> {
+        match self.is_staff() {
+            true => Ok(()),
+            false => {
+                Err(Error::refused(Code::Forbidden, field, format!("only the platform's staff do this; {remedy}")))
             }
         }
     }

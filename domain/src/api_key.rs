@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
 use crate::access::{self, Lock, Permit};
-use crate::actor::{Actor, suspended};
+use crate::actor::{Actor, Reach, suspended};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::api_keys;
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -163,19 +163,18 @@ async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, servic
 pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<ApiKeyId> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such API key, or it isn't yours");
-    let user_id = actor.user_id().ok_or_else(not_found)?;
     database
         .transaction(async |transaction| {
             let found: Option<ApiKey> =
                 living().find(id).select(ApiKey::as_select()).first(&mut **transaction).await.optional()?;
-            let key = found.filter(|key| actor.reaches(key.organization_id)).ok_or_else(not_found)?;
+            let key = found.ok_or_else(not_found)?;
             if key.service {
                 let permit =
                     access::enter(transaction, actor, key.organization_id, Lock::Membership, not_found()).await?;
                 if !permit.standing().allows(Action::ManageServiceKeys) {
                     return Err(not_found().into());
                 }
-            } else if key.user_id != user_id {
+            } else if !actor.is_in(key.organization_id, key.user_id) {
                 return Err(not_found().into());
             }
             let revoked = diesel::update(living().find(id))
@@ -284,34 +283,39 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         true => {
             permits.get(&key.organization_id).is_some_and(|permit| permit.standing().allows(Action::ManageServiceKeys))
         }
-        false => Some(key.user_id) == actor.user_id() && actor.reaches(key.organization_id),
+        false => actor.is_in(key.organization_id, key.user_id),
     };
     Ok(found.into_iter().filter(may_see).collect())
 }
 
-/// A page of the actor's keys, oldest first.
-pub async fn list(
-    connection: &mut AsyncPgConnection,
-    actor: &Actor,
-    user_id: UserId,
-    page: &PageRequest,
-) -> Result<Page<ApiKey>> {
-    let slice = page.slice()?;
-    let mut query = of_user(user_id).select(ApiKey::as_select()).into_boxed();
-    if let Some(only) = actor.only_organization() {
-        query = query.filter(api_keys::organization_id.eq(only));
+type Query = diesel::helper_types::IntoBoxed<'static, api_keys::table, diesel::pg::Pg>;
+
+/// The person's own keys, as far as one of them reaches.
+fn reached(reach: Reach) -> Query {
+    let query = api_keys::table
+        .into_boxed()
+        .filter(api_keys::revoked_at.is_null())
+        .filter(api_keys::service.eq(false))
+        .filter(api_keys::user_id.eq(reach.user_id()));
+    match reach.only() {
+        Some(only) => query.filter(api_keys::organization_id.eq(only)),
+        None => query,
     }
+}
+
+/// A page of the actor's keys, oldest first.
+pub async fn list(connection: &mut AsyncPgConnection, actor: &Actor, page: &PageRequest) -> Result<Page<ApiKey>> {
+    let slice = page.slice()?;
+    let Some(reach) = actor.reach() else { return Ok(Page::default()) };
+    let query = reached(reach).select(ApiKey::as_select());
     let rows = by_id!(query, slice, api_keys::id).load(connection).await?;
     slice.page(rows, |key| key.id)
 }
 
 /// How many keys the actor has.
-pub async fn count(connection: &mut AsyncPgConnection, actor: &Actor, user_id: UserId) -> Result<i64> {
-    let mut query = of_user(user_id).into_boxed();
-    if let Some(only) = actor.only_organization() {
-        query = query.filter(api_keys::organization_id.eq(only));
-    }
-    Ok(query.count().get_result(connection).await?)
+pub async fn count(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<i64> {
+    let Some(reach) = actor.reach() else { return Ok(0) };
+    Ok(reached(reach).select(diesel::dsl::count_star()).first(connection).await?)
 }
 
 /// A page of the organization's service keys, oldest first; FORBIDDEN for those who don't manage them.

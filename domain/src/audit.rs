@@ -208,13 +208,18 @@ impl NewEvent {
         action: AuditAction,
         target: impl TypedId + ToString,
     ) -> Self {
-        let event = Self::of(organization_id, action, target, actor.kind(), actor.user_id());
-        match actor {
-            Actor::Staff { name } => event.with(json!({ "staff": name })),
-            Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => {
-                event.with(json!({ "api_key": api_key_id.to_string() }))
+        let (kind, means) = match actor {
+            Actor::User { .. } => (ActorKind::User, None),
+            Actor::ApiKey { api_key_id, .. } => (ActorKind::ApiKey, Some(json!({ "api_key": api_key_id.to_string() }))),
+            Actor::Service { api_key_id, .. } => {
+                (ActorKind::Service, Some(json!({ "api_key": api_key_id.to_string() })))
             }
-            Actor::User { .. } => event,
+            Actor::Staff { name } => (ActorKind::Staff, Some(json!({ "staff": name }))),
+        };
+        let event = Self::of(organization_id, action, target, kind, actor.account());
+        match means {
+            Some(means) => event.with(means),
+            None => event,
         }
     }
 

@@ -35,16 +35,6 @@ pub struct SetPlan {
     pub run_limit: Option<Option<i32>>,
 }
 
-fn require_staff(actor: &Actor) -> Result<()> {
-    match actor {
-        Actor::Staff { .. } => Ok(()),
-        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } => {
-            let message = "only the platform's staff do this; ask them";
-            Err(Error::refused(Code::Forbidden, "organizationId", message))
-        }
-    }
-}
-
 /// Staff give an organization a plan. A limit below what is in use takes nothing away; it only lets nothing in.
 pub async fn set_plan(
     database: &Database,
@@ -52,7 +42,7 @@ pub async fn set_plan(
     id: OrganizationId,
     command: &SetPlan,
 ) -> Result<OrganizationId> {
-    require_staff(actor)?;
+    actor.require_staff("organizationId", "ask them")?;
     let plan = text::line("plan", &command.plan, limits::NAME)?;
     if command.seat_limit.flatten().is_some_and(|seats| seats < 1) {
         return Err(Error::refused(Code::Invalid, "seatLimit", "must be at least 1; null is for no limit"));
@@ -158,7 +148,7 @@ pub async fn add_credits(
     amount: Decimal,
     idempotency_key: &str,
 ) -> Result<OrganizationId> {
-    require_staff(actor)?;
+    actor.require_staff("organizationId", "ask them")?;
     let key = text::line("idempotencyKey", idempotency_key, limits::LINE)?;
     let amount = amount.normalize();
     if amount.is_zero() || amount.scale() > limits::CREDIT_DIGITS || amount.abs() > limits::MAX_CREDITS {

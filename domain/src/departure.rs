@@ -379,7 +379,7 @@ pub(crate) async fn depart(
             departures::user_id.eq(user_id),
             departures::kind.eq(kind),
             departures::new_owner_id.eq(owner(transaction, organization_id).await?),
-            departures::started_by_id.eq(actor.user_id()),
+            departures::started_by_id.eq(actor.account()),
             departures::reason.eq(reason),
             departures::role.eq(member.role),
             departures::suspended_account.eq(suspends),
@@ -598,7 +598,7 @@ pub async fn visible_to(
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|departure| departure.organization_id)).await?;
     let may_see = |departure: &Departure| {
-        let own = Some(departure.user_id) == actor.user_id() && actor.reaches(departure.organization_id);
+        let own = actor.is_in(departure.organization_id, departure.user_id);
         own || permits.get(&departure.organization_id).is_some_and(|permit| is_visible(permit, departure))
     };
     Ok(found.into_iter().filter(may_see).collect())

@@ -177,7 +177,7 @@ pub async fn share(
         }
         _ => None,
     };
-    let guess = match (named, actor.user_id()) {
+    let guess = match (named, actor.account()) {
         (Named::Email(_) | Named::OrganizationSlug(_), Some(user_id)) => {
             Some(attempt::count_try(database, &limits::SHARING_GUESSES, &user_id.to_string(), client).await?)
         }
@@ -261,7 +261,7 @@ async fn find(
         Named::Organization(_) | Named::OrganizationSlug(_) => return find_organization(transaction, named).await,
     };
     let user = user.filter(|user| user.deleted_at.is_none()).ok_or_else(|| no_account(field))?;
-    if Some(user.id) == actor.user_id() {
+    if actor.is(user.id) {
         return Err(at_grantee(Code::Self_, field, "you administer it; nobody grants anything to themselves"));
     }
     // To a sample of their own a grant brings back those who are no members (R33).
@@ -350,7 +350,7 @@ async fn put(
     grantee: Grantee,
     level: AccessLevel,
 ) -> Result<(Grant, NewEvent)> {
-    let by = actor.user_id().ok_or(Error::Bug("who reaches a resource is a person"))?;
+    let by = actor.account().ok_or(Error::Bug("who reaches a resource is a person"))?;
     let (user_id, team_id, organization_id) = match grantee {
         Grantee::User(id) => {
             // Before the position is taken: a departure that is under way comes first.
@@ -427,7 +427,7 @@ async fn invite(
     email: &EmailAddress,
     level: AccessLevel,
 ) -> Result<GrantInvitation> {
-    let by = actor.user_id().ok_or(Error::Bug("who reaches a resource is a person"))?;
+    let by = actor.account().ok_or(Error::Bug("who reaches a resource is a person"))?;
     let all: i64 = grant_invitations::table
         .filter(grant_invitations::resource_id.eq(resource.id))
         .filter(grant_invitations::email.ne(email))
@@ -486,7 +486,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<G
     database
         .transaction(async |transaction| {
             let grant = visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?;
-            if grant.user_id.is_none() || grant.user_id != actor.user_id() {
+            if !grant.user_id.is_some_and(|grantee| actor.is(grantee)) {
                 resource::reach(transaction, actor, grant.resource_id, AccessLevel::Administer, "grantId").await?;
             }
             let deleted = diesel::delete(grants::table.find(id)).execute(&mut **transaction).await?;
@@ -682,7 +682,7 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         grants::table.filter(grants::id.eq_any(ids)).select(Grant::as_select()).load(connection).await?;
     let reached = resource::levels(connection, actor, found.iter().map(|grant| grant.resource_id)).await?;
     let may_see = |grant: &Grant| {
-        let needed = match grant.user_id.is_some() && grant.user_id == actor.user_id() {
+        let needed = match grant.user_id.is_some_and(|grantee| actor.is(grantee)) {
             true => AccessLevel::View,
             false => AccessLevel::Administer,
         };

@@ -608,7 +608,7 @@ async fn invited_person(
     invitation: &Invitation,
     field: &str,
 ) -> Result<User> {
-    let user_id = actor.user_id().ok_or(Error::Unauthenticated)?;
+    let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
     let user = user::by_id(transaction, user_id).await?;
     if invitation.is_for(&user) {
         return Ok(user);
@@ -1082,15 +1082,18 @@ pub async fn visible_to(
     actor: &Actor,
     ids: &[InvitationId],
 ) -> Result<Vec<Invitation>> {
-    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
-    let user = user::by_id(connection, user_id).await?;
+    let person = match actor.session() {
+        // A key reaches its one organization, not those that its person is invited to.
+        Some((user_id, _)) => Some(user::by_id(connection, user_id).await?),
+        None => None,
+    };
     let found: Vec<Invitation> =
         invitations::table.filter(invitations::id.eq_any(ids)).select(Invitation::as_select()).load(connection).await?;
     let permits = access::permits(connection, actor, found.iter().map(|invitation| invitation.organization_id)).await?;
     let may_see = |invitation: &Invitation| {
         let invites =
             permits.get(&invitation.organization_id).is_some_and(|permit| permit.standing().allows(Action::Invite));
-        invites || invitation.is_for(&user) && actor.only_organization().is_none()
+        invites || person.as_ref().is_some_and(|person| invitation.is_for(person))
     };
     Ok(found.into_iter().filter(may_see).collect())
 }

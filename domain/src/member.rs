@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::access::{self, Lock, Permit};
-use crate::actor::Actor;
+use crate::actor::{Actor, Reach};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
 use crate::database::schema::{members, organizations};
@@ -516,28 +516,24 @@ pub async fn leadership(connection: &mut AsyncPgConnection, ids: &[OrganizationI
         .await?)
 }
 
-/// A page of the user's active memberships at a role or above, the personal organization apart (R54).
+/// A page of the actor's active memberships at a role or above, the personal organization apart (R54).
 pub async fn list_of_user(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
-    user_id: UserId,
     at_least: Role,
     page: &PageRequest,
 ) -> Result<Page<Member>> {
     let slice = page.slice()?;
-    let query = of_user(actor, user_id, at_least).select(Member::as_select());
+    let Some(reach) = actor.reach() else { return Ok(Page::default()) };
+    let query = of_user(reach, at_least).select(Member::as_select());
     let rows = crate::page::by_id!(query, slice, members::id).load(connection).await?;
     slice.page(rows, |member: &Member| member.id)
 }
 
 /// How many memberships [`list_of_user`] would give in all.
-pub async fn count_of_user(
-    connection: &mut AsyncPgConnection,
-    actor: &Actor,
-    user_id: UserId,
-    at_least: Role,
-) -> Result<i64> {
-    Ok(of_user(actor, user_id, at_least).select(diesel::dsl::count_star()).first(connection).await?)
+pub async fn count_of_user(connection: &mut AsyncPgConnection, actor: &Actor, at_least: Role) -> Result<i64> {
+    let Some(reach) = actor.reach() else { return Ok(0) };
+    Ok(of_user(reach, at_least).select(diesel::dsl::count_star()).first(connection).await?)
 }
 
 type OfUser = diesel::helper_types::IntoBoxed<
@@ -550,16 +546,16 @@ type OfUser = diesel::helper_types::IntoBoxed<
     diesel::pg::Pg,
 >;
 
-fn of_user(actor: &Actor, user_id: UserId, at_least: Role) -> OfUser {
+fn of_user(reach: Reach, at_least: Role) -> OfUser {
     let mut query = members::table
         .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
         .into_boxed()
-        .filter(members::user_id.eq(user_id))
+        .filter(members::user_id.eq(reach.user_id()))
         .filter(members::status.eq(MemberStatus::Active))
         .filter(members::role.eq_any(at_least.at_least()))
         .filter(organizations::personal_user_id.is_null())
         .filter(organizations::deleted_at.is_null());
-    if let Some(only) = actor.only_organization() {
+    if let Some(only) = reach.only() {
         query = query.filter(members::organization_id.eq(only));
     }
     query

@@ -277,19 +277,19 @@ pub async fn create(
     profile: &ProfileInput,
     owner_email: Option<&str>,
 ) -> Result<OrganizationId> {
-    let founder = match (actor, owner_email) {
-        (Actor::Staff { .. }, Some(email)) => Founder::Appointed(EmailAddress::parse("ownerEmail", email)?),
-        (Actor::Staff { .. }, None) => {
+    let founder = match (actor.is_staff(), owner_email) {
+        (true, Some(email)) => Founder::Appointed(EmailAddress::parse("ownerEmail", email)?),
+        (true, None) => {
             return Err(Error::refused(Code::Blank, "ownerEmail", "staff name the owner by e-mail address"));
         }
-        (_, Some(_)) => {
+        (false, Some(_)) => {
             return Err(Error::refused(
                 Code::Forbidden,
                 "ownerEmail",
                 "only the platform's staff name another owner; leave it out",
             ));
         }
-        (_, None) => {
+        (false, None) => {
             let (user_id, _) = actor.signed_in("name")?;
             if database.deployment().organization_creation == OrganizationCreation::Staff {
                 return Err(Error::refused(
@@ -364,13 +364,7 @@ pub async fn set_owner(
     id: OrganizationId,
     new_owner: UserId,
 ) -> Result<OrganizationId> {
-    if !matches!(actor, Actor::Staff { .. }) {
-        return Err(Error::refused(
-            Code::Forbidden,
-            "organizationId",
-            "only the platform's staff do this; owners use transferOwnership",
-        ));
-    }
+    actor.require_staff("organizationId", "owners use transferOwnership")?;
     let no_user = || Refusal::new(Code::NotFound, "userId", "there is no such user");
     database
         .transaction(async |transaction| {
@@ -648,9 +642,7 @@ pub async fn delete(
 
 /// Staff restore a deleted organization (R48): everyone who was a member is one again, and what waited goes on.
 pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> Result<OrganizationId> {
-    if !matches!(actor, Actor::Staff { .. }) {
-        return Err(Error::refused(Code::Forbidden, "id", "only the platform's staff do this; ask them"));
-    }
+    actor.require_staff("id", "ask them")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such organization");
     database
         .transaction(async |transaction| {

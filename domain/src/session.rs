@@ -11,7 +11,7 @@ use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::sessions;
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{OrganizationId, SessionId, UserId};
 use crate::job::MailNewSignIn;
 use crate::limits;
@@ -150,21 +150,17 @@ pub async fn count(connection: &mut AsyncPgConnection, user_id: UserId) -> Resul
 
 /// Ends a session of the actor; without an id the one that asks.
 pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<SessionId>) -> Result<SessionId> {
-    let Actor::User { user_id, session_id: current, .. } = actor else {
-        return Err(Error::refused(
-            Code::Forbidden,
-            "sessionId",
-            "only a session can be signed out; revoke API keys instead",
-        ));
-    };
-    let session_id = session_id.unwrap_or(*current);
+    let (user_id, current) = actor.session().ok_or_else(|| {
+        Refusal::new(Code::Forbidden, "sessionId", "only a session can be signed out; revoke API keys instead")
+    })?;
+    let session_id = session_id.unwrap_or(current);
     database
         .transaction(async |transaction| {
             // Kept for a while as one that has ended: its device is known.
             let ended = diesel::update(
                 sessions::table
                     .find(session_id)
-                    .filter(sessions::user_id.eq(*user_id))
+                    .filter(sessions::user_id.eq(user_id))
                     .filter(sessions::expires_at.gt(rollcall_now())),
             )
             .set(sessions::expires_at.eq(rollcall_now()))
@@ -173,7 +169,7 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
             if ended == 0 {
                 return Err(Error::refused(Code::NotFound, "sessionId", "you have no such session"));
             }
-            let personal = user::personal_organization_id(transaction, *user_id).await?;
+            let personal = user::personal_organization_id(transaction, user_id).await?;
             let event =
                 NewEvent::by(actor, personal, AuditAction::UserSignedOut, session_id).summary("ended a session");
             audit::record(transaction, [event]).await?;

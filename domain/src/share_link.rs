@@ -115,7 +115,7 @@ pub async fn create(
                     share_links::resource_id.eq(resource_id),
                     share_links::token_digest.eq(Token::digest(secret)),
                     share_links::hint.eq(hint),
-                    share_links::created_by_id.eq(actor.user_id().ok_or(Error::Bug("who reaches it is a person"))?),
+                    share_links::created_by_id.eq(actor.account().ok_or(Error::Bug("who reaches it is a person"))?),
                     share_links::created_at.eq(at),
                     share_links::expires_at.eq(expires_at),
                 ))

@@ -477,7 +477,7 @@ pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Resu
     database
         .transaction(async |transaction| {
             let offered = known(transaction, actor, id).await?;
-            if Some(offered.recipient_id) != actor.user_id() {
+            if !actor.is(offered.recipient_id) {
                 return Err(Error::refused(Code::Forbidden, "id", "only the recipient declines an offer"));
             }
             let transfer = close(transaction, id, TransferStatus::Declined, None).await?;
@@ -497,7 +497,7 @@ pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Resul
     database
         .transaction(async |transaction| {
             let offered = known(transaction, actor, id).await?;
-            if Some(offered.offered_by_id) != actor.user_id() && !administers(transaction, actor, &offered).await? {
+            if !actor.is(offered.offered_by_id) && !administers(transaction, actor, &offered).await? {
                 return Err(Error::refused(
                     Code::Forbidden,
                     "id",
@@ -799,11 +799,10 @@ pub async fn visible_to(
     let permits = access::permits(connection, actor, found.iter().map(|transfer| transfer.organization_id)).await?;
     let levels = resource::levels(connection, actor, found.iter().map(|transfer| transfer.resource_id)).await?;
     let may_see = |transfer: &Transfer| {
-        let user_id = actor.user_id();
         let permit = permits.get(&transfer.organization_id);
-        Some(transfer.recipient_id) == user_id && actor.reaches(transfer.organization_id)
+        actor.is_in(transfer.organization_id, transfer.recipient_id)
             || permit.is_some_and(|permit| {
-                Some(transfer.offered_by_id) == user_id || permit.standing().allows(Action::ViewAllResources)
+                transfer.offered_by_id == permit.user_id() || permit.standing().allows(Action::ViewAllResources)
             })
             || transfer.status == TransferStatus::Offered
                 && levels.get(&transfer.resource_id) == Some(&AccessLevel::Administer)
@@ -835,16 +834,14 @@ pub async fn list_incoming(
     page: &PageRequest,
 ) -> Result<Page<Transfer>> {
     let slice = page.slice()?;
-    let Actor::User { user_id, .. } = actor else {
-        return slice.page(Vec::new(), |transfer: &Transfer| transfer.id);
-    };
-    let query = incoming(*user_id).select(Transfer::as_select());
+    let Some((user_id, _)) = actor.session() else { return Ok(Page::default()) };
+    let query = incoming(user_id).select(Transfer::as_select());
     let rows = by_id!(query, slice, project_transfers::id).load(connection).await?;
     slice.page(rows, |transfer: &Transfer| transfer.id)
 }
 
 /// How many open offers there are to the actor.
 pub async fn count_incoming(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<i64> {
-    let Actor::User { user_id, .. } = actor else { return Ok(0) };
-    Ok(incoming(*user_id).select(diesel::dsl::count_star()).first(connection).await?)
+    let Some((user_id, _)) = actor.session() else { return Ok(0) };
+    Ok(incoming(user_id).select(diesel::dsl::count_star()).first(connection).await?)
 }

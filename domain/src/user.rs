@@ -7,7 +7,7 @@ use rand::RngExt;
 use serde_json::json;
 
 use crate::access::{self, Lock, Permit};
-use crate::actor::Actor;
+use crate::actor::{Actor, Reach};
 use crate::api_key;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{members, organizations, users};
@@ -173,15 +173,27 @@ pub async fn by_id(connection: &mut AsyncPgConnection, id: UserId) -> Result<Use
     Ok(users::table.find(id).select(User::as_select()).first(connection).await?)
 }
 
-/// Those of the ids whom the actor may look up: themselves, and members whom a common organization shows them (D9).
+/// Those of the ids whom the actor may look up: people themselves, and members whom a common organization shows them (D9); staff
+/// everybody, and service keys nobody.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[UserId]) -> Result<Vec<UserId>> {
-    let Some(user_id) = actor.user_id() else { return Ok(ids.to_vec()) };
+    let mut seen = match actor {
+        Actor::Staff { .. } => return Ok(ids.to_vec()),
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } => match actor.reach() {
+            Some(reach) => seen_by(connection, reach, ids).await?,
+            None => Vec::new(),
+        },
+    };
+    seen.extend(actor.account());
+    Ok(ids.iter().copied().filter(|id| seen.contains(id)).collect())
+}
+
+/// Those of the ids whom a common organization shows (D9).
+async fn seen_by(connection: &mut AsyncPgConnection, reach: Reach, ids: &[UserId]) -> Result<Vec<UserId>> {
     let (mine, theirs) = diesel::alias!(members as mine, members as theirs);
-    let only: Option<OrganizationId> = actor.only_organization();
     let mut query = mine
         .inner_join(theirs.on(theirs.field(members::organization_id).eq(mine.field(members::organization_id))))
         .inner_join(organizations::table.on(organizations::id.eq(mine.field(members::organization_id))))
-        .filter(mine.field(members::user_id).eq(user_id))
+        .filter(mine.field(members::user_id).eq(reach.user_id()))
         .filter(mine.field(members::status).eq(MemberStatus::Active))
         .filter(theirs.field(members::user_id).eq_any(ids))
         .filter(organizations::deleted_at.is_null())
@@ -197,12 +209,10 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         )
         .select(theirs.field(members::user_id))
         .into_boxed();
-    if let Some(only) = only {
+    if let Some(only) = reach.only() {
         query = query.filter(mine.field(members::organization_id).eq(only));
     }
-    let mut seen: Vec<UserId> = query.load(connection).await?;
-    seen.push(user_id);
-    Ok(ids.iter().copied().filter(|id| seen.contains(id)).collect())
+    Ok(query.load(connection).await?)
 }
 
 /// The personal organization of an account.
@@ -214,9 +224,12 @@ pub async fn personal_organization_id(connection: &mut AsyncPgConnection, user_i
         .await?)
 }
 
-/// Whether the account belongs to no organization but its personal one (R52).
-pub async fn needs_organization(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<bool> {
-    Ok(team_memberships(connection, user_id).await? == 0)
+/// Whether the actor's account belongs to no organization but its personal one (R52); a key, which founds none, isn't told.
+pub async fn needs_organization(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<bool> {
+    match actor.session() {
+        Some((user_id, _)) => Ok(team_memberships(connection, user_id).await? == 0),
+        None => Ok(false),
+    }
 }
 
 /// Where the account is an active member, its personal organization included.
@@ -372,8 +385,16 @@ pub async fn set_default_bill_to(database: &Database, actor: &Actor, organizatio
         .await
 }
 
-/// Who pays for the user's new projects and apps where nobody else is named (R56): the default, or the personal organization.
-pub async fn default_bill_to(connection: &mut AsyncPgConnection, user: &User) -> Result<OrganizationId> {
+/// Who pays for the user's new projects and apps where nobody else is named (R56): the default, or the personal organization; with
+/// a key the only organization that this reaches.
+pub async fn default_bill_to(
+    connection: &mut AsyncPgConnection,
+    user: &User,
+    only: Option<OrganizationId>,
+) -> Result<OrganizationId> {
+    if let Some(only) = only {
+        return Ok(only);
+    }
     if let Some(id) = user.default_bill_to_id {
         // A deleted one pays again once it is restored (R48).
         let living = organizations::table.find(id).filter(organizations::deleted_at.is_null());
@@ -403,9 +424,9 @@ pub async fn billable_organizations(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
 ) -> Result<Vec<(Organization, Permit)>> {
-    let Some(user_id) = actor.user_id() else { return Ok(Vec::new()) };
+    let Some(reach) = actor.reach() else { return Ok(Vec::new()) };
     let ids: Vec<OrganizationId> = members::table
-        .filter(members::user_id.eq(user_id))
+        .filter(members::user_id.eq(reach.user_id()))
         .filter(members::status.eq(MemberStatus::Active))
         .select(members::organization_id)
         .load(connection)

@@ -350,7 +350,7 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
             if command.rotate_secret {
                 changed.secret_version += 1;
                 changed.secret_made_at = at;
-                changed.secret_made_by_id = actor.user_id().unwrap_or(before.secret_made_by_id);
+                changed.secret_made_by_id = actor.account().unwrap_or(before.secret_made_by_id);
             }
             // Another target, or another try: the day until it is disabled begins anew.
             let fresh = changed.enabled && (changed.url != before.url || !before.enabled);

@@ -142,7 +142,7 @@ impl Member {
     /// Their address; for the member, and for owner and admins as long as the membership is active: where it ended, what becomes of
     /// the address is the organization's business no more.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
-        let own = request(context).actor().and_then(|actor| actor.user_id()) == Some(self.0.user_id);
+        let own = request(context).actor().is_some_and(|actor| actor.is(self.0.user_id));
         let leads =
             self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(policy::Role::Admin));
         let active = self.0.status == member::MemberStatus::Active;

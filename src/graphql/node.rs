@@ -145,9 +145,8 @@ async fn of_kind(
             nodes(user::by_ids(connection, &visible).await?, |user| user.id, |user| Node::User(User(user)))
         }
         SessionId::PREFIX => {
-            // A key reaches its one organization, and sessions reach all of them.
-            let Actor::User { user_id, .. } = actor else { return Ok(Vec::new()) };
-            let found = session::by_ids(connection, *user_id, &typed(uuids)).await?;
+            let Some((user_id, _)) = actor.session() else { return Ok(Vec::new()) };
+            let found = session::by_ids(connection, user_id, &typed(uuids)).await?;
             nodes(found, |session| session.id, |session| Node::Session(Session::of(actor, session)))
         }
         ApiKeyId::PREFIX => {

@@ -69,9 +69,8 @@ impl Organization {
 
     /// The organization with what an actor is in it.
     pub fn seen_by(actor: &Actor, organization: organization::Organization, permit: Option<Permit>) -> Self {
-        let staff = matches!(actor, Actor::Staff { .. });
-        let deleted_it = organization.deleted_by_id.is_some() && organization.deleted_by_id == actor.user_id();
-        Self { organization: Box::new(organization), permit, shown: staff || deleted_it }
+        let deleted_it = organization.deleted_by_id.is_some_and(|user_id| actor.is_in(organization.id, user_id));
+        Self { organization: Box::new(organization), permit, shown: actor.is_staff() || deleted_it }
     }
 
     /// Whether the actor may know of it by itself.
@@ -274,7 +273,7 @@ impl Organization {
     /// Its plan, credits, and where it is billed; for owner and admins, and for the platform's staff.
     #[graphql(complexity = "page_cost(None, None) * child_complexity")]
     async fn billing(&self, context: &Context<'_>) -> async_graphql::Result<Option<Billing>> {
-        let staff = matches!(super::context::request(context).actor(), Some(Actor::Staff { .. }));
+        let staff = super::context::request(context).actor().is_some_and(Actor::is_staff);
         if !staff && !self.permit.as_ref().is_some_and(|permit| permit.standing().sees_billing()) {
             return Ok(None);
         }

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
+use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId};
 use rollcall_domain::page::{Page, PageRequest};
 use rollcall_domain::policy;
@@ -72,10 +73,11 @@ impl Resource {
 
     /// What the viewer may do with it.
     pub async fn access(&self, context: &Context<'_>) -> async_graphql::Result<policy::AccessLevel> {
-        let Some(actor) = request(context).actor() else { return Ok(policy::AccessLevel::None) };
-        let Some(user_id) = actor.user_id() else { return Ok(policy::AccessLevel::None) };
-        let question = Question { user_id, resource_id: self.0.id, within: actor.only_organization() };
-        Ok(loaders(context).load_one(question).await?.unwrap_or(Access::NONE).level)
+        let Some(reach) = request(context).actor().and_then(Actor::reach) else {
+            return Ok(policy::AccessLevel::None);
+        };
+        let access = loaders(context).load_one(Question::of(reach, self.0.id)).await?;
+        Ok(access.unwrap_or(Access::NONE).level)
     }
 
     /// A page of what belongs to it, as far as the viewer reaches it.
@@ -87,14 +89,14 @@ impl Resource {
         page: PageRequest,
     ) -> async_graphql::Result<ResourceConnection> {
         page.check::<ResourceId>().map_err(top_level)?;
-        let Some(viewer_id) = request(context).actor().and_then(|actor| actor.user_id()) else {
+        let Some(reach) = request(context).actor().and_then(Actor::reach) else {
             return Ok(ResourceConnection::new(Page::default()));
         };
         // Such as a project that is offered: what lies in it would be looked at one by one.
         if self.access(context).await? == policy::AccessLevel::None {
             return Ok(ResourceConnection::new(Page::default()));
         }
-        let key = ResourcesOf { part, within: Within { viewer_id, kind: kind.map(Into::into) }, page };
+        let key = ResourcesOf { part, within: Within { viewer_id: reach.user_id(), kind: kind.map(Into::into) }, page };
         let page = loaders(context).load_one(key).await?.unwrap_or_default();
         Ok(ResourceConnection::new(page.map_ref(|resource| Self(resource.clone()))))
     }

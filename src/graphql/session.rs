@@ -57,7 +57,7 @@ impl Session {
 impl Session {
     /// A session as the actor sees it.
     pub fn of(actor: &Actor, session: session::Session) -> Self {
-        let current = matches!(actor, Actor::User { session_id, .. } if *session_id == session.id);
+        let current = actor.session().is_some_and(|(_, current)| current == session.id);
         Self { session, current }
     }
 }

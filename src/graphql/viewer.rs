@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::actor::Actor;
+use rollcall_domain::actor::{Actor, Reach};
 use rollcall_domain::id::{OrganizationId, UserId};
 use rollcall_domain::page::Page;
 use rollcall_domain::resource::ResourceFilter;
@@ -31,9 +31,9 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// The person behind an actor; staff are none. UNAUTHENTICATED where the account was deleted at this very moment.
+    /// The person whose account an actor is; staff and service keys are nobody's. UNAUTHENTICATED where the account was deleted at this very moment.
     pub async fn load(connection: &mut AsyncPgConnection, actor: &Actor) -> async_graphql::Result<Option<Self>> {
-        let Some(user_id) = actor.user_id() else { return Ok(None) };
+        let Some(user_id) = actor.account() else { return Ok(None) };
         let user = user::by_id(connection, user_id).await.map_err(top_level)?;
         let email = user.email.clone().ok_or_else(unauthenticated)?;
         Ok(Some(Self { user, email, actor: actor.clone() }))
@@ -68,12 +68,9 @@ impl Viewer {
     ) -> async_graphql::Result<MemberConnection> {
         let at_least = at_least.unwrap_or(Role::Viewer).into();
         let mut connection = connection(context).await?;
-        let page =
-            member::list_of_user(&mut connection, &self.actor, self.id(), at_least, &forward(first, after)).await;
+        let page = member::list_of_user(&mut connection, &self.actor, at_least, &forward(first, after)).await;
         let total = match wants_total(context) {
-            true => {
-                member::count_of_user(&mut connection, &self.actor, self.id(), at_least).await.map_err(top_level)?
-            }
+            true => member::count_of_user(&mut connection, &self.actor, at_least).await.map_err(top_level)?,
             false => 0,
         };
         Ok(MemberConnection::new(page.map_err(top_level)?.map(Member), total))
@@ -88,23 +85,25 @@ impl Viewer {
 
     /// The session's active organization; null where none was chosen.
     async fn active_organization(&self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
-        let Actor::User { session_id, .. } = &self.actor else { return Ok(None) };
+        let Some((user_id, session_id)) = self.actor.session() else { return Ok(None) };
         let found =
-            session::by_ids(&mut *connection(context).await?, self.id(), &[*session_id]).await.map_err(top_level)?;
+            session::by_ids(&mut *connection(context).await?, user_id, &[session_id]).await.map_err(top_level)?;
         match found.into_iter().next().and_then(|session| session.active_organization_id) {
             Some(id) => Ok(Some(Organization::load_as(context, &self.actor, id).await?)),
             None => Ok(None),
         }
     }
 
-    /// True where the account belongs to no organization but its personal one: offer to found one or to enter a join code.
+    /// True where the account belongs to no organization but its personal one: offer to found one or to enter a join code. False for
+    /// an API key, which does neither.
     async fn needs_organization(&self, context: &Context<'_>) -> async_graphql::Result<bool> {
-        user::needs_organization(&mut *connection(context).await?, self.id()).await.map_err(top_level)
+        user::needs_organization(&mut *connection(context).await?, &self.actor).await.map_err(top_level)
     }
 
-    /// Pays for new projects and apps unless another organization is named.
+    /// Pays for new projects and apps unless another organization is named; for an API key its own.
     async fn default_bill_to(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
-        let id = user::default_bill_to(&mut *connection(context).await?, &self.user).await.map_err(top_level)?;
+        let only = self.actor.reach().and_then(Reach::only);
+        let id = user::default_bill_to(&mut *connection(context).await?, &self.user, only).await.map_err(top_level)?;
         Organization::load_as(context, &self.actor, id).await
     }
 
@@ -125,7 +124,7 @@ impl Viewer {
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<InvitationConnection> {
-        if self.actor.only_organization().is_some() {
+        if self.actor.session().is_none() {
             // A key reaches its one organization, not those that its person is invited to.
             return Ok(InvitationConnection::new(Page::default(), 0));
         }
@@ -160,8 +159,7 @@ impl Viewer {
             ..ResourceFilter::default()
         };
         let mut connection = connection(context).await?;
-        let page =
-            resource::list_of_user(&mut connection, &self.actor, self.id(), &filter, &forward(first, after)).await;
+        let page = resource::list_of_user(&mut connection, &self.actor, &filter, &forward(first, after)).await;
         Ok(ResourceConnection::new(page.map_err(top_level)?.map(Resource)))
     }
 
@@ -193,10 +191,9 @@ impl Viewer {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<ApiKeyConnection> {
         let mut connection = connection(context).await?;
-        let page =
-            api_key::list(&mut connection, &self.actor, self.id(), &forward(first, after)).await.map_err(top_level)?;
+        let page = api_key::list(&mut connection, &self.actor, &forward(first, after)).await.map_err(top_level)?;
         let total = match wants_total(context) {
-            true => api_key::count(&mut connection, &self.actor, self.id()).await.map_err(top_level)?,
+            true => api_key::count(&mut connection, &self.actor).await.map_err(top_level)?,
             false => 0,
         };
         Ok(ApiKeyConnection::new(page.map(ApiKey), total))
@@ -210,7 +207,7 @@ impl Viewer {
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<SessionConnection> {
-        if self.actor.only_organization().is_some() {
+        if self.actor.session().is_none() {
             return Ok(SessionConnection::new(Page::default(), 0));
         }
         let mut connection = connection(context).await?;

@@ -268,7 +268,8 @@ macro_rules! require_ours {
 async fn signed_in(app: &App, jar: &CookieJar) -> rollcall_domain::Result<Option<Actor>> {
     let Some(cookie) = jar.get(SESSION) else { return Ok(None) };
     match actor::authenticate(&app.database, cookie.value()).await {
-        Ok(actor) => Ok(Some(actor)),
+        // The pages are for people; a key is none, wherever it is put.
+        Ok(actor) => Ok(actor.session().is_some().then_some(actor)),
         Err(Error::Unauthenticated) => Ok(None),
         Err(error) => Err(error),
     }
@@ -416,7 +417,7 @@ async fn welcome(app: &App, headers: &HeaderMap, jar: CookieJar, signed_in: Sign
 async fn account(State(app): State<App>, jar: CookieJar) -> Response {
     let Some(actor) = signed_in!(app, jar) else { return (jar, Redirect::to("/sign-in")).into_response() };
     let found = async {
-        let user_id = actor.user_id().ok_or(Error::Unauthenticated)?;
+        let (user_id, current) = actor.session().ok_or(Error::Unauthenticated)?;
         let mut connection = app.database.connection().await?;
         let user = user::by_id(&mut connection, user_id).await?;
         let email = user.email.ok_or(Error::Unauthenticated)?;
@@ -426,7 +427,7 @@ async fn account(State(app): State<App>, jar: CookieJar) -> Response {
             id: session.id.to_string(),
             device: session.user_agent.unwrap_or_else(|| "An unknown device".to_owned()),
             since: shown(session.created_at),
-            is_current: matches!(&actor, Actor::User { session_id, .. } if *session_id == session.id),
+            is_current: session.id == current,
         });
         Ok((user.name, email, sessions.collect::<Vec<_>>()))
     };
@@ -577,8 +578,8 @@ async fn invitation_page(
     }
     let actor = signed_in!(*app, jar);
     let way = match (actor, preview.account_exists) {
-        (Some(actor), _) => match actor.user_id() {
-            Some(user_id) if is_for(app, &preview, user_id).await => Way::SignedIn,
+        (Some(actor), _) => match actor.session() {
+            Some((user_id, _)) if is_for(app, &preview, user_id).await => Way::SignedIn,
             _ => Way::OtherAccount,
         },
         (None, true) => Way::SignInFirst,

@@ -112,6 +112,14 @@ enum Who {
     Stranger,
     /// An API key of another organization, by someone who has nothing to do with this one.
     ForeignKey,
+    /// A service key of that organization.
+    ForeignServiceKey,
+    /// The owner's API key for another organization of theirs.
+    OtherKey,
+    /// A service key of that organization.
+    OtherServiceKey,
+    /// A service key of this organization.
+    ServiceKey,
     /// Somebody with an open invitation.
     Invited,
     /// The session of somebody who has left.
@@ -131,12 +139,34 @@ enum Who {
 }
 
 impl Who {
+    /// Whether it is a key that reaches nothing here: another organization's, or a service key, which only asks `access`.
+    fn is_other_key(self) -> bool {
+        match self {
+            Self::ForeignKey | Self::ForeignServiceKey | Self::OtherKey | Self::OtherServiceKey | Self::ServiceKey => {
+                true
+            }
+            Self::Nobody
+            | Self::Stranger
+            | Self::Invited
+            | Self::Leaver
+            | Self::LeaverKey
+            | Self::Viewer
+            | Self::Member
+            | Self::Admin
+            | Self::PowerfulAdmin
+            | Self::ReadKey
+            | Self::Owner
+            | Self::StaffToken => false,
+        }
+    }
+
     /// Whether the mutation is for them.
     fn may(self, mutation: For) -> bool {
         match mutation {
             For::Anyone => self != Self::LeaverKey,
             For::Oneself => {
-                !matches!(self, Self::Nobody | Self::ForeignKey | Self::LeaverKey | Self::ReadKey | Self::StaffToken)
+                !matches!(self, Self::Nobody | Self::LeaverKey | Self::ReadKey | Self::StaffToken)
+                    && !self.is_other_key()
             }
             For::Maker | For::Owner => self == Self::Owner,
             For::Members => {
@@ -154,15 +184,17 @@ impl Who {
         match (self, mutation) {
             (Self::Nobody | Self::LeaverKey, _) => &["UNAUTHENTICATED"],
             (Self::StaffToken, For::Oneself) => &["FORBIDDEN", "BLANK", "INVALID"],
-            (_, For::Staff) | (Self::ForeignKey | Self::ReadKey, For::Oneself) => &["FORBIDDEN"],
+            (_, For::Staff) | (Self::ReadKey, For::Oneself) => &["FORBIDDEN"],
+            (who, For::Oneself) if who.is_other_key() => &["FORBIDDEN"],
             // They don't learn that it exists.
             (Self::Stranger | Self::Invited | Self::Leaver, _) => &["NOT_FOUND"],
             // What takes a session says so before it looks.
-            (
-                Self::ForeignKey | Self::StaffToken,
-                For::Members | For::Workers | For::Owner | For::LeadersThemselves,
-            ) => &["NOT_FOUND", "FORBIDDEN"],
-            (Self::ForeignKey | Self::StaffToken, _) => &["NOT_FOUND"],
+            (who, For::Members | For::Workers | For::Owner | For::LeadersThemselves)
+                if who.is_other_key() || who == Self::StaffToken =>
+            {
+                &["NOT_FOUND", "FORBIDDEN"]
+            }
+            (who, _) if who.is_other_key() || who == Self::StaffToken => &["NOT_FOUND"],
             _ => &["FORBIDDEN", "NOT_FOUND"],
         }
     }
@@ -189,6 +221,11 @@ impl Cast {
         let stranger = app.sign_up("eve@example.org").await;
         let elsewhere = stranger.found("Elsewhere").await;
         let foreign_key = key(&stranger, &elsewhere, "WRITE").await;
+        let service_key = async |person: &Client, organization: &str| {
+            let input = json!({ "organizationId": organization, "name": "service" });
+            app.client(&text(&person.ok("createServiceKey", input, "secret").await["secret"]))
+        };
+        let foreign_service_key = service_key(&stranger, &elsewhere).await;
         let invited = app.sign_up("invited@example.org").await;
         let invitation = team.invite("invited@example.org", "MEMBER").await;
         let viewer = app.join(team, "viewer@example.org", "VIEWER").await;
@@ -201,6 +238,9 @@ impl Cast {
         let departure = text(&left["departure"]["id"]);
         app.completed(team, &departure).await;
         let read_key = key(&team.owner, &team.id, "READ").await;
+        let other = team.owner.found("Other work").await;
+        let other_key = key(&team.owner, &other, "WRITE").await;
+        let other_service_key = service_key(&team.owner, &other).await;
         Self {
             member_id: team.member_id(&member).await,
             admin_id: team.member_id(&admin).await,
@@ -211,6 +251,10 @@ impl Cast {
                 (Who::Nobody, app.anonymous()),
                 (Who::Stranger, stranger),
                 (Who::ForeignKey, foreign_key),
+                (Who::ForeignServiceKey, foreign_service_key),
+                (Who::OtherKey, other_key),
+                (Who::OtherServiceKey, other_service_key),
+                (Who::ServiceKey, service_key(&team.owner, &team.id).await),
                 (Who::Invited, invited),
                 (Who::Leaver, leaver),
                 (Who::LeaverKey, leaver_key),
@@ -546,7 +590,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
         ("ResourceMove", first(&found["node"]["moves"]), [leaders.as_slice(), &[Who::Leaver]].concat()),
         ("Invitation", cast.invitation.clone(), [leaders.as_slice(), &[Who::Invited]].concat()),
         ("JoinCode", text(&payload["codes"][0]["joinCode"]["id"]), leaders.to_vec()),
-        ("Resource", resource, leaders.to_vec()),
+        ("Resource", resource.clone(), leaders.to_vec()),
         ("Run", run, leaders.to_vec()),
         ("Webhook", webhook, leaders.to_vec()),
         ("WebhookDelivery", delivery, leaders.to_vec()),
@@ -557,7 +601,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
         (
             "User",
             team.owner.user_id.clone(),
-            [leaders.as_slice(), &[Who::Viewer, Who::Member, Who::StaffToken]].concat(),
+            [leaders.as_slice(), &[Who::OtherKey, Who::Viewer, Who::Member, Who::StaffToken]].concat(),
         ),
     ];
     let mut problems = Vec::new();
@@ -604,6 +648,17 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
                 }
             }
         }
+        // Only who is someone, staff, and a service key for its own organization ask what people may do.
+        let query = "query($user: ID!, $id: ID!) { access(userId: $user, resourceIds: [$id]) }";
+        let answer = client.run(query, json!({ "user": team.owner.user_id, "id": resource })).await;
+        let level = match who {
+            Who::Nobody => json!(null),
+            Who::ServiceKey | Who::StaffToken | Who::Owner | Who::ReadKey => json!(["ADMINISTER"]),
+            _ => json!(["NONE"]),
+        };
+        if answer.body["data"]["access"] != level {
+            problems.push(format!("access as {who:?}: {}", answer.body));
+        }
         // The organization itself, by its slug, and whether its log is whole.
         let query = "query($id: ID!) { organization(by: { slug: \"acme-genomics\" }) { id } verifyAuditLog(organizationId: $id) { ok } }";
         let found = client.query(query, json!({ "id": team.id })).await;
@@ -615,7 +670,10 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
         let fields = fields_of("Viewer");
         let query = format!("{{ viewer {{ {} }} }}", selection("Viewer", &fields, ""));
         let viewer = client.query(&query, json!({})).await["viewer"].clone();
-        let is_someone = !matches!(who, Who::Nobody | Who::StaffToken);
+        let is_someone = !matches!(
+            who,
+            Who::Nobody | Who::StaffToken | Who::ForeignServiceKey | Who::OtherServiceKey | Who::ServiceKey
+        );
         let lacks = |field: &&(Seen, String)| field.1 != "activeOrganization" && viewer[&field.1].is_null();
         if viewer.is_object() != is_someone || is_someone && fields.iter().any(|field| lacks(&field)) {
             problems.push(format!("viewer as {who:?}: {viewer}"));
@@ -641,4 +699,166 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
     app.stop_workers().await;
     app.finish().await;
+}
+
+// R32, R48: a person's key reaches its one organization, and shows nothing of their others, living or deleted: no list, and nothing by
+// its id.
+#[tokio::test]
+async fn a_key_shows_nothing_beyond_its_organization() {
+    let mut app = TestApp::builder().local_webhooks().start().await;
+    let world = World::new(&app).await;
+    let (team, owner) = (&world.team, &world.team.owner);
+    let cast = Cast::new(&app, team).await;
+    let key = cast.person(Who::OtherKey);
+    // Of everything something, in the key's person's organization, their personal one, and elsewhere.
+    let (webhook, delivery) = world.webhook().await;
+    let project = owner.create(&team.id, "PROJECT", "Secret atlas").await;
+    let viewer = owner.query("{ viewer { personalOrganization { id } } }", json!({})).await;
+    let personal =
+        owner.create(&text(&viewer["viewer"]["personalOrganization"]["id"]), "PROJECT", "Secret notes").await;
+    let lab = team.group("Secret lab", &[owner]).await;
+    let run = owner.queue(&team.id, "Secret run").await;
+    let code =
+        owner.ok("createJoinCodes", json!({ "organizationId": team.id }), "codes { joinCode { id } }").await["codes"]
+            [0]["joinCode"]["id"]
+            .clone();
+    let grant = owner.grant(&project, json!({ "userId": cast.person(Who::Stranger).user_id }), "VIEW").await;
+    let offer = json!({ "resourceId": project, "recipientId": cast.person(Who::Stranger).user_id });
+    let offer = owner.ok("offerProjectTransfer", offer, "transfer { id }").await["transfer"]["id"].clone();
+    owner.ok("createApiKey", json!({ "organizationId": team.id, "name": "Secret key" }), "").await;
+    owner.ok("setDefaultBillTo", json!({ "organizationId": team.id }), "").await;
+    owner.ok("switchOrganization", json!({ "organizationId": team.id }), "").await;
+    // Whoever else is there invites the key's person, and offers them something.
+    let eve = cast.person(Who::Stranger);
+    let inviting = Team { id: eve.found("Secret society").await, owner: eve.clone() };
+    let invitation = inviting.invite("owner@example.org", "MEMBER").await;
+    let offered = eve.create(&inviting.id, "PROJECT", "Secret present").await;
+    let incoming = json!({ "resourceId": offered, "recipientId": owner.user_id });
+    let incoming = eve.ok("offerProjectTransfer", incoming, "transfer { id }").await["transfer"]["id"].clone();
+    let found = owner
+        .query(
+            "query($id: ID!) { viewer { sessions { nodes { id } } apiKeys { nodes { id name } } } \
+             organization(by: { id: $id }) { auditLog { nodes { id } } viewerMembership { id } } }",
+            json!({ "id": team.id }),
+        )
+        .await;
+    let session = text(&nodes(&found["viewer"]["sessions"])[0]["id"]);
+    let secret_key =
+        nodes(&found["viewer"]["apiKeys"]).iter().find(|key| key["name"] == "Secret key").unwrap()["id"].clone();
+    let event = text(&nodes(&found["organization"]["auditLog"])[0]["id"]);
+    let membership = found["organization"]["viewerMembership"]["id"].clone();
+    let ids = json!([
+        team.id,
+        membership,
+        cast.member_id,
+        cast.departure,
+        cast.invitation,
+        webhook,
+        delivery,
+        project,
+        personal,
+        lab,
+        run,
+        code,
+        grant,
+        offer,
+        session,
+        secret_key,
+        event,
+        inviting.id,
+        invitation,
+        offered,
+        incoming
+    ]);
+    let everything = "query($ids: [ID!]!, $id: ID!, $slug: String!) { nodes(ids: $ids) { __typename } \
+         organization(by: { id: $id }) { id } bySlug: organization(by: { slug: $slug }) { id } verifyAuditLog(organizationId: $id) { ok } \
+         viewer { email needsOrganization memberships { totalCount nodes { organization { id name } } } activeOrganization { id } \
+         defaultBillTo { name } billableOrganizations { name } invitations { totalCount nodes { id } } resources { nodes { name } } \
+         ofOther: resources(organizationId: $id) { nodes { name } } apiKeys { totalCount nodes { name } } sessions { totalCount nodes { id } } \
+         incomingTransfers { totalCount nodes { id } } } }";
+    let variables = json!({ "ids": ids, "id": team.id, "slug": "acme-genomics" });
+    for deleted in [false, true] {
+        if deleted {
+            let input = json!({ "id": team.id, "confirmOrganizationName": "Acme Genomics" });
+            owner.ok("deleteOrganization", input, "").await;
+        }
+        let seen = key.query(everything, variables.clone()).await;
+        assert!(seen["nodes"].as_array().unwrap().iter().all(Value::is_null), "{}", seen["nodes"]);
+        for nothing in ["organization", "bySlug", "verifyAuditLog"] {
+            assert!(seen[nothing].is_null(), "{nothing}: {seen}");
+        }
+        let viewer = &seen["viewer"];
+        let memberships = &viewer["memberships"];
+        assert_eq!(
+            (&memberships["totalCount"], nodes(memberships)[0]["organization"]["name"].as_str()),
+            (&json!(1), Some("Other work"))
+        );
+        assert_eq!(viewer["defaultBillTo"]["name"], "Other work");
+        assert_eq!(viewer["billableOrganizations"], json!([{ "name": "Other work" }]));
+        assert_eq!((&viewer["needsOrganization"], &viewer["activeOrganization"]), (&json!(false), &json!(null)));
+        for list in ["invitations", "sessions", "incomingTransfers"] {
+            assert_eq!(viewer[list], json!({ "totalCount": 0, "nodes": [] }), "{list}");
+        }
+        assert_eq!(viewer["apiKeys"], json!({ "totalCount": 1, "nodes": [{ "name": "key" }] }));
+        for list in ["resources", "ofOther"] {
+            assert_eq!(viewer[list], json!({ "nodes": [] }), "{list}");
+        }
+        // The person, signed in, sees it.
+        assert_eq!(owner.query(everything, variables.clone()).await["organization"]["id"], json!(team.id));
+    }
+    app.stop_workers().await;
+    app.finish().await;
+}
+
+// R1, R21: a service key is nobody, and sees no account, whoever's it is; staff see them all.
+#[tokio::test]
+async fn a_service_key_reads_no_account() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let member = app.join(&team, "ada@example.org", "MEMBER").await;
+    let stranger = app.sign_up("eve@example.org").await;
+    let input = json!({ "organizationId": team.id, "name": "pipeline" });
+    let service = app.client(&text(&team.owner.ok("createServiceKey", input, "secret").await["secret"]));
+    let query = "query($ids: [ID!]!, $id: ID!) { nodes(ids: $ids) { ... on User { username } } node(id: $id) { ... on User { name } } }";
+    let ids = json!({ "ids": [member.user_id, stranger.user_id, team.owner.user_id], "id": stranger.user_id });
+    assert_eq!(service.query(query, ids.clone()).await, json!({ "nodes": [null, null, null], "node": null }));
+    let seen = app.staff().query(query, ids).await;
+    let usernames = json!([
+        { "username": member.username().await }, { "username": stranger.username().await },
+        { "username": team.owner.username().await }
+    ]);
+    assert_eq!(seen["nodes"], usernames);
+    app.finish().await;
+}
+
+/// The Rust sources below a folder.
+fn sources(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => sources(&path),
+            false if path.extension().is_some_and(|extension| extension == "rs") => vec![path],
+            false => Vec::new(),
+        })
+        .collect()
+}
+
+// What looks at one kind of actor, and takes all others for another one, compiles where a kind is added: nothing may.
+#[test]
+fn every_decision_by_actor_names_all_kinds() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut problems = Vec::new();
+    for path in ["domain/src", "src", "jobs/src"].iter().flat_map(|folder| sources(&root.join(folder))) {
+        let source = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in source.lines().enumerate() {
+            if ["matches!(", "let ", "if "].iter().any(|start| {
+                line.split_once("Actor::").is_some_and(|(before, _)| {
+                    before.split_once(start).is_some_and(|(_, between)| !between.contains('='))
+                })
+            }) {
+                problems.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "match on every kind, or ask one of Actor's methods:\n{}", problems.join("\n"));
 }

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, Bool, Integer, Nullable, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use crate::actor::Reach;
 use crate::error::Result;
 use crate::id::{OrganizationId, ResourceId, UserId};
 use crate::policy::AccessLevel;
@@ -105,6 +106,13 @@ pub struct Question {
     pub resource_id: ResourceId,
     /// Only where this organization holds it.
     pub within: Option<OrganizationId>,
+}
+
+impl Question {
+    /// What an actor's reach asks.
+    pub fn of(reach: Reach, resource_id: ResourceId) -> Self {
+        Self { user_id: reach.user_id(), resource_id, within: reach.only() }
+    }
 }
 
 /// What someone may do with a resource.

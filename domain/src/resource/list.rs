@@ -14,7 +14,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::level::{OWN_COUNTS, access};
 use super::{Resource, ResourceKind};
-use crate::access::{Permit, is_suspended};
+use crate::access::Permit;
 use crate::actor::Actor;
 use crate::error::Result;
 use crate::id::{OrganizationId, ResourceId, UserId};
@@ -413,25 +413,22 @@ fn leading_to(kinds: &[ResourceKind]) -> Vec<ResourceKind> {
     leading
 }
 
-/// A page of everything that the user reaches, in whichever organization, oldest first.
+/// A page of everything that the actor reaches, in whichever organization, oldest first.
 pub async fn list_of_user(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
-    user_id: UserId,
     filter: &ResourceFilter,
     page: &PageRequest,
 ) -> Result<Page<Resource>> {
     let slice: Slice<ResourceId> = page.slice()?;
-    let within = match (filter.organization_id, actor.only_organization()) {
-        (Some(wanted), Some(only)) if wanted != only => {
-            return slice.page(Vec::new(), |resource: &Resource| resource.id);
+    let reach = actor.reach().filter(|reach| filter.organization_id.is_none_or(|wanted| reach.includes(wanted)));
+    let rows = match reach {
+        Some(reach) => {
+            let within = filter.organization_id.or(reach.only());
+            Asked::new(reach.user_id(), within, filter, &slice).rows(connection).await?
         }
-        (wanted, only) => wanted.or(only),
+        None => Vec::new(),
     };
-    if is_suspended(actor) {
-        return slice.page(Vec::new(), |resource: &Resource| resource.id);
-    }
-    let rows = Asked::new(user_id, within, filter, &slice).rows(connection).await?;
     slice.page(rows, |resource| resource.id)
 }
 
@@ -443,7 +440,7 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<Resource>> {
     let filter = ResourceFilter { organization_id: Some(permit.organization_id()), ..filter.clone() };
-    list_of_user(connection, permit.actor(), permit.user_id(), &filter, page).await
+    list_of_user(connection, permit.actor(), &filter, page).await
 }
 
 /// Resources that belong to one thing of many.

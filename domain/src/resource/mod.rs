@@ -21,7 +21,7 @@ use rust_decimal::Decimal;
 use serde_json::json;
 
 use crate::access::{self, Lock, Permit};
-use crate::actor::Actor;
+use crate::actor::{Actor, Reach};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{members, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -111,23 +111,24 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
             "only a person owns a resource; sign in, or use a personal API key",
         )
     };
-    let user_id = actor.user_id().ok_or_else(not_for_staff)?;
+    let user_id = actor.account().ok_or_else(not_for_staff)?;
+    let only = actor.reach().and_then(Reach::only);
     database
         .transaction(async |transaction| {
             let container = match command.container_id {
                 Some(id) => Some(enter_container(transaction, actor, id, command.kind).await?),
                 None => None,
             };
-            let organization_id = match (&container, command.organization_id, actor.only_organization()) {
-                (Some(container), Some(id), _) if container.organization_id != id => {
+            let organization_id = match (&container, command.organization_id) {
+                (Some(container), Some(id)) if container.organization_id != id => {
                     let message = "the container lies in another organization; leave this out";
                     return Err(Error::refused(Code::Invalid, "organizationId", message));
                 }
-                (Some(container), ..) => container.organization_id,
-                (None, Some(id), _) | (None, None, Some(id)) => id,
-                (None, None, None) => {
+                (Some(container), _) => container.organization_id,
+                (None, Some(id)) => id,
+                (None, None) => {
                     let user = user::by_id(transaction, user_id).await?;
-                    user::default_bill_to(transaction, &user).await?
+                    user::default_bill_to(transaction, &user, only).await?
                 }
             };
             let owner_id = match container {
@@ -464,8 +465,8 @@ async fn reach_each(
     field: &str,
 ) -> Result<Vec<std::result::Result<Resource, Refusal>>> {
     access::require_writing(actor, field)?;
-    let user_id = actor.user_id().ok_or_else(|| not_found(field))?;
-    lock_sources(transaction, user_id, ids).await?;
+    let reach = actor.reach().ok_or_else(|| not_found(field))?;
+    lock_sources(transaction, reach.user_id(), ids).await?;
     let query = resources::table.filter(resources::id.eq_any(ids)).order(resources::id).select(Resource::as_select());
     let locked: Vec<Resource> = match purpose {
         Purpose::Change => query.for_no_key_update().load(&mut **transaction).await?,
@@ -482,9 +483,9 @@ async fn reach_each(
         .load(&mut **transaction)
         .await?;
         // By what they may have come into before they were locked.
-        lock_sources(transaction, user_id, ids).await?;
+        lock_sources(transaction, reach.user_id(), ids).await?;
     }
-    let question = |id: ResourceId| Question { user_id, resource_id: id, within: actor.only_organization() };
+    let question = |id: ResourceId| Question::of(reach, id);
     let questions: Vec<Question> = locked.iter().map(|resource| question(resource.id)).collect();
     let access = access_of(transaction, &questions).await?;
     let mut locked: HashMap<ResourceId, Resource> =
@@ -545,10 +546,8 @@ pub(crate) async fn levels(
     actor: &Actor,
     ids: impl IntoIterator<Item = ResourceId>,
 ) -> Result<HashMap<ResourceId, AccessLevel>> {
-    let Some(user_id) = actor.user_id() else { return Ok(HashMap::new()) };
-    let within = actor.only_organization();
-    let questions: Vec<Question> =
-        ids.into_iter().map(|resource_id| Question { user_id, resource_id, within }).collect();
+    let Some(reach) = actor.reach() else { return Ok(HashMap::new()) };
+    let questions: Vec<Question> = ids.into_iter().map(|id| Question::of(reach, id)).collect();
     let access = access_of(connection, &questions).await?;
     Ok(access.into_iter().map(|(question, access)| (question.resource_id, access.level)).collect())
 }
@@ -577,14 +576,15 @@ pub async fn access_for(
     if ids.is_empty() || ids.len() > limits::MAX_NODES {
         return Err(Error::BadRequest(format!("`resourceIds` must be 1 to {}", limits::MAX_NODES)));
     }
-    let may_know = match actor {
-        Actor::Staff { .. } | Actor::Service { .. } => true,
-        Actor::User { user_id: own, .. } | Actor::ApiKey { user_id: own, .. } => *own == user_id,
+    let within = match actor {
+        Actor::Staff { .. } => Some(None),
+        Actor::Service { organization_id, .. } => Some(Some(*organization_id)),
+        Actor::User { .. } | Actor::ApiKey { .. } => {
+            actor.reach().filter(|reach| reach.user_id() == user_id).map(Reach::only)
+        }
     };
-    if !may_know {
-        return Ok(vec![AccessLevel::None; ids.len()]);
-    }
-    let question = |id: &ResourceId| Question { user_id, resource_id: *id, within: actor.only_organization() };
+    let Some(within) = within else { return Ok(vec![AccessLevel::None; ids.len()]) };
+    let question = |id: &ResourceId| Question { user_id, resource_id: *id, within };
     let questions: Vec<Question> = ids.iter().map(question).collect();
     let access = access_of(connection, &questions).await?;
     Ok(questions.iter().map(|question| access.get(question).unwrap_or(&Access::NONE).level).collect())
