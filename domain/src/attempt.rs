@@ -105,7 +105,7 @@ async fn add(database: &Database, limit: &TryLimit, subject: &str) -> Result<Cou
     .bind::<Text, _>(limit.bucket)
     .bind::<Text, _>(subject)
     .bind::<Double, _>(limit.window.as_secs_f64())
-    .get_result(&mut connection)
+    .get_result(&mut *connection)
     .await?)
 }
 

@@ -503,14 +503,14 @@ pub async fn verify(
     .bind::<diesel::sql_types::Uuid, _>(organization_id)
     .bind::<BigInt, _>(from)
     .bind::<BigInt, _>(limits::VERIFY_CHUNK)
-    .get_result(&mut connection)
+    .get_result(&mut *connection)
     .await?;
     let first_broken = match checked.broken {
         Some(sequence) => Some(
             audit_events::table
                 .find((organization_id, sequence))
                 .select(AuditEvent::as_select())
-                .first(&mut connection)
+                .first(&mut *connection)
                 .await?,
         ),
         None => None,

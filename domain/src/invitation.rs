@@ -506,7 +506,7 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Preview>
         .inner_join(users::table.on(users::id.eq(invitation.invited_by_id)))
         .filter(organizations::id.eq(invitation.organization_id))
         .select((organizations::name, organizations::deleted_at, users::name, rollcall_now()))
-        .first(&mut connection)
+        .first(&mut *connection)
         .await?;
     let account = account(&mut connection, &invitation).await?;
     let email = invitation.email.clone().or_else(|| account.as_ref().and_then(|user| user.email.clone()));

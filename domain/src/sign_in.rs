@@ -305,7 +305,7 @@ async fn try_digits(
         .filter(sign_in_requests::email.eq(&email))
         .order(sign_in_requests::id.desc())
         .select(sign_in_requests::id)
-        .first(&mut connection)
+        .first(&mut *connection)
         .await
         .optional()?;
     let newest = newest.ok_or_else(wrong)?;
@@ -317,7 +317,7 @@ async fn try_digits(
             .filter(sign_in_requests::digit_tries.lt(limits::SIGN_IN_DIGIT_TRIES)),
     )
     .set(sign_in_requests::digit_tries.eq(sign_in_requests::digit_tries + 1))
-    .execute(&mut connection)
+    .execute(&mut *connection)
     .await?;
     if counted == 0 || !database.keyring().verify_digits(newest.uuid(), &code)? {
         return Err(wrong().into());

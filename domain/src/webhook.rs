@@ -620,27 +620,47 @@ pub fn payload(event: &AuditEvent) -> Value {
 ///
 /// Moves the cursor over what it doesn't wait for, and over what was delivered by hand meanwhile.
 pub async fn next(database: &Database, id: WebhookId, hold: Hold<'_>) -> Result<Option<(Webhook, AuditEvent)>> {
-    let mut connection = database.connection().await?;
     loop {
-        let Some(webhook) = by_ids(&mut connection, &[id]).await?.pop().filter(|webhook| webhook.enabled) else {
-            return Ok(None);
+        let ahead = Ahead::of(&mut *database.connection().await?, id).await?;
+        match ahead {
+            Ahead::Nothing => return Ok(None),
+            Ahead::Event(webhook, event) => return Ok(Some((webhook, event))),
+            Ahead::Passed(webhook, to) => move_cursor(database, &webhook, to, hold).await?,
+        }
+    }
+}
+
+/// What lies ahead of a webhook's cursor.
+enum Ahead {
+    /// Nothing, or the webhook tells nothing.
+    Nothing,
+    /// An event to be delivered.
+    Event(Webhook, AuditEvent),
+    /// Up to this sequence, nothing that is to be delivered.
+    Passed(Webhook, i64),
+}
+
+impl Ahead {
+    async fn of(connection: &mut AsyncPgConnection, id: WebhookId) -> Result<Self> {
+        let Some(webhook) = by_ids(connection, &[id]).await?.pop().filter(|webhook| webhook.enabled) else {
+            return Ok(Self::Nothing);
         };
         // A deleted organization tells nothing (R48); restored it goes on.
-        let organization = organization::by_id(&mut connection, webhook.organization_id).await?;
+        let organization = organization::by_id(connection, webhook.organization_id).await?;
         if organization.deleted_at.is_some() {
-            return Ok(None);
+            return Ok(Self::Nothing);
         }
         // Read before the events: all up to the head are committed, and visible.
         let head: i64 = audit_heads::table
             .find(webhook.organization_id)
             .select(audit_heads::sequence)
-            .first(&mut connection)
+            .first(connection)
             .await
             .optional()?
             .unwrap_or(0);
         let end = head.min(webhook.cursor.saturating_add(limits::WEBHOOK_WINDOW));
         if end <= webhook.cursor {
-            return Ok(None);
+            return Ok(Self::Nothing);
         }
         let mut query = audit_events::table
             .filter(audit_events::organization_id.eq(webhook.organization_id))
@@ -651,21 +671,16 @@ pub async fn next(database: &Database, id: WebhookId, hold: Hold<'_>) -> Result<
         if !webhook.events.iter().any(|event| event == EVERY_EVENT) {
             query = query.filter(audit_events::action.eq_any(webhook.events.clone()));
         }
-        let event: Option<AuditEvent> =
-            query.order(audit_events::sequence.asc()).first(&mut connection).await.optional()?;
-        let Some(event) = event else {
-            move_cursor(database, &webhook, end, hold).await?;
-            continue;
-        };
+        let event: Option<AuditEvent> = query.order(audit_events::sequence.asc()).first(connection).await.optional()?;
+        let Some(event) = event else { return Ok(Self::Passed(webhook, end)) };
         let sent = webhook_deliveries::table
             .filter(webhook_deliveries::webhook_id.eq(id))
             .filter(webhook_deliveries::sequence.eq(event.sequence))
             .filter(webhook_deliveries::status.eq(DeliveryStatus::Sent));
-        if diesel::select(diesel::dsl::exists(sent)).get_result(&mut connection).await? {
-            move_cursor(database, &webhook, event.sequence, hold).await?;
-            continue;
+        match diesel::select(diesel::dsl::exists(sent)).get_result(connection).await? {
+            true => Ok(Self::Passed(webhook, event.sequence)),
+            false => Ok(Self::Event(webhook, event)),
         }
-        return Ok(Some((webhook, event)));
     }
 }
 

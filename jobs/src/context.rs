@@ -43,6 +43,11 @@ impl Context {
         Ok(Self { database, mailer: Arc::new(mailer), webhooks: Arc::new(webhooks), public_url: settings.public_url() })
     }
 
+    /// The same for the handlers of a queue, which take at most so many connections at a time.
+    pub(crate) fn share(&self, connections: usize) -> Self {
+        Self { database: self.database.share(connections), ..self.clone() }
+    }
+
     /// A link below the public URL.
     pub(crate) fn link(&self, path: &str) -> Result<Url, JobError> {
         Url::parse(&format!("{}{path}", self.public_url))
@@ -60,6 +65,7 @@ impl Context {
         job: &ClaimedJob,
         mail: Result<Mail, RenderError>,
     ) -> Result<Result<(), Unsent>, JobError> {
+        database::expect_none_held();
         let mail = mail.map_err(|error| JobError::discard(error.to_string()))?;
         let hide = |reply: String| without_address(&reply, &mail.envelope.address);
         Ok(match self.mailer.send(&mail).await {

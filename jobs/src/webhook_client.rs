@@ -17,6 +17,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rollcall_domain::audit::AuditEvent;
+use rollcall_domain::database;
 use rollcall_domain::secret::Keyring;
 use rollcall_domain::webhook::{self, Attempt, Webhook, WebhookTargets};
 use standardwebhooks::Webhook as Signer;
@@ -54,6 +55,7 @@ impl WebhookClient {
 
     /// Delivers an event. Whatever the receiver does is an attempt; an error is a fault here.
     pub(crate) async fn deliver(&self, webhook: &Webhook, event: &AuditEvent) -> Result<Attempt, JobError> {
+        database::expect_none_held();
         let url = Url::parse(&webhook.url).ok().filter(|url| self.allows(url));
         let Some(uri) = url.and_then(|url| url.as_str().parse::<Uri>().ok()) else {
             return Ok(failed(None, "the URL isn't allowed here: it must be https and lead to a public address"));

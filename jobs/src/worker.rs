@@ -26,9 +26,24 @@ use crate::{
     transfer_offer_mail, webhook_delivery, webhook_disabled_mail, webhook_redelivery,
 };
 
-/// The queues, and how many handlers of each run at a time: mails and webhooks wait for the network, the others for the
-/// database.
-const QUEUES: [(&str, usize); 5] = [(MAIL, 16), (EXPIRY, 2), (DEPARTURE, 2), (WEBHOOK, 16), (HOUSEKEEPING, 1)];
+/// A queue, and what its handlers may take.
+struct QueueShare {
+    queue: &'static str,
+    /// How many run at a time.
+    handlers: usize,
+    /// How many of the process's connections they take at a time, so that no queue stands still because another's handlers
+    /// wait for a lock.
+    connections: usize,
+}
+
+/// Mails and webhooks wait for the network most of the time, the others for the database.
+const QUEUES: [QueueShare; 5] = [
+    QueueShare { queue: MAIL, handlers: 16, connections: 6 },
+    QueueShare { queue: EXPIRY, handlers: 2, connections: 2 },
+    QueueShare { queue: DEPARTURE, handlers: 2, connections: 2 },
+    QueueShare { queue: WEBHOOK, handlers: 16, connections: 4 },
+    QueueShare { queue: HOUSEKEEPING, handlers: 1, connections: 1 },
+];
 
 /// How long what is under way may take after the worker was asked to stop.
 const SHUTDOWN: Duration = Duration::from_secs(20);
@@ -41,11 +56,11 @@ pub async fn run(context: Context, direct_url: &str, shutdown: CancellationToken
         JobStore::start(direct_url, StoreOptions::default()).context("the heartbeat's thread can't be started")?;
     store.run_schedules(schedules()?);
     let mut monitor = Monitor::new();
-    for (queue, concurrency) in QUEUES {
-        let (store, context) = (store.clone(), context.clone());
+    for QueueShare { queue, handlers, connections } in QUEUES {
+        let (store, context) = (store.clone(), context.share(connections));
         monitor = monitor.register(move |_| {
             let context = context.clone();
-            WorkerBuilder::new(queue).backend(store.queue(queue, concurrency)).build(move |job: ClaimedJob| {
+            WorkerBuilder::new(queue).backend(store.queue(queue, handlers)).build(move |job: ClaimedJob| {
                 let context = context.clone();
                 async move { handle(&context, &job).await }
             })
@@ -65,7 +80,7 @@ pub async fn run(context: Context, direct_url: &str, shutdown: CancellationToken
 
 /// The names of the queues.
 pub fn queues() -> impl Iterator<Item = &'static str> {
-    QUEUES.into_iter().map(|(queue, _)| queue)
+    QUEUES.into_iter().map(|share| share.queue)
 }
 
 /// What happens by the hour or by night, at different minutes so that not all of it comes at once.
@@ -113,5 +128,16 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         RedeliverWebhook::KIND => webhook_redelivery::run(context, job, &job.decode()?).await,
         RunSweep::KIND => housekeeping::run(context, job, &job.decode()?).await,
         _ => Err(job.unknown_kind()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::QUEUES;
+    use rollcall_domain::database::POOL_SIZE;
+
+    #[test]
+    fn handlers_leave_a_connection_for_waking_workers_and_for_metrics() {
+        assert!(QUEUES.iter().map(|queue| queue.connections).sum::<usize>() < POOL_SIZE);
     }
 }

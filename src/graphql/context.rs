@@ -9,7 +9,7 @@ use rollcall_domain::access::{self, Permit};
 use rollcall_domain::actor::Actor;
 use rollcall_domain::billing;
 use rollcall_domain::client::ClientNetwork;
-use rollcall_domain::database::{Connection, Database};
+use rollcall_domain::database::{self, Connection, Database};
 use rollcall_domain::departure::{self, Progress, ResourceMove};
 use rollcall_domain::grant::{self, Grant, GrantInvitation};
 use rollcall_domain::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
@@ -78,8 +78,10 @@ pub fn actor<'c>(context: &Context<'c>) -> async_graphql::Result<&'c Actor> {
     request(context).actor().ok_or_else(unauthenticated)
 }
 
-/// The loaders, which gather what a level of the query needs into one statement each.
+/// The loaders, which gather what a level of the query needs into one statement each, on connections of their own.
+#[track_caller]
 pub fn loaders<'c>(context: &Context<'c>) -> &'c DataLoader<Loaders> {
+    database::expect_none_held();
     context.data_unchecked::<DataLoader<Loaders>>()
 }
 

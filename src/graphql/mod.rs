@@ -19,6 +19,8 @@ mod resource;
 mod run;
 mod session;
 mod share_link;
+#[cfg(debug_assertions)]
+mod strands;
 mod team;
 mod transfer;
 mod user;
@@ -178,10 +180,13 @@ pub fn sdl() -> String {
 }
 
 fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query, Mutation::default(), EmptySubscription)
+    let builder = Schema::build(Query, Mutation::default(), EmptySubscription)
         .limit_depth(MAX_DEPTH)
         .limit_complexity(MAX_COST)
-        .disable_suggestions()
+        .disable_suggestions();
+    #[cfg(debug_assertions)]
+    let builder = builder.extension(strands::FieldStrands);
+    builder
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! How many statements queries take: as many for a hundred items as for one.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use crate::support::{Client, Team, TestApp, json};
 
@@ -48,7 +47,7 @@ async fn statements(app: &TestApp) -> usize {
     );
     let backends: BTreeSet<String> =
         app.database.texts(&backends).await.into_iter().map(|pid| format!("[{pid}]")).collect();
-    let log = std::fs::read(Path::new(env!("CARGO_TARGET_TMPDIR")).join("it/postgres/log")).unwrap();
+    let log = std::fs::read(app.database.log()).unwrap();
     let log = String::from_utf8_lossy(&log);
     // Statements of a transaction's frame, and the check of an idle connection, aren't the query's.
     let counted = |line: &&str| {

@@ -508,3 +508,41 @@ async fn webhooks_are_the_leaders_and_few() {
     assert_eq!(app.database.number("SELECT count(*) AS value FROM webhooks").await, 20);
     app.finish().await;
 }
+
+// Twenty webhooks whose log is locked wait with their own share of the connections: mails go out meanwhile.
+#[tokio::test]
+async fn webhooks_that_wait_for_the_log_hold_up_no_mails() {
+    let mut app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    for _ in 0..20 {
+        create(&team.owner, &team.id, &receiver.url, &["organization.member_role_changed"]).await;
+    }
+    app.stop_workers().await;
+    let input = json!({ "memberId": team.member_id(&ada).await, "role": "VIEWER" });
+    team.owner.ok("changeMemberRole", input, "").await;
+    // What nobody waits for is passed over in a transaction of its own.
+    team.owner.ok("updateOrganization", json!({ "id": team.id, "name": "Another name" }), "").await;
+
+    let mut holder = app.database.connection().await;
+    holder.batch_execute("BEGIN; LOCK TABLE audit_heads").await.unwrap();
+    app.start_worker();
+    until("every handler has a webhook", async || {
+        let running = "SELECT count(*) AS value FROM jobs WHERE queue = 'webhook' AND status = 'running'";
+        (app.database.number(running).await == 16).then_some(())
+    })
+    .await;
+    app.anonymous().ok("requestSignIn", json!({ "email": "grace@example.org" }), "").await;
+    app.mail_to("grace@example.org").await;
+    let waiting = "SELECT count(*) AS value FROM pg_locks WHERE NOT granted AND relation = 'audit_heads'::regclass";
+    assert_eq!(app.database.number(waiting).await, 4, "the log is locked still, and the share is used up");
+
+    holder.batch_execute("COMMIT").await.unwrap();
+    app.until_idle().await;
+    assert_eq!(receiver.arrivals().len(), 20);
+    let behind =
+        "SELECT count(*) AS value FROM webhooks JOIN audit_heads USING (organization_id) WHERE cursor < sequence";
+    assert_eq!(app.database.number(behind).await, 0);
+    app.finish().await;
+}

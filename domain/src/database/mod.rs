@@ -1,18 +1,28 @@
 //! PostgreSQL: the pool, transactions, migrations and the clock.
 
+mod connection;
+mod held;
 mod open;
 pub(crate) mod schema;
 
+pub use connection::Connection;
+use connection::Share;
+pub use held::expect_none_held;
+#[cfg(debug_assertions)]
+pub use held::strand;
 pub use open::{Fallback, Opened, migrate_located, open};
 
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use apalis_diesel::{Job, Wake};
 use chrono::{DateTime, Utc};
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
-use diesel_async::pooled_connection::deadpool::{Hook, HookError, Object, Pool};
+use diesel_async::pooled_connection::deadpool::{Hook, HookError, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl,
@@ -40,7 +50,7 @@ impl MigrationSource<Pg> for Migrations {
 }
 
 /// Connections of one process.
-const POOL_SIZE: usize = 16;
+pub const POOL_SIZE: usize = 16;
 /// How long a request waits for a connection.
 const POOL_WAIT: Duration = Duration::from_secs(10);
 /// An idle connection is tried before use; a busy one isn't worth the round trip.
@@ -57,9 +67,6 @@ diesel::define_sql_function! {
     /// The text in lower case.
     fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
 }
-
-/// A pooled connection.
-pub type Connection = Object<AsyncPgConnection>;
 
 /// What the deployment decides about organizations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,6 +110,10 @@ pub struct PoolUse {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
+    /// What this use of it may take of the pool; all where there is none.
+    share: Option<Share>,
+    /// Who waits for a share.
+    waiting: Arc<AtomicUsize>,
     keyring: Keyring,
     deployment: Deployment,
     wake: Wake,
@@ -152,12 +163,25 @@ impl Database {
             }))
             .build()?;
         let wake = Wake::start(pool.clone());
-        Ok(Self { pool, keyring, deployment, wake })
+        Ok(Self { pool, share: None, waiting: Arc::default(), keyring, deployment, wake })
     }
 
-    /// A connection for reading.
-    pub async fn connection(&self) -> Result<Connection> {
-        self.pool.get().await.map_err(|error| Error::Pool(Box::new(error)))
+    /// The same database for one of several uses, which takes at most so many of the process's connections at a time: where it
+    /// waits, for a lock say, the others go on.
+    #[must_use]
+    pub fn share(&self, connections: usize) -> Self {
+        Self { share: Some(Share::new(connections, self.waiting.clone())), ..self.clone() }
+    }
+
+    /// A connection for reading. Nobody may hold another meanwhile.
+    #[track_caller]
+    pub fn connection(&self) -> impl Future<Output = Result<Connection>> {
+        self.connection_for(Location::caller())
+    }
+
+    async fn connection_for(&self, place: &'static Location<'static>) -> Result<Connection> {
+        held::report(place);
+        Connection::take(&self.pool, self.share.as_ref(), place).await
     }
 
     /// The deployment's keys.
@@ -177,20 +201,21 @@ impl Database {
             in_use: status.size.saturating_sub(status.available),
             idle: status.available,
             limit: status.max_size,
-            waiting: status.waiting,
+            waiting: status.waiting + AtomicUsize::load(&self.waiting, Ordering::Relaxed),
         }
     }
 
     /// Whether the database answers.
     pub async fn is_ready(&self) -> bool {
         let Ok(mut connection) = self.connection().await else { return false };
-        diesel::sql_query("SELECT 1").execute(&mut connection).await.is_ok()
+        diesel::sql_query("SELECT 1").execute(&mut *connection).await.is_ok()
     }
 
     /// Runs `work` in a transaction and, where it enqueued jobs, wakes the workers after the commit.
     ///
     /// A deadlock or serialization failure runs it again, a few times; then it is CONFLICT.
-    pub async fn transaction<F, T>(&self, work: F) -> Result<T>
+    #[track_caller]
+    pub fn transaction<F, T>(&self, work: F) -> impl Future<Output = Result<T>>
     where
         for<'t> F: AsyncFn(&'t mut Transaction) -> Result<T>
             + Work<&'t mut Transaction, Result<T>, Running: Send>
@@ -198,17 +223,20 @@ impl Database {
             + Sync,
         T: Send,
     {
-        for _ in 0..TRIES {
-            match self.try_transaction(&work).await {
-                Err(error) if error.is_transient() => tracing::debug!(%error, "transaction is run again"),
-                Err(error) if error.is_lock_timeout() => break,
-                outcome => return outcome,
+        let place = Location::caller();
+        async move {
+            for _ in 0..TRIES {
+                match self.try_transaction(&work, place).await {
+                    Err(error) if error.is_transient() => tracing::debug!(%error, "transaction is run again"),
+                    Err(error) if error.is_lock_timeout() => break,
+                    outcome => return outcome,
+                }
             }
+            Err(Error::refused(Code::Conflict, "", "someone else is changing the same; try again"))
         }
-        Err(Error::refused(Code::Conflict, "", "someone else is changing the same; try again"))
     }
 
-    async fn try_transaction<F, T>(&self, work: &F) -> Result<T>
+    async fn try_transaction<F, T>(&self, work: &F, place: &'static Location<'static>) -> Result<T>
     where
         for<'t> F: AsyncFn(&'t mut Transaction) -> Result<T>
             + Work<&'t mut Transaction, Result<T>, Running: Send>
@@ -217,7 +245,7 @@ impl Database {
         T: Send,
     {
         let mut transaction = Transaction {
-            connection: Unfinished(Some(self.connection().await?)),
+            connection: Unfinished(Some(self.connection_for(place).await?)),
             keyring: self.keyring.clone(),
             deployment: self.deployment,
             enqueued: false,
@@ -256,7 +284,9 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        drop(self.0.take().map(Object::take));
+        if let Some(connection) = self.0.take() {
+            connection.close();
+        }
     }
 }
 

@@ -14,16 +14,19 @@ use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
 
 use super::until;
 
+/// Where the cluster is. Checkouts that share a build directory have migrations of their own, and so a cluster each.
+fn cluster_folder() -> PathBuf {
+    let mut checkout = DefaultHasher::new();
+    env!("CARGO_MANIFEST_DIR").hash(&mut checkout);
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("it-{:08x}", checkout.finish() as u32))
+}
+
 /// The cluster, while a test uses it.
 fn cluster() -> Arc<BuiltinPostgres> {
     static CLUSTER: Mutex<Weak<BuiltinPostgres>> = Mutex::new(Weak::new());
     let mut shared = CLUSTER.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        // Checkouts that share a build directory have migrations of their own.
-        let mut checkout = DefaultHasher::new();
-        env!("CARGO_MANIFEST_DIR").hash(&mut checkout);
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("it-{:08x}", checkout.finish() as u32));
-        let started = Arc::new(BuiltinPostgres::start(&folder, Options { fsync: false }).unwrap());
+        let started = Arc::new(BuiltinPostgres::start(&cluster_folder(), Options { fsync: false }).unwrap());
         *shared = Arc::downgrade(&started);
         started
     })
@@ -78,6 +81,11 @@ impl Database {
     pub async fn start_postgres(&self) {
         // It stays for whoever joined first.
         drop(start(self.folder.as_ref().unwrap()).await);
+    }
+
+    /// What PostgreSQL logs, about the other tests' databases too.
+    pub fn log(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(cluster_folder).join("postgres/log")
     }
 
     pub async fn connection(&self) -> AsyncPgConnection {

@@ -1,7 +1,7 @@
 //! The plans of the service's statements, as PostgreSQL itself logs them.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::client::text;
 use super::{TestApp, Value};
@@ -32,7 +32,7 @@ impl<'a> Plans<'a> {
     }
 
     pub fn of(app: &'a TestApp) -> Self {
-        Self { app, log: Path::new(env!("CARGO_TARGET_TMPDIR")).join("it/postgres/log") }
+        Self { app, log: app.database.log() }
     }
 
     /// The statements and plans of what is done meanwhile.

@@ -1,0 +1,151 @@
+//! Nobody asks for a connection while holding another: where everybody does, each waits for what the next one holds.
+//!
+//! Debug builds, and with them the tests, keep a list of the connections that are lent out, and log an ERROR where it happens.
+//! Release builds keep none.
+
+use std::panic::Location;
+
+/// A connection's entry in the list, as long as it is lent out; it says where the connection was asked for.
+pub(super) use list::Entry as Held;
+
+/// Runs what takes turns with others in one task, such as a GraphQL field beside its siblings: what these hold isn't held by it.
+#[cfg(debug_assertions)]
+pub async fn strand<F: Future>(future: F) -> F::Output {
+    list::in_new_strand(future).await
+}
+
+/// To be called before waiting for anything that may take a connection or long, such as a data loader or a mail server.
+#[track_caller]
+pub fn expect_none_held() {
+    report(Location::caller());
+}
+
+/// Logs an ERROR where the caller holds a connection already.
+pub(super) fn report(asked_at: &'static Location<'static>) {
+    if let Some(held_since) = list::newest() {
+        tracing::error!(%asked_at, %held_since, "waits while it holds a connection");
+    }
+}
+
+#[cfg(not(debug_assertions))]
+mod list {
+    use std::panic::Location;
+
+    pub(in super::super) struct Entry;
+
+    impl Entry {
+        pub(in super::super) fn new(_: &'static Location<'static>) -> Self {
+            Self
+        }
+    }
+
+    pub(super) fn newest() -> Option<&'static Location<'static>> {
+        None
+    }
+}
+
+#[cfg(debug_assertions)]
+mod list {
+    use std::panic::Location;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::thread::{self, ThreadId};
+
+    /// What runs one step after the other.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Strand {
+        /// A part of a task.
+        Part(u64),
+        /// A task without parts.
+        Task(tokio::task::Id),
+        /// The future that the runtime was started with; it stays on its thread.
+        Main(ThreadId),
+    }
+
+    tokio::task_local! {
+        static PART: u64;
+    }
+
+    pub(super) fn in_new_strand<F: Future>(future: F) -> impl Future<Output = F::Output> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        PART.scope(COUNT.fetch_add(1, Ordering::Relaxed), future)
+    }
+
+    impl Strand {
+        fn current() -> Self {
+            match (PART.try_with(|part| *part), tokio::task::try_id()) {
+                (Ok(part), _) => Self::Part(part),
+                (Err(_), Some(task)) => Self::Task(task),
+                (Err(_), None) => Self::Main(thread::current().id()),
+            }
+        }
+    }
+
+    struct Lent {
+        number: u64,
+        strand: Strand,
+        place: &'static Location<'static>,
+    }
+
+    /// As many entries as a process has connections.
+    fn lent() -> MutexGuard<'static, Vec<Lent>> {
+        static LENT: Mutex<Vec<Lent>> = Mutex::new(Vec::new());
+        LENT.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in super::super) struct Entry(u64);
+
+    impl Entry {
+        pub(in super::super) fn new(place: &'static Location<'static>) -> Self {
+            static COUNT: AtomicU64 = AtomicU64::new(0);
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            lent().push(Lent { number, strand: Strand::current(), place });
+            Self(number)
+        }
+    }
+
+    impl Drop for Entry {
+        fn drop(&mut self) {
+            lent().retain(|lent| lent.number != self.0);
+        }
+    }
+
+    /// Where the caller took the connection that it holds.
+    pub(super) fn newest() -> Option<&'static Location<'static>> {
+        let strand = Strand::current();
+        lent().iter().rev().find(|lent| lent.strand == strand).map(|lent| lent.place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_one_strand_holds_it_alone_holds() {
+        assert_eq!(list::newest(), None);
+        let (first, second) = (Location::caller(), Location::caller());
+        let held = Held::new(first);
+        assert_eq!(list::newest(), Some(first));
+        let another = Held::new(second);
+        drop(held);
+        assert_eq!(list::newest(), Some(second), "it is told by its entry, in whichever order they end");
+        strand(async { assert_eq!(list::newest(), None) }).await;
+        tokio::spawn(async { assert_eq!(list::newest(), None) }).await.unwrap();
+        // It is whose it was when it was taken, wherever it ends.
+        tokio::spawn(async move { drop(another) }).await.unwrap();
+        assert_eq!(list::newest(), None);
+    }
+
+    #[tokio::test]
+    async fn siblings_in_a_task_hold_one_each() {
+        let field = async || {
+            assert_eq!(list::newest(), None);
+            let _held = Held::new(Location::caller());
+            tokio::task::yield_now().await;
+            assert!(list::newest().is_some());
+        };
+        tokio::join!(strand(field()), strand(field()));
+        assert_eq!(list::newest(), None);
+    }
+}

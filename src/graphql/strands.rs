@@ -1,0 +1,28 @@
+//! Fields of one selection take turns in one task. Each may hold a connection of its own, and none two.
+
+use std::sync::Arc;
+
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo};
+use async_graphql::{ServerResult, Value, async_trait};
+use rollcall_domain::database;
+
+/// Tells the list of the connections that are lent out which field holds them; debug builds alone keep that.
+pub struct FieldStrands;
+
+impl ExtensionFactory for FieldStrands {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait::async_trait]
+impl Extension for FieldStrands {
+    async fn resolve(
+        &self,
+        context: &ExtensionContext<'_>,
+        info: ResolveInfo<'_>,
+        next: NextResolve<'_>,
+    ) -> ServerResult<Option<Value>> {
+        database::strand(next.run(context, info)).await
+    }
+}
