@@ -10,7 +10,7 @@ use crate::api_key;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{account_deletions, members, organizations, sessions, users};
 use crate::database::{Database, Transaction, now};
-use crate::departure::{self, DepartureKind};
+use crate::departure::{self, DepartureKind, Words};
 use crate::email_change;
 use crate::error::{Code, Error, Result};
 use crate::id::{OrganizationId, UserId};
@@ -83,7 +83,9 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
                 .await?;
             let mut events = Vec::new();
             for member in &memberships {
-                events.extend(departure::depart(transaction, actor, member, DepartureKind::Leave, None).await?.1);
+                events.extend(
+                    departure::depart(transaction, actor, member, DepartureKind::Leave, Words::default()).await?.1,
+                );
             }
             events.extend(invitation::revoke_to_account(transaction, actor, user_id).await?);
             let offers = OffersOf::Account(user_id);

@@ -162,8 +162,11 @@ pub struct Departure {
     pub new_owner_id: UserId,
     /// Who started it.
     pub started_by_id: Option<UserId>,
-    /// Why, in words.
-    pub reason: Option<String>,
+    reason: Option<String>,
+    /// What the mail tells the leaver.
+    pub message_to_member: Option<String>,
+    /// When the leaver was told that their membership has ended, where that was before everything was passed on.
+    pub told_at: Option<DateTime<Utc>>,
     /// What stopped it.
     pub error: Option<String>,
     /// When.
@@ -179,6 +182,11 @@ pub struct Departure {
 }
 
 impl Departure {
+    /// Why, in words, which are not for the leaver.
+    pub fn reason_for(&self, actor: &Actor) -> Option<&str> {
+        self.reason.as_deref().filter(|_| !actor.is(self.user_id))
+    }
+
     /// Until when it can be reverted.
     pub fn revertible_until(&self) -> DateTime<Utc> {
         self.started_at + limits::REVERTIBLE
@@ -265,7 +273,8 @@ pub async fn leave(database: &Database, actor: &Actor, organization_id: Organiza
             let member = member::of(transaction, organization_id, user_id)
                 .await?
                 .ok_or(Error::Bug("a permit comes with a membership"))?;
-            let (departure, events) = depart(transaction, actor, &member, DepartureKind::Leave, None).await?;
+            let (departure, events) =
+                depart(transaction, actor, &member, DepartureKind::Leave, Words::default()).await?;
             audit::record(transaction, events).await?;
             Ok(departure)
         })
@@ -284,16 +293,36 @@ fn require_leave(permit: &Permit) -> Result<()> {
     permit.require_on(Action::Leave, "organizationId")
 }
 
+/// Whom to remove or deactivate.
+#[derive(Debug)]
+pub struct RemoveMember {
+    /// The member.
+    pub member_id: MemberId,
+    /// Whether they are removed or deactivated.
+    pub kind: DepartureKind,
+    /// Why: for the audit log, and so for owner and admins.
+    pub reason: Option<String>,
+    /// What the mail tells the member.
+    pub message_to_member: Option<String>,
+    /// The hash of a plan: the departure is refused where it doesn't fit any more (R44).
+    pub plan_hash: Option<String>,
+}
+
+/// What is said about a departure.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Words<'a> {
+    /// To owner and admins.
+    reason: Option<&'a str>,
+    /// To whom it concerns.
+    message_to_member: Option<&'a str>,
+}
+
 /// A member is removed or deactivated by owner or admin (R3, R9, R12); with the hash of a plan only if that still fits (R44).
-pub async fn remove(
-    database: &Database,
-    actor: &Actor,
-    id: MemberId,
-    kind: DepartureKind,
-    reason: Option<&str>,
-    plan_hash: Option<&str>,
-) -> Result<Departure> {
-    let reason = text::optional_text("reason", reason, limits::DESCRIPTION)?;
+pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) -> Result<Departure> {
+    let RemoveMember { member_id: id, kind, .. } = *command;
+    let reason = text::optional_text("reason", command.reason.as_deref(), limits::DESCRIPTION)?;
+    let message_to_member =
+        text::optional_text("messageToMember", command.message_to_member.as_deref(), limits::DESCRIPTION)?;
     let action = match kind {
         DepartureKind::Remove => MemberAction::Remove,
         DepartureKind::Deactivate => MemberAction::Deactivate,
@@ -303,10 +332,11 @@ pub async fn remove(
         .transaction(async |transaction| {
             let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
             member::require(&permit, &member, action, "memberId")?;
-            if let Some(hash) = plan_hash {
+            if let Some(hash) = &command.plan_hash {
                 plan::require(transaction, &permit, &member, kind, hash).await?;
             }
-            let (departure, events) = depart(transaction, actor, &member, kind, reason.as_deref()).await?;
+            let words = Words { reason: reason.as_deref(), message_to_member: message_to_member.as_deref() };
+            let (departure, events) = depart(transaction, actor, &member, kind, words).await?;
             audit::record(transaction, events).await?;
             Ok(departure)
         })
@@ -320,7 +350,7 @@ pub(crate) async fn depart(
     actor: &Actor,
     member: &Member,
     kind: DepartureKind,
-    reason: Option<&str>,
+    words: Words<'_>,
 ) -> Result<(Departure, Vec<NewEvent>)> {
     let (organization_id, user_id) = (member.organization_id, member.user_id);
     // Waits for whatever is being written under the membership; nothing new can begin.
@@ -380,7 +410,8 @@ pub(crate) async fn depart(
             departures::kind.eq(kind),
             departures::new_owner_id.eq(owner(transaction, organization_id).await?),
             departures::started_by_id.eq(actor.account()),
-            departures::reason.eq(reason),
+            departures::reason.eq(words.reason),
+            departures::message_to_member.eq(words.message_to_member),
             departures::role.eq(member.role),
             departures::suspended_account.eq(suspends),
             departures::started_at.eq(started_at),
@@ -423,8 +454,9 @@ pub(crate) async fn depart(
     expedite(transaction, member.id).await?;
     transaction.enqueue(&RunDeparture { departure_id: departure.id, member_id: member.id }).await?;
     if kind != DepartureKind::Leave {
-        // They hear of it now, and not when the last of a million resources is passed on.
-        transaction.enqueue(&MailMembershipEnded { departure_id: departure.id }).await?;
+        // They hear of it soon, and not when the last of a million resources is passed on.
+        let notice = MailMembershipEnded { departure_id: departure.id };
+        transaction.enqueue_at(&notice, started_at + limits::DEPARTURE_NOTICE).await?;
     }
     let mut event = NewEvent::by(actor, organization_id, kind.audit_action(), member.id)
         .summary(format!("{user_id} departed: {kind}"))
@@ -433,7 +465,7 @@ pub(crate) async fn depart(
         let teams: Vec<String> = teams.iter().map(ToString::to_string).collect();
         event = event.with(json!({ "teams": teams }));
     }
-    if let Some(reason) = reason {
+    if let Some(reason) = words.reason {
         event = event.with(json!({ "reason": reason }));
     }
     events.push(event);
@@ -483,6 +515,37 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold
             let event =
                 NewEvent::by_system(departure.organization_id, AuditAction::DepartureFailed, id).summary(summary);
             audit::record(transaction, [event]).await
+        })
+        .await
+}
+
+/// Decides whether the leaver is told now that their membership has ended, and writes that down; `None` where the receipt says it,
+/// which is on its way or was sent, and where nothing has ended any more. Asked again, it is the same answer.
+pub async fn tell_leaver(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Option<Departure>> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let Some(departure) = lock(transaction, id).await? else { return Ok(None) };
+            let is_under_way = match departure.status {
+                DepartureStatus::Running | DepartureStatus::Failed => true,
+                DepartureStatus::Completed => departure.told_at.is_some(),
+                DepartureStatus::Reverting | DepartureStatus::Reverted => false,
+            };
+            let member = member::by_ids(transaction, &[departure.member_id]).await?.pop();
+            // Back by an invitation meanwhile.
+            let is_back = member.is_none_or(|member| member.status == MemberStatus::Active);
+            if !is_under_way || is_back {
+                return Ok(None);
+            }
+            let told_at = match departure.told_at {
+                Some(told_at) => told_at,
+                None => now(transaction).await?,
+            };
+            diesel::update(departures::table.find(id))
+                .set(departures::told_at.eq(told_at))
+                .execute(&mut **transaction)
+                .await?;
+            Ok(Some(departure))
         })
         .await
 }

@@ -142,7 +142,8 @@ job! {
     } in MAIL as "mail_membership_restored", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells someone at once that they were removed or deactivated; the receipt follows once everything is passed on.
+    /// Tells someone that they were removed or deactivated, where that takes longer to pass on than [`limits::DEPARTURE_NOTICE`]: the
+    /// receipt follows. Otherwise that says both.
     MailMembershipEnded {
         /// The departure.
         departure_id: DepartureId,
@@ -174,6 +175,13 @@ job! {
         /// Names this mail among others to the same person, and when it was called for; a UUIDv7.
         notice: Uuid,
     } in MAIL as "mail_owner_set", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells an owner that staff gave the organization to somebody else (R1).
+    MailOwnerReplaced {
+        /// The event of that: it knows the organization, and both owners.
+        audit_event_id: AuditEventId,
+    } in MAIL as "mail_owner_replaced", tries MAIL_TRIES, timeout 150 s
 }
 job! {
     /// Mails a completed departure's receipt to the leaver or to the new owner.

@@ -53,6 +53,8 @@ pub const SIGN_IN_DIGIT_TRIES: i32 = 5;
 pub const SIGN_IN_LINK_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// How long the link works that confirms an account's new address.
 pub const EMAIL_CHANGE_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// How long the mail that tells somebody of the end of their membership waits for the receipt, which then says both.
+pub const DEPARTURE_NOTICE: Duration = Duration::from_secs(60);
 /// How long after a departure it can be reverted.
 pub const REVERTIBLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 

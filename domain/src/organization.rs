@@ -15,7 +15,7 @@ use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{MemberId, OrganizationId, UserId};
-use crate::job::{MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred};
+use crate::job::{MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
 use crate::policy::{AccessLevel, Action, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
@@ -414,11 +414,11 @@ pub async fn set_owner(
             transaction
                 .enqueue(&MailOwnerSet { organization_id: id, user_id: new_owner, notice: Uuid::now_v7() })
                 .await?;
-            events.push(
-                NewEvent::by(actor, id, AuditAction::OrganizationOwnerSet, id)
-                    .summary(format!("staff passed the ownership from {old_owner} to {new_owner}"))
-                    .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() })),
-            );
+            let set = NewEvent::by(actor, id, AuditAction::OrganizationOwnerSet, id)
+                .summary(format!("staff passed the ownership from {old_owner} to {new_owner}"))
+                .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
+            transaction.enqueue(&MailOwnerReplaced { audit_event_id: set.id() }).await?;
+            events.push(set);
             audit::record(transaction, events).await?;
             Ok(id)
         })

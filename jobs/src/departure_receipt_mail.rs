@@ -11,6 +11,7 @@ use rollcall_domain::{organization, user};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{self, Count, DepartureToLeaver, DepartureToOwner, Envelope, Moved};
+use crate::membership_ended_mail::membership_end;
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepartureReceipt) -> Result<(), JobError> {
     let MailDepartureReceipt { departure_id: id, recipient_id } = *payload;
@@ -82,9 +83,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         date: departure.completed_at.unwrap_or(departure.started_at),
     };
     let mail = if is_leaver {
+        // Who went by themselves knows it; who was told has heard it.
+        let tells_end = departure.kind != DepartureKind::Leave && departure.told_at.is_none();
         DepartureToLeaver {
             organization_name: organization.name,
             kind,
+            end: tells_end.then(|| membership_end(departure)),
             new_owner_name: owners.join(" and "),
             samples_owner_name: samples_owner,
             moved,

@@ -22,6 +22,7 @@ mod membership_ended_mail;
 mod membership_restored_mail;
 pub mod metrics;
 mod new_sign_in_mail;
+mod owner_replaced_mail;
 mod owner_set_mail;
 mod owner_welcome_mail;
 mod ownership_transferred_mail;

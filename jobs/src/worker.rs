@@ -11,9 +11,9 @@ use rollcall_domain::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
     MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailGrantInvitation,
     MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded,
-    MailMembershipRestored, MailNewSignIn, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MailRoleChanged,
-    MailSignIn, MailTransferAnswered, MailTransferOffer, MailWebhookDisabled, MoveProject, RedeliverWebhook,
-    RevertDeparture, RunDeparture, WEBHOOK,
+    MailMembershipRestored, MailNewSignIn, MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred,
+    MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer, MailWebhookDisabled, MoveProject,
+    RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,9 +21,9 @@ use crate::context::Context;
 use crate::{
     account_deleted_mail, departure, departure_receipt_mail, email_change_mail, grant_invitation_mail, housekeeping,
     invitation_accepted_mail, invitation_expiry, invitation_mail, invitation_reminder_mail, join_code_expiry,
-    joined_by_code_mail, membership_ended_mail, membership_restored_mail, new_sign_in_mail, owner_set_mail,
-    owner_welcome_mail, ownership_transferred_mail, role_changed_mail, sign_in_mail, transfer, transfer_answered_mail,
-    transfer_offer_mail, webhook_delivery, webhook_disabled_mail, webhook_redelivery,
+    joined_by_code_mail, membership_ended_mail, membership_restored_mail, new_sign_in_mail, owner_replaced_mail,
+    owner_set_mail, owner_welcome_mail, ownership_transferred_mail, role_changed_mail, sign_in_mail, transfer,
+    transfer_answered_mail, transfer_offer_mail, webhook_delivery, webhook_disabled_mail, webhook_redelivery,
 };
 
 /// A queue, and what its handlers may take.
@@ -111,6 +111,7 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailMembershipRestored::KIND => membership_restored_mail::run(context, job, &job.decode()?).await,
         MailJoinedByCode::KIND => joined_by_code_mail::run(context, job, &job.decode()?).await,
         MailOwnerWelcome::KIND => owner_welcome_mail::run(context, job, &job.decode()?).await,
+        MailOwnerReplaced::KIND => owner_replaced_mail::run(context, job, &job.decode()?).await,
         MailOwnerSet::KIND => owner_set_mail::run(context, job, &job.decode()?).await,
         MailDepartureReceipt::KIND => departure_receipt_mail::run(context, job, &job.decode()?).await,
         MailOwnershipTransferred::KIND => ownership_transferred_mail::run(context, job, &job.decode()?).await,

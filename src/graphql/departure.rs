@@ -110,9 +110,9 @@ impl Departure {
         User::load_optional(context, self.0.started_by_id).await
     }
 
-    /// Why, as it was said.
-    async fn reason(&self) -> Option<&str> {
-        self.0.reason.as_deref()
+    /// Why, as it was said; for owner and admins, and null for the leaver.
+    async fn reason(&self, context: &Context<'_>) -> async_graphql::Result<Option<&str>> {
+        Ok(self.0.reason_for(actor(context)?))
     }
 
     /// How far each step is, in their order.
@@ -315,8 +315,10 @@ connection!(ResourceMoveConnection, ResourceMoveEdge, ResourceMove, "moves");
 pub struct RemoveMemberInput {
     /// The member.
     member_id: Id<MemberId>,
-    /// Why; up to 2000 characters, kept in the audit log.
+    /// Why; up to 2000 characters, kept in the audit log for owner and admins. The member isn't told.
     reason: Option<String>,
+    /// What the mail tells the member; up to 2000 characters.
+    message_to_member: Option<String>,
     /// The hash of a plan: the departure is refused with PLAN_STALE where something else would happen now.
     plan_hash: Option<String>,
 }
@@ -336,8 +338,10 @@ payload!(RemoveMemberPayload);
 pub struct DeactivateMemberInput {
     /// The member.
     member_id: Id<MemberId>,
-    /// Why; up to 2000 characters, kept in the audit log.
+    /// Why; up to 2000 characters, kept in the audit log for owner and admins. The member isn't told.
     reason: Option<String>,
+    /// What the mail tells the member; up to 2000 characters.
+    message_to_member: Option<String>,
     /// The hash of a plan: the departure is refused with PLAN_STALE where something else would happen now.
     plan_hash: Option<String>,
 }
@@ -432,16 +436,14 @@ impl DepartureMutation {
         context: &Context<'_>,
         #[graphql(desc = "Whom to remove.")] input: RemoveMemberInput,
     ) -> async_graphql::Result<RemoveMemberPayload> {
-        let kind = departure::DepartureKind::Remove;
-        let outcome = departure::remove(
-            database(context),
-            actor(context)?,
-            input.member_id.0,
-            kind,
-            input.reason.as_deref(),
-            input.plan_hash.as_deref(),
-        )
-        .await;
+        let command = departure::RemoveMember {
+            member_id: input.member_id.0,
+            kind: departure::DepartureKind::Remove,
+            reason: input.reason,
+            message_to_member: input.message_to_member,
+            plan_hash: input.plan_hash,
+        };
+        let outcome = departure::remove(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |departure| RemoveMemberPayload {
             departure: Some(Departure(departure)),
             user_errors: Vec::new(),
@@ -455,16 +457,14 @@ impl DepartureMutation {
         context: &Context<'_>,
         #[graphql(desc = "Whom to deactivate.")] input: DeactivateMemberInput,
     ) -> async_graphql::Result<DeactivateMemberPayload> {
-        let kind = departure::DepartureKind::Deactivate;
-        let outcome = departure::remove(
-            database(context),
-            actor(context)?,
-            input.member_id.0,
-            kind,
-            input.reason.as_deref(),
-            input.plan_hash.as_deref(),
-        )
-        .await;
+        let command = departure::RemoveMember {
+            member_id: input.member_id.0,
+            kind: departure::DepartureKind::Deactivate,
+            reason: input.reason,
+            message_to_member: input.message_to_member,
+            plan_hash: input.plan_hash,
+        };
+        let outcome = departure::remove(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |departure| DeactivateMemberPayload {
             departure: Some(Departure(departure)),
             user_errors: Vec::new(),

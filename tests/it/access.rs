@@ -424,6 +424,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     ),
     ("Member", Seen::LeadersAndOneself, "email"),
     ("Member", Seen::Leaders, "departures"),
+    ("Departure", Seen::Leaders, "reason"),
     (
         "Viewer",
         Seen::Oneself,
@@ -444,7 +445,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     (
         "Departure",
         Seen::LeadersAndOneself,
-        "id member kind status newOwner startedBy reason steps moves startedAt completedAt revertibleUntil error",
+        "id member kind status newOwner startedBy steps moves startedAt completedAt revertibleUntil error",
     ),
     (
         "ResourceMove",

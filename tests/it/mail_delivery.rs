@@ -396,7 +396,7 @@ async fn mails_about_accounts_and_departures_wait_for_no_turn() {
     app.sign_in(app.anonymous().on("curl/8.9.1"), "ada@example.org").await;
     app.mail_about("ada@example.org", "New sign-in").await;
     team.owner.ok("removeMember", json!({ "memberId": member }), "").await;
-    app.mail_about("ada@example.org", "has ended").await;
+    app.mail_about("ada@example.org", "You were removed from").await;
     app.mail_about("owner@example.org", "was removed from").await;
     ada.ok("deleteAccount", json!({ "confirmEmail": "ada@example.org" }), "").await;
     app.mail_about("ada@example.org", "account was deleted").await;

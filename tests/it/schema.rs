@@ -146,9 +146,6 @@ const PENDING: &[&str] = &[
     "InvitationGrantInput",
     "InvitationInput.grants",
     "InviteMembersInput.message",
-    // What is told to whom is removed.
-    "DeactivateMemberInput.messageToMember",
-    "RemoveMemberInput.messageToMember",
 ];
 
 /// What exists in another form than the contract's until somebody builds that, with the form of today. It only shrinks as well.

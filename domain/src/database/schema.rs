@@ -218,6 +218,8 @@ diesel::table! {
         samples_project_id -> Nullable<Uuid>,
         ended_at_position -> Int8,
         previous_ended_at_position -> Int8,
+        message_to_member -> Nullable<Text>,
+        told_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -24,9 +24,9 @@ pub use mailer::{Mailer, SendError};
 pub use smtp::SmtpUrlError;
 pub use wording::{
     AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
-    EmailChanged, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, MembershipEnded,
-    MembershipRestored, Moved, NewSignIn, OwnerSet, OwnerWelcome, OwnershipTransferred, RoleChanged, SignIn,
-    TransferAnswer, TransferAnswered, TransferOffer, WebhookDisabled,
+    EmailChanged, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, MembershipEnd,
+    MembershipEnded, MembershipRestored, Moved, NewSignIn, OwnerReplaced, OwnerSet, OwnerWelcome, OwnershipTransferred,
+    RoleChanged, SignIn, TransferAnswer, TransferAnswered, TransferOffer, WebhookDisabled,
 };
 
 /// Whom a mail goes to, and what identifies it.

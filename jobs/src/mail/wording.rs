@@ -1,6 +1,7 @@
 //! What each mail says.
 
 use chrono::{DateTime, Utc};
+use rollcall_domain::limits;
 use url::Url;
 
 use super::{
@@ -140,15 +141,22 @@ pub struct RoleChanged {
     pub changed_at: DateTime<Utc>,
 }
 
-/// Tells somebody at once that their membership was ended.
+/// Tells somebody that their membership was ended, before everything is passed on.
 #[derive(Debug, Clone)]
 pub struct MembershipEnded {
     /// The organization.
     pub organization_name: String,
     /// How it was ended.
     pub kind: DepartureKind,
-    /// Why, in the words of whoever did it.
-    pub reason: Option<String>,
+    /// The end itself.
+    pub end: MembershipEnd,
+}
+
+/// What the first mail about it says of a membership that was ended.
+#[derive(Debug, Clone)]
+pub struct MembershipEnd {
+    /// What whoever ended it wants to tell the member.
+    pub message: Option<String>,
     /// When.
     pub ended_at: DateTime<Utc>,
     /// Whether the account was suspended with it.
@@ -188,6 +196,19 @@ pub struct OwnerSet {
     pub organization_name: String,
     /// The page to sign in at.
     pub sign_in_link: Url,
+}
+
+/// Tells an owner that the platform's staff gave the organization to somebody else.
+#[derive(Debug, Clone)]
+pub struct OwnerReplaced {
+    /// The organization.
+    pub organization_name: String,
+    /// Who owns it now.
+    pub new_owner_name: String,
+    /// Their username, without `@`.
+    pub new_owner_username: String,
+    /// When.
+    pub replaced_at: DateTime<Utc>,
 }
 
 /// Tells the old or the new owner that the ownership passed between them.
@@ -275,6 +296,8 @@ pub struct DepartureToLeaver {
     pub organization_name: String,
     /// How the membership ended.
     pub kind: DepartureKind,
+    /// The end itself, where no earlier mail told of it.
+    pub end: Option<MembershipEnd>,
     /// Who has the leaver's things now.
     pub new_owner_name: String,
     /// Whose the project is that samples were collected into.
@@ -705,35 +728,40 @@ impl MembershipEnded {
             DepartureKind::Removed => format!("You were removed from {organization}."),
             DepartureKind::Deactivated => format!("You were deactivated in {organization}."),
         };
-        let mut rows = vec![row("Organization", organization.clone()), row("When", time(self.ended_at))];
-        rows.extend(self.reason.as_deref().map(|reason| row("Reason given", line(reason, 300))));
-        let mut follows = vec![paragraph(
+        let mut blocks = vec![
+            greeting(&envelope),
+            paragraph(format!(
+                "{what} Your access has ended, and with it your API keys and share links there, and those of your \
+                invitations, codes and offers that nobody had answered."
+            )),
+        ];
+        blocks.extend(self.end.blocks(&organization));
+        blocks.push(paragraph(
             "What you owned there passes to the organization's owner. Once that is done you get a receipt that names it.",
-        )];
-        if self.suspended {
-            follows.push(paragraph(format!(
-                "Your account came from {organization} and belongs to no other organization, so it was suspended: until an \
-                organization invites you and you accept, you can't use it."
-            )));
-        }
+        ));
         Document {
             subject: format!("Your access to {organization} has ended"),
             preheader: what.clone(),
             heading: format!("Your access to {organization} has ended"),
-            blocks: vec![
-                greeting(&envelope),
-                paragraph(format!(
-                    "{what} Your access has ended, and with it your API keys and share links there, and those of your \
-                    invitations, codes and offers that nobody had answered."
-                )),
-                Block::Rows(rows),
-            ]
-            .into_iter()
-            .chain(follows)
-            .collect(),
+            blocks,
             reason: format!("You get this mail because you were a member of {organization}."),
         }
         .render(envelope)
+    }
+}
+
+impl MembershipEnd {
+    fn blocks(&self, organization: &str) -> Vec<Block> {
+        let mut rows = vec![row("Organization", organization.to_owned()), row("When", time(self.ended_at))];
+        rows.extend(self.message.as_deref().map(|message| row("Message to you", line(message, limits::DESCRIPTION))));
+        let mut blocks = vec![Block::Rows(rows)];
+        if self.suspended {
+            blocks.push(paragraph(format!(
+                "Your account came from {organization} and belongs to no other organization, so it was suspended: until an \
+                organization invites you and you accept, you can't use it."
+            )));
+        }
+        blocks
     }
 }
 
@@ -827,6 +855,34 @@ impl OwnerSet {
                 "You get this mail because the platform's staff made you the owner of {}.",
                 name(&self.organization_name)
             ),
+        }
+        .render(envelope)
+    }
+}
+
+impl OwnerReplaced {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let owner = format!("{} (@{})", name(&self.new_owner_name), name(&self.new_owner_username));
+        Document {
+            subject: format!("{organization} has a new owner"),
+            preheader: format!("The platform's staff passed the ownership to {owner}."),
+            heading: format!("{organization} has a new owner"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!(
+                    "The platform's staff passed the ownership of {organization} from you to {owner}. You are an admin there \
+                    now. Open invitations and codes of yours that an admin can't issue have ended."
+                )),
+                Block::Rows(vec![
+                    row("Organization", organization.clone()),
+                    row("New owner", owner),
+                    row("When", time(self.replaced_at)),
+                ]),
+                paragraph("If you did not ask for this, and nobody has told you why, please ask the platform's staff."),
+            ],
+            reason: format!("You get this mail because you owned {organization}."),
         }
         .render(envelope)
     }
@@ -1057,10 +1113,19 @@ impl DepartureToLeaver {
             }
         };
         let total = self.moved.total();
-        let mut blocks = vec![
-            greeting(&envelope),
-            paragraph(format!("Your membership in {organization} has ended, and your access to it with it. {back}")),
-        ];
+        let mut blocks = vec![greeting(&envelope)];
+        match &self.end {
+            Some(end) => {
+                blocks.push(paragraph(format!(
+                    "Your membership in {organization} has ended, and your access with it: your API keys and share links there, \
+                    and those of your invitations, codes and offers that nobody had answered. {back}"
+                )));
+                blocks.extend(end.blocks(&organization));
+            }
+            None => blocks.push(paragraph(format!(
+                "Your membership in {organization} has ended, and your access to it with it. {back}"
+            ))),
+        }
         if total == 0 {
             blocks.push(paragraph("You owned nothing there that had to be passed on."));
         } else {

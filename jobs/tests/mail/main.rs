@@ -21,9 +21,9 @@ use proptest::prelude::*;
 use rollcall_jobs::mail::{
     AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
     EmailChanged, Envelope, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, Mail,
-    Mailbox, Mailer, MembershipEnded, MembershipRestored, Moved, NewSignIn, OwnerSet, OwnerWelcome,
-    OwnershipTransferred, RoleChanged, SendError, SignIn, TransferAnswer, TransferAnswered, TransferOffer,
-    WebhookDisabled,
+    Mailbox, Mailer, MembershipEnd, MembershipEnded, MembershipRestored, Moved, NewSignIn, OwnerReplaced, OwnerSet,
+    OwnerWelcome, OwnershipTransferred, RoleChanged, SendError, SignIn, TransferAnswer, TransferAnswered,
+    TransferOffer, WebhookDisabled,
 };
 use url::Url;
 
@@ -491,6 +491,12 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         organization_name: names.organization.into(),
         sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
     };
+    let owner_replaced = OwnerReplaced {
+        organization_name: names.organization.into(),
+        new_owner_name: names.person.into(),
+        new_owner_username: names.username.into(),
+        replaced_at: at(14),
+    };
     let webhook_disabled = WebhookDisabled {
         organization_name: names.organization.into(),
         host: "hooks.example.org".into(),
@@ -534,6 +540,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("ownership_transferred", transferred(names, true).render(grace()).unwrap()),
         ("webhook_disabled", webhook_disabled.render(grace()).unwrap()),
         ("owner_set", owner_set.render(grace()).unwrap()),
+        ("owner_replaced", owner_replaced.render(grace()).unwrap()),
         ("invitation", invitation(names).render(grace()).unwrap()),
         ("grant_invitation", grant_invitation(names).render(envelope(None)).unwrap()),
         ("transfer_offer", transfer_offer(names).render(grace()).unwrap()),
@@ -558,7 +565,7 @@ fn all_mails() -> Vec<(&'static str, Mail)> {
 fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let anonymous = Invitation { inviter_name: None, ..invitation(names) };
     let plain_sign_in = SignIn { organization_name: None, user_agent: None, ..sign_in(names) };
-    let left = |moved| DepartureToLeaver { kind: DepartureKind::Left, moved, ..departure_to_leaver(names) };
+    let left = |moved| DepartureToLeaver { kind: DepartureKind::Left, end: None, moved, ..departure_to_leaver(names) };
     let deactivated = DepartureToLeaver { kind: DepartureKind::Deactivated, ..departure_to_leaver(names) };
     let to_owner = |kind, moved| DepartureToOwner {
         organization_name: names.organization.into(),
@@ -574,14 +581,27 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let removed = to_owner(DepartureKind::Removed, counts_only);
     let gone = to_owner(DepartureKind::Deactivated, Moved::default());
     let account_deleted = to_owner(DepartureKind::Deleted, moved(names));
-    let deactivated_now =
-        MembershipEnded { kind: DepartureKind::Deactivated, reason: None, suspended: true, ..membership_ended(names) };
+    let suspended = MembershipEnd { message: None, suspended: true, ..membership_end(names) };
+    let deactivated_now = MembershipEnded {
+        kind: DepartureKind::Deactivated,
+        end: suspended.clone(),
+        organization_name: names.organization.into(),
+    };
+    let deactivated_and_done = DepartureToLeaver {
+        kind: DepartureKind::Deactivated,
+        end: Some(suspended),
+        moved: Moved::default(),
+        ..departure_to_leaver(names)
+    };
+    let told_before = DepartureToLeaver { end: None, ..departure_to_leaver(names) };
     let to_nothing = MembershipRestored { restored_by: None, returns: false, ..membership_restored(names) };
     let by_nobody = RoleChanged { changed_by: None, ..role_changed(names) };
     let unknown_device = NewSignIn { user_agent: None, ..new_sign_in() };
     vec![
         ("departure_to_owner of a deleted account", account_deleted.render(envelope(None)).unwrap()),
         ("membership_ended by deactivation", deactivated_now.render(envelope(None)).unwrap()),
+        ("departure_to_leaver of a suspended account", deactivated_and_done.render(envelope(None)).unwrap()),
+        ("departure_to_leaver told before", told_before.render(envelope(None)).unwrap()),
         ("membership_restored to nothing", to_nothing.render(envelope(None)).unwrap()),
         ("role_changed by nobody", by_nobody.render(envelope(None)).unwrap()),
         ("new_sign_in on an unknown device", unknown_device.render(envelope(None)).unwrap()),
@@ -684,7 +704,13 @@ fn membership_ended(names: &Names<'_>) -> MembershipEnded {
     MembershipEnded {
         organization_name: names.organization.into(),
         kind: DepartureKind::Removed,
-        reason: Some(format!("The contract for {} has ended.", names.resource)),
+        end: membership_end(names),
+    }
+}
+
+fn membership_end(names: &Names<'_>) -> MembershipEnd {
+    MembershipEnd {
+        message: Some(format!("The contract for {} has ended.\nThank you for everything.", names.resource)),
         ended_at: at(14),
         suspended: false,
     }
@@ -720,6 +746,7 @@ fn departure_to_leaver(names: &Names<'_>) -> DepartureToLeaver {
     DepartureToLeaver {
         organization_name: names.organization.into(),
         kind: DepartureKind::Removed,
+        end: Some(membership_end(names)),
         new_owner_name: "Grace Hopper".into(),
         samples_owner_name: Some("Grace Hopper".into()),
         moved: moved(names),

@@ -1,0 +1,1 @@
+ALTER TABLE departures DROP COLUMN told_at, DROP COLUMN message_to_member;
