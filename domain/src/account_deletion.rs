@@ -14,13 +14,11 @@ use crate::departure::{self, DepartureKind, Words};
 use crate::email_change;
 use crate::error::{Code, Error, Result};
 use crate::id::{OrganizationId, UserId};
-use crate::invitation;
-use crate::job::MailAccountDeleted;
+use crate::job::{MailAccountDeleted, MarkEndedWithAccount};
 use crate::limits;
 use crate::member::{Member, MemberStatus};
 use crate::policy::Role;
 use crate::text::{EmailAddress, Username};
-use crate::transfer::{self, OffersOf};
 use crate::user;
 
 /// What a deleted account is called.
@@ -87,9 +85,8 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
                     departure::depart(transaction, actor, member, DepartureKind::Leave, Words::default()).await?.1,
                 );
             }
-            events.extend(invitation::revoke_to_account(transaction, actor, user_id).await?);
-            let offers = OffersOf::Account(user_id);
-            events.extend(transfer::cancel_all(transaction, actor, offers, "cancelled: an account was deleted").await?);
+            // Invitations to it, and offers by and to it, end with the account itself.
+            transaction.enqueue(&MarkEndedWithAccount { user_id }).await?;
             api_key::revoke_all(transaction, user_id).await?;
             email_change::forget(transaction, user_id).await?;
             diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;

@@ -7,7 +7,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::api_key::{self, ApiKeyScope};
 use crate::database::schema::{api_keys, members, organizations, sessions, users};
 use crate::database::{Database, rollcall_now};
-use crate::error::{Code, Error, Refusal, Result};
+use crate::error::{Code, Error, Reader, Refusal, Result};
 use crate::id::{ApiKeyId, OrganizationId, SessionId, UserId};
 use crate::limits;
 use crate::member::MemberStatus;
@@ -175,7 +175,16 @@ impl Actor {
 }
 
 pub(crate) fn suspended(field: &str) -> Refusal {
-    Refusal::new(Code::Suspended, field, "this account is suspended; accepting an organization's invitation lifts that")
+    suspended_to(Reader::Themselves, field)
+}
+
+/// Why nothing is done with a suspended account, to whoever reads it.
+pub(crate) fn suspended_to(reader: Reader, field: &str) -> Refusal {
+    let message = match reader {
+        Reader::Themselves => "this account is suspended; accept an organization's invitation to lift that",
+        Reader::Another => "their account is suspended, which lasts until they accept an organization's invitation",
+    };
+    Refusal::new(Code::Suspended, field, message)
 }
 
 /// The actor of a bearer token; UNAUTHENTICATED where it is unknown, expired or revoked.

@@ -24,7 +24,7 @@ pub(crate) trait Attached: FromSqlRow<Untyped, Pg> + Send + 'static {
     /// The column that says what it hangs on.
     const PARENT: &'static str;
     /// Which rows count.
-    const CONDITION: &'static str;
+    fn condition() -> String;
     /// Its id.
     fn id(&self) -> Self::Id;
     /// What it hangs on.
@@ -46,7 +46,7 @@ pub(crate) async fn to<T: Attached>(
         count: i64,
     }
     let slice: Slice<T::Id> = page.slice()?;
-    let (table, parent, condition) = (T::TABLE, T::PARENT, T::CONDITION);
+    let (table, parent, condition) = (T::TABLE, T::PARENT, T::condition());
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows: Vec<T> = diesel::sql_query(format!(
         "SELECT a.* FROM unnest($1) AS k (id) CROSS JOIN LATERAL (SELECT * FROM {table} \

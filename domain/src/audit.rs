@@ -74,7 +74,7 @@ text_enum! {
         MemberInvited = "organization.member_invited",
         /// An invitation was sent again, under a new token.
         InvitationResent = "organization.invitation_resent",
-        /// An invitation was taken back.
+        /// An invitation was taken back, or several ended with who invited or whom they were for.
         InvitationRevoked = "organization.invitation_revoked",
         /// The invited person declined.
         InvitationDeclined = "organization.invitation_declined",
@@ -96,7 +96,7 @@ text_enum! {
         MemberReactivated = "organization.member_reactivated",
         /// Join codes were made.
         JoinCodesCreated = "organization.join_codes_created",
-        /// A join code was taken back.
+        /// A join code was taken back, or several ended with their maker.
         JoinCodeRevoked = "organization.join_code_revoked",
         /// Nobody used the code within its 24 hours.
         JoinCodeExpired = "organization.join_code_expired",
@@ -156,7 +156,7 @@ text_enum! {
         TransferAccepted = "transfer.accepted",
         /// The recipient declined a project.
         TransferDeclined = "transfer.declined",
-        /// An offer of a project was taken back.
+        /// An offer of a project was taken back, or several ended with somebody concerned.
         TransferCancelled = "transfer.cancelled",
         /// Nobody answered the offer of a project in time.
         TransferExpired = "transfer.expired",

@@ -17,6 +17,7 @@ use crate::database::{Database, Transaction, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{CreditPurchaseId, OrganizationId};
 use crate::invitation::InvitationStatus;
+use crate::issued::Issued;
 use crate::limits;
 use crate::member::MemberStatus;
 use crate::policy::Action;
@@ -223,6 +224,7 @@ pub async fn seats_used(
         .filter(invitations::organization_id.eq_any(ids))
         .filter(invitations::status.eq(InvitationStatus::Pending))
         .filter(invitations::expires_at.gt(rollcall_now()))
+        .filter(Issued::Invitation.stands())
         .group_by(invitations::organization_id)
         .select((invitations::organization_id, diesel::dsl::count_star()))
         .load(connection)
@@ -252,7 +254,7 @@ async fn active_members(
 pub(crate) enum Seats {
     /// For so many people whom someone lets in; the seats of open invitations are taken.
     More(usize),
-    /// For someone who comes in by themselves; likewise.
+    /// For someone who comes in by a code; likewise.
     Joining,
     /// For someone whose invitation held one.
     Invited,
@@ -288,9 +290,10 @@ pub(crate) async fn require_seats(
             if limit == 1 { "seat" } else { "seats" },
             if free == 1 { "is" } else { "are" }
         ),
-        Seats::Joining | Seats::Invited => {
-            "the organization has no free seat at the moment; ask whoever invited you for one".to_owned()
+        Seats::Joining => {
+            "the organization has no free seat at the moment; ask whoever gave you the code for one".to_owned()
         }
+        Seats::Invited => "the organization has no free seat at the moment; ask whoever invited you for one".to_owned(),
     };
     Err(Refusal::new(Code::SeatLimit, field, message).into())
 }

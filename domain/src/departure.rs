@@ -15,6 +15,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 use uuid::Uuid;
@@ -27,21 +28,17 @@ use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
-use crate::grant;
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::invitation;
 use crate::job::{Hold, MailMembershipEnded, RevertDeparture, RunDeparture};
-use crate::join_code;
 use crate::limits;
 use crate::member::{self, Member, MemberStatus};
 use crate::page::{Page, PageRequest, by_id};
 use crate::policy::{Action, MemberAction, Role};
 use crate::resource::ResourceKind;
-use crate::share_link;
 use crate::team;
 use crate::text;
 use crate::text_enum::text_enum;
-use crate::transfer::{self, OffersOf};
 use crate::user;
 
 text_enum! {
@@ -78,7 +75,7 @@ text_enum! {
         /// Membership and API keys end, the active organization and the default bill-to are reset. With the departure itself.
         RevokeAccess = "revoke_access",
         /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and so do invitations
-        /// and offers to them. With the departure itself.
+        /// and offers to them. With the departure itself; they are marked one after the other.
         RevokeIssued = "revoke_issued",
         /// Projects pass to the owner (R34).
         TransferProjects = "transfer_projects",
@@ -246,7 +243,9 @@ impl Attached for ResourceMove {
     type Parent = DepartureId;
     const TABLE: &'static str = "resource_moves";
     const PARENT: &'static str = "departure_id";
-    const CONDITION: &'static str = "true";
+    fn condition() -> String {
+        "true".to_owned()
+    }
     fn id(&self) -> ResourceMoveId {
         self.id
     }
@@ -360,14 +359,19 @@ pub(crate) async fn depart(
         .for_no_key_update()
         .first(&mut **transaction)
         .await?;
-    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps.
-    let ended_at_position: i64 = diesel::update(members::table.find(member.id))
+    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps, and so does all that
+    // was issued under it, and has ended.
+    let ended_at_position: i64 =
+        diesel::select(diesel::dsl::sql::<BigInt>("nextval('grant_positions')")).get_result(&mut **transaction).await?;
+    diesel::update(members::table.find(member.id))
         .set((
             members::status.eq(kind.status()),
-            members::ended_at_position.eq(diesel::dsl::sql::<diesel::sql_types::BigInt>("nextval('grant_positions')")),
+            members::ended_at_position.eq(ended_at_position),
+            members::issued_ended_position.eq(ended_at_position),
+            members::invites_ended_position.eq(ended_at_position),
+            members::admin_invites_ended_position.eq(ended_at_position),
         ))
-        .returning(members::ended_at_position)
-        .get_result(&mut **transaction)
+        .execute(&mut **transaction)
         .await?;
     let started_at = now(transaction).await?;
     let leaver = user::by_id(transaction, user_id).await?;
@@ -383,14 +387,8 @@ pub(crate) async fn depart(
     .await?;
     user::reset_default_bill_to(transaction, user_id, organization_id).await?;
 
-    let mut events = invitation::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?;
-    events.extend(join_code::revoke_issued(transaction, actor, organization_id, user_id, Role::ALL).await?);
     let departed = "revoked: the invited person departed";
-    events.extend(invitation::revoke_to(transaction, Some(actor), organization_id, &leaver, departed).await?);
-    events.extend(grant::revoke_issued(transaction, actor, organization_id, user_id).await?);
-    events.extend(share_link::revoke_issued(transaction, actor, organization_id, user_id).await?);
-    let offers = OffersOf::Leaver(organization_id, user_id);
-    events.extend(transfer::cancel_all(transaction, actor, offers, "cancelled: somebody concerned departed").await?);
+    let mut events = invitation::revoke_to(transaction, Some(actor), organization_id, &leaver, departed).await?;
     let revoked = events.len();
     let teams = team::leave_all(transaction, organization_id, user_id).await?;
 
@@ -428,9 +426,9 @@ pub(crate) async fn depart(
             // What this transaction does is done with it.
             let done = match step {
                 DepartureStep::RevokeAccess => Some(keys + 1),
-                DepartureStep::RevokeIssued => Some(revoked),
                 DepartureStep::LeaveTeams => Some(teams.len()),
-                DepartureStep::TransferProjects
+                DepartureStep::RevokeIssued
+                | DepartureStep::TransferProjects
                 | DepartureStep::TransferVolumes
                 | DepartureStep::TransferOthers
                 | DepartureStep::CollectSamples
@@ -440,11 +438,12 @@ pub(crate) async fn depart(
                 | DepartureStep::Notify => None,
             };
             let done = done.map(count);
+            let begun = if *step == DepartureStep::RevokeIssued { count(revoked) } else { 0 };
             (
                 departure_steps::departure_id.eq(departure.id),
                 departure_steps::step.eq(*step),
                 departure_steps::position.eq(count(position)),
-                departure_steps::done.eq(done.unwrap_or(0)),
+                departure_steps::done.eq(done.unwrap_or(begun)),
                 departure_steps::total.eq(done),
                 departure_steps::completed_at.eq(done.map(|_| started_at)),
             )

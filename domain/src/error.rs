@@ -66,6 +66,15 @@ pub enum Code {
     EmailTaken,
 }
 
+/// Who reads a refusal that is about somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The person themselves.
+    Themselves,
+    /// Someone else, who does something with them.
+    Another,
+}
+
 /// A refusal that the caller can act on; nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {

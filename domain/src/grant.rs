@@ -19,6 +19,7 @@ use crate::database::schema::{grant_invitations, grants, members, organizations,
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, UserId};
+use crate::issued::Issued;
 use crate::job::MailGrantInvitation;
 use crate::limits;
 use crate::member::MemberStatus;
@@ -78,7 +79,9 @@ impl Attached for Grant {
     type Parent = ResourceId;
     const TABLE: &'static str = "grants";
     const PARENT: &'static str = "resource_id";
-    const CONDITION: &'static str = "true";
+    fn condition() -> String {
+        "true".to_owned()
+    }
     fn id(&self) -> GrantId {
         self.id
     }
@@ -114,7 +117,9 @@ impl Attached for GrantInvitation {
     type Parent = ResourceId;
     const TABLE: &'static str = "grant_invitations";
     const PARENT: &'static str = "resource_id";
-    const CONDITION: &'static str = "expires_at > rollcall_now()";
+    fn condition() -> String {
+        Issued::GrantInvitation.open()
+    }
     fn id(&self) -> GrantInvitationId {
         self.id
     }
@@ -431,6 +436,7 @@ async fn invite(
     let all: i64 = grant_invitations::table
         .filter(grant_invitations::resource_id.eq(resource.id))
         .filter(grant_invitations::email.ne(email))
+        .filter(Issued::GrantInvitation.stands())
         .count()
         .get_result(&mut **transaction)
         .await?;
@@ -443,6 +449,7 @@ async fn invite(
         .filter(grant_invitations::organization_id.eq(resource.organization_id))
         .filter(grant_invitations::resource_id.ne(resource.id))
         .filter(grant_invitations::expires_at.gt(rollcall_now()))
+        .filter(Issued::GrantInvitation.stands())
         .count()
         .get_result(&mut **transaction)
         .await?;
@@ -457,23 +464,26 @@ async fn invite(
         .await?;
     let at = now(transaction).await?;
     let expires_at = at + TimeDelta::days(days.into());
-    let values = (
-        grant_invitations::level.eq(level),
-        grant_invitations::invited_by_id.eq(by),
-        grant_invitations::created_at.eq(at),
-        grant_invitations::expires_at.eq(expires_at),
-    );
+    let values = || {
+        (
+            grant_invitations::level.eq(level),
+            grant_invitations::invited_by_id.eq(by),
+            grant_invitations::created_at.eq(at),
+            grant_invitations::expires_at.eq(expires_at),
+            grant_invitations::position.eq(next_position()),
+        )
+    };
     Ok(diesel::insert_into(grant_invitations::table)
         .values((
             grant_invitations::id.eq(GrantInvitationId::new()),
             grant_invitations::organization_id.eq(resource.organization_id),
             grant_invitations::resource_id.eq(resource.id),
             grant_invitations::email.eq(email),
-            values,
+            values(),
         ))
         .on_conflict((grant_invitations::resource_id, grant_invitations::email))
         .do_update()
-        .set(values)
+        .set(values())
         .returning(GrantInvitation::as_returning())
         .get_result(&mut **transaction)
         .await?)
@@ -513,55 +523,13 @@ pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvi
             if deleted == 0 {
                 return Err(not_found().into());
             }
-            let event = invitation_revoked(actor, &found, "took an invitation to a resource back");
+            let event = NewEvent::by(actor, found.organization_id, AuditAction::GrantInvitationRevoked, id)
+                .summary("took an invitation to a resource back")
+                .with(json!({ "resource": found.resource_id.to_string() }));
             audit::record(transaction, [event]).await?;
             Ok(id)
         })
         .await
-}
-
-fn invitation_revoked(actor: &Actor, invitation: &GrantInvitation, summary: &str) -> NewEvent {
-    NewEvent::by(actor, invitation.organization_id, AuditAction::GrantInvitationRevoked, invitation.id)
-        .summary(summary)
-        .with(json!({ "resource": invitation.resource_id.to_string() }))
-}
-
-/// Takes back the invitations to the organization's resources that someone who leaves it has made (R42); with the events to record.
-pub(crate) async fn revoke_issued(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    organization_id: OrganizationId,
-    user_id: UserId,
-) -> Result<Vec<NewEvent>> {
-    let revoked: Vec<GrantInvitation> = diesel::delete(
-        grant_invitations::table
-            .filter(grant_invitations::organization_id.eq(organization_id))
-            .filter(grant_invitations::invited_by_id.eq(user_id))
-            .filter(grant_invitations::expires_at.gt(rollcall_now())),
-    )
-    .returning(GrantInvitation::as_returning())
-    .get_results(&mut **transaction)
-    .await?;
-    let reason = "revoked: whoever invited departed";
-    Ok(revoked.iter().map(|invitation| invitation_revoked(actor, invitation, reason)).collect())
-}
-
-/// The open invitations to resources that [`revoke_issued`] would take back, as a plan names them.
-pub(crate) async fn issued_by(
-    connection: &mut AsyncPgConnection,
-    organization_id: OrganizationId,
-    user_id: UserId,
-    limit: i64,
-) -> Result<Vec<String>> {
-    Ok(grant_invitations::table
-        .filter(grant_invitations::organization_id.eq(organization_id))
-        .filter(grant_invitations::invited_by_id.eq(user_id))
-        .filter(grant_invitations::expires_at.gt(rollcall_now()))
-        .order(grant_invitations::id)
-        .limit(limit)
-        .select(grant_invitations::email)
-        .load(connection)
-        .await?)
 }
 
 /// Gives an account what was shared with its address before, as far as whoever shared it still may; with the events to record. One
@@ -580,11 +548,13 @@ pub(crate) async fn take_up(
     }
     hold_address(transaction, email).await?;
     let at = now(transaction).await?;
-    let mut waiting: Vec<GrantInvitation> =
+    let waiting: Vec<(GrantInvitation, bool)> =
         diesel::delete(grant_invitations::table.filter(grant_invitations::email.eq(email)))
-            .returning(GrantInvitation::as_returning())
+            .returning((GrantInvitation::as_returning(), Issued::GrantInvitation.stands()))
             .get_results(&mut **transaction)
             .await?;
+    let mut waiting: Vec<GrantInvitation> =
+        waiting.into_iter().filter(|(_, stands)| *stands).map(|(invitation, _)| invitation).collect();
     let question = |invitation: &GrantInvitation| Question {
         user_id: invitation.invited_by_id,
         resource_id: invitation.resource_id,
@@ -668,12 +638,18 @@ pub async fn take_mail_turn(
     }
 }
 
-/// The invitation to a resource of an id, for its mail.
+/// The invitation to a resource of an id, for its mail; none where it has ended.
 pub async fn invitation_by_id(
     connection: &mut AsyncPgConnection,
     id: GrantInvitationId,
 ) -> Result<Option<GrantInvitation>> {
-    Ok(grant_invitations::table.find(id).select(GrantInvitation::as_select()).first(connection).await.optional()?)
+    Ok(grant_invitations::table
+        .find(id)
+        .filter(Issued::GrantInvitation.stands())
+        .select(GrantInvitation::as_select())
+        .first(connection)
+        .await
+        .optional()?)
 }
 
 /// Those of the ids that the actor may see: on what they administer, and their own as long as it counts.
@@ -700,6 +676,7 @@ pub async fn invitations_visible_to(
     let found: Vec<GrantInvitation> = grant_invitations::table
         .filter(grant_invitations::id.eq_any(ids))
         .filter(grant_invitations::expires_at.gt(rollcall_now()))
+        .filter(Issued::GrantInvitation.stands())
         .select(GrantInvitation::as_select())
         .load(connection)
         .await?;

@@ -71,7 +71,6 @@ const INVARIANTS: &[Invariant] = &[
              EXISTS (SELECT FROM members m JOIN organizations o ON o.id = m.organization_id \
                WHERE m.user_id = u.id AND m.status = 'active' AND o.personal_user_id IS NULL) \
              OR EXISTS (SELECT FROM sessions s WHERE s.user_id = u.id) \
-             OR EXISTS (SELECT FROM invitations i WHERE i.user_id = u.id AND i.status = 'pending') \
              OR EXISTS (SELECT FROM api_keys k JOIN organizations o ON o.id = k.organization_id \
                WHERE k.user_id = u.id AND k.revoked_at IS NULL AND NOT k.service AND o.deleted_at IS NULL))",
         id: id::<UserId>,
@@ -106,7 +105,8 @@ const INVARIANTS: &[Invariant] = &[
         broken: "SELECT i.id FROM invitations i JOIN organizations o ON o.id = i.organization_id \
              JOIN members m ON m.organization_id = i.organization_id AND m.user_id = i.invited_by_id \
              WHERE i.status = 'pending' AND NOT (m.status = 'active' AND (m.role = 'owner' \
-             OR m.role = 'admin' AND (i.role <> 'admin' OR o.admin_powers = 'owner_equivalent')))",
+             OR m.role = 'admin' AND (i.role <> 'admin' OR o.admin_powers = 'owner_equivalent'))) \
+             AND i.position > CASE i.role WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END",
         id: id::<InvitationId>,
     },
     Invariant {
@@ -121,7 +121,8 @@ const INVARIANTS: &[Invariant] = &[
         broken: "SELECT c.id FROM join_codes c JOIN organizations o ON o.id = c.organization_id \
              JOIN members m ON m.organization_id = c.organization_id AND m.user_id = c.created_by_id \
              WHERE c.status = 'active' AND NOT (m.status = 'active' AND (m.role = 'owner' \
-             OR m.role = 'admin' AND (c.role <> 'admin' OR o.admin_powers = 'owner_equivalent')))",
+             OR m.role = 'admin' AND (c.role <> 'admin' OR o.admin_powers = 'owner_equivalent'))) \
+             AND c.position > CASE c.role WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END",
         id: id::<JoinCodeId>,
     },
     Invariant {
@@ -166,12 +167,57 @@ const INVARIANTS: &[Invariant] = &[
     },
     Invariant {
         name: "no link or invitation to a resource is of a leaver (R42)",
-        broken: "SELECT s.resource_id AS id FROM (SELECT organization_id, resource_id, created_by_id, created_at FROM share_links \
+        broken: "SELECT s.resource_id AS id FROM (SELECT organization_id, resource_id, created_by_id, created_at, position FROM share_links \
              WHERE revoked_at IS NULL UNION ALL \
-             SELECT organization_id, resource_id, invited_by_id, created_at FROM grant_invitations WHERE expires_at > rollcall_now()) s \
+             SELECT organization_id, resource_id, invited_by_id, created_at, position FROM grant_invitations WHERE expires_at > rollcall_now()) s \
              JOIN members m ON m.organization_id = s.organization_id AND m.user_id = s.created_by_id \
-             WHERE m.status <> 'active' AND EXISTS (SELECT FROM departures d WHERE d.member_id = m.id AND d.started_at >= s.created_at)",
+             WHERE m.status <> 'active' AND s.position > m.issued_ended_position \
+             AND EXISTS (SELECT FROM departures d WHERE d.member_id = m.id AND d.started_at >= s.created_at)",
         id: id::<ResourceId>,
+    },
+    Invariant {
+        name: "what was issued ends where its issuer's membership ended (R42)",
+        broken: "SELECT m.id FROM members m WHERE m.issued_ended_position < (SELECT max(d.ended_at_position) FROM departures d \
+             WHERE d.member_id = m.id AND EXISTS (SELECT FROM departure_steps s WHERE s.departure_id = d.id AND s.step = 'revoke_issued' \
+             AND s.completed_at IS NULL)) OR m.invites_ended_position < m.issued_ended_position \
+             OR m.admin_invites_ended_position < m.issued_ended_position",
+        id: id::<MemberId>,
+    },
+    Invariant {
+        name: "what has ended with its issuer is marked, unless a departure or a job is about to (R42)",
+        broken: "SELECT m.id FROM members m JOIN (SELECT organization_id, invited_by_id AS user_id, position, role FROM invitations \
+               WHERE status = 'pending' AND expires_at > rollcall_now() UNION ALL \
+             SELECT organization_id, created_by_id, position, role FROM join_codes WHERE status = 'active' AND expires_at > rollcall_now() \
+             UNION ALL SELECT organization_id, created_by_id, position, NULL FROM share_links \
+               WHERE revoked_at IS NULL AND coalesce(expires_at > rollcall_now(), true) UNION ALL \
+             SELECT organization_id, invited_by_id, position, NULL FROM grant_invitations WHERE expires_at > rollcall_now() UNION ALL \
+             SELECT organization_id, offered_by_id, position, NULL FROM project_transfers \
+               WHERE status = 'offered' AND expires_at > rollcall_now()) i USING (organization_id, user_id) \
+             WHERE i.position <= CASE coalesce(i.role, '') WHEN '' THEN m.issued_ended_position \
+               WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END \
+             AND NOT EXISTS (SELECT FROM departures d WHERE d.member_id = m.id AND d.status IN ('running', 'failed', 'reverting')) \
+             AND NOT EXISTS (SELECT FROM jobs j WHERE j.queue = 'departure' AND j.kind = 'mark_ended' \
+               AND j.status IN ('waiting', 'running', 'given_up') AND j.payload ->> 'organization_id' = m.organization_id::text)",
+        id: id::<MemberId>,
+    },
+    Invariant {
+        name: "what has ended with an account is marked, unless a job is about to (R42)",
+        broken: "SELECT u.id FROM users u WHERE u.deleted_at IS NOT NULL AND ( \
+             EXISTS (SELECT FROM invitations i WHERE i.user_id = u.id AND i.status = 'pending' AND i.expires_at > rollcall_now()) \
+             OR EXISTS (SELECT FROM project_transfers t WHERE u.id IN (t.offered_by_id, t.recipient_id) AND t.status = 'offered' \
+               AND t.expires_at > rollcall_now())) \
+             AND NOT EXISTS (SELECT FROM jobs j WHERE j.queue = 'departure' AND j.kind = 'mark_ended_with_account' \
+               AND j.status IN ('waiting', 'running', 'given_up') AND j.payload ->> 'user_id' = u.id::text)",
+        id: id::<UserId>,
+    },
+    Invariant {
+        name: "what has ended with an organization is marked, unless a job is about to (R48)",
+        broken: "SELECT o.id FROM organizations o JOIN project_transfers t \
+             ON o.id IN (t.organization_id, t.to_organization_id) AND t.position <= o.offers_ended_position \
+             WHERE t.status = 'offered' AND t.expires_at > rollcall_now() \
+             AND NOT EXISTS (SELECT FROM jobs j WHERE j.queue = 'departure' AND j.kind = 'mark_ended' \
+               AND j.status IN ('waiting', 'running', 'given_up') AND j.payload ->> 'organization_id' = o.id::text)",
+        id: id::<OrganizationId>,
     },
     Invariant {
         name: "a team's grants are on resources of its organization (R66)",
@@ -221,18 +267,21 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<ResourceId>,
     },
     Invariant {
-        name: "open offers of projects are of members of where those are, to accounts that live (R42, R61)",
-        broken: "SELECT t.id FROM project_transfers t JOIN users u ON u.id = t.recipient_id WHERE t.status = 'offered' AND \
-             t.expires_at > rollcall_now() AND (u.deleted_at IS NOT NULL OR NOT EXISTS (SELECT FROM members m \
-             WHERE m.organization_id = t.organization_id AND m.user_id = t.offered_by_id AND m.status = 'active'))",
+        name: "open offers of projects are of members of where those are (R42, R61)",
+        broken: "SELECT t.id FROM project_transfers t WHERE t.status = 'offered' AND \
+             t.expires_at > rollcall_now() AND NOT EXISTS (SELECT FROM members m \
+             WHERE m.organization_id = t.organization_id AND m.user_id = t.offered_by_id \
+             AND (m.status = 'active' OR t.position <= m.issued_ended_position))",
         id: id::<TransferId>,
     },
     Invariant {
         name: "nothing is offered to a leaver, or from or to deleted organizations (R42, R48)",
         broken: "SELECT t.id FROM project_transfers t WHERE t.status = 'offered' AND t.expires_at > rollcall_now() AND ( \
-             EXISTS (SELECT FROM departures d WHERE d.user_id = t.recipient_id \
-               AND d.organization_id IN (t.organization_id, t.to_organization_id) AND d.started_at >= t.created_at) \
-             OR EXISTS (SELECT FROM organizations o WHERE o.id IN (t.organization_id, t.to_organization_id) AND o.deleted_at IS NOT NULL))",
+             EXISTS (SELECT FROM departures d JOIN members m ON m.id = d.member_id WHERE d.user_id = t.recipient_id \
+               AND d.organization_id IN (t.organization_id, t.to_organization_id) AND d.started_at >= t.created_at \
+               AND t.position > m.issued_ended_position) \
+             OR EXISTS (SELECT FROM organizations o WHERE o.id IN (t.organization_id, t.to_organization_id) AND o.deleted_at IS NOT NULL \
+               AND t.position > o.offers_ended_position))",
         id: id::<TransferId>,
     },
     Invariant {

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use apalis_diesel::Job;
 use chrono::{DateTime, Utc};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
@@ -16,6 +18,7 @@ use crate::database::schema::{invitations, members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{InvitationId, MemberId, OrganizationId, SessionId, TeamId, TypedId, UserId};
+use crate::issued::Issued;
 use crate::job::{ExpireInvitation, Hold, MailInvitation, MailInvitationAccepted, MailInvitationReminder};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
@@ -83,7 +86,8 @@ pub struct Invitation {
     pub shared_projects: AccessLevel,
     /// Who invited.
     pub invited_by_id: UserId,
-    /// Where it stands.
+    /// Where it stands, which may have ended with who invited before anybody wrote that down.
+    #[diesel(select_expression = status_now(), select_expression_type = SqlLiteral<Text>)]
     pub status: InvitationStatus,
     /// Which token is alive.
     pub token_version: i32,
@@ -97,6 +101,10 @@ pub struct Invitation {
     pub sent_at: DateTime<Utc>,
     /// Until when it can be accepted.
     pub expires_at: DateTime<Utc>,
+}
+
+fn status_now() -> SqlLiteral<Text> {
+    Issued::Invitation.status("pending", "revoked")
 }
 
 impl Invitation {
@@ -238,11 +246,12 @@ pub async fn invite(
             )
             .await?;
             let accounts = accounts_of(transaction, &parsed).await?;
-            expire_overdue(transaction, organization_id, &accounts, &parsed).await?;
+            make_room(transaction, organization_id, &accounts, &parsed).await?;
             let refusals = refuse(transaction, &permit, &parsed, &accounts).await?;
             if !refusals.is_empty() {
                 return Err(Error::Refused(refusals));
             }
+            require_few_open(transaction, organization_id, parsed.len()).await?;
             billing::require_seats(transaction, organization_id, Seats::More(parsed.len()), "invitations").await?;
             let organization = organization::by_id(transaction, organization_id).await?;
             let created_at = now(transaction).await?;
@@ -378,8 +387,24 @@ fn account_of<'a>(accounts: &'a [User], invitee: &Invitee) -> Option<&'a User> {
     })
 }
 
-/// Invitations of the same people that are past their time leave room for new ones, whether or not the worker has run.
-async fn expire_overdue(
+/// Fails with TOO_MANY where so many invitations would be open that nobody answers them all. The organization is locked.
+async fn require_few_open(transaction: &mut Transaction, organization_id: OrganizationId, more: usize) -> Result<()> {
+    let open: i64 = of_organization(organization_id, Some(InvitationStatus::Pending))
+        .select(diesel::dsl::count_star())
+        .first(&mut **transaction)
+        .await?;
+    if open.saturating_add(i64::try_from(more).unwrap_or(i64::MAX)) <= limits::MAX_OPEN_INVITATIONS {
+        return Ok(());
+    }
+    let message = format!(
+        "{open} invitations are open, and at most {} may be; revoke those that nobody answers, or wait until they expire",
+        limits::MAX_OPEN_INVITATIONS
+    );
+    Err(Error::refused(Code::TooMany, "invitations", message))
+}
+
+/// Invitations of the same people that are past their time, or have ended, leave room for new ones, whether or not the worker has run.
+async fn make_room(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
     accounts: &[User],
@@ -396,12 +421,12 @@ async fn expire_overdue(
     let overdue: Vec<InvitationId> = invitations::table
         .filter(invitations::organization_id.eq(organization_id))
         .filter(invitations::status.eq(InvitationStatus::Pending))
-        .filter(invitations::expires_at.le(rollcall_now()))
+        .filter(invitations::expires_at.le(rollcall_now()).or(Issued::Invitation.has_ended()))
         .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(user_ids)))
         .select(invitations::id)
         .load(&mut **transaction)
         .await?;
-    mark_expired(transaction, &overdue).await
+    mark_over(transaction, &overdue).await
 }
 
 /// Everything that speaks against the invitations.
@@ -726,7 +751,8 @@ async fn take(
             .find(invitation.id)
             .filter(invitations::status.eq(InvitationStatus::Pending))
             .filter(invitations::token_version.eq(invitation.token_version))
-            .filter(invitations::expires_at.gt(rollcall_now())),
+            .filter(invitations::expires_at.gt(rollcall_now()))
+            .filter(Issued::Invitation.stands()),
     )
     .set(invitations::status.eq(InvitationStatus::Accepted))
     .execute(&mut **transaction)
@@ -772,7 +798,8 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) 
                     .find(invitation.id)
                     .filter(invitations::status.eq(InvitationStatus::Pending))
                     .filter(invitations::token_version.eq(invitation.token_version))
-                    .filter(invitations::expires_at.gt(rollcall_now())),
+                    .filter(invitations::expires_at.gt(rollcall_now()))
+                    .filter(Issued::Invitation.stands()),
             )
             .set(invitations::status.eq(InvitationStatus::Declined))
             .execute(&mut **transaction)
@@ -879,34 +906,6 @@ pub async fn revoke(database: &Database, actor: &Actor, id: InvitationId) -> Res
         .await
 }
 
-/// Revokes the open invitations that someone issued for the roles (R42). The organization is locked.
-pub(crate) async fn revoke_issued(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    organization_id: OrganizationId,
-    issuer: UserId,
-    roles: &[Role],
-) -> Result<Vec<NewEvent>> {
-    let revoked: Vec<InvitationId> = diesel::update(
-        invitations::table
-            .filter(invitations::organization_id.eq(organization_id))
-            .filter(invitations::invited_by_id.eq(issuer))
-            .filter(invitations::status.eq(InvitationStatus::Pending))
-            .filter(invitations::role.eq_any(roles)),
-    )
-    .set(invitations::status.eq(InvitationStatus::Revoked))
-    .returning(invitations::id)
-    .get_results(&mut **transaction)
-    .await?;
-    Ok(revoked
-        .into_iter()
-        .map(|id| {
-            NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id)
-                .summary("revoked: its issuer may not issue it any more")
-        })
-        .collect())
-}
-
 /// Revokes the organization's open invitations to a person, for the reason that the events give: who departs (R42), or who is in by
 /// another way. Without an actor it is a consequence of what the person did.
 pub(crate) async fn revoke_to(
@@ -936,63 +935,12 @@ pub(crate) async fn revoke_to(
         .collect())
 }
 
-/// Revokes the open invitations to an account that is being deleted, wherever it was invited by its username.
-pub(crate) async fn revoke_to_account(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    user_id: UserId,
-) -> Result<Vec<NewEvent>> {
-    let revoked: Vec<(InvitationId, OrganizationId)> = diesel::update(
-        invitations::table
-            .filter(invitations::user_id.eq(user_id))
-            .filter(invitations::status.eq(InvitationStatus::Pending)),
-    )
-    .set(invitations::status.eq(InvitationStatus::Revoked))
-    .returning((invitations::id, invitations::organization_id))
-    .get_results(&mut **transaction)
-    .await?;
-    Ok(revoked
-        .into_iter()
-        .map(|(id, organization_id)| {
-            NewEvent::by(actor, organization_id, AuditAction::InvitationRevoked, id)
-                .summary("revoked: the invited person deleted their account")
-        })
-        .collect())
-}
-
-/// Whom the open invitations are for that a departure would revoke: those that the leaver issued, and those to them (R42).
-pub(crate) async fn open_around(
-    connection: &mut AsyncPgConnection,
-    organization_id: OrganizationId,
-    leaver: &User,
-    limit: i64,
-) -> Result<Vec<String>> {
-    let issued = invitations::invited_by_id.eq(leaver.id);
-    let to_them = invitations::email.eq(leaver.email.clone()).or(invitations::user_id.eq(leaver.id));
-    let found: Vec<(Option<EmailAddress>, Option<Username>)> = invitations::table
-        .left_join(users::table.on(invitations::user_id.eq(users::id.nullable())))
-        .filter(invitations::organization_id.eq(organization_id))
-        .filter(invitations::status.eq(InvitationStatus::Pending))
-        .filter(issued.nullable().or(to_them))
-        .order(invitations::id)
-        .limit(limit)
-        .select((invitations::email, users::username.nullable()))
-        .load(connection)
-        .await?;
-    let shown = |(email, username): (Option<EmailAddress>, Option<Username>)| match (email, username) {
-        (Some(email), _) => email.to_string(),
-        (None, Some(username)) => format!("@{username}"),
-        (None, None) => String::new(),
-    };
-    Ok(found.into_iter().map(shown).collect())
-}
-
 /// Marks an invitation expired, if its time is over; the worker's part of the expiry (R23).
 pub async fn expire(database: &Database, id: InvitationId, hold: Hold<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            mark_expired(transaction, &[id]).await
+            mark_over(transaction, &[id]).await
         })
         .await
 }
@@ -1012,30 +960,30 @@ pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> 
         .skip_locked()
         .load(&mut **transaction)
         .await?;
-    mark_expired(transaction, &overdue).await?;
+    mark_over(transaction, &overdue).await?;
     Ok(overdue.len())
 }
 
-async fn mark_expired(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<()> {
+/// Marks those of the invitations whose time is over expired, and those that have ended with who invited revoked.
+async fn mark_over(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
-    let expired: Vec<(InvitationId, OrganizationId)> = diesel::update(
+    let over: Vec<(InvitationId, OrganizationId, InvitationStatus)> = diesel::update(
         invitations::table
             .filter(invitations::id.eq_any(ids))
             .filter(invitations::status.eq(InvitationStatus::Pending))
-            .filter(invitations::expires_at.le(rollcall_now())),
+            .filter(invitations::expires_at.le(rollcall_now()).or(Issued::Invitation.has_ended())),
     )
-    .set(invitations::status.eq(InvitationStatus::Expired))
-    .returning((invitations::id, invitations::organization_id))
+    .set(invitations::status.eq(Issued::Invitation.over("revoked", "expired")))
+    .returning((invitations::id, invitations::organization_id, invitations::status))
     .get_results(&mut **transaction)
     .await?;
-    if expired.is_empty() {
-        return Ok(());
-    }
-    let events = expired.into_iter().map(|(id, organization_id)| {
-        NewEvent::by_system(organization_id, AuditAction::InvitationExpired, id)
-            .summary("nobody took the invitation in time")
+    let events = over.into_iter().map(|(id, organization_id, status)| match status {
+        InvitationStatus::Revoked => NewEvent::by_system(organization_id, AuditAction::InvitationRevoked, id)
+            .summary("revoked: its issuer may not issue it any more"),
+        _ => NewEvent::by_system(organization_id, AuditAction::InvitationExpired, id)
+            .summary("nobody took the invitation in time"),
     });
     audit::record(transaction, events).await
 }
@@ -1124,20 +1072,29 @@ pub async fn count(
 
 type Query = diesel::helper_types::IntoBoxed<'static, invitations::table, diesel::pg::Pg>;
 
-/// An overdue invitation counts as expired, whether or not the worker has marked it.
+/// An overdue invitation counts as expired, and one that has ended as revoked, whether or not the worker has marked it.
 fn of_organization(organization_id: OrganizationId, status: Option<InvitationStatus>) -> Query {
     let query = invitations::table.into_boxed().filter(invitations::organization_id.eq(organization_id));
     match status {
         None => query,
         Some(InvitationStatus::Pending) => query
             .filter(invitations::status.eq(InvitationStatus::Pending))
-            .filter(invitations::expires_at.gt(rollcall_now())),
+            .filter(invitations::expires_at.gt(rollcall_now()))
+            .filter(Issued::Invitation.stands()),
         Some(InvitationStatus::Expired) => query.filter(
-            invitations::status
-                .eq(InvitationStatus::Expired)
-                .or(invitations::status.eq(InvitationStatus::Pending).and(invitations::expires_at.le(rollcall_now()))),
+            invitations::status.eq(InvitationStatus::Expired).or(invitations::status
+                .eq(InvitationStatus::Pending)
+                .and(invitations::expires_at.le(rollcall_now()))
+                .and(Issued::Invitation.stands())),
         ),
-        Some(status) => query.filter(invitations::status.eq(status)),
+        Some(InvitationStatus::Revoked) => query.filter(
+            invitations::status
+                .eq(InvitationStatus::Revoked)
+                .or(invitations::status.eq(InvitationStatus::Pending).and(Issued::Invitation.has_ended())),
+        ),
+        Some(status @ (InvitationStatus::Accepted | InvitationStatus::Declined)) => {
+            query.filter(invitations::status.eq(status))
+        }
     }
 }
 
@@ -1160,6 +1117,7 @@ fn to_user(user: &User) -> Query {
         .filter(invitations::email.eq(user.email.clone()).or(invitations::user_id.eq(user.id)))
         .filter(invitations::status.eq(InvitationStatus::Pending))
         .filter(invitations::expires_at.gt(rollcall_now()))
+        .filter(Issued::Invitation.stands())
         // Those of a deleted organization pause with it (R48).
         .filter(diesel::dsl::exists(
             organizations::table

@@ -216,6 +216,20 @@ job! {
     } in DEPARTURE as "run_departure", tries 25, timeout 3_600 s, unique departure_id, serial member_id
 }
 job! {
+    /// Marks what ended in an organization by demotions, or with the organization (R42).
+    MarkEnded {
+        /// The organization.
+        organization_id: OrganizationId,
+    } in DEPARTURE as "mark_ended", tries 25, timeout 3_600 s, unique organization_id, serial organization_id
+}
+job! {
+    /// Marks what ended with an account: invitations to it, and offers by and to it.
+    MarkEndedWithAccount {
+        /// The account.
+        user_id: UserId,
+    } in DEPARTURE as "mark_ended_with_account", tries 25, timeout 3_600 s, unique user_id, serial user_id
+}
+job! {
     /// Delivers the events that a webhook waits for, in the order of the audit log (R75); one job waits and one runs per
     /// webhook, whatever happens meanwhile.
     DeliverWebhook {

@@ -1,8 +1,9 @@
 //! Join codes: 8 digits, once, for 24 hours to the moment (R26–R30).
 
 use chrono::{DateTime, Utc};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::RngExt;
 use serde_json::json;
@@ -16,6 +17,7 @@ use crate::database::schema::join_codes;
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{JoinCodeId, MemberId, OrganizationId, UserId};
+use crate::issued::Issued;
 use crate::job::{ExpireJoinCode, Hold, MailJoinedByCode};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod};
@@ -50,7 +52,8 @@ pub struct JoinCode {
     pub organization_id: OrganizationId,
     /// As what one joins.
     pub role: Role,
-    /// Where it stands.
+    /// Where it stands, which may have ended with its maker before anybody wrote that down.
+    #[diesel(select_expression = status_now(), select_expression_type = SqlLiteral<Text>)]
     pub status: JoinCodeStatus,
     /// What its maker calls it.
     pub label: Option<String>,
@@ -66,6 +69,10 @@ pub struct JoinCode {
     pub used_by_id: Option<UserId>,
     /// When.
     pub used_at: Option<DateTime<Utc>>,
+}
+
+fn status_now() -> SqlLiteral<Text> {
+    Issued::JoinCode.status("active", "revoked")
 }
 
 impl JoinCode {
@@ -169,6 +176,7 @@ async fn require_room(transaction: &mut Transaction, organization_id: Organizati
         .filter(join_codes::organization_id.eq(organization_id))
         .filter(join_codes::status.eq(JoinCodeStatus::Active))
         .filter(join_codes::expires_at.gt(rollcall_now()))
+        .filter(Issued::JoinCode.stands())
         .count()
         .get_result(&mut **transaction)
         .await?;
@@ -262,17 +270,17 @@ fn admin_code_active() -> Refusal {
     )
 }
 
-/// An admin code that is past its time leaves room for the next, whether or not the worker has run.
+/// An admin code that is past its time, or has ended, leaves room for the next, whether or not the worker has run.
 async fn make_room_for_admin_code(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
     let overdue: Vec<JoinCodeId> = join_codes::table
         .filter(join_codes::organization_id.eq(organization_id))
         .filter(join_codes::role.eq(Role::Admin))
         .filter(join_codes::status.eq(JoinCodeStatus::Active))
-        .filter(join_codes::expires_at.le(rollcall_now()))
+        .filter(join_codes::expires_at.le(rollcall_now()).or(Issued::JoinCode.has_ended()))
         .select(join_codes::id)
         .load(&mut **transaction)
         .await?;
-    mark_expired(transaction, &overdue).await
+    mark_over(transaction, &overdue).await
 }
 
 /// The file of codes to hand out.
@@ -322,7 +330,8 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
                     .filter(join_codes::organization_id.eq(organization_id))
                     .filter(join_codes::digest.eq_any(&digests))
                     .filter(join_codes::status.eq(JoinCodeStatus::Active))
-                    .filter(join_codes::expires_at.gt(rollcall_now())),
+                    .filter(join_codes::expires_at.gt(rollcall_now()))
+                    .filter(Issued::JoinCode.stands()),
             )
             .set(join_codes::status.eq(JoinCodeStatus::Used))
             .returning((join_codes::id, join_codes::role))
@@ -364,6 +373,7 @@ fn usable(digests: &[Vec<u8>]) -> Query {
         .filter(join_codes::digest.eq_any(digests.to_vec()))
         .filter(join_codes::status.eq(JoinCodeStatus::Active))
         .filter(join_codes::expires_at.gt(rollcall_now()))
+        .filter(Issued::JoinCode.stands())
 }
 
 /// Takes a code back.
@@ -389,7 +399,8 @@ pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Resul
                 join_codes::table
                     .find(id)
                     .filter(join_codes::status.eq(JoinCodeStatus::Active))
-                    .filter(join_codes::expires_at.gt(rollcall_now())),
+                    .filter(join_codes::expires_at.gt(rollcall_now()))
+                    .filter(Issued::JoinCode.stands()),
             )
             .set(join_codes::status.eq(JoinCodeStatus::Revoked))
             .returning(JoinCode::as_returning())
@@ -418,59 +429,12 @@ pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Resul
         .await
 }
 
-/// Revokes the active codes that someone made for the roles (R42). The organization is locked.
-pub(crate) async fn revoke_issued(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    organization_id: OrganizationId,
-    issuer: UserId,
-    roles: &[Role],
-) -> Result<Vec<NewEvent>> {
-    let revoked: Vec<JoinCodeId> = diesel::update(
-        join_codes::table
-            .filter(join_codes::organization_id.eq(organization_id))
-            .filter(join_codes::created_by_id.eq(issuer))
-            .filter(join_codes::status.eq(JoinCodeStatus::Active))
-            .filter(join_codes::role.eq_any(roles)),
-    )
-    .set(join_codes::status.eq(JoinCodeStatus::Revoked))
-    .returning(join_codes::id)
-    .get_results(&mut **transaction)
-    .await?;
-    Ok(revoked
-        .into_iter()
-        .map(|id| {
-            NewEvent::by(actor, organization_id, AuditAction::JoinCodeRevoked, id)
-                .summary("revoked: its maker may not make it any more")
-        })
-        .collect())
-}
-
-/// The hints of someone's active codes, which a departure would revoke (R42).
-pub(crate) async fn open_of(
-    connection: &mut AsyncPgConnection,
-    organization_id: OrganizationId,
-    maker: UserId,
-    limit: i64,
-) -> Result<Vec<String>> {
-    let hints: Vec<String> = join_codes::table
-        .filter(join_codes::organization_id.eq(organization_id))
-        .filter(join_codes::created_by_id.eq(maker))
-        .filter(join_codes::status.eq(JoinCodeStatus::Active))
-        .order(join_codes::id)
-        .limit(limit)
-        .select(join_codes::hint)
-        .load(connection)
-        .await?;
-    Ok(hints.into_iter().map(|hint| format!("••••-••{hint}")).collect())
-}
-
 /// Marks a code expired, if its time is over; the worker's part of the expiry (R29).
 pub async fn expire(database: &Database, id: JoinCodeId, hold: Hold<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            mark_expired(transaction, &[id]).await
+            mark_over(transaction, &[id]).await
         })
         .await
 }
@@ -490,30 +454,30 @@ pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> 
         .skip_locked()
         .load(&mut **transaction)
         .await?;
-    mark_expired(transaction, &overdue).await?;
+    mark_over(transaction, &overdue).await?;
     Ok(overdue.len())
 }
 
-async fn mark_expired(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<()> {
+/// Marks those of the codes whose time is over expired, and those that have ended with their maker revoked.
+async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
-    let expired: Vec<(JoinCodeId, OrganizationId)> = diesel::update(
+    let over: Vec<(JoinCodeId, OrganizationId, JoinCodeStatus)> = diesel::update(
         join_codes::table
             .filter(join_codes::id.eq_any(ids))
             .filter(join_codes::status.eq(JoinCodeStatus::Active))
-            .filter(join_codes::expires_at.le(rollcall_now())),
+            .filter(join_codes::expires_at.le(rollcall_now()).or(Issued::JoinCode.has_ended())),
     )
-    .set(join_codes::status.eq(JoinCodeStatus::Expired))
-    .returning((join_codes::id, join_codes::organization_id))
+    .set(join_codes::status.eq(Issued::JoinCode.over("revoked", "expired")))
+    .returning((join_codes::id, join_codes::organization_id, join_codes::status))
     .get_results(&mut **transaction)
     .await?;
-    if expired.is_empty() {
-        return Ok(());
-    }
-    let events = expired.into_iter().map(|(id, organization_id)| {
-        NewEvent::by_system(organization_id, AuditAction::JoinCodeExpired, id)
-            .summary("nobody used the code within 24 hours")
+    let events = over.into_iter().map(|(id, organization_id, status)| match status {
+        JoinCodeStatus::Revoked => NewEvent::by_system(organization_id, AuditAction::JoinCodeRevoked, id)
+            .summary("revoked: its maker may not make it any more"),
+        _ => NewEvent::by_system(organization_id, AuditAction::JoinCodeExpired, id)
+            .summary("nobody used the code within 24 hours"),
     });
     audit::record(transaction, events).await
 }
@@ -563,13 +527,20 @@ fn of_organization(organization_id: OrganizationId, status: Option<JoinCodeStatu
         None => query,
         Some(JoinCodeStatus::Active) => query
             .filter(join_codes::status.eq(JoinCodeStatus::Active))
-            .filter(join_codes::expires_at.gt(rollcall_now())),
+            .filter(join_codes::expires_at.gt(rollcall_now()))
+            .filter(Issued::JoinCode.stands()),
         Some(JoinCodeStatus::Expired) => query.filter(
-            join_codes::status
-                .eq(JoinCodeStatus::Expired)
-                .or(join_codes::status.eq(JoinCodeStatus::Active).and(join_codes::expires_at.le(rollcall_now()))),
+            join_codes::status.eq(JoinCodeStatus::Expired).or(join_codes::status
+                .eq(JoinCodeStatus::Active)
+                .and(join_codes::expires_at.le(rollcall_now()))
+                .and(Issued::JoinCode.stands())),
         ),
-        Some(status) => query.filter(join_codes::status.eq(status)),
+        Some(JoinCodeStatus::Revoked) => query.filter(
+            join_codes::status
+                .eq(JoinCodeStatus::Revoked)
+                .or(join_codes::status.eq(JoinCodeStatus::Active).and(Issued::JoinCode.has_ended())),
+        ),
+        Some(JoinCodeStatus::Used) => query.filter(join_codes::status.eq(JoinCodeStatus::Used)),
     }
 }
 

@@ -22,6 +22,7 @@ pub mod housekeeping;
 pub mod id;
 pub mod integrity;
 pub mod invitation;
+pub mod issued;
 pub mod job;
 pub mod job_admin;
 pub mod join_code;

@@ -24,6 +24,8 @@ pub const MAX_NODES: usize = 100;
 
 /// Invitations of one request (1 to 50).
 pub const MAX_INVITATIONS: usize = 50;
+/// Invitations that are open at the same time, of one organization.
+pub const MAX_OPEN_INVITATIONS: i64 = 10_000;
 /// Join codes that work at the same time, of one organization.
 pub const MAX_ACTIVE_JOIN_CODES: i64 = 5_000;
 /// Join codes of one request (1 to 50, R28).

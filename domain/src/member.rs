@@ -1,6 +1,7 @@
 //! Memberships: one per user and organization, for good (R45).
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{self, Array, BigInt, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -14,9 +15,9 @@ use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
-use crate::error::{Code, Error, Refusal, Result};
+use crate::error::{Code, Error, Reader, Refusal, Result};
 use crate::id::{MemberId, OrganizationId, TypedId, UserId};
-use crate::job::MailRoleChanged;
+use crate::job::{MailRoleChanged, MarkEnded};
 use crate::page::{Page, PageRequest, Slice};
 use crate::policy::{AccessLevel, MemberAction, Role, Standing};
 use crate::text;
@@ -128,14 +129,19 @@ pub struct Member {
 pub(crate) async fn require_room_for_another(
     transaction: &mut Transaction,
     user_id: UserId,
+    reader: Reader,
     field: &str,
 ) -> Result<()> {
     if transaction.deployment().one_organization_per_user && user::team_memberships(transaction, user_id).await? > 0 {
-        return Err(Error::refused(
-            Code::OneOrganization,
-            field,
-            "you belong to an organization, and here one belongs to one at a time; leave it first",
-        ));
+        let message = match reader {
+            Reader::Themselves => {
+                "you belong to an organization, and here one belongs to one at a time; leave it first"
+            }
+            Reader::Another => {
+                "they belong to another organization by now, and here one belongs to one at a time; they must leave it first"
+            }
+        };
+        return Err(Error::refused(Code::OneOrganization, field, message));
     }
     Ok(())
 }
@@ -147,6 +153,16 @@ pub(crate) struct Join {
     pub role: Role,
     pub permissions: Permissions,
     pub via: JoinMethod,
+}
+
+impl Join {
+    /// Who reads why it is refused: whom staff let in doesn't ask for it.
+    fn reader(&self) -> Reader {
+        match self.via {
+            JoinMethod::Founder | JoinMethod::Invitation | JoinMethod::JoinCode => Reader::Themselves,
+            JoinMethod::Staff => Reader::Another,
+        }
+    }
 }
 
 /// Makes a member, or the member of old active again with what the joining brings (R45); with the events of what it ended.
@@ -162,7 +178,11 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
         .optional()?;
     match before {
         Some((_, MemberStatus::Active)) => {
-            return Err(Error::refused(Code::AlreadyMember, field, "you belong to this organization already"));
+            let message = match join.reader() {
+                Reader::Themselves => "you belong to this organization already",
+                Reader::Another => "they belong to this organization already",
+            };
+            return Err(Error::refused(Code::AlreadyMember, field, message));
         }
         // D6: a code isn't a way back in after a removal.
         Some((_, MemberStatus::Removed | MemberStatus::Deactivated)) if join.via == JoinMethod::JoinCode => {
@@ -175,11 +195,15 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
         _ => {}
     }
     let user = user::require_living(transaction, join.user_id, field).await?;
-    require_room_for_another(transaction, join.user_id, field).await?;
+    require_room_for_another(transaction, join.user_id, join.reader(), field).await?;
     // Another open invitation of the same person, by address or username, has no purpose any more.
     let reason = "the invited person joined by another way";
     let events = crate::invitation::revoke_to(transaction, None, join.organization_id, &user, reason).await?;
-    let seats = if join.via == JoinMethod::Invitation { Seats::Invited } else { Seats::Joining };
+    let seats = match join.via {
+        JoinMethod::Invitation => Seats::Invited,
+        JoinMethod::JoinCode => Seats::Joining,
+        JoinMethod::Founder | JoinMethod::Staff => Seats::More(1),
+    };
     billing::require_seats(transaction, join.organization_id, seats, field).await?;
     let at = now(transaction).await?;
     let values = (
@@ -691,15 +715,13 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
                 .summary(format!("changed the role of {} from {} to {role}", member.user_id, member.role))
                 .with(json!({ "from": member.role.as_str(), "to": role.as_str() }));
             transaction.enqueue(&MailRoleChanged { audit_event_id: changed.id() }).await?;
-            let mut events = vec![changed];
             let standing = Standing { role, ..permit.standing() };
             if !standing.may_bill(member.permissions.billable_activities) {
                 user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
             }
-            events.extend(
-                revoke_no_longer_issuable(transaction, actor, standing, member.organization_id, member.user_id).await?,
-            );
-            audit::record(transaction, events).await?;
+            let before = Standing { role: member.role, ..standing };
+            end_no_longer_issuable(transaction, before, standing, member.organization_id, member.user_id).await?;
+            audit::record(transaction, [changed]).await?;
             Ok(id)
         })
         .await
@@ -734,16 +756,46 @@ pub async fn update_permissions(
         .await
 }
 
-/// A demotion revokes the invitations and codes that the person could no longer issue (R42). The organization is locked.
-pub(crate) async fn revoke_no_longer_issuable(
+/// A demotion ends the invitations and codes that the person could no longer issue (R42): by positions that are taken under the lock on
+/// the membership, which is changed already. Marking them is the worker's. The organization is locked.
+pub(crate) async fn end_no_longer_issuable(
     transaction: &mut Transaction,
-    actor: &Actor,
-    standing: Standing,
+    before: Standing,
+    after: Standing,
     organization_id: OrganizationId,
     user_id: UserId,
-) -> Result<Vec<NewEvent>> {
-    let lost: Vec<Role> = Role::ALL.iter().copied().filter(|role| !standing.may_issue(*role)).collect();
-    let mut events = crate::invitation::revoke_issued(transaction, actor, organization_id, user_id, &lost).await?;
-    events.extend(crate::join_code::revoke_issued(transaction, actor, organization_id, user_id, &lost).await?);
-    Ok(events)
+) -> Result<()> {
+    let is_lost = |role: Role| before.may_issue(role) && !after.may_issue(role);
+    let (all, admins) = (is_lost(Role::Member), is_lost(Role::Admin));
+    if !(all || admins) {
+        return Ok(());
+    }
+    let next = || sql::<BigInt>("nextval('grant_positions')");
+    diesel::update(
+        members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(user_id)),
+    )
+    .set((
+        all.then(|| members::invites_ended_position.eq(next())),
+        (all || admins).then(|| members::admin_invites_ended_position.eq(next())),
+    ))
+    .execute(&mut **transaction)
+    .await?;
+    transaction.enqueue(&MarkEnded { organization_id }).await
+}
+
+/// Admins who lose the owner's powers are demoted in all but name: what they issued for ADMIN ends. The organization is locked.
+pub(crate) async fn end_issued_for_admins(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+) -> Result<()> {
+    diesel::update(
+        members::table
+            .filter(members::organization_id.eq(organization_id))
+            .filter(members::status.eq(MemberStatus::Active))
+            .filter(members::role.eq(Role::Admin)),
+    )
+    .set(members::admin_invites_ended_position.eq(sql::<BigInt>("nextval('grant_positions')")))
+    .execute(&mut **transaction)
+    .await?;
+    transaction.enqueue(&MarkEnded { organization_id }).await
 }

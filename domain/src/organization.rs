@@ -1,7 +1,9 @@
 //! Organizations: founding them, their profile, and who finds them.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::RngExt;
 use serde_json::{Value, json};
@@ -13,15 +15,14 @@ use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
-use crate::error::{Code, Error, Refusal, Result, on_violation};
+use crate::error::{Code, Error, Reader, Refusal, Result, on_violation};
 use crate::id::{MemberId, OrganizationId, UserId};
-use crate::job::{MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred};
+use crate::job::{MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MarkEnded};
 use crate::limits;
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
 use crate::policy::{AccessLevel, Action, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
 use crate::settings::OrganizationCreation;
 use crate::text::{self, EmailAddress, Slug};
-use crate::transfer::{self, OffersOf};
 use crate::user::{self, NewUser};
 use crate::webhook;
 
@@ -322,11 +323,14 @@ pub async fn create(
                 },
             };
             access::lock_users(transaction, &[user_id]).await?;
-            let field = if joined_via == JoinMethod::Staff { "ownerEmail" } else { "name" };
+            let (field, reader) = match &founder {
+                Founder::Self_(_) => ("name", Reader::Themselves),
+                Founder::Appointed(_) => ("ownerEmail", Reader::Another),
+            };
             if user::require_living(transaction, user_id, field).await?.suspended_at.is_some() {
-                return Err(crate::actor::suspended(field).into());
+                return Err(crate::actor::suspended_to(reader, field).into());
             }
-            member::require_room_for_another(transaction, user_id, "name").await?;
+            member::require_room_for_another(transaction, user_id, reader, field).await?;
             require_room_for_owner(transaction, user_id).await?;
             let id = insert(transaction, parsed.clone()).await?;
             let at = now(transaction).await?;
@@ -393,9 +397,10 @@ pub async fn set_owner(
             let user = user::by_ids(transaction, &[new_owner]).await?.pop();
             let user = user.filter(|user| user.deleted_at.is_none()).ok_or_else(no_user)?;
             if user.suspended_at.is_some() {
-                return Err(crate::actor::suspended("userId").into());
+                return Err(crate::actor::suspended_to(Reader::Another, "userId").into());
             }
-            let mut events = step_down(transaction, actor, &organization, old_owner).await?;
+            step_down(transaction, &organization, old_owner).await?;
+            let mut events = Vec::new();
             let is_member = member::of(transaction, id, new_owner)
                 .await?
                 .is_some_and(|member| member.status == MemberStatus::Active);
@@ -425,19 +430,14 @@ pub async fn set_owner(
         .await
 }
 
-/// The owner becomes ADMIN; what they issued and as an admin can issue no longer is revoked (R42). Another owner must follow at
+/// The owner becomes ADMIN; what they issued and as an admin can issue no longer ends (R42). Another owner must follow at
 /// once. The organization is locked.
-async fn step_down(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    organization: &Organization,
-    owner: UserId,
-) -> Result<Vec<NewEvent>> {
+async fn step_down(transaction: &mut Transaction, organization: &Organization, owner: UserId) -> Result<()> {
     let membership =
         members::table.filter(members::organization_id.eq(organization.id)).filter(members::user_id.eq(owner));
     diesel::update(membership).set(members::role.eq(Role::Admin)).execute(&mut **transaction).await?;
-    let standing = organization.standing_of(Role::Admin);
-    member::revoke_no_longer_issuable(transaction, actor, standing, organization.id, owner).await
+    let (before, after) = (organization.standing_of(Role::Owner), organization.standing_of(Role::Admin));
+    member::end_no_longer_issuable(transaction, before, after, organization.id, owner).await
 }
 
 /// A member becomes the owner.
@@ -504,9 +504,9 @@ pub async fn transfer_ownership(
                 return Err(Error::refused(Code::NotAnAdmin, "memberId", message));
             }
             if user.suspended_at.is_some() {
-                return Err(crate::actor::suspended("memberId").into());
+                return Err(crate::actor::suspended_to(Reader::Another, "memberId").into());
             }
-            let mut events = step_down(transaction, actor, &organization, old_owner).await?;
+            step_down(transaction, &organization, old_owner).await?;
             step_up(transaction, id, new_owner).await?;
             let mails = [old_owner, new_owner].map(|recipient_id| MailOwnershipTransferred {
                 organization_id: id,
@@ -516,12 +516,10 @@ pub async fn transfer_ownership(
                 notice: Uuid::now_v7(),
             });
             transaction.enqueue_all(&mails).await?;
-            events.push(
-                NewEvent::by(actor, id, AuditAction::OrganizationOwnershipTransferred, command.member_id)
-                    .summary(format!("passed the ownership from {old_owner} to {new_owner}"))
-                    .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() })),
-            );
-            audit::record(transaction, events).await?;
+            let event = NewEvent::by(actor, id, AuditAction::OrganizationOwnershipTransferred, command.member_id)
+                .summary(format!("passed the ownership from {old_owner} to {new_owner}"))
+                .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
+            audit::record(transaction, [event]).await?;
             Ok(id)
         })
         .await
@@ -579,28 +577,15 @@ pub async fn update_policy(
                 .returning(Organization::as_returning())
                 .get_result(&mut **transaction)
                 .await?;
-            let mut events = Vec::new();
-            // Admins who lose the owner's powers are demoted in all but name (R42).
             if before.admin_powers == AdminPowers::OwnerEquivalent && admin_powers == AdminPowers::Standard {
-                let standing = after.standing_of(Role::Admin);
-                for admin in member::leadership(transaction, &[id]).await? {
-                    if admin.role == Role::Admin {
-                        let revoked =
-                            member::revoke_no_longer_issuable(transaction, actor, standing, id, admin.user_id).await?;
-                        events.extend(revoked);
-                    }
-                }
+                member::end_issued_for_admins(transaction, id).await?;
             }
             let (from, to) = (before.policy_json(), after.policy_json());
             if from != to {
-                events.push(
-                    NewEvent::by(actor, id, AuditAction::OrganizationPolicyUpdated, id)
-                        .summary("changed the policy")
-                        .with(json!({ "from": from, "to": to })),
-                );
-            }
-            if !events.is_empty() {
-                audit::record(transaction, events).await?;
+                let event = NewEvent::by(actor, id, AuditAction::OrganizationPolicyUpdated, id)
+                    .summary("changed the policy")
+                    .with(json!({ "from": from, "to": to }));
+                audit::record(transaction, [event]).await?;
             }
             Ok(id)
         })
@@ -625,16 +610,18 @@ pub async fn delete(
             }
             let at = now(transaction).await?;
             diesel::update(organizations::table.find(id))
-                .set((organizations::deleted_at.eq(at), organizations::deleted_by_id.eq(owner)))
+                .set((
+                    organizations::deleted_at.eq(at),
+                    organizations::deleted_by_id.eq(owner),
+                    // Offers from and to it end for good, whoever restores it.
+                    organizations::offers_ended_position.eq(sql::<BigInt>("nextval('grant_positions')")),
+                ))
                 .execute(&mut **transaction)
                 .await?;
-            let offers = OffersOf::Organization(id);
-            let mut events =
-                transfer::cancel_all(transaction, actor, offers, "cancelled: an organization was deleted").await?;
-            events.push(
-                NewEvent::by(actor, id, AuditAction::OrganizationDeleted, id).summary("deleted the organization"),
-            );
-            audit::record(transaction, events).await?;
+            transaction.enqueue(&MarkEnded { organization_id: id }).await?;
+            let event =
+                NewEvent::by(actor, id, AuditAction::OrganizationDeleted, id).summary("deleted the organization");
+            audit::record(transaction, [event]).await?;
             Ok(at + limits::RESTORABLE)
         })
         .await

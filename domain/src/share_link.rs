@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Datelike, Utc};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
@@ -11,9 +13,10 @@ use crate::actor::Actor;
 use crate::attached::{self, Attached};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{collection_items, organizations, resources, share_links};
-use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::database::{Database, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{OrganizationId, ResourceId, ShareLinkId, UserId};
+use crate::issued::Issued;
 use crate::limits;
 use crate::organization::{self, Organization};
 use crate::page::{Page, PageRequest, Slice, by_id};
@@ -51,7 +54,9 @@ impl Attached for ShareLink {
     type Parent = ResourceId;
     const TABLE: &'static str = "share_links";
     const PARENT: &'static str = "resource_id";
-    const CONDITION: &'static str = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > rollcall_now())";
+    fn condition() -> String {
+        Issued::ShareLink.open()
+    }
     fn id(&self) -> ShareLinkId {
         self.id
     }
@@ -60,11 +65,15 @@ impl Attached for ShareLink {
     }
 }
 
-/// Which links lead somewhere still.
+/// Which links lead somewhere still: neither revoked, nor expired, nor ended with their maker.
 #[diesel::dsl::auto_type]
 fn is_living() -> _ {
     let now: diesel::dsl::Nullable<rollcall_now> = rollcall_now().nullable();
-    share_links::revoked_at.is_null().and(share_links::expires_at.is_null().or(share_links::expires_at.gt(now)))
+    let stands: SqlLiteral<Bool> = Issued::ShareLink.stands();
+    share_links::revoked_at
+        .is_null()
+        .and(share_links::expires_at.is_null().or(share_links::expires_at.gt(now)))
+        .and(stands)
 }
 
 /// Makes a link to a collection; takes ADMINISTER on it, and a policy that allows sharing outside. The token is shown this once.
@@ -145,55 +154,13 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ShareLinkId) -> Resu
             if revoked == 0 {
                 return Err(not_found().into());
             }
-            audit::record(transaction, [revoked_event(actor, &link, "revoked a link to a collection")]).await?;
+            let event = NewEvent::by(actor, link.organization_id, AuditAction::ShareLinkRevoked, id)
+                .summary("revoked a link to a collection")
+                .with(json!({ "resource": link.resource_id.to_string() }));
+            audit::record(transaction, [event]).await?;
             Ok(id)
         })
         .await
-}
-
-fn revoked_event(actor: &Actor, link: &ShareLink, summary: &str) -> NewEvent {
-    NewEvent::by(actor, link.organization_id, AuditAction::ShareLinkRevoked, link.id)
-        .summary(summary)
-        .with(json!({ "resource": link.resource_id.to_string() }))
-}
-
-/// Revokes the links that someone who leaves the organization has made there (R42); with the events to record.
-pub(crate) async fn revoke_issued(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    organization_id: OrganizationId,
-    user_id: UserId,
-) -> Result<Vec<NewEvent>> {
-    let revoked: Vec<ShareLink> = diesel::update(
-        share_links::table
-            .filter(share_links::organization_id.eq(organization_id))
-            .filter(share_links::created_by_id.eq(user_id))
-            .filter(is_living()),
-    )
-    .set(share_links::revoked_at.eq(rollcall_now().nullable()))
-    .returning(ShareLink::as_returning())
-    .get_results(&mut **transaction)
-    .await?;
-    Ok(revoked.iter().map(|link| revoked_event(actor, link, "revoked: whoever made the link departed")).collect())
-}
-
-/// The links that [`revoke_issued`] would revoke, as a plan names them.
-pub(crate) async fn issued_by(
-    connection: &mut AsyncPgConnection,
-    organization_id: OrganizationId,
-    user_id: UserId,
-    limit: i64,
-) -> Result<Vec<String>> {
-    let hints: Vec<String> = share_links::table
-        .filter(share_links::organization_id.eq(organization_id))
-        .filter(share_links::created_by_id.eq(user_id))
-        .filter(is_living())
-        .order(share_links::id)
-        .limit(limit)
-        .select(share_links::hint)
-        .load(connection)
-        .await?;
-    Ok(hints.into_iter().map(|hint| format!("link …{hint}")).collect())
 }
 
 /// Those of the ids that the actor may see: those of collections that they administer.

@@ -14,6 +14,7 @@ use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{InvitationId, SessionId, SignInRequestId, TypedId, UserId};
 use crate::invitation::InvitationStatus;
+use crate::issued::Issued;
 use crate::job::MailSignIn;
 use crate::limits;
 use crate::secret::{Purpose, Token};
@@ -274,7 +275,8 @@ async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, ema
     let open = invitations::table
         .filter(invitations::email.eq(email).or(invitations::user_id.eq(user_id)))
         .filter(invitations::status.eq(InvitationStatus::Pending))
-        .filter(invitations::expires_at.gt(rollcall_now()));
+        .filter(invitations::expires_at.gt(rollcall_now()))
+        .filter(Issued::Invitation.stands());
     Ok(diesel::select(diesel::dsl::exists(open)).get_result(&mut **transaction).await?)
 }
 

@@ -298,22 +298,32 @@ pub(crate) async fn leave_all(
     .await?)
 }
 
-/// The names of the teams of the organization that someone is in.
-pub(crate) async fn names_of(
+/// How many teams of the organization someone is in, and some of them by name; with a limit no more than that are counted.
+pub(crate) async fn teams_of(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
     user_id: UserId,
-    limit: i64,
-) -> Result<Vec<String>> {
-    Ok(teams::table
-        .inner_join(team_members::table.on(team_members::team_id.eq(teams::id)))
+    limit: Option<i64>,
+    examples: i64,
+) -> Result<(i64, Vec<String>)> {
+    let theirs = team_members::table
         .filter(team_members::organization_id.eq(organization_id))
-        .filter(team_members::user_id.eq(user_id))
+        .filter(team_members::user_id.eq(user_id));
+    let count = match limit {
+        Some(limit) => {
+            let first: Vec<TeamId> = theirs.limit(limit).select(team_members::team_id).load(connection).await?;
+            i64::try_from(first.len()).unwrap_or(i64::MAX)
+        }
+        None => theirs.count().get_result(connection).await?,
+    };
+    let names = teams::table
+        .filter(teams::id.eq_any(theirs.select(team_members::team_id)))
         .order(teams::id)
-        .limit(limit)
+        .limit(examples)
         .select(teams::name)
         .load(connection)
-        .await?)
+        .await?;
+    Ok((count, names))
 }
 
 /// Those of the ids that are teams of the organization.

@@ -4,8 +4,9 @@
 //! the other organization's storage, and is read-only with all that lies in it; the worker then moves it in one transaction.
 
 use chrono::{DateTime, Utc};
+use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -17,6 +18,7 @@ use crate::database::schema::{grants, members, project_transfers, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{OrganizationId, ResourceId, TransferId, UserId};
+use crate::issued::Issued;
 use crate::job::{ExpireTransfer, Hold, MailTransferAnswered, MailTransferOffer, MoveProject};
 use crate::limits;
 use crate::member::{self, MemberStatus};
@@ -61,7 +63,8 @@ pub struct Transfer {
     pub offered_by_id: UserId,
     /// To whom.
     pub recipient_id: UserId,
-    /// Where it stands, as far as it is written down; see [`Transfer::status_at`].
+    /// Where it stands, but for its time; see [`Transfer::status_at`]. It may have ended with somebody before anybody wrote that down.
+    #[diesel(select_expression = status_now(), select_expression_type = SqlLiteral<Text>)]
     status: TransferStatus,
     /// When it was offered.
     pub created_at: DateTime<Utc>,
@@ -72,6 +75,10 @@ pub struct Transfer {
     resource_name: String,
     resource_owner_id: UserId,
     resource_size_bytes: i64,
+}
+
+fn status_now() -> SqlLiteral<Text> {
+    Issued::Transfer.status("offered", "cancelled")
 }
 
 impl Transfer {
@@ -173,9 +180,9 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 resource_owner_id: project.owner_id,
                 resource_size_bytes: project.size_bytes,
             };
-            // One that nobody answered in time is in nobody's way.
+            // One that nobody answered in time, or that has ended with somebody, is in nobody's way.
             let before = open_offer(transaction, project.id).await?;
-            let mut events = mark_expired(transaction, before.as_slice()).await?;
+            let mut events = mark_over(transaction, before.as_slice()).await?;
             let open = before.filter(|_| events.is_empty());
             if recipient_id == user_id {
                 let Some(target) = command.to_organization_id else {
@@ -184,8 +191,11 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 };
                 require_target(transaction, actor, target, "toOrganizationId").await?;
                 transfer.status = TransferStatus::Accepted;
-                let (offers, reason) = (OffersOf::Project(project.id), "cancelled: the project was taken elsewhere");
-                events.extend(cancel_all(transaction, actor, offers, reason).await?);
+                if let Some(open) = open {
+                    let cancelled = close(transaction, open, TransferStatus::Cancelled, None).await?;
+                    let summary = "cancelled: the project was taken elsewhere";
+                    events.push(event(actor, &cancelled, AuditAction::TransferCancelled, summary));
+                }
                 let transfer = insert(transaction, &transfer).await?;
                 events.extend(begin(transaction, actor, &transfer, target, "toOrganizationId").await?);
                 audit::record(transaction, events).await?;
@@ -247,7 +257,7 @@ async fn keeps_from_giving(
     Ok(None)
 }
 
-/// The offer of the project that waits for an answer. The project is locked.
+/// The offer of the project that waits for an answer, as far as it is written down. The project is locked.
 async fn open_offer(transaction: &mut Transaction, project: ResourceId) -> Result<Option<TransferId>> {
     Ok(project_transfers::table
         .filter(project_transfers::resource_id.eq(project))
@@ -390,7 +400,8 @@ async fn close(
         project_transfers::table
             .find(id)
             .filter(project_transfers::status.eq(TransferStatus::Offered))
-            .filter(project_transfers::expires_at.gt(rollcall_now())),
+            .filter(project_transfers::expires_at.gt(rollcall_now()))
+            .filter(Issued::Transfer.stands()),
     )
     .set((project_transfers::status.eq(status), target.map(|target| project_transfers::to_organization_id.eq(target))))
     .returning(Transfer::as_returning())
@@ -515,86 +526,12 @@ pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Resul
         .await
 }
 
-/// Whose open offers end.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum OffersOf {
-    /// Those that someone who leaves the organization has made there, and those that they should accept from it or for it (R42).
-    Leaver(OrganizationId, UserId),
-    /// All by and to an account that is deleted.
-    Account(UserId),
-    /// All from and to an organization that is deleted (R48).
-    Organization(OrganizationId),
-    /// Those of a project that is taken elsewhere.
-    Project(ResourceId),
-}
-
-/// Cancels open offers; with the events to record.
-pub(crate) async fn cancel_all(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    of: OffersOf,
-    reason: &str,
-) -> Result<Vec<NewEvent>> {
-    let ids: Vec<TransferId> = open_of(of).select(project_transfers::id).load(&mut **transaction).await?;
-    let cancelled: Vec<Transfer> = diesel::update(
-        project_transfers::table
-            .filter(project_transfers::id.eq_any(ids))
-            .filter(project_transfers::status.eq(TransferStatus::Offered)),
-    )
-    .set(project_transfers::status.eq(TransferStatus::Cancelled))
-    .returning(Transfer::as_returning())
-    .get_results(&mut **transaction)
-    .await?;
-    Ok(cancelled.iter().map(|transfer| event(actor, transfer, AuditAction::TransferCancelled, reason)).collect())
-}
-
-type Query = diesel::helper_types::IntoBoxed<'static, project_transfers::table, diesel::pg::Pg>;
-
-fn open_of(of: OffersOf) -> Query {
-    use project_transfers::{offered_by_id, organization_id, recipient_id, to_organization_id};
-    let query = open();
-    match of {
-        OffersOf::Leaver(organization, user) => query.filter(
-            organization_id
-                .eq(organization)
-                .and(offered_by_id.eq(user).or(recipient_id.eq(user)))
-                .or(to_organization_id.assume_not_null().eq(organization).and(recipient_id.eq(user))),
-        ),
-        OffersOf::Account(user) => query.filter(offered_by_id.eq(user).or(recipient_id.eq(user))),
-        OffersOf::Organization(organization) => {
-            query.filter(organization_id.eq(organization).or(to_organization_id.assume_not_null().eq(organization)))
-        }
-        OffersOf::Project(project) => query.filter(project_transfers::resource_id.eq(project)),
-    }
-}
-
-/// The open offers that would end with a departure, as a plan names them.
-pub(crate) async fn open_around(
-    connection: &mut AsyncPgConnection,
-    organization_id: OrganizationId,
-    user_id: UserId,
-    limit: i64,
-) -> Result<Vec<String>> {
-    let offers: Vec<(OrganizationId, String)> = open_of(OffersOf::Leaver(organization_id, user_id))
-        .order(project_transfers::id)
-        .limit(limit)
-        .select((project_transfers::organization_id, project_transfers::resource_name))
-        .load(connection)
-        .await?;
-    // What another organization calls its projects is none of this one's business.
-    let named = |(from, project)| match from == organization_id {
-        true => format!("offer of {project}"),
-        false => "offer from another organization".to_owned(),
-    };
-    Ok(offers.into_iter().map(named).collect())
-}
-
 /// Marks an offer expired once its time is over.
 pub async fn expire(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            let events = mark_expired(transaction, &[id]).await?;
+            let events = mark_over(transaction, &[id]).await?;
             audit::record(transaction, events).await
         })
         .await
@@ -613,31 +550,35 @@ pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> 
         .skip_locked()
         .load(&mut **transaction)
         .await?;
-    let events = mark_expired(transaction, &overdue).await?;
+    let events = mark_over(transaction, &overdue).await?;
     audit::record(transaction, events).await?;
     Ok(overdue.len())
 }
 
-/// Marks those of the offers expired whose time is over, and has whoever offered them told; with the events to record.
-async fn mark_expired(transaction: &mut Transaction, ids: &[TransferId]) -> Result<Vec<NewEvent>> {
-    let expired: Vec<Transfer> = diesel::update(
+/// Marks those of the offers whose time is over expired, and has whoever offered them told, and those that have ended with somebody
+/// cancelled; with the events to record.
+async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<Vec<NewEvent>> {
+    let over: Vec<Transfer> = diesel::update(
         project_transfers::table
             .filter(project_transfers::id.eq_any(ids))
             .filter(project_transfers::status.eq(TransferStatus::Offered))
-            .filter(project_transfers::expires_at.le(rollcall_now())),
+            .filter(project_transfers::expires_at.le(rollcall_now()).or(Issued::Transfer.has_ended())),
     )
-    .set(project_transfers::status.eq(TransferStatus::Expired))
+    .set(project_transfers::status.eq(Issued::Transfer.over("cancelled", "expired")))
     .returning(Transfer::as_returning())
     .get_results(&mut **transaction)
     .await?;
-    let mails: Vec<_> = expired.iter().map(|transfer| MailTransferAnswered { transfer_id: transfer.id }).collect();
+    let expired = over.iter().filter(|transfer| transfer.status == TransferStatus::Expired);
+    let mails: Vec<_> = expired.map(|transfer| MailTransferAnswered { transfer_id: transfer.id }).collect();
     transaction.enqueue_all(&mails).await?;
     let event = |transfer: &Transfer| {
-        NewEvent::by_system(transfer.organization_id, AuditAction::TransferExpired, transfer.id)
-            .summary("nobody answered the offer in time")
-            .with(details(transfer))
+        let (action, summary) = match transfer.status {
+            TransferStatus::Expired => (AuditAction::TransferExpired, "nobody answered the offer in time"),
+            _ => (AuditAction::TransferCancelled, "cancelled: somebody concerned, or an organization, is gone"),
+        };
+        NewEvent::by_system(transfer.organization_id, action, transfer.id).summary(summary).with(details(transfer))
     };
-    Ok(expired.iter().map(event).collect())
+    Ok(over.iter().map(event).collect())
 }
 
 /// Moves an accepted project with its contents, in one transaction; a second run finds nothing to do.
@@ -810,11 +751,14 @@ pub async fn visible_to(
     Ok(found.into_iter().filter(may_see).collect())
 }
 
+type Query = diesel::helper_types::IntoBoxed<'static, project_transfers::table, diesel::pg::Pg>;
+
 fn open() -> Query {
     project_transfers::table
         .into_boxed()
         .filter(project_transfers::status.eq(TransferStatus::Offered))
         .filter(project_transfers::expires_at.gt(rollcall_now()))
+        .filter(Issued::Transfer.stands())
 }
 
 fn incoming(user_id: UserId) -> Query {

@@ -8,6 +8,7 @@ mod context;
 mod departure;
 mod departure_receipt_mail;
 mod email_change_mail;
+mod ended;
 mod grant_invitation_mail;
 mod housekeeping;
 mod invitation_accepted_mail;

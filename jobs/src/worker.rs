@@ -12,18 +12,19 @@ use rollcall_domain::job::{
     MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailGrantInvitation,
     MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded,
     MailMembershipRestored, MailNewSignIn, MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred,
-    MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer, MailWebhookDisabled, MoveProject,
-    RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
+    MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer, MailWebhookDisabled, MarkEnded,
+    MarkEndedWithAccount, MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::{
-    account_deleted_mail, departure, departure_receipt_mail, email_change_mail, grant_invitation_mail, housekeeping,
-    invitation_accepted_mail, invitation_expiry, invitation_mail, invitation_reminder_mail, join_code_expiry,
-    joined_by_code_mail, membership_ended_mail, membership_restored_mail, new_sign_in_mail, owner_replaced_mail,
-    owner_set_mail, owner_welcome_mail, ownership_transferred_mail, role_changed_mail, sign_in_mail, transfer,
-    transfer_answered_mail, transfer_offer_mail, webhook_delivery, webhook_disabled_mail, webhook_redelivery,
+    account_deleted_mail, departure, departure_receipt_mail, email_change_mail, ended, grant_invitation_mail,
+    housekeeping, invitation_accepted_mail, invitation_expiry, invitation_mail, invitation_reminder_mail,
+    join_code_expiry, joined_by_code_mail, membership_ended_mail, membership_restored_mail, new_sign_in_mail,
+    owner_replaced_mail, owner_set_mail, owner_welcome_mail, ownership_transferred_mail, role_changed_mail,
+    sign_in_mail, transfer, transfer_answered_mail, transfer_offer_mail, webhook_delivery, webhook_disabled_mail,
+    webhook_redelivery,
 };
 
 /// A queue, and what its handlers may take.
@@ -125,6 +126,8 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailTransferOffer::KIND => transfer_offer_mail::run(context, job, &job.decode()?).await,
         RunDeparture::KIND => departure::run(context, job, &job.decode()?).await,
         RevertDeparture::KIND => departure::revert(context, job, &job.decode()?).await,
+        MarkEnded::KIND => ended::of_organization(context, job, &job.decode()?).await,
+        MarkEndedWithAccount::KIND => ended::of_account(context, job, &job.decode()?).await,
         DeliverWebhook::KIND => webhook_delivery::run(context, job, &job.decode()?).await,
         RedeliverWebhook::KIND => webhook_redelivery::run(context, job, &job.decode()?).await,
         RunSweep::KIND => housekeeping::run(context, job, &job.decode()?).await,

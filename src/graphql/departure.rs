@@ -51,7 +51,7 @@ pub enum DepartureStep {
     /// Membership and API keys end; active organization and default bill-to are reset. Done with the departure itself.
     RevokeAccess,
     /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and so do
-    /// invitations and offers to them. Done with the departure itself.
+    /// invitations and offers to them. They count no more with the departure itself; the worker marks them one after the other.
     RevokeIssued,
     /// Projects pass to the owner.
     TransferProjects,

@@ -333,7 +333,8 @@ pub struct InvitationMutation;
 
 #[Object]
 impl InvitationMutation {
-    /// Invites 1 to 50 people, all or none, and mails each a link.
+    /// Invites 1 to 50 people, all or none, and mails each a link. TOO_MANY where more than 10,000 invitations of the organization would
+    /// be open.
     async fn invite_members(
         &self,
         context: &Context<'_>,

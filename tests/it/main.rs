@@ -11,6 +11,7 @@ mod billing;
 mod cascade;
 mod departure;
 mod email_change;
+mod ending;
 mod grant;
 mod graphql;
 mod housekeeping;

@@ -1,6 +1,6 @@
 //! Organizations: founding, profile, and who may do so.
 
-use crate::support::client::text;
+use crate::support::client::{UserError, text};
 use crate::support::{Client, TestApp, json};
 
 const PROFILE: &str = "organization { id name slug fullName description website location sector universityName logoUrl personal owner { id } viewerCan }";
@@ -141,11 +141,20 @@ async fn staff_change_an_owner() {
     let seen = team.owner.query(role, json!({ "id": team.id })).await;
     assert_eq!(seen["organization"]["viewerMembership"]["role"], "ADMIN");
     app.mail_about("ada@example.org", "You own Acme Genomics").await;
+    // The one who owned it hears of it, and from whom.
+    let mail = app.mail_about("owner@example.org", "Acme Genomics has a new owner").await;
+    let said = [&mail.text, &mail.html].map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    for part in said {
+        assert!(part.contains("staff passed the ownership") && part.contains("You are an admin there now."), "{part}");
+        assert!(part.contains(&ada.username().await), "{part}");
+    }
     // Someone who was no member at all.
     let output = app.admin(&["set-owner", "--organization", &team.id, "--owner-email", "Grace@example.org"]);
     assert!(output.status.success(), "{output:?}");
     let seen = grace.query(role, json!({ "id": team.id })).await;
     assert_eq!(seen["organization"]["viewerMembership"]["role"], "OWNER");
+    app.mail_about("grace@example.org", "You own Acme Genomics").await;
+    app.mail_about("ada@example.org", "Acme Genomics has a new owner").await;
     let output = app.admin(&["set-owner", "--organization", &team.id, "--owner-email", "nobody@example.org"]);
     assert!(!output.status.success());
     // Founding, by the command line too.
@@ -272,6 +281,56 @@ async fn the_owner_hands_the_organization_over() {
 }
 
 const SEEN: &str = "query($id: ID!) { organization(by: { id: $id }) { name deletedAt createdAt viewerCan members { nodes { id } } resources { nodes { id } } } }";
+
+// What is refused is said to whoever reads it: nobody is told of themselves what is so of another.
+#[tokio::test]
+async fn refusals_speak_to_whoever_reads_them() {
+    let app = TestApp::builder().setting("ROLLCALL_ONE_ORGANIZATION_PER_USER", "true").start().await;
+    let team = app.team().await;
+    let speaks = |refusal: UserError, code: &str, field: &str, word: &str| {
+        assert_eq!(refusal.is(), (code, field), "{}", refusal.message);
+        let words: Vec<&str> = refusal.message.split(|c: char| !c.is_alphabetic()).collect();
+        let to_reader = words.iter().any(|word| matches!(*word, "you" | "your"));
+        assert!(to_reader == (word == "you") && words.contains(&word), "{}", refusal.message);
+    };
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let member = json!({ "memberId": team.member_id(&ada).await });
+    let departure = json!({ "departureId": team.remove(&ada).await });
+    ada.found("Ada's").await;
+    let one = "ONE_ORGANIZATION";
+    speaks(team.owner.refused("reactivateMember", member.clone()).await, one, "input.memberId", "they");
+    speaks(team.owner.refused("revertDeparture", departure).await, one, "input.departureId", "they");
+    let set = |person: &Client| json!({ "organizationId": team.id, "userId": person.user_id });
+    speaks(app.staff().refused("setOrganizationOwner", set(&ada)).await, one, "input.userId", "they");
+    let appointed = json!({ "name": "Beta", "ownerEmail": "ada@example.org" });
+    speaks(app.staff().refused("createOrganization", appointed).await, one, "input.ownerEmail", "they");
+    speaks(ada.refused("createOrganization", json!({ "name": "Beta" })).await, one, "input.name", "you");
+    let code = team.code("MEMBER").await;
+    speaks(ada.refused("redeemJoinCode", json!({ "code": code })).await, "FORBIDDEN", "input.code", "you");
+
+    // No seat is free: whoever decides is told how many there are, and who would join whom to ask.
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let member = json!({ "memberId": team.member_id(&grace).await });
+    team.remove(&grace).await;
+    let plan = json!({ "organizationId": team.id, "plan": "Small", "seatLimit": 1 });
+    app.staff().ok("setPlan", plan, "organization { id }").await;
+    let seats = "SEAT_LIMIT";
+    speaks(team.owner.refused("reactivateMember", member).await, seats, "input.memberId", "seat");
+    speaks(app.staff().refused("setOrganizationOwner", set(&grace)).await, seats, "input.userId", "seat");
+    let bob = app.sign_up("bob@example.org").await;
+    speaks(bob.refused("redeemJoinCode", json!({ "code": code })).await, seats, "input.code", "you");
+
+    // Whoever is suspended can't own anything, and is told what to do by another refusal than those who would give it to them.
+    let plan = json!({ "organizationId": team.id, "plan": "Large", "seatLimit": 9 });
+    app.staff().ok("setPlan", plan, "organization { id }").await;
+    team.invite("eve@example.org", "MEMBER").await;
+    let token = app.mail_about("eve@example.org", "invites you").await.token();
+    let accepted = app.anonymous().ok("acceptInvitation", json!({ "token": token }), "member { id user { id } }").await;
+    team.owner.ok("deactivateMember", json!({ "memberId": accepted["member"]["id"] }), "departure { id }").await;
+    let input = json!({ "organizationId": team.id, "userId": accepted["member"]["user"]["id"] });
+    speaks(app.staff().refused("setOrganizationOwner", input).await, "SUSPENDED", "input.userId", "their");
+    app.finish().await;
+}
 
 // R48: access ends at once for everyone; staff restore it within 30 days, from the API or the command line.
 #[tokio::test]

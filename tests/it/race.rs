@@ -196,6 +196,12 @@ async fn nothing_issued_at_the_instant_of_a_departure_stays_open() {
     let (outcomes, _) = join(join_all(twins.iter().enumerate().map(|(n, admin)| issue(n, admin))), remove).await;
     let codes: Vec<String> = outcomes.into_iter().flat_map(|(_, codes)| codes).collect();
     assert!(codes.iter().all(|code| code == "NOT_FOUND"), "{codes:?}");
+    let query = "query($id: ID!) { organization(by: { id: $id }) { \
+         invitations(status: PENDING) { totalCount } joinCodes(status: ACTIVE) { totalCount } } }";
+    let open = team.owner.query(query, json!({ "id": team.id })).await["organization"].clone();
+    assert_eq!((&open["invitations"]["totalCount"], &open["joinCodes"]["totalCount"]), (&json!(0), &json!(0)));
+    // Marking it is the worker's.
+    app.until_idle().await;
     let id = uuid(&admin.user_id);
     for open in [
         format!("SELECT count(*) AS value FROM invitations WHERE invited_by_id = '{id}' AND status = 'pending'"),

@@ -40,7 +40,7 @@ const QUERIES: &[(&str, &str)] = &[
 ];
 
 /// How many statements of the database's connections PostgreSQL has logged so far.
-async fn statements(app: &TestApp) -> usize {
+pub async fn statements(app: &TestApp) -> usize {
     let backends = format!(
         "SELECT pid::text AS value FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
         app.database.name
@@ -49,10 +49,11 @@ async fn statements(app: &TestApp) -> usize {
         app.database.texts(&backends).await.into_iter().map(|pid| format!("[{pid}]")).collect();
     let log = std::fs::read(app.database.log()).unwrap();
     let log = String::from_utf8_lossy(&log);
-    // Statements of a transaction's frame, and the check of an idle connection, aren't the query's.
+    // Statements of a transaction's frame, the check of an idle connection, and what wakes the workers aren't the query's.
     let counted = |line: &&str| {
         (line.contains("execute ") || line.contains("LOG:  statement:"))
             && !line.ends_with("SELECT 1")
+            && !line.contains("NOTIFY ")
             && line.split(' ').any(|word| backends.contains(word))
     };
     log.lines().filter(counted).count()

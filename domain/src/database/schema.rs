@@ -67,6 +67,7 @@ diesel::table! {
         billing_account_name -> Nullable<Text>,
         billing_contact_email -> Nullable<Text>,
         billing_reference -> Nullable<Text>,
+        offers_ended_position -> Int8,
     }
 }
 
@@ -86,6 +87,9 @@ diesel::table! {
         search_names -> Text,
         search_email -> Nullable<Text>,
         ended_at_position -> Int8,
+        issued_ended_position -> Int8,
+        invites_ended_position -> Int8,
+        admin_invites_ended_position -> Int8,
     }
 }
 
@@ -159,6 +163,7 @@ diesel::table! {
         created_at -> Timestamptz,
         sent_at -> Timestamptz,
         expires_at -> Timestamptz,
+        position -> Int8,
     }
 }
 
@@ -176,6 +181,7 @@ diesel::table! {
         expires_at -> Timestamptz,
         used_by_id -> Nullable<Uuid>,
         used_at -> Nullable<Timestamptz>,
+        position -> Int8,
     }
 }
 
@@ -374,6 +380,7 @@ diesel::table! {
         invited_by_id -> Uuid,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+        position -> Int8,
     }
 }
 
@@ -405,6 +412,7 @@ diesel::table! {
         created_at -> Timestamptz,
         expires_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
+        position -> Int8,
     }
 }
 
@@ -423,6 +431,7 @@ diesel::table! {
         resource_name -> Text,
         resource_owner_id -> Uuid,
         resource_size_bytes -> Int8,
+        position -> Int8,
     }
 }
 

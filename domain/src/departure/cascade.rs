@@ -16,6 +16,7 @@ use crate::database::schema::{departure_steps, departures, members, resource_mov
 use crate::database::{Database, Transaction, now};
 use crate::error::{Error, Result};
 use crate::id::{DepartureId, ResourceId, ResourceMoveId, UserId};
+use crate::issued::{self, EndedWith};
 use crate::job::{Hold, MailDepartureReceipt};
 use crate::limits;
 use crate::member::{self, MemberStatus};
@@ -57,7 +58,8 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
                 | DepartureStep::ShareDocuments => pass_on(transaction, &departure, &step).await?,
                 DepartureStep::RemoveGrants => remove_grants(transaction, &departure, &step).await?,
                 DepartureStep::CancelRuns => cancel_runs(transaction, &departure, &step).await?,
-                DepartureStep::RevokeAccess | DepartureStep::RevokeIssued | DepartureStep::LeaveTeams => {
+                DepartureStep::RevokeIssued => revoke_issued(transaction, &departure, &step).await?,
+                DepartureStep::RevokeAccess | DepartureStep::LeaveTeams => {
                     return Err(Error::Bug("this step is done with the departure"));
                 }
                 DepartureStep::Notify => {
@@ -416,6 +418,35 @@ pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Dep
         audit::record(transaction, [event]).await?;
     }
     Ok(())
+}
+
+/// Marks a chunk of what the leaver had issued, or should have accepted, which has ended with the membership (R42).
+pub(super) async fn revoke_issued(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
+    let ended = EndedWith::Departure {
+        id: departure.id,
+        organization_id: departure.organization_id,
+        leaver: departure.user_id,
+        position: departure.ended_at_position,
+    };
+    let total = match step.total {
+        Some(total) => total,
+        None => {
+            let ended = issued::count_ended(transaction, ended).await?;
+            step.done.saturating_add(i32::try_from(ended).unwrap_or(i32::MAX))
+        }
+    };
+    let (marked, events) = issued::mark(transaction, ended).await?;
+    let at = now(transaction).await?;
+    let progress = Advance {
+        done: i32::try_from(marked).unwrap_or(i32::MAX),
+        total,
+        reached_kind: None,
+        // What is marked isn't found again.
+        reached_id: None,
+        is_last: marked < limits::CASCADE_CHUNK,
+    };
+    advance(transaction, departure, step.step, progress, at).await?;
+    audit::record(transaction, events).await
 }
 
 /// Cancels a chunk of what the leaver has queued (R42); what runs already goes on.

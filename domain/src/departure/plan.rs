@@ -1,7 +1,7 @@
 //! What a departure would do, before anyone decides (R44).
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use sha2::{Digest, Sha256};
 
@@ -14,7 +14,7 @@ use crate::id::{MemberId, UserId};
 use crate::limits;
 use crate::member::{self, Member};
 use crate::policy::{Action, MemberAction};
-use crate::{grant, invitation, join_code, run, share_link, team, transfer, user, webhook};
+use crate::{issued, run, team, user, webhook};
 
 /// What a departure would do.
 #[derive(Debug, Clone)]
@@ -99,19 +99,11 @@ enum Detail {
 }
 
 impl Detail {
-    /// How many of what people have made one by one are looked at.
-    fn limit(self) -> i64 {
+    /// How many are counted at most, and how many examples there are.
+    fn limits(self) -> (Option<i64>, i64) {
         match self {
-            Self::Full => i64::MAX,
-            Self::Hash => 1,
-        }
-    }
-
-    /// What ends the SQL that counts, and how many examples there are.
-    fn clauses(self) -> (&'static str, i64) {
-        match self {
-            Self::Full => ("", i64::try_from(limits::PLAN_EXAMPLES).unwrap_or(i64::MAX)),
-            Self::Hash => ("LIMIT 1", 0),
+            Self::Full => (None, i64::try_from(limits::PLAN_EXAMPLES).unwrap_or(i64::MAX)),
+            Self::Hash => (Some(1), 0),
         }
     }
 }
@@ -127,6 +119,7 @@ async fn of_member(
     let new_owner_id = owner(connection, organization_id).await?;
     let api_keys = api_key::of_member(connection, organization_id, user_id).await?;
     let leaver = user::by_id(connection, user_id).await?;
+    let (limit, examples) = detail.limits();
     let mut steps = Vec::new();
     for step in DepartureStep::ALL.iter().copied() {
         let (affects, examples) = match step {
@@ -141,24 +134,10 @@ async fn of_member(
                 (count(api_keys.len()) + 1, names)
             }
             DepartureStep::RevokeIssued => {
-                let mut open = invitation::open_around(connection, organization_id, &leaver, detail.limit()).await?;
-                open.extend(join_code::open_of(connection, organization_id, user_id, detail.limit()).await?);
-                open.extend(grant::issued_by(connection, organization_id, user_id, detail.limit()).await?);
-                open.extend(share_link::issued_by(connection, organization_id, user_id, detail.limit()).await?);
-                open.extend(transfer::open_around(connection, organization_id, user_id, detail.limit()).await?);
-                counted(open)
+                issued::around(connection, organization_id, user_id, limit, examples).await?
             }
-            DepartureStep::LeaveTeams => {
-                counted(team::names_of(connection, organization_id, user_id, detail.limit()).await?)
-            }
-            DepartureStep::CancelRuns => {
-                let (limit, examples) = match detail {
-                    Detail::Full => (None, limits::PLAN_EXAMPLES),
-                    Detail::Hash => (Some(detail.limit()), 0),
-                };
-                let examples = i64::try_from(examples).unwrap_or(i64::MAX);
-                run::queued_by(connection, organization_id, user_id, limit, examples).await?
-            }
+            DepartureStep::LeaveTeams => team::teams_of(connection, organization_id, user_id, limit, examples).await?,
+            DepartureStep::CancelRuns => run::queued_by(connection, organization_id, user_id, limit, examples).await?,
             // The leaver and, where it isn't the same person, the owner.
             DepartureStep::Notify => (1 + i64::from(new_owner_id != user_id), Vec::new()),
         };
@@ -191,13 +170,6 @@ fn blockers(permit: &Permit, member: &Member, kind: DepartureKind) -> Vec<Refusa
     }
 }
 
-/// How many there are, and the first of them.
-fn counted(mut names: Vec<String>) -> (i64, Vec<String>) {
-    let affects = count(names.len());
-    names.truncate(limits::PLAN_EXAMPLES);
-    (affects, names)
-}
-
 /// How many things a plan would concern, and some of them by name.
 #[derive(QueryableByName)]
 struct Concerned {
@@ -214,16 +186,17 @@ async fn owned(
     step: DepartureStep,
     detail: Detail,
 ) -> Result<(i64, Vec<String>)> {
-    let (some, examples) = detail.clauses();
+    let (limit, examples) = detail.limits();
     let theirs = concerned(step);
     let found: Concerned = diesel::sql_query(format!(
-        "SELECT (SELECT count(*) FROM (SELECT FROM resources r WHERE {theirs} {some}) theirs) AS count, \
+        "SELECT (SELECT count(*) FROM (SELECT FROM resources r WHERE {theirs} LIMIT $5) theirs) AS count, \
          ARRAY(SELECT r.name FROM resources r WHERE {theirs} ORDER BY r.id LIMIT $4) AS examples"
     ))
     .bind::<SqlUuid, _>(member.organization_id)
     .bind::<SqlUuid, _>(member.user_id)
     .bind::<Array<Text>, _>(step.kinds())
     .bind::<BigInt, _>(examples)
+    .bind::<Nullable<BigInt>, _>(limit)
     .get_result(connection)
     .await?;
     Ok((found.count, found.examples))
@@ -235,14 +208,15 @@ async fn ending_grants(
     member: &Member,
     detail: Detail,
 ) -> Result<(i64, Vec<String>)> {
-    let (some, examples) = detail.clauses();
+    let (limit, examples) = detail.limits();
     let found: Concerned = diesel::sql_query(format!(
-        "SELECT (SELECT count(*) FROM (SELECT FROM grants g WHERE {ENDING_GRANTS} {some}) ending) AS count, \
+        "SELECT (SELECT count(*) FROM (SELECT FROM grants g WHERE {ENDING_GRANTS} LIMIT $4) ending) AS count, \
          ARRAY(SELECT r.name FROM grants g JOIN resources r ON r.id = g.resource_id WHERE {ENDING_GRANTS} ORDER BY g.id LIMIT $3) AS examples"
     ))
     .bind::<SqlUuid, _>(member.organization_id)
     .bind::<SqlUuid, _>(member.user_id)
     .bind::<BigInt, _>(examples)
+    .bind::<Nullable<BigInt>, _>(limit)
     .get_result(connection)
     .await?;
     Ok((found.count, found.examples))

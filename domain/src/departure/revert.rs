@@ -8,7 +8,7 @@ use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::cascade::remove_grants;
+use super::cascade::{remove_grants, revoke_issued};
 use super::{
     Chunk, Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, enter, expedite, known, lock, newest_of,
 };
@@ -18,7 +18,7 @@ use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Reader, Result};
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::invitation;
 use crate::job::{Hold, MailMembershipRestored, RevertDeparture};
@@ -72,7 +72,7 @@ async fn bring_back(
         MemberStatus::Removed | MemberStatus::Deactivated => {}
     }
     member::require(permit, member, MemberAction::Reactivate, field)?;
-    member::require_room_for_another(transaction, member.user_id, field).await?;
+    member::require_room_for_another(transaction, member.user_id, Reader::Another, field).await?;
     let (organization_id, user_id) = (member.organization_id, member.user_id);
     let reason = "the invited person is a member again by another way";
     let mut events = invitation::revoke_to(transaction, Some(actor), organization_id, &user, reason).await?;
@@ -223,6 +223,11 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
                     .select(members::ended_at_position)
                     .first(&mut **transaction)
                     .await?;
+                // What has ended stays so, whoever comes back.
+                if let Some(step) = unfinished(transaction, id, DepartureStep::RevokeIssued).await? {
+                    revoke_issued(transaction, &departure, &step).await?;
+                    return Ok(Chunk::More);
+                }
                 // Who came back by another way than this revert has what was shared with them no more (R37, R45); whom it brought back
                 // has it still.
                 let step = unfinished(transaction, id, DepartureStep::RemoveGrants).await?;

@@ -1,0 +1,23 @@
+//! Marks what has ended with somebody's right, an organization or an account, chunk by chunk; it is refused already.
+
+use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::issued;
+use rollcall_domain::job::{MarkEnded, MarkEndedWithAccount};
+
+use crate::context::{Context, hold, job_error};
+
+pub(crate) async fn of_organization(context: &Context, job: &ClaimedJob, payload: &MarkEnded) -> Result<(), JobError> {
+    let (id, hold) = (payload.organization_id, hold(job));
+    while issued::mark_of_organization(&context.database, id, &hold).await.map_err(job_error)? {}
+    Ok(())
+}
+
+pub(crate) async fn of_account(
+    context: &Context,
+    job: &ClaimedJob,
+    payload: &MarkEndedWithAccount,
+) -> Result<(), JobError> {
+    let (id, hold) = (payload.user_id, hold(job));
+    while issued::mark_of_account(&context.database, id, &hold).await.map_err(job_error)? {}
+    Ok(())
+}
