@@ -598,8 +598,13 @@ pub(crate) async fn resume(transaction: &mut Transaction, organization_id: Organ
 
 // What the worker does
 
-/// What a webhook's receiver gets: an event of the audit log, with the names that it has in the API.
+/// What a webhook's receiver gets: an event of the audit log, with the names that it has in the API. Why somebody was removed is for
+/// owner and admins alone, who read the log.
 pub fn payload(event: &AuditEvent) -> Value {
+    let mut metadata = event.metadata.clone();
+    if let Value::Object(entries) = &mut metadata {
+        entries.remove("reason");
+    }
     json!({
         "type": event.action,
         "timestamp": event.occurred_at,
@@ -611,7 +616,7 @@ pub fn payload(event: &AuditEvent) -> Value {
             "actorId": event.actor_id.map(|id| id.to_string()),
             "targetId": event.target_id,
             "summary": event.summary,
-            "metadata": event.metadata,
+            "metadata": metadata,
         },
     })
 }

@@ -68,8 +68,10 @@ async fn what_happens_is_told_in_order_and_signed() {
     let ada = app.join(&team, "ada@example.org", "MEMBER").await;
     let input = json!({ "memberId": team.member_id(&ada).await, "role": "VIEWER" });
     team.owner.ok("changeMemberRole", input, "").await;
-    let departure = team.remove(&ada).await;
-    app.completed(&team, &departure).await;
+    let input =
+        json!({ "memberId": team.member_id(&ada).await, "reason": "For the log", "messageToMember": "For her" });
+    let removed = team.owner.ok("removeMember", input, "departure { id }").await;
+    app.completed(&team, &text(&removed["departure"]["id"])).await;
     app.until_idle().await;
 
     let log: Vec<_> = log(&team).await.into_iter().skip(1).collect();
@@ -98,7 +100,9 @@ async fn what_happens_is_told_in_order_and_signed() {
         assert_eq!(arrival.header("webhook-id"), arrival.json()["data"]["id"]);
         assert_eq!(arrival.header("content-type"), "application/json");
         assert_eq!(arrival.json()["data"]["organizationId"], team.id.as_str());
-        assert!(!arrival.body.contains("@example.org"), "{}", arrival.body);
+        for inside in ["@example.org", "For the log", "For her"] {
+            assert!(!arrival.body.contains(inside), "{}", arrival.body);
+        }
         let forged =
             crate::support::receiver::Arrival { body: arrival.body.replace("org_", "org-"), ..arrival.clone() };
         assert!(!forged.is_signed_with(&secret));
