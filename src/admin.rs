@@ -7,7 +7,7 @@ use clap::Subcommand;
 use rollcall_domain::Error;
 use rollcall_domain::actor::Actor;
 use rollcall_domain::billing::SetPlan;
-use rollcall_domain::database::{self, Database, Fallback};
+use rollcall_domain::database::{self, Database, Fallback, Purpose};
 use rollcall_domain::id::OrganizationId;
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::settings::Settings;
@@ -81,7 +81,7 @@ pub enum Command {
 
 /// Does staff work.
 pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
-    let opened = database::open(settings, Fallback::None).await?;
+    let opened = database::open(settings, Fallback::None, Purpose::Work).await?;
     let outcome = match command {
         Command::CreateOrganization { name, owner_email, slug } => {
             create_organization(&opened.database, name, &owner_email, slug).await

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rollcall_domain::database::{self, Fallback, Opened};
+use rollcall_domain::database::{self, Fallback, Opened, Purpose};
 use rollcall_domain::settings::Settings;
 use rollcall_domain::sign_in;
 use rollcall_jobs::{Context, metrics, process, worker};
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
             None => everything(&settings).await,
             Some(Command::Serve) => {
                 let shutdown = process::shutdown()?;
-                let opened = database::open(&settings, Fallback::None).await?;
+                let opened = database::open(&settings, Fallback::None, Purpose::Requests).await?;
                 metrics::start(&settings, &opened.database, &shutdown).await?;
                 http::serve(&settings, opened.database.clone(), shutdown, announce).await
             }
@@ -74,8 +74,8 @@ fn announce(address: SocketAddr) {
 /// API and worker in one process, on a database of their own unless one is named.
 async fn everything(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = process::shutdown()?;
-    let opened = database::open(settings, Fallback::BuiltIn).await?;
-    let context = Context::new(settings, opened.database.clone())?;
+    let opened = database::open(settings, Fallback::BuiltIn, Purpose::Requests).await?;
+    let context = Context::new(settings, opened.database_for(Purpose::Work)?)?;
     metrics::start(settings, &opened.database, &shutdown).await?;
     // A link that signs in is for the screen of this machine, never for the journal of a server.
     let link = match opened.is_builtin() && http::shows_mails(settings) {

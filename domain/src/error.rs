@@ -120,9 +120,9 @@ pub enum Error {
     /// The database failed or a rule of its own was broken.
     #[error("the database failed")]
     Database(#[source] DieselError),
-    /// No connection could be had.
-    #[error("no database connection")]
-    Pool(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The service has too much to do just now: no connection was free in time, or a statement took or waited too long.
+    #[error("the database is too busy, or can't be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A job that runs was taken over by another worker: this run must not commit.
     #[error("the job was taken over")]
     JobLost,
@@ -149,8 +149,8 @@ impl Error {
 
     /// Whether another transaction held what this one needed for longer than anyone should wait.
     pub(crate) fn is_lock_timeout(&self) -> bool {
-        matches!(self, Self::Database(DieselError::DatabaseError(_, info))
-            if info.message().starts_with("canceling statement due to lock timeout"))
+        matches!(self, Self::Unavailable(cause)
+            if cause.downcast_ref::<DieselError>().is_some_and(|error| is_cancelled(error, "lock timeout")))
     }
 
     /// Whether the input held what PostgreSQL can't store: a NUL character, or a time out of its range.
@@ -182,8 +182,17 @@ impl From<Refusal> for Error {
 
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
-        Self::Database(error)
+        match is_cancelled(&error, "statement timeout") || is_cancelled(&error, "lock timeout") {
+            true => Self::Unavailable(Box::new(error)),
+            false => Self::Database(error),
+        }
     }
+}
+
+/// Whether PostgreSQL has cancelled a statement for this reason.
+fn is_cancelled(error: &DieselError, reason: &str) -> bool {
+    matches!(error, DieselError::DatabaseError(_, info)
+        if info.message().strip_prefix("canceling statement due to ").is_some_and(|rest| rest.starts_with(reason)))
 }
 
 /// Gives a violated constraint its meaning.

@@ -15,6 +15,40 @@ pub const LABEL: usize = 100;
 /// Characters of a user agent that are kept.
 pub const USER_AGENT: usize = 200;
 
+/// How long a request may take; then it is given up and rolled back.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one statement of a request may take.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a request waits for a connection to the database.
+pub const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+
+/// When somebody tries again who was sent away because there was too much to do.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Requests that are answered at the same time.
+pub const MAX_REQUESTS: usize = 512;
+/// Of these, requests of one client: an IPv4 address or an IPv6 /64.
+pub const MAX_REQUESTS_OF_CLIENT: usize = 128;
+/// Open connections; more than there are requests, since most are idle.
+pub const MAX_CONNECTIONS: usize = 4_096;
+/// How long a client may take to send the headers of a request, and how long an idle connection is kept.
+pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle connection of a trusted proxy is kept: longer than proxies keep it, so that they don't use one that is just closed.
+pub const PROXY_IDLE: Duration = Duration::from_secs(75);
+/// How long a client may take to send a request's body.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to read an answer.
+pub const READING_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a request's body.
+pub const BODY: usize = 1024 * 1024;
+/// Bytes of a request's line and headers.
+pub const HEADERS: usize = 64 * 1024;
+/// Bytes of an answer.
+pub const ANSWER: usize = 10 * 1024 * 1024;
+/// Top-level errors of an answer.
+pub const ANSWER_ERRORS: usize = 50;
+/// Characters of an error's message.
+pub const ERROR_MESSAGE: usize = 500;
+
 /// Items a page holds where the request names no number.
 pub const DEFAULT_PAGE: i64 = 20;
 /// Items a page holds at most.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use rollcall_domain::database::{self, Fallback};
+use rollcall_domain::database::{self, Fallback, Purpose};
 use rollcall_domain::settings::Settings;
 use rollcall_jobs::{Context, metrics, process, worker};
 
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     process::run(async {
         let shutdown = process::shutdown()?;
         let settings = Settings::load()?;
-        let opened = database::open(&settings, Fallback::None).await?;
+        let opened = database::open(&settings, Fallback::None, Purpose::Work).await?;
         let context = Context::new(&settings, opened.database.clone())?;
         metrics::start(&settings, &opened.database, &shutdown).await?;
         worker::run(context, &opened.direct_url, shutdown).await

@@ -47,7 +47,7 @@ const QUEUES: [QueueShare; 5] = [
 ];
 
 /// How long what is under way may take after the worker was asked to stop.
-const SHUTDOWN: Duration = Duration::from_secs(20);
+const SHUTDOWN: Duration = Duration::from_secs(15);
 
 /// Works until `shutdown` is cancelled; then finishes what is under way and gives back the rest.
 ///

@@ -1,7 +1,6 @@
 //! Relay connections over the domain's pages.
 
 use async_graphql::{Context, SimpleObject};
-use rollcall_domain::limits;
 use rollcall_domain::page::{Page, PageRequest};
 
 /// Where a page lies in its list.
@@ -32,12 +31,6 @@ impl PageInfo {
 /// A request for a page from the start.
 pub fn forward(first: Option<i32>, after: Option<String>) -> PageRequest {
     PageRequest { first, after, ..PageRequest::default() }
-}
-
-/// How many items a page may bring, for the cost of a query.
-pub fn page_cost(first: Option<i32>, last: Option<i32>) -> usize {
-    let limit = first.or(last).map_or(limits::DEFAULT_PAGE, i64::from).clamp(1, limits::MAX_PAGE);
-    usize::try_from(limit).unwrap_or(1)
 }
 
 /// Whether the selection asks how many items there are in all: that takes a statement of its own.

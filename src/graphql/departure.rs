@@ -7,7 +7,7 @@ use rollcall_domain::departure;
 use rollcall_domain::id::{DepartureId, MemberId, OrganizationId, ResourceMoveId};
 
 use super::api_key::ApiKey;
-use super::connection::{connection, forward, page_cost};
+use super::connection::{connection, forward};
 use super::context::{MovesOf, StepsOf, actor, database, loaders};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
@@ -130,7 +130,6 @@ impl Departure {
     }
 
     /// What was moved, one by one: the leaver's receipt and the new owner's.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn moves(
         &self,
         context: &Context<'_>,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_graphql::resolver_utils::EnumType;
 use async_graphql::{Enum, ErrorExtensions, SimpleObject};
 use metrics::counter;
-use rollcall_domain::Error;
 use rollcall_domain::error::{Code, Refusal};
+use rollcall_domain::{Error, limits};
 
 /// Why a mutation changed nothing, in a form that programs can act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -150,6 +150,15 @@ pub fn bad_request(message: impl Into<String>) -> async_graphql::Error {
     async_graphql::Error::new(message).extend_with(|_, extensions| extensions.set("code", "BAD_REQUEST"))
 }
 
+/// There is too much to do just now.
+pub fn unavailable(cause: &(dyn std::error::Error + 'static)) -> async_graphql::Error {
+    tracing::warn!(error = cause, "the database is too busy, or can't be reached");
+    async_graphql::Error::new("the service is too busy just now; try again in a moment").extend_with(|_, extensions| {
+        extensions.set("code", "UNAVAILABLE");
+        extensions.set("retryAfter", whole_seconds(limits::RETRY_AFTER));
+    })
+}
+
 /// Rounded up: who waits that long gets through.
 pub fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
@@ -167,10 +176,11 @@ pub fn top_level(error: Error) -> async_graphql::Error {
                 extensions.set("retryAfter", seconds);
             })
         }
+        Error::Unavailable(cause) => unavailable(&*cause),
         error if error.is_unstorable() => bad_request("a text holds a NUL character, or a time is out of range"),
         // In queries, what one may not see is absent; a refusal that comes here is a mistake of ours. The HTTP layer logs
         // the cause and tells clients an id to quote.
-        Error::Refused(_) | Error::Database(_) | Error::Pool(_) | Error::JobLost | Error::Bug(_) => {
+        Error::Refused(_) | Error::Database(_) | Error::JobLost | Error::Bug(_) => {
             async_graphql::Error::new_with_source(error)
         }
     }

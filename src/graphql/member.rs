@@ -7,7 +7,7 @@ use rollcall_domain::id::{MemberId, ResourceId, TeamId};
 use rollcall_domain::resource::{Part, Within};
 use rollcall_domain::{member, policy};
 
-use super::connection::{connection, forward, page_cost, wants_total};
+use super::connection::{connection, forward, wants_total};
 use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, request};
 use super::departure::DepartureConnection;
 use super::error::{Payload, UserError, payload, top_level};
@@ -184,7 +184,6 @@ impl Member {
     }
 
     /// The machines that they have registered here and the viewer can reach, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn machines(
         &self,
         context: &Context<'_>,
@@ -204,7 +203,6 @@ impl Member {
     }
 
     /// The teams of the organization that they are in, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn teams(
         &self,
         context: &Context<'_>,
@@ -226,7 +224,6 @@ impl Member {
     }
 
     /// Their departures from this organization, oldest first; for owner and admins.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn departures(
         &self,
         context: &Context<'_>,

@@ -13,7 +13,7 @@ use rollcall_domain::{api_key, audit, departure, invitation, join_code, member, 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::billing::Billing;
-use super::connection::{forward, page_cost, wants_total};
+use super::connection::{forward, wants_total};
 use super::context::{CreditsOf, LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
 use super::error::{Payload, UserError, payload, top_level, visible};
@@ -194,7 +194,6 @@ impl Organization {
     }
 
     /// The members that the viewer may see: owner and admins see everyone, others what the directory shows, and themselves.
-    #[graphql(complexity = "page_cost(first, last) * child_complexity")]
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn members(
         &self,
@@ -227,7 +226,6 @@ impl Organization {
     }
 
     /// Its invitations, oldest first; for those who invite.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn invitations(
         &self,
         context: &Context<'_>,
@@ -249,7 +247,6 @@ impl Organization {
     }
 
     /// Its join codes, oldest first; for those who make them.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn join_codes(
         &self,
         context: &Context<'_>,
@@ -271,7 +268,6 @@ impl Organization {
     }
 
     /// Its plan, credits, and where it is billed; for owner and admins, and for the platform's staff.
-    #[graphql(complexity = "page_cost(None, None) * child_complexity")]
     async fn billing(&self, context: &Context<'_>) -> async_graphql::Result<Option<Billing>> {
         let staff = super::context::request(context).actor().is_some_and(Actor::is_staff);
         if !staff && !self.permit.as_ref().is_some_and(|permit| permit.standing().sees_billing()) {
@@ -295,7 +291,6 @@ impl Organization {
     }
 
     /// Its teams, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn teams(
         &self,
         context: &Context<'_>,
@@ -315,7 +310,6 @@ impl Organization {
     }
 
     /// Its webhooks, oldest first; for owner and admins.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn webhooks(
         &self,
         context: &Context<'_>,
@@ -334,7 +328,6 @@ impl Organization {
     }
 
     /// The organization's service keys, oldest first; for those who may manage them.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn service_keys(
         &self,
         context: &Context<'_>,
@@ -353,7 +346,6 @@ impl Organization {
     }
 
     /// The resources here that the viewer can reach, oldest first; owner and admins reach all.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn resources(
         &self,
@@ -379,7 +371,6 @@ impl Organization {
     }
 
     /// The projects here that the viewer can reach, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn projects(
         &self,
         context: &Context<'_>,
@@ -391,7 +382,6 @@ impl Organization {
     }
 
     /// The volumes here that the viewer can reach, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn volumes(
         &self,
         context: &Context<'_>,
@@ -403,7 +393,6 @@ impl Organization {
     }
 
     /// What members have queued, oldest first: all of it for owner and admins, and for others their own.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn runs(
         &self,
         context: &Context<'_>,
@@ -418,7 +407,6 @@ impl Organization {
     }
 
     /// Who left, was removed or was deactivated, oldest first; for owner and admins.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn departures(
         &self,
         context: &Context<'_>,
@@ -443,7 +431,6 @@ impl Organization {
     }
 
     /// What happened here, oldest first by sequence; `last` for the newest. For owner and admins.
-    #[graphql(complexity = "page_cost(first, last) * child_complexity")]
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn audit_log(
         &self,

@@ -8,7 +8,7 @@ use rollcall_domain::page::{Page, PageRequest};
 use rollcall_domain::policy;
 use rollcall_domain::resource::{self, Access, Part, Question, Within};
 
-use super::connection::{connection, forward, page_cost, wants_total};
+use super::connection::{connection, forward, wants_total};
 use super::context::{GrantInvitationsOf, GrantsOf, ResourcesOf, ShareLinksOf, actor, database, loaders, request};
 use super::error::{Payload, UserError, payload, top_level};
 use super::grant::{Grant, GrantConnection, GrantInvitation, GrantInvitationConnection};
@@ -149,7 +149,6 @@ impl Resource {
     }
 
     /// What lies in it and the viewer can reach, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn contents(
         &self,
         context: &Context<'_>,
@@ -161,7 +160,6 @@ impl Resource {
     }
 
     /// Collections only: what it gathers, wherever that lies, oldest first; null for anything else.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn items(
         &self,
         context: &Context<'_>,
@@ -175,7 +173,6 @@ impl Resource {
     }
 
     /// With whom it is shared, oldest first; for who administers it.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn grants(
         &self,
         context: &Context<'_>,
@@ -193,7 +190,6 @@ impl Resource {
     }
 
     /// Addresses without an account that it is shared with, oldest first; for who administers it.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn grant_invitations(
         &self,
         context: &Context<'_>,
@@ -212,7 +208,6 @@ impl Resource {
     }
 
     /// Its links, oldest first; for who administers it.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn share_links(
         &self,
         context: &Context<'_>,

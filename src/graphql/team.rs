@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 use rollcall_domain::id::{OrganizationId, TeamId, UserId};
 use rollcall_domain::{Error, team};
 
-use super::connection::{connection, forward, page_cost, wants_total};
+use super::connection::{connection, forward, wants_total};
 use super::context::{MembersOfTeam, actor, database, loaders, request};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
@@ -53,7 +53,6 @@ impl Team {
     }
 
     /// Who is in it, as far as the viewer may see them; null for who is no member of the organization.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn members(
         &self,
         context: &Context<'_>,

@@ -10,7 +10,7 @@ use rollcall_domain::text::EmailAddress;
 use rollcall_domain::{account_deletion, api_key, email_change, invitation, member, resource, session, transfer, user};
 
 use super::api_key::{ApiKey, ApiKeyConnection};
-use super::connection::{forward, page_cost, wants_total};
+use super::connection::{forward, wants_total};
 use super::context::{actor, connection, database, request};
 use super::error::{Payload, UserError, payload, top_level, unauthenticated};
 use super::id::Id;
@@ -58,7 +58,6 @@ impl Viewer {
     }
 
     /// Active memberships at this role or above, each with its organization; the personal organization is apart.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn memberships(
         &self,
         context: &Context<'_>,
@@ -108,7 +107,6 @@ impl Viewer {
     }
 
     /// Organizations that the viewer may bill to, the personal one first; for an API key at most its own.
-    #[graphql(complexity = "page_cost(Some(100), None) * child_complexity")]
     async fn billable_organizations(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Organization>> {
         let found =
             user::billable_organizations(&mut *connection(context).await?, &self.actor).await.map_err(top_level)?;
@@ -117,7 +115,6 @@ impl Viewer {
     }
 
     /// Open invitations to this account.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn invitations(
         &self,
         context: &Context<'_>,
@@ -139,7 +136,6 @@ impl Viewer {
     }
 
     /// Everything the viewer can reach, in whichever organization, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn resources(
         &self,
         context: &Context<'_>,
@@ -164,7 +160,6 @@ impl Viewer {
     }
 
     /// Open offers of projects to the viewer, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn incoming_transfers(
         &self,
         context: &Context<'_>,
@@ -183,7 +178,6 @@ impl Viewer {
     }
 
     /// The viewer's API keys, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn api_keys(
         &self,
         context: &Context<'_>,
@@ -200,7 +194,6 @@ impl Viewer {
     }
 
     /// The viewer's sessions, oldest first.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn sessions(
         &self,
         context: &Context<'_>,

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::id::{OrganizationId, WebhookDeliveryId, WebhookId};
 use rollcall_domain::webhook;
 
-use super::connection::{connection, forward, page_cost};
+use super::connection::{connection, forward};
 use super::context::{self, actor, database};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::{BigInt, Id};
@@ -51,7 +51,6 @@ impl Webhook {
     }
 
     /// What was delivered to it or tried to, the newest event first; kept for 30 days.
-    #[graphql(complexity = "page_cost(first, None) * child_complexity")]
     async fn deliveries(
         &self,
         context: &Context<'_>,

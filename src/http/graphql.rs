@@ -4,14 +4,16 @@
 //! form on any website can send), and answers with one media type and status whatever was asked for. This one doesn't.
 
 use async_graphql::{
-    Executor, Extensions, Request, Response as Answer, ServerError, Value, Variables, parser::types::OperationType,
+    ErrorExtensionValues, Executor, Extensions, Request, Response as Answer, ServerError, Value, Variables,
+    parser::types::OperationType,
 };
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::io;
+use std::time::{Duration, Instant};
 
 use apalis_diesel::correlation;
 use axum::{
-    body::Body,
+    body::to_bytes,
     extract::Query,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
@@ -19,14 +21,11 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt;
+use rollcall_domain::limits;
 use serde::{Deserialize, Serialize};
 
 use super::metrics;
-use crate::graphql::noting_refusals;
-
-/// The largest request body that is read, in bytes.
-pub const BODY_LIMIT: usize = 1024 * 1024;
+use crate::graphql::{Budget, noting_refusals, whole_seconds};
 
 /// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its own,
 /// so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
@@ -38,6 +37,7 @@ const NESTING_LIMIT: usize = 64;
 /// Mount it for every method (`axum::routing::any`), so that the 405 is a GraphQL answer too.
 pub async fn execute<E: Executor>(
     executor: &E,
+    budget: &Budget,
     request: axum::extract::Request,
     prepare: impl FnOnce(Request) -> Request,
 ) -> Response {
@@ -50,10 +50,15 @@ pub async fn execute<E: Executor>(
     };
     match read(request).await {
         Ok(mut request) => {
-            let operation = operation_type(&mut request);
             let started = Instant::now();
-            let (mut answer, refused) = noting_refusals(executor.execute(prepare(request))).await;
-            answer.errors.iter_mut().for_each(finish_error);
+            let checked = budget.check(&mut request).await;
+            // What is refused as too large isn't even parsed.
+            let operation = if checked.is_ok() { operation_type(&mut request) } else { "invalid" };
+            let (mut answer, refused) = match checked {
+                Ok(_turn) => noting_refusals(executor.execute(prepare(request))).await,
+                Err(error) => (Answer::from_errors(vec![error]), false),
+            };
+            finish_errors(&mut answer.errors);
             metrics::count_operation(operation, refused, answer.errors.iter().filter_map(code), started.elapsed());
             respond(media_type, answer)
         }
@@ -61,15 +66,21 @@ pub async fn execute<E: Executor>(
     }
 }
 
-/// Answers in GraphQL's shape a request that isn't executed, for instance because of its credentials. The headers are the request's.
-pub fn refuse(headers: &HeaderMap, status: StatusCode, code: &'static str, message: impl Into<String>) -> Response {
-    let media_type = MediaType::negotiate(headers).unwrap_or(MediaType::Json);
-    let refusal = Refusal { code, ..Refusal::new(status, message) };
+/// Answers in GraphQL's shape a request that isn't executed, for instance because of its credentials.
+pub fn refuse(
+    media_type: MediaType,
+    status: StatusCode,
+    code: &'static str,
+    message: impl Into<String>,
+    retry_after: Option<Duration>,
+) -> Response {
+    let refusal = Refusal { code, retry_after, ..Refusal::new(status, message) };
     refusal.into_response(media_type)
 }
 
+/// The media types of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MediaType {
+pub enum MediaType {
     /// The status tells whether there is data.
     GraphqlResponse,
     /// For clients older than the media type above: a well-formed request is answered with 200 whatever comes of it.
@@ -77,6 +88,11 @@ enum MediaType {
 }
 
 impl MediaType {
+    /// The one to answer in, whatever the client accepts.
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self::negotiate(headers).unwrap_or(Self::Json)
+    }
+
     /// The one the client prefers: JSON where it doesn't say, None where it accepts neither.
     fn negotiate(headers: &HeaderMap) -> Option<Self> {
         let ranges: Vec<&str> = headers
@@ -168,7 +184,9 @@ async fn read(request: axum::extract::Request) -> Result<Request, Refusal> {
         Method::GET | Method::HEAD => read_url(&head.uri),
         Method::POST => {
             require_json(&head.headers)?;
-            let body = read_body(body).await?;
+            let body = to_bytes(body, limits::BODY)
+                .await
+                .map_err(|_| Refusal::bad_request("The body could not be read to its end."))?;
             // Also the shape that a struct could be read from, which nobody means.
             if body.trim_ascii_start().starts_with(b"[") {
                 return Err(Refusal::bad_request("Batches are not accepted: send one operation per request."));
@@ -225,19 +243,6 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
     } else {
         Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The Content-Type must be application/json, in UTF-8."))
     }
-}
-
-async fn read_body(body: Body) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Refusal::bad_request("The body could not be read to its end."))?;
-        if bytes.len() + chunk.len() > BODY_LIMIT {
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MB."));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }
 
 fn to_request(parameters: Parameters) -> Result<Request, Refusal> {
@@ -323,27 +328,73 @@ fn respond(media_type: MediaType, answer: Answer) -> Response {
     let no_data = answer.data == Value::Null;
     // Only errors of execution have a path: they belong to a field.
     let not_executed = no_data && !answer.errors.is_empty() && answer.errors.iter().all(|error| error.path.is_empty());
-    let body = serde_json::to_vec(&AnswerBody {
+    let mut body = Bounded(Vec::new());
+    let content = AnswerBody {
         errors: &answer.errors,
         data: Some(&answer.data).filter(|_| !not_executed),
         extensions: &answer.extensions,
-    });
-    let Ok(body) = body else {
-        return Refusal { code: "INTERNAL", ..Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error.") }
-            .into_response(media_type);
     };
+    if let Err(error) = serde_json::to_writer(&mut body, &content) {
+        let refusal = match error.is_io() {
+            true => Refusal::bad_request(format!(
+                "The answer is larger than {} MB: ask for fewer fields or smaller pages.",
+                limits::ANSWER / (1024 * 1024)
+            )),
+            false => Refusal { code: "INTERNAL", ..Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error.") },
+        };
+        return refusal.into_response(media_type);
+    }
     let status = match media_type {
+        // Proxies and clients try again by the status, whatever the media type.
+        _ if answer.errors.iter().any(|error| code(error) == Some("UNAVAILABLE")) => StatusCode::SERVICE_UNAVAILABLE,
         MediaType::GraphqlResponse if no_data => status_of(&answer.errors),
         _ => StatusCode::OK,
     };
-    let mut response = (status, answer.http_headers, body).into_response();
-    if status == StatusCode::TOO_MANY_REQUESTS
+    let mut response = (status, answer.http_headers, body.0).into_response();
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
         && let Some(seconds) = answer.errors.iter().find_map(retry_after)
     {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     complete_headers(&mut response, media_type);
     response
+}
+
+/// An answer that stops growing at its limit.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > limits::ANSWER {
+            return Err(io::Error::other("the answer is too large"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Completes the errors, as many as an answer holds.
+fn finish_errors(errors: &mut Vec<ServerError>) {
+    errors.iter_mut().for_each(finish_error);
+    let others = errors.len().saturating_sub(limits::ANSWER_ERRORS);
+    if others > 0 {
+        // What is behind has no say in the status either; so the gravest come first.
+        errors.sort_by_key(|error| std::cmp::Reverse(graveness(error).0));
+        errors.truncate(limits::ANSWER_ERRORS);
+        let mut more = ServerError::new(format!("there are {others} more errors"), None);
+        more.extensions.get_or_insert_with(ErrorExtensionValues::default).set("code", "BAD_REQUEST");
+        errors.push(more);
+    }
+    for error in errors {
+        if let Some((end, _)) = error.message.char_indices().nth(limits::ERROR_MESSAGE) {
+            error.message.truncate(end);
+            error.message.push('…');
+        }
+    }
 }
 
 /// Completes an error that has no code. It comes from the executor, which refuses a document, a variable or an argument;
@@ -400,13 +451,17 @@ fn retry_after(error: &ServerError) -> Option<u64> {
 
 /// The status of an answer without data: the gravest of its errors'.
 fn status_of(errors: &[ServerError]) -> StatusCode {
-    let graveness = |error| match code(error) {
+    errors.iter().map(graveness).max().map_or(StatusCode::OK, |(_, status)| status)
+}
+
+fn graveness(error: &ServerError) -> (u8, StatusCode) {
+    match code(error) {
+        Some("UNAVAILABLE") => (4, StatusCode::SERVICE_UNAVAILABLE),
         Some("INTERNAL") => (3, StatusCode::INTERNAL_SERVER_ERROR),
         Some("UNAUTHENTICATED") => (2, StatusCode::UNAUTHORIZED),
         Some("RATE_LIMITED") => (1, StatusCode::TOO_MANY_REQUESTS),
         _ => (0, StatusCode::BAD_REQUEST),
-    };
-    errors.iter().map(graveness).max().map_or(StatusCode::OK, |(_, status)| status)
+    }
 }
 
 fn complete_headers(response: &mut Response, media_type: MediaType) {
@@ -428,11 +483,12 @@ struct Refusal {
     code: &'static str,
     message: String,
     allow: Option<&'static str>,
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, code: "BAD_REQUEST", message: message.into(), allow: None }
+        Self { status, code: "BAD_REQUEST", message: message.into(), allow: None, retry_after: None }
     }
 
     fn bad_request(message: impl Into<String>) -> Self {
@@ -444,11 +500,18 @@ impl Refusal {
     }
 
     fn into_response(self, media_type: MediaType) -> Response {
-        let error = serde_json::json!({ "message": self.message, "extensions": { "code": self.code } });
+        let mut extensions = serde_json::json!({ "code": self.code });
+        if let (Some(wait), Some(extensions)) = (self.retry_after, extensions.as_object_mut()) {
+            extensions.insert("retryAfter".to_owned(), whole_seconds(wait).into());
+        }
+        let error = serde_json::json!({ "message": self.message, "extensions": extensions });
         let body = serde_json::json!({ "errors": [error] }).to_string();
         let mut response = (self.status, body).into_response();
         if let Some(methods) = self.allow {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, whole_seconds(wait).into());
         }
         complete_headers(&mut response, media_type);
         response
@@ -458,7 +521,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use async_graphql::{Context, EmptySubscription, ErrorExtensions, Object, Schema};
-    use axum::body::to_bytes;
+    use axum::body::Body;
 
     use super::*;
 
@@ -516,8 +579,9 @@ mod tests {
     }
 
     async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> Got {
-        let schema = Schema::build(Query, Mutation, EmptySubscription).limit_depth(20).finish();
-        let response = execute(&schema, request.body(body.into()).unwrap(), |request| request).await;
+        let schema = Schema::new(Query, Mutation, EmptySubscription);
+        let budget = Budget::new(&schema.sdl()).unwrap();
+        let response = execute(&schema, &budget, request.body(body.into()).unwrap(), |request| request).await;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -699,17 +763,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_bodies_are_refused() {
-        let padded = |size: usize| {
-            let body = r#"{"query":"{ hello }"}"#;
-            format!("{body}{}", " ".repeat(size - body.len()))
-        };
-        assert_eq!(send(post(), padded(BODY_LIMIT)).await.status, 200);
-        let got = send(post(), padded(BODY_LIMIT + 1)).await;
-        assert_eq!((got.status, got.code()), (413, "BAD_REQUEST"));
-    }
-
-    #[tokio::test]
     async fn deep_documents_do_not_exhaust_the_stack() {
         for depth in [65, 400, 1000, 100_000] {
             for query in [
@@ -754,7 +807,8 @@ mod tests {
     async fn refusals_of_the_caller_have_the_same_shape() {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(NEW));
-        let response = refuse(&headers, StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Sign in again.");
+        let media_type = MediaType::of(&headers);
+        let response = refuse(media_type, StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "Sign in again.", None);
         assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer");
         assert!(response.headers()[CONTENT_TYPE].to_str().unwrap().starts_with(NEW));
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();

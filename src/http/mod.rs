@@ -1,5 +1,6 @@
 //! HTTP: GraphQL, the playground, the pages behind mailed links, and whether the service is well.
 
+mod admission;
 mod client;
 mod form;
 mod graphql;
@@ -8,6 +9,8 @@ mod metrics;
 mod pages;
 mod playground;
 mod request_id;
+mod secure;
+mod server;
 
 #[cfg(test)]
 pub use playground::TABS;
@@ -19,32 +22,32 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use ipnet::IpNet;
-use rollcall_domain::Error;
 use rollcall_domain::actor::{self, Actor};
 use rollcall_domain::database::Database;
 use rollcall_domain::settings::{Settings, StaffToken};
+use rollcall_domain::{Error, limits};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
 
-use crate::graphql::{Request as GraphqlRequest, Schema, schema};
+use crate::graphql::{Budget, Request as GraphqlRequest, Schema, schema, sdl, unavailable};
+use admission::Admission;
 use client::Client;
+use graphql::MediaType;
 
-/// No request may take longer; its transaction is rolled back.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests under way may take after the API was asked to stop.
-const SHUTDOWN: Duration = Duration::from_secs(20);
+const SHUTDOWN: Duration = Duration::from_secs(15);
 
 /// What handlers share.
 #[derive(Clone)]
 pub struct App {
     schema: Schema,
+    budget: Arc<Budget>,
+    admission: Admission,
     database: Database,
     staff_tokens: Arc<Vec<StaffToken>>,
     trusted_proxies: Arc<Vec<IpNet>>,
@@ -57,12 +60,19 @@ pub fn shows_mails(settings: &Settings) -> bool {
 }
 
 /// Every route of the API.
-fn router(settings: &Settings, database: Database, public_url: String) -> anyhow::Result<Router> {
+fn router(
+    settings: &Settings,
+    database: Database,
+    public_url: String,
+    trusted_proxies: Arc<Vec<IpNet>>,
+) -> anyhow::Result<Router> {
     let app = App {
         schema: schema(database.clone(), public_url),
+        budget: Arc::new(Budget::new(&sdl())?),
+        admission: Admission::new(),
         database,
         staff_tokens: Arc::new(settings.staff_tokens()?),
-        trusted_proxies: Arc::new(settings.trusted_proxies()?),
+        trusted_proxies,
         secure_cookies: settings.is_https(),
     };
     let mut router = Router::new()
@@ -78,8 +88,8 @@ fn router(settings: &Settings, database: Database, public_url: String) -> anyhow
     let layers = tower::ServiceBuilder::new()
         .layer(from_fn(request_id::identify))
         .layer(from_fn(metrics::count))
-        .layer(CatchPanicLayer::new())
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT));
+        .layer(from_fn_with_state(app.clone(), secure::protect))
+        .layer(from_fn_with_state(app.clone(), admission::admit));
     Ok(router.layer(layers).with_state(app))
 }
 
@@ -92,20 +102,20 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     use anyhow::Context;
     metrics::describe();
+    admission::describe();
     let address = settings.rollcall_listen;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
     let address = listener.local_addr()?;
-    let router = router(settings, database, settings.public_url_at(address))?;
+    let trusted_proxies = Arc::new(settings.trusted_proxies()?);
+    let router = router(settings, database, settings.public_url_at(address), trusted_proxies.clone())?;
     listening(address);
-    let stopping = shutdown.clone();
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(async move { stopping.cancelled().await });
     tokio::select! {
-        outcome = served.into_future() => Ok(outcome?),
-        // Idle connections don't hold the process up.
-        () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN).await } => Ok(()),
+        () = server::serve(listener, router, trusted_proxies, shutdown.clone()) => {}
+        // What isn't finished by then is given up.
+        () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN).await } => {}
     }
+    Ok(())
 }
 
 async fn ready(State(app): State<App>) -> Response {
@@ -124,6 +134,8 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 /// GraphQL: bearer tokens only, so that no other site can act with a browser's cookies.
 async fn answer(State(app): State<App>, Client(client): Client, request: Request) -> Response {
     let headers = request.headers();
+    let media_type = MediaType::of(headers);
+    let refuse = |status, code, message: &str, wait| graphql::refuse(media_type, status, code, message, wait);
     let actor = match headers.get(header::AUTHORIZATION) {
         None => None,
         Some(credentials) => {
@@ -132,18 +144,23 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
                 Ok(actor) => Some(actor),
                 Err(Error::Unauthenticated) => {
                     let message = "the credentials are unknown, expired or revoked; sign in again";
-                    return graphql::refuse(headers, StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message);
+                    return refuse(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message, None);
+                }
+                Err(Error::Unavailable(cause)) => {
+                    let error = unavailable(&*cause);
+                    let wait = Some(limits::RETRY_AFTER);
+                    return refuse(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", &error.message, wait);
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "nobody can be authenticated");
                     let message = "something went wrong here; try again in a moment";
-                    return graphql::refuse(headers, StatusCode::SERVICE_UNAVAILABLE, "INTERNAL", message);
+                    return refuse(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message, None);
                 }
             }
         }
     };
     let who = GraphqlRequest::new(actor, user_agent(headers), client);
-    graphql::execute(&app.schema, request, |request| request.data(who)).await
+    graphql::execute(&app.schema, &app.budget, request, |request| request.data(who)).await
 }
 
 fn bearer_token(credentials: &str) -> Option<&str> {

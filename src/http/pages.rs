@@ -8,7 +8,7 @@ use axum::extract::{Form, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum_extra::extract::cookie::{Cookie, CookieJar};
+use axum_extra::extract::cookie::CookieJar;
 use chrono::{DateTime, Utc};
 use rollcall_domain::actor::{self, Actor};
 use rollcall_domain::error::Code;
@@ -16,14 +16,14 @@ use rollcall_domain::id::SessionId;
 use rollcall_domain::invitation::{self, InvitationStatus, Named};
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::sign_in::{self, Proof, SignedIn};
-use rollcall_domain::{Error, email_change, organization, session, share_link, user};
+use rollcall_domain::{Error, email_change, limits, organization, session, share_link, user};
 use serde::Deserialize;
 
 use super::client::Client;
 use super::{App, form, user_agent};
 use crate::graphql::whole_seconds;
 
-const SESSION: &str = "rollcall_session";
+const SESSION: form::CookieName = form::CookieName("__Host-rollcall_session");
 /// How many sessions the account's page shows, the newest.
 const SESSIONS: i32 = 50;
 /// How many things a page of a shared collection shows.
@@ -190,6 +190,15 @@ fn message(status: StatusCode, jar: CookieJar, title: &str, text: &str, next: Op
     page(status, jar, &Message { title, text, next })
 }
 
+/// The page for a request that isn't answered, for instance because there is too much to do.
+pub fn refusal(status: StatusCode, text: &str) -> Response {
+    let title = match status.is_server_error() {
+        true => "Please try again",
+        false => "This can't be done",
+    };
+    message(status, CookieJar::new(), title, text, None)
+}
+
 /// The page for an error that no form is shown again for.
 fn trouble(jar: CookieJar, error: Error) -> Response {
     match error {
@@ -216,6 +225,13 @@ fn trouble(jar: CookieJar, error: Error) -> Response {
             response
         }
         Error::BadRequest(text) => message(StatusCode::BAD_REQUEST, jar, "This can't be done", &text, None),
+        Error::Unavailable(cause) => {
+            let text = "The service is too busy just now. Please try again in a moment.";
+            tracing::warn!(error = &*cause as &dyn std::error::Error, "the database is too busy, or can't be reached");
+            let mut response = message(StatusCode::SERVICE_UNAVAILABLE, jar, "Please try again", text, None);
+            response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(limits::RETRY_AFTER).into());
+            response
+        }
         other => {
             tracing::error!(error = &other as &dyn std::error::Error, "a page failed");
             let text = "Something went wrong here. Please try again in a moment.";
@@ -256,7 +272,7 @@ macro_rules! protect {
 /// Lets only our own forms through.
 macro_rules! require_ours {
     ($app:expr, $headers:expr, $jar:expr, $csrf:expr) => {
-        match form::is_ours($app.database.keyring(), &$headers, &$jar, &$csrf) {
+        match form::is_ours($app.database.keyring(), &$headers, &$jar, $app.secure_cookies, &$csrf) {
             Ok(true) => {}
             Ok(false) => return not_ours($jar),
             Err(error) => return trouble($jar, error),
@@ -266,7 +282,7 @@ macro_rules! require_ours {
 
 /// The person whom the session cookie signs in.
 async fn signed_in(app: &App, jar: &CookieJar) -> rollcall_domain::Result<Option<Actor>> {
-    let Some(cookie) = jar.get(SESSION) else { return Ok(None) };
+    let Some(cookie) = jar.get(SESSION.of(app.secure_cookies)) else { return Ok(None) };
     match actor::authenticate(&app.database, cookie.value()).await {
         // The pages are for people; a key is none, wherever it is put.
         Ok(actor) => Ok(actor.session().is_some().then_some(actor)),
@@ -484,7 +500,7 @@ async fn sign_out(State(app): State<App>, headers: HeaderMap, jar: CookieJar, Fo
     {
         return trouble(jar, error);
     }
-    let jar = jar.remove(Cookie::build(SESSION).path("/"));
+    let jar = jar.remove(form::cookie(SESSION, String::new(), app.secure_cookies));
     message(StatusCode::OK, jar, "Signed out", "This device is signed out.", Some(("/sign-in", "Sign in")))
 }
 

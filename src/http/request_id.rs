@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use apalis_diesel::correlation;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -27,6 +27,8 @@ pub async fn identify(request: Request, next: Next) -> Response {
     span.in_scope(|| match status {
         // Whoever probes knows; every few seconds of it would bury the rest.
         _ if is_probe => tracing::debug!(status = status.as_u16(), ?duration, "answered"),
+        // Too much to do is no fault of the service; the metrics show how much it is.
+        StatusCode::SERVICE_UNAVAILABLE => tracing::warn!(status = status.as_u16(), ?duration, "sent away"),
         _ if status.is_server_error() => tracing::error!(status = status.as_u16(), ?duration, "failed"),
         _ => tracing::info!(status = status.as_u16(), ?duration, "answered"),
     });

@@ -5,6 +5,7 @@
 mod access;
 mod account_deletion;
 mod api_key;
+mod attack;
 mod audit;
 mod bad_input;
 mod billing;

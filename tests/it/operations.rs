@@ -391,7 +391,7 @@ async fn the_service_survives_a_restart_of_postgresql() {
         assert_eq!(ready().await, 503);
         assert_eq!(reqwest::get(format!("{}/health/live", app.url)).await.unwrap().status(), 200);
         let answer = team.owner.run("{ viewer { email } }", json!({})).await;
-        assert_eq!((answer.status, answer.error_code().as_str()), (503, "INTERNAL"), "{}", answer.body);
+        assert_eq!((answer.status, answer.error_code().as_str()), (503, "UNAVAILABLE"), "{}", answer.body);
         for log in [app.api_log(), app.worker_log(0)] {
             until("the metrics know", async || {
                 (scrape(&log).await.get("rollcall_database_up", &[]) == 0.0).then_some(())

@@ -4,13 +4,19 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use diesel_async::AsyncPgConnection;
+use diesel::connection::{Instrumentation, InstrumentationEvent};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_postgres::NoTls;
 
 use super::held::Held;
 use crate::error::{Error, Result};
+
+/// How long cancelling a statement may take.
+const CANCELLING: Duration = Duration::from_secs(5);
 
 /// A part of a pool's connections, for one of several uses.
 #[derive(Clone)]
@@ -47,9 +53,15 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A pooled connection; dropped, it goes back to the pool.
+/// A pooled connection; dropped, it goes back to the pool if nothing is under way on it.
+///
+/// A request that is given up drops its connections wherever it is: with a statement whose answer is still to come, or in the
+/// middle of a transaction. Such a connection is closed, and its statement cancelled; in the pool, whoever took it next would
+/// wait for the answer, and locks would be kept.
 pub struct Connection {
-    connection: Object<AsyncPgConnection>,
+    pooled: Option<Object<AsyncPgConnection>>,
+    unanswered: Unanswered,
+    in_transaction: bool,
     // What it is counted by ends after it, in this order.
     _share: Option<OwnedSemaphorePermit>,
     _held: Held,
@@ -66,25 +78,64 @@ impl Connection {
             Some(share) => Some(share.acquire().await?),
             None => None,
         };
-        let connection = pool.get().await.map_err(|error| Error::Pool(Box::new(error)))?;
-        Ok(Self { connection, _share: share, _held: Held::new(place) })
+        let mut pooled = pool.get().await.map_err(|error| Error::Unavailable(Box::new(error)))?;
+        let unanswered = Unanswered::default();
+        pooled.set_instrumentation(unanswered.clone());
+        Ok(Self { pooled: Some(pooled), unanswered, in_transaction: false, _share: share, _held: Held::new(place) })
     }
 
-    /// Closes it instead of giving it back to the pool.
-    pub(super) fn close(self) {
-        drop(Object::take(self.connection));
+    /// Says whether a transaction is open on it.
+    pub(super) fn set_in_transaction(&mut self, in_transaction: bool) {
+        self.in_transaction = in_transaction;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(pooled) = self.pooled.take() else { return };
+        let is_answered = self.unanswered.0.load(Ordering::Relaxed) == 0;
+        if is_answered && !self.in_transaction {
+            return;
+        }
+        let connection = Object::take(pooled);
+        if !is_answered && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // PostgreSQL notices that a client is gone only when it writes to it.
+            let cancellation = connection.cancel_token();
+            runtime.spawn(async move { tokio::time::timeout(CANCELLING, cancellation.cancel_query(NoTls)).await });
+        }
     }
 }
 
 impl Deref for Connection {
     type Target = AsyncPgConnection;
+    #[expect(clippy::expect_used, reason = "only dropping takes it out")]
     fn deref(&self) -> &AsyncPgConnection {
-        &self.connection
+        self.pooled.as_ref().expect("the connection is there until it is dropped")
     }
 }
 
 impl DerefMut for Connection {
+    #[expect(clippy::expect_used, reason = "only dropping takes it out")]
     fn deref_mut(&mut self) -> &mut AsyncPgConnection {
-        &mut self.connection
+        self.pooled.as_mut().expect("the connection is there until it is dropped")
+    }
+}
+
+/// How many statements of a connection have been sent and not answered.
+#[derive(Clone, Default)]
+struct Unanswered(Arc<AtomicUsize>);
+
+impl Instrumentation for Unanswered {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartQuery { .. } => {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+            InstrumentationEvent::FinishQuery { .. } => {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+            // Of these, what is sent is a statement as well.
+            _ => {}
+        }
     }
 }

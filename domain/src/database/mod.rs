@@ -3,6 +3,7 @@
 mod connection;
 mod held;
 mod open;
+mod readiness;
 pub(crate) mod schema;
 
 pub use connection::Connection;
@@ -31,9 +32,11 @@ use diesel_async::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::error::{Code, Error, Result};
+use crate::limits;
 use crate::secret::Keyring;
 use crate::settings::OrganizationCreation;
 use crate::webhook::WebhookTargets;
+use readiness::Readiness;
 
 const QUEUE_MIGRATIONS: EmbeddedMigrations = apalis_diesel::MIGRATIONS;
 const OWN_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
@@ -51,8 +54,6 @@ impl MigrationSource<Pg> for Migrations {
 
 /// Connections of one process.
 pub const POOL_SIZE: usize = 16;
-/// How long a request waits for a connection.
-const POOL_WAIT: Duration = Duration::from_secs(10);
 /// An idle connection is tried before use; a busy one isn't worth the round trip.
 const UNTRIED: Duration = Duration::from_secs(1);
 /// How often a transaction is run before a deadlock or serialization failure becomes CONFLICT.
@@ -66,6 +67,15 @@ diesel::define_sql_function! {
 diesel::define_sql_function! {
     /// The text in lower case.
     fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
+/// What a process's connections are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Answering requests: no statement runs for longer than [`limits::STATEMENT_TIMEOUT`].
+    Requests,
+    /// Jobs and staff work, whose statements may take as long as they need.
+    Work,
 }
 
 /// What the deployment decides about organizations.
@@ -117,6 +127,7 @@ pub struct Database {
     keyring: Keyring,
     deployment: Deployment,
     wake: Wake,
+    readiness: Readiness,
 }
 
 impl std::fmt::Debug for Database {
@@ -127,28 +138,32 @@ impl std::fmt::Debug for Database {
 
 impl Database {
     /// A pool on the database of the URL; connections are made when they are needed.
-    pub fn new(url: &str, keyring: Keyring, deployment: Deployment) -> anyhow::Result<Self> {
+    pub fn new(url: &str, keyring: Keyring, deployment: Deployment, purpose: Purpose) -> anyhow::Result<Self> {
+        // Nobody waits for ever, nor makes others wait. Statements here are short: what compiling them takes, in a large
+        // database a second each, is longer than they do.
+        let mut setup =
+            "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off".to_owned();
+        match purpose {
+            Purpose::Requests => {
+                setup += &format!("; SET statement_timeout = {}", limits::STATEMENT_TIMEOUT.as_millis());
+            }
+            Purpose::Work => {}
+        }
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(|url| {
+        config.custom_setup = Box::new(move |url| {
+            let setup = setup.clone();
             Box::pin(async move {
                 let mut connection = AsyncPgConnection::establish(url).await?;
-                // Nobody waits for ever, nor makes others wait. Statements here are short: what compiling them takes, in a large
-                // database a second each, is longer than they do.
-                connection
-                    .batch_execute(
-                        "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off",
-                    )
-                    .await
-                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                connection.batch_execute(&setup).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                 Ok(connection)
             })
         });
         let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
         let pool = Pool::builder(manager)
             .max_size(POOL_SIZE)
-            .wait_timeout(Some(POOL_WAIT))
-            .create_timeout(Some(POOL_WAIT))
+            .wait_timeout(Some(limits::CONNECTION_WAIT))
+            .create_timeout(Some(limits::CONNECTION_WAIT))
             .runtime(deadpool::Runtime::Tokio1)
             .pre_recycle(Hook::async_fn(|connection: &mut AsyncPgConnection, metrics| {
                 Box::pin(async move {
@@ -163,7 +178,8 @@ impl Database {
             }))
             .build()?;
         let wake = Wake::start(pool.clone());
-        Ok(Self { pool, share: None, waiting: Arc::default(), keyring, deployment, wake })
+        let readiness = Readiness::of(url);
+        Ok(Self { pool, share: None, waiting: Arc::default(), keyring, deployment, wake, readiness })
     }
 
     /// The same database for one of several uses, which takes at most so many of the process's connections at a time: where it
@@ -174,6 +190,9 @@ impl Database {
     }
 
     /// A connection for reading. Nobody may hold another meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where none is free in time.
     #[track_caller]
     pub fn connection(&self) -> impl Future<Output = Result<Connection>> {
         self.connection_for(Location::caller())
@@ -205,10 +224,9 @@ impl Database {
         }
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, asked on a connection that no request can take.
     pub async fn is_ready(&self) -> bool {
-        let Ok(mut connection) = self.connection().await else { return false };
-        diesel::sql_query("SELECT 1").execute(&mut *connection).await.is_ok()
+        self.readiness.check().await
     }
 
     /// Runs `work` in a transaction and, where it enqueued jobs, wakes the workers after the commit.
@@ -245,11 +263,13 @@ impl Database {
         T: Send,
     {
         let mut transaction = Transaction {
-            connection: Unfinished(Some(self.connection_for(place).await?)),
+            connection: self.connection_for(place).await?,
             keyring: self.keyring.clone(),
             deployment: self.deployment,
             enqueued: false,
         };
+        // Until it has ended, giving the request up closes the connection: back in the pool it would keep its locks.
+        transaction.connection.set_in_transaction(true);
         AnsiTransactionManager::begin_transaction(&mut *transaction).await?;
         let outcome = match work(&mut transaction).await {
             Ok(value) => {
@@ -264,50 +284,14 @@ impl Database {
                 Err(error)
             }
         };
-        transaction.connection.finish();
+        transaction.connection.set_in_transaction(false);
         outcome
-    }
-}
-
-/// The connection of a transaction that may still be open.
-///
-/// Where the request is given up or panics before the end, the connection is closed and its locks are free at once; back in
-/// the pool it would hold them until someone took it out again.
-struct Unfinished(Option<Connection>);
-
-impl Unfinished {
-    /// The transaction has ended: the connection may go back to the pool.
-    fn finish(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            connection.close();
-        }
-    }
-}
-
-impl Deref for Unfinished {
-    type Target = AsyncPgConnection;
-    #[expect(clippy::expect_used, reason = "it is there until the transaction has ended, which drops it")]
-    fn deref(&self) -> &AsyncPgConnection {
-        self.0.as_ref().expect("a transaction has its connection")
-    }
-}
-
-impl DerefMut for Unfinished {
-    #[expect(clippy::expect_used, reason = "it is there until the transaction has ended, which drops it")]
-    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
-        self.0.as_mut().expect("a transaction has its connection")
     }
 }
 
 /// An open transaction. Writers take it, so that none of them can run outside of one.
 pub struct Transaction {
-    connection: Unfinished,
+    connection: Connection,
     keyring: Keyring,
     deployment: Deployment,
     enqueued: bool,

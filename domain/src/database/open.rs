@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
 
-use super::{Database, is_migrated, migrate};
+use super::{Database, Purpose, is_migrated, migrate};
 use crate::builtin_postgres::{BuiltinPostgres, Options};
 use crate::settings::Settings;
 
@@ -24,8 +24,9 @@ pub enum Fallback {
 /// An open database, and the built-in PostgreSQL as long as this process uses it.
 #[derive(Debug, Clone)]
 pub struct Opened {
-    /// The database.
+    /// The database, for what it was opened for.
     pub database: Database,
+    url: String,
     /// Its URL around any pooler: for migrations and for listening.
     pub direct_url: String,
     // Dropping it leaves the cluster, which the last one out stops.
@@ -33,6 +34,11 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// The same database for something else, with connections of its own.
+    pub fn database_for(&self, purpose: Purpose) -> anyhow::Result<Database> {
+        Database::new(&self.url, self.database.keyring().clone(), self.database.deployment(), purpose)
+    }
+
     /// Whether it is the built-in PostgreSQL of this machine.
     pub fn is_builtin(&self) -> bool {
         self.postgres.is_some()
@@ -67,19 +73,19 @@ async fn locate(
 }
 
 /// Opens the database of the settings. The built-in one is migrated; any other must have been.
-pub async fn open(settings: &Settings, fallback: Fallback) -> anyhow::Result<Opened> {
+pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> anyhow::Result<Opened> {
     let keyring = settings.keyring()?;
     let (url, direct_url, postgres) = locate(settings, fallback).await?;
     if postgres.is_some() {
         migrate(&direct_url).await.context("the built-in database can't be migrated")?;
     }
-    let database = Database::new(&url, keyring, settings.deployment())?;
+    let database = Database::new(&url, keyring, settings.deployment(), purpose)?;
     let mut connection = database.connection().await.context("the database can't be reached")?;
     if !is_migrated(&mut connection).await? {
         bail!("the database isn't up to date; run `rollcall migrate` first");
     }
     drop(connection);
-    Ok(Opened { database, direct_url, postgres })
+    Ok(Opened { database, url, direct_url, postgres })
 }
 
 /// Brings the database of the settings up to date.

@@ -1,0 +1,59 @@
+//! Whether the database answers, asked on a connection of its own: an exhausted pool must not look like a database that is gone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use tokio::sync::Mutex;
+
+/// How long the database may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// For how long an answer holds: whoever asks without end learns nothing newer, and keeps nobody else from asking.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// Asks the database, one question at a time.
+#[derive(Clone)]
+pub(super) struct Readiness {
+    url: Arc<str>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<AsyncPgConnection>,
+    last: Option<(Instant, bool)>,
+}
+
+impl Readiness {
+    /// Of the database of the URL; the connection is made with the first question.
+    pub(super) fn of(url: &str) -> Self {
+        Self { url: url.into(), state: Arc::default() }
+    }
+
+    /// Whether the database answers.
+    pub(super) async fn check(&self) -> bool {
+        let mut state = self.state.lock().await;
+        if let Some((asked, is_ready)) = state.last
+            && asked.elapsed() < FRESH
+        {
+            return is_ready;
+        }
+        // Out of its place, the connection is closed where its answer doesn't come in time.
+        let connection = state.connection.take();
+        state.connection = tokio::time::timeout(PATIENCE, self.answers(connection)).await.ok().flatten();
+        let is_ready = state.connection.is_some();
+        state.last = Some((Instant::now(), is_ready));
+        is_ready
+    }
+
+    /// The connection, where the database answers on it; a broken one is replaced.
+    async fn answers(&self, connection: Option<AsyncPgConnection>) -> Option<AsyncPgConnection> {
+        if let Some(mut connection) = connection
+            && diesel::sql_query("SELECT 1").execute(&mut connection).await.is_ok()
+        {
+            return Some(connection);
+        }
+        let mut connection = AsyncPgConnection::establish(&self.url).await.ok()?;
+        diesel::sql_query("SELECT 1").execute(&mut connection).await.is_ok().then_some(connection)
+    }
+}

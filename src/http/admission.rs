@@ -1,0 +1,191 @@
+//! What every request passes before any work is done for it: its form, its body, and whether there is room for it.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use apalis_diesel::correlation;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_ENCODING, HOST, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::FutureExt;
+use metrics::{counter, describe_counter};
+use rollcall_domain::client::ClientNetwork;
+use rollcall_domain::limits;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::client::Client;
+use super::graphql::{self, MediaType};
+use super::{App, pages};
+use crate::graphql::whole_seconds;
+
+const SHED: &str = "rollcall_http_requests_shed_total";
+
+/// Says what the metrics mean.
+pub fn describe() {
+    describe_counter!(SHED, "Requests that were sent away with 503, by reason: client, total or time.");
+    for reason in ["client", "total", "time"] {
+        counter!(SHED, "reason" => reason).increment(0);
+    }
+}
+
+/// The requests that are being answered.
+#[derive(Clone)]
+pub struct Admission {
+    total: Arc<Semaphore>,
+    clients: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
+}
+
+impl Admission {
+    /// With room for as many as the limits say.
+    pub fn new() -> Self {
+        Self { total: Arc::new(Semaphore::new(limits::MAX_REQUESTS)), clients: Arc::default() }
+    }
+
+    /// A place for a request of the client; none where it has as many under way as it may.
+    fn of_client(&self, client: ClientNetwork) -> Option<ClientPlace> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let under_way = clients.entry(client).or_default();
+        if *under_way >= limits::MAX_REQUESTS_OF_CLIENT {
+            return None;
+        }
+        *under_way += 1;
+        Some(ClientPlace { clients: self.clients.clone(), client })
+    }
+
+    fn of_all(&self) -> Option<OwnedSemaphorePermit> {
+        self.total.clone().try_acquire_owned().ok()
+    }
+}
+
+/// A place among the client's requests, until it is dropped.
+struct ClientPlace {
+    clients: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
+    client: ClientNetwork,
+}
+
+impl Drop for ClientPlace {
+    fn drop(&mut self) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(under_way) = clients.get_mut(&self.client) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                clients.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// In which shape a refusal is answered.
+#[derive(Clone, Copy)]
+enum Shape {
+    Graphql(MediaType),
+    Page,
+}
+
+impl Shape {
+    fn of(request: &Request) -> Self {
+        match request.uri().path() {
+            "/graphql" => Self::Graphql(MediaType::of(request.headers())),
+            _ => Self::Page,
+        }
+    }
+
+    fn refuse(self, status: StatusCode, code: &'static str, message: &str, retry_after: Option<Duration>) -> Response {
+        match self {
+            Self::Graphql(media_type) => graphql::refuse(media_type, status, code, message, retry_after),
+            Self::Page => {
+                let mut response = pages::refusal(status, message);
+                if let Some(wait) = retry_after {
+                    response.headers_mut().insert(RETRY_AFTER, whole_seconds(wait).into());
+                }
+                response
+            }
+        }
+    }
+
+    fn bad_request(self, status: StatusCode, message: &str) -> Response {
+        self.refuse(status, "BAD_REQUEST", message, None)
+    }
+
+    fn shed(self, reason: &'static str, message: &str) -> Response {
+        counter!(SHED, "reason" => reason).increment(1);
+        self.refuse(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, Some(limits::RETRY_AFTER))
+    }
+}
+
+/// Lets a request through that is well formed and for which there is room, and ends it in time.
+pub async fn admit(State(app): State<App>, Client(client): Client, request: Request, next: Next) -> Response {
+    let shape = Shape::of(&request);
+    if let Some((status, message)) = malformed(&request) {
+        return shape.bad_request(status, message);
+    }
+    // Whoever probes must hear of an overload from elsewhere.
+    if request.uri().path().starts_with("/health/") {
+        return next.run(request).await;
+    }
+    let Some(_place) = app.admission.of_client(client) else {
+        return shape.shed("client", "You have too many requests under way. Wait for some of them to be answered.");
+    };
+    // Before there is a place among all: whoever sends slowly keeps no one else out.
+    let request = match read(request).await {
+        Ok(request) => request,
+        Err((status, message)) => return shape.bad_request(status, message),
+    };
+    let Some(_place_among_all) = app.admission.of_all() else {
+        return shape.shed("total", "The service has too much to do just now. Try again in a moment.");
+    };
+    match timeout(limits::REQUEST_TIMEOUT, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => {
+            let cause = panic.downcast_ref::<String>().map(String::as_str);
+            let cause = cause.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+            let id = correlation::current().unwrap_or_default();
+            tracing::error!(error_id = id, cause, "a request panicked");
+            let message = format!("Something went wrong here. Quote {id}.");
+            shape.refuse(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", &message, None)
+        }
+        Err(_) => shape.shed("time", "The request took too long and was given up."),
+    }
+}
+
+/// Why a request isn't one that is answered here.
+fn malformed(request: &Request) -> Option<(StatusCode, &'static str)> {
+    let headers = request.headers();
+    let hosts = headers.get_all(HOST).iter().count();
+    // Probes of HTTP/1.0 name no host.
+    if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {
+        return Some((StatusCode::BAD_REQUEST, "A request names its host in one Host header."));
+    }
+    is_encoded(headers).then_some((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not accepted."))
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// The request with its whole body.
+async fn read(request: Request) -> Result<Request, (StatusCode, &'static str)> {
+    let (head, body) = request.into_parts();
+    let too_large = (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MB.");
+    if http_body::Body::size_hint(&body).lower() > limits::BODY as u64 {
+        return Err(too_large);
+    }
+    let read = timeout(limits::BODY_TIMEOUT, to_bytes(body, limits::BODY)).await;
+    let read = read.map_err(|_| (StatusCode::REQUEST_TIMEOUT, "The body was sent too slowly."))?;
+    match read {
+        Ok(bytes) => Ok(Request::from_parts(head, Body::from(bytes))),
+        Err(error) => {
+            let source = std::error::Error::source(&error);
+            Err(match source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
+                true => too_large,
+                false => (StatusCode::BAD_REQUEST, "The body could not be read to its end."),
+            })
+        }
+    }
+}

@@ -1,0 +1,582 @@
+//! Requests and connections that are meant to stop the service: each is refused, and others are answered meanwhile.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::people::uuid;
+use crate::support::{Client, PATIENCE, TestApp, Value, json, until};
+
+/// What GraphiQL and code generators ask for.
+const INTROSPECTION: &str = "query IntrospectionQuery { __schema { queryType { name } mutationType { name } subscriptionType { name } \
+    types { ...FullType } directives { name description locations args(includeDeprecated: true) { ...InputValue } } } } \
+    fragment FullType on __Type { kind name description specifiedByURL fields(includeDeprecated: true) { name description \
+    args(includeDeprecated: true) { ...InputValue } type { ...TypeRef } isDeprecated deprecationReason } \
+    inputFields(includeDeprecated: true) { ...InputValue } interfaces { ...TypeRef } \
+    enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason } possibleTypes { ...TypeRef } } \
+    fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue isDeprecated deprecationReason } \
+    fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
+    ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
+
+/// Sends bytes from an address of this machine, and returns what comes back until the service closes the connection.
+async fn raw(app: &TestApp, bytes: &[u8]) -> String {
+    let mut stream = connect(app, "127.0.0.1").await;
+    stream.write_all(bytes).await.unwrap();
+    to_the_end(&mut stream).await
+}
+
+async fn connect(app: &TestApp, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    socket.connect(app.url.trim_start_matches("http://").parse().unwrap()).await.unwrap()
+}
+
+async fn to_the_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    // A connection that is reset has ended as well.
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
+    let _ = read.await.expect("the service keeps the connection");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn post(body: &str, length: usize) -> String {
+    format!(
+        "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
+
+impl TestApp {
+    /// The health of the service, asked anew.
+    async fn health(&self, path: &str) -> u16 {
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
+        http.get(format!("{}/health/{path}", self.url)).send().await.unwrap().status().as_u16()
+    }
+
+    /// The refusal of a document before it is executed, whoever sends it.
+    async fn refuses(&self, document: &str) -> Value {
+        let answer = self.anonymous().run(document, json!({})).await;
+        assert_eq!(answer.error_code(), "BAD_REQUEST", "{}", answer.body);
+        assert!(answer.body.get("data").is_none(), "{}", answer.body);
+        answer.body["errors"][0].clone()
+    }
+
+    /// From here on, each look at the clock takes an hour; what it was before.
+    async fn stop_the_clock(&self) -> String {
+        let working =
+            self.database.texts("SELECT pg_get_functiondef('rollcall_now'::regproc) AS value").await.remove(0);
+        self.database
+            .sql(
+                "CREATE OR REPLACE FUNCTION rollcall_now() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS \
+                 $$ BEGIN PERFORM pg_sleep(3600); RETURN clock_timestamp(); END $$",
+            )
+            .await;
+        working
+    }
+
+    /// How many statements look at such a clock.
+    async fn asleep(&self) -> i64 {
+        let asleep = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() \
+             AND wait_event = 'PgSleep' AND state = 'active'";
+        self.database.number(asleep).await
+    }
+}
+
+/// A request by which someone looks at the clock.
+fn asking_as(person: &Client) -> String {
+    let body = r#"{"query":"{ viewer { email } }"}"#;
+    let token = person.token.as_deref().unwrap();
+    post(body, body.len()).replacen("host: x\r\n", &format!("host: x\r\nauthorization: Bearer {token}\r\n"), 1)
+}
+
+/// Fragments that each spread the next one so often.
+fn doubling(on: &str, depth: usize, spreads: usize, inner: &str) -> String {
+    let mut fragments = String::new();
+    for n in 0..depth {
+        let next = format!("...F{} ", n + 1).repeat(spreads);
+        write!(fragments, "fragment F{n} on {on}{{{next}}} ").unwrap();
+    }
+    fragments + &format!("fragment F{depth} on {on}{{{inner}}}")
+}
+
+#[tokio::test]
+async fn fragments_that_double_are_refused_before_anything_walks_them() {
+    let app = TestApp::builder().without_worker().start().await;
+    let documents = [
+        format!("{{...F0}} {}", doubling("Query", 25, 3, "__typename")),
+        format!("{{...F0}} {}", doubling("Query", 40, 2, "__typename")),
+        format!("{{viewer{{...F0}}}} {}", doubling("Viewer", 28, 3, "email")),
+        format!("mutation{{...F0}} {}", doubling("Mutation", 28, 3, "__typename")),
+        format!("{{__schema{{...F0}}}} {}", doubling("__Schema", 28, 3, "__typename")),
+        // Within fields, within inline fragments, of types that don't exist.
+        format!("{{node(id:\"x\"){{id ... on User{{...F0}}}}}} {}", doubling("User", 28, 4, "id")),
+        format!("{{...F0}} {}", doubling("Query", 28, 3, "... on Query{__typename}")),
+        format!("{{...F0}} {}", doubling("Nothing", 28, 3, "nothing")),
+        // Operations that aren't selected, and fragments that nobody spreads, are walked as well.
+        format!("query A{{__typename}} query B{{...F0}} {}", doubling("Query", 28, 3, "__typename")),
+        format!("{{...F0}} {}", doubling("Query", 160, 1, "__typename")),
+        "{...A} fragment A on Query{...B} fragment B on Query{...A}".to_owned(),
+        "{__typename} fragment A on Query{viewer{...B}} fragment B on Viewer{...C ...C} fragment C on Viewer{...B}"
+            .to_owned(),
+        format!("{{{}}}", "viewer{email}".repeat(13_000)),
+        format!("{{{}}}", "... on Query{__typename}".repeat(13_000)),
+        format!("{{{}}}", "__typename @skip(if:true)".repeat(13_000)),
+        (0..501).map(|n| format!("query Q{n}{{__typename}} ")).collect(),
+        format!("query({}){{__typename}}", (0..25_001).map(|n| format!("$v{n}:Int ")).collect::<String>()),
+    ];
+    for document in documents {
+        let refusal = app.refuses(&document).await;
+        assert!(refusal["message"].as_str().unwrap().len() < 300, "{refusal}");
+        if document.len() < 8_000 {
+            let by_url = url::Url::parse_with_params(&format!("{}/graphql", app.url), [("query", &document)]).unwrap();
+            let answer: Value = reqwest::get(by_url).await.unwrap().json().await.unwrap();
+            assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_REQUEST", "{answer}");
+        }
+        assert_eq!(app.health("live").await, 200);
+    }
+    let counted = app.refuses(&format!("{{...F0}} {}", doubling("Query", 9, 3, "__typename"))).await;
+    assert!(counted["message"].as_str().unwrap().contains("the limit is 25000"), "{counted}");
+    // Whoever spreads a fragment in many places does so with good reason.
+    let fragments =
+        "fragment P on PageInfo{hasNextPage endCursor} fragment U on User{id name ...V} fragment V on User{username}";
+    let document = format!(
+        "{{ viewer {{ user {{ ...U ...V }} sessions {{ pageInfo {{ ...P }} }} apiKeys {{ pageInfo {{ ...P }} }} }} }} {fragments}"
+    );
+    assert_eq!(app.anonymous().query(&document, json!({})).await["viewer"], json!(null));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_document_is_told_in_few_words() {
+    let app = TestApp::builder().without_worker().start().await;
+    let unknown: String = (0..20_000).map(|n| format!("f{n} ")).collect();
+    let long = "x".repeat(300_000);
+    for document in [
+        format!("{{ viewer {{ {unknown} }} }}"),
+        format!("{{ {long} }}"),
+        format!("{{ viewer(a: \"{long}\") {{ email }} }}"),
+        format!("{{ viewer }} }} {long}"),
+        format!("query({}) {{ __typename }}", (0..9_000).map(|n| format!("$v{n}: Nothing ")).collect::<String>()),
+    ] {
+        let answer = app.anonymous().run(&document, json!({})).await;
+        assert_eq!(answer.error_code(), "BAD_REQUEST");
+        let errors = answer.body["errors"].as_array().unwrap();
+        assert!(errors.len() <= 51 && answer.body.to_string().len() < 64_000, "{}", answer.body.to_string().len());
+    }
+    let answer = app.anonymous().run(&format!("{{ viewer {{ {unknown} }} }}"), json!({})).await;
+    assert_eq!(answer.body["errors"][50]["message"], "there are 19950 more errors");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn typename_is_validated_like_any_field() {
+    let app = TestApp::builder().without_worker().start().await;
+    for document in [
+        "{ __typename(a: 1) }",
+        "{ __typename { name } }",
+        "{ viewer { __typename(a: 1) } }",
+        "{ __typename @nothing }",
+        "{ __typename @skip }",
+        "{ __typename @skip(if: 1) }",
+        "{ __typename @include(if: $unknown) }",
+        "query($a: Boolean!) { __typename }",
+        "{ viewer { ...F } } fragment F on Viewer { __typename(a: 1) }",
+        "{ node(id: \"x\") { ... on User { __typename { a } } } }",
+    ] {
+        app.refuses(document).await;
+    }
+    let query = "query($a: Boolean!) { __typename @include(if: $a) again: __typename ...F } fragment F on Query { third: __typename @skip(if: $a) }";
+    let data = app.anonymous().query(query, json!({ "a": false })).await;
+    assert_eq!(data, json!({ "again": "Query", "third": "Query" }));
+    let data = app.anonymous().query(query, json!({ "a": true })).await;
+    assert_eq!(data, json!({ "__typename": "Query", "again": "Query" }));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn aliases_root_fields_and_introspection_are_limited() {
+    let app = TestApp::builder().without_worker().start().await;
+    let many = |count: usize, field: &str| (0..count).map(|n| format!("a{n}: {field} ")).collect::<String>();
+    for (document, limit) in [
+        (format!("{{ {} }}", many(31, "__typename")), "30"),
+        (format!("{{ {} }}", many(5_000, "viewer { email }")), "200"),
+        (format!("{{ viewer {{ {} }} }}", many(201, "email")), "200"),
+        (format!("{{ ...F }} fragment F on Query {{ {} }}", many(31, "viewer { email }")), "30"),
+        (format!("{{ viewer {{ ...F ...F }} }} fragment F on Viewer {{ {} }}", many(101, "email")), "200"),
+        (format!("{{ {} }}", many(2, "__schema { queryType { name } }")), "1"),
+        (format!("{{ {} }}", many(400, "__schema { types { name description } }")), "200"),
+        (
+            format!(
+                "mutation {{ {} }}",
+                many(31, "requestSignIn(input: {email: \"a@example.org\"}) { userErrors { code } }")
+            ),
+            "30",
+        ),
+    ] {
+        let refusal = app.refuses(&document).await;
+        let message = refusal["message"].as_str().unwrap();
+        assert!(message.ends_with(&format!("the limit is {limit}")), "{message}");
+        assert_eq!(refusal["extensions"]["limit"].to_string(), limit);
+    }
+    let nested = "{ __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } } } } } } } }";
+    let by_name = "{ fields { type { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }";
+    let by_name = format!("{{ {} }}", many(30, &format!("__type(name: \"Query\") {by_name}")));
+    let aliased = format!(
+        "{{ __schema {{ types {{ {} }} }} }}",
+        many(150, "fields { name description args { name type { name } } }")
+    );
+    for document in [nested, &by_name, &aliased] {
+        let refusal = app.refuses(document).await;
+        assert!(refusal["message"].as_str().unwrap().starts_with("the introspection costs "), "{refusal}");
+    }
+    // One's own name for things, and what tools ask for, are fine.
+    let schema = app.anonymous().query(INTROSPECTION, json!({})).await;
+    let types = schema["__schema"]["types"].as_array().unwrap();
+    assert!(types.iter().any(|kind| kind["name"] == "Departure"));
+    app.anonymous().query(&format!("{{ {} }}", many(30, "__typename")), json!({})).await;
+    app.finish().await;
+}
+
+// Each field costs what it makes the service do, and the refusal says how much that is.
+#[tokio::test]
+async fn a_query_is_refused_by_what_it_costs() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let many = |count: usize, field: &str| (0..count).map(|n| format!("a{n}: {field} ")).collect::<String>();
+    let own = format!("organization(by: {{ id: \"{}\" }})", team.id);
+    let member = team.member_id(&team.owner).await;
+    let plan = format!("departurePlan(memberId: \"{member}\", kind: REMOVE) {{ hash }}");
+    let verify = format!("verifyAuditLog(organizationId: \"{}\") {{ ok }}", team.id);
+    for document in [
+        format!("{{ {own} {{ {} }} }}", many(190, &plan)),
+        format!("{{ {} }}", many(6, &verify)),
+        format!("{{ {own} {{ {} }} }}", many(190, "members(first: 1) { totalCount nodes { user { id } } }")),
+        format!("{{ {own} {{ {} }} }}", many(190, "members(first: 1, search: \"a\") { nodes { id } }")),
+        format!("{{ {} }}", many(30, &format!("{own} {{ members(first: 100) {{ nodes {{ user {{ id name }} teams(first: 10) {{ nodes {{ id }} }} }} }} }}"))),
+        "{ viewer { memberships(first: 100) { nodes { organization { members(first: 100) { nodes { user { id } } } } } } } }".to_owned(),
+    ] {
+        let answer = team.owner.run(&document, json!({})).await;
+        assert_eq!(answer.error_code(), "BAD_REQUEST", "{document}: {}", answer.body);
+        let refusal = &answer.body["errors"][0];
+        let cost = refusal["extensions"]["cost"].as_u64().unwrap_or_else(|| panic!("{refusal}"));
+        assert!(cost > 25_000 && refusal["extensions"]["limit"] == 25_000, "{refusal}");
+        assert!(refusal["message"].as_str().unwrap().contains(&cost.to_string()), "{refusal}");
+    }
+    // Variables count like what stands in the document.
+    let by_variable = "query($n: Int, $m: Int = 100) { viewer { memberships(first: $n) { nodes { organization { members(first: $m) { nodes { user { id } } } } } } } }";
+    assert_eq!(team.owner.run(by_variable, json!({ "n": 100 })).await.error_code(), "BAD_REQUEST");
+    team.owner.query(by_variable, json!({ "n": 10, "m": 10 })).await;
+    for document in [
+        format!(
+            "{{ {own} {{ {plan} members(search: \"a\") {{ totalCount nodes {{ id user {{ name }} }} }} }} {verify} }}"
+        ),
+        "{ viewer { memberships(first: 100) { nodes { role organization { id name owner { name } } } } } }".to_owned(),
+    ] {
+        team.owner.query(&document, json!({})).await;
+    }
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_has_a_largest_size() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    app.give(&team, &team.owner, "document", 100).await;
+    let organization = uuid(&team.id);
+    app.database
+        .sql(&format!("UPDATE resources SET description = repeat('€', 2000) WHERE organization_id = '{organization}'"))
+        .await;
+    let list = |count: usize| {
+        let lists: String =
+            (0..count).map(|n| format!("a{n}: resources(first: 100) {{ nodes {{ description }} }} ")).collect();
+        format!("{{ organization(by: {{ id: \"{}\" }}) {{ {lists} }} }}", team.id)
+    };
+    let answer = team.owner.run(&list(18), json!({})).await;
+    assert_eq!(answer.error_code(), "BAD_REQUEST");
+    assert!(answer.body["errors"][0]["message"].as_str().unwrap().contains("larger than 10 MB"), "{}", answer.body);
+    team.owner.query(&list(15), json!({})).await;
+    app.finish().await;
+}
+
+// Overload: what there is no room for is sent away before any work is done for it, and whoever probes hears the truth.
+#[tokio::test]
+async fn what_there_is_no_room_for_is_told_to_come_back() {
+    let app = TestApp::builder().without_worker().start().await;
+    let nobody = "rcs_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let mut holder = app.database.connection().await;
+    let lock = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
+        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
+    };
+    lock(&mut holder, "BEGIN; LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE").await;
+    let ask = async |from: &'static str| {
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().local_address(Some(from.parse().unwrap()));
+        let request = http.build().unwrap().post(format!("{}/graphql", app.url)).bearer_auth(nobody);
+        let response = request.json(&json!({ "query": "{ viewer { email } }" })).send().await.unwrap();
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        let body: Value = response.json().await.unwrap();
+        (status, retry_after, body["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let shed = std::sync::atomic::AtomicUsize::new(0);
+    let unavailable = (503, Some("1".to_owned()), "UNAVAILABLE".to_owned());
+    let crowd = join_all((0..500).map(async |_| {
+        let answer = ask("127.0.0.1").await;
+        if answer == unavailable {
+            shed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        answer
+    }));
+    let observer = async {
+        // One client has 128 at a time, of which the pool serves 16; nobody has an answer as long as the lock is held.
+        until("the others are sent away", async || {
+            (shed.load(std::sync::atomic::Ordering::Relaxed) >= 500 - 128).then_some(())
+        })
+        .await;
+        assert_eq!((app.health("live").await, app.health("ready").await), (200, 200));
+        // The client's crowd doesn't count for others; they wait for a connection, and are told that none was free.
+        assert_eq!(ask("127.0.0.2").await, unavailable);
+        assert_eq!((app.health("live").await, app.health("ready").await), (200, 200));
+        lock(&mut holder, "ROLLBACK").await;
+    };
+    let (answers, ()) = tokio::join!(crowd, observer);
+    assert!(answers.iter().all(|answer| *answer == unavailable || answer.0 == 401), "{answers:?}");
+    assert_eq!(ask("127.0.0.1").await.0, 401);
+    app.finish().await;
+}
+
+// A request that its client gives up gives up its statement too, and its connection.
+#[tokio::test]
+async fn an_abandoned_request_cancels_its_statement() {
+    let mut app = TestApp::start().await;
+    let person = app.sign_up("ada@example.org").await;
+    app.stop_workers().await;
+    let working = app.stop_the_clock().await;
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        let mut stream = connect(&app, "127.0.0.1").await;
+        stream.write_all(asking_as(&person).as_bytes()).await.unwrap();
+        streams.push(stream);
+    }
+    until("each has a statement", async || (app.asleep().await == 16).then_some(())).await;
+    app.database.sql(&working).await;
+    drop(streams);
+    until("none has", async || (app.asleep().await == 0).then_some(())).await;
+    person.query("{ viewer { email } }", json!({})).await;
+    app.finish().await;
+}
+
+// A statement that doesn't end is ended before the request is, and the answer says when to try again.
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_cancelled() {
+    let mut app = TestApp::start().await;
+    let person = app.sign_up("ada@example.org").await;
+    app.stop_workers().await;
+    let working = app.stop_the_clock().await;
+    let answer = person.run("{ viewer { email } }", json!({})).await;
+    assert_eq!((answer.status, answer.error_code().as_str()), (503, "UNAVAILABLE"), "{}", answer.body);
+    assert_eq!(answer.body["errors"][0]["extensions"]["retryAfter"], 1);
+    app.database.sql(&working).await;
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn slow_and_silent_clients_are_shown_out() {
+    let app = TestApp::builder().without_worker().start().await;
+    let silent = raw(&app, b"");
+    let half = raw(&app, b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-ty");
+    let trickling = async {
+        let mut stream = connect(&app, "127.0.0.1").await;
+        stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let mut answer = Vec::new();
+        let trickle = async {
+            while write.write_all(b"a: b\r\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        };
+        tokio::select! {
+            read = read.read_to_end(&mut answer) => drop(read),
+            () = trickle => {}
+            () = tokio::time::sleep(PATIENCE) => panic!("headers may come for ever"),
+        }
+    };
+    let body = post(r#"{"query":"#, 100);
+    let slow_body = raw(&app, body.as_bytes());
+    let slow_form = raw(
+        &app,
+        b"POST /sign-in HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\nemail=",
+    );
+    let (silent, half, (), slow_body, slow_form) = tokio::join!(silent, half, trickling, slow_body, slow_form);
+    assert_eq!((silent.as_str(), half.as_str()), ("", ""));
+    assert!(slow_body.starts_with("HTTP/1.1 408 ") && slow_body.contains(r#""code":"BAD_REQUEST""#), "{slow_body}");
+    assert!(slow_form.starts_with("HTTP/1.1 408 ") && slow_form.contains("<!doctype html>"), "{slow_form}");
+    app.finish().await;
+}
+
+// An answer that nobody reads is given up, and so is its connection.
+#[tokio::test]
+async fn an_answer_waits_for_its_reader_for_so_long() {
+    let app = TestApp::builder().without_worker().start().await;
+    let page = reqwest::get(&app.url).await.unwrap().text().await.unwrap();
+    let script =
+        page.split('"').find(|part| part.starts_with("/playground/") && part.ends_with("graphiql.min.js")).unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(app.url.trim_start_matches("http://").parse().unwrap()).await.unwrap();
+    let request = format!("GET {script} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(8);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let port = format!(":{:04X}", app.url.rsplit(':').next().unwrap().parse::<u16>().unwrap());
+    // The service's side of established connections.
+    let open = || {
+        let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let columns = connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        columns.filter(|columns| columns[1].ends_with(&port) && columns[3] == "01").count()
+    };
+    assert!(open() > 0);
+    until("the service closes the connection", async || (open() == 0).then_some(())).await;
+    let read = to_the_end(&mut stream).await;
+    assert!(!read.is_empty() && read.len() < 8 * 1_000_000, "{}", read.len());
+    app.finish().await;
+}
+
+// Idle connections make room for others, however many there are.
+#[tokio::test]
+async fn idle_connections_keep_nobody_out() {
+    let files = rlimit::increase_nofile_limit(6_000).unwrap();
+    assert!(files >= 6_000, "the test needs 6,000 files, and may open {files}");
+    let app = TestApp::builder().without_worker().start().await;
+    let mut idle = Vec::new();
+    for _ in 0..4_200 {
+        idle.push(connect(&app, "127.0.0.1").await);
+    }
+    for stream in idle.iter_mut().skip(4_000) {
+        stream.write_all(b"GET /health/").await.unwrap();
+    }
+    assert_eq!(app.health("live").await, 200);
+    app.anonymous().query("{ __typename }", json!({})).await;
+    // The first of them have made room.
+    let mut byte = [0];
+    assert_eq!(tokio::time::timeout(PATIENCE, idle[0].read(&mut byte)).await.unwrap().unwrap_or(0), 0);
+    app.finish().await;
+}
+
+// SIGTERM ends the process in time, whatever is running.
+#[tokio::test]
+async fn the_service_ends_in_time_whatever_is_running() {
+    let mut app = TestApp::start().await;
+    let person = app.sign_up("ada@example.org").await;
+    app.stop_workers().await;
+    app.stop_the_clock().await;
+    let mut streams = Vec::new();
+    for bytes in [asking_as(&person).as_str(), "GET /hea", "", &post("{", 100)].repeat(10) {
+        let mut stream = connect(&app, "127.0.0.1").await;
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        streams.push(stream);
+    }
+    until("statements run", async || (app.asleep().await == 10).then_some(())).await;
+    let asked = Instant::now();
+    app.stop_api().await;
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn requests_of_the_wrong_form_are_refused() {
+    let app = TestApp::builder().without_worker().start().await;
+    let query = r#"{"query":"{ __typename }"}"#;
+    let with = |headers: &str| {
+        format!(
+            "POST /graphql HTTP/1.1\r\n{headers}content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{query}",
+            query.len()
+        )
+    };
+    let huge = format!("host: x\r\nx-padding: {}\r\n", "x".repeat(66_000));
+    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    for (headers, status) in [
+        ("host: x\r\n", 200),
+        ("", 400),
+        ("host: x\r\nhost: x\r\n", 400),
+        ("host: x\r\nhost: y\r\n", 400),
+        ("host: x\r\ncontent-encoding: gzip\r\n", 415),
+        ("host: x\r\ncontent-encoding: br\r\n", 415),
+        ("host: x\r\ncontent-encoding: identity\r\n", 200),
+        ("host: x\r\ncontent-encoding: identity\r\ncontent-encoding: deflate\r\n", 415),
+        (&huge, 431),
+        (&format!("host: x\r\n{many}"), 431),
+    ] {
+        let answer = raw(&app, with(headers).as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{headers:.80}: {answer:.200}");
+        if matches!(status, 400 | 415) {
+            assert!(answer.contains(r#""code":"BAD_REQUEST""#), "{answer}");
+        }
+    }
+    // Pages in the shape of pages; probes of HTTP/1.0 name no host.
+    let page = raw(&app, b"GET /sign-in HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    assert!(page.starts_with("HTTP/1.1 400 ") && page.contains("Host header"), "{page}");
+    let probe = raw(&app, b"GET /health/live HTTP/1.0\r\n\r\n").await;
+    assert!(probe.starts_with("HTTP/1.0 200 "), "{probe}");
+    let large = reqwest::Client::new().post(format!("{}/graphql", app.url)).header("content-type", "application/json");
+    let answer = large.body("x".repeat(1024 * 1024 + 1)).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().contains("1 MB")), (413, true));
+    app.finish().await;
+}
+
+// What browsers are told, page by page; on https that they keep to it, and that cookies are this host's alone.
+#[tokio::test]
+async fn browsers_are_told_what_belongs_to_whom() {
+    let app = TestApp::builder().without_worker().start().await;
+    let https =
+        TestApp::builder().without_worker().setting("ROLLCALL_PUBLIC_URL", "https://rollcall.example").start().await;
+    for (app, is_https) in [(&app, false), (&https, true)] {
+        for (path, is_page) in [
+            ("/", true),
+            ("/sign-in", true),
+            ("/account", true),
+            ("/style.css", false),
+            ("/graphql?query={__typename}", false),
+            ("/nowhere", false),
+        ] {
+            let response = reqwest::Client::new().get(format!("{}{path}", app.url)).send().await.unwrap();
+            let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(header("cross-origin-resource-policy").as_deref(), Some("same-origin"), "{path}");
+            assert_eq!(header("cross-origin-opener-policy").as_deref(), is_page.then_some("same-origin"), "{path}");
+            assert_eq!(header("permissions-policy").is_some(), is_page, "{path}");
+            assert_eq!(
+                header("strict-transport-security").as_deref(),
+                is_https.then_some("max-age=31536000"),
+                "{path}"
+            );
+        }
+        let response = reqwest::get(format!("{}/sign-in", app.url)).await.unwrap();
+        let cookie = response.headers()["set-cookie"].to_str().unwrap();
+        assert_eq!(cookie.starts_with("__Host-rollcall_form="), is_https, "{cookie}");
+        assert_eq!(cookie.contains("Secure"), is_https, "{cookie}");
+        assert!(cookie.contains("Path=/") && !cookie.contains("Domain"), "{cookie}");
+    }
+    https.finish().await;
+    app.finish().await;
+}
+
+// Behind a trusted proxy each client has room of its own; what somebody sends slowly is theirs alone.
+#[tokio::test]
+async fn clients_of_trusted_proxies_have_their_own_room() {
+    let app = TestApp::builder().without_worker().setting("ROLLCALL_TRUSTED_PROXIES", "127.0.0.1").start().await;
+    let mut crowd = Vec::new();
+    for _ in 0..128 {
+        crowd.push(connect(&app, "127.0.0.1").await);
+    }
+    let unfinished = post("{", 100).replacen("host: x\r\n", "host: x\r\nx-forwarded-for: 203.0.113.7\r\n", 1);
+    for stream in &mut crowd {
+        stream.write_all(unfinished.as_bytes()).await.unwrap();
+    }
+    let status = async |address: &str| {
+        let client = Client::new(&app.url, None).from("127.0.0.1", Some(address));
+        client.run("{ __typename }", json!({})).await.status
+    };
+    until("the client's room is used up", async || (status("203.0.113.7").await == 503).then_some(())).await;
+    assert_eq!(status("203.0.113.8").await, 200);
+    drop(crowd);
+    until("there is room again", async || (status("203.0.113.7").await == 200).then_some(())).await;
+    app.finish().await;
+}
