@@ -47,8 +47,6 @@ const UNPAGED: u64 = 20;
 /// Fields that cost much more than others of their kind.
 fn surcharge(field: &str) -> u64 {
     match field {
-        // It counts all that a list has.
-        "totalCount" => 200,
         // It counts all that would happen.
         "departurePlan" => 1_000,
         // It recomputes up to 10,000 hashes.
@@ -58,6 +56,11 @@ fn surcharge(field: &str) -> u64 {
 }
 
 const SELECTIONS: &str = "selections, with those of its fragments,";
+
+/// What `totalCount` adds to a list of an organization or of the viewer: a statement that counts all that it has.
+const TOTAL: u64 = 200;
+/// What it adds to a list of anything else: such lists are counted together, and few of them are long.
+const TOTAL_OF_MANY: u64 = 20;
 
 /// What a search adds to a list's cost.
 const SEARCH: u64 = 300;
@@ -135,6 +138,8 @@ struct Count {
     cost: u64,
     /// What it costs for each item of the page that it is a connection of.
     cost_per_item: u64,
+    /// How often it asks how many items the connection has in all.
+    totals: u64,
     introspection: u64,
 }
 
@@ -149,6 +154,7 @@ impl Count {
         self.nesting = self.nesting.max(other.nesting);
         self.cost = self.cost.saturating_add(other.cost);
         self.cost_per_item = self.cost_per_item.saturating_add(other.cost_per_item);
+        self.totals = self.totals.saturating_add(other.totals);
         self.introspection = self.introspection.saturating_add(other.introspection);
     }
 }
@@ -377,13 +383,18 @@ impl<'d> Counter<'d> {
         };
         // Of a connection, only the items come as often as the page has them.
         let content = match info {
-            Some(info) if info.has_pages => below.cost.saturating_add(below.cost_per_item.saturating_mul(items)),
+            Some(info) if info.has_pages => {
+                let total = if matches!(on.as_str(), "Organization" | "Viewer") { TOTAL } else { TOTAL_OF_MANY };
+                let totals = below.totals.saturating_mul(total);
+                below.cost.saturating_add(totals).saturating_add(below.cost_per_item.saturating_mul(items))
+            }
             _ => below.cost.saturating_add(below.cost_per_item).saturating_mul(items),
         };
         let cost = self.base(field, on, info, target).saturating_add(content);
         let is_connection = on.ends_with("Connection");
         match name {
             "nodes" | "edges" if is_connection => count.cost_per_item = cost,
+            "totalCount" if is_connection => (count.totals, count.cost) = (1, cost),
             _ => count.cost = cost,
         }
         Ok(count)
