@@ -1,10 +1,11 @@
 //! Tries that are counted and committed before what they guard is checked, so that they hold across processes.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Double, Integer, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Double, Integer, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
 use crate::client::ClientNetwork;
@@ -77,6 +78,134 @@ impl Try {
             .await?;
         }
         Ok(())
+    }
+}
+
+/// So many of a subject, to be counted.
+#[derive(Debug, Clone)]
+pub(crate) struct Counting {
+    /// As what.
+    pub(crate) limit: TryLimit,
+    /// Of whom.
+    pub(crate) subject: String,
+    /// How many.
+    pub(crate) number: i32,
+}
+
+/// A subject whose window doesn't hold so many.
+#[derive(Debug, Clone)]
+pub(crate) struct Over {
+    /// What the limit counts.
+    pub(crate) bucket: &'static str,
+    /// Of whom.
+    pub(crate) subject: String,
+    /// How many the window holds.
+    pub(crate) limit: i32,
+    /// How many more it holds now.
+    pub(crate) left: i32,
+    /// Until it ends.
+    pub(crate) wait: Duration,
+}
+
+/// What was counted together, so that it can be taken back.
+#[must_use]
+pub(crate) struct CountedTogether(Vec<(Counting, DateTime<Utc>)>);
+
+/// Counts all or none, and commits: where windows don't hold what is to be counted, it says which, and nothing is counted. Each subject
+/// of a limit is named once.
+pub(crate) async fn count_together(
+    database: &Database,
+    countings: &[Counting],
+) -> Result<Result<CountedTogether, Vec<Over>>> {
+    #[derive(QueryableByName)]
+    struct Window {
+        #[diesel(sql_type = Text)]
+        bucket: String,
+        #[diesel(sql_type = Text)]
+        subject: String,
+        #[diesel(embed)]
+        counted: Counted,
+    }
+    database
+        .transaction(async |transaction| {
+            let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
+            let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
+            let seconds: Vec<f64> = countings.iter().map(|counting| counting.limit.window.as_secs_f64()).collect();
+            // In one order, so that those who count at the same moment wait for each other and not in a circle.
+            let windows: Vec<Window> = diesel::sql_query(
+                "INSERT INTO attempts AS a (bucket, subject, window_ends_at, count) \
+                 SELECT n.bucket, n.subject, rollcall_now() + make_interval(secs => n.seconds), 0 \
+                 FROM unnest($1, $2, $3) AS n (bucket, subject, seconds) ORDER BY n.bucket, n.subject \
+                 ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET \
+                   count = CASE WHEN a.window_ends_at > rollcall_now() THEN a.count ELSE 0 END, \
+                   window_ends_at = CASE WHEN a.window_ends_at > rollcall_now() THEN a.window_ends_at ELSE excluded.window_ends_at END \
+                 RETURNING bucket, subject, count, window_ends_at, rollcall_now() AS now",
+            )
+            .bind::<Array<Text>, _>(&buckets)
+            .bind::<Array<Text>, _>(&subjects)
+            .bind::<Array<Double>, _>(seconds)
+            .load(&mut **transaction)
+            .await?;
+            let windows: HashMap<(&str, &str), &Counted> = windows
+                .iter()
+                .map(|window| ((window.bucket.as_str(), window.subject.as_str()), &window.counted))
+                .collect();
+            let mut over = Vec::new();
+            let mut counted = Vec::new();
+            for counting in countings {
+                let window = windows
+                    .get(&(counting.limit.bucket, counting.subject.as_str()))
+                    .ok_or(Error::Bug("each subject has its window"))?;
+                let left = counting.limit.tries.saturating_sub(window.count).max(0);
+                if counting.number > left {
+                    over.push(Over {
+                        bucket: counting.limit.bucket,
+                        subject: counting.subject.clone(),
+                        limit: counting.limit.tries,
+                        left,
+                        wait: window.wait().max(Duration::from_secs(1)),
+                    });
+                }
+                counted.push((counting.clone(), window.window_ends_at));
+            }
+            if !over.is_empty() {
+                return Ok(Err(over));
+            }
+            add_to_windows(transaction, &counted, 1).await?;
+            Ok(Ok(CountedTogether(counted)))
+        })
+        .await
+}
+
+/// Adds to the counts, or with a sign of −1 takes away from them, in those windows that still go on.
+async fn add_to_windows(
+    transaction: &mut Transaction,
+    counted: &[(Counting, DateTime<Utc>)],
+    sign: i32,
+) -> Result<()> {
+    let buckets: Vec<&str> = counted.iter().map(|(counting, _)| counting.limit.bucket).collect();
+    let subjects: Vec<&str> = counted.iter().map(|(counting, _)| counting.subject.as_str()).collect();
+    let numbers: Vec<i32> = counted.iter().map(|(counting, _)| counting.number * sign).collect();
+    let windows: Vec<DateTime<Utc>> = counted.iter().map(|(_, window_ends_at)| *window_ends_at).collect();
+    diesel::sql_query(
+        "UPDATE attempts a SET count = a.count + held.number FROM ( \
+           SELECT b.bucket, b.subject, n.number FROM attempts b JOIN unnest($1, $2, $3, $4) AS n (bucket, subject, number, window_ends_at) \
+           USING (bucket, subject, window_ends_at) ORDER BY b.bucket, b.subject FOR UPDATE OF b) held \
+         WHERE a.bucket = held.bucket AND a.subject = held.subject",
+    )
+    .bind::<Array<Text>, _>(buckets)
+    .bind::<Array<Text>, _>(subjects)
+    .bind::<Array<Integer>, _>(numbers)
+    .bind::<Array<Timestamptz>, _>(windows)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+impl CountedTogether {
+    /// Takes the counts back: nothing came of what was counted.
+    pub(crate) async fn take_back(&self, database: &Database) -> Result<()> {
+        database.transaction(async |transaction| add_to_windows(transaction, &self.0, -1).await).await
     }
 }
 

@@ -17,6 +17,7 @@ use crate::id::{EmailChangeId, SessionId, TypedId, UserId};
 use crate::invitation;
 use crate::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
 use crate::limits;
+use crate::mail_limit::{self, CausedMail};
 use crate::secret::{Purpose, Token};
 use crate::session;
 use crate::text::EmailAddress;
@@ -84,8 +85,9 @@ pub async fn request(database: &Database, actor: &Actor, email: &str, client: Cl
     let (user_id, session_id) = actor.signed_in("email")?;
     let email = EmailAddress::parse("email", email)?;
     let _ = attempt::count_try(database, &limits::EMAIL_CHANGES, &user_id.to_string(), client).await?;
-    attempt::count(database, &limits::EMAIL_CHANGE_MAILS, email.as_str()).await?;
-    database
+    let mails = [CausedMail::new(email.clone(), ["email"])];
+    let mails = mail_limit::count(database, actor, client, &mails, "email").await?;
+    let requested = database
         .transaction(async |transaction| {
             access::lock_users(transaction, &[user_id]).await?;
             let old_email = user::by_id(transaction, user_id).await?.email.ok_or(Error::Unauthenticated)?;
@@ -95,6 +97,7 @@ pub async fn request(database: &Database, actor: &Actor, email: &str, client: Cl
             if user::by_email(transaction, &email).await?.is_some() {
                 return Err(taken("email").into());
             }
+            mails.require()?;
             end_open(transaction, user_id).await?;
             let id = EmailChangeId::new();
             let at = now(transaction).await?;
@@ -116,7 +119,8 @@ pub async fn request(database: &Database, actor: &Actor, email: &str, client: Cl
                 .summary("asked for another address");
             audit::record(transaction, [event]).await
         })
-        .await
+        .await;
+    mails.settle(database, requested).await
 }
 
 /// Ends the open change of an account, if there is one. The account's row is locked.

@@ -64,6 +64,8 @@ pub enum Code {
     UsernameTaken,
     /// The address has an account.
     EmailTaken,
+    /// So many are allowed in a time, and no more; the message says when it can be tried again.
+    RateLimited,
 }
 
 /// Who reads a refusal that is about somebody.

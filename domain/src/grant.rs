@@ -22,6 +22,7 @@ use crate::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, 
 use crate::issued::Issued;
 use crate::job::MailGrantInvitation;
 use crate::limits;
+use crate::mail_limit::{self, CausedMail};
 use crate::member::MemberStatus;
 use crate::organization;
 use crate::page::{Page, PageRequest};
@@ -188,7 +189,9 @@ pub async fn share(
         }
         _ => None,
     };
-    database
+    let mails = mails_to(database, address.as_ref()).await?;
+    let mails = mail_limit::count(database, actor, client, &mails, "grantee").await?;
+    let shared = database
         .transaction(async |transaction| {
             let resource =
                 resource::reach(transaction, actor, resource_id, AccessLevel::Administer, "resourceId").await?;
@@ -209,6 +212,7 @@ pub async fn share(
                 }
                 Found::Address(email) => {
                     let invitation = invite(transaction, actor, &resource, &email, level).await?;
+                    mails.require()?;
                     transaction.enqueue(&MailGrantInvitation { grant_invitation_id: invitation.id }).await?;
                     let event = NewEvent::by(actor, resource.organization_id, AuditAction::GrantInvited, resource.id)
                         .summary(format!("shared {} with an address that has no account", resource.kind.with_article()))
@@ -218,7 +222,18 @@ pub async fn share(
                 }
             }
         })
-        .await
+        .await;
+    mails.settle(database, shared).await
+}
+
+/// The mail that sharing with an address brings: none where it has an account.
+async fn mails_to(database: &Database, address: Option<&EmailAddress>) -> Result<Vec<CausedMail>> {
+    let Some(address) = address else { return Ok(Vec::new()) };
+    let account = user::by_email(&mut *database.connection().await?, address).await?;
+    Ok(match account {
+        Some(_) => Vec::new(),
+        None => vec![CausedMail::new(address.clone(), ["grantee", "email"])],
+    })
 }
 
 /// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked, shared: nothing is
@@ -622,20 +637,6 @@ pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<u
         .execute(&mut **transaction)
         .await?;
     Ok(overdue.len())
-}
-
-/// Takes the turn of a mail about what an organization's members share with, or offer to, somebody; `false` where they have had enough
-/// of them from there.
-pub async fn take_mail_turn(
-    database: &Database,
-    organization_id: OrganizationId,
-    address: &EmailAddress,
-) -> Result<bool> {
-    match attempt::count(database, &limits::SHARING_MAILS, &format!("{organization_id} {address}")).await {
-        Ok(_) => Ok(true),
-        Err(Error::RateLimited { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 /// The invitation to a resource of an id, for its mail; none where it has ended.

@@ -1,6 +1,6 @@
 //! Invitations: by address or username, with a role, for some days; the mail is a pre-registration (R16–R25).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use apalis_diesel::Job;
 use chrono::{DateTime, Utc};
@@ -14,6 +14,7 @@ use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
+use crate::client::ClientNetwork;
 use crate::database::schema::{invitations, members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
@@ -21,6 +22,7 @@ use crate::id::{InvitationId, MemberId, OrganizationId, SessionId, TeamId, Typed
 use crate::issued::Issued;
 use crate::job::{ExpireInvitation, Hold, MailInvitation, MailInvitationAccepted, MailInvitationReminder};
 use crate::limits;
+use crate::mail_limit::{self, CausedMail};
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
 use crate::organization;
 use crate::page::{Page, PageRequest, by_id};
@@ -173,7 +175,7 @@ impl Invite {
             }
             (None, None) => return Err(Refusal::new(Code::Blank, "email", "name an e-mail address or a username")),
         };
-        let name = text::optional_line("name", self.name.as_deref(), limits::NAME)?;
+        let name = text::optional_name("name", self.name.as_deref(), limits::NAME)?;
         if self.role == Role::Owner {
             return Err(Refusal::new(
                 Code::Forbidden,
@@ -200,6 +202,7 @@ pub async fn invite(
     actor: &Actor,
     organization_id: OrganizationId,
     invites: &[Invite],
+    client: ClientNetwork,
 ) -> Result<Vec<Invitation>> {
     if invites.is_empty() {
         return Err(Error::refused(Code::Blank, "invitations", "name at least one person"));
@@ -230,6 +233,8 @@ pub async fn invite(
     if !refusals.is_empty() {
         return Err(Error::Refused(refusals));
     }
+    let mails = mails_to(&mut *database.connection().await?, &parsed).await?;
+    let mails = mail_limit::count(database, actor, client, &mails, "invitations").await?;
     let made = database
         .transaction(async |transaction| {
             // Nobody who is just deleting their account is invited by its username. Users come before organizations in the
@@ -253,6 +258,7 @@ pub async fn invite(
             }
             require_few_open(transaction, organization_id, parsed.len()).await?;
             billing::require_seats(transaction, organization_id, Seats::More(parsed.len()), "invitations").await?;
+            mails.require()?;
             let organization = organization::by_id(transaction, organization_id).await?;
             let created_at = now(transaction).await?;
             let expires_at = created_at + chrono::Duration::days(i64::from(organization.invitation_days));
@@ -316,8 +322,34 @@ pub async fn invite(
             audit::record(transaction, events).await?;
             Ok(made)
         })
-        .await?;
-    Ok(made)
+        .await;
+    mails.settle(database, made).await
+}
+
+/// The mails that the invitations bring; who is invited by a username that nobody has gets none.
+async fn mails_to(connection: &mut AsyncPgConnection, parsed: &[Parsed]) -> Result<Vec<CausedMail>> {
+    let usernames: Vec<&Username> = parsed
+        .iter()
+        .filter_map(|invite| match &invite.invitee {
+            Invitee::Username(username) => Some(username),
+            Invitee::Email(_) => None,
+        })
+        .collect();
+    let addresses: HashMap<Username, Option<EmailAddress>> = users::table
+        .filter(users::username.eq_any(usernames))
+        .select((users::username, users::email))
+        .load(connection)
+        .await?
+        .into_iter()
+        .collect();
+    let mail = |(position, invite): (usize, &Parsed)| {
+        let to = match &invite.invitee {
+            Invitee::Email(email) => Some(email),
+            Invitee::Username(username) => addresses.get(username).and_then(Option::as_ref),
+        };
+        Some(CausedMail::new(to?.clone(), ["invitations", &position.to_string(), field_of(&invite.invitee)]))
+    };
+    Ok(parsed.iter().enumerate().filter_map(mail).collect())
 }
 
 /// Has the invited people reminded before the invitations expire; not where that would be with the invitation itself.
@@ -674,7 +706,7 @@ pub async fn accept(
     command: &Accept,
     user_agent: Option<&str>,
 ) -> Result<Accepted> {
-    let name = text::optional_line("name", command.name.as_deref(), limits::NAME)?;
+    let name = text::optional_name("name", command.name.as_deref(), limits::NAME)?;
     let username = command.username.as_deref().filter(|username| !username.trim().is_empty());
     let username = username.map(|username| Username::parse("username", username)).transpose()?;
     let run = || {
@@ -852,14 +884,23 @@ async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -
 }
 
 /// Sends an open invitation again: under a new token, with its days from now; the old link dies (R23).
-pub async fn resend(database: &Database, actor: &Actor, id: InvitationId) -> Result<Invitation> {
-    database
+pub async fn resend(
+    database: &Database,
+    actor: &Actor,
+    id: InvitationId,
+    client: ClientNetwork,
+) -> Result<Invitation> {
+    let recipient = recipient(&mut *database.connection().await?, id).await?;
+    let mails: Vec<CausedMail> = recipient.map(|email| CausedMail::new(email, ["id"])).into_iter().collect();
+    let mails = mail_limit::count(database, actor, client, &mails, "id").await?;
+    let sent = database
         .transaction(async |transaction| {
             let (_, invitation) = enter(transaction, actor, id).await?;
             let at = now(transaction).await?;
             if let Some(refusal) = why_closed(&invitation, at, "id") {
                 return Err(refusal.into());
             }
+            mails.require()?;
             let organization = organization::by_id(transaction, invitation.organization_id).await?;
             let expires_at = at + chrono::Duration::days(i64::from(organization.invitation_days));
             let invitation: Invitation = diesel::update(invitations::table.find(id))
@@ -881,7 +922,17 @@ pub async fn resend(database: &Database, actor: &Actor, id: InvitationId) -> Res
             audit::record(transaction, [event]).await?;
             Ok(invitation)
         })
-        .await
+        .await;
+    mails.settle(database, sent).await
+}
+
+/// Where the mails of an invitation go; none where there is no such invitation, or its account is deleted.
+async fn recipient(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Option<EmailAddress>> {
+    match by_id(connection, id).await? {
+        Some(Invitation { email: Some(email), .. }) => Ok(Some(email)),
+        Some(Invitation { user_id: Some(user_id), .. }) => Ok(user::by_id(connection, user_id).await?.email),
+        _ => Ok(None),
+    }
 }
 
 /// Takes an open invitation back.

@@ -220,10 +220,13 @@ pub const SIGN_IN_DIGITS: TryLimits = TryLimits {
 };
 /// Sign-in mails. Each counts, whether or not it is used: it goes to an address that somebody has typed.
 ///
+/// Anybody can ask for mails to anybody's address. The window is not longer than [`SIGN_IN_LINK_LIFETIME`], so that whoever is refused
+/// has mails whose links work: nobody is locked out by others who ask.
+///
 /// A client has room for the people of an office, or of a small deployment behind a proxy that isn't trusted; the deployment for 11
 /// mails a second, which one client can't use up.
 pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
-    account: quarter_of_an_hour("sign_in_request", 10),
+    account: TryLimit { bucket: "sign_in_request", tries: 10, window: SIGN_IN_LINK_LIFETIME },
     client: quarter_of_an_hour("sign_in_request_client", 300),
     deployment: quarter_of_an_hour("sign_in_request_deployment", 10_000),
 };
@@ -233,9 +236,6 @@ pub const EMAIL_CHANGES: TryLimits = TryLimits {
     client: quarter_of_an_hour("email_change_client", 30),
     deployment: quarter_of_an_hour("email_change_deployment", 1_000),
 };
-/// Mails with a link to confirm a new address, per that address: it may be anybody's.
-pub const EMAIL_CHANGE_MAILS: TryLimit =
-    TryLimit { bucket: "email_change_mail", tries: 10, window: Duration::from_secs(60 * 60) };
 /// Mails per organization that its members cause: invitations to it and to its resources, reminders, changes of roles, and offers of
 /// projects with their answers. What they hold back is sent in the next minutes. Mails that keep an account or an organization
 /// safe don't wait for them: those that sign in, those about accounts, and those that tell of who came and went.
@@ -248,7 +248,31 @@ pub const SHARING_GUESSES: TryLimits = TryLimits {
     client: quarter_of_an_hour("sharing_guess_client", 600),
     deployment: quarter_of_an_hour("sharing_guess_deployment", 20_000),
 };
-/// Mails of what is shared with, or offered to, one person by one organization. More than that aren't sent: who signs in finds it
-/// all. No organization can use up what others need.
-pub const SHARING_MAILS: TryLimit =
-    TryLimit { bucket: "sharing_mail", tries: 20, window: Duration::from_secs(24 * 60 * 60) };
+/// Mails that one address gets because others want something of it, whoever and wherever they are: invitations, sent again or for the
+/// first time, their reminders, what is shared with an address without an account, offers of projects, and links that confirm an
+/// address. What is over is refused; a reminder that is over isn't sent.
+///
+/// Addresses count as they are written, without case: `ada+lab@…` and `a.da@…` are other mailboxes to us, since only their server
+/// knows better. Mails that sign in aren't counted: whoever uses this up for an address keeps nobody from signing in.
+pub const RECIPIENT_MAILS: [TryLimit; 2] = [
+    TryLimit { bucket: "recipient_mail_hour", tries: 5, window: Duration::from_secs(60 * 60) },
+    TryLimit { bucket: "recipient_mail_day", tries: 20, window: Duration::from_secs(24 * 60 * 60) },
+];
+/// The same mails by who causes them: each address counts, however many a request names.
+///
+/// The account's number is that of `ROLLCALL_INVITATIONS_PER_DAY`, or of `ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY` while the account is
+/// new; where the operator allows one account more than these allow a client or the deployment, that counts for them too. What is
+/// shared by many ends within the hour. To use up the deployment's, it takes 10 accounts that are older than a day or 100 new ones.
+pub const CAUSED_MAILS: TryLimits = TryLimits {
+    account: TryLimit { bucket: "caused_mail", tries: 2_000, window: Duration::from_secs(24 * 60 * 60) },
+    client: TryLimit { bucket: "caused_mail_client", tries: 2_500, window: Duration::from_secs(60 * 60) },
+    deployment: TryLimit { bucket: "caused_mail_deployment", tries: 20_000, window: Duration::from_secs(60 * 60) },
+};
+/// How long an account counts as new.
+pub const NEW_ACCOUNT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Mails that a new account may cause a day.
+pub const NEW_ACCOUNT_MAILS: i32 = 200;
+/// Mails of each kind about one membership: changes of its role, its end, and its return. Nobody's role or membership waits for them:
+/// what is over isn't sent.
+pub const MEMBERSHIP_MAILS: TryLimit =
+    TryLimit { bucket: "membership_mail", tries: 20, window: Duration::from_secs(24 * 60 * 60) };

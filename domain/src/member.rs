@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::{Actor, Reach};
+use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
 use crate::database::schema::{members, organizations};
@@ -18,6 +19,7 @@ use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Reader, Refusal, Result};
 use crate::id::{MemberId, OrganizationId, TypedId, UserId};
 use crate::job::{MailRoleChanged, MarkEnded};
+use crate::limits;
 use crate::page::{Page, PageRequest, Slice};
 use crate::policy::{AccessLevel, MemberAction, Role, Standing};
 use crate::text;
@@ -637,6 +639,15 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         .into_iter()
         .filter(|member| permits.get(&member.organization_id).is_some_and(|permit| is_visible(permit, member)))
         .collect())
+}
+
+/// Takes the turn of a mail of this kind about a membership; `false` where its person has had enough of them.
+pub async fn take_mail_turn(database: &Database, kind: &str, id: MemberId) -> Result<bool> {
+    match attempt::count(database, &limits::MEMBERSHIP_MAILS, &format!("{kind} {id}")).await {
+        Ok(_) => Ok(true),
+        Err(Error::RateLimited { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// What those get who may not know of a member.

@@ -218,7 +218,7 @@ impl ProfileInput {
         let mut refusals = Vec::new();
         let mut line = |field: &str, value: &Option<Option<String>>| -> Option<Option<String>> {
             let parsed =
-                value.as_ref().map(|value| text::optional_line(field, value.as_deref(), limits::LINE)).transpose();
+                value.as_ref().map(|value| text::optional_name(field, value.as_deref(), limits::LINE)).transpose();
             parsed.unwrap_or_else(|refusal| {
                 refusals.push(refusal);
                 None
@@ -229,7 +229,7 @@ impl ProfileInput {
         let sector = line("sector", &self.sector);
         let university_name = line("universityName", &self.university_name);
         let mut keep = |refusal: Refusal| refusals.push(refusal);
-        let name = self.name.as_deref().and_then(|name| text::line("name", name, limits::NAME).map_err(&mut keep).ok());
+        let name = self.name.as_deref().and_then(|name| text::name("name", name, limits::NAME).map_err(&mut keep).ok());
         let slug = match &self.slug {
             None => None,
             Some(None) => Some(None),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::database::Deployment;
+use crate::limits;
 use crate::secret::Keyring;
 use crate::webhook::WebhookTargets;
 
@@ -78,6 +79,10 @@ pub struct Settings {
     /// Webhooks may lead to private, loopback and link-local addresses.
     #[serde(default)]
     pub rollcall_webhook_allow_private: bool,
+    #[serde(default = "default_invitations_per_day")]
+    rollcall_invitations_per_day: u32,
+    #[serde(default = "default_new_account_invitations_per_day")]
+    rollcall_new_account_invitations_per_day: u32,
 }
 
 /// The settings' names, for the file: what isn't one is a mistake that must not go unnoticed.
@@ -98,6 +103,8 @@ const NAMES: &[&str] = &[
     "rollcall_organization_creation",
     "rollcall_webhook_allow_http",
     "rollcall_webhook_allow_private",
+    "rollcall_invitations_per_day",
+    "rollcall_new_account_invitations_per_day",
 ];
 
 fn default_listen() -> SocketAddr {
@@ -106,6 +113,14 @@ fn default_listen() -> SocketAddr {
 
 fn default_mail_from() -> String {
     "Rollcall <rollcall@localhost.localdomain>".to_owned()
+}
+
+fn default_invitations_per_day() -> u32 {
+    limits::CAUSED_MAILS.account.tries.unsigned_abs()
+}
+
+fn default_new_account_invitations_per_day() -> u32 {
+    limits::NEW_ACCOUNT_MAILS.unsigned_abs()
 }
 
 /// The setting was given and isn't empty.
@@ -185,6 +200,7 @@ impl Settings {
 
     /// What the deployment decides about organizations.
     pub fn deployment(&self) -> Deployment {
+        let count = |number| i32::try_from(number).unwrap_or(i32::MAX);
         Deployment {
             one_organization_per_user: self.rollcall_one_organization_per_user,
             organization_creation: self.rollcall_organization_creation,
@@ -192,6 +208,8 @@ impl Settings {
                 allow_http: self.rollcall_webhook_allow_http,
                 allow_private: self.rollcall_webhook_allow_private,
             },
+            invitations_per_day: count(self.rollcall_invitations_per_day),
+            new_account_invitations_per_day: count(self.rollcall_new_account_invitations_per_day),
         }
     }
 

@@ -59,7 +59,7 @@ struct Profile {
 
 impl TeamInput {
     fn parse(&self) -> Result<Profile> {
-        let name = self.name.as_deref().map(|name| text::line("name", name, limits::NAME)).transpose()?;
+        let name = self.name.as_deref().map(|name| text::name("name", name, limits::NAME)).transpose()?;
         let description = self.description.as_ref();
         let description = description
             .map(|value| text::optional_text("description", value.as_deref(), limits::DESCRIPTION))

@@ -9,6 +9,7 @@ use diesel::sql_types::Text;
 use url::Url;
 
 use crate::error::{Code, Refusal};
+use crate::hyperlink;
 use crate::id::UserId;
 
 /// Characters that a line of text may not hold: controls, and those that turn or hide what follows.
@@ -40,6 +41,28 @@ pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Refusa
 /// An optional line of text; empty means none.
 pub(crate) fn optional_line(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
     text.filter(|text| !text.trim().is_empty()).map(|text| line(field, text, max)).transpose()
+}
+
+/// A required name: a line that holds no link, since strangers receive mails with it.
+pub(crate) fn name(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
+    let name = line(field, text, max)?;
+    if hyperlink::is_in(&name) { Err(reads_as_link(field)) } else { Ok(name) }
+}
+
+/// An optional name; empty means none.
+pub(crate) fn optional_name(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
+    text.filter(|text| !text.trim().is_empty()).map(|text| name(field, text, max)).transpose()
+}
+
+/// The required name of something that may be a file: `notes.zip` is one, and no host.
+pub(crate) fn file_name(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
+    let name = line(field, text, max)?;
+    if hyperlink::is_in_file_name(&name) { Err(reads_as_link(field)) } else { Ok(name) }
+}
+
+fn reads_as_link(field: &str) -> Refusal {
+    let message = "must not hold a link or an e-mail address; leave it out, or put a space after a dot between words";
+    Refusal::new(Code::Invalid, field, message)
 }
 
 /// An optional text of several lines; empty means none.
@@ -126,9 +149,14 @@ impl EmailAddress {
             .map_err(|()| Refusal::new(Code::Invalid, field, "must be an e-mail address such as ada@example.org"))
     }
 
-    /// What stands before the @.
-    pub(crate) fn local_part(&self) -> &str {
-        self.0.split('@').next().unwrap_or_default()
+    /// A name for a person of whom nothing else is known: what stands before the @, as words.
+    pub(crate) fn as_name(&self) -> String {
+        let local_part = self.0.split('@').next().unwrap_or_default();
+        let name = local_part.replace('.', " ");
+        if !hyperlink::is_in(&name) {
+            return name;
+        }
+        local_part.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::access::{self, Held, Lock};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::client::ClientNetwork;
 use crate::database::schema::{grants, members, project_transfers, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
@@ -21,6 +22,7 @@ use crate::id::{OrganizationId, ResourceId, TransferId, UserId};
 use crate::issued::Issued;
 use crate::job::{ExpireTransfer, Hold, MailTransferAnswered, MailTransferOffer, MoveProject};
 use crate::limits;
+use crate::mail_limit::{self, CausedMail};
 use crate::member::{self, MemberStatus};
 use crate::organization;
 use crate::page::{Page, PageRequest, by_id};
@@ -133,9 +135,16 @@ pub struct OfferTransfer {
 
 /// Offers a project, or takes it to an organization that the actor may bill. Takes ADMINISTER on it, and the permission to bill
 /// where it is.
-pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) -> Result<Transfer> {
+pub async fn offer(
+    database: &Database,
+    actor: &Actor,
+    command: &OfferTransfer,
+    client: ClientNetwork,
+) -> Result<Transfer> {
     let (user_id, _) = actor.signed_in("resourceId")?;
-    database
+    let mails = mails_to(database, user_id, command.recipient.as_ref()).await?;
+    let mails = mail_limit::count(database, actor, client, &mails, "resourceId").await?;
+    let offered = database
         .transaction(async |transaction| {
             let field = "resourceId";
             let (recipient_id, recipient_field) = match &command.recipient {
@@ -210,6 +219,7 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
                 let message = format!("an offer of this project is open; cancel {open} first");
                 return Err(Error::refused(Code::Conflict, field, message));
             }
+            mails.require()?;
             let transfer = insert(transaction, &transfer).await?;
             transaction.enqueue_at(&ExpireTransfer { transfer_id: transfer.id }, transfer.expires_at).await?;
             transaction.enqueue(&MailTransferOffer { transfer_id: transfer.id }).await?;
@@ -217,7 +227,23 @@ pub async fn offer(database: &Database, actor: &Actor, command: &OfferTransfer) 
             audit::record(transaction, events).await?;
             Ok(transfer)
         })
-        .await
+        .await;
+    mails.settle(database, offered).await
+}
+
+/// The mail that an offer brings: none to whoever offers it to themselves.
+async fn mails_to(database: &Database, user_id: UserId, recipient: Option<&Recipient>) -> Result<Vec<CausedMail>> {
+    let Some(recipient) = recipient else { return Ok(Vec::new()) };
+    let mut connection = database.connection().await?;
+    let (account, field) = match recipient {
+        Recipient::Id(id) => (user::by_ids(&mut connection, &[*id]).await?.pop(), "recipientId"),
+        Recipient::Username(username) => {
+            let username = Username::parse("recipientUsername", username)?;
+            (user::by_username(&mut connection, &username).await?, "recipientUsername")
+        }
+    };
+    let account = account.filter(|account| account.id != user_id);
+    Ok(account.and_then(|account| account.email).map(|email| CausedMail::new(email, [field])).into_iter().collect())
 }
 
 #[derive(Insertable)]

@@ -66,7 +66,7 @@ pub(crate) struct Created {
 pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> Result<Created> {
     let user_id = UserId::new();
     let at = now(transaction).await?;
-    let name = new.name.unwrap_or_else(|| new.email.local_part());
+    let name = new.name.map_or_else(|| new.email.as_name(), str::to_owned);
     let name: String = name.chars().take(limits::NAME).collect();
     let insert = |username: Username| {
         diesel::insert_into(users::table).values((
@@ -303,7 +303,7 @@ pub struct UpdateProfile {
 /// Changes the actor's own profile.
 pub async fn update_profile(database: &Database, actor: &Actor, command: &UpdateProfile) -> Result<()> {
     let (user_id, _) = actor.signed_in("name")?;
-    let name = command.name.as_deref().map(|name| text::line("name", name, limits::NAME)).transpose()?;
+    let name = command.name.as_deref().map(|name| text::name("name", name, limits::NAME)).transpose()?;
     let username = command.username.as_deref().map(|username| Username::parse("username", username)).transpose()?;
     let avatar_url =
         command.avatar_url.as_ref().map(|url| text::optional_link("avatarUrl", url.as_deref())).transpose()?;

@@ -1,6 +1,6 @@
 //! Mails a completed departure's receipt to the leaver, or to whom it has made the owner of something.
 
-use apalis_diesel::{ClaimedJob, JobError};
+use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::api_key::{self, ApiKey};
 use rollcall_domain::departure::{self, DepartureKind, DepartureStatus};
 use rollcall_domain::job::MailDepartureReceipt;
@@ -60,6 +60,14 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         api_key::known_to(&mut reader, departure.organization_id, departure.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = recipient.email else { return Ok(()) };
+    // A retry is still the same mail.
+    if is_leaver
+        && job.attempt == 1
+        && !member::take_mail_turn(&context.database, MailDepartureReceipt::KIND, departure.member_id).await.map_err(job_error)?
+    {
+        tracing::info!("not sent: this person has had enough such mails today");
+        return Ok(());
+    }
     let moved = Moved {
         counts: receipt
             .counts

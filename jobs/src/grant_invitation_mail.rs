@@ -36,13 +36,6 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrant
         name: None,
         date: shared.created_at,
     };
-    // A retry is still the same mail.
-    if job.attempt == 1
-        && !grant::take_mail_turn(&context.database, shared.organization_id, &shared.email).await.map_err(job_error)?
-    {
-        tracing::info!("not sent: this person has had enough such mails today");
-        return Ok(());
-    }
     organization::take_mail_turn(&context.database, shared.organization_id).await.map_err(job_error)?;
     context.send(job, mail.render(envelope)).await
 }

@@ -4,6 +4,7 @@ use apalis_diesel::{ClaimedJob, JobError};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
 use rollcall_domain::job::MailInvitation;
+use rollcall_domain::text::EmailAddress;
 use rollcall_domain::{database, organization, user};
 
 use crate::context::{Context, Unsent, connection, hold, job_error};
@@ -34,8 +35,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         link: context.link(&format!("/invitations/{}", token.reveal()))?,
         expires_at: invitation.expires_at,
     };
-    let envelope =
-        Envelope { key: format!("invitation.{id}.{token_version}"), address, name, date: invitation.sent_at };
+    let envelope = Envelope {
+        key: format!("invitation.{id}.{token_version}"),
+        address: address.to_string(),
+        name,
+        date: invitation.sent_at,
+    };
     organization::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
     let outcome = context.try_send(job, mail.render(envelope)).await?;
     let (delivery, error) = match &outcome {
@@ -59,12 +64,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
 pub(crate) async fn recipient(
     reader: &mut AsyncPgConnection,
     invitation: &rollcall_domain::invitation::Invitation,
-) -> Result<Option<(String, Option<String>)>, JobError> {
+) -> Result<Option<(EmailAddress, Option<String>)>, JobError> {
     match (&invitation.email, invitation.user_id) {
-        (Some(email), _) => Ok(Some((email.to_string(), invitation.name.clone()))),
+        (Some(email), _) => Ok(Some((email.clone(), invitation.name.clone()))),
         (None, Some(user_id)) => {
             let user = user::by_id(reader, user_id).await.map_err(job_error)?;
-            Ok(user.email.map(|email| (email.to_string(), invitation.name.clone().or(Some(user.name)))))
+            Ok(user.email.map(|email| (email, invitation.name.clone().or(Some(user.name)))))
         }
         (None, None) => Ok(None),
     }

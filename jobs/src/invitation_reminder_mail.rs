@@ -3,7 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
 use rollcall_domain::job::MailInvitationReminder;
-use rollcall_domain::{database, limits, organization};
+use rollcall_domain::{database, limits, mail_limit, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::invitation_mail::recipient;
@@ -33,10 +33,15 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     };
     let envelope = Envelope {
         key: format!("invitation-reminder.{id}.{token_version}"),
-        address,
+        address: address.to_string(),
         name,
         date: invitation.expires_at - limits::INVITATION_REMINDER,
     };
+    // A retry is still the same mail.
+    if job.attempt == 1 && !mail_limit::count_reminder(&context.database, &address).await.map_err(job_error)? {
+        tracing::info!("not sent: this person has had enough mails for now");
+        return Ok(());
+    }
     organization::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
     context.send(job, mail.render(envelope)).await
 }

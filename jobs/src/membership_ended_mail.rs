@@ -1,9 +1,9 @@
 //! Tells someone that they were removed or deactivated, where the receipt, which otherwise says both, takes longer.
 
-use apalis_diesel::{ClaimedJob, JobError};
+use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::departure::{self, Departure};
 use rollcall_domain::job::MailMembershipEnded;
-use rollcall_domain::{organization, user};
+use rollcall_domain::{member, organization, user};
 
 use crate::context::{Context, connection, hold, job_error};
 use crate::departure_receipt_mail::kind;
@@ -24,6 +24,13 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
         name: Some(leaver.name),
         date: departure.started_at,
     };
+    // A retry is still the same mail.
+    if job.attempt == 1
+        && !member::take_mail_turn(&context.database, MailMembershipEnded::KIND, departure.member_id).await.map_err(job_error)?
+    {
+        tracing::info!("not sent: this person has had enough such mails today");
+        return Ok(());
+    }
     let mail = MembershipEnded {
         organization_name: organization.name,
         kind: kind(departure.kind),

@@ -1,7 +1,8 @@
 //! Tells someone that they are a member again whom an owner or admin has brought back.
 
-use apalis_diesel::{ClaimedJob, JobError};
+use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::job::MailMembershipRestored;
+use rollcall_domain::member;
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, MembershipRestored};
@@ -28,5 +29,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
         name: Some(user.name),
         date: event.occurred_at,
     };
+    // A retry is still the same mail.
+    if job.attempt == 1
+        && !member::take_mail_turn(&context.database, MailMembershipRestored::KIND, member.id).await.map_err(job_error)?
+    {
+        tracing::info!("not sent: this person has had enough such mails today");
+        return Ok(());
+    }
     context.send(job, mail.render(envelope)).await
 }

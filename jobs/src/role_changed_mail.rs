@@ -1,10 +1,10 @@
 //! Tells a member that their role changed: from what to what, and by whom.
 
-use apalis_diesel::{ClaimedJob, JobError};
+use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::audit::AuditEvent;
 use rollcall_domain::job::MailRoleChanged;
-use rollcall_domain::organization;
 use rollcall_domain::policy::Role;
+use rollcall_domain::{member, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, RoleChanged};
@@ -34,6 +34,13 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailRoleC
         name: Some(user.name),
         date: event.occurred_at,
     };
+    // A retry is still the same mail.
+    if job.attempt == 1
+        && !member::take_mail_turn(&context.database, MailRoleChanged::KIND, member.id).await.map_err(job_error)?
+    {
+        tracing::info!("not sent: this person has had enough such mails today");
+        return Ok(());
+    }
     organization::take_mail_turn(&context.database, event.organization_id).await.map_err(job_error)?;
     context.send(job, mail.render(envelope)).await
 }

@@ -5,7 +5,7 @@ use diesel_async::AsyncPgConnection;
 use rollcall_domain::job::MailTransferOffer;
 use rollcall_domain::transfer::{self, Transfer, TransferStatus};
 use rollcall_domain::user::{self, User};
-use rollcall_domain::{database, grant, organization};
+use rollcall_domain::{database, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, TransferOffer};
@@ -61,13 +61,6 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
         name: Some(recipient.name),
         date: transfer.created_at,
     };
-    // A retry is still the same mail.
-    if job.attempt == 1
-        && !grant::take_mail_turn(&context.database, transfer.organization_id, &email).await.map_err(job_error)?
-    {
-        tracing::info!("not sent: this person has had enough such mails today");
-        return Ok(());
-    }
     organization::take_mail_turn(&context.database, transfer.organization_id).await.map_err(job_error)?;
     context.send(job, mail.render(envelope)).await
 }

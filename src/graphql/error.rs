@@ -68,6 +68,8 @@ pub enum UserErrorCode {
     UsernameTaken,
     /// The address has an account.
     EmailTaken,
+    /// So many are allowed in a time, and no more; the message says when to try again.
+    RateLimited,
 }
 
 /// Something in the input that the viewer can act on; nothing has changed.

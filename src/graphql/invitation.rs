@@ -341,7 +341,9 @@ impl InvitationMutation {
         #[graphql(desc = "Whom to invite.")] input: InviteMembersInput,
     ) -> async_graphql::Result<InviteMembersPayload> {
         let invites: Vec<invitation::Invite> = input.invitations.into_iter().map(Into::into).collect();
-        let outcome = invitation::invite(database(context), actor(context)?, input.organization_id.0, &invites).await;
+        let (database, client) = (database(context), request(context).client);
+        let outcome =
+            invitation::invite(database, actor(context)?, input.organization_id.0, &invites, client).await;
         Payload::of(outcome, |made| InviteMembersPayload {
             invitations: Some(
                 made.into_iter()
@@ -361,7 +363,8 @@ impl InvitationMutation {
         context: &Context<'_>,
         #[graphql(desc = "Which invitation.")] input: ResendInvitationInput,
     ) -> async_graphql::Result<ResendInvitationPayload> {
-        let outcome = invitation::resend(database(context), actor(context)?, input.id.0).await;
+        let client = request(context).client;
+        let outcome = invitation::resend(database(context), actor(context)?, input.id.0, client).await;
         Payload::of(shown(context, outcome).await?, |invitation| ResendInvitationPayload {
             invitation: Some(invitation),
             user_errors: Vec::new(),

@@ -8,7 +8,7 @@ use rollcall_domain::transfer::{self, Recipient};
 use rollcall_domain::{Error, database as clock};
 
 use super::connection::connection;
-use super::context::{OpenTransferOf, actor, connection as reader, database, loaders};
+use super::context::{OpenTransferOf, actor, connection as reader, database, loaders, request};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::organization::Organization;
@@ -230,7 +230,7 @@ impl TransferMutation {
             to_organization_id: input.to_organization_id.map(|id| id.0),
             recipient,
         };
-        let outcome = transfer::offer(database(context), actor(context)?, &command).await;
+        let outcome = transfer::offer(database(context), actor(context)?, &command, request(context).client).await;
         seen(context, outcome, |transfer| OfferProjectTransferPayload {
             transfer: Some(transfer),
             user_errors: Vec::new(),

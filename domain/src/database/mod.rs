@@ -79,7 +79,7 @@ pub enum Purpose {
 }
 
 /// What the deployment decides about organizations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deployment {
     /// A second organization is refused (D3).
     pub one_organization_per_user: bool,
@@ -87,6 +87,22 @@ pub struct Deployment {
     pub organization_creation: OrganizationCreation,
     /// Where webhooks may lead.
     pub webhook_targets: WebhookTargets,
+    /// How many mails to others an account may cause a day.
+    pub invitations_per_day: i32,
+    /// The same while the account is new.
+    pub new_account_invitations_per_day: i32,
+}
+
+impl Default for Deployment {
+    fn default() -> Self {
+        Self {
+            one_organization_per_user: false,
+            organization_creation: OrganizationCreation::default(),
+            webhook_targets: WebhookTargets::default(),
+            invitations_per_day: limits::CAUSED_MAILS.account.tries,
+            new_account_invitations_per_day: limits::NEW_ACCOUNT_MAILS,
+        }
+    }
 }
 
 /// What a transaction runs: an async closure that can be called again and whose future may move between threads.

@@ -101,7 +101,7 @@ pub struct CreateResource {
 /// In a container it takes UPLOAD there, which someone outside may have too. A sample is then theirs (R33); anything else is the
 /// organization's owner's, so that nothing belongs to nobody.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateResource) -> Result<Resource> {
-    let name = text::line("name", &command.name, limits::NAME)?;
+    let name = text::file_name("name", &command.name, limits::NAME)?;
     let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;
     require_size(command.size_bytes)?;
     let not_for_staff = || {
@@ -279,7 +279,7 @@ fn kept<T>(field: &str, value: Option<Option<T>>) -> Result<Option<T>> {
 
 /// Changes a resource; takes CONTRIBUTE, ADMINISTER to change who reads it or where it lies, and UPLOAD on a new container.
 pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command: &UpdateResource) -> Result<Resource> {
-    let name = command.name.as_deref().map(|name| text::line("name", name, limits::NAME)).transpose()?;
+    let name = command.name.as_deref().map(|name| text::file_name("name", name, limits::NAME)).transpose()?;
     let description = command
         .description
         .as_ref()

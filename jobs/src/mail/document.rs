@@ -2,6 +2,7 @@
 
 use askama::Template;
 use mrml::prelude::render::RenderOptions;
+use rollcall_domain::hyperlink;
 use url::Url;
 
 use super::{Envelope, Mail};
@@ -45,8 +46,7 @@ impl Document {
         Ok(Mail {
             html: self.html()?,
             text: self.text(),
-            // A subject does not become a link, and its words should be found by a search.
-            subject: one_line(&self.subject),
+            subject: subject(&self.subject),
             envelope,
         })
     }
@@ -124,14 +124,21 @@ impl Text {
     }
 }
 
+/// A subject's words should be found by a search, without the joiners of [`line()`]; not so where they hold a link that some readers
+/// would show as one.
+fn subject(text: &str) -> String {
+    let plain = one_line(text);
+    if hyperlink::is_in(&plain) { text.to_owned() } else { plain }
+}
+
 /// A name that somebody chose, made harmless: [`line()`] with at most 80 characters.
 pub(super) fn name(raw: &str) -> String {
     line(raw, 80)
 }
 
 /// Text that holds what somebody chose, made harmless: on one line, cut at `limit` characters, and
-/// never taken for a link by a mail reader (an invisible word joiner follows each dot, colon and at
-/// sign inside a word).
+/// never taken for a link by a mail reader (an invisible word joiner follows each dot, colon, slash and
+/// at sign inside a word, in whichever script).
 pub(super) fn line(raw: &str, limit: usize) -> String {
     let whole = one_line(raw);
     let mut line = String::new();
@@ -141,7 +148,7 @@ pub(super) fn line(raw: &str, limit: usize) -> String {
             break;
         };
         line.push(character);
-        if matches!(character, '.' | ':' | '@') && characters.peek().is_some_and(|next| *next != ' ') {
+        if is_of_link(character) && characters.peek().is_some_and(|next| *next != ' ') {
             line.push('\u{2060}');
         }
     }
@@ -149,6 +156,15 @@ pub(super) fn line(raw: &str, limit: usize) -> String {
         line.push('…');
     }
     line
+}
+
+/// What a link can't do without, and what browsers take for it.
+fn is_of_link(character: char) -> bool {
+    matches!(
+        character,
+        '.' | ':' | '@' | '/' | '\u{2024}' | '\u{3002}' | '\u{FE52}' | '\u{FE55}' | '\u{FE6B}' | '\u{FF0E}' | '\u{FF0F}' | '\u{FF1A}'
+            | '\u{FF20}' | '\u{FF61}'
+    )
 }
 
 /// Without line breaks and other control characters, without invisible ones that reorder or hide

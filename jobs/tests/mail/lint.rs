@@ -103,7 +103,7 @@ pub fn problems(mail: &Mail) -> Vec<String> {
     }
     // Without the word joiners that keep names from becoming links.
     let title = text(&all(&document, "title")[0]).replace('\u{2060}', "");
-    check(title == mail.subject, "the title isn't the subject");
+    check(title == mail.subject.replace('\u{2060}', ""), "the title isn't the subject");
     check(
         !all(&document, "meta[http-equiv='Content-Type'][content='text/html; charset=UTF-8']").is_empty(),
         "no charset",

@@ -1,0 +1,202 @@
+//! What readers of a text may take for a link.
+//!
+//! Names stand in mails that strangers receive, and a name that holds a link makes such a mail an advertisement or a trap under
+//! Rollcall's own sender. So nobody chooses such a name; what was stored before the rule is shown so that nothing of it can be clicked.
+//!
+//! A link is
+//! - a scheme: `://` anywhere, or a word such as `mailto:` with something behind it;
+//! - `www.` at the beginning of a word;
+//! - host and path: `claim.example/x`, `claim.example:8080`, `claim.example?x`, whether or not there is such a top-level domain;
+//! - a host alone whose last label is a top-level domain, as programs that look for links see it: `claim.example`, `клейм.рф`. An
+//!   e-mail address holds one.
+//!
+//! Full-width letters and dots count as what browsers make of them, and invisible characters for nothing. So `St. John's Lab`,
+//! `Dr. No`, `Node.js Foundation`, `J.R.R. Tolkien` and `ada.lovelace` are names; `M.Sc` and `GmbH & Co.KG` take a space after the dot,
+//! since `.sc` and `.kg` are countries.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// Every top-level domain, as IANA lists them and in the letters that people read, and the names that standards set aside. What was
+/// added since this list was made is still a link where a path follows.
+static TOP_LEVEL_DOMAINS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| include_str!("top_level_domains.txt").lines().collect());
+
+const SCHEMES: [&str; 7] = ["http:", "https:", "ftp:", "mailto:", "tel:", "sms:", "javascript:"];
+
+/// Whether a text holds a link.
+pub fn is_in(text: &str) -> bool {
+    let plain = plain(text);
+    holds_scheme(&plain) || hosts(&plain).any(|host| host.leads_somewhere() || host.is_registered())
+}
+
+/// Whether a text holds a link that isn't a host alone: names of files look like hosts (`notes.zip`, `main.rs`).
+pub(crate) fn is_in_file_name(text: &str) -> bool {
+    let plain = plain(text);
+    holds_scheme(&plain) || hosts(&plain).any(|host| host.begins_with_www() || host.has_path && host.is_registered())
+}
+
+/// Without what is invisible, in the characters that browsers make of a host's.
+fn plain(text: &str) -> String {
+    let visible = text.chars().filter(|c| {
+        !matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e01ef}'
+        )
+    });
+    let folded = visible.nfkc().map(|c| match c {
+        '\u{3002}' | '\u{fe12}' => '.',
+        '\u{2044}' | '\u{2215}' | '\u{29f8}' => '/',
+        '\u{2236}' | '\u{a789}' | '\u{2d0}' => ':',
+        c => c,
+    });
+    folded.flat_map(char::to_lowercase).collect()
+}
+
+fn holds_scheme(plain: &str) -> bool {
+    let mut words = plain.split(|c: char| !(c.is_alphanumeric() || matches!(c, ':' | '+' | '/' | '\\')));
+    plain.contains("://")
+        || words.any(|word| SCHEMES.iter().any(|scheme| word.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())))
+}
+
+/// Labels with dots between them, and whether a path or port follows.
+struct Host<'a> {
+    labels: Vec<&'a str>,
+    has_path: bool,
+}
+
+impl Host<'_> {
+    fn last(&self) -> &str {
+        self.labels.last().copied().unwrap_or_default()
+    }
+
+    fn begins_with_www(&self) -> bool {
+        self.labels.first() == Some(&"www")
+    }
+
+    /// Whether it says by itself that it is one.
+    fn leads_somewhere(&self) -> bool {
+        let is_name = self.last().chars().all(|c| !c.is_numeric()) && self.last().chars().count() >= 2;
+        let is_ipv4 = self.labels.len() == 4 && self.labels.iter().all(|label| label.parse::<u8>().is_ok());
+        self.begins_with_www() || self.has_path && (is_name || is_ipv4 || self.is_registered())
+    }
+
+    fn is_registered(&self) -> bool {
+        self.last().starts_with("xn--") || TOP_LEVEL_DOMAINS.contains(self.last())
+    }
+}
+
+fn hosts(plain: &str) -> impl Iterator<Item = Host<'_>> {
+    let is_of_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_') || is_combining_mark(c);
+    let mut rest = plain;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c| !is_of_host(c));
+        if rest.is_empty() {
+            return None;
+        }
+        let (run, behind) = rest.split_at(rest.find(|c| !is_of_host(c)).unwrap_or(rest.len()));
+        rest = behind;
+        let mut following = behind.chars();
+        let has_path = match following.next() {
+            Some('/' | '?' | '#' | '\\') => true,
+            Some(':') => following.next().is_some_and(|c| c.is_ascii_digit()),
+            _ => false,
+        };
+        let labels = run.split('.').map(|label| label.trim_matches(['-', '_'])).filter(|label| !label.is_empty());
+        Some(Host { labels: labels.collect(), has_path })
+    })
+    .filter(|host| host.labels.len() > 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_found_however_they_are_written() {
+        for link in [
+            "You won! Claim at https://claim.example/x",
+            "HTTPS://CLAIM.EXAMPLE",
+            "hxxps://claim",
+            "myapp://open",
+            "www.claim.example",
+            "(WWW.claim)",
+            "claim.example/x",
+            "Claim at claim.example/x now",
+            "claim.nosuchtld/x",
+            "claim.example:8080",
+            "claim.example?you=won",
+            "203.0.113.7/x",
+            "claim.example",
+            "Visit claim-prize.com!",
+            "→prize.win←",
+            "claim.рф",
+            "клейм.рф",
+            "xn--80ak6aa92e.xn--p1ai",
+            "x.xn--unheard-of",
+            "ｃｌａｉｍ．ｅｘａｍｐｌｅ",
+            "claim。com",
+            "claim｡com",
+            "claim․com",
+            "𝐜𝐥𝐚𝐢𝐦.𝐜𝐨𝐦",
+            "cla\u{200b}im.c\u{ad}om",
+            "claim.com\u{2060}/x",
+            "claim.example.",
+            "ada@claim.com",
+            "mailto:ada",
+            "javascript:alert(1)",
+            "//claim.com/x",
+            "https：／／claim",
+            "இது.சிங்கப்பூர்",
+        ] {
+            assert!(is_in(link), "{link:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_no_links() {
+        for name in [
+            "St. John's Lab",
+            "St.John's",
+            "Dr. No",
+            "Node.js Foundation",
+            "Ada Lovelace",
+            "ada.lovelace",
+            "J.R.R. Tolkien",
+            "M.Curie",
+            "Ph.D. students",
+            "Acme, Inc.",
+            "U.S. Geological Survey",
+            "Yahoo! Inc.",
+            "AT&T",
+            "and/or",
+            "24/7 Labs",
+            "Version 2.0",
+            "Lab: Genomics",
+            "Project: 7",
+            "3.14",
+            "日本語。研究所",
+            "R&D @ Acme",
+            "Смирнов А.Б.",
+            "...",
+            "",
+            "Dept. of A.I./Robotics",
+        ] {
+            assert!(!is_in(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn files_may_be_named_like_hosts() {
+        for name in ["notes.zip", "main.rs", "reads.fastq.gz", "protocol.md", "run.sh: 7", "reads/1.fastq", "hg38.fa"] {
+            assert!(!is_in_file_name(name), "{name:?}");
+        }
+        for link in ["Claim at https://claim.example", "www.claim.example", "claim.com/x", "s3://bucket/run.sh"] {
+            assert!(is_in_file_name(link), "{link:?}");
+        }
+    }
+}
