@@ -18,6 +18,7 @@ use crate::job::{MailAccountDeleted, MarkEndedWithAccount};
 use crate::limits;
 use crate::member::{Member, MemberStatus};
 use crate::policy::Role;
+use crate::reserved_name::{self, Holder};
 use crate::text::{EmailAddress, Username};
 use crate::user;
 
@@ -43,7 +44,7 @@ pub struct AccountDeletion {
 /// Deletes the actor's account, its address having been typed to confirm it.
 ///
 /// In one transaction it leaves every organization, as by leaving (R31 to R42), its sessions and keys end, its personal
-/// organization is deleted, and name, username and address go. OWNER_MUST_STAY while it owns an organization (R40).
+/// organization is deleted, and name, username and address go; the username is nobody else's, ever. OWNER_MUST_STAY while it owns an organization (R40).
 pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> Result<UserId> {
     let (user_id, _) = actor.signed_in("confirmEmail")?;
     database
@@ -98,6 +99,7 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
                 ))
                 .execute(&mut **transaction)
                 .await?;
+            reserved_name::retire(transaction, Holder::Account(user_id), Some(user.username.as_str())).await?;
             diesel::update(users::table.find(user_id))
                 .set((
                     users::email.eq(None::<EmailAddress>),

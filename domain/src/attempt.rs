@@ -178,11 +178,7 @@ pub(crate) async fn count_together(
 }
 
 /// Adds to the counts, or with a sign of −1 takes away from them, in those windows that still go on.
-async fn add_to_windows(
-    transaction: &mut Transaction,
-    counted: &[(Counting, DateTime<Utc>)],
-    sign: i32,
-) -> Result<()> {
+async fn add_to_windows(transaction: &mut Transaction, counted: &[(Counting, DateTime<Utc>)], sign: i32) -> Result<()> {
     let buckets: Vec<&str> = counted.iter().map(|(counting, _)| counting.limit.bucket).collect();
     let subjects: Vec<&str> = counted.iter().map(|(counting, _)| counting.subject.as_str()).collect();
     let numbers: Vec<i32> = counted.iter().map(|(counting, _)| counting.number * sign).collect();

@@ -1,7 +1,8 @@
 //! The audit log: one hash chain per organization, written by the transaction of the change (R74).
 //!
 //! What concerns an account alone goes to the log of its personal organization. Summaries and metadata hold
-//! ids and settings, never addresses: the log outlives the people's data (R48).
+//! ids and settings, never addresses: the log outlives the people's data (R48). Those that people write into a reason or a label are
+//! masked before they get there.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -19,6 +20,7 @@ use crate::job::DeliverWebhook;
 use crate::limits;
 use crate::page::{Page, PageRequest, Slice};
 use crate::policy::Action;
+use crate::text;
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -290,7 +292,8 @@ pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoItera
             json!({
                 "organization_id": event.organization_id.uuid(), "id": event.id.uuid(), "action": event.action.as_str(),
                 "actor_kind": event.actor_kind.as_str(), "actor_id": event.actor_id.map(UserId::uuid),
-                "target_id": event.target_id, "summary": event.summary, "metadata": event.metadata,
+                "target_id": event.target_id, "summary": text::without_addresses(&event.summary),
+                "metadata": without_addresses(event.metadata),
             })
         })
         .collect();
@@ -303,6 +306,16 @@ pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoItera
         .await?;
     let jobs: Vec<_> = webhooks.into_iter().map(|webhook_id| DeliverWebhook { webhook_id }).collect();
     transaction.enqueue_all(&jobs).await
+}
+
+/// What people wrote into it may hold addresses, which the log would keep for good.
+fn without_addresses(metadata: Value) -> Value {
+    match metadata {
+        Value::String(text) => Value::String(text::without_addresses(&text)),
+        Value::Array(values) => values.into_iter().map(without_addresses).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, without_addresses(value))).collect(),
+        value @ (Value::Null | Value::Bool(_) | Value::Number(_)) => value,
+    }
 }
 
 #[derive(QueryableByName)]
@@ -369,7 +382,7 @@ pub async fn list(
         .select(AuditEvent::as_select())
         .into_boxed();
     if let Some(action) = filter.action.clone() {
-        query = query.filter(audit_events::action.eq(action));
+        query = query.filter(audit_events::action.eq(text::storable(&action)));
     }
     if let Some(actor_id) = filter.actor_id {
         query = query.filter(audit_events::actor_id.eq(actor_id));

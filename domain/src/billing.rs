@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -12,7 +13,7 @@ use serde_json::json;
 use crate::access::{self, Lock};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
-use crate::database::schema::{credit_purchases, invitations, members, organizations};
+use crate::database::schema::{credit_purchases, members, organizations};
 use crate::database::{Database, Transaction, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{CreditPurchaseId, OrganizationId};
@@ -214,23 +215,32 @@ pub async fn credits_purchased(
     Ok(sums.into_iter().map(|(id, sum)| (id, sum.unwrap_or_default().normalize())).collect())
 }
 
-/// How many seats are in use in each of the organizations: by active members, and by open invitations.
+/// How many seats are in use in each of the organizations: by active members, and by people with open invitations.
 pub async fn seats_used(
     connection: &mut AsyncPgConnection,
     ids: &[OrganizationId],
 ) -> Result<HashMap<OrganizationId, i64>> {
     let mut used = active_members(connection, ids).await?;
-    let open: Vec<(OrganizationId, i64)> = invitations::table
-        .filter(invitations::organization_id.eq_any(ids))
-        .filter(invitations::status.eq(InvitationStatus::Pending))
-        .filter(invitations::expires_at.gt(rollcall_now()))
-        .filter(Issued::Invitation.stands())
-        .group_by(invitations::organization_id)
-        .select((invitations::organization_id, diesel::dsl::count_star()))
-        .load(connection)
-        .await?;
-    for (id, invitations) in open {
-        *used.entry(id).or_default() += invitations;
+    #[derive(QueryableByName)]
+    struct Invited {
+        #[diesel(sql_type = SqlUuid)]
+        organization_id: OrganizationId,
+        #[diesel(sql_type = BigInt)]
+        people: i64,
+    }
+    // Who is invited by username, and since they took another address by that one too, is one person.
+    let invited: Vec<Invited> = diesel::sql_query(format!(
+        "SELECT invitations.organization_id, \
+           count(DISTINCT coalesce(invitations.user_id::text, account.id::text, invitations.email)) AS people \
+         FROM invitations LEFT JOIN users account ON account.email = invitations.email \
+         WHERE invitations.organization_id = ANY($1) AND {} GROUP BY invitations.organization_id",
+        Issued::Invitation.open()
+    ))
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(connection)
+    .await?;
+    for Invited { organization_id, people } in invited {
+        *used.entry(organization_id).or_default() += people;
     }
     Ok(used)
 }

@@ -9,8 +9,8 @@ use crate::database::Database;
 use crate::error::Result;
 use crate::job::Hold;
 use crate::{
-    account_deletion, attempt, email_change, grant, invitation, join_code, limits, organization, session, sign_in,
-    transfer, webhook,
+    account_deletion, attempt, email_change, grant, invitation, join_code, limits, organization, reserved_name,
+    session, sign_in, transfer, webhook,
 };
 
 /// Queue of the sweeps.
@@ -36,6 +36,8 @@ pub enum Sweep {
     EmailChanges,
     /// Addresses of deleted accounts that are older than [`limits::ACCOUNT_DELETION_RETENTION`].
     AccountDeletions,
+    /// Usernames and slugs that were given up [`limits::NAME_RESERVATION`] ago.
+    ReservedNames,
     /// Counted tries whose window is over.
     Attempts,
     /// Deliveries of webhooks that are older than [`limits::WEBHOOK_DELIVERY_RETENTION`].
@@ -52,7 +54,7 @@ pub enum Sweep {
 
 impl Sweep {
     /// Every sweep.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::JoinCodes,
         Self::Invitations,
         Self::Transfers,
@@ -61,6 +63,7 @@ impl Sweep {
         Self::SignInRequests,
         Self::EmailChanges,
         Self::AccountDeletions,
+        Self::ReservedNames,
         Self::Attempts,
         Self::WebhookDeliveries,
         Self::UnsentInvitations,
@@ -80,6 +83,7 @@ impl Sweep {
             Self::SignInRequests => "sign_in_requests",
             Self::EmailChanges => "email_changes",
             Self::AccountDeletions => "account_deletions",
+            Self::ReservedNames => "reserved_names",
             Self::Attempts => "attempts",
             Self::WebhookDeliveries => "webhook_deliveries",
             Self::UnsentInvitations => "unsent_invitations",
@@ -140,6 +144,7 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
                 Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,
                 Sweep::EmailChanges => email_change::prune(transaction, LIMIT).await?,
                 Sweep::AccountDeletions => account_deletion::prune(transaction, LIMIT).await?,
+                Sweep::ReservedNames => reserved_name::prune(transaction, LIMIT).await?,
                 Sweep::Attempts => attempt::prune(transaction, LIMIT).await?,
                 Sweep::WebhookDeliveries => webhook::prune_deliveries(transaction, LIMIT).await?,
                 Sweep::UnsentInvitations => invitation::sweep_unsent(transaction, LIMIT).await?,

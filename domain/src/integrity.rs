@@ -76,6 +76,18 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<UserId>,
     },
     Invariant {
+        name: "no account has a username that is kept for another",
+        broken: "SELECT u.id FROM users u JOIN reserved_names r ON r.kind = 'username' AND r.name = u.username \
+             WHERE r.reserved_until IS NULL OR r.reserved_until > rollcall_now()",
+        id: id::<UserId>,
+    },
+    Invariant {
+        name: "no organization has a slug that is kept for another",
+        broken: "SELECT o.id FROM organizations o JOIN reserved_names r ON r.kind = 'slug' AND r.name = o.slug \
+             WHERE r.reserved_until IS NULL OR r.reserved_until > rollcall_now()",
+        id: id::<OrganizationId>,
+    },
+    Invariant {
         name: "no key of a leaver works (R32)",
         broken: "SELECT k.id FROM api_keys k JOIN members m USING (organization_id, user_id) \
              WHERE k.revoked_at IS NULL AND NOT k.service AND m.status <> 'active'",

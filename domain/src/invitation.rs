@@ -419,6 +419,15 @@ fn account_of<'a>(accounts: &'a [User], invitee: &Invitee) -> Option<&'a User> {
     })
 }
 
+/// The addresses by which those who are invited may have been invited before: the ones that are named, and their accounts'.
+fn addresses_of<'a>(parsed: &'a [Parsed], accounts: &'a [User]) -> Vec<&'a EmailAddress> {
+    let named = parsed.iter().filter_map(|invite| match &invite.invitee {
+        Invitee::Email(email) => Some(email),
+        Invitee::Username(_) => None,
+    });
+    named.chain(accounts.iter().filter_map(|user| user.email.as_ref())).collect()
+}
+
 /// Fails with TOO_MANY where so many invitations would be open that nobody answers them all. The organization is locked.
 async fn require_few_open(transaction: &mut Transaction, organization_id: OrganizationId, more: usize) -> Result<()> {
     let open: i64 = of_organization(organization_id, Some(InvitationStatus::Pending))
@@ -442,13 +451,7 @@ async fn make_room(
     accounts: &[User],
     parsed: &[Parsed],
 ) -> Result<()> {
-    let emails: Vec<&EmailAddress> = parsed
-        .iter()
-        .filter_map(|invite| match &invite.invitee {
-            Invitee::Email(email) => Some(email),
-            Invitee::Username(_) => None,
-        })
-        .collect();
+    let emails = addresses_of(parsed, accounts);
     let user_ids: Vec<UserId> = accounts.iter().map(|user| user.id).collect();
     let overdue: Vec<InvitationId> = invitations::table
         .filter(invitations::organization_id.eq(organization_id))
@@ -478,13 +481,7 @@ async fn refuse(
         .await?
         .into_iter()
         .collect();
-    let emails: Vec<&EmailAddress> = parsed
-        .iter()
-        .filter_map(|invite| match &invite.invitee {
-            Invitee::Email(email) => Some(email),
-            Invitee::Username(_) => None,
-        })
-        .collect();
+    let emails = addresses_of(parsed, accounts);
     let pending: Vec<(Option<EmailAddress>, Option<UserId>)> = invitations::table
         .filter(invitations::organization_id.eq(permit.organization_id()))
         .filter(invitations::status.eq(InvitationStatus::Pending))
@@ -495,6 +492,7 @@ async fn refuse(
     let team_ids: Vec<TeamId> = parsed.iter().flat_map(|invite| invite.team_ids.iter().copied()).collect();
     let teams = team::in_organization(transaction, permit.organization_id(), &team_ids).await?;
     let mut refusals = Vec::new();
+    let mut seen = HashSet::new();
     for (position, invite) in parsed.iter().enumerate() {
         let unknown = invite.team_ids.iter().enumerate().filter(|(_, id)| !teams.contains(id));
         refusals.extend(unknown.map(|(of_team, _)| {
@@ -508,15 +506,21 @@ async fn refuse(
         if !permit.standing().may_issue(invite.role) {
             say(Code::Forbidden, "role", "your role here doesn't allow inviting with this role");
         }
-        let is_pending = pending.iter().any(|(email, user_id)| match &invite.invitee {
-            Invitee::Email(invited) => email.as_ref() == Some(invited),
-            Invitee::Username(_) => user_id.is_some() && *user_id == account.map(|user| user.id),
+        let named = match &invite.invitee {
+            Invitee::Email(email) => Some(email),
+            Invitee::Username(_) => account.and_then(|user| user.email.as_ref()),
+        };
+        // One person is invited once, be it by address or by username.
+        let is_pending = pending.iter().any(|(email, user_id)| {
+            email.is_some() && email.as_ref() == named || user_id.is_some() && *user_id == account.map(|user| user.id)
         });
+        let is_twice = account.is_some_and(|user| !seen.insert(user.id));
         match (&invite.invitee, account) {
             (Invitee::Username(_), None) => say(Code::NotFound, field, "there is no account with this username"),
             (_, Some(user)) if active.contains(&user.id) => {
                 say(Code::AlreadyMember, field, "belongs to the organization already")
             }
+            _ if is_twice => say(Code::AlreadyInvited, field, "named twice in this list"),
             _ if is_pending => say(Code::AlreadyInvited, field, "has an open invitation; resend or revoke that one"),
             _ => {}
         }
@@ -884,12 +888,7 @@ async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -
 }
 
 /// Sends an open invitation again: under a new token, with its days from now; the old link dies (R23).
-pub async fn resend(
-    database: &Database,
-    actor: &Actor,
-    id: InvitationId,
-    client: ClientNetwork,
-) -> Result<Invitation> {
+pub async fn resend(database: &Database, actor: &Actor, id: InvitationId, client: ClientNetwork) -> Result<Invitation> {
     let recipient = recipient(&mut *database.connection().await?, id).await?;
     let mails: Vec<CausedMail> = recipient.map(|email| CausedMail::new(email, ["id"])).into_iter().collect();
     let mails = mail_limit::count(database, actor, client, &mails, "id").await?;

@@ -33,6 +33,7 @@ pub mod member;
 pub mod organization;
 pub mod page;
 pub mod policy;
+mod reserved_name;
 pub mod resource;
 pub mod run;
 pub mod secret;

@@ -77,6 +77,11 @@ pub const MAX_LEFT_WITH_ACCOUNT: usize = 100;
 /// Organizations one person may own.
 pub const MAX_OWNED_ORGANIZATIONS: i64 = 1_000;
 
+/// How long a username or slug that was given up is kept for whoever had it.
+pub const NAME_RESERVATION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// Names that are kept so for one account or organization at a time: nobody keeps names from others by changing theirs.
+pub const MAX_RESERVED_NAMES: usize = 10;
+
 /// How long a session lasts.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How often the last use of a session or key is written down.

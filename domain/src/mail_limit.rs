@@ -5,7 +5,6 @@
 //! know of.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -19,7 +18,7 @@ use crate::database::{Database, Deployment, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::UserId;
 use crate::limits::{self, TryLimit};
-use crate::text::EmailAddress;
+use crate::text::{EmailAddress, in_words};
 
 /// A mail that a command is about to cause.
 #[derive(Debug, Clone)]
@@ -110,8 +109,9 @@ fn refuse(mails: &[CausedMail], over: &[Over], field: &str) -> Vec<Refusal> {
             }
             _ => format!("{limit} mails to others may be sent here an hour"),
         };
+        let are = if left == 1 { "is" } else { "are" };
         let fewer = if left > 0 { "name no more people than that, or " } else { "" };
-        refusal(vec![field.to_owned()], format!("{allowed}, of which {left} are left; {fewer}try again in {wait}"))
+        refusal(vec![field.to_owned()], format!("{allowed}, of which {left} {are} left; {fewer}try again in {wait}"))
     });
     let of_recipients = mails.iter().filter_map(|mail| {
         let over = over.iter().filter(is_of_recipient).filter(|over| over.subject == mail.to.as_str());
@@ -141,34 +141,4 @@ impl CausedMails {
 pub async fn count_reminder(database: &Database, recipient: &EmailAddress) -> Result<bool> {
     let countings = limits::RECIPIENT_MAILS.map(|limit| Counting { limit, subject: recipient.to_string(), number: 1 });
     Ok(attempt::count_together(database, &countings).await?.is_ok())
-}
-
-/// How long something takes, rounded up: "40 seconds", "12 minutes", "5 hours".
-fn in_words(duration: Duration) -> String {
-    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
-    let (number, unit) = match seconds {
-        0..=90 => (seconds, "second"),
-        91..=5_400 => (seconds.div_ceil(60), "minute"),
-        _ => (seconds.div_ceil(3_600), "hour"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_are_rounded_up() {
-        for (millis, words) in [
-            (1, "1 second"),
-            (40_000, "40 seconds"),
-            (90_001, "2 minutes"),
-            (3_600_000, "60 minutes"),
-            (5_400_001, "2 hours"),
-            (86_400_000, "24 hours"),
-        ] {
-            assert_eq!(in_words(Duration::from_millis(millis)), words);
-        }
-    }
 }

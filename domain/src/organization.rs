@@ -21,6 +21,7 @@ use crate::job::{MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershi
 use crate::limits;
 use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
 use crate::policy::{AccessLevel, Action, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
+use crate::reserved_name::{self, Holder};
 use crate::settings::OrganizationCreation;
 use crate::text::{self, EmailAddress, Slug};
 use crate::user::{self, NewUser};
@@ -152,8 +153,9 @@ pub(crate) async fn external_sharing(transaction: &mut Transaction, id: Organiza
 
 /// The organization of a slug; those who don't belong to it must not learn of it (R21).
 pub async fn id_by_slug(connection: &mut AsyncPgConnection, slug: &str) -> Result<Option<OrganizationId>> {
+    let Ok(slug) = Slug::parse("slug", slug) else { return Ok(None) };
     Ok(organizations::table
-        .filter(organizations::slug.eq(slug.trim().to_lowercase()))
+        .filter(organizations::slug.eq(slug))
         .filter(organizations::deleted_at.is_null())
         .select(organizations::id)
         .first(connection)
@@ -267,10 +269,6 @@ impl ProfileInput {
     }
 }
 
-fn slug_taken() -> Refusal {
-    Refusal::new(Code::SlugTaken, "slug", "this slug is in use; choose another")
-}
-
 /// Founds an organization: its creator owns it (R11), or, where staff name one, the account of `owner_email` (R1).
 pub async fn create(
     database: &Database,
@@ -331,7 +329,7 @@ pub async fn create(
                 return Err(crate::actor::suspended_to(reader, field).into());
             }
             member::require_room_for_another(transaction, user_id, reader, field).await?;
-            require_room_for_owner(transaction, user_id).await?;
+            require_room_for_owner(transaction, user_id, field).await?;
             let id = insert(transaction, parsed.clone()).await?;
             let at = now(transaction).await?;
             diesel::insert_into(members::table)
@@ -399,6 +397,7 @@ pub async fn set_owner(
             if user.suspended_at.is_some() {
                 return Err(crate::actor::suspended_to(Reader::Another, "userId").into());
             }
+            require_room_for_owner(transaction, new_owner, "userId").await?;
             step_down(transaction, &organization, old_owner).await?;
             let mut events = Vec::new();
             let is_member = member::of(transaction, id, new_owner)
@@ -506,6 +505,7 @@ pub async fn transfer_ownership(
             if user.suspended_at.is_some() {
                 return Err(crate::actor::suspended_to(Reader::Another, "memberId").into());
             }
+            require_room_for_owner(transaction, new_owner, "memberId").await?;
             step_down(transaction, &organization, old_owner).await?;
             step_up(transaction, id, new_owner).await?;
             let mails = [old_owner, new_owner].map(|recipient_id| MailOwnershipTransferred {
@@ -749,6 +749,8 @@ pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<O
         return Ok(Some(shared));
     }
     diesel::delete(members::table.filter(members::organization_id.eq(id))).execute(&mut **transaction).await?;
+    let slug = by_id(transaction, id).await?.slug;
+    reserved_name::retire(transaction, Holder::Organization(id), slug.as_ref().map(Slug::as_str)).await?;
     diesel::delete(organizations::table.find(id)).execute(&mut **transaction).await?;
     let event =
         NewEvent::by_system(id, AuditAction::OrganizationPurged, id).summary("removed what belonged to it for good");
@@ -784,7 +786,9 @@ enum Founder {
     Appointed(EmailAddress),
 }
 
-async fn require_room_for_owner(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+/// Fails with TOO_MANY where someone owns as many organizations as one person may; those that are deleted count while they can be
+/// restored, so that restoring one takes no room. The account's row is locked.
+async fn require_room_for_owner(transaction: &mut Transaction, user_id: UserId, field: &str) -> Result<()> {
     let owned: i64 = members::table
         .filter(members::user_id.eq(user_id))
         .filter(members::role.eq(Role::Owner))
@@ -792,12 +796,12 @@ async fn require_room_for_owner(transaction: &mut Transaction, user_id: UserId) 
         .count()
         .get_result(&mut **transaction)
         .await?;
+    // The personal one comes on top.
     if owned > limits::MAX_OWNED_ORGANIZATIONS {
-        return Err(Error::refused(
-            Code::TooMany,
-            "name",
-            format!("one person owns at most {} organizations; hand one over first", limits::MAX_OWNED_ORGANIZATIONS),
-        ));
+        let most = limits::MAX_OWNED_ORGANIZATIONS;
+        let message =
+            format!("one person owns at most {most} organizations, and so many are owned; hand one over first");
+        return Err(Error::refused(Code::TooMany, field, message));
     }
     Ok(())
 }
@@ -806,26 +810,31 @@ async fn require_room_for_owner(transaction: &mut Transaction, user_id: UserId) 
 async fn insert(transaction: &mut Transaction, mut profile: Profile) -> Result<OrganizationId> {
     let id = OrganizationId::new();
     let at = now(transaction).await?;
-    if let Some(Some(_)) = &profile.slug {
+    let holder = Holder::Organization(id);
+    if let Some(Some(slug)) = &profile.slug {
+        reserved_name::require_free(transaction, holder, slug.as_str()).await?;
         let inserted = diesel::insert_into(organizations::table)
             .values((organizations::id.eq(id), organizations::created_at.eq(at), profile))
             .execute(&mut **transaction)
             .await;
-        on_violation(inserted, "organizations_slug_key", slug_taken)?;
+        on_violation(inserted, "organizations_slug_key", || holder.taken())?;
         return Ok(id);
     }
     let name = profile.name.clone().unwrap_or_default();
     let mut salt = String::new();
     for _ in 0..10 {
-        profile.slug = Some(Some(Slug::derived(&name, &salt)));
-        let inserted = diesel::insert_into(organizations::table)
-            .values((organizations::id.eq(id), organizations::created_at.eq(at), profile.clone()))
-            .on_conflict(organizations::slug)
-            .do_nothing()
-            .execute(&mut **transaction)
-            .await?;
-        if inserted == 1 {
-            return Ok(id);
+        let slug = Slug::derived(&name, &salt);
+        if !reserved_name::is_reserved(transaction, holder, slug.as_str()).await? {
+            profile.slug = Some(Some(slug));
+            let inserted = diesel::insert_into(organizations::table)
+                .values((organizations::id.eq(id), organizations::created_at.eq(at), profile.clone()))
+                .on_conflict(organizations::slug)
+                .do_nothing()
+                .execute(&mut **transaction)
+                .await?;
+            if inserted == 1 {
+                return Ok(id);
+            }
         }
         salt = rand::rng().random_range(1000..1_000_000_u32).to_string();
     }
@@ -847,9 +856,15 @@ pub async fn update(
             if changed.is_empty() {
                 return Ok(id);
             }
+            let holder = Holder::Organization(id);
+            if let Some(slug) = &parsed.slug {
+                let before = by_id(transaction, id).await?.slug;
+                let [from, to] = [&before, slug].map(|slug| slug.as_ref().map(Slug::as_str));
+                reserved_name::change(transaction, holder, from, to).await?;
+            }
             let updated =
                 diesel::update(organizations::table.find(id)).set(parsed.clone()).execute(&mut **transaction).await;
-            on_violation(updated, "organizations_slug_key", slug_taken)?;
+            on_violation(updated, "organizations_slug_key", || holder.taken())?;
             let event = NewEvent::by(actor, id, AuditAction::OrganizationUpdated, id)
                 .summary(format!("changed {}", changed.join(", ")))
                 .with(json!({ "fields": changed }));

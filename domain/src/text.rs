@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
@@ -86,6 +87,60 @@ pub(crate) fn optional_link(field: &str, text: Option<&str>) -> Result<Option<St
     }
 }
 
+/// How long something takes, rounded up: "40 seconds", "12 minutes", "5 hours", "80 days".
+pub(crate) fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let (number, unit) = match seconds {
+        0..=90 => (seconds, "second"),
+        91..=5_400 => (seconds.div_ceil(60), "minute"),
+        5_401..=172_800 => (seconds.div_ceil(3_600), "hour"),
+        _ => (seconds.div_ceil(86_400), "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A text with which something is looked up. PostgreSQL can't store a NUL character: another control character, which nothing that is
+/// looked up holds either, stands for it, and finds nothing.
+pub(crate) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{1}")
+}
+
+/// Without the e-mail addresses that somebody has written into it: whatever word has an @ within.
+pub(crate) fn without_addresses(text: &str) -> String {
+    let at = ['@', '\u{fe6b}', '\u{ff20}'];
+    let is_edge = |c: char| {
+        matches!(
+            c,
+            '<' | '>'
+                | '('
+                | ')'
+                | '['
+                | ']'
+                | '{'
+                | '}'
+                | '"'
+                | '\''
+                | '“'
+                | '”'
+                | '‘'
+                | '’'
+                | ','
+                | ';'
+                | '.'
+                | ':'
+                | '!'
+                | '?'
+        )
+    };
+    let mask = |piece: &str| {
+        let word = piece.trim_end();
+        let core = word.trim_matches(is_edge);
+        let encoded = core.replace("%40", "@");
+        if encoded.trim_matches(at).contains(at) { piece.replacen(core, "[address]", 1) } else { piece.to_owned() }
+    };
+    text.split_inclusive(char::is_whitespace).map(mask).collect()
+}
+
 /// The pattern that finds a text anywhere, taken literally.
 pub(crate) fn like_pattern(text: &str) -> String {
     format!("%{}", like_beginning(text))
@@ -93,7 +148,7 @@ pub(crate) fn like_pattern(text: &str) -> String {
 
 /// The pattern that finds what begins with a text, taken literally.
 pub(crate) fn like_beginning(text: &str) -> String {
-    format!("{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+    format!("{}%", storable(text).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
 }
 
 macro_rules! text_newtype {
@@ -283,6 +338,40 @@ mod tests {
             ("abcdef", Code::TooLong),
         ] {
             assert_eq!(line("name", wrong, 5).map_err(|refusal| refusal.code), Err(code), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn waits_are_rounded_up() {
+        for (millis, words) in [
+            (1, "1 second"),
+            (40_000, "40 seconds"),
+            (90_001, "2 minutes"),
+            (3_600_000, "60 minutes"),
+            (5_400_001, "2 hours"),
+            (86_400_000, "24 hours"),
+            (172_800_001, "3 days"),
+        ] {
+            assert_eq!(in_words(Duration::from_millis(millis)), words);
+        }
+    }
+
+    #[test]
+    fn addresses_are_masked() {
+        for (text, masked) in [
+            ("Moved to ada@example.org, she says", "Moved to [address], she says"),
+            ("Ada <ADA.L+x@Example.org>.\nBye", "Ada <[address]>.\nBye"),
+            ("mailto:ada@example.org?subject=x", "[address]"),
+            ("(грейс@пример.рф)", "([address])"),
+            ("ada＠example．org", "[address]"),
+            ("ada%40example.org", "[address]"),
+            ("a@b.c,d@e.f g", "[address] g"),
+            ("\"ada\"@example.org", "\"[address]"),
+            ("ask @ada at 5 @ noon", "ask @ada at 5 @ noon"),
+            ("no address", "no address"),
+            ("", ""),
+        ] {
+            assert_eq!(without_addresses(text), masked);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::limits;
 use crate::member::{JoinMethod, MemberStatus, Permissions};
 use crate::organization::Organization;
 use crate::policy::{MemberDirectory, Role};
+use crate::reserved_name::{self, Holder};
 use crate::session;
 use crate::text::{self, EmailAddress, Username};
 
@@ -78,10 +79,12 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
             users::created_at.eq(at),
         ))
     };
+    let holder = Holder::Account(user_id);
     if let Some(username) = new.username {
+        reserved_name::require_free(transaction, holder, username.as_str()).await?;
         let inserted = insert(username.clone()).execute(&mut **transaction).await;
         let inserted = inserted.map_err(Error::from).map_err(|error| match error.constraint() {
-            Some("users_username_key") => username_taken().into(),
+            Some("users_username_key") => holder.taken().into(),
             Some("users_email_key") => email_taken().into(),
             _ => error,
         });
@@ -90,12 +93,12 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
         let mut made = false;
         let mut salt = String::new();
         for _ in 0..10 {
-            let inserted = insert(Username::derived(&name, &salt))
-                .on_conflict(users::username)
-                .do_nothing()
-                .execute(&mut **transaction)
-                .await;
-            made = on_violation(inserted, "users_email_key", email_taken)? == 1;
+            let username = Username::derived(&name, &salt);
+            if !reserved_name::is_reserved(transaction, holder, username.as_str()).await? {
+                let inserted =
+                    insert(username).on_conflict(users::username).do_nothing().execute(&mut **transaction).await;
+                made = on_violation(inserted, "users_email_key", email_taken)? == 1;
+            }
             if made {
                 break;
             }
@@ -138,10 +141,6 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
     ];
     events.extend(grant::take_up(transaction, user_id, new.email).await?);
     Ok(Created { user_id, personal_organization_id, events })
-}
-
-fn username_taken() -> Refusal {
-    Refusal::new(Code::UsernameTaken, "username", "this username is in use; choose another")
 }
 
 fn email_taken() -> Refusal {
@@ -318,7 +317,7 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
     database
         .transaction(async |transaction| {
             access::lock_users(transaction, &[user_id]).await?;
-            require_living(transaction, user_id, "name").await?;
+            let before = require_living(transaction, user_id, "name").await?;
             let personal = personal_organization_id(transaction, user_id).await?;
             access::lock_organizations(transaction, &[personal]).await?;
             access::lock_memberships(transaction, user_id).await?;
@@ -334,8 +333,13 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
                 username: username.as_ref(),
                 avatar_url: avatar_url.as_ref().map(Option::as_deref),
             };
+            let holder = Holder::Account(user_id);
+            if let Some(username) = &username {
+                let (from, to) = (before.username.as_str(), username.as_str());
+                reserved_name::change(transaction, holder, Some(from), Some(to)).await?;
+            }
             let updated = diesel::update(users::table.find(user_id)).set(changes).execute(&mut **transaction).await;
-            on_violation(updated, "users_username_key", username_taken)?;
+            on_violation(updated, "users_username_key", || holder.taken())?;
             if let Some(name) = &name {
                 // The personal organization carries its user's name.
                 diesel::update(organizations::table.find(personal))

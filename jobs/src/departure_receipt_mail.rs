@@ -63,7 +63,9 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     // A retry is still the same mail.
     if is_leaver
         && job.attempt == 1
-        && !member::take_mail_turn(&context.database, MailDepartureReceipt::KIND, departure.member_id).await.map_err(job_error)?
+        && !member::take_mail_turn(&context.database, MailDepartureReceipt::KIND, departure.member_id)
+            .await
+            .map_err(job_error)?
     {
         tracing::info!("not sent: this person has had enough such mails today");
         return Ok(());

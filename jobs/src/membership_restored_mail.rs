@@ -31,7 +31,9 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
     };
     // A retry is still the same mail.
     if job.attempt == 1
-        && !member::take_mail_turn(&context.database, MailMembershipRestored::KIND, member.id).await.map_err(job_error)?
+        && !member::take_mail_turn(&context.database, MailMembershipRestored::KIND, member.id)
+            .await
+            .map_err(job_error)?
     {
         tracing::info!("not sent: this person has had enough such mails today");
         return Ok(());

@@ -200,7 +200,8 @@ pub struct GrantMutation;
 
 #[Object]
 impl GrantMutation {
-    /// Shares a resource with a user, a team or an organization; it works at once.
+    /// Shares a resource with a user, a team or an organization; it works at once. An address without an account is mailed what is shared
+    /// with it: that counts like an invitation, and so can be RATE_LIMITED.
     async fn grant_access(
         &self,
         context: &Context<'_>,

@@ -334,7 +334,9 @@ pub struct InvitationMutation;
 #[Object]
 impl InvitationMutation {
     /// Invites 1 to 50 people, all or none, and mails each a link. TOO_MANY where more than 10,000 invitations of the organization would
-    /// be open.
+    /// be open. RATE_LIMITED, for the person, where others have had 5 mails sent to them within an hour or 20 within a day, whichever
+    /// organizations those were of; for all, where the viewer's account, or everybody where they are, has caused as many as one may. The
+    /// message says when to try again.
     async fn invite_members(
         &self,
         context: &Context<'_>,
@@ -342,8 +344,7 @@ impl InvitationMutation {
     ) -> async_graphql::Result<InviteMembersPayload> {
         let invites: Vec<invitation::Invite> = input.invitations.into_iter().map(Into::into).collect();
         let (database, client) = (database(context), request(context).client);
-        let outcome =
-            invitation::invite(database, actor(context)?, input.organization_id.0, &invites, client).await;
+        let outcome = invitation::invite(database, actor(context)?, input.organization_id.0, &invites, client).await;
         Payload::of(outcome, |made| InviteMembersPayload {
             invitations: Some(
                 made.into_iter()
@@ -357,7 +358,8 @@ impl InvitationMutation {
         })
     }
 
-    /// Sends an open invitation again: under a new link, with its days from now. The old link stops working.
+    /// Sends an open invitation again: under a new link, with its days from now. The old link stops working. It counts like an invitation,
+    /// and so can be RATE_LIMITED.
     async fn resend_invitation(
         &self,
         context: &Context<'_>,

@@ -526,7 +526,7 @@ impl OrganizationPolicy {
 pub enum OrganizationBy {
     /// By its id.
     Id(Id<OrganizationId>),
-    /// By its slug.
+    /// By its slug of now; one that it gave up finds nothing.
     Slug(String),
 }
 
@@ -549,9 +549,10 @@ impl OrganizationBy {
 /// An organization to be founded.
 #[derive(InputObject)]
 pub struct CreateOrganizationInput {
-    /// As it appears everywhere; 1 to 100 characters.
+    /// As it appears everywhere, also in mails; 1 to 100 characters without a link.
     name: String,
-    /// 2 to 39 of a–z, 0–9 and single hyphens; made of the name where left out.
+    /// 2 to 39 of a–z, 0–9 and single hyphens; made of the name where left out. SLUG_TAKEN where another organization has it, gave it up
+    /// within 90 days, or had it when it was removed for good.
     slug: Option<String>,
     /// Its name in full, up to 200 characters.
     full_name: Option<String>,
@@ -586,9 +587,10 @@ payload!(CreateOrganizationPayload);
 pub struct UpdateOrganizationInput {
     /// The organization.
     id: Id<OrganizationId>,
-    /// As it appears everywhere; 1 to 100 characters.
+    /// As it appears everywhere, also in mails; 1 to 100 characters without a link.
     name: MaybeUndefined<String>,
-    /// 2 to 39 of a–z, 0–9 and single hyphens.
+    /// 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nothing from now on: whoever uses it must learn the new one. It is kept
+    /// for this organization, which may take it back, for 90 days, and nobody else has it meanwhile; at most 10 are kept at a time.
     slug: MaybeUndefined<String>,
     /// Its name in full, up to 200 characters.
     full_name: MaybeUndefined<String>,

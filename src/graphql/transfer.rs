@@ -207,7 +207,8 @@ pub struct TransferMutation;
 
 #[Object]
 impl TransferMutation {
-    /// Offers a project to somebody, or takes it to another organization that the viewer may bill.
+    /// Offers a project to somebody, or takes it to another organization that the viewer may bill. The mail of an offer counts like an
+    /// invitation, and so can be RATE_LIMITED.
     async fn offer_project_transfer(
         &self,
         context: &Context<'_>,

@@ -216,9 +216,11 @@ impl Viewer {
 /// What to change of the viewer's profile; a field left out stays as it is.
 #[derive(InputObject)]
 pub struct UpdateProfileInput {
-    /// The person's name, 1 to 100 characters.
+    /// The person's name, as mails show it; 1 to 100 characters without a link.
     name: MaybeUndefined<String>,
-    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens.
+    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nobody from now on: whoever shares or invites by it must learn
+    /// the new one. It is kept for the viewer, who may take it back, for 90 days, and nobody else has it meanwhile; at most 10 are kept at
+    /// a time.
     username: MaybeUndefined<String>,
     /// A link to a picture; null clears it.
     avatar_url: MaybeUndefined<String>,
@@ -328,7 +330,8 @@ impl ViewerMutation {
     }
 
     /// Mails a link to another address, and tells the old one. The address takes the place of the old one once the link is
-    /// confirmed, within the hour; asking again ends the link.
+    /// confirmed, within the hour; asking again ends the link. RATE_LIMITED where the address was sent 5 mails within an hour, or 20 within a
+    /// day, by which others want something of it.
     async fn change_email(
         &self,
         context: &Context<'_>,
@@ -353,7 +356,7 @@ impl ViewerMutation {
     }
 
     /// Deletes the viewer's account, for good: it leaves every organization, its sessions and keys end, and its name and
-    /// address go. Its personal organization is removed after 30 days. Owners hand their organizations over first.
+    /// address go. Nobody else ever gets its username. Its personal organization is removed after 30 days. Owners hand their organizations over first.
     async fn delete_account(
         &self,
         context: &Context<'_>,

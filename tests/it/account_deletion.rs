@@ -88,10 +88,11 @@ async fn a_deleted_account_leaves_everything() {
     );
     assert_eq!(app.database.texts(&log).await, ["user.deleted"]);
 
-    // The address and the username are free for somebody new.
+    // The address is free for somebody new, and the username is nobody's.
     let somebody = app.sign_up("ada@example.org").await;
     assert_ne!(somebody.user_id, ada.user_id);
-    somebody.ok("updateProfile", json!({ "username": "countess" }), "").await;
+    let refused = somebody.refused("updateProfile", json!({ "username": "countess" })).await;
+    assert_eq!(refused.is(), ("USERNAME_TAKEN", "input.username"));
     assert!(!somebody.belongs_to(&team.id).await);
     app.finish().await;
 }

@@ -312,6 +312,36 @@ async fn every_mutation_leaves_an_event() {
     app.finish().await;
 }
 
+// R48: what people write about others doesn't put addresses into a log that is kept for good.
+#[tokio::test]
+async fn addresses_that_people_write_down_stay_out_of_the_log() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let wrote = "Moved to Ada.L+x@Example.org (was: ada@example.org), see mailto:ada@пример.рф";
+    let remove = json!({ "memberId": team.member_id(&ada).await, "reason": wrote });
+    let removed = team.owner.ok("removeMember", remove, "departure { id reason }").await;
+    // Who leads the organization still reads what was written, as long as there is an organization.
+    assert_eq!(removed["departure"]["reason"], wrote);
+    let label = json!({ "organizationId": team.id, "label": "for ada@example.org" });
+    team.owner.ok("createJoinCodes", label, "").await;
+    let key = json!({ "organizationId": team.id, "name": "of ada＠example．org" });
+    team.owner.ok("createApiKey", key.clone(), "").await;
+    team.owner.ok("createServiceKey", key, "").await;
+    team.owner.create(&team.id, "DOCUMENT", "letter to ada@example.txt").await;
+    team.owner.queue(&team.id, "as ada@example.org asked").await;
+    app.staff().ok("setPlan", json!({ "organizationId": team.id, "plan": "as ada@example.org agreed" }), "").await;
+    let invoice = json!({ "organizationId": team.id, "amount": "1", "idempotencyKey": "ada@example.org 1" });
+    app.staff().ok("addCredits", invoice, "").await;
+    app.until_idle().await;
+    let log = app.database.texts("SELECT to_jsonb(e)::text AS value FROM audit_events e").await;
+    assert!(log.iter().all(|event| !event.contains(['@', '＠'])), "{log:?}");
+    let reasons =
+        "SELECT metadata ->> 'reason' AS value FROM audit_events WHERE action = 'organization.member_removed'";
+    assert_eq!(app.database.texts(reasons).await, ["Moved to [address] (was: [address]), see [address]"]);
+    app.finish().await;
+}
+
 // R74: who reads it, and what an event says.
 #[tokio::test]
 async fn the_log_says_who_did_what_and_when() {

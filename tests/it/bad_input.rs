@@ -195,6 +195,51 @@ async fn bad_input_is_told_and_changes_nothing() {
     app.finish().await;
 }
 
+// R21: what can't be anybody's name is nobody's: whatever is looked up by a text finds nothing, and is no error.
+#[tokio::test]
+async fn texts_that_cannot_be_stored_find_nothing() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    for text in [
+        "\u{0}",
+        "acme-genomics\u{0}",
+        "Liver\u{0}",
+        "%\u{0}",
+        "organization.created\u{0}",
+        "x".repeat(5_000).as_str(),
+        "\u{ffff}",
+    ] {
+        let query = "query($id: ID!, $text: String!) { \
+             bySlug: organization(by: { slug: $text }) { id } invitation(token: $text) { role } \
+             organization(by: { id: $id }) { members(search: $text) { totalCount nodes { id } } teams(search: $text) { totalCount nodes { id } } \
+             resources(search: $text) { nodes { id } } auditLog(action: $text) { totalCount nodes { id } } } \
+             viewer { resources(organizationId: $id, search: $text) { nodes { id } } } }";
+        let data = team.owner.query(query, json!({ "id": team.id, "text": text })).await;
+        assert!(data["bySlug"].is_null() && data["invitation"].is_null(), "{text:?}: {data}");
+        let nothing = json!({ "totalCount": 0, "nodes": [] });
+        for list in ["members", "teams", "auditLog"] {
+            assert_eq!(data["organization"][list], nothing, "{list} {text:?}");
+        }
+        for holder in ["organization", "viewer"] {
+            assert_eq!(data[holder]["resources"]["nodes"], json!([]), "{holder} {text:?}");
+        }
+    }
+    // Short ones too, which are looked for otherwise.
+    let short = "{ viewer { resources(search: \"\\u0000\") { nodes { id } } } }";
+    assert_eq!(team.owner.query(short, json!({})).await["viewer"]["resources"]["nodes"], json!([]));
+    for (mutation, input, refusal) in [
+        ("signIn", json!({ "token": "a\u{0}" }), ("INVALID", "input.token")),
+        ("acceptInvitation", json!({ "token": "a\u{0}" }), ("NOT_FOUND", "input.token")),
+        ("redeemJoinCode", json!({ "code": "1234-567\u{0}" }), ("NOT_FOUND", "input.code")),
+    ] {
+        assert_eq!(team.owner.refused(mutation, input).await.is(), refusal, "{mutation}");
+    }
+    let share = json!({ "resourceId": project, "grantee": { "organizationSlug": "a\u{0}" }, "level": "VIEW" });
+    assert_eq!(team.owner.refused("grantAccess", share).await.is(), ("INVALID", "input.grantee.organizationSlug"));
+    app.finish().await;
+}
+
 /// The error's field is the bad one, what it lies in, or one beside it that it contradicts.
 fn what_names(what: &str, code: &str, field: &str) -> bool {
     let path = what.split(':').next().unwrap_or_default();

@@ -72,6 +72,46 @@ async fn members_and_open_invitations_hold_the_seats() {
     app.finish().await;
 }
 
+// R64, R25: one person is invited once and holds one seat, by whichever of their names; after another address too.
+#[tokio::test]
+async fn one_person_holds_one_seat_by_whichever_name() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let grace = app.sign_up("grace@example.org").await;
+    let people = |people: &[Value]| json!({ "organizationId": team.id, "invitations": people });
+    let by_address = json!({ "email": "ada@example.org" });
+    let by_username = json!({ "username": "ada" });
+    let twice = people(&[json!({ "email": "x@example.org" }), by_username.clone(), by_address.clone()]);
+    let refused = team.owner.refused("inviteMembers", twice).await;
+    assert_eq!(refused.is(), ("ALREADY_INVITED", "input.invitations.2.email"));
+    for (first, second, field) in [(&by_address, &by_username, "username"), (&by_username, &by_address, "email")] {
+        let made = team.owner.ok("inviteMembers", people(std::slice::from_ref(first)), "invitations { id }").await;
+        let refused = team.owner.refused("inviteMembers", people(std::slice::from_ref(second))).await;
+        assert_eq!(refused.is(), ("ALREADY_INVITED", format!("input.invitations.0.{field}").as_str()));
+        assert_eq!(billing(&team.owner, &team).await["seatsUsed"], 2);
+        team.owner.ok("revokeInvitation", json!({ "id": made["invitations"][0]["id"] }), "").await;
+    }
+    // Whom nobody could know for one at first.
+    let both = people(&[json!({ "username": "grace" }), json!({ "email": "hopper@example.org" })]);
+    let made = team.owner.ok("inviteMembers", both, "invitations { id }").await;
+    assert_eq!(billing(&team.owner, &team).await["seatsUsed"], 3);
+    app.give_seats(&team, 3).await;
+    grace.ok("changeEmail", json!({ "email": "hopper@example.org" }), "").await;
+    let token = app.mail_about("hopper@example.org", "Confirm your new address").await.token();
+    app.anonymous().ok("confirmEmailChange", json!({ "token": token }), "").await;
+    assert_eq!(billing(&team.owner, &team).await["seatsUsed"], 2);
+    team.invite("third@example.org", "MEMBER").await;
+    grace.ok("acceptInvitation", json!({ "id": made["invitations"][1]["id"] }), "member { id }").await;
+    assert_eq!(billing(&team.owner, &team).await["seatsUsed"], 3);
+    assert_eq!(team.invitation(made["invitations"][0]["id"].as_str().unwrap()).await["status"], "REVOKED");
+    for member in [json!({ "username": "grace" }), json!({ "email": "hopper@example.org" })] {
+        assert_eq!(team.owner.refused("inviteMembers", people(&[member])).await.code, "ALREADY_MEMBER");
+    }
+    assert!(!ada.belongs_to(&team.id).await);
+    app.finish().await;
+}
+
 // R64: revoked, declined and expired invitations give their seats back; the last by time alone.
 #[tokio::test]
 async fn an_invitation_that_ends_gives_its_seat_back() {

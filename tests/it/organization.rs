@@ -176,6 +176,64 @@ async fn staff_change_an_owner() {
     app.finish().await;
 }
 
+// R46, R1: one person owns so many organizations, however they come to one: by founding, by a transfer, by staff; two at once too.
+#[tokio::test]
+async fn nobody_owns_more_organizations_than_one_may() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let heir = app.join(&team, "heir@example.org", "ADMIN").await;
+    let give = async |count: u32| {
+        let owner = crate::support::people::uuid(&heir.user_id);
+        let insert = format!(
+            "WITH o AS (INSERT INTO organizations (id, name, created_at) \
+               SELECT gen_random_uuid(), 'One of many', rollcall_now() FROM generate_series(1, {count}) RETURNING id) \
+             INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, joined_at, \
+               joined_via) SELECT gen_random_uuid(), o.id, '{owner}', 'owner', 'active', true, true, 'administer', rollcall_now(), 'founder' FROM o"
+        );
+        app.database.sql(&insert).await;
+    };
+    give(999).await;
+    let second = app.sign_up("second@example.org").await;
+    let beta = second.found("Beta").await;
+    let (transfer, by_staff) =
+        (team.transfer_to(&heir).await, json!({ "organizationId": beta, "userId": heir.user_id }));
+    let staff = app.staff();
+    let (one, other) = futures_util::join!(
+        team.owner.mutate("transferOwnership", transfer.clone(), ""),
+        staff.mutate("setOrganizationOwner", by_staff.clone(), "")
+    );
+    let refusals = [one.user_errors("transferOwnership"), other.user_errors("setOrganizationOwner")].concat();
+    assert_eq!(refusals.len(), 1, "{refusals:?}");
+    assert_eq!(refusals[0].code, "TOO_MANY");
+    let owned = format!(
+        "SELECT count(*) AS value FROM members WHERE user_id = '{}' AND role = 'owner'",
+        crate::support::people::uuid(&heir.user_id)
+    );
+    // The personal one comes on top.
+    assert_eq!(app.database.number(&owned).await, 1_001);
+    let refused = heir.refused("createOrganization", json!({ "name": "One more" })).await;
+    assert_eq!(refused.is(), ("TOO_MANY", "input.name"));
+    let refused =
+        staff.refused("createOrganization", json!({ "name": "One more", "ownerEmail": "heir@example.org" })).await;
+    assert_eq!(refused.is(), ("TOO_MANY", "input.ownerEmail"));
+    let gamma = second.found("Gamma").await;
+    let refused =
+        staff.refused("setOrganizationOwner", json!({ "organizationId": gamma, "userId": heir.user_id })).await;
+    assert_eq!(refused.is(), ("TOO_MANY", "input.userId"));
+    let output = app.admin(&["set-owner", "--organization", &gamma, "--owner-email", "heir@example.org"]);
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("1000 organizations"),
+        "{output:?}"
+    );
+    let output = app.admin(&["create-organization", "--name", "Delta", "--owner-email", "heir@example.org"]);
+    assert!(!output.status.success(), "{output:?}");
+    // What can be restored counts, so that restoring takes no room.
+    let delete = "UPDATE organizations SET deleted_at = rollcall_now() WHERE id IN (SELECT id FROM organizations WHERE name = 'One of many' LIMIT 5)";
+    app.database.sql(delete).await;
+    assert_eq!(heir.refused("createOrganization", json!({ "name": "One more" })).await.code, "TOO_MANY");
+    app.finish().await;
+}
+
 // D3: one organization per user, where the deployment says so.
 #[tokio::test]
 async fn a_second_organization_is_refused_where_one_is_the_rule() {

@@ -453,6 +453,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    reserved_names (kind, name) {
+        kind -> Text,
+        name -> Text,
+        holder_id -> Nullable<Uuid>,
+        reserved_until -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     email_changes,
@@ -484,4 +493,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     credit_purchases,
     project_transfers,
     runs,
+    reserved_names,
 );

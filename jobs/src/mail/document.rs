@@ -43,12 +43,7 @@ pub struct RenderError(String);
 
 impl Document {
     pub(super) fn render(self, envelope: Envelope) -> Result<Mail, RenderError> {
-        Ok(Mail {
-            html: self.html()?,
-            text: self.text(),
-            subject: subject(&self.subject),
-            envelope,
-        })
+        Ok(Mail { html: self.html()?, text: self.text(), subject: subject(&self.subject), envelope })
     }
 
     fn html(&self) -> Result<String, RenderError> {
@@ -162,8 +157,19 @@ pub(super) fn line(raw: &str, limit: usize) -> String {
 fn is_of_link(character: char) -> bool {
     matches!(
         character,
-        '.' | ':' | '@' | '/' | '\u{2024}' | '\u{3002}' | '\u{FE52}' | '\u{FE55}' | '\u{FE6B}' | '\u{FF0E}' | '\u{FF0F}' | '\u{FF1A}'
-            | '\u{FF20}' | '\u{FF61}'
+        '.' | ':'
+            | '@'
+            | '/'
+            | '\u{2024}'
+            | '\u{3002}'
+            | '\u{FE52}'
+            | '\u{FE55}'
+            | '\u{FE6B}'
+            | '\u{FF0E}'
+            | '\u{FF0F}'
+            | '\u{FF1A}'
+            | '\u{FF20}'
+            | '\u{FF61}'
     )
 }
 
