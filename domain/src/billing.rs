@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -17,7 +17,6 @@ use crate::database::schema::{credit_purchases, members, organizations};
 use crate::database::{Database, Transaction, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{CreditPurchaseId, OrganizationId};
-use crate::invitation::InvitationStatus;
 use crate::issued::Issued;
 use crate::limits;
 use crate::member::MemberStatus;

@@ -101,7 +101,8 @@ pub(crate) async fn change(
     }
     if let Some(to) = to {
         require_free(transaction, holder, to).await?;
-        diesel::delete(reserved_names::table.find((holder.kind(), to))).execute(&mut **transaction).await?;
+        let own = reserved_names::table.find((holder.kind(), to)).filter(reserved_names::holder_id.eq(holder.id()));
+        diesel::delete(own).execute(&mut **transaction).await?;
     }
     let Some(from) = from else { return Ok(()) };
     let at = now(transaction).await?;

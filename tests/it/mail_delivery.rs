@@ -327,7 +327,8 @@ async fn a_mail_is_tried_for_a_day() {
 // try is lost over it.
 #[tokio::test]
 async fn an_organization_sends_so_many_mails_a_minute() {
-    let mut app = TestApp::builder().workers(2).start().await;
+    let mut app =
+        TestApp::builder().workers(2).setting("ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY", "1000").start().await;
     let team = app.team().await;
     let modest = team.owner.found("Modest Genomics").await;
     // Everything is there before the first one is sent.

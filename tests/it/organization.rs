@@ -228,8 +228,12 @@ async fn nobody_owns_more_organizations_than_one_may() {
     let output = app.admin(&["create-organization", "--name", "Delta", "--owner-email", "heir@example.org"]);
     assert!(!output.status.success(), "{output:?}");
     // What can be restored counts, so that restoring takes no room.
-    let delete = "UPDATE organizations SET deleted_at = rollcall_now() WHERE id IN (SELECT id FROM organizations WHERE name = 'One of many' LIMIT 5)";
-    app.database.sql(delete).await;
+    let delete = format!(
+        "UPDATE organizations SET deleted_at = rollcall_now(), deleted_by_id = '{}' \
+         WHERE id IN (SELECT id FROM organizations WHERE name = 'One of many' LIMIT 5)",
+        crate::support::people::uuid(&heir.user_id)
+    );
+    app.database.sql(&delete).await;
     assert_eq!(heir.refused("createOrganization", json!({ "name": "One more" })).await.code, "TOO_MANY");
     app.finish().await;
 }
