@@ -640,11 +640,7 @@ async fn whatever_people_do_the_rules_hold() {
             left -= batch;
             let seen = scene.snapshot().await;
             // The same ten people are invited again and again, more often than anybody is mailed within an hour.
-            scene
-                .app
-                .database
-                .sql("DELETE FROM attempts WHERE bucket LIKE 'recipient_mail%' OR bucket = 'caused_mail'")
-                .await;
+            scene.app.forget_mails().await;
             let acts: Vec<_> = (0..batch).map(|_| scene.choose(&mut random, &seen)).collect();
             let names: Vec<&str> = acts.iter().map(|(_, mutation, _)| *mutation).collect();
             let outcomes: Vec<bool> =

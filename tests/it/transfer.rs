@@ -279,6 +279,7 @@ async fn whatever_happens_at_the_instant_of_an_acceptance_there_is_one_outcome()
     let two = Two::new(&app).await;
     let Two { here, there, ada, bob } = &two;
     for against in ["acceptProjectTransfer", "cancelProjectTransfer", "deleteResource", "leave there", "leave here"] {
+        app.forget_mails().await;
         let project = ada.create(&here.id, "PROJECT", "Liver atlas").await;
         let document =
             if against == "deleteResource" { None } else { Some(ada.create_in(&project, "DOCUMENT", "Notes").await) };

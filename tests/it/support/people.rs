@@ -170,6 +170,13 @@ impl TestApp {
         self.database.sql(&insert).await;
     }
 
+    /// Lets it look as if nobody had been sent a mail lately: for those who are asked for something again and again.
+    pub async fn forget_mails(&self) {
+        self.database
+            .sql("DELETE FROM attempts WHERE bucket LIKE 'recipient_mail%' OR bucket LIKE 'caused_mail%'")
+            .await;
+    }
+
     /// How many resources of an organization someone owns.
     pub async fn owned(&self, team: &Team, owner: &Client) -> i64 {
         let (organization, owner) = (uuid(&team.id), uuid(&owner.user_id));
