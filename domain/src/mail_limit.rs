@@ -86,7 +86,7 @@ pub(crate) async fn count(
 async fn per_day(database: &Database, deployment: &Deployment, user_id: UserId) -> Result<i32> {
     let mut connection = database.connection().await?;
     let (created_at, at): (DateTime<Utc>, DateTime<Utc>) =
-        users::table.find(user_id).select((users::created_at, rollcall_now())).first(&mut connection).await?;
+        users::table.find(user_id).select((users::created_at, rollcall_now())).first(&mut *connection).await?;
     let is_new = created_at + limits::NEW_ACCOUNT > at;
     Ok(if is_new { deployment.new_account_invitations_per_day } else { deployment.invitations_per_day })
 }
