@@ -232,7 +232,7 @@ async fn texts_that_cannot_be_stored_find_nothing() {
     for (mutation, input, refusal) in [
         ("signIn", json!({ "token": "a\u{0}" }), ("INVALID", "input.token")),
         ("acceptInvitation", json!({ "token": "a\u{0}" }), ("NOT_FOUND", "input.token")),
-        ("redeemJoinCode", json!({ "code": "1234-567\u{0}" }), ("NOT_FOUND", "input.code")),
+        ("redeemJoinCode", json!({ "code": "1234-567\u{0}" }), ("INVALID", "input.code")),
     ] {
         assert_eq!(team.owner.refused(mutation, input).await.is(), refusal, "{mutation}");
     }
