@@ -18,7 +18,6 @@ use crate::support::process::rollcall;
 /// An entry covers what lies below it: a type its fields, connection and edge, a mutation its input and payload.
 const PENDING: &[&str] = &[
     // Limits for every mail that a stranger can cause.
-    "UserErrorCode.RATE_LIMITED",
     // Collaborators.
     "Collaborator",
     "Mutation.removeCollaborator",
