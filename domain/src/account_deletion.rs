@@ -13,6 +13,7 @@ use crate::database::{Database, Transaction, now};
 use crate::departure::{self, DepartureKind, Words};
 use crate::email_change;
 use crate::error::{Code, Error, Result};
+use crate::grant;
 use crate::id::{OrganizationId, UserId};
 use crate::job::{MailAccountDeleted, MarkEndedWithAccount};
 use crate::limits;
@@ -20,6 +21,7 @@ use crate::member::{Member, MemberStatus};
 use crate::policy::Role;
 use crate::reserved_name::{self, Holder};
 use crate::text::{EmailAddress, Username};
+use crate::transfer;
 use crate::user;
 
 /// What a deleted account is called.
@@ -90,6 +92,8 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             transaction.enqueue(&MarkEndedWithAccount { user_id }).await?;
             api_key::revoke_all(transaction, user_id).await?;
             email_change::forget(transaction, user_id).await?;
+            grant::forget_names(transaction, user_id).await?;
+            transfer::forget_names(transaction, user_id).await?;
             diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
             diesel::update(organizations::table.find(personal))
                 .set((

@@ -8,6 +8,7 @@ use crate::api_key::{self, ApiKeyScope};
 use crate::database::schema::{api_keys, members, organizations, sessions, users};
 use crate::database::{Database, rollcall_now};
 use crate::error::{Code, Error, Reader, Refusal, Result};
+use crate::grant;
 use crate::id::{ApiKeyId, OrganizationId, SessionId, UserId};
 use crate::limits;
 use crate::member::MemberStatus;
@@ -78,6 +79,11 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// What a person reaches who is signed in.
+    pub(crate) fn of(user_id: UserId) -> Self {
+        Self { user_id, only: None }
+    }
+
     /// The person whose memberships and grants count.
     pub fn user_id(self) -> UserId {
         self.user_id
@@ -102,7 +108,7 @@ impl Actor {
     pub fn reach(&self) -> Option<Reach> {
         match self {
             Self::User { suspended: true, .. } => None,
-            Self::User { user_id, suspended: false, .. } => Some(Reach { user_id: *user_id, only: None }),
+            Self::User { user_id, suspended: false, .. } => Some(Reach::of(*user_id)),
             Self::ApiKey { user_id, organization_id, .. } => {
                 Some(Reach { user_id: *user_id, only: Some(*organization_id) })
             }
@@ -191,7 +197,12 @@ pub(crate) fn suspended_to(reader: Reader, field: &str) -> Refusal {
 pub async fn authenticate(database: &Database, token: &str) -> Result<Actor> {
     let mut connection = database.connection().await?;
     if token.starts_with(session::TOKEN_PREFIX) {
-        by_session(&mut connection, token).await
+        let (actor, is_seen_again) = by_session(&mut connection, token).await?;
+        drop(connection);
+        if let (true, Some(reach)) = (is_seen_again, actor.reach()) {
+            grant::take_up_meanwhile(database, reach.user_id()).await?;
+        }
+        Ok(actor)
     } else if token.starts_with(api_key::TOKEN_PREFIX) {
         by_api_key(&mut connection, token).await
     } else {
@@ -204,7 +215,8 @@ fn is_stale(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     last.is_none_or(|last| (now - last).to_std().is_ok_and(|age| age > limits::LAST_SEEN_GRAIN))
 }
 
-async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<Actor> {
+/// The actor of a session, and whether that was last seen so long ago that it was written down again.
+async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<(Actor, bool)> {
     type Row = (SessionId, UserId, DateTime<Utc>, Option<DateTime<Utc>>, DateTime<Utc>);
     let found: Option<Row> = sessions::table
         .inner_join(users::table.on(users::id.eq(sessions::user_id)))
@@ -215,13 +227,14 @@ async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<A
         .await
         .optional()?;
     let (session_id, user_id, last_seen_at, suspended_at, now) = found.ok_or(Error::Unauthenticated)?;
-    if is_stale(Some(last_seen_at), now) {
+    let is_seen_again = is_stale(Some(last_seen_at), now);
+    if is_seen_again {
         diesel::update(sessions::table.find(session_id))
             .set(sessions::last_seen_at.eq(now))
             .execute(connection)
             .await?;
     }
-    Ok(Actor::User { user_id, session_id, suspended: suspended_at.is_some() })
+    Ok((Actor::User { user_id, session_id, suspended: suspended_at.is_some() }, is_seen_again))
 }
 
 async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<Actor> {

@@ -8,10 +8,11 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
 
+use crate::actor::Actor;
 use crate::client::ClientNetwork;
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
-use crate::limits::{TryLimit, TryLimits};
+use crate::limits::{self, TryLimit, TryLimits};
 
 /// A try that was counted, with its window.
 #[derive(QueryableByName)]
@@ -32,52 +33,52 @@ impl Counted {
 }
 
 /// Counts a try of the subject, and fails with RATE_LIMITED where its window holds no more.
-pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) -> Result<Counted> {
-    let counted = add(database, limit, subject).await?;
-    if counted.count > limit.tries {
-        return Err(Error::RateLimited { retry_after: counted.wait().max(Duration::from_secs(1)) });
-    }
-    Ok(counted)
+pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
+    let counting = Counting { limit: *limit, subject: subject.to_owned(), number: 1 };
+    let _ = require_together(database, &[counting]).await?;
+    Ok(())
 }
 
 /// A try that was counted before anybody knew whether it is right.
 #[must_use]
-pub(crate) struct Try(Vec<(TryLimit, String, DateTime<Utc>)>);
+pub(crate) struct Try(CountedTogether);
 
-/// Counts a try for the client, for the account and for the deployment, and fails with RATE_LIMITED at the first of them whose
-/// window holds no more. What is refused for one isn't counted for those after it: a busy network uses up nobody's own tries, and
-/// whoever is at a limit of their own doesn't use up the deployment's.
+/// Counts a try for the account, for the client and for the deployment, or for none of them: fails with RATE_LIMITED where one of their
+/// windows holds no more, and what that refuses is counted nowhere. So nobody who is at a limit of their own uses up what others at
+/// the same address have, or everybody, nor a busy address its people's own tries.
 pub(crate) async fn count_try(
     database: &Database,
     limits: &TryLimits,
     account: &str,
     client: ClientNetwork,
 ) -> Result<Try> {
-    let mut counts = Vec::with_capacity(3);
-    for (limit, subject) in
-        [(limits.client, client.to_string()), (limits.account, account.to_owned()), (limits.deployment, String::new())]
-    {
-        let counted = count(database, &limit, &subject).await?;
-        counts.push((limit, subject, counted.window_ends_at));
+    let subjects =
+        [(limits.account, account.to_owned()), (limits.client, client.to_string()), (limits.deployment, String::new())];
+    let countings = subjects.map(|(limit, subject)| Counting { limit, subject, number: 1 });
+    Ok(Try(require_together(database, &countings).await?))
+}
+
+/// Like [`count_together`]; RATE_LIMITED, until the last of the windows that are full ends, where nothing was counted.
+async fn require_together(database: &Database, countings: &[Counting]) -> Result<CountedTogether> {
+    let counted = count_together(database, countings).await?;
+    counted
+        .map_err(|over| Error::RateLimited { retry_after: over.iter().map(|over| over.wait).max().unwrap_or_default() })
+}
+
+/// Counts a guess at a name that somebody may have, such as a username or a slug: the answer tells whether it is one. Nobody's
+/// guesses are counted who has no account.
+pub(crate) async fn count_guess(database: &Database, actor: &Actor, client: ClientNetwork) -> Result<Option<Try>> {
+    match actor.account() {
+        Some(user_id) => Ok(Some(count_try(database, &limits::NAME_GUESSES, &user_id.to_string(), client).await?)),
+        None => Ok(None),
     }
-    Ok(Try(counts))
 }
 
 impl Try {
     /// Takes the counts back: the try was right. In the transaction that acts on it, right before the audit event, since the
     /// deployment's row is everybody's.
     pub(crate) async fn was_right(&self, transaction: &mut Transaction) -> Result<()> {
-        for (limit, subject, window_ends_at) in &self.0 {
-            diesel::sql_query(
-                "UPDATE attempts SET count = count - 1 WHERE bucket = $1 AND subject = $2 AND window_ends_at = $3",
-            )
-            .bind::<Text, _>(limit.bucket)
-            .bind::<Text, _>(subject)
-            .bind::<Timestamptz, _>(*window_ends_at)
-            .execute(&mut **transaction)
-            .await?;
-        }
-        Ok(())
+        add_to_windows(transaction, &self.0.0, -1).await
     }
 }
 
@@ -205,7 +206,7 @@ impl CountedTogether {
     }
 }
 
-/// Like [`count`], for what comes back by itself at the time that RATE_LIMITED names: as many in each of the next windows as
+/// Counts what comes back by itself at the time that RATE_LIMITED names, where the window holds no more: as many in each of the next windows as
 /// it holds, and not all at the end of this one.
 pub(crate) async fn take_turn(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
     let counted = add(database, limit, subject).await?;

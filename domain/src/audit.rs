@@ -142,7 +142,7 @@ text_enum! {
         GrantChanged = "grant.changed",
         /// What was shared isn't any more.
         GrantRevoked = "grant.revoked",
-        /// A resource was shared with an address that has no account yet.
+        /// A resource was shared with an address, whether or not an account has it.
         GrantInvited = "grant.invited",
         /// The invitation of an address to a resource was taken back.
         GrantInvitationRevoked = "grant.invitation_revoked",

@@ -216,6 +216,8 @@ pub struct Progress {
 pub struct ResourceMove {
     /// Its id.
     pub id: ResourceMoveId,
+    /// Of which organization.
+    pub organization_id: OrganizationId,
     /// In which departure.
     pub departure_id: DepartureId,
     /// What; none once it is deleted.
@@ -621,7 +623,7 @@ async fn expedite(transaction: &mut Transaction, member_id: MemberId) -> Result<
 async fn newest_of(connection: &mut AsyncPgConnection, member_id: MemberId) -> Result<Option<DepartureId>> {
     Ok(departures::table
         .filter(departures::member_id.eq(member_id))
-        .order(departures::id.desc())
+        .order((departures::started_at.desc(), departures::id.desc()))
         .select(departures::id)
         .first(connection)
         .await

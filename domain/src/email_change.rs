@@ -161,10 +161,20 @@ pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
     let (id, _) = database.keyring().read_link_token(Purpose::EmailChange, token)?.ok_or_else(wrong)?;
     let mut connection = database.connection().await?;
     let change = by_id(&mut connection, EmailChangeId::from_uuid(id)).await?.ok_or_else(wrong)?;
-    match change.why_closed(now(&mut connection).await?) {
-        None => Ok(change),
-        Some(refusal) => Err(refusal.into()),
+    if let Some(refusal) = change.why_closed(now(&mut connection).await?) {
+        return Err(refusal.into());
     }
+    require_session(&mut connection, change.user_id, change.session_id).await?;
+    Ok(change)
+}
+
+/// Fails with REVOKED where the session that asked was ended, as the mail to the old address advises: that puts an end to this too.
+async fn require_session(connection: &mut AsyncPgConnection, user_id: UserId, session_id: SessionId) -> Result<()> {
+    if session::by_ids(connection, user_id, &[session_id]).await?.is_empty() {
+        let message = "the session that asked for this was ended; ask for the change again";
+        return Err(Error::refused(Code::Revoked, "token", message));
+    }
+    Ok(())
 }
 
 /// Gives the account the address that the token was mailed to, and returns it. Who holds the token needs no session: they read
@@ -177,11 +187,7 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
             if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
                 return Err(suspended("token").into());
             }
-            // Whoever ended the session that asked, as the mail to the old address advises, has put an end to this too.
-            if session::by_ids(transaction, user_id, &[session_id]).await?.is_empty() {
-                let message = "the session that asked for this was ended; ask for the change again";
-                return Err(Error::refused(Code::Revoked, "token", message));
-            }
+            require_session(transaction, user_id, session_id).await?;
             let organizations = user::organizations_of(transaction, user_id).await?;
             access::lock_organizations(transaction, &organizations).await?;
             access::lock_memberships(transaction, user_id).await?;

@@ -1,11 +1,13 @@
-//! Sharing: grants of a level on a resource to a user, a team or an organization (R6, R57–R59, R66), and invitations of addresses
-//! that have no account yet.
+//! Sharing: grants of a level on a resource to a user, a team or an organization (R6, R57–R59, R66), and invitations of addresses.
+//!
+//! Whoever shares something learns no more than they named: what is shared with an address waits for whoever signs in with it next,
+//! whether or not it has an account, and a grant shows its grantee as they were named to those who may not know more.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
@@ -15,7 +17,7 @@ use crate::attached::{self, Attached};
 use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
-use crate::database::schema::{grant_invitations, grants, members, organizations, teams};
+use crate::database::schema::{grant_invitations, grants, members, organizations, teams, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, UserId};
@@ -26,8 +28,9 @@ use crate::mail_limit::{self, CausedMail};
 use crate::member::MemberStatus;
 use crate::organization;
 use crate::page::{Page, PageRequest};
-use crate::policy::{AccessLevel, ExternalSharing};
+use crate::policy::{AccessLevel, ExternalSharing, Role};
 use crate::resource::{self, OWN_COUNTS, Question, Resource};
+use crate::team;
 use crate::text::{EmailAddress, Slug, Username};
 use crate::user::{self, User};
 
@@ -50,6 +53,8 @@ pub struct Grant {
     pub granted_by_id: UserId,
     /// Since when.
     pub created_at: DateTime<Utc>,
+    /// What the grantee was named by; nothing where that was an id.
+    pub named_as: Option<String>,
 }
 
 /// Who has something by a grant.
@@ -91,7 +96,7 @@ impl Attached for Grant {
     }
 }
 
-/// An address that something is shared with once it has an account.
+/// An address that something is shared with once somebody signs in with it.
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = grant_invitations)]
 pub struct GrantInvitation {
@@ -146,12 +151,22 @@ pub enum Named {
     OrganizationSlug(String),
 }
 
+impl Named {
+    /// What the name says without looking anybody up; nothing where it is an id.
+    fn word(&self) -> Option<String> {
+        match self {
+            Self::Username(word) | Self::Email(word) | Self::OrganizationSlug(word) => Some(word.trim().to_lowercase()),
+            Self::User(_) | Self::Team(_) | Self::Organization(_) => None,
+        }
+    }
+}
+
 /// What came of sharing.
 #[derive(Debug, Clone)]
 pub enum Shared {
     /// A grant.
     Granted(Grant),
-    /// The address has no account: it is invited, and gets the grant with one.
+    /// The address is invited; whoever signs in with it gets the grant.
     Invited(GrantInvitation),
 }
 
@@ -183,14 +198,14 @@ pub async fn share(
         }
         _ => None,
     };
-    let guess = match (named, actor.account()) {
-        (Named::Email(_) | Named::OrganizationSlug(_), Some(user_id)) => {
-            Some(attempt::count_try(database, &limits::SHARING_GUESSES, &user_id.to_string(), client).await?)
-        }
-        _ => None,
+    let guess = match named {
+        Named::Username(_) | Named::OrganizationSlug(_) => attempt::count_guess(database, actor, client).await?,
+        // Every address is answered alike, and ids aren't guessed.
+        Named::Email(_) | Named::User(_) | Named::Team(_) | Named::Organization(_) => None,
     };
-    let mails = mails_to(database, address.as_ref()).await?;
-    let mails = mail_limit::count(database, actor, client, &mails, "grantee").await?;
+    // Counted for every address, so that the answer doesn't tell which has an account; taken back where nothing is mailed.
+    let mails = address.clone().map(|address| CausedMail::new(address, ["grantee", "email"]));
+    let mails = mail_limit::count(database, actor, client, mails.as_slice(), "grantee").await?;
     let shared = database
         .transaction(async |transaction| {
             let resource =
@@ -203,7 +218,7 @@ pub async fn share(
             }
             match found {
                 Found::Grantee(grantee) => {
-                    let (grant, event) = put(transaction, actor, &resource, grantee, level).await?;
+                    let (grant, event) = put(transaction, actor, &resource, grantee, named.word(), level).await?;
                     if let Some(guess) = &guess {
                         guess.was_right(transaction).await?;
                     }
@@ -215,7 +230,7 @@ pub async fn share(
                     mails.require()?;
                     transaction.enqueue(&MailGrantInvitation { grant_invitation_id: invitation.id }).await?;
                     let event = NewEvent::by(actor, resource.organization_id, AuditAction::GrantInvited, resource.id)
-                        .summary(format!("shared {} with an address that has no account", resource.kind.with_article()))
+                        .summary(format!("shared {} with an address", resource.kind.with_article()))
                         .with(json!({ "level": level.as_str(), "invitation": invitation.id.to_string() }));
                     audit::record(transaction, [event]).await?;
                     Ok(Shared::Invited(invitation))
@@ -223,17 +238,8 @@ pub async fn share(
             }
         })
         .await;
-    mails.settle(database, shared).await
-}
-
-/// The mail that sharing with an address brings: none where it has an account.
-async fn mails_to(database: &Database, address: Option<&EmailAddress>) -> Result<Vec<CausedMail>> {
-    let Some(address) = address else { return Ok(Vec::new()) };
-    let account = user::by_email(&mut *database.connection().await?, address).await?;
-    Ok(match account {
-        Some(_) => Vec::new(),
-        None => vec![CausedMail::new(address.clone(), ["grantee", "email"])],
-    })
+    let is_sent = matches!(shared, Ok(Shared::Invited(_)));
+    mails.settle_if(database, is_sent, shared).await
 }
 
 /// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked, shared: nothing is
@@ -254,20 +260,18 @@ async fn find(
         }
         Named::Email(_) => {
             let email = address.ok_or(Error::Bug("an address is parsed first"))?;
-            let mut user = user::by_email(transaction, email).await?;
-            if user.is_none() {
-                // Somebody may be making the account at this very moment.
-                hold_address(transaction, email).await?;
-                user = user::by_email(transaction, email).await?;
-            }
-            match user {
+            // Somebody may be signing in with it at this very moment.
+            hold_address(transaction, email).await?;
+            match known_by_address(transaction, actor, resource, email).await? {
                 Some(user) => (Some(user), "email"),
                 None => return Ok((Found::Address(email.clone()), "email")),
             }
         }
         Named::Team(id) => {
+            // One that the actor doesn't see, such as one of an organization that they don't belong to, isn't there for them.
+            let seen = team::visible_to(transaction, actor, &[*id]).await?;
             let team: Option<TeamId> = teams::table
-                .find(id)
+                .filter(teams::id.eq_any(seen.iter().map(|team| team.id)))
                 .filter(teams::organization_id.eq(resource.organization_id))
                 .select(teams::id)
                 .for_key_share()
@@ -291,6 +295,33 @@ async fn find(
         return Err(at_grantee(Code::Conflict, field, "they own it"));
     }
     Ok((Found::Grantee(Grantee::User(user.id)), field))
+}
+
+/// The account of an address, where the actor knows whose it is: it is their own, a member's of the organization that they lead, or
+/// the resource is shared with it by this address already.
+async fn known_by_address(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    email: &EmailAddress,
+) -> Result<Option<User>> {
+    let Some(user) = user::by_email(transaction, email).await? else { return Ok(None) };
+    if actor.is(user.id) {
+        return Ok(Some(user));
+    }
+    let leads = access::view(transaction, actor, resource.organization_id)
+        .await?
+        .is_some_and(|permit| permit.standing().role.is_at_least(Role::Admin));
+    let status = lock_member(transaction, resource.organization_id, user.id).await?;
+    if leads && status == Some(MemberStatus::Active) {
+        return Ok(Some(user));
+    }
+    let shared = grants::table
+        .filter(grants::resource_id.eq(resource.id))
+        .filter(grants::user_id.eq(user.id))
+        .filter(grants::named_as.eq(email.as_str()));
+    let is_shared = diesel::select(diesel::dsl::exists(shared)).get_result::<bool>(&mut **transaction).await?;
+    Ok(is_shared.then_some(user))
 }
 
 /// Holds an address until the commit, between what invites it and what makes it an account's: neither misses the other.
@@ -323,9 +354,9 @@ async fn find_organization(transaction: &mut Transaction, named: &Named) -> Resu
         None => None,
     };
     match found {
-        None => Err(at_grantee(Code::NotFound, field, "there is no such organization")),
-        Some((_, Some(_))) => {
-            Err(at_grantee(Code::Invalid, field, "this is somebody's personal organization; share with the person"))
+        // Somebody's personal organization is none of anybody's business; what is for them is shared with the person.
+        None | Some((_, Some(_))) => {
+            Err(at_grantee(Code::NotFound, field, "there is no such organization to share with"))
         }
         Some((id, None)) => Ok((Found::Grantee(Grantee::Organization(id)), field)),
     }
@@ -368,6 +399,7 @@ async fn put(
     actor: &Actor,
     resource: &Resource,
     grantee: Grantee,
+    named_as: Option<String>,
     level: AccessLevel,
 ) -> Result<(Grant, NewEvent)> {
     let by = actor.account().ok_or(Error::Bug("who reaches a resource is a person"))?;
@@ -392,7 +424,15 @@ async fn put(
             .filter(grants::team_id.is_not_distinct_from(team_id))
             .filter(grants::grantee_organization_id.is_not_distinct_from(organization_id)),
     )
-    .set((grants::level.eq(level), grants::position.eq(next_position()), grants::granted_by_id.eq(by)))
+    .set((
+        grants::level.eq(level),
+        grants::position.eq(next_position()),
+        grants::granted_by_id.eq(by),
+        // Whoever was named by their id stays known by it.
+        grants::named_as.eq(diesel::dsl::sql::<Nullable<Text>>("CASE WHEN named_as IS NOT NULL THEN ")
+            .bind::<Nullable<Text>, _>(&named_as)
+            .sql(" END")),
+    ))
     .returning(Grant::as_returning())
     .get_result(&mut **transaction)
     .await
@@ -419,6 +459,7 @@ async fn put(
                     grants::team_id.eq(team_id),
                     grants::grantee_organization_id.eq(organization_id),
                     grants::level.eq(level),
+                    grants::named_as.eq(&named_as),
                     grants::granted_by_id.eq(by),
                     grants::created_at.eq(rollcall_now()),
                 ))
@@ -547,8 +588,8 @@ pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvi
         .await
 }
 
-/// Gives an account what was shared with its address before, as far as whoever shared it still may; with the events to record. One
-/// statement each, however much that is: it is part of what makes the account.
+/// Gives an account what was shared with its address, as far as whoever shared it still may; with the events to record. One statement
+/// each, however much that is: it is part of what makes the account, and of signing in.
 pub(crate) async fn take_up(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -570,6 +611,9 @@ pub(crate) async fn take_up(
             .await?;
     let mut waiting: Vec<GrantInvitation> =
         waiting.into_iter().filter(|(_, stands)| *stands).map(|(invitation, _)| invitation).collect();
+    if waiting.is_empty() {
+        return Ok(Vec::new());
+    }
     let question = |invitation: &GrantInvitation| Question {
         user_id: invitation.invited_by_id,
         resource_id: invitation.resource_id,
@@ -591,13 +635,15 @@ pub(crate) async fn take_up(
     let inviters: Vec<UserId> = waiting.iter().map(|invitation| invitation.invited_by_id).collect();
     // What counts for the account already is raised, and never lowered.
     let taken: Vec<Taken> = diesel::sql_query(format!(
-        "INSERT INTO grants AS taken (id, organization_id, resource_id, user_id, level, granted_by_id, created_at) \
+        "INSERT INTO grants AS taken (id, organization_id, resource_id, user_id, level, granted_by_id, created_at, named_as) \
          SELECT n.id, n.organization_id, n.resource_id, $6, \
-           CASE WHEN access_rank(g.level) > access_rank(n.level) AND {OWN_COUNTS} THEN g.level ELSE n.level END, n.granted_by_id, $7 \
+           CASE WHEN access_rank(g.level) > access_rank(n.level) AND {OWN_COUNTS} THEN g.level ELSE n.level END, n.granted_by_id, $7, $8 \
          FROM unnest($1, $2, $3, $4, $5) AS n (id, organization_id, resource_id, level, granted_by_id) \
          JOIN organizations o ON o.id = n.organization_id \
+         JOIN resources r ON r.id = n.resource_id \
          LEFT JOIN members m ON m.organization_id = n.organization_id AND m.user_id = $6 \
-         LEFT JOIN grants g ON g.user_id = $6 AND g.resource_id = n.resource_id ORDER BY n.resource_id \
+         LEFT JOIN grants g ON g.user_id = $6 AND g.resource_id = n.resource_id \
+         WHERE r.owner_id <> $6 OR m.status IS DISTINCT FROM 'active' ORDER BY n.resource_id \
          ON CONFLICT (user_id, resource_id) WHERE user_id IS NOT NULL DO UPDATE SET level = excluded.level, \
            position = excluded.position, granted_by_id = excluded.granted_by_id \
          RETURNING taken.*, taken.xmax = 0 AS is_new"
@@ -609,6 +655,7 @@ pub(crate) async fn take_up(
     .bind::<Array<SqlUuid>, _>(inviters)
     .bind::<SqlUuid, _>(user_id)
     .bind::<Timestamptz, _>(at)
+    .bind::<Text, _>(email)
     .load(&mut **transaction)
     .await?;
     let event = |Taken { grant, is_new }: Taken| {
@@ -619,6 +666,36 @@ pub(crate) async fn take_up(
                 "level": grant.level.as_str() }))
     };
     Ok(taken.into_iter().map(event).collect())
+}
+
+/// Forgets what an account was named by, such as its address: it is deleted.
+pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::update(grants::table.filter(grants::user_id.eq(user_id)))
+        .set(grants::named_as.eq(None::<String>))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Gives an account what was shared with its address since it signed in last; for whoever has been signed in all the time.
+pub(crate) async fn take_up_meanwhile(database: &Database, user_id: UserId) -> Result<()> {
+    let waiting = users::table
+        .inner_join(grant_invitations::table.on(users::email.eq(grant_invitations::email.nullable())))
+        .filter(users::id.eq(user_id));
+    let mut connection = database.connection().await?;
+    let is_waiting: bool = diesel::select(diesel::dsl::exists(waiting)).get_result(&mut connection).await?;
+    drop(connection);
+    if !is_waiting {
+        return Ok(());
+    }
+    database
+        .transaction(async |transaction| {
+            access::lock_users(transaction, &[user_id]).await?;
+            let Some(email) = user::by_id(transaction, user_id).await?.email else { return Ok(()) };
+            let events = take_up(transaction, user_id, &email).await?;
+            audit::record(transaction, events).await
+        })
+        .await
 }
 
 /// Deletes up to `limit` invitations to resources that have expired.

@@ -7,6 +7,11 @@ use std::str::FromStr;
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
 
+/// A name for what is kept in no table, such as a request; nobody reads its time.
+pub fn new_name() -> Uuid {
+    crate::clock::new_uuid()
+}
+
 /// An id of one kind of thing.
 pub trait TypedId: Copy + Debug + Eq + Hash + Ord + Send + Sync + 'static {
     /// What its TypeID begins with, without the underscore.
@@ -86,7 +91,7 @@ macro_rules! typed_ids {
             /// A new id, later than those before it.
             #[expect(clippy::new_without_default, reason = "a default id would be a fresh one each time")]
             pub fn new() -> Self {
-                Self(Uuid::now_v7())
+                Self(crate::clock::new_uuid())
             }
         }
 

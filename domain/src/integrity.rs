@@ -13,7 +13,7 @@ use crate::database::Database;
 use crate::error::Result;
 use crate::id::{
     ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, RunId, SessionId,
-    TransferId, TypedId, UserId,
+    TransferId, TypedId, UserId, WebhookId,
 };
 use crate::limits;
 
@@ -301,7 +301,7 @@ const INVARIANTS: &[Invariant] = &[
         broken: "SELECT d.id FROM departures d JOIN members m ON m.id = d.member_id \
              WHERE m.user_id <> d.user_id OR m.organization_id <> d.organization_id \
              UNION ALL SELECT d.id FROM members m CROSS JOIN LATERAL (SELECT id, kind FROM departures d \
-               WHERE d.member_id = m.id ORDER BY id DESC LIMIT 1) d WHERE m.status <> 'active' AND m.status <> CASE d.kind \
+               WHERE d.member_id = m.id ORDER BY started_at DESC, id DESC LIMIT 1) d WHERE m.status <> 'active' AND m.status <> CASE d.kind \
                WHEN 'leave' THEN 'left' WHEN 'remove' THEN 'removed' ELSE 'deactivated' END",
         id: id::<DepartureId>,
     },
@@ -331,6 +331,18 @@ const INVARIANTS: &[Invariant] = &[
              ('transfer_projects', 'transfer_volumes', 'transfer_others', 'collect_samples', 'share_documents')) \
              <> (SELECT count(*) FROM resource_moves m WHERE m.departure_id = d.id)",
         id: id::<DepartureId>,
+    },
+    Invariant {
+        name: "a webhook's earlier secrets are older than its own, and end within a day (R75)",
+        broken: "SELECT DISTINCT w.id FROM webhooks w JOIN webhook_previous_secrets s ON s.webhook_id = w.id \
+             WHERE s.version >= w.secret_version OR s.ends_at > rollcall_now() + interval '24 hours'",
+        id: id::<WebhookId>,
+    },
+    Invariant {
+        name: "no webhook is ahead of its organization's log (R75)",
+        broken: "SELECT w.id FROM webhooks w LEFT JOIN audit_heads h ON h.organization_id = w.organization_id \
+             WHERE w.cursor > coalesce(h.sequence, 0)",
+        id: id::<WebhookId>,
     },
     Invariant {
         name: "lists of members are by the names that people have (R15)",

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
+use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
 use crate::client::ClientNetwork;
@@ -23,10 +24,10 @@ use crate::issued::Issued;
 use crate::job::{ExpireInvitation, Hold, MailInvitation, MailInvitationAccepted, MailInvitationReminder};
 use crate::limits;
 use crate::mail_limit::{self, CausedMail};
-use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
+use crate::member::{self, Join, JoinMethod, Member, MemberStatus, Permissions, PermissionsInput};
 use crate::organization;
 use crate::page::{Page, PageRequest, by_id};
-use crate::policy::{AccessLevel, Action, Role};
+use crate::policy::{AccessLevel, Action, MemberDirectory, Role};
 use crate::secret::{Purpose, Token};
 use crate::session;
 use crate::team;
@@ -233,6 +234,11 @@ pub async fn invite(
     if !refusals.is_empty() {
         return Err(Error::Refused(refusals));
     }
+    // The answer tells which usernames nobody has.
+    let guess = match parsed.iter().any(|invite| matches!(invite.invitee, Invitee::Username(_))) {
+        true => attempt::count_guess(database, actor, client).await?,
+        false => None,
+    };
     let mails = mails_to(&mut *database.connection().await?, &parsed).await?;
     let mails = mail_limit::count(database, actor, client, &mails, "invitations").await?;
     let made = database
@@ -319,6 +325,9 @@ pub async fn invite(
                     .summary(format!("invited someone as {}", invitation.role))
                     .with(json!({ "role": invitation.role.as_str() }))
             });
+            if let Some(guess) = &guess {
+                guess.was_right(transaction).await?;
+            }
             audit::record(transaction, events).await?;
             Ok(made)
         })
@@ -545,15 +554,15 @@ pub struct Preview {
     pub invitation: Invitation,
     /// The organization's name.
     pub organization_name: String,
-    /// The inviter's name.
-    pub invited_by: String,
-    /// The address that it went to.
-    pub email: EmailAddress,
+    /// The inviter's name, where the organization shows who acts for it (R77).
+    pub invited_by: Option<String>,
+    /// The address that it went to, while the invitation is open: a dead link may be in anybody's hands.
+    pub email: Option<EmailAddress>,
     /// Whether the token is the newest one.
     pub is_newest: bool,
     /// Its status at this moment.
     pub status: InvitationStatus,
-    /// Whether the address has an account, to sign in with.
+    /// Whether the address has an account, to sign in with, while the invitation is open.
     pub account_exists: bool,
 }
 
@@ -562,26 +571,34 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Preview>
     let Some((id, version)) = database.keyring().read_link_token(Purpose::Invitation, token)? else { return Ok(None) };
     let mut connection = database.connection().await?;
     let Some(invitation) = by_id(&mut connection, InvitationId::from_uuid(id)).await? else { return Ok(None) };
-    type Row = (String, Option<DateTime<Utc>>, String, DateTime<Utc>);
-    let (organization_name, deleted_at, invited_by, at): Row = organizations::table
+    type Row = (String, Option<DateTime<Utc>>, MemberDirectory, String, DateTime<Utc>);
+    let (organization_name, deleted_at, directory, invited_by, at): Row = organizations::table
         .inner_join(users::table.on(users::id.eq(invitation.invited_by_id)))
         .filter(organizations::id.eq(invitation.organization_id))
-        .select((organizations::name, organizations::deleted_at, users::name, rollcall_now()))
+        .select((
+            organizations::name,
+            organizations::deleted_at,
+            organizations::member_directory,
+            users::name,
+            rollcall_now(),
+        ))
         .first(&mut *connection)
         .await?;
     let account = account(&mut connection, &invitation).await?;
     let email = invitation.email.clone().or_else(|| account.as_ref().and_then(|user| user.email.clone()));
-    let Some(email) = email else { return Ok(None) };
+    if email.is_none() {
+        return Ok(None);
+    }
     let is_newest = version == invitation.token_version;
     let stands = is_newest && deleted_at.is_none();
     let status = if stands { invitation.status_at(at) } else { InvitationStatus::Revoked };
     Ok(Some(Preview {
         organization_name,
-        invited_by,
-        email,
+        invited_by: directory.shows_structure().then_some(invited_by),
+        email: email.filter(|_| status == InvitationStatus::Pending),
         is_newest,
         status,
-        account_exists: account.is_some(),
+        account_exists: account.is_some() && status == InvitationStatus::Pending,
         invitation,
     }))
 }
@@ -616,8 +633,12 @@ impl Named {
 /// Reads a named invitation and checks that it can still be answered.
 async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation> {
     let field = named.field();
-    let not_found = || {
-        Refusal::new(Code::NotFound, field, "there is no such invitation; copy the link whole, or ask for a new one")
+    let not_found = || match named {
+        Named::Token(_) => {
+            let message = "there is no such invitation; copy the link whole, or ask for a new one";
+            Refusal::new(Code::NotFound, field, message)
+        }
+        Named::Id(_) => not_to_you(),
     };
     let (id, version) = match named {
         Named::Id(id) => (*id, None),
@@ -633,6 +654,10 @@ async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation
         return Err(link_replaced(field).into());
     }
     Ok(invitation)
+}
+
+fn not_to_you() -> Refusal {
+    Refusal::new(Code::NotFound, "id", "there is no such invitation to you")
 }
 
 fn link_replaced(field: &str) -> Refusal {
@@ -676,7 +701,7 @@ async fn invited_person(
     }
     Err(match field {
         // An id alone doesn't tell of the invitation.
-        "id" => Error::refused(Code::NotFound, field, "there is no such invitation to you"),
+        "id" => not_to_you().into(),
         _ => Error::refused(Code::WrongEmail, field, "this invitation is for another address; sign in with that one"),
     })
 }
@@ -692,13 +717,13 @@ pub struct Accept {
     pub username: Option<String>,
 }
 
-/// An accepted invitation.
+/// An accepted invitation. All of it is read before the commit: what is shown once must not be lost by a read that fails afterwards.
 #[derive(Debug)]
 pub struct Accepted {
     /// The membership.
-    pub member_id: MemberId,
-    /// Who joined.
-    pub user_id: UserId,
+    pub member: Member,
+    /// To what.
+    pub organization_name: String,
     /// The session and its token, where the account was made by this.
     pub session: Option<(SessionId, Token)>,
 }
@@ -709,10 +734,16 @@ pub async fn accept(
     actor: Option<&Actor>,
     command: &Accept,
     user_agent: Option<&str>,
+    client: ClientNetwork,
 ) -> Result<Accepted> {
     let name = text::optional_name("name", command.name.as_deref(), limits::NAME)?;
     let username = command.username.as_deref().filter(|username| !username.trim().is_empty());
     let username = username.map(|username| Username::parse("username", username)).transpose()?;
+    // For a new account; the answer tells whether somebody has the username.
+    let guess = match &username {
+        Some(_) => Some(attempt::count_try(database, &limits::NAME_GUESSES, &client.to_string(), client).await?),
+        None => None,
+    };
     let run = || {
         database.transaction(async |transaction| {
             let field = command.invitation.field();
@@ -737,26 +768,32 @@ pub async fn accept(
                         origin_organization_id: Some(invitation.organization_id),
                     };
                     let created = user::create(transaction, new).await?;
-                    let (session_id, token) = session::create(transaction, created.user_id, user_agent).await?;
+                    let (session, token) = session::create(transaction, created.user_id, user_agent).await?;
                     events.extend(created.events);
                     events.push(
                         NewEvent::by_user(
                             created.user_id,
                             created.personal_organization_id,
                             AuditAction::UserSignedIn,
-                            session_id,
+                            session.id,
                         )
                         .summary("signed in by accepting an invitation"),
                     );
-                    (created.user_id, Some((session_id, token)))
+                    (created.user_id, Some((session.id, token)))
                 }
                 // A forwarded mail gives nobody's account away (R25).
                 (None, _) => return Err(Error::Unauthenticated),
             };
             let (member_id, joined) = take(transaction, &invitation, user_id, field).await?;
             events.extend(joined);
+            if let Some(guess) = &guess {
+                guess.was_right(transaction).await?;
+            }
             audit::record(transaction, events).await?;
-            Ok(Accepted { member_id, user_id, session })
+            let member = member::by_ids(transaction, &[member_id]).await?.pop();
+            let member = member.ok_or(Error::Bug("a new member is there"))?;
+            let organization_name = organization::by_id(transaction, member.organization_id).await?.name;
+            Ok(Accepted { member, organization_name, session })
         })
     };
     match run().await {

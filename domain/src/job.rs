@@ -306,7 +306,7 @@ job! {
     } in MAIL as "mail_transfer_answered", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Mails an address without an account what was shared with it.
+    /// Mails an address what was shared with it.
     MailGrantInvitation {
         /// The invitation to the resource.
         grant_invitation_id: GrantInvitationId,

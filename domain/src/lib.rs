@@ -13,6 +13,7 @@ pub mod audit;
 pub mod billing;
 pub mod builtin_postgres;
 pub mod client;
+mod clock;
 pub mod database;
 pub mod departure;
 pub mod email_change;

@@ -118,9 +118,9 @@ pub const MAX_INVITATION_TEAMS: usize = 20;
 
 /// Users, teams and organizations that one resource is shared with.
 pub const MAX_GRANTS: i64 = 1_000;
-/// Addresses without an account that are invited to one resource.
+/// Addresses that are invited to one resource.
 pub const MAX_GRANT_INVITATIONS: i64 = 100;
-/// Things of one organization that are shared with one address without an account.
+/// Things of one organization that are shared with one address until somebody signs in with it.
 pub const MAX_GRANT_INVITATIONS_OF_ADDRESS: i64 = 1_000;
 /// Links to one collection.
 pub const MAX_SHARE_LINKS: i64 = 50;
@@ -137,8 +137,10 @@ pub const MAX_WEBHOOKS: i64 = 20;
 pub const WEBHOOK_URL: usize = 2_000;
 /// How long a webhook's deliveries are tried before it is disabled (R75).
 pub const WEBHOOK_FAILING: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long deliveries are signed with the secret before a rotation too.
+/// For how long after a rotation deliveries are signed with the secret before it too.
 pub const WEBHOOK_SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+/// Earlier secrets of a webhook that sign beside its current one: each is one more signature in every delivery.
+pub const MAX_WEBHOOK_PREVIOUS_SECRETS: i64 = 5;
 /// Events of an audit log that one statement searches for those that a webhook wants.
 pub const WEBHOOK_WINDOW: i64 = 10_000;
 
@@ -246,12 +248,13 @@ pub const EMAIL_CHANGES: TryLimits = TryLimits {
 /// safe don't wait for them: those that sign in, those about accounts, and those that tell of who came and went.
 pub const ORGANIZATION_MAILS: TryLimit =
     TryLimit { bucket: "organization_mail", tries: 100, window: Duration::from_secs(60) };
-/// Names by which something is shared that lead nowhere: addresses without an account, and slugs that no organization has. Nobody
-/// learns from the answers who has accounts and which organizations there are (R21).
-pub const SHARING_GUESSES: TryLimits = TryLimits {
-    account: quarter_of_an_hour("sharing_guess", 300),
-    client: quarter_of_an_hour("sharing_guess_client", 600),
-    deployment: quarter_of_an_hour("sharing_guess_deployment", 20_000),
+/// Names that the answers tell of: usernames and slugs with which something is shared, to whom something is offered or who are invited,
+/// and that lead nowhere; and those that somebody would like to have and another has. Nobody learns from the answers who has accounts
+/// and which organizations there are (R21). What leads somewhere, or is free, is taken back.
+pub const NAME_GUESSES: TryLimits = TryLimits {
+    account: quarter_of_an_hour("name_guess", 300),
+    client: quarter_of_an_hour("name_guess_client", 600),
+    deployment: quarter_of_an_hour("name_guess_deployment", 20_000),
 };
 /// Mails that one address gets because others want something of it, whoever and wherever they are: invitations, sent again or for the
 /// first time, their reminders, what is shared with an address without an account, offers of projects, and links that confirm an

@@ -127,7 +127,13 @@ impl CausedMails {
 
     /// Hands on what came of the command, and takes the counts back where no mails did.
     pub(crate) async fn settle<T>(self, database: &Database, outcome: Result<T>) -> Result<T> {
-        if let (Some(counted), Err(_)) = (&self.counted, &outcome) {
+        let is_sent = outcome.is_ok();
+        self.settle_if(database, is_sent, outcome).await
+    }
+
+    /// Like [`Self::settle`], for a command that may end well without mails.
+    pub(crate) async fn settle_if<T>(self, database: &Database, is_sent: bool, outcome: Result<T>) -> Result<T> {
+        if let (Some(counted), false) = (&self.counted, is_sent) {
             counted.take_back(database).await?;
         }
         outcome

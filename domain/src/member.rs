@@ -530,7 +530,7 @@ pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, filter: 
     Ok(counted.count)
 }
 
-/// Owner and admins: whom to contact (R51). For every member, whatever the directory.
+/// Owner and admins: whom to contact (R51); for whom the organization's structure is shown.
 pub async fn leadership(connection: &mut AsyncPgConnection, ids: &[OrganizationId]) -> Result<Vec<Member>> {
     Ok(members::table
         .filter(members::organization_id.eq_any(ids))

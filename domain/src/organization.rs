@@ -7,12 +7,13 @@ use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::RngExt;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::access::{self, Lock};
 use crate::actor::Actor;
 use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::client::ClientNetwork;
+use crate::clock;
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Reader, Refusal, Result, on_violation};
@@ -131,7 +132,7 @@ impl Organization {
         })
     }
 
-    pub(crate) fn standing_of(&self, role: Role) -> Standing {
+    pub fn standing_of(&self, role: Role) -> Standing {
         Standing {
             role,
             admin_powers: self.admin_powers,
@@ -275,6 +276,7 @@ pub async fn create(
     actor: &Actor,
     profile: &ProfileInput,
     owner_email: Option<&str>,
+    client: ClientNetwork,
 ) -> Result<OrganizationId> {
     let founder = match (actor.is_staff(), owner_email) {
         (true, Some(email)) => Founder::Appointed(EmailAddress::parse("ownerEmail", email)?),
@@ -304,6 +306,8 @@ pub async fn create(
         return Err(Error::refused(Code::Blank, "name", "may not be empty"));
     }
     let parsed = profile.parse()?;
+    // The slug tells whether another organization has it (R21), also the one that is made of the name.
+    let guess = attempt::count_guess(database, actor, client).await?;
     database
         .transaction(async |transaction| {
             let mut events = Vec::new();
@@ -330,7 +334,7 @@ pub async fn create(
             }
             member::require_room_for_another(transaction, user_id, reader, field).await?;
             require_room_for_owner(transaction, user_id, field).await?;
-            let id = insert(transaction, parsed.clone()).await?;
+            let (id, tells_of_another) = insert(transaction, parsed.clone()).await?;
             let at = now(transaction).await?;
             diesel::insert_into(members::table)
                 .values((
@@ -353,6 +357,9 @@ pub async fn create(
                     .summary(format!("founded with the owner {user_id}"))
                     .with(json!({ "owner": user_id.to_string() })),
             );
+            if let Some(guess) = guess.as_ref().filter(|_| !tells_of_another) {
+                guess.was_right(transaction).await?;
+            }
             audit::record(transaction, events).await?;
             Ok(id)
         })
@@ -415,9 +422,8 @@ pub async fn set_owner(
                 };
                 events.extend(member::join(transaction, &join, "userId").await?.1);
             }
-            transaction
-                .enqueue(&MailOwnerSet { organization_id: id, user_id: new_owner, notice: Uuid::now_v7() })
-                .await?;
+            let notice = clock::uuid_of(now(transaction).await?);
+            transaction.enqueue(&MailOwnerSet { organization_id: id, user_id: new_owner, notice }).await?;
             let set = NewEvent::by(actor, id, AuditAction::OrganizationOwnerSet, id)
                 .summary(format!("staff passed the ownership from {old_owner} to {new_owner}"))
                 .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
@@ -508,12 +514,13 @@ pub async fn transfer_ownership(
             require_room_for_owner(transaction, new_owner, "memberId").await?;
             step_down(transaction, &organization, old_owner).await?;
             step_up(transaction, id, new_owner).await?;
+            let at = now(transaction).await?;
             let mails = [old_owner, new_owner].map(|recipient_id| MailOwnershipTransferred {
                 organization_id: id,
                 from_id: old_owner,
                 to_id: new_owner,
                 recipient_id,
-                notice: Uuid::now_v7(),
+                notice: clock::uuid_of(at),
             });
             transaction.enqueue_all(&mails).await?;
             let event = NewEvent::by(actor, id, AuditAction::OrganizationOwnershipTransferred, command.member_id)
@@ -806,8 +813,9 @@ async fn require_room_for_owner(transaction: &mut Transaction, user_id: UserId, 
     Ok(())
 }
 
-/// Inserts the organization; one without a slug gets one made of its name.
-async fn insert(transaction: &mut Transaction, mut profile: Profile) -> Result<OrganizationId> {
+/// Inserts the organization; one without a slug gets one made of its name. And whether that tells that another one has the slug that
+/// the name gives.
+async fn insert(transaction: &mut Transaction, mut profile: Profile) -> Result<(OrganizationId, bool)> {
     let id = OrganizationId::new();
     let at = now(transaction).await?;
     let holder = Holder::Organization(id);
@@ -818,7 +826,7 @@ async fn insert(transaction: &mut Transaction, mut profile: Profile) -> Result<O
             .execute(&mut **transaction)
             .await;
         on_violation(inserted, "organizations_slug_key", || holder.taken())?;
-        return Ok(id);
+        return Ok((id, false));
     }
     let name = profile.name.clone().unwrap_or_default();
     let mut salt = String::new();
@@ -833,7 +841,7 @@ async fn insert(transaction: &mut Transaction, mut profile: Profile) -> Result<O
                 .execute(&mut **transaction)
                 .await?;
             if inserted == 1 {
-                return Ok(id);
+                return Ok((id, !salt.is_empty()));
             }
         }
         salt = rand::rng().random_range(1000..1_000_000_u32).to_string();
@@ -847,9 +855,14 @@ pub async fn update(
     actor: &Actor,
     id: OrganizationId,
     profile: &ProfileInput,
+    client: ClientNetwork,
 ) -> Result<OrganizationId> {
     let parsed = profile.parse()?;
     let changed = profile.changed_fields();
+    let guess = match &profile.slug {
+        Some(Some(_)) => attempt::count_guess(database, actor, client).await?,
+        Some(None) | None => None,
+    };
     database
         .transaction(async |transaction| {
             access::authorize(transaction, actor, id, Lock::Organization, Action::EditProfile, "id").await?;
@@ -868,6 +881,9 @@ pub async fn update(
             let event = NewEvent::by(actor, id, AuditAction::OrganizationUpdated, id)
                 .summary(format!("changed {}", changed.join(", ")))
                 .with(json!({ "fields": changed }));
+            if let Some(guess) = &guess {
+                guess.was_right(transaction).await?;
+            }
             audit::record(transaction, [event]).await?;
             Ok(id)
         })

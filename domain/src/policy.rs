@@ -68,12 +68,22 @@ text_enum! {
 text_enum! {
     /// Whom a plain member sees among the others (D9).
     MemberDirectory {
-        /// Nobody.
+        /// Nobody: neither who leads the organization, nor teams that they aren't in (R77).
         Hidden = "hidden",
         /// Owner and admins.
         Leadership = "leadership",
         /// Everyone.
         Everyone = "everyone",
+    }
+}
+
+impl MemberDirectory {
+    /// Whether members who don't lead see more of the organization's structure than their own part (R77).
+    pub fn shows_structure(self) -> bool {
+        match self {
+            Self::Hidden => false,
+            Self::Leadership | Self::Everyone => true,
+        }
     }
 }
 
@@ -250,6 +260,12 @@ impl Standing {
     pub fn sees_members_of(self, role: Role) -> bool {
         self.allows(Action::ViewMembers)
             || (self.member_directory == MemberDirectory::Leadership && role.is_at_least(Role::Admin))
+    }
+
+    /// Whether the organization's structure is shown beyond one's own part of it: who leads it, who did something for it, and the
+    /// teams that one isn't in (R51, R77).
+    pub fn sees_structure(self) -> bool {
+        self.is_leader() || self.member_directory.shows_structure()
     }
 
     /// Whether the action may be done to a member: `is_self` where it is the actor's own membership.
@@ -448,6 +464,14 @@ mod tests {
             let standing = standing_of(role, powers, MemberDirectory::Leadership);
             upper(Role::ALL.iter().filter(|role| standing.outranks(**role)).map(|role| role.as_str()))
         });
+        let structure = ACTORS.map(|(_, role, powers)| {
+            let sees = |directory: &&MemberDirectory| standing_of(role, powers, **directory).sees_structure();
+            let by: Vec<_> = MemberDirectory::ALL.iter().filter(sees).map(|directory| directory.as_str()).collect();
+            match by.len() == MemberDirectory::ALL.len() {
+                true => "yes".to_owned(),
+                false => format!("where `memberDirectory` is {}", upper(by)),
+            }
+        });
         let row = |what: &str, cells: [String; 5]| [what.to_owned()].into_iter().chain(cells).collect::<Vec<_>>();
         let directories = MemberDirectory::ALL.iter().map(|directory| {
             let cells = ACTORS.map(|(_, role, powers)| {
@@ -470,7 +494,7 @@ mod tests {
              to oneself, or in a personal organization.\n\n{}\n\
              ## And besides\n\n{}\n\
              ## The directory\n\n\
-             The members of which roles are seen, by `memberDirectory`; everyone sees themselves, and owner and admins by `leadership`.\n\n{}",
+             The members of which roles are seen, by `memberDirectory`; everyone sees themselves.\n\n{}",
             table(&heads(&["action", "what"], &["personal organization"]), actions.collect()),
             table(&heads(&["action", "what"], &[]), member_actions.collect()),
             table(
@@ -481,6 +505,7 @@ mod tests {
                     row("bill projects and apps here", bills),
                     row("give away projects that they administer", gives_away),
                     row("revert the departure of", returned),
+                    row("see `leadership`, `owner`, and teams that they aren't in", structure),
                 ],
             ),
             table(&heads(&["`memberDirectory`"], &[]), directories.collect()),

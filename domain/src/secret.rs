@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_link_token_is_read_back_under_the_current_and_the_previous_secret_only() {
-        let id = Uuid::now_v7();
+        let id = crate::id::new_name();
         let token = keyring("old", None).link_token(Purpose::Invitation, id, 3).unwrap();
         let read = |ring: Keyring, purpose| ring.read_link_token(purpose, token.reveal()).unwrap();
         assert_eq!(read(keyring("old", None), Purpose::Invitation), Some((id, 3)));
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_changed_token_is_none() {
         let ring = keyring("secret", None);
-        let token = ring.link_token(Purpose::Invitation, Uuid::now_v7(), 1).unwrap();
+        let token = ring.link_token(Purpose::Invitation, crate::id::new_name(), 1).unwrap();
         for position in 0..token.reveal().len() {
             let mut changed: Vec<char> = token.reveal().chars().collect();
             changed[position] = if changed[position] == 'A' { 'B' } else { 'A' };

@@ -47,17 +47,16 @@ pub(crate) async fn create(
     transaction: &mut Transaction,
     user_id: UserId,
     user_agent: Option<&str>,
-) -> Result<(SessionId, Token)> {
-    let id = SessionId::new();
+) -> Result<(Session, Token)> {
     let token = Token::random(TOKEN_PREFIX)?;
     let user_agent = kept_user_agent(user_agent);
     let is_new_device = is_new_device(transaction, user_id, user_agent.as_deref()).await?;
     let at = now(transaction).await?;
     let lifetime = chrono::Duration::from_std(limits::SESSION_LIFETIME)
         .map_err(|_| Error::Bug("a session's lifetime is short"))?;
-    diesel::insert_into(sessions::table)
+    let session: Session = diesel::insert_into(sessions::table)
         .values((
-            sessions::id.eq(id),
+            sessions::id.eq(SessionId::new()),
             sessions::user_id.eq(user_id),
             sessions::token_digest.eq(Token::digest(token.reveal())),
             sessions::user_agent.eq(user_agent),
@@ -65,12 +64,13 @@ pub(crate) async fn create(
             sessions::last_seen_at.eq(at),
             sessions::expires_at.eq(at + lifetime),
         ))
-        .execute(&mut **transaction)
+        .returning(Session::as_returning())
+        .get_result(&mut **transaction)
         .await?;
     if is_new_device {
-        transaction.enqueue(&MailNewSignIn { session_id: id }).await?;
+        transaction.enqueue(&MailNewSignIn { session_id: session.id }).await?;
     }
-    Ok((id, token))
+    Ok((session, token))
 }
 
 /// Whether the account has been signed in to before, and no session that is kept had this user agent.
@@ -92,7 +92,7 @@ pub(crate) fn kept_user_agent(user_agent: Option<&str>) -> Option<String> {
 }
 
 /// Another session of the same person, such as for the playground beside the pages' cookie.
-pub async fn begin_another(database: &Database, actor: &Actor, user_agent: Option<&str>) -> Result<(SessionId, Token)> {
+pub async fn begin_another(database: &Database, actor: &Actor, user_agent: Option<&str>) -> Result<Token> {
     let (user_id, session_id) = actor.signed_in("sessionId")?;
     database
         .transaction(async |transaction| {
@@ -101,11 +101,12 @@ pub async fn begin_another(database: &Database, actor: &Actor, user_agent: Optio
             if by_ids(transaction, user_id, &[session_id]).await?.is_empty() {
                 return Err(Error::Unauthenticated);
             }
-            let (id, token) = create(transaction, user_id, user_agent).await?;
+            let (session, token) = create(transaction, user_id, user_agent).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
-            let event = NewEvent::by(actor, personal, AuditAction::UserSignedIn, id).summary("began another session");
+            let event =
+                NewEvent::by(actor, personal, AuditAction::UserSignedIn, session.id).summary("began another session");
             audit::record(transaction, [event]).await?;
-            Ok((id, token))
+            Ok(token)
         })
         .await
 }

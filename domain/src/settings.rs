@@ -276,7 +276,7 @@ fn kept_secret(data_dir: &Path) -> anyhow::Result<SecretString> {
     std::fs::create_dir_all(data_dir).with_context(folder)?;
     if !path.exists() {
         // Written whole under another name first: a process that starts at the same moment sees all or nothing.
-        let draft = data_dir.join(format!("secret.{}", uuid::Uuid::now_v7()));
+        let draft = data_dir.join(format!("secret.{}", crate::id::new_name()));
         let bytes = crate::secret::random_bytes::<32>()?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut file =

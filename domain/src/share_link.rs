@@ -9,6 +9,7 @@ use diesel::sql_types::Bool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
+use crate::access;
 use crate::actor::Actor;
 use crate::attached::{self, Attached};
 use crate::audit::{self, AuditAction, NewEvent};
@@ -142,6 +143,7 @@ pub async fn create(
 
 /// Revokes a link; takes ADMINISTER on the collection.
 pub async fn revoke(database: &Database, actor: &Actor, id: ShareLinkId) -> Result<ShareLinkId> {
+    access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such link");
     database
         .transaction(async |transaction| {

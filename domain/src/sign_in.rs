@@ -5,22 +5,23 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::access;
-use crate::actor::suspended;
+use crate::actor::{Actor, suspended};
 use crate::attempt::{self, Try};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
 use crate::database::schema::{invitations, sign_in_requests};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
-use crate::id::{InvitationId, SessionId, SignInRequestId, TypedId, UserId};
+use crate::grant;
+use crate::id::{InvitationId, SignInRequestId, TypedId, UserId};
 use crate::invitation::InvitationStatus;
 use crate::issued::Issued;
-use crate::job::MailSignIn;
+use crate::job::{Hold, MailSignIn};
 use crate::limits;
 use crate::secret::{Purpose, Token};
-use crate::session;
+use crate::session::{self, Session};
 use crate::text::EmailAddress;
-use crate::user::{self, NewUser};
+use crate::user::{self, NewUser, User};
 
 /// A request to sign in, as its mail needs it.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -93,15 +94,32 @@ async fn ask(
 ) -> Result<()> {
     database
         .transaction(async |transaction| {
+            // No look at whose address it is: that would take longer where it is somebody's.
             let id = insert(transaction, email, user_agent, invitation_id).await?;
-            transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await?;
-            if let Some(user) = user::by_email(transaction, email).await? {
-                let personal = user::personal_organization_id(transaction, user.id).await?;
-                let event = NewEvent::by_system(personal, AuditAction::UserSignInRequested, user.id)
-                    .summary("a sign-in mail was asked for");
-                audit::record(transaction, [event]).await?;
-            }
-            Ok(())
+            transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await
+        })
+        .await
+}
+
+/// Records that a sign-in mail was asked for in the log of the account that has the address, if one has; once. The mail's job does it,
+/// and nobody waits for that.
+pub async fn record_request(database: &Database, id: SignInRequestId, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let email: Option<EmailAddress> =
+                diesel::update(sign_in_requests::table.find(id).filter(sign_in_requests::recorded.eq(false)))
+                    .set(sign_in_requests::recorded.eq(true))
+                    .returning(sign_in_requests::email)
+                    .get_result(&mut **transaction)
+                    .await
+                    .optional()?;
+            let Some(email) = email else { return Ok(()) };
+            let Some(user) = user::by_email(transaction, &email).await? else { return Ok(()) };
+            let personal = user::personal_organization_id(transaction, user.id).await?;
+            let event = NewEvent::by_system(personal, AuditAction::UserSignInRequested, user.id)
+                .summary("a sign-in mail was asked for");
+            audit::record(transaction, [event]).await
         })
         .await
 }
@@ -193,19 +211,26 @@ pub enum Proof {
     },
 }
 
-/// Someone who signed in.
+/// Someone who signed in. All of it is read before the commit: what is shown once must not be lost by a read that fails afterwards.
 #[derive(Debug)]
 pub struct SignedIn {
     /// Who.
-    pub user_id: UserId,
+    pub user: User,
     /// The session that began.
-    pub session_id: SessionId,
+    pub session: Session,
     /// Its token.
     pub token: Token,
     /// Whether the account is suspended and signed in for an open invitation alone (D6).
     pub suspended: bool,
     /// The invitation that the sign-in was asked for (R20).
     pub invitation_id: Option<InvitationId>,
+}
+
+impl SignedIn {
+    /// Whoever signed in, as the one who asks from now on.
+    pub fn actor(&self) -> Actor {
+        Actor::User { user_id: self.user.id, session_id: self.session.id, suspended: self.suspended }
+    }
 }
 
 /// Signs in; an address without an account gets one.
@@ -235,7 +260,7 @@ pub async fn sign_in(
                 Refusal::new(Code::AlreadyUsed, field, "this mail was used to sign in before; ask for a new one")
             })?;
             let mut events = Vec::new();
-            let (user_id, personal, is_suspended) = match user::by_email(transaction, &email).await? {
+            let (user, personal, is_suspended) = match user::by_email(transaction, &email).await? {
                 Some(user) => {
                     access::lock_users(transaction, &[user.id]).await?;
                     // Read again under the lock: it may have been suspended or deleted, or got another address.
@@ -248,25 +273,28 @@ pub async fn sign_in(
                     if is_suspended && !has_open_invitation(transaction, user.id, &email).await? {
                         return Err(suspended(field).into());
                     }
-                    (user.id, user::personal_organization_id(transaction, user.id).await?, is_suspended)
+                    events.extend(grant::take_up(transaction, user.id, &email).await?);
+                    let personal = user::personal_organization_id(transaction, user.id).await?;
+                    (user, personal, is_suspended)
                 }
                 None => {
                     let new = NewUser { email: &email, name: None, username: None, origin_organization_id: None };
                     let created = user::create(transaction, new).await?;
                     events.extend(created.events);
-                    (created.user_id, created.personal_organization_id, false)
+                    let user = user::by_id(transaction, created.user_id).await?;
+                    (user, created.personal_organization_id, false)
                 }
             };
-            let (session_id, token) = session::create(transaction, user_id, user_agent).await?;
+            let (session, token) = session::create(transaction, user.id, user_agent).await?;
             events.push(
-                NewEvent::by_user(user_id, personal, AuditAction::UserSignedIn, session_id)
+                NewEvent::by_user(user.id, personal, AuditAction::UserSignedIn, session.id)
                     .summary("signed in by mail"),
             );
             if let Some(tried) = &tried {
                 tried.was_right(transaction).await?;
             }
             audit::record(transaction, events).await?;
-            Ok(SignedIn { user_id, session_id, token, suspended: is_suspended, invitation_id })
+            Ok(SignedIn { user, session, token, suspended: is_suspended, invitation_id })
         })
         .await
 }
@@ -305,12 +333,13 @@ async fn try_digits(
     let since = now(&mut connection).await? - lifetime;
     let newest: Option<SignInRequestId> = sign_in_requests::table
         .filter(sign_in_requests::email.eq(&email))
-        .order(sign_in_requests::id.desc())
+        .order((sign_in_requests::created_at.desc(), sign_in_requests::id.desc()))
         .select(sign_in_requests::id)
         .first(&mut *connection)
         .await
         .optional()?;
-    let newest = newest.ok_or_else(wrong)?;
+    // Without a mail there is nothing to compare with, and it is done all the same: it takes as long.
+    let newest = newest.unwrap_or_else(SignInRequestId::new);
     let counted = diesel::update(
         sign_in_requests::table
             .find(newest)
@@ -321,7 +350,8 @@ async fn try_digits(
     .set(sign_in_requests::digit_tries.eq(sign_in_requests::digit_tries + 1))
     .execute(&mut *connection)
     .await?;
-    if counted == 0 || !database.keyring().verify_digits(newest.uuid(), &code)? {
+    let is_right = database.keyring().verify_digits(newest.uuid(), &code)?;
+    if counted == 0 || !is_right {
         return Err(wrong().into());
     }
     Ok((newest, tried))

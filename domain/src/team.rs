@@ -1,6 +1,7 @@
 //! Teams: named groups of an organization's members (R66).
 //!
-//! Every member sees which teams there are, and in them whom the directory shows (D9); owner and admins manage them.
+//! Every member sees which teams there are, and in them whom the directory shows (D9); where that is hidden, those that they are in
+//! (R77). Owner and admins manage them.
 
 use std::collections::HashMap;
 
@@ -145,8 +146,9 @@ async fn enter(transaction: &mut Transaction, actor: &Actor, id: TeamId, field: 
     let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
     let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found(field)).await?;
     // Read again under the organization's lock.
-    let team = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
-    Ok((permit, team))
+    let found = by_ids(transaction, &[id]).await?;
+    let team = shown_by(transaction, &permit, found).await?.pop();
+    Ok((permit, team.ok_or_else(|| not_found(field))?))
 }
 
 /// Changes what is said of a team.
@@ -412,20 +414,46 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TeamId]) -> Resul
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[TeamId]) -> Result<Vec<Team>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|team| team.organization_id)).await?;
-    Ok(found.into_iter().filter(|team| permits.contains_key(&team.organization_id)).collect())
+    let mut seen = Vec::new();
+    for permit in permits.values() {
+        let here = found.iter().filter(|team| team.organization_id == permit.organization_id()).cloned().collect();
+        seen.extend(shown_by(connection, permit, here).await?);
+    }
+    Ok(seen)
+}
+
+/// Those of the organization's teams that the permit shows: all, or those that its holder is in (R77).
+async fn shown_by(connection: &mut AsyncPgConnection, permit: &Permit, teams: Vec<Team>) -> Result<Vec<Team>> {
+    if permit.standing().sees_structure() {
+        return Ok(teams);
+    }
+    let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
+    let own: Vec<TeamId> = team_members::table
+        .filter(team_members::team_id.eq_any(ids))
+        .filter(team_members::user_id.eq(permit.user_id()))
+        .select(team_members::team_id)
+        .load(connection)
+        .await?;
+    Ok(teams.into_iter().filter(|team| own.contains(&team.id)).collect())
 }
 
 type Query = diesel::helper_types::IntoBoxed<'static, teams::table, diesel::pg::Pg>;
 
-fn of_organization(organization_id: OrganizationId, search: Option<&str>) -> Query {
-    let query = teams::table.into_boxed().filter(teams::organization_id.eq(organization_id));
+fn listed(permit: &Permit, search: Option<&str>) -> Query {
+    let mut query = teams::table.into_boxed().filter(teams::organization_id.eq(permit.organization_id()));
+    if !permit.standing().sees_structure() {
+        let own = team_members::table
+            .filter(team_members::organization_id.eq(permit.organization_id()))
+            .filter(team_members::user_id.eq(permit.user_id()));
+        query = query.filter(teams::id.eq_any(own.select(team_members::team_id)));
+    }
     match search.map(str::trim).filter(|search| !search.is_empty()) {
         Some(search) => query.filter(teams::name.ilike(text::like_pattern(search))),
         None => query,
     }
 }
 
-/// A page of an organization's teams, oldest first.
+/// A page of the organization's teams that the permit shows, oldest first.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -433,14 +461,14 @@ pub async fn list(
     page: &PageRequest,
 ) -> Result<Page<Team>> {
     let slice = page.slice()?;
-    let query = of_organization(permit.organization_id(), search).select(Team::as_select());
+    let query = listed(permit, search).select(Team::as_select());
     let rows = by_id!(query, slice, teams::id).load(connection).await?;
     slice.page(rows, |team: &Team| team.id)
 }
 
 /// How many teams [`list`] would give in all.
 pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, search: Option<&str>) -> Result<i64> {
-    Ok(of_organization(permit.organization_id(), search).select(diesel::dsl::count_star()).first(connection).await?)
+    Ok(listed(permit, search).select(diesel::dsl::count_star()).first(connection).await?)
 }
 
 /// A page of a list that hangs on something, and how long the list is where that was asked for.

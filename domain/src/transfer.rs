@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::access::{self, Held, Lock};
 use crate::actor::Actor;
+use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
 use crate::database::schema::{grants, members, project_transfers, resources};
@@ -77,6 +78,8 @@ pub struct Transfer {
     resource_name: String,
     resource_owner_id: UserId,
     resource_size_bytes: i64,
+    /// What the recipient was named by; nothing where that was an id.
+    pub recipient_named_as: Option<String>,
 }
 
 fn status_now() -> SqlLiteral<Text> {
@@ -142,13 +145,17 @@ pub async fn offer(
     client: ClientNetwork,
 ) -> Result<Transfer> {
     let (user_id, _) = actor.signed_in("resourceId")?;
+    let guess = match &command.recipient {
+        Some(Recipient::Username(_)) => attempt::count_guess(database, actor, client).await?,
+        Some(Recipient::Id(_)) | None => None,
+    };
     let mails = mails_to(database, user_id, command.recipient.as_ref()).await?;
     let mails = mail_limit::count(database, actor, client, &mails, "resourceId").await?;
     let offered = database
         .transaction(async |transaction| {
             let field = "resourceId";
-            let (recipient_id, recipient_field) = match &command.recipient {
-                None => (user_id, "toOrganizationId"),
+            let (recipient, recipient_field) = match &command.recipient {
+                None => (Some(user_id), "toOrganizationId"),
                 Some(recipient) => lock_recipient(transaction, recipient).await?,
             };
             // Accounts and organizations come before memberships and resources: no offer is made to somebody, or of and for an
@@ -171,6 +178,9 @@ pub async fn offer(
                 return Err(Error::refused(code, field, message));
             }
             require_unpublished(transaction, project.id, field).await?;
+            // Said last: who has accounts is told to nobody who may not offer it to one.
+            let no_account = || Refusal::new(Code::NotFound, recipient_field, "there is no such account");
+            let recipient_id = recipient.ok_or_else(no_account)?;
             if command.to_organization_id == Some(project.organization_id) {
                 return Err(Error::refused(Code::Invalid, "toOrganizationId", "it is in this organization already"));
             }
@@ -188,6 +198,10 @@ pub async fn offer(
                 resource_name: project.name,
                 resource_owner_id: project.owner_id,
                 resource_size_bytes: project.size_bytes,
+                recipient_named_as: match &command.recipient {
+                    Some(Recipient::Username(username)) => Some(username.trim().to_lowercase()),
+                    Some(Recipient::Id(_)) | None => None,
+                },
             };
             // One that nobody answered in time, or that has ended with somebody, is in nobody's way.
             let before = open_offer(transaction, project.id).await?;
@@ -206,6 +220,9 @@ pub async fn offer(
                     events.push(event(actor, &cancelled, AuditAction::TransferCancelled, summary));
                 }
                 let transfer = insert(transaction, &transfer).await?;
+                if let Some(guess) = &guess {
+                    guess.was_right(transaction).await?;
+                }
                 events.extend(begin(transaction, actor, &transfer, target, "toOrganizationId").await?);
                 audit::record(transaction, events).await?;
                 return Ok(transfer);
@@ -224,6 +241,9 @@ pub async fn offer(
             transaction.enqueue_at(&ExpireTransfer { transfer_id: transfer.id }, transfer.expires_at).await?;
             transaction.enqueue(&MailTransferOffer { transfer_id: transfer.id }).await?;
             events.push(event(actor, &transfer, AuditAction::TransferOffered, "offered a project to somebody"));
+            if let Some(guess) = &guess {
+                guess.was_right(transaction).await?;
+            }
             audit::record(transaction, events).await?;
             Ok(transfer)
         })
@@ -261,6 +281,7 @@ struct NewTransfer {
     resource_name: String,
     resource_owner_id: UserId,
     resource_size_bytes: i64,
+    recipient_named_as: Option<String>,
 }
 
 /// Why someone may not give away what the organization holds; none where they may. It takes the permission to bill to it, and
@@ -302,8 +323,11 @@ async fn insert(transaction: &mut Transaction, transfer: &NewTransfer) -> Result
         .await?)
 }
 
-/// Locks the recipient's account, and says in which field they are named.
-async fn lock_recipient(transaction: &mut Transaction, recipient: &Recipient) -> Result<(UserId, &'static str)> {
+/// Locks the recipient's account, if there is one, and says in which field they are named.
+async fn lock_recipient(
+    transaction: &mut Transaction,
+    recipient: &Recipient,
+) -> Result<(Option<UserId>, &'static str)> {
     let (id, field) = match recipient {
         Recipient::Id(id) => (Some(*id), "recipientId"),
         Recipient::Username(username) => {
@@ -311,11 +335,9 @@ async fn lock_recipient(transaction: &mut Transaction, recipient: &Recipient) ->
             (user::by_username(transaction, &username).await?.map(|user| user.id), "recipientUsername")
         }
     };
-    let unknown = || Refusal::new(Code::NotFound, field, "there is no such account");
-    let id = id.ok_or_else(unknown)?;
-    access::lock_users(transaction, &[id]).await?;
-    let found = user::by_ids(transaction, &[id]).await?.pop().filter(|user| user.deleted_at.is_none());
-    Ok((found.ok_or_else(unknown)?.id, field))
+    access::lock_users(transaction, id.as_slice()).await?;
+    let found = user::by_ids(transaction, id.as_slice()).await?.pop().filter(|user| user.deleted_at.is_none());
+    Ok((found.map(|user| user.id), field))
 }
 
 /// Locks the actor's membership in the organization that shall pay, who may bill there (R55).
@@ -550,6 +572,15 @@ pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Resul
             Ok(transfer)
         })
         .await
+}
+
+/// Forgets what an account was named by, to whom projects were offered: it is deleted.
+pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::update(project_transfers::table.filter(project_transfers::recipient_id.eq(user_id)))
+        .set(project_transfers::recipient_named_as.eq(None::<String>))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 /// Marks an offer expired once its time is over.

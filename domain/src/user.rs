@@ -9,7 +9,9 @@ use serde_json::json;
 use crate::access::{self, Lock, Permit};
 use crate::actor::{Actor, Reach};
 use crate::api_key;
+use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::client::ClientNetwork;
 use crate::database::schema::{members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
@@ -186,6 +188,11 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
     Ok(ids.iter().copied().filter(|id| seen.contains(id)).collect())
 }
 
+/// Whether somebody may look another person up, for what is mailed to them.
+pub async fn knows(connection: &mut AsyncPgConnection, user_id: UserId, other: UserId) -> Result<bool> {
+    Ok(user_id == other || !seen_by(connection, Reach::of(user_id), &[other]).await?.is_empty())
+}
+
 /// Those of the ids whom a common organization shows (D9).
 async fn seen_by(connection: &mut AsyncPgConnection, reach: Reach, ids: &[UserId]) -> Result<Vec<UserId>> {
     let (mine, theirs) = diesel::alias!(members as mine, members as theirs);
@@ -300,7 +307,12 @@ pub struct UpdateProfile {
 }
 
 /// Changes the actor's own profile.
-pub async fn update_profile(database: &Database, actor: &Actor, command: &UpdateProfile) -> Result<()> {
+pub async fn update_profile(
+    database: &Database,
+    actor: &Actor,
+    command: &UpdateProfile,
+    client: ClientNetwork,
+) -> Result<()> {
     let (user_id, _) = actor.signed_in("name")?;
     let name = command.name.as_deref().map(|name| text::name("name", name, limits::NAME)).transpose()?;
     let username = command.username.as_deref().map(|username| Username::parse("username", username)).transpose()?;
@@ -314,6 +326,11 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
     if changed.is_empty() {
         return Ok(());
     }
+    // The answer tells whether somebody else has the username.
+    let guess = match &username {
+        Some(_) => attempt::count_guess(database, actor, client).await?,
+        None => None,
+    };
     database
         .transaction(async |transaction| {
             access::lock_users(transaction, &[user_id]).await?;
@@ -350,6 +367,9 @@ pub async fn update_profile(database: &Database, actor: &Actor, command: &Update
             let event = NewEvent::by(actor, personal, AuditAction::UserProfileUpdated, user_id)
                 .summary(format!("changed {}", changed.join(", ")))
                 .with(json!({ "fields": changed }));
+            if let Some(guess) = &guess {
+                guess.was_right(transaction).await?;
+            }
             audit::record(transaction, [event]).await
         })
         .await

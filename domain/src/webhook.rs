@@ -13,12 +13,12 @@ use diesel::upsert::excluded;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 use url::{Host, Url};
-use uuid::Uuid;
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
 use crate::audit::{self, AuditAction, AuditEvent, NewEvent};
-use crate::database::schema::{audit_events, audit_heads, webhook_deliveries, webhooks};
+use crate::clock;
+use crate::database::schema::{audit_events, audit_heads, webhook_deliveries, webhook_previous_secrets, webhooks};
 use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{OrganizationId, TypedId, UserId, WebhookDeliveryId, WebhookId};
@@ -146,16 +146,6 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// What signs a delivery at a time: the secret, and for a day after a rotation the one before it, so that the receiver can
-    /// change over without missing anything; each under every accepted secret of the deployment.
-    pub fn signing_secrets(&self, keyring: &Keyring, at: DateTime<Utc>) -> Result<Vec<Token>> {
-        let mut secrets = keyring.webhook_secrets(self.id.uuid(), self.secret_version)?;
-        if self.secret_version > 1 && at < self.secret_made_at + limits::WEBHOOK_SECRET_OVERLAP {
-            secrets.extend(keyring.webhook_secrets(self.id.uuid(), self.secret_version - 1)?);
-        }
-        Ok(secrets)
-    }
-
     /// The host that it leads to, for people.
     pub fn host(&self) -> String {
         Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
@@ -164,6 +154,45 @@ impl Webhook {
     /// What to do once someone who was shown the secret departs, in a sentence.
     pub fn renewal_advice(&self) -> String {
         format!("Renew the secret of the webhook {} to {}: they were shown it.", self.id, self.host())
+    }
+}
+
+/// An event that a webhook is to be told now.
+#[derive(Debug)]
+pub struct Due {
+    /// Which webhook, as it stands.
+    pub webhook: Webhook,
+    /// The event.
+    pub event: AuditEvent,
+    /// This moment.
+    pub at: DateTime<Utc>,
+    /// The versions of the earlier secrets that haven't ended.
+    previous_versions: Vec<i32>,
+}
+
+impl Due {
+    async fn now(connection: &mut AsyncPgConnection, webhook: Webhook, event: AuditEvent) -> Result<Self> {
+        let at = now(connection).await?;
+        let previous_versions = webhook_previous_secrets::table
+            .filter(webhook_previous_secrets::organization_id.eq(webhook.organization_id))
+            .filter(webhook_previous_secrets::webhook_id.eq(webhook.id))
+            .filter(webhook_previous_secrets::version.lt(webhook.secret_version))
+            .filter(webhook_previous_secrets::ends_at.gt(at))
+            .order(webhook_previous_secrets::version.desc())
+            .select(webhook_previous_secrets::version)
+            .load(connection)
+            .await?;
+        Ok(Self { webhook, event, at, previous_versions })
+    }
+
+    /// What signs the delivery: the webhook's secret, and each one before it until a day after its rotation, so that the receiver
+    /// can change over without missing anything; each under every accepted secret of the deployment.
+    pub fn signing_secrets(&self, keyring: &Keyring) -> Result<Vec<Token>> {
+        let mut secrets = Vec::new();
+        for version in std::iter::once(self.webhook.secret_version).chain(self.previous_versions.iter().copied()) {
+            secrets.extend(keyring.webhook_secrets(self.webhook.id.uuid(), version)?);
+        }
+        Ok(secrets)
     }
 }
 
@@ -348,6 +377,7 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
             }
             changed.enabled = command.enabled.unwrap_or(before.enabled);
             if command.rotate_secret {
+                retire_secret(transaction, &before, at).await?;
                 changed.secret_version += 1;
                 changed.secret_made_at = at;
                 changed.secret_made_by_id = actor.account().unwrap_or(before.secret_made_by_id);
@@ -397,6 +427,37 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
         .await
 }
 
+/// Has the webhook's secret sign beside the next one for a day, and forgets those whose day is over.
+async fn retire_secret(transaction: &mut Transaction, webhook: &Webhook, at: DateTime<Utc>) -> Result<()> {
+    let previous = || {
+        webhook_previous_secrets::table
+            .filter(webhook_previous_secrets::organization_id.eq(webhook.organization_id))
+            .filter(webhook_previous_secrets::webhook_id.eq(webhook.id))
+    };
+    diesel::delete(previous().filter(webhook_previous_secrets::ends_at.le(at))).execute(&mut **transaction).await?;
+    let (living, first_end): (i64, Option<DateTime<Utc>>) = previous()
+        .select((diesel::dsl::count_star(), diesel::dsl::min(webhook_previous_secrets::ends_at)))
+        .first(&mut **transaction)
+        .await?;
+    if living >= limits::MAX_WEBHOOK_PREVIOUS_SECRETS {
+        let until = first_end.map(|end| end.format("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+        let message = format!(
+            "{living} earlier secrets sign deliveries still, each for a day; rotate again after {until}, or make another webhook"
+        );
+        return Err(Error::refused(Code::TooMany, "rotateSecret", message));
+    }
+    diesel::insert_into(webhook_previous_secrets::table)
+        .values((
+            webhook_previous_secrets::organization_id.eq(webhook.organization_id),
+            webhook_previous_secrets::webhook_id.eq(webhook.id),
+            webhook_previous_secrets::version.eq(webhook.secret_version),
+            webhook_previous_secrets::ends_at.eq(at + limits::WEBHOOK_SECRET_OVERLAP),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
 /// Deletes a webhook with its deliveries; nothing more is sent to it.
 pub async fn delete(database: &Database, actor: &Actor, id: WebhookId) -> Result<WebhookId> {
     database
@@ -413,6 +474,7 @@ pub async fn delete(database: &Database, actor: &Actor, id: WebhookId) -> Result
 
 /// Has an event delivered again, out of its order.
 pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId) -> Result<WebhookDelivery> {
+    access::require_writing(actor, "deliveryId")?;
     let not_found = || Refusal::new(Code::NotFound, "deliveryId", "there is no such delivery");
     database
         .transaction(async |transaction| {
@@ -621,15 +683,15 @@ pub fn payload(event: &AuditEvent) -> Value {
     })
 }
 
-/// The next event that an enabled webhook waits for, with the webhook as it stands; `None` where there is neither.
+/// The next event that an enabled webhook waits for; `None` where there is none.
 ///
 /// Moves the cursor over what it doesn't wait for, and over what was delivered by hand meanwhile.
-pub async fn next(database: &Database, id: WebhookId, hold: Hold<'_>) -> Result<Option<(Webhook, AuditEvent)>> {
+pub async fn next(database: &Database, id: WebhookId, hold: Hold<'_>) -> Result<Option<Due>> {
     loop {
         let ahead = Ahead::of(&mut *database.connection().await?, id).await?;
         match ahead {
             Ahead::Nothing => return Ok(None),
-            Ahead::Event(webhook, event) => return Ok(Some((webhook, event))),
+            Ahead::Event(due) => return Ok(Some(*due)),
             Ahead::Passed(webhook, to) => move_cursor(database, &webhook, to, hold).await?,
         }
     }
@@ -640,7 +702,7 @@ enum Ahead {
     /// Nothing, or the webhook tells nothing.
     Nothing,
     /// An event to be delivered.
-    Event(Webhook, AuditEvent),
+    Event(Box<Due>),
     /// Up to this sequence, nothing that is to be delivered.
     Passed(Webhook, i64),
 }
@@ -684,7 +746,7 @@ impl Ahead {
             .filter(webhook_deliveries::status.eq(DeliveryStatus::Sent));
         match diesel::select(diesel::dsl::exists(sent)).get_result(connection).await? {
             true => Ok(Self::Passed(webhook, event.sequence)),
-            false => Ok(Self::Event(webhook, event)),
+            false => Ok(Self::Event(Box::new(Due::now(connection, webhook, event).await?))),
         }
     }
 }
@@ -802,7 +864,7 @@ pub async fn record_attempt(
                 .execute(&mut **transaction)
                 .await?;
             if disable {
-                let notice = MailWebhookDisabled { webhook_id: current.id, notice: Uuid::now_v7() };
+                let notice = MailWebhookDisabled { webhook_id: current.id, notice: clock::uuid_of(at) };
                 transaction.enqueue(&notice).await?;
                 let event = NewEvent::by_system(current.organization_id, AuditAction::WebhookDisabled, current.id)
                     .summary("disabled a webhook that took no deliveries")
@@ -823,20 +885,20 @@ fn day() -> chrono::Duration {
 }
 
 /// What is to be delivered again; `None` where webhook or delivery is gone, or the webhook disabled.
-pub async fn to_redeliver(
-    connection: &mut AsyncPgConnection,
-    id: WebhookDeliveryId,
-) -> Result<Option<(Webhook, AuditEvent)>> {
+pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<Due>> {
     let Some(delivery) = delivery(connection, id).await? else { return Ok(None) };
     let webhook = by_ids(connection, &[delivery.webhook_id]).await?.pop().filter(|webhook| webhook.enabled);
     let Some(webhook) = webhook else { return Ok(None) };
-    let event = audit_events::table
+    let event: Option<AuditEvent> = audit_events::table
         .find((delivery.organization_id, delivery.sequence))
         .select(AuditEvent::as_select())
         .first(connection)
         .await
         .optional()?;
-    Ok(event.map(|event| (webhook, event)))
+    match event {
+        Some(event) => Ok(Some(Due::now(connection, webhook, event).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Writes down an attempt at a redelivery. Where it succeeded, what waits behind the same event goes on at once.

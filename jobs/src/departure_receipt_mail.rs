@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     let is_owner = recipient_id == departure.new_owner_id;
     // Who handed the organization over and has gone since is no business of its any more; their own receipt tells the rest.
     let member = member::of(&mut reader, departure.organization_id, recipient_id).await.map_err(job_error)?;
-    if !is_leaver && member.is_none_or(|member| member.status != MemberStatus::Active) {
+    if !is_leaver && member.as_ref().is_none_or(|member| member.status != MemberStatus::Active) {
         return Ok(());
     }
     let receipt = departure::receipt(&mut reader, id, (!is_leaver).then_some(recipient_id)).await.map_err(job_error)?;
@@ -95,12 +95,14 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     let mail = if is_leaver {
         // Who went by themselves knows it; who was told has heard it.
         let tells_end = departure.kind != DepartureKind::Leave && departure.told_at.is_none();
+        // Who mustn't see who leads the organization isn't told of it at the end either (R77).
+        let names = member.is_some_and(|member| organization.standing_of(member.role).sees_structure());
         DepartureToLeaver {
             organization_name: organization.name,
             kind,
             end: tells_end.then(|| membership_end(departure)),
-            new_owner_name: owners.join(" and "),
-            samples_owner_name: samples_owner,
+            new_owner_name: names.then(|| owners.join(" and ")),
+            samples_owner_name: samples_owner.filter(|_| names),
             moved,
         }
         .render(envelope)

@@ -1,4 +1,4 @@
-//! Mails an address without an account what was shared with it.
+//! Mails an address what was shared with it.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailGrantInvitation;

@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let token = invitation::link_token(&context.database, &invitation).map_err(job_error)?;
     let mail = Invitation {
         organization_name: organization.name,
-        inviter_name: Some(inviter.name),
+        inviter_name: organization.member_directory.shows_structure().then_some(inviter.name),
         role: invitation.role.label().to_owned(),
         link: context.link(&format!("/invitations/{}", token.reveal()))?,
         expires_at: invitation.expires_at,

@@ -13,7 +13,7 @@ pub(crate) struct MemberEvent {
     pub(crate) member: Member,
     pub(crate) user: User,
     pub(crate) organization_name: String,
-    /// The name of who did it; none where it was no member.
+    /// The name of who did it; none where it was no member, and where the member may not see who leads the organization (R77).
     pub(crate) done_by: Option<String>,
 }
 
@@ -29,7 +29,7 @@ impl MemberEvent {
             return Ok(None);
         }
         let user = user::by_id(reader, member.user_id).await?;
-        let done_by = match event.actor_id {
+        let done_by = match event.actor_id.filter(|_| organization.standing_of(member.role).sees_structure()) {
             Some(id) => Some(user::by_id(reader, id).await?.name),
             None => None,
         };

@@ -51,6 +51,7 @@ pub async fn start(settings: &Settings, database: &Database, shutdown: &Cancella
     // An address that left the port open has one now.
     tracing::info!("metrics on http://{}/metrics", listener.local_addr()?);
     gauge!("rollcall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    #[expect(clippy::disallowed_methods, reason = "Prometheus compares it with the host's other processes")]
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     gauge!("process_start_time_seconds").set(started.as_secs_f64());
     let upkeep = handle.clone();

@@ -6,11 +6,12 @@ use rollcall_domain::job::MailSignIn;
 use rollcall_domain::secret::Purpose;
 use rollcall_domain::{database, invitation, limits, organization, sign_in};
 
-use crate::context::{Context, connection, job_error};
+use crate::context::{Context, connection, hold, job_error};
 use crate::mail::{Envelope, SignIn};
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailSignIn) -> Result<(), JobError> {
     let id = payload.sign_in_request_id;
+    sign_in::record_request(&context.database, id, &hold(job)).await.map_err(job_error)?;
     let mut reader = connection(context).await?;
     let Some(request) = sign_in::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
     // A mail that can't be used any more would only puzzle.

@@ -3,7 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailTransferAnswered;
 use rollcall_domain::transfer::{self, TransferStatus};
-use rollcall_domain::{database, organization};
+use rollcall_domain::{database, organization, user};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, TransferAnswer, TransferAnswered};
@@ -22,6 +22,16 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     };
     let Parties { from_name, to_name, offered_by, recipient } =
         Parties::of(&mut reader, &transfer).await.map_err(job_error)?;
+    // Whoever offered it learns no more of somebody who didn't accept it than they knew.
+    let is_known = answer == TransferAnswer::Accepted
+        || user::knows(&mut reader, offered_by.id, recipient.id).await.map_err(job_error)?;
+    let (recipient_name, recipient_username) = match is_known {
+        true => (recipient.name, Some(recipient.username.to_string())),
+        false => {
+            let username = transfer.recipient_named_as.as_ref();
+            (username.map_or_else(|| "The recipient".to_owned(), |username| format!("@{username}")), None)
+        }
+    };
     drop(reader);
     let Some(email) = offered_by.email else { return Ok(()) };
     let mail = TransferAnswered {
@@ -29,8 +39,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
         project_name: transfer.resource_name().to_owned(),
         from_name,
         to_name,
-        recipient_name: recipient.name,
-        recipient_username: recipient.username.to_string(),
+        recipient_name,
+        recipient_username,
         transfer_id: transfer.id.to_string(),
     };
     let envelope = Envelope {

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use apalis_diesel::JobError;
-use chrono::Utc;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode, Uri, header};
@@ -16,10 +15,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rollcall_domain::audit::AuditEvent;
 use rollcall_domain::database;
 use rollcall_domain::secret::Keyring;
-use rollcall_domain::webhook::{self, Attempt, Webhook, WebhookTargets};
+use rollcall_domain::webhook::{self, Attempt, Due, WebhookTargets};
 use standardwebhooks::Webhook as Signer;
 use tower::Service;
 use url::{Host, Url};
@@ -54,13 +52,13 @@ impl WebhookClient {
     }
 
     /// Delivers an event. Whatever the receiver does is an attempt; an error is a fault here.
-    pub(crate) async fn deliver(&self, webhook: &Webhook, event: &AuditEvent) -> Result<Attempt, JobError> {
+    pub(crate) async fn deliver(&self, due: &Due) -> Result<Attempt, JobError> {
         database::expect_none_held();
-        let url = Url::parse(&webhook.url).ok().filter(|url| self.allows(url));
+        let url = Url::parse(&due.webhook.url).ok().filter(|url| self.allows(url));
         let Some(uri) = url.and_then(|url| url.as_str().parse::<Uri>().ok()) else {
             return Ok(failed(None, "the URL isn't allowed here: it must be https and lead to a public address"));
         };
-        let request = self.request(uri, webhook, event)?;
+        let request = self.request(uri, due)?;
         let attempt = match tokio::time::timeout(TIME_LIMIT, self.http.request(request)).await {
             Err(_) => failed(None, format!("no answer within {} seconds", TIME_LIMIT.as_secs())),
             Ok(Err(error)) => failed(None, reason(&error)),
@@ -86,18 +84,16 @@ impl WebhookClient {
             }
     }
 
-    fn request(&self, uri: Uri, webhook: &Webhook, event: &AuditEvent) -> Result<Request<Full<Bytes>>, JobError> {
-        let body = webhook::payload(event).to_string();
-        // The receiver compares it with its own clock, so it is this attempt's real time.
-        let at = Utc::now();
-        let id = event.id.to_string();
-        let secrets = webhook
-            .signing_secrets(&self.keyring, at)
-            .map_err(|_| JobError::retry("the webhook's secret can't be derived"))?;
+    fn request(&self, uri: Uri, due: &Due) -> Result<Request<Full<Bytes>>, JobError> {
+        let body = webhook::payload(&due.event).to_string();
+        // The receiver compares it with its own clock.
+        let at = due.at.timestamp();
+        let id = due.event.id.to_string();
+        let secrets =
+            due.signing_secrets(&self.keyring).map_err(|_| JobError::retry("the webhook's secret can't be derived"))?;
         let mut signatures = Vec::with_capacity(secrets.len());
         for secret in secrets {
-            let signed =
-                Signer::new(secret.reveal()).and_then(|signer| signer.sign(&id, at.timestamp(), body.as_bytes()));
+            let signed = Signer::new(secret.reveal()).and_then(|signer| signer.sign(&id, at, body.as_bytes()));
             signatures.push(signed.map_err(|_| JobError::retry("the delivery can't be signed"))?);
         }
         Request::builder()
@@ -106,7 +102,7 @@ impl WebhookClient {
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, concat!("Rollcall/", env!("CARGO_PKG_VERSION")))
             .header("webhook-id", id)
-            .header("webhook-timestamp", at.timestamp())
+            .header("webhook-timestamp", at)
             .header("webhook-signature", signatures.join(" "))
             .body(Full::from(body))
             .map_err(|_| JobError::discard("the delivery makes no request"))

@@ -16,13 +16,14 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &DeliverWe
     let DeliverWebhook { webhook_id: id } = *payload;
     let hold = hold(job);
     let end = Instant::now() + TURN;
-    while let Some((webhook, event)) = webhook::next(&context.database, id, &hold).await.map_err(job_error)? {
+    while let Some(due) = webhook::next(&context.database, id, &hold).await.map_err(job_error)? {
         if Instant::now() >= end {
             return webhook::go_on_after(&context.database, id, Duration::ZERO, &hold).await.map_err(job_error);
         }
-        let attempt = context.webhooks.deliver(&webhook, &event).await?;
-        let then =
-            webhook::record_attempt(&context.database, &webhook, &event, &attempt, &hold).await.map_err(job_error)?;
+        let attempt = context.webhooks.deliver(&due).await?;
+        let then = webhook::record_attempt(&context.database, &due.webhook, &due.event, &attempt, &hold)
+            .await
+            .map_err(job_error)?;
         match then {
             Then::GoOn => {}
             Then::Stop => return Ok(()),

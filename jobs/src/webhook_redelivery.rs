@@ -11,8 +11,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &Redeliver
     let mut reader = connection(context).await?;
     let found = webhook::to_redeliver(&mut reader, id).await.map_err(job_error)?;
     drop(reader);
-    let Some((webhook, event)) = found else { return Ok(()) };
-    let attempt = context.webhooks.deliver(&webhook, &event).await?;
+    let Some(due) = found else { return Ok(()) };
+    let attempt = context.webhooks.deliver(&due).await?;
     let last = job.is_last_attempt();
     webhook::record_redelivery(&context.database, id, &attempt, last, &hold(job)).await.map_err(job_error)?;
     match attempt.error {

@@ -110,6 +110,45 @@ impl Loader<UserId> for Loaders {
     }
 }
 
+/// An account on behalf of someone: nobody where they may not look it up.
+pub type UserKey = (Actor, UserId);
+
+impl Loader<UserKey> for Loaders {
+    type Value = User;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[UserKey]) -> Result<HashMap<UserKey, User>, Self::Error> {
+        let mut answers = HashMap::new();
+        let mut connection = self.connection().await?;
+        for (actor, keys) in by_page(keys, |(actor, _)| actor.clone()) {
+            let ids: Vec<UserId> = keys.iter().map(|(_, id)| *id).collect();
+            let visible = user::visible_to(&mut connection, &actor, &ids).await.map_err(top_level)?;
+            let users = user::by_ids(&mut connection, &visible).await.map_err(top_level)?;
+            answers.extend(users.into_iter().map(|user| ((actor.clone(), user.id), user)));
+        }
+        Ok(answers)
+    }
+}
+
+/// A team on behalf of someone: none where they don't see it.
+pub type TeamKey = (Actor, TeamId);
+
+impl Loader<TeamKey> for Loaders {
+    type Value = Team;
+    type Error = async_graphql::Error;
+
+    async fn load(&self, keys: &[TeamKey]) -> Result<HashMap<TeamKey, Team>, Self::Error> {
+        let mut answers = HashMap::new();
+        let mut connection = self.connection().await?;
+        for (actor, keys) in by_page(keys, |(actor, _)| actor.clone()) {
+            let ids: Vec<TeamId> = keys.iter().map(|(_, id)| *id).collect();
+            let teams = team::visible_to(&mut connection, &actor, &ids).await.map_err(top_level)?;
+            answers.extend(teams.into_iter().map(|team| ((actor.clone(), team.id), team)));
+        }
+        Ok(answers)
+    }
+}
+
 /// An organization on behalf of someone.
 pub type OrganizationKey = (Actor, OrganizationId);
 

@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
 use rollcall_domain::departure;
-use rollcall_domain::id::{DepartureId, MemberId, OrganizationId, ResourceMoveId};
+use rollcall_domain::id::{DepartureId, MemberId, OrganizationId, ResourceMoveId, TypedId};
 
 use super::api_key::ApiKey;
 use super::connection::{connection, forward};
@@ -100,14 +100,15 @@ impl Departure {
         self.0.status.into()
     }
 
-    /// Who receives what the leaver owned: the organization's owner, whoever that is when it moves.
+    /// Who receives what the leaver owned: the organization's owner, whoever that is when it moves. For the leaver, where the
+    /// directory is HIDDEN, somebody called `owner`.
     async fn new_owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.new_owner_id).await
+        User::who_received(context, self.0.organization_id, self.0.new_owner_id, self.0.id.uuid()).await
     }
 
-    /// Who started it.
+    /// Who started it; null for the leaver where the directory is HIDDEN, unless it was them.
     async fn started_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::load_optional(context, self.0.started_by_id).await
+        User::who_acted(context, self.0.organization_id, self.0.started_by_id).await
     }
 
     /// Why, as it was said; for owner and admins, and null for the leaver.
@@ -206,9 +207,9 @@ impl ResourceMove {
         User::load(context, self.0.from_id).await
     }
 
-    /// Whose it became; samples stay whose they are.
+    /// Whose it became; samples stay whose they are. For the leaver, where the directory is HIDDEN, somebody called `owner`.
     async fn to(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.to_id).await
+        User::who_received(context, self.0.organization_id, self.0.to_id, self.0.departure_id.uuid()).await
     }
 
     /// The project that a sample was collected into, where the viewer reaches that.
@@ -250,9 +251,10 @@ impl DeparturePlan {
         self.0.kind.into()
     }
 
-    /// Who would receive what they own.
+    /// Who would receive what they own; for members, where the directory is HIDDEN, somebody called `owner`.
     async fn new_owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.new_owner_id).await
+        let departure::Plan { member, new_owner_id, .. } = &self.0;
+        User::who_received(context, member.organization_id, *new_owner_id, member.id.uuid()).await
     }
 
     /// Every step with what it would concern.

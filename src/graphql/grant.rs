@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject, Union};
 use chrono::{DateTime, Utc};
 use rollcall_domain::grant::{self, Shared};
-use rollcall_domain::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, UserId};
+use rollcall_domain::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, TypedId, UserId};
 
 use super::connection::connection;
 use super::context::{actor, database, request};
@@ -42,12 +42,16 @@ impl Grant {
         Resource::load(context, self.0.resource_id).await
     }
 
-    /// With whom.
+    /// With whom. Whom the viewer can't look up otherwise is shown as they were named, such as by an address, a username or a slug: by
+    /// name and username, under an id that leads nowhere.
     async fn grantee(&self, context: &Context<'_>) -> async_graphql::Result<Grantee> {
+        let (named_as, by) = (self.0.named_as.as_deref(), self.0.id.uuid());
         Ok(match self.0.grantee() {
-            grant::Grantee::User(id) => Grantee::User(User::load(context, id).await?),
-            grant::Grantee::Team(id) => Grantee::Team(Team::load(context, id).await?),
-            grant::Grantee::Organization(id) => Grantee::Organization(Organization::load(context, id).await?),
+            grant::Grantee::User(id) => Grantee::User(User::named(context, id, named_as, by).await?),
+            grant::Grantee::Team(id) => Grantee::Team(Team::shared_with(context, id, by).await?),
+            grant::Grantee::Organization(id) => {
+                Grantee::Organization(Organization::named(context, id, named_as, by).await?)
+            }
         })
     }
 
@@ -65,7 +69,7 @@ impl Grant {
 #[derive(Debug, Clone)]
 pub struct GrantInvitation(pub grant::GrantInvitation);
 
-/// An address without an account that something is shared with: it gets the grant with its account.
+/// An address that something is shared with, whether or not an account has it: whoever signs in with it next gets the grant.
 #[Object]
 impl GrantInvitation {
     /// Begins with gin_.
@@ -88,9 +92,9 @@ impl GrantInvitation {
         self.0.level.into()
     }
 
-    /// Who shared it.
+    /// Who shared it; null for members where the directory is HIDDEN, but for their own.
     async fn invited_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::load_optional(context, Some(self.0.invited_by_id)).await
+        User::who_acted(context, self.0.organization_id, Some(self.0.invited_by_id)).await
     }
 
     /// Since when.
@@ -114,7 +118,8 @@ pub enum GranteeInput {
     UserId(Id<UserId>),
     /// A person by username.
     Username(String),
-    /// A person by address; without an account the address is invited to this resource only.
+    /// A person by address. The address is invited to this resource, and whoever signs in with it gets the grant; whom the viewer knows
+    /// by it, such as a member whom they lead, gets it at once.
     Email(String),
     /// A team of the organization that holds the resource.
     TeamId(Id<TeamId>),
@@ -153,7 +158,7 @@ pub struct GrantAccessInput {
 pub struct GrantAccessPayload {
     /// The grant; null where an address was invited.
     grant: Option<Grant>,
-    /// Whether an address without an account was invited.
+    /// Whether an address was invited, which may or may not have an account.
     invited: Option<bool>,
     /// Why nothing was shared.
     user_errors: Vec<UserError>,
@@ -200,8 +205,8 @@ pub struct GrantMutation;
 
 #[Object]
 impl GrantMutation {
-    /// Shares a resource with a user, a team or an organization; it works at once. An address without an account is mailed what is shared
-    /// with it: that counts like an invitation, and so can be RATE_LIMITED.
+    /// Shares a resource with a user, a team or an organization; it works at once. What is shared with an address waits for whoever signs
+    /// in with it, and its mail counts like an invitation, and so can be RATE_LIMITED.
     async fn grant_access(
         &self,
         context: &Context<'_>,

@@ -107,9 +107,9 @@ impl Invitation {
         Ok(teams.iter().cloned().map(Team).collect())
     }
 
-    /// Who invited.
+    /// Who invited; null for the invited person where the organization's directory is HIDDEN.
     async fn invited_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::load_optional(context, Some(self.invitation.invited_by_id)).await
+        User::who_acted(context, self.invitation.organization_id, Some(self.invitation.invited_by_id)).await
     }
 
     /// Where it stands.
@@ -145,9 +145,9 @@ connection!(InvitationConnection, InvitationEdge, Invitation, "invitations", tot
 pub struct InvitationPreview {
     /// To which organization.
     organization_name: String,
-    /// Who invited.
+    /// Who invited; null where the organization's directory is HIDDEN.
     invited_by: Option<String>,
-    /// The address that it went to.
+    /// The address that it went to; empty unless the status is PENDING, since a link that is dead may be in anybody's hands.
     email: String,
     /// The role that it gives.
     role: Role,
@@ -155,7 +155,7 @@ pub struct InvitationPreview {
     status: InvitationStatus,
     /// Until when it can be accepted.
     expires_at: DateTime<Utc>,
-    /// Whether the address has an account, to sign in with first.
+    /// Whether the address has an account, to sign in with first; false unless the status is PENDING.
     account_exists: bool,
 }
 
@@ -165,8 +165,8 @@ impl InvitationPreview {
         let preview = invitation::preview(database(context), token).await.map_err(top_level)?;
         Ok(preview.map(|preview| Self {
             organization_name: preview.organization_name,
-            invited_by: Some(preview.invited_by),
-            email: preview.email.to_string(),
+            invited_by: preview.invited_by,
+            email: preview.email.as_ref().map(ToString::to_string).unwrap_or_default(),
             role: preview.invitation.role.into(),
             status: preview.status.into(),
             expires_at: preview.invitation.expires_at,
@@ -399,17 +399,19 @@ impl InvitationMutation {
         };
         let command = invitation::Accept { invitation, name: input.name, username: input.username };
         let request = request(context);
-        let outcome =
-            invitation::accept(database(context), request.actor(), &command, request.user_agent.as_deref()).await;
-        if let Ok(invitation::Accepted { user_id, session: Some((session_id, _)), .. }) = &outcome {
-            request.becomes(Actor::User { user_id: *user_id, session_id: *session_id, suspended: false });
+        let outcome = invitation::accept(
+            database(context),
+            request.actor(),
+            &command,
+            request.user_agent.as_deref(),
+            request.client,
+        )
+        .await;
+        if let Ok(invitation::Accepted { member, session: Some((session_id, _)), .. }) = &outcome {
+            request.becomes(Actor::User { user_id: member.user_id, session_id: *session_id, suspended: false });
         }
-        let member = match &outcome {
-            Ok(accepted) => Member::load(context, accepted.member_id).await?,
-            Err(_) => None,
-        };
         Payload::of(outcome, |accepted| AcceptInvitationPayload {
-            member,
+            member: Some(Member(accepted.member)),
             session_token: accepted.session.map(|(_, token)| token.reveal().to_owned()),
             user_errors: Vec::new(),
         })

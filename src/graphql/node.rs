@@ -142,7 +142,7 @@ async fn of_kind(
     Ok(match prefix {
         UserId::PREFIX => {
             let visible = user::visible_to(connection, actor, &typed(uuids)).await?;
-            nodes(user::by_ids(connection, &visible).await?, |user| user.id, |user| Node::User(User(user)))
+            nodes(user::by_ids(connection, &visible).await?, |user| user.id, |user| Node::User(User::known(user)))
         }
         SessionId::PREFIX => {
             let Some((user_id, _)) = actor.session() else { return Ok(Vec::new()) };

@@ -5,16 +5,17 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
 use rollcall_domain::access::Permit;
 use rollcall_domain::actor::Actor;
-use rollcall_domain::id::{MemberId, OrganizationId, ResourceId, UserId};
+use rollcall_domain::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
 use rollcall_domain::{api_key, audit, departure, invitation, join_code, member, resource, run, team, webhook};
+use uuid::Uuid;
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::billing::Billing;
 use super::connection::{forward, wants_total};
-use super::context::{CreditsOf, LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders};
+use super::context::{CreditsOf, LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders, request};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
 use super::error::{Payload, UserError, payload, top_level, visible};
 use super::id::{BigInt, Decimal, Id};
@@ -39,7 +40,7 @@ pub struct Organization {
 impl Organization {
     /// The organization as the actor of the request sees it; for what already led to it.
     pub async fn load(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Self> {
-        match super::context::request(context).actor() {
+        match request(context).actor() {
             Some(actor) => Self::load_as(context, actor, id).await,
             // Who has just accepted an invitation without a session sees the organization's name.
             None => {
@@ -59,7 +60,7 @@ impl Organization {
 
     /// The organization, if the actor belongs to it or is of the staff; to anyone else it doesn't exist (R21).
     pub async fn find(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Option<Self>> {
-        let Some(actor) = super::context::request(context).actor() else { return Ok(None) };
+        let Some(actor) = request(context).actor() else { return Ok(None) };
         let Some((organization, permit)) = loaders(context).load_one((actor.clone(), id)).await? else {
             return Ok(None);
         };
@@ -73,9 +74,38 @@ impl Organization {
         Self { organization: Box::new(organization), permit, shown: actor.is_staff() || deleted_it }
     }
 
+    /// An organization that somebody has named: as the viewer knows it, or else by what it was named, with an id that leads nowhere; by
+    /// its id alone where that is what named it.
+    pub async fn named(
+        context: &Context<'_>,
+        id: OrganizationId,
+        named_as: Option<&str>,
+        by: Uuid,
+    ) -> async_graphql::Result<Self> {
+        let found = Self::load(context, id).await?;
+        if found.is_visible() {
+            return Ok(found);
+        }
+        let (shown_id, name) = match named_as {
+            Some(word) => (OrganizationId::from_uuid(by), word.to_owned()),
+            None => (id, id.to_string()),
+        };
+        let organization = organization::Organization { id: shown_id, name, logo_url: None, ..*found.organization };
+        Ok(Self { organization: Box::new(organization), permit: None, shown: false })
+    }
+
     /// Whether the actor may know of it by itself.
     pub fn is_visible(&self) -> bool {
         self.permit.is_some() || self.shown
+    }
+
+    /// Whether the viewer sees more of its structure than their own part (R77): by their membership, as staff, or, having reached it
+    /// from outside, where its members do.
+    pub fn shows_structure(&self) -> bool {
+        match &self.permit {
+            Some(permit) => permit.standing().sees_structure(),
+            None => self.shown || self.organization.member_directory.shows_structure(),
+        }
     }
 
     fn shown<T>(&self, value: impl FnOnce(&organization::Organization) -> Option<T>) -> Option<T> {
@@ -154,18 +184,18 @@ impl Organization {
         self.shown(|organization| organization.deleted_at)
     }
 
-    /// The one owner.
+    /// The one owner; null for members where the directory is HIDDEN.
     async fn owner(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        if !self.is_visible() {
+        if !self.is_visible() || !self.shows_structure() {
             return Ok(None);
         }
         let owner: Option<UserId> = loaders(context).load_one(OwnerOf(self.organization.id)).await?;
         User::load_optional(context, owner).await
     }
 
-    /// Owner and admins with their roles: whom to contact.
+    /// Owner and admins with their roles: whom to contact. Null for members where the directory is HIDDEN.
     async fn leadership(&self, context: &Context<'_>) -> async_graphql::Result<Option<Vec<Member>>> {
-        if !self.is_visible() {
+        if !self.is_visible() || !self.shows_structure() {
             return Ok(None);
         }
         let leaders = loaders(context).load_one(LeadershipOf(self.organization.id)).await?;
@@ -269,7 +299,7 @@ impl Organization {
 
     /// Its plan, credits, and where it is billed; for owner and admins, and for the platform's staff.
     async fn billing(&self, context: &Context<'_>) -> async_graphql::Result<Option<Billing>> {
-        let staff = super::context::request(context).actor().is_some_and(Actor::is_staff);
+        let staff = request(context).actor().is_some_and(Actor::is_staff);
         if !staff && !self.permit.as_ref().is_some_and(|permit| permit.standing().sees_billing()) {
             return Ok(None);
         }
@@ -290,7 +320,7 @@ impl Organization {
         }))
     }
 
-    /// Its teams, oldest first.
+    /// Its teams, oldest first; for members where the directory is HIDDEN those that they are in.
     async fn teams(
         &self,
         context: &Context<'_>,
@@ -748,8 +778,14 @@ impl OrganizationMutation {
             university_name: input.university_name.map(Some),
             logo_url: input.logo_url.map(Some),
         };
-        let outcome =
-            organization::create(database(context), actor(context)?, &profile, input.owner_email.as_deref()).await;
+        let outcome = organization::create(
+            database(context),
+            actor(context)?,
+            &profile,
+            input.owner_email.as_deref(),
+            request(context).client,
+        )
+        .await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| CreateOrganizationPayload { organization, user_errors: Vec::new() })
     }
@@ -772,7 +808,9 @@ impl OrganizationMutation {
             university_name: undefined_or(input.university_name),
             logo_url: undefined_or(input.logo_url),
         };
-        let outcome = organization::update(database(context), actor(context)?, input.id.0, &profile).await;
+        let outcome =
+            organization::update(database(context), actor(context)?, input.id.0, &profile, request(context).client)
+                .await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| UpdateOrganizationPayload { organization, user_errors: Vec::new() })
     }

@@ -189,7 +189,7 @@ impl Resource {
         Ok(found.map(|found| GrantConnection::new(found.0.map_ref(|grant| Grant(grant.clone())), found.1)))
     }
 
-    /// Addresses without an account that it is shared with, oldest first; for who administers it.
+    /// Addresses that it is shared with and that nobody has signed in with since, oldest first; for who administers it.
     async fn grant_invitations(
         &self,
         context: &Context<'_>,

@@ -8,7 +8,7 @@ use rollcall_domain::{session, sign_in};
 
 use super::connection::connection;
 use super::context::{actor, connection as connect, database, request};
-use super::error::{Payload, UserError, payload, top_level};
+use super::error::{Payload, UserError, payload};
 use super::id::Id;
 use super::viewer::Viewer;
 
@@ -184,20 +184,12 @@ impl SessionMutation {
             Ok(signed_in) => signed_in,
             Err(error) => return Payload::of(Err::<(), _>(error), |()| SignInPayload::default()),
         };
-        let actor = Actor::User {
-            user_id: signed_in.user_id,
-            session_id: signed_in.session_id,
-            suspended: signed_in.suspended,
-        };
+        let actor = signed_in.actor();
         request.becomes(actor.clone());
-        let mut connection = connect(context).await?;
-        let session = session::by_ids(&mut connection, signed_in.user_id, &[signed_in.session_id])
-            .await
-            .map_err(top_level)?
-            .pop();
         Ok(SignInPayload {
-            viewer: Viewer::load(&mut connection, &actor).await?,
-            session: session.map(|session| Session::of(&actor, session)),
+            session: Some(Session::of(&actor, signed_in.session)),
+            // Whoever has just signed in has an address; and nothing may fail any more.
+            viewer: Viewer::of(signed_in.user, actor).ok(),
             session_token: Some(signed_in.token.reveal().to_owned()),
             user_errors: Vec::new(),
         })

@@ -1,8 +1,9 @@
 //! Teams.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
-use rollcall_domain::id::{OrganizationId, TeamId, UserId};
+use rollcall_domain::id::{OrganizationId, TeamId, TypedId, UserId};
 use rollcall_domain::{Error, team};
+use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};
 use super::context::{MembersOfTeam, actor, database, loaders, request};
@@ -21,6 +22,20 @@ impl Team {
     pub async fn load(context: &Context<'_>, id: TeamId) -> async_graphql::Result<Self> {
         let team = loaders(context).load_one(id).await?;
         Ok(Self(team.ok_or_else(|| top_level(Error::Bug("a team is missing")))?))
+    }
+}
+
+impl Team {
+    /// A team that something is shared with: as the viewer sees it, or else no more than that it is one, with an id that leads nowhere.
+    pub async fn shared_with(context: &Context<'_>, id: TeamId, by: Uuid) -> async_graphql::Result<Self> {
+        if let Some(actor) = request(context).actor().cloned()
+            && let Some(team) = loaders(context).load_one((actor, id)).await?
+        {
+            return Ok(Self(team));
+        }
+        let team = Self::load(context, id).await?.0;
+        let (id, name) = (TeamId::from_uuid(by), "team".to_owned());
+        Ok(Self(team::Team { id, name, description: None, avatar_url: None, ..team }))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::id::{OrganizationId, ResourceId, TransferId, UserId};
+use rollcall_domain::id::{OrganizationId, ResourceId, TransferId, TypedId, UserId};
 use rollcall_domain::policy::AccessLevel;
-use rollcall_domain::transfer::{self, Recipient};
+use rollcall_domain::transfer::{self, Recipient, Transfer};
 use rollcall_domain::{Error, database as clock};
 
 use super::connection::connection;
@@ -87,9 +87,19 @@ impl ProjectTransfer {
         User::load(context, self.transfer.offered_by_id).await
     }
 
-    /// Who receives it.
+    /// Who receives it. Until they have accepted it, whom the viewer can't look up otherwise is shown as they were named, such as by a
+    /// username, under an id that leads nowhere.
     async fn recipient(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.transfer.recipient_id).await
+        let Transfer { id, recipient_id, recipient_named_as, .. } = &self.transfer;
+        match self.status {
+            TransferStatus::Accepted => User::load(context, *recipient_id).await,
+            TransferStatus::Offered
+            | TransferStatus::Declined
+            | TransferStatus::Cancelled
+            | TransferStatus::Expired => {
+                User::named(context, *recipient_id, recipient_named_as.as_deref(), id.uuid()).await
+            }
+        }
     }
 
     /// Where it stands.

@@ -35,8 +35,13 @@ impl Viewer {
     pub async fn load(connection: &mut AsyncPgConnection, actor: &Actor) -> async_graphql::Result<Option<Self>> {
         let Some(user_id) = actor.account() else { return Ok(None) };
         let user = user::by_id(connection, user_id).await.map_err(top_level)?;
+        Self::of(user, actor.clone()).map(Some)
+    }
+
+    /// The person of an actor. UNAUTHENTICATED where the account is deleted.
+    pub fn of(user: user::User, actor: Actor) -> async_graphql::Result<Self> {
         let email = user.email.clone().ok_or_else(unauthenticated)?;
-        Ok(Some(Self { user, email, actor: actor.clone() }))
+        Ok(Self { user, email, actor })
     }
 
     fn id(&self) -> UserId {
@@ -49,7 +54,7 @@ impl Viewer {
 impl Viewer {
     /// As others see them.
     async fn user(&self) -> User {
-        User(self.user.clone())
+        User::known(self.user.clone())
     }
 
     /// Where their mails go.
@@ -324,7 +329,7 @@ impl ViewerMutation {
             username: super::required(input.username),
             avatar_url: super::undefined_or(input.avatar_url),
         };
-        let outcome = user::update_profile(database(context), actor(context)?, &command).await;
+        let outcome = user::update_profile(database(context), actor(context)?, &command, request(context).client).await;
         let viewer = Viewer::load(&mut *connection(context).await?, actor(context)?).await?;
         Payload::of(outcome, |()| UpdateProfilePayload { viewer, user_errors: Vec::new() })
     }

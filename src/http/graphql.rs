@@ -21,6 +21,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use rollcall_domain::id::new_name;
 use rollcall_domain::limits;
 use serde::{Deserialize, Serialize};
 
@@ -409,7 +410,7 @@ fn finish_error(error: &mut ServerError) {
         extensions.set("code", "BAD_REQUEST");
         return;
     };
-    let id = correlation::current().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let id = correlation::current().unwrap_or_else(|| new_name().to_string());
     let causes = cause.downcast_ref::<rollcall_domain::Error>().map(|error| error as &dyn std::error::Error);
     tracing::error!(error_id = id, path = ?error.path, error = error.message, causes, "internal error");
     error.message = format!("something went wrong here; quote {id}");

@@ -367,7 +367,7 @@ mod tests {
 
     impl Mailbox {
         async fn serve() -> Self {
-            let folder = std::env::temp_dir().join(format!("rollcall-mailbox-{}", uuid::Uuid::now_v7()));
+            let folder = std::env::temp_dir().join(format!("rollcall-mailbox-{}", rollcall_domain::id::new_name()));
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = listener.local_addr().unwrap().port();
             let router = router(folder.join("mails"));

@@ -11,11 +11,13 @@ use axum::routing::{get, post};
 use axum_extra::extract::cookie::CookieJar;
 use chrono::{DateTime, Utc};
 use rollcall_domain::actor::{self, Actor};
+use rollcall_domain::client::ClientNetwork;
 use rollcall_domain::error::Code;
 use rollcall_domain::id::SessionId;
 use rollcall_domain::invitation::{self, InvitationStatus, Named};
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::sign_in::{self, Proof, SignedIn};
+use rollcall_domain::text::EmailAddress;
 use rollcall_domain::{Error, email_change, limits, organization, session, share_link, user};
 use serde::Deserialize;
 
@@ -134,7 +136,7 @@ struct Invitation<'a> {
     csrf: &'a str,
     token: &'a str,
     organization: &'a str,
-    invited_by: &'a str,
+    invited_by: Option<&'a str>,
     email: &'a str,
     role: &'a str,
     expires_at: &'a str,
@@ -361,7 +363,7 @@ async fn sign_in_by_digits(
     require_ours!(app, headers, jar, form.csrf);
     let proof = Proof::Digits { email: form.email.clone(), code: form.code };
     match sign_in::sign_in(&app.database, &proof, user_agent(&headers).as_deref(), client).await {
-        Ok(signed_in) => welcome(&app, &headers, jar, signed_in).await,
+        Ok(signed_in) => welcome(&app, &headers, jar, signed_in, client).await,
         Err(Error::Refused(refusals)) => {
             let (jar, csrf) = protect!(app, jar);
             let problem = in_words(&refusals);
@@ -414,20 +416,26 @@ async fn sign_in_by_link(
 ) -> Response {
     require_ours!(app, headers, jar, form.csrf);
     match sign_in::sign_in(&app.database, &Proof::Token(token), user_agent(&headers).as_deref(), client).await {
-        Ok(signed_in) => welcome(&app, &headers, jar, signed_in).await,
+        Ok(signed_in) => welcome(&app, &headers, jar, signed_in, client).await,
         Err(error) => trouble(jar, error),
     }
 }
 
 /// What follows a sign-in: the invitation that it was asked for is accepted (R20), or the account is shown.
-async fn welcome(app: &App, headers: &HeaderMap, jar: CookieJar, signed_in: SignedIn) -> Response {
+async fn welcome(
+    app: &App,
+    headers: &HeaderMap,
+    jar: CookieJar,
+    signed_in: SignedIn,
+    client: ClientNetwork,
+) -> Response {
     let jar = with_session(app, jar, signed_in.token.reveal());
     let Some(id) = signed_in.invitation_id else { return (jar, Redirect::to("/account")).into_response() };
-    let actor =
-        Actor::User { user_id: signed_in.user_id, session_id: signed_in.session_id, suspended: signed_in.suspended };
     let command = invitation::Accept { invitation: Named::Id(id), name: None, username: None };
-    let outcome = invitation::accept(&app.database, Some(&actor), &command, user_agent(headers).as_deref()).await;
-    joined(app, jar, outcome).await
+    let actor = signed_in.actor();
+    let user_agent = user_agent(headers);
+    let outcome = invitation::accept(&app.database, Some(&actor), &command, user_agent.as_deref(), client).await;
+    joined(app, jar, outcome)
 }
 
 async fn account(State(app): State<App>, jar: CookieJar) -> Response {
@@ -488,7 +496,7 @@ async fn make_token(
     require_ours!(app, headers, jar, form.csrf);
     let Some(actor) = signed_in!(app, jar) else { return trouble(jar, Error::Unauthenticated) };
     match session::begin_another(&app.database, &actor, user_agent(&headers).as_deref()).await {
-        Ok((_, token)) => page(StatusCode::OK, jar, &Token { token: token.reveal() }),
+        Ok(token) => page(StatusCode::OK, jar, &Token { token: token.reveal() }),
         Err(error) => trouble(jar, error),
     }
 }
@@ -568,7 +576,10 @@ async fn invitation_page(
         Err(error) => return trouble(jar, error),
     };
     let name = &preview.organization_name;
-    let inviter = &preview.invited_by;
+    let asked = match &preview.invited_by {
+        Some(inviter) => format!("Ask {inviter} of {name}"),
+        None => format!("Ask {name}"),
+    };
     let closed = match preview.status {
         InvitationStatus::Pending => None,
         InvitationStatus::Revoked if !preview.is_newest => Some((
@@ -576,18 +587,15 @@ async fn invitation_page(
             format!("The invitation to {name} was sent again: use the link of the newest mail."),
         )),
         InvitationStatus::Revoked => {
-            Some(("This invitation was taken back", format!("Ask {inviter} of {name} if you still wish to join.")))
+            Some(("This invitation was taken back", format!("{asked} if you still wish to join.")))
         }
-        InvitationStatus::Expired => {
-            Some(("This invitation has expired", format!("Ask {inviter} of {name} to send you a new one.")))
-        }
+        InvitationStatus::Expired => Some(("This invitation has expired", format!("{asked} to send you a new one."))),
         InvitationStatus::Accepted => {
             Some(("This invitation was accepted before", format!("If that was you, sign in to see {name}.")))
         }
-        InvitationStatus::Declined => Some((
-            "This invitation was declined",
-            format!("If you have changed your mind, ask {inviter} of {name} for a new one."),
-        )),
+        InvitationStatus::Declined => {
+            Some(("This invitation was declined", format!("{asked} for a new one if you have changed your mind.")))
+        }
     };
     if let Some((title, text)) = closed {
         return message(StatusCode::GONE, jar, title, &text, Some(("/sign-in", "Sign in")));
@@ -606,8 +614,8 @@ async fn invitation_page(
         csrf: &csrf,
         token,
         organization: name,
-        invited_by: inviter,
-        email: preview.email.as_str(),
+        invited_by: preview.invited_by.as_deref(),
+        email: preview.email.as_ref().map(EmailAddress::as_str).unwrap_or_default(),
         role: preview.invitation.role.label(),
         expires_at: &shown(preview.invitation.expires_at),
         name: typed.name.as_deref().or(preview.invitation.name.as_deref()).unwrap_or_default(),
@@ -620,7 +628,7 @@ async fn invitation_page(
 
 async fn is_for(app: &App, preview: &invitation::Preview, user_id: rollcall_domain::id::UserId) -> bool {
     let Ok(mut connection) = app.database.connection().await else { return false };
-    user::by_id(&mut connection, user_id).await.is_ok_and(|user| user.email.as_ref() == Some(&preview.email))
+    user::by_id(&mut connection, user_id).await.is_ok_and(|user| user.email == preview.email)
 }
 
 #[derive(Deserialize, Default)]
@@ -634,6 +642,7 @@ struct AcceptForm {
 async fn accept(
     State(app): State<App>,
     Path(token): Path<String>,
+    Client(client): Client,
     headers: HeaderMap,
     jar: CookieJar,
     Form(form): Form<AcceptForm>,
@@ -645,7 +654,8 @@ async fn accept(
         name: form.name.clone(),
         username: form.username.clone(),
     };
-    match invitation::accept(&app.database, actor.as_ref(), &command, user_agent(&headers).as_deref()).await {
+    let user_agent = user_agent(&headers);
+    match invitation::accept(&app.database, actor.as_ref(), &command, user_agent.as_deref(), client).await {
         Err(Error::Refused(refusals)) => {
             let problem = in_words(&refusals);
             invitation_page(&app, jar, &token, StatusCode::BAD_REQUEST, Some(&problem), &form).await
@@ -654,12 +664,12 @@ async fn accept(
             let problem = "This address has an account: sign in first.";
             invitation_page(&app, jar, &token, StatusCode::UNAUTHORIZED, Some(problem), &form).await
         }
-        outcome => joined(&app, jar, outcome).await,
+        outcome => joined(&app, jar, outcome),
     }
 }
 
 /// The page after an accepted invitation.
-async fn joined(app: &App, jar: CookieJar, outcome: rollcall_domain::Result<invitation::Accepted>) -> Response {
+fn joined(app: &App, jar: CookieJar, outcome: rollcall_domain::Result<invitation::Accepted>) -> Response {
     let accepted = match outcome {
         Ok(accepted) => accepted,
         Err(error) => return trouble(jar, error),
@@ -668,20 +678,10 @@ async fn joined(app: &App, jar: CookieJar, outcome: rollcall_domain::Result<invi
         Some((_, token)) => with_session(app, jar, token.reveal()),
         None => jar,
     };
-    let name = async {
-        let mut connection = app.database.connection().await?;
-        let member = rollcall_domain::member::by_ids(&mut connection, &[accepted.member_id]).await?.pop();
-        let organization_id = member.ok_or(Error::Bug("a new member is there"))?.organization_id;
-        Ok(organization::by_id(&mut connection, organization_id).await?.name)
-    };
-    match name.await {
-        Ok(name) => {
-            let title = format!("Welcome to {name}");
-            let text = format!("You are a member of {name} now, and signed in on this device.");
-            message(StatusCode::OK, jar, &title, &text, Some(("/account", "Go on")))
-        }
-        Err(error) => trouble(jar, error),
-    }
+    let name = accepted.organization_name;
+    let title = format!("Welcome to {name}");
+    let text = format!("You are a member of {name} now, and signed in on this device.");
+    message(StatusCode::OK, jar, &title, &text, Some(("/account", "Go on")))
 }
 
 async fn decline(
@@ -711,16 +711,19 @@ async fn sign_in_for_invitation(
 ) -> Response {
     require_ours!(app, headers, jar, form.csrf);
     let preview = match invitation::preview(&app.database, &token).await {
-        Ok(Some(preview)) if preview.status == InvitationStatus::Pending => preview,
-        Ok(_) => return invitation_page(&app, jar, &token, StatusCode::GONE, None, &AcceptForm::default()).await,
+        Ok(Some(preview)) if preview.status == InvitationStatus::Pending => Some(preview),
+        Ok(_) => None,
         Err(error) => return trouble(jar, error),
     };
-    let id = preview.invitation.id;
+    let open = preview.and_then(|preview| Some((preview.invitation.id, preview.email?)));
+    let (id, email) = match open {
+        Some(open) => open,
+        None => return invitation_page(&app, jar, &token, StatusCode::GONE, None, &AcceptForm::default()).await,
+    };
     let user_agent = user_agent(&headers);
-    match sign_in::request_for_invitation(&app.database, &preview.email, id, user_agent.as_deref(), client).await {
+    match sign_in::request_for_invitation(&app.database, &email, id, user_agent.as_deref(), client).await {
         Ok(()) => {
-            let text =
-                format!("We have sent a mail to {}. Its link signs you in and accepts the invitation.", preview.email);
+            let text = format!("We have sent a mail to {email}. Its link signs you in and accepts the invitation.");
             message(StatusCode::OK, jar, "Look into your mail", &text, None)
         }
         Err(error) => trouble(jar, error),

@@ -7,8 +7,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use rollcall_domain::id::new_name;
 use tracing::Instrument;
-use uuid::Uuid;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a client's id.
@@ -16,7 +16,7 @@ const LONGEST: usize = 64;
 
 /// Runs a request under its id, which the answer names: the client's own where it sent a sane one, else a new one.
 pub async fn identify(request: Request, next: Next) -> Response {
-    let id = given(request.headers()).unwrap_or_else(|| Uuid::now_v7().to_string());
+    let id = given(request.headers()).unwrap_or_else(|| new_name().to_string());
     // Paths of pages hold tokens, so logs name the method and the path's first part only.
     let place = request.uri().path().split('/').nth(1).unwrap_or_default();
     let is_probe = place == "health";

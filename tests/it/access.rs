@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::World;
-use crate::bad_input::state;
+use crate::bad_input::{foreign_ids, kind_of, leaves, state, with};
 use crate::schema;
 use crate::support::client::{document, nodes, text};
 use crate::support::{Answer, Client, Team, TestApp, Value, json};
@@ -382,6 +382,113 @@ async fn every_mutation_is_done_by_the_least_whom_it_is_for() {
     }
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
     app.finish().await;
+}
+
+/// An answer as it is whatever the id.
+fn without_id(answer: &Answer, id: &str) -> (u16, String) {
+    (answer.status, answer.body.to_string().replace(id, "the id"))
+}
+
+// R21: in every mutation, an id of what one may not know of is answered as one that nobody has: byte for byte, whoever asks, with a
+// session or a key.
+#[tokio::test]
+async fn what_one_may_not_know_of_is_answered_as_if_it_were_not_there() {
+    let app = TestApp::builder().local_webhooks().start().await;
+    let world = World::new(&app).await;
+    let cast = Cast::new(&app, &world.team).await;
+    let other = app.sign_up("other@example.org").await;
+    let organization = other.found("Other").await;
+    let foreign = foreign_ids(&other, &organization).await;
+    let read = json!({ "organizationId": organization, "name": "reader", "scope": "READ" });
+    let foreign_reader = app.client(&text(&other.ok("createApiKey", read, "secret").await["secret"]));
+    let outsiders = [
+        Who::Nobody,
+        Who::Stranger,
+        Who::ForeignKey,
+        Who::ForeignServiceKey,
+        Who::OtherKey,
+        Who::OtherServiceKey,
+        Who::ServiceKey,
+        Who::Leaver,
+    ];
+    let mut problems = Vec::new();
+    let mut compared = 0;
+    for mutation in schema::mutations() {
+        let input_type = format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]);
+        if schema::input_fields(&input_type).iter().all(|(_, of, _)| !of.contains("ID") && !of.contains("Input")) {
+            continue;
+        }
+        let (_, valid) = match mutation.as_str() {
+            // Of this organization, for whoever has it; nobody here may.
+            "transferOwnership" => {
+                let input = json!({ "organizationId": world.team.id, "memberId": cast.admin_id,
+                    "confirmOrganizationName": "Acme Genomics", "confirmUsername": cast.admin_username });
+                (world.team.owner.clone(), input)
+            }
+            "acceptInvitation" | "declineInvitation" => (world.team.owner.clone(), json!({ "id": cast.invitation })),
+            _ => world.valid(&mutation).await,
+        };
+        app.until_idle().await;
+        for (path, of, _) in leaves(&input_type, &valid) {
+            let list = of == "[ID!]";
+            if of != "ID" && !list {
+                continue;
+            }
+            let path = if list { [path, vec!["0".to_owned()]].concat() } else { path };
+            let kind = kind_of(&mutation, &path, &valid);
+            let unknown = format!("{kind}_01h455vb4pex5vsknk084sn02q");
+            let known = path.iter().fold(&valid, |value, part| match part.parse::<usize>() {
+                Ok(position) => &value[position],
+                Err(_) => &value[part.as_str()],
+            });
+            // Without the list there is no place in it.
+            if list && known.is_null() {
+                continue;
+            }
+            // Whoever shares or offers something may name anybody by the id that they have.
+            let names_people =
+                ["grantAccess", "offerProjectTransfer"].contains(&mutation.as_str()) && ["usr", "org"].contains(&kind);
+            let everyone = cast.people.iter().map(|(who, client)| (format!("{who:?}"), Some(*who), client));
+            let reader = [("ForeignReader".to_owned(), None, &foreign_reader)];
+            for (name, who, client) in everyone.chain(reader) {
+                let is_outside = who.is_none_or(|who| outsiders.contains(&who));
+                let mut ids: Vec<&str> = Vec::new();
+                // What is in the organization is foreign to those outside; what is elsewhere, to those inside.
+                match is_outside {
+                    true => ids.extend(known.as_str()),
+                    false => ids.extend(foreign.get(kind).map(String::as_str)),
+                }
+                let leads = matches!(who, Some(Who::Admin | Who::Owner));
+                if who == Some(Who::StaffToken) || who == Some(Who::LeaverKey) || names_people && leads {
+                    continue;
+                }
+                for id in ids {
+                    // About themselves, or of what is theirs, people ask as they like.
+                    if client.user_id == id || is_outside && may_anyhow(&mutation, who) {
+                        continue;
+                    }
+                    let ask = async |id: &str| {
+                        let input = with(&valid, &path, json!(id));
+                        without_id(&client.run(&document(&mutation, "__typename"), json!({ "input": input })).await, id)
+                    };
+                    let (of_known, of_unknown) = (ask(id).await, ask(&unknown).await);
+                    compared += 1;
+                    if of_known != of_unknown {
+                        problems
+                            .push(format!("{mutation} {} as {name}: {of_known:?} and {of_unknown:?}", path.join(".")));
+                    }
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    assert!(compared > 500, "{compared}");
+    app.finish().await;
+}
+
+/// Whether someone outside may do it with what is theirs.
+fn may_anyhow(mutation: &str, who: Option<Who>) -> bool {
+    who.is_some_and(|who| is_for(mutation) != For::Anyone && who.may(is_for(mutation)))
 }
 
 /// Who sees a field, of those who see what it belongs to.

@@ -3,7 +3,7 @@
 use crate::audit::World;
 use crate::schema;
 use crate::support::client::{Answer, document, text};
-use crate::support::{Client, TestApp, Value, json};
+use crate::support::{Client, Team, TestApp, Value, json};
 
 /// Everything that a mutation could change, as one digest. Attempts are counted on purpose.
 pub async fn state(app: &TestApp) -> Vec<String> {
@@ -21,7 +21,7 @@ pub async fn state(app: &TestApp) -> Vec<String> {
 }
 
 /// A value at a path into the input.
-fn with(input: &Value, path: &[String], value: Value) -> Value {
+pub fn with(input: &Value, path: &[String], value: Value) -> Value {
     let mut changed = input.clone();
     let mut place = &mut changed;
     for part in path {
@@ -35,7 +35,7 @@ fn with(input: &Value, path: &[String], value: Value) -> Value {
 }
 
 /// The leaves of an input type: path, type without its `!`, and whether it must be given.
-fn leaves(input: &str, given: &Value) -> Vec<(Vec<String>, String, bool)> {
+pub fn leaves(input: &str, given: &Value) -> Vec<(Vec<String>, String, bool)> {
     let mut found = Vec::new();
     let is_one_of = schema::committed().contains(&format!("input {input} @oneOf"));
     for (name, of, required) in schema::input_fields(input) {
@@ -93,21 +93,7 @@ async fn bad_input_is_told_and_changes_nothing() {
             }
             match of.as_str() {
                 "ID" => {
-                    let kinds = [
-                        "org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd", "tea", "grt",
-                        "gin", "lnk", "trf", "run",
-                    ];
-                    // The valid one tells of which kind it is; where none is given, the field does.
-                    let given = path.iter().fold(&valid, |value, part| &value[part.as_str()]).as_str();
-                    let named = match (mutation.as_str(), field.as_str()) {
-                        ("signOut", _) => "ses",
-                        ("acceptInvitation" | "declineInvitation", "id") => "inv",
-                        (_, "containerId" | "resourceId") => "res",
-                        _ => "org",
-                    };
-                    let kind = given
-                        .and_then(|given| kinds.iter().find(|kind| given.starts_with(*kind)).copied())
-                        .unwrap_or(named);
+                    let kind = kind_of(&mutation, &path, &valid);
                     // An optional id that takes the place of another proof can't stand beside it.
                     let not_found: &[&'static str] = &["NOT_FOUND", "INVALID", "UNAUTHENTICATED", "FORBIDDEN"];
                     case("unknown", json!(format!("{kind}_01h455vb4pex5vsknk084sn02q")), not_found);
@@ -241,6 +227,27 @@ async fn texts_that_cannot_be_stored_find_nothing() {
     app.finish().await;
 }
 
+/// The prefix of the ids that a field of a mutation takes.
+pub fn kind_of(mutation: &str, path: &[String], valid: &Value) -> &'static str {
+    let kinds = [
+        "org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd", "tea", "grt", "gin", "lnk", "trf",
+        "run",
+    ];
+    // The valid one tells of which kind it is; where none is given, the field does.
+    let given = path.iter().fold(valid, |value, part| match part.parse::<usize>() {
+        Ok(position) => &value[position],
+        Err(_) => &value[part.as_str()],
+    });
+    let named = match (mutation, path.last().map(String::as_str)) {
+        ("signOut", _) => "ses",
+        ("acceptInvitation" | "declineInvitation", Some("id")) => "inv",
+        (_, Some("containerId" | "resourceId")) => "res",
+        (_, Some("recipientId" | "userId")) => "usr",
+        _ => "org",
+    };
+    given.as_str().and_then(|given| kinds.into_iter().find(|kind| given.starts_with(kind))).unwrap_or(named)
+}
+
 /// The error's field is the bad one, what it lies in, or one beside it that it contradicts.
 fn what_names(what: &str, code: &str, field: &str) -> bool {
     let path = what.split(':').next().unwrap_or_default();
@@ -256,7 +263,7 @@ fn with_unknown(valid: &Value) -> Value {
 }
 
 /// One id of each kind, of another organization.
-async fn foreign_ids(other: &Client, organization: &str) -> std::collections::BTreeMap<&'static str, String> {
+pub async fn foreign_ids(other: &Client, organization: &str) -> std::collections::BTreeMap<&'static str, String> {
     let mut ids = std::collections::BTreeMap::new();
     ids.insert("org", organization.to_owned());
     ids.insert("res", other.create(organization, "PROJECT", "Secret").await);
@@ -272,6 +279,18 @@ async fn foreign_ids(other: &Client, organization: &str) -> std::collections::BT
     ids.insert("whk", text(&other.ok("createWebhook", input, "webhook { id }").await["webhook"]["id"]));
     let query = "query($id: ID!) { organization(by: { id: $id }) { viewerMembership { id } } viewer { sessions { nodes { id } } } }";
     let own = other.query(query, json!({ "id": organization })).await;
+    let team = Team { id: organization.to_owned(), owner: other.clone() };
+    ids.insert("tea", team.group("Secret", &[]).await);
+    let collection = other.create(organization, "COLLECTION", "Secret").await;
+    let link = other.ok("createShareLink", json!({ "resourceId": collection }), "shareLink { id }").await;
+    ids.insert("lnk", text(&link["shareLink"]["id"]));
+    let project = other.create(organization, "PROJECT", "Shared").await;
+    ids.insert("grt", other.grant(&project, json!({ "organizationId": organization }), "VIEW").await);
+    let input = json!({ "resourceId": project, "grantee": { "email": "elsewhere@example.org" }, "level": "VIEW" });
+    other.ok("grantAccess", input, "").await;
+    let query = "query($id: ID!) { node(id: $id) { ... on Resource { grantInvitations { nodes { id } } } } }";
+    let shared = other.query(query, json!({ "id": project })).await;
+    ids.insert("gin", text(&shared["node"]["grantInvitations"]["nodes"][0]["id"]));
     ids.insert("mem", text(&own["organization"]["viewerMembership"]["id"]));
     ids.insert("ses", text(&own["viewer"]["sessions"]["nodes"][0]["id"]));
     ids

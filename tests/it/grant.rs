@@ -59,7 +59,7 @@ const GRANTS: &str = "query($id: ID!) { node(id: $id) { ... on Resource { grants
      __typename ... on User { id } ... on Team { id } ... on Organization { id name slug } } } } \
      grantInvitations { totalCount nodes { id email level expiresAt } } } } }";
 
-// R6: a project is shared with an account outside, by id, username or address: it reaches that and what lies in it, and nothing
+// R6: a project is shared with an account outside, by id or username: it reaches that and what lies in it, and nothing
 // else, until the grant is revoked or given up.
 #[tokio::test]
 async fn a_project_is_shared_with_someone_outside() {
@@ -85,7 +85,7 @@ async fn a_project_is_shared_with_someone_outside() {
     let bob = app.sign_up("bob@example.org").await;
     eve.grant(&project, json!({ "userId": bob.user_id }), "CONTRIBUTE").await;
     assert_eq!(bob.access(&inside).await, some("CONTRIBUTE"));
-    assert_eq!(ada.grant(&project, json!({ "email": "EVE@example.org" }), "UPLOAD").await, grant);
+    assert_eq!(ada.grant(&project, json!({ "username": username.to_uppercase() }), "UPLOAD").await, grant);
     assert_eq!(eve.access(&project).await, some("UPLOAD"));
     // Nobody else does.
     for (person, code) in [(&eve, "FORBIDDEN"), (&bob, "FORBIDDEN"), (&app.sign_up("x@example.org").await, "NOT_FOUND")]
@@ -145,7 +145,7 @@ async fn what_cannot_be_shared_is_told() {
         (json!({ "teamId": foreign_team }), "NOT_FOUND"),
         (json!({ "organizationId": bob.id }), "NOT_FOUND"),
         (json!({ "organizationSlug": "nothing-here" }), "NOT_FOUND"),
-        (json!({ "organizationId": personal }), "INVALID"),
+        (json!({ "organizationId": personal }), "NOT_FOUND"),
     ] {
         let field = named(&grantee);
         assert_eq!(ada.no_grant(&project, grantee.clone(), "VIEW").await, is(code, &field), "{grantee}");
@@ -210,9 +210,9 @@ async fn what_is_shared_with_an_organization_is_capped_by_its_members_permission
         theirs.owner.ok("updateMemberPermissions", json!({ "memberId": member, "permissions": permissions }), "").await;
         assert_eq!((bob.access(&application).await, bob.access(&project).await), (app_access, project_access));
     }
-    // What they see of the organization that it is shared with is its name.
+    // What they see of the organization that it is shared with is what they named.
     let seen = ada.query(GRANTS, json!({ "id": project })).await["node"]["grants"]["nodes"][0]["grantee"].clone();
-    assert_eq!((&seen["name"], &seen["slug"]), (&json!("Elsewhere"), &Value::Null));
+    assert_eq!((&seen["name"], &seen["slug"]), (&json!("elsewhere"), &Value::Null));
     // Who leaves that organization has nothing of it.
     bob.ok("leaveOrganization", json!({ "organizationId": theirs.id }), "departure { id }").await;
     assert_eq!((bob.access(&application).await, bob.access(&project).await), (None, None));
@@ -292,6 +292,138 @@ async fn sharing_stays_inside_where_the_policy_says_so() {
     assert_eq!(grace.access(&project).await, some("VIEW"));
     team.sharing("ALLOWED").await;
     assert_eq!(eve.access(&project).await, some("VIEW"));
+    app.finish().await;
+}
+
+/// Whom grants on a resource show, by the name that they show: name, username where it is a person, and id.
+async fn grantees(person: &Client, resource: &str) -> Vec<(String, String, String)> {
+    let query = "query($id: ID!) { node(id: $id) { ... on Resource { grants { nodes { grantee { \
+         ... on User { id name username } ... on Organization { id name } ... on Team { id name } } } } } } }";
+    let seen = person.query(query, json!({ "id": resource })).await;
+    let shown = |grant: &Value| {
+        let grantee = &grant["grantee"];
+        (text(&grantee["name"]), grantee["username"].as_str().unwrap_or_default().to_owned(), text(&grantee["id"]))
+    };
+    nodes(&seen["node"]["grants"]).iter().map(shown).collect()
+}
+
+// R6, R21: whoever shares something learns no more than they named: every address is answered, listed, logged and mailed alike, whether or
+// not it has an account, and waits for whoever signs in with it.
+#[tokio::test]
+async fn sharing_with_an_address_tells_of_no_account() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let eve = app.sign_up("eve@example.org").await;
+    eve.ok("updateProfile", json!({ "name": "Eve Moneypenny", "avatarUrl": "https://example.org/eve.png" }), "").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let addresses = ["eve@example.org", "grace@example.org", "nobody@example.org"];
+    let mut told = Vec::new();
+    for email in addresses {
+        let input = json!({ "resourceId": project, "grantee": { "email": email }, "level": "VIEW" });
+        let answer = ada.mutate("grantAccess", input, "invited grant { id }").await;
+        let log = "query($id: ID!) { organization(by: { id: $id }) { auditLog(last: 1) { nodes { action summary actor { id } target { id } metadata } } } }";
+        let mut event =
+            nodes(&team.owner.query(log, json!({ "id": team.id })).await["organization"]["auditLog"])[0].clone();
+        event["metadata"]["invitation"] = json!("the invitation");
+        let mail = app.mail_about(email, "shares").await;
+        let text: String = mail.text.replace(email, "the address").chars().filter(|c| !c.is_ascii_digit()).collect();
+        told.push((answer.body.to_string(), event.to_string(), mail.subject, text));
+    }
+    assert!(told.iter().all(|one| *one == told[0]), "{told:#?}");
+    assert!(told[0].0.contains("\"invited\":true") && told[0].1.contains("grant.invited"), "{told:?}");
+    let seen = ada.query(GRANTS, json!({ "id": project })).await["node"].clone();
+    let listed: Vec<_> = nodes(&seen["grantInvitations"])
+        .iter()
+        .map(|shared| (text(&shared["email"]), text(&shared["level"])))
+        .collect();
+    assert_eq!(listed, addresses.map(|email| (email.to_owned(), "VIEW".to_owned())));
+    assert_eq!((&seen["grants"]["totalCount"], eve.access(&project).await), (&json!(0), None));
+    // Whoever signs in has it, and is no more to the sharer than the address; so it is lowered, and revoked.
+    let signed_in = app.sign_in(app.anonymous(), "eve@example.org").await;
+    assert_eq!(signed_in.access(&project).await, some("VIEW"));
+    let called = grantees(&ada, &project).await;
+    assert_eq!((called.len(), called[0].0.as_str(), called[0].1.as_str()), (1, "eve@example.org", "eve@example.org"));
+    assert_ne!(called[0].2, eve.user_id);
+    assert!(
+        ada.query("query($id: ID!) { node(id: $id) { id } }", json!({ "id": called[0].2 })).await["node"].is_null()
+    );
+    let grant = ada.grant(&project, json!({ "email": "eve@example.org" }), "UPLOAD").await;
+    assert_eq!(eve.access(&project).await, some("UPLOAD"));
+    ada.ok("revokeAccess", json!({ "grantId": grant }), "").await;
+    assert_eq!(eve.access(&project).await, None);
+    // Whoever is signed in all the time has it when they are next seen after some minutes.
+    app.shift_clock("6 minutes").await;
+    grace.query("{ viewer { email } }", json!({})).await;
+    assert_eq!(grace.access(&project).await, some("VIEW"));
+    // Leaders see their members' addresses anyway, and everybody knows their own.
+    let of_leader = team.owner.create(&team.id, "PROJECT", "Board").await;
+    team.owner.grant(&of_leader, json!({ "email": "ada@example.org" }), "VIEW").await;
+    let name = ada.query("{ viewer { user { name } } }", json!({})).await["viewer"]["user"]["name"].clone();
+    assert_eq!(grantees(&team.owner, &of_leader).await, [(text(&name), ada.username().await, ada.user_id.clone())]);
+    assert_eq!(
+        ada.no_grant(&project, json!({ "email": "ada@example.org" }), "VIEW").await,
+        is("SELF", "input.grantee.email")
+    );
+    // Nor does the policy tell a member's address from another.
+    team.sharing("MEMBERS_ONLY").await;
+    let another = ada.create(&team.id, "PROJECT", "Heart atlas").await;
+    for email in addresses {
+        let refused = ada.no_grant(&another, json!({ "email": email }), "VIEW").await;
+        assert_eq!(refused, is("FORBIDDEN", "input.grantee.email"), "{email}");
+    }
+    app.finish().await;
+}
+
+// R21, R57: by username, slug or id likewise: a grant shows its grantee as they were named to whoever may not look them up, under an id that
+// leads nowhere unless that is what named them; those who may see them as they are.
+#[tokio::test]
+async fn a_grant_shows_strangers_as_they_were_named() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let eve = app.sign_up("eve@example.org").await;
+    eve.ok(
+        "updateProfile",
+        json!({ "name": "Eve Moneypenny", "username": "moneypenny", "avatarUrl": "https://example.org/eve.png" }),
+        "",
+    )
+    .await;
+    let elsewhere = eve.found("Secret Service").await;
+    let logo = json!({ "id": elsewhere, "slug": "universal-exports", "logoUrl": "https://example.org/logo.png" });
+    eve.ok("updateOrganization", logo, "").await;
+    let bob = app.sign_up("bob@example.org").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let answer = "grant { grantee { ... on User { id name username avatarUrl } ... on Organization { id name slug logoUrl createdAt owner { id } } } }";
+    let share = |grantee: Value| json!({ "resourceId": project, "grantee": grantee, "level": "ADMINISTER" });
+    let by_username = ada.ok("grantAccess", share(json!({ "username": "MoneyPenny" })), answer).await;
+    let by_slug = ada.ok("grantAccess", share(json!({ "organizationSlug": "universal-exports" })), answer).await;
+    let by_id = ada.ok("grantAccess", share(json!({ "userId": bob.user_id })), answer).await;
+    let called = |payload: &Value| text(&payload["grant"]["grantee"]["name"]);
+    assert_eq!(
+        [called(&by_username), called(&by_slug), called(&by_id)],
+        ["moneypenny", "universal-exports", bob.user_id.as_str()]
+    );
+    let answers = format!("{by_username}{by_slug}{by_id}");
+    for secret in ["Eve", "Secret", ".png", &eve.user_id, &elsewhere, &bob.email] {
+        assert!(!answers.contains(secret), "{secret}: {answers}");
+    }
+    let shown = grantees(&ada, &project).await;
+    assert_eq!(
+        shown.iter().map(|shown| shown.0.as_str()).collect::<Vec<_>>(),
+        ["moneypenny", "universal-exports", bob.user_id.as_str()]
+    );
+    // Themselves, and their own organization, people see as they are.
+    let mut seen = grantees(&eve, &project).await;
+    assert_eq!(seen.remove(0), ("Eve Moneypenny".to_owned(), "moneypenny".to_owned(), eve.user_id.clone()));
+    assert_eq!(seen.remove(0), ("Secret Service".to_owned(), String::new(), elsewhere.clone()));
+    // Colleagues too; a team that one isn't to see is no more than one.
+    let lab = team.group("Lab", &[]).await;
+    team.owner.grant(&project, json!({ "teamId": lab }), "VIEW").await;
+    assert_eq!(grantees(&ada, &project).await[3].0, "Lab");
+    assert_eq!(grantees(&eve, &project).await[3].0, "team");
+    assert_eq!(eve.no_grant(&project, json!({ "teamId": lab }), "VIEW").await, is("NOT_FOUND", "input.grantee.teamId"));
     app.finish().await;
 }
 
@@ -476,7 +608,7 @@ async fn a_leavers_own_sample_is_shared_with_them() {
     app.finish().await;
 }
 
-// R6: shared with an address at the instant that it becomes an account's: the account has it, whichever came first.
+// R6: shared with an address at the instant that it becomes an account's: the account has it, by its next sign-in where it came first.
 #[tokio::test]
 async fn sharing_with_an_address_that_is_just_signing_up_misses_nobody() {
     let app = TestApp::start().await;
@@ -495,14 +627,15 @@ async fn sharing_with_an_address_that_is_just_signing_up_misses_nobody() {
         anonymous.ok("requestSignIn", json!({ "email": other }), "").await;
         let code = app.mail_about(&other, "sign in").await.digits();
         let digits = json!({ "digits": { "email": other, "code": code } });
-        let (shared, signed_in) = futures_util::join!(
+        let (shared, _) = futures_util::join!(
             team.owner.mutate("grantAccess", input, "invited"),
             anonymous.ok("signIn", digits, "sessionToken")
         );
         assert_eq!(shared.user_errors("grantAccess"), []);
-        assert_eq!(new.access(&project).await, some("VIEW"));
-        let other = anonymous.with_token(&text(&signed_in["sessionToken"]));
-        assert_eq!(other.access(&project).await, some("VIEW"));
+        for (person, email) in [(new, &email), (anonymous.clone(), &other)] {
+            let person = app.sign_in(person, email).await;
+            assert_eq!(person.access(&project).await, some("VIEW"));
+        }
     }
     app.finish().await;
 }

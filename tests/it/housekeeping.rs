@@ -102,8 +102,9 @@ async fn what_nobody_needs_goes() {
         counts
     };
     sweep(&mut app).await;
-    // Nothing is older than it may be. The mail and its digits were tries of an account, a client and the deployment each.
-    assert_eq!(counts(&app).await, [1, 1, 6, 1, 1]);
+    // Nothing is older than it may be. The mail, its digits and the organization's name were tries of an account, a client and the
+    // deployment each.
+    assert_eq!(counts(&app).await, [1, 1, 9, 1, 1]);
     app.shift_clock("6 days").await;
     sweep(&mut app).await;
     // The window of the tries was minutes.
@@ -159,7 +160,8 @@ async fn a_deleted_organization_goes_for_good() {
     let team = app.team().await;
     let receiver = Receiver::start().await;
     let input = json!({ "organizationId": team.id, "url": receiver.url, "events": ["resource.created"] });
-    team.owner.ok("createWebhook", input, "webhook { id }").await;
+    let made = team.owner.ok("createWebhook", input, "webhook { id }").await;
+    team.owner.ok("updateWebhook", json!({ "id": made["webhook"]["id"], "rotateSecret": true }), "").await;
     let ada = app.join(&team, "ada@example.org", "ADMIN").await;
     let grace = app.join(&team, "grace@example.org", "MEMBER").await;
     ada.create(&team.id, "PROJECT", "Liver atlas").await;

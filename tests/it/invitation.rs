@@ -117,7 +117,7 @@ async fn the_mail_says_who_invites_to_what_and_leads_to_the_page() {
     assert_eq!(mail.to, "grace@example.org");
     assert_eq!(mail.subject, "Ada Lovelace invites you to Acme Genomics");
     assert_eq!(mail.auto_submitted, "auto-generated");
-    assert!(mail.has_date);
+    assert!(mail.date.is_some());
     assert!(mail.message_id.contains(&id), "{}", mail.message_id);
     assert!(mail.message_id.ends_with("@rollcall.example"), "{}", mail.message_id);
     assert!(mail.text.contains("Ada Lovelace") && mail.text.contains("Acme Genomics"), "{}", mail.text);

@@ -268,27 +268,105 @@ async fn tries_at_once_are_no_more_than_one_after_the_other() {
     app.finish().await;
 }
 
-// R21, R30: who shares by addresses and slugs that lead nowhere is stopped before they have learnt who and what there is; what leads
-// somewhere isn't counted.
+// R21, R30: whoever tries names to learn who has accounts and which organizations there are is stopped before they have learnt much,
+// wherever a name is taken; what leads somewhere, or is free, isn't counted.
 #[tokio::test]
-async fn guesses_at_whom_to_share_with_are_limited() {
+async fn guesses_at_names_are_limited() {
     let app = TestApp::start().await;
     let team = app.team().await;
     let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let username = ada.username().await;
     let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
     let share = |grantee: Value| json!({ "resourceId": project, "grantee": grantee, "level": "VIEW" });
-    for _ in 0..3 {
-        team.owner.ok("grantAccess", share(json!({ "email": ada.email })), "").await;
+    let invite = |username: &str| json!({ "organizationId": team.id, "invitations": [{ "username": username }] });
+    let owner = &team.owner;
+    // What leads somewhere, or is free.
+    owner.ok("grantAccess", share(json!({ "username": username })), "").await;
+    owner.ok("updateOrganization", json!({ "id": team.id, "slug": "acme" }), "").await;
+    owner.ok("updateProfile", json!({ "username": "grace" }), "").await;
+    owner.ok("createOrganization", json!({ "name": "Other", "slug": "other" }), "").await;
+    assert_eq!(app.counted("name_guess").await, 0);
+    let guesses = [
+        ("grantAccess", share(json!({ "organizationSlug": "nowhere" })), "NOT_FOUND"),
+        ("grantAccess", share(json!({ "username": "nobody-here" })), "NOT_FOUND"),
+        ("offerProjectTransfer", json!({ "resourceId": project, "recipientUsername": "nobody-here" }), "NOT_FOUND"),
+        ("inviteMembers", invite("nobody-here"), "NOT_FOUND"),
+        ("createOrganization", json!({ "name": "Acme", "slug": "acme" }), "SLUG_TAKEN"),
+        ("updateOrganization", json!({ "id": team.id, "slug": "other" }), "SLUG_TAKEN"),
+        ("updateProfile", json!({ "username": username }), "USERNAME_TAKEN"),
+    ];
+    // A slug that is made of a name, and isn't the one that the name gives, tells that this is another's.
+    owner.ok("createOrganization", json!({ "name": "Other" }), "").await;
+    assert_eq!(app.counted("name_guess").await, 3);
+    for (n, (mutation, input, code)) in guesses.iter().enumerate() {
+        assert_eq!(owner.refused(mutation, input.clone()).await.code, *code, "{mutation}");
+        // For the account, the client and the deployment.
+        assert_eq!(app.counted("name_guess").await, 3 * (i64::try_from(n).unwrap() + 2), "{mutation}");
     }
-    assert_eq!(app.counted("sharing_guess").await, 0);
-    let refused = team.owner.refused("grantAccess", share(json!({ "organizationSlug": "nowhere" }))).await;
-    assert_eq!(refused.is(), ("NOT_FOUND", "input.grantee.organizationSlug"));
-    assert_eq!(app.counted("sharing_guess").await, 3);
-    app.tried("sharing_guess", 300).await;
-    for grantee in [json!({ "organizationSlug": "nowhere" }), json!({ "email": "nobody@example.org" })] {
-        assert!(is_limited(&team.owner.mutate("grantAccess", share(grantee), "").await, 900));
+    // Who makes an account by an invitation has none yet: the client's tries count.
+    team.invite("new@example.org", "MEMBER").await;
+    let token = app.mail_about("new@example.org", "invites you").await.token();
+    let accept = json!({ "token": token, "username": username });
+    assert_eq!(app.anonymous().refused("acceptInvitation", accept.clone()).await.code, "USERNAME_TAKEN");
+    app.tried("name_guess", 300).await;
+    for (mutation, input, _) in guesses {
+        assert!(is_limited(&owner.mutate(mutation, input, "").await, 900), "{mutation}");
     }
-    // By id there is nothing to guess.
-    team.owner.ok("grantAccess", share(json!({ "userId": ada.user_id })), "").await;
+    assert!(is_limited(&app.anonymous().mutate("acceptInvitation", accept, "").await, 900));
+    // By id there is nothing to guess, and every address is answered alike.
+    owner.ok("grantAccess", share(json!({ "userId": ada.user_id })), "").await;
+    owner.ok("grantAccess", share(json!({ "email": "nobody@example.org" })), "").await;
+    app.finish().await;
+}
+
+// R30: a try that one limit refuses counts for no other: nobody uses up what their neighbours behind the same address have, nor a busy
+// address what its people have.
+#[tokio::test]
+async fn what_is_refused_is_counted_nowhere_else() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let code = team.code("MEMBER").await;
+    let (eve, ada) = (app.sign_up("eve@example.org").await, app.sign_up("ada@example.org").await);
+    let wrong = json!({ "code": if code == "0000-0000" { "0000-0001" } else { "0000-0000" } });
+    for n in 0..80 {
+        let answer = eve.mutate("redeemJoinCode", wrong.clone(), "").await;
+        assert_eq!(is_limited(&answer, 900), n >= 10, "{n}");
+    }
+    assert_eq!((app.counted("join_code_client").await, app.counted("join_code_deployment").await), (10, 10));
+    ada.ok("redeemJoinCode", json!({ "code": code }), "member { id }").await;
+    // Whichever of the limits of a try is reached.
+    let anonymous = app.anonymous();
+    let digits = json!({ "digits": { "email": "eve@example.org", "code": "000000" } });
+    let tries = [
+        ("join_code", 10, &eve, "redeemJoinCode", wrong),
+        ("sign_in_digits", 10, &anonymous, "signIn", digits),
+        ("sign_in_request", 10, &anonymous, "requestSignIn", json!({ "email": "eve@example.org" })),
+        ("email_change", 10, &eve, "changeEmail", json!({ "email": "eve@elsewhere.example" })),
+        ("name_guess", 300, &eve, "updateProfile", json!({ "username": ada.username().await })),
+    ];
+    for (bucket, account, client, mutation, input) in tries {
+        app.database.sql("DELETE FROM attempts").await;
+        client.mutate(mutation, input.clone(), "").await;
+        let buckets = [bucket.to_owned(), format!("{bucket}_client"), format!("{bucket}_deployment")];
+        let counts = async || {
+            let mut counts = Vec::new();
+            for bucket in &buckets {
+                let count =
+                    format!("SELECT coalesce(sum(count), 0)::bigint AS value FROM attempts WHERE bucket = '{bucket}'");
+                counts.push(app.database.number(&count).await);
+            }
+            counts
+        };
+        assert_eq!(counts().await, [1, 1, 1], "{bucket}");
+        for full in &buckets {
+            // As if so many tries had been made, which is more than any limit holds.
+            let tried = if *full == buckets[0] { account } else { 100_000 };
+            app.tried(full, tried).await;
+            let before = counts().await;
+            assert!(is_limited(&client.mutate(mutation, input.clone(), "").await, 3_600), "{full}");
+            assert_eq!(counts().await, before, "{full}");
+            app.tried(full, 1).await;
+        }
+    }
     app.finish().await;
 }

@@ -1,6 +1,7 @@
 //! Rollcall through its front door: the real programs as processes, HTTP in, GraphQL, pages and mail out.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "the tests compare the host's clock with the database's")]
 
 mod access;
 mod account_deletion;
@@ -10,6 +11,7 @@ mod audit;
 mod bad_input;
 mod billing;
 mod cascade;
+mod clock;
 mod departure;
 mod email_change;
 mod ending;
@@ -39,6 +41,7 @@ mod service_key;
 mod session;
 mod settings;
 mod share_link;
+mod shown_once;
 mod sign_in;
 mod size;
 mod statements;

@@ -1,7 +1,8 @@
 //! Members: who sees whom, lists, and roles.
 
 use crate::support::client::{nodes, text};
-use crate::support::{TestApp, Value, json};
+use crate::support::page::Visitor;
+use crate::support::{Client, TestApp, Value, json};
 
 const MEMBERS: &str = "query($id: ID!, $first: Int, $after: String, $last: Int, $before: String, $role: Role, $search: String, $order: MemberOrder) { \
      organization(by: { id: $id }) { members(first: $first, after: $after, last: $last, before: $before, role: $role, search: $search, orderBy: $order) { \
@@ -207,5 +208,125 @@ async fn permissions_are_changed_by_those_above() {
     app.completed(&team, &departure).await;
     let refusal = team.owner.refused("updateMemberPermissions", change(&ada_id, json!({ "sharedApps": false }))).await;
     assert_eq!(refusal.is(), ("CONFLICT", "input.memberId"));
+    app.finish().await;
+}
+
+// R7, R51, R77, D9: under a hidden directory members and viewers see nobody else: neither who leads, nor other teams, nor who has invited
+// or removed them; by no field, id, key, mail or page. Leaders see everyone as ever.
+#[tokio::test]
+async fn a_hidden_directory_shows_nobody_who_leads() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let viewer = app.join(&team, "viewer@example.org", "VIEWER").await;
+    team.owner.ok("updateProfile", json!({ "name": "Grace Hopper" }), "").await;
+    let policy = |directory: &str| json!({ "organizationId": team.id, "memberDirectory": directory });
+    team.owner.ok("updateOrganizationPolicy", policy("HIDDEN"), "").await;
+    let key = ada.ok("createApiKey", json!({ "organizationId": team.id, "name": "laptop" }), "secret").await;
+    let key = app.client(&text(&key["secret"]));
+    let lab = team.group("Lab", &[&ada, &team.owner]).await;
+    let board = team.group("Board", &[&admin, &team.owner]).await;
+    let seen_by = async |person: &Client| {
+        let query = "query($id: ID!, $owner: ID!, $board: ID!) { organization(by: { id: $id }) { name owner { name } leadership { user { name } } \
+             members { totalCount } teams { totalCount nodes { name members { totalCount nodes { user { id } } } } } \
+             board: teams(search: \"Board\") { totalCount } viewerMembership { teams { nodes { name } } } } \
+             owner: node(id: $owner) { id } board: node(id: $board) { id } }";
+        person.query(query, json!({ "id": team.id, "owner": team.owner.user_id, "board": board })).await
+    };
+    for (person, own) in [(&ada, 1), (&key, 1), (&viewer, 0)] {
+        let seen = seen_by(person).await;
+        let organization = &seen["organization"];
+        assert_eq!((&organization["owner"], &organization["leadership"]), (&json!(null), &json!(null)));
+        assert_eq!(
+            (&organization["members"]["totalCount"], &organization["board"]["totalCount"]),
+            (&json!(1), &json!(0))
+        );
+        assert_eq!((&seen["owner"], &seen["board"]), (&json!(null), &json!(null)));
+        assert_eq!((&organization["teams"]["totalCount"], nodes(&organization["teams"]).len()), (&json!(own), own));
+        for team in nodes(&organization["teams"]) {
+            let themselves = json!({ "totalCount": 1, "nodes": [{ "user": { "id": ada.user_id } }] });
+            assert_eq!((&team["name"], &team["members"]), (&json!("Lab"), &themselves));
+        }
+        assert_eq!(nodes(&organization["viewerMembership"]["teams"]).len(), own);
+    }
+    // Another team might as well not exist, whatever one does.
+    for (mutation, input) in [
+        ("updateTeam", json!({ "id": board, "name": "Mine" })),
+        ("deleteTeam", json!({ "id": board })),
+        ("addTeamMembers", json!({ "teamId": board, "userIds": [ada.user_id] })),
+        ("removeTeamMember", json!({ "teamId": board, "userId": ada.user_id })),
+    ] {
+        assert_eq!(ada.refused(mutation, input).await.code, "NOT_FOUND", "{mutation}");
+    }
+    assert_eq!(ada.refused("deleteTeam", json!({ "id": lab })).await.code, "FORBIDDEN");
+    for person in [&team.owner, &admin] {
+        let seen = seen_by(person).await;
+        assert_eq!(seen["organization"]["owner"]["name"], "Grace Hopper");
+        assert_eq!(seen["organization"]["leadership"].as_array().unwrap().len(), 2);
+        assert_eq!(
+            (&seen["organization"]["members"]["totalCount"], &seen["organization"]["teams"]["totalCount"]),
+            (&json!(4), &json!(2))
+        );
+        assert!(seen["board"]["id"].is_string() && seen["owner"]["id"].is_string());
+    }
+    // Nor do mails, pages, and what leads to somebody tell who acts for the organization.
+    let invited = app.sign_up("new@example.org").await;
+    team.invite("new@example.org", "MEMBER").await;
+    let mail = app.mail_about("new@example.org", "invited").await;
+    assert_eq!(mail.subject, "You are invited to Acme Genomics");
+    let seen = invited
+        .query("{ viewer { invitations { nodes { invitedBy { name } organization { owner { name } } } } } }", json!({}))
+        .await;
+    let nobody = json!({ "invitedBy": null, "organization": { "owner": null } });
+    assert_eq!(nodes(&seen["viewer"]["invitations"])[0], nobody);
+    let preview = "query($token: String!) { invitation(token: $token) { invitedBy organizationName } }";
+    let preview = app.anonymous().query(preview, json!({ "token": mail.token() })).await;
+    assert_eq!(preview["invitation"], json!({ "invitedBy": null, "organizationName": "Acme Genomics" }));
+    let page = Visitor::new(&app.url).get(&mail.link("/invitations/")).await.text();
+    assert!(page.contains("new@example.org is invited to acme genomics"), "{page}");
+    let collection = ada.create(&team.id, "COLLECTION", "Best of").await;
+    team.owner.ok("createShareLink", json!({ "resourceId": collection }), "").await;
+    ada.ok("createShareLink", json!({ "resourceId": collection }), "").await;
+    let links = "query($id: ID!) { node(id: $id) { ... on Resource { shareLinks { nodes { createdBy { id } } } } } }";
+    let links = ada.query(links, json!({ "id": collection })).await;
+    let made_by = json!([{ "createdBy": null }, { "createdBy": { "id": ada.user_id } }]);
+    assert_eq!(links["node"]["shareLinks"]["nodes"], made_by);
+    let member = team.member_id(&ada).await;
+    team.owner.ok("changeMemberRole", json!({ "memberId": member, "role": "VIEWER" }), "").await;
+    team.owner.ok("changeMemberRole", json!({ "memberId": member, "role": "MEMBER" }), "").await;
+    // What becomes of one's things at the end passes to the owner, and no more is said of them.
+    let plan = "query($id: ID!, $member: ID!) { organization(by: { id: $id }) { departurePlan(memberId: $member, kind: LEAVE) { \
+         newOwner { id name username } } } }";
+    let plan = ada.query(plan, json!({ "id": team.id, "member": member })).await;
+    let heir = &plan["organization"]["departurePlan"]["newOwner"];
+    assert_eq!((&heir["name"], &heir["username"]), (&json!("owner"), &json!("owner")));
+    assert_ne!(heir["id"], json!(team.owner.user_id));
+    let departure = team.remove(&ada).await;
+    app.completed(&team, &departure).await;
+    let query = "query($id: ID!) { node(id: $id) { ... on Departure { startedBy { name } newOwner { id name } moves { nodes { to { id name } } } } } }";
+    let seen = ada.query(query, json!({ "id": departure })).await["node"].clone();
+    let moved_to = &nodes(&seen["moves"])[0]["to"];
+    assert_eq!(
+        (&seen["startedBy"], &seen["newOwner"]["name"], &moved_to["name"]),
+        (&json!(null), &json!("owner"), &json!("owner"))
+    );
+    assert!(!seen.to_string().contains(&team.owner.user_id), "{seen}");
+    let seen = admin.query(query, json!({ "id": departure })).await["node"].clone();
+    assert_eq!(
+        (&seen["startedBy"]["name"], &seen["newOwner"]["name"]),
+        (&json!("Grace Hopper"), &json!("Grace Hopper"))
+    );
+    app.until_idle().await;
+    let told: Vec<_> = app.smtp.mails().into_iter().filter(|mail| mail.recipient == "ada@example.org").collect();
+    assert!(
+        told.len() > 3 && told.iter().all(|mail| !mail.text.contains("Hopper") && !mail.html.contains("Hopper")),
+        "{told:?}"
+    );
+    // Where the directory is open, members see whom to contact.
+    team.owner.ok("updateOrganizationPolicy", policy("LEADERSHIP"), "").await;
+    let seen = seen_by(&viewer).await;
+    assert_eq!(seen["organization"]["owner"]["name"], "Grace Hopper");
+    assert_eq!((&seen["organization"]["teams"]["totalCount"], seen["board"]["id"].is_string()), (&json!(2), true));
     app.finish().await;
 }

@@ -357,3 +357,71 @@ async fn the_playground_loads_nothing_from_elsewhere() {
     browser.close().await;
     app.finish().await;
 }
+
+// R24, R25: a link that is dead may be in anybody's hands: neither its page nor its preview tells the address that it went to, or whether
+// that has an account, whatever has ended it.
+#[tokio::test]
+async fn a_dead_link_tells_no_address() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let somebody = app.sign_up("moneypenny@example.org").await;
+    somebody.ok("updateProfile", json!({ "name": "Eve", "username": "eve" }), "").await;
+    let visitor = Visitor::new(&app.url);
+    let look = async |link: &str| visitor.get(link).await;
+    let preview = async |app: &TestApp, token: &str| {
+        let query =
+            "query($token: String!) { invitation(token: $token) { status email accountExists organizationName } }";
+        app.anonymous().query(query, json!({ "token": token })).await["invitation"].clone()
+    };
+    let mut dead = Vec::new();
+    for how in ["revokeInvitation", "declineInvitation", "acceptInvitation", "resendInvitation", "expires"] {
+        let email = format!("moneypenny-{}@example.org", how.to_lowercase());
+        let invitee = app.sign_up(&email).await;
+        let (id, mail) = invited(&app, &team, &email).await;
+        let open = preview(&app, &mail.token()).await;
+        assert_eq!((&open["email"], &open["accountExists"]), (&json!(email), &json!(true)));
+        assert!(look(&mail.link("/invitations/")).await.text().contains(&email));
+        let status = match how {
+            "revokeInvitation" => {
+                team.owner.ok(how, json!({ "id": id }), "").await;
+                "REVOKED"
+            }
+            "resendInvitation" => {
+                team.owner.ok(how, json!({ "id": id }), "").await;
+                "REVOKED"
+            }
+            "expires" => "EXPIRED",
+            answer => {
+                invitee.ok(answer, json!({ "id": id }), "").await;
+                if answer == "acceptInvitation" { "ACCEPTED" } else { "DECLINED" }
+            }
+        };
+        dead.push((status, mail));
+    }
+    let change = async |new: &str| {
+        somebody.ok("changeEmail", json!({ "email": new }), "").await;
+        app.mail_about(new, "Confirm").await.link("/email-change/")
+    };
+    let replaced = change("penny@example.net").await;
+    let ended = change("money@example.net").await;
+    somebody.ok("signOut", json!({}), "").await;
+    app.anonymous().ok("requestSignIn", json!({ "email": "moneypenny@example.org" }), "").await;
+    let used = app.mail_about("moneypenny@example.org", "sign in").await;
+    app.anonymous().ok("signIn", json!({ "token": used.token() }), "").await;
+    app.shift_clock("7 days").await;
+    for (status, mail) in &dead {
+        let seen = preview(&app, &mail.token()).await;
+        let expected =
+            json!({ "status": status, "email": "", "accountExists": false, "organizationName": "Acme Genomics" });
+        assert_eq!(seen, expected);
+    }
+    let links =
+        dead.iter().map(|(_, mail)| mail.link("/invitations/")).chain([replaced, ended, used.link("/sign-in/")]);
+    for link in links {
+        let page = look(&link).await;
+        for secret in ["moneypenny", "example.org", "penny@", "money@", "@eve"] {
+            assert!(page.status >= 400 && !page.html.contains(secret), "{secret}: {} {}", page.status, page.html);
+        }
+    }
+    app.finish().await;
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const NOT_BUILT: &[&str] = &["R67", "R68", "R69", "R70", "R71"];
 
 fn rules() -> Vec<String> {
-    (1..=76).map(|number| format!("R{number}")).chain((1..=10).map(|number| format!("D{number}"))).collect()
+    (1..=77).map(|number| format!("R{number}")).chain((1..=10).map(|number| format!("D{number}"))).collect()
 }
 
 fn root() -> PathBuf {

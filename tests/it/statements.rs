@@ -121,3 +121,39 @@ async fn queries_take_as_many_statements_for_many_items_as_for_few() {
     }
     app.finish().await;
 }
+
+// R30: whether an address has an account, nobody reads off from how long it takes to ask for a mail or to try digits: these are the same
+// statements.
+#[tokio::test]
+async fn signing_in_takes_the_same_statements_whether_or_not_there_is_an_account() {
+    let mut app = TestApp::start().await;
+    app.team().await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    app.database.sql(&format!("ALTER DATABASE {} SET log_statement = 'all'", app.database.name)).await;
+    app.stop_api().await;
+    app.start_api().await;
+    let anonymous = app.anonymous();
+    // Once of each before it counts: what is prepared the first time isn't later.
+    let mut taken = Vec::new();
+    for (n, address) in ["owner@example.org", "nobody@example.org"].into_iter().cycle().take(8).enumerate() {
+        let before = statements(&app).await;
+        anonymous.ok("requestSignIn", json!({ "email": address }), "").await;
+        let asked = statements(&app).await;
+        let digits = json!({ "digits": { "email": format!("{n}{address}"), "code": "000000" } });
+        let first = json!({ "digits": { "email": address, "code": "none" } });
+        for digits in [digits, first] {
+            assert_eq!(anonymous.refused("signIn", digits).await.code, "INVALID");
+        }
+        taken.push((asked - before, statements(&app).await - asked));
+    }
+    let steady = &taken[4..];
+    assert!(steady.iter().all(|taken| taken == &steady[0] && taken.0 > 0 && taken.1 > 0), "{taken:?}");
+    // The account's log tells of it nevertheless.
+    let recorded = "SELECT count(*) AS value FROM audit_events WHERE action = 'user.sign_in_requested'";
+    let before = app.database.number(recorded).await;
+    app.start_worker();
+    app.until_idle().await;
+    assert_eq!(app.database.number(recorded).await, before + 4);
+    app.finish().await;
+}

@@ -6,7 +6,7 @@ use diesel_async::SimpleAsyncConnection;
 
 use crate::support::client::{nodes, text};
 use crate::support::people::uuid;
-use crate::support::receiver::{Answer, Receiver};
+use crate::support::receiver::{Answer, Arrival, Receiver};
 use crate::support::{Client, Team, TestApp, Value, json, until};
 
 /// An app whose webhooks may lead to this machine.
@@ -50,6 +50,13 @@ async fn log(team: &Team) -> Vec<(i64, String, String)> {
         }
         after = page["pageInfo"]["endCursor"].clone();
     }
+}
+
+/// What comes of an event that happens now.
+async fn next_delivery(app: &TestApp, team: &Team, receiver: &Receiver) -> Arrival {
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    app.until_idle().await;
+    receiver.arrivals().pop().unwrap()
 }
 
 /// Each sequence once, as it first came.
@@ -96,16 +103,15 @@ async fn what_happens_is_told_in_order_and_signed() {
         assert!(actions.contains(&expected), "{expected} is not in {actions:?}");
     }
     for arrival in &arrivals {
-        assert!(arrival.is_signed_with(&secret));
+        assert!(arrival.is_good_to(&secret));
         assert_eq!(arrival.header("webhook-id"), arrival.json()["data"]["id"]);
         assert_eq!(arrival.header("content-type"), "application/json");
         assert_eq!(arrival.json()["data"]["organizationId"], team.id.as_str());
         for inside in ["@example.org", "For the log", "For her"] {
             assert!(!arrival.body.contains(inside), "{}", arrival.body);
         }
-        let forged =
-            crate::support::receiver::Arrival { body: arrival.body.replace("org_", "org-"), ..arrival.clone() };
-        assert!(!forged.is_signed_with(&secret));
+        let forged = Arrival { body: arrival.body.replace("org_", "org-"), ..arrival.clone() };
+        assert!(!forged.is_good_to(&secret));
     }
     let joined = arrivals.iter().find(|arrival| arrival.json()["type"] == "organization.member_joined").unwrap().json();
     assert_eq!((&joined["data"]["actorId"], &joined["data"]["actorKind"]), (&json!(ada.user_id), &json!("USER")));
@@ -324,20 +330,13 @@ async fn a_secret_is_rotated_without_a_gap() {
         team.owner.ok("updateWebhook", json!({ "id": id, "rotateSecret": true }), "secret webhook { id }").await;
     let new = text(&rotated["secret"]);
     assert_ne!(new, old);
-    let newest = async || {
-        team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
-        app.until_idle().await;
-        receiver.arrivals().pop().unwrap()
-    };
-    let delivery = newest().await;
-    assert!(delivery.is_signed_with(&new) && delivery.is_signed_with(&old));
+    let delivery = next_delivery(&app, &team, &receiver).await;
+    assert!(delivery.is_good_to(&new) && delivery.is_good_to(&old));
     let unchanged = team.owner.ok("updateWebhook", json!({ "id": id, "enabled": true }), "secret").await;
     assert!(unchanged["secret"].is_null());
     // The day is over.
-    let made =
-        format!("UPDATE webhooks SET secret_made_at = secret_made_at - interval '25 hours' WHERE id = '{}'", uuid(&id));
-    app.database.sql(&made).await;
-    let delivery = newest().await;
+    app.shift_clock("24 hours").await;
+    let delivery = next_delivery(&app, &team, &receiver).await;
     assert!(delivery.is_signed_with(&new) && !delivery.is_signed_with(&old));
     // Whoever was shown the secret and leaves: the owner is advised to renew it.
     let admin = app.join(&team, "ada@example.org", "ADMIN").await;
@@ -347,6 +346,50 @@ async fn a_secret_is_rotated_without_a_gap() {
     let receipt = app.mail_about("owner@example.org", "removed").await;
     assert!(receipt.text.contains("Renew the secret") && receipt.text.contains(&id), "{}", receipt.text);
     app.shift_clock("1 minute").await;
+    app.finish().await;
+}
+
+// R75: whoever rotates again within the day ends no secret before its own 24 hours.
+#[tokio::test]
+async fn every_secret_signs_for_a_day_after_its_rotation() {
+    let mut app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    let (id, first) = create(&team.owner, &team.id, &receiver.url, &["resource.created"]).await;
+    let rotate = async || {
+        let rotated = team.owner.ok("updateWebhook", json!({ "id": id, "rotateSecret": true }), "secret").await;
+        text(&rotated["secret"])
+    };
+    let mut secrets = vec![first, rotate().await];
+    app.shift_clock("10 hours").await;
+    secrets.push(rotate().await);
+    let signing = async |app: &TestApp| {
+        let delivery = next_delivery(app, &team, &receiver).await;
+        secrets.iter().map(|secret| delivery.is_signed_with(secret)).collect::<Vec<_>>()
+    };
+    assert_eq!(signing(&app).await, [true, true, true]);
+    app.shift_clock("14 hours").await;
+    assert_eq!(signing(&app).await, [false, true, true]);
+    // A delivery made again is signed like any other.
+    let sent = newest(&team, &id).await;
+    team.owner.ok("redeliverWebhook", json!({ "deliveryId": sent["id"] }), "").await;
+    app.until_idle().await;
+    let again = receiver.arrivals().pop().unwrap();
+    assert!(
+        !again.is_signed_with(&secrets[0]) && again.is_signed_with(&secrets[1]) && again.is_signed_with(&secrets[2])
+    );
+    app.shift_clock("10 hours").await;
+    assert_eq!(signing(&app).await, [false, false, true]);
+
+    // Five earlier ones at a time.
+    for _ in 0..5 {
+        rotate().await;
+    }
+    let refused = team.owner.refused("updateWebhook", json!({ "id": id, "rotateSecret": true })).await;
+    assert_eq!(refused.is(), ("TOO_MANY", "input.rotateSecret"));
+    app.shift_clock("24 hours").await;
+    let last = rotate().await;
+    assert!(next_delivery(&app, &team, &receiver).await.is_signed_with(&last));
     app.finish().await;
 }
 

@@ -31,6 +31,7 @@ use diesel_async::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use crate::clock;
 use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::secret::Keyring;
@@ -172,6 +173,8 @@ impl Database {
             Box::pin(async move {
                 let mut connection = AsyncPgConnection::establish(url).await?;
                 connection.batch_execute(&setup).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                // For the ids that are made with it. A database that isn't migrated has no clock, and gets no ids.
+                let _ = now(&mut connection).await;
                 Ok(connection)
             })
         });
@@ -381,7 +384,9 @@ impl DerefMut for Transaction {
 
 /// The database's time, by which everything is decided.
 pub async fn now(connection: &mut AsyncPgConnection) -> Result<DateTime<Utc>> {
-    Ok(diesel::select(rollcall_now()).get_result(connection).await?)
+    let now = diesel::select(rollcall_now()).get_result(connection).await?;
+    clock::was_read(now);
+    Ok(now)
 }
 
 /// Brings the database of the URL up to date: the queue's tables, then Rollcall's.

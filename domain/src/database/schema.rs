@@ -102,6 +102,7 @@ diesel::table! {
         digit_tries -> Int4,
         used_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
+        recorded -> Bool,
     }
 }
 
@@ -301,6 +302,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    webhook_previous_secrets (organization_id, webhook_id, version) {
+        organization_id -> Uuid,
+        webhook_id -> Uuid,
+        version -> Int4,
+        ends_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     webhook_deliveries (id) {
         id -> Uuid,
         organization_id -> Uuid,
@@ -367,6 +377,7 @@ diesel::table! {
         granted_by_id -> Uuid,
         created_at -> Timestamptz,
         kept_position -> Nullable<Int8>,
+        named_as -> Nullable<Text>,
     }
 }
 
@@ -432,6 +443,7 @@ diesel::table! {
         resource_owner_id -> Uuid,
         resource_size_bytes -> Int8,
         position -> Int8,
+        recipient_named_as -> Nullable<Text>,
     }
 }
 
@@ -481,6 +493,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_heads,
     audit_events,
     webhooks,
+    webhook_previous_secrets,
     webhook_deliveries,
     teams,
     team_members,

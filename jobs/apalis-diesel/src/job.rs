@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::correlation;
+use crate::new_name;
 use crate::statement::{self, Statement};
 
 /// What is to be done: the payload of one kind of job, and how that kind is treated.
@@ -187,7 +188,7 @@ impl NewJob {
     pub(crate) fn new<J: Job>(job: &J, unique_key: Option<String>) -> QueryResult<Self> {
         let payload =
             serde_json::to_value(job).map_err(|error| diesel::result::Error::SerializationError(error.into()))?;
-        Ok(Self { id: Uuid::now_v7(), payload, serial_key: job.serial_key(), unique_key })
+        Ok(Self { id: new_name(), payload, serial_key: job.serial_key(), unique_key })
     }
 }
 

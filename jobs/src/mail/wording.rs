@@ -298,8 +298,8 @@ pub struct DepartureToLeaver {
     pub kind: DepartureKind,
     /// The end itself, where no earlier mail told of it.
     pub end: Option<MembershipEnd>,
-    /// Who has the leaver's things now.
-    pub new_owner_name: String,
+    /// Who has the leaver's things now; without a name the organization's owner.
+    pub new_owner_name: Option<String>,
     /// Whose the project is that samples were collected into.
     pub samples_owner_name: Option<String>,
     /// What moved.
@@ -391,8 +391,8 @@ pub struct TransferAnswered {
     pub to_name: Option<String>,
     /// To whom it was offered.
     pub recipient_name: String,
-    /// Their username, without `@`.
-    pub recipient_username: String,
+    /// Their username, without `@`, where whoever offered it knows them.
+    pub recipient_username: Option<String>,
     /// The offer's id.
     pub transfer_id: String,
 }
@@ -949,8 +949,8 @@ impl GrantInvitation {
                 ]),
                 Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
                 paragraph(
-                    "Sign in with this address to make your account. You will have access to what is shared with you, and to \
-                    nothing else. If you don't know the sender, ignore this mail.",
+                    "Sign in with this address, with or without an account: you will have access to what is shared with you. If \
+                    you don't know the sender, ignore this mail.",
                 ),
             ],
             reason: format!("You get this mail because {inviter} entered this address."),
@@ -997,7 +997,10 @@ impl TransferAnswered {
     /// Renders the mail; it greets the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let project = name(&self.project_name);
-        let recipient = format!("{} (@{})", name(&self.recipient_name), name(&self.recipient_username));
+        let recipient = match &self.recipient_username {
+            Some(username) => format!("{} (@{})", name(&self.recipient_name), name(username)),
+            None => name(&self.recipient_name),
+        };
         let (subject, said, follows) = match self.answer {
             TransferAnswer::Accepted => (
                 format!("{} accepted the project {project}", name(&self.recipient_name)),
@@ -1100,7 +1103,7 @@ impl DepartureToLeaver {
     /// Renders the mail; it greets the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
-        let owner = name(&self.new_owner_name);
+        let owner = self.new_owner_name.as_deref().map_or_else(|| "the organization's owner".to_owned(), name);
         let (heading, back) = match self.kind {
             DepartureKind::Left | DepartureKind::Deleted => {
                 (format!("You left {organization}"), "You can come back by a new invitation or a join code.")

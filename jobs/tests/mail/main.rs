@@ -677,7 +677,7 @@ fn transfer_answered(names: &Names<'_>, answer: TransferAnswer) -> TransferAnswe
         from_name: names.organization.into(),
         to_name: (answer == TransferAnswer::Accepted).then(|| names.organization.into()),
         recipient_name: names.person.into(),
-        recipient_username: names.username.into(),
+        recipient_username: Some(names.username.into()),
         transfer_id: "trf_01h455vb4pex5vsknk084sn02q".into(),
     }
 }
@@ -750,7 +750,7 @@ fn departure_to_leaver(names: &Names<'_>) -> DepartureToLeaver {
         organization_name: names.organization.into(),
         kind: DepartureKind::Removed,
         end: Some(membership_end(names)),
-        new_owner_name: "Grace Hopper".into(),
+        new_owner_name: Some("Grace Hopper".into()),
         samples_owner_name: Some("Grace Hopper".into()),
         moved: moved(names),
     }

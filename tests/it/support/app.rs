@@ -166,6 +166,13 @@ impl TestApp {
         self.workers.push(Process::worker(&self.folder.0, &self.settings, self.started));
     }
 
+    /// A worker on a host whose clock is wrong, by `+2d` say.
+    pub fn start_worker_with_wrong_clock(&mut self, by: &str) {
+        self.started += 1;
+        let settings = [self.settings.clone(), process::wrong_clock(by)].concat();
+        self.workers.push(Process::worker(&self.folder.0, &settings, self.started));
+    }
+
     /// kill -9 for the oldest worker.
     pub fn kill_worker(&mut self) {
         self.workers.remove(0).kill();
@@ -226,8 +233,17 @@ impl TestApp {
 
     /// Another API process on the same database.
     pub async fn another_api(&mut self) -> String {
+        self.another_api_with(Vec::new()).await
+    }
+
+    /// Another API process, on a host whose clock is wrong, by `+2d` say.
+    pub async fn another_api_with_wrong_clock(&mut self, by: &str) -> String {
+        self.another_api_with(process::wrong_clock(by)).await
+    }
+
+    async fn another_api_with(&mut self, environment: Vec<(String, String)>) -> String {
         self.started += 1;
-        let mut settings = self.settings.clone();
+        let mut settings = [self.settings.clone(), environment].concat();
         settings.push(("ROLLCALL_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
         let (api, url) = Process::api(&self.folder.0, &settings, self.started).await;
         self.workers.push(api);

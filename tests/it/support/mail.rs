@@ -13,7 +13,8 @@ pub struct Mail {
     pub subject: String,
     pub message_id: String,
     pub auto_submitted: String,
-    pub has_date: bool,
+    /// In seconds since 1970.
+    pub date: Option<i64>,
     pub text: String,
     pub html: String,
 }
@@ -35,7 +36,7 @@ impl Mail {
             subject: message.subject().unwrap_or_default().to_owned(),
             message_id: message.message_id().unwrap_or_default().to_owned(),
             auto_submitted: header(&message, "Auto-Submitted"),
-            has_date: message.date().is_some(),
+            date: message.date().map(mail_parser::DateTime::to_timestamp),
             // As they were written: the parser would make one of the other where it is missing.
             text: message.text_part(0).and_then(|part| part.text_contents()).unwrap_or_default().replace("\r\n", "\n"),
             html: message.html_part(0).and_then(|part| part.text_contents()).unwrap_or_default().replace("\r\n", "\n"),

@@ -31,6 +31,22 @@ pub fn bound(program: &Path) -> Command {
     command
 }
 
+/// The environment that sets the clock of a process wrong, by `+2d` say; what it measures takes as long as ever.
+pub fn wrong_clock(by: &str) -> Vec<(String, String)> {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let library = folders
+        .map(|folder| folder.join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.exists())
+        .expect("libfaketime is not installed: `make faketime`, or `apt-get install libfaketime`");
+    let environment = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("FAKETIME", by),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+    ];
+    environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
 /// A command that inherits none of the settings around the tests.
 pub fn command(program: &Path, folder: &Path, settings: &[(String, String)]) -> Command {
     let mut command = bound(program);

@@ -44,9 +44,17 @@ impl Arrival {
         self.headers[name].to_str().unwrap()
     }
 
-    /// Whether the signature is the secret's, as receivers check it.
-    pub fn is_signed_with(&self, secret: &str) -> bool {
+    /// Whether a receiver that has the secret takes it: the signature is the secret's, and the time the receiver's.
+    pub fn is_good_to(&self, secret: &str) -> bool {
         standardwebhooks::Webhook::new(secret).unwrap().verify(self.body.as_bytes(), &self.headers).is_ok()
+    }
+
+    /// Whether one of the signatures is the secret's, whenever it was made.
+    pub fn is_signed_with(&self, secret: &str) -> bool {
+        let timestamp = self.header("webhook-timestamp").parse().unwrap();
+        let signer = standardwebhooks::Webhook::new(secret).unwrap();
+        let signature = signer.sign(self.header("webhook-id"), timestamp, self.body.as_bytes()).unwrap();
+        self.header("webhook-signature").split(' ').any(|one| one == signature)
     }
 }
 

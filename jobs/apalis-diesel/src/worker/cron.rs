@@ -22,7 +22,7 @@ use super::store::{Phase, Shared};
 use crate::job::{NewJob, insert_one};
 use crate::statement::{self, Statement};
 use crate::wake::CHANNEL;
-use crate::{Job, correlation};
+use crate::{Job, correlation, new_name};
 
 /// Before what failed, or what another process is at, is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -296,7 +296,7 @@ impl Clock {
 async fn tick(link: &mut Link, schedule: &Schedule) -> Result<bool, LinkError> {
     let mut connection = link.take().await?;
     let transaction = connection.transaction(async |connection| schedule.tick(connection).await);
-    let transaction = correlation::scope(Uuid::now_v7(), transaction);
+    let transaction = correlation::scope(new_name(), transaction);
     let ticked = tokio::time::timeout(PATIENCE, transaction)
         .await
         .map_err(|_| LinkError::TimedOut)?

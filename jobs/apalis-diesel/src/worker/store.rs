@@ -7,7 +7,6 @@ use diesel::ConnectionResult;
 use diesel_async::AsyncPgConnection;
 use futures_util::future::BoxFuture;
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
-use uuid::Uuid;
 
 use super::acks::{self, Ack, Outcome};
 use super::backend::JobQueue;
@@ -15,6 +14,7 @@ use super::cron::{self, Schedules};
 use super::link::Connector;
 use super::running::{Cancel, Key, Running};
 use super::{heartbeat, listener};
+use crate::new_name;
 
 /// For how long after its timeout a job's lease holds: the outcome must be written meanwhile.
 pub(crate) const MARGIN: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
-            worker: Uuid::now_v7().to_string(),
+            worker: new_name().to_string(),
             lease: Duration::from_secs(20),
             heartbeat: Duration::from_secs(5),
             look: Duration::from_secs(1),

@@ -1,4 +1,5 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "the tests compare the host's clock with the database's")]
 
 mod admin;
 mod correlation;
