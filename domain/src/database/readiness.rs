@@ -8,10 +8,8 @@ use tokio::sync::Mutex;
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// For how long an answer holds: whoever asks without end learns nothing newer, and keeps nobody else from asking.
-const FRESH: Duration = Duration::from_millis(100);
 
-/// Asks the database, one question at a time.
+/// Asks the database, one question at a time. Whoever comes meanwhile shares the next answer, so that many who ask keep nobody waiting.
 #[derive(Clone)]
 pub(super) struct Readiness {
     url: Arc<str>,
@@ -21,6 +19,7 @@ pub(super) struct Readiness {
 #[derive(Default)]
 struct State {
     connection: Option<AsyncPgConnection>,
+    /// When the last question began, and its answer.
     last: Option<(Instant, bool)>,
 }
 
@@ -32,17 +31,19 @@ impl Readiness {
 
     /// Whether the database answers.
     pub(super) async fn check(&self) -> bool {
+        let arrived = Instant::now();
         let mut state = self.state.lock().await;
-        if let Some((asked, is_ready)) = state.last
-            && asked.elapsed() < FRESH
+        if let Some((began, is_ready)) = state.last
+            && began >= arrived
         {
             return is_ready;
         }
+        let began = Instant::now();
         // Out of its place, the connection is closed where its answer doesn't come in time.
         let connection = state.connection.take();
         state.connection = tokio::time::timeout(PATIENCE, self.answers(connection)).await.ok().flatten();
         let is_ready = state.connection.is_some();
-        state.last = Some((Instant::now(), is_ready));
+        state.last = Some((began, is_ready));
         is_ready
     }
 
