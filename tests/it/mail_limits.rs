@@ -39,11 +39,15 @@ async fn one_person_is_sent_few_mails_whoever_sends_them() {
     let other = app.sign_up("other@example.org").await;
     let elsewhere = other.found("Elsewhere").await;
     let victim = "victim@example.org";
+    // Each is sent before the next one could overtake it.
     let invitation = team.invite(victim, "MEMBER").await;
+    app.mail_to(victim).await;
     for _ in 0..2 {
         team.owner.ok("resendInvitation", json!({ "id": invitation }), "").await;
+        app.mail_to(victim).await;
     }
     let again = other.ok("inviteMembers", invite(&elsewhere, &["VICTIM@Example.ORG"]), "invitations { id }").await;
+    app.mail_to(victim).await;
     other.ok("revokeInvitation", json!({ "id": again["invitations"][0]["id"] }), "").await;
     other.ok("inviteMembers", invite(&elsewhere, &[victim]), "").await;
     assert_eq!(app.mails_counted("recipient_mail_hour", victim).await, 5);
