@@ -337,13 +337,7 @@ pub async fn invite(
 
 /// The mails that the invitations bring; who is invited by a username that nobody has gets none.
 async fn mails_to(connection: &mut AsyncPgConnection, parsed: &[Parsed]) -> Result<Vec<CausedMail>> {
-    let usernames: Vec<&Username> = parsed
-        .iter()
-        .filter_map(|invite| match &invite.invitee {
-            Invitee::Username(username) => Some(username),
-            Invitee::Email(_) => None,
-        })
-        .collect();
+    let usernames = usernames_of(parsed);
     let addresses: HashMap<Username, Option<EmailAddress>> = users::table
         .filter(users::username.eq_any(usernames))
         .select((users::username, users::email))
@@ -382,6 +376,18 @@ async fn remind(
     transaction.enqueue_all_at(&reminders, at).await
 }
 
+/// The usernames by which accounts are invited.
+fn usernames_of(parsed: &[Parsed]) -> Vec<&Username> {
+    let mut usernames = Vec::new();
+    for invite in parsed {
+        match &invite.invitee {
+            Invitee::Username(username) => usernames.push(username),
+            Invitee::Email(_) => {}
+        }
+    }
+    usernames
+}
+
 fn field_of(invitee: &Invitee) -> &'static str {
     match invitee {
         Invitee::Email(_) => "email",
@@ -391,13 +397,7 @@ fn field_of(invitee: &Invitee) -> &'static str {
 
 /// The accounts that are invited by their usernames.
 async fn named_accounts(transaction: &mut Transaction, parsed: &[Parsed]) -> Result<Vec<UserId>> {
-    let usernames: Vec<&Username> = parsed
-        .iter()
-        .filter_map(|invite| match &invite.invitee {
-            Invitee::Username(username) => Some(username),
-            Invitee::Email(_) => None,
-        })
-        .collect();
+    let usernames = usernames_of(parsed);
     if usernames.is_empty() {
         return Ok(Vec::new());
     }
