@@ -37,8 +37,8 @@ struct Snapshot {
     teams: Vec<(String, Option<usize>)>,
     resources: Vec<Held>,
     grants: Vec<String>,
-    /// Open offers of projects, and whom they are for.
-    offers: Vec<(String, usize)>,
+    /// Open offers of projects, whom they are for, and whether they say into which organization.
+    offers: Vec<(String, usize, bool)>,
 }
 
 /// A resource.
@@ -138,11 +138,11 @@ impl Scene {
             let owner = self.person(|person| person.user_id == public("usr", &owner));
             Held { id: public("res", &id), kind, owner, organization: public("org", &organization) }
         });
-        let offers =
-            "SELECT json_build_array(id, recipient_id)::text AS value FROM project_transfers WHERE status = 'offered'";
+        let offers = "SELECT json_build_array(id, recipient_id, to_organization_id IS NOT NULL)::text AS value \
+             FROM project_transfers WHERE status = 'offered'";
         let offers = self.app.database.texts(offers).await.into_iter().map(|row| {
-            let (id, recipient): (String, String) = serde_json::from_str(&row).unwrap();
-            (public("trf", &id), self.person(|person| person.user_id == public("usr", &recipient)))
+            let (id, recipient, named): (String, String, bool) = serde_json::from_str(&row).unwrap();
+            (public("trf", &id), self.person(|person| person.user_id == public("usr", &recipient)), named)
         });
         Snapshot {
             resources: resources.collect(),
@@ -327,14 +327,17 @@ impl Scene {
                 None => make(random),
             },
             52..57 => match seen.offers.choose(random) {
-                Some((offer, recipient)) => match random.random_range(0..5) {
+                Some((offer, recipient, named)) => match random.random_range(0..5) {
                     0 => (by(*recipient), "declineProjectTransfer", json!({ "id": offer })),
                     1 => (anyone, "cancelProjectTransfer", json!({ "id": offer })),
-                    2 => {
-                        let input = json!({ "id": offer, "organizationId": organization });
+                    _ => {
+                        let theirs: Vec<&&Known> =
+                            members.iter().filter(|member| member.person == *recipient).collect();
+                        let theirs = theirs.choose(random).map(|member| &self.organizations[member.organization]);
+                        let into = if sensible { theirs.filter(|_| !named) } else { Some(organization) };
+                        let input = json!({ "id": offer, "organizationId": into });
                         (by(*recipient), "acceptProjectTransfer", input)
                     }
-                    _ => (by(*recipient), "acceptProjectTransfer", json!({ "id": offer })),
                 },
                 None => make(random),
             },
