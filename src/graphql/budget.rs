@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
-    BaseType, DocumentOperations, ExecutableDocument, Field, InlineFragment, OperationDefinition, OperationType,
-    Selection, SelectionSet, Type, TypeKind, TypeSystemDefinition,
+    BaseType, Directive, DocumentOperations, ExecutableDocument, Field, InlineFragment, OperationDefinition,
+    OperationType, Selection, SelectionSet, Type, TypeKind, TypeSystemDefinition,
 };
 use async_graphql::{
     ErrorExtensionValues, Name, Pos, Positioned, Request, ServerError, Value as ConstValue, Variables,
@@ -18,8 +18,14 @@ use async_graphql_value::Value;
 use rollcall_domain::limits;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Selections, arguments, directives and variables of a document, each as often as its fragment is spread.
+/// Selections, arguments with the values in them, directives and variables of a document, each as often as its fragment is spread.
 const MAX_SELECTIONS: u64 = 25_000;
+/// What of that is compared with each other: what stands beside a field, through fragments, counts for each selection that it lies in.
+const MAX_COMPARISONS: u64 = 100_000;
+/// Arguments of a field or a directive, which are searched one by one.
+const MAX_ARGUMENTS: usize = 30;
+/// Variables of an operation, which are searched one by one.
+const MAX_VARIABLES: usize = 200;
 /// Operations and fragments of a document.
 const MAX_DEFINITIONS: usize = 500;
 /// How deep selections nest, through fragments.
@@ -32,7 +38,7 @@ const MAX_ROOT_FIELDS: u64 = 30;
 const MAX_ALIASES: u64 = 200;
 /// What an operation may cost.
 const MAX_COST: u64 = 25_000;
-/// What introspection may cost: some three times what tools ask for.
+/// What introspection may cost: some two times what tools ask for.
 const MAX_INTROSPECTION: u64 = 1_000_000;
 
 /// A single thing that is read from the database, with others like it.
@@ -41,8 +47,14 @@ const LOAD: u64 = 2;
 const STATEMENT: u64 = 10;
 /// A mutation: a transaction.
 const TRANSACTION: u64 = 250;
+
 /// How many things of a list without pages are counted.
-const UNPAGED: u64 = 20;
+fn unpaged(field: &str) -> u64 {
+    match field {
+        "apiKeys" | "billableOrganizations" | "leadership" => 100,
+        _ => 20,
+    }
+}
 
 /// Fields that cost much more than others of their kind.
 fn surcharge(field: &str) -> u64 {
@@ -51,11 +63,14 @@ fn surcharge(field: &str) -> u64 {
         "departurePlan" => 1_000,
         // It recomputes up to 10,000 hashes.
         "verifyAuditLog" => 5_000,
+        // Thousands of bytes, which lie in memory until the answer is complete.
+        "description" | "message" | "reason" => 10,
         _ => 0,
     }
 }
 
 const SELECTIONS: &str = "selections, with those of its fragments,";
+const COMPARISONS: &str = "fields and arguments beside each other, counted for each selection that they lie in,";
 
 /// What `totalCount` adds to a list of an organization or of the viewer: a statement that counts all that it has.
 const TOTAL: u64 = 200;
@@ -88,9 +103,9 @@ fn introspected(field: &str, types: u64) -> u64 {
 
 /// Bytes of a document.
 const MAX_DOCUMENT: usize = 256 * 1024;
-/// Bytes of a document, and selections, from which on it takes its turn with others of that size.
+/// Bytes of a document, and selections or comparisons, from which on it takes its turn with others of that size.
 const LARGE_DOCUMENT: usize = 16 * 1024;
-const MANY_SELECTIONS: u64 = 2_000;
+const MUCH_WORK: u64 = 2_000;
 
 /// The budget of requests to a schema.
 #[derive(Debug)]
@@ -118,7 +133,8 @@ struct FieldInfo {
 /// What of a document's counts matters once they are within the limits.
 #[derive(Default)]
 struct Counted {
-    selections: u64,
+    /// What validating it takes.
+    work: u64,
     /// Whether a `__typename` has directives.
     directives_on_typename: bool,
 }
@@ -130,6 +146,8 @@ struct Count {
     aliases: u64,
     /// Of its own fields, through fragments.
     fields: u64,
+    /// What is compared for them.
+    width: u64,
     /// How often `__schema` is among them.
     schemas: u64,
     depth: u64,
@@ -149,6 +167,7 @@ impl Count {
         self.selections = self.selections.saturating_add(other.selections);
         self.aliases = self.aliases.saturating_add(other.aliases);
         self.fields = self.fields.saturating_add(other.fields);
+        self.width = self.width.saturating_add(other.width);
         self.schemas = self.schemas.saturating_add(other.schemas);
         self.depth = self.depth.max(other.depth);
         self.nesting = self.nesting.max(other.nesting);
@@ -209,7 +228,7 @@ impl Budget {
         if counted.directives_on_typename {
             spell_out_directives(request);
         }
-        if turn.is_none() && counted.selections > MANY_SELECTIONS {
+        if turn.is_none() && counted.work > MUCH_WORK {
             turn = self.turns.acquire().await.ok();
         }
         Ok(turn)
@@ -224,23 +243,30 @@ impl Budget {
         let definitions = document.operations.iter().count() + document.fragments.len();
         limit("operations and fragments", definitions as u64, MAX_DEFINITIONS as u64)?;
         let operations = document.operations.iter().map(|(_, operation)| &operation.node);
-        let head = |operation: &OperationDefinition| operation.variable_definitions.len() + operation.directives.len();
-        let heads: u64 = operations.clone().map(|operation| head(operation) as u64).sum();
+        let mut heads = 0;
+        for operation in operations.clone() {
+            heads += head(operation)?;
+        }
         let sets = document.fragments.values().map(|fragment| &fragment.node.selection_set.node);
-        let written: u64 = sets.chain(operations.map(|operation| &operation.selection_set.node)).map(size).sum();
+        let mut written = 0;
+        for set in sets.chain(operations.map(|operation| &operation.selection_set.node)) {
+            written += size(set)?;
+        }
         limit(SELECTIONS, heads + written, MAX_SELECTIONS)?;
 
         let is_selected =
             |name: Option<&Name>| operation_name.is_none_or(|selected| name.is_some_and(|name| name == selected));
-        // Where no operation is selected, the executor says so.
+        // The executor would validate the whole document before it looks for the operation.
         let Some((_, selected)) = document.operations.iter().find(|(name, _)| is_selected(*name)) else {
-            return Ok(Counted::default());
+            let wanted = operation_name.unwrap_or_default();
+            return Err(refusal(format!("the document has no operation named {wanted:?}"), None));
         };
         let mut counter = Counter {
             budget: self,
             fragments: HashMap::new(),
             values: Values { operation: &selected.node, variables },
             directives_on_typename: false,
+            comparisons: 0,
         };
         for name in in_order(document)? {
             if let Some(fragment) = document.fragments.get(name) {
@@ -270,7 +296,9 @@ impl Budget {
                 afford("query", count.cost.saturating_add(count.cost_per_item), MAX_COST)?;
             }
         }
-        Ok(Counted { selections, directives_on_typename: counter.directives_on_typename })
+        limit(COMPARISONS, counter.comparisons, MAX_COMPARISONS)?;
+        let work = selections.max(counter.comparisons);
+        Ok(Counted { work, directives_on_typename: counter.directives_on_typename })
     }
 }
 
@@ -311,6 +339,8 @@ struct Counter<'d> {
     fragments: HashMap<&'d str, Count>,
     values: Values<'d>,
     directives_on_typename: bool,
+    /// The widths of all selection sets.
+    comparisons: u64,
 }
 
 impl<'d> Counter<'d> {
@@ -323,15 +353,16 @@ impl<'d> Counter<'d> {
                     // The validation reports a fragment that isn't there.
                     let spread_name = spread.node.fragment_name.node.as_str();
                     let within = self.fragments.get(spread_name).copied().unwrap_or_default();
-                    inside(within, spread.node.directives.len())
+                    inside(within, &spread.node.directives)
                 }
                 Selection::InlineFragment(fragment) => {
                     let on = fragment.node.type_condition.as_ref().map_or(on, |condition| &condition.node.on.node);
                     let within = self.selection_set(&fragment.node.selection_set.node, on)?;
-                    inside(within, fragment.node.directives.len())
+                    inside(within, &fragment.node.directives)
                 }
             });
         }
+        self.comparisons = self.comparisons.saturating_add(count.width);
         Ok(count)
     }
 
@@ -353,8 +384,10 @@ impl<'d> Counter<'d> {
         let gives = gives.unwrap_or_else(|| Name::new(""));
         let below = self.selection_set(&field.selection_set.node, &gives)?;
 
+        let own = 1 + arguments_size(&field.arguments) + directives_size(&field.directives);
         let mut count = Count {
-            selections: below.selections.saturating_add(1 + (field.arguments.len() + field.directives.len()) as u64),
+            selections: below.selections.saturating_add(own),
+            width: own,
             aliases: below.aliases.saturating_add(u64::from(field.alias.is_some())),
             fields: 1,
             schemas: u64::from(name == "__schema"),
@@ -375,8 +408,8 @@ impl<'d> Counter<'d> {
         let items = match info {
             Some(info) if info.has_pages => self.page(field),
             Some(info) if info.is_list => match (name, target.is_some_and(TypeInfo::is_composite)) {
-                ("nodes" | "edges", _) => 1,
-                (_, true) => self.listed(field).unwrap_or(UNPAGED),
+                ("nodes" | "edges", _) if on.ends_with("Connection") => 1,
+                (_, true) => self.listed(field).unwrap_or_else(|| unpaged(name)),
                 (_, false) => self.listed(field).unwrap_or(1),
             },
             _ => 1,
@@ -388,7 +421,10 @@ impl<'d> Counter<'d> {
                 let totals = below.totals.saturating_mul(total);
                 below.cost.saturating_add(totals).saturating_add(below.cost_per_item.saturating_mul(items))
             }
-            _ => below.cost.saturating_add(below.cost_per_item).saturating_mul(items),
+            Some(info) if info.is_list => {
+                below.cost.saturating_add(below.cost_per_item).saturating_mul(items).max(items)
+            }
+            _ => below.cost.saturating_add(below.cost_per_item),
         };
         let cost = self.base(field, on, info, target).saturating_add(content);
         let is_connection = on.ends_with("Connection");
@@ -428,19 +464,19 @@ impl<'d> Counter<'d> {
 
     /// How many things are named by their ids.
     fn listed(&self, field: &Field) -> Option<u64> {
-        let ids = field.arguments.iter().find_map(|(name, _)| match self.values.of(field, &name.node)? {
+        let lists = field.arguments.iter().filter_map(|(name, _)| match self.values.of(field, &name.node)? {
             Given::Literal(Value::List(items)) => Some(items.len()),
             Given::Const(ConstValue::List(items)) => Some(items.len()),
             _ => None,
         });
-        ids.map(|ids| ids.max(1) as u64)
+        lists.max().map(|ids| ids.max(1) as u64)
     }
 }
 
 /// What a fragment's selections count where it is spread.
-fn inside(within: Count, directives: usize) -> Count {
+fn inside(within: Count, directives: &[Positioned<Directive>]) -> Count {
     Count {
-        selections: within.selections.saturating_add(1 + directives as u64),
+        selections: within.selections.saturating_add(1 + directives_size(directives)),
         nesting: within.nesting.saturating_add(1),
         ..within
     }
@@ -528,16 +564,61 @@ fn collect_spreads<'d>(set: &'d SelectionSet, spreads: &mut HashSet<&'d str>) {
 }
 
 /// How many selections stand in a set, as it is written.
-fn size(set: &SelectionSet) -> u64 {
-    let sizes = set.items.iter().map(|selection| match &selection.node {
-        Selection::Field(field) => {
-            let field = &field.node;
-            size(&field.selection_set.node) + (field.arguments.len() + field.directives.len()) as u64
-        }
-        Selection::InlineFragment(fragment) => size(&fragment.node.selection_set.node),
-        Selection::FragmentSpread(_) => 0,
-    });
-    sizes.map(|size| size + 1).sum()
+fn size(set: &SelectionSet) -> Result<u64, ServerError> {
+    let mut written = 0;
+    for selection in &set.items {
+        written += 1 + match &selection.node {
+            Selection::Field(field) => {
+                let field = &field.node;
+                limit("arguments of a field", field.arguments.len() as u64, MAX_ARGUMENTS as u64)?;
+                size(&field.selection_set.node)?
+                    + arguments_size(&field.arguments)
+                    + written_directives(&field.directives)?
+            }
+            Selection::InlineFragment(fragment) => {
+                size(&fragment.node.selection_set.node)? + written_directives(&fragment.node.directives)?
+            }
+            Selection::FragmentSpread(spread) => written_directives(&spread.node.directives)?,
+        };
+    }
+    Ok(written)
+}
+
+/// How much stands in an operation before its selections.
+fn head(operation: &OperationDefinition) -> Result<u64, ServerError> {
+    let variables = &operation.variable_definitions;
+    limit("variables of an operation", variables.len() as u64, MAX_VARIABLES as u64)?;
+    let defaults = variables.iter().filter_map(|variable| variable.node.default_value.as_ref());
+    let defaults: u64 = defaults.map(|default| value_size(&default.node.clone().into_value())).sum();
+    Ok(variables.len() as u64 + defaults + written_directives(&operation.directives)?)
+}
+
+fn written_directives(directives: &[Positioned<Directive>]) -> Result<u64, ServerError> {
+    for directive in directives {
+        limit("arguments of a directive", directive.node.arguments.len() as u64, MAX_ARGUMENTS as u64)?;
+    }
+    Ok(directives_size(directives))
+}
+
+fn directives_size(directives: &[Positioned<Directive>]) -> u64 {
+    directives.iter().map(|directive| 1 + arguments_size(&directive.node.arguments)).sum()
+}
+
+fn arguments_size(arguments: &[(Positioned<Name>, Positioned<Value>)]) -> u64 {
+    arguments.iter().map(|(_, value)| value_size(&value.node)).sum()
+}
+
+/// How much comparing a value with another takes.
+fn value_size(value: &Value) -> u64 {
+    /// Bytes of a string that are compared in the time of any other value.
+    const STRING: usize = 256;
+    1 + match value {
+        Value::List(items) => items.iter().map(value_size).sum(),
+        Value::Object(fields) => fields.values().map(value_size).sum(),
+        Value::String(text) => (text.len() / STRING) as u64,
+        Value::Binary(bytes) => (bytes.len() / STRING) as u64,
+        Value::Variable(_) | Value::Null | Value::Number(_) | Value::Boolean(_) | Value::Enum(_) => 0,
+    }
 }
 
 /// async-graphql doesn't look at `__typename`.

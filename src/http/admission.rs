@@ -63,6 +63,12 @@ impl Admission {
     }
 }
 
+/// The places that an answer takes until it is sent: so long it lies in memory.
+#[derive(Clone)]
+pub struct Places {
+    _places: Arc<(ClientPlace, OwnedSemaphorePermit)>,
+}
+
 /// A place among the client's requests, until it is dropped.
 struct ClientPlace {
     clients: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
@@ -129,7 +135,7 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
     if request.uri().path().starts_with("/health/") {
         return next.run(request).await;
     }
-    let Some(_place) = app.admission.of_client(client) else {
+    let Some(place) = app.admission.of_client(client) else {
         return shape.shed("client", "You have too many requests under way. Wait for some of them to be answered.");
     };
     // Before there is a place among all: whoever sends slowly keeps no one else out.
@@ -137,11 +143,14 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
         Ok(request) => request,
         Err((status, message)) => return shape.bad_request(status, message),
     };
-    let Some(_place_among_all) = app.admission.of_all() else {
+    let Some(place_among_all) = app.admission.of_all() else {
         return shape.shed("total", "The service has too much to do just now. Try again in a moment.");
     };
     match timeout(limits::REQUEST_TIMEOUT, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
-        Ok(Ok(response)) => response,
+        Ok(Ok(mut response)) => {
+            response.extensions_mut().insert(Places { _places: Arc::new((place, place_among_all)) });
+            response
+        }
         Ok(Err(panic)) => {
             let cause = panic.downcast_ref::<String>().map(String::as_str);
             let cause = cause.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");

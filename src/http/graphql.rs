@@ -5,7 +5,7 @@
 
 use async_graphql::{
     ErrorExtensionValues, Executor, Extensions, Request, Response as Answer, ServerError, Value, Variables,
-    parser::types::OperationType,
+    parser::types::{OperationType, Selection},
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -32,6 +32,9 @@ use crate::graphql::{Budget, noting_refusals, whole_seconds};
 /// so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
 const NESTING_LIMIT: usize = 64;
 
+/// Characters of a name in a document: errors repeat names, one of them for many fields.
+const WORD_LIMIT: usize = 200;
+
 /// Executes what an HTTP request asks for and answers it. `prepare` completes the GraphQL request, for instance by who
 /// asks; the caller has authenticated them already.
 ///
@@ -54,14 +57,14 @@ pub async fn execute<E: Executor>(
             let started = Instant::now();
             let checked = budget.check(&mut request).await;
             // What is refused as too large isn't even parsed.
-            let operation = if checked.is_ok() { operation_type(&mut request) } else { "invalid" };
+            let operation = if checked.is_ok() { Operation::of(&mut request) } else { Operation::INVALID };
             let (mut answer, refused) = match checked {
                 Ok(_turn) => noting_refusals(executor.execute(prepare(request))).await,
                 Err(error) => (Answer::from_errors(vec![error]), false),
             };
             finish_errors(&mut answer.errors);
-            metrics::count_operation(operation, refused, answer.errors.iter().filter_map(code), started.elapsed());
-            respond(media_type, answer)
+            metrics::count_operation(operation.kind, refused, answer.errors.iter().filter_map(code), started.elapsed());
+            respond(media_type, operation, answer)
         }
         Err(refusal) => refusal.into_response(media_type),
     }
@@ -247,9 +250,15 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 fn to_request(parameters: Parameters) -> Result<Request, Refusal> {
-    if nesting(&parameters.query).is_none_or(|depth| depth > NESTING_LIMIT) {
+    let Some(written) = Written::of(&parameters.query) else {
+        return Err(Refusal::bad_request("The document has a string without an end."));
+    };
+    if written.nesting > NESTING_LIMIT {
+        return Err(Refusal::bad_request(format!("The document nests deeper than {NESTING_LIMIT} levels.")));
+    }
+    if written.longest_word > WORD_LIMIT {
         return Err(Refusal::bad_request(format!(
-            "The document has a string without an end, or nests deeper than {NESTING_LIMIT} levels."
+            "The document has a name or number of more than {WORD_LIMIT} characters."
         )));
     }
     let mut request = Request::new(parameters.query).variables(parameters.variables);
@@ -258,34 +267,46 @@ fn to_request(parameters: Parameters) -> Result<Request, Refusal> {
     Ok(request)
 }
 
-/// How deep the document's brackets nest, outside of strings and comments. None where a string doesn't end.
-fn nesting(document: &str) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut deepest = 0;
-    let mut rest = document;
-    loop {
-        let mut characters = rest.chars();
-        let Some(character) = characters.next() else {
-            return Some(deepest);
-        };
-        let after = characters.as_str();
-        rest = match character {
-            '{' | '[' | '(' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-                after
-            }
-            '}' | ']' | ')' => {
-                depth = depth.saturating_sub(1);
-                after
-            }
-            '#' => after.trim_start_matches(|character| character != '\n' && character != '\r'),
-            '"' => match after.strip_prefix(r#""""#) {
-                Some(block) => after_block_string(block)?,
-                None => after_string(after)?,
-            },
-            _ => after,
-        };
+/// How a document is written, outside of strings and comments.
+struct Written {
+    /// How deep its brackets nest.
+    nesting: usize,
+    /// Bytes of its longest name or number.
+    longest_word: usize,
+}
+
+impl Written {
+    /// None where a string doesn't end.
+    fn of(document: &str) -> Option<Self> {
+        let mut written = Self { nesting: 0, longest_word: 0 };
+        let (mut depth, mut word) = (0_usize, 0_usize);
+        let mut rest = document;
+        loop {
+            let mut characters = rest.chars();
+            let Some(character) = characters.next() else {
+                return Some(written);
+            };
+            word = if character.is_ascii_alphanumeric() || character == '_' { word + 1 } else { 0 };
+            written.longest_word = written.longest_word.max(word);
+            let after = characters.as_str();
+            rest = match character {
+                '{' | '[' | '(' => {
+                    depth += 1;
+                    written.nesting = written.nesting.max(depth);
+                    after
+                }
+                '}' | ']' | ')' => {
+                    depth = depth.saturating_sub(1);
+                    after
+                }
+                '#' => after.trim_start_matches(|character| character != '\n' && character != '\r'),
+                '"' => match after.strip_prefix(r#""""#) {
+                    Some(block) => after_block_string(block)?,
+                    None => after_string(after)?,
+                },
+                _ => after,
+            };
+        }
     }
 }
 
@@ -325,7 +346,7 @@ struct AnswerBody<'a> {
     extensions: &'a BTreeMap<String, Value>,
 }
 
-fn respond(media_type: MediaType, answer: Answer) -> Response {
+fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Response {
     let no_data = answer.data == Value::Null;
     // Only errors of execution have a path: they belong to a field.
     let not_executed = no_data && !answer.errors.is_empty() && answer.errors.iter().all(|error| error.path.is_empty());
@@ -347,8 +368,12 @@ fn respond(media_type: MediaType, answer: Answer) -> Response {
     }
     let status = match media_type {
         // Proxies and clients try again by the status, whatever the media type.
-        _ if answer.errors.iter().any(|error| code(error) == Some("UNAVAILABLE")) => StatusCode::SERVICE_UNAVAILABLE,
-        MediaType::GraphqlResponse if no_data => status_of(&answer.errors),
+        _ if answer.errors.iter().any(|error| operation.can_be_repeated(error)) => StatusCode::SERVICE_UNAVAILABLE,
+        MediaType::GraphqlResponse if no_data => match status_of(&answer.errors) {
+            // A part of it was done: doing it all again would do that twice.
+            StatusCode::SERVICE_UNAVAILABLE => StatusCode::INTERNAL_SERVER_ERROR,
+            status => status,
+        },
         _ => StatusCode::OK,
     };
     let mut response = (status, answer.http_headers, body.0).into_response();
@@ -418,20 +443,41 @@ fn finish_error(error: &mut ServerError) {
     extensions.set("id", id);
 }
 
-/// The type of the operation that is asked for, for the metrics.
-fn operation_type(request: &mut Request) -> &'static str {
-    let name = request.operation_name.clone();
-    // What can't be parsed is left for the executor to report.
-    let Ok(document) = request.parsed_query() else { return "invalid" };
-    let mut selected = document
-        .operations
-        .iter()
-        .filter(|(candidate, _)| name.is_none() || candidate.map(|name| name.as_str()) == name.as_deref());
-    match selected.next().map(|(_, operation)| operation.node.ty) {
-        Some(OperationType::Query) => "query",
-        Some(OperationType::Mutation) => "mutation",
-        Some(OperationType::Subscription) => "subscription",
-        None => "invalid",
+/// What of the operation matters for its answer.
+#[derive(Clone, Copy)]
+struct Operation {
+    /// Its type, as the metrics call it.
+    kind: &'static str,
+    /// Whether it is one step: where that fails, nothing was changed.
+    is_one_step: bool,
+}
+
+impl Operation {
+    const INVALID: Self = Self { kind: "invalid", is_one_step: true };
+
+    fn of(request: &mut Request) -> Self {
+        let name = request.operation_name.clone();
+        // What can't be parsed is left for the executor to report.
+        let Ok(document) = request.parsed_query() else { return Self::INVALID };
+        let mut selected = document
+            .operations
+            .iter()
+            .filter(|(candidate, _)| name.is_none() || candidate.map(|name| name.as_str()) == name.as_deref());
+        let Some((_, operation)) = selected.next() else { return Self::INVALID };
+        match operation.node.ty {
+            OperationType::Query => Self { kind: "query", is_one_step: true },
+            OperationType::Subscription => Self { kind: "subscription", is_one_step: true },
+            OperationType::Mutation => {
+                let roots = &operation.node.selection_set.node.items;
+                let is_one_step = matches!(roots.as_slice(), [root] if matches!(root.node, Selection::Field(_)));
+                Self { kind: "mutation", is_one_step }
+            }
+        }
+    }
+
+    /// Whether it can be sent again because of the error: it changed nothing.
+    fn can_be_repeated(self, error: &ServerError) -> bool {
+        code(error) == Some("UNAVAILABLE") && self.is_one_step && (self.kind != "mutation" || error.path.len() <= 1)
     }
 }
 
@@ -794,7 +840,7 @@ mod tests {
             (r#"{ a(b: "\"#, None),
             ("}}}]])){", Some(1)),
         ] {
-            assert_eq!(nesting(document), expected, "{document}");
+            assert_eq!(Written::of(document).map(|written| written.nesting), expected, "{document}");
         }
     }
 

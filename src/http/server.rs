@@ -2,7 +2,9 @@
 //!
 //! `axum::serve` sets no such limits; hyper's own connections do.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -18,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
+use rollcall_domain::client::ClientNetwork;
 use rollcall_domain::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +29,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+
+use super::admission::Places;
 
 /// Files that a process has open besides its connections: the database's, libraries, logs.
 const OTHER_FILES: u64 = 128;
@@ -45,8 +50,9 @@ pub async fn serve(
             accepted = Listener::accept(&mut listener) => accepted,
             () = shutdown.cancelled() => break,
         };
-        let Some(open) = connections.open() else { continue };
         let is_proxy = trusted_proxies.iter().any(|network| network.contains(&peer.ip().to_canonical()));
+        let client = if is_proxy { None } else { Some(ClientNetwork::of(peer.ip())) };
+        let Some(open) = connections.open(client) else { continue };
         tasks.spawn(answer(stream, peer, is_proxy, router.clone(), open, shutdown.clone()));
     }
     drop(listener);
@@ -70,10 +76,12 @@ async fn answer(
         request.extensions_mut().insert(ConnectInfo(peer));
         let answering = Answering::begin(state.clone());
         let answer = router.clone().oneshot(request.map(axum::body::Body::new) as Request);
+        let state = state.clone();
         async move {
-            let response = answer.await;
+            let mut response = answer.await?;
+            state.keep(response.extensions_mut().remove());
             drop(answering);
-            response
+            Ok::<_, Infallible>(response)
         }
     });
     let mut http = http1::Builder::new();
@@ -113,27 +121,97 @@ fn most_connections() -> usize {
 /// The open connections.
 struct Connections {
     limit: usize,
-    /// In the order in which they were opened.
-    open: Mutex<BTreeMap<u64, Arc<ConnectionState>>>,
+    open: Mutex<OpenConnections>,
 }
 
 #[derive(Default)]
+struct OpenConnections {
+    states: BTreeMap<u64, Arc<ConnectionState>>,
+    opened: u64,
+    /// How many each client has; trusted proxies aren't among them.
+    of_clients: HashMap<ClientNetwork, usize>,
+}
+
 struct ConnectionState {
+    /// None for a trusted proxy.
+    client: Option<ClientNetwork>,
     /// Requests that are being answered.
     answering: AtomicUsize,
     /// Whether an answer is on its way to the client.
     writing: AtomicBool,
+    /// Since when it does nothing, where it does nothing.
+    idle_since: Mutex<Instant>,
+    /// Those of the answer that is on its way.
+    places: Mutex<Option<Places>>,
     /// Tells it to make room.
     leave: Notify,
 }
 
 impl ConnectionState {
+    fn new(client: Option<ClientNetwork>) -> Self {
+        Self {
+            client,
+            answering: AtomicUsize::new(0),
+            writing: AtomicBool::new(false),
+            idle_since: Mutex::new(Instant::now()),
+            places: Mutex::default(),
+            leave: Notify::new(),
+        }
+    }
+
     fn is_answering(&self) -> bool {
         self.answering.load(Ordering::Relaxed) > 0
     }
 
     fn is_idle(&self) -> bool {
         !self.is_answering() && !self.writing.load(Ordering::Relaxed)
+    }
+
+    fn idle_since(&self) -> Instant {
+        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an answer's places until it has gone out.
+    fn keep(&self, places: Option<Places>) {
+        *self.places.lock().unwrap_or_else(PoisonError::into_inner) = places;
+    }
+
+    /// Notes that an answer goes out from now on; returns whether one did before.
+    fn begin(&self) -> bool {
+        self.writing.swap(true, Ordering::Relaxed)
+    }
+
+    /// Notes that all that was written has gone out.
+    fn sent(&self) {
+        if self.writing.swap(false, Ordering::Relaxed) {
+            self.keep(None);
+            *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+}
+
+impl OpenConnections {
+    /// Who makes room for one more: of the client with the most connections the one that has been idle for longest; then any that is idle,
+    /// trusted proxies last; then one whose answer nobody reads. So neither silence nor many connections keep others out.
+    fn least_needed(&self) -> Option<u64> {
+        let crowd = self.of_clients.iter().max_by_key(|(_, connections)| **connections).map(|(client, _)| *client);
+        let idle = self.states.iter().filter(|(_, state)| state.is_idle());
+        let idle = idle.min_by_key(|(_, state)| (state.client.is_none(), state.client != crowd, state.idle_since()));
+        let leaving = idle.or_else(|| self.states.iter().find(|(_, state)| !state.is_answering()));
+        leaving.map(|(number, _)| *number)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Arc<ConnectionState>> {
+        let state = self.states.remove(&number)?;
+        if let Some(client) = state.client
+            && let Entry::Occupied(mut connections) = self.of_clients.entry(client)
+        {
+            *connections.get_mut() -= 1;
+            if *connections.get() == 0 {
+                connections.remove();
+            }
+        }
+        Some(state)
     }
 }
 
@@ -142,26 +220,27 @@ impl Connections {
         Self { limit, open: Mutex::default() }
     }
 
-    /// Room for one more; none where every connection is being answered. Where there are too many, the one that has been idle
-    /// makes room, or the one whose answer nobody reads: silence keeps nobody out.
-    fn open(self: &Arc<Self>) -> Option<OpenConnection> {
+    /// Room for one more; none where every connection is being answered. Where there are too many, the least needed makes room.
+    fn open(self: &Arc<Self>, client: Option<ClientNetwork>) -> Option<OpenConnection> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= self.limit {
-            let idle = open.iter().find(|(_, connection)| connection.is_idle());
-            let leaving = idle.or_else(|| open.iter().find(|(_, connection)| !connection.is_answering()));
-            let number = leaving.map(|(number, _)| *number)?;
-            if let Some(connection) = open.remove(&number) {
+        if open.states.len() >= self.limit {
+            let leaving = open.least_needed()?;
+            if let Some(connection) = open.remove(leaving) {
                 connection.leave.notify_one();
             }
         }
-        let number = open.last_key_value().map_or(0, |(number, _)| number + 1);
-        let state = Arc::<ConnectionState>::default();
-        open.insert(number, state.clone());
+        let number = open.opened;
+        open.opened += 1;
+        let state = Arc::new(ConnectionState::new(client));
+        open.states.insert(number, state.clone());
+        if let Some(client) = client {
+            *open.of_clients.entry(client).or_default() += 1;
+        }
         Some(OpenConnection { connections: self.clone(), number, state })
     }
 }
 
-/// A connection that counts until it is dropped.
+/// A connection that counts until it is dropped, or has to make room.
 struct OpenConnection {
     connections: Arc<Connections>,
     number: u64,
@@ -170,11 +249,7 @@ struct OpenConnection {
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // The number may be another's by now, where this one had to make room.
-        if open.get(&self.number).is_some_and(|state| Arc::ptr_eq(state, &self.state)) {
-            open.remove(&self.number);
-        }
+        self.connections.open.lock().unwrap_or_else(PoisonError::into_inner).remove(self.number);
     }
 }
 
@@ -209,7 +284,7 @@ impl Patient {
 
     /// Notes that an answer has begun.
     fn begin(&mut self) {
-        if !self.state.writing.swap(true, Ordering::Relaxed) {
+        if !self.state.begin() {
             self.deadline.as_mut().reset(Instant::now() + limits::READING_TIMEOUT);
         }
     }
@@ -257,11 +332,47 @@ impl AsyncWrite for Patient {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = ready!(Pin::new(&mut self.stream).poll_flush(context));
-        self.state.writing.store(false, Ordering::Relaxed);
+        self.state.sent();
         Poll::Ready(outcome)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(number: u8) -> Option<ClientNetwork> {
+        Some(ClientNetwork::of([203, 0, 113, number].into()))
+    }
+
+    #[tokio::test]
+    async fn the_client_with_the_most_connections_makes_room() {
+        let connections = Arc::new(Connections::new(5));
+        let proxy = connections.open(None).unwrap();
+        let lone = connections.open(client(1)).unwrap();
+        let crowd: Vec<_> = (0..3).map(|_| connections.open(client(2)).unwrap()).collect();
+        crowd[0].state.answering.fetch_add(1, Ordering::Relaxed);
+        let left = |open: &OpenConnection| !connections.open.lock().unwrap().states.contains_key(&open.number);
+        // Not the one that is being answered; of the others, the one that has been idle for longest.
+        let third = connections.open(client(3)).unwrap();
+        assert_eq!((left(&crowd[0]), left(&crowd[1]), left(&crowd[2])), (false, true, false));
+        crowd[2].state.begin();
+        crowd[2].state.sent();
+        let fourth = connections.open(client(4)).unwrap();
+        assert!(left(&crowd[2]) && !left(&lone) && !left(&third) && !left(&fourth) && !left(&proxy));
+        // Among those with one each: whoever has been idle for longest, the proxy last.
+        lone.state.begin();
+        lone.state.sent();
+        crowd[0].state.answering.fetch_sub(1, Ordering::Relaxed);
+        crowd[0].state.begin();
+        let _fifth = connections.open(client(5)).unwrap();
+        assert!(left(&third) || left(&lone) || left(&fourth));
+        assert!(!left(&proxy) && !left(&crowd[0]));
+        drop(proxy);
+        assert_eq!(connections.open.lock().unwrap().states.len(), 4);
     }
 }

@@ -34,6 +34,17 @@ async fn connect(app: &TestApp, from: &str) -> TcpStream {
     socket.connect(app.url.trim_start_matches("http://").parse().unwrap()).await.unwrap()
 }
 
+/// A connection whose client asks for much and reads nothing.
+async fn unread(app: &TestApp, from: &str, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    let mut stream = socket.connect(app.url.trim_start_matches("http://").parse().unwrap()).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(8);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
 async fn to_the_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A connection that is reset has ended as well.
@@ -53,6 +64,13 @@ impl TestApp {
     async fn health(&self, path: &str) -> u16 {
         let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
         http.get(format!("{}/health/{path}", self.url)).send().await.unwrap().status().as_u16()
+    }
+
+    /// The path of something of a megabyte.
+    async fn large_answer(&self) -> String {
+        let page = reqwest::get(&self.url).await.unwrap().text().await.unwrap();
+        let is_script = |part: &&str| part.starts_with("/playground/") && part.ends_with("graphiql.min.js");
+        page.split('"').find(is_script).unwrap().to_owned()
     }
 
     /// The refusal of a document before it is executed, whoever sends it.
@@ -145,6 +163,77 @@ async fn fragments_that_double_are_refused_before_anything_walks_them() {
         "{{ viewer {{ user {{ ...U ...V }} sessions {{ pageInfo {{ ...P }} }} apiKeys {{ pageInfo {{ ...P }} }} }} }} {fragments}"
     );
     assert_eq!(app.anonymous().query(&document, json!({})).await["viewer"], json!(null));
+    app.finish().await;
+}
+
+// The executor validates a document before it looks for the operation that is named.
+#[tokio::test]
+async fn naming_an_operation_that_is_not_there_changes_no_limit() {
+    let app = TestApp::builder().without_worker().start().await;
+    let doubling = doubling("Query", 25, 3, "__typename");
+    for (document, name) in [
+        (format!("{{...F0}} {doubling}"), "x"),
+        (format!("{{...F0}} {doubling}"), " "),
+        (format!("query A{{...F0}} {doubling}"), "B"),
+        (format!("query A{{__typename}} query B{{...F0}} {doubling}"), "A"),
+        (format!("query A{{__typename}} {doubling}"), "x"),
+        ("{__typename}".to_owned(), "x"),
+    ] {
+        let body = json!({ "query": document, "operationName": name });
+        let posted = reqwest::Client::new().post(format!("{}/graphql", app.url)).json(&body).send().await.unwrap();
+        let parameters = [("query", document.as_str()), ("operationName", name)];
+        let by_url = url::Url::parse_with_params(&format!("{}/graphql", app.url), parameters).unwrap();
+        for answer in [posted, reqwest::get(by_url).await.unwrap()] {
+            let answer: Value = answer.json().await.unwrap();
+            assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_REQUEST", "{document}: {answer}");
+            assert!(answer.get("data").is_none(), "{answer}");
+        }
+        assert_eq!(app.health("live").await, 200);
+    }
+    app.finish().await;
+}
+
+// What the validation compares with each other is limited, whether or not it is ever executed.
+#[tokio::test]
+async fn what_takes_long_to_validate_is_refused() {
+    let app = TestApp::builder().without_worker().start().await;
+    let arguments = |count: usize| (0..count).map(|n| format!("a{n}:1 ")).collect::<String>();
+    let within =
+        |levels: usize, inner: &str| format!("{}{inner}{}", "... on Query{".repeat(levels), "}".repeat(levels));
+    let alike = format!("x:viewer({}) x:viewer({})", arguments(31), arguments(31));
+    let list = format!("[{}]", "1,".repeat(20_000));
+    for document in [
+        format!("{{ {alike} }}"),
+        format!("{{ {} }}", within(20, &alike)),
+        format!("{{ __typename @skip({}) }}", arguments(31)),
+        // Fragments that nobody spreads are compared as well.
+        format!("{{__typename}} fragment F on Query{{{}}}", within(29, &"__typename ".repeat(12_000))),
+        format!(
+            "{{__typename}} fragment F on Query{{{}}} fragment G on Query{{{}}}",
+            "__typename ".repeat(5_000),
+            "...{...F}".repeat(5_000)
+        ),
+        format!(
+            "{{__typename}} fragment F on Query{{x:node(id:{list})}} fragment G on Query{{{}}}",
+            "...{...F}".repeat(5_000)
+        ),
+        format!("query({}){{__typename}}", (0..201).map(|n| format!("$v{n}:Int ")).collect::<String>()),
+        format!("{{ {}: __typename }}", "x".repeat(201)),
+        format!("{{ node(id: ${}) {{ id }} }}", "x".repeat(201)),
+        format!("{{ nodes(ids: [{}]) {{ id }} }}", "1,".repeat(25_000)),
+    ] {
+        let refusal = app.refuses(&document).await;
+        assert!(refusal["message"].as_str().unwrap().len() < 300, "{refusal}");
+        assert_eq!(app.health("live").await, 200);
+    }
+    // What people write by hand, and tools for them.
+    let fields = "id slug name createdAt ";
+    let document = format!(
+        "{{ {} }} fragment O on Organization {{ {} }}",
+        (0..30).map(|n| format!("o{n}: organization(by: {{ slug: \"nobody\" }}) {{ ...O }} ")).collect::<String>(),
+        within(5, fields).replace("Query", "Organization"),
+    );
+    app.anonymous().query(&document, json!({})).await;
     app.finish().await;
 }
 
@@ -256,6 +345,13 @@ async fn a_query_is_refused_by_what_it_costs() {
         format!("{{ {own} {{ {} }} }}", many(190, "members(first: 1, search: \"a\") { nodes { id } }")),
         format!("{{ {} }}", many(30, &format!("{own} {{ members(first: 100) {{ nodes {{ user {{ id name }} teams(first: 10) {{ nodes {{ id }} }} }} }} }}"))),
         "{ viewer { memberships(first: 100) { nodes { organization { members(first: 100) { nodes { user { id } } } } } } } }".to_owned(),
+        // Each id counts, also one that is named again.
+        format!(
+            "{{ nodes(ids: [{}]) {{ ... on Organization {{ {} }} }} }}",
+            format!("\"{}\" ", team.id).repeat(100),
+            many(2, &plan)
+        ),
+        format!("{{ viewer {{ {} }} }}", many(100, "billableOrganizations { name owner { name } }")),
     ] {
         let answer = team.owner.run(&document, json!({})).await;
         assert_eq!(answer.error_code(), "BAD_REQUEST", "{document}: {}", answer.body);
@@ -419,14 +515,8 @@ async fn slow_and_silent_clients_are_shown_out() {
 #[tokio::test]
 async fn an_answer_waits_for_its_reader_for_so_long() {
     let app = TestApp::builder().without_worker().start().await;
-    let page = reqwest::get(&app.url).await.unwrap().text().await.unwrap();
-    let script =
-        page.split('"').find(|part| part.starts_with("/playground/") && part.ends_with("graphiql.min.js")).unwrap();
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4_096).unwrap();
-    let mut stream = socket.connect(app.url.trim_start_matches("http://").parse().unwrap()).await.unwrap();
-    let request = format!("GET {script} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(8);
-    stream.write_all(request.as_bytes()).await.unwrap();
+    let script = app.large_answer().await;
+    let mut stream = unread(&app, "127.0.0.1", &script).await;
     let port = format!(":{:04X}", app.url.rsplit(':').next().unwrap().parse::<u16>().unwrap());
     // The service's side of established connections.
     let open = || {
@@ -438,6 +528,59 @@ async fn an_answer_waits_for_its_reader_for_so_long() {
     until("the service closes the connection", async || (open() == 0).then_some(())).await;
     let read = to_the_end(&mut stream).await;
     assert!(!read.is_empty() && read.len() < 8 * 1_000_000, "{}", read.len());
+    app.finish().await;
+}
+
+// What nobody reads takes its client's places until it is given up, and nobody else's.
+#[tokio::test]
+async fn answers_that_nobody_reads_take_places() {
+    let app = TestApp::builder().without_worker().start().await;
+    let script = app.large_answer().await;
+    let ask = async |from: &'static str| {
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().local_address(Some(from.parse().unwrap()));
+        http.build().unwrap().get(format!("{}/sign-in", app.url)).send().await.unwrap().status().as_u16()
+    };
+    let mut streams = Vec::new();
+    for _ in 0..128 {
+        streams.push(unread(&app, "127.0.0.3", &script).await);
+    }
+    until("the client has no place left", async || (ask("127.0.0.3").await == 503).then_some(())).await;
+    assert_eq!(ask("127.0.0.4").await, 200);
+    drop(streams);
+    until("it has again", async || (ask("127.0.0.3").await == 200).then_some(())).await;
+    app.finish().await;
+}
+
+// What was changed is told, also where something that was to be shown besides could not be read: nobody does it twice.
+#[tokio::test]
+async fn a_mutation_that_was_done_is_not_to_be_sent_again() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    app.stop_workers().await;
+    let mut holder = app.database.connection().await;
+    let lock = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
+        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
+    };
+    let mutation = "mutation($code: CreateJoinCodesInput!, $team: CreateTeamInput!) { createJoinCodes(input: $code) { codes { code } } \
+         createTeam(input: $team) { team { name members(first: 1) { nodes { role } } } } }";
+    let input = json!({
+        "code": { "organizationId": team.id, "count": 1 }, "team": { "organizationId": team.id, "name": "Lab" },
+    });
+    lock(&mut holder, "BEGIN; LOCK TABLE team_members IN ACCESS EXCLUSIVE MODE").await;
+    let answer = team.owner.run(mutation, input).await;
+    lock(&mut holder, "ROLLBACK").await;
+    assert_eq!((answer.status, answer.error_code().as_str()), (200, "UNAVAILABLE"), "{}", answer.body);
+    assert!(answer.body["data"]["createJoinCodes"]["codes"][0]["code"].is_string(), "{}", answer.body);
+    // Where nothing was changed, it may be.
+    lock(&mut holder, "BEGIN; LOCK TABLE join_codes IN ACCESS EXCLUSIVE MODE").await;
+    let input = json!({ "organizationId": team.id, "count": 1 });
+    let answer = team.owner.mutate("createJoinCodes", input, "codes { code }").await;
+    lock(&mut holder, "ROLLBACK").await;
+    assert!(
+        matches!(answer.error_code().as_str(), "UNAVAILABLE" | "CONFLICT") || answer.status == 200,
+        "{}",
+        answer.body
+    );
     app.finish().await;
 }
 
