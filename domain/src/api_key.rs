@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::access::{self, Lock, Permit};
 use crate::actor::{Actor, Reach, suspended};
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::clock;
 use crate::database::schema::api_keys;
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
@@ -115,9 +116,7 @@ async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, servic
                 permit.require(Action::ManageServiceKeys)?;
             }
             let at = now(transaction).await?;
-            if command.expires_at.is_some_and(|expires_at| expires_at <= at) {
-                return Err(Error::refused(Code::Invalid, "expiresAt", "must lie in the future"));
-            }
+            clock::require_future("expiresAt", command.expires_at, at)?;
             let alike: i64 = match service {
                 true => of_organization(organization_id).count().get_result(&mut **transaction).await?,
                 false => {

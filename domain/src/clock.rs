@@ -6,8 +6,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
+
+use crate::error::{Code, Refusal};
 
 /// What the database's clock showed, and when.
 struct Reading {
@@ -24,6 +26,14 @@ struct IdClock {
 fn id_clock() -> MutexGuard<'static, IdClock> {
     static CLOCK: Mutex<IdClock> = Mutex::new(IdClock { reading: None, context: ContextV7::new() });
     CLOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The end that somebody gives to something: to come, and in the years that a `DateTime` can name.
+pub(crate) fn require_future(field: &str, end: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Refusal> {
+    if end.is_some_and(|end| end <= now || end.year() > 9999) {
+        return Err(Refusal::new(Code::Invalid, field, "must lie in the future, before the year 10000 in UTC"));
+    }
+    Ok(())
 }
 
 /// The database's clock shows `now`.

@@ -84,6 +84,11 @@ impl JoinCode {
             self.status
         }
     }
+
+    /// What may be shown of it, as it is read: ••••-••78.
+    pub fn masked(&self) -> String {
+        format!("••••-••{}", self.hint)
+    }
 }
 
 /// Eight digits.

@@ -44,6 +44,8 @@ pub const BODY: usize = 1024 * 1024;
 pub const HEADERS: usize = 64 * 1024;
 /// Bytes of an answer.
 pub const ANSWER: usize = 10 * 1024 * 1024;
+/// Bytes of the documents that a process keeps, so that clients can name them by their hashes.
+pub const PERSISTED_DOCUMENTS: u64 = 16 * 1024 * 1024;
 /// Top-level errors of an answer.
 pub const ANSWER_ERRORS: usize = 50;
 /// Characters of an error's message.

@@ -81,7 +81,7 @@ impl PageRequest {
             (Some(_), Some(_)) => return Err(Error::BadRequest("name `first` or `last`, not both".to_owned())),
             (None, Some(_)) => true,
             // `before` alone asks for the items next to it.
-            (None, None) => self.before.is_some() && self.after.is_none(),
+            (None, None) => given(self.before.as_ref()).is_some() && given(self.after.as_ref()).is_none(),
             (Some(_), None) => false,
         };
         let name = if backward { "last" } else { "first" };
@@ -92,14 +92,19 @@ impl PageRequest {
         Ok(Slice {
             limit,
             backward,
-            after: cursor("after", self.after.as_deref())?,
-            before: cursor("before", self.before.as_deref())?,
+            after: cursor("after", self.after.as_ref())?,
+            before: cursor("before", self.before.as_ref())?,
         })
     }
 }
 
-fn cursor<K: DeserializeOwned>(name: &str, cursor: Option<&str>) -> Result<Option<K>> {
-    let Some(cursor) = cursor else { return Ok(None) };
+/// Some clients send an empty cursor for the first page.
+fn given(cursor: Option<&String>) -> Option<&str> {
+    cursor.map(String::as_str).filter(|cursor| !cursor.is_empty())
+}
+
+fn cursor<K: DeserializeOwned>(name: &str, cursor: Option<&String>) -> Result<Option<K>> {
+    let Some(cursor) = given(cursor) else { return Ok(None) };
     URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice(&json).ok()).map(Some).ok_or_else(|| {
         Error::BadRequest(format!("`{name}` is not a cursor of this list; take endCursor or startCursor of a page"))
     })

@@ -12,6 +12,7 @@ use url::Url;
 use crate::database::Deployment;
 use crate::limits;
 use crate::secret::Keyring;
+use crate::text::EmailAddress;
 use crate::webhook::WebhookTargets;
 
 /// Who may create organizations (D4).
@@ -60,6 +61,8 @@ pub struct Settings {
     #[serde(default = "default_mail_from")]
     pub rollcall_mail_from: String,
     #[serde(default)]
+    rollcall_support_email: Option<String>,
+    #[serde(default)]
     rollcall_secret: Option<SecretString>,
     #[serde(default)]
     rollcall_previous_secret: Option<SecretString>,
@@ -67,6 +70,8 @@ pub struct Settings {
     rollcall_staff_tokens: Option<SecretString>,
     #[serde(default)]
     rollcall_trusted_proxies: Option<String>,
+    #[serde(default)]
+    rollcall_allowed_origins: Option<String>,
     /// D3.
     #[serde(default)]
     pub rollcall_one_organization_per_user: bool,
@@ -95,10 +100,12 @@ const NAMES: &[&str] = &[
     "rollcall_public_url",
     "rollcall_smtp_url",
     "rollcall_mail_from",
+    "rollcall_support_email",
     "rollcall_secret",
     "rollcall_previous_secret",
     "rollcall_staff_tokens",
     "rollcall_trusted_proxies",
+    "rollcall_allowed_origins",
     "rollcall_one_organization_per_user",
     "rollcall_organization_creation",
     "rollcall_webhook_allow_http",
@@ -152,6 +159,8 @@ impl Settings {
             .context("a setting has the wrong form")?;
         settings.staff_tokens()?;
         settings.trusted_proxies()?;
+        settings.allowed_origins()?;
+        settings.support_email()?;
         Ok(settings)
     }
 
@@ -229,6 +238,20 @@ impl Settings {
             .collect()
     }
 
+    /// Whom people write to, and whom replies to mails reach.
+    pub fn support_email(&self) -> anyhow::Result<Option<EmailAddress>> {
+        let Some(address) = self.rollcall_support_email.as_deref().map(str::trim).filter(|text| !text.is_empty())
+        else {
+            return Ok(None);
+        };
+        match EmailAddress::parse("ROLLCALL_SUPPORT_EMAIL", address) {
+            Ok(address) => Ok(Some(address)),
+            Err(_) => bail!(
+                "ROLLCALL_SUPPORT_EMAIL: {address:?} is no address; write it without a name, such as support@example.org"
+            ),
+        }
+    }
+
     /// The proxies whose X-Forwarded-For is believed.
     pub fn trusted_proxies(&self) -> anyhow::Result<Vec<IpNet>> {
         let entries = self.rollcall_trusted_proxies.as_deref().unwrap_or_default().split(',').map(str::trim);
@@ -248,6 +271,12 @@ impl Settings {
             .collect()
     }
 
+    /// The origins of browser apps that may call /graphql, as browsers name them.
+    pub fn allowed_origins(&self) -> anyhow::Result<Vec<String>> {
+        let entries = self.rollcall_allowed_origins.as_deref().unwrap_or_default().split(',').map(str::trim);
+        entries.filter(|entry| !entry.is_empty()).map(origin).collect()
+    }
+
     /// The keyring: of ROLLCALL_SECRET, or, with the built-in database, of a secret kept in the data folder.
     pub fn keyring(&self) -> anyhow::Result<Keyring> {
         let previous = given(self.rollcall_previous_secret.as_ref()).cloned();
@@ -264,6 +293,27 @@ impl Settings {
         }
         Ok(Keyring::new(kept_secret(&self.data_dir())?, previous))
     }
+}
+
+/// One of ROLLCALL_ALLOWED_ORIGINS: scheme, host and port, and nothing else.
+fn origin(entry: &str) -> anyhow::Result<String> {
+    let refuse = |why: String| anyhow::anyhow!("ROLLCALL_ALLOWED_ORIGINS: {entry:?} {why}");
+    const FORM: &str = "write exact origins, such as https://app.example.org or http://localhost:5173";
+    if entry.contains('*') {
+        return Err(refuse(format!("has a wildcard; {FORM}")));
+    }
+    let Ok(url) = Url::parse(entry) else { return Err(refuse(format!("is no origin; {FORM}"))) };
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refuse(format!("is neither http:// nor https://; {FORM}")));
+    }
+    let origin = url.origin().ascii_serialization();
+    // What is behind the host: `Url` makes a slash of nothing.
+    let rest = entry.split_once("://").map_or("", |(_, rest)| rest);
+    if !url.username().is_empty() || url.password().is_some() || rest.contains(['/', '\\', '?', '#', '@']) {
+        return Err(refuse(format!("has more than scheme, host and port; write {origin}")));
+    }
+    // Browsers write hosts in their ASCII form, and leave out the port that the scheme implies.
+    Ok(origin)
 }
 
 /// The secret in the data folder, made at the first use.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -13,6 +13,7 @@ use crate::access;
 use crate::actor::Actor;
 use crate::attached::{self, Attached};
 use crate::audit::{self, AuditAction, NewEvent};
+use crate::clock;
 use crate::database::schema::{collection_items, organizations, resources, share_links};
 use crate::database::{Database, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
@@ -98,13 +99,7 @@ pub async fn create(
                 return Err(Error::refused(Code::Forbidden, field, message));
             }
             let at = now(transaction).await?;
-            if expires_at.is_some_and(|expires_at| expires_at <= at || expires_at.year() > 9999) {
-                return Err(Error::refused(
-                    Code::Invalid,
-                    "expiresAt",
-                    "must lie in the future, before the year 10000",
-                ));
-            }
+            clock::require_future("expiresAt", expires_at, at)?;
             let living: i64 = share_links::table
                 .filter(share_links::resource_id.eq(resource_id))
                 .filter(is_living())

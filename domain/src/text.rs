@@ -78,11 +78,17 @@ pub(crate) fn optional_text(field: &str, text: Option<&str>, max: usize) -> Resu
     Ok(Some(text.to_owned()))
 }
 
+/// Whether a link is one wherever it is shown: `Url` takes `https:example.org` too, which pages take for a path.
+fn is_absolute(link: &str) -> bool {
+    let scheme = link.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+}
+
 /// An optional link; http or https only, since pages and mails show it.
 pub(crate) fn optional_link(field: &str, text: Option<&str>) -> Result<Option<String>, Refusal> {
     let Some(text) = optional_line(field, text, 2_000)? else { return Ok(None) };
     match Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Some(text)),
+        Ok(url) if is_absolute(&text) && url.has_host() => Ok(Some(text)),
         _ => Err(Refusal::new(Code::Invalid, field, "must be a link that begins with https:// or http://")),
     }
 }

@@ -39,6 +39,12 @@ impl Context {
             None => Mailer::directory(settings.mail_dir(), from)
                 .with_context(|| format!("mails can't be written to {}", settings.mail_dir().display()))?,
         };
+        let mailer = match settings.support_email()? {
+            Some(email) => {
+                mailer.with_reply_to(email.as_str()).context("ROLLCALL_SUPPORT_EMAIL can't be written to")?
+            }
+            None => mailer,
+        };
         let webhooks = WebhookClient::new(database.keyring().clone(), database.deployment().webhook_targets);
         Ok(Self { database, mailer: Arc::new(mailer), webhooks: Arc::new(webhooks), public_url: settings.public_url() })
     }

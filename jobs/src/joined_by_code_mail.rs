@@ -30,7 +30,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailJoine
         member_name: member.name,
         username: member.username.to_string(),
         role: code.role.label().to_owned(),
-        code_hint: code.hint,
+        code_hint: code.masked(),
         joined_at: used_at,
     };
     let envelope = Envelope {

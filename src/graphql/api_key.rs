@@ -8,7 +8,7 @@ use rollcall_domain::id::{ApiKeyId, OrganizationId};
 use super::connection::connection;
 use super::context::{actor, database};
 use super::error::{Payload, UserError, payload};
-use super::id::Id;
+use super::id::{Id, Time};
 use super::organization::Organization;
 use super::user::User;
 
@@ -92,7 +92,7 @@ pub struct CreateApiKeyInput {
     #[graphql(default_with = "Some(ApiKeyScope::Write)")]
     scope: Option<ApiKeyScope>,
     /// When it ends by itself; never where left out.
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: Option<Time>,
 }
 
 /// A new key with its secret.
@@ -118,7 +118,7 @@ pub struct CreateServiceKeyInput {
     #[graphql(default_with = "Some(ApiKeyScope::Write)")]
     scope: Option<ApiKeyScope>,
     /// When it ends by itself; never where left out.
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: Option<Time>,
 }
 
 /// A new service key with its secret.
@@ -166,7 +166,7 @@ impl ApiKeyMutation {
             organization_id: input.organization_id.0,
             name: input.name,
             scope: input.scope.unwrap_or(ApiKeyScope::Write).into(),
-            expires_at: input.expires_at,
+            expires_at: input.expires_at.map(|time| time.0),
         };
         let outcome = api_key::create(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |(key, secret)| CreateApiKeyPayload {
@@ -187,7 +187,7 @@ impl ApiKeyMutation {
             organization_id: input.organization_id.0,
             name: input.name,
             scope: input.scope.unwrap_or(ApiKeyScope::Write).into(),
-            expires_at: input.expires_at,
+            expires_at: input.expires_at.map(|time| time.0),
         };
         let outcome = api_key::create_service(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |(key, secret)| CreateServiceKeyPayload {

@@ -1,6 +1,11 @@
-//! Ids and numbers as they cross the border.
+//! Ids, numbers and times as they cross the border.
+//!
+//! What has the wrong form is refused by the validation already, which names the field that it was given for.
+
+use std::sync::Arc;
 
 use async_graphql::{ID, InputType, InputValueError, InputValueResult, Scalar, ScalarType, Value, registry};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use rollcall_domain::id::{self, TypedId};
 
 /// A typed id as an argument; in the schema it is an `ID`.
@@ -48,6 +53,10 @@ impl ScalarType for BigInt {
         .ok_or_else(|| InputValueError::custom("a whole number of at most 64 bits is expected"))
     }
 
+    fn is_valid(value: &Value) -> bool {
+        <Self as ScalarType>::parse(value.clone()).is_ok()
+    }
+
     fn to_value(&self) -> Value {
         Value::String(self.0.to_string())
     }
@@ -70,7 +79,87 @@ impl ScalarType for Decimal {
             .map_err(|_| InputValueError::custom("a decimal number such as 12.5 is expected"))
     }
 
+    fn is_valid(value: &Value) -> bool {
+        <Self as ScalarType>::parse(value.clone()).is_ok()
+    }
+
     fn to_value(&self) -> Value {
         Value::String(self.0.to_string())
+    }
+}
+
+/// A time as an argument; in the schema it is a `DateTime`.
+#[derive(Debug, Clone, Copy)]
+pub struct Time(pub DateTime<Utc>);
+
+impl Time {
+    /// As RFC 3339 writes it and PostgreSQL keeps it, so that what is answered is what will be read: to the microsecond, and a leap
+    /// second is the one that follows it.
+    fn read(value: &Value) -> Option<Self> {
+        let Value::String(text) = value else { return None };
+        let time = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
+        let beyond = time.timestamp_subsec_nanos() / 1_000_000_000;
+        let time = match beyond {
+            0 => time,
+            _ => DateTime::from_timestamp(time.timestamp(), time.timestamp_subsec_nanos() % 1_000_000_000)?
+                .checked_add_signed(TimeDelta::seconds(1))?,
+        };
+        Some(Self(time.trunc_subsecs(6)))
+    }
+}
+
+impl InputType for Time {
+    type RawValueType = DateTime<Utc>;
+
+    fn type_name() -> std::borrow::Cow<'static, str> {
+        <DateTime<Utc> as InputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut registry::Registry) -> String {
+        let name = <DateTime<Utc> as InputType>::create_type_info(registry);
+        if let Some(registry::MetaType::Scalar { is_valid, .. }) = registry.types.get_mut(&*Self::type_name()) {
+            *is_valid = Some(Arc::new(|value| Self::read(value).is_some()));
+        }
+        name
+    }
+
+    fn parse(value: Option<Value>) -> InputValueResult<Self> {
+        Self::read(&value.unwrap_or_default())
+            .ok_or_else(|| InputValueError::custom("a time such as 2026-11-29T14:05:00Z is expected"))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.to_rfc3339())
+    }
+
+    fn as_raw_value(&self) -> Option<&DateTime<Utc>> {
+        Some(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_kept() {
+        for (text, expected) in [
+            ("2026-11-29T14:05:00Z", Some("2026-11-29T14:05:00+00:00")),
+            ("2026-11-29T14:05:00.123456789+01:30", Some("2026-11-29T12:35:00.123456+00:00")),
+            ("2026-11-29t14:05:00z", Some("2026-11-29T14:05:00+00:00")),
+            ("2016-12-31T23:59:60Z", Some("2017-01-01T00:00:00+00:00")),
+            ("2016-12-31T23:59:60.25Z", Some("2017-01-01T00:00:00.250+00:00")),
+            ("0000-01-01T00:00:00Z", Some("0000-01-01T00:00:00+00:00")),
+            ("2026-02-29T00:00:00Z", None),
+            ("2026-11-29T14:05:00", None),
+            ("2026-11-29", None),
+            ("+10000-01-01T00:00:00Z", None),
+            ("tomorrow", None),
+            ("", None),
+        ] {
+            let read = Time::read(&Value::String(text.to_owned())).map(|time| time.0.to_rfc3339());
+            assert_eq!(read.as_deref(), expected, "{text}");
+        }
+        assert!(Time::read(&Value::from(1_764_425_100)).is_none());
     }
 }

@@ -10,6 +10,7 @@ use rollcall_domain::invitation;
 use super::connection::connection;
 use super::context::{TeamsOfInvitation, actor, connection as connect, database, loaders, request};
 use super::error::{Payload, UserError, payload, top_level};
+use super::given;
 use super::id::Id;
 use super::member::{Member, MemberPermissions, MemberPermissionsInput};
 use super::organization::Organization;
@@ -306,6 +307,8 @@ payload!(DeclineInvitationPayload);
 fn named(token: Option<String>, id: Option<Id<InvitationId>>) -> rollcall_domain::Result<invitation::Named> {
     use rollcall_domain::Error;
     use rollcall_domain::error::Code;
+    // What names nothing beside an id is left out; alone it is a token that leads nowhere.
+    let token = if id.is_some() { given(token) } else { token };
     match (token, id) {
         (Some(token), None) => Ok(invitation::Named::Token(token)),
         (None, Some(id)) => Ok(invitation::Named::Id(id.0)),

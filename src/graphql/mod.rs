@@ -1,5 +1,6 @@
 //! The GraphQL API: one file per feature, named like the domain's.
 
+mod answer;
 mod api_key;
 mod audit;
 mod billing;
@@ -32,6 +33,7 @@ use async_graphql::{Context, EmptySubscription, ID, MaybeUndefined, MergedObject
 use rollcall_domain::database::Database;
 use rollcall_domain::id::{OrganizationId, ResourceId, UserId};
 
+pub use answer::{AnswerForm, Types};
 use audit::AuditVerification;
 pub use budget::Budget;
 pub use context::Request;
@@ -141,6 +143,11 @@ impl Query {
     ) -> async_graphql::Result<Option<AuditVerification>> {
         audit::verify(context, organization_id.0, from_sequence.map(|sequence| sequence.0)).await
     }
+}
+
+/// A text that may be left out: who fills in nothing sends nothing, null or an empty text.
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
 }
 
 /// A field of an update: left out, cleared, or given.

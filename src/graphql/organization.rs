@@ -18,7 +18,8 @@ use super::connection::{forward, wants_total};
 use super::context::{CreditsOf, LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders, request};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
 use super::error::{Payload, UserError, payload, top_level, visible};
-use super::id::{BigInt, Decimal, Id};
+use super::given;
+use super::id::{BigInt, Decimal, Id, Time};
 use super::invitation::{Invitation, InvitationConnection, InvitationStatus};
 use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
 use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberPermissionsInput, MemberStatus};
@@ -472,16 +473,16 @@ impl Organization {
         #[graphql(desc = "Only this action, such as organization.member_invited.")] action: Option<String>,
         #[graphql(desc = "Only what this user did.")] actor_id: Option<Id<UserId>>,
         #[graphql(desc = "Only what was done to this.")] target_id: Option<ID>,
-        #[graphql(desc = "Not before this time.")] since: Option<DateTime<Utc>>,
-        #[graphql(desc = "Before this time.")] until: Option<DateTime<Utc>>,
+        #[graphql(desc = "Not before this time.")] since: Option<Time>,
+        #[graphql(desc = "Before this time.")] until: Option<Time>,
     ) -> async_graphql::Result<Option<AuditEventConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         let filter = audit::AuditFilter {
-            action,
+            action: given(action),
             actor_id: actor_id.map(|id| id.0),
             target_id: target_id.map(|id| id.0),
-            since,
-            until,
+            since: since.map(|time| time.0),
+            until: until.map(|time| time.0),
         };
         let request = rollcall_domain::page::PageRequest { first, after, last, before };
         let page = audit::list(&mut *connection(context).await?, permit, &filter, &request).await;
@@ -769,7 +770,7 @@ impl OrganizationMutation {
     ) -> async_graphql::Result<CreateOrganizationPayload> {
         let profile = ProfileInput {
             name: Some(input.name),
-            slug: input.slug.map(Some),
+            slug: given(input.slug).map(Some),
             full_name: input.full_name.map(Some),
             description: input.description.map(Some),
             website: input.website.map(Some),
@@ -782,7 +783,7 @@ impl OrganizationMutation {
             database(context),
             actor(context)?,
             &profile,
-            input.owner_email.as_deref(),
+            given(input.owner_email).as_deref(),
             request(context).client,
         )
         .await;
@@ -799,7 +800,7 @@ impl OrganizationMutation {
         use super::{required, undefined_or};
         let profile = ProfileInput {
             name: required(input.name),
-            slug: undefined_or(input.slug),
+            slug: undefined_or(input.slug).map(given),
             full_name: undefined_or(input.full_name),
             description: undefined_or(input.description),
             website: undefined_or(input.website),

@@ -8,7 +8,7 @@ use rollcall_domain::share_link;
 use super::connection::connection;
 use super::context::{PublicUrl, actor, database};
 use super::error::{Payload, UserError, payload};
-use super::id::Id;
+use super::id::{Id, Time};
 use super::user::User;
 
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ pub struct CreateShareLinkInput {
     /// The collection; takes ADMINISTER on it.
     resource_id: Id<ResourceId>,
     /// When the link ends by itself; never where left out.
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: Option<Time>,
 }
 
 /// A new link.
@@ -95,8 +95,8 @@ impl ShareLinkMutation {
         context: &Context<'_>,
         #[graphql(desc = "To which collection.")] input: CreateShareLinkInput,
     ) -> async_graphql::Result<CreateShareLinkPayload> {
-        let outcome =
-            share_link::create(database(context), actor(context)?, input.resource_id.0, input.expires_at).await;
+        let expires_at = input.expires_at.map(|time| time.0);
+        let outcome = share_link::create(database(context), actor(context)?, input.resource_id.0, expires_at).await;
         let public_url = context.data_unchecked::<PublicUrl>();
         Payload::of(outcome, |(link, token)| CreateShareLinkPayload {
             share_link: Some(ShareLink(link)),

@@ -10,6 +10,7 @@ use rollcall_domain::{Error, database as clock};
 use super::connection::connection;
 use super::context::{OpenTransferOf, actor, connection as reader, database, loaders, request};
 use super::error::{Payload, UserError, payload, top_level};
+use super::given;
 use super::id::Id;
 use super::organization::Organization;
 use super::resource::Resource;
@@ -224,7 +225,7 @@ impl TransferMutation {
         context: &Context<'_>,
         #[graphql(desc = "What to offer to whom.")] input: OfferProjectTransferInput,
     ) -> async_graphql::Result<OfferProjectTransferPayload> {
-        let recipient = match (input.recipient_id, input.recipient_username) {
+        let recipient = match (input.recipient_id, given(input.recipient_username)) {
             (Some(_), Some(_)) => {
                 let message = "name the recipient by id or by username, not by both";
                 return Payload::of(

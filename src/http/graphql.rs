@@ -26,7 +26,8 @@ use rollcall_domain::limits;
 use serde::{Deserialize, Serialize};
 
 use super::metrics;
-use crate::graphql::{Budget, noting_refusals, whole_seconds};
+use super::persisted::{PersistedDocuments, Sha256};
+use crate::graphql::{AnswerForm, Budget, Types, noting_refusals, whole_seconds};
 
 /// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its own,
 /// so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
@@ -35,13 +36,31 @@ const NESTING_LIMIT: usize = 64;
 /// Characters of a name in a document: errors repeat names, one of them for many fields.
 const WORD_LIMIT: usize = 200;
 
+/// What requests to a schema are held to, and what is known of them from before.
+#[derive(Debug)]
+pub struct Border {
+    budget: Budget,
+    types: Types,
+    persisted: PersistedDocuments,
+}
+
+impl Border {
+    /// The border of a schema, by its SDL.
+    ///
+    /// # Errors
+    /// The SDL can't be parsed.
+    pub fn new(sdl: &str) -> anyhow::Result<Self> {
+        Ok(Self { budget: Budget::new(sdl)?, types: Types::new(sdl)?, persisted: PersistedDocuments::new()? })
+    }
+}
+
 /// Executes what an HTTP request asks for and answers it. `prepare` completes the GraphQL request, for instance by who
 /// asks; the caller has authenticated them already.
 ///
 /// Mount it for every method (`axum::routing::any`), so that the 405 is a GraphQL answer too.
 pub async fn execute<E: Executor>(
     executor: &E,
-    budget: &Budget,
+    border: &Border,
     request: axum::extract::Request,
     prepare: impl FnOnce(Request) -> Request,
 ) -> Response {
@@ -52,14 +71,24 @@ pub async fn execute<E: Executor>(
         )
         .into_response(MediaType::Json);
     };
-    match read(request).await {
-        Ok(mut request) => {
+    match read(request, &border.persisted).await {
+        Ok((mut request, to_persist)) => {
             let started = Instant::now();
-            let checked = budget.check(&mut request).await;
+            let checked = border.budget.check(&mut request).await;
             // What is refused as too large isn't even parsed.
             let operation = if checked.is_ok() { Operation::of(&mut request) } else { Operation::INVALID };
             let (mut answer, refused) = match checked {
-                Ok(_turn) => noting_refusals(executor.execute(prepare(request))).await,
+                Ok(_turn) => {
+                    if let Some(hash) = to_persist.filter(|_| operation.kind != Operation::INVALID.kind) {
+                        border.persisted.insert(hash, &request.query);
+                    }
+                    let form = AnswerForm::of(&border.types, &mut request);
+                    let (mut answer, refused) = noting_refusals(executor.execute(prepare(request))).await;
+                    if let Some(form) = form {
+                        form.complete(&mut answer);
+                    }
+                    (answer, refused)
+                }
                 Err(error) => (Answer::from_errors(vec![error]), false),
             };
             finish_errors(&mut answer.errors);
@@ -157,35 +186,37 @@ impl Preference {
     }
 }
 
-/// The parameters of a POST.
+/// The parameters of a POST. Those that may be left out may be null as well.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parameters {
-    query: String,
+    query: Option<String>,
     operation_name: Option<String>,
     #[serde(default)]
     variables: Variables,
-    #[serde(default)]
-    extensions: Extensions,
+    extensions: Option<Extensions>,
 }
 
 /// The parameters of a GET as they stand in the URL, where maps are JSON.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct UrlParameters {
-    query: String,
-    #[serde(default)]
-    operation_name: String,
+    query: Option<String>,
+    operation_name: Option<String>,
     #[serde(default)]
     variables: String,
     #[serde(default)]
     extensions: String,
 }
 
-async fn read(request: axum::extract::Request) -> Result<Request, Refusal> {
+/// The GraphQL request, and the hash under which its document is to be kept.
+async fn read(
+    request: axum::extract::Request,
+    persisted: &PersistedDocuments,
+) -> Result<(Request, Option<Sha256>), Refusal> {
     let (head, body) = request.into_parts();
     match head.method {
-        Method::GET | Method::HEAD => read_url(&head.uri),
+        Method::GET | Method::HEAD => read_url(&head.uri, persisted),
         Method::POST => {
             require_json(&head.headers)?;
             let body = to_bytes(body, limits::BODY)
@@ -197,13 +228,13 @@ async fn read(request: axum::extract::Request) -> Result<Request, Refusal> {
             }
             let parameters = serde_json::from_slice(&body)
                 .map_err(|error| Refusal::bad_request(format!("The body is not a GraphQL request: {error}.")))?;
-            to_request(parameters)
+            to_request(parameters, persisted)
         }
         _ => Err(Refusal::method_not_allowed("GraphQL is asked by GET or POST.", "GET, POST")),
     }
 }
 
-fn read_url(uri: &Uri) -> Result<Request, Refusal> {
+fn read_url(uri: &Uri, persisted: &PersistedDocuments) -> Result<(Request, Option<Sha256>), Refusal> {
     fn map<T: Default + for<'de> Deserialize<'de>>(name: &str, json: &str) -> Result<T, Refusal> {
         if json.is_empty() {
             return Ok(T::default());
@@ -212,13 +243,14 @@ fn read_url(uri: &Uri) -> Result<Request, Refusal> {
             .map_err(|error| Refusal::bad_request(format!("`{name}` is not a JSON object: {error}.")))
     }
     let Query(parameters) = Query::<UrlParameters>::try_from_uri(uri)
-        .map_err(|_| Refusal::bad_request("The URL needs one `query` parameter, with a GraphQL document."))?;
-    let mut request = to_request(Parameters {
+        .map_err(|_| Refusal::bad_request("The URL's parameters are not those of a GraphQL request, once each."))?;
+    let parameters = Parameters {
         query: parameters.query,
-        operation_name: Some(parameters.operation_name).filter(|name| !name.is_empty()),
+        operation_name: parameters.operation_name,
         variables: map("variables", &parameters.variables)?,
         extensions: map("extensions", &parameters.extensions)?,
-    })?;
+    };
+    let (mut request, to_persist) = to_request(parameters, persisted)?;
 
     // A link or an image on any website can send a GET. What can't be parsed is left for the executor to report.
     let name = request.operation_name.clone();
@@ -231,7 +263,7 @@ fn read_url(uri: &Uri) -> Result<Request, Refusal> {
             return Err(Refusal::method_not_allowed("Mutations are sent by POST.", "POST"));
         }
     }
-    Ok(request)
+    Ok((request, to_persist))
 }
 
 /// A content type that no HTML form can send: with it, browsers ask before they send anything from another website.
@@ -249,8 +281,27 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn to_request(parameters: Parameters) -> Result<Request, Refusal> {
-    let Some(written) = Written::of(&parameters.query) else {
+fn to_request(parameters: Parameters, persisted: &PersistedDocuments) -> Result<(Request, Option<Sha256>), Refusal> {
+    let extensions = parameters.extensions.unwrap_or_default();
+    let hash = Sha256::named_by(&extensions).map_err(Refusal::bad_request)?;
+    let (query, to_persist) = match (parameters.query, hash) {
+        (Some(query), None) => (query, None),
+        (Some(query), Some(hash)) if !query.is_empty() => {
+            if hash != Sha256::of(&query) {
+                return Err(Refusal::bad_request(
+                    "`extensions.persistedQuery.sha256Hash` is not the SHA-256 of `query`.",
+                ));
+            }
+            (query, Some(hash))
+        }
+        (_, Some(hash)) => (persisted.get(&hash).ok_or_else(Refusal::persisted_query_not_found)?, None),
+        (None, None) => {
+            return Err(Refusal::bad_request(
+                "A request has a `query`, with a GraphQL document, or names one by `extensions.persistedQuery`.",
+            ));
+        }
+    };
+    let Some(written) = Written::of(&query) else {
         return Err(Refusal::bad_request("The document has a string without an end."));
     };
     if written.nesting > NESTING_LIMIT {
@@ -261,10 +312,10 @@ fn to_request(parameters: Parameters) -> Result<Request, Refusal> {
             "The document has a name or number of more than {WORD_LIMIT} characters."
         )));
     }
-    let mut request = Request::new(parameters.query).variables(parameters.variables);
-    request.operation_name = parameters.operation_name;
-    request.extensions = parameters.extensions;
-    Ok(request)
+    let mut request = Request::new(query).variables(parameters.variables);
+    request.operation_name = parameters.operation_name.filter(|name| !name.is_empty());
+    request.extensions = extensions;
+    Ok((request, to_persist))
 }
 
 /// How a document is written, outside of strings and comments.
@@ -542,6 +593,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
+    /// Clients look for these words, and some of them for the status too: they send the whole document then.
+    fn persisted_query_not_found() -> Self {
+        Self { code: "PERSISTED_QUERY_NOT_FOUND", ..Self::new(StatusCode::OK, "PersistedQueryNotFound") }
+    }
+
     fn method_not_allowed(message: &str, allow: &'static str) -> Self {
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
     }
@@ -627,8 +683,8 @@ mod tests {
 
     async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> Got {
         let schema = Schema::new(Query, Mutation, EmptySubscription);
-        let budget = Budget::new(&schema.sdl()).unwrap();
-        let response = execute(&schema, &budget, request.body(body.into()).unwrap(), |request| request).await;
+        let border = Border::new(&schema.sdl()).unwrap();
+        let response = execute(&schema, &border, request.body(body.into()).unwrap(), |request| request).await;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();

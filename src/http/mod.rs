@@ -2,11 +2,13 @@
 
 mod admission;
 mod client;
+mod cors;
 mod form;
 mod graphql;
 mod mailbox;
 mod metrics;
 mod pages;
+mod persisted;
 mod playground;
 mod request_id;
 mod secure;
@@ -33,11 +35,12 @@ use rollcall_domain::{Error, limits};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
-use crate::graphql::{Budget, Request as GraphqlRequest, Schema, schema, sdl, unavailable};
+use crate::graphql::{Request as GraphqlRequest, Schema, schema, sdl, unavailable};
 use admission::Admission;
 use client::Client;
-use graphql::MediaType;
+use graphql::{Border, MediaType};
 
 /// How long requests under way may take after the API was asked to stop.
 const SHUTDOWN: Duration = Duration::from_secs(15);
@@ -46,7 +49,7 @@ const SHUTDOWN: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct App {
     schema: Schema,
-    budget: Arc<Budget>,
+    border: Arc<Border>,
     admission: Admission,
     database: Database,
     staff_tokens: Arc<Vec<StaffToken>>,
@@ -68,7 +71,7 @@ fn router(
 ) -> anyhow::Result<Router> {
     let app = App {
         schema: schema(database.clone(), public_url),
-        budget: Arc::new(Budget::new(&sdl())?),
+        border: Arc::new(Border::new(&sdl())?),
         admission: Admission::new(),
         database,
         staff_tokens: Arc::new(settings.staff_tokens()?),
@@ -86,11 +89,17 @@ fn router(
         router = router.merge(mailbox::router(settings.mail_dir()));
     }
     let layers = tower::ServiceBuilder::new()
-        .layer(from_fn(request_id::identify))
         .layer(from_fn(metrics::count))
         .layer(from_fn_with_state(app.clone(), secure::protect))
         .layer(from_fn_with_state(app.clone(), admission::admit));
-    Ok(router.layer(layers).with_state(app))
+    let mut router = router.layer(layers).with_state(app);
+    let origins = settings.allowed_origins()?;
+    if !origins.is_empty() {
+        // Around everything that may refuse a request, so that apps can read why.
+        let graphql = cors::layer(&origins)?.layer(router.clone());
+        router = Router::new().route_service("/graphql", graphql).fallback_service(router);
+    }
+    Ok(router.layer(from_fn(request_id::identify)))
 }
 
 /// Serves the API until `shutdown` is cancelled; `listening` hears where.
@@ -160,7 +169,7 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
         }
     };
     let who = GraphqlRequest::new(actor, user_agent(headers), client);
-    graphql::execute(&app.schema, &app.budget, request, |request| request.data(who)).await
+    graphql::execute(&app.schema, &app.border, request, |request| request.data(who)).await
 }
 
 fn bearer_token(credentials: &str) -> Option<&str> {

@@ -38,3 +38,32 @@ fn a_proxy_that_is_no_address_is_refused() {
         assert!(refusal.contains("ROLLCALL_TRUSTED_PROXIES: ") && refusal.contains("10.0.0.0/8"), "{refusal}");
     }
 }
+
+#[test]
+fn an_origin_that_is_none_is_refused() {
+    for (wrong, right) in [
+        ("https://app.example.org/", "write https://app.example.org"),
+        ("https://app.example.org/app", "write https://app.example.org"),
+        ("https://app.example.org?x", "write https://app.example.org"),
+        ("https://user@app.example.org", "write https://app.example.org"),
+        ("*", "has a wildcard"),
+        ("https://*.example.org", "has a wildcard"),
+        ("https://good.example, null", "such as https://app.example.org"),
+        ("app.example.org", "such as https://app.example.org"),
+        ("localhost:5173", "such as https://app.example.org or http://localhost:5173"),
+        ("file:///tmp", "is neither http:// nor https://"),
+        ("https://", "such as https://app.example.org"),
+    ] {
+        let refusal = refusal(&format!("ROLLCALL_ALLOWED_ORIGINS = \"{wrong}\"\n"));
+        assert!(refusal.contains("ROLLCALL_ALLOWED_ORIGINS: ") && refusal.contains(right), "{wrong}: {refusal}");
+        assert_eq!(refusal.trim().lines().count(), 1, "{refusal}");
+    }
+}
+
+#[test]
+fn a_support_address_that_is_none_is_refused() {
+    for wrong in ["support", "Support <support@example.org>", "a@b@c"] {
+        let refusal = refusal(&format!("ROLLCALL_SUPPORT_EMAIL = \"{wrong}\"\n"));
+        assert!(refusal.contains("ROLLCALL_SUPPORT_EMAIL: ") && refusal.contains("support@example.org"), "{refusal}");
+    }
+}

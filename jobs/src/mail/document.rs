@@ -7,6 +7,9 @@ use url::Url;
 
 use super::{Envelope, Mail};
 
+/// Stands for the subject while MJML is rendered, which writes it into an attribute too, with Rust's escapes.
+const TITLE: &str = "the-subject";
+
 /// Columns of the plain text.
 const WIDTH: usize = 76;
 
@@ -36,6 +39,13 @@ pub(super) enum Block {
     List(Vec<String>),
 }
 
+/// A text as it stands in HTML.
+#[derive(Template)]
+#[template(source = "{{ text }}", ext = "html")]
+struct Escaped<'a> {
+    text: &'a str,
+}
+
 /// The layout does not render: a fault of the template, never of the content.
 #[derive(Debug, thiserror::Error)]
 #[error("the mail can't be rendered: {0}")]
@@ -50,7 +60,14 @@ impl Document {
         let mjml = Template::render(self).map_err(|error| RenderError(error.to_string()))?;
         let parsed = mrml::parse(&mjml).map_err(|error| RenderError(error.to_string()))?;
         let options = RenderOptions { disable_comments: true, fonts: Default::default(), ..Default::default() };
-        parsed.element.render(&options).map_err(|error| RenderError(error.to_string()))
+        let html = parsed.element.render(&options).map_err(|error| RenderError(error.to_string()))?;
+        let title =
+            Escaped { text: &subject(&self.subject) }.render().map_err(|error| RenderError(error.to_string()))?;
+        Ok(html.replacen(&format!("<title>{TITLE}</title>"), &format!("<title>{title}</title>"), 1).replacen(
+            &format!("aria-label=\"{TITLE}\""),
+            &format!("aria-label=\"{title}\""),
+            1,
+        ))
     }
 
     fn text(&self) -> String {
@@ -151,6 +168,11 @@ pub(super) fn line(raw: &str, limit: usize) -> String {
         line.push('…');
     }
     line
+}
+
+/// The address of a mailbox or a host, which people compare and copy: nothing is put between its characters.
+pub(super) fn address(raw: &str) -> String {
+    one_line(raw).chars().take(254).collect()
 }
 
 /// What a link can't do without, and what browsers take for it.

@@ -26,6 +26,7 @@ use super::{
 /// Sends mails, over SMTP or into a folder.
 pub struct Mailer {
     from: Mailbox,
+    reply_to: Option<Mailbox>,
     transport: Transport,
 }
 
@@ -58,7 +59,7 @@ impl Mailer {
     /// `opportunistic`), `smtp://host:port`. With `timeout=30` connecting may take 30 seconds, and
     /// sending as many; 60 unless told, which is the most.
     pub fn smtp(url: &SecretString, from: Mailbox) -> Result<Self, SmtpUrlError> {
-        Ok(Self { from, transport: Transport::Smtp(Smtp::new(url)?) })
+        Ok(Self { from, reply_to: None, transport: Transport::Smtp(Smtp::new(url)?) })
     }
 
     /// Writes each mail as a file `20261122T014500.123Z-<key>.eml` into `directory`, which is made
@@ -66,7 +67,12 @@ impl Mailer {
     pub fn directory(directory: impl Into<PathBuf>, from: Mailbox) -> io::Result<Self> {
         let directory = directory.into();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        Ok(Self { from, transport: Transport::Directory(directory) })
+        Ok(Self { from, reply_to: None, transport: Transport::Directory(directory) })
+    }
+
+    /// The same, with an address that replies go to; `None` where it can't be written to.
+    pub fn with_reply_to(self, raw: &str) -> Option<Self> {
+        Some(Self { reply_to: Some(Mailbox::new(None, address(raw)?)), ..self })
     }
 
     /// Returns once the server has taken the mail, or the file is in its place. May be cancelled at
@@ -98,9 +104,11 @@ impl Mailer {
         let address = address(&envelope.address).ok_or_else(|| permanent("the address is not valid".into()))?;
         let name = envelope.name.as_deref().map(|name| one_line(name).chars().take(80).collect::<String>());
         let to = Mailbox::new(name.filter(|name| !name.is_empty()), address);
-        Message::builder()
-            .from(self.from.clone())
-            .to(to)
+        let mut message = Message::builder().from(self.from.clone()).to(to);
+        if let Some(reply_to) = &self.reply_to {
+            message = message.reply_to(reply_to.clone());
+        }
+        message
             .subject(mail.subject.as_str())
             .date(envelope.date.into())
             .message_id(Some(format!("<{}>", self.message_id(envelope))))

@@ -1,12 +1,12 @@
 //! What each mail says.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rollcall_domain::limits;
 use url::Url;
 
 use super::{
     Envelope, Mail, RenderError,
-    document::{Block, Document, line, name},
+    document::{Block, Document, address, line, name},
 };
 
 /// Invites the recipient to an organization.
@@ -405,7 +405,7 @@ impl Invitation {
             Some(inviter) => format!("{} invites you to {organization}", name(inviter)),
             None => format!("You are invited to {organization}"),
         };
-        let expires = time(self.expires_at);
+        let expires = deadline(self.expires_at, &envelope);
         Document {
             subject: invites.clone(),
             preheader: format!("See the invitation, then accept or decline it. It is open until {expires}."),
@@ -451,7 +451,8 @@ impl SignIn {
             None => "Welcome. This is all it takes to sign in; there is no password.".into(),
         };
         Document {
-            subject: "Your link to sign in to Rollcall".into(),
+            // Where people see it before they open the mail, and can type it from.
+            subject: format!("{} is your code to sign in to Rollcall", self.digits),
             preheader: format!(
                 "The link works for {}, the code for {}.",
                 duration(self.link_minutes),
@@ -545,7 +546,7 @@ impl EmailChangeLink {
 impl EmailChangeRequested {
     /// Renders the mail; it greets the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
-        let address = line(&self.new_address, 254);
+        let new_address = address(&self.new_address);
         Document {
             subject: "A new address was asked for on your Rollcall account".into(),
             preheader: "Nothing has changed yet. If that was you, there is nothing to do.".into(),
@@ -558,7 +559,7 @@ impl EmailChangeRequested {
                 ),
                 Block::Rows(vec![
                     row("Account", format!("@{}", name(&self.username))),
-                    row("New address", address),
+                    row("New address", new_address),
                     row("Asked for", time(self.requested_at)),
                 ]),
                 paragraph(
@@ -588,7 +589,7 @@ impl EmailChanged {
                 ),
                 Block::Rows(vec![
                     row("Account", format!("@{}", name(&self.username))),
-                    row("New address", line(&self.new_address, 254)),
+                    row("New address", address(&self.new_address)),
                     row("Changed", time(self.changed_at)),
                 ]),
                 paragraph(
@@ -635,7 +636,7 @@ impl InvitationReminder {
     /// Renders the mail; it greets the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
-        let expires = time(self.expires_at);
+        let expires = deadline(self.expires_at, &envelope);
         Document {
             subject: format!("Your invitation to {organization} expires soon"),
             preheader: format!("You can accept or decline it until {expires}."),
@@ -934,7 +935,7 @@ impl GrantInvitation {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let (inviter, organization) = (name(&self.inviter_name), name(&self.organization_name));
         let (resource, kind) = (name(&self.resource_name), name(&self.kind));
-        let expires = time(self.expires_at);
+        let expires = deadline(self.expires_at, &envelope);
         Document {
             subject: format!("{inviter} shares {resource} with you"),
             preheader: format!("Sign in with this address by {expires}."),
@@ -964,7 +965,7 @@ impl TransferOffer {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let project = name(&self.project_name);
         let offered_by = format!("{} (@{})", name(&self.offered_by_name), name(&self.offered_by_username));
-        let expires = time(self.expires_at);
+        let expires = deadline(self.expires_at, &envelope);
         let pays = match &self.to_name {
             Some(to) => format!("{} will hold it and pay for it.", name(to)),
             None => "the organization that you choose, one that you may bill, will hold it and pay for it.".to_owned(),
@@ -1037,7 +1038,7 @@ impl WebhookDisabled {
     /// Renders the mail; it greets the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
-        let host = line(&self.host, 200);
+        let host = address(&self.host);
         let mut rows = vec![("Webhook", self.webhook_id.clone()), ("Leads to", host.clone())];
         rows.extend(self.error.as_ref().map(|error| ("Last attempt", line(error, 200))));
         Document {
@@ -1272,6 +1273,20 @@ fn row(label: &'static str, value: String) -> (&'static str, String) {
 /// Such as `29 November 2026, 14:05 UTC`.
 fn time(time: DateTime<Utc>) -> String {
     time.format("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+/// A time to come, also as counted from the mail's date: `29 November 2026, 14:05 UTC (in 7 days)`.
+fn deadline(deadline: DateTime<Utc>, envelope: &Envelope) -> String {
+    // What was counted from a moment before the mail's is as long as it was meant to be.
+    let left = deadline - envelope.date + TimeDelta::seconds(1);
+    let (days, hours, minutes) = (left.num_days(), left.num_hours(), left.num_minutes());
+    let left = match (days, hours, minutes) {
+        (2.., ..) => format!("in {days} days"),
+        (_, 2.., _) => format!("in {hours} hours"),
+        (_, _, 2..) => format!("in {minutes} minutes"),
+        _ => "now".to_owned(),
+    };
+    format!("{} ({left})", time(deadline))
 }
 
 fn duration(minutes: u32) -> String {

@@ -82,6 +82,12 @@ const PROPERTIES: &[&str] = &[
     "word-spacing",
 ];
 
+/// What a screen reader says first.
+pub fn label(mail: &Mail) -> Option<String> {
+    let document = Html::parse_document(&mail.html);
+    all(&document, "[role='article']").first()?.attr("aria-label").map(str::to_owned)
+}
+
 /// Everything that is wrong with a mail.
 pub fn problems(mail: &Mail) -> Vec<String> {
     let html = &mail.html;
@@ -101,9 +107,8 @@ pub fn problems(mail: &Mail) -> Vec<String> {
         let found = all(&document, selector);
         check(found.len() == 1 && !text(&found[0]).is_empty(), &format!("not one {name}"));
     }
-    // Without the word joiners that keep names from becoming links.
-    let title = text(&all(&document, "title")[0]).replace('\u{2060}', "");
-    check(title == mail.subject.replace('\u{2060}', ""), "the title isn't the subject");
+    check(text(&all(&document, "title")[0]) == mail.subject, "the title isn't the subject");
+    check(label(mail).as_deref() == Some(mail.subject.as_str()), "the label isn't the subject");
     check(
         !all(&document, "meta[http-equiv='Content-Type'][content='text/html; charset=UTF-8']").is_empty(),
         "no charset",
@@ -155,6 +160,10 @@ fn problems_of(element: &ElementRef<'_>) -> Vec<String> {
     for (attribute, value) in element.value().attrs() {
         if !ATTRIBUTES.contains(&attribute) {
             problems.push(format!("{attribute} of <{name}> isn't for mails"));
+        }
+        // The label is compared with the subject, which may have a backslash of its own.
+        if value.contains('\\') && attribute != "aria-label" {
+            problems.push(format!("{attribute} of <{name}> has escapes: {value}"));
         }
         if value.chars().any(char::is_control) {
             problems.push(format!("{attribute} of <{name}> has control characters"));

@@ -75,6 +75,8 @@ fn the_lint_finds_what_is_wrong() {
         ("a link without text", spoilt(">See the invitation</a>", "></a>")),
         ("a link that shows another", spoilt(">https://rollcall.example/", ">https://evil.example/")),
         ("a faint text", before("<p style=\"color:#dddddd\">Hello</p>")),
+        ("escapes in a label", spoilt("aria-label=\"", "aria-label=\"\\u{301}")),
+        ("another label than the subject", spoilt("aria-label=\"", "aria-label=\"No ")),
         ("a small text", spoilt("font-size:13px", "font-size:9px")),
         ("a named color", before("<p style=\"color:red\">Hello</p>")),
         ("two main headings", before("<h1>Hello</h1>")),
@@ -160,6 +162,50 @@ fn hostile_names_stay_text() {
     // A subject is shown as it is, but for a link, which nothing becomes there either.
     let readable = invitation.subject.replace('\u{2060}', "");
     assert!(readable.starts_with("<b>\" onclick=\"x Bcc: a@evil.example"), "{}", invitation.subject);
+}
+
+// A screen reader begins with the label of the mail: the subject in words, whichever script they are in.
+#[test]
+fn the_label_of_a_mail_is_its_subject() {
+    for name in ["Ecole d'e\u{301}te\u{301}", "C:\\Labs \"North\"", "क्षत्रिय", "👩🏽‍🔬 & Co.", "J.R. Hartley", "Tab\there"]
+    {
+        let names = Names { organization: name, person: name, username: name, resource: name };
+        let mail = invitation(&names).render(envelope(None)).unwrap();
+        assert_eq!(lint::label(&mail).as_deref(), Some(mail.subject.as_str()), "{name}");
+        assert!(mail.subject.contains(&name.replace('\t', " ")), "{}", mail.subject);
+    }
+}
+
+// What is to be compared and copied has nothing invisible in it.
+#[test]
+fn addresses_can_be_copied() {
+    let copied = ["grace@navy.example", "hooks.example.org"];
+    let mut found = 0;
+    for (label, mail) in mails(&Names::plain()) {
+        assert!(!mail.text.contains('\u{2060}') && !mail.html.contains('\u{2060}'), "{label}");
+        found += copied.iter().filter(|address| mail.text.contains(*address) && mail.html.contains(*address)).count();
+    }
+    assert_eq!(found, 3);
+}
+
+#[test]
+fn what_ends_says_how_long_that_is_from_the_mail() {
+    let minutes = chrono::TimeDelta::minutes;
+    for (left, expected) in [
+        (minutes(7 * 24 * 60), "in 7 days"),
+        (minutes(7 * 24 * 60) - chrono::TimeDelta::milliseconds(5), "in 7 days"),
+        (minutes(7 * 24 * 60 + 13 * 60), "in 7 days"),
+        (minutes(48 * 60), "in 2 days"),
+        (minutes(47 * 60 + 50), "in 47 hours"),
+        (minutes(24 * 60), "in 24 hours"),
+        (minutes(90), "in 90 minutes"),
+        (minutes(-5), "now"),
+    ] {
+        let invitation = Invitation { expires_at: at(1) + left, ..invitation(&Names::plain()) };
+        let text = invitation.render(envelope(None)).unwrap().text;
+        let line = text.lines().find(|line| line.starts_with("Open until:")).unwrap();
+        assert!(line.contains(" November 2026, ") && line.ends_with(&format!(" UTC ({expected})")), "{line}");
+    }
 }
 
 #[test]
@@ -274,6 +320,25 @@ async fn arrives_over_smtp_as_it_was_rendered() {
     assert_eq!(message.text_body_count(), 1);
     assert_eq!(message.body_text(0).unwrap().replace("\r\n", "\n"), mail.text);
     assert_eq!(message.body_html(0).unwrap().replace("\r\n", "\n"), mail.html);
+}
+
+// A reply reaches somebody, where the deployment says whom.
+#[tokio::test]
+async fn a_reply_goes_where_it_is_read() {
+    let server = SmtpServer::start([]);
+    server.mailer("").send(&some_mail()).await.unwrap();
+    let raw = server.received().pop().unwrap();
+    assert!(MessageParser::new().parse(raw.as_bytes()).unwrap().reply_to().is_none());
+    for (address, expected) in
+        [("support@example.org", "support@example.org"), ("help@bērziņš.example", "help@xn--brzi-bva32apg.example")]
+    {
+        server.mailer("").with_reply_to(address).unwrap().send(&some_mail()).await.unwrap();
+        let raw = server.received().pop().unwrap();
+        let message = MessageParser::new().parse(raw.as_bytes()).unwrap();
+        let (from, reply_to) = (message.from().unwrap().first().unwrap(), message.reply_to().unwrap().first().unwrap());
+        assert_eq!((from.address(), reply_to.address()), (Some("no-reply@rollcall.example"), Some(expected)));
+    }
+    assert!(server.mailer("").with_reply_to("nobody").is_none());
 }
 
 #[tokio::test]
