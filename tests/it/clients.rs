@@ -660,3 +660,26 @@ async fn values_that_are_accepted_can_be_read_back() {
     }
     app.finish().await;
 }
+
+// Mails are answered: a reply reaches the people whom the deployment names, and the code of a sign-in stands where it is seen first.
+#[tokio::test]
+async fn replies_reach_the_support_address() {
+    let app = TestApp::builder().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.org").start().await;
+    app.anonymous().ok("requestSignIn", json!({ "email": "ada@example.org" }), "").await;
+    let mail = app.mail_to("ada@example.org").await;
+    assert_eq!((mail.from.as_str(), mail.reply_to.as_str()), ("no-reply@rollcall.example", "support@example.org"));
+    assert_eq!(mail.subject, format!("{} is your code to sign in to Rollcall", mail.digits()));
+    // Who invites keeps their address to themselves, in a reply too (R25).
+    let team = app.team().await;
+    let input = json!({ "organizationId": team.id, "invitations": [{ "email": "new@example.org" }] });
+    team.owner.ok("inviteMembers", input, "").await;
+    let mail = app.mail_to("new@example.org").await;
+    assert_eq!(mail.reply_to, "support@example.org");
+    assert!(!mail.text.contains(&team.owner.email) && mail.text.contains(" UTC (in 7 days)"), "{}", mail.text);
+    app.finish().await;
+
+    let app = TestApp::start().await;
+    app.anonymous().ok("requestSignIn", json!({ "email": "ada@example.org" }), "").await;
+    assert_eq!(app.mail_to("ada@example.org").await.reply_to, "");
+    app.finish().await;
+}

@@ -33,7 +33,8 @@ async fn a_code_brings_one_person_in_with_or_without_its_hyphen() {
 
     // R30: each joining by code is mailed to the owner.
     let mail = app.mail_about("owner@example.org", "with a code").await;
-    assert!(mail.text.contains("Acme Genomics"), "{}", mail.text);
+    let hint = format!("••••-••{}\n", &code[7..]);
+    assert!(mail.text.contains("Acme Genomics") && mail.text.contains(&hint), "{}", mail.text);
     app.mail_about("owner@example.org", "with a code").await;
     // The digits are nowhere in what is kept (R30), nor in the owner's mail.
     let digits = code.replace('-', "");

@@ -10,6 +10,8 @@ pub struct Mail {
     pub recipient: String,
     pub from: String,
     pub to: String,
+    /// Empty where a reply goes to the sender.
+    pub reply_to: String,
     pub subject: String,
     pub message_id: String,
     pub auto_submitted: String,
@@ -33,6 +35,7 @@ impl Mail {
             recipient: recipient.to_owned(),
             from: address(message.from()),
             to: address(message.to()),
+            reply_to: address(message.reply_to()),
             subject: message.subject().unwrap_or_default().to_owned(),
             message_id: message.message_id().unwrap_or_default().to_owned(),
             auto_submitted: header(&message, "Auto-Submitted"),
