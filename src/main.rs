@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use rollcall_domain::database::{self, Fallback, Opened, Purpose};
+use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::secret::Token;
 use rollcall_domain::settings::Settings;
 use rollcall_domain::sign_in;
 use rollcall_jobs::{Context, metrics, process, worker};
@@ -55,9 +57,10 @@ fn main() -> ExitCode {
             None => everything(&settings).await,
             Some(Command::Serve) => {
                 let shutdown = process::shutdown()?;
+                settings.public_url()?;
                 let opened = database::open(&settings, Fallback::None, Purpose::Requests).await?;
                 metrics::start(&settings, &opened.database, &shutdown).await?;
-                http::serve(&settings, opened.database.clone(), shutdown, announce).await
+                http::serve(&settings, opened.database.clone(), shutdown, |address, _| announce(address)).await
             }
             Some(Command::Migrate) => database::migrate_located(&settings).await,
             Some(Command::Schema) => Ok(()),
@@ -74,31 +77,30 @@ fn announce(address: SocketAddr) {
 /// API and worker in one process, on a database of their own unless one is named.
 async fn everything(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = process::shutdown()?;
+    settings.public_url()?;
     let opened = database::open(settings, Fallback::BuiltIn, Purpose::Requests).await?;
     let context = Context::new(settings, opened.database_for(Purpose::Work)?)?;
     metrics::start(settings, &opened.database, &shutdown).await?;
     // A link that signs in is for the screen of this machine, never for the journal of a server.
-    let link = match opened.is_builtin() && http::shows_mails(settings) {
-        true => Some(first_link(settings, &opened).await?),
+    let first_token = match opened.is_builtin() && http::shows_mails(settings) {
+        true => Some(first_token(&opened).await?),
         false => None,
     };
-    let listening = |address: SocketAddr| {
+    let listening = |address: SocketAddr, url: &PublicUrl| {
         announce(address);
-        let url = settings.public_url();
-        println!("  playground  {url}/");
+        println!("  playground  {}", url.link(Route::Playground));
         if http::shows_mails(settings) {
-            println!("  mails       {url}/mail");
+            println!("  mails       {}", url.link(Route::Mails));
         } else if settings.rollcall_smtp_url.is_none() {
             println!("  mails       in {}; set ROLLCALL_SMTP_URL to send them", settings.mail_dir().display());
         }
-        match &link {
-            Some(link) => {
-                println!("  sign in     {link}");
-                println!(
-                    "              (as {FIRST_ACCOUNT}, once, within the hour; or ask for a mail at {url}/sign-in)"
-                );
+        let sign_in = url.link(Route::SignIn);
+        match &first_token {
+            Some(token) => {
+                println!("  sign in     {}", url.link(Route::SignInLink(token.reveal())));
+                println!("              (as {FIRST_ACCOUNT}, once, within the hour; or ask for a mail at {sign_in})");
             }
-            None => println!("  sign in     {url}/sign-in"),
+            None => println!("  sign in     {sign_in}"),
         }
     };
     // Whichever ends first takes the other with it.
@@ -116,8 +118,7 @@ async fn everything(settings: &Settings) -> anyhow::Result<()> {
     api.and(work)
 }
 
-async fn first_link(settings: &Settings, opened: &Opened) -> anyhow::Result<String> {
+async fn first_token(opened: &Opened) -> anyhow::Result<Token> {
     let email = FIRST_ACCOUNT.parse().map_err(|()| anyhow::anyhow!("the first account has an address"))?;
-    let token = sign_in::first_link(&opened.database, &email).await?;
-    Ok(format!("{}/sign-in/{}", settings.public_url(), token.reveal()))
+    Ok(sign_in::first_link(&opened.database, &email).await?)
 }

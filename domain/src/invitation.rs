@@ -29,7 +29,7 @@ use crate::organization;
 use crate::page::{Page, PageRequest, by_id};
 use crate::policy::{AccessLevel, Action, MemberDirectory, Role};
 use crate::secret::{Purpose, Token};
-use crate::session;
+use crate::session::{self, NewSession};
 use crate::team;
 use crate::text::{self, EmailAddress, Username};
 use crate::text_enum::text_enum;
@@ -724,16 +724,16 @@ pub struct Accepted {
     pub member: Member,
     /// To what.
     pub organization_name: String,
-    /// The session and its token, where the account was made by this.
-    pub session: Option<(SessionId, Token)>,
+    /// The session that began, where the account was made by this.
+    pub session: Option<SessionId>,
 }
 
-/// Accepts an invitation. Without a session only where no account has the address: it is made, and signed in (R17, R25).
+/// Accepts an invitation. Without a session only where no account has the address: it is made, and signed in by a new one (R17, R25).
 pub async fn accept(
     database: &Database,
     actor: Option<&Actor>,
     command: &Accept,
-    user_agent: Option<&str>,
+    new_session: &NewSession,
     client: ClientNetwork,
 ) -> Result<Accepted> {
     let name = text::optional_name("name", command.name.as_deref(), limits::NAME)?;
@@ -768,7 +768,7 @@ pub async fn accept(
                         origin_organization_id: Some(invitation.organization_id),
                     };
                     let created = user::create(transaction, new).await?;
-                    let (session, token) = session::create(transaction, created.user_id, user_agent).await?;
+                    let session = session::create(transaction, created.user_id, new_session).await?;
                     events.extend(created.events);
                     events.push(
                         NewEvent::by_user(
@@ -779,7 +779,7 @@ pub async fn accept(
                         )
                         .summary("signed in by accepting an invitation"),
                     );
-                    (created.user_id, Some((session.id, token)))
+                    (created.user_id, Some(session.id))
                 }
                 // A forwarded mail gives nobody's account away (R25).
                 (None, _) => return Err(Error::Unauthenticated),

@@ -86,6 +86,8 @@ pub const MAX_RESERVED_NAMES: usize = 10;
 
 /// How long a session lasts.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// For how long a form that was sent before leads to what it did then, and a page to the token that it made.
+pub const FORM_SENT_AGAIN: Duration = Duration::from_secs(10 * 60);
 /// How often the last use of a session or key is written down.
 pub const LAST_SEEN_GRAIN: Duration = Duration::from_secs(5 * 60);
 /// How long the digits of a sign-in mail work.

@@ -25,6 +25,10 @@ pub enum Purpose {
     JoinCode,
     /// The hidden field of a form.
     Form,
+    /// What a page says once about a form that was sent.
+    Notice,
+    /// The session that a form begins.
+    FormSession,
     /// The secret that signs a webhook's deliveries.
     Webhook,
 }
@@ -38,6 +42,8 @@ impl Purpose {
             Self::EmailChange => b"rollcall/email-change",
             Self::JoinCode => b"rollcall/join-code",
             Self::Form => b"rollcall/form",
+            Self::Notice => b"rollcall/notice",
+            Self::FormSession => b"rollcall/form-session",
             Self::Webhook => b"rollcall/webhook",
         }
     }
@@ -152,6 +158,12 @@ impl Keyring {
     pub fn webhook_secrets(&self, id: Uuid, version: i32) -> crate::Result<Vec<Token>> {
         let digests = self.accepted_digests(Purpose::Webhook, &[id.as_bytes(), &version.to_be_bytes()])?;
         Ok(digests.into_iter().map(|digest| Token(format!("whsec_{}", STANDARD.encode(digest)).into())).collect())
+    }
+
+    /// The token of the session that a form begins: the same however often the form is sent.
+    pub(crate) fn session_token(&self, prefix: &str, form: &[&[u8]]) -> crate::Result<Token> {
+        let digest = self.digest(Purpose::FormSession, form)?;
+        Ok(Token(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(digest)).into()))
     }
 
     /// The six digits of a sign-in mail.

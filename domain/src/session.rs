@@ -11,12 +11,12 @@ use crate::actor::Actor;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::sessions;
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::error::{Code, Error, Refusal, Result};
+use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::id::{OrganizationId, SessionId, UserId};
 use crate::job::MailNewSignIn;
 use crate::limits;
 use crate::page::{Page, PageRequest, by_id};
-use crate::secret::Token;
+use crate::secret::{Keyring, Token};
 use crate::user;
 
 /// What session tokens begin with.
@@ -42,23 +42,53 @@ pub struct Session {
     pub expires_at: DateTime<Utc>,
 }
 
+/// A session that is to begin.
+#[derive(Debug)]
+pub struct NewSession {
+    user_agent: Option<String>,
+    token: Token,
+}
+
+impl NewSession {
+    /// One with a token of 256 random bits.
+    pub fn random(user_agent: Option<&str>) -> Result<Self> {
+        Ok(Self { user_agent: kept_user_agent(user_agent), token: Token::random(TOKEN_PREFIX)? })
+    }
+
+    /// One that a page's form begins. Its token is derived from `form`, which holds a secret of the browser: a form that is sent again
+    /// finds the session that it has begun, while nobody who has only the form or only the database comes by the token.
+    pub fn by_form(keyring: &Keyring, user_agent: Option<&str>, form: &[&[u8]]) -> Result<Self> {
+        Ok(Self { user_agent: kept_user_agent(user_agent), token: keyring.session_token(TOKEN_PREFIX, form)? })
+    }
+
+    /// Its token.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+}
+
+/// Whether the form was sent a moment ago, and the session that it has begun lives.
+pub async fn has_begun(connection: &mut AsyncPgConnection, new: &NewSession) -> Result<bool> {
+    let lately = now(connection).await? - limits::FORM_SENT_AGAIN;
+    let begun = sessions::table
+        .filter(sessions::token_digest.eq(Token::digest(new.token.reveal())))
+        .filter(sessions::expires_at.gt(rollcall_now()))
+        .filter(sessions::created_at.gt(lately));
+    Ok(diesel::select(exists(begun)).get_result(connection).await?)
+}
+
 /// Begins a session. One on a device that the account wasn't signed in with before is told by mail.
-pub(crate) async fn create(
-    transaction: &mut Transaction,
-    user_id: UserId,
-    user_agent: Option<&str>,
-) -> Result<(Session, Token)> {
-    let token = Token::random(TOKEN_PREFIX)?;
-    let user_agent = kept_user_agent(user_agent);
-    let is_new_device = is_new_device(transaction, user_id, user_agent.as_deref()).await?;
+pub(crate) async fn create(transaction: &mut Transaction, user_id: UserId, new: &NewSession) -> Result<Session> {
+    let user_agent = new.user_agent.as_deref();
+    let is_new_device = is_new_device(transaction, user_id, user_agent).await?;
     let at = now(transaction).await?;
     let lifetime = chrono::Duration::from_std(limits::SESSION_LIFETIME)
         .map_err(|_| Error::Bug("a session's lifetime is short"))?;
-    let session: Session = diesel::insert_into(sessions::table)
+    let inserted = diesel::insert_into(sessions::table)
         .values((
             sessions::id.eq(SessionId::new()),
             sessions::user_id.eq(user_id),
-            sessions::token_digest.eq(Token::digest(token.reveal())),
+            sessions::token_digest.eq(Token::digest(new.token.reveal())),
             sessions::user_agent.eq(user_agent),
             sessions::created_at.eq(at),
             sessions::last_seen_at.eq(at),
@@ -66,11 +96,14 @@ pub(crate) async fn create(
         ))
         .returning(Session::as_returning())
         .get_result(&mut **transaction)
-        .await?;
+        .await;
+    let session: Session = on_violation(inserted, "sessions_token_digest_key", || {
+        Refusal::new(Code::AlreadyUsed, "token", "this form was sent before; open its page again")
+    })?;
     if is_new_device {
         transaction.enqueue(&MailNewSignIn { session_id: session.id }).await?;
     }
-    Ok((session, token))
+    Ok(session)
 }
 
 /// Whether the account has been signed in to before, and no session that is kept had this user agent.
@@ -92,7 +125,7 @@ pub(crate) fn kept_user_agent(user_agent: Option<&str>) -> Option<String> {
 }
 
 /// Another session of the same person, such as for the playground beside the pages' cookie.
-pub async fn begin_another(database: &Database, actor: &Actor, user_agent: Option<&str>) -> Result<Token> {
+pub async fn begin_another(database: &Database, actor: &Actor, new: &NewSession) -> Result<()> {
     let (user_id, session_id) = actor.signed_in("sessionId")?;
     database
         .transaction(async |transaction| {
@@ -101,12 +134,11 @@ pub async fn begin_another(database: &Database, actor: &Actor, user_agent: Optio
             if by_ids(transaction, user_id, &[session_id]).await?.is_empty() {
                 return Err(Error::Unauthenticated);
             }
-            let (session, token) = create(transaction, user_id, user_agent).await?;
+            let session = create(transaction, user_id, new).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             let event =
                 NewEvent::by(actor, personal, AuditAction::UserSignedIn, session.id).summary("began another session");
-            audit::record(transaction, [event]).await?;
-            Ok(token)
+            audit::record(transaction, [event]).await
         })
         .await
 }
@@ -175,6 +207,39 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
                 NewEvent::by(actor, personal, AuditAction::UserSignedOut, session_id).summary("ended a session");
             audit::record(transaction, [event]).await?;
             Ok(session_id)
+        })
+        .await
+}
+
+/// Ends every session of the actor but the one that asks, and returns how many.
+pub async fn end_others(database: &Database, actor: &Actor) -> Result<usize> {
+    let (user_id, current) = actor.session().ok_or(Error::Unauthenticated)?;
+    database
+        .transaction(async |transaction| {
+            access::lock_users(transaction, &[user_id]).await?;
+            // One that was ended itself meanwhile ends no others.
+            if by_ids(transaction, user_id, &[current]).await?.is_empty() {
+                return Err(Error::Unauthenticated);
+            }
+            let ended: Vec<SessionId> = diesel::update(
+                sessions::table
+                    .filter(sessions::user_id.eq(user_id))
+                    .filter(sessions::id.ne(current))
+                    .filter(sessions::expires_at.gt(rollcall_now())),
+            )
+            .set(sessions::expires_at.eq(rollcall_now()))
+            .returning(sessions::id)
+            .get_results(&mut **transaction)
+            .await?;
+            if ended.is_empty() {
+                return Ok(0);
+            }
+            let personal = user::personal_organization_id(transaction, user_id).await?;
+            let event = NewEvent::by(actor, personal, AuditAction::UserSignedOut, current)
+                .summary(format!("ended {} other sessions", ended.len()))
+                .with(json!({ "sessions": ended.iter().map(SessionId::to_string).collect::<Vec<_>>() }));
+            audit::record(transaction, [event]).await?;
+            Ok(ended.len())
         })
         .await
 }

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::database::Deployment;
 use crate::limits;
+use crate::link::PublicUrl;
 use crate::secret::Keyring;
 use crate::text::EmailAddress;
 use crate::webhook::WebhookTargets;
@@ -53,7 +54,7 @@ pub struct Settings {
     #[serde(default)]
     pub rollcall_metrics_listen: Option<SocketAddr>,
     #[serde(default)]
-    rollcall_public_url: Option<Url>,
+    rollcall_public_url: Option<PublicUrl>,
     /// lettre's smtp:// or smtps:// URL; without it mails are files under the data folder.
     #[serde(default)]
     pub rollcall_smtp_url: Option<SecretString>,
@@ -179,32 +180,27 @@ impl Settings {
         self.data_dir().join("mails")
     }
 
-    /// What links in mails begin with; never ends with a slash.
-    pub fn public_url(&self) -> String {
+    /// Where people reach the service. Fails where nobody could follow a link: it isn't set, and the API listens for others too.
+    pub fn public_url(&self) -> anyhow::Result<PublicUrl> {
         self.public_url_at(self.rollcall_listen)
     }
 
     /// The same for an API that has found its port: `ROLLCALL_LISTEN` may leave that open.
-    pub fn public_url_at(&self, address: SocketAddr) -> String {
-        self.rollcall_public_url
-            .as_ref()
-            .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned())
+    pub fn public_url_at(&self, address: SocketAddr) -> anyhow::Result<PublicUrl> {
+        match &self.rollcall_public_url {
+            Some(url) => Ok(url.clone()),
+            None if address.ip().is_loopback() => Ok(PublicUrl::of_listener(address)?),
+            None => bail!(
+                "ROLLCALL_PUBLIC_URL is required where ROLLCALL_LISTEN ({address}) isn't 127.0.0.1 or [::1]: links in mails begin with it; \
+                 set it to where people reach the service, such as https://example.org or https://example.org/rollcall"
+            ),
+        }
     }
 
     /// Whether the API is for this machine alone: it listens here, and links don't lead elsewhere.
     pub fn is_local(&self) -> bool {
-        let public_is_local = match self.rollcall_public_url.as_ref().and_then(Url::host) {
-            None => true,
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        };
+        let public_is_local = self.rollcall_public_url.as_ref().is_none_or(PublicUrl::is_loopback);
         self.rollcall_listen.ip().is_loopback() && public_is_local
-    }
-
-    /// Whether pages are served over https, so that cookies can insist on it.
-    pub fn is_https(&self) -> bool {
-        self.rollcall_public_url.as_ref().is_some_and(|url| url.scheme() == "https")
     }
 
     /// What the deployment decides about organizations.

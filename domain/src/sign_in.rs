@@ -19,7 +19,7 @@ use crate::issued::Issued;
 use crate::job::{Hold, MailSignIn};
 use crate::limits;
 use crate::secret::{Purpose, Token};
-use crate::session::{self, Session};
+use crate::session::{self, NewSession, Session};
 use crate::text::EmailAddress;
 use crate::user::{self, NewUser, User};
 
@@ -48,11 +48,20 @@ impl SignInRequest {
     }
 }
 
+/// With what a mail is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asking<'a> {
+    /// What the client calls itself.
+    pub user_agent: Option<&'a str>,
+    /// The digest of the form, where a page asks: sent twice, it asks for one mail.
+    pub form_digest: Option<&'a [u8]>,
+}
+
 /// Mails a link and digits to the address. The answer is the same whether or not it has an account.
-pub async fn request(database: &Database, email: &str, user_agent: Option<&str>, client: ClientNetwork) -> Result<()> {
+pub async fn request(database: &Database, email: &str, asking: Asking<'_>, client: ClientNetwork) -> Result<()> {
     let email = EmailAddress::parse("email", email)?;
     count_request(database, &email, client).await?;
-    ask(database, &email, user_agent, None).await?;
+    ask(database, &email, asking, None).await?;
     Ok(())
 }
 
@@ -61,11 +70,11 @@ pub async fn request_for_invitation(
     database: &Database,
     email: &EmailAddress,
     invitation_id: InvitationId,
-    user_agent: Option<&str>,
+    asking: Asking<'_>,
     client: ClientNetwork,
 ) -> Result<()> {
     count_request(database, email, client).await?;
-    ask(database, email, user_agent, Some(invitation_id)).await?;
+    ask(database, email, asking, Some(invitation_id)).await?;
     Ok(())
 }
 
@@ -79,8 +88,8 @@ async fn count_request(database: &Database, email: &EmailAddress, client: Client
 pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Token> {
     let id = database
         .transaction(async |transaction| {
-            let id = insert(transaction, email, None, None).await?;
-            Ok(id)
+            let id = insert(transaction, email, Asking::default(), None).await?;
+            id.ok_or(Error::Bug("only a form asks twice"))
         })
         .await?;
     database.keyring().link_token(Purpose::SignInLink, id.uuid(), 1)
@@ -89,14 +98,16 @@ pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Tok
 async fn ask(
     database: &Database,
     email: &EmailAddress,
-    user_agent: Option<&str>,
+    asking: Asking<'_>,
     invitation_id: Option<InvitationId>,
 ) -> Result<()> {
     database
         .transaction(async |transaction| {
             // No look at whose address it is: that would take longer where it is somebody's.
-            let id = insert(transaction, email, user_agent, invitation_id).await?;
-            transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await
+            match insert(transaction, email, asking, invitation_id).await? {
+                Some(id) => transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await,
+                None => Ok(()),
+            }
         })
         .await
 }
@@ -124,24 +135,28 @@ pub async fn record_request(database: &Database, id: SignInRequestId, hold: Hold
         .await
 }
 
+/// `None` where the form has asked before.
 async fn insert(
     transaction: &mut Transaction,
     email: &EmailAddress,
-    user_agent: Option<&str>,
+    asking: Asking<'_>,
     invitation_id: Option<InvitationId>,
-) -> Result<SignInRequestId> {
+) -> Result<Option<SignInRequestId>> {
     let id = SignInRequestId::new();
-    diesel::insert_into(sign_in_requests::table)
+    let inserted = diesel::insert_into(sign_in_requests::table)
         .values((
             sign_in_requests::id.eq(id),
             sign_in_requests::email.eq(email),
-            sign_in_requests::user_agent.eq(session::kept_user_agent(user_agent)),
+            sign_in_requests::user_agent.eq(session::kept_user_agent(asking.user_agent)),
+            sign_in_requests::form_digest.eq(asking.form_digest),
             sign_in_requests::invitation_id.eq(invitation_id),
             sign_in_requests::created_at.eq(rollcall_now()),
         ))
+        .on_conflict(sign_in_requests::form_digest)
+        .do_nothing()
         .execute(&mut **transaction)
         .await?;
-    Ok(id)
+    Ok((inserted > 0).then_some(id))
 }
 
 /// The request of an id, for its mail.
@@ -218,8 +233,6 @@ pub struct SignedIn {
     pub user: User,
     /// The session that began.
     pub session: Session,
-    /// Its token.
-    pub token: Token,
     /// Whether the account is suspended and signed in for an open invitation alone (D6).
     pub suspended: bool,
     /// The invitation that the sign-in was asked for (R20).
@@ -234,12 +247,7 @@ impl SignedIn {
 }
 
 /// Signs in; an address without an account gets one.
-pub async fn sign_in(
-    database: &Database,
-    proof: &Proof,
-    user_agent: Option<&str>,
-    client: ClientNetwork,
-) -> Result<SignedIn> {
+pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, client: ClientNetwork) -> Result<SignedIn> {
     let (id, field, tried) = match proof {
         Proof::Token(token) => (by_token(database, token).await?.id, "token", None),
         Proof::Digits { email, code } => {
@@ -285,7 +293,7 @@ pub async fn sign_in(
                     (user, created.personal_organization_id, false)
                 }
             };
-            let (session, token) = session::create(transaction, user.id, user_agent).await?;
+            let session = session::create(transaction, user.id, new).await?;
             events.push(
                 NewEvent::by_user(user.id, personal, AuditAction::UserSignedIn, session.id)
                     .summary("signed in by mail"),
@@ -294,7 +302,7 @@ pub async fn sign_in(
                 tried.was_right(transaction).await?;
             }
             audit::record(transaction, events).await?;
-            Ok(SignedIn { user, session, token, suspended: is_suspended, invitation_id })
+            Ok(SignedIn { user, session, suspended: is_suspended, invitation_id })
         })
         .await
 }

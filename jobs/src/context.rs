@@ -9,6 +9,7 @@ use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::database::Database;
+use rollcall_domain::link::{PublicUrl, Route};
 use rollcall_domain::settings::Settings;
 use rollcall_domain::{Error, database, limits};
 use url::Url;
@@ -23,7 +24,7 @@ pub struct Context {
     pub(crate) database: Database,
     mailer: Arc<Mailer>,
     pub(crate) webhooks: Arc<WebhookClient>,
-    public_url: String,
+    public_url: Arc<PublicUrl>,
 }
 
 impl Context {
@@ -46,7 +47,8 @@ impl Context {
             None => mailer,
         };
         let webhooks = WebhookClient::new(database.keyring().clone(), database.deployment().webhook_targets);
-        Ok(Self { database, mailer: Arc::new(mailer), webhooks: Arc::new(webhooks), public_url: settings.public_url() })
+        let public_url = Arc::new(settings.public_url()?);
+        Ok(Self { database, mailer: Arc::new(mailer), webhooks: Arc::new(webhooks), public_url })
     }
 
     /// The same for the handlers of a queue, which take at most so many connections at a time.
@@ -54,10 +56,9 @@ impl Context {
         Self { database: self.database.share(connections), ..self.clone() }
     }
 
-    /// A link below the public URL.
-    pub(crate) fn link(&self, path: &str) -> Result<Url, JobError> {
-        Url::parse(&format!("{}{path}", self.public_url))
-            .map_err(|_| JobError::discard("ROLLCALL_PUBLIC_URL gives no link"))
+    /// A link to a page.
+    pub(crate) fn link(&self, route: Route<'_>) -> Url {
+        self.public_url.link(route)
     }
 
     /// Sends a mail whose fate nobody writes down.

@@ -4,6 +4,7 @@ use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::email_change::{self, EmailChange};
 use rollcall_domain::id::EmailChangeId;
 use rollcall_domain::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
+use rollcall_domain::link::Route;
 use rollcall_domain::user::{self, User};
 use rollcall_domain::{database, limits};
 
@@ -21,7 +22,7 @@ pub(crate) async fn link(context: &Context, job: &ClaimedJob, payload: &MailEmai
     let token = email_change::link_token(&context.database, change.id).map_err(job_error)?;
     let mail = EmailChangeLink {
         username: user.username.to_string(),
-        link: context.link(&format!("/email-change/{}", token.reveal()))?,
+        link: context.link(Route::EmailChange(token.reveal())),
         link_minutes: u32::try_from(limits::EMAIL_CHANGE_LIFETIME.as_secs() / 60).unwrap_or(u32::MAX),
     };
     let envelope = Envelope {
@@ -49,7 +50,7 @@ pub(crate) async fn requested(
         username: user.username.to_string(),
         new_address: change.new_email.to_string(),
         requested_at: change.created_at,
-        account_link: context.link("/account")?,
+        account_link: context.link(Route::Account),
     };
     let envelope = Envelope {
         key: format!("email-change-requested.{}", change.id),

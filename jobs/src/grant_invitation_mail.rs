@@ -2,6 +2,7 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailGrantInvitation;
+use rollcall_domain::link::Route;
 use rollcall_domain::{database, grant, organization, resource, user};
 
 use crate::context::{Context, connection, job_error};
@@ -28,7 +29,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrant
         resource_name: resource.name,
         level: shared.level.as_str().to_owned(),
         expires_at: shared.expires_at,
-        sign_in_link: context.link("/sign-in")?,
+        sign_in_link: context.link(Route::SignIn),
     };
     let envelope = Envelope {
         key: format!("grant-invitation.{}.{}", shared.id, shared.created_at.timestamp()),

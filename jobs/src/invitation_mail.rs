@@ -4,6 +4,7 @@ use apalis_diesel::{ClaimedJob, JobError};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
 use rollcall_domain::job::MailInvitation;
+use rollcall_domain::link::Route;
 use rollcall_domain::text::EmailAddress;
 use rollcall_domain::{database, organization, user};
 
@@ -32,7 +33,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         organization_name: organization.name,
         inviter_name: organization.member_directory.shows_structure().then_some(inviter.name),
         role: invitation.role.label().to_owned(),
-        link: context.link(&format!("/invitations/{}", token.reveal()))?,
+        link: context.link(Route::Invitation(token.reveal())),
         expires_at: invitation.expires_at,
     };
     let envelope = Envelope {

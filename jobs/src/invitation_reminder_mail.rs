@@ -3,6 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
 use rollcall_domain::job::MailInvitationReminder;
+use rollcall_domain::link::Route;
 use rollcall_domain::{database, limits, mail_limit, organization};
 
 use crate::context::{Context, connection, job_error};
@@ -28,7 +29,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let mail = InvitationReminder {
         organization_name: organization.name,
         role: invitation.role.label().to_owned(),
-        link: context.link(&format!("/invitations/{}", token.reveal()))?,
+        link: context.link(Route::Invitation(token.reveal())),
         expires_at: invitation.expires_at,
     };
     let envelope = Envelope {

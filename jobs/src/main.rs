@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     process::run(async {
         let shutdown = process::shutdown()?;
         let settings = Settings::load()?;
+        settings.public_url()?;
         let opened = database::open(&settings, Fallback::None, Purpose::Work).await?;
         let context = Context::new(&settings, opened.database.clone())?;
         metrics::start(&settings, &opened.database, &shutdown).await?;

@@ -2,6 +2,7 @@
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::job::MailMembershipRestored;
+use rollcall_domain::link::Route;
 use rollcall_domain::member;
 
 use crate::context::{Context, connection, job_error};
@@ -21,7 +22,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
         restored_by: done_by,
         restored_at: event.occurred_at,
         returns: payload.returns,
-        sign_in_link: context.link("/sign-in")?,
+        sign_in_link: context.link(Route::SignIn),
     };
     let envelope = Envelope {
         key: format!("membership-restored.{}", event.id),

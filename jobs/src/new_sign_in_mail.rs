@@ -2,6 +2,7 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailNewSignIn;
+use rollcall_domain::link::Route;
 use rollcall_domain::{session, user};
 
 use crate::context::{Context, connection, job_error};
@@ -18,7 +19,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailNewSi
         signed_in_at: session.created_at,
         user_agent: session.user_agent,
         session_id: id.to_string(),
-        account_link: context.link("/account")?,
+        account_link: context.link(Route::Account),
     };
     let envelope = Envelope {
         key: format!("new-sign-in.{id}"),

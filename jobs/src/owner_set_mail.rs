@@ -2,6 +2,7 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailOwnerSet;
+use rollcall_domain::link::Route;
 use rollcall_domain::{organization, user};
 
 use crate::context::{Context, connection, job_error, noticed_at};
@@ -13,7 +14,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwner
     let owner = user::by_id(&mut reader, payload.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = owner.email else { return Ok(()) };
-    let mail = OwnerSet { organization_name: organization.name, sign_in_link: context.link("/sign-in")? };
+    let mail = OwnerSet { organization_name: organization.name, sign_in_link: context.link(Route::SignIn) };
     let envelope = Envelope {
         key: format!("owner-set.{}", payload.notice),
         address: email.to_string(),

@@ -2,6 +2,7 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::MailOwnershipTransferred;
+use rollcall_domain::link::Route;
 use rollcall_domain::{organization, user};
 
 use crate::context::{Context, connection, job_error, noticed_at};
@@ -25,7 +26,7 @@ pub(crate) async fn run(
         other_name: other.name,
         other_username: other.username.to_string(),
         receives,
-        sign_in_link: context.link("/sign-in")?,
+        sign_in_link: context.link(Route::SignIn),
     };
     let envelope = Envelope {
         key: format!("ownership-transferred.{}", payload.notice),

@@ -3,6 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::id::TypedId;
 use rollcall_domain::job::MailSignIn;
+use rollcall_domain::link::Route;
 use rollcall_domain::secret::Purpose;
 use rollcall_domain::{database, invitation, limits, organization, sign_in};
 
@@ -33,7 +34,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailSignI
     let token = keyring.link_token(Purpose::SignInLink, id.uuid(), 1).map_err(job_error)?;
     let minutes = |lifetime: std::time::Duration| u32::try_from(lifetime.as_secs() / 60).unwrap_or(u32::MAX);
     let mail = SignIn {
-        link: context.link(&format!("/sign-in/{}", token.reveal()))?,
+        link: context.link(Route::SignInLink(token.reveal())),
         digits: keyring.digits(id.uuid()).map_err(job_error)?,
         link_minutes: minutes(limits::SIGN_IN_LINK_LIFETIME),
         digits_minutes: minutes(limits::SIGN_IN_DIGITS_LIFETIME),

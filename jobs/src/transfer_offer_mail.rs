@@ -3,6 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::job::MailTransferOffer;
+use rollcall_domain::link::Route;
 use rollcall_domain::transfer::{self, Transfer, TransferStatus};
 use rollcall_domain::user::{self, User};
 use rollcall_domain::{database, organization};
@@ -53,7 +54,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
         to_name,
         transfer_id: transfer.id.to_string(),
         expires_at: transfer.expires_at,
-        sign_in_link: context.link("/sign-in")?,
+        sign_in_link: context.link(Route::SignIn),
     };
     let envelope = Envelope {
         key: format!("transfer.{}", transfer.id),

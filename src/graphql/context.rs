@@ -55,9 +55,6 @@ impl Request {
     }
 }
 
-/// Where the service is reached: what links begin with.
-pub struct PublicUrl(pub String);
-
 /// The database.
 pub fn database<'c>(context: &Context<'c>) -> &'c Database {
     context.data_unchecked::<Database>()

@@ -6,6 +6,7 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::database::now;
 use rollcall_domain::id::{InvitationId, OrganizationId, TeamId};
 use rollcall_domain::invitation;
+use rollcall_domain::session::NewSession;
 
 use super::connection::connection;
 use super::context::{TeamsOfInvitation, actor, connection as connect, database, loaders, request};
@@ -402,20 +403,14 @@ impl InvitationMutation {
         };
         let command = invitation::Accept { invitation, name: input.name, username: input.username };
         let request = request(context);
-        let outcome = invitation::accept(
-            database(context),
-            request.actor(),
-            &command,
-            request.user_agent.as_deref(),
-            request.client,
-        )
-        .await;
-        if let Ok(invitation::Accepted { member, session: Some((session_id, _)), .. }) = &outcome {
+        let new = NewSession::random(request.user_agent.as_deref()).map_err(top_level)?;
+        let outcome = invitation::accept(database(context), request.actor(), &command, &new, request.client).await;
+        if let Ok(invitation::Accepted { member, session: Some(session_id), .. }) = &outcome {
             request.becomes(Actor::User { user_id: member.user_id, session_id: *session_id, suspended: false });
         }
         Payload::of(outcome, |accepted| AcceptInvitationPayload {
             member: Some(Member(accepted.member)),
-            session_token: accepted.session.map(|(_, token)| token.reveal().to_owned()),
+            session_token: accepted.session.map(|_| new.token().reveal().to_owned()),
             user_errors: Vec::new(),
         })
     }

@@ -29,9 +29,12 @@ mod user;
 mod viewer;
 mod webhook;
 
+use std::sync::Arc;
+
 use async_graphql::{Context, EmptySubscription, ID, MaybeUndefined, MergedObject, Object, SDLExportOptions};
 use rollcall_domain::database::Database;
 use rollcall_domain::id::{OrganizationId, ResourceId, UserId};
+use rollcall_domain::link::PublicUrl;
 
 pub use answer::{AnswerForm, Types};
 use audit::AuditVerification;
@@ -169,9 +172,9 @@ fn required<T: Default>(value: MaybeUndefined<T>) -> Option<T> {
 }
 
 /// The schema over a database, for a service that is reached at this address.
-pub fn schema(database: Database, public_url: String) -> Schema {
+pub fn schema(database: Database, public_url: Arc<PublicUrl>) -> Schema {
     let loaders = context::Loaders::new(database.clone());
-    builder().data(loaders).data(database).data(context::PublicUrl(public_url)).finish()
+    builder().data(loaders).data(database).data(public_url).finish()
 }
 
 /// The schema as SDL.
@@ -202,7 +205,7 @@ mod tests {
         let database =
             Database::new("postgres://nowhere@127.0.0.1:1/none", keyring, Deployment::default(), Purpose::Requests)
                 .unwrap();
-        let schema = schema(database, "http://127.0.0.1:8080".to_owned());
+        let schema = schema(database, Arc::new("http://127.0.0.1:8080".parse().unwrap()));
         for (document, variables) in crate::http::TABS {
             let variables: serde_json::Value = serde_json::from_str(variables).unwrap();
             let request = async_graphql::Request::new(*document)

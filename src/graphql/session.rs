@@ -4,11 +4,13 @@ use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject}
 use chrono::{DateTime, Utc};
 use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{OrganizationId, SessionId};
+use rollcall_domain::session::NewSession;
+use rollcall_domain::sign_in::Asking;
 use rollcall_domain::{session, sign_in};
 
 use super::connection::connection;
 use super::context::{actor, connection as connect, database, request};
-use super::error::{Payload, UserError, payload};
+use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::viewer::Viewer;
 
@@ -163,8 +165,8 @@ impl SessionMutation {
         #[graphql(desc = "Where to mail them.")] input: RequestSignInInput,
     ) -> async_graphql::Result<RequestSignInPayload> {
         let request = request(context);
-        let outcome =
-            sign_in::request(database(context), &input.email, request.user_agent.as_deref(), request.client).await;
+        let asking = Asking { user_agent: request.user_agent.as_deref(), ..Asking::default() };
+        let outcome = sign_in::request(database(context), &input.email, asking, request.client).await;
         Payload::of(outcome, |()| RequestSignInPayload::default())
     }
 
@@ -179,7 +181,8 @@ impl SessionMutation {
             SignInInput::Digits(SignInDigits { email, code }) => sign_in::Proof::Digits { email, code },
         };
         let request = request(context);
-        let outcome = sign_in::sign_in(database(context), &proof, request.user_agent.as_deref(), request.client).await;
+        let new = NewSession::random(request.user_agent.as_deref()).map_err(top_level)?;
+        let outcome = sign_in::sign_in(database(context), &proof, &new, request.client).await;
         let signed_in = match outcome {
             Ok(signed_in) => signed_in,
             Err(error) => return Payload::of(Err::<(), _>(error), |()| SignInPayload::default()),
@@ -190,7 +193,7 @@ impl SessionMutation {
             session: Some(Session::of(&actor, signed_in.session)),
             // Whoever has just signed in has an address; and nothing may fail any more.
             viewer: Viewer::of(signed_in.user, actor).ok(),
-            session_token: Some(signed_in.token.reveal().to_owned()),
+            session_token: Some(new.token().reveal().to_owned()),
             user_errors: Vec::new(),
         })
     }

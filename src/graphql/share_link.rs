@@ -1,12 +1,15 @@
 //! Links to collections, for whoever has them.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::id::{ResourceId, ShareLinkId};
+use rollcall_domain::link::{PublicUrl, Route};
 use rollcall_domain::share_link;
 
 use super::connection::connection;
-use super::context::{PublicUrl, actor, database};
+use super::context::{actor, database};
 use super::error::{Payload, UserError, payload};
 use super::id::{Id, Time};
 use super::user::User;
@@ -97,10 +100,10 @@ impl ShareLinkMutation {
     ) -> async_graphql::Result<CreateShareLinkPayload> {
         let expires_at = input.expires_at.map(|time| time.0);
         let outcome = share_link::create(database(context), actor(context)?, input.resource_id.0, expires_at).await;
-        let public_url = context.data_unchecked::<PublicUrl>();
+        let public_url = context.data_unchecked::<Arc<PublicUrl>>();
         Payload::of(outcome, |(link, token)| CreateShareLinkPayload {
             share_link: Some(ShareLink(link)),
-            url: Some(format!("{}/shared/{}", public_url.0, token.reveal())),
+            url: Some(public_url.link(Route::Shared(token.reveal())).into()),
             user_errors: Vec::new(),
         })
     }

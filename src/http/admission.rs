@@ -16,6 +16,7 @@ use futures_util::FutureExt;
 use metrics::{counter, describe_counter};
 use rollcall_domain::client::ClientNetwork;
 use rollcall_domain::limits;
+use rollcall_domain::link::{PublicUrl, Route};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -88,25 +89,25 @@ impl Drop for ClientPlace {
 }
 
 /// In which shape a refusal is answered.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Shape {
     Graphql(MediaType),
-    Page,
+    Page(Arc<PublicUrl>),
 }
 
 impl Shape {
-    fn of(request: &Request) -> Self {
-        match request.uri().path() {
-            "/graphql" => Self::Graphql(MediaType::of(request.headers())),
-            _ => Self::Page,
+    fn of(request: &Request, public_url: &Arc<PublicUrl>) -> Self {
+        match request.uri().path().trim_end_matches('/') == Route::Graphql.path() {
+            true => Self::Graphql(MediaType::of(request.headers())),
+            false => Self::Page(public_url.clone()),
         }
     }
 
     fn refuse(self, status: StatusCode, code: &'static str, message: &str, retry_after: Option<Duration>) -> Response {
         match self {
             Self::Graphql(media_type) => graphql::refuse(media_type, status, code, message, retry_after),
-            Self::Page => {
-                let mut response = pages::refusal(status, message);
+            Self::Page(public_url) => {
+                let mut response = pages::refusal(&public_url, status, message);
                 if let Some(wait) = retry_after {
                     response.headers_mut().insert(RETRY_AFTER, whole_seconds(wait).into());
                 }
@@ -127,7 +128,7 @@ impl Shape {
 
 /// Lets a request through that is well formed and for which there is room, and ends it in time.
 pub async fn admit(State(app): State<App>, Client(client): Client, request: Request, next: Next) -> Response {
-    let shape = Shape::of(&request);
+    let shape = Shape::of(&request, &app.public_url);
     if let Some((status, message)) = malformed(&request) {
         return shape.bad_request(status, message);
     }

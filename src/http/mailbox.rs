@@ -29,6 +29,11 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use mail_parser::{Address, Message, MessageParser};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rollcall_domain::link::{PublicUrl, Route};
+
+/// What is written with percent signs in an address.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 
 /// How many mails the list shows.
 const LISTED: usize = 200;
@@ -47,25 +52,33 @@ const HTML_POLICY: HeaderValue = HeaderValue::from_static(
 /// The pages that show the .eml files of a folder, which needn't exist yet: /mail and what lies below it.
 ///
 /// To be mounted on a loopback listener only, and never where mails go out by SMTP.
-pub fn router<S>(directory: PathBuf) -> Router<S> {
+pub fn router<S>(site: Arc<PublicUrl>, directory: PathBuf) -> Router<S> {
+    let name = "{name}";
+    let mailbox = Arc::new(Mailbox { site, directory });
     Router::new()
-        .route("/mail", get(list))
-        .route("/mail/{name}", get(show))
-        .route("/mail/{name}/html", get(html))
-        .route("/mail/{name}/raw", get(raw))
-        .layer(middleware::from_fn(guard))
-        .with_state(Arc::new(directory))
+        .route(&Route::Mails.path(), get(list))
+        .route(&Route::Mail(name).path(), get(show))
+        .route(&Route::MailHtml(name).path(), get(html))
+        .route(&Route::MailFile(name).path(), get(raw))
+        .layer(middleware::from_fn_with_state(mailbox.clone(), guard))
+        .with_state(mailbox)
 }
 
-type Directory = State<Arc<PathBuf>>;
+/// What the pages show, and where people reach them.
+struct Mailbox {
+    site: Arc<PublicUrl>,
+    directory: PathBuf,
+}
+
+type Shown = State<Arc<Mailbox>>;
 
 /// Refuses other names than loopback ones, and gives every answer the headers that protect it.
-async fn guard(request: Request, next: Next) -> Response {
+async fn guard(State(mailbox): Shown, request: Request, next: Next) -> Response {
     let mut response = if is_for_loopback(&request) {
         next.run(request).await
     } else {
         let message = "Mails are shown on this machine only: open this page by the name localhost.";
-        Problem::new(StatusCode::FORBIDDEN, "Not here", message).into_response()
+        Problem { status: StatusCode::FORBIDDEN, title: "Not here", message }.page(&mailbox.site)
     };
     let headers = response.headers_mut();
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(PAGE_POLICY);
@@ -101,30 +114,37 @@ fn is_loopback(name: &str) -> bool {
     is_loopback && !name.contains('@')
 }
 
-async fn list(State(directory): Directory) -> Response {
-    let folder = Arc::clone(&directory);
+async fn list(State(mailbox): Shown) -> Response {
+    let site = &mailbox.site;
+    let folder = Arc::clone(&mailbox);
     let mails = blocking(move || {
-        let mut files = files(&folder)?;
+        let folder = &folder.directory;
+        let mut files = files(folder)?;
         let total = files.len();
         files.sort_by(|a, b| b.cmp(a));
         files.truncate(LISTED);
         // A mail that vanishes meanwhile is left out.
-        let mails = files.iter().filter_map(|(_, name)| read(&folder, name).ok()).map(|file| file.summary());
+        let mails = files.iter().filter_map(|(_, name)| read(folder, name).ok()).map(|file| file.summary());
         Ok((mails.collect::<Vec<_>>(), total))
     });
     match mails.await {
-        Ok((mails, total)) => page(&ListPage { mails, total, directory: directory.display().to_string() }),
-        Err(error) => error.into_response(),
+        Ok((mails, total)) => {
+            page(&ListPage { site, mails, total, directory: mailbox.directory.display().to_string() })
+        }
+        Err(problem) => problem.page(site),
     }
 }
 
-async fn show(State(directory): Directory, extract::Path(name): extract::Path<String>) -> Response {
-    match blocking(move || read(&directory, &name)).await {
+async fn show(State(mailbox): Shown, extract::Path(name): extract::Path<String>) -> Response {
+    let site = &mailbox.site;
+    let folder = Arc::clone(&mailbox);
+    match blocking(move || read(&folder.directory, &name)).await {
         Ok(file) => {
             let mail = file.summary();
             let message = file.parse();
             let message = message.as_ref();
             page(&MailPage {
+                site,
                 mail,
                 from: addresses(message.and_then(Message::from)),
                 has_html: message.is_some_and(|message| html_of(message).is_some()),
@@ -132,30 +152,36 @@ async fn show(State(directory): Directory, extract::Path(name): extract::Path<St
                 headers: message.map(headers_of).unwrap_or_default(),
             })
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => problem.page(site),
     }
 }
 
-async fn html(State(directory): Directory, extract::Path(name): extract::Path<String>) -> Response {
-    let file = match blocking(move || read(&directory, &name)).await {
+async fn html(State(mailbox): Shown, extract::Path(name): extract::Path<String>) -> Response {
+    let site = &mailbox.site;
+    let folder = Arc::clone(&mailbox);
+    let file = match blocking(move || read(&folder.directory, &name)).await {
         Ok(file) => file,
-        Err(problem) => return problem.into_response(),
+        Err(problem) => return problem.page(site),
     };
     match file.parse().as_ref().and_then(html_of) {
         Some(html) => ([(CONTENT_SECURITY_POLICY, HTML_POLICY)], Html(with_links_in_new_tabs(html))).into_response(),
-        None => Problem::new(StatusCode::NOT_FOUND, "No HTML", "This mail has a text part only.").into_response(),
+        None => {
+            let message = "This mail has a text part only.";
+            Problem { status: StatusCode::NOT_FOUND, title: "No HTML", message }.page(site)
+        }
     }
 }
 
-async fn raw(State(directory): Directory, extract::Path(name): extract::Path<String>) -> Response {
-    match blocking(move || read(&directory, &name)).await {
+async fn raw(State(mailbox): Shown, extract::Path(name): extract::Path<String>) -> Response {
+    let folder = Arc::clone(&mailbox);
+    match blocking(move || read(&folder.directory, &name)).await {
         Ok(file) => {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("message/rfc822"));
             headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
             (headers, file.content).into_response()
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => problem.page(&mailbox.site),
     }
 }
 
@@ -165,13 +191,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
             let message = "There is no mail of that name; it may have been deleted.";
-            Err(Problem::new(StatusCode::NOT_FOUND, "Not found", message))
+            Err(Problem { status: StatusCode::NOT_FOUND, title: "Not found", message })
         }
         outcome => {
             let error = outcome.map(|result| result.err().map(|error| error.to_string()));
             tracing::error!(?error, "the mail folder can't be read");
             let message = "The mail folder can't be read; the log says why.";
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Can't be read", message))
+            Err(Problem { status: StatusCode::INTERNAL_SERVER_ERROR, title: "Can't be read", message })
         }
     }
 }
@@ -228,7 +254,7 @@ impl MailFile {
         let sent = message.and_then(Message::date).and_then(|date| DateTime::from_timestamp(date.to_timestamp(), 0));
         let date = sent.or_else(|| self.modified.map(DateTime::<Utc>::from));
         Summary {
-            name: self.name.clone(),
+            path: utf8_percent_encode(&self.name, ESCAPED).to_string(),
             subject: message.and_then(Message::subject).unwrap_or("(no subject)").to_owned(),
             to: addresses(message.and_then(Message::to)),
             date: date.map(|date| date.format("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default(),
@@ -237,7 +263,8 @@ impl MailFile {
 }
 
 struct Summary {
-    name: String,
+    /// Its name as it stands in an address.
+    path: String,
     subject: String,
     to: String,
     date: String,
@@ -300,7 +327,8 @@ fn linked(text: &str) -> Vec<Piece> {
 
 #[derive(Template)]
 #[template(path = "mailbox/list.html")]
-struct ListPage {
+struct ListPage<'a> {
+    site: &'a PublicUrl,
     mails: Vec<Summary>,
     total: usize,
     directory: String,
@@ -308,7 +336,8 @@ struct ListPage {
 
 #[derive(Template)]
 #[template(path = "mailbox/mail.html")]
-struct MailPage {
+struct MailPage<'a> {
+    site: &'a PublicUrl,
     mail: Summary,
     from: String,
     has_html: bool,
@@ -316,9 +345,15 @@ struct MailPage {
     headers: Vec<(String, String)>,
 }
 
-/// Why there is no page.
 #[derive(Template)]
 #[template(path = "mailbox/problem.html")]
+struct ProblemPage<'a> {
+    site: &'a PublicUrl,
+    title: &'a str,
+    message: &'a str,
+}
+
+/// Why there is no page.
 struct Problem {
     status: StatusCode,
     title: &'static str,
@@ -326,14 +361,8 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, title: &'static str, message: &'static str) -> Self {
-        Self { status, title, message }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        (self.status, page(&self)).into_response()
+    fn page(self, site: &PublicUrl) -> Response {
+        (self.status, page(&ProblemPage { site, title: self.title, message: self.message })).into_response()
     }
 }
 
@@ -360,17 +389,18 @@ mod tests {
         --x\r\nContent-Type: text/html\r\n\r\n<!doctype html><html><HEAD lang=en></HEAD><body><script>1</script><a href=\"http://localhost/x\">Join</a></body></html>\r\n--x--\r\n";
 
     /// A mailbox served on a port of its own, in a folder that goes away with it.
-    struct Mailbox {
+    struct Served {
         folder: PathBuf,
         port: u16,
     }
 
-    impl Mailbox {
+    impl Served {
         async fn serve() -> Self {
             let folder = std::env::temp_dir().join(format!("rollcall-mailbox-{}", rollcall_domain::id::new_name()));
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = listener.local_addr().unwrap().port();
-            let router = router(folder.join("mails"));
+            let site = Arc::new("http://localhost".parse().unwrap());
+            let router = router(site, folder.join("mails"));
             tokio::spawn(async move { axum::serve(listener, router).await });
             Self { folder, port }
         }
@@ -396,7 +426,7 @@ mod tests {
         }
     }
 
-    impl Drop for Mailbox {
+    impl Drop for Served {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
@@ -404,7 +434,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_folder_there_are_no_mails_yet() {
-        let mailbox = Mailbox::serve().await;
+        let mailbox = Served::serve().await;
         let (status, _, page) = mailbox.get("/mail").await;
         assert_eq!(status, 200);
         assert!(page.contains("No mails yet"));
@@ -413,7 +443,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_mails_come_first_and_only_200_of_them() {
-        let mailbox = Mailbox::serve().await;
+        let mailbox = Served::serve().await;
         for number in 0..201 {
             mailbox.write(&format!("{number}.eml"), &format!("Subject: Number {number}\r\n\r\n"), 1000 + number);
         }
@@ -428,7 +458,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_mail_shows_its_parts() {
-        let mailbox = Mailbox::serve().await;
+        let mailbox = Served::serve().await;
         mailbox.write("a b&c.eml", INVITATION, 0);
         let (_, _, list) = mailbox.get("/mail").await;
         assert!(list.contains("Come &#38; join &#60;us&#62;"), "{list}");
@@ -450,7 +480,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_mail_without_html_or_content_is_shown_too() {
-        let mailbox = Mailbox::serve().await;
+        let mailbox = Served::serve().await;
         mailbox.write("text.eml", "Subject: Plain\r\n\r\nHello\r\n", 0);
         mailbox.write("empty.eml", "", 0);
         let (status, _, page) = mailbox.get("/mail/text.eml").await;
@@ -462,7 +492,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_outside_of_the_folder_is_shown() {
-        let mailbox = Mailbox::serve().await;
+        let mailbox = Served::serve().await;
         mailbox.write("inside.eml", "Subject: Inside\r\n\r\n", 0);
         let secret = mailbox.folder.join("secret.eml");
         std::fs::write(&secret, "Subject: Secret\r\n\r\n").unwrap();
@@ -492,7 +522,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_names_than_loopback_ones_are_refused() {
-        let mailbox = Mailbox::serve().await;
+        let mailbox = Served::serve().await;
         mailbox.write("a.eml", INVITATION, 0);
         for host in ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8080"] {
             assert_eq!(mailbox.get_as("/mail", host).await.0, 200, "{host}");

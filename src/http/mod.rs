@@ -30,6 +30,7 @@ use axum::routing::{any, get};
 use ipnet::IpNet;
 use rollcall_domain::actor::{self, Actor};
 use rollcall_domain::database::Database;
+use rollcall_domain::link::{PublicUrl, Route};
 use rollcall_domain::settings::{Settings, StaffToken};
 use rollcall_domain::{Error, limits};
 use secrecy::ExposeSecret;
@@ -54,7 +55,8 @@ pub struct App {
     database: Database,
     staff_tokens: Arc<Vec<StaffToken>>,
     trusted_proxies: Arc<Vec<IpNet>>,
-    secure_cookies: bool,
+    /// Where people reach the service.
+    public_url: Arc<PublicUrl>,
 }
 
 /// Whether mails are files that /mail shows: only without an SMTP server, and only to this machine.
@@ -66,38 +68,46 @@ pub fn shows_mails(settings: &Settings) -> bool {
 fn router(
     settings: &Settings,
     database: Database,
-    public_url: String,
+    public_url: Arc<PublicUrl>,
     trusted_proxies: Arc<Vec<IpNet>>,
 ) -> anyhow::Result<Router> {
     let app = App {
-        schema: schema(database.clone(), public_url),
+        schema: schema(database.clone(), public_url.clone()),
         border: Arc::new(Border::new(&sdl())?),
         admission: Admission::new(),
         database,
         staff_tokens: Arc::new(settings.staff_tokens()?),
         trusted_proxies,
-        secure_cookies: settings.is_https(),
+        public_url: public_url.clone(),
     };
+    let graphql_path = Route::Graphql.path();
+    // Clients don't all follow redirects.
+    let graphql_path_with_slash = format!("{graphql_path}/");
     let mut router = Router::new()
-        .merge(playground::router(shows_mails(settings)))
+        .merge(playground::router(&public_url, shows_mails(settings)))
         .merge(playground::stylesheet())
-        .merge(pages::router())
-        .route("/graphql", any(answer))
+        .merge(pages::router(app.clone()))
+        .route(&graphql_path, any(answer))
+        .route(&graphql_path_with_slash, any(answer))
         .route("/health/live", get(async || "alive"))
         .route("/health/ready", get(ready));
     if shows_mails(settings) {
-        router = router.merge(mailbox::router(settings.mail_dir()));
+        router = router.merge(mailbox::router(public_url, settings.mail_dir()));
     }
     let layers = tower::ServiceBuilder::new()
         .layer(from_fn(metrics::count))
         .layer(from_fn_with_state(app.clone(), secure::protect))
         .layer(from_fn_with_state(app.clone(), admission::admit));
+    let router = router.method_not_allowed_fallback(pages::method_not_allowed).fallback(pages::not_found);
     let mut router = router.layer(layers).with_state(app);
     let origins = settings.allowed_origins()?;
     if !origins.is_empty() {
         // Around everything that may refuse a request, so that apps can read why.
         let graphql = cors::layer(&origins)?.layer(router.clone());
-        router = Router::new().route_service("/graphql", graphql).fallback_service(router);
+        router = Router::new()
+            .route_service(&graphql_path, graphql.clone())
+            .route_service(&graphql_path_with_slash, graphql)
+            .fallback_service(router);
     }
     Ok(router.layer(from_fn(request_id::identify)))
 }
@@ -107,7 +117,7 @@ pub async fn serve(
     settings: &Settings,
     database: Database,
     shutdown: CancellationToken,
-    listening: impl FnOnce(SocketAddr),
+    listening: impl FnOnce(SocketAddr, &PublicUrl),
 ) -> anyhow::Result<()> {
     use anyhow::Context;
     metrics::describe();
@@ -117,8 +127,9 @@ pub async fn serve(
         TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
     let address = listener.local_addr()?;
     let trusted_proxies = Arc::new(settings.trusted_proxies()?);
-    let router = router(settings, database, settings.public_url_at(address), trusted_proxies.clone())?;
-    listening(address);
+    let public_url = Arc::new(settings.public_url_at(address)?);
+    let router = router(settings, database, public_url.clone(), trusted_proxies.clone())?;
+    listening(address, &public_url);
     tokio::select! {
         () = server::serve(listener, router, trusted_proxies, shutdown.clone()) => {}
         // What isn't finished by then is given up.

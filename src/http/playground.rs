@@ -22,6 +22,7 @@ use axum::{
     routing::get,
 };
 use flate2::{Compression, write::GzEncoder};
+use rollcall_domain::link::{PublicUrl, Route};
 
 macro_rules! tab {
     ($name:literal) => {
@@ -57,19 +58,22 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 const STYLESHEET: &str = include_str!("style.css");
 
 /// The page at `/` and its assets below `/playground`. `mailbox` says whether mails are shown at /mail, which it then links to.
-pub fn router<S: Clone + Send + Sync + 'static>(mailbox: bool) -> Router<S> {
-    let page = Bytes::from(page(mailbox));
+pub fn router<S: Clone + Send + Sync + 'static>(site: &PublicUrl, mailbox: bool) -> Router<S> {
+    let page = Bytes::from(page(site, mailbox));
     Router::new()
-        .route("/", get(async move || ([(CONTENT_SECURITY_POLICY, POLICY), no_referrer(), no_sniffing()], Html(page))))
-        .route("/playground/{version}/{name}", get(asset))
+        .route(
+            &Route::Playground.path(),
+            get(async move || ([(CONTENT_SECURITY_POLICY, POLICY), no_referrer(), no_sniffing()], Html(page))),
+        )
+        .route(&Route::PlaygroundFile("{version}", "{name}").path(), get(asset))
 }
 
 /// The stylesheet of the server-rendered pages, /style.css.
 pub fn stylesheet<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/style.css", get(style))
+    Router::new().route(&Route::Style.path(), get(style))
 }
 
-fn page(mailbox: bool) -> String {
+fn page(site: &PublicUrl, mailbox: bool) -> String {
     let tabs: Vec<_> = TABS
         .iter()
         .map(|(query, variables)| serde_json::json!({ "query": query.trim_end(), "variables": variables.trim_end() }))
@@ -77,8 +81,13 @@ fn page(mailbox: bool) -> String {
     // Within a script element only `<` could end the JSON.
     let tabs = serde_json::Value::from(tabs).to_string().replace('<', "\\u003c");
     include_str!("playground/page.html")
-        .replace("{assets}", &format!("/playground/{}", *VERSION))
-        .replace("{mails}", if mailbox { r#"<a href="/mail">Mails</a>"# } else { "" })
+        .replace("{graphql}", &site.path(Route::Graphql))
+        .replace("{sign_in}", &site.path(Route::SignIn))
+        .replace("{assets}", site.path(Route::PlaygroundFile(&VERSION, "")).trim_end_matches('/'))
+        .replace(
+            "{mails}",
+            &if mailbox { format!(r#"<a href="{}">Mails</a>"#, site.path(Route::Mails)) } else { String::new() },
+        )
         .replace("{tabs}", &tabs)
 }
 
@@ -192,7 +201,8 @@ mod tests {
         async fn start(mailbox: bool) -> Self {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = listener.local_addr().unwrap().port();
-            let router = router(mailbox).merge(stylesheet());
+            let site = "http://localhost".parse().unwrap();
+            let router = router(&site, mailbox).merge(stylesheet());
             tokio::spawn(async move { axum::serve(listener, router).await });
             Self(port)
         }

@@ -29,7 +29,8 @@ pub async fn protect(State(app): State<App>, request: Request, next: Next) -> Re
         headers.entry(OPENER_POLICY).or_insert(SAME_ORIGIN);
         headers.entry(PERMISSIONS_POLICY).or_insert(PERMISSIONS);
     }
-    if app.secure_cookies {
+    // Below a path the host is others' too, who may not have https.
+    if app.public_url.is_https() && app.public_url.base_path().is_empty() {
         headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(HSTS);
     }
     response

@@ -22,7 +22,7 @@ const INTROSPECTION: &str = "query IntrospectionQuery { __schema { queryType { n
     ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
 
 /// Sends bytes from an address of this machine, and returns what comes back until the service closes the connection.
-async fn raw(app: &TestApp, bytes: &[u8]) -> String {
+pub async fn raw(app: &TestApp, bytes: &[u8]) -> String {
     let mut stream = connect(app, "127.0.0.1").await;
     stream.write_all(bytes).await.unwrap();
     to_the_end(&mut stream).await

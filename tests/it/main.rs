@@ -29,6 +29,8 @@ mod member_list;
 mod operations;
 mod organization;
 mod pages;
+mod playground;
+mod public_url;
 mod race;
 mod random;
 mod reach;

@@ -276,9 +276,366 @@ async fn the_account_page_ends_sessions_elsewhere() {
     assert_eq!(ended.status, 200, "{}", ended.html);
     assert!(!ended.text().contains("curl"), "{}", ended.html);
     assert_eq!(other.run("{ viewer { email } }", json!({})).await.error_code(), "UNAUTHENTICATED");
-    for wrong in ["/account/sessions/x/end", "/account/sessions/ses_01h455vb4pex5vsknk084sn02q/end"] {
-        assert_eq!(visitor.post(wrong, &form.fields).await.status, 400);
+    // What isn't there is ended already.
+    for gone in ["/account/sessions/x/end", "/account/sessions/ses_01h455vb4pex5vsknk084sn02q/end", &form.action] {
+        let page = visitor.post(gone, &form.fields).await;
+        assert_eq!((page.status, page.url.ends_with("/account")), (200, true), "{}", page.html);
     }
+    app.finish().await;
+}
+
+// Sessions are named as people know their devices, and all the others end at once.
+#[tokio::test]
+async fn the_account_page_names_devices_and_ends_all_other_sessions() {
+    let app = TestApp::start().await;
+    let visitor = Visitor::new(&app.url);
+    sign_in(&app, &visitor, "ada@example.org").await;
+    assert!(!visitor.get("/account").await.text().contains("end all other sessions"));
+    let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 \
+                  Mobile/15E148 Safari/604.1";
+    let firefox = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:133.0) Gecko/20100101 Firefox/133.0";
+    let phone = app.sign_in(app.anonymous().on(iphone), "ada@example.org").await;
+    let laptop = app.sign_in(app.anonymous().on(firefox), "ada@example.org").await;
+    let eve = app.sign_up("eve@example.org").await;
+    let account = visitor.get("/account").await;
+    for device in ["safari on an iphone", "firefox on windows"] {
+        assert!(account.text().contains(device), "{}", account.text());
+    }
+    let form = account.form("end all other sessions");
+    assert_eq!(Visitor::new(&app.url).post(&form.action, &form.fields).await.status, 403);
+    let [done, again] = visitor.submit_twice(&account, &form, &[]).await;
+    for page in [done, again] {
+        assert!(page.status == 200 && page.text().contains("ada@example.org"), "{}", page.html);
+    }
+    let account = visitor.get("/account").await.text();
+    assert!(!account.contains("iphone") && !account.contains("windows") && !account.contains("end all"), "{account}");
+    for ended in [&phone, &laptop] {
+        assert_eq!(ended.run("{ viewer { email } }", json!({})).await.error_code(), "UNAUTHENTICATED");
+    }
+    assert_eq!(eve.query("{ viewer { email } }", json!({})).await["viewer"]["email"], "eve@example.org");
+    // The account's own log tells of it, once.
+    let told = "SELECT summary AS value FROM audit_events WHERE action = 'user.signed_out'";
+    assert_eq!(app.database.texts(told).await, ["ended 2 other sessions"]);
+    app.finish().await;
+}
+
+/// How many rows there are of a table.
+async fn count(app: &TestApp, table: &str) -> i64 {
+    app.database.number(&format!("SELECT count(*)::bigint AS value FROM {table}")).await
+}
+
+// A form that is sent twice, by two clicks, does its work once, and either answer leads on.
+#[tokio::test]
+async fn a_form_sent_twice_acts_once() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let sent_to = |app: &TestApp, address: &str| {
+        app.smtp.mails().iter().filter(|mail| mail.recipient == address && mail.subject.contains("sign in")).count()
+    };
+    // Asking for a mail, and signing in by its code.
+    let visitor = Visitor::new(&app.url);
+    let page = visitor.get("/sign-in").await;
+    let [sent, _] = visitor.submit_twice(&page, &page.form("email"), &[("email", "ada@example.org")]).await;
+    let mail = app.mail_about("ada@example.org", "sign in").await;
+    app.until_idle().await;
+    assert_eq!(sent_to(&app, "ada@example.org"), 1);
+    let sessions = count(&app, "sessions").await;
+    for page in visitor.submit_twice(&sent, &sent.form("code"), &[("code", &mail.digits())]).await {
+        assert!(page.url.ends_with("/account") && page.text().contains("ada@example.org"), "{}", page.html);
+    }
+    assert_eq!(count(&app, "sessions").await, sessions + 1);
+    // Sent again later, by going back.
+    let again = visitor.submit(&sent, &sent.form("code"), &[("code", &mail.digits())]).await;
+    assert!(again.url.ends_with("/account"), "{}", again.html);
+    assert_eq!(count(&app, "sessions").await, sessions + 1);
+    // A token for other clients.
+    let account = visitor.get("/account").await;
+    let token = |page: &Page| page.html.split("rcs_").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let [first, second] = visitor.submit_twice(&account, &account.form("make a token"), &[]).await;
+    assert_eq!(token(&first), token(&second));
+    assert_eq!(token(&visitor.get(&first.url).await), token(&first), "a reload");
+    assert_eq!(count(&app, "sessions").await, sessions + 2);
+    // By the link.
+    let visitor = Visitor::new(&app.url);
+    app.anonymous().ok("requestSignIn", json!({ "email": "ada@example.org" }), "").await;
+    let link = app.mail_about("ada@example.org", "sign in").await.link("/sign-in/");
+    let page = visitor.get(&link).await;
+    for page in visitor.submit_twice(&page, &page.form("sign in"), &[]).await {
+        assert!(page.url.ends_with("/account") && page.text().contains("ada@example.org"), "{}", page.html);
+    }
+    assert_eq!(count(&app, "sessions").await, sessions + 3);
+    // A link that was used, opened again by who is signed in, says so.
+    let opened = visitor.get(&link).await;
+    assert!(opened.status == 200 && opened.text().contains("signed in as ada@example.org"), "{}", opened.html);
+    // And out.
+    let account = visitor.get("/account").await;
+    for page in visitor.submit_twice(&account, &account.form("/sign-out"), &[]).await {
+        assert!(page.url.ends_with("/sign-in") && page.status == 200, "{}", page.html);
+    }
+    // The same form signs nobody in whose session has ended.
+    let back = visitor.submit(&page, &page.form("sign in"), &[]).await;
+    assert!(back.status == 410 && !visitor.get("/account").await.text().contains("ada@example.org"), "{}", back.html);
+    // An invitation.
+    let (id, mail) = invited(&app, &team, "grace@example.org").await;
+    let visitor = Visitor::new(&app.url);
+    let page = visitor.get(&mail.link("/invitations/")).await;
+    for page in visitor.submit_twice(&page, &page.form("accept"), &[("name", "Grace")]).await {
+        assert!(page.status == 200 && page.text().contains("of acme genomics"), "{}", page.html);
+    }
+    assert!(visitor.get("/account").await.text().contains("grace@example.org"));
+    assert_eq!(team.invitation(&id).await["status"], "ACCEPTED");
+    let (id, mail) = invited(&app, &team, "alan@example.org").await;
+    let visitor = Visitor::new(&app.url);
+    let page = visitor.get(&mail.link("/invitations/")).await;
+    for page in visitor.submit_twice(&page, &page.form("decline</button>"), &[]).await {
+        assert!(page.text().contains("declined"), "{}", page.html);
+    }
+    assert_eq!(team.invitation(&id).await["status"], "DECLINED");
+    // A link for whoever has an account.
+    let bob = app.sign_up("bob@example.org").await;
+    let (_, mail) = invited(&app, &team, "bob@example.org").await;
+    let visitor = Visitor::new(&app.url);
+    let page = visitor.get(&mail.link("/invitations/")).await;
+    for page in visitor.submit_twice(&page, &page.form("mail me the link"), &[]).await {
+        let text = page.text();
+        assert!(text.contains("sent a mail to bob@example.org") || text.contains("join acme genomics"), "{text}");
+    }
+    app.until_idle().await;
+    assert_eq!(sent_to(&app, "bob@example.org"), 2, "one to sign up, and one now");
+    // Another address.
+    bob.ok("changeEmail", json!({ "email": "robert@example.org" }), "").await;
+    let link = app.mail_about("robert@example.org", "Confirm").await.link("/email-change/");
+    let page = visitor.get(&link).await;
+    let [first, second] = visitor.submit_twice(&page, &page.form("use this address"), &[]).await;
+    let done =
+        [&first, &second].iter().filter(|page| page.text().contains("has the address robert@example.org")).count();
+    assert!(done >= 1, "{} {}", first.html, second.html);
+    app.finish().await;
+}
+
+// What a form was answered can be loaded again, and sends nothing again.
+#[tokio::test]
+async fn a_reload_sends_nothing_again() {
+    let app = TestApp::start().await;
+    let visitor = Visitor::new(&app.url);
+    let page = visitor.get("/sign-in").await;
+    let wrong = visitor.submit(&page, &page.form("email"), &[("email", "nobody")]).await;
+    assert!(wrong.html.contains("value=\"nobody\"") && wrong.text().contains("the address must be"), "{}", wrong.html);
+    let again = visitor.get(&wrong.url).await;
+    assert!(again.status == 200 && !again.text().contains("must be"), "{}", again.html);
+    let sent = visitor.submit(&page, &page.form("email"), &[("email", "ada@example.org")]).await;
+    assert!(visitor.get(&sent.url).await.text().contains("ada@example.org"));
+    let mail = app.mail_about("ada@example.org", "sign in").await;
+    let wrong = visitor.submit(&sent, &sent.form("code"), &[("code", "12345x")]).await;
+    assert!(wrong.status == 200 && wrong.text().contains("these are not the digits"), "{}", wrong.html);
+    let tries = "SELECT sum(digit_tries)::bigint AS value FROM sign_in_requests";
+    let tried = app.database.number(tries).await;
+    for _ in 0..3 {
+        let again = visitor.get(&wrong.url).await;
+        assert!(again.status == 200 && !again.text().contains("these are not the digits"), "{}", again.html);
+    }
+    assert_eq!(app.database.number(tries).await, tried);
+    let done = visitor.submit(&wrong, &wrong.form("code"), &[("code", &mail.digits())]).await;
+    assert!(done.url.ends_with("/account"), "{}", done.html);
+    // Back at the form, whoever is signed in is led on.
+    assert!(visitor.get("/sign-in/code").await.url.ends_with("/account"));
+    assert!(visitor.get("/sign-in").await.text().contains("you are signed in as ada@example.org"));
+    assert!(Visitor::new(&app.url).get("/sign-in/code").await.url.ends_with("/sign-in"));
+    app.finish().await;
+}
+
+// What is wrong is said of the field that it is wrong with, to whoever sees the page and to whoever hears it.
+#[tokio::test]
+async fn errors_are_tied_to_their_fields() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let visitor = Visitor::new(&app.url);
+    let (_, mail) = invited(&app, &team, "grace@example.org").await;
+    let assert_tied = |page: &Page, field: &str| {
+        let input = page.html.split("<input").find(|input| input.contains(&format!("id=\"{field}\""))).unwrap();
+        let input = input.split('>').next().unwrap();
+        for part in
+            ["aria-invalid=\"true\"", &format!("aria-describedby=\"{field}-error\""), "autofocus", "autocomplete="]
+        {
+            assert!(input.contains(part), "{part}: {input}");
+        }
+        let parts = [
+            format!("id=\"{field}-error\""),
+            format!("<label for=\"{field}\""),
+            format!("href=\"#{field}\""),
+            "<title>Error: ".to_owned(),
+        ];
+        for part in parts.iter().map(String::as_str).chain(["role=\"alert\""]) {
+            assert!(page.html.contains(part), "{part}: {}", page.html);
+        }
+    };
+    let page = visitor.get("/sign-in").await;
+    assert!(!page.html.contains("aria-invalid") && page.html.contains("<title>Sign in"), "{}", page.html);
+    assert_tied(&visitor.submit(&page, &page.form("email"), &[("email", "")]).await, "email");
+    let sent = visitor.submit(&page, &page.form("email"), &[("email", "ada@example.org")]).await;
+    assert_tied(&visitor.submit(&sent, &sent.form("code"), &[("code", "000000")]).await, "code");
+    let page = visitor.get(&mail.link("/invitations/")).await;
+    let fields = [("name", "https://evil.example"), ("username", "-")];
+    let wrong = visitor.submit(&page, &page.form("accept"), &fields[..1]).await;
+    assert_tied(&wrong, "name");
+    assert!(wrong.html.contains("value=\"https://evil.example\""), "{}", wrong.html);
+    assert_tied(&visitor.submit(&page, &page.form("accept"), &fields[1..]).await, "username");
+    app.finish().await;
+}
+
+// An address that is nearly right leads on, and any other says where to go on; programs are answered as programs.
+#[tokio::test]
+async fn every_address_leads_somewhere_sensible() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let (_, mail) = invited(&app, &team, "grace@example.org").await;
+    let link = mail.link("/invitations/");
+    let visitor = Visitor::new(&app.url);
+    for (address, words) in [
+        ("/sign-in/", "we mail you a link"),
+        ("/sign-in///", "we mail you a link"),
+        ("/account/?a=b", "we mail you a link"),
+        (&format!("{link}/"), "join acme genomics"),
+    ] {
+        let page = visitor.get(address).await;
+        assert!(page.status == 200 && page.text().contains(words), "{address}: {}", page.html);
+        assert!(!page.url.trim_end_matches("?a=b").ends_with('/'), "{}", page.url);
+    }
+    for (address, next) in [
+        ("/nowhere", "/account"),
+        ("/nowhere/", "/account"),
+        ("/invitations", "/account"),
+        ("/sign-in/x/y", "/account"),
+        ("/mail", "/account"),
+    ] {
+        let page = visitor.get(address).await;
+        assert!(page.status == 404 && page.html.contains(&format!("href=\"{next}\"")), "{address}: {}", page.html);
+        assert_kind(&page, &["page not found", "copy the link whole"]);
+    }
+    let path = link.strip_prefix(&app.url).unwrap();
+    for (address, next) in [
+        ("/sign-out".to_owned(), "/sign-in"),
+        ("/account/sessions/end-others".to_owned(), "/account"),
+        ("/account/sessions/x/end".to_owned(), "/account"),
+        (format!("{link}/accept"), path),
+        (format!("{link}/decline"), path),
+        (format!("{link}/sign-in"), path),
+    ] {
+        let page = visitor.get(&address).await;
+        assert!(page.status == 405 && page.html.contains(&format!("href=\"{next}\"")), "{address}: {}", page.html);
+        assert_kind(&page, &["can't be opened", "nothing has happened"]);
+    }
+    assert_eq!(visitor.post("/account", &[]).await.status, 405);
+    // What isn't a form, or a path that is no text.
+    for page in [visitor.get("/invitations/%FF").await, visitor.get("/shared/x?after=%FF").await] {
+        assert!(page.status == 400 && page.html.contains("<main"), "{}", page.html);
+    }
+    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let json_form = http.post(format!("{}/sign-in", app.url)).json(&json!({})).send().await.unwrap();
+    assert_eq!(json_form.status(), 415);
+    assert!(json_form.text().await.unwrap().contains("<main"));
+    // No slash leads to another host.
+    for path in ["//evil.example/", "/\\evil.example/", "///evil.example//"] {
+        let answer =
+            crate::attack::raw(&app, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+                .await;
+        let location = answer.lines().find_map(|line| line.strip_prefix("location: "));
+        assert!(location.is_none_or(|location| location == "/evil.example"), "{path}: {answer}");
+    }
+    // Programs.
+    for (method, path, status, code) in [
+        ("GET", "/nowhere", 404, "NOT_FOUND"),
+        ("POST", "/nowhere", 404, "NOT_FOUND"),
+        ("GET", "/sign-out", 405, "METHOD_NOT_ALLOWED"),
+        ("DELETE", "/account", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/health/live", 405, "METHOD_NOT_ALLOWED"),
+    ] {
+        let request = http.request(method.parse().unwrap(), format!("{}{path}", app.url));
+        let answer = request.header("accept", "application/json").send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers().contains_key("allow")),
+            (status, status == 405),
+            "{path}"
+        );
+        let body: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(body["errors"][0]["extensions"]["code"], code, "{body}");
+    }
+    let graphql = http.post(format!("{}/graphql/", app.url)).json(&json!({ "query": "{ __typename }" }));
+    let answer: serde_json::Value = graphql.send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["data"]["__typename"], "Query");
+    app.finish().await;
+}
+
+// A member who opens their link again is told so, and whoever else is signed in isn't told who they are.
+#[tokio::test]
+async fn a_member_who_opens_a_link_again_is_told_so() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let (_, mail) = invited(&app, &team, "grace@example.org").await;
+    let link = mail.link("/invitations/");
+    let grace = Visitor::new(&app.url);
+    let page = grace.get(&link).await;
+    let welcome = grace.submit(&page, &page.form("accept"), &[("name", "Grace")]).await;
+    assert!(welcome.text().contains("welcome to acme genomics") && welcome.html.contains("href=\"/account\""));
+    for _ in 0..2 {
+        let again = grace.get(&link).await;
+        assert_eq!(again.status, 200);
+        assert!(again.text().contains("you are a member of acme genomics"), "{}", again.html);
+        assert!(again.html.contains("href=\"/account\""), "{}", again.html);
+    }
+    // Others aren't.
+    let eve = Visitor::new(&app.url);
+    assert_kind(&eve.get(&link).await, &["accepted before", "sign in"]);
+    sign_in(&app, &eve, "eve@example.org").await;
+    assert_kind(&eve.get(&link).await, &["accepted before"]);
+    // Who joined by another way has nothing to accept.
+    let bob = app.sign_up("bob@example.org").await;
+    let (_, mail) = invited(&app, &team, "bob@example.org").await;
+    let code =
+        team.owner.ok("createJoinCodes", json!({ "organizationId": team.id, "count": 1 }), "codes { code }").await;
+    bob.ok("redeemJoinCode", json!({ "code": code["codes"][0]["code"] }), "").await;
+    let visitor = Visitor::new(&app.url);
+    sign_in(&app, &visitor, "bob@example.org").await;
+    let again = visitor.get(&mail.link("/invitations/")).await;
+    assert!(again.status == 200 && again.text().contains("you are a member of acme genomics"), "{}", again.html);
+    app.finish().await;
+}
+
+/// How strongly two colours differ, as WCAG counts it.
+const CONTRAST: &str = "const light = (colour) => { \
+    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255) \
+      .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)); \
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b }; \
+  const contrast = (one, other) => { \
+    const [a, b] = [light(one), light(other)].sort((x, y) => y - x); return (a + 0.05) / (b + 0.05) }; \
+  const page = getComputedStyle(document.body).backgroundColor; \
+  return [...document.querySelectorAll('input:not([type=hidden]), button')].map((field) => { \
+    const style = getComputedStyle(field); \
+    const box = field.getBoundingClientRect(); \
+    return { contrast: contrast(style.borderTopColor, page), height: box.height, right: box.right, \
+      size: parseFloat(style.fontSize) } })";
+
+// WCAG 1.4.11: who sees little sees where a field is; on a phone everything fits, and is large enough for a finger.
+#[tokio::test]
+async fn fields_are_seen_and_touched() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let (_, mail) = invited(&app, &team, "grace@example.org").await;
+    let browser = Browser::start(true).await;
+    browser.page.set_window_size(500, 800).await.unwrap();
+    for address in [format!("{}/sign-in", app.url), mail.link("/invitations/")] {
+        browser.open(&address).await;
+        let width = browser.page.execute("return innerWidth", vec![]).await.unwrap().as_f64().unwrap();
+        for field in browser.page.execute(CONTRAST, vec![]).await.unwrap().as_array().unwrap() {
+            let number = |name: &str| field[name].as_f64().unwrap();
+            assert!(
+                number("contrast") >= 3.0 && number("height") >= 44.0 && number("size") >= 16.0,
+                "{address}: {field}"
+            );
+            assert!(number("right") <= width, "{address}: {field}");
+        }
+    }
+    browser.close().await;
     app.finish().await;
 }
 

@@ -103,6 +103,7 @@ diesel::table! {
         used_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         recorded -> Bool,
+        form_digest -> Nullable<Bytea>,
     }
 }
 

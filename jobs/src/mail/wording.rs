@@ -1,7 +1,7 @@
 //! What each mail says.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_domain::limits;
+use rollcall_domain::{device, limits};
 use url::Url;
 
 use super::{
@@ -470,7 +470,7 @@ impl SignIn {
                     duration(self.link_minutes),
                     duration(self.digits_minutes)
                 )),
-                Block::Rows(vec![row("Asked from", device(self.user_agent.as_deref()))]),
+                Block::Rows(vec![row("Asked from", device::name(self.user_agent.as_deref()))]),
                 paragraph(
                     "If that was not you, ignore this mail: without it nobody gets in. Never \
                     tell anyone the code; we won't ask you for it.",
@@ -496,7 +496,7 @@ impl NewSignIn {
                 paragraph("Your account was signed in to on a device that it wasn't signed in to on before."),
                 Block::Rows(vec![
                     row("When", time(self.signed_in_at)),
-                    row("Device", device(self.user_agent.as_deref())),
+                    row("Device", device::name(self.user_agent.as_deref())),
                     row("Session", name(&self.session_id)),
                 ]),
                 paragraph(
@@ -1309,37 +1309,4 @@ fn thousands(count: u64) -> String {
         grouped.push(digit);
     }
     grouped
-}
-
-/// Only known names are shown: a stranger who asks for a mail to somebody else must not get to
-/// write in it.
-fn device(user_agent: Option<&str>) -> String {
-    let known = |names: &[(&str, &'static str)]| {
-        let agent = user_agent.unwrap_or_default();
-        names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
-    };
-    // In this order: Edge and Opera also call themselves Chrome, all of them call themselves
-    // Safari, and Android calls itself Linux.
-    let browser = known(&[
-        ("Edg", "Edge"),
-        ("OPR/", "Opera"),
-        ("Firefox/", "Firefox"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-        ("curl/", "curl"),
-    ]);
-    let system = known(&[
-        ("Windows", "Windows"),
-        ("Android", "Android"),
-        ("iPhone", "an iPhone"),
-        ("iPad", "an iPad"),
-        ("Mac OS X", "a Mac"),
-        ("CrOS", "ChromeOS"),
-        ("Linux", "Linux"),
-    ]);
-    match (browser, system) {
-        (Some(browser), Some(system)) => format!("{browser} on {system}"),
-        (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        (None, None) => "an unknown device".to_owned(),
-    }
 }

@@ -16,12 +16,13 @@ function takeTokenFromAddress() {
     keep(token);
     field.value = sessionStorage.getItem('token');
   }
+  return Boolean(token);
 }
 
 field.value = sessionStorage.getItem('token') ?? '';
 field.addEventListener('input', () => keep(field.value));
 document.getElementById('credentials').addEventListener('submit', (event) => event.preventDefault());
-takeTokenFromAddress();
+const hasJustSignedIn = takeTokenFromAddress();
 addEventListener('hashchange', takeTokenFromAddress);
 
 const show = document.getElementById('show');
@@ -39,7 +40,7 @@ async function fetcher(parameters, options) {
   };
   const token = sessionStorage.getItem('token');
   if (token) headers.Authorization = `Bearer ${token}`;
-  const response = await fetch('/graphql', {
+  const response = await fetch(document.body.dataset.graphql, {
     method: 'POST',
     headers: { ...headers, ...options?.headers },
     body: JSON.stringify(parameters),
@@ -47,24 +48,115 @@ async function fetcher(parameters, options) {
   });
   const text = await response.text();
   try {
-    return JSON.parse(text);
+    const answer = JSON.parse(text);
+    learn(parameters.variables, answer.data ?? {});
+    return answer;
   } catch {
     return { errors: [{ message: `HTTP ${response.status}: ${text}` }] };
   }
 }
 
-const tabs = JSON.parse(document.getElementById('tabs').textContent);
-// GraphiQL leaves out the variables of the tab that it opens first, unless they are given apart.
-const opened = sessionStorage.getItem('graphiql:tabState') ? {} : { variables: tabs[0].variables };
+// What a tab's answer gives to the variables of others: the words that stand there until then, what takes their place, and in which
+// variables, where it isn't all.
+const LESSONS = [
+  { words: 'the id from tab 4', find: (data) => data.createOrganization?.organization?.id },
+  { words: '1234-5678', find: (data) => data.createJoinCodes?.codes?.[0]?.code },
+  { words: "Alan's id from tab 9", find: (data) => data.organization?.members?.nodes?.find(isTheOneToLeave)?.id },
+  {
+    words: 'ada@example.org',
+    find: (data, variables) => (data.requestSignIn?.userErrors?.length === 0 ? variables?.input?.email : undefined),
+    into: '"digits"',
+  },
+];
+
+function isTheOneToLeave(member) {
+  return member.role !== 'OWNER' && member.joinedVia === 'JOIN_CODE';
+}
+
+const learned = JSON.parse(sessionStorage.getItem('learned') ?? '{}');
+
+function learn(variables, data) {
+  for (const { words, find } of LESSONS) {
+    const found = find(data, variables);
+    if (typeof found !== 'string' || found === learned[words]?.at(-1)) continue;
+    learned[words] = [...(learned[words] ?? [words]), found];
+  }
+  sessionStorage.setItem('learned', JSON.stringify(learned));
+  const token = data.signIn?.sessionToken;
+  if (token && !field.value) {
+    keep(token);
+    field.value = token;
+  }
+}
+
+// The variables with the newest that was learned in place of the words, or of what was learned before.
+function filled(variables) {
+  for (const { words, into } of LESSONS) {
+    const values = learned[words] ?? [];
+    if (into && !variables.includes(into)) continue;
+    for (const earlier of values.slice(0, -1)) {
+      variables = variables.replaceAll(JSON.stringify(earlier), JSON.stringify(values.at(-1)));
+    }
+  }
+  return variables;
+}
+
+// In the place of GraphiQL's name, since only what is within it sees its editors.
+function Logo() {
+  const { variableEditor, activeTabIndex } = GraphiQL.React.useEditorContext({ nonNull: true });
+  React.useEffect(() => {
+    const variables = variableEditor?.getValue() ?? '';
+    if (filled(variables) !== variables) variableEditor.setValue(filled(variables));
+  }, [variableEditor, activeTabIndex]);
+  return 'GraphiQL';
+}
+
+const TABS = 'graphiql:tabState';
+// The tab to begin with when one is signed in.
+const SIGNED_IN = 2;
+
+function freshTabs() {
+  const tabs = JSON.parse(document.getElementById('tabs').textContent).map(({ query, variables }, index) => {
+    const [, name] = /^(?:query|mutation) (\w+)/m.exec(query);
+    return { id: `step-${index + 1}`, title: name, operationName: name, query, variables, headers: null, response: null };
+  });
+  return { tabs, activeTabIndex: field.value ? SIGNED_IN : 0 };
+}
+
+function keptTabs() {
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(TABS));
+    return kept?.tabs?.[kept.activeTabIndex] ? kept : null;
+  } catch {
+    return null;
+  }
+}
+
+function keepTabs(state) {
+  const isKept = (key) => !['hash', 'headers', 'response'].includes(key);
+  sessionStorage.setItem(TABS, JSON.stringify(state, (key, value) => (isKept(key) ? value : null)));
+}
+
+const state = keptTabs() ?? freshTabs();
+if (hasJustSignedIn && state.activeTabIndex < SIGNED_IN && state.tabs[SIGNED_IN]) state.activeTabIndex = SIGNED_IN;
+keepTabs(state);
+// GraphiQL opens the tab that has the given contents, and adds one where none has.
+const { query, variables } = state.tabs[state.activeTabIndex];
 
 ReactDOM.createRoot(document.getElementById('graphiql')).render(
-  React.createElement(GraphiQL, {
-    fetcher,
-    defaultEditorToolsVisibility: 'variables',
-    defaultTabs: tabs,
-    ...opened,
-    // Variables hold addresses and codes: like the token, they are forgotten with the browser's tab.
-    storage: sessionStorage,
-    shouldPersistHeaders: false,
-  }),
+  React.createElement(
+    GraphiQL,
+    {
+      fetcher,
+      defaultEditorToolsVisibility: 'variables',
+      query: query ?? '',
+      variables: variables ?? '',
+      // Variables hold addresses and codes: like the token, they are forgotten with the browser's tab.
+      storage: sessionStorage,
+      shouldPersistHeaders: false,
+      // At once: GraphiQL itself waits for half a second, in which the page may be left.
+      onTabChange: keepTabs,
+    },
+    React.createElement(GraphiQL.Logo, null, React.createElement(Logo)),
+  ),
 );

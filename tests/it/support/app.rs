@@ -116,7 +116,9 @@ impl Builder {
         let (api, url) = Process::api(&folder.0, &first, 0).await;
         // The same address from now on, after restarts too: links in mails stay good.
         settings.push(("ROLLCALL_LISTEN".to_owned(), url.trim_start_matches("http://").to_owned()));
-        settings.push(("ROLLCALL_PUBLIC_URL".to_owned(), url.clone()));
+        if !settings.iter().any(|(name, _)| name == "ROLLCALL_PUBLIC_URL") {
+            settings.push(("ROLLCALL_PUBLIC_URL".to_owned(), url.clone()));
+        }
         let mut app = TestApp {
             api: Some(api),
             workers: Vec::new(),

@@ -12,6 +12,7 @@ pub mod plans;
 pub mod process;
 pub mod proxy;
 pub mod receiver;
+pub mod reverse_proxy;
 pub mod smtp;
 
 use std::time::{Duration, Instant};

@@ -30,7 +30,9 @@ pub struct Form {
 
 impl Visitor {
     pub fn new(base_url: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().cookie_store(true).build().unwrap();
+        let accept = ("accept".parse().unwrap(), "text/html,application/xhtml+xml,*/*;q=0.8".parse().unwrap());
+        let builder = reqwest::Client::builder().default_headers([accept].into_iter().collect());
+        let http = builder.timeout(PATIENCE).no_proxy().cookie_store(true).build().unwrap();
         Self { http, base_url: base_url.to_owned() }
     }
 
@@ -51,6 +53,12 @@ impl Visitor {
         // As a browser says where a form comes from.
         let request = self.http.post(self.absolute(url)).header("origin", &self.base_url).form(fields);
         page(request.send().await.unwrap()).await
+    }
+
+    /// Sends a form twice at the same moment, as by two clicks.
+    pub async fn submit_twice(&self, page: &Page, form: &Form, filled: &[(&str, &str)]) -> [Page; 2] {
+        let (first, second) = tokio::join!(self.submit(page, form, filled), self.submit(page, form, filled));
+        [first, second]
     }
 
     /// Sends a form of a page, with some fields filled in.

@@ -1,0 +1,237 @@
+//! An invitation: what it is to, and its answer.
+
+use askama::Template;
+use axum::extract::{Form, Path};
+use axum::http::StatusCode;
+use rollcall_domain::actor::Actor;
+use rollcall_domain::invitation::{self, Accepted, InvitationStatus, Named, Preview};
+use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::sign_in::{self, Asking};
+use rollcall_domain::text::EmailAddress;
+use rollcall_domain::{Error, member, user};
+use serde::Deserialize;
+
+use super::super::form::Notice;
+use super::shown;
+use super::sign_in::PlainForm;
+use super::visit::{Answer, Visit};
+
+/// By which way an invitation is accepted.
+enum Way {
+    NewAccount,
+    SignInFirst,
+    SignedIn,
+    OtherAccount,
+}
+
+impl Way {
+    fn is_other(&self) -> bool {
+        matches!(self, Self::OtherAccount)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "pages/invitation.html")]
+struct Invitation<'a> {
+    site: &'a PublicUrl,
+    csrf: &'a str,
+    notice: &'a Notice,
+    token: &'a str,
+    organization: &'a str,
+    invited_by: Option<&'a str>,
+    email: &'a str,
+    role: &'a str,
+    expires_at: &'a str,
+    name: &'a str,
+    username: &'a str,
+    way: Way,
+}
+
+#[derive(Deserialize)]
+pub struct AcceptForm {
+    #[serde(default)]
+    csrf: String,
+    name: Option<String>,
+    username: Option<String>,
+}
+
+/// The invitation with what can be done about it, or why nothing can.
+pub async fn show(mut visit: Visit, Path(token): Path<String>) -> Answer {
+    let notice = visit.take_notice();
+    let Some(preview) = visit.check(invitation::preview(&visit.app.database, &token).await)? else {
+        let text =
+            "The link isn't complete or isn't genuine. Copy it whole out of the mail, or ask for a new invitation.";
+        return visit.message(StatusCode::NOT_FOUND, "No such invitation", text, None);
+    };
+    let actor = visit.signed_in().await?;
+    let account = match &actor {
+        Some(actor) => visit.check(account(&visit, &preview, actor).await)?,
+        None => Account::Nobody,
+    };
+    let go_on = actor.as_ref().map(|_| (Route::Account, "Continue"));
+    if let Some((title, text)) = &notice.done {
+        return visit.message(StatusCode::OK, title, text, go_on);
+    }
+    let name = &preview.organization_name;
+    if matches!(account, Account::Member) {
+        let (title, text) = member_words(&preview);
+        return visit.message(StatusCode::OK, &title, &text, go_on);
+    }
+    if let Some((title, text)) = why_closed(&preview) {
+        return visit.message(StatusCode::GONE, title, &text, go_on.or(Some((Route::SignIn, "Sign in"))));
+    }
+    let way = match (account, preview.account_exists) {
+        (Account::Invited, _) => Way::SignedIn,
+        (Account::Member | Account::Another, _) => Way::OtherAccount,
+        (Account::Nobody, true) => Way::SignInFirst,
+        (Account::Nobody, false) => Way::NewAccount,
+    };
+    let csrf = visit.protect()?;
+    visit.page(&Invitation {
+        site: visit.site(),
+        csrf: &csrf,
+        notice: &notice,
+        token: &token,
+        organization: name,
+        invited_by: preview.invited_by.as_deref(),
+        email: preview.email.as_ref().map(EmailAddress::as_str).unwrap_or_default(),
+        role: preview.invitation.role.label(),
+        expires_at: &shown(preview.invitation.expires_at),
+        name: notice.typed("name").or(preview.invitation.name.as_deref()).unwrap_or_default(),
+        username: notice.typed("username").unwrap_or_default(),
+        way,
+    })
+}
+
+/// Whom an invitation finds signed in.
+enum Account {
+    Nobody,
+    /// Whom it is for.
+    Invited,
+    /// Whom it is for, who is a member already; or any member, once it is over.
+    Member,
+    Another,
+}
+
+async fn account(visit: &Visit, preview: &Preview, actor: &Actor) -> rollcall_domain::Result<Account> {
+    let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
+    let mut connection = visit.app.database.connection().await?;
+    let organization_id = preview.invitation.organization_id;
+    let is_member = !member::active_among(&mut connection, organization_id, &[user_id]).await?.is_empty();
+    let is_open = preview.status == InvitationStatus::Pending;
+    let is_invited = is_open && user::by_id(&mut connection, user_id).await?.email == preview.email;
+    Ok(match (is_member, is_open, is_invited) {
+        (true, _, true) | (true, false, _) => Account::Member,
+        (false, _, true) => Account::Invited,
+        (_, _, false) => Account::Another,
+    })
+}
+
+/// What a member is told who opens their link again.
+fn member_words(preview: &Preview) -> (String, String) {
+    let name = &preview.organization_name;
+    let text = match preview.status {
+        InvitationStatus::Accepted => format!(
+            "This invitation was accepted before. There is nothing more to do: {name} is among your organizations."
+        ),
+        _ => format!("There is nothing to accept: {name} is among your organizations."),
+    };
+    (format!("You are a member of {name}"), text)
+}
+
+/// Why an invitation can't be answered any more.
+fn why_closed(preview: &Preview) -> Option<(&'static str, String)> {
+    let name = &preview.organization_name;
+    let asked = match &preview.invited_by {
+        Some(inviter) => format!("Ask {inviter} of {name}"),
+        None => format!("Ask {name}"),
+    };
+    match preview.status {
+        InvitationStatus::Pending => None,
+        InvitationStatus::Revoked if !preview.is_newest => Some((
+            "A newer mail has replaced this link",
+            format!("The invitation to {name} was sent again: use the link of the newest mail."),
+        )),
+        InvitationStatus::Revoked => {
+            Some(("This invitation was taken back", format!("{asked} if you still wish to join.")))
+        }
+        InvitationStatus::Expired => Some(("This invitation has expired", format!("{asked} to send you a new one."))),
+        InvitationStatus::Accepted => {
+            Some(("This invitation was accepted before", format!("If that was you, sign in to see {name}.")))
+        }
+        InvitationStatus::Declined => {
+            Some(("This invitation was declined", format!("{asked} for a new one if you have changed your mind.")))
+        }
+    }
+}
+
+pub async fn accept(mut visit: Visit, Path(token): Path<String>, Form(form): Form<AcceptForm>) -> Answer {
+    let ours = visit.require_ours(&form.csrf)?;
+    let page = Route::Invitation(&token);
+    let actor = visit.signed_in().await?;
+    let new = visit.new_session(&ours, &[])?;
+    if visit.has_begun(&new).await? {
+        return accepted_before(visit, new.token().reveal(), page);
+    }
+    let command = invitation::Accept {
+        invitation: Named::Token(token.clone()),
+        name: form.name.clone(),
+        username: form.username.clone(),
+    };
+    let outcome = invitation::accept(&visit.app.database, actor.as_ref(), &command, &new, visit.client).await;
+    // At the same moment: the browser shows the answer to the last one only.
+    if matches!(outcome, Err(Error::Refused(_) | Error::Unauthenticated)) && visit.has_begun(&new).await? {
+        return accepted_before(visit, new.token().reveal(), page);
+    }
+    if matches!(outcome, Err(Error::Unauthenticated)) {
+        return visit.redirect_with(page, Notice::problem("This address has an account: sign in first."));
+    }
+    let accepted = visit.check_form(outcome, page, |refusals| {
+        Notice::refused(refusals, &["name", "username"])
+            .with("name", form.name.as_deref())
+            .with("username", form.username.as_deref())
+    })?;
+    if accepted.session.is_some() {
+        visit.begin_session(new.token().reveal());
+    }
+    visit.redirect_with(page, joined(&accepted))
+}
+
+/// The form that was accepted has made the account, and signs this device in.
+fn accepted_before(mut visit: Visit, token: &str, page: Route<'_>) -> Answer {
+    visit.begin_session(token);
+    visit.redirect(page)
+}
+
+/// What is said after an accepted invitation.
+pub fn joined(accepted: &Accepted) -> Notice {
+    let name = &accepted.organization_name;
+    let text = format!("You are a member of {name} now, and signed in on this device.");
+    Notice::done(format!("Welcome to {name}"), text)
+}
+
+pub async fn decline(mut visit: Visit, Path(token): Path<String>, Form(form): Form<PlainForm>) -> Answer {
+    visit.require_ours(&form.csrf)?;
+    let page = Route::Invitation(&token);
+    let actor = visit.signed_in().await?;
+    let outcome = invitation::decline(&visit.app.database, actor.as_ref(), &Named::Token(token.clone())).await;
+    visit.check_form(outcome, page, |refusals| Notice::refused(refusals, &[]))?;
+    visit.redirect_with(page, Notice::done("You have declined", "Nothing else happens. You can close this page."))
+}
+
+pub async fn mail_link(mut visit: Visit, Path(token): Path<String>, Form(form): Form<PlainForm>) -> Answer {
+    let ours = visit.require_ours(&form.csrf)?;
+    let page = Route::Invitation(&token);
+    let preview = visit.check(invitation::preview(&visit.app.database, &token).await)?;
+    let open = preview.filter(|preview| preview.status == InvitationStatus::Pending);
+    // Its page says why it is over.
+    let Some((id, email)) = open.and_then(|preview| Some((preview.invitation.id, preview.email?))) else {
+        return visit.redirect(page);
+    };
+    let digest = visit.form_digest(&ours)?;
+    let asking = Asking { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
+    let outcome = sign_in::request_for_invitation(&visit.app.database, &email, id, asking, visit.client).await;
+    visit.check(outcome)?;
+    let text = format!("We have sent a mail to {email}. Its link signs you in and accepts the invitation.");
+    visit.redirect_with(page, Notice::done("Check your email", text))
+}

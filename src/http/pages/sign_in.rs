@@ -1,0 +1,218 @@
+//! Signing in by a mailed link or its six digits, and out.
+
+use askama::Template;
+use axum::extract::{Form, Path};
+use axum::http::StatusCode;
+use rollcall_domain::Error;
+use rollcall_domain::actor::Actor;
+use rollcall_domain::id::InvitationId;
+use rollcall_domain::invitation::{self, Named};
+use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::session::{self, NewSession};
+use rollcall_domain::sign_in::{self, Asking, Proof, SignedIn};
+use rollcall_domain::{organization, user};
+use serde::Deserialize;
+
+use super::super::form::Notice;
+use super::visit::{Answer, Ended, Visit};
+
+#[derive(Template)]
+#[template(path = "pages/sign_in_form.html")]
+struct SignInForm<'a> {
+    site: &'a PublicUrl,
+    csrf: &'a str,
+    notice: &'a Notice,
+    /// Who is signed in on this device already.
+    signed_in: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "pages/sign_in_sent.html")]
+struct SignInSent<'a> {
+    site: &'a PublicUrl,
+    csrf: &'a str,
+    notice: &'a Notice,
+    email: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "pages/sign_in_confirm.html")]
+struct SignInConfirm<'a> {
+    site: &'a PublicUrl,
+    csrf: &'a str,
+    notice: &'a Notice,
+    token: &'a str,
+    email: &'a str,
+    organization: Option<&'a str>,
+}
+
+/// A form of nothing but its button.
+#[derive(Deserialize)]
+pub struct PlainForm {
+    #[serde(default)]
+    pub csrf: String,
+}
+
+#[derive(Deserialize)]
+pub struct EmailForm {
+    #[serde(default)]
+    csrf: String,
+    #[serde(default)]
+    email: String,
+}
+
+#[derive(Deserialize)]
+pub struct CodeForm {
+    #[serde(default)]
+    csrf: String,
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    code: String,
+}
+
+pub async fn ask_for_mail(mut visit: Visit) -> Answer {
+    let notice = visit.take_notice();
+    let signed_in = match visit.signed_in().await? {
+        Some(actor) => Some(email_of(&visit, &actor).await?),
+        None => None,
+    };
+    let csrf = visit.protect()?;
+    visit.page(&SignInForm { site: visit.site(), csrf: &csrf, notice: &notice, signed_in })
+}
+
+async fn email_of(visit: &Visit, actor: &Actor) -> Result<String, Ended> {
+    let found = async {
+        let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
+        let user = user::by_id(&mut *visit.app.database.connection().await?, user_id).await?;
+        Ok(user.email.ok_or(Error::Unauthenticated)?.as_str().to_owned())
+    };
+    visit.check(found.await)
+}
+
+pub async fn send_mail(mut visit: Visit, Form(form): Form<EmailForm>) -> Answer {
+    let ours = visit.require_ours(&form.csrf)?;
+    let digest = visit.form_digest(&ours)?;
+    let email = form.email.trim();
+    let asking = Asking { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
+    let outcome = sign_in::request(&visit.app.database, email, asking, visit.client).await;
+    let outcome = outcome.map_err(|error| match error {
+        // Here it stands alone, without its field's name before it.
+        Error::Refused(mut refusals) => {
+            refusals.iter_mut().for_each(|refusal| refusal.message = format!("the address {}", refusal.message));
+            Error::Refused(refusals)
+        }
+        other => other,
+    });
+    visit.check_form(outcome, Route::SignIn, |refusals| {
+        Notice::refused(refusals, &["email"]).with("email", Some(email))
+    })?;
+    visit.remember_email(email);
+    visit.redirect(Route::SignInCode)
+}
+
+pub async fn ask_for_code(mut visit: Visit) -> Answer {
+    let notice = visit.take_notice();
+    let Some(email) = visit.remembered_email() else {
+        // Signed in since, or never asked.
+        return match visit.signed_in().await? {
+            Some(_) => visit.redirect(Route::Account),
+            None => visit.redirect(Route::SignIn),
+        };
+    };
+    let csrf = visit.protect()?;
+    visit.page(&SignInSent { site: visit.site(), csrf: &csrf, notice: &notice, email: &email })
+}
+
+pub async fn sign_in_by_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
+    let ours = visit.require_ours(&form.csrf)?;
+    let new = visit.new_session(&ours, &[&form.email, &form.code])?;
+    let proof = Proof::Digits { email: form.email, code: form.code };
+    sign_in(visit, &proof, new, Route::SignInCode).await
+}
+
+pub async fn ask_to_sign_in(mut visit: Visit, Path(token): Path<String>) -> Answer {
+    let notice = visit.take_notice();
+    let request = match sign_in::by_token(&visit.app.database, &token).await {
+        Err(Error::Refused(refusals)) => {
+            // A link that was opened again by who is signed in with it, say.
+            return match visit.signed_in().await? {
+                Some(actor) => {
+                    let email = email_of(&visit, &actor).await?;
+                    let text = format!("This device is signed in as {email}. {}", super::in_words(&refusals));
+                    visit.message(StatusCode::OK, "You are signed in", &text, Some((Route::Account, "Continue")))
+                }
+                None => visit.check(Err(Error::Refused(refusals))),
+            };
+        }
+        outcome => visit.check(outcome)?,
+    };
+    let organization = match request.invitation_id {
+        None => None,
+        Some(id) => visit.check(invited_to(&visit, id).await)?,
+    };
+    let csrf = visit.protect()?;
+    visit.page(&SignInConfirm {
+        site: visit.site(),
+        csrf: &csrf,
+        notice: &notice,
+        token: &token,
+        email: request.email.as_str(),
+        organization: organization.as_deref(),
+    })
+}
+
+async fn invited_to(visit: &Visit, id: InvitationId) -> rollcall_domain::Result<Option<String>> {
+    let mut connection = visit.app.database.connection().await?;
+    let Some(invitation) = invitation::by_id(&mut connection, id).await? else { return Ok(None) };
+    Ok(Some(organization::by_id(&mut connection, invitation.organization_id).await?.name))
+}
+
+pub async fn sign_in_by_link(visit: Visit, Path(token): Path<String>, Form(form): Form<PlainForm>) -> Answer {
+    let ours = visit.require_ours(&form.csrf)?;
+    let new = visit.new_session(&ours, &[])?;
+    let proof = Proof::Token(token.clone());
+    sign_in(visit, &proof, new, Route::SignInLink(&token)).await
+}
+
+/// Signs in, or says on the form's page why not.
+async fn sign_in(mut visit: Visit, proof: &Proof, new: NewSession, page: Route<'_>) -> Answer {
+    if !visit.has_begun(&new).await? {
+        match sign_in::sign_in(&visit.app.database, proof, &new, visit.client).await {
+            Ok(signed_in) => return welcome(visit, signed_in, new).await,
+            // At the same moment: the browser shows the answer to the last one only.
+            Err(Error::Refused(_)) if visit.has_begun(&new).await? => {}
+            outcome => {
+                visit.check_form(outcome, page, |refusals| Notice::refused(refusals, &["code"]))?;
+            }
+        }
+    }
+    visit.begin_session(new.token().reveal());
+    visit.redirect(Route::Account)
+}
+
+/// What follows a sign-in: the invitation that it was asked for is accepted (R20), and the account is shown.
+async fn welcome(mut visit: Visit, signed_in: SignedIn, new: NewSession) -> Answer {
+    visit.begin_session(new.token().reveal());
+    let Some(id) = signed_in.invitation_id else { return visit.redirect(Route::Account) };
+    let command = invitation::Accept { invitation: Named::Id(id), name: None, username: None };
+    let actor = signed_in.actor();
+    let outcome = invitation::accept(&visit.app.database, Some(&actor), &command, &new, visit.client).await;
+    let accepted = visit.check_form(outcome, Route::Account, |refusals| Notice::refused(refusals, &[]))?;
+    visit.redirect_with(Route::Account, super::invitation::joined(&accepted))
+}
+
+pub async fn sign_out(mut visit: Visit, Form(form): Form<PlainForm>) -> Answer {
+    visit.require_ours(&form.csrf)?;
+    if let Some(actor) = visit.signed_in().await? {
+        match session::sign_out(&visit.app.database, &actor, None).await {
+            // It was ended at the same moment.
+            Err(Error::Refused(_)) => {}
+            outcome => {
+                visit.check(outcome)?;
+            }
+        }
+    }
+    visit.end_session();
+    visit.redirect_with(Route::SignIn, Notice::done("Signed out", "This device is signed out."))
+}

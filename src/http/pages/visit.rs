@@ -1,0 +1,234 @@
+//! A visit of a browser to a page: its cookies, and the answers that they go out with.
+
+use askama::Template;
+use axum::extract::FromRequestParts;
+use axum::extract::rejection::ExtensionRejection;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum_extra::extract::cookie::CookieJar;
+use rollcall_domain::actor::{self, Actor};
+use rollcall_domain::client::ClientNetwork;
+use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::secret::Keyring;
+use rollcall_domain::session::{self, NewSession};
+use rollcall_domain::{Error, limits};
+
+use super::super::client::Client;
+use super::super::form::{self, EMAIL, Notice, OurForm, SESSION};
+use super::super::{App, user_agent};
+use super::{message, page_of, trouble};
+
+/// A page, with the headers that keep its secrets and its forms to itself.
+pub fn page(status: StatusCode, jar: CookieJar, template: &impl Template) -> Response {
+    let html = match template.render() {
+        Ok(html) => html,
+        Err(error) => {
+            tracing::error!(%error, "a page can't be rendered");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let headers = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(
+                "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
+                 frame-ancestors 'none'",
+            ),
+        ),
+        // The path of the page is a secret. Without its origin, browsers would hide where a form comes from.
+        (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    (status, jar, headers, Html(html)).into_response()
+}
+
+/// What pages answer; either is an answer, and the error ends the visit.
+pub type Answer = Result<Response, Ended>;
+
+/// The answer that ends a visit early.
+pub struct Ended(Box<Response>);
+
+impl IntoResponse for Ended {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+/// A visit of a browser.
+pub struct Visit {
+    pub app: App,
+    pub client: ClientNetwork,
+    pub user_agent: Option<String>,
+    path: String,
+    headers: HeaderMap,
+    jar: CookieJar,
+}
+
+impl FromRequestParts<App> for Visit {
+    type Rejection = ExtensionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ExtensionRejection> {
+        let Client(client) = Client::from_request_parts(parts, app).await?;
+        Ok(Self {
+            app: app.clone(),
+            client,
+            user_agent: user_agent(&parts.headers),
+            path: parts.uri.path().to_owned(),
+            headers: parts.headers.clone(),
+            jar: CookieJar::from_headers(&parts.headers),
+        })
+    }
+}
+
+impl Visit {
+    /// Where people reach the service.
+    pub fn site(&self) -> &PublicUrl {
+        &self.app.public_url
+    }
+
+    fn keyring(&self) -> &Keyring {
+        self.app.database.keyring()
+    }
+
+    /// What came of a function of the domain; where it failed, the page that says so ends the visit.
+    pub fn check<T>(&self, outcome: Result<T, Error>) -> Result<T, Ended> {
+        outcome.map_err(|error| Ended(Box::new(trouble(self.site(), self.jar.clone(), error))))
+    }
+
+    /// The same for a function whose refusals are told by a notice on a page, where a reload sends nothing again.
+    pub fn check_form<T>(
+        &mut self,
+        outcome: Result<T, Error>,
+        page: Route<'_>,
+        notice: impl FnOnce(&[rollcall_domain::error::Refusal]) -> Notice,
+    ) -> Result<T, Ended> {
+        match outcome {
+            Err(Error::Refused(refusals)) => {
+                let answer = self.redirect_with(page, notice(&refusals))?;
+                Err(Ended(Box::new(answer)))
+            }
+            outcome => self.check(outcome),
+        }
+    }
+
+    /// Ends the visit with an answer.
+    pub fn end<T>(&self, answer: Response) -> Result<T, Ended> {
+        Err(Ended(Box::new(answer)))
+    }
+
+    /// A page.
+    pub fn page(&self, template: &impl Template) -> Answer {
+        Ok(page(StatusCode::OK, self.jar.clone(), template))
+    }
+
+    /// A page that says something, and where to go on.
+    pub fn message(&self, status: StatusCode, title: &str, text: &str, next: Option<(Route<'_>, &str)>) -> Answer {
+        Ok(message(self.site(), self.jar.clone(), status, title, text, next))
+    }
+
+    /// Leads to another page.
+    pub fn redirect(&self, page: Route<'_>) -> Answer {
+        Ok((self.jar.clone(), Redirect::to(&self.site().path(page))).into_response())
+    }
+
+    /// Leads to another page, which says something once.
+    pub fn redirect_with(&mut self, page: Route<'_>, notice: Notice) -> Answer {
+        self.keep_notice(page, notice)?;
+        self.redirect(page)
+    }
+
+    /// What this page is to say once.
+    pub fn take_notice(&mut self) -> Notice {
+        let (jar, notice) = form::take_notice(self.keyring(), self.jar.clone(), self.site(), &self.path);
+        self.jar = jar;
+        notice
+    }
+
+    /// Lets a page say something again.
+    pub fn keep_notice(&mut self, page: Route<'_>, mut notice: Notice) -> Result<(), Ended> {
+        notice.page = page.path().into_owned();
+        self.jar = self.check(form::with_notice(self.keyring(), self.jar.clone(), self.site(), &notice))?;
+        Ok(())
+    }
+
+    /// The hidden field for the forms of a page.
+    pub fn protect(&mut self) -> Result<String, Ended> {
+        let (jar, field) = self.check(form::protect(self.keyring(), self.jar.clone(), self.site()))?;
+        self.jar = jar;
+        Ok(field)
+    }
+
+    /// Lets only our own forms through.
+    pub fn require_ours(&self, field: &str) -> Result<OurForm, Ended> {
+        let read = form::read(self.keyring(), &self.headers, &self.jar, self.site(), field);
+        match self.check(read)? {
+            Some(form) => Ok(form),
+            None => {
+                let text =
+                    "The form was not sent from this page, or the page was open for too long. Open it and try again.";
+                let next = Some((page_of(&self.path), "Open the page"));
+                self.end(self.message(StatusCode::FORBIDDEN, "Please try again", text, next)?)
+            }
+        }
+    }
+
+    /// The digest by which a form is known when it is sent again.
+    pub fn form_digest(&self, form: &OurForm) -> Result<Vec<u8>, Ended> {
+        self.check(form.digest(self.keyring(), &self.path))
+    }
+
+    /// The session that a form begins, by what else was sent with it.
+    pub fn new_session(&self, form: &OurForm, sent: &[&str]) -> Result<NewSession, Ended> {
+        let [browser, showing, path] = form.identity(&self.path);
+        let parts: Vec<&[u8]> =
+            [browser, showing, path].into_iter().chain(sent.iter().map(|part| part.as_bytes())).collect();
+        self.check(NewSession::by_form(self.keyring(), self.user_agent.as_deref(), &parts))
+    }
+
+    /// Whether the form was sent before and has begun its session.
+    pub async fn has_begun(&self, new: &NewSession) -> Result<bool, Ended> {
+        let mut connection = self.check(self.app.database.connection().await)?;
+        self.check(session::has_begun(&mut connection, new).await)
+    }
+
+    /// The person whom the session cookie signs in.
+    pub async fn signed_in(&self) -> Result<Option<Actor>, Ended> {
+        let Some(cookie) = self.jar.get(&SESSION.of(self.site())) else { return Ok(None) };
+        match actor::authenticate(&self.app.database, cookie.value()).await {
+            // The pages are for people; a key is none, wherever it is put.
+            Ok(actor) => Ok(actor.session().is_some().then_some(actor)),
+            Err(Error::Unauthenticated) => Ok(None),
+            Err(error) => self.check(Err(error)),
+        }
+    }
+
+    /// The person whom the session cookie signs in, where a page is for nobody else.
+    pub async fn require_signed_in(&self) -> Result<Actor, Ended> {
+        let actor = self.signed_in().await?;
+        self.check(actor.ok_or(Error::Unauthenticated))
+    }
+
+    /// Signs this device in, for as long as the session lasts that has just begun.
+    pub fn begin_session(&mut self, token: &str) {
+        let cookie = form::cookie(SESSION, token.to_owned(), self.site(), limits::SESSION_LIFETIME);
+        self.jar = form::without(self.jar.clone(), EMAIL, self.site()).add(cookie);
+    }
+
+    /// Signs this device out.
+    pub fn end_session(&mut self) {
+        self.jar = form::without(self.jar.clone(), SESSION, self.site());
+    }
+
+    /// Remembers where a sign-in mail was sent, for as long as its link works.
+    pub fn remember_email(&mut self, email: &str) {
+        let email = form::to_cookie_text(email);
+        self.jar = self.jar.clone().add(form::cookie(EMAIL, email, self.site(), limits::SIGN_IN_LINK_LIFETIME));
+    }
+
+    /// Where a sign-in mail was sent.
+    pub fn remembered_email(&self) -> Option<String> {
+        form::from_cookie_text(self.jar.get(&EMAIL.of(self.site()))?.value())
+    }
+}
