@@ -26,7 +26,7 @@ use crate::api_key;
 use crate::attached::{self, Attached};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions};
-use crate::database::{Database, Transaction, now};
+use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::invitation;
@@ -520,32 +520,37 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold
         .await
 }
 
-/// Decides whether the leaver is told now that their membership has ended, and writes that down; `None` where the receipt says it,
-/// which is on its way or was sent, and where nothing has ended any more. Asked again, it is the same answer.
+/// The departure of whose end the leaver is to be told now; `None` where the receipt says it, which is on its way or was sent, and where
+/// nothing has ended any more.
+pub async fn to_tell_leaver(connection: &mut AsyncPgConnection, id: DepartureId) -> Result<Option<Departure>> {
+    let Some(departure) = by_ids(connection, &[id]).await?.pop() else { return Ok(None) };
+    let is_under_way = match departure.status {
+        DepartureStatus::Running | DepartureStatus::Failed => true,
+        DepartureStatus::Completed => departure.told_at.is_some(),
+        DepartureStatus::Reverting | DepartureStatus::Reverted => false,
+    };
+    let member = member::by_ids(connection, &[departure.member_id]).await?.pop();
+    // Back by an invitation meanwhile.
+    let is_back = member.is_none_or(|member| member.status == MemberStatus::Active);
+    Ok((is_under_way && !is_back).then_some(departure))
+}
+
+/// Decides whether the leaver is told now that their membership has ended, as [`to_tell_leaver`] says, and writes that down: the receipt
+/// says no more of it. Asked again, it is the same answer.
 pub async fn tell_leaver(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Option<Departure>> {
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            let Some(departure) = lock(transaction, id).await? else { return Ok(None) };
-            let is_under_way = match departure.status {
-                DepartureStatus::Running | DepartureStatus::Failed => true,
-                DepartureStatus::Completed => departure.told_at.is_some(),
-                DepartureStatus::Reverting | DepartureStatus::Reverted => false,
-            };
-            let member = member::by_ids(transaction, &[departure.member_id]).await?.pop();
-            // Back by an invitation meanwhile.
-            let is_back = member.is_none_or(|member| member.status == MemberStatus::Active);
-            if !is_under_way || is_back {
+            if lock(transaction, id).await?.is_none() {
                 return Ok(None);
             }
-            let told_at = match departure.told_at {
-                Some(told_at) => told_at,
-                None => now(transaction).await?,
-            };
-            diesel::update(departures::table.find(id))
-                .set(departures::told_at.eq(told_at))
-                .execute(&mut **transaction)
-                .await?;
+            let Some(departure) = to_tell_leaver(transaction, id).await? else { return Ok(None) };
+            if departure.told_at.is_none() {
+                diesel::update(departures::table.find(id))
+                    .set(departures::told_at.eq(rollcall_now().nullable()))
+                    .execute(&mut **transaction)
+                    .await?;
+            }
             Ok(Some(departure))
         })
         .await

@@ -11,20 +11,13 @@ use crate::mail::{Envelope, MembershipEnd, MembershipEnded};
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembershipEnded) -> Result<(), JobError> {
     let id = payload.departure_id;
-    let told = departure::tell_leaver(&context.database, id, &hold(job)).await.map_err(job_error)?;
-    let Some(departure) = told else { return Ok(()) };
     let mut reader = connection(context).await?;
+    let Some(departure) = departure::to_tell_leaver(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
     let organization = organization::by_id(&mut reader, departure.organization_id).await.map_err(job_error)?;
     let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = leaver.email else { return Ok(()) };
-    let envelope = Envelope {
-        key: format!("membership-ended.{id}"),
-        address: email.to_string(),
-        name: Some(leaver.name),
-        date: departure.started_at,
-    };
-    // A retry is still the same mail.
+    // Before it is written down that they are told: where they aren't, the receipt says it. A retry is still the same mail.
     if job.attempt == 1
         && !member::take_mail_turn(&context.database, MailMembershipEnded::KIND, departure.member_id)
             .await
@@ -33,6 +26,14 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
         tracing::info!("not sent: this person has had enough such mails today");
         return Ok(());
     }
+    let told = departure::tell_leaver(&context.database, id, &hold(job)).await.map_err(job_error)?;
+    let Some(departure) = told else { return Ok(()) };
+    let envelope = Envelope {
+        key: format!("membership-ended.{id}"),
+        address: email.to_string(),
+        name: Some(leaver.name),
+        date: departure.started_at,
+    };
     let mail = MembershipEnded {
         organization_name: organization.name,
         kind: kind(departure.kind),

@@ -205,6 +205,40 @@ async fn a_leaver_whose_work_takes_longer_hears_of_the_end_first() {
     app.finish().await;
 }
 
+// R31: who has had as many such mails as are sent a day hears of the end by the receipt, and of nothing twice.
+#[tokio::test]
+async fn a_leaver_who_is_told_no_more_hears_of_the_end_by_the_receipt() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    let member = team.member_id(&ada).await;
+    let departure = end(&app, &team, &ada, "removeMember").await;
+    app.shift_clock("2 minutes").await;
+    app.database
+        .sql(&format!(
+            "INSERT INTO attempts (bucket, subject, window_ends_at, count) \
+             VALUES ('membership_mail', 'mail_membership_ended {member}', rollcall_now() + interval '1 day', 20)"
+        ))
+        .await;
+    // The cascade waits for this.
+    let mut holder = app.database.connection().await;
+    let hold = format!("BEGIN; SELECT FROM resources WHERE id = '{}' FOR UPDATE", uuid(&project));
+    holder.batch_execute(&hold).await.unwrap();
+    app.start_worker();
+    let done = "SELECT count(*) AS value FROM jobs WHERE kind = 'mail_membership_ended' AND status = 'done'";
+    until("it is decided", async || (app.database.number(done).await == 1).then_some(())).await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    app.completed(&team, &departure).await;
+    let receipt = app.mail_about("ada@example.org", "You were removed from Acme Genomics").await;
+    assert!(tells_the_message(&receipt) && receipt.text.contains("Liver atlas"), "{}", receipt.text);
+    app.until_idle().await;
+    assert!(app.read_mail("ada@example.org", "Acme Genomics").is_none());
+    app.finish().await;
+}
+
 // R40, R41: leaving by oneself, and coming back by a code (R45: as the same membership).
 #[tokio::test]
 async fn one_leaves_and_comes_back_by_a_code() {
