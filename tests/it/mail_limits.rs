@@ -264,6 +264,7 @@ async fn names_hold_no_links() {
         "write to ada@claim.com",
     ];
     let project = owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    let document = owner.create(&team.id, "DOCUMENT", "Letter").await;
     let lab = owner.ok("createTeam", json!({ "organizationId": team.id, "name": "Lab" }), "team { id }").await;
     for name in wrong {
         for (mutation, input) in [
@@ -272,6 +273,9 @@ async fn names_hold_no_links() {
             ("updateProfile", json!({ "name": name })),
             ("createTeam", json!({ "organizationId": team.id, "name": name })),
             ("updateTeam", json!({ "id": lab["team"]["id"], "name": name })),
+            ("createResource", json!({ "organizationId": team.id, "kind": "PROJECT", "name": name })),
+            ("createResource", json!({ "organizationId": team.id, "kind": "COLLECTION", "name": name })),
+            ("updateResource", json!({ "id": project, "name": name })),
         ] {
             let refused = owner.refused(mutation, input).await;
             assert_eq!(refused.is(), ("INVALID", "input.name"), "{mutation} {name:?}");
@@ -285,12 +289,19 @@ async fn names_hold_no_links() {
     }
     // Files are named like hosts, and not like what follows one.
     for name in ["You won! https://claim.example", "www.claim.example", "claim.com/x"] {
-        let input = json!({ "organizationId": team.id, "kind": "PROJECT", "name": name });
+        let input = json!({ "organizationId": team.id, "kind": "DOCUMENT", "name": name });
         assert_eq!(owner.refused("createResource", input).await.is(), ("INVALID", "input.name"), "{name:?}");
-        let refused = owner.refused("updateResource", json!({ "id": project, "name": name })).await;
+        let refused = owner.refused("updateResource", json!({ "id": document, "name": name })).await;
         assert_eq!(refused.is(), ("INVALID", "input.name"), "{name:?}");
     }
-    owner.create(&team.id, "DOCUMENT", "notes.zip").await;
+    for kind in ["DOCUMENT", "SAMPLE", "SOURCE"] {
+        owner.create(&team.id, kind, "notes.zip").await;
+    }
+    owner.ok("updateResource", json!({ "id": document, "name": "reads.zip" }), "").await;
+    for kind in ["PROJECT", "VOLUME", "MACHINE", "APP", "WORKSPACE", "SOURCE_GROUP", "COLLECTION"] {
+        let input = json!({ "organizationId": team.id, "kind": kind, "name": "claim-prize.com" });
+        assert_eq!(owner.refused("createResource", input).await.is(), ("INVALID", "input.name"), "{kind}");
+    }
     for name in [
         "St. John's Lab",
         "Dr. No",
@@ -321,7 +332,7 @@ async fn links_in_old_names_cannot_be_clicked() {
     let team = app.team().await;
     app.database.sql("UPDATE organizations SET name = 'You won! https://claim.example/x'").await;
     app.database.sql("UPDATE users SET name = 'www.claim．example'").await;
-    let project = team.owner.create(&team.id, "PROJECT", "claim.com").await;
+    let project = team.owner.create(&team.id, "DOCUMENT", "claim.com").await;
     team.invite("grace@example.org", "MEMBER").await;
     let share = json!({ "resourceId": project, "grantee": { "email": "alan@example.org" }, "level": "VIEW" });
     team.owner.ok("grantAccess", share, "").await;

@@ -59,6 +59,20 @@ impl ResourceKind {
         }
     }
 
+    /// Whether it is a file, or a source of some, which may be called like a host: `notes.zip`, `reads.bam`.
+    pub fn is_file(self) -> bool {
+        match self {
+            Self::Sample | Self::Document | Self::Source => true,
+            Self::Project
+            | Self::Volume
+            | Self::Machine
+            | Self::App
+            | Self::Workspace
+            | Self::SourceGroup
+            | Self::Collection => false,
+        }
+    }
+
     /// Which kinds lie in it. Nothing that holds something lies deeper than in one container, so that at most two lie above a
     /// resource: the expression of access counts on that.
     pub fn holds(self) -> &'static [Self] {

@@ -101,7 +101,7 @@ pub struct CreateResource {
 /// In a container it takes UPLOAD there, which someone outside may have too. A sample is then theirs (R33); anything else is the
 /// organization's owner's, so that nothing belongs to nobody.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateResource) -> Result<Resource> {
-    let name = text::file_name("name", &command.name, limits::NAME)?;
+    let name = parse_name(command.kind, &command.name)?;
     let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;
     require_size(command.size_bytes)?;
     let not_for_staff = || {
@@ -277,9 +277,15 @@ fn kept<T>(field: &str, value: Option<Option<T>>) -> Result<Option<T>> {
     }
 }
 
+/// What something of a kind is called; strangers receive mails with it.
+fn parse_name(kind: ResourceKind, name: &str) -> Result<String, Refusal> {
+    if kind.is_file() { text::file_name("name", name, limits::NAME) } else { text::name("name", name, limits::NAME) }
+}
+
 /// Changes a resource; takes CONTRIBUTE, ADMINISTER to change who reads it or where it lies, and UPLOAD on a new container.
 pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command: &UpdateResource) -> Result<Resource> {
-    let name = command.name.as_deref().map(|name| text::file_name("name", name, limits::NAME)).transpose()?;
+    // Whatever it is; more is said of the name once that is known.
+    command.name.as_deref().map(|name| text::file_name("name", name, limits::NAME)).transpose()?;
     let description = command
         .description
         .as_ref()
@@ -297,6 +303,7 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
             if changed.is_empty() {
                 return Ok(before);
             }
+            let name = command.name.as_deref().map(|name| parse_name(before.kind, name)).transpose()?;
             if let Some(Some(container_id)) = command.container_id.filter(|new| *new != before.container_id) {
                 let container = enter_container(transaction, actor, container_id, before.kind).await?;
                 if container.organization_id != before.organization_id {
