@@ -6,7 +6,7 @@ use rollcall_domain::link::Route;
 use rollcall_domain::{database, grant, organization, resource, user};
 
 use crate::context::{Context, connection, job_error};
-use crate::mail::{Envelope, GrantInvitation};
+use crate::mail::{Envelope, GrantInvitation, SOMEBODY};
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrantInvitation) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
@@ -23,7 +23,11 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrant
     let inviter = user::by_id(&mut reader, shared.invited_by_id).await.map_err(job_error)?;
     drop(reader);
     let mail = GrantInvitation {
-        inviter_name: inviter.name,
+        // Who acts for an organization that doesn't show it is nobody's to know (R77).
+        inviter_name: match organization.member_directory.shows_structure() {
+            true => inviter.name,
+            false => SOMEBODY.to_owned(),
+        },
         organization_name: organization.name,
         kind: resource.kind.label().to_owned(),
         resource_name: resource.name,

@@ -4,12 +4,13 @@ use apalis_diesel::{ClaimedJob, JobError};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::job::MailTransferOffer;
 use rollcall_domain::link::Route;
+use rollcall_domain::member::{self, MemberStatus};
 use rollcall_domain::transfer::{self, Transfer, TransferStatus};
 use rollcall_domain::user::{self, User};
 use rollcall_domain::{database, organization};
 
 use crate::context::{Context, connection, job_error};
-use crate::mail::{Envelope, TransferOffer};
+use crate::mail::{Envelope, SOMEBODY, TransferOffer};
 
 /// Whom a transfer is between.
 pub(crate) struct Parties {
@@ -44,11 +45,18 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     };
     let Parties { from_name, to_name, offered_by, recipient } =
         Parties::of(&mut reader, &transfer).await.map_err(job_error)?;
+    // Who acts for an organization that doesn't show it is nobody's to know but its leaders' (R77).
+    let organization = organization::by_id(&mut reader, transfer.organization_id).await.map_err(job_error)?;
+    let member = member::of(&mut reader, organization.id, recipient.id).await.map_err(job_error)?;
+    let is_shown = match member.filter(|member| member.status == MemberStatus::Active) {
+        Some(member) => organization.standing_of(member.role).sees_structure(),
+        None => organization.member_directory.shows_structure(),
+    };
     drop(reader);
     let Some(email) = recipient.email else { return Ok(()) };
     let mail = TransferOffer {
-        offered_by_name: offered_by.name,
-        offered_by_username: offered_by.username.to_string(),
+        offered_by_name: if is_shown { offered_by.name } else { SOMEBODY.to_owned() },
+        offered_by_username: is_shown.then(|| offered_by.username.to_string()),
         project_name: transfer.resource_name().to_owned(),
         from_name,
         to_name,

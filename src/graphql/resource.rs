@@ -3,10 +3,11 @@
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::actor::Actor;
-use rollcall_domain::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId};
+use rollcall_domain::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId, TypedId};
 use rollcall_domain::page::{Page, PageRequest};
 use rollcall_domain::policy;
 use rollcall_domain::resource::{self, Access, Part, Question, Within};
+use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};
 use super::context::{GrantInvitationsOf, GrantsOf, ResourcesOf, ShareLinksOf, actor, database, loaders, request};
@@ -130,14 +131,17 @@ impl Resource {
         Organization::load(context, self.0.organization_id).await
     }
 
-    /// Whose it is; passes on when they leave the organization.
+    /// Whose it is; passes on when they leave the organization. Where the directory is HIDDEN, for whoever doesn't lead the organization
+    /// and isn't that person, somebody called `owner`.
     async fn owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.owner_id).await
+        User::who_is(context, self.0.organization_id, self.0.owner_id, "owner", self.0.id.uuid()).await
     }
 
-    /// Who made it; never changes.
+    /// Who made it; never changes. Where the directory is HIDDEN, likewise somebody called `creator`.
     async fn created_by(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.created_by_id).await
+        // Not under the id of whoever owns it: nothing tells whether that is the same person.
+        let by = Uuid::from_u128(self.0.id.uuid().as_u128() ^ 1);
+        User::who_is(context, self.0.organization_id, self.0.created_by_id, "creator", by).await
     }
 
     /// The project, workspace or source group it lies in, where the viewer reaches that; at most two above one another.

@@ -83,9 +83,11 @@ impl ProjectTransfer {
         }
     }
 
-    /// Who offered it.
+    /// Who offered it. Where the directory of the organization that it is from is HIDDEN, for whoever doesn't lead that and isn't that
+    /// person, somebody called `member`.
     async fn offered_by(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.transfer.offered_by_id).await
+        let Transfer { id, organization_id, offered_by_id, .. } = &self.transfer;
+        User::who_is(context, *organization_id, *offered_by_id, "member", id.uuid()).await
     }
 
     /// Who receives it. Until they have accepted it, whom the viewer can't look up otherwise is shown as they were named, such as by a

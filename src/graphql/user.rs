@@ -118,9 +118,21 @@ impl User {
         id: UserId,
         by: Uuid,
     ) -> async_graphql::Result<Self> {
+        Self::who_is(context, organization_id, id, "owner", by).await
+    }
+
+    /// Who is something in an organization, such as the owner of a resource: where the viewer doesn't see its structure (R77) and isn't
+    /// that person, somebody called by what they are, with an id that leads nowhere.
+    pub async fn who_is(
+        context: &Context<'_>,
+        organization_id: OrganizationId,
+        id: UserId,
+        word: &str,
+        by: Uuid,
+    ) -> async_graphql::Result<Self> {
         match Self::may_see(context, organization_id, Some(id)).await? {
             true => Self::load(context, id).await,
-            false => Ok(Self::Called { id: UserId::from_uuid(by), word: "owner".to_owned() }),
+            false => Ok(Self::Called { id: UserId::from_uuid(by), word: word.to_owned() }),
         }
     }
 

@@ -292,6 +292,53 @@ async fn a_hidden_directory_shows_nobody_who_leads() {
     let links = ada.query(links, json!({ "id": collection })).await;
     let made_by = json!([{ "createdBy": null }, { "createdBy": { "id": ada.user_id } }]);
     assert_eq!(links["node"]["shareLinks"]["nodes"], made_by);
+    // Nor does what is shared tell whose it is or who made it, or who offers it; one's own is one's own.
+    let shared = team.owner.create(&team.id, "DOCUMENT", "Minutes").await;
+    let project = admin.create(&team.id, "PROJECT", "Liver atlas").await;
+    for resource in [&shared, &project] {
+        let grant = json!({ "resourceId": resource, "grantee": { "organizationId": team.id }, "level": "VIEW" });
+        team.owner.ok("grantAccess", grant, "").await;
+    }
+    team.owner.ok("offerProjectTransfer", json!({ "resourceId": project, "recipientId": ada.user_id }), "").await;
+    let whose = "{ viewer { resources(first: 50) { nodes { id owner { id name username avatarUrl } createdBy { id name username } \
+         openTransfer { offeredBy { id name } } } } } }";
+    let incoming =
+        "{ viewer { incomingTransfers { nodes { offeredBy { id name username } resource { owner { id name } } } } } }";
+    for person in [&ada, &key, &viewer] {
+        let seen = person.query(whose, json!({})).await;
+        let resources = nodes(&seen["viewer"]["resources"]);
+        for resource in [&shared, &project] {
+            let found = resources.iter().find(|found| found["id"] == resource.as_str()).unwrap();
+            let (owner, maker) = (&found["owner"], &found["createdBy"]);
+            assert_eq!((&owner["name"], &owner["username"]), (&json!("owner"), &json!("owner")));
+            assert_eq!((&maker["name"], &maker["username"]), (&json!("creator"), &json!("creator")));
+            for somebody in [owner, maker] {
+                let lookup =
+                    person.query("query($id: ID!) { node(id: $id) { id } }", json!({ "id": somebody["id"] })).await;
+                assert_eq!(lookup["node"], json!(null));
+            }
+            assert_ne!(owner["id"], maker["id"]);
+        }
+        let seen = seen.to_string() + &person.query(incoming, json!({})).await.to_string();
+        for leader in [&team.owner, &admin] {
+            assert!(!seen.contains(&leader.user_id), "{seen}");
+        }
+    }
+    let offered = ada.query(incoming, json!({})).await;
+    assert_eq!(nodes(&offered["viewer"]["incomingTransfers"])[0]["offeredBy"]["name"], "member");
+    let own = ada.query(whose, json!({})).await;
+    let own =
+        nodes(&own["viewer"]["resources"]).iter().find(|found| found["id"] == collection.as_str()).unwrap().clone();
+    assert_eq!((&own["owner"]["id"], &own["createdBy"]["id"]), (&json!(ada.user_id), &json!(ada.user_id)));
+    for person in [&team.owner, &admin] {
+        let seen = person.query(whose, json!({})).await;
+        let found =
+            nodes(&seen["viewer"]["resources"]).iter().find(|found| found["id"] == shared.as_str()).unwrap().clone();
+        assert_eq!(
+            (&found["owner"]["name"], &found["createdBy"]["name"]),
+            (&json!("Grace Hopper"), &json!("Grace Hopper"))
+        );
+    }
     let member = team.member_id(&ada).await;
     team.owner.ok("changeMemberRole", json!({ "memberId": member, "role": "VIEWER" }), "").await;
     team.owner.ok("changeMemberRole", json!({ "memberId": member, "role": "MEMBER" }), "").await;

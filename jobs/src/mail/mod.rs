@@ -29,6 +29,9 @@ pub use wording::{
     RoleChanged, SignIn, TransferAnswer, TransferAnswered, TransferOffer, WebhookDisabled,
 };
 
+/// Who did something, to a recipient who may not know who that is.
+pub(crate) const SOMEBODY: &str = "Somebody";
+
 /// Whom a mail goes to, and what identifies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {

@@ -351,8 +351,8 @@ pub struct GrantInvitation {
 pub struct TransferOffer {
     /// Who offers it.
     pub offered_by_name: String,
-    /// Their username, without `@`.
-    pub offered_by_username: String,
+    /// Their username, without `@`, where the recipient may know it.
+    pub offered_by_username: Option<String>,
     /// The project.
     pub project_name: String,
     /// The organization that it is in.
@@ -964,7 +964,10 @@ impl TransferOffer {
     /// Renders the mail; it greets the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let project = name(&self.project_name);
-        let offered_by = format!("{} (@{})", name(&self.offered_by_name), name(&self.offered_by_username));
+        let offered_by = match &self.offered_by_username {
+            Some(username) => format!("{} (@{})", name(&self.offered_by_name), name(username)),
+            None => name(&self.offered_by_name),
+        };
         let expires = deadline(self.expires_at, &envelope);
         let pays = match &self.to_name {
             Some(to) => format!("{} will hold it and pay for it.", name(to)),

@@ -725,7 +725,7 @@ fn grant_invitation(names: &Names<'_>) -> GrantInvitation {
 fn transfer_offer(names: &Names<'_>) -> TransferOffer {
     TransferOffer {
         offered_by_name: names.person.into(),
-        offered_by_username: names.username.into(),
+        offered_by_username: Some(names.username.into()),
         project_name: names.resource.into(),
         from_name: names.organization.into(),
         to_name: None,
