@@ -218,11 +218,9 @@ impl NewEvent {
             }
             Actor::Staff { name } => (ActorKind::Staff, Some(json!({ "staff": name }))),
         };
-        let event = Self::of(organization_id, action, target, kind, actor.account());
-        match means {
-            Some(means) => event.with(means),
-            None => event,
-        }
+        // By which means is nothing that people write: a member of staff may be known by an address, and is named by all of it.
+        let metadata = means.unwrap_or_else(|| json!({}));
+        Self { metadata, ..Self::of(organization_id, action, target, kind, actor.account()) }
     }
 
     /// An event of a user who has no session yet, such as who signs in.
@@ -268,15 +266,15 @@ impl NewEvent {
         self.id
     }
 
-    /// What happened, in words and without addresses.
+    /// What happened, in words; addresses that people have written into them are masked.
     pub(crate) fn summary(mut self, summary: impl Into<String>) -> Self {
-        self.summary = summary.into();
+        self.summary = text::without_addresses(&summary.into());
         self
     }
 
-    /// Adds to the metadata.
+    /// Adds to the metadata; addresses that people have written into it are masked, since the log would keep them for good.
     pub(crate) fn with(mut self, more: Value) -> Self {
-        if let (Value::Object(metadata), Value::Object(more)) = (&mut self.metadata, more) {
+        if let (Value::Object(metadata), Value::Object(more)) = (&mut self.metadata, without_addresses(more)) {
             metadata.extend(more);
         }
         self
@@ -292,8 +290,7 @@ pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoItera
             json!({
                 "organization_id": event.organization_id.uuid(), "id": event.id.uuid(), "action": event.action.as_str(),
                 "actor_kind": event.actor_kind.as_str(), "actor_id": event.actor_id.map(UserId::uuid),
-                "target_id": event.target_id, "summary": text::without_addresses(&event.summary),
-                "metadata": without_addresses(event.metadata),
+                "target_id": event.target_id, "summary": event.summary, "metadata": event.metadata,
             })
         })
         .collect();
@@ -308,7 +305,6 @@ pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoItera
     transaction.enqueue_all(&jobs).await
 }
 
-/// What people wrote into it may hold addresses, which the log would keep for good.
 fn without_addresses(metadata: Value) -> Value {
     match metadata {
         Value::String(text) => Value::String(text::without_addresses(&text)),
