@@ -39,9 +39,9 @@ pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) 
     Ok(())
 }
 
-/// A try that was counted before anybody knew whether it is right.
+/// Tries that were counted before anybody knew whether they are right.
 #[must_use]
-pub(crate) struct Try(CountedTogether);
+pub(crate) struct Tries(CountedTogether);
 
 /// Counts a try for the account, for the client and for the deployment, or for none of them: fails with RATE_LIMITED where one of their
 /// windows holds no more, and what that refuses is counted nowhere. So nobody who is at a limit of their own uses up what others at
@@ -51,11 +51,21 @@ pub(crate) async fn count_try(
     limits: &TryLimits,
     account: &str,
     client: ClientNetwork,
-) -> Result<Try> {
+) -> Result<Tries> {
+    count_tries(database, limits, account, client, 1).await
+}
+
+async fn count_tries(
+    database: &Database,
+    limits: &TryLimits,
+    account: &str,
+    client: ClientNetwork,
+    number: i32,
+) -> Result<Tries> {
     let subjects =
         [(limits.account, account.to_owned()), (limits.client, client.to_string()), (limits.deployment, String::new())];
-    let countings = subjects.map(|(limit, subject)| Counting { limit, subject, number: 1 });
-    Ok(Try(require_together(database, &countings).await?))
+    let countings = subjects.map(|(limit, subject)| Counting { limit, subject, number });
+    Ok(Tries(require_together(database, &countings).await?))
 }
 
 /// Like [`count_together`]; RATE_LIMITED, until the last of the windows that are full ends, where nothing was counted.
@@ -65,20 +75,57 @@ async fn require_together(database: &Database, countings: &[Counting]) -> Result
         .map_err(|over| Error::RateLimited { retry_after: over.iter().map(|over| over.wait).max().unwrap_or_default() })
 }
 
-/// Counts a guess at a name that somebody may have, such as a username or a slug: the answer tells whether it is one. Nobody's
-/// guesses are counted who has no account.
-pub(crate) async fn count_guess(database: &Database, actor: &Actor, client: ClientNetwork) -> Result<Option<Try>> {
+/// Counts guesses at names that somebody may have, such as usernames or slugs: the answer tells which of them are one. Nobody's guesses
+/// are counted who has no account.
+pub(crate) async fn count_guesses(
+    database: &Database,
+    actor: &Actor,
+    client: ClientNetwork,
+    number: usize,
+) -> Result<Tries> {
+    let number = i32::try_from(number).map_err(|_| Error::Bug("a request names few"))?;
     match actor.account() {
-        Some(user_id) => Ok(Some(count_try(database, &limits::NAME_GUESSES, &user_id.to_string(), client).await?)),
-        None => Ok(None),
+        Some(user_id) if number > 0 => {
+            count_tries(database, &limits::NAME_GUESSES, &user_id.to_string(), client, number).await
+        }
+        Some(_) | None => Ok(Tries::NONE),
     }
 }
 
-impl Try {
-    /// Takes the counts back: the try was right. In the transaction that acts on it, right before the audit event, since the
-    /// deployment's row is everybody's.
-    pub(crate) async fn was_right(&self, transaction: &mut Transaction) -> Result<()> {
-        add_to_windows(transaction, &self.0.0, -1).await
+/// Hands on what came of a command; where it was refused, and that might tell something of so many names, they are counted as guesses
+/// first, and RATE_LIMITED is the answer where there were too many.
+pub(crate) async fn count_refusal<T>(
+    database: &Database,
+    actor: &Actor,
+    client: ClientNetwork,
+    number: usize,
+    outcome: Result<T>,
+) -> Result<T> {
+    if matches!(outcome, Err(Error::Refused(_))) {
+        let _ = count_guesses(database, actor, client, number).await?;
+    }
+    outcome
+}
+
+impl Tries {
+    /// None at all.
+    pub(crate) const NONE: Self = Self(CountedTogether(Vec::new()));
+
+    /// Hands on what came of a command, and takes the counts back where it succeeded: the tries were right.
+    pub(crate) async fn settle<T>(self, database: &Database, outcome: Result<T>) -> Result<T> {
+        if outcome.is_ok() {
+            self.keep(database, 0).await;
+        }
+        outcome
+    }
+
+    /// Takes all but so many of each count back: the others were right.
+    pub(crate) async fn keep(self, database: &Database, wrong: usize) {
+        let wrong = i32::try_from(wrong).unwrap_or(i32::MAX);
+        let mut right = self.0;
+        right.0.iter_mut().for_each(|(counting, _)| counting.number = counting.number.saturating_sub(wrong));
+        right.0.retain(|(counting, _)| counting.number > 0);
+        right.take_back(database).await;
     }
 }
 
@@ -200,9 +247,19 @@ async fn add_to_windows(transaction: &mut Transaction, counted: &[(Counting, Dat
 }
 
 impl CountedTogether {
-    /// Takes the counts back: nothing came of what was counted.
-    pub(crate) async fn take_back(&self, database: &Database) -> Result<()> {
-        database.transaction(async |transaction| add_to_windows(transaction, &self.0, -1).await).await
+    /// Takes the counts back: nothing came of what was counted, or it was right.
+    ///
+    /// In a transaction of its own, after that of the command: the deployment's row is everybody's, and nobody holds it, or waits for it,
+    /// with other locks. What has come of the command stands even where this fails; then it stays counted until the window ends.
+    pub(crate) async fn take_back(&self, database: &Database) {
+        if self.0.is_empty() {
+            return;
+        }
+        if let Err(error) =
+            database.transaction(async |transaction| add_to_windows(transaction, &self.0, -1).await).await
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "tries that were right stay counted");
+        }
     }
 }
 

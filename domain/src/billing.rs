@@ -227,12 +227,12 @@ pub async fn seats_used(
         #[diesel(sql_type = BigInt)]
         people: i64,
     }
-    // Who is invited by username, and since they took another address by that one too, is one person.
+    // Who is invited by username and by address is one person. Accounts are looked up one by one, and never all of the deployment's read.
     let invited: Vec<Invited> = diesel::sql_query(format!(
         "SELECT invitations.organization_id, \
-           count(DISTINCT coalesce(invitations.user_id::text, account.id::text, invitations.email)) AS people \
-         FROM invitations LEFT JOIN users account ON account.email = invitations.email \
-         WHERE invitations.organization_id = ANY($1) AND {} GROUP BY invitations.organization_id",
+           count(DISTINCT coalesce(invitations.user_id::text, \
+             (SELECT u.id::text FROM users u WHERE u.email = invitations.email), invitations.email)) AS people \
+         FROM invitations WHERE invitations.organization_id = ANY($1) AND {} GROUP BY invitations.organization_id",
         Issued::Invitation.open()
     ))
     .bind::<Array<SqlUuid>, _>(ids)

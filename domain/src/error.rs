@@ -99,6 +99,11 @@ impl Refusal {
         self.field.splice(0..0, parents.map(str::to_owned));
         self
     }
+
+    /// Whether this field of the input, wherever it lies, is at fault.
+    pub(crate) fn is_on(&self, field: &str) -> bool {
+        self.field.last().is_some_and(|last| last == field)
+    }
 }
 
 /// What a domain function can fail with.

@@ -198,11 +198,12 @@ pub async fn share(
         }
         _ => None,
     };
-    let guess = match named {
-        Named::Username(_) | Named::OrganizationSlug(_) => attempt::count_guess(database, actor, client).await?,
+    let guesses = match named {
+        Named::Username(_) | Named::OrganizationSlug(_) => 1,
         // Every address is answered alike, and ids aren't guessed.
-        Named::Email(_) | Named::User(_) | Named::Team(_) | Named::Organization(_) => None,
+        Named::Email(_) | Named::User(_) | Named::Team(_) | Named::Organization(_) => 0,
     };
+    let guess = attempt::count_guesses(database, actor, client, guesses).await?;
     // Counted for every address, so that the answer doesn't tell which has an account; taken back where nothing is mailed.
     let mails = address.clone().map(|address| CausedMail::new(address, ["grantee", "email"]));
     let mails = mail_limit::count(database, actor, client, mails.as_slice(), "grantee").await?;
@@ -219,9 +220,6 @@ pub async fn share(
             match found {
                 Found::Grantee(grantee) => {
                     let (grant, event) = put(transaction, actor, &resource, grantee, named.word(), level).await?;
-                    if let Some(guess) = &guess {
-                        guess.was_right(transaction).await?;
-                    }
                     audit::record(transaction, [event]).await?;
                     Ok(Shared::Granted(grant))
                 }
@@ -239,7 +237,9 @@ pub async fn share(
         })
         .await;
     let is_sent = matches!(shared, Ok(Shared::Invited(_)));
-    mails.settle_if(database, is_sent, shared).await
+    let shared = guess.settle(database, mails.settle_if(database, is_sent, shared).await).await;
+    // What is refused is mailed to nobody: it would cost nothing to ask again and again, and to see by the time whether there is an account.
+    attempt::count_refusal(database, actor, client, address.iter().len(), shared).await
 }
 
 /// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked, shared: nothing is
@@ -298,30 +298,36 @@ async fn find(
 }
 
 /// The account of an address, where the actor knows whose it is: it is their own, a member's of the organization that they lead, or
-/// the resource is shared with it by this address already.
+/// the resource is shared with it by this address already. The same statements whether or not there is an account.
 async fn known_by_address(
     transaction: &mut Transaction,
     actor: &Actor,
     resource: &Resource,
     email: &EmailAddress,
 ) -> Result<Option<User>> {
-    let Some(user) = user::by_email(transaction, email).await? else { return Ok(None) };
-    if actor.is(user.id) {
-        return Ok(Some(user));
-    }
     let leads = access::view(transaction, actor, resource.organization_id)
         .await?
         .is_some_and(|permit| permit.standing().role.is_at_least(Role::Admin));
-    let status = lock_member(transaction, resource.organization_id, user.id).await?;
-    if leads && status == Some(MemberStatus::Active) {
-        return Ok(Some(user));
-    }
-    let shared = grants::table
+    let is_member = members::table
+        .filter(members::organization_id.eq(resource.organization_id))
+        .filter(members::user_id.eq(users::id))
+        .filter(members::status.eq(MemberStatus::Active));
+    let is_shared = grants::table
         .filter(grants::resource_id.eq(resource.id))
-        .filter(grants::user_id.eq(user.id))
+        .filter(grants::user_id.eq(users::id.nullable()))
         .filter(grants::named_as.eq(email.as_str()));
-    let is_shared = diesel::select(diesel::dsl::exists(shared)).get_result::<bool>(&mut **transaction).await?;
-    Ok(is_shared.then_some(user))
+    let is_known = users::id
+        .nullable()
+        .is_not_distinct_from(actor.account())
+        .or(leads.into_sql::<Bool>().and(diesel::dsl::exists(is_member)))
+        .or(diesel::dsl::exists(is_shared));
+    Ok(users::table
+        .filter(users::email.eq(email))
+        .filter(is_known)
+        .select(User::as_select())
+        .first(&mut **transaction)
+        .await
+        .optional()?)
 }
 
 /// Holds an address until the commit, between what invites it and what makes it an account's: neither misses the other.

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::Actor;
-use crate::attempt;
+use crate::attempt::{self, Tries};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
 use crate::client::ClientNetwork;
@@ -235,10 +235,7 @@ pub async fn invite(
         return Err(Error::Refused(refusals));
     }
     // The answer tells which usernames nobody has.
-    let guess = match parsed.iter().any(|invite| matches!(invite.invitee, Invitee::Username(_))) {
-        true => attempt::count_guess(database, actor, client).await?,
-        false => None,
-    };
+    let guesses = attempt::count_guesses(database, actor, client, usernames_of(&parsed).len()).await?;
     let mails = mails_to(&mut *database.connection().await?, &parsed).await?;
     let mails = mail_limit::count(database, actor, client, &mails, "invitations").await?;
     let made = database
@@ -257,7 +254,7 @@ pub async fn invite(
             )
             .await?;
             let accounts = accounts_of(transaction, &parsed).await?;
-            make_room(transaction, organization_id, &accounts, &parsed).await?;
+            let mut events = make_room(transaction, organization_id, &accounts, &parsed).await?;
             let refusals = refuse(transaction, &permit, &parsed, &accounts).await?;
             if !refusals.is_empty() {
                 return Err(Error::Refused(refusals));
@@ -320,19 +317,27 @@ pub async fn invite(
                 made.iter().map(|invitation| ExpireInvitation { invitation_id: invitation.id }).collect();
             transaction.enqueue_all_at(&expiries, expires_at).await?;
             remind(transaction, &made, created_at, expires_at).await?;
-            let events = made.iter().map(|invitation| {
+            events.extend(made.iter().map(|invitation| {
                 NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
                     .summary(format!("invited someone as {}", invitation.role))
                     .with(json!({ "role": invitation.role.as_str() }))
-            });
-            if let Some(guess) = &guess {
-                guess.was_right(transaction).await?;
-            }
+            }));
             audit::record(transaction, events).await?;
             Ok(made)
         })
         .await;
-    mails.settle(database, made).await
+    let made = mails.settle(database, made).await;
+    let (unknown, tells_of_recipients) = match &made {
+        Err(Error::Refused(refusals)) => (
+            refusals.iter().filter(|refusal| refusal.code == Code::NotFound && refusal.is_on("username")).count(),
+            refusals.iter().any(|refusal| refusal.code == Code::RateLimited && !refusal.is_on("invitations")),
+        ),
+        Ok(_) | Err(_) => (0, false),
+    };
+    guesses.keep(database, unknown).await;
+    // Who of them is sent much was asked without a mail to anybody: one who was invited by username could be found so.
+    let asked = if tells_of_recipients { parsed.len() } else { 0 };
+    attempt::count_refusal(database, actor, client, asked, made).await
 }
 
 /// The mails that the invitations bring; who is invited by a username that nobody has gets none.
@@ -428,21 +433,21 @@ fn account_of<'a>(accounts: &'a [User], invitee: &Invitee) -> Option<&'a User> {
     })
 }
 
-/// The addresses by which those who are invited may have been invited before: the ones that are named, and their accounts'.
-fn addresses_of<'a>(parsed: &'a [Parsed], accounts: &'a [User]) -> Vec<&'a EmailAddress> {
-    let named = parsed.iter().filter_map(|invite| match &invite.invitee {
-        Invitee::Email(email) => Some(email),
-        Invitee::Username(_) => None,
-    });
-    named.chain(accounts.iter().filter_map(|user| user.email.as_ref())).collect()
+/// Which invitations are to the same people, by the same name: which address is whose, nobody learns who invites by username (R25).
+fn to_same(parsed: &[Parsed], accounts: &[User]) -> (Vec<EmailAddress>, Vec<UserId>) {
+    let (mut emails, mut user_ids) = (Vec::new(), Vec::new());
+    for Parsed { invitee, .. } in parsed {
+        match invitee {
+            Invitee::Email(email) => emails.push(email.clone()),
+            Invitee::Username(_) => user_ids.extend(account_of(accounts, invitee).map(|user| user.id)),
+        }
+    }
+    (emails, user_ids)
 }
 
 /// Fails with TOO_MANY where so many invitations would be open that nobody answers them all. The organization is locked.
 async fn require_few_open(transaction: &mut Transaction, organization_id: OrganizationId, more: usize) -> Result<()> {
-    let open: i64 = of_organization(organization_id, Some(InvitationStatus::Pending))
-        .select(diesel::dsl::count_star())
-        .first(&mut **transaction)
-        .await?;
+    let open: i64 = open_of(organization_id).select(diesel::dsl::count_star()).first(&mut **transaction).await?;
     if open.saturating_add(i64::try_from(more).unwrap_or(i64::MAX)) <= limits::MAX_OPEN_INVITATIONS {
         return Ok(());
     }
@@ -453,15 +458,15 @@ async fn require_few_open(transaction: &mut Transaction, organization_id: Organi
     Err(Error::refused(Code::TooMany, "invitations", message))
 }
 
-/// Invitations of the same people that are past their time, or have ended, leave room for new ones, whether or not the worker has run.
+/// Invitations of the same people that are past their time, or have ended, leave room for new ones, whether or not the worker has run;
+/// with the events to record.
 async fn make_room(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
     accounts: &[User],
     parsed: &[Parsed],
-) -> Result<()> {
-    let emails = addresses_of(parsed, accounts);
-    let user_ids: Vec<UserId> = accounts.iter().map(|user| user.id).collect();
+) -> Result<Vec<NewEvent>> {
+    let (emails, user_ids) = to_same(parsed, accounts);
     let overdue: Vec<InvitationId> = invitations::table
         .filter(invitations::organization_id.eq(organization_id))
         .filter(invitations::status.eq(InvitationStatus::Pending))
@@ -490,18 +495,17 @@ async fn refuse(
         .await?
         .into_iter()
         .collect();
-    let emails = addresses_of(parsed, accounts);
+    let (emails, invited_ids) = to_same(parsed, accounts);
     let pending: Vec<(Option<EmailAddress>, Option<UserId>)> = invitations::table
         .filter(invitations::organization_id.eq(permit.organization_id()))
         .filter(invitations::status.eq(InvitationStatus::Pending))
-        .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(&user_ids)))
+        .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(invited_ids)))
         .select((invitations::email, invitations::user_id))
         .load(&mut **transaction)
         .await?;
     let team_ids: Vec<TeamId> = parsed.iter().flat_map(|invite| invite.team_ids.iter().copied()).collect();
     let teams = team::in_organization(transaction, permit.organization_id(), &team_ids).await?;
     let mut refusals = Vec::new();
-    let mut seen = HashSet::new();
     for (position, invite) in parsed.iter().enumerate() {
         let unknown = invite.team_ids.iter().enumerate().filter(|(_, id)| !teams.contains(id));
         refusals.extend(unknown.map(|(of_team, _)| {
@@ -515,21 +519,17 @@ async fn refuse(
         if !permit.standing().may_issue(invite.role) {
             say(Code::Forbidden, "role", "your role here doesn't allow inviting with this role");
         }
-        let named = match &invite.invitee {
-            Invitee::Email(email) => Some(email),
-            Invitee::Username(_) => account.and_then(|user| user.email.as_ref()),
-        };
-        // One person is invited once, be it by address or by username.
-        let is_pending = pending.iter().any(|(email, user_id)| {
-            email.is_some() && email.as_ref() == named || user_id.is_some() && *user_id == account.map(|user| user.id)
+        // By the same name only: nobody tries out addresses until one is that of a username that they have invited (R25). Who is invited by
+        // both holds one seat all the same.
+        let is_pending = pending.iter().any(|(email, user_id)| match &invite.invitee {
+            Invitee::Email(named) => email.as_ref() == Some(named),
+            Invitee::Username(_) => user_id.is_some() && *user_id == account.map(|user| user.id),
         });
-        let is_twice = account.is_some_and(|user| !seen.insert(user.id));
         match (&invite.invitee, account) {
             (Invitee::Username(_), None) => say(Code::NotFound, field, "there is no account with this username"),
             (_, Some(user)) if active.contains(&user.id) => {
                 say(Code::AlreadyMember, field, "belongs to the organization already")
             }
-            _ if is_twice => say(Code::AlreadyInvited, field, "named twice in this list"),
             _ if is_pending => say(Code::AlreadyInvited, field, "has an open invitation; resend or revoke that one"),
             _ => {}
         }
@@ -741,8 +741,8 @@ pub async fn accept(
     let username = username.map(|username| Username::parse("username", username)).transpose()?;
     // For a new account; the answer tells whether somebody has the username.
     let guess = match &username {
-        Some(_) => Some(attempt::count_try(database, &limits::NAME_GUESSES, &client.to_string(), client).await?),
-        None => None,
+        Some(_) => attempt::count_try(database, &limits::NAME_GUESSES, &client.to_string(), client).await?,
+        None => Tries::NONE,
     };
     let run = || {
         database.transaction(async |transaction| {
@@ -786,21 +786,19 @@ pub async fn accept(
             };
             let (member_id, joined) = take(transaction, &invitation, user_id, field).await?;
             events.extend(joined);
-            if let Some(guess) = &guess {
-                guess.was_right(transaction).await?;
-            }
-            audit::record(transaction, events).await?;
             let member = member::by_ids(transaction, &[member_id]).await?.pop();
             let member = member.ok_or(Error::Bug("a new member is there"))?;
             let organization_name = organization::by_id(transaction, member.organization_id).await?.name;
+            audit::record(transaction, events).await?;
             Ok(Accepted { member, organization_name, session })
         })
     };
-    match run().await {
+    let accepted = match run().await {
         // Someone else accepted at this very moment: now it says so.
         Err(error) if refuses_email(&error) => run().await,
         outcome => outcome,
-    }
+    };
+    guess.settle(database, accepted).await
 }
 
 fn refuses_email(error: &Error) -> bool {
@@ -1027,7 +1025,8 @@ pub async fn expire(database: &Database, id: InvitationId, hold: Hold<'_>) -> Re
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            mark_over(transaction, &[id]).await
+            let events = mark_over(transaction, &[id]).await?;
+            audit::record(transaction, events).await
         })
         .await
 }
@@ -1047,14 +1046,16 @@ pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> 
         .skip_locked()
         .load(&mut **transaction)
         .await?;
-    mark_over(transaction, &overdue).await?;
+    let events = mark_over(transaction, &overdue).await?;
+    audit::record(transaction, events).await?;
     Ok(overdue.len())
 }
 
-/// Marks those of the invitations whose time is over expired, and those that have ended with who invited revoked.
-async fn mark_over(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<()> {
+/// Marks those of the invitations whose time is over expired, and those that have ended with who invited revoked; with the events to
+/// record.
+async fn mark_over(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<Vec<NewEvent>> {
     if ids.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let over: Vec<(InvitationId, OrganizationId, InvitationStatus)> = diesel::update(
         invitations::table
@@ -1072,7 +1073,7 @@ async fn mark_over(transaction: &mut Transaction, ids: &[InvitationId]) -> Resul
         _ => NewEvent::by_system(organization_id, AuditAction::InvitationExpired, id)
             .summary("nobody took the invitation in time"),
     });
-    audit::record(transaction, events).await
+    Ok(events.collect())
 }
 
 /// Marks up to `limit` mails failed that nobody will send any more: their day is over, and their jobs are lost, since a process died
@@ -1142,8 +1143,11 @@ pub async fn list(
 ) -> Result<Page<Invitation>> {
     permit.require(Action::Invite)?;
     let slice = page.slice()?;
-    let query = of_organization(permit.organization_id(), status).select(Invitation::as_select());
-    let rows = by_id!(query, slice, invitations::id).load(connection).await?;
+    let mut rows: Vec<Invitation> = Vec::new();
+    for range in of_organization(permit.organization_id(), status) {
+        rows.extend(by_id!(range.select(Invitation::as_select()), slice, invitations::id).load(connection).await?);
+    }
+    let rows = slice.merge(rows, |invitation| invitation.id);
     slice.page(rows, |invitation: &Invitation| invitation.id)
 }
 
@@ -1154,35 +1158,43 @@ pub async fn count(
     status: Option<InvitationStatus>,
 ) -> Result<i64> {
     permit.require(Action::Invite)?;
-    Ok(of_organization(permit.organization_id(), status).select(diesel::dsl::count_star()).first(connection).await?)
+    let mut count = 0;
+    for range in of_organization(permit.organization_id(), status) {
+        count += range.select(diesel::dsl::count_star()).first::<i64>(connection).await?;
+    }
+    Ok(count)
 }
 
 type Query = diesel::helper_types::IntoBoxed<'static, invitations::table, diesel::pg::Pg>;
 
-/// An overdue invitation counts as expired, and one that has ended as revoked, whether or not the worker has marked it.
-fn of_organization(organization_id: OrganizationId, status: Option<InvitationStatus>) -> Query {
-    let query = invitations::table.into_boxed().filter(invitations::organization_id.eq(organization_id));
+/// The organization's invitations with a status, as ranges of the index. An overdue invitation counts as expired, and one that has ended
+/// as revoked, whether or not the worker has marked it: few of them wait to be marked, and these come first, so that none that is just
+/// being marked is missed.
+fn of_organization(organization_id: OrganizationId, status: Option<InvitationStatus>) -> Vec<Query> {
+    let all = || invitations::table.into_boxed().filter(invitations::organization_id.eq(organization_id));
+    let of = |status: InvitationStatus| all().filter(invitations::status.eq(status));
+    let pending = || of(InvitationStatus::Pending);
     match status {
-        None => query,
-        Some(InvitationStatus::Pending) => query
-            .filter(invitations::status.eq(InvitationStatus::Pending))
-            .filter(invitations::expires_at.gt(rollcall_now()))
-            .filter(Issued::Invitation.stands()),
-        Some(InvitationStatus::Expired) => query.filter(
-            invitations::status.eq(InvitationStatus::Expired).or(invitations::status
-                .eq(InvitationStatus::Pending)
-                .and(invitations::expires_at.le(rollcall_now()))
-                .and(Issued::Invitation.stands())),
-        ),
-        Some(InvitationStatus::Revoked) => query.filter(
-            invitations::status
-                .eq(InvitationStatus::Revoked)
-                .or(invitations::status.eq(InvitationStatus::Pending).and(Issued::Invitation.has_ended())),
-        ),
-        Some(status @ (InvitationStatus::Accepted | InvitationStatus::Declined)) => {
-            query.filter(invitations::status.eq(status))
+        None => vec![all()],
+        Some(InvitationStatus::Pending) => vec![open_of(organization_id)],
+        Some(status @ InvitationStatus::Expired) => {
+            let overdue = pending().filter(invitations::expires_at.le(rollcall_now()));
+            vec![overdue.filter(Issued::Invitation.stands()), of(status)]
         }
+        Some(status @ InvitationStatus::Revoked) => {
+            vec![pending().filter(Issued::Invitation.has_ended()), of(status)]
+        }
+        Some(status @ (InvitationStatus::Accepted | InvitationStatus::Declined)) => vec![of(status)],
     }
+}
+
+fn open_of(organization_id: OrganizationId) -> Query {
+    invitations::table
+        .into_boxed()
+        .filter(invitations::organization_id.eq(organization_id))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::expires_at.gt(rollcall_now()))
+        .filter(Issued::Invitation.stands())
 }
 
 /// A page of the open invitations to an account, oldest first.

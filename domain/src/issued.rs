@@ -69,11 +69,12 @@ const NONE: &str = "false";
 
 const INVITATION: Kept = Kept {
     table: "invitations",
-    // By the role that it gives: an admin who was the owner may still invite members.
+    // By the role that it gives: an admin who was the owner may still invite members. The account is looked up by its key, row by row:
+    // an EXISTS would be answered by reading the accounts of the whole deployment, where many invitations are asked about.
     ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = invitations.organization_id \
          AND m.user_id = invitations.invited_by_id AND invitations.position <= CASE invitations.role \
          WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END) \
-         OR EXISTS (SELECT FROM users u WHERE u.id = invitations.user_id AND u.deleted_at IS NOT NULL)",
+         OR (SELECT u.deleted_at FROM users u WHERE u.id = invitations.user_id) IS NOT NULL",
     waiting: "invitations.status = 'pending' AND invitations.expires_at > rollcall_now()",
     of_leaver: "invitations.organization_id = $1 AND invitations.invited_by_id = $2",
     of_organization: "invitations.organization_id = $1 AND EXISTS (SELECT FROM members m \

@@ -207,9 +207,10 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCode
                 permit.require_on(Action::CreateAdminJoinCode, "role")?;
             }
             require_room(transaction, organization_id).await?;
-            if command.role == Role::Admin {
-                make_room_for_admin_code(transaction, organization_id).await?;
-            }
+            let mut events = match command.role {
+                Role::Admin => make_room_for_admin_code(transaction, organization_id).await?,
+                Role::Owner | Role::Member | Role::Viewer => Vec::new(),
+            };
             let created_at = now(transaction).await?;
             let expires_at = created_at + limits::JOIN_CODE_LIFETIME;
             let mut made: Vec<(Digits, JoinCode)> = Vec::with_capacity(count);
@@ -258,10 +259,12 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCode
             let expiries: Vec<_> = made.iter().map(|(_, code)| ExpireJoinCode { join_code_id: code.id }).collect();
             transaction.enqueue_all_at(&expiries, expires_at).await?;
             let ids: Vec<String> = made.iter().map(|(_, code)| code.id.to_string()).collect();
-            let event = NewEvent::by(actor, organization_id, AuditAction::JoinCodesCreated, organization_id)
-                .summary(format!("made {} join code(s) for {}", made.len(), command.role))
-                .with(json!({ "role": command.role.as_str(), "join_codes": ids }));
-            audit::record(transaction, [event]).await?;
+            events.push(
+                NewEvent::by(actor, organization_id, AuditAction::JoinCodesCreated, organization_id)
+                    .summary(format!("made {} join code(s) for {}", made.len(), command.role))
+                    .with(json!({ "role": command.role.as_str(), "join_codes": ids })),
+            );
+            audit::record(transaction, events).await?;
             Ok(made)
         })
         .await
@@ -275,8 +278,12 @@ fn admin_code_active() -> Refusal {
     )
 }
 
-/// An admin code that is past its time, or has ended, leaves room for the next, whether or not the worker has run.
-async fn make_room_for_admin_code(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
+/// An admin code that is past its time, or has ended, leaves room for the next, whether or not the worker has run; with the events to
+/// record.
+async fn make_room_for_admin_code(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+) -> Result<Vec<NewEvent>> {
     let overdue: Vec<JoinCodeId> = join_codes::table
         .filter(join_codes::organization_id.eq(organization_id))
         .filter(join_codes::role.eq(Role::Admin))
@@ -321,7 +328,7 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
     // Counted and committed before anything is looked up.
     let tried = attempt::count_try(database, &limits::JOIN_CODE_TRIES, &user_id.to_string(), client).await?;
     let digests = database.keyring().accepted_digests(Purpose::JoinCode, &[digits.0.as_bytes()])?;
-    database
+    let redeemed = database
         .transaction(async |transaction| {
             let organization_id: Option<OrganizationId> =
                 usable(&digests).select(join_codes::organization_id).first(&mut **transaction).await.optional()?;
@@ -363,11 +370,11 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
                     .summary(format!("{user_id} joined by code as {role}"))
                     .with(json!({ "via": "join_code", "join_code": id.to_string(), "role": role.as_str() })),
             );
-            tried.was_right(transaction).await?;
             audit::record(transaction, events).await?;
             Ok(member_id)
         })
-        .await
+        .await;
+    tried.settle(database, redeemed).await
 }
 
 type Query = diesel::helper_types::IntoBoxed<'static, join_codes::table, diesel::pg::Pg>;
@@ -439,7 +446,8 @@ pub async fn expire(database: &Database, id: JoinCodeId, hold: Hold<'_>) -> Resu
     database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            mark_over(transaction, &[id]).await
+            let events = mark_over(transaction, &[id]).await?;
+            audit::record(transaction, events).await
         })
         .await
 }
@@ -459,14 +467,15 @@ pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> 
         .skip_locked()
         .load(&mut **transaction)
         .await?;
-    mark_over(transaction, &overdue).await?;
+    let events = mark_over(transaction, &overdue).await?;
+    audit::record(transaction, events).await?;
     Ok(overdue.len())
 }
 
-/// Marks those of the codes whose time is over expired, and those that have ended with their maker revoked.
-async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<()> {
+/// Marks those of the codes whose time is over expired, and those that have ended with their maker revoked; with the events to record.
+async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<Vec<NewEvent>> {
     if ids.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let over: Vec<(JoinCodeId, OrganizationId, JoinCodeStatus)> = diesel::update(
         join_codes::table
@@ -484,7 +493,7 @@ async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<
         _ => NewEvent::by_system(organization_id, AuditAction::JoinCodeExpired, id)
             .summary("nobody used the code within 24 hours"),
     });
-    audit::record(transaction, events).await
+    Ok(events.collect())
 }
 
 /// The codes of the ids, whoever asks.
@@ -515,37 +524,41 @@ pub async fn list(
 ) -> Result<Page<JoinCode>> {
     permit.require(Action::CreateJoinCodes)?;
     let slice = page.slice()?;
-    let query = of_organization(permit.organization_id(), status).select(JoinCode::as_select());
-    let rows = by_id!(query, slice, join_codes::id).load(connection).await?;
+    let mut rows: Vec<JoinCode> = Vec::new();
+    for range in of_organization(permit.organization_id(), status) {
+        rows.extend(by_id!(range.select(JoinCode::as_select()), slice, join_codes::id).load(connection).await?);
+    }
+    let rows = slice.merge(rows, |code| code.id);
     slice.page(rows, |code: &JoinCode| code.id)
 }
 
 /// How many codes [`list`] would give in all.
 pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, status: Option<JoinCodeStatus>) -> Result<i64> {
     permit.require(Action::CreateJoinCodes)?;
-    Ok(of_organization(permit.organization_id(), status).select(diesel::dsl::count_star()).first(connection).await?)
+    let mut count = 0;
+    for range in of_organization(permit.organization_id(), status) {
+        count += range.select(diesel::dsl::count_star()).first::<i64>(connection).await?;
+    }
+    Ok(count)
 }
 
-fn of_organization(organization_id: OrganizationId, status: Option<JoinCodeStatus>) -> Query {
-    let query = join_codes::table.into_boxed().filter(join_codes::organization_id.eq(organization_id));
+/// The organization's codes with a status, as ranges of the index: those that the worker hasn't marked yet, which are few, come first, so
+/// that none that is just being marked is missed.
+fn of_organization(organization_id: OrganizationId, status: Option<JoinCodeStatus>) -> Vec<Query> {
+    let all = || join_codes::table.into_boxed().filter(join_codes::organization_id.eq(organization_id));
+    let of = |status: JoinCodeStatus| all().filter(join_codes::status.eq(status));
+    let active = || of(JoinCodeStatus::Active);
     match status {
-        None => query,
-        Some(JoinCodeStatus::Active) => query
-            .filter(join_codes::status.eq(JoinCodeStatus::Active))
-            .filter(join_codes::expires_at.gt(rollcall_now()))
-            .filter(Issued::JoinCode.stands()),
-        Some(JoinCodeStatus::Expired) => query.filter(
-            join_codes::status.eq(JoinCodeStatus::Expired).or(join_codes::status
-                .eq(JoinCodeStatus::Active)
-                .and(join_codes::expires_at.le(rollcall_now()))
-                .and(Issued::JoinCode.stands())),
-        ),
-        Some(JoinCodeStatus::Revoked) => query.filter(
-            join_codes::status
-                .eq(JoinCodeStatus::Revoked)
-                .or(join_codes::status.eq(JoinCodeStatus::Active).and(Issued::JoinCode.has_ended())),
-        ),
-        Some(JoinCodeStatus::Used) => query.filter(join_codes::status.eq(JoinCodeStatus::Used)),
+        None => vec![all()],
+        Some(JoinCodeStatus::Active) => {
+            vec![active().filter(join_codes::expires_at.gt(rollcall_now())).filter(Issued::JoinCode.stands())]
+        }
+        Some(status @ JoinCodeStatus::Expired) => {
+            let overdue = active().filter(join_codes::expires_at.le(rollcall_now()));
+            vec![overdue.filter(Issued::JoinCode.stands()), of(status)]
+        }
+        Some(status @ JoinCodeStatus::Revoked) => vec![active().filter(Issued::JoinCode.has_ended()), of(status)],
+        Some(status @ JoinCodeStatus::Used) => vec![of(status)],
     }
 }
 

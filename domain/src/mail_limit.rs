@@ -110,13 +110,17 @@ fn refuse(mails: &[CausedMail], over: &[Over], field: &str) -> Vec<Refusal> {
         let fewer = if left > 0 { "name no more people than that, or " } else { "" };
         refusal(vec![field.to_owned()], format!("{allowed}, of which {left} {are} left; {fewer}try again in {wait}"))
     });
+    // Whoever may send no more isn't told besides who is sent much: they could ask that of every address, and send nothing.
+    if let Some(of_all) = of_all {
+        return vec![of_all];
+    }
     let of_recipients = mails.iter().filter_map(|mail| {
         let over = over.iter().filter(is_of_recipient).filter(|over| over.subject == mail.to.as_str());
         let wait = over.map(|over| over.wait).max()?;
         let message = format!("was sent as many mails as one person may be sent; try again in {}", in_words(wait));
         Some(refusal(mail.field.clone(), message))
     });
-    of_recipients.chain(of_all).collect()
+    of_recipients.collect()
 }
 
 impl CausedMails {
@@ -134,7 +138,7 @@ impl CausedMails {
     /// Like [`Self::settle`], for a command that may end well without mails.
     pub(crate) async fn settle_if<T>(self, database: &Database, is_sent: bool, outcome: Result<T>) -> Result<T> {
         if let (Some(counted), false) = (&self.counted, is_sent) {
-            counted.take_back(database).await?;
+            counted.take_back(database).await;
         }
         outcome
     }

@@ -307,8 +307,8 @@ pub async fn create(
     }
     let parsed = profile.parse()?;
     // The slug tells whether another organization has it (R21), also the one that is made of the name.
-    let guess = attempt::count_guess(database, actor, client).await?;
-    database
+    let guess = attempt::count_guesses(database, actor, client, 1).await?;
+    let (id, tells_of_another) = database
         .transaction(async |transaction| {
             let mut events = Vec::new();
             let (user_id, joined_via) = match &founder {
@@ -357,13 +357,12 @@ pub async fn create(
                     .summary(format!("founded with the owner {user_id}"))
                     .with(json!({ "owner": user_id.to_string() })),
             );
-            if let Some(guess) = guess.as_ref().filter(|_| !tells_of_another) {
-                guess.was_right(transaction).await?;
-            }
             audit::record(transaction, events).await?;
-            Ok(id)
+            Ok((id, tells_of_another))
         })
-        .await
+        .await?;
+    guess.keep(database, usize::from(tells_of_another)).await;
+    Ok(id)
 }
 
 /// Staff give an organization to another owner (R1); the old one becomes ADMIN. One transaction: there is never none, never two.
@@ -859,11 +858,8 @@ pub async fn update(
 ) -> Result<OrganizationId> {
     let parsed = profile.parse()?;
     let changed = profile.changed_fields();
-    let guess = match &profile.slug {
-        Some(Some(_)) => attempt::count_guess(database, actor, client).await?,
-        Some(None) | None => None,
-    };
-    database
+    let guess = attempt::count_guesses(database, actor, client, profile.slug.iter().flatten().count()).await?;
+    let updated = database
         .transaction(async |transaction| {
             access::authorize(transaction, actor, id, Lock::Organization, Action::EditProfile, "id").await?;
             if changed.is_empty() {
@@ -881,11 +877,9 @@ pub async fn update(
             let event = NewEvent::by(actor, id, AuditAction::OrganizationUpdated, id)
                 .summary(format!("changed {}", changed.join(", ")))
                 .with(json!({ "fields": changed }));
-            if let Some(guess) = &guess {
-                guess.was_right(transaction).await?;
-            }
             audit::record(transaction, [event]).await?;
             Ok(id)
         })
-        .await
+        .await;
+    guess.settle(database, updated).await
 }

@@ -116,6 +116,17 @@ impl<K: Serialize> Slice<K> {
         self.limit + 1
     }
 
+    /// The rows of several ranges of one list, each fetched by itself, in reading direction; what has passed from one range to another
+    /// meanwhile is there once.
+    pub(crate) fn merge<T, O: Ord>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> O) -> Vec<T> {
+        rows.sort_by_key(&key);
+        rows.dedup_by_key(|row| key(row));
+        if self.backward {
+            rows.reverse();
+        }
+        rows
+    }
+
     /// Makes the page of the rows fetched, which come in reading direction.
     pub(crate) fn page<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Result<Page<T>> {
         let limit = usize::try_from(self.limit).map_err(|_| Error::Bug("a page is small"))?;

@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::access;
 use crate::actor::{Actor, suspended};
-use crate::attempt::{self, Try};
+use crate::attempt::{self, Tries};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
 use crate::database::schema::{invitations, sign_in_requests};
@@ -249,13 +249,13 @@ impl SignedIn {
 /// Signs in; an address without an account gets one.
 pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, client: ClientNetwork) -> Result<SignedIn> {
     let (id, field, tried) = match proof {
-        Proof::Token(token) => (by_token(database, token).await?.id, "token", None),
+        Proof::Token(token) => (by_token(database, token).await?.id, "token", Tries::NONE),
         Proof::Digits { email, code } => {
             let (id, tried) = try_digits(database, email, code, client).await?;
-            (id, "digits", Some(tried))
+            (id, "digits", tried)
         }
     };
-    database
+    let signed_in = database
         .transaction(async |transaction| {
             let used: Option<(EmailAddress, Option<InvitationId>)> =
                 diesel::update(sign_in_requests::table.find(id).filter(sign_in_requests::used_at.is_null()))
@@ -298,13 +298,11 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
                 NewEvent::by_user(user.id, personal, AuditAction::UserSignedIn, session.id)
                     .summary("signed in by mail"),
             );
-            if let Some(tried) = &tried {
-                tried.was_right(transaction).await?;
-            }
             audit::record(transaction, events).await?;
             Ok(SignedIn { user, session, suspended: is_suspended, invitation_id })
         })
-        .await
+        .await;
+    tried.settle(database, signed_in).await
 }
 
 async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, email: &EmailAddress) -> Result<bool> {
@@ -322,7 +320,7 @@ async fn try_digits(
     email: &str,
     code: &str,
     client: ClientNetwork,
-) -> Result<(SignInRequestId, Try)> {
+) -> Result<(SignInRequestId, Tries)> {
     let wrong = || {
         Refusal::new(
             Code::Invalid,

@@ -145,10 +145,11 @@ pub async fn offer(
     client: ClientNetwork,
 ) -> Result<Transfer> {
     let (user_id, _) = actor.signed_in("resourceId")?;
-    let guess = match &command.recipient {
-        Some(Recipient::Username(_)) => attempt::count_guess(database, actor, client).await?,
-        Some(Recipient::Id(_)) | None => None,
+    let guesses = match &command.recipient {
+        Some(Recipient::Username(_)) => 1,
+        Some(Recipient::Id(_)) | None => 0,
     };
+    let guess = attempt::count_guesses(database, actor, client, guesses).await?;
     let mails = mails_to(database, user_id, command.recipient.as_ref()).await?;
     let mails = mail_limit::count(database, actor, client, &mails, "resourceId").await?;
     let offered = database
@@ -220,9 +221,6 @@ pub async fn offer(
                     events.push(event(actor, &cancelled, AuditAction::TransferCancelled, summary));
                 }
                 let transfer = insert(transaction, &transfer).await?;
-                if let Some(guess) = &guess {
-                    guess.was_right(transaction).await?;
-                }
                 events.extend(begin(transaction, actor, &transfer, target, "toOrganizationId").await?);
                 audit::record(transaction, events).await?;
                 return Ok(transfer);
@@ -241,14 +239,11 @@ pub async fn offer(
             transaction.enqueue_at(&ExpireTransfer { transfer_id: transfer.id }, transfer.expires_at).await?;
             transaction.enqueue(&MailTransferOffer { transfer_id: transfer.id }).await?;
             events.push(event(actor, &transfer, AuditAction::TransferOffered, "offered a project to somebody"));
-            if let Some(guess) = &guess {
-                guess.was_right(transaction).await?;
-            }
             audit::record(transaction, events).await?;
             Ok(transfer)
         })
         .await;
-    mails.settle(database, offered).await
+    guess.settle(database, mails.settle(database, offered).await).await
 }
 
 /// The mail that an offer brings: none to whoever offers it to themselves.

@@ -327,11 +327,8 @@ pub async fn update_profile(
         return Ok(());
     }
     // The answer tells whether somebody else has the username.
-    let guess = match &username {
-        Some(_) => attempt::count_guess(database, actor, client).await?,
-        None => None,
-    };
-    database
+    let guess = attempt::count_guesses(database, actor, client, username.iter().len()).await?;
+    let updated = database
         .transaction(async |transaction| {
             access::lock_users(transaction, &[user_id]).await?;
             let before = require_living(transaction, user_id, "name").await?;
@@ -367,12 +364,10 @@ pub async fn update_profile(
             let event = NewEvent::by(actor, personal, AuditAction::UserProfileUpdated, user_id)
                 .summary(format!("changed {}", changed.join(", ")))
                 .with(json!({ "fields": changed }));
-            if let Some(guess) = &guess {
-                guess.was_right(transaction).await?;
-            }
             audit::record(transaction, [event]).await
         })
-        .await
+        .await;
+    guess.settle(database, updated).await
 }
 
 /// The account, as it stands under the lock on its row; CONFLICT where it was deleted.

@@ -1,9 +1,14 @@
 //! Limits on wrong tries and on mails: per account, per client and of everybody together.
 
+use std::time::Duration;
+
+use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
 
+use crate::support::client::text;
 use crate::support::page::Visitor;
-use crate::support::{Answer, Client, TestApp, Value, json};
+use crate::support::people::uuid;
+use crate::support::{Answer, Client, TestApp, Value, json, until};
 
 /// No account has such digits: there is no mail to these addresses.
 fn wrong_digits(n: usize) -> Value {
@@ -316,6 +321,157 @@ async fn guesses_at_names_are_limited() {
     // By id there is nothing to guess, and every address is answered alike.
     owner.ok("grantAccess", share(json!({ "userId": ada.user_id })), "").await;
     owner.ok("grantAccess", share(json!({ "email": "nobody@example.org" })), "").await;
+    app.finish().await;
+}
+
+// R21, R19, R30: each username that a request names is a guess, and each that nobody has stays counted, whatever else speaks against it.
+#[tokio::test]
+async fn each_name_of_a_request_is_a_guess() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for name in ["ada", "grace"] {
+        app.sign_up(&format!("{name}@example.org")).await;
+    }
+    let invite = |names: &[String], more: Value| {
+        let people: Vec<Value> = names.iter().map(|name| json!({ "username": name, "teamIds": more })).collect();
+        json!({ "organizationId": team.id, "invitations": people })
+    };
+    let mut names: Vec<String> = (0..48).map(|n| format!("nobody-{n}")).collect();
+    names.extend(["ada".to_owned(), "grace".to_owned()]);
+    let nowhere = json!([team.group("Lab", &[]).await]);
+    for (more, count) in [(json!([]), 48), (nowhere, 96)] {
+        let refusals = team.owner.refusals("inviteMembers", invite(&names, more)).await;
+        assert!(refusals.iter().filter(|refusal| refusal.field.ends_with(".username")).count() == 48, "{refusals:?}");
+        for bucket in ["name_guess", "name_guess_client", "name_guess_deployment"] {
+            let counted = format!("SELECT count::bigint AS value FROM attempts WHERE bucket = '{bucket}'");
+            assert_eq!(app.database.number(&counted).await, count, "{bucket}");
+        }
+    }
+    // What is right costs nothing, and what was told of nobody.
+    let known = &names[48..];
+    team.owner.ok("inviteMembers", invite(known, json!([])), "").await;
+    let refused = team.owner.refused("inviteMembers", invite(&known[..1], json!([]))).await;
+    assert_eq!(refused.code, "ALREADY_INVITED");
+    assert_eq!(app.counted("name_guess").await, 3 * 96);
+    // No more than are left.
+    app.tried("name_guess", 260).await;
+    assert!(is_limited(&team.owner.mutate("inviteMembers", invite(&names, json!([])), "").await, 900));
+    let forty: Vec<String> = names[..40].to_vec();
+    assert_eq!(team.owner.refusals("inviteMembers", invite(&forty, json!([]))).await.len(), 40);
+    assert!(is_limited(&team.owner.mutate("inviteMembers", invite(&forty[..1], json!([])), "").await, 900));
+    app.finish().await;
+}
+
+// R25, R19: whoever invites by username learns no address by trying: not by what is refused with something else, not by what one may not
+// send any more, nor among others who are sent no more mails, without being counted.
+#[tokio::test]
+async fn nobody_finds_the_address_behind_a_username() {
+    let app = TestApp::builder().setting("ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY", "20").start().await;
+    let team = app.team().await;
+    app.sign_up("bob@secret.example").await;
+    let owner = &team.owner;
+    let candidates = ["robert@secret.example", "bob@secret.example", "b@secret.example"];
+    let invite = |people: &[Value]| json!({ "organizationId": team.id, "invitations": people });
+    let made = owner.ok("inviteMembers", invite(&[json!({ "username": "bob" })]), "invitations { id }").await;
+    let lab = text(
+        &owner.ok("createTeam", json!({ "organizationId": team.id, "name": "Lab" }), "team { id }").await["team"]["id"],
+    );
+    owner.ok("deleteTeam", json!({ "id": lab }), "").await;
+    let with_refused = |candidates: &[&str]| {
+        let people: Vec<Value> = candidates.iter().map(|email| json!({ "email": email, "teamIds": [lab] })).collect();
+        invite(&people)
+    };
+    let refusals = owner.refusals("inviteMembers", with_refused(&candidates)).await;
+    let told: Vec<_> = refusals.iter().map(|refusal| refusal.code.as_str()).collect();
+    assert_eq!(told, ["NOT_FOUND"; 3], "{refusals:?}");
+    // They have had as many mails as one may be sent an hour.
+    for _ in 0..4 {
+        owner.ok("resendInvitation", json!({ "id": made["invitations"][0]["id"] }), "").await;
+    }
+    let refusals = owner.refusals("inviteMembers", with_refused(&candidates)).await;
+    assert!(refusals.iter().all(|refusal| refusal.code == "NOT_FOUND"), "{refusals:?}");
+    assert_eq!(app.counted("name_guess").await, 0);
+    // One of the list is sent no more, so that nobody is: to be told of the others costs guesses.
+    app.sign_up("full@example.org").await;
+    app.database
+        .sql("UPDATE attempts SET count = 5 WHERE bucket = 'recipient_mail_hour'; \
+              INSERT INTO attempts SELECT bucket, 'full@example.org', window_ends_at, 5 FROM attempts WHERE bucket = 'recipient_mail_hour' LIMIT 1")
+        .await;
+    let mut people: Vec<Value> = candidates.iter().map(|email| json!({ "email": email })).collect();
+    people.push(json!({ "email": "full@example.org" }));
+    let refusals = owner.refusals("inviteMembers", invite(&people)).await;
+    let fields: Vec<_> = refusals.iter().map(|refusal| refusal.is()).collect();
+    assert_eq!(fields, [("RATE_LIMITED", "input.invitations.1.email"), ("RATE_LIMITED", "input.invitations.3.email")]);
+    assert_eq!(app.counted("name_guess").await, 3 * 4);
+    app.tried("name_guess", 297).await;
+    assert!(is_limited(&owner.mutate("inviteMembers", invite(&people), "").await, 900));
+    app.tried("name_guess", 0).await;
+    // Whoever may send no more learns that, and nothing of anybody.
+    app.database.sql("UPDATE attempts SET count = 20 WHERE bucket = 'caused_mail'").await;
+    let refusals = owner.refusals("inviteMembers", invite(&people)).await;
+    assert_eq!(
+        refusals.iter().map(|refusal| refusal.is()).collect::<Vec<_>>(),
+        [("RATE_LIMITED", "input.invitations")]
+    );
+    let project = owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    for email in candidates {
+        let share = json!({ "resourceId": project, "grantee": { "email": email }, "level": "VIEW" });
+        assert_eq!(owner.refused("grantAccess", share).await.is(), ("RATE_LIMITED", "input.grantee"));
+    }
+    // Each of which is a guess as well: it would cost nothing to ask again and again.
+    assert_eq!(app.counted("name_guess").await, 3 * 3);
+    app.finish().await;
+}
+
+// R30: nobody waits for whoever has counted a right try and waits for a log, nor they for each other: what is everybody's is held by nobody who
+// holds something else.
+#[tokio::test]
+async fn right_tries_hold_up_nobody_elses() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let people = app.sign_up_many(4).await;
+    let eve = app.sign_up("eve@example.org").await;
+    let lab = eve.found("Lab").await;
+    let theirs = eve.create(&lab, "PROJECT", "Liver atlas").await;
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    let code = team.code("MEMBER").await;
+    let owner = &team.owner;
+    // One who was invited long ago makes room for themselves.
+    owner
+        .ok("inviteMembers", json!({ "organizationId": team.id, "invitations": [{ "username": "person0" }] }), "")
+        .await;
+    app.database.sql("UPDATE invitations SET expires_at = rollcall_now()").await;
+    let right = [
+        (owner, "inviteMembers", json!({ "organizationId": team.id, "invitations": [{ "username": "person0" }] })),
+        (owner, "grantAccess", json!({ "resourceId": project, "grantee": { "username": "person1" }, "level": "VIEW" })),
+        (owner, "offerProjectTransfer", json!({ "resourceId": project, "recipientUsername": "person2" })),
+        (owner, "updateOrganization", json!({ "id": team.id, "slug": "acme-genomics-2" })),
+        (&people[3], "redeemJoinCode", json!({ "code": code })),
+    ];
+    app.until_idle().await;
+    let guess = json!({ "resourceId": theirs, "grantee": { "username": "nobody-here" }, "level": "VIEW" });
+    let hold = format!("BEGIN; SELECT FROM audit_heads WHERE organization_id = '{}' FOR UPDATE", uuid(&team.id));
+    let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%audit_append%' \
+         AND datname = current_database()";
+    for (person, mutation, input) in right {
+        let mut holder = app.database.connection().await;
+        holder.batch_execute(&hold).await.unwrap();
+        let meanwhile = async {
+            until("it waits for the log", async || (app.database.number(waiting).await > 0).then_some(())).await;
+            let refused =
+                tokio::time::timeout(Duration::from_secs(10), eve.refused("grantAccess", guess.clone())).await;
+            assert_eq!(refused.unwrap_or_else(|_| panic!("{mutation} holds others up")).code, "NOT_FOUND");
+            let wrong = tokio::time::timeout(
+                Duration::from_secs(10),
+                eve.refused("redeemJoinCode", json!({ "code": "0000-0000" })),
+            );
+            assert_eq!(wrong.await.unwrap_or_else(|_| panic!("{mutation} holds others up")).code, "NOT_FOUND");
+            holder.batch_execute("COMMIT").await.unwrap();
+        };
+        futures_util::future::join(person.ok(mutation, input, ""), meanwhile).await;
+    }
+    // What was right is taken back all the same.
+    assert_eq!((app.counted("name_guess").await, app.counted("join_code").await), (3 * 5, 3 * 5));
     app.finish().await;
 }
 

@@ -224,6 +224,86 @@ fn cursor(id: &str) -> Value {
     json!(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("\"{id}\"")))
 }
 
+// R23, R26, R64: what is asked under an organization's lock, and lists of what has ended, read no more than what is open or a page needs: not
+// the accounts of the whole deployment, nor everybody who was ever invited.
+#[tokio::test]
+async fn what_is_open_is_found_without_reading_what_is_not() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let person = app.sign_up("grace@example.org").await;
+    app.sign_up("ada@example.org").await;
+    let code = team.code("MEMBER").await;
+    let (organization, owner) = (uuid(&team.id), uuid(&team.owner.user_id));
+    let open = 5_000;
+    app.database
+        .sql(&format!(
+            "INSERT INTO users (id, email, username, name, created_at, deleted_at) \
+             SELECT gen_random_uuid(), CASE WHEN n % 2 = 0 THEN 'user' || n || '@example.org' END, 'user-' || n, 'User', rollcall_now(), \
+             CASE WHEN n % 2 = 1 THEN rollcall_now() END FROM generate_series(1, 60000) n; \
+             INSERT INTO invitations (id, organization_id, email, role, billable_activities, shared_apps, shared_projects, invited_by_id, status, \
+               created_at, sent_at, expires_at) \
+             SELECT gen_random_uuid(), '{organization}', 'p' || n || '@example.org', 'member', false, false, 'view', '{owner}', \
+               CASE WHEN n <= {open} THEN 'pending' WHEN n % 10000 = 0 THEN 'revoked' WHEN n % 10000 = 1 THEN 'expired' ELSE 'declined' END, \
+               rollcall_now(), rollcall_now(), rollcall_now() + interval '3 days' FROM generate_series(1, 60000) n; \
+             INSERT INTO invitations (id, organization_id, user_id, role, billable_activities, shared_apps, shared_projects, invited_by_id, \
+               created_at, sent_at, expires_at) \
+             SELECT gen_random_uuid(), '{organization}', id, 'member', false, false, 'view', '{owner}', \
+               rollcall_now(), rollcall_now(), rollcall_now() + interval '3 days' FROM users WHERE email LIKE 'user%' LIMIT 1000; \
+             INSERT INTO join_codes (id, organization_id, digest, role, status, hint, created_by_id, created_at, expires_at) \
+             SELECT gen_random_uuid(), '{organization}', sha256(n::text::bytea), 'member', \
+               CASE WHEN n <= 1000 THEN 'active' WHEN n % 10000 = 0 THEN 'revoked' WHEN n % 10000 = 1 THEN 'expired' ELSE 'used' END, '12', '{owner}', \
+               rollcall_now(), rollcall_now() + interval '3 days' FROM generate_series(1, 60000) n"
+        ))
+        .await;
+    for table in ["users", "invitations", "join_codes", "members"] {
+        app.database.sql(&format!("VACUUM ANALYZE {table}")).await;
+    }
+    app.until_idle().await;
+    let seats = json!({ "organizationId": team.id, "plan": "Large", "seatLimit": 100_000 });
+    app.staff().ok("setPlan", seats, "organization { id }").await;
+    Plans::explain(&mut app).await;
+    let plans = Plans::of(&app);
+    let list = |list: &str, status: &str| {
+        format!(
+            "query($id: ID!) {{ organization(by: {{ id: $id }}) {{ {list}(status: {status}, first: 50) {{ totalCount nodes {{ status }} }} }} }}"
+        )
+    };
+    let mut found = Vec::new();
+    for (of, status, total) in [
+        ("invitations", "REVOKED", 6),
+        ("invitations", "EXPIRED", 5),
+        ("joinCodes", "REVOKED", 6),
+        ("joinCodes", "EXPIRED", 5),
+    ] {
+        let query = list(of, status);
+        let (seen, seen_plans) = plans.during(team.owner.query(&query, json!({ "id": team.id }))).await;
+        let seen = &seen["organization"][of];
+        assert_eq!((seen["totalCount"].as_i64().unwrap(), nodes(seen).len() as i64), (total, total), "{of} {status}");
+        assert!(nodes(seen).iter().all(|one| one["status"] == status), "{seen}");
+        let looked = seen_plans
+            .iter()
+            .filter(|(statement, _)| statement.contains("invitations") || statement.contains("join_codes"));
+        found.extend(
+            looked.flat_map(|(_, plan)| too_much(plan, 2 * open)).map(|problem| format!("{of} {status}: {problem}")),
+        );
+    }
+    let invite =
+        json!({ "organizationId": team.id, "invitations": [{ "email": "new@example.org" }, { "username": "ada" }] });
+    let (_, invited) = plans.during(team.owner.ok("inviteMembers", invite, "")).await;
+    let (_, joined) = plans.during(person.ok("redeemJoinCode", json!({ "code": code }), "")).await;
+    for (statement, plan) in invited.iter().chain(&joined) {
+        found.extend(too_much(plan, 2 * open).into_iter().map(|problem| format!("{problem} in {statement}")));
+    }
+    assert!(invited.iter().any(|(statement, _)| statement.contains("count(DISTINCT")), "seats are counted");
+    assert!(found.is_empty(), "{found:#?}");
+    // They were no whole accounts.
+    app.database
+        .sql("DELETE FROM invitations WHERE user_id IN (SELECT id FROM users WHERE username LIKE 'user-%'); DELETE FROM users WHERE username LIKE 'user-%'")
+        .await;
+    app.start_worker();
+    app.finish().await;
+}
+
 /// How long requests take while something else goes on, in milliseconds: people who read and write, with a pause after each.
 async fn latencies(people: &[Client], team: &Team, ids: &[String], until: impl AsyncFn() -> bool) -> Vec<f64> {
     let done = std::sync::atomic::AtomicBool::new(false);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::support::people::uuid;
 use crate::support::{Client, Team, TestApp, json};
 
 const QUERIES: &[(&str, &str)] = &[
@@ -58,6 +59,39 @@ pub async fn statements(app: &TestApp) -> usize {
             && line.split(' ').any(|word| backends.contains(word))
     };
     log.lines().filter(counted).count()
+}
+
+impl TestApp {
+    /// Has PostgreSQL log every statement from now on.
+    pub async fn log_statements(&mut self) {
+        self.stop_workers().await;
+        self.stop_api().await;
+        self.database.sql(&format!("ALTER DATABASE {} SET log_statement = 'all'", self.database.name)).await;
+        self.start_api().await;
+        self.start_worker();
+    }
+
+    /// The statements of each of the database's connections, each in its first line, that PostgreSQL has logged.
+    pub async fn statements_by_connection(&self) -> Vec<Vec<String>> {
+        let backends = format!(
+            "SELECT pid::text AS value FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
+            self.database.name
+        );
+        let log = std::fs::read(self.database.log()).unwrap();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        let of_backend = |pid: String| {
+            let pid = format!(" [{pid}] ");
+            let statement = |line: &str| {
+                let (_, logged) = line.split_once("LOG:  ").filter(|_| line.contains(&pid))?;
+                let statement = logged.strip_prefix("statement: ");
+                let executed =
+                    || logged.strip_prefix("execute ").and_then(|rest| rest.split_once(": ")).map(|(_, text)| text);
+                statement.or_else(executed).map(str::to_owned)
+            };
+            log.lines().filter_map(statement).collect()
+        };
+        self.database.texts(&backends).await.into_iter().map(of_backend).collect()
+    }
 }
 
 /// A query's name, how many items it gives, and how many statements it takes.
@@ -120,6 +154,58 @@ async fn queries_take_as_many_statements_for_many_items_as_for_few() {
         let is_bounded = *many <= few + 2 || *many < few + more_items;
         assert!(*few > 0 && is_bounded, "{name}: {few} for {few_items} items, {many} for {many_items}");
     }
+    app.finish().await;
+}
+
+// R6, R21: whether an address has an account, nobody reads off from how long it takes to share something with it, also where that is refused:
+// these are the same statements.
+#[tokio::test]
+async fn sharing_with_an_address_takes_the_same_statements_whether_or_not_there_is_an_account() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    for n in 0..4 {
+        app.sign_up(&format!("somebody{n}@example.org")).await;
+    }
+    let full = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let project = ada.create(&team.id, "PROJECT", "Heart atlas").await;
+    app.database
+        .sql(&format!(
+            "INSERT INTO grant_invitations (id, organization_id, resource_id, email, level, invited_by_id, created_at, expires_at) \
+             SELECT gen_random_uuid(), '{}', '{}', 'p' || n || '@example.org', 'view', '{}', rollcall_now(), \
+             rollcall_now() + interval '7 days' FROM generate_series(1, 100) n",
+            uuid(&team.id),
+            uuid(&full),
+            uuid(&ada.user_id)
+        ))
+        .await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    app.database.sql(&format!("ALTER DATABASE {} SET log_statement = 'all'", app.database.name)).await;
+    app.stop_api().await;
+    app.start_api().await;
+    // Refused, since so many addresses are invited; then since Ada may send no more; and in the end invited.
+    for (resource, used_up) in [(&full, 0), (&project, 1_000_000), (&project, 0)] {
+        let mut taken = Vec::new();
+        for n in 0..4 {
+            for who in ["nobody", "somebody"] {
+                app.database.sql(&format!("UPDATE attempts SET count = {used_up} WHERE bucket = 'caused_mail'")).await;
+                let email = format!("{who}{n}@example.org");
+                let input = json!({ "resourceId": resource, "grantee": { "email": email }, "level": "VIEW" });
+                let before = statements(&app).await;
+                let answer = ada.mutate("grantAccess", input, "invited").await;
+                let code = answer.user_errors("grantAccess").first().map(|error| error.code.clone());
+                taken.push((statements(&app).await - before, code));
+            }
+        }
+        // What is prepared the first time isn't later.
+        let steady = &taken[4..];
+        assert!(steady.iter().all(|taken| *taken == steady[0] && taken.0 > 0), "{taken:?}");
+    }
+    // What is refused is mailed to nobody, and so it counts as a guess.
+    let guesses = "SELECT count::bigint AS value FROM attempts WHERE bucket = 'name_guess'";
+    assert_eq!(app.database.number(guesses).await, 16);
+    app.start_worker();
     app.finish().await;
 }
 
