@@ -338,7 +338,9 @@ async fn each_name_of_a_request_is_a_guess() {
     };
     let mut names: Vec<String> = (0..48).map(|n| format!("nobody-{n}")).collect();
     names.extend(["ada".to_owned(), "grace".to_owned()]);
-    let nowhere = json!([team.group("Lab", &[]).await]);
+    let nowhere = team.group("Lab", &[]).await;
+    team.owner.ok("deleteTeam", json!({ "id": nowhere }), "").await;
+    let nowhere = json!([nowhere]);
     for (more, count) in [(json!([]), 48), (nowhere, 96)] {
         let refusals = team.owner.refusals("inviteMembers", invite(&names, more)).await;
         assert!(refusals.iter().filter(|refusal| refusal.field.ends_with(".username")).count() == 48, "{refusals:?}");
@@ -394,8 +396,7 @@ async fn nobody_finds_the_address_behind_a_username() {
     // One of the list is sent no more, so that nobody is: to be told of the others costs guesses.
     app.sign_up("full@example.org").await;
     app.database
-        .sql("UPDATE attempts SET count = 5 WHERE bucket = 'recipient_mail_hour'; \
-              INSERT INTO attempts SELECT bucket, 'full@example.org', window_ends_at, 5 FROM attempts WHERE bucket = 'recipient_mail_hour' LIMIT 1")
+        .sql("INSERT INTO attempts SELECT bucket, 'full@example.org', window_ends_at, 5 FROM attempts WHERE bucket = 'recipient_mail_hour' LIMIT 1")
         .await;
     let mut people: Vec<Value> = candidates.iter().map(|email| json!({ "email": email })).collect();
     people.push(json!({ "email": "full@example.org" }));
@@ -405,7 +406,7 @@ async fn nobody_finds_the_address_behind_a_username() {
     assert_eq!(app.counted("name_guess").await, 3 * 4);
     app.tried("name_guess", 297).await;
     assert!(is_limited(&owner.mutate("inviteMembers", invite(&people), "").await, 900));
-    app.tried("name_guess", 0).await;
+    app.database.sql("DELETE FROM attempts WHERE bucket LIKE 'name_guess%'").await;
     // Whoever may send no more learns that, and nothing of anybody.
     app.database.sql("UPDATE attempts SET count = 20 WHERE bucket = 'caused_mail'").await;
     let refusals = owner.refusals("inviteMembers", invite(&people)).await;

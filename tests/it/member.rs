@@ -296,8 +296,7 @@ async fn a_hidden_directory_shows_nobody_who_leads() {
     let shared = team.owner.create(&team.id, "DOCUMENT", "Minutes").await;
     let project = admin.create(&team.id, "PROJECT", "Liver atlas").await;
     for resource in [&shared, &project] {
-        let grant = json!({ "resourceId": resource, "grantee": { "organizationId": team.id }, "level": "VIEW" });
-        team.owner.ok("grantAccess", grant, "").await;
+        team.owner.ok("updateResource", json!({ "id": resource, "visibility": "ORGANIZATION" }), "").await;
     }
     team.owner.ok("offerProjectTransfer", json!({ "resourceId": project, "recipientId": ada.user_id }), "").await;
     let whose = "{ viewer { resources(first: 50) { nodes { id owner { id name username avatarUrl } createdBy { id name username } \

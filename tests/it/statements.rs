@@ -71,26 +71,31 @@ impl TestApp {
         self.start_worker();
     }
 
-    /// The statements of each of the database's connections, each in its first line, that PostgreSQL has logged.
+    /// The statements of each of the database's connections that PostgreSQL has logged, each in one line.
     pub async fn statements_by_connection(&self) -> Vec<Vec<String>> {
         let backends = format!(
             "SELECT pid::text AS value FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
             self.database.name
         );
+        let backends: Vec<String> =
+            self.database.texts(&backends).await.iter().map(|pid| format!(" [{pid}] ")).collect();
         let log = std::fs::read(self.database.log()).unwrap();
         let log = String::from_utf8_lossy(&log).into_owned();
-        let of_backend = |pid: String| {
-            let pid = format!(" [{pid}] ");
-            let statement = |line: &str| {
-                let (_, logged) = line.split_once("LOG:  ").filter(|_| line.contains(&pid))?;
-                let statement = logged.strip_prefix("statement: ");
-                let executed =
-                    || logged.strip_prefix("execute ").and_then(|rest| rest.split_once(": ")).map(|(_, text)| text);
-                statement.or_else(executed).map(str::to_owned)
-            };
-            log.lines().filter_map(statement).collect()
-        };
-        self.database.texts(&backends).await.into_iter().map(of_backend).collect()
+        let mut statements: Vec<Vec<String>> = vec![Vec::new(); backends.len()];
+        let mut lines = log.lines().peekable();
+        while let Some(line) = lines.next() {
+            let mut logged = line.to_owned();
+            while let Some(more) = lines.next_if(|line| line.starts_with('\t')) {
+                logged = logged + " " + more.trim();
+            }
+            let Some(backend) = backends.iter().position(|pid| logged.contains(pid)) else { continue };
+            let Some((_, logged)) = logged.split_once("LOG:  ") else { continue };
+            let executed = logged.strip_prefix("execute ").and_then(|rest| rest.split_once(':')).map(|(_, text)| text);
+            if let Some(statement) = logged.strip_prefix("statement:").or(executed) {
+                statements[backend].push(statement.trim().to_owned());
+            }
+        }
+        statements
     }
 }
 
