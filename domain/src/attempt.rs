@@ -255,10 +255,16 @@ impl CountedTogether {
         if self.0.is_empty() {
             return;
         }
-        if let Err(error) =
-            database.transaction(async |transaction| add_to_windows(transaction, &self.0, -1).await).await
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, "tries that were right stay counted");
+        // Where there is much to do it waits in line again, as often as the request's time allows.
+        for is_last in [false, false, true] {
+            match database.transaction(async |transaction| add_to_windows(transaction, &self.0, -1).await).await {
+                Ok(()) => return,
+                Err(Error::Unavailable(_)) if !is_last => {}
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    return tracing::warn!(error, "tries that were right stay counted");
+                }
+            }
         }
     }
 }
