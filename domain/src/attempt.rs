@@ -1,16 +1,19 @@
 //! Tries that are counted and committed before what they guard is checked, so that they hold across processes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Text, Timestamptz};
 use diesel_async::RunQueryDsl;
+use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 use crate::actor::Actor;
 use crate::client::ClientNetwork;
-use crate::database::{Database, Transaction};
+use crate::database::{self, Database, Transaction};
 use crate::error::{Error, Result};
 use crate::limits::{self, TryLimit, TryLimits};
 
@@ -32,16 +35,15 @@ impl Counted {
     }
 }
 
-/// Counts a try of the subject, and fails with RATE_LIMITED where its window holds no more.
-pub(crate) async fn count(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
-    let counting = Counting { limit: *limit, subject: subject.to_owned(), number: 1 };
-    let _ = require_together(database, &[counting]).await?;
-    Ok(())
-}
-
 /// Tries that were counted before anybody knew whether they are right.
 #[must_use]
-pub(crate) struct Tries(CountedTogether);
+pub(crate) struct Tries {
+    counted: CountedTogether,
+    /// Whether what is tried was looked at, or may be: until then nothing is told, and so nothing stays counted.
+    made: AtomicBool,
+    /// Where they are counted; nowhere where there are none.
+    database: Option<Database>,
+}
 
 /// Counts a try for the account, for the client and for the deployment, or for none of them: fails with RATE_LIMITED where one of their
 /// windows holds no more, and what that refuses is counted nowhere. So nobody who is at a limit of their own uses up what others at
@@ -52,7 +54,14 @@ pub(crate) async fn count_try(
     account: &str,
     client: ClientNetwork,
 ) -> Result<Tries> {
-    count_tries(database, limits, account, client, 1).await
+    let tries = count_tries(database, limits, account, client, 1).await?;
+    tries.make();
+    Ok(tries)
+}
+
+/// Like [`count_try`], of a name: it counts only once it is looked up, by [`Tries::make`].
+pub(crate) async fn count_guess_of(database: &Database, account: &str, client: ClientNetwork) -> Result<Tries> {
+    count_tries(database, &limits::NAME_GUESSES, account, client, 1).await
 }
 
 async fn count_tries(
@@ -65,7 +74,19 @@ async fn count_tries(
     let subjects =
         [(limits.account, account.to_owned()), (limits.client, client.to_string()), (limits.deployment, String::new())];
     let countings = subjects.map(|(limit, subject)| Counting { limit, subject, number });
-    Ok(Tries(require_together(database, &countings).await?))
+    let database = database.clone();
+    to_the_end(async move {
+        let counted = require_together(&database, &countings).await?;
+        Ok(Tries { counted, made: AtomicBool::new(false), database: Some(database) })
+    })
+    .await?
+}
+
+/// Does something to its end, also where the request that waits for it is given up meanwhile: what was counted is then taken back by
+/// whoever holds it.
+pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    database::expect_none_held();
+    tokio::spawn(work.in_current_span()).await.map_err(|_| Error::Bug("what is counted can be counted"))
 }
 
 /// Like [`count_together`]; RATE_LIMITED, until the last of the windows that are full ends, where nothing was counted.
@@ -75,8 +96,8 @@ async fn require_together(database: &Database, countings: &[Counting]) -> Result
         .map_err(|over| Error::RateLimited { retry_after: over.iter().map(|over| over.wait).max().unwrap_or_default() })
 }
 
-/// Counts guesses at names that somebody may have, such as usernames or slugs: the answer tells which of them are one. Nobody's guesses
-/// are counted who has no account.
+/// Counts guesses at names that somebody may have, such as usernames or slugs: the answer tells which of them are one. They count once
+/// they are looked up, by [`Tries::make`]. Nobody's guesses are counted who has no account.
 pub(crate) async fn count_guesses(
     database: &Database,
     actor: &Actor,
@@ -88,7 +109,7 @@ pub(crate) async fn count_guesses(
         Some(user_id) if number > 0 => {
             count_tries(database, &limits::NAME_GUESSES, &user_id.to_string(), client, number).await
         }
-        Some(_) | None => Ok(Tries::NONE),
+        Some(_) | None => Ok(Tries::none()),
     }
 }
 
@@ -102,30 +123,48 @@ pub(crate) async fn count_refusal<T>(
     outcome: Result<T>,
 ) -> Result<T> {
     if matches!(outcome, Err(Error::Refused(_))) {
-        let _ = count_guesses(database, actor, client, number).await?;
+        count_guesses(database, actor, client, number).await?.make();
     }
     outcome
 }
 
 impl Tries {
     /// None at all.
-    pub(crate) const NONE: Self = Self(CountedTogether(Vec::new()));
+    pub(crate) fn none() -> Self {
+        Self { counted: CountedTogether::default(), made: AtomicBool::new(false), database: None }
+    }
 
-    /// Hands on what came of a command, and takes the counts back where it succeeded: the tries were right.
-    pub(crate) async fn settle<T>(self, database: &Database, outcome: Result<T>) -> Result<T> {
-        if outcome.is_ok() {
-            self.keep(database, 0).await;
+    /// What is tried is looked at from here on, by somebody who may: it stays counted, whatever becomes of the request, unless it was right.
+    pub(crate) fn make(&self) {
+        self.made.store(true, Ordering::Relaxed);
+    }
+
+    /// Hands on what came of a command, and takes the counts back where it succeeded, since the tries were right, or where they weren't made.
+    pub(crate) async fn settle<T>(self, outcome: Result<T>) -> Result<T> {
+        if outcome.is_ok() || !AtomicBool::load(&self.made, Ordering::Relaxed) {
+            self.keep(0).await;
         }
         outcome
     }
 
     /// Takes all but so many of each count back: the others were right.
-    pub(crate) async fn keep(self, database: &Database, wrong: usize) {
+    pub(crate) async fn keep(mut self, wrong: usize) {
         let wrong = i32::try_from(wrong).unwrap_or(i32::MAX);
-        let mut right = self.0;
+        let mut right = std::mem::take(&mut self.counted);
         right.0.iter_mut().for_each(|(counting, _)| counting.number = counting.number.saturating_sub(wrong));
         right.0.retain(|(counting, _)| counting.number > 0);
-        right.take_back(database).await;
+        if let Some(database) = &self.database {
+            right.take_back(database).await;
+        }
+    }
+}
+
+/// A request that was given up before its tries were made has told nothing.
+impl Drop for Tries {
+    fn drop(&mut self) {
+        if let (false, Some(database)) = (*self.made.get_mut(), self.database.take()) {
+            std::mem::take(&mut self.counted).take_back_later(database);
+        }
     }
 }
 
@@ -156,6 +195,7 @@ pub(crate) struct Over {
 }
 
 /// What was counted together, so that it can be taken back.
+#[derive(Default)]
 #[must_use]
 pub(crate) struct CountedTogether(Vec<(Counting, DateTime<Utc>)>);
 
@@ -163,6 +203,23 @@ pub(crate) struct CountedTogether(Vec<(Counting, DateTime<Utc>)>);
 /// of a limit is named once.
 pub(crate) async fn count_together(
     database: &Database,
+    countings: &[Counting],
+) -> Result<Result<CountedTogether, Vec<Over>>> {
+    database
+        .transaction(async |transaction| {
+            let counted = count_within(transaction, countings).await?;
+            if counted.is_err() {
+                forget_empty(transaction, countings).await?;
+            }
+            Ok(counted)
+        })
+        .await
+}
+
+/// Like [`count_together`], in the transaction of what is counted: so many are counted as are committed, whatever becomes of a request. What
+/// is everybody's isn't counted so, since its row is held until the commit.
+pub(crate) async fn count_within(
+    transaction: &mut Transaction,
     countings: &[Counting],
 ) -> Result<Result<CountedTogether, Vec<Over>>> {
     #[derive(QueryableByName)]
@@ -174,13 +231,11 @@ pub(crate) async fn count_together(
         #[diesel(embed)]
         counted: Counted,
     }
-    database
-        .transaction(async |transaction| {
-            let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
-            let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
-            let seconds: Vec<f64> = countings.iter().map(|counting| counting.limit.window.as_secs_f64()).collect();
-            // In one order, so that those who count at the same moment wait for each other and not in a circle.
-            let windows: Vec<Window> = diesel::sql_query(
+    let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
+    let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
+    let seconds: Vec<f64> = countings.iter().map(|counting| counting.limit.window.as_secs_f64()).collect();
+    // In one order, so that those who count at the same moment wait for each other and not in a circle.
+    let windows: Vec<Window> = diesel::sql_query(
                 "INSERT INTO attempts AS a (bucket, subject, window_ends_at, count) \
                  SELECT n.bucket, n.subject, rollcall_now() + make_interval(secs => n.seconds), 0 \
                  FROM unnest($1, $2, $3) AS n (bucket, subject, seconds) ORDER BY n.bucket, n.subject \
@@ -194,35 +249,46 @@ pub(crate) async fn count_together(
             .bind::<Array<Double>, _>(seconds)
             .load(&mut **transaction)
             .await?;
-            let windows: HashMap<(&str, &str), &Counted> = windows
-                .iter()
-                .map(|window| ((window.bucket.as_str(), window.subject.as_str()), &window.counted))
-                .collect();
-            let mut over = Vec::new();
-            let mut counted = Vec::new();
-            for counting in countings {
-                let window = windows
-                    .get(&(counting.limit.bucket, counting.subject.as_str()))
-                    .ok_or(Error::Bug("each subject has its window"))?;
-                let left = counting.limit.tries.saturating_sub(window.count).max(0);
-                if counting.number > left {
-                    over.push(Over {
-                        bucket: counting.limit.bucket,
-                        subject: counting.subject.clone(),
-                        limit: counting.limit.tries,
-                        left,
-                        wait: window.wait().max(Duration::from_secs(1)),
-                    });
-                }
-                counted.push((counting.clone(), window.window_ends_at));
-            }
-            if !over.is_empty() {
-                return Ok(Err(over));
-            }
-            add_to_windows(transaction, &counted, 1).await?;
-            Ok(Ok(CountedTogether(counted)))
-        })
-        .await
+    let windows: HashMap<(&str, &str), &Counted> =
+        windows.iter().map(|window| ((window.bucket.as_str(), window.subject.as_str()), &window.counted)).collect();
+    let mut over = Vec::new();
+    let mut counted = Vec::new();
+    for counting in countings {
+        let window = windows
+            .get(&(counting.limit.bucket, counting.subject.as_str()))
+            .ok_or(Error::Bug("each subject has its window"))?;
+        let left = counting.limit.tries.saturating_sub(window.count).max(0);
+        if counting.number > left {
+            over.push(Over {
+                bucket: counting.limit.bucket,
+                subject: counting.subject.clone(),
+                limit: counting.limit.tries,
+                left,
+                wait: window.wait().max(Duration::from_secs(1)),
+            });
+        }
+        counted.push((counting.clone(), window.window_ends_at));
+    }
+    if !over.is_empty() {
+        return Ok(Err(over));
+    }
+    add_to_windows(transaction, &counted, 1).await?;
+    Ok(Ok(CountedTogether(counted)))
+}
+
+/// Nothing remains of who was named where nothing was counted.
+async fn forget_empty(transaction: &mut Transaction, countings: &[Counting]) -> Result<()> {
+    let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
+    let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
+    diesel::sql_query(
+        "DELETE FROM attempts a USING unnest($1, $2) AS n (bucket, subject) \
+         WHERE a.bucket = n.bucket AND a.subject = n.subject AND a.count = 0",
+    )
+    .bind::<Array<Text>, _>(buckets)
+    .bind::<Array<Text>, _>(subjects)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 /// Adds to the counts, or with a sign of −1 takes away from them, in those windows that still go on.
@@ -267,6 +333,24 @@ impl CountedTogether {
             }
         }
     }
+
+    /// The same for a request that is being given up, and can't wait.
+    pub(crate) fn take_back_later(self, database: Database) {
+        if let (false, Ok(runtime)) = (self.0.is_empty(), Handle::try_current()) {
+            runtime.spawn(async move { self.take_back(&database).await }.in_current_span());
+        }
+    }
+}
+
+/// Forgets what was counted of a subject: who it is has shown that it was they.
+pub(crate) async fn forget(transaction: &mut Transaction, limits: &[TryLimit], subject: &str) -> Result<()> {
+    let buckets: Vec<&str> = limits.iter().map(|limit| limit.bucket).collect();
+    diesel::sql_query("DELETE FROM attempts WHERE bucket = ANY ($1) AND subject = $2")
+        .bind::<Array<Text>, _>(buckets)
+        .bind::<Text, _>(subject)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 /// Counts what comes back by itself at the time that RATE_LIMITED names, where the window holds no more: as many in each of the next windows as

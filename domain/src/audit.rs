@@ -4,6 +4,8 @@
 //! ids and settings, never addresses: the log outlives the people's data (R48). Those that people write into a reason or a label are
 //! masked before they get there.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Binary, Jsonb, Nullable, Uuid as SqlUuid};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::access::{self, Permit};
 use crate::actor::{Actor, ActorKind};
-use crate::database::schema::audit_events;
+use crate::database::schema::{audit_events, members};
 use crate::database::{Database, Transaction};
 use crate::error::{Error, Result};
 use crate::id::{AuditEventId, OrganizationId, TypedId, UserId, WebhookId};
@@ -22,6 +24,7 @@ use crate::page::{Page, PageRequest, Slice};
 use crate::policy::Action;
 use crate::text;
 use crate::text_enum::text_enum;
+use crate::user;
 
 text_enum! {
     /// What can happen, as the log names it.
@@ -266,6 +269,11 @@ impl NewEvent {
         self.id
     }
 
+    /// Whether it tells of this.
+    pub(crate) fn is(&self, action: AuditAction) -> bool {
+        self.action == action
+    }
+
     /// What happened, in words; addresses that people have written into them are masked.
     pub(crate) fn summary(mut self, summary: impl Into<String>) -> Self {
         self.summary = text::without_addresses(&summary.into());
@@ -349,12 +357,82 @@ pub struct AuditEvent {
     pub hash: Vec<u8>,
 }
 
+/// Those of whom an event tells, beside what it was done to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// People: who did it, and those in its metadata.
+    pub people: HashSet<UserId>,
+    /// Organizations with which something was shared; those in other places are no secret to whoever reads the event.
+    pub grantees: HashSet<OrganizationId>,
+}
+
+/// What the metadata calls whom something was shared with.
+const GRANTEE: &str = "grantee";
+
+impl AuditEvent {
+    /// Of whom it tells.
+    pub fn told(&self) -> Told {
+        let mut told = Told { people: self.actor_id.into_iter().collect(), grantees: HashSet::new() };
+        tell(&self.metadata, &mut told.people);
+        let grantee = self.metadata.get(GRANTEE).and_then(Value::as_str);
+        told.grantees.extend(grantee.and_then(|id| id.parse::<OrganizationId>().ok()));
+        told
+    }
+
+    /// The event as it is for somebody who knows only so many of those: the others' ids aren't in it. The log keeps them, and who
+    /// shared something by a name, or invited an address, learns no more from it than that.
+    pub fn for_whom_knows(mut self, known: &Told) -> Self {
+        self.actor_id = self.actor_id.filter(|id| known.people.contains(id));
+        if let Some(grantee) = self.metadata.get_mut(GRANTEE)
+            && grantee.as_str().and_then(|id| id.parse().ok()).is_some_and(|id| !known.grantees.contains(&id))
+        {
+            *grantee = Value::Null;
+        }
+        forget(&mut self.metadata, &known.people);
+        self
+    }
+
+    /// The event as it is for the organization in whose log it is: that knows whoever belongs or belonged to it.
+    pub(crate) async fn for_its_organization(self, connection: &mut AsyncPgConnection) -> Result<Self> {
+        let people: Vec<UserId> = members::table
+            .filter(members::organization_id.eq(self.organization_id))
+            .filter(members::user_id.eq_any(self.told().people))
+            .select(members::user_id)
+            .load(connection)
+            .await?;
+        let known = Told { people: people.into_iter().collect(), grantees: HashSet::from([self.organization_id]) };
+        Ok(self.for_whom_knows(&known))
+    }
+}
+
+fn tell(metadata: &Value, people: &mut HashSet<UserId>) {
+    match metadata {
+        Value::String(text) => people.extend(text.parse::<UserId>().ok()),
+        Value::Array(values) => values.iter().for_each(|value| tell(value, people)),
+        Value::Object(fields) => fields.values().for_each(|value| tell(value, people)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn forget(metadata: &mut Value, known: &HashSet<UserId>) {
+    match metadata {
+        Value::String(text) => {
+            if text.parse().is_ok_and(|id| !known.contains(&id)) {
+                *metadata = Value::Null;
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| forget(value, known)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| forget(value, known)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// Which events to list.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
     /// Only this action.
     pub action: Option<String>,
-    /// Only this actor.
+    /// Only this actor; nothing where whoever asks may not know them.
     pub actor_id: Option<UserId>,
     /// Only this target.
     pub target_id: Option<String>,
@@ -367,6 +445,7 @@ pub struct AuditFilter {
 /// A page of an organization's log, oldest first.
 pub async fn list(
     connection: &mut AsyncPgConnection,
+    actor: &Actor,
     permit: &Permit,
     filter: &AuditFilter,
     page: &PageRequest,
@@ -381,10 +460,11 @@ pub async fn list(
         query = query.filter(audit_events::action.eq(text::storable(&action)));
     }
     if let Some(actor_id) = filter.actor_id {
-        query = query.filter(audit_events::actor_id.eq(actor_id));
+        let known = user::visible_to(connection, actor, &[actor_id]).await?;
+        query = query.filter(audit_events::actor_id.eq_any(known));
     }
     if let Some(target_id) = filter.target_id.clone() {
-        query = query.filter(audit_events::target_id.eq(target_id));
+        query = query.filter(audit_events::target_id.eq(text::storable(&target_id)));
     }
     if let Some(since) = filter.since {
         query = query.filter(audit_events::occurred_at.ge(since));

@@ -76,8 +76,8 @@ impl EmailChange {
     }
 }
 
-fn taken(field: &str) -> Refusal {
-    Refusal::new(Code::EmailTaken, field, "another account has this address; name one that has none")
+fn taken() -> Refusal {
+    Refusal::new(Code::EmailTaken, "token", "another account has this address; name one that has none")
 }
 
 /// Mails a link to the new address, and tells the old one. A newer request ends the link of an older one.
@@ -94,10 +94,8 @@ pub async fn request(database: &Database, actor: &Actor, email: &str, client: Cl
             if old_email == email {
                 return Err(Error::refused(Code::Invalid, "email", "this is your address already; name another"));
             }
-            if user::by_email(transaction, &email).await?.is_some() {
-                return Err(taken("email").into());
-            }
-            mails.require()?;
+            // Whether another account has the address is told to whoever reads its mails: when it is confirmed.
+            mails.require(transaction).await?;
             end_open(transaction, user_id).await?;
             let id = EmailChangeId::new();
             let at = now(transaction).await?;
@@ -120,7 +118,7 @@ pub async fn request(database: &Database, actor: &Actor, email: &str, client: Cl
             audit::record(transaction, [event]).await
         })
         .await;
-    mails.settle(database, requested).await
+    mails.settle(requested).await
 }
 
 /// Ends the open change of an account, if there is one. The account's row is locked.
@@ -209,8 +207,8 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
                 .set(users::email.eq(&new_email))
                 .execute(&mut **transaction)
                 .await;
-            // Somebody took it since it was asked for.
-            on_violation(updated, "users_email_key", || taken("token"))?;
+            // Somebody has it, now or when it was asked for.
+            on_violation(updated, "users_email_key", taken)?;
             // What invited this address where the person belongs already has no purpose any more.
             let user = user::by_id(transaction, user_id).await?;
             let mut events = Vec::new();

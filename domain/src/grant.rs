@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::access;
 use crate::actor::Actor;
 use crate::attached::{self, Attached};
-use crate::attempt;
+use crate::attempt::{self, Counting};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
 use crate::database::schema::{grant_invitations, grants, members, organizations, teams, users};
@@ -31,7 +31,7 @@ use crate::page::{Page, PageRequest};
 use crate::policy::{AccessLevel, ExternalSharing, Role};
 use crate::resource::{self, OWN_COUNTS, Question, Resource};
 use crate::team;
-use crate::text::{EmailAddress, Slug, Username};
+use crate::text::{EmailAddress, Slug, Username, in_words};
 use crate::user::{self, User};
 
 /// A grant.
@@ -212,20 +212,25 @@ pub async fn share(
             let resource =
                 resource::reach(transaction, actor, resource_id, AccessLevel::Administer, "resourceId").await?;
             let sharing = organization::external_sharing(transaction, resource.organization_id).await?;
+            guess.make();
             let (found, field) = find(transaction, actor, &resource, named, address.as_ref()).await?;
-            if sharing == ExternalSharing::MembersOnly && !is_inside(transaction, &resource, &found).await? {
-                let message = "the organization's policy keeps sharing inside; share with its members, teams or itself";
+            if sharing == ExternalSharing::MembersOnly && !is_inside(transaction, actor, &resource, &found).await? {
+                let message =
+                    "the organization's policy keeps sharing inside; share with members whom you see, teams or itself";
                 return Err(at_grantee(Code::Forbidden, field, message));
             }
             match found {
                 Found::Grantee(grantee) => {
                     let (grant, event) = put(transaction, actor, &resource, grantee, named.word(), level).await?;
+                    if let (Grantee::User(id), true) = (grantee, event.is(AuditAction::GrantCreated)) {
+                        require_few_to_strangers(transaction, actor, id, field).await?;
+                    }
                     audit::record(transaction, [event]).await?;
                     Ok(Shared::Granted(grant))
                 }
                 Found::Address(email) => {
                     let invitation = invite(transaction, actor, &resource, &email, level).await?;
-                    mails.require()?;
+                    mails.require(transaction).await?;
                     transaction.enqueue(&MailGrantInvitation { grant_invitation_id: invitation.id }).await?;
                     let event = NewEvent::by(actor, resource.organization_id, AuditAction::GrantInvited, resource.id)
                         .summary(format!("shared {} with an address", resource.kind.with_article()))
@@ -237,9 +242,36 @@ pub async fn share(
         })
         .await;
     let is_sent = matches!(shared, Ok(Shared::Invited(_)));
-    let shared = guess.settle(database, mails.settle_if(database, is_sent, shared).await).await;
+    let shared = guess.settle(mails.settle_if(is_sent, shared).await).await;
     // What is refused is mailed to nobody: it would cost nothing to ask again and again, and to see by the time whether there is an account.
-    attempt::count_refusal(database, actor, client, address.iter().len(), shared).await
+    // Where it isn't theirs to share, no address was looked at.
+    let asked = match &shared {
+        Err(Error::Refused(refusals)) if refusals.iter().all(|refusal| refusal.is_on("resourceId")) => 0,
+        _ => address.iter().len(),
+    };
+    attempt::count_refusal(database, actor, client, asked, shared).await
+}
+
+/// Counts a new grant to somebody whom the actor may not look up, and fails with RATE_LIMITED where these are too many: what is shared needs
+/// nobody's consent, and its name stands in their list.
+async fn require_few_to_strangers(transaction: &mut Transaction, actor: &Actor, id: UserId, field: &str) -> Result<()> {
+    let Some(by) = actor.account() else { return Ok(()) };
+    if !user::visible_to(transaction, actor, &[id]).await?.is_empty() {
+        return Ok(());
+    }
+    let countings = [
+        Counting { limit: limits::STRANGERS_GRANTS, subject: by.to_string(), number: 1 },
+        Counting { limit: limits::GRANTS_OF_STRANGERS, subject: id.to_string(), number: 1 },
+    ];
+    let Err(over) = attempt::count_within(transaction, &countings).await? else { return Ok(()) };
+    let wait = in_words(over.iter().map(|over| over.wait).max().unwrap_or_default());
+    let message = match over.iter().any(|over| over.bucket == limits::STRANGERS_GRANTS.bucket) {
+        true => format!(
+            "you have shared as much with people whom you don't know as one may in a day; try again in {wait}, or share with an organization"
+        ),
+        false => format!("was given as much today as strangers may give to one person; try again in {wait}"),
+    };
+    Err(at_grantee(Code::RateLimited, field, message))
 }
 
 /// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked, shared: nothing is
@@ -368,14 +400,21 @@ async fn find_organization(transaction: &mut Transaction, named: &Named) -> Resu
     }
 }
 
-/// Whether the grantee belongs to the organization that holds the resource.
-async fn is_inside(transaction: &mut Transaction, resource: &Resource, found: &Found) -> Result<bool> {
+/// Whether the grantee belongs to the organization that holds the resource, as far as the actor may know: who is a member, the answer
+/// tells only those to whom the directory does (R51, R77).
+async fn is_inside(transaction: &mut Transaction, actor: &Actor, resource: &Resource, found: &Found) -> Result<bool> {
     match found {
         Found::Address(_) => Ok(false),
         Found::Grantee(Grantee::Team(_)) => Ok(true),
         Found::Grantee(Grantee::Organization(id)) => Ok(*id == resource.organization_id),
         Found::Grantee(Grantee::User(id)) => {
-            Ok(lock_member(transaction, resource.organization_id, *id).await? == Some(MemberStatus::Active))
+            let organization_id = resource.organization_id;
+            if lock_member(transaction, organization_id, *id).await? != Some(MemberStatus::Active) {
+                return Ok(false);
+            }
+            let held = access::held_by(transaction, *id, organization_id).await?;
+            let permit = access::view(transaction, actor, organization_id).await?;
+            Ok(permit.zip(held).is_some_and(|(permit, held)| permit.standing().sees_members_of(held.standing.role)))
         }
     }
 }

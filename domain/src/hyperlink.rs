@@ -4,15 +4,16 @@
 //! Rollcall's own sender. So nobody chooses such a name; what was stored before the rule is shown so that nothing of it can be clicked.
 //!
 //! A link is
-//! - a scheme: `://` anywhere, or a word such as `mailto:` with something behind it;
+//! - a scheme: `://` anywhere, or a word such as `skype:` with something right behind its colon, whichever program has come to take it;
 //! - `www.` at the beginning of a word;
 //! - host and path: `claim.example/x`, `claim.example:8080`, `claim.example?x`, whether or not there is such a top-level domain;
 //! - a host alone whose last label is a top-level domain, as programs that look for links see it: `claim.example`, `клейм.рф`. An
-//!   e-mail address holds one.
+//!   e-mail address holds one;
+//! - an address of IPv4: four numbers below 256, or in one of the other ways in which browsers read it.
 //!
 //! Full-width letters and dots count as what browsers make of them, and invisible characters for nothing. So `St. John's Lab`,
-//! `Dr. No`, `Node.js Foundation`, `J.R.R. Tolkien` and `ada.lovelace` are names; `M.Sc` and `GmbH & Co.KG` take a space after the dot,
-//! since `.sc` and `.kg` are countries.
+//! `Dr. No`, `Node.js Foundation`, `J.R.R. Tolkien`, `ada.lovelace`, `Lab A: Physics`, `Team 3:1` and `v1.2.3.4` are names; `M.Sc` and `GmbH & Co.KG` take a space after the
+//! dot, since `.sc` and `.kg` are countries, and `Re:Start` one after the colon.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -25,12 +26,31 @@ use unicode_normalization::char::is_combining_mark;
 static TOP_LEVEL_DOMAINS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("top_level_domains.txt").lines().collect());
 
-const SCHEMES: [&str; 7] = ["http:", "https:", "ftp:", "mailto:", "tel:", "sms:", "javascript:"];
+/// Those that lead somewhere in a file's name too, where `chr1:1000` and `sample:12` stand for themselves; nothing else than such a
+/// link begins like that.
+const SCHEMES: [&str; 14] = [
+    "http:",
+    "https:",
+    "ftp:",
+    "mailto:",
+    "tel:",
+    "sms:",
+    "javascript:",
+    "facetime:",
+    "skype:",
+    "whatsapp:",
+    "magnet:",
+    "bitcoin:",
+    "intent:",
+    "vbscript:",
+];
 
 /// Whether a text holds a link.
 pub fn is_in(text: &str) -> bool {
     let plain = plain(text);
-    holds_scheme(&plain) || hosts(&plain).any(|host| host.leads_somewhere() || host.is_registered())
+    holds_scheme(&plain)
+        || holds_any_scheme(&plain)
+        || hosts(&plain).any(|host| host.leads_somewhere() || host.is_registered() || host.is_ipv4())
 }
 
 /// Whether a text holds a link that isn't a host alone: names of files look like hosts (`notes.zip`, `main.rs`).
@@ -63,6 +83,18 @@ fn holds_scheme(plain: &str) -> bool {
         || words.any(|word| SCHEMES.iter().any(|scheme| word.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())))
 }
 
+/// Whether a word such as `zoommtg:` stands right before something that a program might be given. `Bio::Perl` and `A:B` hold none.
+fn holds_any_scheme(plain: &str) -> bool {
+    plain.match_indices(':').any(|(at, _)| {
+        let (before, behind) = (plain.get(..at).unwrap_or_default(), plain.get(at + 1..).unwrap_or_default());
+        let is_of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+        let word = before.rsplit(|c| !is_of_scheme(c)).next().unwrap_or_default();
+        let word = word.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+        let is_given = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '\\' | '?' | '#' | '+' | '%' | ',');
+        word.len() > 1 && behind.starts_with(is_given)
+    })
+}
+
 /// Labels with dots between them, and whether a path or port follows.
 struct Host<'a> {
     labels: Vec<&'a str>,
@@ -75,18 +107,37 @@ impl Host<'_> {
     }
 
     fn begins_with_www(&self) -> bool {
-        self.labels.first() == Some(&"www")
+        self.labels.len() > 1 && self.labels.first() == Some(&"www")
     }
 
     /// Whether it says by itself that it is one.
     fn leads_somewhere(&self) -> bool {
         let is_name = self.last().chars().all(|c| !c.is_numeric()) && self.last().chars().count() >= 2;
-        let is_ipv4 = self.labels.len() == 4 && self.labels.iter().all(|label| label.parse::<u8>().is_ok());
-        self.begins_with_www() || self.has_path && (is_name || is_ipv4 || self.is_registered())
+        self.begins_with_www() || self.has_path && (self.labels.len() > 1 && is_name || self.is_registered())
+    }
+
+    /// Whether browsers take it for an address of IPv4: as people write one, or with hexadecimal numbers, or, where a path follows, as one
+    /// number too large for anything else.
+    fn is_ipv4(&self) -> bool {
+        let is_hexadecimal =
+            |label: &str| label.strip_prefix("0x").is_some_and(|digits| u32::from_str_radix(digits, 16).is_ok());
+        match *self.labels.as_slice() {
+            [number] => {
+                self.has_path && (is_hexadecimal(number) || number.parse::<u32>().is_ok_and(|number| number >= 1 << 24))
+            }
+            ref labels => {
+                let is_number = |label: &&str| label.parse::<u32>().is_ok() || is_hexadecimal(label);
+                let is_dotted = labels.len() == 4 && labels.iter().all(|label| label.parse::<u8>().is_ok());
+                is_dotted
+                    || labels.iter().any(|label| is_hexadecimal(label))
+                        && labels.len() <= 4
+                        && labels.iter().all(is_number)
+            }
+        }
     }
 
     fn is_registered(&self) -> bool {
-        self.last().starts_with("xn--") || TOP_LEVEL_DOMAINS.contains(self.last())
+        self.labels.len() > 1 && (self.last().starts_with("xn--") || TOP_LEVEL_DOMAINS.contains(self.last()))
     }
 }
 
@@ -109,7 +160,7 @@ fn hosts(plain: &str) -> impl Iterator<Item = Host<'_>> {
         let labels = run.split('.').map(|label| label.trim_matches(['-', '_'])).filter(|label| !label.is_empty());
         Some(Host { labels: labels.collect(), has_path })
     })
-    .filter(|host| host.labels.len() > 1)
+    .filter(|host| !host.labels.is_empty())
 }
 
 #[cfg(test)]
@@ -152,6 +203,26 @@ mod tests {
             "//claim.com/x",
             "https：／／claim",
             "இது.சிங்கப்பூர்",
+            "Claim 203.0.113.7 now",
+            "203.0.113.7",
+            "２０３．０．１１３．７",
+            "0x7f.0.0.1",
+            "0xcb.1",
+            "3405803777/x",
+            "0xCB007107/x",
+            "skype:abc?call",
+            "Skype:abc",
+            "facetime:123",
+            "bitcoin:1abc",
+            "magnet:?xt=1",
+            "data:text/html,x",
+            "whatsapp:send",
+            "view-source:x",
+            "zoommtg:x",
+            "(tg:resolve)",
+            "ms-word:ofe",
+            "intent:#Intent;end",
+            "call é𝐬𝐤𝐲𝐩𝐞:abc",
         ] {
             assert!(is_in(link), "{link:?}");
         }
@@ -185,6 +256,20 @@ mod tests {
             "...",
             "",
             "Dept. of A.I./Robotics",
+            "Lab A: Physics",
+            "Team 3:1",
+            "Ratio A:B",
+            "10:30 Group",
+            "v1.2.3.4",
+            "Version 1.2.3",
+            "1.2.3.4.5",
+            "256.0.0.1",
+            "Bio::Perl",
+            "ABC：研究所",
+            "研究所:ABC",
+            "Note:)",
+            "2024/2025",
+            "0x7f",
         ] {
             assert!(!is_in(name), "{name:?}");
         }
@@ -192,10 +277,26 @@ mod tests {
 
     #[test]
     fn files_may_be_named_like_hosts() {
-        for name in ["notes.zip", "main.rs", "reads.fastq.gz", "protocol.md", "run.sh: 7", "reads/1.fastq", "hg38.fa"] {
+        for name in [
+            "notes.zip",
+            "main.rs",
+            "reads.fastq.gz",
+            "protocol.md",
+            "run.sh: 7",
+            "reads/1.fastq",
+            "hg38.fa",
+            "chr1:1000-2000",
+            "tool 1.2.3.4",
+        ] {
             assert!(!is_in_file_name(name), "{name:?}");
         }
-        for link in ["Claim at https://claim.example", "www.claim.example", "claim.com/x", "s3://bucket/run.sh"] {
+        for link in [
+            "Claim at https://claim.example",
+            "www.claim.example",
+            "claim.com/x",
+            "s3://bucket/run.sh",
+            "skype:abc?call",
+        ] {
             assert!(is_in_file_name(link), "{link:?}");
         }
     }

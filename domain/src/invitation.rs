@@ -253,6 +253,7 @@ pub async fn invite(
                 "organizationId",
             )
             .await?;
+            guesses.make();
             let accounts = accounts_of(transaction, &parsed).await?;
             let mut events = make_room(transaction, organization_id, &accounts, &parsed).await?;
             let refusals = refuse(transaction, &permit, &parsed, &accounts).await?;
@@ -261,7 +262,7 @@ pub async fn invite(
             }
             require_few_open(transaction, organization_id, parsed.len()).await?;
             billing::require_seats(transaction, organization_id, Seats::More(parsed.len()), "invitations").await?;
-            mails.require()?;
+            mails.require(transaction).await?;
             let organization = organization::by_id(transaction, organization_id).await?;
             let created_at = now(transaction).await?;
             let expires_at = created_at + chrono::Duration::days(i64::from(organization.invitation_days));
@@ -326,7 +327,7 @@ pub async fn invite(
             Ok(made)
         })
         .await;
-    let made = mails.settle(database, made).await;
+    let made = mails.settle(made).await;
     let (unknown, tells_of_recipients) = match &made {
         Err(Error::Refused(refusals)) => (
             refusals.iter().filter(|refusal| refusal.code == Code::NotFound && refusal.is_on("username")).count(),
@@ -334,7 +335,7 @@ pub async fn invite(
         ),
         Ok(_) | Err(_) => (0, false),
     };
-    guesses.keep(database, unknown).await;
+    guesses.keep(unknown).await;
     // Who of them is sent much was asked without a mail to anybody: one who was invited by username could be found so.
     let asked = if tells_of_recipients { parsed.len() } else { 0 };
     attempt::count_refusal(database, actor, client, asked, made).await
@@ -653,7 +654,19 @@ async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation
     if version.is_some_and(|version| version != invitation.token_version) {
         return Err(link_replaced(field).into());
     }
+    // Invitations pause with a deleted organization, of which nothing is told by id (R48).
+    if organization::by_id(transaction, invitation.organization_id).await?.deleted_at.is_some() {
+        return Err(match named {
+            Named::Token(_) => organization_gone(field),
+            Named::Id(_) => not_found(),
+        }
+        .into());
+    }
     Ok(invitation)
+}
+
+fn organization_gone(field: &str) -> Refusal {
+    Refusal::new(Code::Revoked, field, "the organization doesn't exist any more")
 }
 
 fn not_to_you() -> Refusal {
@@ -739,10 +752,15 @@ pub async fn accept(
     let name = text::optional_name("name", command.name.as_deref(), limits::NAME)?;
     let username = command.username.as_deref().filter(|username| !username.trim().is_empty());
     let username = username.map(|username| Username::parse("username", username)).transpose()?;
-    // For a new account; the answer tells whether somebody has the username.
-    let guess = match &username {
-        Some(_) => attempt::count_try(database, &limits::NAME_GUESSES, &client.to_string(), client).await?,
-        None => Tries::NONE,
+    // For a new account; the answer tells whether somebody has the username. Whoever asks has an invitation, by which they are counted.
+    let guess = match (&username, actor, &command.invitation) {
+        (Some(_), None, Named::Token(token)) => match preview(database, token).await? {
+            Some(Preview { status: InvitationStatus::Pending, account_exists: false, invitation, .. }) => {
+                attempt::count_guess_of(database, &invitation.id.to_string(), client).await?
+            }
+            Some(_) | None => Tries::none(),
+        },
+        _ => Tries::none(),
     };
     let run = || {
         database.transaction(async |transaction| {
@@ -761,6 +779,7 @@ pub async fn accept(
             let (user_id, session) = match (person, &invitation.email) {
                 (Some(person), _) => (person.id, None),
                 (None, Some(email)) if user::by_email(transaction, email).await?.is_none() => {
+                    guess.make();
                     let new = NewUser {
                         email,
                         name: name.as_deref().or(invitation.name.as_deref()),
@@ -798,7 +817,7 @@ pub async fn accept(
         Err(error) if refuses_email(&error) => run().await,
         outcome => outcome,
     };
-    guess.settle(database, accepted).await
+    guess.settle(accepted).await
 }
 
 fn refuses_email(error: &Error) -> bool {
@@ -815,7 +834,7 @@ async fn take(
     let organization_id = invitation.organization_id;
     access::lock_users(transaction, &[user_id]).await?;
     if !access::lock_organization(transaction, organization_id).await? {
-        return Err(Error::refused(Code::Revoked, field, "the organization doesn't exist any more"));
+        return Err(organization_gone(field).into());
     }
     let taken = diesel::update(
         invitations::table
@@ -934,7 +953,7 @@ pub async fn resend(database: &Database, actor: &Actor, id: InvitationId, client
             if let Some(refusal) = why_closed(&invitation, at, "id") {
                 return Err(refusal.into());
             }
-            mails.require()?;
+            mails.require(transaction).await?;
             let organization = organization::by_id(transaction, invitation.organization_id).await?;
             let expires_at = at + chrono::Duration::days(i64::from(organization.invitation_days));
             let invitation: Invitation = diesel::update(invitations::table.find(id))
@@ -957,7 +976,7 @@ pub async fn resend(database: &Database, actor: &Actor, id: InvitationId, client
             Ok(invitation)
         })
         .await;
-    mails.settle(database, sent).await
+    mails.settle(sent).await
 }
 
 /// Where the mails of an invitation go; none where there is no such invitation, or its account is deleted.
@@ -1126,10 +1145,18 @@ pub async fn visible_to(
     let found: Vec<Invitation> =
         invitations::table.filter(invitations::id.eq_any(ids)).select(Invitation::as_select()).load(connection).await?;
     let permits = access::permits(connection, actor, found.iter().map(|invitation| invitation.organization_id)).await?;
+    let organizations: Vec<OrganizationId> = found.iter().map(|invitation| invitation.organization_id).collect();
+    let living: Vec<OrganizationId> = organizations::table
+        .filter(organizations::id.eq_any(organizations))
+        .filter(organizations::deleted_at.is_null())
+        .select(organizations::id)
+        .load(connection)
+        .await?;
     let may_see = |invitation: &Invitation| {
         let invites =
             permits.get(&invitation.organization_id).is_some_and(|permit| permit.standing().allows(Action::Invite));
-        invites || person.as_ref().is_some_and(|person| invitation.is_for(person))
+        let is_living = living.contains(&invitation.organization_id);
+        invites || is_living && person.as_ref().is_some_and(|person| invitation.is_for(person))
     };
     Ok(found.into_iter().filter(may_see).collect())
 }

@@ -374,7 +374,7 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
             Ok(member_id)
         })
         .await;
-    tried.settle(database, redeemed).await
+    tried.settle(redeemed).await
 }
 
 type Query = diesel::helper_types::IntoBoxed<'static, join_codes::table, diesel::pg::Pg>;

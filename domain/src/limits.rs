@@ -234,14 +234,22 @@ pub const SIGN_IN_DIGITS: TryLimits = TryLimits {
 /// Anybody can ask for mails to anybody's address. The window is not longer than [`SIGN_IN_LINK_LIFETIME`], so that whoever is refused
 /// has mails whose links work: nobody is locked out by others who ask.
 ///
-/// A client has room for the people of an office, or of a small deployment behind a proxy that isn't trusted; the deployment for 11
-/// mails a second, which one client can't use up.
+/// A client has room for all who are behind it, many times over: what somebody sends to strangers from there is held back later, by
+/// [`STRANGERS_SIGN_IN_MAILS`], and keeps nobody who has an account from signing in. The deployment has room for 33 mails a second.
 pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
     account: TryLimit { bucket: "sign_in_request", tries: 10, window: SIGN_IN_LINK_LIFETIME },
-    client: quarter_of_an_hour("sign_in_request_client", 300),
-    deployment: quarter_of_an_hour("sign_in_request_deployment", 10_000),
+    client: quarter_of_an_hour("sign_in_request_client", 3_000),
+    deployment: quarter_of_an_hour("sign_in_request_deployment", 30_000),
 };
-/// Changes of address that are asked for, so that nobody learns from the answers which addresses have accounts. Each counts.
+/// Sign-in mails that an address is sent a day. The mail's job decides it, and nobody is told: the answer is the same for every address.
+pub const SIGN_IN_MAILS: TryLimit = a_day("sign_in_mail", 20);
+/// Those beyond it to somebody who has an account: one as often as a link expires, so that there is always one that works. Whoever signs
+/// in begins anew with both.
+pub const LATER_SIGN_IN_MAILS: TryLimit =
+    TryLimit { bucket: "sign_in_mail_later", tries: 1, window: SIGN_IN_LINK_LIFETIME };
+/// Sign-in mails to addresses that have no account, by the client that asks: enough for a class that begins together.
+pub const STRANGERS_SIGN_IN_MAILS: TryLimit = quarter_of_an_hour("sign_in_mail_stranger", 100);
+/// Changes of address that are asked for: each mails an address that somebody has typed. Each counts.
 pub const EMAIL_CHANGES: TryLimits = TryLimits {
     account: TryLimit { bucket: "email_change", tries: 10, window: Duration::from_secs(60 * 60) },
     client: quarter_of_an_hour("email_change_client", 30),
@@ -265,7 +273,7 @@ pub const NAME_GUESSES: TryLimits = TryLimits {
 /// address. What is over is refused; a reminder that is over isn't sent.
 ///
 /// Addresses count as they are written, without case: `ada+lab@…` and `a.da@…` are other mailboxes to us, since only their server
-/// knows better. Mails that sign in aren't counted: whoever uses this up for an address keeps nobody from signing in.
+/// knows better. Mails that sign in have limits of their own: whoever uses this up for an address keeps nobody from signing in.
 pub const RECIPIENT_MAILS: [TryLimit; 2] = [
     TryLimit { bucket: "recipient_mail_hour", tries: 5, window: Duration::from_secs(60 * 60) },
     TryLimit { bucket: "recipient_mail_day", tries: 20, window: Duration::from_secs(24 * 60 * 60) },
@@ -284,7 +292,20 @@ pub const CAUSED_MAILS: TryLimits = TryLimits {
 pub const NEW_ACCOUNT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Mails that a new account may cause a day.
 pub const NEW_ACCOUNT_MAILS: i32 = 200;
-/// Mails of each kind about one membership: changes of its role, its end, and its return. Nobody's role or membership waits for them:
-/// what is over isn't sent.
-pub const MEMBERSHIP_MAILS: TryLimit =
-    TryLimit { bucket: "membership_mail", tries: 20, window: Duration::from_secs(24 * 60 * 60) };
+/// Mails of each kind about one membership: changes of its role, its end, its receipts, and its return. Nobody's role or membership waits
+/// for them: what is over isn't sent.
+pub const MEMBERSHIP_MAILS: TryLimit = a_day("membership_mail", 20);
+/// Of all these kinds, to the person whose memberships they are, in whichever organizations.
+pub const MEMBER_MAILS: TryLimit = a_day("member_mail", 20);
+/// Receipts to whoever has become the owner of what others left, in whichever organizations; `Organization.departures` has them all.
+pub const RECEIPT_MAILS: TryLimit = a_day("receipt_mail", 200);
+
+/// New grants that one account gives to people whom it may not look up, by their ids or usernames: they need no consent, and stand in the
+/// others' lists of resources. What is shared with an address, a team or an organization isn't counted.
+pub const STRANGERS_GRANTS: TryLimit = a_day("stranger_grant", 50);
+/// New grants that one person gets from people who may not look them up.
+pub const GRANTS_OF_STRANGERS: TryLimit = a_day("stranger_grant_to", 20);
+
+const fn a_day(bucket: &'static str, tries: i32) -> TryLimit {
+    TryLimit { bucket, tries, window: Duration::from_secs(24 * 60 * 60) }
+}

@@ -1,8 +1,9 @@
 //! How many mails people may cause: who sends many, or many to the same person, is refused before anything is changed.
 //!
-//! They are counted, and the counts committed, before the command runs; where it is refused for another reason they are taken back.
-//! What is over is said only once the command has found nothing else against it, so that the answer tells nobody of what they may not
-//! know of.
+//! For the recipient and the account they are counted by the command's own transaction, so that exactly those count that are sent, and
+//! whoever is refused uses up nobody's. What many share, the client's and the deployment's, is counted before it, since its row is
+//! everybody's, and taken back where nothing is sent. What is over is said only once the command has found nothing else against it, so that
+//! the answer tells nobody of what they may not know of.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::actor::Actor;
 use crate::attempt::{self, CountedTogether, Counting, Over};
 use crate::client::ClientNetwork;
 use crate::database::schema::users;
-use crate::database::{Database, Deployment, rollcall_now};
+use crate::database::{Database, Deployment, Transaction, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result};
 use crate::id::UserId;
 use crate::limits::{self, TryLimit};
@@ -36,15 +37,21 @@ impl CausedMail {
     }
 }
 
-/// The mails of a command: counted, or refused.
+/// The mails of a command.
 #[must_use]
 pub(crate) struct CausedMails {
-    counted: Option<CountedTogether>,
-    refusals: Vec<Refusal>,
+    mails: Vec<CausedMail>,
+    /// What is at fault where it is the number of them that is too large.
+    field: String,
+    /// What counts for the account and the recipients.
+    own: Vec<Counting>,
+    /// What was counted for the client and the deployment, or why it wasn't.
+    shared: std::result::Result<CountedTogether, Vec<Over>>,
+    database: Database,
 }
 
-/// Counts the mails that an actor is about to cause: for each recipient, for the actor's account, the client and the deployment.
-/// `field` is at fault where it is the number of them that is too large.
+/// Counts the mails that an actor is about to cause for the client and the deployment; for the account and each recipient
+/// [`CausedMails::require`] does it. `field` is at fault where it is the number of them that is too large.
 pub(crate) async fn count(
     database: &Database,
     actor: &Actor,
@@ -52,21 +59,23 @@ pub(crate) async fn count(
     mails: &[CausedMail],
     field: &str,
 ) -> Result<CausedMails> {
+    let mut caused = CausedMails {
+        mails: mails.to_vec(),
+        field: field.to_owned(),
+        own: Vec::new(),
+        shared: Ok(CountedTogether::default()),
+        database: database.clone(),
+    };
     if mails.is_empty() {
-        return Ok(CausedMails { counted: None, refusals: Vec::new() });
+        return Ok(caused);
     }
     let number = i32::try_from(mails.len()).map_err(|_| Error::Bug("a request causes few mails"))?;
     let deployment = database.deployment();
-    let most = |limit: TryLimit| TryLimit { tries: limit.tries.max(deployment.invitations_per_day), ..limit };
     let limits::TryLimits { account, client: of_client, deployment: of_all } = limits::CAUSED_MAILS;
-    let mut countings = vec![
-        Counting { limit: most(of_client), subject: client.to_string(), number },
-        Counting { limit: most(of_all), subject: String::new(), number },
-    ];
     // Whoever has none isn't limited by it: staff answer for what they do.
     if let Some(user_id) = actor.account() {
         let tries = per_day(database, &deployment, user_id).await?;
-        countings.push(Counting { limit: TryLimit { tries, ..account }, subject: user_id.to_string(), number });
+        caused.own.push(Counting { limit: TryLimit { tries, ..account }, subject: user_id.to_string(), number });
     }
     let mut recipients: BTreeMap<&EmailAddress, i32> = BTreeMap::new();
     for mail in mails {
@@ -74,12 +83,18 @@ pub(crate) async fn count(
     }
     for (recipient, number) in recipients {
         let to = |limit| Counting { limit, subject: recipient.to_string(), number };
-        countings.extend(limits::RECIPIENT_MAILS.map(to));
+        caused.own.extend(limits::RECIPIENT_MAILS.map(to));
     }
-    Ok(match attempt::count_together(database, &countings).await? {
-        Ok(counted) => CausedMails { counted: Some(counted), refusals: Vec::new() },
-        Err(over) => CausedMails { counted: None, refusals: refuse(mails, &over, field) },
+    let most = |limit: TryLimit| TryLimit { tries: limit.tries.max(deployment.invitations_per_day), ..limit };
+    let shared = [
+        Counting { limit: most(of_client), subject: client.to_string(), number },
+        Counting { limit: most(of_all), subject: String::new(), number },
+    ];
+    attempt::to_the_end(async move {
+        caused.shared = attempt::count_together(&caused.database, &shared).await?;
+        Ok(caused)
     })
+    .await?
 }
 
 /// How many mails the account may cause a day.
@@ -124,23 +139,41 @@ fn refuse(mails: &[CausedMail], over: &[Over], field: &str) -> Vec<Refusal> {
 }
 
 impl CausedMails {
-    /// Fails with RATE_LIMITED where some of the mails are too many: the last check before a command changes anything.
-    pub(crate) fn require(&self) -> Result<()> {
-        if self.refusals.is_empty() { Ok(()) } else { Err(Error::Refused(self.refusals.clone())) }
+    /// Counts them for the account and the recipients, and fails with RATE_LIMITED where some are too many: the last check before a command
+    /// changes anything.
+    pub(crate) async fn require(&self, transaction: &mut Transaction) -> Result<()> {
+        let refused = |over: &[Over]| Error::Refused(refuse(&self.mails, over, &self.field));
+        if let Err(over) = &self.shared {
+            return Err(refused(over));
+        }
+        match attempt::count_within(transaction, &self.own).await? {
+            Ok(_) => Ok(()),
+            Err(over) => Err(refused(&over)),
+        }
     }
 
     /// Hands on what came of the command, and takes the counts back where no mails did.
-    pub(crate) async fn settle<T>(self, database: &Database, outcome: Result<T>) -> Result<T> {
+    pub(crate) async fn settle<T>(self, outcome: Result<T>) -> Result<T> {
         let is_sent = outcome.is_ok();
-        self.settle_if(database, is_sent, outcome).await
+        self.settle_if(is_sent, outcome).await
     }
 
     /// Like [`Self::settle`], for a command that may end well without mails.
-    pub(crate) async fn settle_if<T>(self, database: &Database, is_sent: bool, outcome: Result<T>) -> Result<T> {
-        if let (Some(counted), false) = (&self.counted, is_sent) {
-            counted.take_back(database).await;
+    pub(crate) async fn settle_if<T>(mut self, is_sent: bool, outcome: Result<T>) -> Result<T> {
+        let shared = std::mem::replace(&mut self.shared, Err(Vec::new()));
+        if let (Ok(counted), false) = (shared, is_sent) {
+            counted.take_back(&self.database).await;
         }
         outcome
+    }
+}
+
+/// A request that is given up sends nothing.
+impl Drop for CausedMails {
+    fn drop(&mut self) {
+        if let Ok(counted) = &mut self.shared {
+            std::mem::take(counted).take_back_later(self.database.clone());
+        }
     }
 }
 

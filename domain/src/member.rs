@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::access::{self, Lock, Permit};
 use crate::actor::{Actor, Reach};
-use crate::attempt;
+use crate::attempt::{self, Counting};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::billing::{self, Seats};
 use crate::database::schema::{members, organizations};
@@ -19,10 +19,10 @@ use crate::database::{Database, Transaction, now};
 use crate::error::{Code, Error, Reader, Refusal, Result};
 use crate::id::{MemberId, OrganizationId, TypedId, UserId};
 use crate::job::{MailRoleChanged, MarkEnded};
-use crate::limits;
+use crate::limits::{self, TryLimit};
 use crate::page::{Page, PageRequest, Slice};
 use crate::policy::{AccessLevel, MemberAction, Role, Standing};
-use crate::text;
+use crate::text::{self, EmailAddress};
 use crate::text_enum::text_enum;
 use crate::user;
 
@@ -641,13 +641,20 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         .collect())
 }
 
-/// Takes the turn of a mail of this kind about a membership; `false` where its person has had enough of them.
-pub async fn take_mail_turn(database: &Database, kind: &str, id: MemberId) -> Result<bool> {
-    match attempt::count(database, &limits::MEMBERSHIP_MAILS, &format!("{kind} {id}")).await {
-        Ok(_) => Ok(true),
-        Err(Error::RateLimited { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
+/// Takes the turn of a mail of this kind about a membership, to somebody of whom the limit is; `false` where they have had enough of
+/// them, about this membership or in all their organizations.
+pub async fn take_mail_turn(
+    database: &Database,
+    kind: &str,
+    id: MemberId,
+    recipient: &EmailAddress,
+    limit: TryLimit,
+) -> Result<bool> {
+    let countings = [
+        Counting { limit: limits::MEMBERSHIP_MAILS, subject: format!("{kind} {id}"), number: 1 },
+        Counting { limit, subject: recipient.to_string(), number: 1 },
+    ];
+    Ok(attempt::count_together(database, &countings).await?.is_ok())
 }
 
 /// What those get who may not know of a member.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::access::{self, Lock};
 use crate::actor::Actor;
-use crate::attempt;
+use crate::attempt::{self, Tries};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
 use crate::clock;
@@ -306,9 +306,14 @@ pub async fn create(
         return Err(Error::refused(Code::Blank, "name", "may not be empty"));
     }
     let parsed = profile.parse()?;
-    // The slug tells whether another organization has it (R21), also the one that is made of the name.
-    let guess = attempt::count_guesses(database, actor, client, 1).await?;
-    let (id, tells_of_another) = database
+    // The slug tells whether another organization has it (R21), also the one that is made of the name: whoever has made too many guesses
+    // gets one that tells nothing.
+    let is_named = matches!(parsed.slug, Some(Some(_)));
+    let (guess, salted) = match attempt::count_guesses(database, actor, client, 1).await {
+        Err(Error::RateLimited { .. }) if !is_named => (Tries::none(), true),
+        guess => (guess?, false),
+    };
+    let created = database
         .transaction(async |transaction| {
             let mut events = Vec::new();
             let (user_id, joined_via) = match &founder {
@@ -334,7 +339,9 @@ pub async fn create(
             }
             member::require_room_for_another(transaction, user_id, reader, field).await?;
             require_room_for_owner(transaction, user_id, field).await?;
-            let (id, tells_of_another) = insert(transaction, parsed.clone()).await?;
+            guess.make();
+            let (id, is_salted) = insert(transaction, parsed.clone(), salted).await?;
+            let tells_of_another = is_salted && !salted;
             let at = now(transaction).await?;
             diesel::insert_into(members::table)
                 .values((
@@ -360,9 +367,14 @@ pub async fn create(
             audit::record(transaction, events).await?;
             Ok((id, tells_of_another))
         })
-        .await?;
-    guess.keep(database, usize::from(tells_of_another)).await;
-    Ok(id)
+        .await;
+    match created {
+        Ok((id, tells_of_another)) => {
+            guess.keep(usize::from(tells_of_another)).await;
+            Ok(id)
+        }
+        Err(error) => guess.settle(Err(error)).await,
+    }
 }
 
 /// Staff give an organization to another owner (R1); the old one becomes ADMIN. One transaction: there is never none, never two.
@@ -812,9 +824,10 @@ async fn require_room_for_owner(transaction: &mut Transaction, user_id: UserId, 
     Ok(())
 }
 
-/// Inserts the organization; one without a slug gets one made of its name. And whether that tells that another one has the slug that
+/// Inserts the organization; one without a slug gets one made of its name, salted where it shall tell nothing. And whether it is salted, which
+/// otherwise tells that another one has the slug that
 /// the name gives.
-async fn insert(transaction: &mut Transaction, mut profile: Profile) -> Result<(OrganizationId, bool)> {
+async fn insert(transaction: &mut Transaction, mut profile: Profile, salted: bool) -> Result<(OrganizationId, bool)> {
     let id = OrganizationId::new();
     let at = now(transaction).await?;
     let holder = Holder::Organization(id);
@@ -828,7 +841,8 @@ async fn insert(transaction: &mut Transaction, mut profile: Profile) -> Result<(
         return Ok((id, false));
     }
     let name = profile.name.clone().unwrap_or_default();
-    let mut salt = String::new();
+    let new_salt = || rand::rng().random_range(1000..1_000_000_u32).to_string();
+    let mut salt = if salted { new_salt() } else { String::new() };
     for _ in 0..10 {
         let slug = Slug::derived(&name, &salt);
         if !reserved_name::is_reserved(transaction, holder, slug.as_str()).await? {
@@ -843,7 +857,7 @@ async fn insert(transaction: &mut Transaction, mut profile: Profile) -> Result<(
                 return Ok((id, !salt.is_empty()));
             }
         }
-        salt = rand::rng().random_range(1000..1_000_000_u32).to_string();
+        salt = new_salt();
     }
     Err(Error::refused(Code::SlugTaken, "slug", "name a slug: the ones made from the name are in use"))
 }
@@ -862,6 +876,7 @@ pub async fn update(
     let updated = database
         .transaction(async |transaction| {
             access::authorize(transaction, actor, id, Lock::Organization, Action::EditProfile, "id").await?;
+            guess.make();
             if changed.is_empty() {
                 return Ok(id);
             }
@@ -881,5 +896,5 @@ pub async fn update(
             Ok(id)
         })
         .await;
-    guess.settle(database, updated).await
+    guess.settle(updated).await
 }

@@ -6,7 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::access;
 use crate::actor::{Actor, suspended};
-use crate::attempt::{self, Tries};
+use crate::attempt::{self, Counting, Tries};
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
 use crate::database::schema::{invitations, sign_in_requests};
@@ -39,6 +39,8 @@ pub struct SignInRequest {
     pub used_at: Option<DateTime<Utc>>,
     /// When it was asked for.
     pub created_at: DateTime<Utc>,
+    /// From where; nothing where that was before this was written down.
+    client: Option<String>,
 }
 
 impl SignInRequest {
@@ -61,7 +63,7 @@ pub struct Asking<'a> {
 pub async fn request(database: &Database, email: &str, asking: Asking<'_>, client: ClientNetwork) -> Result<()> {
     let email = EmailAddress::parse("email", email)?;
     count_request(database, &email, client).await?;
-    ask(database, &email, asking, None).await?;
+    ask(database, &email, asking, None, client).await?;
     Ok(())
 }
 
@@ -74,7 +76,7 @@ pub async fn request_for_invitation(
     client: ClientNetwork,
 ) -> Result<()> {
     count_request(database, email, client).await?;
-    ask(database, email, asking, Some(invitation_id)).await?;
+    ask(database, email, asking, Some(invitation_id), client).await?;
     Ok(())
 }
 
@@ -88,7 +90,7 @@ async fn count_request(database: &Database, email: &EmailAddress, client: Client
 pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Token> {
     let id = database
         .transaction(async |transaction| {
-            let id = insert(transaction, email, Asking::default(), None).await?;
+            let id = insert(transaction, email, Asking::default(), None, None).await?;
             id.ok_or(Error::Bug("only a form asks twice"))
         })
         .await?;
@@ -100,11 +102,12 @@ async fn ask(
     email: &EmailAddress,
     asking: Asking<'_>,
     invitation_id: Option<InvitationId>,
+    client: ClientNetwork,
 ) -> Result<()> {
     database
         .transaction(async |transaction| {
             // No look at whose address it is: that would take longer where it is somebody's.
-            match insert(transaction, email, asking, invitation_id).await? {
+            match insert(transaction, email, asking, invitation_id, Some(client)).await? {
                 Some(id) => transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await,
                 None => Ok(()),
             }
@@ -135,12 +138,31 @@ pub async fn record_request(database: &Database, id: SignInRequestId, hold: Hold
         .await
 }
 
+/// Takes the turn of a request's mail; `false` where the address has had enough of them, or its client has had them sent to enough
+/// strangers. Only here, where nobody waits for an answer, it is looked at whose address it is.
+pub async fn take_mail_turn(database: &Database, request: &SignInRequest) -> Result<bool> {
+    let mut connection = database.connection().await?;
+    let has_account = user::by_email(&mut connection, &request.email).await?.is_some();
+    drop(connection);
+    let of_address = |limit| Counting { limit, subject: request.email.to_string(), number: 1 };
+    let mut countings = vec![of_address(limits::SIGN_IN_MAILS)];
+    if !has_account {
+        let subject = request.client.clone().unwrap_or_default();
+        countings.push(Counting { limit: limits::STRANGERS_SIGN_IN_MAILS, subject, number: 1 });
+    }
+    if attempt::count_together(database, &countings).await?.is_ok() {
+        return Ok(true);
+    }
+    Ok(has_account && attempt::count_together(database, &[of_address(limits::LATER_SIGN_IN_MAILS)]).await?.is_ok())
+}
+
 /// `None` where the form has asked before.
 async fn insert(
     transaction: &mut Transaction,
     email: &EmailAddress,
     asking: Asking<'_>,
     invitation_id: Option<InvitationId>,
+    client: Option<ClientNetwork>,
 ) -> Result<Option<SignInRequestId>> {
     let id = SignInRequestId::new();
     let inserted = diesel::insert_into(sign_in_requests::table)
@@ -151,6 +173,7 @@ async fn insert(
             sign_in_requests::form_digest.eq(asking.form_digest),
             sign_in_requests::invitation_id.eq(invitation_id),
             sign_in_requests::created_at.eq(rollcall_now()),
+            sign_in_requests::client.eq(client.map(|client| client.to_string())),
         ))
         .on_conflict(sign_in_requests::form_digest)
         .do_nothing()
@@ -249,7 +272,7 @@ impl SignedIn {
 /// Signs in; an address without an account gets one.
 pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, client: ClientNetwork) -> Result<SignedIn> {
     let (id, field, tried) = match proof {
-        Proof::Token(token) => (by_token(database, token).await?.id, "token", Tries::NONE),
+        Proof::Token(token) => (by_token(database, token).await?.id, "token", Tries::none()),
         Proof::Digits { email, code } => {
             let (id, tried) = try_digits(database, email, code, client).await?;
             (id, "digits", tried)
@@ -298,11 +321,12 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
                 NewEvent::by_user(user.id, personal, AuditAction::UserSignedIn, session.id)
                     .summary("signed in by mail"),
             );
+            attempt::forget(transaction, &[limits::SIGN_IN_MAILS, limits::LATER_SIGN_IN_MAILS], email.as_str()).await?;
             audit::record(transaction, events).await?;
             Ok(SignedIn { user, session, suspended: is_suspended, invitation_id })
         })
         .await;
-    tried.settle(database, signed_in).await
+    tried.settle(signed_in).await
 }
 
 async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, email: &EmailAddress) -> Result<bool> {

@@ -1,5 +1,6 @@
 //! Values from outside, parsed at the border and trusted inside.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -62,7 +63,8 @@ pub(crate) fn file_name(field: &str, text: &str, max: usize) -> Result<String, R
 }
 
 fn reads_as_link(field: &str) -> Refusal {
-    let message = "must not hold a link or an e-mail address; leave it out, or put a space after a dot between words";
+    let message =
+        "must not hold a link or an e-mail address; leave it out, or put a space after a dot or colon between words";
     Refusal::new(Code::Invalid, field, message)
 }
 
@@ -111,10 +113,14 @@ pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{1}")
 }
 
-/// Without the e-mail addresses that somebody has written into it: whatever word has an @ within.
-pub(crate) fn without_addresses(text: &str) -> String {
-    let at = ['@', '\u{fe6b}', '\u{ff20}'];
-    let is_edge = |c: char| {
+/// Ways in which people and programs write the @ of an address.
+const AT_SIGNS: [&str; 10] =
+    ["@", "\u{fe6b}", "\u{ff20}", "%40", "&#64;", "&#x40;", "&commat;", "(at)", "[at]", "{at}"];
+
+/// Without the e-mail addresses that somebody has written into it: whatever word has an @ within, however that is written, and with
+/// spaces around it where what follows is like a host.
+pub fn without_addresses(text: &str) -> String {
+    let is_edge: fn(char) -> bool = |c| {
         matches!(
             c,
             '<' | '>'
@@ -138,13 +144,33 @@ pub(crate) fn without_addresses(text: &str) -> String {
                 | '?'
         )
     };
+    let closed_up = closed_up(text, is_edge);
     let mask = |piece: &str| {
         let word = piece.trim_end();
         let core = word.trim_matches(is_edge);
-        let encoded = core.replace("%40", "@");
-        if encoded.trim_matches(at).contains(at) { piece.replacen(core, "[address]", 1) } else { piece.to_owned() }
+        let plain = AT_SIGNS.iter().fold(core.to_ascii_lowercase(), |plain, sign| plain.replace(sign, "@"));
+        if plain.trim_matches('@').contains('@') { piece.replacen(core, "[address]", 1) } else { piece.to_owned() }
     };
-    text.split_inclusive(char::is_whitespace).map(mask).collect()
+    closed_up.split_inclusive(char::is_whitespace).map(mask).collect()
+}
+
+/// Without the spaces around an @ behind which something like a host stands.
+fn closed_up(text: &str, is_edge: fn(char) -> bool) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mut closed = String::new();
+    let mut from = 0;
+    let signs = AT_SIGNS.iter().flat_map(|sign| lower.match_indices(sign));
+    for (at, sign) in signs.collect::<BTreeMap<_, _>>() {
+        let before = text.get(from..at).unwrap_or_default();
+        let behind = text.get(at + sign.len()..).unwrap_or_default();
+        let following = behind.trim_start();
+        let word = following.split(char::is_whitespace).next().unwrap_or_default();
+        let is_host = word.trim_matches(is_edge).trim_matches('.').contains('.');
+        closed.push_str(if is_host { before.trim_end() } else { before });
+        closed.push_str(text.get(at..at + sign.len()).unwrap_or_default());
+        from = at + sign.len() + if is_host { behind.len() - following.len() } else { 0 };
+    }
+    closed + text.get(from..).unwrap_or_default()
 }
 
 /// The pattern that finds a text anywhere, taken literally.
@@ -373,7 +399,13 @@ mod tests {
             ("ada%40example.org", "[address]"),
             ("a@b.c,d@e.f g", "[address] g"),
             ("\"ada\"@example.org", "\"[address]"),
+            ("ada&#64;example.org", "[address]"),
+            ("ada &#X40; example.org!", "[address]!"),
+            ("He is ada @ example.org now", "He is [address] now"),
+            ("ada@ example.org, ada  @example.org", "[address], [address]"),
+            ("ada(at)example.org or ada [at] example.org.", "[address] or [address]."),
             ("ask @ada at 5 @ noon", "ask @ada at 5 @ noon"),
+            ("at 50%40 (at) home. Bye", "at 50%40 (at) home. Bye"),
             ("no address", "no address"),
             ("", ""),
         ] {

@@ -180,6 +180,7 @@ pub async fn offer(
             }
             require_unpublished(transaction, project.id, field).await?;
             // Said last: who has accounts is told to nobody who may not offer it to one.
+            guess.make();
             let no_account = || Refusal::new(Code::NotFound, recipient_field, "there is no such account");
             let recipient_id = recipient.ok_or_else(no_account)?;
             if command.to_organization_id == Some(project.organization_id) {
@@ -234,7 +235,7 @@ pub async fn offer(
                 let message = format!("an offer of this project is open; cancel {open} first");
                 return Err(Error::refused(Code::Conflict, field, message));
             }
-            mails.require()?;
+            mails.require(transaction).await?;
             let transfer = insert(transaction, &transfer).await?;
             transaction.enqueue_at(&ExpireTransfer { transfer_id: transfer.id }, transfer.expires_at).await?;
             transaction.enqueue(&MailTransferOffer { transfer_id: transfer.id }).await?;
@@ -243,7 +244,7 @@ pub async fn offer(
             Ok(transfer)
         })
         .await;
-    guess.settle(database, mails.settle(database, offered).await).await
+    guess.settle(mails.settle(offered).await).await
 }
 
 /// The mail that an offer brings: none to whoever offers it to themselves.

@@ -348,6 +348,7 @@ pub async fn update_profile(
                 avatar_url: avatar_url.as_ref().map(Option::as_deref),
             };
             let holder = Holder::Account(user_id);
+            guess.make();
             if let Some(username) = &username {
                 let (from, to) = (before.username.as_str(), username.as_str());
                 reserved_name::change(transaction, holder, Some(from), Some(to)).await?;
@@ -367,7 +368,7 @@ pub async fn update_profile(
             audit::record(transaction, [event]).await
         })
         .await;
-    guess.settle(database, updated).await
+    guess.settle(updated).await
 }
 
 /// The account, as it stands under the lock on its row; CONFLICT where it was deleted.

@@ -162,7 +162,7 @@ impl Webhook {
 pub struct Due {
     /// Which webhook, as it stands.
     pub webhook: Webhook,
-    /// The event.
+    /// The event, with nobody in it whom the organization may not know.
     pub event: AuditEvent,
     /// This moment.
     pub at: DateTime<Utc>,
@@ -173,6 +173,7 @@ pub struct Due {
 impl Due {
     async fn now(connection: &mut AsyncPgConnection, webhook: Webhook, event: AuditEvent) -> Result<Self> {
         let at = now(connection).await?;
+        let event = event.for_its_organization(connection).await?;
         let previous_versions = webhook_previous_secrets::table
             .filter(webhook_previous_secrets::organization_id.eq(webhook.organization_id))
             .filter(webhook_previous_secrets::webhook_id.eq(webhook.id))

@@ -11,7 +11,7 @@ use diesel_async::AsyncPgConnection;
 use rollcall_domain::database::Database;
 use rollcall_domain::link::{PublicUrl, Route};
 use rollcall_domain::settings::Settings;
-use rollcall_domain::{Error, database, limits};
+use rollcall_domain::{Error, database, limits, text};
 use url::Url;
 use uuid::Uuid;
 
@@ -104,6 +104,28 @@ pub(crate) struct Unsent {
     pub(crate) again_after: Option<Duration>,
 }
 
+impl Unsent {
+    /// The same in our own words, with no more of the server's than its codes: to whoever may not know the address, neither it, its
+    /// parts nor its server is told (R25).
+    pub(crate) fn in_own_words(&self) -> String {
+        let mut words = self.reply.split_whitespace();
+        let code = words.next().filter(|word| word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit()));
+        let Some(code) = code else { return "the mail server didn't take it, or didn't answer".to_owned() };
+        let is_enhanced = |word: &&str| {
+            let mut parts = word.split('.');
+            let is_number =
+                |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+            parts.next().is_some_and(|class| matches!(class, "4" | "5"))
+                && parts.clone().count() == 2
+                && parts.all(is_number)
+        };
+        match words.next().filter(is_enhanced) {
+            Some(enhanced) => format!("the mail server didn't take it: {code} {enhanced}"),
+            None => format!("the mail server didn't take it: {code}"),
+        }
+    }
+}
+
 impl From<Unsent> for JobError {
     fn from(unsent: Unsent) -> Self {
         match unsent.again_after {
@@ -113,8 +135,7 @@ impl From<Unsent> for JobError {
     }
 }
 
-/// A mail server's words without the address that they repeat: logs hold none, and who was invited by username keeps theirs
-/// to themselves (R25).
+/// A mail server's words without the address that they repeat, in whichever letters: logs hold none.
 fn without_address(reply: &str, address: &str) -> String {
     let mut shown = String::new();
     let mut rest = reply;
@@ -124,7 +145,8 @@ fn without_address(reply: &str, address: &str) -> String {
         shown.push_str("[address]");
         rest = after.get(address.len()..).unwrap_or_default();
     }
-    shown + rest
+    // Servers name it in ASCII, or another one to which it was forwarded.
+    text::without_addresses(&(shown + rest))
 }
 
 /// What an error of the domain means for the job.
@@ -173,12 +195,31 @@ pub(crate) fn hold(
 
 #[cfg(test)]
 mod tests {
-    use super::without_address;
+    use super::{Unsent, without_address};
 
     #[test]
     fn a_reply_is_shown_without_the_address() {
         let reply = "550 5.1.1 <Grace@Example.org>: no such user grace@example.org here";
         assert_eq!(without_address(reply, "grace@example.org"), "550 5.1.1 <[address]>: no such user [address] here");
         assert_eq!(without_address("451 later", "grace@example.org"), "451 later");
+        let reply = "550 <grace@xn--bcher-kva.example>: forwarded to grace@elsewhere.example, unknown";
+        assert_eq!(
+            without_address(reply, "grace@b\u{fc}cher.example"),
+            "550 <[address]>: forwarded to [address], unknown"
+        );
+    }
+
+    #[test]
+    fn a_reply_in_own_words_holds_only_codes() {
+        let own = |reply: &str| Unsent { reply: reply.to_owned(), again_after: None }.in_own_words();
+        for (reply, shown) in [
+            ("550 5.1.1 grace at example.org is unknown", "the mail server didn't take it: 550 5.1.1"),
+            ("550 grace: user unknown", "the mail server didn't take it: 550"),
+            ("550 203.0.113.7 rejects", "the mail server didn't take it: 550"),
+            ("mx.example.org is down", "the mail server didn't take it, or didn't answer"),
+            ("", "the mail server didn't take it, or didn't answer"),
+        ] {
+            assert_eq!(own(reply), shown, "{reply:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use rollcall_domain::job::MailDepartureReceipt;
 use rollcall_domain::member::{self, MemberStatus};
 use rollcall_domain::resource::ResourceKind;
 use rollcall_domain::webhook::{self, Webhook};
-use rollcall_domain::{organization, user};
+use rollcall_domain::{limits, organization, user};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{self, Count, DepartureToLeaver, DepartureToOwner, Envelope, Moved};
@@ -60,10 +60,14 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         api_key::known_to(&mut reader, departure.organization_id, departure.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = recipient.email else { return Ok(()) };
+    // Each of those who get one has their own turn.
+    let (turn, limit) = match is_leaver {
+        true => (MailDepartureReceipt::KIND.to_owned(), limits::MEMBER_MAILS),
+        false => (format!("{} to {recipient_id}", MailDepartureReceipt::KIND), limits::RECEIPT_MAILS),
+    };
     // A retry is still the same mail.
-    if is_leaver
-        && job.attempt == 1
-        && !member::take_mail_turn(&context.database, MailDepartureReceipt::KIND, departure.member_id)
+    if job.attempt == 1
+        && !member::take_mail_turn(&context.database, &turn, departure.member_id, &email, limit)
             .await
             .map_err(job_error)?
     {

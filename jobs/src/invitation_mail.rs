@@ -44,17 +44,22 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     };
     organization::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
     let outcome = context.try_send(job, mail.render(envelope)).await?;
+    // Who was invited by username keeps their address to themselves, whatever the server tells of it.
+    let told = |unsent: &Unsent| match &invitation.email {
+        Some(_) => unsent.reply.clone(),
+        None => unsent.in_own_words(),
+    };
     let (delivery, error) = match &outcome {
         Ok(()) => (DeliveryStatus::Sent, None),
-        Err(unsent) if unsent.again_after.is_some() => (DeliveryStatus::Deferred, Some(unsent.reply.as_str())),
-        Err(unsent) => (DeliveryStatus::Failed, Some(unsent.reply.as_str())),
+        Err(unsent) if unsent.again_after.is_some() => (DeliveryStatus::Deferred, Some(told(unsent))),
+        Err(unsent) => (DeliveryStatus::Failed, Some(told(unsent))),
     };
     let hold = hold(job);
     context
         .database
         .transaction(async |transaction| {
             hold(transaction).await?;
-            invitation::set_delivery(transaction, id, token_version, delivery, error).await
+            invitation::set_delivery(transaction, id, token_version, delivery, error.as_deref()).await
         })
         .await
         .map_err(job_error)?;

@@ -3,7 +3,7 @@
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::job::MailMembershipRestored;
 use rollcall_domain::link::Route;
-use rollcall_domain::member;
+use rollcall_domain::{limits, member};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, MembershipRestored};
@@ -32,9 +32,15 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
     };
     // A retry is still the same mail.
     if job.attempt == 1
-        && !member::take_mail_turn(&context.database, MailMembershipRestored::KIND, member.id)
-            .await
-            .map_err(job_error)?
+        && !member::take_mail_turn(
+            &context.database,
+            MailMembershipRestored::KIND,
+            member.id,
+            &email,
+            limits::MEMBER_MAILS,
+        )
+        .await
+        .map_err(job_error)?
     {
         tracing::info!("not sent: this person has had enough such mails today");
         return Ok(());

@@ -30,6 +30,11 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailSignI
         },
     };
     drop(reader);
+    // A retry is still the same mail.
+    if job.attempt == 1 && !sign_in::take_mail_turn(&context.database, &request).await.map_err(job_error)? {
+        tracing::info!("not sent: this address has had enough such mails, or strangers have from there");
+        return Ok(());
+    }
     let keyring = context.database.keyring();
     let token = keyring.link_token(Purpose::SignInLink, id.uuid(), 1).map_err(job_error)?;
     let minutes = |lifetime: std::time::Duration| u32::try_from(lifetime.as_secs() / 60).unwrap_or(u32::MAX);

@@ -1,5 +1,7 @@
 //! The audit log.
 
+use std::collections::HashSet;
+
 use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::access;
@@ -11,6 +13,7 @@ use super::context::{self, database};
 use super::error::top_level;
 use super::id::BigInt;
 use super::node::{self, Node};
+use super::organization::Organization;
 use super::user::User;
 
 /// What kind of actor did something.
@@ -50,9 +53,12 @@ impl AuditEvent {
         &self.0.action
     }
 
-    /// The user who did it, by session or API key.
+    /// The user who did it, by session or API key; null where the viewer may not know them, such as somebody who declined.
     async fn actor(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::load_optional(context, self.0.actor_id).await
+        match self.0.actor_id {
+            Some(id) => User::if_known(context, id).await,
+            None => Ok(None),
+        }
     }
 
     /// What kind of actor did it.
@@ -78,9 +84,17 @@ impl AuditEvent {
         &self.0.summary
     }
 
-    /// More of it, by action.
-    async fn metadata(&self) -> Json<serde_json::Value> {
-        Json(self.0.metadata.clone())
+    /// More of it, by action; ids of people and organizations that the viewer may not know are null.
+    async fn metadata(&self, context: &Context<'_>) -> async_graphql::Result<Json<serde_json::Value>> {
+        let told = self.0.told();
+        let people = User::known_of(context, &told.people).await?;
+        let mut grantees = HashSet::new();
+        for id in told.grantees {
+            if Organization::load(context, id).await?.is_visible() {
+                grantees.insert(id);
+            }
+        }
+        Ok(Json(self.0.clone().for_whom_knows(&audit::Told { people, grantees }).metadata))
     }
 
     /// When.

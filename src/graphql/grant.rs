@@ -13,7 +13,7 @@ use super::organization::Organization;
 use super::policy::AccessLevel;
 use super::resource::Resource;
 use super::team::Team;
-use super::user::User;
+use super::user::{Naming, User};
 
 /// Who has something by a grant.
 #[derive(Union)]
@@ -42,16 +42,20 @@ impl Grant {
         Resource::load(context, self.0.resource_id).await
     }
 
-    /// With whom. Whom the viewer can't look up otherwise is shown as they were named, such as by an address, a username or a slug: by
-    /// name and username, under an id that leads nowhere.
+    /// With whom. Whom the viewer can't look up otherwise is shown to whoever named them, and to the owner and admins, as they were named,
+    /// such as by an address, a username or a slug: by name and username, under an id that leads nowhere. To others they are someone.
     async fn grantee(&self, context: &Context<'_>) -> async_graphql::Result<Grantee> {
-        let (named_as, by) = (self.0.named_as.as_deref(), self.0.id.uuid());
+        let by = self.0.id.uuid();
+        let naming = Naming {
+            organization_id: self.0.organization_id,
+            named_by: self.0.granted_by_id,
+            word: self.0.named_as.as_deref(),
+            by,
+        };
         Ok(match self.0.grantee() {
-            grant::Grantee::User(id) => Grantee::User(User::named(context, id, named_as, by).await?),
+            grant::Grantee::User(id) => Grantee::User(User::named(context, id, naming).await?),
             grant::Grantee::Team(id) => Grantee::Team(Team::shared_with(context, id, by).await?),
-            grant::Grantee::Organization(id) => {
-                Grantee::Organization(Organization::named(context, id, named_as, by).await?)
-            }
+            grant::Grantee::Organization(id) => Grantee::Organization(Organization::named(context, id, naming).await?),
         })
     }
 
@@ -82,9 +86,16 @@ impl GrantInvitation {
         Resource::load(context, self.0.resource_id).await
     }
 
-    /// With whom.
-    async fn email(&self) -> &str {
-        self.0.email.as_str()
+    /// With whom; null for whoever administers the resource, didn't share it, and is neither the organization's owner nor an admin.
+    async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<&str>> {
+        let email = self.0.email.as_str();
+        let naming = Naming {
+            organization_id: self.0.organization_id,
+            named_by: self.0.invited_by_id,
+            word: Some(email),
+            by: self.0.id.uuid(),
+        };
+        Ok(naming.is_shown(context).await?.then_some(email))
     }
 
     /// How much.

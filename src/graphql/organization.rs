@@ -8,8 +8,7 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
 use rollcall_domain::organization::{self, ProfileInput};
 use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::{api_key, audit, departure, invitation, join_code, member, resource, run, team, webhook};
-use uuid::Uuid;
+use rollcall_domain::{api_key, audit, departure, invitation, join_code, member, policy, resource, run, team, webhook};
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
@@ -27,7 +26,7 @@ use super::policy::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationA
 use super::resource::{Resource, ResourceConnection, ResourceKind};
 use super::run::{Run, RunConnection, RunStatus};
 use super::team::{Team, TeamConnection};
-use super::user::User;
+use super::user::{Naming, User};
 use super::webhook::{Webhook, WebhookConnection};
 
 #[derive(Debug, Clone)]
@@ -75,24 +74,28 @@ impl Organization {
         Self { organization: Box::new(organization), permit, shown: actor.is_staff() || deleted_it }
     }
 
-    /// An organization that somebody has named: as the viewer knows it, or else by what it was named, with an id that leads nowhere; by
-    /// its id alone where that is what named it.
-    pub async fn named(
-        context: &Context<'_>,
-        id: OrganizationId,
-        named_as: Option<&str>,
-        by: Uuid,
-    ) -> async_graphql::Result<Self> {
+    /// An organization that somebody has named: as the viewer knows it; else, to those to whom the word is shown, by what it was named,
+    /// with an id that leads nowhere, or by its id alone where that is what named it; else some organization.
+    pub async fn named(context: &Context<'_>, id: OrganizationId, naming: Naming<'_>) -> async_graphql::Result<Self> {
         let found = Self::load(context, id).await?;
         if found.is_visible() {
             return Ok(found);
         }
-        let (shown_id, name) = match named_as {
-            Some(word) => (OrganizationId::from_uuid(by), word.to_owned()),
-            None => (id, id.to_string()),
+        let (shown_id, name) = match (naming.is_shown(context).await?, naming.word) {
+            (true, Some(word)) => (OrganizationId::from_uuid(naming.by), word.to_owned()),
+            (true, None) => (id, id.to_string()),
+            (false, _) => (OrganizationId::from_uuid(naming.by), "organization".to_owned()),
         };
         let organization = organization::Organization { id: shown_id, name, logo_url: None, ..*found.organization };
         Ok(Self { organization: Box::new(organization), permit: None, shown: false })
+    }
+
+    /// Whether the viewer is its owner or an admin, or of the staff.
+    pub fn is_led_by_viewer(&self) -> bool {
+        match &self.permit {
+            Some(permit) => permit.standing().role.is_at_least(policy::Role::Admin),
+            None => self.shown,
+        }
     }
 
     /// Whether the actor may know of it by itself.
@@ -471,7 +474,7 @@ impl Organization {
         #[graphql(desc = "How many from the end, at most 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor behind the page.")] before: Option<String>,
         #[graphql(desc = "Only this action, such as organization.member_invited.")] action: Option<String>,
-        #[graphql(desc = "Only what this user did.")] actor_id: Option<Id<UserId>>,
+        #[graphql(desc = "Only what this user did, whom the viewer may know.")] actor_id: Option<Id<UserId>>,
         #[graphql(desc = "Only what was done to this.")] target_id: Option<ID>,
         #[graphql(desc = "Not before this time.")] since: Option<Time>,
         #[graphql(desc = "Before this time.")] until: Option<Time>,
@@ -485,7 +488,7 @@ impl Organization {
             until: until.map(|time| time.0),
         };
         let request = rollcall_domain::page::PageRequest { first, after, last, before };
-        let page = audit::list(&mut *connection(context).await?, permit, &filter, &request).await;
+        let page = audit::list(&mut *connection(context).await?, actor(context)?, permit, &filter, &request).await;
         Ok(visible(page)?.map(|page| AuditEventConnection::new(page.map(AuditEvent))))
     }
 }

@@ -14,7 +14,7 @@ use super::given;
 use super::id::Id;
 use super::organization::Organization;
 use super::resource::Resource;
-use super::user::User;
+use super::user::{Naming, User};
 
 /// Where an offer of a project stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -90,17 +90,23 @@ impl ProjectTransfer {
         User::who_is(context, *organization_id, *offered_by_id, "member", id.uuid()).await
     }
 
-    /// Who receives it. Until they have accepted it, whom the viewer can't look up otherwise is shown as they were named, such as by a
-    /// username, under an id that leads nowhere.
+    /// Who receives it. Until they have accepted it, whom the viewer can't look up otherwise is shown to whoever offers it, and to the
+    /// owner and admins, as they were named, such as by a username, under an id that leads nowhere. To others they are someone.
     async fn recipient(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        let Transfer { id, recipient_id, recipient_named_as, .. } = &self.transfer;
+        let Transfer { id, organization_id, offered_by_id, recipient_id, recipient_named_as, .. } = &self.transfer;
         match self.status {
             TransferStatus::Accepted => User::load(context, *recipient_id).await,
             TransferStatus::Offered
             | TransferStatus::Declined
             | TransferStatus::Cancelled
             | TransferStatus::Expired => {
-                User::named(context, *recipient_id, recipient_named_as.as_deref(), id.uuid()).await
+                let naming = Naming {
+                    organization_id: *organization_id,
+                    named_by: *offered_by_id,
+                    word: recipient_named_as.as_deref(),
+                    by: id.uuid(),
+                };
+                User::named(context, *recipient_id, naming).await
             }
         }
     }

@@ -1,5 +1,7 @@
 //! People, as others see them.
 
+use std::collections::HashSet;
+
 use async_graphql::{Context, ID, Object};
 use rollcall_domain::Error;
 use rollcall_domain::id::{OrganizationId, TypedId, UserId};
@@ -60,6 +62,27 @@ impl User {
     }
 }
 
+/// How somebody named another person or organization.
+pub struct Naming<'a> {
+    /// For what is of which organization.
+    pub organization_id: OrganizationId,
+    /// Who named them.
+    pub named_by: UserId,
+    /// By which word; none where it was an id.
+    pub word: Option<&'a str>,
+    /// What led to them, whose id stands for theirs.
+    pub by: Uuid,
+}
+
+impl Naming<'_> {
+    /// Whether the word is shown to the viewer: to whoever typed it, and to those who lead the organization. It may be an address, which
+    /// others don't learn because they administer the same resource.
+    pub async fn is_shown(&self, context: &Context<'_>) -> async_graphql::Result<bool> {
+        let own = request(context).actor().is_some_and(|actor| actor.is_in(self.organization_id, self.named_by));
+        Ok(own || Organization::load(context, self.organization_id).await?.is_led_by_viewer())
+    }
+}
+
 impl User {
     /// The user of an id that something visible led to.
     pub async fn load(context: &Context<'_>, id: UserId) -> async_graphql::Result<Self> {
@@ -79,22 +102,32 @@ impl User {
         Self::Known(Box::new(user))
     }
 
-    /// Somebody whom others have named: as the viewer knows them, or else as they were named, with an id that leads nowhere; by their
-    /// id alone where that is what named them.
-    pub async fn named(
-        context: &Context<'_>,
-        id: UserId,
-        named_as: Option<&str>,
-        by: Uuid,
-    ) -> async_graphql::Result<Self> {
-        if let Some(actor) = request(context).actor().cloned()
-            && let Some(user) = loaders(context).load_one((actor, id)).await?
-        {
-            return Ok(Self::known(user));
+    /// The user of an id, where the viewer may know them.
+    pub async fn if_known(context: &Context<'_>, id: UserId) -> async_graphql::Result<Option<Self>> {
+        match request(context).actor().cloned() {
+            Some(actor) => Ok(loaders(context).load_one((actor, id)).await?.map(Self::known)),
+            None => Ok(None),
         }
-        Ok(match named_as {
-            Some(word) => Self::Called { id: UserId::from_uuid(by), word: word.to_owned() },
-            None => Self::Called { id, word: id.to_string() },
+    }
+
+    /// Those of the ids whom the viewer may know.
+    pub async fn known_of(context: &Context<'_>, ids: &HashSet<UserId>) -> async_graphql::Result<HashSet<UserId>> {
+        let Some(actor) = request(context).actor() else { return Ok(HashSet::new()) };
+        let known = loaders(context).load_many(ids.iter().map(|id| (actor.clone(), *id))).await?;
+        Ok(known.into_values().map(|user| user.id).collect())
+    }
+
+    /// Somebody whom others have named: as the viewer knows them; else, to those to whom the word is shown, as they were named, with an
+    /// id that leads nowhere, or by their id alone where that is what named them; else somebody.
+    pub async fn named(context: &Context<'_>, id: UserId, naming: Naming<'_>) -> async_graphql::Result<Self> {
+        if let Some(known) = Self::if_known(context, id).await? {
+            return Ok(known);
+        }
+        let called = |word: &str| Self::Called { id: UserId::from_uuid(naming.by), word: word.to_owned() };
+        Ok(match (naming.is_shown(context).await?, naming.word) {
+            (true, Some(word)) => called(word),
+            (true, None) => Self::Called { id, word: id.to_string() },
+            (false, _) => called("someone"),
         })
     }
 

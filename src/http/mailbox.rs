@@ -72,9 +72,12 @@ struct Mailbox {
 
 type Shown = State<Arc<Mailbox>>;
 
-/// Refuses other names than loopback ones, and gives every answer the headers that protect it.
+/// Refuses what a proxy passes on, and other names than loopback ones, and gives every answer the headers that protect it.
 async fn guard(State(mailbox): Shown, request: Request, next: Next) -> Response {
-    let mut response = if is_for_loopback(&request) {
+    let mut response = if is_passed_on(&request) {
+        let message = "There is no such page.";
+        Problem { status: StatusCode::NOT_FOUND, title: "Nothing here", message }.page(&mailbox.site)
+    } else if is_for_loopback(&request) {
         next.run(request).await
     } else {
         let message = "Mails are shown on this machine only: open this page by the name localhost.";
@@ -88,13 +91,31 @@ async fn guard(State(mailbox): Shown, request: Request, next: Next) -> Response 
     response
 }
 
+/// Whether a proxy passes the request on: they say so, or for whom they ask. Then it comes from elsewhere, whatever the name.
+fn is_passed_on(request: &Request) -> bool {
+    const BY_PROXIES: [&str; 12] = [
+        "via",
+        "forwarded",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-host",
+        "x-original-url",
+        "x-envoy-external-address",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "cdn-loop",
+    ];
+    request
+        .headers()
+        .keys()
+        .map(|name| name.as_str())
+        .any(|name| name.starts_with("x-forwarded") || BY_PROXIES.contains(&name))
+}
+
 /// Whether every name that the request gives its server is a loopback one, and it gives one at all.
-///
-/// A proxy says for whom it asks: then the request comes from elsewhere, whatever the name.
 fn is_for_loopback(request: &Request) -> bool {
-    if ["forwarded", "x-forwarded-for"].iter().any(|name| request.headers().contains_key(*name)) {
-        return false;
-    }
     let hosts = request.headers().get_all(HOST);
     let mut names = hosts
         .iter()

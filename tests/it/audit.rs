@@ -483,3 +483,89 @@ async fn tampering_is_found_at_the_first_broken_event() {
     );
     app.finish().await;
 }
+
+/// The events of these actions, newest last: the actor's username, and the metadata.
+async fn told(team: &Team, last: u32) -> Vec<Value> {
+    let query = "query($id: ID!, $last: Int) { organization(by: { id: $id }) { auditLog(last: $last) { nodes { \
+         action actor { id username name } actorKind summary metadata } } } }";
+    let log = team.owner.query(query, json!({ "id": team.id, "last": last })).await;
+    nodes(&log["organization"]["auditLog"]).clone()
+}
+
+// R74, R21: the log keeps who did what, and tells its readers, and webhooks, nothing of people whom they know by a word alone.
+#[tokio::test]
+async fn the_log_tells_no_more_of_strangers_than_what_named_them() {
+    let app = TestApp::builder().local_webhooks().start().await;
+    let team = app.team().await;
+    let owner = &team.owner;
+    let receiver = Receiver::start().await;
+    let input = json!({ "organizationId": team.id, "url": receiver.url, "events": ["*"] });
+    owner.ok("createWebhook", input, "webhook { id }").await;
+    let eve = app.sign_up("eve@example.org").await;
+    eve.ok("updateProfile", json!({ "name": "Eve Moneypenny", "username": "moneypenny" }), "").await;
+    let elsewhere = eve.found("Secret Service").await;
+    eve.ok("updateOrganization", json!({ "id": elsewhere, "slug": "universal-exports" }), "").await;
+    let create = async |name: &str| owner.create(&team.id, "PROJECT", name).await;
+    let (by_email, by_name, offered) = (create("By address").await, create("By username").await, create("Offer").await);
+    let share = |project: &str, grantee: Value| json!({ "resourceId": project, "grantee": grantee, "level": "VIEW" });
+    // Whatever they do with what one has sent them: they take it up by signing in, decline it, and give it back.
+    owner.ok("grantAccess", share(&by_email, json!({ "email": "eve@example.org" })), "").await;
+    app.sign_in(app.anonymous(), "eve@example.org").await;
+    let grant = owner.ok("grantAccess", share(&by_name, json!({ "username": "moneypenny" })), "grant { id }").await;
+    eve.ok("revokeAccess", json!({ "grantId": grant["grant"]["id"] }), "").await;
+    owner.ok("grantAccess", share(&by_name, json!({ "organizationSlug": "universal-exports" })), "").await;
+    let invitation = team.invite("eve@example.org", "MEMBER").await;
+    eve.ok("declineInvitation", json!({ "id": invitation }), "").await;
+    let offer = json!({ "resourceId": offered, "recipientUsername": "moneypenny" });
+    let offer = owner.ok("offerProjectTransfer", offer, "transfer { id }").await;
+    eve.ok("declineProjectTransfer", json!({ "id": offer["transfer"]["id"] }), "").await;
+    let events = told(&team, 100).await;
+    let actions: Vec<&str> = events.iter().map(|event| event["action"].as_str().unwrap()).collect();
+    for action in
+        ["grant.created", "grant.revoked", "organization.invitation_declined", "transfer.offered", "transfer.declined"]
+    {
+        assert!(actions.contains(&action), "{action}: {actions:?}");
+    }
+    app.until_idle().await;
+    receiver.wait_for(actions.len() - 1).await;
+    let bodies: String = receiver.arrivals().into_iter().map(|arrival| arrival.body).collect();
+    for secret in ["Eve", "Moneypenny", "moneypenny", eve.user_id.as_str(), elsewhere.as_str(), "universal", "eve@"] {
+        assert!(!json!(events).to_string().contains(secret), "{secret}: {events:#?}");
+        assert!(!bodies.contains(secret), "{secret}: {bodies}");
+    }
+    let declined = events.iter().find(|event| event["action"] == "transfer.declined").unwrap();
+    assert_eq!((&declined["actor"], &declined["actorKind"]), (&Value::Null, &json!("USER")));
+    let filter = "query($id: ID!, $who: ID) { organization(by: { id: $id }) { auditLog(first: 9, actorId: $who) { nodes { action } } } }";
+    let count = async |who: &str| {
+        let found = owner.query(filter, json!({ "id": team.id, "who": who })).await;
+        nodes(&found["organization"]["auditLog"]).len()
+    };
+    assert_eq!((count(&eve.user_id).await, count(&owner.user_id).await), (0, 9));
+    // It is all kept: whoever has come to know them reads it.
+    let joined = app.join(&team, "eve@example.org", "MEMBER").await;
+    assert_eq!(joined.user_id, eve.user_id);
+    let events = told(&team, 100).await;
+    let declined = events.iter().find(|event| event["action"] == "transfer.declined").unwrap();
+    assert_eq!(declined["actor"]["username"], "moneypenny");
+    assert_eq!(declined["metadata"]["recipient"], eve.user_id.as_str());
+    assert!(count(&eve.user_id).await > 3);
+    app.finish().await;
+}
+
+// R48: an address in a reason is masked, however it is written.
+#[tokio::test]
+async fn a_reason_holds_no_address_however_it_is_written() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    for (n, reason) in ["ada @ example.org left", "ada&#64;example.org", "ada (at) example.org", "ada＠example．org"]
+        .into_iter()
+        .enumerate()
+    {
+        let member = app.join(&team, &format!("person{n}@example.org"), "MEMBER").await;
+        let input = json!({ "memberId": team.member_id(&member).await, "reason": reason });
+        team.owner.ok("removeMember", input, "departure { id }").await;
+    }
+    let kept = "SELECT metadata ->> 'reason' AS value FROM audit_events WHERE action = 'organization.member_removed' ORDER BY sequence";
+    assert_eq!(app.database.texts(kept).await, ["[address] left", "[address]", "[address]", "[address]"]);
+    app.finish().await;
+}

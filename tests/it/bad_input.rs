@@ -196,18 +196,21 @@ async fn texts_that_cannot_be_stored_find_nothing() {
         "x".repeat(5_000).as_str(),
         "\u{ffff}",
     ] {
-        let query = "query($id: ID!, $text: String!) { \
+        let query = "query($id: ID!, $text: String!, $target: ID!) { \
              bySlug: organization(by: { slug: $text }) { id } invitation(token: $text) { role } \
              organization(by: { id: $id }) { members(search: $text) { totalCount nodes { id } } teams(search: $text) { totalCount nodes { id } } \
-             resources(search: $text) { nodes { id } } auditLog(action: $text) { nodes { id } } } \
+             resources(search: $text) { nodes { id } } auditLog(action: $text) { nodes { id } } \
+             byTarget: auditLog(targetId: $target) { nodes { id } } } \
              viewer { resources(organizationId: $id, search: $text) { nodes { id } } } }";
-        let data = team.owner.query(query, json!({ "id": team.id, "text": text })).await;
+        let data = team.owner.query(query, json!({ "id": team.id, "text": text, "target": text })).await;
         assert!(data["bySlug"].is_null() && data["invitation"].is_null(), "{text:?}: {data}");
         let nothing = json!({ "totalCount": 0, "nodes": [] });
         for list in ["members", "teams"] {
             assert_eq!(data["organization"][list], nothing, "{list} {text:?}");
         }
-        assert_eq!(data["organization"]["auditLog"]["nodes"], json!([]), "{text:?}");
+        for log in ["auditLog", "byTarget"] {
+            assert_eq!(data["organization"][log]["nodes"], json!([]), "{log} {text:?}");
+        }
         for holder in ["organization", "viewer"] {
             assert_eq!(data[holder]["resources"]["nodes"], json!([]), "{holder} {text:?}");
         }

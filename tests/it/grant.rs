@@ -683,3 +683,128 @@ async fn much_shared_with_an_address_is_no_flood_of_mails() {
     assert_eq!(much.reached().await, 100);
     app.finish().await;
 }
+
+// R6: what somebody has typed to share something, such as an address, is shown to them and to those who lead the organization; others who
+// administer the same resource see that it is shared with someone.
+#[tokio::test]
+async fn what_others_typed_is_not_shown_to_outside_administrators() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let boss = app.join(&team, "boss@example.org", "ADMIN").await;
+    let grace = app.sign_up("grace.private@corp.example").await;
+    let carol = app.sign_up("carol@example.org").await;
+    let elsewhere = app.sign_up("bob@example.org").await.found("Secret Service").await;
+    let project = ada.create(&team.id, "PROJECT", "Joint").await;
+    let share = |grantee: Value| json!({ "resourceId": project, "grantee": grantee, "level": "VIEW" });
+    ada.ok("grantAccess", share(json!({ "email": "grace.private@corp.example" })), "").await;
+    app.sign_in(app.anonymous(), "grace.private@corp.example").await;
+    ada.ok("grantAccess", share(json!({ "email": "waiting@corp.example" })), "").await;
+    ada.grant(&project, json!({ "organizationId": elsewhere }), "VIEW").await;
+    ada.grant(&project, json!({ "username": carol.username().await }), "ADMINISTER").await;
+    carol.ok("grantAccess", share(json!({ "email": "third@corp.example" })), "").await;
+    let waiting = async |person: &Client| {
+        let seen = person.query(GRANTS, json!({ "id": project })).await["node"]["grantInvitations"].clone();
+        nodes(&seen).iter().map(|shared| shared["email"].clone()).collect::<Vec<_>>()
+    };
+    let shown: Vec<String> =
+        grantees(&carol, &project).await.into_iter().take(2).flat_map(|(a, b, c)| [a, b, c]).collect();
+    assert_eq!(
+        (&shown[0], &shown[1], &shown[3]),
+        (&"someone".to_owned(), &"someone".to_owned(), &"organization".to_owned())
+    );
+    assert!(!shown.contains(&grace.user_id) && !shown.contains(&elsewhere), "{shown:?}");
+    assert_eq!(waiting(&carol).await, [Value::Null, json!("third@corp.example")]);
+    for person in [&ada, &boss, &team.owner] {
+        assert_eq!(grantees(person, &project).await[0].0, "grace.private@corp.example");
+    }
+    assert_eq!(waiting(&ada).await, [json!("waiting@corp.example"), Value::Null]);
+    assert_eq!(waiting(&boss).await, [json!("waiting@corp.example"), json!("third@corp.example")]);
+    // She may take back what she can't read.
+    let seen =
+        carol.query(GRANTS, json!({ "id": project })).await["node"]["grantInvitations"]["nodes"][0]["id"].clone();
+    carol.ok("revokeGrantInvitation", json!({ "id": seen }), "").await;
+    // Offers likewise.
+    let offer = json!({ "resourceId": project, "recipientUsername": grace.username().await });
+    team.owner.ok("offerProjectTransfer", offer, "").await;
+    let query = "query($id: ID!) { node(id: $id) { ... on Resource { openTransfer { recipient { id username } } } } }";
+    let recipient = carol.query(query, json!({ "id": project })).await["node"]["openTransfer"]["recipient"].clone();
+    assert_eq!(recipient["username"], "someone");
+    assert_ne!(recipient["id"], grace.user_id.as_str());
+    app.finish().await;
+}
+
+// R77, R57: where sharing stays inside, the answer tells of members only those whom the directory shows.
+#[tokio::test]
+async fn sharing_inside_tells_of_no_member_who_is_hidden() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let boss = app.join(&team, "boss@example.org", "ADMIN").await;
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    let eve = app.sign_up("eve@example.org").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    team.sharing("MEMBERS_ONLY").await;
+    for (directory, shown) in [("HIDDEN", vec![]), ("LEADERSHIP", vec![&boss]), ("EVERYONE", vec![&boss, &grace])] {
+        let policy = json!({ "organizationId": team.id, "memberDirectory": directory });
+        team.owner.ok("updateOrganizationPolicy", policy, "").await;
+        let mut refusals = Vec::new();
+        for person in [&boss, &grace, &eve] {
+            for grantee in [json!({ "username": person.username().await }), json!({ "userId": person.user_id })] {
+                if shown.iter().any(|shown| shown.user_id == person.user_id) {
+                    ada.grant(&project, grantee, "VIEW").await;
+                } else {
+                    let answer = ada
+                        .mutate(
+                            "grantAccess",
+                            json!({ "resourceId": project, "grantee": grantee, "level": "VIEW" }),
+                            "",
+                        )
+                        .await;
+                    let error = answer.user_errors("grantAccess").remove(0);
+                    refusals.push((error.code, error.message));
+                }
+            }
+        }
+        assert!(refusals.iter().all(|refusal| *refusal == refusals[0] && refusal.0 == "FORBIDDEN"), "{refusals:?}");
+        assert_eq!(refusals.len(), 2 * (3 - shown.len()), "{directory}");
+    }
+    team.owner.grant(&project, json!({ "username": grace.username().await }), "UPLOAD").await;
+    app.finish().await;
+}
+
+// R6: what is shared by id or username needs no consent: strangers are given little of it a day.
+#[tokio::test]
+async fn strangers_are_given_little_a_day() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let eve = app.sign_up("eve@example.org").await;
+    let other = app.sign_up("other@example.org").await;
+    let lab = other.found("Other").await;
+    let username = eve.username().await;
+    for n in 0..20 {
+        let (sharer, organization) = if n % 2 == 0 { (&team.owner, &team.id) } else { (&other, &lab) };
+        let project = sharer.create(organization, "PROJECT", &format!("You won {n}")).await;
+        sharer.grant(&project, json!({ "username": username }), "VIEW").await;
+        // Another level is no new grant, and colleagues are no strangers.
+        sharer.grant(&project, json!({ "username": username }), "UPLOAD").await;
+        if n % 2 == 0 {
+            sharer.grant(&project, json!({ "userId": ada.user_id }), "VIEW").await;
+        }
+    }
+    let project = team.owner.create(&team.id, "PROJECT", "One more").await;
+    for grantee in [json!({ "username": username }), json!({ "userId": eve.user_id })] {
+        let field = named(&grantee);
+        assert_eq!(team.owner.no_grant(&project, grantee, "VIEW").await, is("RATE_LIMITED", &field));
+    }
+    assert_eq!(eve.reached().await, 20);
+    let bob = app.sign_up("bob@example.org").await;
+    team.owner.grant(&project, json!({ "userId": bob.user_id }), "VIEW").await;
+    app.database.sql("UPDATE attempts SET count = 50 WHERE bucket = 'stranger_grant'").await;
+    let again = team.owner.create(&team.id, "PROJECT", "And more").await;
+    let refused = team.owner.no_grant(&again, json!({ "userId": bob.user_id }), "VIEW").await;
+    assert_eq!(refused, is("RATE_LIMITED", "input.grantee.userId"));
+    team.owner.grant(&again, json!({ "organizationId": lab }), "VIEW").await;
+    app.finish().await;
+}

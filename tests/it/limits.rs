@@ -215,10 +215,10 @@ async fn sign_in_mails_are_limited() {
     assert!(
         ask(&anonymous, "ADA@example.org").await && ask(&anonymous.from("127.0.0.2", None), "ada@example.org").await
     );
-    app.tried("sign_in_request_client", 300).await;
+    app.tried("sign_in_request_client", 3_000).await;
     assert!(ask(&anonymous, "grace@example.org").await);
     assert!(!ask(&anonymous.from("127.0.0.3", None), "grace@example.org").await);
-    app.tried("sign_in_request_deployment", 10_000).await;
+    app.tried("sign_in_request_deployment", 30_000).await;
     assert!(ask(&anonymous.from("127.0.0.4", None), "hedy@example.org").await);
     app.shift_clock("1 hour").await;
     assert!(!ask(&app.anonymous(), "ada@example.org").await);
@@ -243,7 +243,7 @@ async fn pages_say_how_long_to_wait() {
     let form = asking.form("email");
     let sent = visitor.submit(&asking, &form, &[("email", "grace@example.org")]).await;
     assert_eq!(sent.status, 200);
-    app.tried("sign_in_request_client", 300).await;
+    app.tried("sign_in_request_client", 3_000).await;
     expect_limited(&visitor.submit(&asking, &form, &[("email", "grace@example.org")]).await);
     let invited = visitor.get(&invitation).await;
     expect_limited(&visitor.submit(&invited, &invited.form("sign-in"), &[]).await);
@@ -308,7 +308,7 @@ async fn guesses_at_names_are_limited() {
         // For the account, the client and the deployment.
         assert_eq!(app.counted("name_guess").await, 3 * (i64::try_from(n).unwrap() + 2), "{mutation}");
     }
-    // Who makes an account by an invitation has none yet: the client's tries count.
+    // Who makes an account by an invitation has none yet: the invitation's tries count.
     team.invite("new@example.org", "MEMBER").await;
     let token = app.mail_about("new@example.org", "invites you").await.token();
     let accept = json!({ "token": token, "username": username });
@@ -525,5 +525,50 @@ async fn what_is_refused_is_counted_nowhere_else() {
             app.tried(full, 1).await;
         }
     }
+    app.finish().await;
+}
+
+// R30, R21: what is refused before a name is looked up is no guess: nobody uses up by it what others at the same address have.
+#[tokio::test]
+async fn what_looks_up_no_name_is_no_guess() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let eve = app.sign_up("eve@example.org").await;
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    let username = ada.username().await;
+    let share = |grantee: Value| json!({ "resourceId": project, "grantee": grantee, "level": "VIEW" });
+    for (client, mutation, input) in [
+        (&app.anonymous(), "acceptInvitation", json!({ "token": "x", "username": "abc" })),
+        (&eve, "acceptInvitation", json!({ "token": "x", "username": "abc" })),
+        (&eve, "inviteMembers", json!({ "organizationId": team.id, "invitations": [{ "username": username }] })),
+        (&eve, "grantAccess", share(json!({ "username": username }))),
+        (&eve, "grantAccess", share(json!({ "username": "nobody-here" }))),
+        (&eve, "grantAccess", share(json!({ "email": "ada@example.org" }))),
+        (&eve, "offerProjectTransfer", json!({ "resourceId": project, "recipientUsername": username })),
+        (&eve, "updateOrganization", json!({ "id": team.id, "slug": "acme" })),
+    ] {
+        client.refused(mutation, input).await;
+        assert_eq!(app.counted("name_guess").await, 0, "{mutation}");
+    }
+    // Who has a genuine invitation isn't kept from accepting it by others' tries.
+    team.invite("new@example.org", "MEMBER").await;
+    team.invite("other@example.org", "MEMBER").await;
+    let tokens = [
+        app.mail_about("new@example.org", "invites you").await.token(),
+        app.mail_about("other@example.org", "invites you").await.token(),
+    ];
+    let accept = |n: usize, username: &str| json!({ "token": tokens[n], "username": username });
+    assert_eq!(app.anonymous().refused("acceptInvitation", accept(0, &username)).await.code, "USERNAME_TAKEN");
+    app.tried("name_guess", 300).await;
+    assert!(is_limited(&app.anonymous().mutate("acceptInvitation", accept(0, &username), "").await, 900));
+    app.anonymous().ok("acceptInvitation", accept(1, "other"), "member { id }").await;
+    // An organization gets a slug of its own, which then tells of no other.
+    team.owner.refused("updateProfile", json!({ "username": username })).await;
+    app.tried("name_guess", 300).await;
+    assert!(is_limited(&team.owner.mutate("updateProfile", json!({ "username": "grace" }), "").await, 900));
+    let made = team.owner.ok("createOrganization", json!({ "name": "Quiet Lab" }), "organization { slug }").await;
+    let slug = text(&made["organization"]["slug"]);
+    assert!(slug.starts_with("quiet-lab-"), "{slug}");
     app.finish().await;
 }

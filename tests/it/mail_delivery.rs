@@ -428,3 +428,35 @@ async fn the_log_names_each_mail_and_no_address() {
     assert!(!log.contains("@example.org"), "{log}");
     app.finish().await;
 }
+
+// R25: whoever invites by username learns of the address neither itself, nor its parts, nor its server, whatever that says.
+#[tokio::test]
+async fn a_server_tells_nothing_of_who_is_invited_by_username() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let vic = app.sign_up("quiet.vic@secretcorp.example").await;
+    vic.ok("updateProfile", json!({ "username": "owl-two" }), "").await;
+    for (said, shown) in [
+        ("550 5.1.1 <quiet.vic@secretcorp.example>: no such user", "550 5.1.1"),
+        ("550 5.2.2 mailbox quiet.vic at secretcorp.example is full", "550 5.2.2"),
+        ("550 quiet.vic: user unknown", "550"),
+        ("550 5.7.1 host mx1.secretcorp.example rejects", "550 5.7.1"),
+    ] {
+        app.smtp.reply("quiet.vic@secretcorp.example", [Reply::Recipient(said)]);
+        let input = json!({ "organizationId": team.id, "invitations": [{ "username": "owl-two" }] });
+        let made = team.owner.ok("inviteMembers", input, "invitations { id }").await;
+        let id = text(&made["invitations"][0]["id"]);
+        let failed = delivered(&team, &id, "FAILED").await;
+        assert_eq!(failed["deliveryError"], format!("the mail server didn't take it: {shown}"));
+        team.owner.ok("revokeInvitation", json!({ "id": id }), "").await;
+    }
+    // Who is invited by address is known by it; others that the server names aren't.
+    app.smtp.reply(
+        "vic@secretcorp.example",
+        [Reply::Recipient("550 5.1.1 <vic@XN--secretcorp.example> is now quiet.vic@secretcorp.example")],
+    );
+    let id = team.invite("vic@secretcorp.example", "MEMBER").await;
+    let failed = delivered(&team, &id, "FAILED").await;
+    assert_eq!(failed["deliveryError"], "550 5.1.1 <[address]> is now [address]");
+    app.finish_with_given_up_jobs().await;
+}

@@ -262,6 +262,12 @@ async fn names_hold_no_links() {
         "claim。com",
         "cla\u{ad}im.c\u{200b}om",
         "write to ada@claim.com",
+        "Claim 203.0.113.7 now",
+        "0x7f.0.0.1",
+        "3405803777/x",
+        "skype:abc?call",
+        "data:text/html,x",
+        "view-source:x",
     ];
     let project = owner.create(&team.id, "PROJECT", "Liver atlas").await;
     let document = owner.create(&team.id, "DOCUMENT", "Letter").await;
@@ -310,6 +316,9 @@ async fn names_hold_no_links() {
         "ada.lovelace",
         "Acme, Inc.",
         "Лаборатория №1",
+        "Lab A: Physics",
+        "Team 3:1",
+        "v1.2.3.4",
     ] {
         owner.ok("updateOrganization", json!({ "id": team.id, "name": name }), "").await;
         owner.ok("updateProfile", json!({ "name": name }), "").await;
@@ -331,7 +340,7 @@ async fn links_in_old_names_cannot_be_clicked() {
     let app = TestApp::start().await;
     let team = app.team().await;
     app.database.sql("UPDATE organizations SET name = 'You won! https://claim.example/x'").await;
-    app.database.sql("UPDATE users SET name = 'www.claim．example'").await;
+    app.database.sql("UPDATE users SET name = 'www.claim．example at 203.0.113.7'").await;
     let project = team.owner.create(&team.id, "DOCUMENT", "claim.com").await;
     team.invite("grace@example.org", "MEMBER").await;
     let share = json!({ "resourceId": project, "grantee": { "email": "alan@example.org" }, "level": "VIEW" });
@@ -340,7 +349,7 @@ async fn links_in_old_names_cannot_be_clicked() {
         let mail = app.mail_to(address).await;
         assert!(mail.text.contains("You won!"), "{}", mail.text);
         for part in [&mail.subject, &mail.text, &mail.html] {
-            for link in ["claim.example", "https://claim", "www.claim", "claim.com", "claim．example"] {
+            for link in ["claim.example", "https://claim", "www.claim", "claim.com", "claim．example", "203.0.113.7"] {
                 assert!(!part.contains(link), "{link} in {part}");
             }
         }
@@ -364,5 +373,132 @@ async fn a_mail_counts_once() {
     until("it is sent", async || app.jobs_left().await.is_empty().then_some(())).await;
     assert_eq!(app.mails_counted("recipient_mail_day", "grace@example.org").await, 1);
     assert_eq!(app.mails_counted("caused_mail", &team.owner.user_id).await, 1);
+    app.finish().await;
+}
+
+// R16: whoever may do something to a membership doesn't flood its person by that, nor those who receive what was left, in however many
+// organizations.
+#[tokio::test]
+async fn nobody_is_flooded_by_their_memberships() {
+    let app = TestApp::start().await;
+    let owner = app.sign_up("owner@example.org").await;
+    let ada = app.sign_up("ada@example.org").await;
+    let mut memberships = Vec::new();
+    for name in ["First Lab", "Second Lab"] {
+        let id = owner.found(name).await;
+        let invited = owner.ok("inviteMembers", invite(&id, &["ada@example.org"]), "invitations { id }").await;
+        let accept = json!({ "id": invited["invitations"][0]["id"] });
+        memberships.push(text(&ada.ok("acceptInvitation", accept, "member { id }").await["member"]["id"]));
+    }
+    app.until_idle().await;
+    let mails = async |address: &str, subject: &str| {
+        app.until_idle().await;
+        app.smtp.mails().iter().filter(|mail| mail.recipient == address && mail.subject.contains(subject)).count()
+    };
+    for n in 0..13 {
+        for member in &memberships {
+            let role = if n % 2 == 0 { "VIEWER" } else { "MEMBER" };
+            owner.ok("changeMemberRole", json!({ "memberId": member, "role": role }), "").await;
+            app.until_idle().await;
+        }
+    }
+    assert_eq!(mails("ada@example.org", "role").await, 20);
+    // Another kind, and another membership, makes no difference; what it tells of happens.
+    let removed = json!({ "memberId": memberships[0], "messageToMember": "You won!" });
+    owner.ok("removeMember", removed, "departure { id }").await;
+    assert_eq!(mails("ada@example.org", "removed").await, 0);
+    // Whoever receives what others left has a limit of their own.
+    assert_eq!(app.mails_counted("receipt_mail", "owner@example.org").await, 1);
+    app.mails_were_sent("receipt_mail", 200).await;
+    let before = mails("owner@example.org", "").await;
+    owner.ok("removeMember", json!({ "memberId": memberships[1] }), "departure { id }").await;
+    assert_eq!(mails("owner@example.org", "").await, before);
+    app.finish().await;
+}
+
+// R30: asking to sign in floods nobody, and keeps nobody from signing in: the answer is always the same.
+#[tokio::test]
+async fn asking_to_sign_in_floods_nobody() {
+    let mut app = TestApp::start().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let ask = async |app: &TestApp, address: &str| {
+        app.anonymous().ok("requestSignIn", json!({ "email": address }), "").await;
+        app.until_idle().await;
+    };
+    let sent = |app: &TestApp, address: &str| app.smtp.mails().iter().filter(|mail| mail.recipient == address).count();
+    // Signing in began it anew.
+    assert_eq!(app.mails_counted("sign_in_mail", "ada@example.org").await, 0);
+    for address in ["ada@example.org", "nobody@example.org"] {
+        ask(&app, address).await;
+    }
+    app.mails_were_sent("sign_in_mail", 20).await;
+    let (ada_had, nobody_had) = (sent(&app, "ada@example.org"), sent(&app, "nobody@example.org"));
+    for _ in 0..3 {
+        ask(&app, "ada@example.org").await;
+        ask(&app, "nobody@example.org").await;
+    }
+    // An account is sent one an hour, so that there is always a link that works.
+    assert_eq!((sent(&app, "ada@example.org"), sent(&app, "nobody@example.org")), (ada_had + 1, nobody_had));
+    app.shift_clock("1 hour").await;
+    ask(&app, "ada@example.org").await;
+    assert_eq!(sent(&app, "ada@example.org"), ada_had + 2);
+    app.shift_clock("1 hour").await;
+    while app.read_mail("ada@example.org", "sign in").is_some() {}
+    app.sign_in(app.anonymous(), "ada@example.org").await;
+    assert_eq!(app.mails_counted("sign_in_mail", "ada@example.org").await, 0);
+    // Strangers by one client: everybody else there signs in as ever, and strangers elsewhere.
+    ask(&app, "first@example.org").await;
+    assert_eq!(sent(&app, "first@example.org"), 1);
+    app.mails_were_sent("sign_in_mail_stranger", 100).await;
+    ask(&app, "second@example.org").await;
+    assert_eq!(sent(&app, "second@example.org"), 0);
+    assert_eq!(app.sign_in(app.anonymous(), "ada@example.org").await.user_id, ada.user_id);
+    let there = app.anonymous().from("127.0.0.2", None);
+    there.ok("requestSignIn", json!({ "email": "second@example.org" }), "").await;
+    app.until_idle().await;
+    assert_eq!(sent(&app, "second@example.org"), 1);
+    app.finish().await;
+}
+
+// R16: nobody uses up what somebody may be sent without a mail: neither by what is refused, nor by requests that are given up.
+#[tokio::test]
+async fn what_is_not_sent_is_not_counted() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let eve = app.sign_up("eve@example.org").await;
+    let victim = "victim@example.org";
+    let refused = eve.refused("inviteMembers", invite(&team.id, &[victim])).await;
+    assert_eq!(refused.is(), ("NOT_FOUND", "input.organizationId"));
+    // Nothing remains of whom she named.
+    let rows = format!("SELECT count(*) AS value FROM attempts WHERE subject = '{victim}'");
+    assert_eq!(app.database.number(&rows).await, 0);
+    // Her own organization, and requests that end at any moment.
+    let document = crate::support::client::document("inviteMembers", "");
+    let lab = eve.found("Lab").await;
+    for n in 0..60 {
+        let address = if n % 2 == 0 { &team.id } else { &lab };
+        let sent = eve.run(&document, json!({ "input": invite(address, &[victim]) }));
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(n % 30), sent).await;
+    }
+    let sent = format!("SELECT count(*) AS value FROM invitations WHERE email = '{victim}'");
+    let (sent, counted) = (app.database.number(&sent).await, app.mails_counted("recipient_mail_day", victim).await);
+    assert_eq!(counted, sent);
+    until("what was given up is taken back", async || {
+        (app.mails_counted("caused_mail_deployment", "").await <= sent).then_some(())
+    })
+    .await;
+    // And refused at once, while others are invited.
+    let mallory = app.sign_up("mallory@example.org").await;
+    let twins: Vec<Client> = (0..16).map(|_| mallory.twin()).collect();
+    let refusals =
+        twins.iter().map(|mallory| mallory.refused("inviteMembers", invite(&team.id, &["honest@example.org"])));
+    let (refusals, ()) = futures_util::join!(futures_util::future::join_all(refusals), async {
+        for _ in 0..3 {
+            let made =
+                team.owner.ok("inviteMembers", invite(&team.id, &["honest@example.org"]), "invitations { id }").await;
+            team.owner.ok("revokeInvitation", json!({ "id": made["invitations"][0]["id"] }), "").await;
+        }
+    });
+    assert!(refusals.iter().all(|refusal| refusal.code == "NOT_FOUND"));
     app.finish().await;
 }

@@ -466,7 +466,15 @@ async fn a_deleted_organization_invites_nobody() {
     app.start_worker();
     app.until_idle().await;
     assert!(app.read_mail("grace@example.org", "").is_none());
+    // By its id nothing is told of it, not even to whom it was for.
+    let grace = app.sign_up("grace@example.org").await;
+    let node = "query($id: ID!) { node(id: $id) { ... on Invitation { organization { name } } } }";
+    assert!(grace.query(node, json!({ "id": invitation })).await["node"].is_null());
+    for mutation in ["declineInvitation", "acceptInvitation"] {
+        assert_eq!(grace.refused(mutation, json!({ "id": invitation })).await.is(), ("NOT_FOUND", "input.id"));
+    }
     app.staff().ok("restoreOrganization", json!({ "id": team.id }), "").await;
+    assert!(grace.query(node, json!({ "id": invitation })).await["node"].is_object());
     team.owner.ok("resendInvitation", json!({ "id": invitation }), "").await;
     app.mail_about("grace@example.org", "invites you").await;
     app.finish().await;

@@ -651,6 +651,20 @@ async fn mails_are_shown_only_where_no_mail_server_is_set() {
     let by_other_name = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer = by_other_name.get(format!("{}/mail", app.url)).header("host", "evil.example").send().await.unwrap();
     assert_eq!(answer.status(), 403);
+    // What a proxy passes on comes from elsewhere, whichever way it says so.
+    for header in [
+        "via",
+        "x-real-ip",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "cf-connecting-ip",
+    ] {
+        let answer = by_other_name.get(format!("{}/mail", app.url)).header(header, "203.0.113.7").send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{header}");
+        assert!(!answer.text().await.unwrap().contains("ada@"), "{header}");
+    }
     app.finish().await;
 
     let app = TestApp::builder().without_worker().start().await;

@@ -104,6 +104,7 @@ diesel::table! {
         created_at -> Timestamptz,
         recorded -> Bool,
         form_digest -> Nullable<Bytea>,
+        client -> Nullable<Text>,
     }
 }
 

@@ -14,6 +14,7 @@ use lettre::{
         header::{HeaderName, HeaderValue},
     },
 };
+use rollcall_domain::hyperlink;
 use secrecy::SecretString;
 use url::Host;
 
@@ -103,7 +104,8 @@ impl Mailer {
         let permanent = |reply: String| SendError::Permanent { reply };
         let address = address(&envelope.address).ok_or_else(|| permanent("the address is not valid".into()))?;
         let name = envelope.name.as_deref().map(|name| one_line(name).chars().take(80).collect::<String>());
-        let to = Mailbox::new(name.filter(|name| !name.is_empty()), address);
+        // A name from before the rule against links isn't shown where nothing of it can be made harmless.
+        let to = Mailbox::new(name.filter(|name| !name.is_empty() && !hyperlink::is_in(name)), address);
         let mut message = Message::builder().from(self.from.clone()).to(to);
         if let Some(reply_to) = &self.reply_to {
             message = message.reply_to(reply_to.clone());

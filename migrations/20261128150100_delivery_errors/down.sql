@@ -1,0 +1,2 @@
+-- What was taken away can't come back.
+SELECT 1;
