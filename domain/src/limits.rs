@@ -22,12 +22,17 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a request waits for a connection to the database.
 pub const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 
+/// Connections to the database that one request takes at a time.
+pub const CONNECTIONS_OF_REQUEST: usize = 4;
+
 /// When somebody tries again who was sent away because there was too much to do.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Requests that are answered at the same time.
 pub const MAX_REQUESTS: usize = 512;
 /// Of these, requests of one client: an IPv4 address or an IPv6 /64.
 pub const MAX_REQUESTS_OF_CLIENT: usize = 128;
+/// Requests of one client whose bodies are still being sent; beyond that, the one that has taken longest is given up.
+pub const MAX_UNREAD_OF_CLIENT: usize = 128;
 /// Open connections; more than there are requests, since most are idle.
 pub const MAX_CONNECTIONS: usize = 4_096;
 /// How long a client may take to send the headers of a request, and how long an idle connection is kept.

@@ -5,6 +5,10 @@
 //! added wherever it is spread.
 
 use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
@@ -16,7 +20,8 @@ use async_graphql::{
 };
 use async_graphql_value::Value;
 use rollcall_domain::limits;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Selections, arguments with the values in them, directives and variables of a document, each as often as its fragment is spread.
 const MAX_SELECTIONS: u64 = 25_000;
@@ -103,17 +108,47 @@ fn introspected(field: &str, types: u64) -> u64 {
 
 /// Bytes of a document.
 const MAX_DOCUMENT: usize = 256 * 1024;
-/// Bytes of a document, and selections or comparisons, from which on it takes its turn with others of that size.
-const LARGE_DOCUMENT: usize = 16 * 1024;
+/// Values in a request's variables, long texts as several.
+const MAX_VALUES: u64 = 10_000;
+/// Characters of a search, and of other texts that a query asks by.
+const MAX_SEARCH: usize = 200;
+const MAX_TEXT: usize = 1_000;
+/// Bytes of a request, and selections, comparisons or tenths of what introspection costs, from which on it takes its turn.
+const LARGE_REQUEST: usize = 16 * 1024;
 const MUCH_WORK: u64 = 2_000;
 
 /// The budget of requests to a schema.
 #[derive(Debug)]
 pub struct Budget {
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     types: HashMap<Name, TypeInfo>,
     query: Name,
     mutation: Name,
+}
+
+/// The turn of a request, until it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Does what keeps the thread busy: with a turn, apart from the threads that serve everybody else.
+pub fn apart<T>(turn: Option<&Turn>, work: impl FnOnce() -> T) -> T {
+    let is_shared = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if turn.is_some() && is_shared { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// Runs a future whose turn lasts until it waits for something else for the first time.
+pub async fn in_turn<T>(turn: Option<Turn>, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    if let Some(turn) = turn {
+        let first = poll_fn(|context| Poll::Ready(apart(Some(&turn), || future.as_mut().poll(context)))).await;
+        drop(turn);
+        if let Poll::Ready(outcome) = first {
+            return outcome;
+        }
+    }
+    future.await
 }
 
 #[derive(Debug, Default)]
@@ -181,9 +216,8 @@ impl Count {
 impl Budget {
     /// The budget for a schema, by its SDL.
     pub fn new(sdl: &str) -> Result<Self, async_graphql::parser::Error> {
-        // One thread is always left for everybody else.
-        let turns = std::thread::available_parallelism().map_or(1, |threads| (threads.get() - 1).max(1));
-        let turns = Semaphore::new(turns);
+        let turns = std::thread::available_parallelism().map_or(1, |threads| threads.get().max(2));
+        let turns = Arc::new(Semaphore::new(turns));
         let mut budget =
             Self { turns, types: HashMap::new(), query: Name::new("Query"), mutation: Name::new("Mutation") };
         for sdl in [INTROSPECTION, sdl] {
@@ -204,34 +238,42 @@ impl Budget {
         Ok(budget)
     }
 
-    /// Refuses a request that asks for too much. What can't be parsed is left for the executor to report.
+    /// The turn of a request of so many bytes; none where it is a small one, which needs none.
     ///
-    /// Parsing, validating and executing a large document keeps a thread busy, which nothing can interrupt. So they take turns; the one that
-    /// is returned, where there is one, is to be held until the request is executed.
+    /// Reading, parsing, validating and introspecting much keeps a thread busy, which nothing can interrupt. As many requests as
+    /// there are cores do that at a time, apart from the threads that serve everybody else.
+    pub async fn turn(&self, bytes: usize) -> Option<Turn> {
+        if bytes > LARGE_REQUEST { self.next_turn().await } else { None }
+    }
+
+    async fn next_turn(&self) -> Option<Turn> {
+        self.turns.clone().acquire_owned().await.ok().map(|permit| Turn { _permit: permit })
+    }
+
+    /// Refuses a request that asks for too much. What can't be parsed is left for the executor to report. Returns its turn, where it needs one.
     ///
     /// # Errors
     /// What the limit is, and how much the document has of it.
-    pub async fn check(&self, request: &mut Request) -> Result<Option<SemaphorePermit<'_>>, ServerError> {
+    pub async fn check(&self, request: &mut Request, turn: Option<Turn>) -> Result<Option<Turn>, ServerError> {
         limit("bytes", request.query.len() as u64, MAX_DOCUMENT as u64)?;
-        let mut turn = None;
-        if request.query.len() > LARGE_DOCUMENT {
-            turn = self.turns.acquire().await.ok();
+        let counted = apart(turn.as_ref(), || {
+            let operation_name = request.operation_name.clone();
+            let variables = std::mem::take(&mut request.variables);
+            let outcome = match request.parsed_query() {
+                Ok(document) => self.count(document, operation_name.as_deref(), &variables),
+                Err(_) => Ok(Counted::default()),
+            };
+            request.variables = variables;
+            let counted = outcome?;
+            if counted.directives_on_typename {
+                spell_out_directives(request);
+            }
+            Ok::<_, ServerError>(counted)
+        })?;
+        match turn {
+            None if counted.work > MUCH_WORK => Ok(self.next_turn().await),
+            turn => Ok(turn),
         }
-        let operation_name = request.operation_name.clone();
-        let variables = std::mem::take(&mut request.variables);
-        let outcome = match request.parsed_query() {
-            Ok(document) => self.count(document, operation_name.as_deref(), &variables),
-            Err(_) => Ok(Counted::default()),
-        };
-        request.variables = variables;
-        let counted = outcome?;
-        if counted.directives_on_typename {
-            spell_out_directives(request);
-        }
-        if turn.is_none() && counted.work > MUCH_WORK {
-            turn = self.turns.acquire().await.ok();
-        }
-        Ok(turn)
     }
 
     fn count(
@@ -243,16 +285,19 @@ impl Budget {
         let definitions = document.operations.iter().count() + document.fragments.len();
         limit("operations and fragments", definitions as u64, MAX_DEFINITIONS as u64)?;
         let operations = document.operations.iter().map(|(_, operation)| &operation.node);
-        let mut heads = 0;
+        let given: u64 = variables.values().map(const_size).sum();
+        limit("values in its variables", given, MAX_VALUES)?;
+        let sizes = variable_sizes(document, variables);
+        let mut heads = 0_u64;
         for operation in operations.clone() {
-            heads += head(operation)?;
+            heads = heads.saturating_add(head(operation, &sizes)?);
         }
         let sets = document.fragments.values().map(|fragment| &fragment.node.selection_set.node);
-        let mut written = 0;
+        let mut written = 0_u64;
         for set in sets.chain(operations.map(|operation| &operation.selection_set.node)) {
-            written += size(set)?;
+            written = written.saturating_add(size(set, &sizes)?);
         }
-        limit(SELECTIONS, heads + written, MAX_SELECTIONS)?;
+        limit(SELECTIONS, heads.saturating_add(written), MAX_SELECTIONS)?;
 
         let is_selected =
             |name: Option<&Name>| operation_name.is_none_or(|selected| name.is_some_and(|name| name == selected));
@@ -263,6 +308,7 @@ impl Budget {
         };
         let mut counter = Counter {
             budget: self,
+            sizes,
             fragments: HashMap::new(),
             values: Values { operation: &selected.node, variables },
             directives_on_typename: false,
@@ -277,7 +323,7 @@ impl Budget {
             }
         }
         // Operations that aren't executed are validated all the same.
-        let mut selections = heads;
+        let (mut selections, mut introspection) = (heads, 0);
         for (name, operation) in document.operations.iter() {
             let root = match operation.node.ty {
                 OperationType::Query | OperationType::Subscription => &self.query,
@@ -289,6 +335,7 @@ impl Budget {
             limit("levels of selections", count.nesting, MAX_NESTING)?;
             limit("levels of fields", count.depth, MAX_DEPTH)?;
             if is_selected(name) {
+                introspection = introspection.max(count.introspection);
                 limit("aliases", count.aliases, MAX_ALIASES)?;
                 limit("fields at its root", count.fields, MAX_ROOT_FIELDS)?;
                 limit("times `__schema`", count.schemas, 1)?;
@@ -297,7 +344,7 @@ impl Budget {
             }
         }
         limit(COMPARISONS, counter.comparisons, MAX_COMPARISONS)?;
-        let work = selections.max(counter.comparisons);
+        let work = selections.max(counter.comparisons).max(introspection / 10);
         Ok(Counted { work, directives_on_typename: counter.directives_on_typename })
     }
 }
@@ -336,6 +383,8 @@ fn named(of: &Type) -> (&Name, bool) {
 
 struct Counter<'d> {
     budget: &'d Budget,
+    /// Of the variables: each use of one is validated anew.
+    sizes: HashMap<Name, u64>,
     fragments: HashMap<&'d str, Count>,
     values: Values<'d>,
     directives_on_typename: bool,
@@ -353,12 +402,12 @@ impl<'d> Counter<'d> {
                     // The validation reports a fragment that isn't there.
                     let spread_name = spread.node.fragment_name.node.as_str();
                     let within = self.fragments.get(spread_name).copied().unwrap_or_default();
-                    inside(within, &spread.node.directives)
+                    self.inside(within, &spread.node.directives)
                 }
                 Selection::InlineFragment(fragment) => {
                     let on = fragment.node.type_condition.as_ref().map_or(on, |condition| &condition.node.on.node);
                     let within = self.selection_set(&fragment.node.selection_set.node, on)?;
-                    inside(within, &fragment.node.directives)
+                    self.inside(within, &fragment.node.directives)
                 }
             });
         }
@@ -384,7 +433,10 @@ impl<'d> Counter<'d> {
         let gives = gives.unwrap_or_else(|| Name::new(""));
         let below = self.selection_set(&field.selection_set.node, &gives)?;
 
-        let own = 1 + arguments_size(&field.arguments) + directives_size(&field.directives);
+        if *on != self.budget.mutation {
+            self.require_short_texts(field)?;
+        }
+        let own = 1 + arguments_size(&field.arguments, &self.sizes) + directives_size(&field.directives, &self.sizes);
         let mut count = Count {
             selections: below.selections.saturating_add(own),
             width: own,
@@ -436,6 +488,33 @@ impl<'d> Counter<'d> {
         Ok(count)
     }
 
+    /// What a fragment's selections count where it is spread.
+    fn inside(&self, within: Count, directives: &[Positioned<Directive>]) -> Count {
+        let own = 1 + directives_size(directives, &self.sizes);
+        Count {
+            selections: within.selections.saturating_add(own),
+            width: within.width.saturating_add(own),
+            nesting: within.nesting.saturating_add(1),
+            ..within
+        }
+    }
+
+    /// Searching for a long text takes long, however little is found.
+    fn require_short_texts(&self, field: &Field) -> Result<(), ServerError> {
+        for (name, _) in &field.arguments {
+            let name = name.node.as_str();
+            let characters = match self.values.of(field, name) {
+                Some(Given::Literal(Value::String(text)) | Given::Const(ConstValue::String(text))) => {
+                    text.chars().count()
+                }
+                _ => continue,
+            };
+            let most = if name == "search" { MAX_SEARCH } else { MAX_TEXT };
+            limit(&format!("characters in `{name}`"), characters as u64, most as u64)?;
+        }
+        Ok(())
+    }
+
     /// What a field costs by itself.
     fn base(&self, field: &Field, on: &Name, info: Option<&FieldInfo>, target: Option<&TypeInfo>) -> u64 {
         let name = field.name.node.as_str();
@@ -470,15 +549,6 @@ impl<'d> Counter<'d> {
             _ => None,
         });
         lists.max().map(|ids| ids.max(1) as u64)
-    }
-}
-
-/// What a fragment's selections count where it is spread.
-fn inside(within: Count, directives: &[Positioned<Directive>]) -> Count {
-    Count {
-        selections: within.selections.saturating_add(1 + directives_size(directives)),
-        nesting: within.nesting.saturating_add(1),
-        ..within
     }
 }
 
@@ -563,62 +633,94 @@ fn collect_spreads<'d>(set: &'d SelectionSet, spreads: &mut HashSet<&'d str>) {
     }
 }
 
+/// How much validating the value of each variable takes, which is done wherever one is used.
+type Sizes = HashMap<Name, u64>;
+
+fn variable_sizes(document: &ExecutableDocument, variables: &Variables) -> Sizes {
+    let mut sizes: Sizes = variables.iter().map(|(name, value)| (name.clone(), const_size(value))).collect();
+    for (_, operation) in document.operations.iter() {
+        for variable in &operation.node.variable_definitions {
+            if let Some(default) = &variable.node.default_value {
+                let size = sizes.entry(variable.node.name.node.clone()).or_default();
+                *size = (*size).max(const_size(&default.node));
+            }
+        }
+    }
+    sizes
+}
+
 /// How many selections stand in a set, as it is written.
-fn size(set: &SelectionSet) -> Result<u64, ServerError> {
-    let mut written = 0;
+fn size(set: &SelectionSet, sizes: &Sizes) -> Result<u64, ServerError> {
+    let mut written = 0_u64;
     for selection in &set.items {
-        written += 1 + match &selection.node {
+        let (below, directives) = match &selection.node {
             Selection::Field(field) => {
                 let field = &field.node;
                 limit("arguments of a field", field.arguments.len() as u64, MAX_ARGUMENTS as u64)?;
-                size(&field.selection_set.node)?
-                    + arguments_size(&field.arguments)
-                    + written_directives(&field.directives)?
+                let below = size(&field.selection_set.node, sizes)?;
+                (below.saturating_add(arguments_size(&field.arguments, sizes)), &field.directives)
             }
             Selection::InlineFragment(fragment) => {
-                size(&fragment.node.selection_set.node)? + written_directives(&fragment.node.directives)?
+                (size(&fragment.node.selection_set.node, sizes)?, &fragment.node.directives)
             }
-            Selection::FragmentSpread(spread) => written_directives(&spread.node.directives)?,
+            Selection::FragmentSpread(spread) => (0, &spread.node.directives),
         };
+        require_few_arguments(directives)?;
+        written = written.saturating_add(1).saturating_add(below).saturating_add(directives_size(directives, sizes));
     }
     Ok(written)
 }
 
 /// How much stands in an operation before its selections.
-fn head(operation: &OperationDefinition) -> Result<u64, ServerError> {
+fn head(operation: &OperationDefinition, sizes: &Sizes) -> Result<u64, ServerError> {
     let variables = &operation.variable_definitions;
     limit("variables of an operation", variables.len() as u64, MAX_VARIABLES as u64)?;
+    require_few_arguments(&operation.directives)?;
     let defaults = variables.iter().filter_map(|variable| variable.node.default_value.as_ref());
-    let defaults: u64 = defaults.map(|default| value_size(&default.node.clone().into_value())).sum();
-    Ok(variables.len() as u64 + defaults + written_directives(&operation.directives)?)
+    let defaults: u64 = defaults.map(|default| const_size(&default.node)).sum();
+    Ok(defaults.saturating_add(variables.len() as u64).saturating_add(directives_size(&operation.directives, sizes)))
 }
 
-fn written_directives(directives: &[Positioned<Directive>]) -> Result<u64, ServerError> {
+fn require_few_arguments(directives: &[Positioned<Directive>]) -> Result<(), ServerError> {
     for directive in directives {
         limit("arguments of a directive", directive.node.arguments.len() as u64, MAX_ARGUMENTS as u64)?;
     }
-    Ok(directives_size(directives))
+    Ok(())
 }
 
-fn directives_size(directives: &[Positioned<Directive>]) -> u64 {
-    directives.iter().map(|directive| 1 + arguments_size(&directive.node.arguments)).sum()
+fn directives_size(directives: &[Positioned<Directive>], sizes: &Sizes) -> u64 {
+    let sizes = directives.iter().map(|directive| arguments_size(&directive.node.arguments, sizes).saturating_add(1));
+    sizes.fold(0, u64::saturating_add)
 }
 
-fn arguments_size(arguments: &[(Positioned<Name>, Positioned<Value>)]) -> u64 {
-    arguments.iter().map(|(_, value)| value_size(&value.node)).sum()
+fn arguments_size(arguments: &[(Positioned<Name>, Positioned<Value>)], sizes: &Sizes) -> u64 {
+    arguments.iter().map(|(_, value)| value_size(&value.node, sizes)).fold(0, u64::saturating_add)
 }
 
-/// How much comparing a value with another takes.
-fn value_size(value: &Value) -> u64 {
-    /// Bytes of a string that are compared in the time of any other value.
-    const STRING: usize = 256;
-    1 + match value {
-        Value::List(items) => items.iter().map(value_size).sum(),
-        Value::Object(fields) => fields.values().map(value_size).sum(),
-        Value::String(text) => (text.len() / STRING) as u64,
-        Value::Binary(bytes) => (bytes.len() / STRING) as u64,
-        Value::Variable(_) | Value::Null | Value::Number(_) | Value::Boolean(_) | Value::Enum(_) => 0,
-    }
+/// Bytes of a text that take as long as any other value.
+const TEXT: usize = 256;
+
+fn value_size(value: &Value, sizes: &Sizes) -> u64 {
+    let within = match value {
+        Value::Variable(name) => sizes.get(name).copied().unwrap_or_default(),
+        Value::List(items) => items.iter().map(|item| value_size(item, sizes)).fold(0, u64::saturating_add),
+        Value::Object(fields) => fields.values().map(|field| value_size(field, sizes)).fold(0, u64::saturating_add),
+        Value::String(text) => (text.len() / TEXT) as u64,
+        Value::Binary(bytes) => (bytes.len() / TEXT) as u64,
+        Value::Null | Value::Number(_) | Value::Boolean(_) | Value::Enum(_) => 0,
+    };
+    within.saturating_add(1)
+}
+
+fn const_size(value: &ConstValue) -> u64 {
+    let within = match value {
+        ConstValue::List(items) => items.iter().map(const_size).sum(),
+        ConstValue::Object(fields) => fields.values().map(const_size).sum(),
+        ConstValue::String(text) => (text.len() / TEXT) as u64,
+        ConstValue::Binary(bytes) => (bytes.len() / TEXT) as u64,
+        ConstValue::Null | ConstValue::Number(_) | ConstValue::Boolean(_) | ConstValue::Enum(_) => 0,
+    };
+    within + 1
 }
 
 /// async-graphql doesn't look at `__typename`.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
+use futures_util::future::BoxFuture;
 use rollcall_domain::access::{self, Permit};
 use rollcall_domain::actor::Actor;
 use rollcall_domain::billing;
@@ -13,6 +14,7 @@ use rollcall_domain::database::{self, Connection, Database};
 use rollcall_domain::departure::{self, Progress, ResourceMove};
 use rollcall_domain::grant::{self, Grant, GrantInvitation};
 use rollcall_domain::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
+use rollcall_domain::limits;
 use rollcall_domain::member::{self, Member};
 use rollcall_domain::organization::{self, Organization};
 use rollcall_domain::page::{Page, PageRequest};
@@ -22,6 +24,7 @@ use rollcall_domain::team::{self, Team};
 use rollcall_domain::transfer::{self, Transfer};
 use rollcall_domain::user::{self, User};
 use rust_decimal::Decimal;
+use tokio_util::sync::CancellationToken;
 
 use super::error::{top_level, unauthenticated};
 
@@ -82,13 +85,23 @@ pub fn loaders<'c>(context: &Context<'c>) -> &'c DataLoader<Loaders> {
     context.data_unchecked::<DataLoader<Loaders>>()
 }
 
-/// Loads in batches, for all requests together; keys say on whose behalf where that matters. Nothing is cached.
+/// Completes a request: by who asks, and with what it has of the database. It takes a few connections at a time, so that no
+/// request takes them all, and what it loads ends with it.
+pub fn asked_by(who: Request, database: &Database, request: async_graphql::Request) -> async_graphql::Request {
+    let database = database.share(limits::CONNECTIONS_OF_REQUEST);
+    let over = CancellationToken::new();
+    let loaders = Loaders::new(database.clone(), over.clone());
+    request.data(who).data(database).data(loaders).data(over.drop_guard())
+}
+
+/// Loads in batches, for one request; keys say on whose behalf where that matters. Nothing is cached.
 pub struct Loaders(Database);
 
 impl Loaders {
-    /// The loaders of a database.
-    pub fn new(database: Database) -> DataLoader<Self> {
-        DataLoader::new(Self(database), tokio::spawn).max_batch_size(1_000)
+    /// The loaders of a request, which load until it is over.
+    fn new(database: Database, over: CancellationToken) -> DataLoader<Self> {
+        let spawn = move |batch: BoxFuture<'static, ()>| tokio::spawn(over.clone().run_until_cancelled_owned(batch));
+        DataLoader::new(Self(database), spawn).max_batch_size(1_000)
     }
 
     /// A connection for a batch.

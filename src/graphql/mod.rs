@@ -32,14 +32,13 @@ mod webhook;
 use std::sync::Arc;
 
 use async_graphql::{Context, EmptySubscription, ID, MaybeUndefined, MergedObject, Object, SDLExportOptions};
-use rollcall_domain::database::Database;
 use rollcall_domain::id::{OrganizationId, ResourceId, UserId};
 use rollcall_domain::link::PublicUrl;
 
 pub use answer::{AnswerForm, Types};
 use audit::AuditVerification;
-pub use budget::Budget;
-pub use context::Request;
+pub use budget::{Budget, apart, in_turn};
+pub use context::{Request, asked_by};
 pub use error::{noting_refusals, unavailable, whole_seconds};
 use id::{BigInt, Id};
 use invitation::InvitationPreview;
@@ -171,10 +170,9 @@ fn required<T: Default>(value: MaybeUndefined<T>) -> Option<T> {
     }
 }
 
-/// The schema over a database, for a service that is reached at this address.
-pub fn schema(database: Database, public_url: Arc<PublicUrl>) -> Schema {
-    let loaders = context::Loaders::new(database.clone());
-    builder().data(loaders).data(database).data(public_url).finish()
+/// The schema of a service that is reached at this address. Each of its requests goes to a database; see [`asked_by`].
+pub fn schema(public_url: Arc<PublicUrl>) -> Schema {
+    builder().data(public_url).finish()
 }
 
 /// The schema as SDL.
@@ -195,7 +193,7 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, EmptySubscription>
 mod tests {
     use super::*;
     use rollcall_domain::client::ClientNetwork;
-    use rollcall_domain::database::{Deployment, Purpose};
+    use rollcall_domain::database::{Database, Deployment, Purpose};
     use rollcall_domain::secret::Keyring;
 
     /// The tabs are run as they stand, without a database: what is wrong with a document is found before that is asked for.
@@ -205,12 +203,13 @@ mod tests {
         let database =
             Database::new("postgres://nowhere@127.0.0.1:1/none", keyring, Deployment::default(), Purpose::Requests)
                 .unwrap();
-        let schema = schema(database, Arc::new("http://127.0.0.1:8080".parse().unwrap()));
+        let schema = schema(Arc::new("http://127.0.0.1:8080".parse().unwrap()));
         for (document, variables) in crate::http::TABS {
             let variables: serde_json::Value = serde_json::from_str(variables).unwrap();
-            let request = async_graphql::Request::new(*document)
-                .variables(async_graphql::Variables::from_json(variables))
-                .data(Request::new(None, None, ClientNetwork::of([127, 0, 0, 1].into())));
+            let request =
+                async_graphql::Request::new(*document).variables(async_graphql::Variables::from_json(variables));
+            let nobody = Request::new(None, None, ClientNetwork::of([127, 0, 0, 1].into()));
+            let request = asked_by(nobody, &database, request);
             let errors = schema.execute(request).await.errors;
             let invalid: Vec<_> = errors.iter().filter(|error| error.path.is_empty()).collect();
             assert!(invalid.is_empty(), "{document}\n{invalid:?}");

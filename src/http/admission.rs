@@ -1,6 +1,7 @@
 //! What every request passes before any work is done for it: its form, its body, and whether there is room for it.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,11 +18,12 @@ use metrics::{counter, describe_counter};
 use rollcall_domain::client::ClientNetwork;
 use rollcall_domain::limits;
 use rollcall_domain::link::{PublicUrl, Route};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::client::Client;
 use super::graphql::{self, MediaType};
+use super::server::ConnectionInUse;
 use super::{App, pages};
 use crate::graphql::whole_seconds;
 
@@ -40,12 +42,14 @@ pub fn describe() {
 pub struct Admission {
     total: Arc<Semaphore>,
     clients: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
+    /// Bodies that are still being sent, by client, in the order in which they were begun.
+    unread: Arc<Mutex<HashMap<ClientNetwork, VecDeque<Arc<Notify>>>>>,
 }
 
 impl Admission {
     /// With room for as many as the limits say.
     pub fn new() -> Self {
-        Self { total: Arc::new(Semaphore::new(limits::MAX_REQUESTS)), clients: Arc::default() }
+        Self { total: Arc::new(Semaphore::new(limits::MAX_REQUESTS)), clients: Arc::default(), unread: Arc::default() }
     }
 
     /// A place for a request of the client; none where it has as many under way as it may.
@@ -59,8 +63,43 @@ impl Admission {
         Some(ClientPlace { clients: self.clients.clone(), client })
     }
 
+    /// A body of the client that is being sent. Where there are too many, the one that has taken longest makes room: silence
+    /// keeps no one out, not even behind the same address.
+    fn reading(&self, client: ClientNetwork) -> Reading {
+        let leave = Arc::<Notify>::default();
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_client = unread.entry(client).or_default();
+        if of_client.len() >= limits::MAX_UNREAD_OF_CLIENT
+            && let Some(slowest) = of_client.pop_front()
+        {
+            slowest.notify_one();
+        }
+        of_client.push_back(leave.clone());
+        Reading { unread: self.unread.clone(), client, leave }
+    }
+
     fn of_all(&self) -> Option<OwnedSemaphorePermit> {
         self.total.clone().try_acquire_owned().ok()
+    }
+}
+
+/// A body that is being sent, until it is dropped.
+struct Reading {
+    unread: Arc<Mutex<HashMap<ClientNetwork, VecDeque<Arc<Notify>>>>>,
+    client: ClientNetwork,
+    /// Tells it to make room.
+    leave: Arc<Notify>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut of_client) = unread.entry(self.client) {
+            of_client.get_mut().retain(|leave| !Arc::ptr_eq(leave, &self.leave));
+            if of_client.get().is_empty() {
+                of_client.remove();
+            }
+        }
     }
 }
 
@@ -133,16 +172,20 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
         return shape.bad_request(status, message);
     }
     // Whoever probes must hear of an overload from elsewhere.
+    let connection = request.extensions().get::<ConnectionInUse>().cloned();
+    let answering = || connection.as_ref().map(ConnectionInUse::answering);
     if request.uri().path().starts_with("/health/") {
+        let _answering = answering();
         return next.run(request).await;
     }
-    let Some(place) = app.admission.of_client(client) else {
-        return shape.shed("client", "You have too many requests under way. Wait for some of them to be answered.");
-    };
-    // Before there is a place among all: whoever sends slowly keeps no one else out.
-    let request = match read(request).await {
+    // Before there is a place for it: whoever sends slowly keeps no one else out.
+    let request = match read(request, &app.admission, client).await {
         Ok(request) => request,
         Err((status, message)) => return shape.bad_request(status, message),
+    };
+    let _answering = answering();
+    let Some(place) = app.admission.of_client(client) else {
+        return shape.shed("client", "You have too many requests under way. Wait for some of them to be answered.");
     };
     let Some(place_among_all) = app.admission.of_all() else {
         return shape.shed("total", "The service has too much to do just now. Try again in a moment.");
@@ -180,15 +223,25 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 }
 
 /// The request with its whole body.
-async fn read(request: Request) -> Result<Request, (StatusCode, &'static str)> {
+async fn read(
+    request: Request,
+    admission: &Admission,
+    client: ClientNetwork,
+) -> Result<Request, (StatusCode, &'static str)> {
+    if http_body::Body::is_end_stream(request.body()) {
+        return Ok(request);
+    }
     let (head, body) = request.into_parts();
     let too_large = (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MB.");
     if http_body::Body::size_hint(&body).lower() > limits::BODY as u64 {
         return Err(too_large);
     }
-    let read = timeout(limits::BODY_TIMEOUT, to_bytes(body, limits::BODY)).await;
-    let read = read.map_err(|_| (StatusCode::REQUEST_TIMEOUT, "The body was sent too slowly."))?;
-    match read {
+    let reading = admission.reading(client);
+    let read = tokio::select! {
+        read = timeout(limits::BODY_TIMEOUT, to_bytes(body, limits::BODY)) => read.ok(),
+        () = reading.leave.notified() => None,
+    };
+    match read.ok_or((StatusCode::REQUEST_TIMEOUT, "The body was sent too slowly."))? {
         Ok(bytes) => Ok(Request::from_parts(head, Body::from(bytes))),
         Err(error) => {
             let source = std::error::Error::source(&error);

@@ -18,6 +18,7 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, Method, StatusCode, Uri,
         header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
+        request::Parts,
     },
     response::{IntoResponse, Response},
 };
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metrics;
 use super::persisted::{PersistedDocuments, Sha256};
-use crate::graphql::{AnswerForm, Budget, Types, noting_refusals, whole_seconds};
+use crate::graphql::{AnswerForm, Budget, Types, apart, in_turn, noting_refusals, whole_seconds};
 
 /// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its own,
 /// so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
@@ -71,32 +72,39 @@ pub async fn execute<E: Executor>(
         )
         .into_response(MediaType::Json);
     };
-    match read(request, &border.persisted).await {
-        Ok((mut request, to_persist)) => {
-            let started = Instant::now();
-            let checked = border.budget.check(&mut request).await;
-            // What is refused as too large isn't even parsed.
-            let operation = if checked.is_ok() { Operation::of(&mut request) } else { Operation::INVALID };
-            let (mut answer, refused) = match checked {
-                Ok(_turn) => {
-                    if let Some(hash) = to_persist.filter(|_| operation.kind != Operation::INVALID.kind) {
-                        border.persisted.insert(hash, &request.query);
-                    }
-                    let form = AnswerForm::of(&border.types, &mut request);
-                    let (mut answer, refused) = noting_refusals(executor.execute(prepare(request))).await;
-                    if let Some(form) = form {
-                        form.complete(&mut answer);
-                    }
-                    (answer, refused)
-                }
-                Err(error) => (Answer::from_errors(vec![error]), false),
-            };
-            finish_errors(&mut answer.errors);
-            metrics::count_operation(operation.kind, refused, answer.errors.iter().filter_map(code), started.elapsed());
-            respond(media_type, operation, answer)
+    let (head, body) = request.into_parts();
+    let body = match to_bytes(body, limits::BODY).await {
+        Ok(body) => body,
+        Err(_) => return Refusal::bad_request("The body could not be read to its end.").into_response(media_type),
+    };
+    let length = head.uri.query().map_or(0, str::len) + body.len();
+    let turn = border.budget.turn(length).await;
+    let (mut request, to_persist) = match apart(turn.as_ref(), || read(&head, &body, &border.persisted)) {
+        Ok(read) => read,
+        Err(refusal) => return refusal.into_response(media_type),
+    };
+    let started = Instant::now();
+    let checked = border.budget.check(&mut request, turn).await;
+    // What is refused as too large isn't even parsed.
+    let operation = if checked.is_ok() { Operation::of(&mut request) } else { Operation::INVALID };
+    let (mut answer, refused) = match checked {
+        Ok(turn) => {
+            if let Some(hash) = to_persist.filter(|_| operation.kind != Operation::INVALID.kind) {
+                border.persisted.insert(hash, &request.query);
+            }
+            let form = AnswerForm::of(&border.types, &mut request);
+            let executing = in_turn(turn, executor.execute(prepare(request)));
+            let (mut answer, refused) = noting_refusals(executing).await;
+            if let Some(form) = form {
+                form.complete(&mut answer);
+            }
+            (answer, refused)
         }
-        Err(refusal) => refusal.into_response(media_type),
-    }
+        Err(error) => (Answer::from_errors(vec![error]), false),
+    };
+    finish_errors(&mut answer.errors);
+    metrics::count_operation(operation.kind, refused, answer.errors.iter().filter_map(code), started.elapsed());
+    respond(media_type, operation, answer)
 }
 
 /// Answers in GraphQL's shape a request that isn't executed, for instance because of its credentials.
@@ -210,23 +218,16 @@ struct UrlParameters {
 }
 
 /// The GraphQL request, and the hash under which its document is to be kept.
-async fn read(
-    request: axum::extract::Request,
-    persisted: &PersistedDocuments,
-) -> Result<(Request, Option<Sha256>), Refusal> {
-    let (head, body) = request.into_parts();
+fn read(head: &Parts, body: &[u8], persisted: &PersistedDocuments) -> Result<(Request, Option<Sha256>), Refusal> {
     match head.method {
         Method::GET | Method::HEAD => read_url(&head.uri, persisted),
         Method::POST => {
             require_json(&head.headers)?;
-            let body = to_bytes(body, limits::BODY)
-                .await
-                .map_err(|_| Refusal::bad_request("The body could not be read to its end."))?;
             // Also the shape that a struct could be read from, which nobody means.
             if body.trim_ascii_start().starts_with(b"[") {
                 return Err(Refusal::bad_request("Batches are not accepted: send one operation per request."));
             }
-            let parameters = serde_json::from_slice(&body)
+            let parameters = serde_json::from_slice(body)
                 .map_err(|error| Refusal::bad_request(format!("The body is not a GraphQL request: {error}.")))?;
             to_request(parameters, persisted)
         }

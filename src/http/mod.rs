@@ -38,7 +38,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::graphql::{Request as GraphqlRequest, Schema, schema, sdl, unavailable};
+use crate::graphql::{Request as GraphqlRequest, Schema, asked_by, schema, sdl, unavailable};
 use admission::Admission;
 use client::Client;
 use graphql::{Border, MediaType};
@@ -72,7 +72,7 @@ fn router(
     trusted_proxies: Arc<Vec<IpNet>>,
 ) -> anyhow::Result<Router> {
     let app = App {
-        schema: schema(database.clone(), public_url.clone()),
+        schema: schema(public_url.clone()),
         border: Arc::new(Border::new(&sdl())?),
         admission: Admission::new(),
         database,
@@ -180,7 +180,7 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
         }
     };
     let who = GraphqlRequest::new(actor, user_agent(headers), client);
-    graphql::execute(&app.schema, &app.border, request, |request| request.data(who)).await
+    graphql::execute(&app.schema, &app.border, request, |request| asked_by(who, &app.database, request)).await
 }
 
 fn bearer_token(credentials: &str) -> Option<&str> {

@@ -74,13 +74,12 @@ async fn answer(
     let state = open.state.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        let answering = Answering::begin(state.clone());
+        request.extensions_mut().insert(ConnectionInUse(state.clone()));
         let answer = router.clone().oneshot(request.map(axum::body::Body::new) as Request);
         let state = state.clone();
         async move {
             let mut response = answer.await?;
             state.keep(response.extensions_mut().remove());
-            drop(answering);
             Ok::<_, Infallible>(response)
         }
     });
@@ -253,15 +252,21 @@ impl Drop for OpenConnection {
     }
 }
 
-/// A request of a connection that is being answered; also where it is given up before its end.
-struct Answering(Arc<ConnectionState>);
+/// The connection by which a request came.
+#[derive(Clone)]
+pub struct ConnectionInUse(Arc<ConnectionState>);
 
-impl Answering {
-    fn begin(state: Arc<ConnectionState>) -> Self {
-        state.answering.fetch_add(1, Ordering::Relaxed);
-        Self(state)
+impl ConnectionInUse {
+    /// Notes that a request of it is being answered, until that is dropped. Until then it makes room for others, where there are
+    /// too many: its client may still be sending.
+    pub fn answering(&self) -> Answering {
+        self.0.answering.fetch_add(1, Ordering::Relaxed);
+        Answering(self.0.clone())
     }
 }
+
+/// A request of a connection that is being answered; also where it is given up before its end.
+pub struct Answering(Arc<ConnectionState>);
 
 impl Drop for Answering {
     fn drop(&mut self) {

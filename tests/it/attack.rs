@@ -35,12 +35,12 @@ async fn connect(app: &TestApp, from: &str) -> TcpStream {
 }
 
 /// A connection whose client asks for much and reads nothing.
-async fn unread(app: &TestApp, from: &str, path: &str) -> TcpStream {
+async fn unread(app: &TestApp, from: &str, path: &str, headers: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
     let mut stream = socket.connect(app.url.trim_start_matches("http://").parse().unwrap()).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(8);
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").repeat(8);
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
 }
@@ -234,6 +234,121 @@ async fn what_takes_long_to_validate_is_refused() {
         within(5, fields).replace("Query", "Organization"),
     );
     app.anonymous().query(&document, json!({})).await;
+    app.finish().await;
+}
+
+// Each use of a variable is validated anew, however large it is.
+#[tokio::test]
+async fn large_variables_are_refused() {
+    let app = TestApp::builder().without_worker().start().await;
+    let many = |count: usize, field: &str| (0..count).map(|n| format!("a{n}: {field} ")).collect::<String>();
+    let invitations = vec![json!({ "email": "x" }); 50_000];
+    let invite = "inviteMembers(input: {organizationId: \"x\", invitations: $s}) { userErrors { message } }";
+    let undefined = (0..9_000).map(|n| format!("$v{n} ")).collect::<String>();
+    let unselected = (1..250).map(|n| format!("query a{n}{{...F}} ")).collect::<String>();
+    for (document, variables) in [
+        (
+            format!("query($x: Boolean!) {{ viewer {{ {} }} }}", "id @skip(if: $x) ".repeat(990)),
+            json!({ "x": vec![0; 100_000] }),
+        ),
+        (
+            format!("query($x: Boolean!) {{ viewer {{ {} }} }}", "id @skip(if: $x) ".repeat(990)),
+            json!({ "x": vec![0; 9_000] }),
+        ),
+        (format!("mutation($s: [InvitationInput!]!) {{ {} }}", many(30, invite)), json!({ "s": invitations })),
+        (
+            format!("mutation($s: [InvitationInput!]!) {{ {} }}", many(30, invite)),
+            json!({ "s": &invitations[..4_000] }),
+        ),
+        (
+            format!(
+                "query($x: Role) {{ organization(by: {{id: \"1\"}}) {{ {} }} }}",
+                "members(role: $x) { a } ".repeat(1_500)
+            ),
+            json!({ "x": "x".repeat(900_000) }),
+        ),
+        ("{ __typename }".to_owned(), json!({ "unused": vec![0; 480_000] })),
+        (format!("query($x: [ID!] = [{}]) {{ {} }}", "1,".repeat(9_000), many(30, "nodes(ids: $x) { id }")), json!({})),
+        (
+            format!(
+                "query a0{{__typename}} {unselected} fragment F on Query{{access(userId: \"u\", resourceIds: [{undefined}])}}"
+            ),
+            json!({}),
+        ),
+    ] {
+        let body = json!({ "query": document, "variables": variables, "operationName": if document.contains("query a0") { json!("a0") } else { json!(null) } });
+        let answer = reqwest::Client::new().post(format!("{}/graphql", app.url)).json(&body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_REQUEST", "{answer}");
+        assert!(answer.get("data").is_none() && answer.to_string().len() < 1_000, "{answer}");
+        assert_eq!(app.health("live").await, 200);
+    }
+    // What a client may well send.
+    let document = "mutation($s: [InvitationInput!]!) { inviteMembers(input: {organizationId: \"org_01h455vb4pex5vsknk084sn02q\", invitations: $s}) { userErrors { code } } }";
+    let answer = app.anonymous().run(document, json!({ "s": &invitations[..50] })).await;
+    assert_eq!(answer.error_code(), "UNAUTHENTICATED", "{}", answer.body);
+    app.finish().await;
+}
+
+// Looking for a long text takes long, whatever is found.
+#[tokio::test]
+async fn searches_are_short() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let query = "query($id: ID!, $s: String) { organization(by: { id: $id }) { teams(search: $s) { totalCount } } }";
+    let answer = team.owner.run(query, json!({ "id": team.id, "s": "ab c".repeat(225_000) })).await;
+    assert_eq!(answer.error_code(), "BAD_REQUEST");
+    let search = |characters: usize| json!({ "id": team.id, "s": "é".repeat(characters) });
+    let answer = team.owner.run(query, search(201)).await;
+    assert_eq!(answer.error_code(), "BAD_REQUEST");
+    let refusal = &answer.body["errors"][0];
+    assert_eq!(refusal["message"], "the document has 201 characters in `search`; the limit is 200");
+    team.owner.query(query, search(200)).await;
+    let answer = team
+        .owner
+        .run(
+            "query($id: ID!, $s: String) { organization(by: { id: $id }) { auditLog(action: $s) { totalCount } } }",
+            search(1_001),
+        )
+        .await;
+    assert_eq!(answer.error_code(), "BAD_REQUEST");
+    app.finish().await;
+}
+
+// One request takes a few connections at a time, also where it asks for much at once; and what it asked for ends with it.
+#[tokio::test]
+async fn one_request_leaves_connections_to_others() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    app.stop_workers().await;
+    let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() \
+         AND wait_event_type = 'Lock' AND state = 'active'";
+    let mut holder = app.database.connection().await;
+    let lock = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
+        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
+    };
+    let many = |field: &str| (0..25).map(|n| format!("a{n}: {field} ")).collect::<String>();
+    // The second by loaders, which have tasks of their own.
+    for (table, field) in
+        [("teams", "teams(first: 1) { nodes { id } }"), ("members", "members(first: 5) { nodes { id } }")]
+    {
+        lock(&mut holder, &format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await;
+        let query = format!("{{ organization(by: {{ id: \"{}\" }}) {{ {} }} }}", team.id, many(field));
+        let token = team.owner.token.clone().unwrap();
+        let asking = tokio::spawn({
+            let request = reqwest::Client::new().post(format!("{}/graphql", app.url)).bearer_auth(token);
+            request.json(&json!({ "query": query })).send()
+        });
+        let found = until("it waits", async || {
+            let found = app.database.number(waiting).await;
+            (found > 0).then_some(found)
+        })
+        .await;
+        assert!(found <= 4, "{found}");
+        asking.abort();
+        until("nothing waits for it", async || (app.database.number(waiting).await == 0).then_some(())).await;
+        lock(&mut holder, "ROLLBACK").await;
+    }
     app.finish().await;
 }
 
@@ -516,7 +631,7 @@ async fn slow_and_silent_clients_are_shown_out() {
 async fn an_answer_waits_for_its_reader_for_so_long() {
     let app = TestApp::builder().without_worker().start().await;
     let script = app.large_answer().await;
-    let mut stream = unread(&app, "127.0.0.1", &script).await;
+    let mut stream = unread(&app, "127.0.0.1", &script, "").await;
     let port = format!(":{:04X}", app.url.rsplit(':').next().unwrap().parse::<u16>().unwrap());
     // The service's side of established connections.
     let open = || {
@@ -542,7 +657,7 @@ async fn answers_that_nobody_reads_take_places() {
     };
     let mut streams = Vec::new();
     for _ in 0..128 {
-        streams.push(unread(&app, "127.0.0.3", &script).await);
+        streams.push(unread(&app, "127.0.0.3", &script, "").await);
     }
     until("the client has no place left", async || (ask("127.0.0.3").await == 503).then_some(())).await;
     assert_eq!(ask("127.0.0.4").await, 200);
@@ -562,7 +677,7 @@ async fn a_mutation_that_was_done_is_not_to_be_sent_again() {
         diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
     };
     let mutation = "mutation($code: CreateJoinCodesInput!, $team: CreateTeamInput!) { createJoinCodes(input: $code) { codes { code } } \
-         createTeam(input: $team) { team { name members(first: 1) { nodes { role } } } } }";
+         createTeam(input: $team) { team { name members(first: 1) { nodes { __typename } } } } }";
     let input = json!({
         "code": { "organizationId": team.id, "count": 1 }, "team": { "organizationId": team.id, "name": "Lab" },
     });
@@ -602,6 +717,59 @@ async fn idle_connections_keep_nobody_out() {
     // The first of them have made room.
     let mut byte = [0];
     assert_eq!(tokio::time::timeout(PATIENCE, idle[0].read(&mut byte)).await.unwrap().unwrap_or(0), 0);
+    app.finish().await;
+}
+
+// Nor do connections by which somebody sends slowly, from however many addresses.
+#[tokio::test]
+async fn slow_bodies_keep_nobody_out() {
+    let files = rlimit::increase_nofile_limit(6_000).unwrap();
+    assert!(files >= 6_000, "the test needs 6,000 files, and may open {files}");
+    let app = TestApp::builder().without_worker().start().await;
+    let headers = post("", 1_000);
+    let mut slow = Vec::new();
+    for n in 0..4_200 {
+        let mut stream = connect(&app, &format!("127.0.1.{}", 1 + n % 34)).await;
+        stream.write_all(headers.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    assert_eq!(app.health("live").await, 200);
+    app.anonymous().query("{ __typename }", json!({})).await;
+    // Not even from one of these addresses.
+    let http =
+        reqwest::Client::builder().timeout(PATIENCE).no_proxy().local_address(Some("127.0.1.1".parse().unwrap()));
+    let request = http.build().unwrap().post(format!("{}/graphql", app.url));
+    assert_eq!(request.json(&json!({ "query": "{ __typename }" })).send().await.unwrap().status(), 200);
+    app.finish().await;
+}
+
+// A large document takes its turn only as long as it keeps a thread busy, not while it waits for the database.
+#[tokio::test]
+async fn who_waits_for_the_database_keeps_no_turn() {
+    let mut app = TestApp::start().await;
+    let person = app.sign_up("ada@example.org").await;
+    app.stop_workers().await;
+    let padded = |query: &str| format!("{query} #{}", "x ".repeat(9_000));
+    let mut holder = app.database.connection().await;
+    let lock = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
+        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
+    };
+    lock(&mut holder, "BEGIN; LOCK TABLE members IN ACCESS EXCLUSIVE MODE").await;
+    let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() \
+         AND wait_event_type = 'Lock' AND state = 'active'";
+    let asking: Vec<_> = (0..8)
+        .map(|_| {
+            let (person, query) = (person.clone(), padded("{ viewer { memberships { totalCount } } }"));
+            tokio::spawn(async move { person.run(&query, json!({})).await })
+        })
+        .collect();
+    until("all wait", async || (app.database.number(waiting).await >= 8).then_some(())).await;
+    app.anonymous().query(&padded("{ __typename }"), json!({})).await;
+    assert!(app.database.number(waiting).await >= 8, "nobody waits any more");
+    lock(&mut holder, "ROLLBACK").await;
+    for answer in asking {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
     app.finish().await;
 }
 
@@ -701,17 +869,14 @@ async fn browsers_are_told_what_belongs_to_whom() {
     app.finish().await;
 }
 
-// Behind a trusted proxy each client has room of its own; what somebody sends slowly is theirs alone.
+// Behind a trusted proxy each client has room of its own; what somebody reads slowly is theirs alone.
 #[tokio::test]
 async fn clients_of_trusted_proxies_have_their_own_room() {
     let app = TestApp::builder().without_worker().setting("ROLLCALL_TRUSTED_PROXIES", "127.0.0.1").start().await;
+    let script = app.large_answer().await;
     let mut crowd = Vec::new();
     for _ in 0..128 {
-        crowd.push(connect(&app, "127.0.0.1").await);
-    }
-    let unfinished = post("{", 100).replacen("host: x\r\n", "host: x\r\nx-forwarded-for: 203.0.113.7\r\n", 1);
-    for stream in &mut crowd {
-        stream.write_all(unfinished.as_bytes()).await.unwrap();
+        crowd.push(unread(&app, "127.0.0.1", &script, "x-forwarded-for: 203.0.113.7\r\n").await);
     }
     let status = async |address: &str| {
         let client = Client::new(&app.url, None).from("127.0.0.1", Some(address));
