@@ -58,20 +58,21 @@ pub struct AcceptForm {
 /// The invitation with what can be done about it, or why nothing can.
 pub async fn show(mut visit: Visit, Path(token): Path<String>) -> Answer {
     let notice = visit.take_notice();
+    let actor = visit.signed_in().await?;
+    let go_on = actor.as_ref().map(|_| (Route::Account, "Continue"));
+    // All of it was read before the commit that it tells of: nothing else need be read to say it.
+    if let Some((title, text)) = &notice.done {
+        return visit.message(StatusCode::OK, title, text, go_on);
+    }
     let Some(preview) = visit.check(invitation::preview(&visit.app.database, &token).await)? else {
         let text =
             "The link isn't complete or isn't genuine. Copy it whole out of the mail, or ask for a new invitation.";
         return visit.message(StatusCode::NOT_FOUND, "No such invitation", text, None);
     };
-    let actor = visit.signed_in().await?;
     let account = match &actor {
         Some(actor) => visit.check(account(&visit, &preview, actor).await)?,
         None => Account::Nobody,
     };
-    let go_on = actor.as_ref().map(|_| (Route::Account, "Continue"));
-    if let Some((title, text)) = &notice.done {
-        return visit.message(StatusCode::OK, title, text, go_on);
-    }
     let name = &preview.organization_name;
     if matches!(account, Account::Member) {
         let (title, text) = member_words(&preview);
