@@ -149,6 +149,8 @@ pub enum Route<'a> {
     SignInForInvitation(&'a str),
     /// A shared collection.
     Shared(&'a str),
+    /// A resource, for whoever is signed in and reaches it.
+    Resource(&'a str),
     /// The mails that are kept on this machine.
     Mails,
     /// One of them, its name percent-encoded.
@@ -181,6 +183,7 @@ impl Route<'_> {
             Self::DeclineInvitation(token) => return format!("/invitations/{token}/decline").into(),
             Self::SignInForInvitation(token) => return format!("/invitations/{token}/sign-in").into(),
             Self::Shared(token) => return format!("/shared/{token}").into(),
+            Self::Resource(id) => return format!("/resources/{id}").into(),
             Self::Mails => "/mail",
             Self::Mail(name) => return format!("/mail/{name}").into(),
             Self::MailHtml(name) => return format!("/mail/{name}/html").into(),

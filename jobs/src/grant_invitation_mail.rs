@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrant
         resource_name: resource.name,
         level: shared.level.as_str().to_owned(),
         expires_at: shared.expires_at,
-        sign_in_link: context.link(Route::SignIn),
+        link: context.link(Route::Resource(&resource.id.to_string())),
     };
     let envelope = Envelope {
         key: format!("grant-invitation.{}.{}", shared.id, shared.created_at.timestamp()),

@@ -21,6 +21,8 @@ const FORM: CookieName = CookieName("rollcall_form");
 pub const SESSION: CookieName = CookieName("rollcall_session");
 /// To which address a sign-in mail was asked for.
 pub const EMAIL: CookieName = CookieName("rollcall_email");
+/// What is to be shown once somebody is signed in.
+pub const RESOURCE: CookieName = CookieName("rollcall_resource");
 const NOTICE: CookieName = CookieName("rollcall_notice");
 
 /// Characters of a typed value that a notice brings back to its form; forms take no more.

@@ -796,3 +796,45 @@ async fn a_dead_link_tells_no_address() {
     }
     app.finish().await;
 }
+
+// R6, R68: a mail about what is shared leads to it, through the sign-in that makes the account; to nobody else it shows anything.
+#[tokio::test]
+async fn a_mail_about_what_is_shared_leads_to_it() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    let input = json!({ "resourceId": project, "grantee": { "email": "new@example.org" }, "level": "CONTRIBUTE" });
+    team.owner.ok("grantAccess", input, "").await;
+    let mail = app.mail_about("new@example.org", "Liver atlas").await;
+    let link = mail.link("/resources/");
+    assert!(link.ends_with(&project) && mail.html_links().contains(&link), "{link}");
+
+    let visitor = Visitor::new(&app.url);
+    let asked = visitor.get(&link).await;
+    assert!(asked.url.ends_with("/sign-in") && !asked.html.contains("Liver"), "{}", asked.url);
+    visitor.submit(&asked, &asked.form("name=\"email\""), &[("email", "new@example.org")]).await;
+    let sign_in = app.mail_about("new@example.org", "sign in").await;
+    let confirm = visitor.get(&sign_in.link("/sign-in/")).await;
+    let shown = visitor.submit(&confirm, &confirm.forms()[0], &[]).await;
+    assert_eq!((shown.status, shown.url.as_str()), (200, link.as_str()));
+    let text = shown.text();
+    for words in ["liver atlas", "this project of acme genomics", "contribute", &project] {
+        assert!(text.contains(words), "{words:?} is not in {text}");
+    }
+    // Opened again later, it is there at once; and another sign-in leads to the account.
+    assert_eq!(visitor.get(&link).await.text(), text);
+
+    // Somebody else learns nothing, not even that it is there.
+    let stranger = Visitor::new(&app.url);
+    let asked = stranger.get(&link).await;
+    stranger.submit(&asked, &asked.form("name=\"email\""), &[("email", "eve@example.org")]).await;
+    let sign_in = app.mail_about("eve@example.org", "sign in").await;
+    let confirm = stranger.get(&sign_in.link("/sign-in/")).await;
+    let hidden = stranger.submit(&confirm, &confirm.forms()[0], &[]).await;
+    assert_eq!(hidden.status, 404);
+    let absent = stranger.get("/resources/res_01h455vb4pex5vsknk084sn02q").await;
+    assert_eq!((absent.status, &absent.html), (404, &hidden.html));
+    assert_eq!(stranger.get("/resources/nothing").await.html, hidden.html);
+    assert!(hidden.text().contains("eve@example.org") && !hidden.html.contains("Liver"), "{}", hidden.html);
+    app.finish().await;
+}

@@ -342,8 +342,8 @@ pub struct GrantInvitation {
     pub level: String,
     /// Until when.
     pub expires_at: DateTime<Utc>,
-    /// Where one signs in.
-    pub sign_in_link: Url,
+    /// The page that shows it, to whoever is signed in.
+    pub link: Url,
 }
 
 /// A project is offered to somebody.
@@ -948,9 +948,9 @@ impl GrantInvitation {
                     row("You may", name(&self.level)),
                     row("Sign in by", expires),
                 ]),
-                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
+                Block::Button { label: "See what is shared", url: self.link.clone() },
                 paragraph(
-                    "Sign in with this address, with or without an account: you will have access to what is shared with you. If \
+                    "You sign in on the page that opens, with this address, with or without an account; then you have access. If \
                     you don't know the sender, ignore this mail.",
                 ),
             ],

@@ -717,7 +717,7 @@ fn grant_invitation(names: &Names<'_>) -> GrantInvitation {
         kind: "project".into(),
         resource_name: names.resource.into(),
         level: "view".into(),
-        sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
+        link: "https://rollcall.example/resources/res_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
         expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
     }
 }

@@ -6,6 +6,7 @@
 mod account;
 mod email_change;
 mod invitation;
+mod resource;
 mod shared;
 mod sign_in;
 mod visit;
@@ -45,6 +46,7 @@ pub fn router(app: App) -> Router<App> {
         .route(&route(Route::EndOtherSessions), post(account::end_other_sessions))
         .route(&route(Route::EmailChange(token)), get(email_change::show).post(email_change::confirm))
         .route(&route(Route::Shared(token)), get(shared::show))
+        .route(&route(Route::Resource("{id}")), get(resource::show))
         .route(&route(Route::Invitation(token)), get(invitation::show))
         .route(&route(Route::AcceptInvitation(token)), post(invitation::accept))
         .route(&route(Route::DeclineInvitation(token)), post(invitation::decline))

@@ -81,7 +81,7 @@ pub async fn ask_for_mail(mut visit: Visit) -> Answer {
     visit.page(&SignInForm { site: visit.site(), csrf: &csrf, notice: &notice, signed_in })
 }
 
-async fn email_of(visit: &Visit, actor: &Actor) -> Result<String, Ended> {
+pub async fn email_of(visit: &Visit, actor: &Actor) -> Result<String, Ended> {
     let found = async {
         let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
         let user = user::by_id(&mut *visit.app.database.connection().await?, user_id).await?;
@@ -188,13 +188,21 @@ async fn sign_in(mut visit: Visit, proof: &Proof, new: NewSession, page: Route<'
         }
     }
     visit.begin_session(new.token().reveal());
-    visit.redirect(Route::Account)
+    go_on(visit)
 }
 
-/// What follows a sign-in: the invitation that it was asked for is accepted (R20), and the account is shown.
+/// Leads to what was to be seen, or to the account.
+fn go_on(mut visit: Visit) -> Answer {
+    match visit.take_resource() {
+        Some(id) => visit.redirect(Route::Resource(&id.to_string())),
+        None => visit.redirect(Route::Account),
+    }
+}
+
+/// What follows a sign-in: the invitation that it was asked for is accepted (R20), and the account is shown, or what was to be seen.
 async fn welcome(mut visit: Visit, signed_in: SignedIn, new: NewSession) -> Answer {
     visit.begin_session(new.token().reveal());
-    let Some(id) = signed_in.invitation_id else { return visit.redirect(Route::Account) };
+    let Some(id) = signed_in.invitation_id else { return go_on(visit) };
     let command = invitation::Accept { invitation: Named::Id(id), name: None, username: None };
     let actor = signed_in.actor();
     let outcome = invitation::accept(&visit.app.database, Some(&actor), &command, &new, visit.client).await;

@@ -9,13 +9,14 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum_extra::extract::cookie::CookieJar;
 use rollcall_domain::actor::{self, Actor};
 use rollcall_domain::client::ClientNetwork;
+use rollcall_domain::id::ResourceId;
 use rollcall_domain::link::{PublicUrl, Route};
 use rollcall_domain::secret::Keyring;
 use rollcall_domain::session::{self, NewSession};
 use rollcall_domain::{Error, limits};
 
 use super::super::client::Client;
-use super::super::form::{self, EMAIL, Notice, OurForm, SESSION};
+use super::super::form::{self, EMAIL, Notice, OurForm, RESOURCE, SESSION};
 use super::super::{App, user_agent};
 use super::{message, page_of, trouble};
 
@@ -225,6 +226,21 @@ impl Visit {
     pub fn remember_email(&mut self, email: &str) {
         let email = form::to_cookie_text(email);
         self.jar = self.jar.clone().add(form::cookie(EMAIL, email, self.site(), limits::SIGN_IN_LINK_LIFETIME));
+    }
+
+    /// Remembers what is to be shown once this device is signed in.
+    pub fn remember_resource(&mut self, id: Option<ResourceId>) {
+        if let Some(id) = id {
+            let cookie = form::cookie(RESOURCE, id.to_string(), self.site(), limits::SIGN_IN_LINK_LIFETIME);
+            self.jar = self.jar.clone().add(cookie);
+        }
+    }
+
+    /// What is to be shown now that this device is signed in, this once.
+    pub fn take_resource(&mut self) -> Option<ResourceId> {
+        let id = self.jar.get(&RESOURCE.of(self.site()))?.value().parse().ok();
+        self.jar = form::without(self.jar.clone(), RESOURCE, self.site());
+        id
     }
 
     /// Where a sign-in mail was sent.

@@ -1,0 +1,62 @@
+//! What is shared with somebody: where the mail that tells of it leads.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use rollcall_domain::id::ResourceId;
+use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::policy::AccessLevel;
+use rollcall_domain::resource;
+use rollcall_domain::{Error, organization};
+
+use super::super::form::Notice;
+use super::sign_in::email_of;
+use super::visit::{Answer, Visit};
+
+#[derive(Template)]
+#[template(path = "pages/resource.html")]
+struct Shared<'a> {
+    site: &'a PublicUrl,
+    id: &'a str,
+    name: &'a str,
+    kind: &'a str,
+    description: Option<&'a str>,
+    organization: &'a str,
+    level: &'a str,
+}
+
+/// Shows a resource to whoever reaches it; somebody who isn't signed in comes back here once they are.
+pub async fn show(mut visit: Visit, Path(text): Path<String>) -> Answer {
+    let id: Option<ResourceId> = text.parse().ok();
+    let Some(actor) = visit.signed_in().await? else {
+        visit.remember_resource(id);
+        let text = "With the address that the mail went to, you will see what is shared with you.";
+        return visit.redirect_with(Route::SignIn, Notice::done("Sign in first", text));
+    };
+    let found = async {
+        let (Some(id), Some((user_id, _))) = (id, actor.session()) else { return Ok(None) };
+        let mut connection = visit.app.database.connection().await?;
+        let level = resource::access_for(&mut connection, &actor, user_id, &[id]).await?.pop();
+        let Some(level) = level.filter(|level| *level > AccessLevel::None) else { return Ok(None) };
+        let Some(resource) = resource::by_ids(&mut connection, &[id]).await?.pop() else { return Ok(None) };
+        let organization = organization::by_id(&mut connection, resource.organization_id).await?;
+        Ok::<_, Error>(Some((resource, organization.name, level)))
+    };
+    let Some((resource, organization, level)) = visit.check(found.await)? else {
+        let email = email_of(&visit, &actor).await?;
+        visit.remember_resource(id);
+        let text = format!(
+            "Nothing here is shared with {email}, or not any more. If the mail went to another address of yours, sign in with that."
+        );
+        return visit.message(StatusCode::NOT_FOUND, "There is nothing here", &text, Some((Route::SignIn, "Sign in")));
+    };
+    visit.page(&Shared {
+        site: visit.site(),
+        id: &text,
+        name: &resource.name,
+        kind: resource.kind.label(),
+        description: resource.description.as_deref(),
+        organization: &organization,
+        level: level.as_str(),
+    })
+}
