@@ -140,6 +140,9 @@ function keepTabs(state) {
 const state = keptTabs() ?? freshTabs();
 if (hasJustSignedIn && state.activeTabIndex < SIGNED_IN && state.tabs[SIGNED_IN]) state.activeTabIndex = SIGNED_IN;
 keepTabs(state);
+// GraphiQL keeps each change half a second late, and the page may be left before.
+let newest = state;
+addEventListener('pagehide', () => keepTabs(newest));
 // GraphiQL opens the tab that has the given contents, and adds one where none has.
 const { query, variables } = state.tabs[state.activeTabIndex];
 
@@ -154,8 +157,9 @@ ReactDOM.createRoot(document.getElementById('graphiql')).render(
       // Variables hold addresses and codes: like the token, they are forgotten with the browser's tab.
       storage: sessionStorage,
       shouldPersistHeaders: false,
-      // At once: GraphiQL itself waits for half a second, in which the page may be left.
-      onTabChange: keepTabs,
+      onTabChange: (changed) => {
+        newest = changed;
+      },
     },
     React.createElement(GraphiQL.Logo, null, React.createElement(Logo)),
   ),
