@@ -20,7 +20,7 @@ use crate::limits;
 use crate::member::{Member, MemberStatus};
 use crate::policy::Role;
 use crate::reserved_name::{self, Holder};
-use crate::text::{EmailAddress, Username};
+use crate::text::{self, EmailAddress, Username};
 use crate::transfer;
 use crate::user;
 
@@ -55,7 +55,7 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             access::lock_users(transaction, &[user_id]).await?;
             let user = user::by_id(transaction, user_id).await?;
             let email = user.email.ok_or(Error::Unauthenticated)?;
-            if confirm_email.trim().to_lowercase() != email.as_str() {
+            if EmailAddress::parse("confirmEmail", confirm_email).as_ref() != Ok(&email) {
                 let message = "type your account's address to confirm";
                 return Err(Error::refused(Code::ConfirmationMismatch, "confirmEmail", message));
             }
@@ -109,6 +109,8 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
                     users::email.eq(None::<EmailAddress>),
                     users::username.eq(Username::of_deleted(user_id)),
                     users::name.eq(NAME),
+                    users::folded_name.eq(text::fold(NAME)),
+                    users::folded_email.eq(None::<String>),
                     users::avatar_url.eq(None::<String>),
                     users::origin_organization_id.eq(None::<OrganizationId>),
                     users::default_bill_to_id.eq(None::<OrganizationId>),

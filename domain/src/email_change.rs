@@ -204,7 +204,7 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
                 return Err(closed.ok_or(Error::Bug("a change that can't be confirmed is closed"))?.into());
             }
             let updated = diesel::update(users::table.find(user_id))
-                .set(users::email.eq(&new_email))
+                .set((users::email.eq(&new_email), users::folded_email.eq(new_email.folded())))
                 .execute(&mut **transaction)
                 .await;
             // Somebody has it, now or when it was asked for.

@@ -155,7 +155,9 @@ impl Named {
     /// What the name says without looking anybody up; nothing where it is an id.
     fn word(&self) -> Option<String> {
         match self {
-            Self::Username(word) | Self::Email(word) | Self::OrganizationSlug(word) => Some(word.trim().to_lowercase()),
+            Self::Username(username) => Username::parse("username", username).ok().map(|username| username.to_string()),
+            Self::Email(email) => EmailAddress::parse("email", email).ok().map(|email| email.to_string()),
+            Self::OrganizationSlug(slug) => Slug::parse("organizationSlug", slug).ok().map(|slug| slug.to_string()),
             Self::User(_) | Self::Team(_) | Self::Organization(_) => None,
         }
     }

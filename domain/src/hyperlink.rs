@@ -21,6 +21,8 @@ use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+use crate::text;
+
 /// Every top-level domain, as IANA lists them and in the letters that people read, and the names that standards set aside. What was
 /// added since this list was made is still a link where a path follows.
 static TOP_LEVEL_DOMAINS: LazyLock<HashSet<&str>> =
@@ -61,13 +63,7 @@ pub(crate) fn is_in_file_name(text: &str) -> bool {
 
 /// Without what is invisible, in the characters that browsers make of a host's.
 fn plain(text: &str) -> String {
-    let visible = text.chars().filter(|c| {
-        !matches!(
-            c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e01ef}'
-        )
-    });
+    let visible = text.chars().filter(|c| !text::is_invisible(*c));
     let folded = visible.nfkc().map(|c| match c {
         '\u{3002}' | '\u{fe12}' => '.',
         '\u{2044}' | '\u{2215}' | '\u{29f8}' => '/',

@@ -1,7 +1,7 @@
 //! Every invariant, checked on the whole database: what `rollcall admin verify` does.
 //!
 //! Nothing here should ever find anything. It looks as a stranger would, by plain SQL over what is stored, and asks none of the code
-//! that keeps the invariants.
+//! that keeps the invariants; but for the forms of texts and the hashes of the audit logs, which are made once more.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
@@ -16,6 +16,7 @@ use crate::id::{
     TransferId, TypedId, UserId, WebhookId,
 };
 use crate::limits;
+use crate::text::stored;
 
 /// What holds of the database at every moment.
 struct Invariant {
@@ -347,7 +348,7 @@ const INVARIANTS: &[Invariant] = &[
     Invariant {
         name: "lists of members are by the names that people have (R15)",
         broken: "SELECT m.id FROM members m JOIN users u ON u.id = m.user_id WHERE (m.sort_name, m.search_names, m.search_email) \
-             IS DISTINCT FROM (lower(u.name), lower(u.name) || E'\\n' || u.username, u.email)",
+             IS DISTINCT FROM (u.folded_name, u.folded_name || E'\\n' || u.username, u.folded_email)",
         id: id::<MemberId>,
     },
 ];
@@ -379,14 +380,15 @@ struct Broken {
     examples: Vec<Uuid>,
 }
 
-/// Checks every invariant. Each is one statement, and so of one moment, whatever happens meanwhile; the audit logs are
-/// recomputed one after the other.
+/// Checks every invariant. Each is one statement, and so of one moment, whatever happens meanwhile; the forms of texts and the audit
+/// logs are recomputed, some rows after the other.
 pub async fn verify(database: &Database) -> Result<Vec<Outcome>> {
     let one_organization = database.deployment().one_organization_per_user.then_some(&ONE_ORGANIZATION);
     let mut outcomes = Vec::new();
     for invariant in INVARIANTS.iter().chain(one_organization) {
         outcomes.push(check(&mut *database.connection().await?, invariant).await?);
     }
+    outcomes.push(text_forms(database).await?);
     outcomes.push(audit_logs(database).await?);
     Ok(outcomes)
 }
@@ -413,6 +415,20 @@ struct Log {
     organization_id: OrganizationId,
 }
 
+async fn text_forms(database: &Database) -> Result<Outcome> {
+    let broken = stored::unsettled(&mut *database.connection().await?).await?;
+    Ok(outcome("names, addresses and texts are stored in their one form, and found by it", &broken))
+}
+
+fn outcome(invariant: &'static str, broken: &[String]) -> Outcome {
+    let examples = usize::try_from(limits::VERIFY_EXAMPLES).unwrap_or(usize::MAX);
+    Outcome {
+        invariant,
+        broken: i64::try_from(broken.len()).unwrap_or(i64::MAX),
+        examples: broken.iter().take(examples).cloned().collect(),
+    }
+}
+
 async fn audit_logs(database: &Database) -> Result<Outcome> {
     let logs: Vec<Log> = diesel::sql_query("SELECT organization_id FROM audit_heads ORDER BY organization_id")
         .load(&mut *database.connection().await?)
@@ -424,14 +440,9 @@ async fn audit_logs(database: &Database) -> Result<Outcome> {
             let verified = audit::verify(database, organization_id, Some(sequence)).await?;
             from = verified.next_sequence.filter(|_| verified.ok());
             if !verified.ok() {
-                broken.push(organization_id);
+                broken.push(organization_id.to_string());
             }
         }
     }
-    let examples = usize::try_from(limits::VERIFY_EXAMPLES).unwrap_or(usize::MAX);
-    Ok(Outcome {
-        invariant: "every audit log is whole (R74)",
-        broken: i64::try_from(broken.len()).unwrap_or(i64::MAX),
-        examples: broken.iter().take(examples).map(ToString::to_string).collect(),
-    })
+    Ok(outcome("every audit log is whole (R74)", &broken))
 }

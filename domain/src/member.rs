@@ -311,12 +311,11 @@ impl Shown {
             Role::ALL.iter().copied().filter(|role| wants_role(*role) && standing.sees_members_of(*role)).collect();
         let statuses = MemberStatus::ALL.iter().copied().filter(|status| wants_status(*status));
         let wants_own = wants_status(MemberStatus::Active) && wants_role(standing.role);
-        let search = filter.search.as_deref().map(str::trim).filter(|search| !search.is_empty());
         Self {
             organization_id: permit.organization_id(),
             ranges: statuses.flat_map(|status| roles.iter().map(move |role| (status, *role))).collect(),
             own: (wants_own && !roles.contains(&standing.role)).then_some(permit.member_id()),
-            search: search.map(text::like_pattern),
+            search: text::searched(filter.search.as_deref()).as_deref().map(text::like_pattern),
             searches_addresses: leads,
         }
     }
@@ -337,12 +336,10 @@ impl Shown {
     fn condition(&self, pattern: &str) -> String {
         match (&self.search, self.searches_addresses) {
             (None, _) => String::new(),
-            (Some(_), false) => format!(" AND m.search_names LIKE lower({pattern})"),
+            (Some(_), false) => format!(" AND m.search_names LIKE {pattern}"),
             (Some(_), true) => {
                 // Where a membership ended, the address is shown no longer, and so not found.
-                format!(
-                    " AND (m.search_names LIKE lower({pattern}) OR m.search_email LIKE lower({pattern}) AND m.status = 'active')"
-                )
+                format!(" AND (m.search_names LIKE {pattern} OR m.search_email LIKE {pattern} AND m.status = 'active')")
             }
         }
     }

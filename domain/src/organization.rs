@@ -24,7 +24,7 @@ use crate::member::{self, Join, JoinMethod, MemberStatus, Permissions, Permissio
 use crate::policy::{AccessLevel, Action, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
 use crate::reserved_name::{self, Holder};
 use crate::settings::OrganizationCreation;
-use crate::text::{self, EmailAddress, Slug};
+use crate::text::{self, EmailAddress, Slug, Username};
 use crate::user::{self, NewUser};
 use crate::webhook;
 
@@ -504,11 +504,11 @@ pub async fn transfer_ownership(
                 .await?;
             let new_owner = target.ok_or_else(not_found)?;
             let organization = by_id(transaction, id).await?;
-            if command.confirm_organization_name.trim() != organization.name {
+            if !text::is_typed(&command.confirm_organization_name, &organization.name) {
                 return Err(mismatch("confirmOrganizationName", "the organization's name as it stands").into());
             }
             let user = user::by_id(transaction, new_owner).await?;
-            if !command.confirm_username.trim().eq_ignore_ascii_case(user.username.as_str()) {
+            if Username::parse("confirmUsername", &command.confirm_username).as_ref() != Ok(&user.username) {
                 return Err(mismatch("confirmUsername", "the username of the new owner").into());
             }
             if old_owner == new_owner {
@@ -623,7 +623,7 @@ pub async fn delete(
         .transaction(async |transaction| {
             access::authorize(transaction, actor, id, Lock::Organization, Action::Delete, "id").await?;
             let organization = by_id(transaction, id).await?;
-            if confirm_organization_name.trim() != organization.name {
+            if !text::is_typed(confirm_organization_name, &organization.name) {
                 return Err(mismatch("confirmOrganizationName", "the organization's name as it stands").into());
             }
             let at = now(transaction).await?;

@@ -2,6 +2,12 @@
 //! name, or invites it, reaches nobody else; those of deleted accounts and organizations, nobody ever.
 //!
 //! What was given up finds nothing: an old slug leads to no organization, and an old username to no account.
+//!
+//! Words by which a platform or its people are taken for somebody, or which its pages' addresses hold, are nobody's
+//! (`reserved_words.txt`). Who had one before it was listed keeps it.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -15,6 +21,9 @@ use crate::id::{OrganizationId, TypedId, UserId};
 use crate::limits;
 use crate::text;
 use crate::text_enum::text_enum;
+
+/// Words that are nobody's username or slug.
+static RESERVED_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("reserved_words.txt").lines().collect());
 
 text_enum! {
     /// What kind of name it is.
@@ -64,6 +73,18 @@ impl Holder {
         }
     }
 
+    /// The refusal of a word that is nobody's name.
+    fn reserved(self, word: &str) -> Refusal {
+        let (code, what) = match self {
+            Self::Account(_) => (Code::UsernameTaken, "a username"),
+            Self::Organization(_) => (Code::SlugTaken, "a slug"),
+        };
+        let message = format!(
+            "“{word}” is kept for the platform itself and can't be {what}; choose another, such as one with a word more"
+        );
+        Refusal::new(code, self.field(), message)
+    }
+
     fn field(self) -> &'static str {
         match self {
             Self::Account(_) => "username",
@@ -72,8 +93,12 @@ impl Holder {
     }
 }
 
-/// Whether a name is reserved for another than who would have it.
+/// Whether a name is reserved for another than who would have it, or for nobody.
 pub(crate) async fn is_reserved(transaction: &mut Transaction, holder: Holder, name: &str) -> Result<bool> {
+    Ok(RESERVED_WORDS.contains(name) || is_kept_for_another(transaction, holder, name).await?)
+}
+
+async fn is_kept_for_another(transaction: &mut Transaction, holder: Holder, name: &str) -> Result<bool> {
     let reserved = reserved_names::table
         .find((holder.kind(), name))
         .filter(reserved_names::holder_id.is_distinct_from(holder.id()))
@@ -83,9 +108,12 @@ pub(crate) async fn is_reserved(transaction: &mut Transaction, holder: Holder, n
     Ok(diesel::select(diesel::dsl::exists(reserved)).get_result(&mut **transaction).await?)
 }
 
-/// Fails where the name is reserved for another.
+/// Fails where the name is reserved for another, or for nobody.
 pub(crate) async fn require_free(transaction: &mut Transaction, holder: Holder, name: &str) -> Result<()> {
-    if is_reserved(transaction, holder, name).await? { Err(holder.taken().into()) } else { Ok(()) }
+    if RESERVED_WORDS.contains(name) {
+        return Err(holder.reserved(name).into());
+    }
+    if is_kept_for_another(transaction, holder, name).await? { Err(holder.taken().into()) } else { Ok(()) }
 }
 
 /// Reserves the name that a holder gives up for another, or for none, and lets them take back one of their own. The holder's row is

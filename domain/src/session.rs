@@ -17,6 +17,7 @@ use crate::job::MailNewSignIn;
 use crate::limits;
 use crate::page::{Page, PageRequest, by_id};
 use crate::secret::{Keyring, Token};
+use crate::text;
 use crate::user;
 
 /// What session tokens begin with.
@@ -121,7 +122,7 @@ async fn is_new_device(transaction: &mut Transaction, user_id: UserId, user_agen
 
 /// The user agent as it is kept: cut, and without what would break a line.
 pub(crate) fn kept_user_agent(user_agent: Option<&str>) -> Option<String> {
-    user_agent.map(|text| text.chars().filter(|c| !c.is_control()).take(limits::USER_AGENT).collect())
+    user_agent.map(|text| text::cut(text, limits::USER_AGENT))
 }
 
 /// Another session of the same person, such as for the playground beside the pages' cookie.

@@ -20,7 +20,7 @@ use crate::job::{Hold, MailSignIn};
 use crate::limits;
 use crate::secret::{Purpose, Token};
 use crate::session::{self, NewSession, Session};
-use crate::text::EmailAddress;
+use crate::text::{self, EmailAddress};
 use crate::user::{self, NewUser, User};
 
 /// A request to sign in, as its mail needs it.
@@ -354,7 +354,10 @@ async fn try_digits(
         .within(["digits"])
     };
     let email = EmailAddress::parse("email", email).map_err(|refusal| refusal.within(["digits"]))?;
-    let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    let code = text::digits(code).filter(|digits| digits.len() == 6).ok_or_else(|| {
+        let message = "must be the six digits of the mail; nothing was tried";
+        Refusal::new(Code::Invalid, "code", message).within(["digits"])
+    })?;
     // For addresses without an account and without a mail too: the answer must not tell them apart.
     let tried = attempt::count_try(database, &limits::SIGN_IN_DIGITS, email.as_str(), client).await?;
     let mut connection = database.connection().await?;

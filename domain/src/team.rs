@@ -54,6 +54,7 @@ pub struct TeamInput {
 #[diesel(table_name = teams)]
 struct Profile {
     name: Option<String>,
+    folded_name: Option<String>,
     description: Option<Option<String>>,
     avatar_url: Option<Option<String>>,
 }
@@ -67,7 +68,8 @@ impl TeamInput {
             .transpose()?;
         let avatar_url =
             self.avatar_url.as_ref().map(|url| text::optional_link("avatarUrl", url.as_deref())).transpose()?;
-        Ok(Profile { name, description, avatar_url })
+        let folded_name = name.as_deref().map(text::fold);
+        Ok(Profile { name, folded_name, description, avatar_url })
     }
 
     fn changed_fields(&self) -> Vec<&'static str> {
@@ -447,8 +449,8 @@ fn listed(permit: &Permit, search: Option<&str>) -> Query {
             .filter(team_members::user_id.eq(permit.user_id()));
         query = query.filter(teams::id.eq_any(own.select(team_members::team_id)));
     }
-    match search.map(str::trim).filter(|search| !search.is_empty()) {
-        Some(search) => query.filter(teams::name.ilike(text::like_pattern(search))),
+    match text::searched(search) {
+        Some(search) => query.filter(teams::folded_name.like(text::like_pattern(&search))),
         None => query,
     }
 }

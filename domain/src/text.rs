@@ -1,4 +1,10 @@
-//! Values from outside, parsed at the border and trusted inside.
+//! Values from outside, brought to their canonical form at the border and trusted inside: whatever people, programs, forms and headers send
+//! goes through here.
+
+pub(crate) mod stored;
+mod unicode;
+
+pub(crate) use unicode::{digits, fold, is_invisible};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,36 +14,40 @@ use std::time::Duration;
 use diesel::deserialize::FromSqlRow;
 use diesel::expression::AsExpression;
 use diesel::sql_types::Text;
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use unicode::Stray;
 use url::Url;
 
 use crate::error::{Code, Refusal};
 use crate::hyperlink;
 use crate::id::UserId;
 
-/// Characters that a line of text may not hold: controls, and those that turn or hide what follows.
-fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
-}
-
-/// A required line of text without surrounding space, of at most `max` characters.
+/// A required line of text in its canonical form, of at most `max` characters.
 pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
-    let text = text.trim();
+    let composed = unicode::composed(text);
     // Names made of nothing visible can't be told apart.
-    if text.chars().all(|c| {
-        c.is_whitespace()
-            || is_unprintable(c)
-            || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{3164}' | '\u{00ad}')
-    }) {
+    if unicode::is_blank(&composed) {
         return Err(Refusal::new(Code::Blank, field, "may not be empty"));
     }
-    if text.chars().count() > max {
+    let line = unicode::trim(&composed);
+    if line.chars().count() > max {
         return Err(Refusal::new(Code::TooLong, field, format!("must have at most {max} characters")));
     }
-    if text.chars().any(is_unprintable) {
-        return Err(Refusal::new(Code::Invalid, field, "must be a single line without control characters"));
+    match unicode::stray(line) {
+        None => Ok(line.to_owned()),
+        Some(Stray::Control(_)) => {
+            Err(Refusal::new(Code::Invalid, field, "must be a single line without control characters"))
+        }
+        Some(Stray::Invisible(c)) => Err(invisible(field, c)),
     }
-    Ok(text.to_owned())
+}
+
+fn invisible(field: &str, c: char) -> Refusal {
+    let message = format!(
+        "holds U+{:04X}, which is invisible or turns the text around it; take it out, or type the text instead of pasting it",
+        u32::from(c)
+    );
+    Refusal::new(Code::Invalid, field, message)
 }
 
 /// An optional line of text; empty means none.
@@ -68,16 +78,52 @@ fn reads_as_link(field: &str) -> Refusal {
     Refusal::new(Code::Invalid, field, message)
 }
 
-/// An optional text of several lines; empty means none.
+/// An optional text of several lines in its canonical form; one in which nothing can be seen means none.
 pub(crate) fn optional_text(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text.map(unicode::trim).filter(|text| !unicode::is_blank(text)) else { return Ok(None) };
     if text.chars().count() > max {
         return Err(Refusal::new(Code::TooLong, field, format!("must have at most {max} characters")));
     }
-    if text.chars().any(|c| is_unprintable(c) && c != '\n' && c != '\r' && c != '\t') {
+    let text = with_line_feeds(text);
+    if text.chars().any(|c| c.is_control() && !is_layout(c)) {
         return Err(Refusal::new(Code::Invalid, field, "must not contain control characters"));
     }
-    Ok(Some(text.to_owned()))
+    Ok(Some(settled_text(&text)))
+}
+
+/// What parts lines and columns in a text.
+fn is_layout(c: char) -> bool {
+    matches!(c, '\n' | '\t')
+}
+
+/// Lines end as forms, systems and word processors end them; here with a line feed.
+fn with_line_feeds(text: &str) -> String {
+    text.replace("\r\n", "\n").replace(['\r', '\u{85}', '\u{2028}', '\u{2029}'], "\n")
+}
+
+/// The canonical form of a line that is stored, or that a header brings: what would be refused is left out.
+pub fn settled_line(text: &str) -> String {
+    unicode::canonical(text, |_| false)
+}
+
+/// The canonical form of a text of several lines.
+pub(crate) fn settled_text(text: &str) -> String {
+    unicode::canonical(&with_line_feeds(text), is_layout)
+}
+
+/// The beginning of a text that is too long for a line.
+pub(crate) fn cut(text: &str, max: usize) -> String {
+    settled_line(&text.chars().take(max).collect::<String>())
+}
+
+/// Whether somebody typed a name as it stands, to confirm it: in whichever form their keyboard writes it.
+pub(crate) fn is_typed(typed: &str, name: &str) -> bool {
+    settled_line(typed) == settled_line(name)
+}
+
+/// What is searched for, folded as names are; `None` where that is nothing.
+pub(crate) fn searched(search: Option<&str>) -> Option<String> {
+    search.map(fold).filter(|search| !search.is_empty())
 }
 
 /// Whether a link is one wherever it is shown: `Url` takes `https:example.org` too, which pages take for a path.
@@ -90,7 +136,8 @@ fn is_absolute(link: &str) -> bool {
 pub(crate) fn optional_link(field: &str, text: Option<&str>) -> Result<Option<String>, Refusal> {
     let Some(text) = optional_line(field, text, 2_000)? else { return Ok(None) };
     match Url::parse(&text) {
-        Ok(url) if is_absolute(&text) && url.has_host() => Ok(Some(text)),
+        // In the characters that programs send, where people have written it in others.
+        Ok(url) if is_absolute(&text) && url.has_host() => Ok(Some(if text.is_ascii() { text } else { url.into() })),
         _ => Err(Refusal::new(Code::Invalid, field, "must be a link that begins with https:// or http://")),
     }
 }
@@ -215,7 +262,8 @@ macro_rules! text_newtype {
     };
 }
 
-/// An e-mail address, in lower case: addresses compare without case (R24).
+/// An e-mail address in its one form, which is stored, shown and mailed: in lower case (R24), the domain in the form of the DNS (UTS 46:
+/// `xn--mnchen-3ya.example` for `münchen.example`), which every mail server takes, and in which no two domains look alike.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct EmailAddress(String);
@@ -231,9 +279,21 @@ impl fmt::Debug for EmailAddress {
 impl EmailAddress {
     /// Parses an address of the field named.
     pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
-        let text = line(field, text, 254)?;
+        let text = line(field, text, ADDRESS)?;
         text.parse()
             .map_err(|()| Refusal::new(Code::Invalid, field, "must be an e-mail address such as ada@example.org"))
+    }
+
+    /// By what a search finds it, in lines: as it stands, and as people write it.
+    pub(crate) fn folded(&self) -> String {
+        let folded = fold(&self.0);
+        match self.0.rsplit_once('@') {
+            Some((local_part, domain)) if domain.contains("xn--") => {
+                let (written, _) = Uts46::new().to_unicode(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Allow);
+                format!("{folded}\n{}", fold(&format!("{local_part}@{written}")))
+            }
+            _ => folded,
+        }
     }
 
     /// A name for a person of whom nothing else is known: what stands before the @, as words.
@@ -250,16 +310,29 @@ impl EmailAddress {
 impl FromStr for EmailAddress {
     type Err = ();
     fn from_str(text: &str) -> Result<Self, ()> {
-        let options =
-            email_address::Options::default().without_display_text().without_domain_literal().with_required_tld();
-        let address = email_address::EmailAddress::parse_with_options(text.trim(), options).map_err(|_| ())?;
-        // Quoted local parts are legal, unused, and a way to smuggle spaces and commas into headers.
-        if address.as_str().contains(['"', ' ', ',', ';', '<', '>']) {
+        let text = unicode::narrow(&unicode::composed(text));
+        let (local_part, domain) = unicode::trim(&text).rsplit_once('@').ok_or(())?;
+        if local_part.chars().any(unicode::is_unseen) || unicode::is_blank(local_part) {
             return Err(());
         }
-        Ok(Self(address.as_str().to_lowercase()))
+        let local_part = unicode::composed(&local_part.to_lowercase());
+        let domain = Uts46::new()
+            .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
+            .map_err(|_| ())?;
+        let options =
+            email_address::Options::default().without_display_text().without_domain_literal().with_required_tld();
+        let address = format!("{local_part}@{domain}");
+        email_address::EmailAddress::parse_with_options(&address, options).map_err(|_| ())?;
+        // Quoted local parts are legal, unused, and a way to smuggle spaces and commas into headers.
+        if address.contains(['"', ' ', ',', ';', '<', '>']) || address.chars().count() > ADDRESS {
+            return Err(());
+        }
+        Ok(Self(address))
     }
 }
+
+/// The longest address, in characters.
+const ADDRESS: usize = 254;
 
 /// A username: 2 to 39 of a–z, 0–9 and single hyphens between them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
@@ -303,7 +376,7 @@ impl Slug {
 }
 
 fn name_like(field: &str, text: &str, what: &str) -> Result<String, Refusal> {
-    let text = line(field, text, 39)?.to_lowercase();
+    let text = unicode::narrow(&line(field, text, 39)?).to_lowercase();
     let parts_are_plain = text
         .split('-')
         .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
@@ -318,7 +391,8 @@ fn name_like(field: &str, text: &str, what: &str) -> Result<String, Refusal> {
 }
 
 fn derived(from: &str, salt: &str, fallback: &str) -> String {
-    let plain: String = from.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let from = unicode::transliterated(from).to_lowercase();
+    let plain: String = from.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
     let base = if words.is_empty() { fallback.to_owned() } else { words.join("-") };
     // Cut so that the salt fits; a hyphen at the cut would double.
@@ -359,6 +433,73 @@ mod tests {
         }
     }
 
+    // R24: however an address is written, it is one.
+    #[test]
+    fn addresses_have_one_form() {
+        let address =
+            |text: &str| EmailAddress::parse("email", text).map(|email| email.0).map_err(|refusal| refusal.code);
+        for (written, stored) in [
+            ("otto@münchen.example", "otto@xn--mnchen-3ya.example"),
+            ("otto@mu\u{308}nchen.example", "otto@xn--mnchen-3ya.example"),
+            ("Otto@MÜNCHEN.Example", "otto@xn--mnchen-3ya.example"),
+            ("otto@XN--MNCHEN-3YA.example", "otto@xn--mnchen-3ya.example"),
+            ("otto@faß.example", "otto@xn--fa-hia.example"),
+            ("ｏｔｔｏ＠ｅｘａｍｐｌｅ．ｏｒｇ", "otto@example.org"),
+            ("otto@example。org", "otto@example.org"),
+            ("JOSE\u{301}@example.org", "josé@example.org"),
+            ("josé@example.org", "josé@example.org"),
+            ("अजय@डाटा.भारत", "अजय@xn--c2bd1gb.xn--h2brj9c"),
+        ] {
+            assert_eq!(address(written), Ok(stored.to_owned()), "{written:?}");
+            assert_eq!(address(stored), Ok(stored.to_owned()), "{stored:?}");
+        }
+        for wrong in [
+            "ot\u{200b}to@example.org",
+            "otto@exam\u{ad}ple.org",
+            "otto\u{202e}@example.org",
+            "o\u{a0}tto@example.org",
+            "o\u{2800}tto@example.org",
+            "\u{301}@example.org",
+            "می\u{200c}خواهم@example.org",
+            "otto@xn--a.example",
+            "otto@-example.org",
+            "otto@ex_ample.org",
+            "otto@example..org",
+            "otto@example.org.",
+            "otto@ex ample.org",
+        ] {
+            assert_eq!(address(wrong), Err(Code::Invalid), "{wrong:?}");
+        }
+        let münchen = EmailAddress("otto@xn--mnchen-3ya.example".to_owned());
+        assert_eq!(münchen.folded(), "otto@xn--mnchen-3ya.example\notto@munchen.example");
+    }
+
+    #[test]
+    fn texts_lose_what_has_no_business() {
+        let text = |text: &str| optional_text("reason", Some(text), 50).map_err(|refusal| refusal.code);
+        assert_eq!(text(" a\r\nb\u{2028}c\u{202e}\u{200b}d\te\u{308} "), Ok(Some("a\nb\ncd\të".to_owned())));
+        assert_eq!(text("می\u{200c}خواهم 👩\u{200d}🔬"), Ok(Some("می\u{200c}خواهم 👩\u{200d}🔬".to_owned())));
+        assert_eq!(text(" \u{2800}\n\u{200b}"), Ok(None));
+        assert_eq!(text("a\u{7}b"), Err(Code::Invalid));
+    }
+
+    #[test]
+    fn names_are_made_of_letters_of_every_script() {
+        for (name, made) in [
+            ("Ärzte ohne Grenzen", "arzte-ohne-grenzen"),
+            ("Café", "cafe"),
+            ("Cafe\u{301}", "cafe"),
+            ("Łódź", "lodz"),
+            ("Ørsted", "orsted"),
+            ("Straße", "strasse"),
+            ("Кириллица", "kirillitsa"),
+            ("日本", "ri-ben"),
+            ("…", "organization"),
+        ] {
+            assert_eq!(Slug::derived(name, "").as_str(), made, "{name}");
+        }
+    }
+
     #[test]
     fn lines_hold_no_controls() {
         assert_eq!(line("name", "  Ada  ", 10), Ok("Ada".to_owned()));
@@ -367,6 +508,8 @@ mod tests {
             ("\u{200b}", Code::Blank),
             ("a\nb", Code::Invalid),
             ("a\u{202e}b", Code::Invalid),
+            ("a\u{200b}b", Code::Invalid),
+            ("\u{2800}\u{3164}", Code::Blank),
             ("abcdef", Code::TooLong),
         ] {
             assert_eq!(line("name", wrong, 5).map_err(|refusal| refusal.code), Err(code), "{wrong:?}");
@@ -428,6 +571,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn addresses_are_their_own_form(local_part in "[a-zA-Zäöü0-9.é]{1,10}", domain in "[a-zA-Zäßüé日0-9-]{1,10}") {
+            if let Ok(address) = EmailAddress::parse("email", &format!("{local_part}@{domain}.example")) {
+                prop_assert_eq!(EmailAddress::parse("email", address.as_str()), Ok(address.clone()));
+                prop_assert!(address.0.rsplit_once('@').is_some_and(|(_, domain)| domain.is_ascii()));
+            }
+        }
+
         #[test]
         fn derived_names_are_valid(from in ".{0,60}", salt in "[a-z0-9]{0,10}") {
             let username = Username::derived(&from, &salt);

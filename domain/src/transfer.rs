@@ -201,7 +201,9 @@ pub async fn offer(
                 resource_owner_id: project.owner_id,
                 resource_size_bytes: project.size_bytes,
                 recipient_named_as: match &command.recipient {
-                    Some(Recipient::Username(username)) => Some(username.trim().to_lowercase()),
+                    Some(Recipient::Username(username)) => {
+                        Some(Username::parse("recipientUsername", username)?.to_string())
+                    }
                     Some(Recipient::Id(_)) | None => None,
                 },
             };

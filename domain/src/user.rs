@@ -70,13 +70,15 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
     let user_id = UserId::new();
     let at = now(transaction).await?;
     let name = new.name.map_or_else(|| new.email.as_name(), str::to_owned);
-    let name: String = name.chars().take(limits::NAME).collect();
+    let name = text::cut(&name, limits::NAME);
     let insert = |username: Username| {
         diesel::insert_into(users::table).values((
             users::id.eq(user_id),
             users::email.eq(new.email.clone()),
             users::username.eq(username),
             users::name.eq(name.clone()),
+            users::folded_name.eq(text::fold(&name)),
+            users::folded_email.eq(new.email.folded()),
             users::origin_organization_id.eq(new.origin_organization_id),
             users::created_at.eq(at),
         ))
@@ -339,11 +341,13 @@ pub async fn update_profile(
             #[diesel(table_name = users)]
             struct Changes<'a> {
                 name: Option<&'a str>,
+                folded_name: Option<String>,
                 username: Option<&'a Username>,
                 avatar_url: Option<Option<&'a str>>,
             }
             let changes = Changes {
                 name: name.as_deref(),
+                folded_name: name.as_deref().map(text::fold),
                 username: username.as_ref(),
                 avatar_url: avatar_url.as_ref().map(Option::as_deref),
             };

@@ -242,7 +242,9 @@ impl Organization {
             default_with = "Some(MemberStatus::Active)"
         )]
         status: Option<MemberStatus>,
-        #[graphql(desc = "Only those whose name or username (for owner and admins also address) holds this text.")]
+        #[graphql(
+            desc = "Only those whose name or username (for owner and admins also address) holds this text, whatever its case and marks: `zoe` finds Zoë."
+        )]
         search: Option<String>,
         #[graphql(desc = "In which order.", default_with = "Some(MemberOrder::Name)")] order_by: Option<MemberOrder>,
     ) -> async_graphql::Result<Option<MemberConnection>> {
@@ -330,7 +332,7 @@ impl Organization {
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-        #[graphql(desc = "Only those whose name holds this text.")] search: Option<String>,
+        #[graphql(desc = "Only those whose name holds this text, whatever its case and marks.")] search: Option<String>,
     ) -> async_graphql::Result<Option<TeamConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         let search = search.as_deref();
@@ -390,7 +392,7 @@ impl Organization {
         #[graphql(desc = "Only this owner's.")] owner_id: Option<Id<UserId>>,
         #[graphql(desc = "Only what lies in this container.")] container_id: Option<Id<ResourceId>>,
         #[graphql(
-            desc = "Only those whose name holds this text; of one or two letters or digits, those with a word that begins so."
+            desc = "Only those whose name holds this text, whatever its case and marks; of one or two letters or digits, those with a word that begins so."
         )]
         search: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {

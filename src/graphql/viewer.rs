@@ -149,7 +149,7 @@ impl Viewer {
         #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
         #[graphql(desc = "Only this organization's.")] organization_id: Option<Id<OrganizationId>>,
         #[graphql(
-            desc = "Only those whose name holds this text; of one or two letters or digits, those with a word that begins so."
+            desc = "Only those whose name holds this text, whatever its case and marks; of one or two letters or digits, those with a word that begins so."
         )]
         search: Option<String>,
     ) -> async_graphql::Result<ResourceConnection> {

@@ -168,7 +168,7 @@ async fn what_cannot_be_shared_is_told() {
     assert_eq!(seen["node"]["grants"]["totalCount"], 0);
     // As many as it takes, and no more.
     let fill = format!(
-        "INSERT INTO users (id, email, username, name, created_at) SELECT gen_random_uuid(), 'filler-' || n || '@example.org', 'filler-' || n, 'Filler', rollcall_now() FROM generate_series(1, 1000) n; \
+        "INSERT INTO users (id, email, folded_email, username, name, folded_name, created_at) SELECT gen_random_uuid(), 'filler-' || n || '@example.org', 'filler-' || n || '@example.org', 'filler-' || n, 'Filler', 'filler', rollcall_now() FROM generate_series(1, 1000) n; \
          INSERT INTO grants (id, organization_id, resource_id, user_id, level, granted_by_id, created_at) SELECT gen_random_uuid(), '{0}', '{1}', \
          id, 'view', '{2}', rollcall_now() FROM users WHERE username LIKE 'filler-%'",
         uuid(&team.id),
@@ -665,8 +665,8 @@ async fn much_shared_with_an_address_is_no_flood_of_mails() {
             "INSERT INTO grant_invitations (id, organization_id, resource_id, email, level, invited_by_id, created_at, expires_at) \
              SELECT gen_random_uuid(), organization_id, resource_id, 'much@example.org', level, invited_by_id, created_at, expires_at \
              FROM grant_invitations LIMIT 25; \
-             INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, created_at, updated_at) \
-             SELECT gen_random_uuid(), organization_id, 'volume', 'Reads', owner_id, owned_since, created_by_id, created_at, updated_at \
+             INSERT INTO resources (id, organization_id, kind, name, folded_name, owner_id, owned_since, created_by_id, created_at, updated_at) \
+             SELECT gen_random_uuid(), organization_id, 'volume', 'Reads', 'reads', owner_id, owned_since, created_by_id, created_at, updated_at \
              FROM (SELECT * FROM resources WHERE kind = 'project' LIMIT 25) r CROSS JOIN generate_series(1, 39); \
              INSERT INTO grant_invitations (id, organization_id, resource_id, email, level, invited_by_id, created_at, expires_at) \
              SELECT gen_random_uuid(), r.organization_id, r.id, 'much@example.org', 'view', r.owner_id, r.created_at, \

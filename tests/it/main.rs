@@ -50,6 +50,7 @@ mod size;
 mod statements;
 mod support;
 mod team;
+mod text;
 mod transfer;
 mod user;
 mod webhook;

@@ -23,10 +23,11 @@ async fn fill(app: &TestApp, team: &Team) {
     let organization = uuid(&team.id);
     app.database
         .sql(&format!(
-            "CREATE TEMP TABLE people AS SELECT gen_random_uuid() AS id, n FROM generate_series(1, {MEMBERS}) n; \
-             INSERT INTO users (id, email, username, name, created_at) \
-               SELECT id, 'person-' || n || '@example.org', 'person-' || n, \
-                 CASE WHEN n % 5000 = 0 THEN 'Grace ' ELSE 'Person ' END || md5(n::text), rollcall_now() FROM people; \
+            "CREATE TEMP TABLE people AS SELECT gen_random_uuid() AS id, n, \
+                 CASE WHEN n % 5000 = 0 THEN 'Grace ' ELSE 'Person ' END || md5(n::text) AS name FROM generate_series(1, {MEMBERS}) n; \
+             INSERT INTO users (id, email, folded_email, username, name, folded_name, created_at) \
+               SELECT id, 'person-' || n || '@example.org', 'person-' || n || '@example.org', 'person-' || n, \
+                 name, lower(name), rollcall_now() FROM people; \
              INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, \
                  joined_at, joined_via) \
                SELECT gen_random_uuid(), '{organization}', id, \
@@ -214,7 +215,7 @@ async fn a_new_name_has_its_new_place() {
     };
     assert_eq!(names(json!({})).await, ["Ada", "grace", "Hedy", "Zoe"]);
     people[0].ok("updateProfile", json!({ "name": "Ida", "username": "countess" }), "").await;
-    app.database.sql("UPDATE users SET name = 'edda' WHERE name = 'Hedy'").await;
+    app.database.sql("UPDATE users SET name = 'edda', folded_name = 'edda' WHERE name = 'Hedy'").await;
     assert_eq!(names(json!({})).await, ["edda", "grace", "Ida", "Zoe"]);
     assert_eq!(names(json!({ "search": "COUNT" })).await, ["Ida"]);
     assert_eq!(names(json!({ "search": "EDDA" })).await, ["edda"]);

@@ -319,7 +319,8 @@ impl Stored {
         for (index, (id, organization)) in teams.iter().zip(&world.teams).enumerate() {
             let organization = organizations[*organization];
             sql += &format!(
-                "INSERT INTO teams (id, organization_id, name, created_at) VALUES ('{id}', '{organization}', 'Team {index}', rollcall_now());"
+                "INSERT INTO teams (id, organization_id, name, folded_name, created_at) \
+                 VALUES ('{id}', '{organization}', 'Team {index}', 'team {index}', rollcall_now());"
             );
         }
         for (team, person) in &world.team_members {
@@ -335,8 +336,8 @@ impl Stored {
             let visibility = if *visible { "organization" } else { "private" };
             let container = container.map_or("NULL".to_owned(), |container| format!("'{}'", things[container]));
             sql += &format!(
-                "INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, visibility, \
-                 container_id, moving, created_at, updated_at) VALUES ('{id}', '{organization}', '{kind}', '{name}', \
+                "INSERT INTO resources (id, organization_id, kind, name, folded_name, owner_id, owned_since, created_by_id, visibility, \
+                 container_id, moving, created_at, updated_at) VALUES ('{id}', '{organization}', '{kind}', '{name}', lower('{name}'), \
                  '{owner}', rollcall_now(), '{owner}', '{visibility}', {container}, {moving}, rollcall_now(), rollcall_now());"
             );
         }

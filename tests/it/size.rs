@@ -21,8 +21,9 @@ async fn give(app: &TestApp, team: &Team, owner: &Client, kind: &str, count: usi
     let (organization, owner) = (uuid(&team.id), uuid(&owner.user_id));
     app.database
         .sql(&format!(
-            "INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, created_at, updated_at) \
+            "INSERT INTO resources (id, organization_id, kind, name, folded_name, owner_id, owned_since, created_by_id, created_at, updated_at) \
              SELECT gen_random_uuid(), '{organization}', '{kind}', CASE n % 20000 WHEN 7 THEN 'Grace ' ELSE 'Thing ' END || n, \
+             CASE n % 20000 WHEN 7 THEN 'grace ' ELSE 'thing ' END || n, \
              '{owner}', rollcall_now(), '{owner}', rollcall_now(), rollcall_now() FROM generate_series(1, {count}) n"
         ))
         .await;
@@ -111,8 +112,8 @@ async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs
         let project = uuid(project);
         app.database
             .sql(&format!(
-                "INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, container_id, created_at, updated_at) \
-                 SELECT gen_random_uuid(), '{organization}', 'document', 'Thing ' || n, '{owner}', rollcall_now(), '{owner}', '{project}', \
+                "INSERT INTO resources (id, organization_id, kind, name, folded_name, owner_id, owned_since, created_by_id, container_id, created_at, updated_at) \
+                 SELECT gen_random_uuid(), '{organization}', 'document', 'Thing ' || n, 'thing ' || n, '{owner}', rollcall_now(), '{owner}', '{project}', \
                  rollcall_now(), rollcall_now() FROM generate_series(1, {contents}) n"
             ))
             .await;

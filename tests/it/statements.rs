@@ -233,7 +233,7 @@ async fn signing_in_takes_the_same_statements_whether_or_not_there_is_an_account
         anonymous.ok("requestSignIn", json!({ "email": address }), "").await;
         let asked = statements(&app).await;
         let digits = json!({ "digits": { "email": format!("{n}{address}"), "code": "000000" } });
-        let first = json!({ "digits": { "email": address, "code": "none" } });
+        let first = json!({ "digits": { "email": address, "code": "000000" } });
         for digits in [digits, first] {
             assert_eq!(anonymous.refused("signIn", digits).await.code, "INVALID");
         }

@@ -4,7 +4,7 @@ use crate::support::client::{nodes, text};
 use crate::support::{Client, Team, TestApp, Value, json};
 
 const MEMBERS: &str = "query($id: ID!) { node(id: $id) { ... on Team { name description organization { name } \
-     members(first: 2) { totalCount nodes { user { username } member { role } } pageInfo { hasNextPage endCursor } } } } }";
+     members(first: 2) { totalCount nodes { user { name } member { role } } pageInfo { hasNextPage endCursor } } } } }";
 const TEAMS: &str = "query($id: ID!, $search: String) { organization(by: { id: $id }) { teams(search: $search) { totalCount nodes { id name } } } }";
 
 impl Team {
@@ -20,11 +20,11 @@ impl Team {
     }
 }
 
-/// The usernames that a viewer sees in a team, and how many there are said to be.
+/// The names that a viewer sees in a team, and how many there are said to be.
 async fn people(viewer: &Client, team: &str) -> (Vec<String>, i64) {
     let found = viewer.query(MEMBERS, json!({ "id": team })).await;
     let members = &found["node"]["members"];
-    let names = nodes(members).iter().map(|person| text(&person["user"]["username"])).collect();
+    let names = nodes(members).iter().map(|person| text(&person["user"]["name"])).collect();
     (names, members["totalCount"].as_i64().unwrap())
 }
 

@@ -36,6 +36,7 @@ use crate::error::{Code, Error, Result};
 use crate::limits;
 use crate::secret::Keyring;
 use crate::settings::OrganizationCreation;
+use crate::text::stored;
 use crate::webhook::WebhookTargets;
 use readiness::Readiness;
 
@@ -63,11 +64,6 @@ const TRIES: u32 = 5;
 diesel::define_sql_function! {
     /// The one clock of decisions.
     fn rollcall_now() -> diesel::sql_types::Timestamptz;
-}
-
-diesel::define_sql_function! {
-    /// The text in lower case.
-    fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
 }
 
 /// What a process's connections are for.
@@ -391,7 +387,10 @@ pub async fn now(connection: &mut AsyncPgConnection) -> Result<DateTime<Utc>> {
 
 /// Brings the database of the URL up to date: the queue's tables, then Rollcall's.
 pub async fn migrate(url: &str) -> anyhow::Result<()> {
-    run_migrations(url, |harness| harness.run_pending_migrations(Migrations).map(|_| ())).await
+    run_migrations(url, |harness| harness.run_pending_migrations(Migrations).map(|_| ())).await?;
+    // What SQL can't do.
+    stored::settle(&mut AsyncPgConnection::establish(url).await?).await?;
+    Ok(())
 }
 
 /// Takes every migration back, and all data with them.
@@ -414,7 +413,7 @@ async fn run_migrations(
         .map_err(|error| anyhow::anyhow!(error))
 }
 
-/// Whether every migration of this program has run.
+/// Whether every migration of this program has run, to its end.
 pub async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
     let wanted = Migrations.migrations().map_err(|_| Error::Bug("the embedded migrations can't be read"))?;
     let Some(newest) = wanted.iter().map(|migration| migration.name().version().to_string()).max() else {
@@ -435,5 +434,5 @@ pub async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
     )
     .get_result(connection)
     .await?;
-    Ok(found)
+    Ok(found && stored::is_settled(connection).await?)
 }

@@ -12,6 +12,8 @@ diesel::table! {
         default_bill_to_id -> Nullable<Uuid>,
         created_at -> Timestamptz,
         deleted_at -> Nullable<Timestamptz>,
+        folded_name -> Text,
+        folded_email -> Nullable<Text>,
     }
 }
 
@@ -205,6 +207,7 @@ diesel::table! {
         container_id -> Nullable<Uuid>,
         published_at -> Nullable<Timestamptz>,
         moving -> Bool,
+        folded_name -> Text,
     }
 }
 
@@ -336,6 +339,7 @@ diesel::table! {
         description -> Nullable<Text>,
         avatar_url -> Nullable<Text>,
         created_at -> Timestamptz,
+        folded_name -> Text,
     }
 }
 
@@ -473,6 +477,13 @@ diesel::table! {
         name -> Text,
         holder_id -> Nullable<Uuid>,
         reserved_until -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    text_forms (only_row) {
+        only_row -> Bool,
+        version -> Int4,
     }
 }
 

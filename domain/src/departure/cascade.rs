@@ -22,6 +22,7 @@ use crate::limits;
 use crate::member::{self, MemberStatus};
 use crate::resource::{ResourceKind, Visibility};
 use crate::run;
+use crate::text;
 use crate::user;
 
 /// What is left after a chunk.
@@ -317,13 +318,14 @@ async fn samples_project(
         }
     }
     let leaver = user::by_id(transaction, departure.user_id).await?;
-    let name: String = format!("Samples of {}", leaver.name).chars().take(limits::NAME).collect();
+    let name = text::cut(&format!("Samples of {}", leaver.name), limits::NAME);
     let project = ResourceId::new();
     diesel::insert_into(resources::table)
         .values((
             resources::id.eq(project),
             resources::organization_id.eq(departure.organization_id),
             resources::kind.eq(ResourceKind::Project),
+            resources::folded_name.eq(text::fold(&name)),
             resources::name.eq(name),
             resources::owner_id.eq(passing.new_owner),
             resources::owned_since.eq(passing.at),

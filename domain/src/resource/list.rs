@@ -62,11 +62,11 @@ enum Search {
 }
 
 impl Search {
-    fn new(text: &str) -> Self {
+    fn new(text: String) -> Self {
         match text.chars().count() {
             // Where two characters are a word of their own, they are looked for anywhere.
-            1 | 2 if text.chars().all(|c| c.is_ascii_alphanumeric()) => Self::Beginning(text.to_owned()),
-            _ => Self::Text(text.to_owned()),
+            1 | 2 if text.chars().all(|c| c.is_ascii_alphanumeric()) => Self::Beginning(text),
+            _ => Self::Text(text),
         }
     }
 
@@ -81,10 +81,10 @@ impl Search {
     /// The condition on resources `r`, with $10 the pattern.
     fn condition(&self) -> &'static str {
         match self {
-            Self::Text(_) => "lower(r.name) LIKE lower($10)",
+            Self::Text(_) => "r.folded_name LIKE $10",
             Self::Beginning(_) => {
-                "(lower(r.name) LIKE lower($10) OR lower(r.name) LIKE '% ' || lower($10) OR lower(r.name) LIKE '%-' || lower($10) \
-                 OR lower(r.name) LIKE '%\\_' || lower($10) OR lower(r.name) LIKE '%.' || lower($10) OR lower(r.name) LIKE '%/' || lower($10))"
+                "(r.folded_name LIKE $10 OR r.folded_name LIKE '% ' || $10 OR r.folded_name LIKE '%-' || $10 \
+                 OR r.folded_name LIKE '%\\_' || $10 OR r.folded_name LIKE '%.' || $10 OR r.folded_name LIKE '%/' || $10)"
             }
         }
     }
@@ -140,8 +140,7 @@ impl<'a> Asked<'a> {
             leading.retain(|kind| matches!(kind, ResourceKind::Workspace | ResourceKind::Collection));
         }
         let (containers, held) = ResourceKind::pairs().into_iter().unzip();
-        let search = filter.search.as_deref().map(str::trim).filter(|search| !search.is_empty());
-        let search = search.map(Search::new);
+        let search = text::searched(filter.search.as_deref()).map(Search::new);
         Self { user_id, within, filter, kinds, leading, containers, held, search, slice }
     }
 

@@ -149,6 +149,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                     resources::organization_id.eq(organization_id),
                     resources::kind.eq(command.kind),
                     resources::name.eq(&name),
+                    resources::folded_name.eq(text::fold(&name)),
                     resources::description.eq(description.as_deref()),
                     resources::owner_id.eq(owner_id),
                     resources::owned_since.eq(at),
@@ -321,6 +322,7 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
             #[diesel(table_name = resources)]
             struct Changes<'a> {
                 name: Option<&'a str>,
+                folded_name: Option<String>,
                 description: Option<Option<&'a str>>,
                 container_id: Option<Option<ResourceId>>,
                 visibility: Option<Visibility>,
@@ -328,6 +330,7 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
             }
             let changes = Changes {
                 name: name.as_deref(),
+                folded_name: name.as_deref().map(text::fold),
                 description: description.as_ref().map(Option::as_deref),
                 container_id: command.container_id,
                 visibility,

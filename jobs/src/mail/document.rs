@@ -2,7 +2,7 @@
 
 use askama::Template;
 use mrml::prelude::render::RenderOptions;
-use rollcall_domain::hyperlink;
+use rollcall_domain::{hyperlink, text};
 use url::Url;
 
 use super::{Envelope, Mail};
@@ -196,19 +196,9 @@ fn is_of_link(character: char) -> bool {
 }
 
 /// Without line breaks and other control characters, without invisible ones that reorder or hide
-/// text, without doubled spaces.
+/// text, without doubled spaces. Joiners and variation selectors stay, which scripts and emoji need.
 pub(super) fn one_line(raw: &str) -> String {
-    let visible: String = raw
-        .chars()
-        .filter(|character| {
-            !matches!(
-                character,
-                '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}' | '\u{200E}'..='\u{200F}'
-                    | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}'
-                    | '\u{E0000}'..='\u{E007F}'
-            )
-        })
-        .map(|character| if character.is_control() { ' ' } else { character })
-        .collect();
+    let spaced: String = raw.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let visible = text::settled_line(&spaced);
     visible.split_whitespace().collect::<Vec<_>>().join(" ")
 }

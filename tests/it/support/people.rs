@@ -163,8 +163,8 @@ impl TestApp {
     pub async fn give(&self, team: &Team, owner: &Client, kind: &str, count: usize) {
         let (organization, owner) = (uuid(&team.id), uuid(&owner.user_id));
         let insert = format!(
-            "INSERT INTO resources (id, organization_id, kind, name, owner_id, owned_since, created_by_id, created_at, updated_at) \
-             SELECT gen_random_uuid(), '{organization}', '{kind}', '{kind} ' || n, '{owner}', rollcall_now(), '{owner}', \
+            "INSERT INTO resources (id, organization_id, kind, name, folded_name, owner_id, owned_since, created_by_id, created_at, updated_at) \
+             SELECT gen_random_uuid(), '{organization}', '{kind}', '{kind} ' || n, '{kind} ' || n, '{owner}', rollcall_now(), '{owner}', \
              rollcall_now(), rollcall_now() FROM generate_series(1, {count}) n"
         );
         self.database.sql(&insert).await;
