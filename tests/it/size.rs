@@ -238,8 +238,9 @@ async fn what_is_open_is_found_without_reading_what_is_not() {
     let open = 5_000;
     app.database
         .sql(&format!(
-            "INSERT INTO users (id, email, username, name, created_at, deleted_at) \
-             SELECT gen_random_uuid(), CASE WHEN n % 2 = 0 THEN 'user' || n || '@example.org' END, 'user-' || n, 'User', rollcall_now(), \
+            "INSERT INTO users (id, email, folded_email, username, name, folded_name, created_at, deleted_at) \
+             SELECT gen_random_uuid(), CASE WHEN n % 2 = 0 THEN 'user' || n || '@example.org' END, \
+             CASE WHEN n % 2 = 0 THEN 'user' || n || '@example.org' END, 'user-' || n, 'User', 'user', rollcall_now(), \
              CASE WHEN n % 2 = 1 THEN rollcall_now() END FROM generate_series(1, 60000) n; \
              INSERT INTO invitations (id, organization_id, email, role, billable_activities, shared_apps, shared_projects, invited_by_id, status, \
                created_at, sent_at, expires_at) \
