@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 # The binaries of a PostgreSQL server: on the PATH, or where Debian keeps them.
 POSTGRES := $(shell command -v initdb 2>/dev/null || ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)
+PGBOUNCER := $(wildcard /usr/sbin/pgbouncer)
+LOCALES := $(wildcard /usr/share/i18n/locales/de_DE)
 FAKETIME := $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1)
 BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
@@ -18,7 +20,7 @@ run: postgres ## Run everything on this machine: PostgreSQL, API, worker, playgr
 	cargo run --release
 
 .PHONY: test
-test: postgres browser faketime ## Format, lints and every test; what CI runs
+test: postgres browser faketime pgbouncer locales ## Format, lints and every test; what CI runs
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --workspace --all-targets
@@ -80,4 +82,20 @@ faketime:
 ifeq ($(FAKETIME),)
 	$(APT) update
 	$(APT) install --yes --no-install-recommends libfaketime
+endif
+
+# Stands between the service and PostgreSQL.
+.PHONY: pgbouncer
+pgbouncer:
+ifeq ($(PGBOUNCER),)
+	$(APT) update
+	$(APT) install --yes --no-install-recommends pgbouncer
+endif
+
+# A PostgreSQL that speaks German.
+.PHONY: locales
+locales:
+ifeq ($(LOCALES),)
+	$(APT) update
+	$(APT) install --yes --no-install-recommends locales
 endif

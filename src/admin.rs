@@ -83,7 +83,7 @@ pub enum Command {
 
 /// Does staff work.
 pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
-    let opened = database::open(settings, Fallback::None, Purpose::Work).await?;
+    let opened = database::open(settings, Fallback::Existing, Purpose::Work).await?;
     let outcome = match command {
         Command::CreateOrganization { name, owner_email, slug } => {
             create_organization(&opened.database, name, &owner_email, slug).await

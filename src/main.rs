@@ -51,21 +51,19 @@ fn main() -> ExitCode {
         print!("{}", graphql::sdl());
         return ExitCode::SUCCESS;
     }
-    process::run(async {
-        let settings = Settings::load()?;
-        match command {
-            None => everything(&settings).await,
-            Some(Command::Serve) => {
-                let shutdown = process::shutdown()?;
-                settings.public_url()?;
-                let opened = database::open(&settings, Fallback::None, Purpose::Requests).await?;
-                metrics::start(&settings, &opened.database, &shutdown).await?;
-                http::serve(&settings, opened.database.clone(), shutdown, |address, _| announce(address)).await
-            }
-            Some(Command::Migrate) => database::migrate_located(&settings).await,
-            Some(Command::Schema) => Ok(()),
-            Some(Command::Admin(command)) => admin::run(&settings, command).await,
+    process::run(async |settings: Settings| match command {
+        None => everything(&settings).await,
+        Some(Command::Serve) => {
+            let shutdown = process::shutdown()?;
+            settings.public_url()?;
+            Context::check(&settings)?;
+            let opened = database::open(&settings, Fallback::None, Purpose::Requests).await?;
+            metrics::start(&settings, &opened.database, &shutdown).await?;
+            http::serve(&settings, opened.database.clone(), shutdown, |address, _| announce(address)).await
         }
+        Some(Command::Migrate) => database::migrate_located(&settings).await,
+        Some(Command::Schema) => Ok(()),
+        Some(Command::Admin(command)) => admin::run(&settings, command).await,
     })
 }
 
@@ -78,7 +76,9 @@ fn announce(address: SocketAddr) {
 async fn everything(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = process::shutdown()?;
     settings.public_url()?;
+    Context::check(settings)?;
     let opened = database::open(settings, Fallback::BuiltIn, Purpose::Requests).await?;
+    opened.check_direct().await?;
     let context = Context::new(settings, opened.database_for(Purpose::Work)?)?;
     metrics::start(settings, &opened.database, &shutdown).await?;
     // A link that signs in is for the screen of this machine, never for the journal of a server.
@@ -91,8 +91,10 @@ async fn everything(settings: &Settings) -> anyhow::Result<()> {
         println!("  playground  {}", url.link(Route::Playground));
         if http::shows_mails(settings) {
             println!("  mails       {}", url.link(Route::Mails));
-        } else if settings.rollcall_smtp_url.is_none() {
-            println!("  mails       in {}; set ROLLCALL_SMTP_URL to send them", settings.mail_dir().display());
+        } else if settings.rollcall_smtp_url.is_none()
+            && let Some(folder) = settings.mail_dir()
+        {
+            println!("  mails       in {}; set ROLLCALL_SMTP_URL to send them", folder.display());
         }
         let sign_in = url.link(Route::SignIn);
         match &first_token {
@@ -110,7 +112,7 @@ async fn everything(settings: &Settings) -> anyhow::Result<()> {
         outcome
     };
     let work = async {
-        let outcome = worker::run(context, &opened.direct_url, shutdown.clone()).await;
+        let outcome = worker::run(context, &opened.direct, shutdown.clone()).await;
         shutdown.cancel();
         outcome
     };

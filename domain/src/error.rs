@@ -146,29 +146,37 @@ impl Error {
 
     /// Whether the transaction may simply be run again: another one stood in its way.
     pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Database(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
-            // diesel has no kind of its own for a deadlock.
-            Self::Database(DieselError::DatabaseError(_, info)) => info.message().starts_with("deadlock detected"),
-            _ => false,
-        }
+        matches!(self.sqlstate(), Some(sqlstate::SERIALIZATION_FAILURE | sqlstate::DEADLOCK_DETECTED))
     }
 
     /// Whether another transaction held what this one needed for longer than anyone should wait.
     pub(crate) fn is_lock_timeout(&self) -> bool {
-        matches!(self, Self::Unavailable(cause)
-            if cause.downcast_ref::<DieselError>().is_some_and(|error| is_cancelled(error, "lock timeout")))
+        self.sqlstate() == Some(sqlstate::LOCK_NOT_AVAILABLE)
     }
 
-    /// Whether the input held what PostgreSQL can't store: a NUL character, or a time out of its range.
+    /// Whether the input held what PostgreSQL can't store: a NUL character, or a number or time out of its range.
     pub fn is_unstorable(&self) -> bool {
         match self {
-            Self::Database(DieselError::DatabaseError(_, info)) => {
-                info.message().starts_with("invalid byte sequence for encoding")
-                    || info.message().contains("out of range")
-            }
             Self::Database(DieselError::SerializationError(_)) => true,
-            _ => false,
+            _ => matches!(
+                self.sqlstate(),
+                Some(
+                    sqlstate::CHARACTER_NOT_IN_REPERTOIRE
+                        | sqlstate::UNTRANSLATABLE_CHARACTER
+                        | sqlstate::NUMERIC_VALUE_OUT_OF_RANGE
+                        | sqlstate::DATETIME_FIELD_OVERFLOW
+                        | sqlstate::INTERVAL_FIELD_OVERFLOW
+                )
+            ),
+        }
+    }
+
+    /// The code of PostgreSQL's error, which says what happened in every language.
+    fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Database(error) => sqlstate::of(error),
+            Self::Unavailable(cause) => cause.downcast_ref().and_then(sqlstate::of),
+            _ => None,
         }
     }
 
@@ -189,17 +197,55 @@ impl From<Refusal> for Error {
 
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
-        match is_cancelled(&error, "statement timeout") || is_cancelled(&error, "lock timeout") {
+        match is_connection_lost(&error) || sqlstate::of(&error).is_some_and(sqlstate::is_unavailable) {
             true => Self::Unavailable(Box::new(error)),
             false => Self::Database(error),
         }
     }
 }
 
-/// Whether PostgreSQL has cancelled a statement for this reason.
-fn is_cancelled(error: &DieselError, reason: &str) -> bool {
-    matches!(error, DieselError::DatabaseError(_, info)
-        if info.message().strip_prefix("canceling statement due to ").is_some_and(|rest| rest.starts_with(reason)))
+/// Whether the connection has ended, so that no code came.
+fn is_connection_lost(error: &DieselError) -> bool {
+    use DatabaseErrorKind::{ClosedConnection, UnableToSendCommand};
+    matches!(error, DieselError::DatabaseError(ClosedConnection | UnableToSendCommand, _))
+}
+
+/// The codes of PostgreSQL's errors that mean something here.
+///
+/// diesel keeps them to itself; `database/wire.rs` writes them before the messages.
+mod sqlstate {
+    use diesel::result::Error;
+
+    pub(super) const SERIALIZATION_FAILURE: &str = "40001";
+    pub(super) const DEADLOCK_DETECTED: &str = "40P01";
+    pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
+    pub(super) const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+    pub(super) const UNTRANSLATABLE_CHARACTER: &str = "22P05";
+    pub(super) const NUMERIC_VALUE_OUT_OF_RANGE: &str = "22003";
+    pub(super) const DATETIME_FIELD_OVERFLOW: &str = "22008";
+    pub(super) const INTERVAL_FIELD_OVERFLOW: &str = "22015";
+    const QUERY_CANCELED: &str = "57014";
+    const CLASS_CONNECTION: &str = "08";
+    const CLASS_RESOURCES: &str = "53";
+    const IDLE_IN_TRANSACTION: &str = "25P03";
+    /// A standby, which the primary has just become.
+    const READ_ONLY: &str = "25006";
+    const SHUTTING_DOWN: [&str; 4] = ["57P01", "57P02", "57P03", "57P05"];
+
+    pub(super) fn of(error: &Error) -> Option<&str> {
+        let Error::DatabaseError(_, information) = error else { return None };
+        let (code, rest) = information.message().split_at_checked(5)?;
+        let is_code = code.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+        (is_code && rest.starts_with(": ")).then_some(code)
+    }
+
+    /// Whether the database had too much to do, or is going away: a moment later the same may succeed.
+    pub(super) fn is_unavailable(code: &str) -> bool {
+        matches!(code, LOCK_NOT_AVAILABLE | QUERY_CANCELED | IDLE_IN_TRANSACTION | READ_ONLY)
+            || SHUTTING_DOWN.contains(&code)
+            || code.starts_with(CLASS_CONNECTION)
+            || code.starts_with(CLASS_RESOURCES)
+    }
 }
 
 /// Gives a violated constraint its meaning.

@@ -146,6 +146,8 @@ pub const MAX_WEBHOOKS: i64 = 20;
 pub const WEBHOOK_URL: usize = 2_000;
 /// How long a webhook's deliveries are tried before it is disabled (R75).
 pub const WEBHOOK_FAILING: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a webhook's receiver may put the next attempt off by `Retry-After`.
+pub const LONGEST_WEBHOOK_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// For how long after a rotation deliveries are signed with the secret before it too.
 pub const WEBHOOK_SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// Earlier secrets of a webhook that sign beside its current one: each is one more signature in every delivery.

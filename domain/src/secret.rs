@@ -31,6 +31,8 @@ pub enum Purpose {
     FormSession,
     /// The secret that signs a webhook's deliveries.
     Webhook,
+    /// What the database keeps of the secret itself.
+    Fingerprint,
 }
 
 impl Purpose {
@@ -45,6 +47,7 @@ impl Purpose {
             Self::Notice => b"rollcall/notice",
             Self::FormSession => b"rollcall/form-session",
             Self::Webhook => b"rollcall/webhook",
+            Self::Fingerprint => b"rollcall/fingerprint",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The settings that API and worker share: environment variables, or the same names in `rollcall.toml`.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use crate::database::Deployment;
+use crate::database::{Deployment, Endpoint};
 use crate::limits;
 use crate::link::PublicUrl;
 use crate::secret::Keyring;
@@ -27,6 +28,17 @@ pub enum OrganizationCreation {
     Staff,
 }
 
+/// In which form the process logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
 /// A staff member's bearer token, `name=token` in the setting.
 #[derive(Debug, Clone)]
 pub struct StaffToken {
@@ -41,10 +53,13 @@ pub struct StaffToken {
 pub struct Settings {
     /// PostgreSQL; without it the built-in one.
     #[serde(default)]
-    pub database_url: Option<SecretString>,
-    /// A way to PostgreSQL around a pooler, for migrations and listening.
+    database_url: Option<SecretString>,
     #[serde(default)]
-    pub rollcall_direct_database_url: Option<SecretString>,
+    rollcall_direct_database_url: Option<SecretString>,
+    #[serde(default)]
+    rollcall_database_ca: Option<PathBuf>,
+    #[serde(default)]
+    rollcall_pooler_prepared_statements: bool,
     #[serde(default)]
     rollcall_data_dir: Option<PathBuf>,
     /// Where the API listens.
@@ -55,12 +70,13 @@ pub struct Settings {
     pub rollcall_metrics_listen: Option<SocketAddr>,
     #[serde(default)]
     rollcall_public_url: Option<PublicUrl>,
-    /// lettre's smtp:// or smtps:// URL; without it mails are files under the data folder.
+    /// lettre's smtp:// or smtps:// URL; without it mails are files.
     #[serde(default)]
     pub rollcall_smtp_url: Option<SecretString>,
-    /// Whom mails are from.
-    #[serde(default = "default_mail_from")]
-    pub rollcall_mail_from: String,
+    #[serde(default)]
+    rollcall_mail_from: Option<String>,
+    #[serde(default)]
+    rollcall_mail_dir: Option<PathBuf>,
     #[serde(default)]
     rollcall_support_email: Option<String>,
     #[serde(default)]
@@ -89,39 +105,55 @@ pub struct Settings {
     rollcall_invitations_per_day: u32,
     #[serde(default = "default_new_account_invitations_per_day")]
     rollcall_new_account_invitations_per_day: u32,
+    /// How much is logged, in the words of `tracing_subscriber::EnvFilter`.
+    #[serde(default)]
+    pub rust_log: Option<String>,
+    /// In which form it is logged.
+    #[serde(default)]
+    pub rollcall_log: LogFormat,
 }
 
-/// The settings' names, for the file: what isn't one is a mistake that must not go unnoticed.
-const NAMES: &[&str] = &[
-    "database_url",
-    "rollcall_direct_database_url",
-    "rollcall_data_dir",
-    "rollcall_listen",
-    "rollcall_metrics_listen",
-    "rollcall_public_url",
-    "rollcall_smtp_url",
-    "rollcall_mail_from",
-    "rollcall_support_email",
-    "rollcall_secret",
-    "rollcall_previous_secret",
-    "rollcall_staff_tokens",
-    "rollcall_trusted_proxies",
-    "rollcall_allowed_origins",
-    "rollcall_one_organization_per_user",
-    "rollcall_organization_creation",
-    "rollcall_webhook_allow_http",
-    "rollcall_webhook_allow_private",
-    "rollcall_invitations_per_day",
-    "rollcall_new_account_invitations_per_day",
+/// The settings' names with what each may be, for whoever gave something else. What isn't one of them is a mistake that must not
+/// go unnoticed.
+const NAMES: &[(&str, &str)] = &[
+    ("DATABASE_URL", "a URL such as postgres://user:password@host:5432/database"),
+    ("ROLLCALL_DIRECT_DATABASE_URL", "a URL such as postgres://user:password@host:5432/database"),
+    ("ROLLCALL_DATABASE_CA", "a file with certificates in PEM"),
+    ("ROLLCALL_POOLER_PREPARED_STATEMENTS", "true or false"),
+    ("ROLLCALL_DATA_DIR", "a folder"),
+    ("ROLLCALL_LISTEN", "an address and a port such as 127.0.0.1:8080 or [::1]:8080"),
+    ("ROLLCALL_METRICS_LISTEN", "an address and a port such as 127.0.0.1:9464"),
+    ("ROLLCALL_PUBLIC_URL", "a URL such as https://rollcall.example"),
+    ("ROLLCALL_SMTP_URL", "a URL such as smtp://user:password@host:587?tls=required"),
+    ("ROLLCALL_MAIL_FROM", "a sender such as Rollcall <rollcall@example.org>"),
+    ("ROLLCALL_MAIL_DIR", "a folder"),
+    ("ROLLCALL_SUPPORT_EMAIL", "an address such as support@example.org"),
+    ("ROLLCALL_SECRET", "at least 32 characters"),
+    ("ROLLCALL_PREVIOUS_SECRET", "at least 32 characters"),
+    ("ROLLCALL_STAFF_TOKENS", "name=token, separated by commas"),
+    ("ROLLCALL_TRUSTED_PROXIES", "addresses and networks such as 10.0.0.5, fd00::/8"),
+    ("ROLLCALL_ALLOWED_ORIGINS", "origins such as https://app.example.org, http://localhost:5173"),
+    ("ROLLCALL_ONE_ORGANIZATION_PER_USER", "true or false"),
+    ("ROLLCALL_ORGANIZATION_CREATION", "anyone or staff"),
+    ("ROLLCALL_WEBHOOK_ALLOW_HTTP", "true or false"),
+    ("ROLLCALL_WEBHOOK_ALLOW_PRIVATE", "true or false"),
+    ("ROLLCALL_INVITATIONS_PER_DAY", "a whole number from 0"),
+    ("ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY", "a whole number from 0"),
+    (
+        "RUST_LOG",
+        "a level (error, warn, info, debug, trace or off), or levels by target such as info,rollcall_jobs=debug",
+    ),
+    ("ROLLCALL_LOG", "text or json"),
 ];
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
 
-fn default_mail_from() -> String {
-    "Rollcall <rollcall@localhost.localdomain>".to_owned()
-}
+/// Whom mails are from that go nowhere.
+const LOCAL_SENDER: &str = "Rollcall <rollcall@localhost.localdomain>";
+/// How short a secret may be.
+const SHORTEST_SECRET: usize = 32;
 
 fn default_invitations_per_day() -> u32 {
     limits::CAUSED_MAILS.account.tries.unsigned_abs()
@@ -131,38 +163,218 @@ fn default_new_account_invitations_per_day() -> u32 {
     limits::NEW_ACCOUNT_MAILS.unsigned_abs()
 }
 
-/// The setting was given and isn't empty.
-fn given(secret: Option<&SecretString>) -> Option<&SecretString> {
-    secret.filter(|secret| !secret.expose_secret().trim().is_empty())
+/// The settings that were given, by the upper case of their names, without the white space around them: files of secrets end
+/// with a line break. What is empty isn't given.
+struct Given(BTreeMap<&'static str, String>);
+
+impl Given {
+    /// Those of `rollcall.toml` in the working directory, if there is one, and those of the environment over it.
+    fn load() -> anyhow::Result<Self> {
+        let mut given = Self(BTreeMap::new());
+        let file = config::Config::builder()
+            .add_source(config::File::from(Path::new("rollcall.toml")).required(false))
+            .build()
+            .and_then(|file| file.cache.into_table())
+            .context("rollcall.toml can't be read")?;
+        for (name, value) in file {
+            let known =
+                known(&name).with_context(|| format!("rollcall.toml: there is no setting {name}{}", meant(&name)))?;
+            let text = value
+                .into_string()
+                .map_err(|_| anyhow::anyhow!("rollcall.toml: {known} must be {}", allowed(known)))?;
+            given.set(known, &text);
+        }
+        for (name, value) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            let Some(known) = known(&name) else {
+                if name.to_uppercase().starts_with("ROLLCALL_") && !is_service_link(&name, &value.to_string_lossy()) {
+                    bail!("there is no setting {name}{}: unset it", meant(&name));
+                }
+                continue;
+            };
+            let Some(value) = value.to_str() else { bail!("{known} isn't UTF-8; it must be {}", allowed(known)) };
+            given.set(known, value);
+        }
+        Ok(given)
+    }
+
+    fn set(&mut self, name: &'static str, text: &str) {
+        if !text.trim().is_empty() {
+            self.0.insert(name, text.trim().to_owned());
+        }
+    }
+
+    fn read(&self) -> Result<Settings, config::ConfigError> {
+        let mut settings = config::Config::builder();
+        for (name, text) in &self.0 {
+            settings = settings.set_override(name.to_lowercase(), text.as_str())?;
+        }
+        settings.build()?.try_deserialize()
+    }
+
+    /// The settings; the error names the one that isn't of the right form, without what it is, which may be a secret.
+    fn settings(self) -> anyhow::Result<Settings> {
+        let error = match self.read() {
+            Ok(settings) => return Ok(settings),
+            Err(error) => error,
+        };
+        for (name, text) in self.0 {
+            if Self(BTreeMap::from([(name, text)])).read().is_err() {
+                bail!("{name} must be {}", allowed(name));
+            }
+        }
+        Err(error.into())
+    }
+}
+
+/// The setting of the name, in whichever case that is written.
+fn known(name: &str) -> Option<&'static str> {
+    NAMES.iter().map(|(known, _)| *known).find(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// What the setting may be.
+fn allowed(name: &str) -> &'static str {
+    NAMES.iter().find(|(known, _)| *known == name).map_or("", |(_, allowed)| allowed)
+}
+
+/// The setting that was probably meant, as the end of a sentence.
+fn meant(name: &str) -> String {
+    // Of what sets them apart.
+    let own_part = |name: &str| name.to_uppercase().trim_start_matches("ROLLCALL_").to_owned();
+    let name = own_part(name);
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&own_part(known), &name);
+    let nearest =
+        NAMES.iter().map(|(known, _)| (likeness(known), *known)).max_by(|one, other| one.0.total_cmp(&other.0));
+    match nearest {
+        Some((likeness, known)) if likeness > 0.6 => format!(" (is {known} meant?)"),
+        _ => " (README lists those there are)".to_owned(),
+    }
+}
+
+/// Whether an environment variable is one of those that Kubernetes sets for each Service of a namespace, which may be called
+/// `rollcall` too.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_port = name.contains("_PORT_") && ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| name.contains(protocol));
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || is_port
+        || (name.ends_with("_PORT") && value.contains("://"))
 }
 
 impl Settings {
     /// Reads `rollcall.toml` of the working directory, if there is one, and the environment over it.
+    ///
+    /// # Errors
+    /// In a line that names the setting, what it may be, and what to do, where one isn't as it must be.
     pub fn load() -> anyhow::Result<Self> {
-        let file = config::Config::builder()
-            .add_source(config::File::from(Path::new("rollcall.toml")).required(false))
-            .build()
-            .context("rollcall.toml can't be read")?;
-        let mut settings = config::Config::builder();
-        for (name, value) in file.cache.into_table().context("rollcall.toml isn't a table")? {
-            // The file's names are those of the environment; the environment comes without case.
-            let field = name.to_lowercase();
-            if !NAMES.contains(&field.as_str()) {
-                bail!("rollcall.toml: there is no setting {name}");
-            }
-            settings = settings.set_default(field, value)?;
-        }
-        let settings: Self = settings
-            .add_source(config::Environment::default().ignore_empty(true))
-            .build()
-            .context("the settings can't be read")?
-            .try_deserialize()
-            .context("a setting has the wrong form")?;
+        let settings = Given::load()?.settings()?;
         settings.staff_tokens()?;
         settings.trusted_proxies()?;
         settings.allowed_origins()?;
         settings.support_email()?;
+        settings.check_secrets()?;
+        settings.check_database()?;
+        settings.check_mails()?;
         Ok(settings)
+    }
+
+    fn check_secrets(&self) -> anyhow::Result<()> {
+        for (name, secret) in
+            [("ROLLCALL_SECRET", &self.rollcall_secret), ("ROLLCALL_PREVIOUS_SECRET", &self.rollcall_previous_secret)]
+        {
+            if secret.as_ref().is_some_and(|secret| secret.expose_secret().chars().count() < SHORTEST_SECRET) {
+                bail!(
+                    "{name} must have at least {SHORTEST_SECRET} characters; `openssl rand -hex 32` makes a good one"
+                );
+            }
+        }
+        let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
+        if let (Some(secret), Some(previous)) = (&self.rollcall_secret, &self.rollcall_previous_secret)
+            && same(secret, previous)
+        {
+            bail!(
+                "ROLLCALL_PREVIOUS_SECRET is the same as ROLLCALL_SECRET: unset it, or name the secret before this one"
+            );
+        }
+        Ok(())
+    }
+
+    fn check_database(&self) -> anyhow::Result<()> {
+        if self.database_url.is_some() {
+            if self.rollcall_data_dir.is_some() {
+                bail!(
+                    "ROLLCALL_DATA_DIR is the folder of the built-in PostgreSQL, but DATABASE_URL names another: unset one of \
+                     them (ROLLCALL_MAIL_DIR is the folder for mails)"
+                );
+            }
+            let ways = [self.database()?, self.direct_database()?];
+            if self.rollcall_database_ca.is_some() && !ways.iter().flatten().any(Endpoint::judges_server) {
+                bail!(
+                    "ROLLCALL_DATABASE_CA is set, but nothing is compared with it: add sslmode=verify-full (or verify-ca, require) \
+                     to DATABASE_URL"
+                );
+            }
+            if self.rollcall_pooler_prepared_statements && self.rollcall_direct_database_url.is_none() {
+                bail!(
+                    "ROLLCALL_POOLER_PREPARED_STATEMENTS says what the pooler in DATABASE_URL keeps, and a pooler takes \
+                     ROLLCALL_DIRECT_DATABASE_URL, the way around it: set that too"
+                );
+            }
+            return Ok(());
+        }
+        for (name, is_given) in [
+            ("ROLLCALL_DIRECT_DATABASE_URL", self.rollcall_direct_database_url.is_some()),
+            ("ROLLCALL_DATABASE_CA", self.rollcall_database_ca.is_some()),
+        ] {
+            if is_given {
+                bail!("{name} belongs to DATABASE_URL, which isn't set: set that, or unset {name}");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_mails(&self) -> anyhow::Result<()> {
+        if self.rollcall_smtp_url.is_none() {
+            return Ok(());
+        }
+        if self.rollcall_mail_dir.is_some() {
+            bail!("ROLLCALL_SMTP_URL sends mails and ROLLCALL_MAIL_DIR keeps them as files: unset one of them");
+        }
+        if self.rollcall_public_url.is_none() {
+            bail!(
+                "ROLLCALL_PUBLIC_URL is required with ROLLCALL_SMTP_URL: links in mails begin with it, such as \
+                 https://rollcall.example"
+            );
+        }
+        if self.rollcall_mail_from.is_none() {
+            bail!(
+                "ROLLCALL_MAIL_FROM is required with ROLLCALL_SMTP_URL: the sender, such as Rollcall <rollcall@example.org>"
+            );
+        }
+        Ok(())
+    }
+
+    /// Where the given database is; `None` where none is given.
+    pub(crate) fn database(&self) -> anyhow::Result<Option<Endpoint>> {
+        let Some(url) = &self.database_url else { return Ok(None) };
+        let endpoint = Endpoint::parse("DATABASE_URL", url.expose_secret(), self.rollcall_database_ca.as_deref())?;
+        // Where there is a way around it, a pooler stands there.
+        match self.rollcall_direct_database_url {
+            Some(_) => Ok(Some(endpoint.behind_pooler(self.rollcall_pooler_prepared_statements))),
+            None => Ok(Some(endpoint)),
+        }
+    }
+
+    /// Where it is around any pooler, for migrations and listening; `None` where no such way is given.
+    pub(crate) fn direct_database(&self) -> anyhow::Result<Option<Endpoint>> {
+        let Some(url) = &self.rollcall_direct_database_url else { return Ok(None) };
+        let ca = self.rollcall_database_ca.as_deref();
+        Endpoint::parse("ROLLCALL_DIRECT_DATABASE_URL", url.expose_secret(), ca).map(Some)
+    }
+
+    /// Whom mails are from.
+    pub fn mail_from(&self) -> &str {
+        self.rollcall_mail_from.as_deref().unwrap_or(LOCAL_SENDER)
     }
 
     /// Whether a data folder was named, and with it the built-in PostgreSQL chosen.
@@ -175,9 +387,14 @@ impl Settings {
         self.rollcall_data_dir.clone().unwrap_or_else(|| PathBuf::from("./data"))
     }
 
-    /// Where mails are written while no SMTP server is set.
-    pub fn mail_dir(&self) -> PathBuf {
-        self.data_dir().join("mails")
+    /// Where mails are written while no SMTP server is set: where the settings say, or in the data folder. `None` with a given
+    /// database: whoever runs that may take mails for sent that lie in a folder of some worker.
+    pub fn mail_dir(&self) -> Option<PathBuf> {
+        match (&self.rollcall_mail_dir, &self.database_url) {
+            (Some(folder), _) => Some(folder.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(self.data_dir().join("mails")),
+        }
     }
 
     /// Where people reach the service. Fails where nobody could follow a link: it isn't set, and the API listens for others too.
@@ -220,14 +437,14 @@ impl Settings {
 
     /// The tokens of the platform's staff.
     pub fn staff_tokens(&self) -> anyhow::Result<Vec<StaffToken>> {
-        let Some(list) = given(self.rollcall_staff_tokens.as_ref()) else { return Ok(Vec::new()) };
+        let Some(list) = &self.rollcall_staff_tokens else { return Ok(Vec::new()) };
         list.expose_secret()
             .split(',')
             .map(str::trim)
             .filter(|entry| !entry.is_empty())
             .map(|entry| match entry.split_once('=') {
-                Some((name, token)) if !name.trim().is_empty() && token.len() >= 16 => {
-                    Ok(StaffToken { name: name.trim().to_owned(), token: token.into() })
+                Some((name, token)) if !name.trim().is_empty() && token.trim().len() >= 16 => {
+                    Ok(StaffToken { name: name.trim().to_owned(), token: token.trim().into() })
                 }
                 _ => bail!("ROLLCALL_STAFF_TOKENS: each must be name=token, the token of at least 16 characters"),
             })
@@ -275,11 +492,8 @@ impl Settings {
 
     /// The keyring: of ROLLCALL_SECRET, or, with the built-in database, of a secret kept in the data folder.
     pub fn keyring(&self) -> anyhow::Result<Keyring> {
-        let previous = given(self.rollcall_previous_secret.as_ref()).cloned();
-        if let Some(secret) = given(self.rollcall_secret.as_ref()) {
-            if secret.expose_secret().len() < 32 {
-                bail!("ROLLCALL_SECRET must have at least 32 characters; `openssl rand -hex 32` makes a good one");
-            }
+        let previous = self.rollcall_previous_secret.clone();
+        if let Some(secret) = &self.rollcall_secret {
             return Ok(Keyring::new(secret.clone(), previous));
         }
         if self.database_url.is_some() {

@@ -783,9 +783,24 @@ pub struct Attempt {
     pub response_status: Option<u16>,
     /// Why the event doesn't count as delivered; without the receiver's words.
     pub error: Option<String>,
+    /// When the receiver would like to be tried again, from then on.
+    pub retry_after: Option<Duration>,
 }
 
 impl Attempt {
+    /// How long to wait before the next one, after so many failures in a row: as long as the receiver wants, within reason, or
+    /// else as the queue does, but no longer than a quarter of an hour, so that a receiver that is back is told soon.
+    pub fn pause(&self, failures: i32) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(15 * 60);
+        const SHORTEST: Duration = Duration::from_secs(2);
+        match self.retry_after {
+            Some(wanted) => wanted.clamp(SHORTEST, limits::LONGEST_WEBHOOK_RETRY_AFTER),
+            None => {
+                SHORTEST.saturating_mul(2_u32.saturating_pow(failures.clamp(1, 30).unsigned_abs() - 1)).min(LONGEST)
+            }
+        }
+    }
+
     /// The receiver wants no more of this (410 Gone).
     fn is_gone(&self) -> bool {
         self.response_status == Some(410)
@@ -939,13 +954,6 @@ pub async fn record_redelivery(
         .await
 }
 
-/// How long to wait after so many failed attempts in a row: as the queue does, but no longer than a quarter of an hour, so
-/// that a receiver that is back is told soon.
-pub fn pause(attempts: i32) -> Duration {
-    const LONGEST: Duration = Duration::from_secs(15 * 60);
-    Duration::from_secs(2_u64.saturating_pow(attempts.clamp(1, 30).unsigned_abs())).min(LONGEST)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -1027,7 +1035,14 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_up_to_a_quarter_of_an_hour() {
-        assert_eq!([1, 2, 3, 10, i32::MAX].map(|attempts| pause(attempts).as_secs()), [2, 4, 8, 900, 900]);
+    fn pauses_grow_up_to_a_quarter_of_an_hour_or_are_what_the_receiver_wants_up_to_an_hour() {
+        let failed = |retry_after: Option<u64>| Attempt {
+            response_status: Some(503),
+            error: Some("answered 503".to_owned()),
+            retry_after: retry_after.map(Duration::from_secs),
+        };
+        assert_eq!([1, 2, 3, 10, i32::MAX].map(|failures| failed(None).pause(failures).as_secs()), [2, 4, 8, 900, 900]);
+        let wanted = [0, 5, 1_800, 3_600, 3_601, u64::MAX].map(|wanted| failed(Some(wanted)).pause(10).as_secs());
+        assert_eq!(wanted, [2, 5, 1_800, 3_600, 3_600, 3_600]);
     }
 }

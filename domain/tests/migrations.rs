@@ -8,7 +8,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
-use rollcall_domain::database::{is_migrated, migrate, revert_migrations};
+use rollcall_domain::database::{Endpoint, is_migrated, migrate, revert_migrations};
 
 #[derive(QueryableByName, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Line {
@@ -73,10 +73,11 @@ async fn migrations_run_down_and_up_again_and_agree_with_the_code() {
     diesel::sql_query("DROP DATABASE IF EXISTS migrations WITH (FORCE)").execute(&mut owner).await.unwrap();
     diesel::sql_query("CREATE DATABASE migrations").execute(&mut owner).await.unwrap();
     let url = postgres.url("migrations");
+    let endpoint = Endpoint::parse("the test's database", &url, None).unwrap();
     let mut connection = AsyncPgConnection::establish(&url).await.unwrap();
 
     assert!(!is_migrated(&mut connection).await.unwrap());
-    migrate(&url).await.unwrap();
+    migrate(&endpoint).await.unwrap();
     assert!(is_migrated(&mut connection).await.unwrap());
     let first = objects(&mut connection).await;
 
@@ -89,11 +90,11 @@ async fn migrations_run_down_and_up_again_and_agree_with_the_code() {
     .await;
     assert_eq!(found, declared());
 
-    revert_migrations(&url).await.unwrap();
+    revert_migrations(&endpoint).await.unwrap();
     let left = objects(&mut connection).await;
     let ours: Vec<_> = left.iter().filter(|object| !object.contains("__diesel_schema_migrations")).collect();
     assert!(ours.is_empty(), "{ours:?}");
-    migrate(&url).await.unwrap();
+    migrate(&endpoint).await.unwrap();
     assert_eq!(objects(&mut connection).await, first);
 
     drop(connection);

@@ -1,10 +1,11 @@
 //! What handlers work with.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
@@ -28,18 +29,9 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of the settings: mails go to the SMTP server, or into the data folder where there is none.
+    /// The context of the settings: mails go to the SMTP server, or into a folder.
     pub fn new(settings: &Settings, database: Database) -> anyhow::Result<Self> {
-        let from: Mailbox = settings
-            .rollcall_mail_from
-            .parse()
-            .context("ROLLCALL_MAIL_FROM must be like `Rollcall <rollcall@example.org>`")?;
-        let mailer = match &settings.rollcall_smtp_url {
-            Some(url) => Mailer::smtp(url, from)
-                .context("ROLLCALL_SMTP_URL must be like smtp://user:password@host:587?tls=required")?,
-            None => Mailer::directory(settings.mail_dir(), from)
-                .with_context(|| format!("mails can't be written to {}", settings.mail_dir().display()))?,
-        };
+        let mailer = Destination::of(settings)?.open()?;
         let mailer = match settings.support_email()? {
             Some(email) => {
                 mailer.with_reply_to(email.as_str()).context("ROLLCALL_SUPPORT_EMAIL can't be written to")?
@@ -49,6 +41,14 @@ impl Context {
         let webhooks = WebhookClient::new(database.keyring().clone(), database.deployment().webhook_targets);
         let public_url = Arc::new(settings.public_url()?);
         Ok(Self { database, mailer: Arc::new(mailer), webhooks: Arc::new(webhooks), public_url })
+    }
+
+    /// Whether the settings hold what a worker needs; the API asks that too, so that nobody finds out by mails that never come.
+    ///
+    /// # Errors
+    /// In a line that names the setting and what to do.
+    pub fn check(settings: &Settings) -> anyhow::Result<()> {
+        Destination::of(settings).map(drop)
     }
 
     /// The same for the handlers of a queue, which take at most so many connections at a time.
@@ -93,6 +93,36 @@ impl Context {
         let left = (job.scheduled_at + limits::MAIL_TRIED_FOR - now).to_std().unwrap_or_default();
         let is_over = left.is_zero() || job.is_last_attempt();
         Ok((!is_over).then(|| job.backoff().min(limits::LONGEST_MAIL_PAUSE).min(left)))
+    }
+}
+
+/// Where mails go.
+enum Destination {
+    Smtp(Mailer),
+    Directory(PathBuf, Mailbox),
+}
+
+impl Destination {
+    fn of(settings: &Settings) -> anyhow::Result<Self> {
+        let from: Mailbox = settings.mail_from().parse().map_err(|_| {
+            anyhow::anyhow!("ROLLCALL_MAIL_FROM must be a sender such as Rollcall <rollcall@example.org>")
+        })?;
+        match (&settings.rollcall_smtp_url, settings.mail_dir()) {
+            (Some(url), _) => Ok(Self::Smtp(Mailer::smtp(url, from).context("ROLLCALL_SMTP_URL")?)),
+            (None, Some(folder)) => Ok(Self::Directory(folder, from)),
+            (None, None) => bail!(
+                "ROLLCALL_SMTP_URL is required with DATABASE_URL, such as smtp://user:password@host:587?tls=required; to keep \
+                 mails as files instead of sending them, name a folder in ROLLCALL_MAIL_DIR"
+            ),
+        }
+    }
+
+    fn open(self) -> anyhow::Result<Mailer> {
+        match self {
+            Self::Smtp(mailer) => Ok(mailer),
+            Self::Directory(folder, from) => Mailer::directory(&folder, from)
+                .with_context(|| format!("mails can't be written to {}", folder.display())),
+        }
     }
 }
 

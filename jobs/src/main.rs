@@ -9,20 +9,21 @@ use rollcall_jobs::{Context, metrics, process, worker};
 /// Rollcall's worker: sends the mails, ends what has its time, and passes on what leavers owned.
 ///
 /// Settings come from the environment or rollcall.toml: DATABASE_URL (or ROLLCALL_DATA_DIR for the built-in PostgreSQL),
-/// ROLLCALL_SECRET, ROLLCALL_PUBLIC_URL, ROLLCALL_SMTP_URL, ROLLCALL_MAIL_FROM, ROLLCALL_METRICS_LISTEN.
+/// ROLLCALL_SECRET, ROLLCALL_PUBLIC_URL, ROLLCALL_SMTP_URL, ROLLCALL_MAIL_FROM, ROLLCALL_METRICS_LISTEN; README lists them all.
 #[derive(clap::Parser)]
 #[command(version)]
 struct Arguments {}
 
 fn main() -> ExitCode {
     let Arguments {} = clap::Parser::parse();
-    process::run(async {
+    process::run(async |settings: Settings| {
         let shutdown = process::shutdown()?;
-        let settings = Settings::load()?;
         settings.public_url()?;
+        Context::check(&settings)?;
         let opened = database::open(&settings, Fallback::None, Purpose::Work).await?;
+        opened.check_direct().await?;
         let context = Context::new(&settings, opened.database.clone())?;
         metrics::start(&settings, &opened.database, &shutdown).await?;
-        worker::run(context, &opened.direct_url, shutdown).await
+        worker::run(context, &opened.direct, shutdown).await
     })
 }

@@ -5,41 +5,60 @@ use std::process::ExitCode;
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use rollcall_domain::settings::{LogFormat, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// How much is logged unless RUST_LOG says otherwise.
+const DEFAULT_LEVEL: &str = "info";
 
 /// How long after SIGTERM a process is there at the most.
 const STOPPING: Duration = Duration::from_secs(19);
 /// How long what still runs at a program's end is waited for.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// Runs a program to its end; an error is told in one line with its causes, without a backtrace.
-pub fn run(program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
-    // RUST_LOG says more or less; ROLLCALL_LOG=json makes lines for machines.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // Colours are for people: in a file or a journal they are in the way of whoever searches.
-    let colours = std::io::stderr().is_terminal();
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
-    if std::env::var_os("ROLLCALL_LOG").is_some_and(|format| format == "json") {
-        logs.json().init();
-    } else {
-        logs.init();
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let outcome = runtime.context("no runtime can be started").and_then(|runtime| {
-        let outcome = runtime.block_on(program);
-        runtime.shutdown_timeout(ENDING);
-        outcome
-    });
-    match outcome {
+/// Runs a program to its end, with its settings; an error is told in one line with its causes, without a backtrace.
+pub fn run(program: impl AsyncFnOnce(Settings) -> anyhow::Result<()>) -> ExitCode {
+    match try_run(program) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("rollcall: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn try_run(program: impl AsyncFnOnce(Settings) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let settings = Settings::load()?;
+    let filter = log_filter(settings.rust_log.as_deref().unwrap_or(DEFAULT_LEVEL))?;
+    // Colours are for people: in a file or a journal they are in the way of whoever searches.
+    let colours = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
+    match settings.rollcall_log {
+        LogFormat::Json => logs.json().init(),
+        LogFormat::Text => logs.init(),
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime can be started")?;
+    let outcome = runtime.block_on(program(settings));
+    runtime.shutdown_timeout(ENDING);
+    outcome
+}
+
+/// What RUST_LOG says. A word alone must be a level: tracing would take `inof` for the name of a module, and log nothing else.
+fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
+    const ALLOWED: &str = "RUST_LOG must be a level (error, warn, info, debug, trace or off), or levels by target such as \
+                           info,rollcall_jobs=debug";
+    for directive in text.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let is_word = directive.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+        if is_word && directive.parse::<LevelFilter>().is_err() {
+            bail!("{ALLOWED}; {directive:?} is none");
+        }
+    }
+    EnvFilter::builder().parse(text).map_err(|error| anyhow::anyhow!("{ALLOWED}: {error}"))
 }
 
 /// A token that SIGTERM or SIGINT cancels. Whatever is running then, the process ends in time.

@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use apalis_diesel::JobError;
+use chrono::{DateTime, Utc};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper::{HeaderMap, Method, Request, StatusCode, Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -64,9 +65,14 @@ impl WebhookClient {
             Ok(Err(error)) => failed(None, reason(&error)),
             // Its body is dropped unread, and the connection with it unless it was empty.
             Ok(Ok(response)) => match response.status() {
-                status if status.is_success() => Attempt { response_status: Some(status.as_u16()), error: None },
+                status if status.is_success() => {
+                    Attempt { response_status: Some(status.as_u16()), error: None, retry_after: None }
+                }
                 status if status.is_redirection() => failed(Some(status), "redirects aren't followed"),
-                status => failed(Some(status), format!("answered {status}")),
+                status => Attempt {
+                    retry_after: retry_after(response.headers(), due.at),
+                    ..failed(Some(status), format!("answered {status}"))
+                },
             },
         };
         Ok(attempt)
@@ -110,7 +116,17 @@ impl WebhookClient {
 }
 
 fn failed(status: Option<StatusCode>, error: impl Into<String>) -> Attempt {
-    Attempt { response_status: status.map(|status| status.as_u16()), error: Some(error.into()) }
+    Attempt { response_status: status.map(|status| status.as_u16()), error: Some(error.into()), retry_after: None }
+}
+
+/// When the receiver wants to be tried again: in so many seconds, or from a date on.
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = DateTime::<Utc>::from(httpdate::parse_http_date(text).ok()?);
+    Some((date - now).to_std().unwrap_or_default())
 }
 
 /// The root of an error, in a line.
@@ -155,6 +171,23 @@ impl Service<Name> for Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_receiver_wants_is_read_as_seconds_or_as_a_date() {
+        let now = DateTime::from_timestamp(784_111_777, 0).unwrap();
+        let read = |text: &str| {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, text.parse().unwrap())]);
+            retry_after(&headers, now).map(|wanted| wanted.as_secs())
+        };
+        assert_eq!(read("120"), Some(120));
+        assert_eq!(read("99999999999999999999999"), Some(u64::MAX));
+        assert_eq!(read("Sun, 06 Nov 1994 08:50:37 GMT"), Some(60));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
+        for nonsense in ["", "soon", "-1", "1.5", "1994-11-06"] {
+            assert_eq!(read(nonsense), None, "{nonsense}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_resolves_to_nothing_unless_that_is_allowed() {

@@ -29,12 +29,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &DeliverWe
             Then::Stop => return Ok(()),
             Then::Retry { attempts } if job.is_last_attempt() => {
                 // It is the webhook that is given up, after a day, and never the job.
-                let pause = webhook::pause(attempts);
+                let pause = attempt.pause(attempts);
                 return webhook::go_on_after(&context.database, id, pause, &hold).await.map_err(job_error);
             }
             Then::Retry { attempts } => {
-                let reason = attempt.error.unwrap_or_default();
-                return Err(JobError::retry_after(reason, webhook::pause(attempts)));
+                let pause = attempt.pause(attempts);
+                return Err(JobError::retry_after(attempt.error.unwrap_or_default(), pause));
             }
         }
     }

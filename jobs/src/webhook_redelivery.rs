@@ -15,9 +15,10 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &Redeliver
     let attempt = context.webhooks.deliver(&due).await?;
     let last = job.is_last_attempt();
     webhook::record_redelivery(&context.database, id, &attempt, last, &hold(job)).await.map_err(job_error)?;
+    let pause = attempt.pause(job.counted_attempts);
     match attempt.error {
         // After the last attempt the delivery says so: nobody needs to look after the job.
-        Some(reason) if !last => Err(JobError::retry_after(reason, webhook::pause(job.counted_attempts))),
+        Some(reason) if !last => Err(JobError::retry_after(reason, pause)),
         _ => Ok(()),
     }
 }

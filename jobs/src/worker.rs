@@ -1,11 +1,13 @@
 //! The worker: a Monitor with one apalis worker per queue, on the jobs of the database.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use apalis_core::monitor::Monitor;
 use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedules, StoreOptions};
+use rollcall_domain::database::Endpoint;
 use rollcall_domain::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
 use rollcall_domain::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
@@ -51,10 +53,15 @@ const SHUTDOWN: Duration = Duration::from_secs(15);
 
 /// Works until `shutdown` is cancelled; then finishes what is under way and gives back the rest.
 ///
-/// `direct_url` leads to PostgreSQL around any pooler, for listening.
-pub async fn run(context: Context, direct_url: &str, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// `direct` leads to PostgreSQL around any pooler, for listening.
+pub async fn run(context: Context, direct: &Endpoint, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let endpoint = direct.clone();
+    let connect = move || -> Pin<Box<dyn Future<Output = _> + Send>> {
+        let endpoint = endpoint.clone();
+        Box::pin(async move { endpoint.connect_to_listen().await })
+    };
     let store =
-        JobStore::start(direct_url, StoreOptions::default()).context("the heartbeat's thread can't be started")?;
+        JobStore::start_with(StoreOptions::default(), connect).context("the heartbeat's thread can't be started")?;
     store.run_schedules(schedules()?);
     let mut monitor = Monitor::new();
     for QueueShare { queue, handlers, connections } in QUEUES {

@@ -193,16 +193,15 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, EmptySubscription>
 mod tests {
     use super::*;
     use rollcall_domain::client::ClientNetwork;
-    use rollcall_domain::database::{Database, Deployment, Purpose};
+    use rollcall_domain::database::{Database, Deployment, Endpoint, Purpose};
     use rollcall_domain::secret::Keyring;
 
     /// The tabs are run as they stand, without a database: what is wrong with a document is found before that is asked for.
     #[tokio::test]
     async fn the_playgrounds_tabs_fit_the_schema() {
         let keyring = Keyring::new("a secret of more than thirty-two characters".into(), None);
-        let database =
-            Database::new("postgres://nowhere@127.0.0.1:1/none", keyring, Deployment::default(), Purpose::Requests)
-                .unwrap();
+        let nowhere = Endpoint::parse("DATABASE_URL", "postgres://nowhere@127.0.0.1:1/none", None).unwrap();
+        let database = Database::new(nowhere, keyring, Deployment::default(), Purpose::Requests).unwrap();
         let schema = schema(Arc::new("http://127.0.0.1:8080".parse().unwrap()));
         for (document, variables) in crate::http::TABS {
             let variables: serde_json::Value = serde_json::from_str(variables).unwrap();

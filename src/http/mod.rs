@@ -91,8 +91,10 @@ fn router(
         .route(&graphql_path_with_slash, any(answer))
         .route("/health/live", get(async || "alive"))
         .route("/health/ready", get(ready));
-    if shows_mails(settings) {
-        router = router.merge(mailbox::router(public_url, settings.mail_dir()));
+    if shows_mails(settings)
+        && let Some(folder) = settings.mail_dir()
+    {
+        router = router.merge(mailbox::router(public_url, folder));
     }
     let layers = tower::ServiceBuilder::new()
         .layer(from_fn(metrics::count))

@@ -61,7 +61,7 @@ fn post(body: &str, length: usize) -> String {
 
 impl TestApp {
     /// The health of the service, asked anew.
-    async fn health(&self, path: &str) -> u16 {
+    pub async fn health(&self, path: &str) -> u16 {
         let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap();
         http.get(format!("{}/health/{path}", self.url)).send().await.unwrap().status().as_u16()
     }

@@ -13,6 +13,7 @@ mod billing;
 mod cascade;
 mod clients;
 mod clock;
+mod database;
 mod departure;
 mod email_change;
 mod ending;

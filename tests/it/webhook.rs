@@ -195,6 +195,71 @@ async fn what_fails_is_tried_again_and_holds_up_the_rest() {
     app.finish().await;
 }
 
+// R75: a receiver says when it wants to be tried again, in seconds or by a date; what waits behind pages nobody.
+#[tokio::test]
+async fn a_receiver_is_tried_again_when_it_wants() {
+    let app = start().await;
+    let team = app.team().await;
+    let receiver = Receiver::start().await;
+    receiver.always(Some(Answer::Later("1800".to_owned())));
+    let (id, _) = create(&team.owner, &team.id, &receiver.url, &["*"]).await;
+    let pause = async || {
+        let pause = "SELECT extract(epoch FROM run_at - job_clock())::bigint AS value FROM jobs \
+             WHERE kind = 'deliver_webhook' AND status = 'waiting' ORDER BY scheduled_at, ordinal LIMIT 1";
+        app.database.number(pause).await
+    };
+    let attempts = async |count: i64| {
+        until("the attempt is written down", async || {
+            let attempts = nodes(&webhook(&team, &id).await["deliveries"]).first().map(|one| one["attempts"].clone());
+            let waits = app.database.number("SELECT count(*) AS value FROM jobs WHERE status = 'running'").await == 0;
+            (waits && attempts == Some(json!(count))).then_some(())
+        })
+        .await;
+    };
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    attempts(1).await;
+    assert!((1_700..=1_800).contains(&pause().await), "{}", pause().await);
+
+    // Another event behind it, long ago: it isn't due before its turn.
+    app.database
+        .sql(
+            "INSERT INTO jobs (id, queue, kind, payload, serial_key, max_attempts, timeout, scheduled_at, run_at) \
+             SELECT gen_random_uuid(), queue, kind, payload, serial_key, max_attempts, timeout, job_clock(), \
+             job_clock() - interval '1 hour' FROM jobs WHERE kind = 'deliver_webhook' AND status = 'waiting'",
+        )
+        .await;
+    let statistics = app.admin(&["jobs", "statistics", "--json"]);
+    let statistics = String::from_utf8(statistics.stdout).unwrap();
+    let mut queues = statistics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let queue = queues.find(|queue| queue["queue"] == "webhook").unwrap();
+    assert_eq!((&queue["waiting"], &queue["oldestDueSeconds"]), (&json!(0), &json!(0.0)), "{queue}");
+    assert!(queue["scheduled"].as_i64().unwrap() >= 1, "{queue}");
+
+    // By a date, and at most an hour.
+    for (wanted, least, most) in
+        [("Fri, 31 Dec 2100 23:59:59 GMT", 3_500, 3_600), ("Sun, 06 Nov 1994 08:49:37 GMT", 0, 2)]
+    {
+        receiver.always(Some(Answer::Later(wanted.to_owned())));
+        let made = nodes(&webhook(&team, &id).await["deliveries"])[0]["attempts"].as_i64().unwrap();
+        app.database
+            .sql("UPDATE jobs SET run_at = job_clock() WHERE kind = 'deliver_webhook' AND status = 'waiting'")
+            .await;
+        if most > 2 {
+            attempts(made + 1).await;
+            assert!((least..=most).contains(&pause().await), "{wanted}: {}", pause().await);
+        } else {
+            until("it is tried again and again", async || {
+                let seen = webhook(&team, &id).await;
+                (nodes(&seen["deliveries"])[0]["attempts"].as_i64().unwrap() > made + 2).then_some(())
+            })
+            .await;
+        }
+    }
+    receiver.always(None);
+    app.until_idle().await;
+    app.finish().await;
+}
+
 // R75: after a day of failures it is disabled, the owner is told, and enabled again it has lost nothing.
 #[tokio::test]
 async fn a_webhook_that_fails_for_a_day_is_disabled_and_goes_on_when_enabled() {

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use diesel::connection::{Instrumentation, InstrumentationEvent};
-use diesel_async::pooled_connection::deadpool::{Object, Pool};
-use diesel_async::{AsyncConnection as _, AsyncPgConnection};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_postgres::NoTls;
-
+use super::Endpoint;
 use super::held::Held;
 use crate::error::{Error, Result};
+use diesel::connection::{Instrumentation, InstrumentationEvent};
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long cancelling a statement may take.
 const CANCELLING: Duration = Duration::from_secs(5);
@@ -60,6 +59,8 @@ impl Drop for Waiting<'_> {
 /// wait for the answer, and locks would be kept.
 pub struct Connection {
     pooled: Option<Object<AsyncPgConnection>>,
+    /// Where it leads, for cancelling.
+    endpoint: Endpoint,
     unanswered: Unanswered,
     in_transaction: bool,
     // What it is counted by ends after it, in this order.
@@ -71,6 +72,7 @@ impl Connection {
     /// One of the pool, and of the share where there is one; `place` asks for it.
     pub(super) async fn take(
         pool: &Pool<AsyncPgConnection>,
+        endpoint: &Endpoint,
         share: Option<&Share>,
         place: &'static Location<'static>,
     ) -> Result<Self> {
@@ -81,7 +83,14 @@ impl Connection {
         let mut pooled = pool.get().await.map_err(|error| Error::Unavailable(Box::new(error)))?;
         let unanswered = Unanswered::default();
         pooled.set_instrumentation(unanswered.clone());
-        Ok(Self { pooled: Some(pooled), unanswered, in_transaction: false, _share: share, _held: Held::new(place) })
+        Ok(Self {
+            pooled: Some(pooled),
+            endpoint: endpoint.clone(),
+            unanswered,
+            in_transaction: false,
+            _share: share,
+            _held: Held::new(place),
+        })
     }
 
     /// Says whether a transaction is open on it.
@@ -99,9 +108,15 @@ impl Drop for Connection {
         }
         let connection = Object::take(pooled);
         if !is_answered && let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // PostgreSQL notices that a client is gone only when it writes to it.
-            let cancellation = connection.cancel_token();
-            runtime.spawn(async move { tokio::time::timeout(CANCELLING, cancellation.cancel_query(NoTls)).await });
+            // PostgreSQL notices that a client is gone only when it writes to it. A pooler cancels nothing for a client that is
+            // gone: so the connection stays until what follows the statement on it is answered.
+            let (endpoint, statement, mut connection) = (self.endpoint.clone(), connection.cancel_token(), connection);
+            let cancelling = async move {
+                if endpoint.cancel(statement).await.is_ok() {
+                    let _ = connection.batch_execute("ROLLBACK").await;
+                }
+            };
+            runtime.spawn(tokio::time::timeout(CANCELLING, cancelling));
         }
     }
 }

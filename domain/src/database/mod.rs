@@ -1,13 +1,18 @@
 //! PostgreSQL: the pool, transactions, migrations and the clock.
 
+mod checks;
 mod connection;
+mod endpoint;
 mod held;
 mod open;
 mod readiness;
 pub(crate) mod schema;
+mod tls;
+mod wire;
 
 pub use connection::Connection;
 use connection::Share;
+pub use endpoint::Endpoint;
 pub use held::expect_none_held;
 #[cfg(debug_assertions)]
 pub use held::strand;
@@ -26,8 +31,8 @@ use diesel::pg::Pg;
 use diesel_async::pooled_connection::deadpool::{Hook, HookError, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl,
-    SimpleAsyncConnection, TransactionManager,
+    AnsiTransactionManager, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    TransactionManager,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -133,6 +138,9 @@ pub struct PoolUse {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
+    endpoint: Endpoint,
+    /// What each transaction sets for itself, where connections are shared with others.
+    transaction_settings: Option<Arc<str>>,
     /// What this use of it may take of the pool; all where there is none.
     share: Option<Share>,
     /// Who waits for a share.
@@ -150,31 +158,45 @@ impl std::fmt::Debug for Database {
 }
 
 impl Database {
-    /// A pool on the database of the URL; connections are made when they are needed.
-    pub fn new(url: &str, keyring: Keyring, deployment: Deployment, purpose: Purpose) -> anyhow::Result<Self> {
+    /// A pool of connections to the endpoint, made when they are needed.
+    pub fn new(endpoint: Endpoint, keyring: Keyring, deployment: Deployment, purpose: Purpose) -> anyhow::Result<Self> {
         // Nobody waits for ever, nor makes others wait. Statements here are short: what compiling them takes, in a large
         // database a second each, is longer than they do.
-        let mut setup =
-            "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off".to_owned();
-        match purpose {
-            Purpose::Requests => {
-                setup += &format!("; SET statement_timeout = {}", limits::STATEMENT_TIMEOUT.as_millis());
-            }
-            Purpose::Work => {}
-        }
+        let statement_timeout = match purpose {
+            Purpose::Requests => limits::STATEMENT_TIMEOUT.as_millis(),
+            Purpose::Work => 0,
+        };
+        let settings = |set: &str| {
+            format!(
+                "{set} lock_timeout = '10s'; {set} idle_in_transaction_session_timeout = '60s'; {set} jit = off; \
+                 {set} statement_timeout = {statement_timeout}"
+            )
+        };
+        // Where each transaction may be on another connection, a session has no settings of its own.
+        let (session_settings, transaction_settings) = match endpoint.is_pooler() {
+            false => (Some(settings("SET")), None),
+            true => (None, Some(settings("SET LOCAL").into())),
+        };
         let mut config = ManagerConfig::default();
         config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(move |url| {
-            let setup = setup.clone();
+        let connect_to = endpoint.clone();
+        config.custom_setup = Box::new(move |_| {
+            let (endpoint, settings) = (connect_to.clone(), session_settings.clone());
             Box::pin(async move {
-                let mut connection = AsyncPgConnection::establish(url).await?;
-                connection.batch_execute(&setup).await.map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                let mut connection = endpoint.connect().await?;
+                if let Some(settings) = settings {
+                    connection
+                        .batch_execute(&settings)
+                        .await
+                        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                }
                 // For the ids that are made with it. A database that isn't migrated has no clock, and gets no ids.
                 let _ = now(&mut connection).await;
                 Ok(connection)
             })
         });
-        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(url, config);
+        // The endpoint knows where; diesel's URL says nothing.
+        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(String::new(), config);
         let pool = Pool::builder(manager)
             .max_size(POOL_SIZE)
             .wait_timeout(Some(limits::CONNECTION_WAIT))
@@ -193,8 +215,18 @@ impl Database {
             }))
             .build()?;
         let wake = Wake::start(pool.clone());
-        let readiness = Readiness::of(url);
-        Ok(Self { pool, share: None, waiting: Arc::default(), keyring, deployment, wake, readiness })
+        let readiness = Readiness::of(endpoint.clone());
+        Ok(Self {
+            pool,
+            endpoint,
+            transaction_settings,
+            share: None,
+            waiting: Arc::default(),
+            keyring,
+            deployment,
+            wake,
+            readiness,
+        })
     }
 
     /// The same database for one of several uses, which takes at most so many of the process's connections at a time: where it
@@ -215,7 +247,7 @@ impl Database {
 
     async fn connection_for(&self, place: &'static Location<'static>) -> Result<Connection> {
         held::report(place);
-        Connection::take(&self.pool, self.share.as_ref(), place).await
+        Connection::take(&self.pool, &self.endpoint, self.share.as_ref(), place).await
     }
 
     /// The deployment's keys.
@@ -286,7 +318,15 @@ impl Database {
         // Until it has ended, giving the request up closes the connection: back in the pool it would keep its locks.
         transaction.connection.set_in_transaction(true);
         AnsiTransactionManager::begin_transaction(&mut *transaction).await?;
-        let outcome = match work(&mut transaction).await {
+        let begun = match &self.transaction_settings {
+            Some(settings) => transaction.batch_execute(settings).await.map_err(Error::from),
+            None => Ok(()),
+        };
+        let outcome = match begun {
+            Ok(()) => work(&mut transaction).await,
+            Err(error) => Err(error),
+        };
+        let outcome = match outcome {
             Ok(value) => {
                 AnsiTransactionManager::commit_transaction(&mut *transaction).await?;
                 if transaction.enqueued {
@@ -385,26 +425,27 @@ pub async fn now(connection: &mut AsyncPgConnection) -> Result<DateTime<Utc>> {
     Ok(now)
 }
 
-/// Brings the database of the URL up to date: the queue's tables, then Rollcall's.
-pub async fn migrate(url: &str) -> anyhow::Result<()> {
-    run_migrations(url, |harness| harness.run_pending_migrations(Migrations).map(|_| ())).await?;
+/// Brings the database up to date: the queue's tables, then Rollcall's. The way there must be around any pooler.
+pub async fn migrate(endpoint: &Endpoint) -> anyhow::Result<()> {
+    run_migrations(endpoint, |harness| harness.run_pending_migrations(Migrations).map(|_| ())).await?;
     // What SQL can't do.
-    stored::settle(&mut AsyncPgConnection::establish(url).await?).await?;
+    stored::settle(&mut endpoint.connect().await?).await?;
     Ok(())
 }
 
 /// Takes every migration back, and all data with them.
-pub async fn revert_migrations(url: &str) -> anyhow::Result<()> {
-    run_migrations(url, |harness| harness.revert_all_migrations(Migrations).map(|_| ())).await
+pub async fn revert_migrations(endpoint: &Endpoint) -> anyhow::Result<()> {
+    run_migrations(endpoint, |harness| harness.revert_all_migrations(Migrations).map(|_| ())).await
 }
 
 type MigrationResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 async fn run_migrations(
-    url: &str,
+    endpoint: &Endpoint,
     work: impl FnOnce(&mut AsyncMigrationHarness<AsyncPgConnection>) -> MigrationResult + Send + 'static,
 ) -> anyhow::Result<()> {
-    let mut connection = AsyncPgConnection::establish(url).await?;
+    let mut connection = endpoint.connect().await?;
+    checks::require_server(&mut connection).await?;
     // Processes that start together take turns.
     diesel::sql_query("SELECT pg_advisory_lock(hashtext('rollcall migrations'))").execute(&mut connection).await?;
     // The harness blocks its thread.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use secrecy::ExposeSecret;
 
-use super::{Database, Purpose, is_migrated, migrate};
+use super::{Database, Endpoint, Purpose, checks, migrate, now};
 use crate::builtin_postgres::{BuiltinPostgres, Options};
 use crate::settings::Settings;
 
@@ -17,7 +16,9 @@ const BUILTIN_DATABASE: &str = "rollcall";
 pub enum Fallback {
     /// `rollcall` without arguments: it runs everything by itself.
     BuiltIn,
-    /// `serve`, `rollcall-worker` and staff commands: they must be told where the database is.
+    /// Commands beside it: they use what it has made.
+    Existing,
+    /// `serve` and `rollcall-worker`: they must be told where the database is.
     None,
 }
 
@@ -26,9 +27,8 @@ pub enum Fallback {
 pub struct Opened {
     /// The database, for what it was opened for.
     pub database: Database,
-    url: String,
-    /// Its URL around any pooler: for migrations and for listening.
-    pub direct_url: String,
+    /// The way there around any pooler: for migrations and for listening.
+    pub direct: Endpoint,
     // Dropping it leaves the cluster, which the last one out stops.
     postgres: Option<Arc<BuiltinPostgres>>,
 }
@@ -36,7 +36,19 @@ pub struct Opened {
 impl Opened {
     /// The same database for something else, with connections of its own.
     pub fn database_for(&self, purpose: Purpose) -> anyhow::Result<Database> {
-        Database::new(&self.url, self.database.keyring().clone(), self.database.deployment(), purpose)
+        let Database { endpoint, keyring, deployment, .. } = &self.database;
+        Database::new(endpoint.clone(), keyring.clone(), *deployment, purpose)
+    }
+
+    /// The way around any pooler leads to a database that will do, and that was used with the same secret.
+    ///
+    /// # Errors
+    /// Those of [`open`].
+    pub async fn check_direct(&self) -> anyhow::Result<()> {
+        let mut connection = self.direct.connect().await?;
+        checks::require_all(&mut connection, self.database.keyring())
+            .await
+            .with_context(|| format!("where {} leads", self.direct.setting()))
     }
 
     /// Whether it is the built-in PostgreSQL of this machine.
@@ -45,51 +57,56 @@ impl Opened {
     }
 }
 
-/// Finds the database's direct URL, starting the built-in PostgreSQL if that is where it is.
-async fn locate(
-    settings: &Settings,
-    fallback: Fallback,
-) -> anyhow::Result<(String, String, Option<Arc<BuiltinPostgres>>)> {
-    if let Some(url) = &settings.database_url {
-        if settings.has_data_dir() {
-            tracing::info!("DATABASE_URL is set: ROLLCALL_DATA_DIR serves for mails only");
-        }
-        let url = url.expose_secret().to_owned();
-        let direct = settings
-            .rollcall_direct_database_url
-            .as_ref()
-            .map_or_else(|| url.clone(), |direct| direct.expose_secret().to_owned());
-        return Ok((url, direct, None));
-    }
-    if fallback == Fallback::None && !settings.has_data_dir() {
-        bail!("set DATABASE_URL, or ROLLCALL_DATA_DIR for the built-in PostgreSQL of that folder");
+/// Where the database is.
+struct Located {
+    endpoint: Endpoint,
+    direct: Endpoint,
+    postgres: Option<Arc<BuiltinPostgres>>,
+}
+
+/// Finds the database, starting the built-in PostgreSQL if that is where it is.
+async fn locate(settings: &Settings, fallback: Fallback) -> anyhow::Result<Located> {
+    if let Some(endpoint) = settings.database()? {
+        let direct = settings.direct_database()?.unwrap_or_else(|| endpoint.clone());
+        return Ok(Located { endpoint, direct, postgres: None });
     }
     let data_dir = settings.data_dir();
+    let is_chosen = match fallback {
+        Fallback::BuiltIn => true,
+        Fallback::Existing => settings.has_data_dir() || data_dir.join("secret").exists(),
+        Fallback::None => settings.has_data_dir(),
+    };
+    if !is_chosen {
+        bail!("set DATABASE_URL, or ROLLCALL_DATA_DIR for the built-in PostgreSQL of that folder");
+    }
     std::fs::create_dir_all(&data_dir)
         .with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
     let postgres = tokio::task::spawn_blocking(move || BuiltinPostgres::start(&data_dir, Options::default())).await??;
-    let url = postgres.url(BUILTIN_DATABASE);
-    Ok((url.clone(), url, Some(Arc::new(postgres))))
+    let endpoint = Endpoint::parse("the built-in PostgreSQL", &postgres.url(BUILTIN_DATABASE), None)?;
+    Ok(Located { direct: endpoint.clone(), endpoint, postgres: Some(Arc::new(postgres)) })
 }
 
 /// Opens the database of the settings. The built-in one is migrated; any other must have been.
+///
+/// # Errors
+/// In a line that says what to do, where it can't be reached, or isn't as it must be.
 pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> anyhow::Result<Opened> {
+    let Located { endpoint, direct, postgres } = locate(settings, fallback).await?;
     let keyring = settings.keyring()?;
-    let (url, direct_url, postgres) = locate(settings, fallback).await?;
     if postgres.is_some() {
-        migrate(&direct_url).await.context("the built-in database can't be migrated")?;
+        migrate(&direct).await.context("the built-in database can't be migrated")?;
     }
-    let database = Database::new(&url, keyring, settings.deployment(), purpose)?;
-    let mut connection = database.connection().await.context("the database can't be reached")?;
-    if !is_migrated(&mut connection).await? {
-        bail!("the database isn't up to date; run `rollcall migrate` first");
-    }
+    let mut connection = endpoint.connect().await?;
+    checks::require_all(&mut connection, &keyring).await?;
+    // For the ids that are made before the pool has a connection.
+    now(&mut connection).await?;
     drop(connection);
-    Ok(Opened { database, url, direct_url, postgres })
+    let database = Database::new(endpoint, keyring, settings.deployment(), purpose)?;
+    Ok(Opened { database, direct, postgres })
 }
 
 /// Brings the database of the settings up to date.
 pub async fn migrate_located(settings: &Settings) -> anyhow::Result<()> {
-    let (_, direct_url, _postgres) = locate(settings, Fallback::None).await?;
-    migrate(&direct_url).await
+    let located = locate(settings, Fallback::Existing).await?;
+    migrate(&located.direct).await
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::sync::Mutex;
+
+use super::Endpoint;
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -12,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Asks the database, one question at a time. Whoever comes meanwhile shares the next answer, so that many who ask keep nobody waiting.
 #[derive(Clone)]
 pub(super) struct Readiness {
-    url: Arc<str>,
+    endpoint: Endpoint,
     state: Arc<Mutex<State>>,
 }
 
@@ -24,9 +26,9 @@ struct State {
 }
 
 impl Readiness {
-    /// Of the database of the URL; the connection is made with the first question.
-    pub(super) fn of(url: &str) -> Self {
-        Self { url: url.into(), state: Arc::default() }
+    /// Of the database there; the connection is made with the first question.
+    pub(super) fn of(endpoint: Endpoint) -> Self {
+        Self { endpoint, state: Arc::default() }
     }
 
     /// Whether the database answers.
@@ -54,7 +56,7 @@ impl Readiness {
         {
             return Some(connection);
         }
-        let mut connection = AsyncPgConnection::establish(&self.url).await.ok()?;
+        let mut connection = self.endpoint.connect().await.ok()?;
         diesel::sql_query("SELECT 1").execute(&mut connection).await.is_ok().then_some(connection)
     }
 }

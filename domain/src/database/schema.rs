@@ -487,6 +487,14 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// By which secret of the deployment the digests here are made.
+    secret_fingerprint (id) {
+        id -> Bool,
+        fingerprint -> Bytea,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     users,
     email_changes,

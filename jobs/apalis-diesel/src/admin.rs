@@ -13,7 +13,7 @@ use diesel::{OptionalExtension, QueryResult, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use crate::statement::unique_key_when_waiting;
+use crate::statement::{is_next_of_serial_key, unique_key_when_waiting};
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromSqlRow)]
@@ -289,10 +289,10 @@ pub struct QueueStatistics {
     /// The queue's name.
     #[diesel(sql_type = Text)]
     pub queue: String,
-    /// Jobs that are due and weren't tried yet.
+    /// Jobs that are due and weren't tried yet. One that waits for another of its [serial key](crate::Job::serial_key) isn't due.
     #[diesel(sql_type = BigInt)]
     pub waiting: i64,
-    /// Jobs whose time hasn't come and that weren't tried yet.
+    /// Jobs whose time or turn hasn't come and that weren't tried yet.
     #[diesel(sql_type = BigInt)]
     pub scheduled: i64,
     /// Jobs that failed and wait for the next attempt, due or not.
@@ -316,22 +316,24 @@ pub struct QueueStatistics {
 /// Those of the database.
 pub async fn statistics(connection: &mut AsyncPgConnection) -> QueryResult<Vec<QueueStatistics>> {
     // One branch per partial index, so that the finished jobs aren't read.
-    sql_query(
+    sql_query(concat!(
         "WITH clock AS MATERIALIZED (SELECT job_clock() AS now),
          unfinished AS (
-             SELECT queue, status, run_at, attempt > uncounted_attempts AS tried FROM jobs WHERE status = 'waiting'
-             UNION ALL SELECT queue, status, run_at, true FROM jobs WHERE lease_expires_at IS NOT NULL
-             UNION ALL SELECT queue, status, run_at, true FROM jobs WHERE status = 'given_up')
+             SELECT queue, status, run_at, attempt > uncounted_attempts AS tried,
+                 run_at <= (SELECT now FROM clock) AND ",
+        is_next_of_serial_key!(),
+        " AS due FROM jobs WHERE status = 'waiting'
+             UNION ALL SELECT queue, status, run_at, true, false FROM jobs WHERE lease_expires_at IS NOT NULL
+             UNION ALL SELECT queue, status, run_at, true, false FROM jobs WHERE status = 'given_up')
          SELECT queue,
-             count(*) FILTER (WHERE status = 'waiting' AND NOT tried AND run_at <= now) AS waiting,
-             count(*) FILTER (WHERE status = 'waiting' AND NOT tried AND run_at > now) AS scheduled,
+             count(*) FILTER (WHERE status = 'waiting' AND NOT tried AND due) AS waiting,
+             count(*) FILTER (WHERE status = 'waiting' AND NOT tried AND NOT due) AS scheduled,
              count(*) FILTER (WHERE status = 'waiting' AND tried) AS retrying,
              count(*) FILTER (WHERE status = 'running') AS running,
              count(*) FILTER (WHERE status = 'given_up') AS given_up,
-             coalesce(extract(epoch FROM max(now - run_at) FILTER (WHERE status = 'waiting' AND run_at <= now)), 0)
-                 ::float8 AS oldest_due_seconds
-         FROM unfinished, clock GROUP BY queue ORDER BY queue",
-    )
+             coalesce(extract(epoch FROM max(now - run_at) FILTER (WHERE due)), 0)::float8 AS oldest_due_seconds
+         FROM unfinished, clock GROUP BY queue ORDER BY queue"
+    ))
     .load(connection)
     .await
 }

@@ -72,6 +72,19 @@ macro_rules! unique_key_when_waiting {
 }
 pub(crate) use unique_key_when_waiting;
 
+/// Whether no other job with a row's serial key runs or comes before it.
+macro_rules! is_next_of_serial_key {
+    () => {
+        "(jobs.serial_key IS NULL OR (
+            NOT EXISTS (
+                SELECT FROM jobs AS other WHERE other.status = 'running' AND other.serial_key = jobs.serial_key)
+            AND NOT EXISTS (
+                SELECT FROM jobs AS other WHERE other.status = 'waiting' AND other.serial_key = jobs.serial_key
+                    AND (other.scheduled_at, other.ordinal) < (jobs.scheduled_at, jobs.ordinal))))"
+    };
+}
+pub(crate) use is_next_of_serial_key;
+
 /// Joins the claims that hold to rows of `id` and `attempt`, and locks them; claims that somebody else keeps locked are left
 /// out. Each row takes one look into the primary key, whatever the planner believes about the table.
 #[cfg(feature = "worker")]

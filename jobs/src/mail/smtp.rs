@@ -39,9 +39,8 @@ const LONGEST_TIME_LIMIT: Duration = Duration::from_secs(60);
 /// What is wrong with an SMTP URL. Never repeats the URL, which may hold a password.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the SMTP URL must look like smtps://user:password@mail.example.com, \
-    smtp://… with ?tls=required or ?tls=opportunistic, or smtp://host:port: \
-    {0}"
+    "must be a URL such as smtps://user:password@mail.example.com or \
+    smtp://user:password@mail.example.com:587?tls=required: {0}"
 )]
 pub struct SmtpUrlError(String);
 
@@ -84,20 +83,30 @@ impl Smtp {
             }
         }
         let (tls, default_port) = match (url.scheme(), wanted_tls.as_deref()) {
-            ("smtp", None) => (Tls::None, 25),
+            ("smtp", None | Some("none")) => (Tls::None, 25),
             ("smtp", Some("opportunistic")) => (Tls::Opportunistic(parameters()?), 587),
             ("smtp", Some("required")) => (Tls::Required(parameters()?), 587),
-            ("smtps", _) => (Tls::Implicit(parameters()?), 465),
-            _ => return Err(SmtpUrlError("unknown scheme or value of tls".into())),
+            ("smtps", None) => (Tls::Implicit(parameters()?), 465),
+            ("smtps", Some(_)) => return Err(SmtpUrlError("smtps:// is TLS already, and takes no tls".into())),
+            ("smtp", Some(_)) => return Err(SmtpUrlError("tls must be required, opportunistic or none".into())),
+            _ => return Err(SmtpUrlError("it must begin with smtp:// or smtps://".into())),
         };
         let decoded = |part: &str| match percent_decode_str(part).decode_utf8() {
             Ok(text) => Ok(text.into_owned()),
             Err(_) => Err(SmtpUrlError("user or password is not UTF-8".into())),
         };
-        let credentials = match url.password() {
-            Some(password) => Some(Credentials::new(decoded(url.username())?, decoded(password)?)),
-            None => None,
+        let credentials = match (url.username(), url.password()) {
+            ("", None) => None,
+            (_, None) => return Err(SmtpUrlError("it names a user and no password".into())),
+            (user, Some(password)) => Some(Credentials::new(decoded(user)?, decoded(password)?)),
         };
+        // Who listens, or answers instead of the server, would have them.
+        let may_be_plain = matches!(tls, Tls::None | Tls::Opportunistic(_));
+        if credentials.is_some() && may_be_plain && wanted_tls.as_deref() != Some("none") {
+            return Err(SmtpUrlError(
+                "user and password would go over the network in plain: set tls=required or, where that is meant, tls=none".into(),
+            ));
+        }
         Ok(Self {
             port: url.port().unwrap_or(default_port),
             hello: match url.path().trim_matches('/') {

@@ -461,6 +461,10 @@ fn a_wrong_smtp_url_is_told_without_its_password() {
         "smtp://u:hunter2@mail.example?timeout=61",
         "smtp://u:hunter2@mail.example?time=5",
         "smtp://u:hunter2@",
+        "smtp://u:hunter2@mail.example",
+        "smtp://u:hunter2@mail.example?tls=opportunistic",
+        "smtps://u:hunter2@mail.example?tls=none",
+        "smtp://hunter2@mail.example?tls=required",
     ] {
         let error = Mailer::smtp(&url.to_owned().into(), from()).err().unwrap().to_string();
         assert!(!error.contains("hunter2"), "{error}");
@@ -468,7 +472,8 @@ fn a_wrong_smtp_url_is_told_without_its_password() {
     for url in [
         "smtps://u:p@mail.example",
         "smtp://mail.example?tls=required&timeout=60",
-        "smtp://u:p@mail.example:2525?tls=opportunistic",
+        "smtp://mail.example:2525?tls=opportunistic",
+        "smtp://u:p@mail.example:2525?tls=none",
     ] {
         assert!(Mailer::smtp(&url.to_owned().into(), from()).is_ok(), "{url}");
     }

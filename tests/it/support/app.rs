@@ -1,6 +1,7 @@
 //! The service as it runs in production: API and workers as processes, on a database of the test's own.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,11 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// An address of this machine that nobody listens on.
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Folders of test processes that were killed.
@@ -47,6 +53,7 @@ pub struct Builder {
     mails_as_files: bool,
     smtp_parameters: &'static str,
     own_postgres: bool,
+    database: Option<Database>,
     settings: Vec<(String, String)>,
 }
 
@@ -59,7 +66,7 @@ impl Builder {
         self.workers(0)
     }
 
-    /// No SMTP server: mails become files below the data folder.
+    /// No SMTP server: mails become files.
     pub fn mails_as_files(self) -> Self {
         Self { mails_as_files: true, ..self }
     }
@@ -72,6 +79,11 @@ impl Builder {
     /// A PostgreSQL of the test's own, which it may stop and start.
     pub fn own_postgres(self) -> Self {
         Self { own_postgres: true, ..self }
+    }
+
+    /// This database.
+    pub fn on(self, database: Database) -> Self {
+        Self { database: Some(database), ..self }
     }
 
     pub fn setting(mut self, name: &str, value: &str) -> Self {
@@ -91,19 +103,24 @@ impl Builder {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let folder = Folder(folder);
-        let database = match self.own_postgres {
-            true => Database::with_postgres(&folder.0).await,
-            false => Database::new().await,
+        let database = match (self.database, self.own_postgres) {
+            (Some(database), _) => database,
+            (None, true) => Database::with_postgres(&folder.0).await,
+            (None, false) => Database::new().await,
         };
         let smtp = SmtpServer::start().await;
+        // The same address from the beginning, after restarts too: links in mails stay good.
+        let address = free_address();
         let mut settings = vec![
             ("DATABASE_URL".to_owned(), database.url.clone()),
             ("ROLLCALL_SECRET".to_owned(), SECRET.to_owned()),
             ("ROLLCALL_MAIL_FROM".to_owned(), "Rollcall <no-reply@rollcall.example>".to_owned()),
             ("ROLLCALL_STAFF_TOKENS".to_owned(), format!("ops={STAFF_TOKEN}")),
+            ("ROLLCALL_LISTEN".to_owned(), address.to_string()),
+            ("ROLLCALL_PUBLIC_URL".to_owned(), format!("http://{address}")),
         ];
         if self.mails_as_files {
-            settings.push(("ROLLCALL_DATA_DIR".to_owned(), folder.0.join("data").display().to_string()));
+            settings.push(("ROLLCALL_MAIL_DIR".to_owned(), folder.0.join("mails").display().to_string()));
         } else {
             settings.push((
                 "ROLLCALL_SMTP_URL".to_owned(),
@@ -111,14 +128,7 @@ impl Builder {
             ));
         }
         settings.extend(self.settings);
-        let mut first = settings.clone();
-        first.push(("ROLLCALL_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
-        let (api, url) = Process::api(&folder.0, &first, 0).await;
-        // The same address from now on, after restarts too: links in mails stay good.
-        settings.push(("ROLLCALL_LISTEN".to_owned(), url.trim_start_matches("http://").to_owned()));
-        if !settings.iter().any(|(name, _)| name == "ROLLCALL_PUBLIC_URL") {
-            settings.push(("ROLLCALL_PUBLIC_URL".to_owned(), url.clone()));
-        }
+        let (api, url) = Process::api(&folder.0, &settings, 0).await;
         let mut app = TestApp {
             api: Some(api),
             workers: Vec::new(),
@@ -160,7 +170,14 @@ impl TestApp {
     }
 
     pub fn builder() -> Builder {
-        Builder { workers: 1, mails_as_files: false, smtp_parameters: "", own_postgres: false, settings: Vec::new() }
+        Builder {
+            workers: 1,
+            mails_as_files: false,
+            smtp_parameters: "",
+            own_postgres: false,
+            database: None,
+            settings: Vec::new(),
+        }
     }
 
     pub fn start_worker(&mut self) {

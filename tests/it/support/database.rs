@@ -11,6 +11,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
+use rollcall_domain::database::Endpoint;
 
 use super::until;
 
@@ -41,7 +42,8 @@ async fn start(folder: &Path) -> BuiltinPostgres {
 
 /// A migrated database of its own, dropped at the end.
 pub struct Database {
-    cluster: Arc<BuiltinPostgres>,
+    /// `None` where the server is the test's.
+    cluster: Option<Arc<BuiltinPostgres>>,
     /// The folder of its own cluster, where it has one.
     folder: Option<PathBuf>,
     pub name: String,
@@ -57,15 +59,20 @@ impl Database {
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         run(&cluster.url("postgres"), &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         let url = cluster.url(&name);
-        Self { cluster, folder: None, name, url }
+        Self { cluster: Some(cluster), folder: None, name, url }
     }
 
     /// In a cluster of its own, which the test may stop and start.
     pub async fn with_postgres(folder: &Path) -> Self {
         let cluster = Arc::new(start(folder).await);
         let (name, url) = ("rollcall".to_owned(), cluster.url("rollcall"));
-        rollcall_domain::database::migrate(&url).await.unwrap();
-        Self { cluster, folder: Some(folder.to_owned()), name, url }
+        migrate(&url).await;
+        Self { cluster: Some(cluster), folder: Some(folder.to_owned()), name, url }
+    }
+
+    /// The database `rollcall` of a server of the test's.
+    pub fn of(url: &str) -> Self {
+        Self { cluster: None, folder: None, name: "rollcall".to_owned(), url: url.to_owned() }
     }
 
     /// Stops its own PostgreSQL at once, as a crash would: nothing is finished.
@@ -119,7 +126,12 @@ impl Database {
     }
 }
 
-async fn run(url: &str, sql: &str) {
+async fn migrate(url: &str) {
+    let endpoint = Endpoint::parse("the tests' database", url, None).unwrap();
+    rollcall_domain::database::migrate(&endpoint).await.unwrap();
+}
+
+pub(super) async fn run(url: &str, sql: &str) {
     AsyncPgConnection::establish(url)
         .await
         .unwrap()
@@ -128,7 +140,7 @@ async fn run(url: &str, sql: &str) {
         .unwrap_or_else(|error| panic!("{error}: {sql}"));
 }
 
-async fn texts(url: &str, sql: &str) -> Vec<String> {
+pub(super) async fn texts(url: &str, sql: &str) -> Vec<String> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]
@@ -141,11 +153,11 @@ async fn texts(url: &str, sql: &str) -> Vec<String> {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if self.folder.is_some() {
+        let (None, Some(cluster)) = (&self.folder, &self.cluster) else {
             // It goes with its cluster.
             return;
-        }
-        let (url, sql) = (self.cluster.url("postgres"), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        };
+        let (url, sql) = (cluster.url("postgres"), format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(run(&url, &sql));
@@ -183,7 +195,7 @@ async fn template(cluster: &BuiltinPostgres) -> String {
         }
         run(&server_url, "DROP DATABASE IF EXISTS draft WITH (FORCE)").await;
         run(&server_url, "CREATE DATABASE draft").await;
-        rollcall_domain::database::migrate(&cluster.url("draft")).await.unwrap();
+        migrate(&cluster.url("draft")).await;
         // Under its name it is complete or not there at all.
         run(&server_url, "ALTER DATABASE draft ALLOW_CONNECTIONS false").await;
         run(&server_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'draft'").await;

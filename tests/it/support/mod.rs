@@ -9,10 +9,12 @@ pub mod metrics;
 pub mod page;
 pub mod people;
 pub mod plans;
+pub mod pooler;
 pub mod process;
 pub mod proxy;
 pub mod receiver;
 pub mod reverse_proxy;
+pub mod server;
 pub mod smtp;
 
 use std::time::{Duration, Instant};

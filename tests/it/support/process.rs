@@ -14,7 +14,7 @@ pub fn rollcall() -> &'static Path {
 }
 
 /// The worker's program, which is built with the workspace.
-fn worker() -> PathBuf {
+pub fn worker() -> PathBuf {
     let path = rollcall().with_file_name("rollcall-worker");
     assert!(path.exists(), "{} is missing: run `cargo build --workspace` first, as `make test` does", path.display());
     path

@@ -16,6 +16,8 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub enum Answer {
     Status(u16),
+    /// 503 with this `Retry-After`.
+    Later(String),
     Redirect(String),
     /// Takes it and never answers.
     Hang,
@@ -125,6 +127,7 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
     };
     match answer {
         Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+        Answer::Later(when) => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, when)]).into_response(),
         Answer::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
         Answer::Hang => std::future::pending().await,
     }

@@ -25,7 +25,7 @@ use super::metrics::QueueMetrics;
 use super::running::{self, Claim, Company};
 use super::service::OutcomeLayer;
 use super::store::{JobStore, MARGIN, Phase};
-use crate::statement::{self, Statement};
+use crate::statement::{self, Statement, is_next_of_serial_key};
 
 /// How many jobs one statement claims at most.
 const BATCH: usize = 500;
@@ -504,18 +504,6 @@ macro_rules! waiting_priorities {
                     ORDER BY jobs.priority DESC LIMIT 1)
             FROM priorities WHERE priorities.priority IS NOT NULL
         )"
-    };
-}
-
-/// Whether no other job with a row's serial key runs or comes before it.
-macro_rules! is_next_of_serial_key {
-    () => {
-        "(jobs.serial_key IS NULL OR (
-            NOT EXISTS (
-                SELECT FROM jobs AS other WHERE other.status = 'running' AND other.serial_key = jobs.serial_key)
-            AND NOT EXISTS (
-                SELECT FROM jobs AS other WHERE other.status = 'waiting' AND other.serial_key = jobs.serial_key
-                    AND (other.scheduled_at, other.ordinal) < (jobs.scheduled_at, jobs.ordinal))))"
     };
 }
 

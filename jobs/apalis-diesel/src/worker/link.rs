@@ -27,26 +27,28 @@ const SESSION: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SE
 
 /// Opens connections to the database.
 pub(crate) struct Connector {
-    url: String,
     connect: Connect,
 }
 
-/// How a connection is made from a URL.
-pub(crate) type Connect = Box<dyn Fn(&str) -> BoxFuture<'_, ConnectionResult<AsyncPgConnection>> + Send + Sync>;
+/// How a connection is made.
+pub(crate) type Connect = Box<dyn Fn() -> BoxFuture<'static, ConnectionResult<AsyncPgConnection>> + Send + Sync>;
 
 impl Connector {
     pub(crate) fn new(url: String) -> Self {
-        Self::with(url, Box::new(|url| AsyncPgConnection::establish(url).boxed()))
+        Self::with(Box::new(move || {
+            let url = url.clone();
+            async move { AsyncPgConnection::establish(&url).await }.boxed()
+        }))
     }
 
-    pub(crate) fn with(url: String, connect: Connect) -> Self {
-        Self { url, connect }
+    pub(crate) fn with(connect: Connect) -> Self {
+        Self { connect }
     }
 
     /// Opens a connection whose `application_name` says what it is for.
     pub(crate) async fn connect(&self, purpose: &'static str) -> Result<AsyncPgConnection, LinkError> {
         let opening = async {
-            let mut connection = (self.connect)(&self.url).await.map_err(LinkError::Connect)?;
+            let mut connection = (self.connect)().await.map_err(LinkError::Connect)?;
             let session = format!("SET application_name = 'apalis-diesel {purpose}'; {SESSION}");
             connection.batch_execute(&session).await.map_err(LinkError::Query)?;
             Ok(connection)

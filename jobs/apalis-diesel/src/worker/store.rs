@@ -124,8 +124,8 @@ impl JobStore {
         Self::open(Connector::new(url.into()), options)
     }
 
-    /// Like [`start`](Self::start), with connections that `connect` makes from the URL, for example with TLS. It is called on
-    /// different runtimes.
+    /// Like [`start`](Self::start), with connections that `connect` makes, for example with TLS. It is called on different
+    /// runtimes. Its connections must hear notifications: `AsyncPgConnection::try_from` makes some that don't.
     ///
     /// # Errors
     ///
@@ -134,11 +134,11 @@ impl JobStore {
     /// # Panics
     ///
     /// See [`start`](Self::start).
-    pub fn start_with<F>(url: impl Into<String>, options: StoreOptions, connect: F) -> io::Result<Self>
+    pub fn start_with<F>(options: StoreOptions, connect: F) -> io::Result<Self>
     where
-        F: Fn(&str) -> BoxFuture<'_, ConnectionResult<AsyncPgConnection>> + Send + Sync + 'static,
+        F: Fn() -> BoxFuture<'static, ConnectionResult<AsyncPgConnection>> + Send + Sync + 'static,
     {
-        Self::open(Connector::with(url.into(), Box::new(connect)), options)
+        Self::open(Connector::with(Box::new(connect)), options)
     }
 
     fn open(connector: Connector, options: StoreOptions) -> io::Result<Self> {

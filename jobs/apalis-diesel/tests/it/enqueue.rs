@@ -290,3 +290,28 @@ async fn statistics_tell_the_states_apart() {
     database.put_clock_ahead("1 minute").await;
     assert!(admin::statistics(connection).await.unwrap()[0].oldest_due_seconds >= 60.0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_turn_is_not_due() {
+    let database = Database::new().await;
+    let connection = &mut database.connection().await;
+    for (key, status) in [("retried", "waiting"), ("running", "running")] {
+        enqueue_all(connection, &[Note::serial(key, "first"), Note::serial(key, "second")]).await.unwrap();
+        let lease = if status == "running" { "job_clock() + interval '1 hour'" } else { "NULL" };
+        database
+            .sql(&format!(
+                "UPDATE jobs SET attempt = 1, status = '{status}', run_at = job_clock() + interval '1 hour', \
+                 lease_expires_at = {lease} WHERE ordinal = (SELECT min(ordinal) FROM jobs WHERE serial_key = '{key}')"
+            ))
+            .await;
+    }
+    database.put_clock_ahead("10 minutes").await;
+    let queue = admin::statistics(connection).await.unwrap().remove(0);
+    assert_eq!((queue.waiting, queue.scheduled, queue.retrying, queue.running), (0, 2, 1, 1));
+    assert!(queue.oldest_due_seconds < f64::EPSILON, "{queue:?}");
+    // Once it is the first one's turn again, it is due, and the one behind it isn't.
+    database.put_clock_ahead("70 minutes").await;
+    let queue = admin::statistics(connection).await.unwrap().remove(0);
+    assert_eq!((queue.waiting, queue.scheduled, queue.retrying), (0, 2, 1));
+    assert!((500.0..1_000.0).contains(&queue.oldest_due_seconds), "{queue:?}");
+}

@@ -1,0 +1,415 @@
+//! Where PostgreSQL is, and how to connect to it: each connection of the service is made here.
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::AsyncPgConnection;
+use percent_encoding::percent_decode_str;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio_postgres::config::{ChannelBinding, Host, SslNegotiation};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{CancelToken, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::tls::{self, Roots, SslMode};
+use super::wire::{Ending, StatementNames, Transport, Wire};
+
+/// The parameters that a URL may hold, besides `sslmode` and `sslrootcert` as libpq has them.
+const PARAMETERS: &[&str] = &[
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "options",
+    "password",
+    "port",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
+/// What a client asks a server for TLS with.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// A PostgreSQL, or a pooler before it, as a setting names it. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// The setting, for whoever must change it.
+    setting: &'static str,
+    config: Arc<Config>,
+    mode: SslMode,
+    tls: Option<MakeRustlsConnect>,
+    is_pooler: bool,
+    names: StatementNames,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Endpoint({})", self.place())
+    }
+}
+
+impl Endpoint {
+    /// Reads the URL that a setting holds; `ca` is the file of ROLLCALL_DATABASE_CA.
+    ///
+    /// # Errors
+    /// In a line that names the setting and what is wrong with it, and holds no password.
+    pub fn parse(setting: &'static str, url: &str, ca: Option<&Path>) -> anyhow::Result<Self> {
+        Self::read(setting, url, ca).with_context(|| setting.to_owned())
+    }
+
+    fn read(setting: &'static str, url: &str, ca: Option<&Path>) -> anyhow::Result<Self> {
+        let Some((scheme @ ("postgres" | "postgresql"), rest)) = url.split_once("://") else {
+            bail!("must be a URL such as postgres://user:password@host:5432/database");
+        };
+        let (credentials, rest) = match rest.split_once('@') {
+            Some((credentials, rest)) => (format!("{credentials}@"), rest),
+            None => (String::new(), rest),
+        };
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        if place.contains('@') {
+            bail!("write @ as %40 in the user's name and the password");
+        }
+        let (mut mode, mut root_file, mut kept) = (SslMode::Prefer, None, Vec::new());
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').with_context(|| format!("the parameter {pair} has no value"))?;
+            let decoded = || percent_decode_str(value).decode_utf8().context("a parameter isn't UTF-8");
+            match name {
+                "sslmode" => {
+                    mode = SslMode::parse(&decoded()?)
+                        .with_context(|| format!("sslmode must be one of {}", SslMode::names()))?;
+                }
+                "sslrootcert" => root_file = Some(PathBuf::from(decoded()?.into_owned())),
+                _ if PARAMETERS.contains(&name) => kept.push(pair),
+                _ => bail!("there is no parameter {name}; it may have sslmode, sslrootcert, {}", PARAMETERS.join(", ")),
+            }
+        }
+        let mut config: Config = format!("{scheme}://{credentials}{place}?{}", kept.join("&"))
+            .parse()
+            .map_err(|error: tokio_postgres::Error| anyhow::anyhow!(reason(&error)))?;
+        for address in config.get_hostaddrs().to_vec() {
+            if config.get_hosts().len() < config.get_hostaddrs().len() {
+                config.host(address.to_string());
+            }
+        }
+        let is_socket = |host: &Host| matches!(host, Host::Unix(_));
+        match config.get_hosts() {
+            [] => bail!("names no host"),
+            [_] => {}
+            hosts if hosts.iter().any(is_socket) => bail!("a Unix socket can't be one of several hosts"),
+            _ => {}
+        }
+        // The handshake is the dialer's.
+        config.ssl_mode(tokio_postgres::config::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
+        if config.get_hosts().iter().any(is_socket) {
+            // As with libpq: nobody is between.
+            mode = SslMode::Disable;
+        }
+        let roots = match (&root_file, ca) {
+            (Some(file), _) if file.as_os_str() == "system" => Roots::System,
+            (Some(file), _) => Roots::File(file),
+            (None, Some(file)) => Roots::CaSetting(file),
+            (None, None) => Roots::Unnamed,
+        };
+        let tls = tls::connector(mode, roots, config.get_channel_binding() == ChannelBinding::Require)?;
+        Ok(Self { setting, config: Arc::new(config), mode, tls, is_pooler: false, names: StatementNames::Kept })
+    }
+
+    /// The same where a pooler stands there, which gives each transaction another server connection.
+    pub(crate) fn behind_pooler(self, keeps_statements: bool) -> Self {
+        let names = if keeps_statements { StatementNames::Kept } else { StatementNames::Removed };
+        Self { is_pooler: true, names, ..self }
+    }
+
+    /// Whether a connection is another's after each transaction: settings of the session don't stay with whoever made them.
+    pub(super) fn is_pooler(&self) -> bool {
+        self.is_pooler
+    }
+
+    /// The setting that names it.
+    pub(super) fn setting(&self) -> &'static str {
+        self.setting
+    }
+
+    /// Whether the server must show that it is the one that is meant.
+    pub(crate) fn judges_server(&self) -> bool {
+        matches!(self.mode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull)
+    }
+
+    /// Whether it is a socket of this machine.
+    fn socket(&self) -> Option<PathBuf> {
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        match self.config.get_hosts() {
+            [Host::Unix(folder)] => Some(folder.join(format!(".s.PGSQL.{port}"))),
+            _ => None,
+        }
+    }
+
+    /// Host, port, database and user, for people.
+    pub fn place(&self) -> String {
+        let ports = self.config.get_ports();
+        let port = |number: usize| ports.get(number).or(ports.first()).copied().unwrap_or(5432);
+        let hosts: Vec<String> = (self.config.get_hosts().iter().enumerate())
+            .map(|(number, host)| match host {
+                Host::Tcp(name) => format!("{name}:{}", port(number)),
+                Host::Unix(folder) => folder.join(format!(".s.PGSQL.{}", port(number))).display().to_string(),
+            })
+            .collect();
+        let user = self.config.get_user().map(|user| format!(" as {user}")).unwrap_or_default();
+        let database = self.config.get_dbname().map(|name| format!(" (database {name}{user})")).unwrap_or_default();
+        format!("{}{database}", hosts.join(", "))
+    }
+
+    /// Connects. LISTEN doesn't work on it; see [`connect_to_listen`](Self::connect_to_listen).
+    ///
+    /// # Errors
+    /// In a line that names the setting, the host and the reason.
+    pub async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
+        let Some(socket) = self.socket() else { return self.connect_to_listen().await };
+        let mut dialers = self.dialers(Ending::Ours);
+        let dialer = dialers.remove(0).to_host("");
+        let connecting = async {
+            let stream = UnixStream::connect(socket).await.map_err(|error| error.to_string())?;
+            self.config.connect_raw(stream, dialer).await.map_err(|error| reason(&error))
+        };
+        let (client, connection) = connecting.await.map_err(|reason| self.failure(&reason, ""))?;
+        tokio::spawn(async move {
+            // Whoever waits for an answer hears of it.
+            let _ = connection.await;
+        });
+        AsyncPgConnection::try_from(client).await
+    }
+
+    /// Connects, and hears notifications.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub async fn connect_to_listen(&self) -> ConnectionResult<AsyncPgConnection> {
+        if self.socket().is_some() {
+            let mut config = Config::clone(&self.config);
+            // tokio-postgres lets nobody in between there; so errors on it have no code.
+            config.ssl_mode(tokio_postgres::config::SslMode::Disable).ssl_negotiation(SslNegotiation::Postgres);
+            let (client, connection) =
+                config.connect(NoTls).await.map_err(|error| self.failure(&reason(&error), ""))?;
+            return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+        }
+        let mut failure = None;
+        for dialer in self.dialers(Ending::Ours) {
+            match self.config.connect(dialer).await {
+                Ok((client, connection)) => {
+                    return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+                }
+                Err(error) => {
+                    // What the server says of whoever asks, it says without TLS too; unless that is what it minds.
+                    let is_final =
+                        error.code().is_some_and(|code| *code != SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+                    failure = Some(error);
+                    if is_final {
+                        break;
+                    }
+                }
+            }
+        }
+        let (reason, remedy) = failure.map(|error| (reason(&error), self.remedy(&error))).unwrap_or_default();
+        Err(self.failure(&reason, remedy))
+    }
+
+    /// Cancels the statement that runs on one of its connections.
+    pub(super) async fn cancel(&self, statement: CancelToken) -> Result<(), tokio_postgres::Error> {
+        let mut outcome = Ok(());
+        for dialer in self.dialers(Ending::Servers) {
+            outcome = match self.socket() {
+                None => statement.cancel_query(dialer).await,
+                Some(socket) => match UnixStream::connect(socket).await {
+                    Ok(stream) => statement.cancel_query_raw(stream, dialer.to_host("")).await,
+                    // The connection has ended with its server.
+                    Err(_) => Ok(()),
+                },
+            };
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// The ways to try, one after the other.
+    fn dialers(&self, ending: Ending) -> Vec<Dialer> {
+        let dialer = |tls, is_tls_required| Dialer { tls, is_tls_required, names: self.names, ending };
+        match (self.mode, &self.tls) {
+            (_, None) => vec![dialer(None, false)],
+            (SslMode::Prefer, Some(tls)) => vec![dialer(Some(tls.clone()), false), dialer(None, false)],
+            (_, Some(tls)) => vec![dialer(Some(tls.clone()), true)],
+        }
+    }
+
+    fn failure(&self, reason: &str, remedy: &str) -> ConnectionError {
+        ConnectionError::BadConnection(format!("{}: can't connect to {}: {reason}{remedy}", self.setting, self.place()))
+    }
+
+    /// What probably helps, as the end of a sentence.
+    fn remedy(&self, error: &tokio_postgres::Error) -> &'static str {
+        if error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) && self.tls.is_none() {
+            return "; if the server takes only TLS, set sslmode=require, or better verify-full";
+        }
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+                Some(inner) if inner.is::<rustls::Error>() => {
+                    return match inner.downcast_ref() {
+                        Some(rustls::Error::InvalidCertificate(
+                            rustls::CertificateError::UnknownIssuer
+                            | rustls::CertificateError::BadSignature
+                            | rustls::CertificateError::Other(_),
+                        )) => {
+                            "; name the file of its CA, or of its own certificate if it has made that, in ROLLCALL_DATABASE_CA"
+                        }
+                        Some(rustls::Error::InvalidCertificate(
+                            rustls::CertificateError::NotValidForName
+                            | rustls::CertificateError::NotValidForNameContext { .. },
+                        )) => {
+                            "; connect by a name that the certificate has, or set sslmode=verify-ca with the CA given"
+                        }
+                        Some(rustls::Error::General(_)) => {
+                            "; make one with alternative names, as openssl's -addext subjectAltName=DNS:host does"
+                        }
+                        _ => "",
+                    };
+                }
+                _ => cause = error.source(),
+            }
+        }
+        ""
+    }
+}
+
+/// An error of tokio-postgres with its cause.
+fn reason(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Makes a stream into a connection's, with the TLS that is wanted.
+#[derive(Clone)]
+struct Dialer {
+    tls: Option<MakeRustlsConnect>,
+    is_tls_required: bool,
+    names: StatementNames,
+    ending: Ending,
+}
+
+impl Dialer {
+    fn to_host(&self, host: &str) -> DialHost {
+        DialHost { dialer: self.clone(), host: host.to_owned() }
+    }
+}
+
+impl<S> MakeTlsConnect<S> for Dialer
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Stream = Wire<S>;
+    type TlsConnect = DialHost;
+    type Error = std::convert::Infallible;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<DialHost, Self::Error> {
+        Ok(self.to_host(host))
+    }
+}
+
+/// The same for a host, by whose name its certificate is judged.
+struct DialHost {
+    dialer: Dialer,
+    host: String,
+}
+
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+impl<S> TlsConnect<S> for DialHost
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Stream = Wire<S>;
+    type Error = BoxedError;
+    type Future = Pin<Box<dyn Future<Output = Result<Wire<S>, BoxedError>> + Send>>;
+
+    fn connect(self, mut stream: S) -> Self::Future {
+        Box::pin(async move {
+            let Dialer { tls, is_tls_required, names, ending } = self.dialer;
+            let Some(mut tls) = tls else { return Ok(Wire::new(Transport::Plain(stream), names, ending)) };
+            stream.write_all(&SSL_REQUEST).await?;
+            stream.flush().await?;
+            match stream.read_u8().await? {
+                b'S' => {
+                    let encrypted =
+                        MakeTlsConnect::<S>::make_tls_connect(&mut tls, &self.host)?.connect(stream).await?;
+                    Ok(Wire::new(Transport::Encrypted(Box::new(encrypted)), names, ending))
+                }
+                _ if is_tls_required => Err("the server offers no TLS; to go without, set sslmode=disable".into()),
+                _ => Ok(Wire::new(Transport::Plain(stream), names, ending)),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        format!("{:#}", Endpoint::parse("DATABASE_URL", url, None).unwrap_err())
+    }
+
+    #[test]
+    fn a_url_that_can_not_be_meant_is_refused_without_its_password() {
+        for (url, wanted) in [
+            ("mysql://app:hunter2@db/app", "must be a URL such as postgres://"),
+            ("host=db user=app password=hunter2", "must be a URL such as postgres://"),
+            ("postgres://app:hunter2@word@db/app", "write @ as %40"),
+            (
+                "postgres://app:hunter2@db/app?sslmode=allow",
+                "sslmode must be one of disable, prefer, require, verify-ca",
+            ),
+            (
+                "postgres://app:hunter2@db/app?ssl=true",
+                "there is no parameter ssl; it may have sslmode, sslrootcert, app",
+            ),
+            ("postgres://app:hunter2@db/app?pool_size", "the parameter pool_size has no value"),
+            ("postgres://app:hunter2@db/app?port=many", "invalid value for option `port`"),
+            ("postgres://app:hunter2@/app", "names no host"),
+            ("postgres://app:hunter2@db,%2Frun/app", "a Unix socket can't be one of several hosts"),
+            ("postgres://app:hunter2@db/app?sslmode=verify-ca", "name its file in ROLLCALL_DATABASE_CA or sslrootcert"),
+            ("postgres://app:hunter2@db/app?sslmode=verify-ca&sslrootcert=system", "use sslmode=verify-full"),
+            ("postgres://app:hunter2@db/app?sslmode=verify-full&sslrootcert=/none", "the CA file /none can't be read"),
+        ] {
+            let refusal = refusal(url);
+            assert!(refusal.starts_with("DATABASE_URL: ") && refusal.contains(wanted), "{url}: {refusal}");
+            assert!(!refusal.contains("hunter2") && !refusal.contains("word@"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_told_without_the_password() {
+        let place = |url| Endpoint::parse("DATABASE_URL", url, None).unwrap().place();
+        assert_eq!(place("postgres://app:hunter2@db.example/rollcall"), "db.example:5432 (database rollcall as app)");
+        assert_eq!(place("postgresql://app@a:1,b:2/x?application_name=y"), "a:1, b:2 (database x as app)");
+        assert_eq!(
+            place("postgres:///x?host=/run/postgresql&user=app"),
+            "/run/postgresql/.s.PGSQL.5432 (database x as app)"
+        );
+        assert_eq!(place("postgres://app@/x?hostaddr=127.0.0.1"), "127.0.0.1:5432 (database x as app)");
+    }
+}
