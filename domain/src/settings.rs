@@ -219,6 +219,9 @@ impl Given {
             Err(error) => error,
         };
         for (name, text) in self.0 {
+            if name == "ROLLCALL_PUBLIC_URL" {
+                text.parse::<PublicUrl>()?;
+            }
             if Self(BTreeMap::from([(name, text)])).read().is_err() {
                 bail!("{name} must be {}", allowed(name));
             }
