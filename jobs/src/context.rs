@@ -167,16 +167,17 @@ impl From<Unsent> for JobError {
 
 /// A mail server's words without the address that they repeat, in whichever letters: logs hold none.
 fn without_address(reply: &str, address: &str) -> String {
+    // Whole words first: servers name it in ASCII, or another one, which it may be a part of.
+    let reply = text::without_addresses(reply);
     let mut shown = String::new();
-    let mut rest = reply;
+    let mut rest = reply.as_str();
     while let Some(at) = rest.to_ascii_lowercase().find(&address.to_ascii_lowercase()) {
         let (before, after) = rest.split_at(at);
         shown.push_str(before);
         shown.push_str("[address]");
         rest = after.get(address.len()..).unwrap_or_default();
     }
-    // Servers name it in ASCII, or another one to which it was forwarded.
-    text::without_addresses(&(shown + rest))
+    shown + rest
 }
 
 /// What an error of the domain means for the job.
