@@ -81,6 +81,8 @@ pub const CREDIT_DIGITS: u32 = 4;
 pub const MAX_API_KEYS: i64 = 100;
 /// Organizations that an account belongs to, its personal one included, and leaves when it is deleted.
 pub const MAX_LEFT_WITH_ACCOUNT: usize = 100;
+/// Items of a list that has no pages, where there is one with pages that gives all of them.
+pub const MAX_UNPAGED: i64 = 100;
 /// Organizations one person may own.
 pub const MAX_OWNED_ORGANIZATIONS: i64 = 1_000;
 
@@ -152,6 +154,8 @@ pub const LONGEST_WEBHOOK_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 pub const WEBHOOK_SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// Earlier secrets of a webhook that sign beside its current one: each is one more signature in every delivery.
 pub const MAX_WEBHOOK_PREVIOUS_SECRETS: i64 = 5;
+/// Deliveries of one webhook that wait to be made again.
+pub const MAX_REDELIVERIES: i64 = 100;
 /// Events of an audit log that one statement searches for those that a webhook wants.
 pub const WEBHOOK_WINDOW: i64 = 10_000;
 

@@ -496,6 +496,18 @@ pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId
                 let message = "the webhook is disabled; enable it first, and it goes on with what it hasn't told yet";
                 return Err(Error::refused(Code::Conflict, "deliveryId", message));
             }
+            let others: i64 = webhook_deliveries::table
+                .filter(webhook_deliveries::webhook_id.eq(webhook_id))
+                .filter(webhook_deliveries::status.eq(DeliveryStatus::Queued))
+                .filter(webhook_deliveries::id.ne(id))
+                .count()
+                .get_result(&mut **transaction)
+                .await?;
+            if others >= limits::MAX_REDELIVERIES {
+                let message =
+                    format!("{others} deliveries of the webhook wait to be made again; wait for some of them");
+                return Err(Error::refused(Code::TooMany, "deliveryId", message));
+            }
             let delivery: WebhookDelivery = diesel::update(webhook_deliveries::table.find(id))
                 .set(webhook_deliveries::status.eq(DeliveryStatus::Queued))
                 .returning(WebhookDelivery::as_returning())

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use apalis_diesel::{ClaimedJob, JobError};
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::mail::{Mail, Mailbox, Mailer, RenderError, SendError};
 use crate::webhook_client::WebhookClient;
+use crate::webhook_places::Places;
 
 /// What handlers work with; cloning it is cheap.
 #[derive(Clone)]
@@ -25,6 +26,7 @@ pub struct Context {
     pub(crate) database: Database,
     mailer: Arc<Mailer>,
     pub(crate) webhooks: Arc<WebhookClient>,
+    pub(crate) webhook_places: Places,
     public_url: Arc<PublicUrl>,
 }
 
@@ -40,7 +42,8 @@ impl Context {
         };
         let webhooks = WebhookClient::new(database.keyring().clone(), database.deployment().webhook_targets);
         let public_url = Arc::new(settings.public_url()?);
-        Ok(Self { database, mailer: Arc::new(mailer), webhooks: Arc::new(webhooks), public_url })
+        let (mailer, webhooks) = (Arc::new(mailer), Arc::new(webhooks));
+        Ok(Self { database, mailer, webhooks, webhook_places: Places::default(), public_url })
     }
 
     /// Whether the settings hold what a worker needs; the API asks that too, so that nobody finds out by mails that never come.
@@ -197,6 +200,25 @@ pub(crate) fn noticed_at(notice: Uuid) -> Result<DateTime<Utc>, JobError> {
         DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
     });
     called_for.ok_or_else(|| JobError::discard("the notice's id holds no time"))
+}
+
+/// For how long a job that goes on chunk by chunk runs before it is the turn of those that wait behind it.
+const TURN: Duration = Duration::from_secs(20);
+
+/// The outcome of a job whose turn is over: it goes on behind those that wait, and has used up no try.
+pub(crate) const GIVES_WAY: JobError = JobError::Postpone { after: Duration::ZERO };
+
+/// A job's turn.
+pub(crate) struct Turn(Instant);
+
+impl Turn {
+    pub(crate) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.elapsed() >= TURN
+    }
 }
 
 /// A handler's connection, for reading.

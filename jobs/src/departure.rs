@@ -8,17 +8,18 @@ use rollcall_domain::departure::{self, Chunk};
 use rollcall_domain::id::DepartureId;
 use rollcall_domain::job::{RevertDeparture, RunDeparture};
 
-use crate::context::{Context, hold, job_error};
+use crate::context::{Context, GIVES_WAY, Turn, hold, job_error};
 
 /// What is shown of a failure; its details are for the logs.
 const GIVEN_UP: &str = "the worker gave up after many tries; its log says why";
 
 /// Passes on what a leaver owned (R33–R38).
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RunDeparture) -> Result<(), JobError> {
-    let (id, hold) = (payload.departure_id, hold(job));
+    let (id, hold, turn) = (payload.departure_id, hold(job), Turn::begin());
     loop {
         let began = Instant::now();
         match departure::run_chunk(&context.database, id, &hold).await {
+            Ok(Chunk::More) if turn.is_over() => return Err(GIVES_WAY),
             Ok(Chunk::More) => rest(began).await,
             Ok(Chunk::Done) => return Ok(()),
             Err(error) => return Err(failed(context, job, id, error).await?),
@@ -28,10 +29,11 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RunDepart
 
 /// Returns what a departure passed on (R45).
 pub(crate) async fn revert(context: &Context, job: &ClaimedJob, payload: &RevertDeparture) -> Result<(), JobError> {
-    let (id, hold) = (payload.departure_id, hold(job));
+    let (id, hold, turn) = (payload.departure_id, hold(job), Turn::begin());
     loop {
         let began = Instant::now();
         match departure::revert_chunk(&context.database, id, &hold).await {
+            Ok(Chunk::More) if turn.is_over() => return Err(GIVES_WAY),
             Ok(Chunk::More) => rest(began).await,
             Ok(Chunk::Done) => return Ok(()),
             Err(error) => return Err(failed(context, job, id, error).await?),

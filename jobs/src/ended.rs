@@ -4,11 +4,15 @@ use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::issued;
 use rollcall_domain::job::{MarkEnded, MarkEndedWithAccount};
 
-use crate::context::{Context, hold, job_error};
+use crate::context::{Context, GIVES_WAY, Turn, hold, job_error};
 
 pub(crate) async fn of_organization(context: &Context, job: &ClaimedJob, payload: &MarkEnded) -> Result<(), JobError> {
-    let (id, hold) = (payload.organization_id, hold(job));
-    while issued::mark_of_organization(&context.database, id, &hold).await.map_err(job_error)? {}
+    let (id, hold, turn) = (payload.organization_id, hold(job), Turn::begin());
+    while issued::mark_of_organization(&context.database, id, &hold).await.map_err(job_error)? {
+        if turn.is_over() {
+            return Err(GIVES_WAY);
+        }
+    }
     Ok(())
 }
 
@@ -17,7 +21,11 @@ pub(crate) async fn of_account(
     job: &ClaimedJob,
     payload: &MarkEndedWithAccount,
 ) -> Result<(), JobError> {
-    let (id, hold) = (payload.user_id, hold(job));
-    while issued::mark_of_account(&context.database, id, &hold).await.map_err(job_error)? {}
+    let (id, hold, turn) = (payload.user_id, hold(job), Turn::begin());
+    while issued::mark_of_account(&context.database, id, &hold).await.map_err(job_error)? {
+        if turn.is_over() {
+            return Err(GIVES_WAY);
+        }
+    }
     Ok(())
 }

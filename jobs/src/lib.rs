@@ -36,6 +36,7 @@ mod transfer_offer_mail;
 mod webhook_client;
 mod webhook_delivery;
 mod webhook_disabled_mail;
+mod webhook_places;
 mod webhook_redelivery;
 pub mod worker;
 

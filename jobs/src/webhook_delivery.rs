@@ -9,30 +9,38 @@ use tokio::time::Instant;
 
 use crate::context::{Context, hold, job_error};
 
-/// A long backlog gives way to other webhooks after this time; well within the job's timeout, together with a last attempt.
-const TURN: Duration = Duration::from_secs(60);
+/// A long backlog gives way to other webhooks after this time.
+const TURN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &DeliverWebhook) -> Result<(), JobError> {
     let DeliverWebhook { webhook_id: id } = *payload;
     let hold = hold(job);
+    let go_on_after = async |pause| webhook::go_on_after(&context.database, id, pause, &hold).await.map_err(job_error);
     let end = Instant::now() + TURN;
+    let mut place = None;
     while let Some(due) = webhook::next(&context.database, id, &hold).await.map_err(job_error)? {
         if Instant::now() >= end {
-            return webhook::go_on_after(&context.database, id, Duration::ZERO, &hold).await.map_err(job_error);
+            return go_on_after(Duration::ZERO).await;
         }
+        let place = match &place {
+            Some(place) => place,
+            None => place.insert(context.webhook_places.take(&due.webhook)?),
+        };
+        let began = Instant::now();
         let attempt = context.webhooks.deliver(&due).await?;
+        let gives_way = place.gives_way_after(began.elapsed());
         let then = webhook::record_attempt(&context.database, &due.webhook, &due.event, &attempt, &hold)
             .await
             .map_err(job_error)?;
-        match then {
-            Then::GoOn => {}
-            Then::Stop => return Ok(()),
-            Then::Retry { attempts } if job.is_last_attempt() => {
-                // It is the webhook that is given up, after a day, and never the job.
-                let pause = attempt.pause(attempts);
-                return webhook::go_on_after(&context.database, id, pause, &hold).await.map_err(job_error);
+        match (then, gives_way) {
+            (Then::GoOn, None) => {}
+            (Then::GoOn, Some(pause)) => return go_on_after(pause).await,
+            (Then::Stop, _) => return Ok(()),
+            // It is the webhook that is given up, after a day, and never the job.
+            (Then::Retry { attempts }, _) if job.is_last_attempt() => {
+                return go_on_after(attempt.pause(attempts)).await;
             }
-            Then::Retry { attempts } => {
+            (Then::Retry { attempts }, _) => {
                 let pause = attempt.pause(attempts);
                 return Err(JobError::retry_after(attempt.error.unwrap_or_default(), pause));
             }

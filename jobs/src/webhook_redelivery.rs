@@ -3,6 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::job::RedeliverWebhook;
 use rollcall_domain::webhook;
+use tokio::time::Instant;
 
 use crate::context::{Context, connection, hold, job_error};
 
@@ -12,7 +13,11 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &Redeliver
     let found = webhook::to_redeliver(&mut reader, id).await.map_err(job_error)?;
     drop(reader);
     let Some(due) = found else { return Ok(()) };
+    let place = context.webhook_places.take(&due.webhook)?;
+    let began = Instant::now();
     let attempt = context.webhooks.deliver(&due).await?;
+    place.gives_way_after(began.elapsed());
+    drop(place);
     let last = job.is_last_attempt();
     webhook::record_redelivery(&context.database, id, &attempt, last, &hold(job)).await.map_err(job_error)?;
     let pause = attempt.pause(job.counted_attempts);

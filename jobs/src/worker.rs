@@ -20,6 +20,7 @@ use rollcall_domain::job::{
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::webhook_places::PLACES;
 use crate::{
     account_deleted_mail, departure, departure_receipt_mail, email_change_mail, ended, grant_invitation_mail,
     housekeeping, invitation_accepted_mail, invitation_expiry, invitation_mail, invitation_reminder_mail,
@@ -44,7 +45,7 @@ const QUEUES: [QueueShare; 5] = [
     QueueShare { queue: MAIL, handlers: 16, connections: 6 },
     QueueShare { queue: EXPIRY, handlers: 2, connections: 2 },
     QueueShare { queue: DEPARTURE, handlers: 2, connections: 2 },
-    QueueShare { queue: WEBHOOK, handlers: 16, connections: 4 },
+    QueueShare { queue: WEBHOOK, handlers: PLACES, connections: 4 },
     QueueShare { queue: HOUSEKEEPING, handlers: 1, connections: 1 },
 ];
 

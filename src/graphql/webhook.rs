@@ -255,7 +255,7 @@ impl WebhookMutation {
         })
     }
 
-    /// Has an event delivered again. Where that succeeds, what waits behind it goes on at once.
+    /// Has an event delivered again; of one webhook 100 may wait for that. Where it succeeds, what waits behind it goes on at once.
     async fn redeliver_webhook(
         &self,
         context: &Context<'_>,

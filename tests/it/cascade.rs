@@ -4,7 +4,7 @@ use tokio::sync::Notify;
 
 use crate::departure::step;
 use crate::support::client::{nodes, text};
-use crate::support::{Client, Team, TestApp, Value, json};
+use crate::support::{Client, Team, TestApp, Value, json, until};
 
 const SEEN: &str = "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Resource { id name kind viewerAccess visibility \
      owner { id } createdBy { id } container { id name owner { id } } } } }";
@@ -446,5 +446,40 @@ async fn what_is_on_its_way_elsewhere_is_no_part_of_a_departure() {
         assert_eq!((&resource["owner"]["id"], &resource["viewerAccess"]), (&json!(ada.user_id), &json!("ADMINISTER")));
     }
     assert_eq!(found[1]["visibility"], "PRIVATE");
+    app.finish().await;
+}
+
+// D7: long cascades, as many as run at a time, take turns with those that came later.
+#[tokio::test]
+async fn a_short_departure_waits_for_no_long_one() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let mut leavers = Vec::new();
+    for (email, count) in [("ada@example.org", 30_000), ("bob@example.org", 30_000), ("eve@example.org", 1)] {
+        let leaver = app.join(&team, email, "MEMBER").await;
+        app.give(&team, &leaver, "volume", count).await;
+        leavers.push(leaver);
+    }
+    let slow = "CREATE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$; \
+         CREATE TRIGGER slow_down AFTER INSERT ON resource_moves FOR EACH STATEMENT EXECUTE FUNCTION slow_down()";
+    app.database.sql(slow).await;
+    let long = [team.remove(&leavers[0]).await, team.remove(&leavers[1]).await];
+    until("both run", async || {
+        let running = "SELECT count(*) AS value FROM jobs WHERE kind = 'run_departure' AND status = 'running'";
+        (app.database.number(running).await == 2).then_some(())
+    })
+    .await;
+    let short = team.remove(&leavers[2]).await;
+    app.completed(&team, &short).await;
+    for departure in &long {
+        assert_eq!(team.departure(departure).await["status"], "RUNNING");
+    }
+    app.database.sql("DROP FUNCTION slow_down CASCADE").await;
+    for departure in &long {
+        let departure = app.completed(&team, departure).await;
+        assert_eq!(step(&departure, "TRANSFER_VOLUMES"), (30_000, 30_000));
+    }
+    let tries = "SELECT max(attempt - uncounted_attempts)::bigint AS value FROM jobs WHERE kind = 'run_departure'";
+    assert_eq!(app.database.number(tries).await, 1);
     app.finish().await;
 }

@@ -1,8 +1,10 @@
 //! Webhooks: what happens in an organization, told to other services in its order.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use diesel_async::SimpleAsyncConnection;
+use rollcall_domain::id::{TypedId, WebhookDeliveryId, to_text};
 
 use crate::support::client::{nodes, text};
 use crate::support::people::uuid;
@@ -348,6 +350,83 @@ async fn redirects_are_not_followed_and_slow_receivers_hold_up_only_themselves()
     slow.always(None);
     team.owner.ok("updateWebhook", json!({ "id": hanging, "url": quick.url }), "").await;
     app.until_idle().await;
+    app.finish().await;
+}
+
+// R75: receivers that take every delivery, and their time for it, hold up nobody else's; their own keep their order, and no try is
+// used up by waiting.
+#[tokio::test]
+async fn slow_receivers_of_others_hold_up_nobody() {
+    let app = start().await;
+    let team = app.team().await;
+    let quick = Receiver::start().await;
+    create(&team.owner, &team.id, &quick.url, &["resource.created"]).await;
+    let (slow, one_of_them) = (Receiver::start().await, Receiver::start().await);
+    for receiver in [&slow, &one_of_them] {
+        receiver.always(Some(Answer::Slow(Duration::from_secs(8))));
+    }
+    let mallory = app.sign_up("mallory@example.org").await;
+    for n in 0..5 {
+        let organization = mallory.found(&format!("Slow {n}")).await;
+        let others = (0..7).map(|_| &slow);
+        for receiver in others.chain([if n == 0 { &one_of_them } else { &slow }]) {
+            // Each also tells that the next ones were made.
+            create(&mallory, &organization, &receiver.url, &["*"]).await;
+        }
+        for n in 0..10 {
+            mallory.create(&organization, "PROJECT", &format!("Project {n}")).await;
+        }
+    }
+    slow.wait_for(39).await;
+    for n in 0..4 {
+        let began = Instant::now();
+        team.owner.create(&team.id, "PROJECT", &format!("Project {n}")).await;
+        quick.wait_for(n + 1).await;
+        assert!(began.elapsed() < Duration::from_secs(5), "event {n} came after {:?}", began.elapsed());
+        // What waits for a place isn't due, and slow ones have not all of them.
+        let late = "SELECT count(*) AS value FROM jobs WHERE queue = 'webhook' AND status = 'waiting' AND run_at < job_clock() - interval '10 s'";
+        assert_eq!(app.database.number(late).await, 0);
+        let running = "SELECT count(*) AS value FROM jobs WHERE queue = 'webhook' AND status = 'running'";
+        assert!(app.database.number(running).await < 32);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    one_of_them.wait_for(2).await;
+    let order = one_of_them.taken();
+    assert!(order.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{order:?}");
+    let tries = "SELECT max(attempt - uncounted_attempts)::bigint AS value FROM jobs WHERE queue = 'webhook'";
+    assert_eq!(app.database.number(tries).await, 1);
+    for receiver in [&slow, &one_of_them] {
+        receiver.always(None);
+    }
+    app.finish().await;
+}
+
+// R75: nor do many deliveries that are made again.
+#[tokio::test]
+async fn so_many_deliveries_wait_to_be_made_again() {
+    let mut app = start().await;
+    let team = app.team().await;
+    app.stop_workers().await;
+    let (id, _) = create(&team.owner, &team.id, "http://127.0.0.1:9/", &["resource.created"]).await;
+    let deliveries = format!(
+        "INSERT INTO webhook_deliveries (id, organization_id, webhook_id, sequence, event, status, attempts, created_at) \
+         SELECT gen_random_uuid(), '{}', '{}', n, 'resource.created', 'sent', 1, rollcall_now() FROM generate_series(1, 101) n",
+        uuid(&team.id),
+        uuid(&id)
+    );
+    app.database.sql(&deliveries).await;
+    let made = webhook(&team, &id).await;
+    let made = nodes(&made["deliveries"]);
+    assert_eq!(made.len(), 100);
+    for delivery in made {
+        team.owner.ok("redeliverWebhook", json!({ "deliveryId": delivery["id"] }), "").await;
+    }
+    // One that waits already is no other.
+    team.owner.ok("redeliverWebhook", json!({ "deliveryId": made[0]["id"] }), "").await;
+    let last = app.database.texts("SELECT id::text AS value FROM webhook_deliveries WHERE status = 'sent'").await;
+    let last = to_text(WebhookDeliveryId::from_uuid(last[0].parse().unwrap()));
+    let refused = team.owner.refused("redeliverWebhook", json!({ "deliveryId": last })).await;
+    assert_eq!(refused.is(), ("TOO_MANY", "input.deliveryId"));
     app.finish().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -19,6 +20,8 @@ pub enum Answer {
     /// 503 with this `Retry-After`.
     Later(String),
     Redirect(String),
+    /// Takes it, and says so after this time.
+    Slow(Duration),
     /// Takes it and never answers.
     Hang,
 }
@@ -120,7 +123,11 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
     let answer = {
         let mut script = receiver.script.lock().unwrap();
         let answer = script.answers.pop_front().or_else(|| script.always.clone()).unwrap_or(Answer::Status(204));
-        let taken = matches!(&answer, Answer::Status(status) if (200..300).contains(status));
+        let taken = match &answer {
+            Answer::Status(status) => (200..300).contains(status),
+            Answer::Slow(_) => true,
+            Answer::Redirect(_) | Answer::Hang => false,
+        };
         script.arrivals.push(Arrival { headers, body: String::from_utf8(body.to_vec()).unwrap(), taken });
         receiver.arrived.send_replace(script.arrivals.len());
         answer
@@ -129,6 +136,10 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
         Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Answer::Later(when) => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, when)]).into_response(),
         Answer::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
+        Answer::Slow(time) => {
+            tokio::time::sleep(time).await;
+            StatusCode::NO_CONTENT.into_response()
+        }
         Answer::Hang => std::future::pending().await,
     }
 }
