@@ -527,14 +527,20 @@ pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, filter: 
     Ok(counted.count)
 }
 
-/// Owner and admins: whom to contact (R51); for whom the organization's structure is shown.
+/// Owner and admins: whom to contact (R51); for whom the organization's structure is shown. Of each organization the owner, and
+/// those who have been members for longest.
 pub async fn leadership(connection: &mut AsyncPgConnection, ids: &[OrganizationId]) -> Result<Vec<Member>> {
-    Ok(members::table
-        .filter(members::organization_id.eq_any(ids))
-        .filter(members::status.eq(MemberStatus::Active))
-        .filter(members::role.eq_any(Role::Admin.at_least()))
-        .order((members::role.desc(), members::id))
-        .select(Member::as_select())
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let statement = format!(
+        "SELECT leader.* FROM unnest($1) AS organization (id) CROSS JOIN unnest($2) WITH ORDINALITY AS rank (role, number) \
+         CROSS JOIN LATERAL (SELECT {COLUMNS} FROM members m WHERE m.organization_id = organization.id \
+           AND m.status = 'active' AND m.role = rank.role ORDER BY m.joined_at, m.id LIMIT $3 - rank.number + 1) leader \
+         ORDER BY leader.organization_id, rank.number, leader.joined_at, leader.id"
+    );
+    Ok(diesel::sql_query(statement)
+        .bind::<Array<sql_types::Uuid>, _>(ids)
+        .bind::<Array<Text>, _>(vec![Role::Owner, Role::Admin])
+        .bind::<BigInt, _>(limits::MAX_UNPAGED)
         .load(connection)
         .await?)
 }

@@ -47,6 +47,16 @@ impl Role {
     pub fn at_least(self) -> Vec<Self> {
         Self::ALL.iter().copied().filter(|role| role.is_at_least(self)).collect()
     }
+
+    /// Whether it lets projects and apps be billed to the organization (R55).
+    fn may_bill(self, billable_activities: bool) -> bool {
+        self.is_at_least(if billable_activities { Self::Member } else { Self::Admin })
+    }
+
+    /// Every role that lets projects and apps be billed to the organization, with or without the permission for it (R55).
+    pub(crate) fn that_may_bill(billable_activities: bool) -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|role| role.may_bill(billable_activities)).collect()
+    }
 }
 
 text_enum! {
@@ -300,7 +310,7 @@ impl Standing {
 
     /// Whether projects and apps may be billed to the organization (R55).
     pub fn may_bill(self, billable_activities: bool) -> bool {
-        self.allows(Action::CreateResources) && (self.is_leader() || billable_activities)
+        self.allows(Action::CreateResources) && self.role.may_bill(billable_activities)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
 use crate::database::schema::{members, organizations, users};
-use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::database::{Database, Transaction, lower, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::grant;
 use crate::id::{MemberId, OrganizationId, UserId};
@@ -443,26 +443,39 @@ pub(crate) async fn reset_default_bill_to(
     Ok(())
 }
 
-/// The organizations that the actor may bill to (R55), the personal one first; for an API key at most its own.
+/// The organizations that the actor may bill to (R55), the personal one first, the others by name, as many as a list without pages
+/// holds; for an API key at most its own.
 pub async fn billable_organizations(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
 ) -> Result<Vec<(Organization, Permit)>> {
     let Some(reach) = actor.reach() else { return Ok(Vec::new()) };
-    let ids: Vec<OrganizationId> = members::table
+    let (roles, roles_with_permission) = (Role::that_may_bill(false), Role::that_may_bill(true));
+    let query = members::table
+        .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
         .filter(members::user_id.eq(reach.user_id()))
         .filter(members::status.eq(MemberStatus::Active))
+        .filter(
+            members::role
+                .eq_any(roles)
+                .or(members::billable_activities.and(members::role.eq_any(roles_with_permission))),
+        )
+        .filter(organizations::deleted_at.is_null())
         .select(members::organization_id)
-        .load(connection)
-        .await?;
+        .order((organizations::personal_user_id.is_null(), lower(organizations::name), organizations::id))
+        .limit(limits::MAX_UNPAGED)
+        .into_boxed();
+    let query = match reach.only() {
+        Some(only) => query.filter(organizations::id.eq(only)),
+        None => query,
+    };
+    let ids: Vec<OrganizationId> = query.load(connection).await?;
     let keys: Vec<_> = ids.into_iter().map(|id| (actor.clone(), id)).collect();
     let found = access::organizations_with_permits(connection, &keys).await?;
-    let mut billable: Vec<(Organization, Permit)> = found
-        .into_iter()
-        .filter_map(|(_, organization, permit)| Some((organization, permit.filter(Permit::may_bill)?)))
-        .collect();
-    billable.sort_by_key(|(organization, _)| (!organization.is_personal(), organization.id));
-    Ok(billable)
+    let may_bill = |(_, organization, permit): (Actor, Organization, Option<Permit>)| {
+        Some((organization, permit.filter(Permit::may_bill)?))
+    };
+    Ok(found.into_iter().filter_map(may_bill).collect())
 }
 
 /// Lifts a suspension: an organization's invitation was accepted (D6). The account's row is locked.

@@ -197,7 +197,8 @@ impl Organization {
         User::load_optional(context, owner).await
     }
 
-    /// Owner and admins with their roles: whom to contact. Null for members where the directory is HIDDEN.
+    /// Owner and admins with their roles: whom to contact. The owner first, then those who have been members for longest, 100 at most;
+    /// `members(role: ADMIN)` gives all admins. Null for members where the directory is HIDDEN.
     async fn leadership(&self, context: &Context<'_>) -> async_graphql::Result<Option<Vec<Member>>> {
         if !self.is_visible() || !self.shows_structure() {
             return Ok(None);

@@ -111,7 +111,8 @@ impl Viewer {
         Organization::load_as(context, &self.actor, id).await
     }
 
-    /// Organizations that the viewer may bill to, the personal one first; for an API key at most its own.
+    /// Organizations that the viewer may bill to, the personal one first, the others by name, 100 at most; `memberships` gives all that
+    /// the viewer belongs to. For an API key at most its own.
     async fn billable_organizations(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Organization>> {
         let found =
             user::billable_organizations(&mut *connection(context).await?, &self.actor).await.map_err(top_level)?;

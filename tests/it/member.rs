@@ -2,12 +2,45 @@
 
 use crate::support::client::{nodes, text};
 use crate::support::page::Visitor;
+use crate::support::people::uuid;
 use crate::support::{Client, TestApp, Value, json};
 
 const MEMBERS: &str = "query($id: ID!, $first: Int, $after: String, $last: Int, $before: String, $role: Role, $search: String, $order: MemberOrder) { \
      organization(by: { id: $id }) { members(first: $first, after: $after, last: $last, before: $before, role: $role, search: $search, orderBy: $order) { \
      totalCount nodes { id role email user { name } } edges { cursor node { id } } \
      pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } leadership { role user { name } } } }";
+
+// R51: a list without pages has an end: the owner, and those who have been members for longest. Pages have the rest.
+#[tokio::test]
+async fn of_many_who_lead_those_are_named_who_have_been_there_for_longest() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let other = team.owner.found("Other").await;
+    for (organization, count, name) in [(&team.id, 250, "first"), (&other, 150, "second")] {
+        let fill = format!(
+            "CREATE TEMP TABLE people ON COMMIT DROP AS SELECT gen_random_uuid() AS id, n FROM generate_series(1, {count}) n; \
+             INSERT INTO users (id, email, username, name, created_at) \
+               SELECT id, '{name}-' || n || '@example.org', '{name}-' || n, '{name} ' || n, rollcall_now() FROM people; \
+             INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, joined_at, \
+               joined_via) SELECT gen_random_uuid(), '{}', id, CASE WHEN n % 10 < 2 THEN 'member' ELSE 'admin' END, 'active', true, true, 'administer', rollcall_now() - make_interval(secs => n), \
+               'join_code' FROM people",
+            uuid(organization)
+        );
+        app.database.sql(&format!("BEGIN; {fill}; COMMIT")).await;
+    }
+    let query = "query($a: ID!, $b: ID!) { first: organization(by: { id: $a }) { ...Leaders } second: organization(by: { id: $b }) { ...Leaders } } \
+         fragment Leaders on Organization { leadership { role user { name } } members(role: ADMIN) { totalCount } }";
+    let seen = team.owner.query(query, json!({ "a": team.id, "b": other })).await;
+    for (name, count) in [("first", 250), ("second", 150)] {
+        let leaders = seen[name]["leadership"].as_array().unwrap();
+        assert_eq!(leaders[0]["role"], "OWNER");
+        let named: Vec<String> = leaders[1..].iter().map(|leader| text(&leader["user"]["name"])).collect();
+        let longest = (1..=count).rev().filter(|n| n % 10 > 1).take(99);
+        assert_eq!(named, longest.map(|n| format!("{name} {n}")).collect::<Vec<_>>());
+        assert_eq!(seen[name]["members"]["totalCount"], count / 10 * 8);
+    }
+    app.finish().await;
+}
 
 // R2, R7, R51, D9: leaders see everyone; a member sees the leadership and themselves.
 #[tokio::test]

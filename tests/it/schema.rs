@@ -224,6 +224,38 @@ fn covered(entry: &str) -> Vec<String> {
     }
 }
 
+/// Lists without pages, and what bounds them; errors, and what a connection's page holds, apart.
+const UNPAGED: &[(&str, &str)] = &[
+    ("CreateJoinCodesPayload.codes", "as many as were asked for, 50 at most"),
+    ("Departure.steps", "one of a kind"),
+    ("DeparturePlan.apiKeys", "100 of a person in an organization"),
+    ("DeparturePlan.blockedBy", "one of a kind"),
+    ("DeparturePlan.steps", "one of a kind"),
+    ("Invitation.teams", "20 of an invitation"),
+    ("InviteMembersPayload.invitations", "as many as were asked for, 50 at most"),
+    ("Organization.leadership", "100, of `members` the longest"),
+    ("Query.nodes", "as many as were asked for, 100 at most"),
+    ("Viewer.billableOrganizations", "100, of `memberships` the first by name"),
+];
+
+#[test]
+fn lists_without_pages_have_an_end() {
+    let scalars = ["ID", "String", "Int", "Float", "Boolean"];
+    let mut unpaged = BTreeSet::new();
+    for definition in types(&committed()) {
+        let owner = definition.name.node.to_string();
+        for field in fields(&definition) {
+            let (name, of) = (field.node.name.to_string(), field.node.ty.to_string());
+            let item = of.trim_matches(|c| matches!(c, '[' | ']' | '!'));
+            let is_page = owner.ends_with("Connection") && matches!(name.as_str(), "nodes" | "edges");
+            if of.starts_with('[') && !is_page && name != "userErrors" && !scalars.contains(&item) && !is_enum(item) {
+                unpaged.insert(format!("{owner}.{name}"));
+            }
+        }
+    }
+    assert_eq!(unpaged, UNPAGED.iter().map(|(name, _)| (*name).to_owned()).collect());
+}
+
 #[test]
 fn everything_is_described() {
     let mut silent = Vec::new();

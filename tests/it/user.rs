@@ -1,6 +1,7 @@
 //! What an account says of itself: who pays for its new things.
 
 use crate::support::client::text;
+use crate::support::people::uuid;
 use crate::support::{Client, TestApp, Value, json};
 
 const BILLING: &str =
@@ -12,6 +13,46 @@ async fn billing(person: &Client) -> Value {
 
 fn ids(viewer: &Value) -> Vec<String> {
     viewer["billableOrganizations"].as_array().unwrap().iter().map(|organization| text(&organization["id"])).collect()
+}
+
+// R55: a list without pages has an end, and the same number of statements however many there are.
+#[tokio::test]
+async fn whoever_may_bill_to_many_organizations_sees_the_first_by_name() {
+    let app = TestApp::start().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let insert = format!(
+        "WITH o AS (INSERT INTO organizations (id, name, created_at) \
+           SELECT gen_random_uuid(), CASE n % 2 WHEN 0 THEN 'lab ' ELSE 'Lab ' END || to_char(1000 - n, 'FM0000'), rollcall_now() \
+           FROM generate_series(1, 400) n RETURNING id, name) \
+         INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, joined_at, \
+           joined_via) SELECT gen_random_uuid(), o.id, p.id, p.role, 'active', p.bills, true, 'administer', rollcall_now(), p.how \
+         FROM o, LATERAL (VALUES \
+           ('{}'::uuid, (ARRAY['owner', 'admin', 'member', 'member', 'viewer'])[1 + right(name, 1)::int % 5], \
+             right(name, 1)::int % 5 <> 3, 'founder'), \
+           ('{}', CASE right(name, 1)::int % 5 WHEN 0 THEN 'member' ELSE 'owner' END, true, 'founder')) AS p (id, role, bills, how)",
+        uuid(&ada.user_id),
+        uuid(&app.sign_up("eve@example.org").await.user_id)
+    );
+    app.database.sql(&insert).await;
+    let names = async || {
+        let seen = ada.query("{ viewer { billableOrganizations { name personal } } }", json!({})).await;
+        let seen = seen["viewer"]["billableOrganizations"].as_array().unwrap().clone();
+        assert_eq!(seen[0]["personal"], true);
+        seen[1..].iter().map(|organization| text(&organization["name"])).collect::<Vec<_>>()
+    };
+    // Of ten numbers six: not the members without the permission, nor the viewers.
+    let expected: Vec<u32> = (600..1000).filter(|n| n % 5 < 3).take(99).collect();
+    let lab = |n: &u32| format!("{} {n:04}", if n % 2 == 0 { "lab" } else { "Lab" });
+    assert_eq!(names().await, expected.iter().map(lab).collect::<Vec<_>>());
+    // One that is gone makes room for the next.
+    let delete = format!(
+        "UPDATE organizations SET deleted_at = rollcall_now(), deleted_by_id = '{}' WHERE name = 'lab 0600'",
+        uuid(&ada.user_id)
+    );
+    app.database.sql(&delete).await;
+    let seen = names().await;
+    assert_eq!((seen.len(), seen[0].as_str()), (99, "Lab 0601"));
+    app.finish().await;
 }
 
 // R55, R56: the personal organization always, others with the permission to bill; the default pays where none is named.
