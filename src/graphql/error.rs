@@ -152,10 +152,14 @@ pub fn bad_request(message: impl Into<String>) -> async_graphql::Error {
     async_graphql::Error::new(message).extend_with(|_, extensions| extensions.set("code", "BAD_REQUEST"))
 }
 
-/// There is too much to do just now.
-pub fn unavailable(cause: &(dyn std::error::Error + 'static)) -> async_graphql::Error {
-    tracing::warn!(error = cause, "the database is too busy, or can't be reached");
-    async_graphql::Error::new("the service is too busy just now; try again in a moment").extend_with(|_, extensions| {
+/// What is answered where there is too much to do just now.
+pub const UNAVAILABLE: &str = "the service is too busy just now; try again in a moment";
+
+/// There is too much to do just now. The error holds the cause: a request logs it once, however many of its fields fail.
+fn unavailable(error: Error) -> async_graphql::Error {
+    let error =
+        async_graphql::Error { message: UNAVAILABLE.to_owned(), ..async_graphql::Error::new_with_source(error) };
+    error.extend_with(|_, extensions| {
         extensions.set("code", "UNAVAILABLE");
         extensions.set("retryAfter", whole_seconds(limits::RETRY_AFTER));
     })
@@ -178,7 +182,7 @@ pub fn top_level(error: Error) -> async_graphql::Error {
                 extensions.set("retryAfter", seconds);
             })
         }
-        Error::Unavailable(cause) => unavailable(&*cause),
+        Error::Unavailable(_) => unavailable(error),
         error if error.is_unstorable() => bad_request("a text holds a NUL character, or a time is out of range"),
         // In queries, what one may not see is absent; a refusal that comes here is a mistake of ours. The HTTP layer logs
         // the cause and tells clients an id to quote.

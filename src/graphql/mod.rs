@@ -39,7 +39,7 @@ pub use answer::{AnswerForm, Types};
 use audit::AuditVerification;
 pub use budget::{Budget, apart, in_turn};
 pub use context::{Request, asked_by};
-pub use error::{noting_refusals, unavailable, whole_seconds};
+pub use error::{UNAVAILABLE, noting_refusals, whole_seconds};
 use id::{BigInt, Id};
 use invitation::InvitationPreview;
 use node::Node;

@@ -26,8 +26,8 @@ use rollcall_domain::id::new_name;
 use rollcall_domain::limits;
 use serde::{Deserialize, Serialize};
 
-use super::metrics;
 use super::persisted::{PersistedDocuments, Sha256};
+use super::{log, metrics};
 use crate::graphql::{AnswerForm, Budget, Types, apart, in_turn, noting_refusals, whole_seconds};
 
 /// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its own,
@@ -457,7 +457,9 @@ impl io::Write for Bounded {
 
 /// Completes the errors, as many as an answer holds.
 fn finish_errors(errors: &mut Vec<ServerError>) {
-    errors.iter_mut().for_each(finish_error);
+    let id = correlation::current().unwrap_or_else(|| new_name().to_string());
+    log_causes(errors, &id);
+    errors.iter_mut().for_each(|error| finish_error(error, &id));
     let others = errors.len().saturating_sub(limits::ANSWER_ERRORS);
     if others > 0 {
         // What is behind has no say in the status either; so the gravest come first.
@@ -475,21 +477,39 @@ fn finish_errors(errors: &mut Vec<ServerError>) {
     }
 }
 
+/// Logs the causes, which aren't for clients: one line of a kind, however many fields fail by it.
+fn log_causes(errors: &[ServerError], id: &str) {
+    let mut unavailable = Vec::new();
+    let mut internal: BTreeMap<&str, Vec<&ServerError>> = BTreeMap::new();
+    for error in errors {
+        match (code(error), error.source::<rollcall_domain::Error>()) {
+            (Some("UNAVAILABLE"), Some(cause)) => unavailable.push(cause),
+            (None, _) if error.source.is_some() => internal.entry(&error.message).or_default().push(error),
+            _ => {}
+        }
+    }
+    if let Some(cause) = unavailable.first() {
+        log::unavailable(cause, unavailable.len());
+    }
+    for (message, errors) in internal {
+        let Some(error) = errors.first() else { continue };
+        let causes = error.source::<rollcall_domain::Error>().map(|error| error as &dyn std::error::Error);
+        let fields = errors.len();
+        tracing::error!(error_id = id, path = ?error.path, fields, error = message, causes, "internal error");
+    }
+}
+
 /// Completes an error that has no code. It comes from the executor, which refuses a document, a variable or an argument;
 /// or it has a cause that isn't for clients, of the database for instance: the log has it under the request's id.
-fn finish_error(error: &mut ServerError) {
+fn finish_error(error: &mut ServerError, id: &str) {
     if code(error).is_some() {
         return;
     }
-    let cause = error.source.take();
     let extensions = error.extensions.get_or_insert_default();
-    let Some(cause) = cause else {
+    if error.source.is_none() {
         extensions.set("code", "BAD_REQUEST");
         return;
-    };
-    let id = correlation::current().unwrap_or_else(|| new_name().to_string());
-    let causes = cause.downcast_ref::<rollcall_domain::Error>().map(|error| error as &dyn std::error::Error);
-    tracing::error!(error_id = id, path = ?error.path, error = error.message, causes, "internal error");
+    }
     error.message = format!("something went wrong here; quote {id}");
     extensions.set("code", "INTERNAL");
     extensions.set("id", id);

@@ -5,6 +5,7 @@ mod client;
 mod cors;
 mod form;
 mod graphql;
+mod log;
 mod mailbox;
 mod metrics;
 mod pages;
@@ -38,7 +39,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::graphql::{Request as GraphqlRequest, Schema, asked_by, schema, sdl, unavailable};
+use crate::graphql::{Request as GraphqlRequest, Schema, UNAVAILABLE, asked_by, schema, sdl};
 use admission::Admission;
 use client::Client;
 use graphql::{Border, MediaType};
@@ -168,10 +169,10 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
                     let message = "the credentials are unknown, expired or revoked; sign in again";
                     return refuse(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message, None);
                 }
-                Err(Error::Unavailable(cause)) => {
-                    let error = unavailable(&*cause);
+                Err(error @ Error::Unavailable(_)) => {
+                    log::unavailable(&error, 1);
                     let wait = Some(limits::RETRY_AFTER);
-                    return refuse(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", &error.message, wait);
+                    return refuse(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE, wait);
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "nobody can be authenticated");

@@ -10,6 +10,8 @@ use axum::response::Response;
 use rollcall_domain::id::new_name;
 use tracing::Instrument;
 
+use super::log;
+
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a client's id.
 const LONGEST: usize = 64;
@@ -27,8 +29,8 @@ pub async fn identify(request: Request, next: Next) -> Response {
     span.in_scope(|| match status {
         // Whoever probes knows; every few seconds of it would bury the rest.
         _ if is_probe => tracing::debug!(status = status.as_u16(), ?duration, "answered"),
-        // Too much to do is no fault of the service; the metrics show how much it is.
-        StatusCode::SERVICE_UNAVAILABLE => tracing::warn!(status = status.as_u16(), ?duration, "sent away"),
+        // Too much to do is no fault of the service.
+        StatusCode::SERVICE_UNAVAILABLE => log::sent_away(duration),
         _ if status.is_server_error() => tracing::error!(status = status.as_u16(), ?duration, "failed"),
         _ => tracing::info!(status = status.as_u16(), ?duration, "answered"),
     });

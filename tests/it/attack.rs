@@ -530,6 +530,7 @@ async fn what_there_is_no_room_for_is_told_to_come_back() {
         let body: Value = response.json().await.unwrap();
         (status, retry_after, body["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned())
     };
+    let began = Instant::now();
     let shed = std::sync::atomic::AtomicUsize::new(0);
     let unavailable = (503, Some("1".to_owned()), "UNAVAILABLE".to_owned());
     let crowd = join_all((0..500).map(async |_| {
@@ -554,7 +555,54 @@ async fn what_there_is_no_room_for_is_told_to_come_back() {
     let (answers, ()) = tokio::join!(crowd, observer);
     assert!(answers.iter().all(|answer| *answer == unavailable || answer.0 == 401), "{answers:?}");
     assert_eq!(ask("127.0.0.1").await.0, 401);
+    // A line a second says how many it stands for.
+    let log = app.api_log();
+    for (line, count) in [("sent away", 300), ("the database is too busy", 1)] {
+        let lines: Vec<&str> = log.lines().filter(|written| written.contains(line)).collect();
+        let left_out = |line: &&str| {
+            let (_, rest) = line.split_once("left_out=").unwrap();
+            rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().unwrap()
+        };
+        let told = lines.iter().map(left_out).sum::<u64>() + lines.len() as u64;
+        assert!(lines.len() as u64 <= began.elapsed().as_secs() + 1 && told >= count, "{told} in {lines:?}");
+    }
     app.finish().await;
+}
+
+// However many fields of a request fail, the log has a line of a kind.
+#[tokio::test]
+async fn a_request_writes_one_line_of_a_kind_into_the_log() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    app.stop_workers().await;
+    let fields: String = (0..100).map(|n| format!("t{n}: teams {{ nodes {{ name }} }} ")).collect();
+    let query = format!("query($id: ID!) {{ organization(by: {{ id: $id }}) {{ {fields} }} }}");
+    let body = json!({ "query": query, "variables": { "id": team.id } });
+    let ask = async |id: &str| {
+        let answer = team.owner.try_send(&body, Some(id)).await.unwrap();
+        (answer.body["errors"].as_array().unwrap().len(), answer.error_code())
+    };
+    let lines = |app: &TestApp, id: &str, text: &str| {
+        app.api_log().lines().filter(|line| line.contains(id) && line.contains(text)).count()
+    };
+    let mut holder = app.database.connection().await;
+    let run = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
+        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
+    };
+    run(&mut holder, "BEGIN; LOCK TABLE teams IN ACCESS EXCLUSIVE MODE").await;
+    let (answer, ()) = tokio::join!(ask("too-busy-for-it"), async {
+        // The pool's connections wait for the lock, the other fields for a connection.
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        run(&mut holder, "ROLLBACK").await;
+    });
+    assert_eq!(answer, (51, "UNAVAILABLE".to_owned()));
+    assert_eq!(lines(&app, "too-busy-for-it", "the database is too busy"), 1);
+    app.database.sql("ALTER TABLE teams RENAME TO gone").await;
+    assert_eq!(ask("broken-by-us").await, (51, "INTERNAL".to_owned()));
+    app.database.sql("ALTER TABLE gone RENAME TO teams").await;
+    assert_eq!(lines(&app, "broken-by-us", "internal error"), 1);
+    assert_eq!(lines(&app, "broken-by-us", "fields=100"), 1);
+    app.finish_with_errors().await;
 }
 
 // A request that its client gives up gives up its statement too, and its connection.

@@ -27,7 +27,7 @@ use rollcall_domain::limits;
 use rollcall_domain::link::{PublicUrl, Route};
 
 use super::graphql::{self, MediaType};
-use super::{App, form};
+use super::{App, form, log};
 use crate::graphql::whole_seconds;
 pub use visit::page;
 
@@ -187,9 +187,9 @@ fn trouble(site: &PublicUrl, jar: CookieJar, error: Error) -> Response {
             response
         }
         Error::BadRequest(text) => message(site, jar, StatusCode::BAD_REQUEST, "This can't be done", &text, None),
-        Error::Unavailable(cause) => {
+        Error::Unavailable(_) => {
             let text = "The service is too busy just now. Please try again in a moment.";
-            tracing::warn!(error = &*cause as &dyn std::error::Error, "the database is too busy, or can't be reached");
+            log::unavailable(&error, 1);
             let mut response = message(site, jar, StatusCode::SERVICE_UNAVAILABLE, "Please try again", text, None);
             response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(limits::RETRY_AFTER).into());
             response

@@ -392,6 +392,11 @@ impl TestApp {
         self.check(false).await;
     }
 
+    /// The end of a test in which something is broken on purpose.
+    pub async fn finish_with_errors(mut self) {
+        self.check(true).await;
+    }
+
     /// The end of a test in which jobs are given up on purpose.
     pub async fn finish_with_given_up_jobs(mut self) {
         self.check(true).await;
