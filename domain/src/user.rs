@@ -13,7 +13,7 @@ use crate::attempt;
 use crate::audit::{self, AuditAction, NewEvent};
 use crate::client::ClientNetwork;
 use crate::database::schema::{members, organizations, users};
-use crate::database::{Database, Transaction, lower, now, rollcall_now};
+use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::error::{Code, Error, Refusal, Result, on_violation};
 use crate::grant;
 use crate::id::{MemberId, OrganizationId, UserId};
@@ -24,6 +24,11 @@ use crate::policy::{MemberDirectory, Role};
 use crate::reserved_name::{self, Holder};
 use crate::session;
 use crate::text::{self, EmailAddress, Username};
+
+diesel::define_sql_function! {
+    /// For an order that people see.
+    fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
 
 /// An account.
 #[derive(Debug, Clone, Queryable, Selectable)]

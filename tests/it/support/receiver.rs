@@ -126,7 +126,7 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
         let taken = match &answer {
             Answer::Status(status) => (200..300).contains(status),
             Answer::Slow(_) => true,
-            Answer::Redirect(_) | Answer::Hang => false,
+            Answer::Later(_) | Answer::Redirect(_) | Answer::Hang => false,
         };
         script.arrivals.push(Arrival { headers, body: String::from_utf8(body.to_vec()).unwrap(), taken });
         receiver.arrived.send_replace(script.arrivals.len());
