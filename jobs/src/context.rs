@@ -101,7 +101,7 @@ impl Context {
 
 /// Where mails go.
 enum Destination {
-    Smtp(Mailer),
+    Smtp(Box<Mailer>),
     Directory(PathBuf, Mailbox),
 }
 
@@ -111,7 +111,7 @@ impl Destination {
             anyhow::anyhow!("ROLLCALL_MAIL_FROM must be a sender such as Rollcall <rollcall@example.org>")
         })?;
         match (&settings.rollcall_smtp_url, settings.mail_dir()) {
-            (Some(url), _) => Ok(Self::Smtp(Mailer::smtp(url, from).context("ROLLCALL_SMTP_URL")?)),
+            (Some(url), _) => Ok(Self::Smtp(Box::new(Mailer::smtp(url, from).context("ROLLCALL_SMTP_URL")?))),
             (None, Some(folder)) => Ok(Self::Directory(folder, from)),
             (None, None) => bail!(
                 "ROLLCALL_SMTP_URL is required with DATABASE_URL, such as smtp://user:password@host:587?tls=required; to keep \
@@ -122,7 +122,7 @@ impl Destination {
 
     fn open(self) -> anyhow::Result<Mailer> {
         match self {
-            Self::Smtp(mailer) => Ok(mailer),
+            Self::Smtp(mailer) => Ok(*mailer),
             Self::Directory(folder, from) => Mailer::directory(&folder, from)
                 .with_context(|| format!("mails can't be written to {}", folder.display())),
         }

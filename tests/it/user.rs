@@ -42,7 +42,7 @@ async fn whoever_may_bill_to_many_organizations_sees_the_first_by_name() {
     };
     // Of ten numbers six: not the members without the permission, nor the viewers.
     let expected: Vec<u32> = (600..1000).filter(|n| n % 5 < 3).take(99).collect();
-    let lab = |n: &u32| format!("{} {n:04}", if n % 2 == 0 { "lab" } else { "Lab" });
+    let lab = |n: &u32| format!("{} {n:04}", if n.is_multiple_of(2) { "lab" } else { "Lab" });
     assert_eq!(names().await, expected.iter().map(lab).collect::<Vec<_>>());
     // One that is gone makes room for the next.
     let delete = format!(

@@ -310,7 +310,7 @@ async fn what_waits_for_its_turn_is_not_due() {
     assert_eq!((queue.waiting, queue.scheduled, queue.retrying, queue.running), (0, 2, 1, 1));
     assert!(queue.oldest_due_seconds < f64::EPSILON, "{queue:?}");
     // Once it is the first one's turn again, it is due, and the one behind it isn't.
-    database.put_clock_ahead("70 minutes").await;
+    database.put_clock_ahead("60 minutes").await;
     let queue = admin::statistics(connection).await.unwrap().remove(0);
     assert_eq!((queue.waiting, queue.scheduled, queue.retrying), (0, 2, 1));
     assert!((500.0..1_000.0).contains(&queue.oldest_due_seconds), "{queue:?}");
