@@ -17,7 +17,8 @@ help: ## Say what there is to make
 
 .PHONY: run
 run: postgres ## Run everything on this machine: PostgreSQL, API, worker, playground
-	cargo run --release
+	@echo 'Building Rollcall: some minutes the first time, seconds afterwards. Then it says where it is.'
+	cargo run
 
 .PHONY: test
 test: postgres browser faketime pgbouncer locales ## Format, lints and every test; what CI runs
