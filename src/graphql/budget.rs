@@ -112,7 +112,7 @@ const MAX_DOCUMENT: usize = 256 * 1024;
 const MAX_VALUES: u64 = 10_000;
 /// Characters of a search, and of other texts that a query asks by.
 const MAX_SEARCH: usize = 200;
-const MAX_TEXT: usize = 1_000;
+const MAX_TEXT: usize = 5_000;
 /// Bytes of a request, and selections, comparisons or tenths of what introspection costs, from which on it takes its turn.
 const LARGE_REQUEST: usize = 16 * 1024;
 const MUCH_WORK: u64 = 2_000;

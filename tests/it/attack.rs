@@ -308,7 +308,7 @@ async fn searches_are_short() {
         .owner
         .run(
             "query($id: ID!, $s: String) { organization(by: { id: $id }) { auditLog(action: $s) { totalCount } } }",
-            search(1_001),
+            search(5_001),
         )
         .await;
     assert_eq!(answer.error_code(), "BAD_REQUEST");
