@@ -402,8 +402,8 @@ async fn find_organization(transaction: &mut Transaction, named: &Named) -> Resu
     }
 }
 
-/// Whether the grantee belongs to the organization that holds the resource, as far as the actor may know: who is a member, the answer
-/// tells only those to whom the directory does (R51, R77).
+/// Whether the grantee belongs to the organization that holds the resource, as far as the actor may know: where the directory is hidden,
+/// the answer tells only those who see the member (R77).
 async fn is_inside(transaction: &mut Transaction, actor: &Actor, resource: &Resource, found: &Found) -> Result<bool> {
     match found {
         Found::Address(_) => Ok(false),
@@ -416,7 +416,10 @@ async fn is_inside(transaction: &mut Transaction, actor: &Actor, resource: &Reso
             }
             let held = access::held_by(transaction, *id, organization_id).await?;
             let permit = access::view(transaction, actor, organization_id).await?;
-            Ok(permit.zip(held).is_some_and(|(permit, held)| permit.standing().sees_members_of(held.standing.role)))
+            Ok(held.is_some_and(|held| match permit.map(|permit| permit.standing()) {
+                Some(standing) => standing.sees_structure() || standing.sees_members_of(held.standing.role),
+                None => held.standing.member_directory.shows_structure(),
+            }))
         }
     }
 }

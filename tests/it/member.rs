@@ -19,8 +19,8 @@ async fn of_many_who_lead_those_are_named_who_have_been_there_for_longest() {
     for (organization, count, name) in [(&team.id, 250, "first"), (&other, 150, "second")] {
         let fill = format!(
             "CREATE TEMP TABLE people ON COMMIT DROP AS SELECT gen_random_uuid() AS id, n FROM generate_series(1, {count}) n; \
-             INSERT INTO users (id, email, username, name, created_at) \
-               SELECT id, '{name}-' || n || '@example.org', '{name}-' || n, '{name} ' || n, rollcall_now() FROM people; \
+             INSERT INTO users (id, email, folded_email, username, name, folded_name, created_at) \
+               SELECT id, '{name}-' || n || '@example.org', '{name}-' || n || '@example.org', '{name}-' || n, '{name} ' || n, '{name} ' || n, rollcall_now() FROM people; \
              INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, joined_at, \
                joined_via) SELECT gen_random_uuid(), '{}', id, CASE WHEN n % 10 < 2 THEN 'member' ELSE 'admin' END, 'active', true, true, 'administer', rollcall_now() - make_interval(secs => n), \
                'join_code' FROM people",
