@@ -798,7 +798,7 @@ async fn a_dead_link_tells_no_address() {
     app.finish().await;
 }
 
-// R6, R68: a mail about what is shared leads to it, through the sign-in that makes the account; to nobody else it shows anything.
+// R6: a mail about what is shared leads to it, through the sign-in that makes the account; to nobody else it shows anything.
 #[tokio::test]
 async fn a_mail_about_what_is_shared_leads_to_it() {
     let app = TestApp::start().await;

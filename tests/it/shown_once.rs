@@ -101,7 +101,10 @@ async fn a_read_that_fails_after_the_commit_takes_no_secret_along() {
     let deliveries = ("webhook_deliveries", "attempts");
     let (made, noticed) = payload(&app, owner, deliveries, "createWebhook", input, selection).await;
     assert!(noticed && text(&made["secret"]).starts_with("whsec_"), "{made}");
-    let input = json!({ "id": made["webhook"]["id"], "rotateSecret": true });
+    let query = "query($id: ID!) { organization(by: { id: $id }) { webhooks { nodes { id } } } }";
+    let webhooks = owner.query(query, json!({ "id": organization })).await;
+    let id = &webhooks["organization"]["webhooks"]["nodes"][0]["id"];
+    let input = json!({ "id": id, "rotateSecret": true });
     let (rotated, noticed) = payload(&app, owner, deliveries, "updateWebhook", input, selection).await;
     assert!(noticed && text(&rotated["secret"]).starts_with("whsec_"), "{rotated}");
     let input = json!({ "organizationId": organization, "count": 2 });
