@@ -193,7 +193,7 @@ async fn texts_that_cannot_be_stored_find_nothing() {
         "Liver\u{0}",
         "%\u{0}",
         "organization.created\u{0}",
-        "x".repeat(5_000).as_str(),
+        "x".repeat(200).as_str(),
         "\u{ffff}",
     ] {
         let query = "query($id: ID!, $text: String!, $target: ID!) { \

@@ -167,7 +167,7 @@ fn hostile_names_stay_text() {
 // A screen reader begins with the label of the mail: the subject in words, whichever script they are in.
 #[test]
 fn the_label_of_a_mail_is_its_subject() {
-    for name in ["Ecole d'e\u{301}te\u{301}", "C:\\Labs \"North\"", "क्षत्रिय", "👩🏽‍🔬 & Co.", "J.R. Hartley", "Tab\there"]
+    for name in ["Ecole d'\u{e9}t\u{e9}", "C:\\Labs \"North\"", "क्षत्रिय", "👩🏽‍🔬 & Co.", "J.R. Hartley", "Tab\there"]
     {
         let names = Names { organization: name, person: name, username: name, resource: name };
         let mail = invitation(&names).render(envelope(None)).unwrap();
@@ -917,7 +917,8 @@ impl SmtpServer {
 
     /// `login` is empty or ends in `@`.
     fn mailer(&self, login: &str) -> Mailer {
-        Mailer::smtp(&format!("smtp://{login}127.0.0.1:{}", self.port).into(), from()).unwrap()
+        let tls = if login.is_empty() { "" } else { "?tls=none" };
+        Mailer::smtp(&format!("smtp://{login}127.0.0.1:{}{tls}", self.port).into(), from()).unwrap()
     }
 
     fn received(&self) -> Vec<String> {
