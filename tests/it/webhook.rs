@@ -730,6 +730,8 @@ async fn webhooks_that_wait_for_the_log_hold_up_no_mails() {
     assert_eq!(app.database.number(waiting).await, 4, "the log is locked still, and the share is used up");
 
     holder.batch_execute("COMMIT").await.unwrap();
+    // An organization has some places at a time; the others are put off.
+    receiver.wait_for(20).await;
     app.until_idle().await;
     assert_eq!(receiver.arrivals().len(), 20);
     let behind =
