@@ -92,7 +92,7 @@ pub async fn execute<E: Executor>(
             if let Some(hash) = to_persist.filter(|_| operation.kind != Operation::INVALID.kind) {
                 border.persisted.insert(hash, &request.query);
             }
-            let form = AnswerForm::of(&border.types, &mut request);
+            let form = apart(turn.as_ref(), || AnswerForm::of(&border.types, &mut request));
             let executing = in_turn(turn, executor.execute(prepare(request)));
             let (mut answer, refused) = noting_refusals(executing).await;
             if let Some(form) = form {

@@ -8,7 +8,6 @@ use rollcall_domain::link::{PublicUrl, Route};
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::session::{self, NewSession, Session};
 use rollcall_domain::{Error, device, limits, user};
-use serde::Deserialize;
 
 use super::super::form::Notice;
 use super::shown;
@@ -110,13 +109,6 @@ pub async fn end_other_sessions(mut visit: Visit, Form(form): Form<PlainForm>) -
     visit.redirect_with(Route::Account, Notice::done("Done", "You are signed in on this device only."))
 }
 
-/// A form that makes a token.
-#[derive(Deserialize)]
-pub struct TokenForm {
-    #[serde(default)]
-    csrf: String,
-}
-
 /// The session that a form makes a token of.
 fn of_form(visit: &Visit, actor: &Actor, field: &str) -> Result<NewSession, Ended> {
     let ours = visit.require_ours(field)?;
@@ -124,7 +116,7 @@ fn of_form(visit: &Visit, actor: &Actor, field: &str) -> Result<NewSession, Ende
     visit.new_session(&ours, &[&user_id.to_string(), &session_id.to_string()])
 }
 
-pub async fn make_token(mut visit: Visit, Form(form): Form<TokenForm>) -> Answer {
+pub async fn make_token(mut visit: Visit, Form(form): Form<PlainForm>) -> Answer {
     visit.require_ours(&form.csrf)?;
     let actor = visit.require_signed_in().await?;
     let new = of_form(&visit, &actor, &form.csrf)?;
