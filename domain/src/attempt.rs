@@ -139,9 +139,14 @@ impl Tries {
         self.made.store(true, Ordering::Relaxed);
     }
 
+    /// Whether anything was looked at.
+    pub(crate) fn is_made(&self) -> bool {
+        AtomicBool::load(&self.made, Ordering::Relaxed)
+    }
+
     /// Hands on what came of a command, and takes the counts back where it succeeded, since the tries were right, or where they weren't made.
     pub(crate) async fn settle<T>(self, outcome: Result<T>) -> Result<T> {
-        if outcome.is_ok() || !AtomicBool::load(&self.made, Ordering::Relaxed) {
+        if outcome.is_ok() || !self.is_made() {
             self.keep(0).await;
         }
         outcome

@@ -244,13 +244,9 @@ pub async fn share(
         })
         .await;
     let is_sent = matches!(shared, Ok(Shared::Invited(_)));
-    let shared = guess.settle(mails.settle_if(is_sent, shared).await).await;
     // What is refused is mailed to nobody: it would cost nothing to ask again and again, and to see by the time whether there is an account.
-    // Where it isn't theirs to share, no address was looked at.
-    let asked = match &shared {
-        Err(Error::Refused(refusals)) if refusals.iter().all(|refusal| refusal.is_on("resourceId")) => 0,
-        _ => address.iter().len(),
-    };
+    let asked = if guess.is_made() { address.iter().len() } else { 0 };
+    let shared = guess.settle(mails.settle_if(is_sent, shared).await).await;
     attempt::count_refusal(database, actor, client, asked, shared).await
 }
 
