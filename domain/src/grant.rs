@@ -225,7 +225,7 @@ pub async fn share(
                 Found::Grantee(grantee) => {
                     let (grant, event) = put(transaction, actor, &resource, grantee, named.word(), level).await?;
                     if let (Grantee::User(id), true) = (grantee, event.is(AuditAction::GrantCreated)) {
-                        require_few_to_strangers(transaction, actor, id, field).await?;
+                        require_few_to_strangers(transaction, actor, &resource, id, field).await?;
                     }
                     audit::record(transaction, [event]).await?;
                     Ok(Shared::Granted(grant))
@@ -250,11 +250,19 @@ pub async fn share(
     attempt::count_refusal(database, actor, client, asked, shared).await
 }
 
-/// Counts a new grant to somebody whom the actor may not look up, and fails with RATE_LIMITED where these are too many: what is shared needs
-/// nobody's consent, and its name stands in their list.
-async fn require_few_to_strangers(transaction: &mut Transaction, actor: &Actor, id: UserId, field: &str) -> Result<()> {
+/// Counts a new grant to somebody whom the actor may not look up and who is no colleague, and fails with RATE_LIMITED where these are too
+/// many: what is shared needs nobody's consent, and its name stands in their list.
+async fn require_few_to_strangers(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    id: UserId,
+    field: &str,
+) -> Result<()> {
     let Some(by) = actor.account() else { return Ok(()) };
-    if !user::visible_to(transaction, actor, &[id]).await?.is_empty() {
+    if !user::visible_to(transaction, actor, &[id]).await?.is_empty()
+        || is_inside(transaction, actor, resource, &Found::Grantee(Grantee::User(id))).await?
+    {
         return Ok(());
     }
     let countings = [

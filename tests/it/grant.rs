@@ -562,9 +562,7 @@ async fn sharing_with_someone_who_is_just_leaving_leaves_no_access() {
     });
     for answer in answers {
         let errors = answer.user_errors("grantAccess");
-        // Once she has left, she is a stranger, who is given little a day.
-        let is_refused = |code: &str| matches!(code, "FORBIDDEN" | "RATE_LIMITED");
-        assert!(errors.iter().all(|error| is_refused(&error.code)), "{errors:?}");
+        assert!(errors.iter().all(|error| error.code == "FORBIDDEN"), "{errors:?}");
     }
     assert_eq!(grace.reached().await, 0);
     // Nor does anything come back with the policy: it was made for a member.
