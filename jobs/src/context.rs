@@ -10,9 +10,12 @@ use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::database::Database;
+use rollcall_domain::id::MemberId;
+use rollcall_domain::limits::TryLimit;
 use rollcall_domain::link::{PublicUrl, Route};
 use rollcall_domain::settings::Settings;
-use rollcall_domain::{Error, database, limits, text};
+use rollcall_domain::text::EmailAddress;
+use rollcall_domain::{Error, database, limits, member, text};
 use url::Url;
 use uuid::Uuid;
 
@@ -62,6 +65,25 @@ impl Context {
     /// A link to a page.
     pub(crate) fn link(&self, route: Route<'_>) -> Url {
         self.public_url.link(route)
+    }
+
+    /// Takes the turn of a mail of this kind about a membership; false where its recipient has had enough of them today. A retry is still
+    /// the same mail.
+    pub(crate) async fn takes_turn(
+        &self,
+        job: &ClaimedJob,
+        kind: &str,
+        member_id: MemberId,
+        recipient: &EmailAddress,
+        limit: TryLimit,
+    ) -> Result<bool, JobError> {
+        if job.attempt > 1
+            || member::take_mail_turn(&self.database, kind, member_id, recipient, limit).await.map_err(job_error)?
+        {
+            return Ok(true);
+        }
+        tracing::info!("not sent: this person has had enough such mails today");
+        Ok(false)
     }
 
     /// Sends a mail whose fate nobody writes down.

@@ -65,13 +65,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
         true => (MailDepartureReceipt::KIND.to_owned(), limits::MEMBER_MAILS),
         false => (format!("{} to {recipient_id}", MailDepartureReceipt::KIND), limits::RECEIPT_MAILS),
     };
-    // A retry is still the same mail.
-    if job.attempt == 1
-        && !member::take_mail_turn(&context.database, &turn, departure.member_id, &email, limit)
-            .await
-            .map_err(job_error)?
-    {
-        tracing::info!("not sent: this person has had enough such mails today");
+    if !context.takes_turn(job, &turn, departure.member_id, &email, limit).await? {
         return Ok(());
     }
     let moved = Moved {

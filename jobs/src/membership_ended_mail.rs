@@ -3,7 +3,7 @@
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::departure::{self, Departure};
 use rollcall_domain::job::MailMembershipEnded;
-use rollcall_domain::{limits, member, organization, user};
+use rollcall_domain::{limits, organization, user};
 
 use crate::context::{Context, connection, hold, job_error};
 use crate::departure_receipt_mail::kind;
@@ -17,19 +17,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
     let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = leaver.email else { return Ok(()) };
-    // Before it is written down that they are told: where they aren't, the receipt says it. A retry is still the same mail.
-    if job.attempt == 1
-        && !member::take_mail_turn(
-            &context.database,
-            MailMembershipEnded::KIND,
-            departure.member_id,
-            &email,
-            limits::MEMBER_MAILS,
-        )
-        .await
-        .map_err(job_error)?
-    {
-        tracing::info!("not sent: this person has had enough such mails today");
+    // Before it is written down that they are told: where they aren't, the receipt says it.
+    if !context.takes_turn(job, MailMembershipEnded::KIND, departure.member_id, &email, limits::MEMBER_MAILS).await? {
         return Ok(());
     }
     let told = departure::tell_leaver(&context.database, id, &hold(job)).await.map_err(job_error)?;

@@ -2,8 +2,8 @@
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::job::MailMembershipRestored;
+use rollcall_domain::limits;
 use rollcall_domain::link::Route;
-use rollcall_domain::{limits, member};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, MembershipRestored};
@@ -30,19 +30,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
         name: Some(user.name),
         date: event.occurred_at,
     };
-    // A retry is still the same mail.
-    if job.attempt == 1
-        && !member::take_mail_turn(
-            &context.database,
-            MailMembershipRestored::KIND,
-            member.id,
-            &email,
-            limits::MEMBER_MAILS,
-        )
-        .await
-        .map_err(job_error)?
-    {
-        tracing::info!("not sent: this person has had enough such mails today");
+    if !context.takes_turn(job, MailMembershipRestored::KIND, member.id, &email, limits::MEMBER_MAILS).await? {
         return Ok(());
     }
     context.send(job, mail.render(envelope)).await

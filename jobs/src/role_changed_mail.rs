@@ -4,7 +4,7 @@ use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::audit::AuditEvent;
 use rollcall_domain::job::MailRoleChanged;
 use rollcall_domain::policy::Role;
-use rollcall_domain::{limits, member, organization};
+use rollcall_domain::{limits, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, RoleChanged};
@@ -34,13 +34,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailRoleC
         name: Some(user.name),
         date: event.occurred_at,
     };
-    // A retry is still the same mail.
-    if job.attempt == 1
-        && !member::take_mail_turn(&context.database, MailRoleChanged::KIND, member.id, &email, limits::MEMBER_MAILS)
-            .await
-            .map_err(job_error)?
-    {
-        tracing::info!("not sent: this person has had enough such mails today");
+    if !context.takes_turn(job, MailRoleChanged::KIND, member.id, &email, limits::MEMBER_MAILS).await? {
         return Ok(());
     }
     organization::take_mail_turn(&context.database, event.organization_id).await.map_err(job_error)?;
