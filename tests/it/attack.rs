@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -324,15 +325,12 @@ async fn one_request_leaves_connections_to_others() {
     let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() \
          AND wait_event_type = 'Lock' AND state = 'active'";
     let mut holder = app.database.connection().await;
-    let lock = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
-        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
-    };
     let many = |field: &str| (0..25).map(|n| format!("a{n}: {field} ")).collect::<String>();
     // The second by loaders, which have tasks of their own.
     for (table, field) in
         [("teams", "teams(first: 1) { nodes { id } }"), ("members", "members(first: 5) { nodes { id } }")]
     {
-        lock(&mut holder, &format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await;
+        holder.batch_execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
         let query = format!("{{ organization(by: {{ id: \"{}\" }}) {{ {} }} }}", team.id, many(field));
         let token = team.owner.token.clone().unwrap();
         let asking = tokio::spawn({
@@ -347,7 +345,7 @@ async fn one_request_leaves_connections_to_others() {
         assert!(found <= 4, "{found}");
         asking.abort();
         until("nothing waits for it", async || (app.database.number(waiting).await == 0).then_some(())).await;
-        lock(&mut holder, "ROLLBACK").await;
+        holder.batch_execute("ROLLBACK").await.unwrap();
     }
     app.finish().await;
 }
@@ -517,10 +515,7 @@ async fn what_there_is_no_room_for_is_told_to_come_back() {
     let app = TestApp::builder().without_worker().start().await;
     let nobody = "rcs_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let mut holder = app.database.connection().await;
-    let lock = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
-        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
-    };
-    lock(&mut holder, "BEGIN; LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE").await;
+    holder.batch_execute("BEGIN; LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let ask = async |from: &'static str| {
         let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().local_address(Some(from.parse().unwrap()));
         let request = http.build().unwrap().post(format!("{}/graphql", app.url)).bearer_auth(nobody);
@@ -550,7 +545,7 @@ async fn what_there_is_no_room_for_is_told_to_come_back() {
         // The client's crowd doesn't count for others; they wait for a connection, and are told that none was free.
         assert_eq!(ask("127.0.0.2").await, unavailable);
         assert_eq!((app.health("live").await, app.health("ready").await), (200, 200));
-        lock(&mut holder, "ROLLBACK").await;
+        holder.batch_execute("ROLLBACK").await.unwrap();
     };
     let (answers, ()) = tokio::join!(crowd, observer);
     assert!(answers.iter().all(|answer| *answer == unavailable || answer.0 == 401), "{answers:?}");
@@ -586,14 +581,11 @@ async fn a_request_writes_one_line_of_a_kind_into_the_log() {
         app.api_log().lines().filter(|line| line.contains(id) && line.contains(text)).count()
     };
     let mut holder = app.database.connection().await;
-    let run = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
-        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
-    };
-    run(&mut holder, "BEGIN; LOCK TABLE teams IN ACCESS EXCLUSIVE MODE").await;
+    holder.batch_execute("BEGIN; LOCK TABLE teams IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let (answer, ()) = tokio::join!(ask("too-busy-for-it"), async {
         // The request's connections wait for the lock, until that takes too long; the other fields for a connection.
         tokio::time::sleep(Duration::from_secs(12)).await;
-        run(&mut holder, "ROLLBACK").await;
+        holder.batch_execute("ROLLBACK").await.unwrap();
     });
     assert!(answer.0 > 1, "{answer:?}");
     assert_eq!(answer.1, "UNAVAILABLE");
@@ -722,24 +714,21 @@ async fn a_mutation_that_was_done_is_not_to_be_sent_again() {
     let team = app.team().await;
     app.stop_workers().await;
     let mut holder = app.database.connection().await;
-    let lock = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
-        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
-    };
     let mutation = "mutation($code: CreateJoinCodesInput!, $team: CreateTeamInput!) { createJoinCodes(input: $code) { codes { code } } \
          createTeam(input: $team) { team { name members(first: 1) { nodes { __typename } } } } }";
     let input = json!({
         "code": { "organizationId": team.id, "count": 1 }, "team": { "organizationId": team.id, "name": "Lab" },
     });
-    lock(&mut holder, "BEGIN; LOCK TABLE team_members IN ACCESS EXCLUSIVE MODE").await;
+    holder.batch_execute("BEGIN; LOCK TABLE team_members IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let answer = team.owner.run(mutation, input).await;
-    lock(&mut holder, "ROLLBACK").await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!((answer.status, answer.error_code().as_str()), (200, "UNAVAILABLE"), "{}", answer.body);
     assert!(answer.body["data"]["createJoinCodes"]["codes"][0]["code"].is_string(), "{}", answer.body);
     // Where nothing was changed, it says so.
-    lock(&mut holder, "BEGIN; LOCK TABLE join_codes IN ACCESS EXCLUSIVE MODE").await;
+    holder.batch_execute("BEGIN; LOCK TABLE join_codes IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let input = json!({ "organizationId": team.id, "count": 1 });
     let answer = team.owner.mutate("createJoinCodes", input, "codes { code }").await;
-    lock(&mut holder, "ROLLBACK").await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
     assert_eq!(answer.user_errors("createJoinCodes")[0].code, "CONFLICT", "{}", answer.body);
     app.finish().await;
 }
@@ -796,10 +785,7 @@ async fn who_waits_for_the_database_keeps_no_turn() {
     app.stop_workers().await;
     let padded = |query: &str| format!("{query} #{}", "x ".repeat(9_000));
     let mut holder = app.database.connection().await;
-    let lock = async |connection: &mut diesel_async::AsyncPgConnection, sql: &str| {
-        diesel_async::SimpleAsyncConnection::batch_execute(connection, sql).await.unwrap();
-    };
-    lock(&mut holder, "BEGIN; LOCK TABLE members IN ACCESS EXCLUSIVE MODE").await;
+    holder.batch_execute("BEGIN; LOCK TABLE members IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() \
          AND wait_event_type = 'Lock' AND state = 'active'";
     let asking: Vec<_> = (0..8)
@@ -811,7 +797,7 @@ async fn who_waits_for_the_database_keeps_no_turn() {
     until("all wait", async || (app.database.number(waiting).await >= 8).then_some(())).await;
     app.anonymous().query(&padded("{ __typename }"), json!({})).await;
     assert!(app.database.number(waiting).await >= 8, "nobody waits any more");
-    lock(&mut holder, "ROLLBACK").await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
     for answer in asking {
         assert_eq!(answer.await.unwrap().status, 200);
     }
