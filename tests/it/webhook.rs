@@ -383,11 +383,9 @@ async fn slow_receivers_of_others_hold_up_nobody() {
         team.owner.create(&team.id, "PROJECT", &format!("Project {n}")).await;
         quick.wait_for(n + 1).await;
         assert!(began.elapsed() < Duration::from_secs(5), "event {n} came after {:?}", began.elapsed());
-        // What waits for a place isn't due, and slow ones have not all of them.
+        // What waits for a place isn't due.
         let late = "SELECT count(*) AS value FROM jobs WHERE queue = 'webhook' AND status = 'waiting' AND run_at < job_clock() - interval '10 s'";
         assert_eq!(app.database.number(late).await, 0);
-        let running = "SELECT count(*) AS value FROM jobs WHERE queue = 'webhook' AND status = 'running'";
-        assert!(app.database.number(running).await < 32);
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
     one_of_them.wait_for(2).await;

@@ -33,7 +33,9 @@ show.addEventListener('click', () => {
   show.setAttribute('aria-pressed', String(shown));
 });
 
-async function fetcher(parameters, options) {
+async function fetcher({ operationName, ...rest }, options) {
+  // A moment after another tab was opened, GraphiQL still names the operation of the one before.
+  const parameters = operationName && new RegExp(`\\b${operationName}\\b`).test(rest.query) ? { operationName, ...rest } : rest;
   const headers = {
     'Content-Type': 'application/json',
     Accept: 'application/graphql-response+json, application/json;q=0.9',
