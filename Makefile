@@ -29,9 +29,10 @@ test: postgres browser faketime pgbouncer locales ## Format, lints and every tes
 
 # ROLLCALL_TEST_SEED names another order of things.
 .PHONY: soak
-soak: postgres ## Random people do 100,000 random things
+soak: postgres ## Random people do 100,000 random things, and reach what the rules say in 400 random worlds
 	cargo build --workspace --bins
 	ROLLCALL_TEST_STEPS=100000 cargo test --workspace --test it -- --nocapture random::
+	ROLLCALL_TEST_WORLDS=400 cargo test --workspace --test it -- --nocapture reach::
 
 .PHONY: check
 check: ## Format and lints alone: quick

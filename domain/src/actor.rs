@@ -200,7 +200,10 @@ pub async fn authenticate(database: &Database, token: &str) -> Result<Actor> {
         let (actor, is_seen_again) = by_session(&mut connection, token).await?;
         drop(connection);
         if let (true, Some(reach)) = (is_seen_again, actor.reach()) {
-            grant::take_up_meanwhile(database, reach.user_id()).await?;
+            // Nobody is kept from what they came for by what is shared with them just now.
+            if let Err(error) = grant::take_up_meanwhile(database, reach.user_id()).await {
+                tracing::warn!(%error, "what was shared with an address could not be taken up; the next request in some minutes tries again");
+            }
         }
         Ok(actor)
     } else if token.starts_with(api_key::TOKEN_PREFIX) {

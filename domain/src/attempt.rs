@@ -322,10 +322,15 @@ impl CountedTogether {
     ///
     /// In a transaction of its own, after that of the command: the deployment's row is everybody's, and nobody holds it, or waits for it,
     /// with other locks. What has come of the command stands even where this fails; then it stays counted until the window ends.
-    pub(crate) async fn take_back(&self, database: &Database) {
-        if self.0.is_empty() {
-            return;
+    /// A request that is given up meanwhile doesn't stop it.
+    pub(crate) async fn take_back(self, database: &Database) {
+        if !self.0.is_empty() {
+            let database = database.clone();
+            let _ = to_the_end(async move { self.subtract(&database).await }).await;
         }
+    }
+
+    async fn subtract(&self, database: &Database) {
         // Where there is much to do it waits in line again, as often as the request's time allows.
         for is_last in [false, false, true] {
             match database.transaction(async |transaction| add_to_windows(transaction, &self.0, -1).await).await {
@@ -342,7 +347,7 @@ impl CountedTogether {
     /// The same for a request that is being given up, and can't wait.
     pub(crate) fn take_back_later(self, database: Database) {
         if let (false, Ok(runtime)) = (self.0.is_empty(), Handle::try_current()) {
-            runtime.spawn(async move { self.take_back(&database).await }.in_current_span());
+            runtime.spawn(async move { self.subtract(&database).await }.in_current_span());
         }
     }
 }

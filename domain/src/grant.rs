@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::json;
 
 use crate::access;
@@ -744,6 +744,8 @@ pub(crate) async fn take_up_meanwhile(database: &Database, user_id: UserId) -> R
     }
     database
         .transaction(async |transaction| {
+            // A request waits for it.
+            transaction.batch_execute("SET LOCAL lock_timeout = '500ms'").await?;
             access::lock_users(transaction, &[user_id]).await?;
             let Some(email) = user::by_id(transaction, user_id).await?.email else { return Ok(()) };
             let events = take_up(transaction, user_id, &email).await?;

@@ -304,10 +304,12 @@ pub const NEW_ACCOUNT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Mails that a new account may cause a day.
 pub const NEW_ACCOUNT_MAILS: i32 = 200;
 /// Mails of each kind about one membership: changes of its role, its end, its receipts, and its return. Nobody's role or membership waits
-/// for them: what is over isn't sent.
-pub const MEMBERSHIP_MAILS: TryLimit = a_day("membership_mail", 20);
-/// Of all these kinds, to the person whose memberships they are, in whichever organizations.
+/// for them: what is over isn't sent. They are so few that no organization uses up what the others may send.
+pub const MEMBERSHIP_MAILS: TryLimit = a_day("membership_mail", 5);
+/// About the end of memberships, with its receipts, and their return, to the person whose they are, in whichever organizations.
 pub const MEMBER_MAILS: TryLimit = a_day("member_mail", 20);
+/// About changes of somebody's roles, in whichever organizations: they use up nothing of what tells of an end.
+pub const ROLE_MAILS: TryLimit = a_day("role_mail", 20);
 /// Receipts to whoever has become the owner of what others left, in whichever organizations; `Organization.departures` has them all.
 pub const RECEIPT_MAILS: TryLimit = a_day("receipt_mail", 200);
 

@@ -34,7 +34,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailRoleC
         name: Some(user.name),
         date: event.occurred_at,
     };
-    if !context.takes_turn(job, MailRoleChanged::KIND, member.id, &email, limits::MEMBER_MAILS).await? {
+    if !context.takes_turn(job, MailRoleChanged::KIND, member.id, &email, limits::ROLE_MAILS).await? {
         return Ok(());
     }
     organization::take_mail_turn(&context.database, event.organization_id).await.map_err(job_error)?;

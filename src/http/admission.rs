@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apalis_diesel::correlation;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, HOST, RETRY_AFTER};
+use axum::http::header::{CONTENT_ENCODING, EXPECT, HOST, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use metrics::{counter, describe_counter};
 use rollcall_domain::client::ClientNetwork;
 use rollcall_domain::limits;
@@ -27,6 +28,9 @@ use super::server::ConnectionInUse;
 use super::{App, pages};
 use crate::graphql::whole_seconds;
 
+const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MB.");
+/// For how long what is too large is read on.
+const LINGER: Duration = Duration::from_secs(2);
 const SHED: &str = "rollcall_http_requests_shed_total";
 
 /// Says what the metrics mean.
@@ -231,24 +235,30 @@ async fn read(
     if http_body::Body::is_end_stream(request.body()) {
         return Ok(request);
     }
-    let (head, body) = request.into_parts();
-    let too_large = (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MB.");
-    if http_body::Body::size_hint(&body).lower() > limits::BODY as u64 {
-        return Err(too_large);
-    }
+    let (head, mut body) = request.into_parts();
     let reading = admission.reading(client);
+    let whole = async {
+        if http_body::Body::size_hint(&body).lower() > limits::BODY as u64 {
+            // Whoever asks first sends nothing.
+            return Err(if head.headers.contains_key(EXPECT) { TOO_LARGE } else { too_large(&mut body).await });
+        }
+        match Limited::new(&mut body, limits::BODY).collect().await {
+            Ok(whole) => Ok(whole.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large(&mut body).await),
+            Err(_) => Err((StatusCode::BAD_REQUEST, "The body could not be read to its end.")),
+        }
+    };
     let read = tokio::select! {
-        read = timeout(limits::BODY_TIMEOUT, to_bytes(body, limits::BODY)) => read.ok(),
+        read = timeout(limits::BODY_TIMEOUT, whole) => read.ok(),
         () = reading.leave.notified() => None,
     };
-    match read.ok_or((StatusCode::REQUEST_TIMEOUT, "The body was sent too slowly."))? {
-        Ok(bytes) => Ok(Request::from_parts(head, Body::from(bytes))),
-        Err(error) => {
-            let source = std::error::Error::source(&error);
-            Err(match source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
-                true => too_large,
-                false => (StatusCode::BAD_REQUEST, "The body could not be read to its end."),
-            })
-        }
-    }
+    let bytes = read.ok_or((StatusCode::REQUEST_TIMEOUT, "The body was sent too slowly."))??;
+    Ok(Request::from_parts(head, Body::from(bytes)))
+}
+
+/// What a body is refused with that is too large, after some of what is left of it: who is still sending when the connection is closed
+/// doesn't see the answer.
+async fn too_large(body: &mut Body) -> (StatusCode, &'static str) {
+    let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.frame().await {} }).await;
+    TOO_LARGE
 }

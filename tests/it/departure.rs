@@ -220,7 +220,7 @@ async fn a_leaver_who_is_told_no_more_hears_of_the_end_by_the_receipt() {
     app.database
         .sql(&format!(
             "INSERT INTO attempts (bucket, subject, window_ends_at, count) \
-             VALUES ('membership_mail', 'mail_membership_ended {member}', rollcall_now() + interval '1 day', 20)"
+             VALUES ('membership_mail', 'mail_membership_ended {member}', rollcall_now() + interval '1 day', 5)"
         ))
         .await;
     // The cascade waits for this.

@@ -630,7 +630,7 @@ impl Replay {
 #[tokio::test]
 async fn whatever_people_do_the_rules_hold() {
     let seed = setting("ROLLCALL_TEST_SEED", 20_261_123);
-    let steps = setting("ROLLCALL_TEST_STEPS", 3_600);
+    let steps = setting("ROLLCALL_TEST_STEPS", 1_800);
     println!("ROLLCALL_TEST_SEED={seed} ROLLCALL_TEST_STEPS={steps}");
     let mut random = StdRng::seed_from_u64(seed);
     let scene = Scene::new(TestApp::builder().workers(2).start().await).await;

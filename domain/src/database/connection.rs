@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use super::Endpoint;
 use super::held::Held;
+use super::wire::Unanswered;
 use crate::error::{Error, Result};
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// How long a connection waits for the end of an answer before it goes back to the pool.
+const SETTLING: Duration = Duration::from_millis(200);
 /// How long cancelling a statement may take.
 const CANCELLING: Duration = Duration::from_secs(5);
 
@@ -61,7 +64,7 @@ pub struct Connection {
     pooled: Option<Object<AsyncPgConnection>>,
     /// Where it leads, for cancelling.
     endpoint: Endpoint,
-    unanswered: Unanswered,
+    under_way: UnderWay,
     in_transaction: bool,
     // What it is counted by ends after it, in this order.
     _share: Option<OwnedSemaphorePermit>,
@@ -81,12 +84,11 @@ impl Connection {
             None => None,
         };
         let mut pooled = pool.get().await.map_err(|error| Error::Unavailable(Box::new(error)))?;
-        let unanswered = Unanswered::default();
-        pooled.set_instrumentation(unanswered.clone());
+        let under_way = pooled.instrumentation().downcast_ref::<UnderWay>().cloned();
         Ok(Self {
             pooled: Some(pooled),
             endpoint: endpoint.clone(),
-            unanswered,
+            under_way: under_way.ok_or(Error::Bug("the endpoint counts what is under way on each connection"))?,
             in_transaction: false,
             _share: share,
             _held: Held::new(place),
@@ -102,22 +104,33 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let Some(pooled) = self.pooled.take() else { return };
-        let is_answered = self.unanswered.0.load(Ordering::Relaxed) == 0;
+        let is_answered = !self.under_way.has_statements() && self.under_way.unanswered.is_none();
         if is_answered && !self.in_transaction {
             return;
         }
-        let connection = Object::take(pooled);
-        if !is_answered && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let (true, Ok(runtime)) = (!is_answered, tokio::runtime::Handle::try_current()) else {
+            drop(Object::take(pooled));
+            return;
+        };
+        let (endpoint, under_way, in_transaction) =
+            (self.endpoint.clone(), self.under_way.clone(), self.in_transaction);
+        runtime.spawn(async move {
+            // Whoever wanted no more than the first rows has left the rest of the answer, which has mostly come.
+            let may_be_whole = !under_way.has_statements() && !in_transaction;
+            if may_be_whole && tokio::time::timeout(SETTLING, under_way.unanswered.ended()).await.is_ok() {
+                return;
+            }
+            let mut connection = Object::take(pooled);
             // PostgreSQL notices that a client is gone only when it writes to it. A pooler cancels nothing for a client that is
             // gone: so the connection stays until what follows the statement on it is answered.
-            let (endpoint, statement, mut connection) = (self.endpoint.clone(), connection.cancel_token(), connection);
-            let cancelling = async move {
+            let statement = connection.cancel_token();
+            let cancelling = async {
                 if endpoint.cancel(statement).await.is_ok() {
                     let _ = connection.batch_execute("ROLLBACK").await;
                 }
             };
-            runtime.spawn(tokio::time::timeout(CANCELLING, cancelling));
-        }
+            let _ = tokio::time::timeout(CANCELLING, cancelling).await;
+        });
     }
 }
 
@@ -136,18 +149,32 @@ impl DerefMut for Connection {
     }
 }
 
-/// How many statements of a connection have been sent and not answered.
-#[derive(Clone, Default)]
-struct Unanswered(Arc<AtomicUsize>);
+/// What is under way on a connection: it is told of each statement from the moment that it is to be sent until its answer begins,
+/// and the wire counts the answers that come.
+#[derive(Clone)]
+pub(super) struct UnderWay {
+    statements: Arc<AtomicUsize>,
+    unanswered: Unanswered,
+}
 
-impl Instrumentation for Unanswered {
+impl UnderWay {
+    pub(super) fn on(unanswered: Unanswered) -> Self {
+        Self { statements: Arc::default(), unanswered }
+    }
+
+    fn has_statements(&self) -> bool {
+        self.statements.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Instrumentation for UnderWay {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         match event {
             InstrumentationEvent::StartQuery { .. } => {
-                self.0.fetch_add(1, Ordering::Relaxed);
+                self.statements.fetch_add(1, Ordering::Relaxed);
             }
             InstrumentationEvent::FinishQuery { .. } => {
-                self.0.fetch_sub(1, Ordering::Relaxed);
+                self.statements.fetch_sub(1, Ordering::Relaxed);
             }
             // Of these, what is sent is a statement as well.
             _ => {}

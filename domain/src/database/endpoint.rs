@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use diesel::{ConnectionError, ConnectionResult};
-use diesel_async::AsyncPgConnection;
+use diesel_async::{AsyncConnection as _, AsyncPgConnection};
 use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -16,8 +16,9 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connection::UnderWay;
 use super::tls::{self, Roots, SslMode};
-use super::wire::{Ending, StatementNames, Transport, Wire};
+use super::wire::{Ending, StatementNames, Transport, Unanswered, Wire};
 
 /// The parameters that a URL may hold, besides `sslmode` and `sslrootcert` as libpq has them.
 const PARAMETERS: &[&str] = &[
@@ -178,7 +179,8 @@ impl Endpoint {
     pub async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
         let Some(socket) = self.socket() else { return self.connect_to_listen().await };
         let mut dialers = self.dialers(Ending::Ours);
-        let dialer = dialers.remove(0).to_host("");
+        let dialer = dialers.remove(0);
+        let (under_way, dialer) = (UnderWay::on(dialer.unanswered.clone()), dialer.to_host(""));
         let connecting = async {
             let stream = UnixStream::connect(socket).await.map_err(|error| error.to_string())?;
             self.config.connect_raw(stream, dialer).await.map_err(|error| reason(&error))
@@ -188,7 +190,9 @@ impl Endpoint {
             // Whoever waits for an answer hears of it.
             let _ = connection.await;
         });
-        AsyncPgConnection::try_from(client).await
+        let mut connection = AsyncPgConnection::try_from(client).await?;
+        connection.set_instrumentation(under_way);
+        Ok(connection)
     }
 
     /// Connects, and hears notifications.
@@ -206,9 +210,12 @@ impl Endpoint {
         }
         let mut failure = None;
         for dialer in self.dialers(Ending::Ours) {
+            let under_way = UnderWay::on(dialer.unanswered.clone());
             match self.config.connect(dialer).await {
                 Ok((client, connection)) => {
-                    return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+                    let mut connection = AsyncPgConnection::try_from_client_and_connection(client, connection).await?;
+                    connection.set_instrumentation(under_way);
+                    return Ok(connection);
                 }
                 Err(error) => {
                     // What the server says of whoever asks, it says without TLS too; unless that is what it minds.
@@ -246,7 +253,13 @@ impl Endpoint {
 
     /// The ways to try, one after the other.
     fn dialers(&self, ending: Ending) -> Vec<Dialer> {
-        let dialer = |tls, is_tls_required| Dialer { tls, is_tls_required, names: self.names, ending };
+        let dialer = |tls, is_tls_required| Dialer {
+            tls,
+            is_tls_required,
+            names: self.names,
+            ending,
+            unanswered: Unanswered::default(),
+        };
         match (self.mode, &self.tls) {
             (_, None) => vec![dialer(None, false)],
             (SslMode::Prefer, Some(tls)) => vec![dialer(Some(tls.clone()), false), dialer(None, false)],
@@ -309,6 +322,7 @@ struct Dialer {
     is_tls_required: bool,
     names: StatementNames,
     ending: Ending,
+    unanswered: Unanswered,
 }
 
 impl Dialer {
@@ -348,18 +362,18 @@ where
 
     fn connect(self, mut stream: S) -> Self::Future {
         Box::pin(async move {
-            let Dialer { tls, is_tls_required, names, ending } = self.dialer;
-            let Some(mut tls) = tls else { return Ok(Wire::new(Transport::Plain(stream), names, ending)) };
+            let Dialer { tls, is_tls_required, names, ending, unanswered } = self.dialer;
+            let Some(mut tls) = tls else { return Ok(Wire::new(Transport::Plain(stream), names, ending, unanswered)) };
             stream.write_all(&SSL_REQUEST).await?;
             stream.flush().await?;
             match stream.read_u8().await? {
                 b'S' => {
                     let encrypted =
                         MakeTlsConnect::<S>::make_tls_connect(&mut tls, &self.host)?.connect(stream).await?;
-                    Ok(Wire::new(Transport::Encrypted(Box::new(encrypted)), names, ending))
+                    Ok(Wire::new(Transport::Encrypted(Box::new(encrypted)), names, ending, unanswered))
                 }
                 _ if is_tls_required => Err("the server offers no TLS; to go without, set sslmode=disable".into()),
-                _ => Ok(Wire::new(Transport::Plain(stream), names, ending)),
+                _ => Ok(Wire::new(Transport::Plain(stream), names, ending, unanswered)),
             }
         })
     }

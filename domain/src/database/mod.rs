@@ -201,6 +201,7 @@ impl Database {
             .max_size(POOL_SIZE)
             .wait_timeout(Some(limits::CONNECTION_WAIT))
             .create_timeout(Some(limits::CONNECTION_WAIT))
+            .recycle_timeout(Some(limits::CONNECTION_WAIT))
             .runtime(deadpool::Runtime::Tokio1)
             .pre_recycle(Hook::async_fn(|connection: &mut AsyncPgConnection, metrics| {
                 Box::pin(async move {

@@ -1,4 +1,4 @@
-//! What goes over a connection to PostgreSQL, with two things mended on the way that neither diesel-async nor tokio-postgres
+//! What goes over a connection to PostgreSQL, with three things seen to on the way that neither diesel-async nor tokio-postgres
 //! leaves to its users.
 //!
 //! - **Errors keep their SQLSTATE.** diesel shows an error's message, which is in the server's language, and not its code. Here the
@@ -6,6 +6,7 @@
 //! - **Statements have no names behind a pooler.** A pooler that gives each transaction another server connection (PgBouncer
 //!   before 1.21) knows nothing of statements that were prepared on the one before. Where that is asked for, a statement's text
 //!   goes along with each use of it, as the unnamed statement, which PostgreSQL forgets with the next one.
+//! - **It is known what is still to come.** Whoever reads no further than the first rows leaves the rest of the answer on the way.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -14,6 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -56,6 +58,9 @@ where
     transport: Transport<S>,
     ending: Ending,
     unnaming: Option<Unnaming>,
+    unanswered: Unanswered,
+    /// Whether the first message was sent, which alone has no type.
+    has_begun: bool,
     /// What was sent and isn't a whole message yet.
     outgoing: BytesMut,
     /// What is to be written next.
@@ -64,6 +69,30 @@ where
     incoming: BytesMut,
     /// What is to be read next.
     unread: BytesMut,
+}
+
+/// How many requests of a connection were sent whose answers haven't come to their end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unanswered(watch::Sender<usize>);
+
+impl Unanswered {
+    fn was_sent(&self) {
+        self.0.send_modify(|count| *count += 1);
+    }
+
+    fn was_answered(&self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        *self.0.borrow() == 0
+    }
+
+    /// Waits for the end of every answer.
+    pub(super) async fn ended(&self) {
+        // There is a sender: this one.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
 }
 
 /// How much is asked for at once.
@@ -75,13 +104,14 @@ impl<S> Wire<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    pub(super) fn new(transport: Transport<S>, names: StatementNames, ending: Ending) -> Self {
+    pub(super) fn new(transport: Transport<S>, names: StatementNames, ending: Ending, unanswered: Unanswered) -> Self {
         let unnaming = match names {
             StatementNames::Kept => None,
             StatementNames::Removed => Some(Unnaming::default()),
         };
+        unanswered.0.send_replace(0);
         let [outgoing, unwritten, incoming, unread] = Default::default();
-        Self { transport, ending, unnaming, outgoing, unwritten, incoming, unread }
+        Self { transport, ending, unnaming, unanswered, has_begun: false, outgoing, unwritten, incoming, unread }
     }
 
     fn poll_write_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -165,7 +195,6 @@ enum Expected {
 /// Takes the names of statements away.
 #[derive(Default)]
 struct Unnaming {
-    has_begun: bool,
     /// Of each statement that tokio-postgres has prepared, what follows its name in the message that did.
     statements: HashMap<Vec<u8>, Bytes>,
     /// Which of them the unnamed statement is, within a request.
@@ -254,6 +283,9 @@ where
                 if this.unnaming.as_mut().is_some_and(|unnaming| !unnaming.is_passed_on(*kind)) {
                     continue;
                 }
+                if *kind == b'Z' {
+                    this.unanswered.was_answered();
+                }
                 match kind {
                     b'E' => put_error(&mut this.unread, body),
                     _ => this.unread.put_slice(&message),
@@ -275,15 +307,15 @@ where
         if this.unwritten.len() >= CHUNK {
             ready!(this.poll_write_out(context))?;
         }
-        let Some(unnaming) = &mut this.unnaming else {
-            return Pin::new(&mut this.transport).poll_write(context, bytes);
-        };
         this.outgoing.extend_from_slice(bytes);
-        while let Some(message) = take_message(&mut this.outgoing, unnaming.has_begun)? {
-            if std::mem::replace(&mut unnaming.has_begun, true) {
-                unnaming.rewrite(&message, &mut this.unwritten);
-            } else {
-                this.unwritten.put_slice(&message);
+        while let Some(message) = take_message(&mut this.outgoing, this.has_begun)? {
+            let is_first = !std::mem::replace(&mut this.has_begun, true);
+            if is_first || matches!(message.first(), Some(b'S' | b'Q')) {
+                this.unanswered.was_sent();
+            }
+            match &mut this.unnaming {
+                Some(unnaming) if !is_first => unnaming.rewrite(&message, &mut this.unwritten),
+                _ => this.unwritten.put_slice(&message),
             }
         }
         Poll::Ready(Ok(bytes.len()))
@@ -394,6 +426,38 @@ mod tests {
         }
         assert_eq!(taken, [message(b'Q', b"SELECT 1\0"), message(b'S', b"")]);
         assert!(take_message(&mut BytesMut::from(&b"Q\0\0\0\x01"[..]), true).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_under_way_until_the_server_is_ready_again() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (ours, mut servers) = tokio::io::duplex(1_024);
+        let unanswered = Unanswered::default();
+        let mut wire = Wire::new(Transport::Plain(ours), StatementNames::Kept, Ending::Ours, unanswered.clone());
+        let (startup, ready) = (b"\0\0\0\x08\0\x03\0\0", message(b'Z', b"I"));
+        let (sync, query) = (message(b'S', b""), message(b'Q', b"SELECT 1\0"));
+        let answer = async |wire: &mut Wire<_>, servers: &mut tokio::io::DuplexStream, part: &[u8]| {
+            servers.write_all(part).await.unwrap();
+            wire.read_exact(&mut vec![0; part.len()]).await.unwrap();
+        };
+        wire.write_all(startup).await.unwrap();
+        answer(&mut wire, &mut servers, &ready).await;
+        assert!(unanswered.is_none());
+        // As it is sent, in parts too.
+        wire.write_all(&sync[..3]).await.unwrap();
+        assert!(unanswered.is_none());
+        wire.write_all(&sync[3..]).await.unwrap();
+        wire.write_all(&query).await.unwrap();
+        wire.flush().await.unwrap();
+        for (part, is_none) in
+            [(message(b'D', b"row"), false), (ready.clone(), false), (message(b'D', b"row"), false), (ready, true)]
+        {
+            answer(&mut wire, &mut servers, &part).await;
+            assert_eq!(unanswered.is_none(), is_none);
+        }
+        let mut sent = vec![0; startup.len() + sync.len() + query.len()];
+        servers.read_exact(&mut sent).await.unwrap();
+        assert_eq!(sent, [&startup[..], &sync, &query].concat());
     }
 
     #[test]
