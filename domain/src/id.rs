@@ -26,19 +26,26 @@ pub trait TypedId: Copy + Debug + Eq + Hash + Ord + Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// The text isn't a TypeID at all.
-    #[error("not an id: expected something like {expected}_01h455vb4pex5vsknk084sn02q")]
+    #[error("not an id: {given:?}; something like {expected}_01h455vb4pex5vsknk084sn02q is expected")]
     Malformed {
+        /// The text, as much of it as one reads.
+        given: String,
         /// The prefix that was wanted.
         expected: &'static str,
     },
     /// The id is well formed and of another kind.
-    #[error("an id that begins with {expected}_ is expected here, not with {actual}_")]
+    #[error("{given:?} is an id of another kind; one that begins with {expected}_ is expected here")]
     OtherKind {
+        /// The id.
+        given: String,
         /// The prefix that was wanted.
         expected: &'static str,
-        /// The prefix that was given.
-        actual: String,
     },
+}
+
+/// A text that is no id, as an error shows it.
+pub fn shown(text: &str) -> String {
+    text.chars().take(100).collect()
 }
 
 /// A TypeID of any kind, split into prefix and UUID; `None` where the text isn't one.
@@ -49,11 +56,10 @@ pub fn parse_any(text: &str) -> Option<(String, Uuid)> {
 
 /// Parses a TypeID of the kind `T`.
 pub fn parse<T: TypedId>(text: &str) -> Result<T, IdError> {
-    let (prefix, uuid) = parse_any(text).ok_or(IdError::Malformed { expected: T::PREFIX })?;
-    if prefix == T::PREFIX {
-        Ok(T::from_uuid(uuid))
-    } else {
-        Err(IdError::OtherKind { expected: T::PREFIX, actual: prefix })
+    match parse_any(text) {
+        Some((prefix, uuid)) if prefix == T::PREFIX => Ok(T::from_uuid(uuid)),
+        Some(_) => Err(IdError::OtherKind { given: shown(text), expected: T::PREFIX }),
+        None => Err(IdError::Malformed { given: shown(text), expected: T::PREFIX }),
     }
 }
 
@@ -196,6 +202,6 @@ mod tests {
     #[test]
     fn an_id_of_another_kind_is_named() {
         let id = UserId::new().to_string();
-        assert_eq!(id.parse::<OrganizationId>(), Err(IdError::OtherKind { expected: "org", actual: "usr".to_owned() }));
+        assert_eq!(id.parse::<OrganizationId>(), Err(IdError::OtherKind { given: id.clone(), expected: "org" }));
     }
 }

@@ -9,7 +9,7 @@ use rollcall_domain::actor::Actor;
 use rollcall_domain::id::{
     ApiKeyId, AuditEventId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId, MemberId,
     OrganizationId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId, TransferId, TypedId, UserId,
-    WebhookDeliveryId, WebhookId, parse_any,
+    WebhookDeliveryId, WebhookId, parse_any, shown,
 };
 use rollcall_domain::{
     access, api_key, audit, database, departure, grant, invitation, join_code, limits, member, resource, run, session,
@@ -91,10 +91,7 @@ pub async fn find(context: &Context<'_>, ids: &[ID]) -> async_graphql::Result<Ve
     }
     let parsed: Vec<(String, Uuid)> = ids
         .iter()
-        .map(|id| {
-            let shown: String = id.chars().take(100).collect();
-            parse_any(id).ok_or_else(|| bad_request(format!("not an id: {shown:?}")))
-        })
+        .map(|id| parse_any(id).ok_or_else(|| bad_request(format!("not an id: {:?}", shown(id)))))
         .collect::<async_graphql::Result<_>>()?;
     let Some(actor) = request(context).actor() else { return Ok(ids.iter().map(|_| None).collect()) };
     let keys: Vec<NodeKey> = parsed.into_iter().map(|(prefix, uuid)| (actor.clone(), prefix, uuid)).collect();
