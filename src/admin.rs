@@ -5,15 +5,18 @@ mod jobs;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use rollcall_domain::Error;
-use rollcall_domain::actor::Actor;
-use rollcall_domain::billing::SetPlan;
-use rollcall_domain::client::ClientNetwork;
-use rollcall_domain::database::{self, Database, Fallback, Purpose};
-use rollcall_domain::id::OrganizationId;
-use rollcall_domain::organization::{self, ProfileInput};
-use rollcall_domain::settings::Settings;
-use rollcall_domain::text::EmailAddress;
-use rollcall_domain::{audit, billing, integrity, user};
+use rollcall_domain::account::user;
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::audit;
+use rollcall_domain::base::client::ClientNetwork;
+use rollcall_domain::base::id::OrganizationId;
+use rollcall_domain::base::text::EmailAddress;
+use rollcall_domain::database::{Database, Purpose};
+use rollcall_domain::membership::organization::{self, ProfileInput};
+use rollcall_domain::organization::billing::{self, SetPlan};
+use rollcall_domain::start::open::{self, Fallback};
+use rollcall_domain::start::settings::Settings;
+use rollcall_domain::upkeep::integrity;
 use std::net::Ipv4Addr;
 
 /// What staff can do.
@@ -83,7 +86,7 @@ pub enum Command {
 
 /// Does staff work.
 pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
-    let opened = database::open(settings, Fallback::Existing, Purpose::Work).await?;
+    let opened = open::open(settings, Fallback::Existing, Purpose::Work).await?;
     let outcome = match command {
         Command::CreateOrganization { name, owner_email, slug } => {
             create_organization(&opened.database, name, &owner_email, slug).await

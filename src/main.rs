@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rollcall_domain::database::{self, Fallback, Opened, Purpose};
-use rollcall_domain::link::{PublicUrl, Route};
-use rollcall_domain::secret::Token;
-use rollcall_domain::settings::Settings;
+use rollcall_domain::base::link::{PublicUrl, Route};
+use rollcall_domain::base::secret::Token;
+use rollcall_domain::database::Purpose;
 use rollcall_domain::sign_in;
+use rollcall_domain::start::open::{self, Fallback, Opened};
+use rollcall_domain::start::settings::Settings;
 use rollcall_jobs::{Context, metrics, process, worker};
 
 #[global_allocator]
@@ -57,11 +58,11 @@ fn main() -> ExitCode {
             let shutdown = process::shutdown()?;
             settings.public_url()?;
             Context::check(&settings)?;
-            let opened = database::open(&settings, Fallback::None, Purpose::Requests).await?;
+            let opened = open::open(&settings, Fallback::None, Purpose::Requests).await?;
             metrics::start(&settings, &opened.database, &shutdown).await?;
             http::serve(&settings, opened.database.clone(), shutdown, |address, _| announce(address)).await
         }
-        Some(Command::Migrate) => database::migrate_located(&settings).await,
+        Some(Command::Migrate) => open::migrate_located(&settings).await,
         Some(Command::Schema) => Ok(()),
         Some(Command::Admin(command)) => admin::run(&settings, command).await,
     })
@@ -77,7 +78,7 @@ async fn everything(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = process::shutdown()?;
     settings.public_url()?;
     Context::check(settings)?;
-    let opened = database::open(settings, Fallback::BuiltIn, Purpose::Requests).await?;
+    let opened = open::open(settings, Fallback::BuiltIn, Purpose::Requests).await?;
     opened.check_direct().await?;
     let context = Context::new(settings, opened.database_for(Purpose::Work)?)?;
     metrics::start(settings, &opened.database, &shutdown).await?;

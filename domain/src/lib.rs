@@ -1,55 +1,33 @@
-//! Rollcall's rules and their data: one module per feature, on diesel-async.
+//! Rollcall's rules and their data, on diesel-async, in rooms. A room imports from those above it in this list, and from itself:
 //!
-//! A writer runs in [`database::Database::transaction`]: it locks and gets a [`access::Permit`], writes, enqueues
+//! - [`base`] has ids, errors, texts in canonical form, pages of lists, limits, secrets, links and the jobs' payloads.
+//! - [`database`] has the pool, transactions, the schema and the clock.
+//! - [`authority`] says who asks and what roles may do; it has the locks, the audit log and counted attempts.
+//! - [`account`] has people's accounts, their sessions and API keys.
+//! - [`membership`] has organizations and their members, who are one aggregate, and invitations, join codes and teams.
+//! - [`organization`] has what is done with an organization as a whole, and its billing.
+//! - [`resource`] has projects, files, apps and the like, and their grants, share links, transfers and runs.
+//! - [`event`] has webhooks.
+//! - [`sign_in`] has signing in and the change of an account's address, which answer invitations on the way.
+//! - [`departure`] has leaving, being removed, and the end of an account or an organization.
+//! - [`upkeep`] has sweeps, checks of the data, and what staff do with jobs.
+//! - [`start`] has the settings, and opens the database that they name.
+//!
+//! A writer runs in [`database::Database::transaction`]: it locks and gets an [`authority::access::Permit`], writes, enqueues
 //! the jobs that the change calls for, and last records the audit event. Nothing here knows of GraphQL, HTTP or mail.
 
-pub mod access;
-pub mod account_deletion;
-pub mod actor;
-pub mod api_key;
-mod attached;
-mod attempt;
-pub mod audit;
-pub mod billing;
+pub mod account;
+pub mod authority;
+pub mod base;
 pub mod builtin_postgres;
-pub mod client;
-mod clock;
 pub mod database;
 pub mod departure;
-pub mod device;
-pub mod email_change;
-pub mod error;
-pub mod grant;
-pub mod housekeeping;
-pub mod hyperlink;
-pub mod id;
-pub mod integrity;
-pub mod invitation;
-pub mod issued;
-pub mod job;
-pub mod job_admin;
-pub mod join_code;
-pub mod limits;
-pub mod link;
-pub mod mail_limit;
-pub mod member;
+pub mod event;
+pub mod membership;
 pub mod organization;
-pub mod page;
-pub mod policy;
-mod reserved_name;
 pub mod resource;
-pub mod run;
-pub mod secret;
-pub mod session;
-pub mod settings;
-pub mod share_link;
 pub mod sign_in;
-mod storage;
-pub mod team;
-pub mod text;
-mod text_enum;
-pub mod transfer;
-pub mod user;
-pub mod webhook;
+pub mod start;
+pub mod upkeep;
 
-pub use error::{Error, Result};
+pub use base::error::{Error, Result};

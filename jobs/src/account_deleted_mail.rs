@@ -1,8 +1,8 @@
 //! Confirms that an account was deleted; the address goes with the mail.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::account_deletion;
-use rollcall_domain::job::MailAccountDeleted;
+use rollcall_domain::base::job::MailAccountDeleted;
+use rollcall_domain::departure::deletion;
 
 use crate::context::{Context, Unsent, connection, hold, job_error};
 use crate::mail::{AccountDeleted, Envelope};
@@ -10,7 +10,7 @@ use crate::mail::{AccountDeleted, Envelope};
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailAccountDeleted) -> Result<(), JobError> {
     let user_id = payload.user_id;
     let mut reader = connection(context).await?;
-    let found = account_deletion::by_user_id(&mut reader, user_id).await.map_err(job_error)?;
+    let found = deletion::by_user_id(&mut reader, user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(deletion) = found else { return Ok(()) };
     let mail = AccountDeleted { deleted_at: deletion.deleted_at };
@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailAccou
             .database
             .transaction(async |transaction| {
                 hold(transaction).await?;
-                account_deletion::forget(transaction, user_id).await
+                deletion::forget(transaction, user_id).await
             })
             .await
             .map_err(job_error)?;

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::Error;
+use rollcall_domain::base::id::DepartureId;
+use rollcall_domain::base::job::{RevertDeparture, RunDeparture};
 use rollcall_domain::departure::{self, Chunk};
-use rollcall_domain::id::DepartureId;
-use rollcall_domain::job::{RevertDeparture, RunDeparture};
 
 use crate::context::{Context, GIVES_WAY, Turn, hold, job_error};
 

@@ -1,13 +1,15 @@
 //! Mails a completed departure's receipt to the leaver, or to whom it has made the owner of something.
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
-use rollcall_domain::api_key::{self, ApiKey};
+use rollcall_domain::account::api_key::{self, ApiKey};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailDepartureReceipt;
+use rollcall_domain::base::limits;
 use rollcall_domain::departure::{self, DepartureKind, DepartureStatus};
-use rollcall_domain::job::MailDepartureReceipt;
-use rollcall_domain::member::{self, MemberStatus};
+use rollcall_domain::event::webhook::{self, Webhook};
+use rollcall_domain::membership::member::{self, MemberStatus};
+use rollcall_domain::membership::organization;
 use rollcall_domain::resource::ResourceKind;
-use rollcall_domain::webhook::{self, Webhook};
-use rollcall_domain::{limits, organization, user};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{self, Count, DepartureToLeaver, DepartureToOwner, Envelope, Moved};

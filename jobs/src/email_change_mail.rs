@@ -1,12 +1,13 @@
 //! The mails of a change of address: the link to the new one, and what the old one hears of it.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::email_change::{self, EmailChange};
-use rollcall_domain::id::EmailChangeId;
-use rollcall_domain::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
-use rollcall_domain::link::Route;
-use rollcall_domain::user::{self, User};
-use rollcall_domain::{database, limits};
+use rollcall_domain::account::user::{self, User};
+use rollcall_domain::base::id::EmailChangeId;
+use rollcall_domain::base::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
+use rollcall_domain::base::limits;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::database;
+use rollcall_domain::sign_in::email_change::{self, EmailChange};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{EmailChangeLink, EmailChangeRequested, EmailChanged, Envelope};

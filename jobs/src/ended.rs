@@ -1,8 +1,8 @@
 //! Marks what has ended with somebody's right, an organization or an account, chunk by chunk; it is refused already.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::issued;
-use rollcall_domain::job::{MarkEnded, MarkEndedWithAccount};
+use rollcall_domain::authority::issued;
+use rollcall_domain::base::job::{MarkEnded, MarkEndedWithAccount};
 
 use crate::context::{Context, GIVES_WAY, Turn, hold, job_error};
 

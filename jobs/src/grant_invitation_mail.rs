@@ -1,9 +1,12 @@
 //! Mails an address what was shared with it.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::MailGrantInvitation;
-use rollcall_domain::link::Route;
-use rollcall_domain::{database, grant, organization, resource, user};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailGrantInvitation;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::membership::organization;
+use rollcall_domain::resource::grant;
+use rollcall_domain::{database, resource};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, GrantInvitation, SOMEBODY};

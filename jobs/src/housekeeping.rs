@@ -1,7 +1,7 @@
 //! Runs a sweep, chunk by chunk.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::housekeeping::{self, RunSweep};
+use rollcall_domain::upkeep::housekeeping::{self, RunSweep};
 
 use crate::context::{Context, hold, job_error};
 

@@ -1,9 +1,10 @@
 //! Tells the inviter that an invitation was accepted, while they are an active member.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::MailInvitationAccepted;
-use rollcall_domain::member::MemberStatus;
-use rollcall_domain::{invitation, member, organization, user};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailInvitationAccepted;
+use rollcall_domain::membership::member::{self, MemberStatus};
+use rollcall_domain::membership::{invitation, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, InvitationAccepted};

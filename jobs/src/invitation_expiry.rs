@@ -1,8 +1,8 @@
 //! Marks an invitation expired once its days are over (R23).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::invitation;
-use rollcall_domain::job::ExpireInvitation;
+use rollcall_domain::base::job::ExpireInvitation;
+use rollcall_domain::membership::invitation;
 
 use crate::context::{Context, hold, job_error};
 

@@ -2,11 +2,13 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
-use rollcall_domain::job::MailInvitation;
-use rollcall_domain::link::Route;
-use rollcall_domain::text::EmailAddress;
-use rollcall_domain::{database, organization, user};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailInvitation;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::base::text::EmailAddress;
+use rollcall_domain::database;
+use rollcall_domain::membership::invitation::{self, DeliveryStatus, InvitationStatus};
+use rollcall_domain::membership::organization;
 
 use crate::context::{Context, Unsent, connection, hold, job_error};
 use crate::mail::{Envelope, Invitation};
@@ -69,7 +71,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
 /// Where an invitation's mails go, and whom they greet; none where its account is deleted.
 pub(crate) async fn recipient(
     reader: &mut AsyncPgConnection,
-    invitation: &rollcall_domain::invitation::Invitation,
+    invitation: &rollcall_domain::membership::invitation::Invitation,
 ) -> Result<Option<(EmailAddress, Option<String>)>, JobError> {
     match (&invitation.email, invitation.user_id) {
         (Some(email), _) => Ok(Some((email.clone(), invitation.name.clone()))),

@@ -1,10 +1,13 @@
 //! Reminds the invited person a day before an invitation expires.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::invitation::{self, DeliveryStatus, InvitationStatus};
-use rollcall_domain::job::MailInvitationReminder;
-use rollcall_domain::link::Route;
-use rollcall_domain::{database, limits, mail_limit, organization};
+use rollcall_domain::authority::mail_limit;
+use rollcall_domain::base::job::MailInvitationReminder;
+use rollcall_domain::base::limits;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::database;
+use rollcall_domain::membership::invitation::{self, DeliveryStatus, InvitationStatus};
+use rollcall_domain::membership::organization;
 
 use crate::context::{Context, connection, job_error};
 use crate::invitation_mail::recipient;

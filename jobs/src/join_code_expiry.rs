@@ -1,8 +1,8 @@
 //! Marks a join code expired once its 24 hours are over (R29).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::ExpireJoinCode;
-use rollcall_domain::join_code;
+use rollcall_domain::base::job::ExpireJoinCode;
+use rollcall_domain::membership::join_code;
 
 use crate::context::{Context, hold, job_error};
 

@@ -1,8 +1,9 @@
 //! Tells the owner that someone joined by code (R30).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::MailJoinedByCode;
-use rollcall_domain::{join_code, organization, user};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailJoinedByCode;
+use rollcall_domain::membership::{join_code, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, JoinedByCode};

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use rollcall_domain::database::{self, Fallback, Purpose};
-use rollcall_domain::settings::Settings;
+use rollcall_domain::database::Purpose;
+use rollcall_domain::start::open::{self, Fallback};
+use rollcall_domain::start::settings::Settings;
 use rollcall_jobs::{Context, metrics, process, worker};
 
 /// Rollcall's worker: sends the mails, ends what has its time, and passes on what leavers owned.
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
         let shutdown = process::shutdown()?;
         settings.public_url()?;
         Context::check(&settings)?;
-        let opened = database::open(&settings, Fallback::None, Purpose::Work).await?;
+        let opened = open::open(&settings, Fallback::None, Purpose::Work).await?;
         opened.check_direct().await?;
         let context = Context::new(&settings, opened.database.clone())?;
         metrics::start(&settings, &opened.database, &shutdown).await?;

@@ -1,11 +1,12 @@
 //! What the mails that tell a member of something start from: the event of the audit log.
 
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::audit::{self, AuditEvent};
-use rollcall_domain::id::{AuditEventId, MemberId};
-use rollcall_domain::member::{self, Member, MemberStatus};
-use rollcall_domain::user::{self, User};
-use rollcall_domain::{Result, organization};
+use rollcall_domain::Result;
+use rollcall_domain::account::user::{self, User};
+use rollcall_domain::authority::audit::{self, AuditEvent};
+use rollcall_domain::base::id::{AuditEventId, MemberId};
+use rollcall_domain::membership::member::{self, Member, MemberStatus};
+use rollcall_domain::membership::organization;
 
 /// Something that was done to a member who is one still.
 pub(crate) struct MemberEvent {

@@ -1,9 +1,11 @@
 //! Tells someone that they were removed or deactivated, where the receipt, which otherwise says both, takes longer.
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailMembershipEnded;
+use rollcall_domain::base::limits;
 use rollcall_domain::departure::{self, Departure};
-use rollcall_domain::job::MailMembershipEnded;
-use rollcall_domain::{limits, organization, user};
+use rollcall_domain::membership::organization;
 
 use crate::context::{Context, connection, hold, job_error};
 use crate::departure_receipt_mail::kind;

@@ -1,9 +1,9 @@
 //! Tells someone that they are a member again whom an owner or admin has brought back.
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
-use rollcall_domain::job::MailMembershipRestored;
-use rollcall_domain::limits;
-use rollcall_domain::link::Route;
+use rollcall_domain::base::job::MailMembershipRestored;
+use rollcall_domain::base::limits;
+use rollcall_domain::base::link::Route;
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, MembershipRestored};

@@ -17,7 +17,7 @@ use axum::routing::get;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rollcall_domain::database::Database;
-use rollcall_domain::settings::Settings;
+use rollcall_domain::start::settings::Settings;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, MissedTickBehavior};

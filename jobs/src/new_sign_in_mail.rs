@@ -1,9 +1,9 @@
 //! Tells someone that they were signed in on a device that wasn't before.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::MailNewSignIn;
-use rollcall_domain::link::Route;
-use rollcall_domain::{session, user};
+use rollcall_domain::account::{session, user};
+use rollcall_domain::base::job::MailNewSignIn;
+use rollcall_domain::base::link::Route;
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, NewSignIn};

@@ -1,10 +1,11 @@
 //! Tells the former owner that staff gave their organization to somebody else (R1).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::audit::{self, AuditEvent};
-use rollcall_domain::id::UserId;
-use rollcall_domain::job::MailOwnerReplaced;
-use rollcall_domain::{organization, user};
+use rollcall_domain::account::user;
+use rollcall_domain::authority::audit::{self, AuditEvent};
+use rollcall_domain::base::id::UserId;
+use rollcall_domain::base::job::MailOwnerReplaced;
+use rollcall_domain::membership::organization;
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, OwnerReplaced};

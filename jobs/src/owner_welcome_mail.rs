@@ -1,9 +1,10 @@
 //! Tells someone that staff founded an organization for them (R1).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::MailOwnerWelcome;
-use rollcall_domain::link::Route;
-use rollcall_domain::{organization, user};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailOwnerWelcome;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::membership::organization;
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, OwnerWelcome};

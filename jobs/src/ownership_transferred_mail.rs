@@ -1,9 +1,10 @@
 //! Tells the old and the new owner that the ownership passed between them (R46).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::MailOwnershipTransferred;
-use rollcall_domain::link::Route;
-use rollcall_domain::{organization, user};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailOwnershipTransferred;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::membership::organization;
 
 use crate::context::{Context, connection, job_error, noticed_at};
 use crate::mail::{Envelope, OwnershipTransferred};

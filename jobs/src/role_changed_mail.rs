@@ -1,10 +1,11 @@
 //! Tells a member that their role changed: from what to what, and by whom.
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
-use rollcall_domain::audit::AuditEvent;
-use rollcall_domain::job::MailRoleChanged;
-use rollcall_domain::policy::Role;
-use rollcall_domain::{limits, organization};
+use rollcall_domain::authority::audit::AuditEvent;
+use rollcall_domain::authority::policy::Role;
+use rollcall_domain::base::job::MailRoleChanged;
+use rollcall_domain::base::limits;
+use rollcall_domain::membership::organization;
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, RoleChanged};

@@ -1,11 +1,13 @@
 //! Mails the link and digits of a sign-in.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::id::TypedId;
-use rollcall_domain::job::MailSignIn;
-use rollcall_domain::link::Route;
-use rollcall_domain::secret::Purpose;
-use rollcall_domain::{database, invitation, limits, organization, sign_in};
+use rollcall_domain::base::id::TypedId;
+use rollcall_domain::base::job::MailSignIn;
+use rollcall_domain::base::limits;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::base::secret::Purpose;
+use rollcall_domain::membership::{invitation, organization};
+use rollcall_domain::{database, sign_in};
 
 use crate::context::{Context, connection, hold, job_error};
 use crate::mail::{Envelope, SignIn};

@@ -1,8 +1,8 @@
 //! Moves accepted projects, and marks offers expired that nobody answered (R61).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::{ExpireTransfer, MoveProject};
-use rollcall_domain::transfer;
+use rollcall_domain::base::job::{ExpireTransfer, MoveProject};
+use rollcall_domain::resource::transfer;
 
 use crate::context::{Context, hold, job_error};
 

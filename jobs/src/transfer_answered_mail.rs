@@ -1,9 +1,11 @@
 //! Tells whoever offered a project what became of the offer (R61).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::MailTransferAnswered;
-use rollcall_domain::transfer::{self, TransferStatus};
-use rollcall_domain::{database, organization, user};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailTransferAnswered;
+use rollcall_domain::database;
+use rollcall_domain::membership::organization;
+use rollcall_domain::resource::transfer::{self, TransferStatus};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, TransferAnswer, TransferAnswered};

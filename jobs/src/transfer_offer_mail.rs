@@ -2,12 +2,13 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::job::MailTransferOffer;
-use rollcall_domain::link::Route;
-use rollcall_domain::member::{self, MemberStatus};
-use rollcall_domain::transfer::{self, Transfer, TransferStatus};
-use rollcall_domain::user::{self, User};
-use rollcall_domain::{database, organization};
+use rollcall_domain::account::user::{self, User};
+use rollcall_domain::base::job::MailTransferOffer;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::database;
+use rollcall_domain::membership::member::{self, MemberStatus};
+use rollcall_domain::membership::organization;
+use rollcall_domain::resource::transfer::{self, Transfer, TransferStatus};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, SOMEBODY, TransferOffer};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::DeliverWebhook;
-use rollcall_domain::webhook::{self, Then};
+use rollcall_domain::base::job::DeliverWebhook;
+use rollcall_domain::event::webhook::{self, Then};
 use tokio::time::Instant;
 
 use crate::context::{Context, hold, job_error};

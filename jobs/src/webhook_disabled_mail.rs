@@ -1,9 +1,11 @@
 //! Tells the owner that a webhook was disabled, since nobody took its deliveries (R75).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::MailWebhookDisabled;
-use rollcall_domain::page::PageRequest;
-use rollcall_domain::{organization, user, webhook};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailWebhookDisabled;
+use rollcall_domain::base::page::PageRequest;
+use rollcall_domain::event::webhook;
+use rollcall_domain::membership::organization;
 
 use crate::context::{Context, connection, job_error, noticed_at};
 use crate::mail::{Envelope, WebhookDisabled};

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apalis_diesel::JobError;
-use rollcall_domain::id::{OrganizationId, WebhookId};
-use rollcall_domain::webhook::Webhook;
+use rollcall_domain::base::id::{OrganizationId, WebhookId};
+use rollcall_domain::event::webhook::Webhook;
 use tokio::time::Instant;
 
 /// Deliveries that run at the same time: the handlers of the queue.

@@ -1,8 +1,8 @@
 //! Delivers one event again, as someone asked for.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::job::RedeliverWebhook;
-use rollcall_domain::webhook;
+use rollcall_domain::base::job::RedeliverWebhook;
+use rollcall_domain::event::webhook;
 use tokio::time::Instant;
 
 use crate::context::{Context, connection, hold, job_error};

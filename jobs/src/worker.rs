@@ -7,9 +7,7 @@ use anyhow::Context as _;
 use apalis_core::monitor::Monitor;
 use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedules, StoreOptions};
-use rollcall_domain::database::Endpoint;
-use rollcall_domain::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
-use rollcall_domain::job::{
+use rollcall_domain::base::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
     MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailGrantInvitation,
     MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded,
@@ -17,6 +15,8 @@ use rollcall_domain::job::{
     MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer, MailWebhookDisabled, MarkEnded,
     MarkEndedWithAccount, MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
+use rollcall_domain::database::Endpoint;
+use rollcall_domain::upkeep::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;

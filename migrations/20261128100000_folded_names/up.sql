@@ -1,4 +1,4 @@
--- Names and addresses are found, and unlike each other, by a form that Rollcall makes of them (domain/src/text/unicode.rs), since what the
+-- Names and addresses are found, and unlike each other, by a form that Rollcall makes of them (domain/src/base/text/unicode.rs), since what the
 -- database makes of a letter depends on its locale. Here ASCII gets the right form; what else is stored gets it from Rollcall, which
 -- `rollcall migrate` lets do so when its migrations are through, and which says in text_forms that it has.
 --

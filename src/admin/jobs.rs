@@ -6,9 +6,9 @@ use anyhow::{Context, bail};
 use apalis_diesel::admin::{self, JobFilter, JobRecord, JobStatus, QueueStatistics};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
-use rollcall_domain::actor::Actor;
+use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::database::Database;
-use rollcall_domain::job_admin;
+use rollcall_domain::upkeep::job_admin;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -2,8 +2,8 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::api_key;
-use rollcall_domain::id::{ApiKeyId, OrganizationId};
+use rollcall_domain::account::api_key;
+use rollcall_domain::base::id::{ApiKeyId, OrganizationId};
 
 use super::connection::connection;
 use super::context::{actor, database};

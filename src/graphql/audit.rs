@@ -4,9 +4,8 @@ use std::collections::HashSet;
 
 use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::access;
-use rollcall_domain::id::OrganizationId;
-use rollcall_domain::{actor, audit};
+use rollcall_domain::authority::{access, actor, audit};
+use rollcall_domain::base::id::OrganizationId;
 
 use super::connection::connection;
 use super::context::{self, database};

@@ -1,8 +1,8 @@
 //! Plans, credits, and where organizations are billed.
 
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
-use rollcall_domain::billing;
-use rollcall_domain::id::OrganizationId;
+use rollcall_domain::base::id::OrganizationId;
+use rollcall_domain::organization::billing;
 
 use super::context::{actor, database};
 use super::error::{Payload, UserError, payload};

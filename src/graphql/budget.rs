@@ -19,7 +19,7 @@ use async_graphql::{
     ErrorExtensionValues, Name, Pos, Positioned, Request, ServerError, Value as ConstValue, Variables,
 };
 use async_graphql_value::Value;
-use rollcall_domain::limits;
+use rollcall_domain::base::limits;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

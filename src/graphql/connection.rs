@@ -1,7 +1,7 @@
 //! Relay connections over the domain's pages.
 
 use async_graphql::{Context, SimpleObject};
-use rollcall_domain::page::{Page, PageRequest};
+use rollcall_domain::base::page::{Page, PageRequest};
 
 /// Where a page lies in its list.
 #[derive(Debug, Clone, SimpleObject)]
@@ -67,7 +67,7 @@ macro_rules! connection {
 
         impl $connection {
             /// The connection of a page.
-            pub fn new(page: rollcall_domain::page::Page<$node> $(, $total: i64)?) -> Self {
+            pub fn new(page: rollcall_domain::base::page::Page<$node> $(, $total: i64)?) -> Self {
                 let page_info = $crate::graphql::connection::PageInfo::of(&page);
                 let nodes = page.items.iter().map(|(_, node)| node.clone()).collect();
                 let edges = page.items.into_iter().map(|(cursor, node)| $edge { cursor, node }).collect();

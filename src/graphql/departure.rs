@@ -3,8 +3,8 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
+use rollcall_domain::base::id::{DepartureId, MemberId, OrganizationId, ResourceMoveId, TypedId};
 use rollcall_domain::departure;
-use rollcall_domain::id::{DepartureId, MemberId, OrganizationId, ResourceMoveId, TypedId};
 
 use super::api_key::ApiKey;
 use super::connection::{connection, forward};

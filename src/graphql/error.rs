@@ -6,8 +6,9 @@ use std::time::Duration;
 use async_graphql::resolver_utils::EnumType;
 use async_graphql::{Enum, ErrorExtensions, SimpleObject};
 use metrics::counter;
-use rollcall_domain::error::{Code, Refusal};
-use rollcall_domain::{Error, limits};
+use rollcall_domain::Error;
+use rollcall_domain::base::error::{Code, Refusal};
+use rollcall_domain::base::limits;
 
 /// Why a mutation changed nothing, in a form that programs can act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]

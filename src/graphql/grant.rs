@@ -2,8 +2,8 @@
 
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject, Union};
 use chrono::{DateTime, Utc};
-use rollcall_domain::grant::{self, Shared};
-use rollcall_domain::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, TypedId, UserId};
+use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, TypedId, UserId};
+use rollcall_domain::resource::grant::{self, Shared};
 
 use super::connection::connection;
 use super::context::{actor, database, request};

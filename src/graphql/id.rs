@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_graphql::{ID, InputType, InputValueError, InputValueResult, Scalar, ScalarType, Value, registry};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use rollcall_domain::id::{self, TypedId};
+use rollcall_domain::base::id::{self, TypedId};
 
 /// A typed id as an argument; in the schema it is an `ID`.
 #[derive(Debug, Clone, Copy)]

@@ -2,11 +2,11 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::actor::Actor;
+use rollcall_domain::account::session::NewSession;
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::base::id::{InvitationId, OrganizationId, TeamId};
 use rollcall_domain::database::now;
-use rollcall_domain::id::{InvitationId, OrganizationId, TeamId};
-use rollcall_domain::invitation;
-use rollcall_domain::session::NewSession;
+use rollcall_domain::membership::invitation;
 
 use super::connection::connection;
 use super::context::{TeamsOfInvitation, actor, connection as connect, database, loaders, request};
@@ -307,7 +307,7 @@ payload!(DeclineInvitationPayload);
 
 fn named(token: Option<String>, id: Option<Id<InvitationId>>) -> rollcall_domain::Result<invitation::Named> {
     use rollcall_domain::Error;
-    use rollcall_domain::error::Code;
+    use rollcall_domain::base::error::Code;
     // What names nothing beside an id is left out; alone it is a token that leads nowhere.
     let token = if id.is_some() { given(token) } else { token };
     match (token, id) {

@@ -2,8 +2,8 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::id::{JoinCodeId, OrganizationId};
-use rollcall_domain::join_code;
+use rollcall_domain::base::id::{JoinCodeId, OrganizationId};
+use rollcall_domain::membership::join_code;
 
 use super::connection::connection;
 use super::context::{actor, database, request};

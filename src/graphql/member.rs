@@ -2,10 +2,11 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::access::Permit;
-use rollcall_domain::id::{MemberId, ResourceId, TeamId};
+use rollcall_domain::authority::access::Permit;
+use rollcall_domain::authority::policy;
+use rollcall_domain::base::id::{MemberId, ResourceId, TeamId};
+use rollcall_domain::membership::member;
 use rollcall_domain::resource::{Part, Within};
-use rollcall_domain::{member, policy};
 
 use super::connection::{connection, forward, wants_total};
 use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, request};

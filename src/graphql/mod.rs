@@ -32,8 +32,8 @@ mod webhook;
 use std::sync::Arc;
 
 use async_graphql::{Context, EmptySubscription, ID, MaybeUndefined, MergedObject, Object, SDLExportOptions};
-use rollcall_domain::id::{OrganizationId, ResourceId, UserId};
-use rollcall_domain::link::PublicUrl;
+use rollcall_domain::base::id::{OrganizationId, ResourceId, UserId};
+use rollcall_domain::base::link::PublicUrl;
 
 pub use answer::{AnswerForm, Types};
 use audit::AuditVerification;
@@ -192,9 +192,9 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, EmptySubscription>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rollcall_domain::client::ClientNetwork;
+    use rollcall_domain::base::client::ClientNetwork;
+    use rollcall_domain::base::secret::Keyring;
     use rollcall_domain::database::{Database, Deployment, Endpoint, Purpose};
-    use rollcall_domain::secret::Keyring;
 
     /// The tabs are run as they stand, without a database: what is wrong with a document is found before that is asked for.
     #[tokio::test]

@@ -5,16 +5,19 @@ use std::collections::HashMap;
 use async_graphql::dataloader::Loader;
 use async_graphql::{Context, ID, Interface};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::actor::Actor;
-use rollcall_domain::id::{
+use rollcall_domain::account::{api_key, session, user};
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::{access, audit};
+use rollcall_domain::base::id::{
     ApiKeyId, AuditEventId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId, MemberId,
     OrganizationId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId, TransferId, TypedId, UserId,
     WebhookDeliveryId, WebhookId, parse_any, shown,
 };
-use rollcall_domain::{
-    access, api_key, audit, database, departure, grant, invitation, join_code, limits, member, resource, run, session,
-    share_link, team, transfer, user, webhook,
-};
+use rollcall_domain::base::limits;
+use rollcall_domain::event::webhook;
+use rollcall_domain::membership::{invitation, join_code, member, team};
+use rollcall_domain::resource::{grant, run, share_link, transfer};
+use rollcall_domain::{database, departure, resource};
 use uuid::Uuid;
 
 use super::api_key::ApiKey;

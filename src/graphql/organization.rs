@@ -3,12 +3,17 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, OneofObject, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
-use rollcall_domain::access::Permit;
-use rollcall_domain::actor::Actor;
-use rollcall_domain::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
-use rollcall_domain::organization::{self, ProfileInput};
-use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::{api_key, audit, departure, invitation, join_code, member, policy, resource, run, team, webhook};
+use rollcall_domain::account::api_key;
+use rollcall_domain::authority::access::Permit;
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::{audit, policy};
+use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
+use rollcall_domain::departure;
+use rollcall_domain::event::webhook;
+use rollcall_domain::membership::organization::{self, ProfileInput};
+use rollcall_domain::membership::{invitation, join_code, member, team};
+use rollcall_domain::resource::run;
+use rollcall_domain::resource::{self, ResourceFilter};
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
@@ -252,7 +257,7 @@ impl Organization {
         let Some(permit) = &self.permit else { return Ok(None) };
         let filter = member::MemberFilter { role: role.map(Into::into), status: status.map(Into::into), search };
         let order = order_by.unwrap_or(MemberOrder::Name).into();
-        let request = rollcall_domain::page::PageRequest { first, after, last, before };
+        let request = rollcall_domain::base::page::PageRequest { first, after, last, before };
         let mut connection = connection(context).await?;
         let page = member::list(&mut connection, permit, &filter, order, &request).await.map_err(top_level)?;
         let total = match wants_total(context) {
@@ -490,7 +495,7 @@ impl Organization {
             since: since.map(|time| time.0),
             until: until.map(|time| time.0),
         };
-        let request = rollcall_domain::page::PageRequest { first, after, last, before };
+        let request = rollcall_domain::base::page::PageRequest { first, after, last, before };
         let page = audit::list(&mut *connection(context).await?, actor(context)?, permit, &filter, &request).await;
         Ok(visible(page)?.map(|page| AuditEventConnection::new(page.map(AuditEvent))))
     }

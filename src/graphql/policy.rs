@@ -1,7 +1,7 @@
 //! Roles, levels and what the viewer may do, from the code that enforces it.
 
 use async_graphql::Enum;
-use rollcall_domain::policy;
+use rollcall_domain::authority::policy;
 
 /// A member's role; each includes the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]

@@ -2,10 +2,10 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::actor::Actor;
-use rollcall_domain::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId, TypedId};
-use rollcall_domain::page::{Page, PageRequest};
-use rollcall_domain::policy;
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::policy;
+use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId, TypedId};
+use rollcall_domain::base::page::{Page, PageRequest};
 use rollcall_domain::resource::{self, Access, Part, Question, Within};
 use uuid::Uuid;
 
@@ -207,7 +207,8 @@ impl Resource {
         }
         let key = GrantInvitationsOf { parent_id: self.0.id, page, with_count: wants_total(context) };
         let found = loaders(context).load_one(key).await?;
-        let invitation = |invitation: &rollcall_domain::grant::GrantInvitation| GrantInvitation(invitation.clone());
+        let invitation =
+            |invitation: &rollcall_domain::resource::grant::GrantInvitation| GrantInvitation(invitation.clone());
         Ok(found.map(|found| GrantInvitationConnection::new(found.0.map_ref(invitation), found.1)))
     }
 

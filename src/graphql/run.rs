@@ -2,8 +2,8 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::id::{OrganizationId, ResourceId, RunId};
-use rollcall_domain::run;
+use rollcall_domain::base::id::{OrganizationId, ResourceId, RunId};
+use rollcall_domain::resource::run;
 
 use super::connection::connection;
 use super::context::{actor, database};

@@ -2,11 +2,10 @@
 
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::actor::Actor;
-use rollcall_domain::id::{OrganizationId, SessionId};
-use rollcall_domain::session::NewSession;
-use rollcall_domain::sign_in::Asking;
-use rollcall_domain::{session, sign_in};
+use rollcall_domain::account::session::{self, NewSession};
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::base::id::{OrganizationId, SessionId};
+use rollcall_domain::sign_in::{self, Asking};
 
 use super::connection::connection;
 use super::context::{actor, connection as connect, database, request};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::id::{ResourceId, ShareLinkId};
-use rollcall_domain::link::{PublicUrl, Route};
-use rollcall_domain::share_link;
+use rollcall_domain::base::id::{ResourceId, ShareLinkId};
+use rollcall_domain::base::link::{PublicUrl, Route};
+use rollcall_domain::resource::share_link;
 
 use super::connection::connection;
 use super::context::{actor, database};

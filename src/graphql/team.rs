@@ -1,8 +1,9 @@
 //! Teams.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
-use rollcall_domain::id::{OrganizationId, TeamId, TypedId, UserId};
-use rollcall_domain::{Error, team};
+use rollcall_domain::Error;
+use rollcall_domain::base::id::{OrganizationId, TeamId, TypedId, UserId};
+use rollcall_domain::membership::team;
 use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};

@@ -2,10 +2,11 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::id::{OrganizationId, ResourceId, TransferId, TypedId, UserId};
-use rollcall_domain::policy::AccessLevel;
-use rollcall_domain::transfer::{self, Recipient, Transfer};
-use rollcall_domain::{Error, database as clock};
+use rollcall_domain::Error;
+use rollcall_domain::authority::policy::AccessLevel;
+use rollcall_domain::base::id::{OrganizationId, ResourceId, TransferId, TypedId, UserId};
+use rollcall_domain::database as clock;
+use rollcall_domain::resource::transfer::{self, Recipient, Transfer};
 
 use super::connection::connection;
 use super::context::{OpenTransferOf, actor, connection as reader, database, loaders, request};
@@ -237,7 +238,7 @@ impl TransferMutation {
             (Some(_), Some(_)) => {
                 let message = "name the recipient by id or by username, not by both";
                 return Payload::of(
-                    Err(Error::refused(rollcall_domain::error::Code::Invalid, "recipientUsername", message)),
+                    Err(Error::refused(rollcall_domain::base::error::Code::Invalid, "recipientUsername", message)),
                     |()| OfferProjectTransferPayload::default(),
                 );
             }

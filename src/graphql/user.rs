@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use async_graphql::{Context, ID, Object};
 use rollcall_domain::Error;
-use rollcall_domain::id::{OrganizationId, TypedId, UserId};
-use rollcall_domain::user;
+use rollcall_domain::account::user;
+use rollcall_domain::base::id::{OrganizationId, TypedId, UserId};
 use uuid::Uuid;
 
 use super::context::{loaders, request};

@@ -2,12 +2,16 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::actor::{Actor, Reach};
-use rollcall_domain::id::{OrganizationId, UserId};
-use rollcall_domain::page::Page;
-use rollcall_domain::resource::ResourceFilter;
-use rollcall_domain::text::EmailAddress;
-use rollcall_domain::{account_deletion, api_key, email_change, invitation, member, resource, session, transfer, user};
+use rollcall_domain::account::{api_key, session, user};
+use rollcall_domain::authority::actor::{Actor, Reach};
+use rollcall_domain::base::id::{OrganizationId, UserId};
+use rollcall_domain::base::page::Page;
+use rollcall_domain::base::text::EmailAddress;
+use rollcall_domain::departure::deletion;
+use rollcall_domain::membership::{invitation, member};
+use rollcall_domain::resource::transfer;
+use rollcall_domain::resource::{self, ResourceFilter};
+use rollcall_domain::sign_in::email_change;
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::connection::{forward, wants_total};
@@ -368,7 +372,7 @@ impl ViewerMutation {
         context: &Context<'_>,
         #[graphql(desc = "The account.")] input: DeleteAccountInput,
     ) -> async_graphql::Result<DeleteAccountPayload> {
-        let outcome = account_deletion::delete(database(context), actor(context)?, &input.confirm_email).await;
+        let outcome = deletion::delete(database(context), actor(context)?, &input.confirm_email).await;
         Payload::of(outcome, |id| DeleteAccountPayload {
             deleted_user_id: Some(id.to_string().into()),
             user_errors: Vec::new(),

@@ -2,8 +2,8 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::id::{OrganizationId, WebhookDeliveryId, WebhookId};
-use rollcall_domain::webhook;
+use rollcall_domain::base::id::{OrganizationId, WebhookDeliveryId, WebhookId};
+use rollcall_domain::event::webhook;
 
 use super::connection::{connection, forward};
 use super::context::{self, actor, database};

@@ -16,9 +16,9 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use metrics::{counter, describe_counter};
-use rollcall_domain::client::ClientNetwork;
-use rollcall_domain::limits;
-use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::base::client::ClientNetwork;
+use rollcall_domain::base::limits;
+use rollcall_domain::base::link::{PublicUrl, Route};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 

@@ -8,7 +8,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use ipnet::IpNet;
-use rollcall_domain::client::ClientNetwork;
+use rollcall_domain::base::client::ClientNetwork;
 
 use super::App;
 

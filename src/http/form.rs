@@ -8,10 +8,11 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::time;
-use rollcall_domain::error::Refusal;
-use rollcall_domain::link::PublicUrl;
-use rollcall_domain::secret::{Keyring, Purpose, random_bytes};
-use rollcall_domain::{Error, limits};
+use rollcall_domain::Error;
+use rollcall_domain::base::error::Refusal;
+use rollcall_domain::base::limits;
+use rollcall_domain::base::link::PublicUrl;
+use rollcall_domain::base::secret::{Keyring, Purpose, random_bytes};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 

@@ -22,8 +22,8 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use rollcall_domain::id::new_name;
-use rollcall_domain::limits;
+use rollcall_domain::base::id::new_name;
+use rollcall_domain::base::limits;
 use serde::{Deserialize, Serialize};
 
 use super::persisted::{PersistedDocuments, Sha256};

@@ -30,7 +30,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use mail_parser::{Address, Message, MessageParser};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::base::link::{PublicUrl, Route};
 
 /// What is written with percent signs in an address.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
@@ -417,7 +417,8 @@ mod tests {
 
     impl Served {
         async fn serve() -> Self {
-            let folder = std::env::temp_dir().join(format!("rollcall-mailbox-{}", rollcall_domain::id::new_name()));
+            let folder =
+                std::env::temp_dir().join(format!("rollcall-mailbox-{}", rollcall_domain::base::id::new_name()));
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let port = listener.local_addr().unwrap().port();
             let site = Arc::new("http://localhost".parse().unwrap());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_graphql::{Extensions, Value};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
-use rollcall_domain::limits;
+use rollcall_domain::base::limits;
 use sha2::Digest;
 
 /// How long documents are, about, from which the cache is laid out.

@@ -22,7 +22,7 @@ use axum::{
     routing::get,
 };
 use flate2::{Compression, write::GzEncoder};
-use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::base::link::{PublicUrl, Route};
 
 macro_rules! tab {
     ($name:literal) => {

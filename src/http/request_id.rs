@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use rollcall_domain::id::new_name;
+use rollcall_domain::base::id::new_name;
 use tracing::Instrument;
 
 use super::log;

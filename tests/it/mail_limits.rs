@@ -147,8 +147,8 @@ async fn an_account_invites_so_many_a_day_however_it_asks() {
     assert_eq!(owner.refused("grantAccess", share("guest2@example.org")).await.is(), ("RATE_LIMITED", "input.grantee"));
     let first = "SELECT id::text AS value FROM invitations ORDER BY id LIMIT 1";
     let first: uuid::Uuid = app.database.texts(first).await[0].parse().unwrap();
-    let first = rollcall_domain::id::to_text(
-        <rollcall_domain::id::InvitationId as rollcall_domain::id::TypedId>::from_uuid(first),
+    let first = rollcall_domain::base::id::to_text(
+        <rollcall_domain::base::id::InvitationId as rollcall_domain::base::id::TypedId>::from_uuid(first),
     );
     assert_eq!(owner.refused("resendInvitation", json!({ "id": first })).await.is(), ("RATE_LIMITED", "input.id"));
     // Nobody else's is used up.

@@ -83,7 +83,7 @@ fn public(prefix: &str, uuid: &str) -> String {
 
 /// The suffix of a TypeID.
 fn type_id(uuid: uuid::Uuid) -> String {
-    use rollcall_domain::id::{MemberId, TypedId};
+    use rollcall_domain::base::id::{MemberId, TypedId};
     MemberId::from_uuid(uuid).to_string().split_once('_').unwrap().1.to_owned()
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use rollcall_domain::id::{OrganizationId, ResourceId, TypedId, to_text};
+use rollcall_domain::base::id::{OrganizationId, ResourceId, TypedId, to_text};
 use uuid::Uuid;
 
 use crate::support::client::{nodes, text};

@@ -187,8 +187,8 @@ async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs
         // Everything of everywhere; a hundred checks; what lies in a project, and what a collection gathers.
         let page = client.query(LIST, json!({ "id": team.id, "first": 100 })).await;
         let ids: Vec<Value> = nodes(&page["organization"]["resources"]).iter().map(|node| node["id"].clone()).collect();
-        let collection = rollcall_domain::id::to_text(
-            <rollcall_domain::id::ResourceId as rollcall_domain::id::TypedId>::from_uuid(collection),
+        let collection = rollcall_domain::base::id::to_text(
+            <rollcall_domain::base::id::ResourceId as rollcall_domain::base::id::TypedId>::from_uuid(collection),
         );
         for (what, query, variables) in [
             ("all", "query { viewer { resources(first: 50) { nodes { id } } } }", json!({})),

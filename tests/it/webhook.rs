@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use diesel_async::SimpleAsyncConnection;
-use rollcall_domain::id::{TypedId, WebhookDeliveryId, to_text};
+use rollcall_domain::base::id::{TypedId, WebhookDeliveryId, to_text};
 
 use crate::support::client::{nodes, text};
 use crate::support::people::uuid;

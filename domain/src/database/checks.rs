@@ -5,10 +5,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::is_migrated;
-use super::schema::secret_fingerprint;
-use crate::error::{Error, Result};
-use crate::secret::{Keyring, Purpose};
+use crate::base::error::{Error, Result};
+use crate::base::secret::{Keyring, Purpose};
+use crate::database::is_migrated;
+use crate::database::schema::secret_fingerprint;
 
 /// The oldest PostgreSQL that has what the statements need.
 const OLDEST_VERSION: i32 = 150_000;
@@ -46,7 +46,7 @@ pub(super) async fn require_server(connection: &mut AsyncPgConnection) -> anyhow
 }
 
 /// Everything that a process needs before it works.
-pub(super) async fn require_all(connection: &mut AsyncPgConnection, keyring: &Keyring) -> anyhow::Result<()> {
+pub(crate) async fn require_all(connection: &mut AsyncPgConnection, keyring: &Keyring) -> anyhow::Result<()> {
     require_server(connection).await?;
     if !is_migrated(connection).await? {
         bail!("the database isn't up to date; run `rollcall migrate` first");

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::Endpoint;
-use super::held::Held;
-use super::wire::Unanswered;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::database::Endpoint;
+use crate::database::held::Held;
+use crate::database::wire::Unanswered;
 use diesel::connection::{Instrumentation, InstrumentationEvent};
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};

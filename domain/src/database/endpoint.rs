@@ -16,9 +16,9 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::connection::UnderWay;
-use super::tls::{self, Roots, SslMode};
-use super::wire::{Ending, StatementNames, Transport, Unanswered, Wire};
+use crate::database::connection::UnderWay;
+use crate::database::tls::{self, Roots, SslMode};
+use crate::database::wire::{Ending, StatementNames, Transport, Unanswered, Wire};
 
 /// The parameters that a URL may hold, besides `sslmode` and `sslrootcert` as libpq has them.
 const PARAMETERS: &[&str] = &[
@@ -139,7 +139,7 @@ impl Endpoint {
     }
 
     /// The setting that names it.
-    pub(super) fn setting(&self) -> &'static str {
+    pub(crate) fn setting(&self) -> &'static str {
         self.setting
     }
 

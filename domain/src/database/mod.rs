@@ -1,12 +1,12 @@
 //! PostgreSQL: the pool, transactions, migrations and the clock.
 
-mod checks;
+pub(crate) mod checks;
 mod connection;
 mod endpoint;
 mod held;
-mod open;
 mod readiness;
 pub(crate) mod schema;
+pub(crate) mod stored_text;
 mod tls;
 mod wire;
 
@@ -16,7 +16,6 @@ pub use endpoint::Endpoint;
 pub use held::expect_none_held;
 #[cfg(debug_assertions)]
 pub use held::strand;
-pub use open::{Fallback, Opened, migrate_located, open};
 
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
@@ -36,13 +35,11 @@ use diesel_async::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use crate::clock;
-use crate::error::{Code, Error, Result};
-use crate::limits;
-use crate::secret::Keyring;
-use crate::settings::OrganizationCreation;
-use crate::text::stored;
-use crate::webhook::WebhookTargets;
+use crate::base::error::{Code, Error, Result};
+use crate::base::secret::Keyring;
+use crate::base::{clock, limits};
+use crate::event::webhook::WebhookTargets;
+use crate::start::settings::OrganizationCreation;
 use readiness::Readiness;
 
 const QUEUE_MIGRATIONS: EmbeddedMigrations = apalis_diesel::MIGRATIONS;
@@ -228,6 +225,11 @@ impl Database {
             wake,
             readiness,
         })
+    }
+
+    /// The same database for something else, with connections of its own.
+    pub(crate) fn another(&self, purpose: Purpose) -> anyhow::Result<Self> {
+        Self::new(self.endpoint.clone(), self.keyring.clone(), self.deployment, purpose)
     }
 
     /// The same database for one of several uses, which takes at most so many of the process's connections at a time: where it
@@ -430,7 +432,7 @@ pub async fn now(connection: &mut AsyncPgConnection) -> Result<DateTime<Utc>> {
 pub async fn migrate(endpoint: &Endpoint) -> anyhow::Result<()> {
     run_migrations(endpoint, |harness| harness.run_pending_migrations(Migrations).map(|_| ())).await?;
     // What SQL can't do.
-    stored::settle(&mut endpoint.connect().await?).await?;
+    stored_text::settle(&mut endpoint.connect().await?).await?;
     Ok(())
 }
 
@@ -476,5 +478,5 @@ pub async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
     )
     .get_result(connection)
     .await?;
-    Ok(found && stored::is_settled(connection).await?)
+    Ok(found && stored_text::is_settled(connection).await?)
 }

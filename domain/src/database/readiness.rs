@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::sync::Mutex;
 
-use super::Endpoint;
+use crate::database::Endpoint;
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);

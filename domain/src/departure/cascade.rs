@@ -10,20 +10,19 @@ use diesel_async::RunQueryDsl;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Departure, DepartureStatus, DepartureStep, Progress, count, lock, newest_of, owner};
-use crate::audit::{self, AuditAction, NewEvent};
+use crate::account::user;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::issued::{self, EndedWith};
+use crate::base::error::{Error, Result};
+use crate::base::id::{DepartureId, ResourceId, ResourceMoveId, UserId};
+use crate::base::job::{Hold, MailDepartureReceipt};
+use crate::base::{limits, text};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
-use crate::error::{Error, Result};
-use crate::id::{DepartureId, ResourceId, ResourceMoveId, UserId};
-use crate::issued::{self, EndedWith};
-use crate::job::{Hold, MailDepartureReceipt};
-use crate::limits;
-use crate::member::{self, MemberStatus};
+use crate::departure::{Departure, DepartureStatus, DepartureStep, Progress, count, lock, newest_of, owner};
+use crate::membership::member::{self, MemberStatus};
+use crate::resource::run;
 use crate::resource::{ResourceKind, Visibility};
-use crate::run;
-use crate::text;
-use crate::user;
 
 /// What is left after a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

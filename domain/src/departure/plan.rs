@@ -5,16 +5,20 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use sha2::{Digest, Sha256};
 
-use super::cascade::{ENDING_GRANTS, concerned};
-use super::{DepartureKind, DepartureStep, owner};
-use crate::access::Permit;
-use crate::api_key::{self, ApiKey};
-use crate::error::{Code, Error, Refusal, Result};
-use crate::id::{MemberId, UserId};
-use crate::limits;
-use crate::member::{self, Member};
-use crate::policy::{Action, MemberAction};
-use crate::{issued, run, team, user, webhook};
+use crate::account::api_key::{self, ApiKey};
+use crate::account::user;
+use crate::authority::access::Permit;
+use crate::authority::issued;
+use crate::authority::policy::{Action, MemberAction};
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{MemberId, UserId};
+use crate::base::limits;
+use crate::departure::cascade::{ENDING_GRANTS, concerned};
+use crate::departure::{DepartureKind, DepartureStep, owner};
+use crate::event::webhook;
+use crate::membership::member::{self, Member};
+use crate::membership::team;
+use crate::resource::run;
 
 /// What a departure would do.
 #[derive(Debug, Clone)]

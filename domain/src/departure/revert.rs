@@ -8,25 +8,25 @@ use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::cascade::{remove_grants, revoke_issued};
-use super::{
-    Chunk, Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, enter, expedite, known, lock, newest_of,
-};
-use crate::access::{self, Permit};
-use crate::actor::Actor;
-use crate::audit::{self, AuditAction, NewEvent};
-use crate::billing::{self, Seats};
+use crate::account::user;
+use crate::authority::access::{self, Permit};
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::policy::MemberAction;
+use crate::base::error::{Code, Error, Reader, Result};
+use crate::base::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
+use crate::base::job::{Hold, MailMembershipRestored, RevertDeparture};
+use crate::base::limits;
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
-use crate::error::{Code, Error, Reader, Result};
-use crate::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
-use crate::invitation;
-use crate::job::{Hold, MailMembershipRestored, RevertDeparture};
-use crate::limits;
-use crate::member::{self, Member, MemberStatus};
-use crate::policy::MemberAction;
+use crate::departure::cascade::{remove_grants, revoke_issued};
+use crate::departure::{
+    Chunk, Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, enter, expedite, known, lock, newest_of,
+};
+use crate::membership::invitation;
+use crate::membership::member::{self, Member, MemberStatus};
+use crate::organization::billing::{self, Seats};
 use crate::resource::{ResourceKind, Visibility};
-use crate::user;
 
 /// Makes a removed or deactivated member active again, with the role and permissions of old (R45). What was passed on stays where
 /// it is; a cascade that runs goes on.

@@ -4,15 +4,15 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use super::{Purpose, Resource, reach, reach_each};
-use crate::actor::Actor;
-use crate::audit::{self, AuditAction, NewEvent};
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::policy::AccessLevel;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::ResourceId;
+use crate::base::limits;
 use crate::database::schema::{collection_items, resources};
 use crate::database::{Database, Transaction, now};
-use crate::error::{Code, Error, Refusal, Result};
-use crate::id::ResourceId;
-use crate::limits;
-use crate::policy::AccessLevel;
+use crate::resource::{Purpose, Resource, reach, reach_each};
 
 /// Adds resources to a collection, all or none; takes CONTRIBUTE on the collection and ADMINISTER on each, since whoever reaches the
 /// collection may read them from then on. What is in it already stays in it.

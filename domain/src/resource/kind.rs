@@ -1,6 +1,6 @@
 //! The kinds of resources, and which of them lie in which.
 
-use crate::text_enum::text_enum;
+use crate::base::text_enum::text_enum;
 
 text_enum! {
     /// What a resource is.

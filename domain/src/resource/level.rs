@@ -6,10 +6,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{Array, Bool, Integer, Nullable, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::actor::Reach;
-use crate::error::Result;
-use crate::id::{OrganizationId, ResourceId, UserId};
-use crate::policy::AccessLevel;
+use crate::authority::actor::Reach;
+use crate::authority::policy::AccessLevel;
+use crate::base::error::Result;
+use crate::base::id::{OrganizationId, ResourceId, UserId};
 
 /// Whether a grant `g` to a person counts, whose membership where the resource lies is `m`, or null, in the organization `o`.
 pub(crate) const OWN_COUNTS: &str = "CASE WHEN m.status = 'active' \

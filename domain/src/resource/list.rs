@@ -12,15 +12,14 @@ use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
 use diesel::sql_types::{Array, BigInt, Json, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::level::{OWN_COUNTS, access};
-use super::{Resource, ResourceKind};
-use crate::access::Permit;
-use crate::actor::Actor;
-use crate::error::Result;
-use crate::id::{OrganizationId, ResourceId, UserId};
-use crate::limits;
-use crate::page::{Page, PageRequest, Slice};
-use crate::text;
+use crate::authority::access::Permit;
+use crate::authority::actor::Actor;
+use crate::base::error::Result;
+use crate::base::id::{OrganizationId, ResourceId, UserId};
+use crate::base::page::{Page, PageRequest, Slice};
+use crate::base::{limits, text};
+use crate::resource::level::{OWN_COUNTS, access};
+use crate::resource::{Resource, ResourceKind};
 
 /// Which resources to list.
 #[derive(Debug, Clone, Default)]
@@ -469,7 +468,7 @@ pub async fn list_within(
     parts: &[Part],
     page: &PageRequest,
 ) -> Result<Vec<Page<Resource>>> {
-    use crate::id::TypedId;
+    use crate::base::id::TypedId;
 
     #[derive(QueryableByName)]
     struct Row {

@@ -1,9 +1,14 @@
 //! Resources: the work that organizations hold, with a creator for good and an owner who can change (D8).
 
 mod collection;
+pub mod grant;
 mod kind;
 mod level;
 mod list;
+pub mod run;
+pub mod share_link;
+mod storage;
+pub mod transfer;
 
 pub use collection::{add_to_collection, remove_from_collection};
 pub use kind::ResourceKind;
@@ -20,20 +25,18 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use crate::access::{self, Lock, Permit};
-use crate::actor::{Actor, Reach};
-use crate::audit::{self, AuditAction, NewEvent};
+use crate::account::user;
+use crate::authority::access::{self, Lock, Permit};
+use crate::authority::actor::{Actor, Reach};
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::policy::{AccessLevel, Action};
+use crate::base::error::{Code, Error, Refusal, Result, on_violation};
+use crate::base::id::{MemberId, OrganizationId, ResourceId, UserId};
+use crate::base::text_enum::text_enum;
+use crate::base::{limits, text};
 use crate::database::schema::{members, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::error::{Code, Error, Refusal, Result, on_violation};
-use crate::id::{MemberId, OrganizationId, ResourceId, UserId};
-use crate::limits;
-use crate::member::{self, MemberStatus};
-use crate::policy::{AccessLevel, Action};
-use crate::storage;
-use crate::text;
-use crate::text_enum::text_enum;
-use crate::user;
+use crate::membership::member::{self, MemberStatus};
 
 text_enum! {
     /// Who reads a resource beside those it is shared with.

@@ -2,7 +2,8 @@
 
 use askama::Template;
 use mrml::prelude::render::RenderOptions;
-use rollcall_domain::{hyperlink, text};
+use rollcall_domain::base::text;
+use rollcall_domain::base::text::hyperlink;
 use url::Url;
 
 use super::{Envelope, Mail};

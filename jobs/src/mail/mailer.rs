@@ -14,7 +14,7 @@ use lettre::{
         header::{HeaderName, HeaderValue},
     },
 };
-use rollcall_domain::hyperlink;
+use rollcall_domain::base::text::hyperlink;
 use secrecy::SecretString;
 use url::Host;
 

@@ -1,7 +1,7 @@
 //! What each mail says.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rollcall_domain::{device, limits};
+use rollcall_domain::base::{device, limits};
 use url::Url;
 
 use super::{

@@ -2,12 +2,14 @@
 
 use askama::Template;
 use axum::extract::{Form, Path};
-use rollcall_domain::actor::Actor;
-use rollcall_domain::id::SessionId;
-use rollcall_domain::link::{PublicUrl, Route};
-use rollcall_domain::page::PageRequest;
-use rollcall_domain::session::{self, NewSession, Session};
-use rollcall_domain::{Error, device, limits, user};
+use rollcall_domain::Error;
+use rollcall_domain::account::session::{self, NewSession, Session};
+use rollcall_domain::account::user;
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::base::id::SessionId;
+use rollcall_domain::base::link::{PublicUrl, Route};
+use rollcall_domain::base::page::PageRequest;
+use rollcall_domain::base::{device, limits};
 
 use super::super::form::Notice;
 use super::shown;

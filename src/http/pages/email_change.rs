@@ -3,8 +3,9 @@
 use askama::Template;
 use axum::extract::{Form, Path};
 use axum::http::StatusCode;
-use rollcall_domain::link::{PublicUrl, Route};
-use rollcall_domain::{email_change, user};
+use rollcall_domain::account::user;
+use rollcall_domain::base::link::{PublicUrl, Route};
+use rollcall_domain::sign_in::email_change;
 
 use super::super::form::Notice;
 use super::sign_in::PlainForm;

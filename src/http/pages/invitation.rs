@@ -3,12 +3,14 @@
 use askama::Template;
 use axum::extract::{Form, Path};
 use axum::http::StatusCode;
-use rollcall_domain::actor::Actor;
-use rollcall_domain::invitation::{self, Accepted, InvitationStatus, Named, Preview};
-use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::Error;
+use rollcall_domain::account::user;
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::base::link::{PublicUrl, Route};
+use rollcall_domain::base::text::EmailAddress;
+use rollcall_domain::membership::invitation::{self, Accepted, InvitationStatus, Named, Preview};
+use rollcall_domain::membership::member;
 use rollcall_domain::sign_in::{self, Asking};
-use rollcall_domain::text::EmailAddress;
-use rollcall_domain::{Error, member, user};
 use serde::Deserialize;
 
 use super::super::form::Notice;

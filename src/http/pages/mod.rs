@@ -22,9 +22,9 @@ use axum::routing::{get, post};
 use axum_extra::extract::cookie::CookieJar;
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
-use rollcall_domain::error::{Code, Refusal};
-use rollcall_domain::limits;
-use rollcall_domain::link::{PublicUrl, Route};
+use rollcall_domain::base::error::{Code, Refusal};
+use rollcall_domain::base::limits;
+use rollcall_domain::base::link::{PublicUrl, Route};
 
 use super::graphql::{self, MediaType};
 use super::{App, form, log};

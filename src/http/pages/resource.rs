@@ -3,11 +3,12 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use rollcall_domain::id::ResourceId;
-use rollcall_domain::link::{PublicUrl, Route};
-use rollcall_domain::policy::AccessLevel;
+use rollcall_domain::Error;
+use rollcall_domain::authority::policy::AccessLevel;
+use rollcall_domain::base::id::ResourceId;
+use rollcall_domain::base::link::{PublicUrl, Route};
+use rollcall_domain::membership::organization;
 use rollcall_domain::resource;
-use rollcall_domain::{Error, organization};
 
 use super::super::form::Notice;
 use super::sign_in::email_of;

@@ -3,9 +3,9 @@
 use askama::Template;
 use axum::extract::{Path, Query};
 use axum::http::{HeaderValue, StatusCode, header};
-use rollcall_domain::link::{PublicUrl, Route};
-use rollcall_domain::page::PageRequest;
-use rollcall_domain::share_link;
+use rollcall_domain::base::link::{PublicUrl, Route};
+use rollcall_domain::base::page::PageRequest;
+use rollcall_domain::resource::share_link;
 use serde::Deserialize;
 
 use super::visit::{Answer, Visit};

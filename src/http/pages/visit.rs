@@ -7,13 +7,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum_extra::extract::cookie::CookieJar;
-use rollcall_domain::actor::{self, Actor};
-use rollcall_domain::client::ClientNetwork;
-use rollcall_domain::id::ResourceId;
-use rollcall_domain::link::{PublicUrl, Route};
-use rollcall_domain::secret::Keyring;
-use rollcall_domain::session::{self, NewSession};
-use rollcall_domain::{Error, limits};
+use rollcall_domain::Error;
+use rollcall_domain::account::session::{self, NewSession};
+use rollcall_domain::authority::actor::{self, Actor};
+use rollcall_domain::base::client::ClientNetwork;
+use rollcall_domain::base::id::ResourceId;
+use rollcall_domain::base::limits;
+use rollcall_domain::base::link::{PublicUrl, Route};
+use rollcall_domain::base::secret::Keyring;
 
 use super::super::client::Client;
 use super::super::form::{self, EMAIL, Notice, OurForm, RESOURCE, SESSION};
@@ -103,7 +104,7 @@ impl Visit {
         &mut self,
         outcome: Result<T, Error>,
         page: Route<'_>,
-        notice: impl FnOnce(&[rollcall_domain::error::Refusal]) -> Notice,
+        notice: impl FnOnce(&[rollcall_domain::base::error::Refusal]) -> Notice,
     ) -> Result<T, Ended> {
         match outcome {
             Err(Error::Refused(refusals)) => {

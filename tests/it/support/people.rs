@@ -155,7 +155,7 @@ impl Team {
 
 /// The UUID behind an id, for SQL.
 pub fn uuid(id: &str) -> uuid::Uuid {
-    rollcall_domain::id::parse_any(id).unwrap_or_else(|| panic!("no id: {id}")).1
+    rollcall_domain::base::id::parse_any(id).unwrap_or_else(|| panic!("no id: {id}")).1
 }
 
 impl TestApp {

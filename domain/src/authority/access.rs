@@ -1,0 +1,355 @@
+//! Access to an organization: the permit that writers and readers demand, and the locks behind it.
+//!
+//! Locks are taken in one order, so that nobody waits in a circle: users by id, the organization, memberships,
+//! resources, the head of the audit log.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::account::api_key::ApiKeyScope;
+use crate::authority::actor::Actor;
+use crate::authority::policy::{Action, AdminPowers, MemberDirectory, Role, Standing};
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::database::Transaction;
+use crate::database::schema::{members, organizations, users};
+use crate::membership::organization::Organization;
+
+/// Proof that an actor is an active member of an organization, and as what.
+///
+/// Only this module makes one; inside a transaction it comes with a lock on the membership.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    actor: Actor,
+    user_id: UserId,
+    organization_id: OrganizationId,
+    member_id: MemberId,
+    standing: Standing,
+    billable_activities: bool,
+}
+
+impl Permit {
+    /// Who holds it.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The user who holds it.
+    pub fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    /// For which organization.
+    pub fn organization_id(&self) -> OrganizationId {
+        self.organization_id
+    }
+
+    /// By which membership.
+    pub fn member_id(&self) -> MemberId {
+        self.member_id
+    }
+
+    /// What it allows.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Fails with FORBIDDEN where the action isn't allowed.
+    pub fn require(&self, action: Action) -> Result<()> {
+        self.require_on(action, "organizationId")
+    }
+
+    pub(crate) fn require_on(&self, action: Action, field: &str) -> Result<()> {
+        if self.standing.allows(action) {
+            Ok(())
+        } else {
+            Err(Error::refused(
+                Code::Forbidden,
+                field,
+                match self.standing.personal {
+                    true => {
+                        "this is a personal organization, which is for one person alone; found another one".to_owned()
+                    }
+                    false => format!("{} may not do this here", self.standing.role.with_article()),
+                },
+            ))
+        }
+    }
+
+    /// Whether the holder may bill to the organization (R55).
+    pub fn may_bill(&self) -> bool {
+        self.standing.may_bill(self.billable_activities)
+    }
+
+    /// Fails with BILLING_ACCESS_REQUIRED where the holder may not bill to the organization (R55).
+    pub(crate) fn require_billing(&self, field: &str) -> Result<()> {
+        if self.may_bill() {
+            Ok(())
+        } else {
+            let message = match self.standing.allows(Action::CreateResources) {
+                true => {
+                    "requires the permission for billable activities in this organization; its owner or an admin can give it"
+                }
+                false => "a viewer bills nothing here; ask its owner or an admin for another role",
+            };
+            Err(Error::refused(Code::BillingAccessRequired, field, message))
+        }
+    }
+}
+
+/// What a writer locks before it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// The actor's own membership, shared: nothing is written under a membership that is just ending.
+    Membership,
+    /// Also the organization: for whatever changes roles, owner, memberships or who may join.
+    Organization,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    member_id: MemberId,
+    #[diesel(sql_type = Text)]
+    role: Role,
+    #[diesel(sql_type = Bool)]
+    billable_activities: bool,
+    #[diesel(sql_type = Text)]
+    admin_powers: AdminPowers,
+    #[diesel(sql_type = Text)]
+    member_directory: MemberDirectory,
+    #[diesel(sql_type = Bool)]
+    personal: bool,
+}
+
+const MEMBERSHIP: &str = "SELECT m.id AS member_id, m.role, m.billable_activities, o.admin_powers, o.member_directory, \
+     o.personal_user_id IS NOT NULL AS personal \
+     FROM members m JOIN organizations o ON o.id = m.organization_id \
+     WHERE m.organization_id = $1 AND m.user_id = $2 AND m.status = 'active' AND o.deleted_at IS NULL";
+
+impl Row {
+    fn standing(&self) -> Standing {
+        Standing {
+            role: self.role,
+            admin_powers: self.admin_powers,
+            member_directory: self.member_directory,
+            personal: self.personal,
+        }
+    }
+}
+
+async fn membership(
+    connection: &mut AsyncPgConnection,
+    user_id: UserId,
+    organization_id: OrganizationId,
+    suffix: &str,
+) -> Result<Option<Row>> {
+    Ok(diesel::sql_query(format!("{MEMBERSHIP}{suffix}"))
+        .bind::<diesel::sql_types::Uuid, _>(organization_id)
+        .bind::<diesel::sql_types::Uuid, _>(user_id)
+        .get_result(connection)
+        .await
+        .optional()?)
+}
+
+async fn permit(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    suffix: &str,
+) -> Result<Option<Permit>> {
+    let Some(reach) = actor.reach().filter(|reach| reach.includes(organization_id)) else { return Ok(None) };
+    let user_id = reach.user_id();
+    let row = membership(connection, user_id, organization_id, suffix).await?;
+    Ok(row.map(|row| Permit {
+        actor: actor.clone(),
+        user_id,
+        organization_id,
+        member_id: row.member_id,
+        standing: row.standing(),
+        billable_activities: row.billable_activities,
+    }))
+}
+
+/// What an active membership holds, whosever it is.
+pub(crate) struct Held {
+    /// What it allows.
+    pub standing: Standing,
+    /// Whether that is billing to the organization (R55).
+    pub may_bill: bool,
+}
+
+/// What a user, who needn't be the one who asks, holds in an organization; their membership is locked, shared.
+pub(crate) async fn held_by(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    organization_id: OrganizationId,
+) -> Result<Option<Held>> {
+    let row = membership(transaction, user_id, organization_id, " FOR SHARE OF m").await?;
+    Ok(row.map(|row| Held { standing: row.standing(), may_bill: row.standing().may_bill(row.billable_activities) }))
+}
+
+/// The actor's permit for reading; `None` where they are no active member.
+pub async fn view(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    organization_id: OrganizationId,
+) -> Result<Option<Permit>> {
+    permit(connection, actor, organization_id, "").await
+}
+
+/// The organizations of the ids, each with the actor's permit where they are an active member.
+pub async fn organizations_with_permits(
+    connection: &mut AsyncPgConnection,
+    keys: &[(Actor, OrganizationId)],
+) -> Result<Vec<(Actor, Organization, Option<Permit>)>> {
+    use crate::membership::member::MemberStatus;
+
+    let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
+    let user_ids: Vec<UserId> = keys.iter().filter_map(|(actor, _)| Some(actor.reach()?.user_id())).collect();
+    let found: Vec<Organization> = organizations::table
+        .filter(organizations::id.eq_any(&ids))
+        .select(Organization::as_select())
+        .load(connection)
+        .await?;
+    let memberships: Vec<(UserId, OrganizationId, MemberId, Role, bool)> = members::table
+        .filter(members::organization_id.eq_any(&ids))
+        .filter(members::user_id.eq_any(&user_ids))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select((members::user_id, members::organization_id, members::id, members::role, members::billable_activities))
+        .load(connection)
+        .await?;
+    let mut answers = Vec::with_capacity(keys.len());
+    for (actor, id) in keys {
+        let Some(organization) = found.iter().find(|organization| organization.id == *id) else { continue };
+        let reach = actor.reach().filter(|reach| reach.includes(*id));
+        let membership = reach.and_then(|reach| {
+            memberships
+                .iter()
+                .find(|(user_id, organization_id, ..)| *user_id == reach.user_id() && organization_id == id)
+        });
+        let permit = membership.filter(|_| organization.deleted_at.is_none()).map(
+            |(user_id, organization_id, member_id, role, billable_activities)| Permit {
+                actor: actor.clone(),
+                user_id: *user_id,
+                organization_id: *organization_id,
+                member_id: *member_id,
+                standing: organization.standing_of(*role),
+                billable_activities: *billable_activities,
+            },
+        );
+        answers.push((actor.clone(), organization.clone(), permit));
+    }
+    Ok(answers)
+}
+
+/// The actor's permits in those of the organizations where they are an active member.
+pub async fn permits(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: impl IntoIterator<Item = OrganizationId>,
+) -> Result<HashMap<OrganizationId, Permit>> {
+    let keys: Vec<(Actor, OrganizationId)> = ids.into_iter().map(|id| (actor.clone(), id)).collect();
+    let found = organizations_with_permits(connection, &keys).await?;
+    Ok(found.into_iter().filter_map(|(_, organization, permit)| Some((organization.id, permit?))).collect())
+}
+
+/// Locks what the lock says and gives the actor's permit, if the action is allowed.
+///
+/// NOT_FOUND on `field` for those who may not know of the organization, FORBIDDEN for those who may.
+pub(crate) async fn authorize(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    lock: Lock,
+    action: Action,
+    field: &str,
+) -> Result<Permit> {
+    let permit = enter(transaction, actor, organization_id, lock, organization_not_found(field)).await?;
+    permit.require_on(action, field)?;
+    Ok(permit)
+}
+
+/// Like [`authorize`], for an action that depends on more than the role; `not_found` is what those get who may not know.
+pub(crate) async fn enter(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    lock: Lock,
+    not_found: Refusal,
+) -> Result<Permit> {
+    require_writing(actor, not_found.field.as_slice().first().map_or("", String::as_str))?;
+    if lock == Lock::Organization {
+        lock_organization(transaction, organization_id).await?;
+    }
+    permit(transaction, actor, organization_id, " FOR SHARE OF m").await?.ok_or_else(|| not_found.into())
+}
+
+/// Fails for actors that may change nothing: suspended accounts and READ keys.
+pub(crate) fn require_writing(actor: &Actor, field: &str) -> Result<()> {
+    match actor {
+        Actor::User { suspended: true, .. } => Err(crate::authority::actor::suspended(field).into()),
+        Actor::ApiKey { scope: ApiKeyScope::Read, .. } | Actor::Service { scope: ApiKeyScope::Read, .. } => {
+            Err(Error::refused(Code::Forbidden, field, "this API key may only read; use one with the scope WRITE"))
+        }
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } | Actor::Staff { .. } => Ok(()),
+    }
+}
+
+/// What those get who may not know of an organization.
+pub(crate) fn organization_not_found(field: &str) -> Refusal {
+    Refusal::new(Code::NotFound, field, "there is no such organization, or you don't belong to it")
+}
+
+/// Locks an organization's row against other changes of its members and roles; `false` where there is none.
+pub(crate) async fn lock_organization(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<bool> {
+    let found: Option<OrganizationId> = organizations::table
+        .find(organization_id)
+        .filter(organizations::deleted_at.is_null())
+        .select(organizations::id)
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Locks organizations, by id, deleted ones too; with [`lock_users`] before.
+pub(crate) async fn lock_organizations(transaction: &mut Transaction, ids: &[OrganizationId]) -> Result<()> {
+    let _: Vec<OrganizationId> = organizations::table
+        .filter(organizations::id.eq_any(ids))
+        .order(organizations::id)
+        .select(organizations::id)
+        .for_no_key_update()
+        .load(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Locks every membership of an account, past ones too, with the account and organizations before: for whatever changes what
+/// memberships keep a copy of. Cascades and writers hold memberships while they refer to the account, so that these come first.
+pub(crate) async fn lock_memberships(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    let _: Vec<MemberId> = members::table
+        .filter(members::user_id.eq(user_id))
+        .order(members::id)
+        .select(members::id)
+        .for_no_key_update()
+        .load(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Locks accounts, by id: for whatever joins, leaves, suspends or deletes.
+pub(crate) async fn lock_users(transaction: &mut Transaction, ids: &[UserId]) -> Result<()> {
+    let _: Vec<UserId> = users::table
+        .filter(users::id.eq_any(ids))
+        .order(users::id)
+        .select(users::id)
+        .for_no_key_update()
+        .load(&mut **transaction)
+        .await?;
+    Ok(())
+}

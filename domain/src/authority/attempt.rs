@@ -1,0 +1,406 @@
+//! Tries that are counted and committed before what they guard is checked, so that they hold across processes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Double, Integer, Text, Timestamptz};
+use diesel_async::RunQueryDsl;
+use tokio::runtime::Handle;
+use tracing::Instrument as _;
+
+use crate::authority::actor::Actor;
+use crate::base::client::ClientNetwork;
+use crate::base::error::{Error, Result};
+use crate::base::limits::{self, TryLimit, TryLimits};
+use crate::database::{self, Database, Transaction};
+
+/// A try that was counted, with its window.
+#[derive(QueryableByName)]
+pub(crate) struct Counted {
+    #[diesel(sql_type = Integer)]
+    count: i32,
+    #[diesel(sql_type = Timestamptz)]
+    window_ends_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    now: DateTime<Utc>,
+}
+
+impl Counted {
+    /// Until the window ends.
+    fn wait(&self) -> Duration {
+        (self.window_ends_at - self.now).to_std().unwrap_or_default()
+    }
+}
+
+/// Tries that were counted before anybody knew whether they are right.
+#[must_use]
+pub(crate) struct Tries {
+    counted: CountedTogether,
+    /// Whether what is tried was looked at, or may be: until then nothing is told, and so nothing stays counted.
+    made: AtomicBool,
+    /// Where they are counted; nowhere where there are none.
+    database: Option<Database>,
+}
+
+/// Counts a try for the account, for the client and for the deployment, or for none of them: fails with RATE_LIMITED where one of their
+/// windows holds no more, and what that refuses is counted nowhere. So nobody who is at a limit of their own uses up what others at
+/// the same address have, or everybody, nor a busy address its people's own tries.
+pub(crate) async fn count_try(
+    database: &Database,
+    limits: &TryLimits,
+    account: &str,
+    client: ClientNetwork,
+) -> Result<Tries> {
+    let tries = count_tries(database, limits, account, client, 1).await?;
+    tries.make();
+    Ok(tries)
+}
+
+/// Like [`count_try`], of a name: it counts only once it is looked up, by [`Tries::make`].
+pub(crate) async fn count_guess_of(database: &Database, account: &str, client: ClientNetwork) -> Result<Tries> {
+    count_tries(database, &limits::NAME_GUESSES, account, client, 1).await
+}
+
+async fn count_tries(
+    database: &Database,
+    limits: &TryLimits,
+    account: &str,
+    client: ClientNetwork,
+    number: i32,
+) -> Result<Tries> {
+    let subjects =
+        [(limits.account, account.to_owned()), (limits.client, client.to_string()), (limits.deployment, String::new())];
+    let countings = subjects.map(|(limit, subject)| Counting { limit, subject, number });
+    let database = database.clone();
+    to_the_end(async move {
+        let counted = require_together(&database, &countings).await?;
+        Ok(Tries { counted, made: AtomicBool::new(false), database: Some(database) })
+    })
+    .await?
+}
+
+/// Does something to its end, also where the request that waits for it is given up meanwhile: what was counted is then taken back by
+/// whoever holds it.
+pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    database::expect_none_held();
+    tokio::spawn(work.in_current_span()).await.map_err(|_| Error::Bug("what is counted can be counted"))
+}
+
+/// Like [`count_together`]; RATE_LIMITED, until the last of the windows that are full ends, where nothing was counted.
+async fn require_together(database: &Database, countings: &[Counting]) -> Result<CountedTogether> {
+    let counted = count_together(database, countings).await?;
+    counted
+        .map_err(|over| Error::RateLimited { retry_after: over.iter().map(|over| over.wait).max().unwrap_or_default() })
+}
+
+/// Counts guesses at names that somebody may have, such as usernames or slugs: the answer tells which of them are one. They count once
+/// they are looked up, by [`Tries::make`]. Nobody's guesses are counted who has no account.
+pub(crate) async fn count_guesses(
+    database: &Database,
+    actor: &Actor,
+    client: ClientNetwork,
+    number: usize,
+) -> Result<Tries> {
+    let number = i32::try_from(number).map_err(|_| Error::Bug("a request names few"))?;
+    match actor.account() {
+        Some(user_id) if number > 0 => {
+            count_tries(database, &limits::NAME_GUESSES, &user_id.to_string(), client, number).await
+        }
+        Some(_) | None => Ok(Tries::none()),
+    }
+}
+
+/// Hands on what came of a command; where it was refused, and that might tell something of so many names, they are counted as guesses
+/// first, and RATE_LIMITED is the answer where there were too many.
+pub(crate) async fn count_refusal<T>(
+    database: &Database,
+    actor: &Actor,
+    client: ClientNetwork,
+    number: usize,
+    outcome: Result<T>,
+) -> Result<T> {
+    if matches!(outcome, Err(Error::Refused(_))) {
+        count_guesses(database, actor, client, number).await?.make();
+    }
+    outcome
+}
+
+impl Tries {
+    /// None at all.
+    pub(crate) fn none() -> Self {
+        Self { counted: CountedTogether::default(), made: AtomicBool::new(false), database: None }
+    }
+
+    /// What is tried is looked at from here on, by somebody who may: it stays counted, whatever becomes of the request, unless it was right.
+    pub(crate) fn make(&self) {
+        self.made.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything was looked at.
+    pub(crate) fn is_made(&self) -> bool {
+        AtomicBool::load(&self.made, Ordering::Relaxed)
+    }
+
+    /// Hands on what came of a command, and takes the counts back where it succeeded, since the tries were right, or where they weren't made.
+    pub(crate) async fn settle<T>(self, outcome: Result<T>) -> Result<T> {
+        if outcome.is_ok() || !self.is_made() {
+            self.keep(0).await;
+        }
+        outcome
+    }
+
+    /// Takes all but so many of each count back: the others were right.
+    pub(crate) async fn keep(mut self, wrong: usize) {
+        let wrong = i32::try_from(wrong).unwrap_or(i32::MAX);
+        let mut right = std::mem::take(&mut self.counted);
+        right.0.iter_mut().for_each(|(counting, _)| counting.number = counting.number.saturating_sub(wrong));
+        right.0.retain(|(counting, _)| counting.number > 0);
+        if let Some(database) = &self.database {
+            right.take_back(database).await;
+        }
+    }
+}
+
+/// A request that was given up before its tries were made has told nothing.
+impl Drop for Tries {
+    fn drop(&mut self) {
+        if let (false, Some(database)) = (*self.made.get_mut(), self.database.take()) {
+            std::mem::take(&mut self.counted).take_back_later(database);
+        }
+    }
+}
+
+/// So many of a subject, to be counted.
+#[derive(Debug, Clone)]
+pub(crate) struct Counting {
+    /// As what.
+    pub(crate) limit: TryLimit,
+    /// Of whom.
+    pub(crate) subject: String,
+    /// How many.
+    pub(crate) number: i32,
+}
+
+/// A subject whose window doesn't hold so many.
+#[derive(Debug, Clone)]
+pub(crate) struct Over {
+    /// What the limit counts.
+    pub(crate) bucket: &'static str,
+    /// Of whom.
+    pub(crate) subject: String,
+    /// How many the window holds.
+    pub(crate) limit: i32,
+    /// How many more it holds now.
+    pub(crate) left: i32,
+    /// Until it ends.
+    pub(crate) wait: Duration,
+}
+
+/// What was counted together, so that it can be taken back.
+#[derive(Default)]
+#[must_use]
+pub(crate) struct CountedTogether(Vec<(Counting, DateTime<Utc>)>);
+
+/// Counts all or none, and commits: where windows don't hold what is to be counted, it says which, and nothing is counted. Each subject
+/// of a limit is named once.
+pub(crate) async fn count_together(
+    database: &Database,
+    countings: &[Counting],
+) -> Result<Result<CountedTogether, Vec<Over>>> {
+    database
+        .transaction(async |transaction| {
+            let counted = count_within(transaction, countings).await?;
+            if counted.is_err() {
+                forget_empty(transaction, countings).await?;
+            }
+            Ok(counted)
+        })
+        .await
+}
+
+/// Like [`count_together`], in the transaction of what is counted: so many are counted as are committed, whatever becomes of a request. What
+/// is everybody's isn't counted so, since its row is held until the commit.
+pub(crate) async fn count_within(
+    transaction: &mut Transaction,
+    countings: &[Counting],
+) -> Result<Result<CountedTogether, Vec<Over>>> {
+    #[derive(QueryableByName)]
+    struct Window {
+        #[diesel(sql_type = Text)]
+        bucket: String,
+        #[diesel(sql_type = Text)]
+        subject: String,
+        #[diesel(embed)]
+        counted: Counted,
+    }
+    let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
+    let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
+    let seconds: Vec<f64> = countings.iter().map(|counting| counting.limit.window.as_secs_f64()).collect();
+    // In one order, so that those who count at the same moment wait for each other and not in a circle.
+    let windows: Vec<Window> = diesel::sql_query(
+                "INSERT INTO attempts AS a (bucket, subject, window_ends_at, count) \
+                 SELECT n.bucket, n.subject, rollcall_now() + make_interval(secs => n.seconds), 0 \
+                 FROM unnest($1, $2, $3) AS n (bucket, subject, seconds) ORDER BY n.bucket, n.subject \
+                 ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET \
+                   count = CASE WHEN a.window_ends_at > rollcall_now() THEN a.count ELSE 0 END, \
+                   window_ends_at = CASE WHEN a.window_ends_at > rollcall_now() THEN a.window_ends_at ELSE excluded.window_ends_at END \
+                 RETURNING bucket, subject, count, window_ends_at, rollcall_now() AS now",
+            )
+            .bind::<Array<Text>, _>(&buckets)
+            .bind::<Array<Text>, _>(&subjects)
+            .bind::<Array<Double>, _>(seconds)
+            .load(&mut **transaction)
+            .await?;
+    let windows: HashMap<(&str, &str), &Counted> =
+        windows.iter().map(|window| ((window.bucket.as_str(), window.subject.as_str()), &window.counted)).collect();
+    let mut over = Vec::new();
+    let mut counted = Vec::new();
+    for counting in countings {
+        let window = windows
+            .get(&(counting.limit.bucket, counting.subject.as_str()))
+            .ok_or(Error::Bug("each subject has its window"))?;
+        let left = counting.limit.tries.saturating_sub(window.count).max(0);
+        if counting.number > left {
+            over.push(Over {
+                bucket: counting.limit.bucket,
+                subject: counting.subject.clone(),
+                limit: counting.limit.tries,
+                left,
+                wait: window.wait().max(Duration::from_secs(1)),
+            });
+        }
+        counted.push((counting.clone(), window.window_ends_at));
+    }
+    if !over.is_empty() {
+        return Ok(Err(over));
+    }
+    add_to_windows(transaction, &counted, 1).await?;
+    Ok(Ok(CountedTogether(counted)))
+}
+
+/// Nothing remains of who was named where nothing was counted.
+async fn forget_empty(transaction: &mut Transaction, countings: &[Counting]) -> Result<()> {
+    let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
+    let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
+    diesel::sql_query(
+        "DELETE FROM attempts a USING unnest($1, $2) AS n (bucket, subject) \
+         WHERE a.bucket = n.bucket AND a.subject = n.subject AND a.count = 0",
+    )
+    .bind::<Array<Text>, _>(buckets)
+    .bind::<Array<Text>, _>(subjects)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Adds to the counts, or with a sign of −1 takes away from them, in those windows that still go on.
+async fn add_to_windows(transaction: &mut Transaction, counted: &[(Counting, DateTime<Utc>)], sign: i32) -> Result<()> {
+    let buckets: Vec<&str> = counted.iter().map(|(counting, _)| counting.limit.bucket).collect();
+    let subjects: Vec<&str> = counted.iter().map(|(counting, _)| counting.subject.as_str()).collect();
+    let numbers: Vec<i32> = counted.iter().map(|(counting, _)| counting.number * sign).collect();
+    let windows: Vec<DateTime<Utc>> = counted.iter().map(|(_, window_ends_at)| *window_ends_at).collect();
+    diesel::sql_query(
+        "UPDATE attempts a SET count = a.count + held.number FROM ( \
+           SELECT b.bucket, b.subject, n.number FROM attempts b JOIN unnest($1, $2, $3, $4) AS n (bucket, subject, number, window_ends_at) \
+           USING (bucket, subject, window_ends_at) ORDER BY b.bucket, b.subject FOR UPDATE OF b) held \
+         WHERE a.bucket = held.bucket AND a.subject = held.subject",
+    )
+    .bind::<Array<Text>, _>(buckets)
+    .bind::<Array<Text>, _>(subjects)
+    .bind::<Array<Integer>, _>(numbers)
+    .bind::<Array<Timestamptz>, _>(windows)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+impl CountedTogether {
+    /// Takes the counts back: nothing came of what was counted, or it was right.
+    ///
+    /// In a transaction of its own, after that of the command: the deployment's row is everybody's, and nobody holds it, or waits for it,
+    /// with other locks. What has come of the command stands even where this fails; then it stays counted until the window ends.
+    /// A request that is given up meanwhile doesn't stop it.
+    pub(crate) async fn take_back(self, database: &Database) {
+        if !self.0.is_empty() {
+            let database = database.clone();
+            let _ = to_the_end(async move { self.subtract(&database).await }).await;
+        }
+    }
+
+    async fn subtract(&self, database: &Database) {
+        // Where there is much to do it waits in line again, as often as the request's time allows.
+        for is_last in [false, false, true] {
+            match database.transaction(async |transaction| add_to_windows(transaction, &self.0, -1).await).await {
+                Ok(()) => return,
+                Err(Error::Unavailable(_)) if !is_last => {}
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    return tracing::warn!(error, "tries that were right stay counted");
+                }
+            }
+        }
+    }
+
+    /// The same for a request that is being given up, and can't wait.
+    pub(crate) fn take_back_later(self, database: Database) {
+        if let (false, Ok(runtime)) = (self.0.is_empty(), Handle::try_current()) {
+            runtime.spawn(async move { self.subtract(&database).await }.in_current_span());
+        }
+    }
+}
+
+/// Forgets what was counted of a subject: who it is has shown that it was they.
+pub(crate) async fn forget(transaction: &mut Transaction, limits: &[TryLimit], subject: &str) -> Result<()> {
+    let buckets: Vec<&str> = limits.iter().map(|limit| limit.bucket).collect();
+    diesel::sql_query("DELETE FROM attempts WHERE bucket = ANY ($1) AND subject = $2")
+        .bind::<Array<Text>, _>(buckets)
+        .bind::<Text, _>(subject)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Counts what comes back by itself at the time that RATE_LIMITED names, where the window holds no more: as many in each of the next windows as
+/// it holds, and not all at the end of this one.
+pub(crate) async fn take_turn(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
+    let counted = add(database, limit, subject).await?;
+    let over = u32::try_from(counted.count - limit.tries).unwrap_or_default();
+    if over > 0 {
+        let windows = (over - 1) / limit.tries.unsigned_abs();
+        return Err(Error::RateLimited { retry_after: counted.wait() + limit.window * windows });
+    }
+    Ok(())
+}
+
+async fn add(database: &Database, limit: &TryLimit, subject: &str) -> Result<Counted> {
+    let mut connection = database.connection().await?;
+    Ok(diesel::sql_query(
+        "INSERT INTO attempts AS a (bucket, subject, window_ends_at, count) \
+         VALUES ($1, $2, rollcall_now() + make_interval(secs => $3), 1) \
+         ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET \
+           count = CASE WHEN a.window_ends_at > rollcall_now() THEN a.count + 1 ELSE 1 END, \
+           window_ends_at = CASE WHEN a.window_ends_at > rollcall_now() THEN a.window_ends_at ELSE excluded.window_ends_at END \
+         RETURNING count, window_ends_at, rollcall_now() AS now",
+    )
+    .bind::<Text, _>(limit.bucket)
+    .bind::<Text, _>(subject)
+    .bind::<Double, _>(limit.window.as_secs_f64())
+    .get_result(&mut *connection)
+    .await?)
+}
+
+/// Deletes up to `limit` counts whose window is over, and returns how many.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let deleted = diesel::sql_query(
+        "DELETE FROM attempts WHERE (bucket, subject) IN ( \
+           SELECT bucket, subject FROM attempts WHERE window_ends_at <= (SELECT rollcall_now()) \
+           ORDER BY window_ends_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
+    )
+    .bind::<BigInt, _>(i64::from(limit))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(deleted)
+}

@@ -1,0 +1,392 @@
+//! What people issue, and how it ends with them: invitations, join codes, invitations to resources, share links and offers of
+//! projects (R42).
+//!
+//! However much of it there is, it ends with the commit that ends its issuer's membership, or their right to issue it. Whoever looks
+//! at it compares its position with that of the end: both come from one sequence, and the end's is taken under the lock on the
+//! membership that issuing shares, so that no clock decides. Nobody's return wakes it. Marking it, and the log, are the worker's.
+
+use diesel::dsl::sql;
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::base::error::Result;
+use crate::base::id::{
+    DepartureId, GrantInvitationId, InvitationId, JoinCodeId, OrganizationId, ShareLinkId, TransferId, TypedId, UserId,
+};
+use crate::base::job::Hold;
+use crate::base::limits;
+use crate::database::{Database, Transaction};
+
+/// What somebody issues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Issued {
+    /// An invitation to the organization.
+    Invitation,
+    /// A join code.
+    JoinCode,
+    /// The invitation of an address to a resource.
+    GrantInvitation,
+    /// A link to a collection.
+    ShareLink,
+    /// An offer of a project.
+    Transfer,
+}
+
+/// How something that is issued is kept. All of it is ours, never input.
+struct Kept {
+    table: &'static str,
+    /// Whether it has ended, as a condition on its row, whatever its row says.
+    ended: &'static str,
+    /// Which rows wait to be used, whether or not they have ended.
+    waiting: &'static str,
+    /// Which rows end with a leaver: $1 is the organization, $2 the leaver.
+    of_leaver: &'static str,
+    /// Which rows end otherwise with something that is the organization's, $1: a demotion, or its own deletion.
+    of_organization: &'static str,
+    /// Which rows end with an account, $2.
+    of_account: &'static str,
+    /// What people see of it in a plan.
+    shown: &'static str,
+    /// Marks the rows of `chunk`.
+    mark: &'static str,
+    action: AuditAction,
+    /// What the log calls so many of them, and their ids.
+    noun: &'static str,
+    key: &'static str,
+    id: fn(Uuid) -> String,
+}
+
+fn id<T: TypedId>(uuid: Uuid) -> String {
+    crate::base::id::to_text(T::from_uuid(uuid))
+}
+
+const NONE: &str = "false";
+
+const INVITATION: Kept = Kept {
+    table: "invitations",
+    // By the role that it gives: an admin who was the owner may still invite members. The account is looked up by its key, row by row:
+    // an EXISTS would be answered by reading the accounts of the whole deployment, where many invitations are asked about.
+    ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = invitations.organization_id \
+         AND m.user_id = invitations.invited_by_id AND invitations.position <= CASE invitations.role \
+         WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END) \
+         OR (SELECT u.deleted_at FROM users u WHERE u.id = invitations.user_id) IS NOT NULL",
+    waiting: "invitations.status = 'pending' AND invitations.expires_at > rollcall_now()",
+    of_leaver: "invitations.organization_id = $1 AND invitations.invited_by_id = $2",
+    of_organization: "invitations.organization_id = $1 AND EXISTS (SELECT FROM members m \
+         WHERE m.organization_id = invitations.organization_id AND m.user_id = invitations.invited_by_id \
+         AND invitations.position > m.issued_ended_position)",
+    of_account: "invitations.user_id = $2",
+    shown: "coalesce(invitations.email, (SELECT '@' || u.username FROM users u WHERE u.id = invitations.user_id), '')",
+    mark: "UPDATE invitations SET status = 'revoked' FROM chunk",
+    action: AuditAction::InvitationRevoked,
+    noun: "invitation(s)",
+    key: "invitationIds",
+    id: id::<InvitationId>,
+};
+
+const JOIN_CODE: Kept = Kept {
+    table: "join_codes",
+    ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = join_codes.organization_id \
+         AND m.user_id = join_codes.created_by_id AND join_codes.position <= CASE join_codes.role \
+         WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END)",
+    waiting: "join_codes.status = 'active' AND join_codes.expires_at > rollcall_now()",
+    of_leaver: "join_codes.organization_id = $1 AND join_codes.created_by_id = $2",
+    of_organization: "join_codes.organization_id = $1 AND EXISTS (SELECT FROM members m \
+         WHERE m.organization_id = join_codes.organization_id AND m.user_id = join_codes.created_by_id \
+         AND join_codes.position > m.issued_ended_position)",
+    of_account: NONE,
+    shown: "'••••-••' || join_codes.hint",
+    mark: "UPDATE join_codes SET status = 'revoked' FROM chunk",
+    action: AuditAction::JoinCodeRevoked,
+    noun: "join code(s)",
+    key: "joinCodeIds",
+    id: id::<JoinCodeId>,
+};
+
+const GRANT_INVITATION: Kept = Kept {
+    table: "grant_invitations",
+    ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = grant_invitations.organization_id \
+         AND m.user_id = grant_invitations.invited_by_id AND grant_invitations.position <= m.issued_ended_position)",
+    waiting: "grant_invitations.expires_at > rollcall_now()",
+    of_leaver: "grant_invitations.organization_id = $1 AND grant_invitations.invited_by_id = $2",
+    of_organization: NONE,
+    of_account: NONE,
+    shown: "grant_invitations.email",
+    mark: "DELETE FROM grant_invitations USING chunk",
+    action: AuditAction::GrantInvitationRevoked,
+    noun: "invitation(s) to resources",
+    key: "grantInvitationIds",
+    id: id::<GrantInvitationId>,
+};
+
+const SHARE_LINK: Kept = Kept {
+    table: "share_links",
+    ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = share_links.organization_id \
+         AND m.user_id = share_links.created_by_id AND share_links.position <= m.issued_ended_position)",
+    waiting: "share_links.revoked_at IS NULL AND (share_links.expires_at IS NULL OR share_links.expires_at > rollcall_now())",
+    of_leaver: "share_links.organization_id = $1 AND share_links.created_by_id = $2",
+    of_organization: NONE,
+    of_account: NONE,
+    shown: "'link …' || share_links.hint",
+    mark: "UPDATE share_links SET revoked_at = rollcall_now() FROM chunk",
+    action: AuditAction::ShareLinkRevoked,
+    noun: "link(s)",
+    key: "shareLinkIds",
+    id: id::<ShareLinkId>,
+};
+
+const TRANSFER: Kept = Kept {
+    table: "project_transfers",
+    // Offers end with whoever made them, with whom they are for, and with the organizations between which they would pass.
+    ended: "EXISTS (SELECT FROM members m WHERE project_transfers.position <= m.issued_ended_position \
+         AND (m.organization_id = project_transfers.organization_id \
+           AND m.user_id IN (project_transfers.offered_by_id, project_transfers.recipient_id) \
+           OR m.organization_id = project_transfers.to_organization_id AND m.user_id = project_transfers.recipient_id)) \
+         OR EXISTS (SELECT FROM users u WHERE u.id IN (project_transfers.offered_by_id, project_transfers.recipient_id) \
+           AND u.deleted_at IS NOT NULL) \
+         OR EXISTS (SELECT FROM organizations o WHERE project_transfers.position <= o.offers_ended_position \
+           AND o.id IN (project_transfers.organization_id, project_transfers.to_organization_id))",
+    waiting: "project_transfers.status = 'offered' AND project_transfers.expires_at > rollcall_now()",
+    of_leaver: "(project_transfers.organization_id = $1 AND $2 IN (project_transfers.offered_by_id, project_transfers.recipient_id) \
+         OR project_transfers.to_organization_id = $1 AND project_transfers.recipient_id = $2)",
+    of_organization: "(project_transfers.organization_id = $1 OR project_transfers.to_organization_id = $1)",
+    of_account: "(project_transfers.offered_by_id = $2 OR project_transfers.recipient_id = $2)",
+    // What another organization calls its projects is none of this one's business.
+    shown: "CASE project_transfers.organization_id WHEN $1 THEN 'offer of ' || project_transfers.resource_name \
+         ELSE 'offer from another organization' END",
+    mark: "UPDATE project_transfers SET status = 'cancelled' FROM chunk",
+    action: AuditAction::TransferCancelled,
+    noun: "offer(s) of projects",
+    key: "transferIds",
+    id: id::<TransferId>,
+};
+
+impl Issued {
+    /// Everything that people issue.
+    const ALL: [Self; 5] = [Self::Invitation, Self::JoinCode, Self::GrantInvitation, Self::ShareLink, Self::Transfer];
+
+    fn kept(self) -> &'static Kept {
+        match self {
+            Self::Invitation => &INVITATION,
+            Self::JoinCode => &JOIN_CODE,
+            Self::GrantInvitation => &GRANT_INVITATION,
+            Self::ShareLink => &SHARE_LINK,
+            Self::Transfer => &TRANSFER,
+        }
+    }
+
+    /// Whether it has ended, as a condition on its table.
+    pub(crate) fn has_ended(self) -> SqlLiteral<Bool> {
+        sql(&format!("({})", self.kept().ended))
+    }
+
+    /// Whether it hasn't ended, as a condition on its table.
+    pub(crate) fn stands(self) -> SqlLiteral<Bool> {
+        sql(&format!("NOT ({})", self.kept().ended))
+    }
+
+    /// Which rows wait to be used, as SQL.
+    pub(crate) fn open(self) -> String {
+        let Kept { waiting, ended, .. } = self.kept();
+        format!("{waiting} AND NOT ({ended})")
+    }
+
+    /// Its status as everybody sees it, whether or not the worker has marked it: `waiting` becomes `over` where it has ended.
+    pub(crate) fn status(self, waiting: &str, over: &str) -> SqlLiteral<Text> {
+        let Kept { table, ended, .. } = self.kept();
+        sql(&format!("CASE WHEN {table}.status = '{waiting}' AND ({ended}) THEN '{over}' ELSE {table}.status END"))
+    }
+}
+
+impl Issued {
+    /// What is written down of what is over: `ended` where it has ended, or else `expired`.
+    pub(crate) fn over(self, ended: &str, expired: &str) -> SqlLiteral<Text> {
+        sql(&format!("CASE WHEN {} THEN '{ended}' ELSE '{expired}' END", self.kept().ended))
+    }
+}
+
+/// What waits to be used of all that would end with somebody's departure, and of the invitations to them, as a plan tells it: how
+/// many, and some of them; with a limit no more are looked at.
+pub(crate) async fn around(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    leaver: UserId,
+    limit: Option<i64>,
+    examples: i64,
+) -> Result<(i64, Vec<String>)> {
+    #[derive(QueryableByName)]
+    struct Around {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+        #[diesel(sql_type = Array<Text>)]
+        examples: Vec<String>,
+    }
+    const TO_LEAVER: &str = " OR invitations.organization_id = $1 AND (invitations.user_id = $2 \
+         OR invitations.email = (SELECT u.email FROM users u WHERE u.id = $2))";
+    let (mut count, mut shown) = (0, Vec::new());
+    for issued in Issued::ALL {
+        let Kept { table, of_leaver, shown: expression, .. } = issued.kept();
+        let to_leaver = if issued == Issued::Invitation { TO_LEAVER } else { "" };
+        let rows = format!("FROM {table} WHERE ({of_leaver}{to_leaver}) AND {}", issued.open());
+        let around: Around = diesel::sql_query(format!(
+            "SELECT (SELECT count(*) FROM (SELECT {rows} LIMIT $3) waiting) AS count, \
+             ARRAY(SELECT {expression} {rows} ORDER BY {table}.id LIMIT $4) AS examples"
+        ))
+        .bind::<SqlUuid, _>(organization_id)
+        .bind::<SqlUuid, _>(leaver)
+        .bind::<Nullable<BigInt>, _>(limit)
+        .bind::<BigInt, _>(examples)
+        .get_result(connection)
+        .await?;
+        count += around.count;
+        shown.extend(around.examples);
+    }
+    shown.truncate(usize::try_from(examples).unwrap_or_default());
+    Ok((count, shown))
+}
+
+/// With what it ended that is to be marked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum EndedWith {
+    /// A departure: what the leaver issued, or should have accepted, up to a position.
+    Departure {
+        /// Which.
+        id: DepartureId,
+        /// From which organization.
+        organization_id: OrganizationId,
+        /// Whose.
+        leaver: UserId,
+        /// The end of the membership.
+        position: i64,
+    },
+    /// A right to issue it in an organization, or the organization itself.
+    Organization(OrganizationId),
+    /// An account.
+    Account(UserId),
+}
+
+impl EndedWith {
+    /// Which rows of a kind it concerns: $1 is the organization, $2 the user, $3 the position.
+    fn condition(self, issued: Issued) -> String {
+        let Kept { table, ended, waiting, of_leaver, of_organization, of_account, .. } = issued.kept();
+        let concerned = match self {
+            Self::Departure { .. } => format!("{of_leaver} AND {table}.position <= $3"),
+            Self::Organization(_) => (*of_organization).to_owned(),
+            Self::Account(_) => (*of_account).to_owned(),
+        };
+        format!("{concerned} AND {waiting} AND ({ended})")
+    }
+
+    fn parameters(self) -> (Option<OrganizationId>, Option<UserId>, Option<i64>) {
+        match self {
+            Self::Departure { organization_id, leaver, position, .. } => {
+                (Some(organization_id), Some(leaver), Some(position))
+            }
+            Self::Organization(id) => (Some(id), None, None),
+            Self::Account(id) => (None, Some(id), None),
+        }
+    }
+
+    fn event(self, organization_id: OrganizationId, action: AuditAction) -> NewEvent {
+        match self {
+            Self::Departure { id, .. } => NewEvent::by_system(organization_id, action, id),
+            Self::Organization(id) => NewEvent::by_system(organization_id, action, id),
+            Self::Account(id) => NewEvent::by_system(organization_id, action, id),
+        }
+    }
+
+    fn because(self) -> String {
+        match self {
+            Self::Departure { leaver, .. } => format!("{leaver} departed"),
+            Self::Organization(_) => "whoever issued them may not any more, or an organization was deleted".to_owned(),
+            Self::Account(user_id) => format!("{user_id} deleted their account"),
+        }
+    }
+}
+
+/// How much there is to mark.
+pub(crate) async fn count_ended(transaction: &mut Transaction, with: EndedWith) -> Result<i64> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let counts = Issued::ALL
+        .map(|issued| format!("(SELECT count(*) FROM {} WHERE {})", issued.kept().table, with.condition(issued)));
+    let (organization_id, user_id, position) = with.parameters();
+    let found: Count = diesel::sql_query(format!("SELECT {} AS count", counts.join(" + ")))
+        .bind::<Nullable<SqlUuid>, _>(organization_id)
+        .bind::<Nullable<SqlUuid>, _>(user_id)
+        .bind::<Nullable<BigInt>, _>(position)
+        .get_result(&mut **transaction)
+        .await?;
+    Ok(found.count)
+}
+
+/// Marks up to [`limits::CASCADE_CHUNK`] of what has ended, and returns how many, with the events to record: one for each kind and
+/// organization, which names them all.
+pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Result<(i64, Vec<NewEvent>)> {
+    #[derive(QueryableByName)]
+    struct Marked {
+        #[diesel(sql_type = SqlUuid)]
+        id: Uuid,
+        #[diesel(sql_type = SqlUuid)]
+        organization_id: OrganizationId,
+    }
+    let (organization_id, user_id, position) = with.parameters();
+    let (mut room, mut events) = (limits::CASCADE_CHUNK, Vec::new());
+    for issued in Issued::ALL {
+        let kept = issued.kept();
+        let (table, mark) = (kept.table, kept.mark);
+        let mut marked: Vec<Marked> = diesel::sql_query(format!(
+            "WITH chunk AS MATERIALIZED (SELECT {table}.id FROM {table} WHERE {} ORDER BY {table}.id LIMIT $4 FOR UPDATE OF {table}) \
+             {mark} WHERE {table}.id = chunk.id RETURNING {table}.id, {table}.organization_id",
+            with.condition(issued)
+        ))
+        .bind::<Nullable<SqlUuid>, _>(organization_id)
+        .bind::<Nullable<SqlUuid>, _>(user_id)
+        .bind::<Nullable<BigInt>, _>(position)
+        .bind::<BigInt, _>(room)
+        .load(&mut **transaction)
+        .await?;
+        room -= i64::try_from(marked.len()).unwrap_or(i64::MAX);
+        marked.sort_by_key(|one| (one.organization_id, one.id));
+        for of_one in marked.chunk_by(|one, next| one.organization_id == next.organization_id) {
+            let Some(first) = of_one.first() else { continue };
+            let ids: Vec<String> = of_one.iter().map(|one| (kept.id)(one.id)).collect();
+            let event = with
+                .event(first.organization_id, kept.action)
+                .summary(format!("{} {} ended: {}", ids.len(), kept.noun, with.because()))
+                .with(json!({ kept.key: ids }));
+            events.push(event);
+        }
+    }
+    Ok((limits::CASCADE_CHUNK - room, events))
+}
+
+/// Marks a chunk of what ended in an organization by demotions, or with the organization, in a transaction of its own; `false` where
+/// that was all.
+pub async fn mark_of_organization(database: &Database, id: OrganizationId, hold: Hold<'_>) -> Result<bool> {
+    mark_chunk(database, EndedWith::Organization(id), hold).await
+}
+
+/// Likewise what ended with an account.
+pub async fn mark_of_account(database: &Database, id: UserId, hold: Hold<'_>) -> Result<bool> {
+    mark_chunk(database, EndedWith::Account(id), hold).await
+}
+
+async fn mark_chunk(database: &Database, with: EndedWith, hold: Hold<'_>) -> Result<bool> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let (marked, events) = mark(transaction, with).await?;
+            audit::record(transaction, events).await?;
+            Ok(marked == limits::CASCADE_CHUNK)
+        })
+        .await
+}

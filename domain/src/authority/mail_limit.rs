@@ -1,0 +1,184 @@
+//! How many mails people may cause: who sends many, or many to the same person, is refused before anything is changed.
+//!
+//! For the recipient and the account they are counted by the command's own transaction, so that exactly those count that are sent, and
+//! whoever is refused uses up nobody's. What many share, the client's and the deployment's, is counted before it, since its row is
+//! everybody's, and taken back where nothing is sent. What is over is said only once the command has found nothing else against it, so that
+//! the answer tells nobody of what they may not know of.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+
+use crate::authority::actor::Actor;
+use crate::authority::attempt::{self, CountedTogether, Counting, Over};
+use crate::base::client::ClientNetwork;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::UserId;
+use crate::base::limits::{self, TryLimit};
+use crate::base::text::{EmailAddress, in_words};
+use crate::database::schema::users;
+use crate::database::{Database, Deployment, Transaction, rollcall_now};
+
+/// A mail that a command is about to cause.
+#[derive(Debug, Clone)]
+pub(crate) struct CausedMail {
+    /// To whom.
+    pub(crate) to: EmailAddress,
+    /// Path to the input field that names the recipient, without the leading `input`.
+    pub(crate) field: Vec<String>,
+}
+
+impl CausedMail {
+    /// A mail whose recipient is named by the fields along a path.
+    pub(crate) fn new<const N: usize>(to: EmailAddress, field: [&str; N]) -> Self {
+        Self { to, field: field.map(str::to_owned).to_vec() }
+    }
+}
+
+/// The mails of a command.
+#[must_use]
+pub(crate) struct CausedMails {
+    mails: Vec<CausedMail>,
+    /// What is at fault where it is the number of them that is too large.
+    field: String,
+    /// What counts for the account and the recipients.
+    own: Vec<Counting>,
+    /// What was counted for the client and the deployment, or why it wasn't.
+    shared: std::result::Result<CountedTogether, Vec<Over>>,
+    database: Database,
+}
+
+/// Counts the mails that an actor is about to cause for the client and the deployment; for the account and each recipient
+/// [`CausedMails::require`] does it. `field` is at fault where it is the number of them that is too large.
+pub(crate) async fn count(
+    database: &Database,
+    actor: &Actor,
+    client: ClientNetwork,
+    mails: &[CausedMail],
+    field: &str,
+) -> Result<CausedMails> {
+    let mut caused = CausedMails {
+        mails: mails.to_vec(),
+        field: field.to_owned(),
+        own: Vec::new(),
+        shared: Ok(CountedTogether::default()),
+        database: database.clone(),
+    };
+    if mails.is_empty() {
+        return Ok(caused);
+    }
+    let number = i32::try_from(mails.len()).map_err(|_| Error::Bug("a request causes few mails"))?;
+    let deployment = database.deployment();
+    let limits::TryLimits { account, client: of_client, deployment: of_all } = limits::CAUSED_MAILS;
+    // Whoever has none isn't limited by it: staff answer for what they do.
+    if let Some(user_id) = actor.account() {
+        let tries = per_day(database, &deployment, user_id).await?;
+        caused.own.push(Counting { limit: TryLimit { tries, ..account }, subject: user_id.to_string(), number });
+    }
+    let mut recipients: BTreeMap<&EmailAddress, i32> = BTreeMap::new();
+    for mail in mails {
+        *recipients.entry(&mail.to).or_default() += 1;
+    }
+    for (recipient, number) in recipients {
+        let to = |limit| Counting { limit, subject: recipient.to_string(), number };
+        caused.own.extend(limits::RECIPIENT_MAILS.map(to));
+    }
+    let most = |limit: TryLimit| TryLimit { tries: limit.tries.max(deployment.invitations_per_day), ..limit };
+    let shared = [
+        Counting { limit: most(of_client), subject: client.to_string(), number },
+        Counting { limit: most(of_all), subject: String::new(), number },
+    ];
+    attempt::to_the_end(async move {
+        caused.shared = attempt::count_together(&caused.database, &shared).await?;
+        Ok(caused)
+    })
+    .await?
+}
+
+/// How many mails the account may cause a day.
+async fn per_day(database: &Database, deployment: &Deployment, user_id: UserId) -> Result<i32> {
+    let mut connection = database.connection().await?;
+    let (created_at, at): (DateTime<Utc>, DateTime<Utc>) =
+        users::table.find(user_id).select((users::created_at, rollcall_now())).first(&mut *connection).await?;
+    let is_new = created_at + limits::NEW_ACCOUNT > at;
+    Ok(if is_new { deployment.new_account_invitations_per_day } else { deployment.invitations_per_day })
+}
+
+fn refuse(mails: &[CausedMail], over: &[Over], field: &str) -> Vec<Refusal> {
+    let refusal = |field: Vec<String>, message| Refusal { code: Code::RateLimited, field, message };
+    let is_of_recipient = |over: &&Over| limits::RECIPIENT_MAILS.iter().any(|limit| limit.bucket == over.bucket);
+    let of_all = over.iter().filter(|over| !is_of_recipient(over)).max_by_key(|over| over.wait);
+    let of_all = of_all.map(|over| {
+        let (limit, left, wait) = (over.limit, over.left, in_words(over.wait));
+        let allowed = match over.bucket {
+            bucket if bucket == limits::CAUSED_MAILS.account.bucket => {
+                format!("your account may have {limit} mails sent to others a day")
+            }
+            bucket if bucket == limits::CAUSED_MAILS.client.bucket => {
+                format!("{limit} mails to others may be sent an hour from where you are")
+            }
+            _ => format!("{limit} mails to others may be sent here an hour"),
+        };
+        let are = if left == 1 { "is" } else { "are" };
+        let fewer = if left > 0 { "name no more people than that, or " } else { "" };
+        refusal(vec![field.to_owned()], format!("{allowed}, of which {left} {are} left; {fewer}try again in {wait}"))
+    });
+    // Whoever may send no more isn't told besides who is sent much: they could ask that of every address, and send nothing.
+    if let Some(of_all) = of_all {
+        return vec![of_all];
+    }
+    let of_recipients = mails.iter().filter_map(|mail| {
+        let over = over.iter().filter(is_of_recipient).filter(|over| over.subject == mail.to.as_str());
+        let wait = over.map(|over| over.wait).max()?;
+        let message = format!("was sent as many mails as one person may be sent; try again in {}", in_words(wait));
+        Some(refusal(mail.field.clone(), message))
+    });
+    of_recipients.collect()
+}
+
+impl CausedMails {
+    /// Counts them for the account and the recipients, and fails with RATE_LIMITED where some are too many: the last check before a command
+    /// changes anything.
+    pub(crate) async fn require(&self, transaction: &mut Transaction) -> Result<()> {
+        let refused = |over: &[Over]| Error::Refused(refuse(&self.mails, over, &self.field));
+        if let Err(over) = &self.shared {
+            return Err(refused(over));
+        }
+        match attempt::count_within(transaction, &self.own).await? {
+            Ok(_) => Ok(()),
+            Err(over) => Err(refused(&over)),
+        }
+    }
+
+    /// Hands on what came of the command, and takes the counts back where no mails did.
+    pub(crate) async fn settle<T>(self, outcome: Result<T>) -> Result<T> {
+        let is_sent = outcome.is_ok();
+        self.settle_if(is_sent, outcome).await
+    }
+
+    /// Like [`Self::settle`], for a command that may end well without mails.
+    pub(crate) async fn settle_if<T>(mut self, is_sent: bool, outcome: Result<T>) -> Result<T> {
+        let shared = std::mem::replace(&mut self.shared, Err(Vec::new()));
+        if let (Ok(counted), false) = (shared, is_sent) {
+            counted.take_back(&self.database).await;
+        }
+        outcome
+    }
+}
+
+/// A request that is given up sends nothing.
+impl Drop for CausedMails {
+    fn drop(&mut self) {
+        if let Ok(counted) = &mut self.shared {
+            std::mem::take(counted).take_back_later(self.database.clone());
+        }
+    }
+}
+
+/// Counts a mail that nobody asks for at this moment, such as a reminder; `false` where its recipient has had enough.
+pub async fn count_reminder(database: &Database, recipient: &EmailAddress) -> Result<bool> {
+    let countings = limits::RECIPIENT_MAILS.map(|limit| Counting { limit, subject: recipient.to_string(), number: 1 });
+    Ok(attempt::count_together(database, &countings).await?.is_ok())
+}

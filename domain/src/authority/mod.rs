@@ -1,0 +1,9 @@
+//! Who asks, what a role may do, and the checks and records that every change needs.
+
+pub mod access;
+pub mod actor;
+pub(crate) mod attempt;
+pub mod audit;
+pub mod issued;
+pub mod mail_limit;
+pub mod policy;

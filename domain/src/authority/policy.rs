@@ -1,0 +1,539 @@
+//! Who may do what: the whole role × action table. Nothing else decides.
+
+use crate::base::text_enum::text_enum;
+use crate::membership::member::MemberStatus;
+
+text_enum! {
+    /// A member's role; each is a superset of the next (D1).
+    Role {
+        /// Exactly one per organization (D2).
+        Owner = "owner",
+        /// Invites, removes members and viewers, edits the profile and settings.
+        Admin = "admin",
+        /// Works: creates and manages what is theirs.
+        Member = "member",
+        /// Reads what is shared with them.
+        Viewer = "viewer",
+    }
+}
+
+impl Role {
+    /// Whether this role includes the other one.
+    pub fn is_at_least(self, other: Self) -> bool {
+        self <= other
+    }
+
+    /// As people read it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Owner => "Owner",
+            Self::Admin => "Admin",
+            Self::Member => "Member",
+            Self::Viewer => "Viewer",
+        }
+    }
+
+    /// As a sentence says who has it: `an admin`.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Owner => "the owner",
+            Self::Admin => "an admin",
+            Self::Member => "a member",
+            Self::Viewer => "a viewer",
+        }
+    }
+
+    /// Every role that includes this one.
+    pub fn at_least(self) -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|role| role.is_at_least(self)).collect()
+    }
+
+    /// Whether it lets projects and apps be billed to the organization (R55).
+    fn may_bill(self, billable_activities: bool) -> bool {
+        self.is_at_least(if billable_activities { Self::Member } else { Self::Admin })
+    }
+
+    /// Every role that lets projects and apps be billed to the organization, with or without the permission for it (R55).
+    pub(crate) fn that_may_bill(billable_activities: bool) -> Vec<Self> {
+        Self::ALL.iter().copied().filter(|role| role.may_bill(billable_activities)).collect()
+    }
+}
+
+text_enum! {
+    /// What a grant allows; each level includes those before it.
+    AccessLevel {
+        /// Nothing.
+        None = "none",
+        /// Read.
+        View = "view",
+        /// Also add contents.
+        Upload = "upload",
+        /// Also change.
+        Contribute = "contribute",
+        /// Also share, move and delete.
+        Administer = "administer",
+    }
+}
+
+text_enum! {
+    /// Whom a plain member sees among the others (D9).
+    MemberDirectory {
+        /// Nobody: neither who leads the organization, nor teams that they aren't in (R77).
+        Hidden = "hidden",
+        /// Owner and admins.
+        Leadership = "leadership",
+        /// Everyone.
+        Everyone = "everyone",
+    }
+}
+
+impl MemberDirectory {
+    /// Whether members who don't lead see more of the organization's structure than their own part (R77).
+    pub fn shows_structure(self) -> bool {
+        match self {
+            Self::Hidden => false,
+            Self::Leadership | Self::Everyone => true,
+        }
+    }
+}
+
+text_enum! {
+    /// Whether admins have the owner's powers (D2).
+    AdminPowers {
+        /// They have their own.
+        Standard = "standard",
+        /// The owner's, except transfer, deletion, this setting, and anything done to the owner.
+        OwnerEquivalent = "owner_equivalent",
+    }
+}
+
+text_enum! {
+    /// Whether resources may be shared with accounts and organizations outside.
+    ExternalSharing {
+        /// They may.
+        Allowed = "allowed",
+        /// They stay inside.
+        MembersOnly = "members_only",
+    }
+}
+
+text_enum! {
+    /// What someone may do in an organization.
+    Action {
+        /// Invite members and viewers; see, resend and revoke invitations.
+        Invite = "invite",
+        /// Invite admins (D10).
+        InviteAdmin = "invite_admin",
+        /// Make, see and revoke join codes (R26).
+        CreateJoinCodes = "create_join_codes",
+        /// Make an admin code (R27).
+        CreateAdminJoinCode = "create_admin_join_code",
+        /// See all members, not only those that the directory shows (R2, R7, D9).
+        ViewMembers = "view_members",
+        /// See all resources of every member (R2); see, retry and revert departures.
+        ViewAllResources = "view_all_resources",
+        /// Create resources here (R8, R14).
+        CreateResources = "create_resources",
+        /// Edit the profile (R49).
+        EditProfile = "edit_profile",
+        /// Edit the policy, except the admins' powers (R9).
+        EditPolicy = "edit_policy",
+        /// Create, change and delete teams.
+        ManageTeams = "manage_teams",
+        /// Say where the organization is billed (R63).
+        ManageBilling = "manage_billing",
+        /// Make and revoke keys that belong to the organization.
+        ManageServiceKeys = "manage_service_keys",
+        /// Make, change and delete webhooks.
+        ManageWebhooks = "manage_webhooks",
+        /// Read the audit log.
+        ViewAuditLog = "view_audit_log",
+        /// Hand the organization over (R46).
+        TransferOwnership = "transfer_ownership",
+        /// Delete the organization (R48).
+        Delete = "delete",
+        /// Leave (R40).
+        Leave = "leave",
+    }
+}
+
+text_enum! {
+    /// What someone may do to a member.
+    MemberAction {
+        /// Make them an admin.
+        Promote = "promote",
+        /// Make them a member or viewer again.
+        Demote = "demote",
+        /// Change between member and viewer.
+        ChangeRole = "change_role",
+        /// Change what they may bill and what they get from grants.
+        ChangePermissions = "change_permissions",
+        /// Remove them.
+        Remove = "remove",
+        /// Deactivate them (D6).
+        Deactivate = "deactivate",
+        /// Make them active again.
+        Reactivate = "reactivate",
+        /// Hand ownership to them.
+        MakeOwner = "make_owner",
+    }
+}
+
+/// What an actor is in an organization, as far as permissions go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The actor's role.
+    pub role: Role,
+    /// The organization's setting.
+    pub admin_powers: AdminPowers,
+    /// The organization's setting.
+    pub member_directory: MemberDirectory,
+    /// Whether it is a personal organization (D5).
+    pub personal: bool,
+}
+
+impl Standing {
+    fn is_leader(self) -> bool {
+        self.role.is_at_least(Role::Admin)
+    }
+
+    /// The owner, or an admin where admins have the owner's powers.
+    fn has_owner_powers(self) -> bool {
+        match self.role {
+            Role::Owner => true,
+            Role::Admin => self.admin_powers == AdminPowers::OwnerEquivalent,
+            Role::Member | Role::Viewer => false,
+        }
+    }
+
+    /// Whether the action is allowed.
+    pub fn allows(self, action: Action) -> bool {
+        let team = !self.personal;
+        match action {
+            Action::Invite | Action::CreateJoinCodes | Action::ManageTeams => team && self.is_leader(),
+            Action::InviteAdmin | Action::CreateAdminJoinCode => team && self.has_owner_powers(),
+            Action::ViewMembers => self.is_leader() || self.member_directory == MemberDirectory::Everyone,
+            Action::ViewAllResources
+            | Action::EditPolicy
+            | Action::ManageServiceKeys
+            | Action::ManageWebhooks
+            | Action::ViewAuditLog => self.is_leader(),
+            // A personal organization carries its user's name.
+            Action::EditProfile => team && self.is_leader(),
+            Action::CreateResources => self.role.is_at_least(Role::Member),
+            Action::ManageBilling => self.has_owner_powers(),
+            Action::TransferOwnership | Action::Delete => team && self.role == Role::Owner,
+            Action::Leave => team && self.role != Role::Owner,
+        }
+    }
+
+    /// Whether the admins' powers may be changed: by the owner alone (D2).
+    pub fn may_set_admin_powers(self) -> bool {
+        self.role == Role::Owner && self.allows(Action::EditPolicy)
+    }
+
+    /// Whether something is done to the work of a member of the role: returning it, such as.
+    pub fn outranks(self, target: Role) -> bool {
+        match target {
+            Role::Owner => false,
+            Role::Admin => self.has_owner_powers(),
+            Role::Member | Role::Viewer => self.is_leader(),
+        }
+    }
+
+    /// Whether projects may be given away to other organizations, beside the permission to bill (R61); where sharing is to stay inside,
+    /// owner and admins alone decide that.
+    pub fn may_give_away(self, external_sharing: ExternalSharing) -> bool {
+        external_sharing == ExternalSharing::Allowed || self.is_leader()
+    }
+
+    /// Whether plan, seats and balance are shown (R71).
+    pub fn sees_billing(self) -> bool {
+        self.is_leader()
+    }
+
+    /// Every action that is allowed.
+    pub fn allowed(self) -> Vec<Action> {
+        Action::ALL.iter().copied().filter(|action| self.allows(*action)).collect()
+    }
+
+    /// Whether an invitation or code for the role may be issued; nobody invites an owner (D10).
+    pub fn may_issue(self, role: Role) -> bool {
+        match role {
+            Role::Owner => false,
+            Role::Admin => self.allows(Action::InviteAdmin),
+            Role::Member | Role::Viewer => self.allows(Action::Invite),
+        }
+    }
+
+    /// Whether the members with the role are shown by the directory (D9).
+    pub fn sees_members_of(self, role: Role) -> bool {
+        self.allows(Action::ViewMembers)
+            || (self.member_directory == MemberDirectory::Leadership && role.is_at_least(Role::Admin))
+    }
+
+    /// Whether the organization's structure is shown beyond one's own part of it: who leads it, who did something for it, and the
+    /// teams that one isn't in (R51, R77).
+    pub fn sees_structure(self) -> bool {
+        self.is_leader() || self.member_directory.shows_structure()
+    }
+
+    /// Whether the action may be done to a member: `is_self` where it is the actor's own membership.
+    pub fn allows_on_member(self, action: MemberAction, target: Role, status: MemberStatus, is_self: bool) -> bool {
+        // Nothing is done to the owner, and nobody acts on themselves: they leave instead (R4, R39).
+        if self.personal || is_self || target == Role::Owner {
+            return false;
+        }
+        let over_target = self.outranks(target);
+        let active = status == MemberStatus::Active;
+        match action {
+            MemberAction::Promote => active && target != Role::Admin && self.has_owner_powers(),
+            MemberAction::Demote => active && target == Role::Admin && self.has_owner_powers(),
+            MemberAction::ChangeRole => active && target != Role::Admin && self.is_leader(),
+            MemberAction::ChangePermissions | MemberAction::Remove | MemberAction::Deactivate => active && over_target,
+            // Who left comes back by an own decision (D6).
+            MemberAction::Reactivate => {
+                matches!(status, MemberStatus::Removed | MemberStatus::Deactivated) && over_target
+            }
+            MemberAction::MakeOwner => active && target == Role::Admin && self.role == Role::Owner,
+        }
+    }
+
+    /// Every action that may be done to the member.
+    pub fn allowed_on_member(self, target: Role, status: MemberStatus, is_self: bool) -> Vec<MemberAction> {
+        MemberAction::ALL
+            .iter()
+            .copied()
+            .filter(|action| self.allows_on_member(*action, target, status, is_self))
+            .collect()
+    }
+
+    /// Whether projects and apps may be billed to the organization (R55).
+    pub fn may_bill(self, billable_activities: bool) -> bool {
+        self.allows(Action::CreateResources) && self.role.may_bill(billable_activities)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    fn standing() -> impl Strategy<Value = Standing> {
+        (select(Role::ALL), select(AdminPowers::ALL), select(MemberDirectory::ALL), any::<bool>()).prop_map(
+            |(role, admin_powers, member_directory, personal)| Standing {
+                role,
+                admin_powers,
+                member_directory,
+                personal,
+            },
+        )
+    }
+
+    proptest! {
+        // D1: each role is a superset of the next; leaving is what the owner alone can't do.
+        #[test]
+        fn a_higher_role_may_do_all_that_a_lower_one_may(standing in standing(), action in select(Action::ALL)) {
+            for role in standing.role.at_least() {
+                if standing.allows(action) && action != Action::Leave {
+                    let higher = Standing { role, ..standing };
+                    prop_assert!(higher.allows(action), "{higher:?} {action}");
+                }
+            }
+        }
+
+        // Nobody issues a role above their own.
+        #[test]
+        fn nobody_issues_a_role_above_their_own(standing in standing(), role in select(Role::ALL)) {
+            prop_assert!(!standing.may_issue(role) || standing.role.is_at_least(role));
+        }
+
+        // R4, R39: the owner is out of reach, and so is oneself.
+        #[test]
+        fn nothing_is_done_to_the_owner_or_oneself(standing in standing(), action in select(MemberAction::ALL), status in select(MemberStatus::ALL), target in select(Role::ALL)) {
+            prop_assert!(!standing.allows_on_member(action, Role::Owner, status, false));
+            prop_assert!(!standing.allows_on_member(action, target, status, true));
+        }
+
+        // R12: STANDARD admins do nothing to admins.
+        #[test]
+        fn standard_admins_do_nothing_to_admins(action in select(MemberAction::ALL), status in select(MemberStatus::ALL), directory in select(MemberDirectory::ALL)) {
+            let admin = Standing { role: Role::Admin, admin_powers: AdminPowers::Standard, member_directory: directory, personal: false };
+            prop_assert!(!admin.allows_on_member(action, Role::Admin, status, false));
+        }
+
+        // D5: nobody is brought into a personal organization, and nobody leaves or gives it away.
+        #[test]
+        fn a_personal_organization_is_nobody_elses(standing in standing()) {
+            let personal = Standing { personal: true, ..standing };
+            for action in [Action::Invite, Action::InviteAdmin, Action::CreateJoinCodes, Action::CreateAdminJoinCode, Action::ManageTeams, Action::TransferOwnership, Action::Delete, Action::Leave] {
+                prop_assert!(!personal.allows(action));
+            }
+        }
+    }
+
+    /// Who acts, as the columns of docs/roles.md.
+    const ACTORS: [(&str, Role, AdminPowers); 5] = [
+        ("owner", Role::Owner, AdminPowers::Standard),
+        ("admin, OWNER_EQUIVALENT", Role::Admin, AdminPowers::OwnerEquivalent),
+        ("admin, STANDARD", Role::Admin, AdminPowers::Standard),
+        ("member", Role::Member, AdminPowers::Standard),
+        ("viewer", Role::Viewer, AdminPowers::Standard),
+    ];
+
+    fn standing_of(role: Role, admin_powers: AdminPowers, member_directory: MemberDirectory) -> Standing {
+        Standing { role, admin_powers, member_directory, personal: false }
+    }
+
+    fn upper(words: impl IntoIterator<Item = &'static str>) -> String {
+        words.into_iter().map(str::to_uppercase).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What the schema says of an enum's value.
+    fn described(of: &str, value: &str) -> &'static str {
+        let schema = include_str!("../../../schema.graphql");
+        let (_, values) = schema.split_once(&format!("enum {of} {{")).unwrap();
+        let (before, _) = values.split_once(&format!("\n\t{value}\n")).unwrap_or_else(|| panic!("{of}.{value}"));
+        before.rsplit('\n').next().unwrap().trim().trim_matches('"')
+    }
+
+    fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
+        let rule = vec!["---".to_owned(); heads.len()];
+        line(&heads) + &line(&rule) + &rows.iter().map(|row| line(row)).collect::<String>()
+    }
+
+    /// docs/roles.md, of what the code decides.
+    fn roles() -> String {
+        let names = ACTORS.map(|(name, ..)| name);
+        let actions = Action::ALL.iter().map(|action| {
+            let cells = ACTORS.map(|(_, role, powers)| {
+                let allows = |directory| standing_of(role, powers, directory).allows(*action);
+                let by: Vec<_> = MemberDirectory::ALL.iter().copied().filter(|directory| allows(*directory)).collect();
+                match by.len() {
+                    0 => String::new(),
+                    all if all == MemberDirectory::ALL.len() => "yes".to_owned(),
+                    _ => format!("where `memberDirectory` is {}", upper(by.iter().map(|directory| directory.as_str()))),
+                }
+            });
+            let personal = Standing {
+                personal: true,
+                ..standing_of(Role::Owner, AdminPowers::Standard, MemberDirectory::Leadership)
+            };
+            let personal = if personal.allows(*action) { "yes" } else { "" };
+            let word = action.as_str().to_uppercase();
+            let words = [format!("`{word}`"), described("OrganizationAction", &word).to_owned()];
+            words.into_iter().chain(cells).chain([personal.to_owned()]).collect()
+        });
+        let member_actions = MemberAction::ALL.iter().map(|action| {
+            let cells = ACTORS.map(|(_, role, powers)| {
+                let standing = standing_of(role, powers, MemberDirectory::Leadership);
+                let to = |status| {
+                    let allows = |target: &Role| standing.allows_on_member(*action, *target, status, false);
+                    upper(Role::ALL.iter().filter(|target| allows(target)).map(|target| target.as_str()))
+                };
+                match (to(MemberStatus::Active), to(MemberStatus::Removed)) {
+                    (active, gone) if gone.is_empty() => active,
+                    (active, gone) if active.is_empty() => format!("gone: {gone}"),
+                    (active, gone) => format!("{active}; gone: {gone}"),
+                }
+            });
+            let word = action.as_str().to_uppercase();
+            [format!("`{word}`"), described("MemberAction", &word).to_owned()].into_iter().chain(cells).collect()
+        });
+        let issued = ACTORS.map(|(_, role, powers)| {
+            let standing = standing_of(role, powers, MemberDirectory::Leadership);
+            upper(Role::ALL.iter().filter(|role| standing.may_issue(**role)).map(|role| role.as_str()))
+        });
+        let powers = ACTORS.map(|(_, role, powers)| {
+            let may = standing_of(role, powers, MemberDirectory::Leadership).may_set_admin_powers();
+            if may { "yes" } else { "" }.to_owned()
+        });
+        let bills = ACTORS.map(|(_, role, powers)| {
+            let standing = standing_of(role, powers, MemberDirectory::Leadership);
+            match (standing.may_bill(false), standing.may_bill(true)) {
+                (true, _) => "yes",
+                (false, true) => "with `billableActivities`",
+                (false, false) => "",
+            }
+            .to_owned()
+        });
+        let gives_away = ACTORS.map(|(_, role, powers)| {
+            let standing = standing_of(role, powers, MemberDirectory::Leadership);
+            let may = |sharing| standing.may_bill(true) && standing.may_give_away(sharing);
+            match (may(ExternalSharing::MembersOnly), may(ExternalSharing::Allowed)) {
+                (true, _) => "yes",
+                (false, true) => "with `billableActivities`, where `externalSharing` is ALLOWED",
+                (false, false) => "",
+            }
+            .to_owned()
+        });
+        let returned = ACTORS.map(|(_, role, powers)| {
+            let standing = standing_of(role, powers, MemberDirectory::Leadership);
+            upper(Role::ALL.iter().filter(|role| standing.outranks(**role)).map(|role| role.as_str()))
+        });
+        let structure = ACTORS.map(|(_, role, powers)| {
+            let sees = |directory: &&MemberDirectory| standing_of(role, powers, **directory).sees_structure();
+            let by: Vec<_> = MemberDirectory::ALL.iter().filter(sees).map(|directory| directory.as_str()).collect();
+            match by.len() == MemberDirectory::ALL.len() {
+                true => "yes".to_owned(),
+                false => format!("where `memberDirectory` is {}", upper(by)),
+            }
+        });
+        let row = |what: &str, cells: [String; 5]| [what.to_owned()].into_iter().chain(cells).collect::<Vec<_>>();
+        let directories = MemberDirectory::ALL.iter().map(|directory| {
+            let cells = ACTORS.map(|(_, role, powers)| {
+                let standing = standing_of(role, powers, *directory);
+                let seen = Role::ALL.iter().filter(|role| standing.sees_members_of(**role));
+                upper(seen.map(|role| role.as_str()))
+            });
+            row(&format!("`{}`", directory.as_str().to_uppercase()), cells)
+        });
+        let heads = |first: &[&'static str], last: &[&'static str]| [first, &names, last].concat();
+        format!(
+            "# Roles\n\n\
+             Made from `domain/src/authority/policy.rs`, which alone decides; `viewerCan` answers from it too. A test compares: run \
+             `WRITE_DOCS=1 cargo test -p rollcall-domain the_table_of_roles` to write this file anew.\n\n\
+             ## In an organization\n\n\
+             A personal organization has nobody but its owner, and the last column is what they may do there.\n\n{}\n\
+             ## To a member\n\n\
+             To members of which roles each may do it; \"gone\" are those who were removed or deactivated; who left comes back by an \
+             own decision. Nothing is done to the owner, \
+             to oneself, or in a personal organization.\n\n{}\n\
+             ## And besides\n\n{}\n\
+             ## The directory\n\n\
+             The members of which roles are seen, by `memberDirectory`; everyone sees themselves.\n\n{}",
+            table(&heads(&["action", "what"], &["personal organization"]), actions.collect()),
+            table(&heads(&["action", "what"], &[]), member_actions.collect()),
+            table(
+                &heads(&["what"], &[]),
+                vec![
+                    row("invite as, and make join codes for (VIEWER by invitation only)", issued),
+                    row("change `adminPowers`", powers),
+                    row("bill projects and apps here", bills),
+                    row("give away projects that they administer", gives_away),
+                    row("revert the departure of", returned),
+                    row("see `leadership`, `owner`, and teams that they aren't in", structure),
+                ],
+            ),
+            table(&heads(&["`memberDirectory`"], &[]), directories.collect()),
+        )
+    }
+
+    // D1, D2, D9: the table that people read is the one of the code.
+    #[test]
+    fn the_table_of_roles_in_the_docs_is_the_codes() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/roles.md");
+        let roles = roles();
+        if std::env::var_os("WRITE_DOCS").is_some() {
+            std::fs::write(&path, &roles).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == roles,
+            "docs/roles.md is not the code's: run `WRITE_DOCS=1 cargo test -p rollcall-domain the_table_of_roles`"
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! Lists of what hangs on something, such as grants on resources: on many of them with one statement.
+
+use std::collections::HashMap;
+
+use diesel::deserialize::FromSqlRow;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Untyped, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use crate::base::error::Result;
+use crate::base::id::TypedId;
+use crate::base::page::{Page, PageRequest, Slice};
+
+/// What hangs on something.
+pub(crate) trait Attached: FromSqlRow<Untyped, Pg> + Send + 'static {
+    /// Its id's type.
+    type Id: TypedId + serde::Serialize + serde::de::DeserializeOwned + diesel::expression::AsExpression<SqlUuid>;
+    /// The type of the ids of what it hangs on.
+    type Parent: TypedId;
+    /// Its table; this and the next are ours, never input.
+    const TABLE: &'static str;
+    /// The column that says what it hangs on.
+    const PARENT: &'static str;
+    /// Which rows count.
+    fn condition() -> String;
+    /// Its id.
+    fn id(&self) -> Self::Id;
+    /// What it hangs on.
+    fn parent(&self) -> Self::Parent;
+}
+
+/// A page of what hangs on each of these, oldest first, and how many there are in all where that is asked.
+pub(crate) async fn to<T: Attached>(
+    connection: &mut AsyncPgConnection,
+    ids: &[T::Parent],
+    page: &PageRequest,
+    with_count: bool,
+) -> Result<HashMap<T::Parent, (Page<T>, i64)>> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = SqlUuid)]
+        parent: Uuid,
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let slice: Slice<T::Id> = page.slice()?;
+    let (table, parent, condition) = (T::TABLE, T::PARENT, T::condition());
+    let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows: Vec<T> = diesel::sql_query(format!(
+        "SELECT a.* FROM unnest($1) AS k (id) CROSS JOIN LATERAL (SELECT * FROM {table} \
+           WHERE {parent} = k.id AND {condition} AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3) a ORDER BY a.id"
+    ))
+    .bind::<Array<SqlUuid>, _>(&uuids)
+    .bind::<Nullable<SqlUuid>, _>(slice.after.map(TypedId::uuid))
+    .bind::<BigInt, _>(slice.fetch())
+    .load(connection)
+    .await?;
+    let counts: Vec<Count> = match with_count {
+        false => Vec::new(),
+        true => {
+            diesel::sql_query(format!(
+                "SELECT {parent} AS parent, count(*) AS count FROM {table} WHERE {parent} = ANY ($1) AND {condition} GROUP BY 1"
+            ))
+            .bind::<Array<SqlUuid>, _>(&uuids)
+            .load(connection)
+            .await?
+        }
+    };
+    let counts: HashMap<Uuid, i64> = counts.into_iter().map(|row| (row.parent, row.count)).collect();
+    let mut found: HashMap<T::Parent, Vec<T>> = HashMap::new();
+    for row in rows {
+        found.entry(row.parent()).or_default().push(row);
+    }
+    ids.iter()
+        .map(|id| {
+            let page = slice.page(found.remove(id).unwrap_or_default(), T::id)?;
+            Ok((*id, (page, counts.get(&id.uuid()).copied().unwrap_or_default())))
+        })
+        .collect()
+}

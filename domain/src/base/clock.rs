@@ -1,0 +1,92 @@
+//! The time that ids hold: the database's, as this process read it last, and what has passed since.
+//!
+//! Whatever is decided, and every date that people see, comes from `rollcall_now()` itself. Ids are made before the statement
+//! that writes them, and things are listed by their ids in the order in which they came to be, whichever process made them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use chrono::{DateTime, Datelike, Utc};
+use uuid::{ContextV7, Timestamp, Uuid};
+
+use crate::base::error::{Code, Refusal};
+
+/// What the database's clock showed, and when.
+struct Reading {
+    clock: Duration,
+    at: Instant,
+}
+
+struct IdClock {
+    reading: Option<Reading>,
+    /// Keeps each id later than those before it, also where a reading sets the clock back a little.
+    context: ContextV7,
+}
+
+fn id_clock() -> MutexGuard<'static, IdClock> {
+    static CLOCK: Mutex<IdClock> = Mutex::new(IdClock { reading: None, context: ContextV7::new() });
+    CLOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The end that somebody gives to something: to come, and in the years that a `DateTime` can name.
+pub(crate) fn require_future(field: &str, end: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Refusal> {
+    if end.is_some_and(|end| end <= now || end.year() > 9999) {
+        return Err(Refusal::new(Code::Invalid, field, "must lie in the future, before the year 10000 in UTC"));
+    }
+    Ok(())
+}
+
+/// The database's clock shows `now`.
+pub(crate) fn was_read(now: DateTime<Utc>) {
+    id_clock().reading = Some(Reading { clock: since_epoch(now), at: Instant::now() });
+}
+
+/// A UUIDv7 of this moment, later than those before it.
+pub(crate) fn new_uuid() -> Uuid {
+    let clock = id_clock();
+    let now = match &clock.reading {
+        Some(reading) => reading.clock + reading.at.elapsed(),
+        None => own_clock(),
+    };
+    Uuid::new_v7(Timestamp::from_unix(&clock.context, now.as_secs(), now.subsec_nanos()))
+}
+
+/// A UUIDv7 of a given time.
+pub(crate) fn uuid_of(time: DateTime<Utc>) -> Uuid {
+    let time = since_epoch(time);
+    Uuid::new_v7(Timestamp::from_unix(ContextV7::new(), time.as_secs(), time.subsec_nanos()))
+}
+
+fn since_epoch(time: DateTime<Utc>) -> Duration {
+    (time - DateTime::UNIX_EPOCH).to_std().unwrap_or_default()
+}
+
+/// Each connection begins with a reading, so that no id which is kept comes from here.
+#[expect(clippy::disallowed_methods, reason = "without a database there is no other clock")]
+fn own_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time_of(id: Uuid) -> u64 {
+        id.get_timestamp().unwrap().to_unix().0
+    }
+
+    #[test]
+    fn ids_hold_the_databases_time_and_each_is_later_than_the_one_before() {
+        let tomorrow = DateTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+        was_read(tomorrow);
+        let ids: Vec<Uuid> = (0..1_000).map(|_| new_uuid()).collect();
+        assert!(ids.iter().all(|id| (4_000_000_000..4_000_000_060).contains(&time_of(*id))));
+        // A little back.
+        was_read(tomorrow - Duration::from_millis(10));
+        let later = new_uuid();
+        assert!(ids.is_sorted() && ids.last() < Some(&later));
+        let notices = [uuid_of(tomorrow), uuid_of(tomorrow)];
+        assert!(notices.iter().all(|id| time_of(*id) == 4_000_000_000));
+        assert_ne!(notices[0], notices[1]);
+    }
+}

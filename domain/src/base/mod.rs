@@ -1,0 +1,15 @@
+//! What every other room uses: errors, ids, texts in canonical form, pages of lists, limits, secrets, links and job payloads.
+
+pub(crate) mod attached;
+pub mod client;
+pub(crate) mod clock;
+pub mod device;
+pub mod error;
+pub mod id;
+pub mod job;
+pub mod limits;
+pub mod link;
+pub mod page;
+pub mod secret;
+pub mod text;
+pub(crate) mod text_enum;

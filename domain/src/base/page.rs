@@ -1,0 +1,227 @@
+//! Keyset pages: a cursor is the sort key of an item, so that a page costs the same wherever it lies.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::error::{Error, Result};
+use crate::base::limits;
+
+/// Which part of a list is wanted, as the request said it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct PageRequest {
+    /// So many from the start, or after `after`.
+    pub first: Option<i32>,
+    /// The cursor before the page.
+    pub after: Option<String>,
+    /// So many from the end, or before `before`.
+    pub last: Option<i32>,
+    /// The cursor behind the page.
+    pub before: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// The items with their cursors, in the list's order.
+    pub items: Vec<(String, T)>,
+    /// Whether there is more behind.
+    pub has_next: bool,
+    /// Whether there is more before.
+    pub has_previous: bool,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), has_next: false, has_previous: false }
+    }
+}
+
+impl<T> Page<T> {
+    /// The page of other items that are made of these.
+    pub fn map_ref<U>(&self, f: impl Fn(&T) -> U) -> Page<U> {
+        Page {
+            items: self.items.iter().map(|(cursor, item)| (cursor.clone(), f(item))).collect(),
+            has_next: self.has_next,
+            has_previous: self.has_previous,
+        }
+    }
+
+    /// The same page of other items.
+    pub fn map<U>(self, f: impl Fn(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(|(cursor, item)| (cursor, f(item))).collect(),
+            has_next: self.has_next,
+            has_previous: self.has_previous,
+        }
+    }
+}
+
+/// A parsed request: what a query needs to fetch the page.
+#[derive(Debug)]
+pub(crate) struct Slice<K> {
+    limit: i64,
+    /// Read from the end.
+    pub backward: bool,
+    /// Only items behind this key.
+    pub after: Option<K>,
+    /// Only items before this key.
+    pub before: Option<K>,
+}
+
+impl PageRequest {
+    /// Fails where limit or cursors aren't such of a list whose keys are these: before the page is asked for together with others'.
+    pub fn check<K: DeserializeOwned>(&self) -> Result<()> {
+        self.slice::<K>().map(|_| ())
+    }
+
+    pub(crate) fn slice<K: DeserializeOwned>(&self) -> Result<Slice<K>> {
+        let backward = match (self.first, self.last) {
+            (Some(_), Some(_)) => return Err(Error::BadRequest("name `first` or `last`, not both".to_owned())),
+            (None, Some(_)) => true,
+            // `before` alone asks for the items next to it.
+            (None, None) => given(self.before.as_ref()).is_some() && given(self.after.as_ref()).is_none(),
+            (Some(_), None) => false,
+        };
+        let name = if backward { "last" } else { "first" };
+        let limit = self.first.or(self.last).map_or(limits::DEFAULT_PAGE, i64::from);
+        if !(0..=limits::MAX_PAGE).contains(&limit) {
+            return Err(Error::BadRequest(format!("`{name}` must be 0 to {}", limits::MAX_PAGE)));
+        }
+        Ok(Slice {
+            limit,
+            backward,
+            after: cursor("after", self.after.as_ref())?,
+            before: cursor("before", self.before.as_ref())?,
+        })
+    }
+}
+
+/// Some clients send an empty cursor for the first page.
+fn given(cursor: Option<&String>) -> Option<&str> {
+    cursor.map(String::as_str).filter(|cursor| !cursor.is_empty())
+}
+
+fn cursor<K: DeserializeOwned>(name: &str, cursor: Option<&String>) -> Result<Option<K>> {
+    let Some(cursor) = given(cursor) else { return Ok(None) };
+    URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice(&json).ok()).map(Some).ok_or_else(|| {
+        Error::BadRequest(format!("`{name}` is not a cursor of this list; take endCursor or startCursor of a page"))
+    })
+}
+
+impl<K: Serialize> Slice<K> {
+    /// How many rows to fetch: one more than the page, to see whether there are more.
+    pub(crate) fn fetch(&self) -> i64 {
+        self.limit + 1
+    }
+
+    /// The rows of several ranges of one list, each fetched by itself, in reading direction; what has passed from one range to another
+    /// meanwhile is there once.
+    pub(crate) fn merge<T, O: Ord>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> O) -> Vec<T> {
+        rows.sort_by_key(&key);
+        rows.dedup_by_key(|row| key(row));
+        if self.backward {
+            rows.reverse();
+        }
+        rows
+    }
+
+    /// Makes the page of the rows fetched, which come in reading direction.
+    pub(crate) fn page<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Result<Page<T>> {
+        let limit = usize::try_from(self.limit).map_err(|_| Error::Bug("a page is small"))?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        if self.backward {
+            rows.reverse();
+        }
+        let items = rows
+            .into_iter()
+            .map(|row| {
+                let json = serde_json::to_vec(&key(&row)).map_err(|_| Error::Bug("sort keys are plain"))?;
+                Ok((URL_SAFE_NO_PAD.encode(json), row))
+            })
+            .collect::<Result<_>>()?;
+        let (has_next, has_previous) =
+            if self.backward { (self.before.is_some(), more) } else { (more, self.after.is_some()) };
+        Ok(Page { items, has_next, has_previous })
+    }
+}
+
+/// Restricts and orders a boxed query by an id column, for the slice.
+macro_rules! by_id {
+    ($query:expr, $slice:expr, $column:expr) => {{
+        let mut query = $query;
+        if let Some(after) = $slice.after {
+            query = query.filter($column.gt(after));
+        }
+        if let Some(before) = $slice.before {
+            query = query.filter($column.lt(before));
+        }
+        query = if $slice.backward { query.order($column.desc()) } else { query.order($column.asc()) };
+        query.limit($slice.fetch())
+    }};
+}
+pub(crate) use by_id;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What a query would answer.
+    fn fetch(list: &[i64], slice: &Slice<i64>) -> Vec<i64> {
+        let mut rows: Vec<i64> = list
+            .iter()
+            .copied()
+            .filter(|n| slice.after.is_none_or(|after| *n > after) && slice.before.is_none_or(|before| *n < before))
+            .collect();
+        if slice.backward {
+            rows.reverse();
+        }
+        rows.truncate(usize::try_from(slice.fetch()).unwrap());
+        rows
+    }
+
+    proptest! {
+        #[test]
+        fn pages_in_either_direction_give_the_whole_list(length in 0..300_i64, size in 1..=100_i32, backward in any::<bool>()) {
+            let list: Vec<i64> = (0..length).collect();
+            let mut found = Vec::new();
+            let mut cursor = None;
+            loop {
+                let request = if backward {
+                    PageRequest { last: Some(size), before: cursor.clone(), ..PageRequest::default() }
+                } else {
+                    PageRequest { first: Some(size), after: cursor.clone(), ..PageRequest::default() }
+                };
+                let slice = request.slice::<i64>().unwrap();
+                let page = slice.page(fetch(&list, &slice), |n| *n).unwrap();
+                let items: Vec<i64> = page.items.iter().map(|(_, n)| *n).collect();
+                if backward {
+                    found.splice(0..0, items);
+                    cursor = page.items.first().map(|(cursor, _)| cursor.clone());
+                    if !page.has_previous { break }
+                } else {
+                    found.extend(items);
+                    cursor = page.items.last().map(|(cursor, _)| cursor.clone());
+                    if !page.has_next { break }
+                }
+            }
+            prop_assert_eq!(found, list);
+        }
+
+        #[test]
+        fn no_cursor_makes_the_parser_panic(text in ".*") {
+            let _ = PageRequest { after: Some(text), ..PageRequest::default() }.slice::<(String, i64)>();
+        }
+    }
+
+    #[test]
+    fn pages_are_limited() {
+        for wrong in [-1, 101, i32::MAX] {
+            assert!(PageRequest { first: Some(wrong), ..PageRequest::default() }.slice::<i64>().is_err());
+        }
+        assert!(PageRequest { first: Some(1), last: Some(1), ..PageRequest::default() }.slice::<i64>().is_err());
+    }
+}

@@ -1,0 +1,587 @@
+//! Values from outside, brought to their canonical form at the border and trusted inside: whatever people, programs, forms and headers send
+//! goes through here.
+
+pub mod hyperlink;
+pub(crate) mod unicode;
+
+pub(crate) use unicode::{digits, fold, is_invisible};
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use diesel::deserialize::FromSqlRow;
+use diesel::expression::AsExpression;
+use diesel::sql_types::Text;
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use unicode::Stray;
+use url::Url;
+
+use crate::base::error::{Code, Refusal};
+use crate::base::id::UserId;
+
+/// A required line of text in its canonical form, of at most `max` characters.
+pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
+    let composed = unicode::composed(text);
+    // Names made of nothing visible can't be told apart.
+    if unicode::is_blank(&composed) {
+        return Err(Refusal::new(Code::Blank, field, "may not be empty"));
+    }
+    let line = unicode::trim(&composed);
+    if line.chars().count() > max {
+        return Err(Refusal::new(Code::TooLong, field, format!("must have at most {max} characters")));
+    }
+    match unicode::stray(line) {
+        None => Ok(line.to_owned()),
+        Some(Stray::Control(_)) => {
+            Err(Refusal::new(Code::Invalid, field, "must be a single line without control characters"))
+        }
+        Some(Stray::Invisible(c)) => Err(invisible(field, c)),
+    }
+}
+
+fn invisible(field: &str, c: char) -> Refusal {
+    let message = format!(
+        "holds U+{:04X}, which is invisible or turns the text around it; take it out, or type the text instead of pasting it",
+        u32::from(c)
+    );
+    Refusal::new(Code::Invalid, field, message)
+}
+
+/// An optional line of text; empty means none.
+pub(crate) fn optional_line(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
+    text.filter(|text| !text.trim().is_empty()).map(|text| line(field, text, max)).transpose()
+}
+
+/// A required name: a line that holds no link, since strangers receive mails with it.
+pub(crate) fn name(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
+    let name = line(field, text, max)?;
+    if hyperlink::is_in(&name) { Err(reads_as_link(field)) } else { Ok(name) }
+}
+
+/// An optional name; empty means none.
+pub(crate) fn optional_name(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
+    text.filter(|text| !text.trim().is_empty()).map(|text| name(field, text, max)).transpose()
+}
+
+/// The required name of something that may be a file: `notes.zip` is one, and no host.
+pub(crate) fn file_name(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
+    let name = line(field, text, max)?;
+    if hyperlink::is_in_file_name(&name) { Err(reads_as_link(field)) } else { Ok(name) }
+}
+
+fn reads_as_link(field: &str) -> Refusal {
+    let message =
+        "must not hold a link or an e-mail address; leave it out, or put a space after a dot or colon between words";
+    Refusal::new(Code::Invalid, field, message)
+}
+
+/// An optional text of several lines in its canonical form; one in which nothing can be seen means none.
+pub(crate) fn optional_text(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
+    let Some(text) = text.map(unicode::trim).filter(|text| !unicode::is_blank(text)) else { return Ok(None) };
+    if text.chars().count() > max {
+        return Err(Refusal::new(Code::TooLong, field, format!("must have at most {max} characters")));
+    }
+    let text = with_line_feeds(text);
+    if text.chars().any(|c| c.is_control() && !is_layout(c)) {
+        return Err(Refusal::new(Code::Invalid, field, "must not contain control characters"));
+    }
+    Ok(Some(settled_text(&text)))
+}
+
+/// What parts lines and columns in a text.
+fn is_layout(c: char) -> bool {
+    matches!(c, '\n' | '\t')
+}
+
+/// Lines end as forms, systems and word processors end them; here with a line feed.
+fn with_line_feeds(text: &str) -> String {
+    text.replace("\r\n", "\n").replace(['\r', '\u{85}', '\u{2028}', '\u{2029}'], "\n")
+}
+
+/// The canonical form of a line that is stored, or that a header brings: what would be refused is left out.
+pub fn settled_line(text: &str) -> String {
+    unicode::canonical(text, |_| false)
+}
+
+/// The canonical form of a text of several lines.
+pub(crate) fn settled_text(text: &str) -> String {
+    unicode::canonical(&with_line_feeds(text), is_layout)
+}
+
+/// The beginning of a text that is too long for a line.
+pub(crate) fn cut(text: &str, max: usize) -> String {
+    settled_line(&text.chars().take(max).collect::<String>())
+}
+
+/// Whether somebody typed a name as it stands, to confirm it: in whichever form their keyboard writes it.
+pub(crate) fn is_typed(typed: &str, name: &str) -> bool {
+    settled_line(typed) == settled_line(name)
+}
+
+/// What is searched for, folded as names are; `None` where that is nothing.
+pub(crate) fn searched(search: Option<&str>) -> Option<String> {
+    search.map(fold).filter(|search| !search.is_empty())
+}
+
+/// Whether a link is one wherever it is shown: `Url` takes `https:example.org` too, which pages take for a path.
+fn is_absolute(link: &str) -> bool {
+    let scheme = link.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
+}
+
+/// An optional link; http or https only, since pages and mails show it.
+pub(crate) fn optional_link(field: &str, text: Option<&str>) -> Result<Option<String>, Refusal> {
+    let Some(text) = optional_line(field, text, 2_000)? else { return Ok(None) };
+    match Url::parse(&text) {
+        // In the characters that programs send, where people have written it in others.
+        Ok(url) if is_absolute(&text) && url.has_host() => Ok(Some(if text.is_ascii() { text } else { url.into() })),
+        _ => Err(Refusal::new(Code::Invalid, field, "must be a link that begins with https:// or http://")),
+    }
+}
+
+/// How long something takes, rounded up: "40 seconds", "12 minutes", "5 hours", "80 days".
+pub(crate) fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let (number, unit) = match seconds {
+        0..=90 => (seconds, "second"),
+        91..=5_400 => (seconds.div_ceil(60), "minute"),
+        5_401..=172_800 => (seconds.div_ceil(3_600), "hour"),
+        _ => (seconds.div_ceil(86_400), "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A text with which something is looked up. PostgreSQL can't store a NUL character: another control character, which nothing that is
+/// looked up holds either, stands for it, and finds nothing.
+pub(crate) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{1}")
+}
+
+/// Ways in which people and programs write the @ of an address.
+const AT_SIGNS: [&str; 10] =
+    ["@", "\u{fe6b}", "\u{ff20}", "%40", "&#64;", "&#x40;", "&commat;", "(at)", "[at]", "{at}"];
+
+/// Without the e-mail addresses that somebody has written into it: whatever word has an @ within, however that is written, and with
+/// spaces around it where what follows is like a host.
+pub fn without_addresses(text: &str) -> String {
+    let is_edge: fn(char) -> bool = |c| {
+        matches!(
+            c,
+            '<' | '>'
+                | '('
+                | ')'
+                | '['
+                | ']'
+                | '{'
+                | '}'
+                | '"'
+                | '\''
+                | '“'
+                | '”'
+                | '‘'
+                | '’'
+                | ','
+                | ';'
+                | '.'
+                | ':'
+                | '!'
+                | '?'
+        )
+    };
+    let closed_up = closed_up(text, is_edge);
+    let mask = |piece: &str| {
+        let word = piece.trim_end();
+        let core = word.trim_matches(is_edge);
+        let plain = AT_SIGNS.iter().fold(core.to_ascii_lowercase(), |plain, sign| plain.replace(sign, "@"));
+        if plain.trim_matches('@').contains('@') { piece.replacen(core, "[address]", 1) } else { piece.to_owned() }
+    };
+    closed_up.split_inclusive(char::is_whitespace).map(mask).collect()
+}
+
+/// Without the spaces around an @ behind which something like a host stands.
+fn closed_up(text: &str, is_edge: fn(char) -> bool) -> String {
+    let lower = text.to_ascii_lowercase();
+    let mut closed = String::new();
+    let mut from = 0;
+    let signs = AT_SIGNS.iter().flat_map(|sign| lower.match_indices(sign));
+    for (at, sign) in signs.collect::<BTreeMap<_, _>>() {
+        let before = text.get(from..at).unwrap_or_default();
+        let behind = text.get(at + sign.len()..).unwrap_or_default();
+        let following = behind.trim_start();
+        let word = following.split(char::is_whitespace).next().unwrap_or_default();
+        let is_host = word.trim_matches(is_edge).trim_matches('.').contains('.');
+        closed.push_str(if is_host { before.trim_end() } else { before });
+        closed.push_str(text.get(at..at + sign.len()).unwrap_or_default());
+        from = at + sign.len() + if is_host { behind.len() - following.len() } else { 0 };
+    }
+    closed + text.get(from..).unwrap_or_default()
+}
+
+/// The pattern that finds a text anywhere, taken literally.
+pub(crate) fn like_pattern(text: &str) -> String {
+    format!("%{}", like_beginning(text))
+}
+
+/// The pattern that finds what begins with a text, taken literally.
+pub(crate) fn like_beginning(text: &str) -> String {
+    format!("{}%", storable(text).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+}
+
+macro_rules! text_newtype {
+    ($name:ident) => {
+        impl $name {
+            /// The text inside.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl diesel::serialize::ToSql<Text, diesel::pg::Pg> for $name {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>,
+            ) -> diesel::serialize::Result {
+                <str as diesel::serialize::ToSql<Text, diesel::pg::Pg>>::to_sql(&self.0, out)
+            }
+        }
+
+        impl diesel::deserialize::FromSql<Text, diesel::pg::Pg> for $name {
+            fn from_sql(bytes: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
+                <String as diesel::deserialize::FromSql<Text, diesel::pg::Pg>>::from_sql(bytes).map(Self)
+            }
+        }
+    };
+}
+
+/// An e-mail address in its one form, which is stored, shown and mailed: in lower case (R24), the domain in the form of the DNS (UTS 46:
+/// `xn--mnchen-3ya.example` for `münchen.example`), which every mail server takes, and in which no two domains look alike.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub struct EmailAddress(String);
+text_newtype!(EmailAddress);
+
+impl fmt::Debug for EmailAddress {
+    // Addresses stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmailAddress(…)")
+    }
+}
+
+impl EmailAddress {
+    /// Parses an address of the field named.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
+        let text = line(field, text, ADDRESS)?;
+        text.parse()
+            .map_err(|()| Refusal::new(Code::Invalid, field, "must be an e-mail address such as ada@example.org"))
+    }
+
+    /// By what a search finds it, in lines: as it stands, and as people write it.
+    pub(crate) fn folded(&self) -> String {
+        let folded = fold(&self.0);
+        match self.0.rsplit_once('@') {
+            Some((local_part, domain)) if domain.contains("xn--") => {
+                let (written, _) = Uts46::new().to_unicode(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Allow);
+                format!("{folded}\n{}", fold(&format!("{local_part}@{written}")))
+            }
+            _ => folded,
+        }
+    }
+
+    /// A name for a person of whom nothing else is known: what stands before the @, as words.
+    pub(crate) fn as_name(&self) -> String {
+        let local_part = self.0.split('@').next().unwrap_or_default();
+        let name = local_part.replace('.', " ");
+        if !hyperlink::is_in(&name) {
+            return name;
+        }
+        local_part.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl FromStr for EmailAddress {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let text = unicode::narrow(&unicode::composed(text));
+        let (local_part, domain) = unicode::trim(&text).rsplit_once('@').ok_or(())?;
+        if local_part.chars().any(unicode::is_unseen) || unicode::is_blank(local_part) {
+            return Err(());
+        }
+        let local_part = unicode::composed(&local_part.to_lowercase());
+        let domain = Uts46::new()
+            .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
+            .map_err(|_| ())?;
+        let options =
+            email_address::Options::default().without_display_text().without_domain_literal().with_required_tld();
+        let address = format!("{local_part}@{domain}");
+        email_address::EmailAddress::parse_with_options(&address, options).map_err(|_| ())?;
+        // Quoted local parts are legal, unused, and a way to smuggle spaces and commas into headers.
+        if address.contains(['"', ' ', ',', ';', '<', '>']) || address.chars().count() > ADDRESS {
+            return Err(());
+        }
+        Ok(Self(address))
+    }
+}
+
+/// The longest address, in characters.
+const ADDRESS: usize = 254;
+
+/// A username: 2 to 39 of a–z, 0–9 and single hyphens between them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub struct Username(String);
+text_newtype!(Username);
+
+impl Username {
+    /// Parses a username of the field named; capitals become small letters.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
+        name_like(field, text, "a username").map(Self)
+    }
+
+    /// The username of a deleted account: nobody can choose it, for its dot.
+    pub(crate) fn of_deleted(id: UserId) -> Self {
+        Self(format!("deleted.{}", id.to_string().trim_start_matches("usr_")))
+    }
+
+    /// A username made of a name, for an account that chose none; `salt` makes it unlike others.
+    pub(crate) fn derived(from: &str, salt: &str) -> Self {
+        Self(derived(from, salt, "user"))
+    }
+}
+
+/// An organization's short name for addresses, of the same form as a username.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Text)]
+pub struct Slug(String);
+text_newtype!(Slug);
+
+impl Slug {
+    /// Parses a slug of the field named; capitals become small letters.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
+        name_like(field, text, "a slug").map(Self)
+    }
+
+    /// A slug made of a name, for an organization that was given none; `salt` makes it unlike others.
+    pub(crate) fn derived(from: &str, salt: &str) -> Self {
+        Self(derived(from, salt, "organization"))
+    }
+}
+
+fn name_like(field: &str, text: &str, what: &str) -> Result<String, Refusal> {
+    let text = unicode::narrow(&line(field, text, 39)?).to_lowercase();
+    let parts_are_plain = text
+        .split('-')
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()));
+    if text.len() < 2 || !parts_are_plain {
+        return Err(Refusal::new(
+            Code::Invalid,
+            field,
+            format!("must be {what}: 2 to 39 of a–z, 0–9 and single hyphens between them"),
+        ));
+    }
+    Ok(text)
+}
+
+fn derived(from: &str, salt: &str, fallback: &str) -> String {
+    let from = unicode::transliterated(from).to_lowercase();
+    let plain: String = from.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
+    let base = if words.is_empty() { fallback.to_owned() } else { words.join("-") };
+    // Cut so that the salt fits; a hyphen at the cut would double.
+    let base: String = base.chars().take(39 - 1 - salt.len().min(20)).collect();
+    let base = base.trim_end_matches('-');
+    if salt.is_empty() && base.len() >= 2 {
+        base.to_owned()
+    } else {
+        format!("{base}-{}", if salt.is_empty() { "0" } else { salt })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn addresses_are_parsed_strictly_and_without_case() {
+        assert_eq!(
+            EmailAddress::parse("email", " Ada@Example.ORG ").map(|email| email.0),
+            Ok("ada@example.org".to_owned())
+        );
+        for wrong in [
+            "",
+            "ada",
+            "ada@",
+            "@example.org",
+            "ada@localhost",
+            "a b@example.org",
+            "Ada <ada@example.org>",
+            "a@b@c.org",
+            "ada@example.org\nBcc: eve@example.org",
+            "\"a b\"@example.org",
+            "ada@[127.0.0.1]",
+        ] {
+            assert!(EmailAddress::parse("email", wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    // R24: however an address is written, it is one.
+    #[test]
+    fn addresses_have_one_form() {
+        let address =
+            |text: &str| EmailAddress::parse("email", text).map(|email| email.0).map_err(|refusal| refusal.code);
+        for (written, stored) in [
+            ("otto@münchen.example", "otto@xn--mnchen-3ya.example"),
+            ("otto@mu\u{308}nchen.example", "otto@xn--mnchen-3ya.example"),
+            ("Otto@MÜNCHEN.Example", "otto@xn--mnchen-3ya.example"),
+            ("otto@XN--MNCHEN-3YA.example", "otto@xn--mnchen-3ya.example"),
+            ("otto@faß.example", "otto@xn--fa-hia.example"),
+            ("ｏｔｔｏ＠ｅｘａｍｐｌｅ．ｏｒｇ", "otto@example.org"),
+            ("otto@example。org", "otto@example.org"),
+            ("JOSE\u{301}@example.org", "josé@example.org"),
+            ("josé@example.org", "josé@example.org"),
+            ("अजय@डाटा.भारत", "अजय@xn--c2bd1gb.xn--h2brj9c"),
+        ] {
+            assert_eq!(address(written), Ok(stored.to_owned()), "{written:?}");
+            assert_eq!(address(stored), Ok(stored.to_owned()), "{stored:?}");
+        }
+        for wrong in [
+            "ot\u{200b}to@example.org",
+            "otto@exam\u{ad}ple.org",
+            "otto\u{202e}@example.org",
+            "o\u{a0}tto@example.org",
+            "o\u{2800}tto@example.org",
+            "\u{301}@example.org",
+            "می\u{200c}خواهم@example.org",
+            "otto@xn--a.example",
+            "otto@-example.org",
+            "otto@ex_ample.org",
+            "otto@example..org",
+            "otto@example.org.",
+            "otto@ex ample.org",
+        ] {
+            assert_eq!(address(wrong), Err(Code::Invalid), "{wrong:?}");
+        }
+        let münchen = EmailAddress("otto@xn--mnchen-3ya.example".to_owned());
+        assert_eq!(münchen.folded(), "otto@xn--mnchen-3ya.example\notto@munchen.example");
+    }
+
+    #[test]
+    fn texts_lose_what_has_no_business() {
+        let text = |text: &str| optional_text("reason", Some(text), 50).map_err(|refusal| refusal.code);
+        assert_eq!(text(" a\r\nb\u{2028}c\u{202e}\u{200b}d\te\u{308} "), Ok(Some("a\nb\ncd\të".to_owned())));
+        assert_eq!(text("می\u{200c}خواهم 👩\u{200d}🔬"), Ok(Some("می\u{200c}خواهم 👩\u{200d}🔬".to_owned())));
+        assert_eq!(text(" \u{2800}\n\u{200b}"), Ok(None));
+        assert_eq!(text("a\u{7}b"), Err(Code::Invalid));
+    }
+
+    #[test]
+    fn names_are_made_of_letters_of_every_script() {
+        for (name, made) in [
+            ("Ärzte ohne Grenzen", "arzte-ohne-grenzen"),
+            ("Café", "cafe"),
+            ("Cafe\u{301}", "cafe"),
+            ("Łódź", "lodz"),
+            ("Ørsted", "orsted"),
+            ("Straße", "strasse"),
+            ("Кириллица", "kirillitsa"),
+            ("日本", "ri-ben"),
+            ("…", "organization"),
+        ] {
+            assert_eq!(Slug::derived(name, "").as_str(), made, "{name}");
+        }
+    }
+
+    #[test]
+    fn lines_hold_no_controls() {
+        assert_eq!(line("name", "  Ada  ", 10), Ok("Ada".to_owned()));
+        for (wrong, code) in [
+            (" ", Code::Blank),
+            ("\u{200b}", Code::Blank),
+            ("a\nb", Code::Invalid),
+            ("a\u{202e}b", Code::Invalid),
+            ("a\u{200b}b", Code::Invalid),
+            ("\u{2800}\u{3164}", Code::Blank),
+            ("abcdef", Code::TooLong),
+        ] {
+            assert_eq!(line("name", wrong, 5).map_err(|refusal| refusal.code), Err(code), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn waits_are_rounded_up() {
+        for (millis, words) in [
+            (1, "1 second"),
+            (40_000, "40 seconds"),
+            (90_001, "2 minutes"),
+            (3_600_000, "60 minutes"),
+            (5_400_001, "2 hours"),
+            (86_400_000, "24 hours"),
+            (172_800_001, "3 days"),
+        ] {
+            assert_eq!(in_words(Duration::from_millis(millis)), words);
+        }
+    }
+
+    #[test]
+    fn addresses_are_masked() {
+        for (text, masked) in [
+            ("Moved to ada@example.org, she says", "Moved to [address], she says"),
+            ("Ada <ADA.L+x@Example.org>.\nBye", "Ada <[address]>.\nBye"),
+            ("mailto:ada@example.org?subject=x", "[address]"),
+            ("(грейс@пример.рф)", "([address])"),
+            ("ada＠example．org", "[address]"),
+            ("ada%40example.org", "[address]"),
+            ("a@b.c,d@e.f g", "[address] g"),
+            ("\"ada\"@example.org", "\"[address]"),
+            ("ada&#64;example.org", "[address]"),
+            ("ada &#X40; example.org!", "[address]!"),
+            ("He is ada @ example.org now", "He is [address] now"),
+            ("ada@ example.org, ada  @example.org", "[address], [address]"),
+            ("ada(at)example.org or ada [at] example.org.", "[address] or [address]."),
+            ("ask @ada at 5 @ noon", "ask @ada at 5 @ noon"),
+            ("at 50%40 (at) home. Bye", "at 50%40 (at) home. Bye"),
+            ("no address", "no address"),
+            ("", ""),
+        ] {
+            assert_eq!(without_addresses(text), masked);
+        }
+    }
+
+    #[test]
+    fn nobody_can_choose_a_deleted_accounts_username() {
+        let deleted = Username::of_deleted(UserId::new());
+        assert!(Username::parse("username", deleted.as_str()).is_err());
+    }
+
+    #[test]
+    fn links_are_http_only() {
+        assert!(optional_link("website", Some("https://example.org/a")).is_ok());
+        for wrong in ["javascript:alert(1)", "ftp://example.org", "example.org", "https://", "data:text/html,x"] {
+            assert!(optional_link("website", Some(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_are_their_own_form(local_part in "[a-zA-Zäöü0-9.é]{1,10}", domain in "[a-zA-Zäßüé日0-9-]{1,10}") {
+            if let Ok(address) = EmailAddress::parse("email", &format!("{local_part}@{domain}.example")) {
+                prop_assert_eq!(EmailAddress::parse("email", address.as_str()), Ok(address.clone()));
+                prop_assert!(address.0.rsplit_once('@').is_some_and(|(_, domain)| domain.is_ascii()));
+            }
+        }
+
+        #[test]
+        fn derived_names_are_valid(from in ".{0,60}", salt in "[a-z0-9]{0,10}") {
+            let username = Username::derived(&from, &salt);
+            prop_assert_eq!(Username::parse("username", username.as_str()), Ok(username));
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Which columns hold texts from outside, and in which form: `rollcall migrate` brings what is stored to it, and `rollcall admin verify`
+//! looks whether it is.
+
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use crate::base::error::Result;
+use crate::base::id::{
+    ApiKeyId, DepartureId, EmailChangeId, GrantId, GrantInvitationId, InvitationId, JoinCodeId, OrganizationId,
+    ResourceId, RunId, SignInRequestId, TeamId, TransferId, TypedId, UserId,
+};
+use crate::base::limits;
+use crate::base::text::unicode::{VERSION, is_blank};
+use crate::base::text::{EmailAddress, fold, settled_line, settled_text};
+use crate::database::schema::text_forms;
+
+/// The form of a column.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// A line that is always there.
+    Name,
+    /// A line that may be missing.
+    Line,
+    /// Several lines, which may be missing.
+    Text,
+    /// An address, or a username or slug in its place.
+    Address,
+    /// The folded form of a name, which is the column of this number.
+    FoldedName(usize),
+    /// The folded form of an address, which is the column of this number.
+    FoldedAddress(usize),
+}
+
+/// A table with texts from outside.
+struct Table {
+    name: &'static str,
+    key: &'static str,
+    columns: &'static [(&'static str, Form)],
+    /// How its ids read.
+    id: fn(Uuid) -> String,
+}
+
+fn id<T: TypedId>(uuid: Uuid) -> String {
+    crate::base::id::to_text(T::from_uuid(uuid))
+}
+
+const TABLES: &[Table] = &[
+    Table {
+        name: "users",
+        key: "id",
+        columns: &[
+            ("name", Form::Name),
+            ("email", Form::Address),
+            ("folded_name", Form::FoldedName(0)),
+            ("folded_email", Form::FoldedAddress(1)),
+        ],
+        id: id::<UserId>,
+    },
+    Table {
+        name: "organizations",
+        key: "id",
+        columns: &[
+            ("name", Form::Name),
+            ("full_name", Form::Line),
+            ("description", Form::Text),
+            ("location", Form::Line),
+            ("sector", Form::Line),
+            ("university_name", Form::Line),
+            ("plan", Form::Name),
+            ("billing_account_name", Form::Line),
+            ("billing_contact_email", Form::Address),
+            ("billing_reference", Form::Line),
+        ],
+        id: id::<OrganizationId>,
+    },
+    Table {
+        name: "teams",
+        key: "id",
+        columns: &[("name", Form::Name), ("description", Form::Text), ("folded_name", Form::FoldedName(0))],
+        id: id::<TeamId>,
+    },
+    Table {
+        name: "resources",
+        key: "id",
+        columns: &[("name", Form::Name), ("description", Form::Text), ("folded_name", Form::FoldedName(0))],
+        id: id::<ResourceId>,
+    },
+    Table { name: "runs", key: "id", columns: &[("name", Form::Name)], id: id::<RunId> },
+    Table { name: "api_keys", key: "id", columns: &[("name", Form::Name)], id: id::<ApiKeyId> },
+    Table { name: "join_codes", key: "id", columns: &[("label", Form::Line)], id: id::<JoinCodeId> },
+    Table {
+        name: "invitations",
+        key: "id",
+        columns: &[("name", Form::Line), ("email", Form::Address)],
+        id: id::<InvitationId>,
+    },
+    Table {
+        name: "departures",
+        key: "id",
+        columns: &[("reason", Form::Text), ("message_to_member", Form::Text)],
+        id: id::<DepartureId>,
+    },
+    Table { name: "grants", key: "id", columns: &[("named_as", Form::Address)], id: id::<GrantId> },
+    Table { name: "grant_invitations", key: "id", columns: &[("email", Form::Address)], id: id::<GrantInvitationId> },
+    Table {
+        name: "project_transfers",
+        key: "id",
+        columns: &[("recipient_named_as", Form::Address)],
+        id: id::<TransferId>,
+    },
+    Table {
+        name: "email_changes",
+        key: "id",
+        columns: &[("old_email", Form::Address), ("new_email", Form::Address)],
+        id: id::<EmailChangeId>,
+    },
+    Table { name: "sign_in_requests", key: "id", columns: &[("email", Form::Address)], id: id::<SignInRequestId> },
+    Table {
+        name: "account_deletions",
+        key: "user_id",
+        columns: &[("name", Form::Name), ("email", Form::Address)],
+        id: id::<UserId>,
+    },
+];
+
+/// What a name becomes in which nothing can be seen.
+const UNNAMED: &str = "Unnamed";
+
+/// How many rows are read at a time.
+const BATCH: i64 = 1_000;
+
+type Values = Vec<Option<String>>;
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = Array<Nullable<Text>>)]
+    texts: Values,
+}
+
+impl Table {
+    fn column(&self, number: usize) -> &'static str {
+        self.columns.get(number).map_or("", |(column, _)| column)
+    }
+
+    /// A condition on the rows that may not be in their form: the others are of ASCII alone, of which the database knows as much as
+    /// Rollcall does.
+    fn suspect(&self) -> String {
+        const BEYOND_ASCII: &str = r"~ '[^\x20-\x7e]'";
+        let suspect = |(column, form): &(&str, Form)| match form {
+            Form::Name | Form::Line => format!("{column} {BEYOND_ASCII} OR {column} <> btrim({column})"),
+            Form::Text => format!(r"{column} ~ '[^\x20-\x7e\n\t]' OR {column} <> btrim({column}, E' \n\t')"),
+            Form::Address => format!("{column} {BEYOND_ASCII} OR {column} <> lower({column} COLLATE \"C\")"),
+            Form::FoldedName(of) => {
+                let name = self.column(*of);
+                format!(
+                    "{column} IS DISTINCT FROM lower({name} COLLATE \"C\") OR {name} {BEYOND_ASCII} OR {name} LIKE '%  %'"
+                )
+            }
+            Form::FoldedAddress(of) => {
+                let address = self.column(*of);
+                format!("{column} IS DISTINCT FROM {address} OR {address} {BEYOND_ASCII} OR {address} LIKE '%xn--%'")
+            }
+        };
+        self.columns.iter().map(suspect).collect::<Vec<_>>().join(" OR ")
+    }
+
+    /// Rows behind an id that may not be in their form.
+    async fn read(&self, connection: &mut AsyncPgConnection, after: Uuid) -> QueryResult<Vec<Row>> {
+        let (Self { name, key, .. }, suspect) = (self, self.suspect());
+        let columns: Vec<&str> = self.columns.iter().map(|(column, _)| *column).collect();
+        let columns = columns.join(", ");
+        diesel::sql_query(format!(
+            "SELECT {key} AS id, ARRAY[{columns}]::text[] AS texts FROM {name} WHERE {key} > $1 AND ({suspect}) ORDER BY {key} LIMIT $2"
+        ))
+        .bind::<SqlUuid, _>(after)
+        .bind::<BigInt, _>(BATCH)
+        .load(connection)
+        .await
+    }
+
+    /// The texts of a row in their form.
+    fn settled(&self, texts: &Values) -> Values {
+        let text = |values: &Values, number: usize| values.get(number).cloned().flatten();
+        let mut settled: Values = Vec::with_capacity(texts.len());
+        for (number, (_, form)) in self.columns.iter().enumerate() {
+            let stored = text(texts, number);
+            let seen = |text: String| Some(text).filter(|text| !is_blank(text));
+            settled.push(match form {
+                Form::Name => stored.map(|name| seen(settled_line(&name)).unwrap_or_else(|| UNNAMED.to_owned())),
+                Form::Line => stored.and_then(|line| seen(settled_line(&line))),
+                Form::Text => stored.and_then(|text| seen(settled_text(&text))),
+                Form::Address => stored.map(|address| match address.parse::<EmailAddress>() {
+                    Ok(address) => address.to_string(),
+                    Err(()) => address,
+                }),
+                Form::FoldedName(of) => text(&settled, *of).map(|name| fold(&name)),
+                Form::FoldedAddress(of) => text(&settled, *of).map(|address| folded_address(&address)),
+            });
+        }
+        settled
+    }
+
+    async fn write(&self, connection: &mut AsyncPgConnection, id: Uuid, texts: &Values) -> QueryResult<usize> {
+        let set = |(number, (column, _)): (usize, &(&str, Form))| format!("{column} = ($2::text[])[{}]", number + 1);
+        let set: Vec<String> = self.columns.iter().enumerate().map(set).collect();
+        diesel::sql_query(format!("UPDATE {} SET {} WHERE {} = $1", self.name, set.join(", "), self.key))
+            .bind::<SqlUuid, _>(id)
+            .bind::<Array<Nullable<Text>>, _>(texts)
+            .execute(connection)
+            .await
+    }
+
+    /// Brings a row to its form. Where another has that name already, this one gets a number; where another has that address, this one
+    /// keeps its own as it is.
+    async fn settle(&self, connection: &mut AsyncPgConnection, row: &Row) -> QueryResult<()> {
+        let settled = self.settled(&row.texts);
+        if settled == row.texts || !is_taken(self.write(connection, row.id, &settled).await)? {
+            return Ok(());
+        }
+        let mut kept = settled.clone();
+        for ((_, form), (kept, stored)) in self.columns.iter().zip(kept.iter_mut().zip(&row.texts)) {
+            if matches!(form, Form::Address | Form::FoldedAddress(_)) {
+                kept.clone_from(stored);
+            }
+        }
+        let holds_address = kept != settled;
+        let id = (self.id)(row.id);
+        if holds_address {
+            tracing::warn!(%id, table = self.name, "another has the same address in another form; this one is left as it is");
+            is_taken(self.write(connection, row.id, &kept).await)?;
+            return Ok(());
+        }
+        let name = settled.iter().flatten().next().cloned().unwrap_or_default();
+        for number in 2.. {
+            let suffix = format!(" ({number})");
+            let beginning: String = name.chars().take(limits::NAME - suffix.len()).collect();
+            let mut numbered = row.texts.clone();
+            if let Some(name) = numbered.first_mut() {
+                *name = Some(format!("{}{suffix}", beginning.trim_end()));
+            }
+            if !is_taken(self.write(connection, row.id, &self.settled(&numbered)).await)? {
+                tracing::warn!(%id, table = self.name, number, "another has a name that looks like this one's, which got a number");
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn folded_address(address: &str) -> String {
+    address.parse::<EmailAddress>().map_or_else(|()| fold(address), |address| address.folded())
+}
+
+/// Whether what would have been written belongs to another row.
+fn is_taken(written: QueryResult<usize>) -> QueryResult<bool> {
+    match written {
+        Ok(_) => Ok(false),
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether everything that is stored was brought to the form of this version, or of a newer one.
+pub(crate) async fn is_settled(connection: &mut AsyncPgConnection) -> QueryResult<bool> {
+    let settled = text_forms::table.filter(text_forms::version.ge(VERSION));
+    diesel::select(diesel::dsl::exists(settled)).get_result(connection).await
+}
+
+/// Brings everything that is stored to the form of this version. Interrupted, it goes on with the next call.
+pub(crate) async fn settle(connection: &mut AsyncPgConnection) -> QueryResult<()> {
+    // Processes that migrate together take turns.
+    diesel::sql_query("SELECT pg_advisory_lock(hashtext('rollcall text forms'))").execute(connection).await?;
+    if !is_settled(connection).await? {
+        for table in TABLES {
+            let mut after = Uuid::nil();
+            loop {
+                let rows = table.read(connection, after).await?;
+                let Some(last) = rows.last() else { break };
+                after = last.id;
+                for row in &rows {
+                    table.settle(connection, row).await?;
+                }
+            }
+        }
+        diesel::update(text_forms::table).set(text_forms::version.eq(VERSION)).execute(connection).await?;
+    }
+    diesel::sql_query("SELECT pg_advisory_unlock(hashtext('rollcall text forms'))").execute(connection).await?;
+    Ok(())
+}
+
+/// The ids of what isn't stored in its form.
+pub(crate) async fn unsettled(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
+    let mut unsettled = Vec::new();
+    for table in TABLES {
+        let mut after = Uuid::nil();
+        loop {
+            let rows = table.read(connection, after).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            let broken = rows.iter().filter(|row| table.settled(&row.texts) != row.texts);
+            unsettled.extend(broken.map(|row| (table.id)(row.id)));
+        }
+    }
+    Ok(unsettled)
+}

@@ -1,0 +1,199 @@
+//! The end of an account: it leaves every organization, and what remains is a row without a name that others' data refers to.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::account::reserved_name::{self, Holder};
+use crate::account::{api_key, user};
+use crate::authority::access;
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::policy::Role;
+use crate::base::error::{Code, Error, Result};
+use crate::base::id::{OrganizationId, UserId};
+use crate::base::job::{MailAccountDeleted, MarkEndedWithAccount};
+use crate::base::limits;
+use crate::base::text::{self, EmailAddress, Username};
+use crate::database::schema::{account_deletions, members, organizations, sessions, users};
+use crate::database::{Database, Transaction, now};
+use crate::departure::{self, DepartureKind, Words};
+use crate::membership::member::{Member, MemberStatus};
+use crate::resource::{grant, transfer};
+use crate::sign_in::email_change;
+
+/// What a deleted account is called.
+pub const NAME: &str = "Deleted account";
+/// How many organizations a refusal names.
+const NAMED: usize = 5;
+
+/// Where the confirmation of a deletion goes, until it is sent.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = account_deletions)]
+pub struct AccountDeletion {
+    /// The account.
+    pub user_id: UserId,
+    /// The address it had.
+    pub email: EmailAddress,
+    /// The name it had.
+    pub name: String,
+    /// When it was deleted.
+    pub deleted_at: DateTime<Utc>,
+}
+
+/// Deletes the actor's account, its address having been typed to confirm it.
+///
+/// In one transaction it leaves every organization, as by leaving (R31 to R42), its sessions and keys end, its personal
+/// organization is deleted, and name, username and address go; the username is nobody else's, ever. OWNER_MUST_STAY while it owns an organization (R40).
+pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> Result<UserId> {
+    let (user_id, _) = actor.signed_in("confirmEmail")?;
+    database
+        .transaction(async |transaction| {
+            // Whatever makes the account a member or an owner locks it first: from here on there is nothing new.
+            access::lock_users(transaction, &[user_id]).await?;
+            let user = user::by_id(transaction, user_id).await?;
+            let email = user.email.ok_or(Error::Unauthenticated)?;
+            if EmailAddress::parse("confirmEmail", confirm_email).as_ref() != Ok(&email) {
+                let message = "type your account's address to confirm";
+                return Err(Error::refused(Code::ConfirmationMismatch, "confirmEmail", message));
+            }
+            require_no_organization(transaction, user_id).await?;
+            let organizations = user::organizations_of(transaction, user_id).await?;
+            if organizations.len() > limits::MAX_LEFT_WITH_ACCOUNT {
+                let message = format!(
+                    "leave some organizations first: an account of at most {} can be deleted at once",
+                    limits::MAX_LEFT_WITH_ACCOUNT
+                );
+                return Err(Error::refused(Code::TooMany, "confirmEmail", message));
+            }
+            access::lock_organizations(transaction, &organizations).await?;
+            access::lock_memberships(transaction, user_id).await?;
+            let personal = user::personal_organization_id(transaction, user_id).await?;
+            let at = now(transaction).await?;
+
+            // Those of deleted organizations too: a restored one must not bring the account back. Read under the locks.
+            let memberships: Vec<Member> = members::table
+                .filter(members::user_id.eq(user_id))
+                .filter(members::status.eq(MemberStatus::Active))
+                .filter(members::organization_id.ne(personal))
+                .order(members::organization_id)
+                .select(Member::as_select())
+                .load(&mut **transaction)
+                .await?;
+            let mut events = Vec::new();
+            for member in &memberships {
+                events.extend(
+                    departure::depart(transaction, actor, member, DepartureKind::Leave, Words::default()).await?.1,
+                );
+            }
+            // Invitations to it, and offers by and to it, end with the account itself.
+            transaction.enqueue(&MarkEndedWithAccount { user_id }).await?;
+            api_key::revoke_all(transaction, user_id).await?;
+            email_change::forget(transaction, user_id).await?;
+            grant::forget_names(transaction, user_id).await?;
+            transfer::forget_names(transaction, user_id).await?;
+            diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
+            diesel::update(organizations::table.find(personal))
+                .set((
+                    organizations::name.eq(NAME),
+                    organizations::deleted_at.eq(at),
+                    organizations::deleted_by_id.eq(user_id),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            reserved_name::retire(transaction, Holder::Account(user_id), Some(user.username.as_str())).await?;
+            diesel::update(users::table.find(user_id))
+                .set((
+                    users::email.eq(None::<EmailAddress>),
+                    users::username.eq(Username::of_deleted(user_id)),
+                    users::name.eq(NAME),
+                    users::folded_name.eq(text::fold(NAME)),
+                    users::folded_email.eq(None::<String>),
+                    users::avatar_url.eq(None::<String>),
+                    users::origin_organization_id.eq(None::<OrganizationId>),
+                    users::default_bill_to_id.eq(None::<OrganizationId>),
+                    users::deleted_at.eq(at),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            diesel::insert_into(account_deletions::table)
+                .values((
+                    account_deletions::user_id.eq(user_id),
+                    account_deletions::email.eq(email),
+                    account_deletions::name.eq(user.name),
+                    account_deletions::deleted_at.eq(at),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            transaction.enqueue(&MailAccountDeleted { user_id }).await?;
+            let left: Vec<String> = memberships.iter().map(|member| member.organization_id.to_string()).collect();
+            events.push(
+                NewEvent::by(actor, personal, AuditAction::UserDeleted, user_id)
+                    .summary(format!("deleted the account, which left {} organization(s)", left.len()))
+                    .with(serde_json::json!({ "left": left })),
+            );
+            audit::record(transaction, events).await?;
+            Ok(user_id)
+        })
+        .await
+}
+
+/// Fails with OWNER_MUST_STAY while the account owns organizations; a deleted one counts until it is removed for good, since it
+/// can be restored.
+async fn require_no_organization(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    let owned: Vec<String> = members::table
+        .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
+        .filter(members::user_id.eq(user_id))
+        .filter(members::role.eq(Role::Owner))
+        .filter(members::status.eq(MemberStatus::Active))
+        .filter(organizations::personal_user_id.is_null())
+        .order(organizations::id)
+        .select(organizations::name)
+        .load(&mut **transaction)
+        .await?;
+    if owned.is_empty() {
+        return Ok(());
+    }
+    let mut named: Vec<String> = owned.iter().take(NAMED).map(|name| format!("“{name}”")).collect();
+    if owned.len() > NAMED {
+        named.push(format!("{} more", owned.len() - NAMED));
+    }
+    let message = format!(
+        "you own {}; transfer the ownership or delete them first (a deleted one can be restored for 30 days, and is yours until then)",
+        named.join(", ")
+    );
+    Err(Error::refused(Code::OwnerMustStay, "confirmEmail", message))
+}
+
+/// Where the confirmation of an account's deletion goes; none once it was sent.
+pub async fn by_user_id(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<Option<AccountDeletion>> {
+    Ok(account_deletions::table
+        .find(user_id)
+        .select(AccountDeletion::as_select())
+        .first(connection)
+        .await
+        .optional()?)
+}
+
+/// Forgets the address of a deleted account: the mail was sent, or will never be.
+pub async fn forget(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<()> {
+    diesel::delete(account_deletions::table.find(user_id)).execute(connection).await?;
+    Ok(())
+}
+
+/// Forgets up to `limit` addresses of accounts that were deleted [`limits::ACCOUNT_DELETION_RETENTION`] ago, and returns how many:
+/// their mails' jobs were lost.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let until = now(transaction).await? - limits::ACCOUNT_DELETION_RETENTION;
+    let old: Vec<UserId> = account_deletions::table
+        .filter(account_deletions::deleted_at.lt(until))
+        .order(account_deletions::deleted_at)
+        .limit(limit.into())
+        .select(account_deletions::user_id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let old = account_deletions::table.filter(account_deletions::user_id.eq_any(old));
+    Ok(diesel::delete(old).execute(&mut **transaction).await?)
+}

@@ -1,0 +1,3 @@
+//! What the service tells other services about.
+
+pub mod webhook;

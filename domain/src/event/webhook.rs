@@ -1,0 +1,1058 @@
+//! Webhooks: an organization's audit log, told to other services in its order, at least once (R75).
+//!
+//! A webhook has a cursor into the log. Whatever records an event that it waits for enqueues its one job, which delivers
+//! event by event and moves the cursor on; so nothing is sent before its commit, overtaken, or lost.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use apalis_diesel::Job;
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::{Value, json};
+use url::{Host, Url};
+
+use crate::authority::access::{self, Lock, Permit};
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, AuditEvent, NewEvent};
+use crate::authority::policy::Action;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{OrganizationId, TypedId, UserId, WebhookDeliveryId, WebhookId};
+use crate::base::job::{DeliverWebhook, Hold, MailWebhookDisabled, RedeliverWebhook};
+use crate::base::page::{Page, PageRequest, by_id};
+use crate::base::secret::{Keyring, Token};
+use crate::base::{clock, limits, text};
+use crate::database::schema::{audit_events, audit_heads, webhook_deliveries, webhook_previous_secrets, webhooks};
+use crate::database::{Database, Transaction, now};
+use crate::membership::invitation::DeliveryStatus;
+use crate::membership::organization;
+
+/// What stands for every event.
+const EVERY_EVENT: &str = "*";
+
+/// Where webhooks may lead, as the deployment decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WebhookTargets {
+    /// To plain http, too.
+    pub allow_http: bool,
+    /// To private, loopback and link-local addresses, too.
+    pub allow_private: bool,
+}
+
+impl WebhookTargets {
+    /// Whether deliveries may go to the address.
+    pub fn allow(self, address: IpAddr) -> bool {
+        self.allow_private || is_public(address)
+    }
+
+    fn parse(self, field: &str, text: &str) -> Result<Url, Refusal> {
+        let text = text::line(field, text, limits::WEBHOOK_URL)?;
+        let invalid = |message: &str| Refusal::new(Code::Invalid, field, message);
+        let url = Url::parse(&text).map_err(|_| invalid("must be a URL such as https://example.org/hooks"))?;
+        match url.scheme() {
+            "https" => {}
+            "http" if self.allow_http => {}
+            _ => return Err(invalid("must begin with https://")),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(invalid("may hold no user name or password: deliveries are signed instead"));
+        }
+        if url.fragment().is_some() {
+            return Err(invalid("may hold no fragment (#…)"));
+        }
+        // A name may lead anywhere, and elsewhere tomorrow: what it resolves to is looked at for each delivery.
+        let allowed = match url.host() {
+            Some(Host::Domain(name)) => {
+                self.allow_private || !(name == "localhost" || name.trim_end_matches('.').ends_with(".localhost"))
+            }
+            Some(Host::Ipv4(address)) => self.allow(address.into()),
+            Some(Host::Ipv6(address)) => self.allow(address.into()),
+            None => false,
+        };
+        if allowed { Ok(url) } else { Err(invalid("must lead to a public address")) }
+    }
+}
+
+/// Whether an address is of the public internet, rather than of this machine, its network or a reserved range.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+/// By IANA's registry of special-purpose addresses.
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let special = match address.octets() {
+        [0 | 10 | 127 | 240..=255, ..]
+        | [100, 64..=127, ..]
+        | [169, 254, ..]
+        | [172, 16..=31, ..]
+        | [192, 0, 0 | 2, _]
+        | [192, 88, 99, _]
+        | [192, 168, ..]
+        | [198, 18..=19, ..]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _] => true,
+        _ => address.is_multicast(),
+    };
+    !special
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    if let Some(inner) = address.to_ipv4_mapped() {
+        return is_public_v4(inner);
+    }
+    let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match address.segments() {
+        // NAT64 and 6to4 lead to the IPv4 address inside.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
+        [0x2001, 0xdb8, ..] | [0x2001, 0..=0x1ff, ..] | [0x3fff, 0..=0xfff, ..] => false,
+        // Nothing else is given out.
+        [first, ..] => (0x2000..=0x3fff).contains(&first),
+    }
+}
+
+/// A webhook.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = webhooks)]
+pub struct Webhook {
+    /// Its id.
+    pub id: WebhookId,
+    /// Whose events it tells.
+    pub organization_id: OrganizationId,
+    /// Where it leads.
+    pub url: String,
+    /// The actions that it tells; `*` for all.
+    pub events: Vec<String>,
+    /// Whether it tells anything.
+    pub enabled: bool,
+    /// The last sequence of the audit log that is dealt with.
+    pub cursor: i64,
+    /// Since when every attempt failed.
+    pub failing_since: Option<DateTime<Utc>>,
+    /// Which secret signs.
+    pub secret_version: i32,
+    /// When this secret was made.
+    pub secret_made_at: DateTime<Utc>,
+    /// Who was shown it.
+    pub secret_made_by_id: UserId,
+    /// When the webhook was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl Webhook {
+    /// The host that it leads to, for people.
+    pub fn host(&self) -> String {
+        Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// What to do once someone who was shown the secret departs, in a sentence.
+    pub fn renewal_advice(&self) -> String {
+        format!("Renew the secret of the webhook {} to {}: they were shown it.", self.id, self.host())
+    }
+}
+
+/// An event that a webhook is to be told now.
+#[derive(Debug)]
+pub struct Due {
+    /// Which webhook, as it stands.
+    pub webhook: Webhook,
+    /// The event, with nobody in it whom the organization may not know.
+    pub event: AuditEvent,
+    /// This moment.
+    pub at: DateTime<Utc>,
+    /// The versions of the earlier secrets that haven't ended.
+    previous_versions: Vec<i32>,
+}
+
+impl Due {
+    async fn now(connection: &mut AsyncPgConnection, webhook: Webhook, event: AuditEvent) -> Result<Self> {
+        let at = now(connection).await?;
+        let event = event.for_its_organization(connection).await?;
+        let previous_versions = webhook_previous_secrets::table
+            .filter(webhook_previous_secrets::organization_id.eq(webhook.organization_id))
+            .filter(webhook_previous_secrets::webhook_id.eq(webhook.id))
+            .filter(webhook_previous_secrets::version.lt(webhook.secret_version))
+            .filter(webhook_previous_secrets::ends_at.gt(at))
+            .order(webhook_previous_secrets::version.desc())
+            .select(webhook_previous_secrets::version)
+            .load(connection)
+            .await?;
+        Ok(Self { webhook, event, at, previous_versions })
+    }
+
+    /// What signs the delivery: the webhook's secret, and each one before it until a day after its rotation, so that the receiver
+    /// can change over without missing anything; each under every accepted secret of the deployment.
+    pub fn signing_secrets(&self, keyring: &Keyring) -> Result<Vec<Token>> {
+        let mut secrets = Vec::new();
+        for version in std::iter::once(self.webhook.secret_version).chain(self.previous_versions.iter().copied()) {
+            secrets.extend(keyring.webhook_secrets(self.webhook.id.uuid(), version)?);
+        }
+        Ok(secrets)
+    }
+}
+
+/// An event on its way to a webhook.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = webhook_deliveries)]
+pub struct WebhookDelivery {
+    /// Its id.
+    pub id: WebhookDeliveryId,
+    /// Whose event it is.
+    pub organization_id: OrganizationId,
+    /// To which webhook.
+    pub webhook_id: WebhookId,
+    /// The event's place in the audit log.
+    pub sequence: i64,
+    /// The event's action.
+    pub event: String,
+    /// What became of it.
+    pub status: DeliveryStatus,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// The HTTP status of the last answer.
+    pub response_status: Option<i32>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// When it was last tried.
+    pub last_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// A webhook to be made.
+#[derive(Debug)]
+pub struct CreateWebhook {
+    /// Whose events it shall tell.
+    pub organization_id: OrganizationId,
+    /// Where it shall lead.
+    pub url: String,
+    /// The actions that it shall tell.
+    pub events: Vec<String>,
+}
+
+/// A change of a webhook; what is left out stays.
+#[derive(Debug)]
+pub struct UpdateWebhook {
+    /// Which.
+    pub id: WebhookId,
+    /// Where it shall lead.
+    pub url: Option<String>,
+    /// The actions that it shall tell.
+    pub events: Option<Vec<String>>,
+    /// Whether it shall tell anything.
+    pub enabled: Option<bool>,
+    /// Whether it gets a new secret.
+    pub rotate_secret: bool,
+}
+
+/// The actions named, each once.
+fn parse_events(field: &str, events: &[String]) -> Result<Vec<String>, Refusal> {
+    if events.is_empty() {
+        return Err(Refusal::new(Code::Blank, field, "name at least one event, or \"*\" for all"));
+    }
+    let mut parsed = Vec::new();
+    for event in events {
+        let known = event == EVERY_EVENT || AuditAction::ALL.iter().any(|action| action.as_str() == event);
+        if !known {
+            let shown: String = event.chars().take(limits::LABEL).collect();
+            let message =
+                format!("there is no event {shown:?}; the audit log's actions are events, and \"*\" is all of them");
+            return Err(Refusal::new(Code::Invalid, field, message));
+        }
+        if !parsed.contains(event) {
+            parsed.push(event.clone());
+        }
+    }
+    Ok(parsed)
+}
+
+/// Makes a webhook, which tells what happens from now on; its secret is shown this once.
+pub async fn create(database: &Database, actor: &Actor, command: &CreateWebhook) -> Result<(Webhook, Token)> {
+    let url = database.deployment().webhook_targets.parse("url", &command.url)?;
+    let events = parse_events("events", &command.events)?;
+    let organization_id = command.organization_id;
+    database
+        .transaction(async |transaction| {
+            let permit = access::authorize(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Organization,
+                Action::ManageWebhooks,
+                "organizationId",
+            )
+            .await?;
+            let existing = count(transaction, &permit).await?;
+            if existing >= limits::MAX_WEBHOOKS {
+                let message = format!("there are {existing} webhooks already; delete one that nobody needs");
+                return Err(Error::refused(Code::TooMany, "organizationId", message));
+            }
+            // The log's head is held from here on: what is recorded before isn't told, and what comes after is.
+            let cursor: Option<i64> = audit_heads::table
+                .find(organization_id)
+                .select(audit_heads::sequence)
+                .for_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let at = now(transaction).await?;
+            let webhook: Webhook = diesel::insert_into(webhooks::table)
+                .values((
+                    webhooks::id.eq(WebhookId::new()),
+                    webhooks::organization_id.eq(permit.organization_id()),
+                    webhooks::url.eq(url.as_str()),
+                    webhooks::events.eq(&events),
+                    webhooks::enabled.eq(true),
+                    webhooks::cursor.eq(cursor.unwrap_or(0)),
+                    webhooks::secret_version.eq(1),
+                    webhooks::secret_made_at.eq(at),
+                    webhooks::secret_made_by_id.eq(permit.user_id()),
+                    webhooks::created_at.eq(at),
+                ))
+                .returning(Webhook::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let secret = current_secret(transaction.keyring(), &webhook)?;
+            let event = NewEvent::by(actor, organization_id, AuditAction::WebhookCreated, webhook.id)
+                .summary("made a webhook")
+                .with(json!({ "host": url.host_str(), "events": events }));
+            audit::record(transaction, [event]).await?;
+            Ok((webhook, secret))
+        })
+        .await
+}
+
+fn current_secret(keyring: &Keyring, webhook: &Webhook) -> Result<Token> {
+    let secrets = keyring.webhook_secrets(webhook.id.uuid(), webhook.secret_version)?;
+    secrets.into_iter().next().ok_or(Error::Bug("a keyring has a current secret"))
+}
+
+/// Locks a webhook that the actor manages.
+async fn manage(transaction: &mut Transaction, actor: &Actor, id: WebhookId, field: &str) -> Result<Webhook> {
+    access::require_writing(actor, field)?;
+    let not_found = || Refusal::new(Code::NotFound, field, "there is no such webhook");
+    let organization_id: OrganizationId = webhooks::table
+        .find(id)
+        .select(webhooks::organization_id)
+        .first(&mut **transaction)
+        .await
+        .optional()?
+        .ok_or_else(not_found)?;
+    let permit = access::enter(transaction, actor, organization_id, Lock::Membership, not_found()).await?;
+    if !permit.standing().allows(Action::ManageWebhooks) {
+        return Err(not_found().into());
+    }
+    lock(transaction, id).await?.ok_or_else(|| not_found().into())
+}
+
+async fn lock(transaction: &mut Transaction, id: WebhookId) -> Result<Option<Webhook>> {
+    Ok(webhooks::table
+        .find(id)
+        .select(Webhook::as_select())
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await
+        .optional()?)
+}
+
+/// Changes a webhook; a new secret is shown this once. Enabled again it goes on with the event after the last one that was
+/// dealt with.
+pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook) -> Result<(Webhook, Option<Token>)> {
+    let targets = database.deployment().webhook_targets;
+    let url = command.url.as_deref().map(|url| targets.parse("url", url)).transpose()?;
+    let events = command.events.as_deref().map(|events| parse_events("events", events)).transpose()?;
+    database
+        .transaction(async |transaction| {
+            let before = manage(transaction, actor, command.id, "id").await?;
+            let at = now(transaction).await?;
+            let mut changed = before.clone();
+            if let Some(url) = &url {
+                changed.url = url.to_string();
+            }
+            if let Some(events) = &events {
+                changed.events.clone_from(events);
+            }
+            changed.enabled = command.enabled.unwrap_or(before.enabled);
+            if command.rotate_secret {
+                retire_secret(transaction, &before, at).await?;
+                changed.secret_version += 1;
+                changed.secret_made_at = at;
+                changed.secret_made_by_id = actor.account().unwrap_or(before.secret_made_by_id);
+            }
+            // Another target, or another try: the day until it is disabled begins anew.
+            let fresh = changed.enabled && (changed.url != before.url || !before.enabled);
+            if fresh {
+                changed.failing_since = None;
+            }
+            let webhook: Webhook = diesel::update(webhooks::table.find(command.id))
+                .set((
+                    webhooks::url.eq(&changed.url),
+                    webhooks::events.eq(&changed.events),
+                    webhooks::enabled.eq(changed.enabled),
+                    webhooks::failing_since.eq(changed.failing_since),
+                    webhooks::secret_version.eq(changed.secret_version),
+                    webhooks::secret_made_at.eq(changed.secret_made_at),
+                    webhooks::secret_made_by_id.eq(changed.secret_made_by_id),
+                ))
+                .returning(Webhook::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let secret = match command.rotate_secret {
+                true => Some(current_secret(transaction.keyring(), &webhook)?),
+                false => None,
+            };
+            if fresh {
+                transaction.enqueue_or_expedite(&DeliverWebhook { webhook_id: webhook.id }).await?;
+            }
+            let mut what = Vec::new();
+            for (is_changed, name) in [
+                (webhook.url != before.url, "url"),
+                (webhook.events != before.events, "events"),
+                (webhook.enabled != before.enabled, "enabled"),
+                (command.rotate_secret, "secret"),
+            ] {
+                if is_changed {
+                    what.push(name);
+                }
+            }
+            let event = NewEvent::by(actor, webhook.organization_id, AuditAction::WebhookUpdated, webhook.id)
+                .summary("changed a webhook")
+                .with(json!({ "changed": what, "enabled": webhook.enabled, "events": webhook.events }));
+            audit::record(transaction, [event]).await?;
+            Ok((webhook, secret))
+        })
+        .await
+}
+
+/// Has the webhook's secret sign beside the next one for a day, and forgets those whose day is over.
+async fn retire_secret(transaction: &mut Transaction, webhook: &Webhook, at: DateTime<Utc>) -> Result<()> {
+    let previous = || {
+        webhook_previous_secrets::table
+            .filter(webhook_previous_secrets::organization_id.eq(webhook.organization_id))
+            .filter(webhook_previous_secrets::webhook_id.eq(webhook.id))
+    };
+    diesel::delete(previous().filter(webhook_previous_secrets::ends_at.le(at))).execute(&mut **transaction).await?;
+    let (living, first_end): (i64, Option<DateTime<Utc>>) = previous()
+        .select((diesel::dsl::count_star(), diesel::dsl::min(webhook_previous_secrets::ends_at)))
+        .first(&mut **transaction)
+        .await?;
+    if living >= limits::MAX_WEBHOOK_PREVIOUS_SECRETS {
+        let until = first_end.map(|end| end.format("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+        let message = format!(
+            "{living} earlier secrets sign deliveries still, each for a day; rotate again after {until}, or make another webhook"
+        );
+        return Err(Error::refused(Code::TooMany, "rotateSecret", message));
+    }
+    diesel::insert_into(webhook_previous_secrets::table)
+        .values((
+            webhook_previous_secrets::organization_id.eq(webhook.organization_id),
+            webhook_previous_secrets::webhook_id.eq(webhook.id),
+            webhook_previous_secrets::version.eq(webhook.secret_version),
+            webhook_previous_secrets::ends_at.eq(at + limits::WEBHOOK_SECRET_OVERLAP),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Deletes a webhook with its deliveries; nothing more is sent to it.
+pub async fn delete(database: &Database, actor: &Actor, id: WebhookId) -> Result<WebhookId> {
+    database
+        .transaction(async |transaction| {
+            let webhook = manage(transaction, actor, id, "id").await?;
+            diesel::delete(webhooks::table.find(id)).execute(&mut **transaction).await?;
+            let event = NewEvent::by(actor, webhook.organization_id, AuditAction::WebhookDeleted, id)
+                .summary("deleted a webhook");
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Has an event delivered again, out of its order.
+pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId) -> Result<WebhookDelivery> {
+    access::require_writing(actor, "deliveryId")?;
+    let not_found = || Refusal::new(Code::NotFound, "deliveryId", "there is no such delivery");
+    database
+        .transaction(async |transaction| {
+            let webhook_id: WebhookId = webhook_deliveries::table
+                .find(id)
+                .select(webhook_deliveries::webhook_id)
+                .first(&mut **transaction)
+                .await
+                .optional()?
+                .ok_or_else(not_found)?;
+            let webhook = manage(transaction, actor, webhook_id, "deliveryId").await.map_err(|error| match error {
+                Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
+                    not_found().into()
+                }
+                other => other,
+            })?;
+            if !webhook.enabled {
+                let message = "the webhook is disabled; enable it first, and it goes on with what it hasn't told yet";
+                return Err(Error::refused(Code::Conflict, "deliveryId", message));
+            }
+            let others: i64 = webhook_deliveries::table
+                .filter(webhook_deliveries::webhook_id.eq(webhook_id))
+                .filter(webhook_deliveries::status.eq(DeliveryStatus::Queued))
+                .filter(webhook_deliveries::id.ne(id))
+                .count()
+                .get_result(&mut **transaction)
+                .await?;
+            if others >= limits::MAX_REDELIVERIES {
+                let message =
+                    format!("{others} deliveries of the webhook wait to be made again; wait for some of them");
+                return Err(Error::refused(Code::TooMany, "deliveryId", message));
+            }
+            let delivery: WebhookDelivery = diesel::update(webhook_deliveries::table.find(id))
+                .set(webhook_deliveries::status.eq(DeliveryStatus::Queued))
+                .returning(WebhookDelivery::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            transaction.enqueue_or_expedite(&RedeliverWebhook { delivery_id: id }).await?;
+            let event = NewEvent::by(actor, webhook.organization_id, AuditAction::WebhookRedelivered, id)
+                .summary("had an event delivered again")
+                .with(json!({ "webhook": webhook_id.to_string(), "sequence": delivery.sequence }));
+            audit::record(transaction, [event]).await?;
+            Ok(delivery)
+        })
+        .await
+}
+
+/// The webhooks of the ids, whoever asks.
+pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[WebhookId]) -> Result<Vec<Webhook>> {
+    Ok(webhooks::table.filter(webhooks::id.eq_any(ids)).select(Webhook::as_select()).load(connection).await?)
+}
+
+/// Those of the ids that the actor may see.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[WebhookId]) -> Result<Vec<Webhook>> {
+    let found = by_ids(connection, ids).await?;
+    let permits = access::permits(connection, actor, found.iter().map(|webhook| webhook.organization_id)).await?;
+    let may_see = |webhook: &Webhook| {
+        permits.get(&webhook.organization_id).is_some_and(|permit| permit.standing().allows(Action::ManageWebhooks))
+    };
+    Ok(found.into_iter().filter(may_see).collect())
+}
+
+/// A page of an organization's webhooks, oldest first.
+pub async fn list(connection: &mut AsyncPgConnection, permit: &Permit, page: &PageRequest) -> Result<Page<Webhook>> {
+    permit.require(Action::ManageWebhooks)?;
+    let slice = page.slice()?;
+    let query = webhooks::table
+        .filter(webhooks::organization_id.eq(permit.organization_id()))
+        .select(Webhook::as_select())
+        .into_boxed();
+    let rows = by_id!(query, slice, webhooks::id).load(connection).await?;
+    slice.page(rows, |webhook: &Webhook| webhook.id)
+}
+
+/// How many webhooks an organization has.
+pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit) -> Result<i64> {
+    permit.require(Action::ManageWebhooks)?;
+    let query = webhooks::table.filter(webhooks::organization_id.eq(permit.organization_id()));
+    Ok(query.count().get_result(connection).await?)
+}
+
+/// The delivery of the id, whoever asks.
+pub async fn delivery(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<WebhookDelivery>> {
+    let query = webhook_deliveries::table.find(id).select(WebhookDelivery::as_select());
+    Ok(query.first(connection).await.optional()?)
+}
+
+/// Those deliveries of the ids that the actor may see.
+pub async fn deliveries_visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[WebhookDeliveryId],
+) -> Result<Vec<WebhookDelivery>> {
+    let found: Vec<WebhookDelivery> = webhook_deliveries::table
+        .filter(webhook_deliveries::id.eq_any(ids))
+        .select(WebhookDelivery::as_select())
+        .load(connection)
+        .await?;
+    let permits = access::permits(connection, actor, found.iter().map(|delivery| delivery.organization_id)).await?;
+    let may_see = |delivery: &WebhookDelivery| {
+        permits.get(&delivery.organization_id).is_some_and(|permit| permit.standing().allows(Action::ManageWebhooks))
+    };
+    Ok(found.into_iter().filter(may_see).collect())
+}
+
+/// A page of a webhook's deliveries, the newest event first. The webhook is one that the asker may see.
+pub async fn deliveries(
+    connection: &mut AsyncPgConnection,
+    webhook: &Webhook,
+    page: &PageRequest,
+) -> Result<Page<WebhookDelivery>> {
+    let slice = page.slice()?;
+    let mut query = webhook_deliveries::table
+        .filter(webhook_deliveries::webhook_id.eq(webhook.id))
+        .select(WebhookDelivery::as_select())
+        .into_boxed();
+    if let Some(after) = slice.after {
+        query = query.filter(webhook_deliveries::sequence.lt(after));
+    }
+    let rows = query.order(webhook_deliveries::sequence.desc()).limit(slice.fetch()).load(connection).await?;
+    slice.page(rows, |delivery: &WebhookDelivery| delivery.sequence)
+}
+
+/// Deletes up to `limit` deliveries that were taken or given up and are older than
+/// [`limits::WEBHOOK_DELIVERY_RETENTION`], and returns how many.
+pub(crate) async fn prune_deliveries(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let until = now(transaction).await? - limits::WEBHOOK_DELIVERY_RETENTION;
+    let old: Vec<WebhookDeliveryId> = webhook_deliveries::table
+        .filter(webhook_deliveries::created_at.lt(until))
+        .filter(webhook_deliveries::status.eq_any([DeliveryStatus::Sent, DeliveryStatus::Failed]))
+        .order(webhook_deliveries::created_at)
+        .limit(limit.into())
+        .select(webhook_deliveries::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let old = webhook_deliveries::table.filter(webhook_deliveries::id.eq_any(old));
+    Ok(diesel::delete(old).execute(&mut **transaction).await?)
+}
+
+/// Enqueues the jobs of up to `limit` webhooks that have events to look at and no job, since it was lost; how many.
+pub(crate) async fn sweep_stalled(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let stalled: Vec<Stalled> = diesel::sql_query(
+        "SELECT w.id FROM webhooks w JOIN audit_heads h ON h.organization_id = w.organization_id \
+         JOIN organizations o ON o.id = w.organization_id \
+         WHERE w.enabled AND w.cursor < h.sequence AND o.deleted_at IS NULL AND NOT EXISTS ( \
+           SELECT FROM jobs WHERE kind = $1 AND status IN ('waiting', 'running') AND payload ->> 'webhook_id' = w.id::text) \
+         ORDER BY w.id LIMIT $2",
+    )
+    .bind::<diesel::sql_types::Text, _>(DeliverWebhook::KIND)
+    .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))
+    .load(&mut **transaction)
+    .await?;
+    let jobs: Vec<_> = stalled.into_iter().map(|stalled| DeliverWebhook { webhook_id: stalled.id }).collect();
+    transaction.enqueue_all(&jobs).await?;
+    Ok(jobs.len())
+}
+
+#[derive(QueryableByName)]
+struct Stalled {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    id: WebhookId,
+}
+
+/// The webhooks of an organization whose secret the user was shown: after their departure it should be renewed.
+pub async fn known_to(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Vec<Webhook>> {
+    Ok(webhooks::table
+        .filter(webhooks::organization_id.eq(organization_id))
+        .filter(webhooks::secret_made_by_id.eq(user_id))
+        .order(webhooks::id)
+        .select(Webhook::as_select())
+        .load(connection)
+        .await?)
+}
+
+/// Lets the webhooks of a restored organization go on.
+pub(crate) async fn resume(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
+    let enabled: Vec<WebhookId> = webhooks::table
+        .filter(webhooks::organization_id.eq(organization_id))
+        .filter(webhooks::enabled)
+        .order(webhooks::id)
+        .select(webhooks::id)
+        .load(&mut **transaction)
+        .await?;
+    for webhook_id in enabled {
+        transaction.enqueue_or_expedite(&DeliverWebhook { webhook_id }).await?;
+    }
+    Ok(())
+}
+
+// What the worker does
+
+/// What a webhook's receiver gets: an event of the audit log, with the names that it has in the API. Why somebody was removed is for
+/// owner and admins alone, who read the log.
+pub fn payload(event: &AuditEvent) -> Value {
+    let mut metadata = event.metadata.clone();
+    if let Value::Object(entries) = &mut metadata {
+        entries.remove("reason");
+    }
+    json!({
+        "type": event.action,
+        "timestamp": event.occurred_at,
+        "data": {
+            "id": event.id.to_string(),
+            "organizationId": event.organization_id.to_string(),
+            "sequence": event.sequence.to_string(),
+            "actorKind": event.actor_kind.as_str().to_uppercase(),
+            "actorId": event.actor_id.map(|id| id.to_string()),
+            "targetId": event.target_id,
+            "summary": event.summary,
+            "metadata": metadata,
+        },
+    })
+}
+
+/// The next event that an enabled webhook waits for; `None` where there is none.
+///
+/// Moves the cursor over what it doesn't wait for, and over what was delivered by hand meanwhile.
+pub async fn next(database: &Database, id: WebhookId, hold: Hold<'_>) -> Result<Option<Due>> {
+    loop {
+        let ahead = Ahead::of(&mut *database.connection().await?, id).await?;
+        match ahead {
+            Ahead::Nothing => return Ok(None),
+            Ahead::Event(due) => return Ok(Some(*due)),
+            Ahead::Passed(webhook, to) => move_cursor(database, &webhook, to, hold).await?,
+        }
+    }
+}
+
+/// What lies ahead of a webhook's cursor.
+enum Ahead {
+    /// Nothing, or the webhook tells nothing.
+    Nothing,
+    /// An event to be delivered.
+    Event(Box<Due>),
+    /// Up to this sequence, nothing that is to be delivered.
+    Passed(Webhook, i64),
+}
+
+impl Ahead {
+    async fn of(connection: &mut AsyncPgConnection, id: WebhookId) -> Result<Self> {
+        let Some(webhook) = by_ids(connection, &[id]).await?.pop().filter(|webhook| webhook.enabled) else {
+            return Ok(Self::Nothing);
+        };
+        // A deleted organization tells nothing (R48); restored it goes on.
+        let organization = organization::by_id(connection, webhook.organization_id).await?;
+        if organization.deleted_at.is_some() {
+            return Ok(Self::Nothing);
+        }
+        // Read before the events: all up to the head are committed, and visible.
+        let head: i64 = audit_heads::table
+            .find(webhook.organization_id)
+            .select(audit_heads::sequence)
+            .first(connection)
+            .await
+            .optional()?
+            .unwrap_or(0);
+        let end = head.min(webhook.cursor.saturating_add(limits::WEBHOOK_WINDOW));
+        if end <= webhook.cursor {
+            return Ok(Self::Nothing);
+        }
+        let mut query = audit_events::table
+            .filter(audit_events::organization_id.eq(webhook.organization_id))
+            .filter(audit_events::sequence.gt(webhook.cursor))
+            .filter(audit_events::sequence.le(end))
+            .select(AuditEvent::as_select())
+            .into_boxed();
+        if !webhook.events.iter().any(|event| event == EVERY_EVENT) {
+            query = query.filter(audit_events::action.eq_any(webhook.events.clone()));
+        }
+        let event: Option<AuditEvent> = query.order(audit_events::sequence.asc()).first(connection).await.optional()?;
+        let Some(event) = event else { return Ok(Self::Passed(webhook, end)) };
+        let sent = webhook_deliveries::table
+            .filter(webhook_deliveries::webhook_id.eq(id))
+            .filter(webhook_deliveries::sequence.eq(event.sequence))
+            .filter(webhook_deliveries::status.eq(DeliveryStatus::Sent));
+        match diesel::select(diesel::dsl::exists(sent)).get_result(connection).await? {
+            true => Ok(Self::Passed(webhook, event.sequence)),
+            false => Ok(Self::Event(Box::new(Due::now(connection, webhook, event).await?))),
+        }
+    }
+}
+
+async fn move_cursor(database: &Database, webhook: &Webhook, to: i64, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            diesel::update(webhooks::table.find(webhook.id).filter(webhooks::cursor.eq(webhook.cursor)))
+                .set(webhooks::cursor.eq(to))
+                .execute(&mut **transaction)
+                .await?;
+            Ok(())
+        })
+        .await
+}
+
+/// Lets a new job of the webhook go on, after a pause.
+pub async fn go_on_after(database: &Database, id: WebhookId, pause: Duration, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let at = now(transaction).await? + pause;
+            transaction.enqueue_at(&DeliverWebhook { webhook_id: id }, at).await
+        })
+        .await
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The HTTP status of the answer, where there was one.
+    pub response_status: Option<u16>,
+    /// Why the event doesn't count as delivered; without the receiver's words.
+    pub error: Option<String>,
+    /// When the receiver would like to be tried again, from then on.
+    pub retry_after: Option<Duration>,
+}
+
+impl Attempt {
+    /// How long to wait before the next one, after so many failures in a row: as long as the receiver wants, within reason, or
+    /// else as the queue does, but no longer than a quarter of an hour, so that a receiver that is back is told soon.
+    pub fn pause(&self, failures: i32) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(15 * 60);
+        const SHORTEST: Duration = Duration::from_secs(2);
+        match self.retry_after {
+            Some(wanted) => wanted.clamp(SHORTEST, limits::LONGEST_WEBHOOK_RETRY_AFTER),
+            None => {
+                SHORTEST.saturating_mul(2_u32.saturating_pow(failures.clamp(1, 30).unsigned_abs() - 1)).min(LONGEST)
+            }
+        }
+    }
+
+    /// The receiver wants no more of this (410 Gone).
+    fn is_gone(&self) -> bool {
+        self.response_status == Some(410)
+    }
+}
+
+/// What to do after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Deliver the next event.
+    GoOn,
+    /// Try the same event later.
+    Retry {
+        /// How often it has failed by now.
+        attempts: i32,
+    },
+    /// The webhook is disabled or deleted.
+    Stop,
+}
+
+/// Writes down an attempt at the next event, and moves the cursor or, after a day of failures, disables the webhook.
+pub async fn record_attempt(
+    database: &Database,
+    webhook: &Webhook,
+    event: &AuditEvent,
+    attempt: &Attempt,
+    hold: Hold<'_>,
+) -> Result<Then> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let Some(current) = lock(transaction, webhook.id).await? else { return Ok(Then::Stop) };
+            let at = now(transaction).await?;
+            let delivered = attempt.error.is_none();
+            let failing_since = if delivered { None } else { Some(current.failing_since.unwrap_or(at)) };
+            let overdue = failing_since.is_some_and(|since| at - since >= day());
+            // What was changed while the attempt was under way gets its own try.
+            let same = current.enabled && current.url == webhook.url;
+            let disable = !delivered && same && (overdue || attempt.is_gone());
+            let status = match (delivered, disable) {
+                (true, _) => DeliveryStatus::Sent,
+                (false, true) => DeliveryStatus::Failed,
+                (false, false) => DeliveryStatus::Deferred,
+            };
+            let attempts: i32 = diesel::insert_into(webhook_deliveries::table)
+                .values((
+                    webhook_deliveries::id.eq(WebhookDeliveryId::new()),
+                    webhook_deliveries::organization_id.eq(current.organization_id),
+                    webhook_deliveries::webhook_id.eq(current.id),
+                    webhook_deliveries::sequence.eq(event.sequence),
+                    webhook_deliveries::event.eq(&event.action),
+                    webhook_deliveries::status.eq(status),
+                    webhook_deliveries::attempts.eq(1),
+                    webhook_deliveries::response_status.eq(attempt.response_status.map(i32::from)),
+                    webhook_deliveries::error.eq(attempt.error.as_deref()),
+                    webhook_deliveries::last_attempt_at.eq(at),
+                    webhook_deliveries::created_at.eq(at),
+                ))
+                .on_conflict((webhook_deliveries::webhook_id, webhook_deliveries::sequence))
+                .do_update()
+                .set((
+                    webhook_deliveries::status.eq(excluded(webhook_deliveries::status)),
+                    webhook_deliveries::attempts.eq(webhook_deliveries::attempts + 1),
+                    webhook_deliveries::response_status.eq(excluded(webhook_deliveries::response_status)),
+                    webhook_deliveries::error.eq(excluded(webhook_deliveries::error)),
+                    webhook_deliveries::last_attempt_at.eq(excluded(webhook_deliveries::last_attempt_at)),
+                ))
+                .returning(webhook_deliveries::attempts)
+                .get_result(&mut **transaction)
+                .await?;
+            diesel::update(webhooks::table.find(current.id))
+                .set((
+                    webhooks::cursor.eq(if delivered { event.sequence } else { current.cursor }),
+                    webhooks::enabled.eq(current.enabled && !disable),
+                    webhooks::failing_since.eq(failing_since),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            if disable {
+                let notice = MailWebhookDisabled { webhook_id: current.id, notice: clock::uuid_of(at) };
+                transaction.enqueue(&notice).await?;
+                let event = NewEvent::by_system(current.organization_id, AuditAction::WebhookDisabled, current.id)
+                    .summary("disabled a webhook that took no deliveries")
+                    .with(json!({ "sequence": event.sequence, "response_status": attempt.response_status }));
+                audit::record(transaction, [event]).await?;
+            }
+            Ok(match (delivered, current.enabled && !disable) {
+                (_, false) => Then::Stop,
+                (true, true) => Then::GoOn,
+                (false, true) => Then::Retry { attempts },
+            })
+        })
+        .await
+}
+
+fn day() -> chrono::Duration {
+    chrono::Duration::from_std(limits::WEBHOOK_FAILING).unwrap_or(chrono::Duration::MAX)
+}
+
+/// What is to be delivered again; `None` where webhook or delivery is gone, or the webhook disabled.
+pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<Due>> {
+    let Some(delivery) = delivery(connection, id).await? else { return Ok(None) };
+    let webhook = by_ids(connection, &[delivery.webhook_id]).await?.pop().filter(|webhook| webhook.enabled);
+    let Some(webhook) = webhook else { return Ok(None) };
+    let event: Option<AuditEvent> = audit_events::table
+        .find((delivery.organization_id, delivery.sequence))
+        .select(AuditEvent::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    match event {
+        Some(event) => Ok(Some(Due::now(connection, webhook, event).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Writes down an attempt at a redelivery. Where it succeeded, what waits behind the same event goes on at once.
+pub async fn record_redelivery(
+    database: &Database,
+    id: WebhookDeliveryId,
+    attempt: &Attempt,
+    give_up: bool,
+    hold: Hold<'_>,
+) -> Result<()> {
+    let status = match (&attempt.error, give_up) {
+        (None, _) => DeliveryStatus::Sent,
+        (Some(_), true) => DeliveryStatus::Failed,
+        (Some(_), false) => DeliveryStatus::Deferred,
+    };
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let at = now(transaction).await?;
+            let webhook_id: Option<WebhookId> = diesel::update(webhook_deliveries::table.find(id))
+                .set((
+                    webhook_deliveries::status.eq(status),
+                    webhook_deliveries::attempts.eq(webhook_deliveries::attempts + 1),
+                    webhook_deliveries::response_status.eq(attempt.response_status.map(i32::from)),
+                    webhook_deliveries::error.eq(attempt.error.as_deref()),
+                    webhook_deliveries::last_attempt_at.eq(at),
+                ))
+                .returning(webhook_deliveries::webhook_id)
+                .get_result(&mut **transaction)
+                .await
+                .optional()?;
+            match webhook_id.filter(|_| status == DeliveryStatus::Sent) {
+                Some(webhook_id) => transaction.enqueue_or_expedite(&DeliverWebhook { webhook_id }).await,
+                None => Ok(()),
+            }
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STRICT: WebhookTargets = WebhookTargets { allow_http: false, allow_private: false };
+
+    #[test]
+    fn targets_are_public_https() {
+        for right in [
+            "https://example.org",
+            "https://example.org:8443/hooks?x=1",
+            "https://93.184.216.34/",
+            "https://[2606:2800:220:1::1]/",
+        ] {
+            assert!(STRICT.parse("url", right).is_ok(), "{right}");
+        }
+        for wrong in [
+            "",
+            "example.org",
+            "http://example.org",
+            "ftp://example.org",
+            "https://",
+            "https://user@example.org",
+            "https://user:password@example.org",
+            "https://example.org/#x",
+            "https://localhost",
+            "https://a.localhost.",
+            "https://127.0.0.1",
+            "https://127.1",
+            "https://0x7f.1",
+            "https://2130706433",
+            "https://10.1.2.3",
+            "https://[::1]",
+            "https://[::ffff:10.0.0.1]",
+            "https://169.254.169.254/latest/meta-data",
+            "https://100.64.0.1",
+            "https://0.0.0.0",
+            "https://[fe80::1]",
+            "https://[fd00::1]",
+            "https://[64:ff9b::7f00:1]",
+            "https://[2002:a00:1::]",
+            "javascript:alert(1)",
+        ] {
+            assert!(STRICT.parse("url", wrong).is_err(), "{wrong}");
+        }
+        let open = WebhookTargets { allow_http: true, allow_private: true };
+        for right in ["http://127.0.0.1:9000/hook", "http://localhost/", "https://10.0.0.1"] {
+            assert!(open.parse("url", right).is_ok(), "{right}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_private_address_is_public(second in any::<u8>(), third in any::<u8>(), fourth in any::<u8>()) {
+            let addresses = [[10, second, third, fourth], [127, second, third, fourth], [192, 168, third, fourth], [172, 16 + second % 16, third, fourth], [169, 254, third, fourth]];
+            for address in addresses.map(Ipv4Addr::from) {
+                prop_assert!(!is_public(address.into()));
+                prop_assert!(!is_public(address.to_ipv6_mapped().into()));
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".*") {
+            let _ = STRICT.parse("url", &text);
+        }
+    }
+
+    #[test]
+    fn events_are_known_and_named_once() {
+        let events = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(parse_events("events", &events(&["*", "*"])), Ok(events(&["*"])));
+        assert!(parse_events("events", &events(&["organization.member_joined"])).is_ok());
+        assert_eq!(parse_events("events", &[]).map_err(|refusal| refusal.code), Err(Code::Blank));
+        assert_eq!(
+            parse_events("events", &events(&["member.joined"])).map_err(|refusal| refusal.code),
+            Err(Code::Invalid)
+        );
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_quarter_of_an_hour_or_are_what_the_receiver_wants_up_to_an_hour() {
+        let failed = |retry_after: Option<u64>| Attempt {
+            response_status: Some(503),
+            error: Some("answered 503".to_owned()),
+            retry_after: retry_after.map(Duration::from_secs),
+        };
+        assert_eq!([1, 2, 3, 10, i32::MAX].map(|failures| failed(None).pause(failures).as_secs()), [2, 4, 8, 900, 900]);
+        let wanted = [0, 5, 1_800, 3_600, 3_601, u64::MAX].map(|wanted| failed(Some(wanted)).pause(10).as_secs());
+        assert_eq!(wanted, [2, 5, 1_800, 3_600, 3_600, 3_600]);
+    }
+}

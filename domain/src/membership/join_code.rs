@@ -1,0 +1,588 @@
+//! Join codes: 8 digits, once, for 24 hours to the moment (R26–R30).
+
+use chrono::{DateTime, Utc};
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rand::RngExt;
+use serde_json::json;
+
+use crate::authority::access::{self, Lock, Permit};
+use crate::authority::actor::Actor;
+use crate::authority::attempt;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::issued::Issued;
+use crate::authority::policy::{Action, Role};
+use crate::base::client::ClientNetwork;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{JoinCodeId, MemberId, OrganizationId, UserId};
+use crate::base::job::{ExpireJoinCode, Hold, MailJoinedByCode};
+use crate::base::page::{Page, PageRequest, by_id};
+use crate::base::secret::{Keyring, Purpose};
+use crate::base::text_enum::text_enum;
+use crate::base::{limits, text};
+use crate::database::schema::join_codes;
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::membership::member::{self, Join, JoinMethod};
+use crate::membership::organization;
+
+text_enum! {
+    /// Where a code stands.
+    JoinCodeStatus {
+        /// It works.
+        Active = "active",
+        /// Someone joined by it.
+        Used = "used",
+        /// It was taken back.
+        Revoked = "revoked",
+        /// Its 24 hours are over.
+        Expired = "expired",
+    }
+}
+
+/// A join code; its digits are known only to whom they were given.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = join_codes)]
+pub struct JoinCode {
+    /// Its id.
+    pub id: JoinCodeId,
+    /// To which organization.
+    pub organization_id: OrganizationId,
+    /// As what one joins.
+    pub role: Role,
+    /// Where it stands, which may have ended with its maker before anybody wrote that down.
+    #[diesel(select_expression = status_now(), select_expression_type = SqlLiteral<Text>)]
+    pub status: JoinCodeStatus,
+    /// What its maker calls it.
+    pub label: Option<String>,
+    /// The last two digits.
+    pub hint: String,
+    /// Who made it.
+    pub created_by_id: UserId,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// Until when it works.
+    pub expires_at: DateTime<Utc>,
+    /// Who joined by it.
+    pub used_by_id: Option<UserId>,
+    /// When.
+    pub used_at: Option<DateTime<Utc>>,
+}
+
+fn status_now() -> SqlLiteral<Text> {
+    Issued::JoinCode.status("active", "revoked")
+}
+
+impl JoinCode {
+    /// Its status at a time: past its 24 hours it is expired, whether or not the worker has marked it (R29).
+    pub fn status_at(&self, at: DateTime<Utc>) -> JoinCodeStatus {
+        if self.status == JoinCodeStatus::Active && self.expires_at <= at {
+            JoinCodeStatus::Expired
+        } else {
+            self.status
+        }
+    }
+
+    /// What may be shown of it, as it is read: ••••-••78.
+    pub fn masked(&self) -> String {
+        format!("••••-••{}", self.hint)
+    }
+}
+
+/// Eight digits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Digits(String);
+
+impl Digits {
+    fn random() -> Self {
+        Self(format!("{:08}", rand::rng().random_range(0..100_000_000_u32)))
+    }
+
+    /// Reads a code with or without its hyphen, in the digits of any script.
+    fn parse(text: &str) -> Option<Self> {
+        text::digits(text).filter(|digits| digits.len() == 8).map(Self)
+    }
+
+    /// As people read it: 1234-5678.
+    pub fn shown(&self) -> String {
+        let (left, right) = self.0.split_at(4);
+        format!("{left}-{right}")
+    }
+
+    fn hint(&self) -> String {
+        self.0.chars().skip(6).collect()
+    }
+
+    fn digest(&self, keyring: &Keyring) -> Result<Vec<u8>> {
+        keyring.digest(Purpose::JoinCode, &[self.0.as_bytes()])
+    }
+}
+
+impl std::fmt::Debug for Digits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Digits(…)")
+    }
+}
+
+/// Codes to be made.
+#[derive(Debug)]
+pub struct CreateJoinCodes {
+    /// To which organization.
+    pub organization_id: OrganizationId,
+    /// How many: 1 to 50, and 1 for ADMIN.
+    pub count: i32,
+    /// As what one joins: MEMBER or ADMIN.
+    pub role: Role,
+    /// What to call them.
+    pub label: Option<String>,
+}
+
+impl CreateJoinCodes {
+    fn parse(&self) -> Result<(usize, Option<String>)> {
+        let mut refusals = Vec::new();
+        if self.count < 1 {
+            refusals.push(Refusal::new(Code::Invalid, "count", "make at least one code"));
+        }
+        if self.count > limits::MAX_JOIN_CODES {
+            refusals.push(Refusal::new(
+                Code::TooMany,
+                "count",
+                format!("must be at most {} at once", limits::MAX_JOIN_CODES),
+            ));
+        }
+        match self.role {
+            Role::Member => {}
+            Role::Admin if self.count == 1 => {}
+            Role::Admin => refusals.push(Refusal::new(Code::Invalid, "count", "admin codes are made one at a time")),
+            Role::Owner | Role::Viewer => {
+                refusals.push(Refusal::new(Code::Invalid, "role", "a code is for MEMBER or ADMIN"))
+            }
+        }
+        let label = text::optional_line("label", self.label.as_deref(), limits::LABEL).unwrap_or_else(|refusal| {
+            refusals.push(refusal);
+            None
+        });
+        if !refusals.is_empty() {
+            return Err(Error::Refused(refusals));
+        }
+        Ok((usize::try_from(self.count).unwrap_or_default(), label))
+    }
+}
+
+/// Fails with TOO_MANY where so many codes work that no more are needed.
+async fn require_room(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
+    let active: i64 = join_codes::table
+        .filter(join_codes::organization_id.eq(organization_id))
+        .filter(join_codes::status.eq(JoinCodeStatus::Active))
+        .filter(join_codes::expires_at.gt(rollcall_now()))
+        .filter(Issued::JoinCode.stands())
+        .count()
+        .get_result(&mut **transaction)
+        .await?;
+    if active < limits::MAX_ACTIVE_JOIN_CODES {
+        return Ok(());
+    }
+    let message =
+        format!("{active} codes are waiting to be used; revoke those that nobody needs, or wait until they expire");
+    Err(Error::refused(Code::TooMany, "organizationId", message))
+}
+
+/// Makes codes (R26–R28). Their digits are shown this once.
+pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCodes) -> Result<Vec<(Digits, JoinCode)>> {
+    let (count, label) = command.parse()?;
+    let organization_id = command.organization_id;
+    database
+        .transaction(async |transaction| {
+            // Who may make admin codes can change with the organization's policy.
+            let lock = if command.role == Role::Admin { Lock::Organization } else { Lock::Membership };
+            let action = Action::CreateJoinCodes;
+            let permit = access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
+            if command.role == Role::Admin {
+                permit.require_on(Action::CreateAdminJoinCode, "role")?;
+            }
+            require_room(transaction, organization_id).await?;
+            let mut events = match command.role {
+                Role::Admin => make_room_for_admin_code(transaction, organization_id).await?,
+                Role::Owner | Role::Member | Role::Viewer => Vec::new(),
+            };
+            let created_at = now(transaction).await?;
+            let expires_at = created_at + limits::JOIN_CODE_LIFETIME;
+            let mut made: Vec<(Digits, JoinCode)> = Vec::with_capacity(count);
+            // Digits that are in use elsewhere at this moment are drawn again.
+            while made.len() < count {
+                let drawn: Vec<(Digits, Vec<u8>)> = (made.len()..count)
+                    .map(|_| {
+                        let digits = Digits::random();
+                        let digest = digits.digest(transaction.keyring())?;
+                        Ok((digits, digest))
+                    })
+                    .collect::<Result<_>>()?;
+                let rows: Vec<_> = drawn
+                    .iter()
+                    .map(|(digits, digest)| {
+                        (
+                            join_codes::id.eq(JoinCodeId::new()),
+                            join_codes::organization_id.eq(organization_id),
+                            join_codes::digest.eq(digest),
+                            join_codes::role.eq(command.role),
+                            join_codes::label.eq(label.as_deref()),
+                            join_codes::hint.eq(digits.hint()),
+                            join_codes::created_by_id.eq(permit.user_id()),
+                            join_codes::created_at.eq(created_at),
+                            join_codes::expires_at.eq(expires_at),
+                        )
+                    })
+                    .collect();
+                let inserted = diesel::insert_into(join_codes::table)
+                    .values(rows)
+                    .on_conflict(join_codes::digest)
+                    .filter_target(diesel::dsl::sql::<Bool>("status = 'active'"))
+                    .do_nothing()
+                    .returning((join_codes::digest, JoinCode::as_returning()))
+                    .get_results::<(Vec<u8>, JoinCode)>(&mut **transaction)
+                    .await;
+                let inserted =
+                    crate::base::error::on_violation(inserted, "join_codes_one_admin_code_key", admin_code_active)?;
+                for (digest, code) in inserted {
+                    if let Some((digits, _)) = drawn.iter().find(|(_, drawn)| *drawn == digest) {
+                        made.push((digits.clone(), code));
+                    }
+                }
+            }
+            made.sort_by_key(|(_, code)| code.id);
+            let expiries: Vec<_> = made.iter().map(|(_, code)| ExpireJoinCode { join_code_id: code.id }).collect();
+            transaction.enqueue_all_at(&expiries, expires_at).await?;
+            let ids: Vec<String> = made.iter().map(|(_, code)| code.id.to_string()).collect();
+            events.push(
+                NewEvent::by(actor, organization_id, AuditAction::JoinCodesCreated, organization_id)
+                    .summary(format!("made {} join code(s) for {}", made.len(), command.role))
+                    .with(json!({ "role": command.role.as_str(), "join_codes": ids })),
+            );
+            audit::record(transaction, events).await?;
+            Ok(made)
+        })
+        .await
+}
+
+fn admin_code_active() -> Refusal {
+    Refusal::new(
+        Code::Conflict,
+        "role",
+        "an admin code is active, and there is one at a time; revoke it or wait until it is used or expires",
+    )
+}
+
+/// An admin code that is past its time, or has ended, leaves room for the next, whether or not the worker has run; with the events to
+/// record.
+async fn make_room_for_admin_code(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+) -> Result<Vec<NewEvent>> {
+    let overdue: Vec<JoinCodeId> = join_codes::table
+        .filter(join_codes::organization_id.eq(organization_id))
+        .filter(join_codes::role.eq(Role::Admin))
+        .filter(join_codes::status.eq(JoinCodeStatus::Active))
+        .filter(join_codes::expires_at.le(rollcall_now()).or(Issued::JoinCode.has_ended()))
+        .select(join_codes::id)
+        .load(&mut **transaction)
+        .await?;
+    mark_over(transaction, &overdue).await
+}
+
+/// The file of codes to hand out.
+pub fn file(codes: &[(Digits, JoinCode)]) -> String {
+    let mut file = String::from("code,role,label,expires_at\r\n");
+    for (digits, code) in codes {
+        let label = code.label.as_deref().unwrap_or_default();
+        // A spreadsheet would run a label that begins like a formula.
+        let guard = if label.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+        file.push_str(&format!(
+            "{},{},\"{guard}{}\",{}\r\n",
+            digits.shown(),
+            code.role.as_str().to_uppercase(),
+            label.replace('"', "\"\""),
+            code.expires_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        ));
+    }
+    file
+}
+
+/// Joins by code. A wrong, used, revoked or expired code all give the same answer (R30).
+pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: ClientNetwork) -> Result<MemberId> {
+    let (user_id, _) = actor.signed_in("code")?;
+    let wrong = || {
+        Refusal::new(
+            Code::NotFound,
+            "code",
+            "this code doesn't work: it is wrong, used, revoked or older than 24 hours; ask for a new one",
+        )
+    };
+    let digits = Digits::parse(code)
+        .ok_or_else(|| Refusal::new(Code::Invalid, "code", "a code has 8 digits, such as 1234-5678"))?;
+    // Counted and committed before anything is looked up.
+    let tried = attempt::count_try(database, &limits::JOIN_CODE_TRIES, &user_id.to_string(), client).await?;
+    let digests = database.keyring().accepted_digests(Purpose::JoinCode, &[digits.0.as_bytes()])?;
+    let redeemed = database
+        .transaction(async |transaction| {
+            let organization_id: Option<OrganizationId> =
+                usable(&digests).select(join_codes::organization_id).first(&mut **transaction).await.optional()?;
+            let organization_id = organization_id.ok_or_else(wrong)?;
+            access::lock_users(transaction, &[user_id]).await?;
+            if !access::lock_organization(transaction, organization_id).await? {
+                return Err(wrong().into());
+            }
+            let used: Option<(JoinCodeId, Role)> = diesel::update(
+                join_codes::table
+                    .filter(join_codes::organization_id.eq(organization_id))
+                    .filter(join_codes::digest.eq_any(&digests))
+                    .filter(join_codes::status.eq(JoinCodeStatus::Active))
+                    .filter(join_codes::expires_at.gt(rollcall_now()))
+                    .filter(Issued::JoinCode.stands()),
+            )
+            .set(join_codes::status.eq(JoinCodeStatus::Used))
+            .returning((join_codes::id, join_codes::role))
+            .get_result(&mut **transaction)
+            .await
+            .optional()?;
+            let (id, role) = used.ok_or_else(wrong)?;
+            let organization = organization::by_id(transaction, organization_id).await?;
+            let join = Join {
+                user_id,
+                organization_id,
+                role,
+                permissions: organization.default_permissions.into(),
+                via: JoinMethod::JoinCode,
+            };
+            let (member_id, mut events) = member::join(transaction, &join, "code").await?;
+            diesel::update(join_codes::table.find(id))
+                .set((join_codes::used_by_id.eq(user_id), join_codes::used_at.eq(rollcall_now().nullable())))
+                .execute(&mut **transaction)
+                .await?;
+            transaction.enqueue(&MailJoinedByCode { join_code_id: id }).await?;
+            events.push(
+                NewEvent::by(actor, organization_id, AuditAction::MemberJoined, member_id)
+                    .summary(format!("{user_id} joined by code as {role}"))
+                    .with(json!({ "via": "join_code", "join_code": id.to_string(), "role": role.as_str() })),
+            );
+            audit::record(transaction, events).await?;
+            Ok(member_id)
+        })
+        .await;
+    tried.settle(redeemed).await
+}
+
+type Query = diesel::helper_types::IntoBoxed<'static, join_codes::table, diesel::pg::Pg>;
+
+fn usable(digests: &[Vec<u8>]) -> Query {
+    join_codes::table
+        .into_boxed()
+        .filter(join_codes::digest.eq_any(digests.to_vec()))
+        .filter(join_codes::status.eq(JoinCodeStatus::Active))
+        .filter(join_codes::expires_at.gt(rollcall_now()))
+        .filter(Issued::JoinCode.stands())
+}
+
+/// Takes a code back.
+pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Result<JoinCode> {
+    access::require_writing(actor, "id")?;
+    let not_found = || Refusal::new(Code::NotFound, "id", "there is no such join code");
+    database
+        .transaction(async |transaction| {
+            let found: JoinCode = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
+            let permit =
+                access::enter(transaction, actor, found.organization_id, Lock::Membership, not_found()).await?;
+            if !permit.standing().allows(Action::CreateJoinCodes) {
+                return Err(not_found().into());
+            }
+            if !permit.standing().may_issue(found.role) {
+                return Err(Error::refused(
+                    Code::Forbidden,
+                    "id",
+                    "your role here doesn't allow issuing this code's role",
+                ));
+            }
+            let revoked: Option<JoinCode> = diesel::update(
+                join_codes::table
+                    .find(id)
+                    .filter(join_codes::status.eq(JoinCodeStatus::Active))
+                    .filter(join_codes::expires_at.gt(rollcall_now()))
+                    .filter(Issued::JoinCode.stands()),
+            )
+            .set(join_codes::status.eq(JoinCodeStatus::Revoked))
+            .returning(JoinCode::as_returning())
+            .get_result(&mut **transaction)
+            .await
+            .optional()?;
+            let Some(revoked) = revoked else {
+                let at = now(transaction).await?;
+                let current = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
+                let (code, message) = match current.status_at(at) {
+                    JoinCodeStatus::Used => {
+                        (Code::AlreadyUsed, "someone has joined by this code; remove that member instead")
+                    }
+                    JoinCodeStatus::Revoked => (Code::Revoked, "this code was revoked before"),
+                    JoinCodeStatus::Expired | JoinCodeStatus::Active => {
+                        (Code::Expired, "this code has expired by itself")
+                    }
+                };
+                return Err(Error::refused(code, "id", message));
+            };
+            let event = NewEvent::by(actor, revoked.organization_id, AuditAction::JoinCodeRevoked, id)
+                .summary("took a join code back");
+            audit::record(transaction, [event]).await?;
+            Ok(revoked)
+        })
+        .await
+}
+
+/// Marks a code expired, if its time is over; the worker's part of the expiry (R29).
+pub async fn expire(database: &Database, id: JoinCodeId, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let events = mark_over(transaction, &[id]).await?;
+            audit::record(transaction, events).await
+        })
+        .await
+}
+
+/// Marks up to `limit` codes expired whose job for that was lost, and returns how many; the hourly sweep's part (R29).
+pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    // Read once, so that the index can be used.
+    let at = now(transaction).await?;
+    // What somebody has locked is being redeemed, revoked or marked.
+    let overdue: Vec<JoinCodeId> = join_codes::table
+        .filter(join_codes::status.eq(JoinCodeStatus::Active))
+        .filter(join_codes::expires_at.le(at))
+        .order(join_codes::expires_at)
+        .limit(limit.into())
+        .select(join_codes::id)
+        .for_no_key_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let events = mark_over(transaction, &overdue).await?;
+    audit::record(transaction, events).await?;
+    Ok(overdue.len())
+}
+
+/// Marks those of the codes whose time is over expired, and those that have ended with their maker revoked; with the events to record.
+async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<Vec<NewEvent>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let over: Vec<(JoinCodeId, OrganizationId, JoinCodeStatus)> = diesel::update(
+        join_codes::table
+            .filter(join_codes::id.eq_any(ids))
+            .filter(join_codes::status.eq(JoinCodeStatus::Active))
+            .filter(join_codes::expires_at.le(rollcall_now()).or(Issued::JoinCode.has_ended())),
+    )
+    .set(join_codes::status.eq(Issued::JoinCode.over("revoked", "expired")))
+    .returning((join_codes::id, join_codes::organization_id, join_codes::status))
+    .get_results(&mut **transaction)
+    .await?;
+    let events = over.into_iter().map(|(id, organization_id, status)| match status {
+        JoinCodeStatus::Revoked => NewEvent::by_system(organization_id, AuditAction::JoinCodeRevoked, id)
+            .summary("revoked: its maker may not make it any more"),
+        _ => NewEvent::by_system(organization_id, AuditAction::JoinCodeExpired, id)
+            .summary("nobody used the code within 24 hours"),
+    });
+    Ok(events.collect())
+}
+
+/// The codes of the ids, whoever asks.
+pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[JoinCodeId]) -> Result<Vec<JoinCode>> {
+    Ok(join_codes::table.filter(join_codes::id.eq_any(ids)).select(JoinCode::as_select()).load(connection).await?)
+}
+
+/// Those of the ids that the actor may see.
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[JoinCodeId],
+) -> Result<Vec<JoinCode>> {
+    let found = by_ids(connection, ids).await?;
+    let permits = access::permits(connection, actor, found.iter().map(|code| code.organization_id)).await?;
+    let may_see = |code: &JoinCode| {
+        permits.get(&code.organization_id).is_some_and(|permit| permit.standing().allows(Action::CreateJoinCodes))
+    };
+    Ok(found.into_iter().filter(may_see).collect())
+}
+
+/// A page of an organization's codes, oldest first.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    status: Option<JoinCodeStatus>,
+    page: &PageRequest,
+) -> Result<Page<JoinCode>> {
+    permit.require(Action::CreateJoinCodes)?;
+    let slice = page.slice()?;
+    let mut rows: Vec<JoinCode> = Vec::new();
+    for range in of_organization(permit.organization_id(), status) {
+        rows.extend(by_id!(range.select(JoinCode::as_select()), slice, join_codes::id).load(connection).await?);
+    }
+    let rows = slice.merge(rows, |code| code.id);
+    slice.page(rows, |code: &JoinCode| code.id)
+}
+
+/// How many codes [`list`] would give in all.
+pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, status: Option<JoinCodeStatus>) -> Result<i64> {
+    permit.require(Action::CreateJoinCodes)?;
+    let mut count = 0;
+    for range in of_organization(permit.organization_id(), status) {
+        count += range.select(diesel::dsl::count_star()).first::<i64>(connection).await?;
+    }
+    Ok(count)
+}
+
+/// The organization's codes with a status, as ranges of the index: those that the worker hasn't marked yet, which are few, come first, so
+/// that none that is just being marked is missed.
+fn of_organization(organization_id: OrganizationId, status: Option<JoinCodeStatus>) -> Vec<Query> {
+    let all = || join_codes::table.into_boxed().filter(join_codes::organization_id.eq(organization_id));
+    let of = |status: JoinCodeStatus| all().filter(join_codes::status.eq(status));
+    let active = || of(JoinCodeStatus::Active);
+    match status {
+        None => vec![all()],
+        Some(JoinCodeStatus::Active) => {
+            vec![active().filter(join_codes::expires_at.gt(rollcall_now())).filter(Issued::JoinCode.stands())]
+        }
+        Some(status @ JoinCodeStatus::Expired) => {
+            let overdue = active().filter(join_codes::expires_at.le(rollcall_now()));
+            vec![overdue.filter(Issued::JoinCode.stands()), of(status)]
+        }
+        Some(status @ JoinCodeStatus::Revoked) => vec![active().filter(Issued::JoinCode.has_ended()), of(status)],
+        Some(status @ JoinCodeStatus::Used) => vec![of(status)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        // R26: with or without the hyphen.
+        #[test]
+        fn codes_are_read_as_they_are_shown(number in 0..100_000_000_u32) {
+            let digits = Digits(format!("{number:08}"));
+            prop_assert_eq!(Digits::parse(&digits.shown()), Some(digits.clone()));
+            prop_assert_eq!(Digits::parse(&digits.0), Some(digits));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".*") {
+            if let Some(digits) = Digits::parse(&text) {
+                prop_assert_eq!(digits.shown().len(), 9);
+            }
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_codes() {
+        for wrong in ["", "1234567", "123456789", "1234-567a", "一二三四五六七八"] {
+            assert_eq!(Digits::parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,646 @@
+//! Teams: named groups of an organization's members (R66).
+//!
+//! Every member sees which teams there are, and in them whom the directory shows (D9); where that is hidden, those that they are in
+//! (R77). Owner and admins manage them.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::authority::access::{self, Lock, Permit};
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::policy::{Action, Role};
+use crate::base::error::{Code, Error, Refusal, Result, on_violation};
+use crate::base::id::{InvitationId, MemberId, OrganizationId, TeamId, UserId};
+use crate::base::page::{Page, PageRequest, Slice, by_id};
+use crate::base::{limits, text};
+use crate::database::schema::{invitation_teams, members, team_members, teams};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::membership::member::{self, Member, MemberStatus};
+
+/// A team.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = teams)]
+pub struct Team {
+    /// Its id.
+    pub id: TeamId,
+    /// Whose.
+    pub organization_id: OrganizationId,
+    /// What it is called; unique in its organization, without case.
+    pub name: String,
+    /// What it does.
+    pub description: Option<String>,
+    /// A link to a picture.
+    pub avatar_url: Option<String>,
+}
+
+/// What to say of a team; in an update, `None` leaves it as it is.
+#[derive(Debug, Default)]
+pub struct TeamInput {
+    /// What it is called.
+    pub name: Option<String>,
+    /// What it does; `Some(None)` clears it.
+    pub description: Option<Option<String>>,
+    /// A link to a picture; `Some(None)` clears it.
+    pub avatar_url: Option<Option<String>>,
+}
+
+#[derive(Debug, Clone, AsChangeset, Insertable)]
+#[diesel(table_name = teams)]
+struct Profile {
+    name: Option<String>,
+    folded_name: Option<String>,
+    description: Option<Option<String>>,
+    avatar_url: Option<Option<String>>,
+}
+
+impl TeamInput {
+    fn parse(&self) -> Result<Profile> {
+        let name = self.name.as_deref().map(|name| text::name("name", name, limits::NAME)).transpose()?;
+        let description = self.description.as_ref();
+        let description = description
+            .map(|value| text::optional_text("description", value.as_deref(), limits::DESCRIPTION))
+            .transpose()?;
+        let avatar_url =
+            self.avatar_url.as_ref().map(|url| text::optional_link("avatarUrl", url.as_deref())).transpose()?;
+        let folded_name = name.as_deref().map(text::fold);
+        Ok(Profile { name, folded_name, description, avatar_url })
+    }
+
+    fn changed_fields(&self) -> Vec<&'static str> {
+        [
+            ("name", self.name.is_some()),
+            ("description", self.description.is_some()),
+            ("avatarUrl", self.avatar_url.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(field, changed)| changed.then_some(field))
+        .collect()
+    }
+}
+
+fn name_taken() -> Refusal {
+    Refusal::new(Code::Conflict, "name", "a team here has this name; choose another")
+}
+
+/// Creates a team without members.
+pub async fn create(
+    database: &Database,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    input: &TeamInput,
+) -> Result<Team> {
+    if input.name.is_none() {
+        return Err(Error::refused(Code::Blank, "name", "may not be empty"));
+    }
+    let profile = input.parse()?;
+    database
+        .transaction(async |transaction| {
+            access::authorize(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Organization,
+                Action::ManageTeams,
+                "organizationId",
+            )
+            .await?;
+            let existing: i64 = teams::table
+                .filter(teams::organization_id.eq(organization_id))
+                .count()
+                .get_result(&mut **transaction)
+                .await?;
+            if existing >= limits::MAX_TEAMS {
+                let message = format!("an organization has at most {} teams; delete one first", limits::MAX_TEAMS);
+                return Err(Error::refused(Code::TooMany, "organizationId", message));
+            }
+            let created = diesel::insert_into(teams::table)
+                .values((
+                    teams::id.eq(TeamId::new()),
+                    teams::organization_id.eq(organization_id),
+                    profile.clone(),
+                    teams::created_at.eq(rollcall_now()),
+                ))
+                .returning(Team::as_returning())
+                .get_result(&mut **transaction)
+                .await;
+            let team: Team = on_violation(created, "teams_name_key", name_taken)?;
+            let event =
+                NewEvent::by(actor, organization_id, AuditAction::TeamCreated, team.id).summary("created a team");
+            audit::record(transaction, [event]).await?;
+            Ok(team)
+        })
+        .await
+}
+
+fn not_found(field: &str) -> Refusal {
+    Refusal::new(Code::NotFound, field, "there is no such team")
+}
+
+/// Locks the organization of a team, and gives the actor's permit there with the team.
+async fn enter(transaction: &mut Transaction, actor: &Actor, id: TeamId, field: &str) -> Result<(Permit, Team)> {
+    access::require_writing(actor, field)?;
+    let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
+    let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found(field)).await?;
+    // Read again under the organization's lock.
+    let found = by_ids(transaction, &[id]).await?;
+    let team = shown_by(transaction, &permit, found).await?.pop();
+    Ok((permit, team.ok_or_else(|| not_found(field))?))
+}
+
+/// Changes what is said of a team.
+pub async fn update(database: &Database, actor: &Actor, id: TeamId, input: &TeamInput) -> Result<Team> {
+    let profile = input.parse()?;
+    let changed = input.changed_fields();
+    database
+        .transaction(async |transaction| {
+            let (permit, team) = enter(transaction, actor, id, "id").await?;
+            permit.require_on(Action::ManageTeams, "id")?;
+            if changed.is_empty() {
+                return Ok(team);
+            }
+            let updated = diesel::update(teams::table.find(id))
+                .set(profile.clone())
+                .returning(Team::as_returning())
+                .get_result(&mut **transaction)
+                .await;
+            let team: Team = on_violation(updated, "teams_name_key", name_taken)?;
+            let event = NewEvent::by(actor, team.organization_id, AuditAction::TeamUpdated, id)
+                .summary(format!("changed a team's {}", changed.join(", ")))
+                .with(json!({ "fields": changed }));
+            audit::record(transaction, [event]).await?;
+            Ok(team)
+        })
+        .await
+}
+
+/// Deletes a team; what it was granted its members have no longer. Open invitations lead into it no longer.
+pub async fn delete(database: &Database, actor: &Actor, id: TeamId) -> Result<TeamId> {
+    database
+        .transaction(async |transaction| {
+            let (permit, team) = enter(transaction, actor, id, "id").await?;
+            permit.require_on(Action::ManageTeams, "id")?;
+            diesel::delete(teams::table.find(id)).execute(&mut **transaction).await?;
+            let event =
+                NewEvent::by(actor, team.organization_id, AuditAction::TeamDeleted, id).summary("deleted a team");
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Adds members of the organization to a team, all or none; who is in it already stays in it.
+pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_ids: &[UserId]) -> Result<Team> {
+    if user_ids.is_empty() {
+        return Err(Error::refused(Code::Blank, "userIds", "name at least one person"));
+    }
+    if user_ids.len() > limits::MAX_TEAM_ADDITIONS {
+        let message = format!("must be at most {} at once", limits::MAX_TEAM_ADDITIONS);
+        return Err(Error::refused(Code::TooMany, "userIds", message));
+    }
+    database
+        .transaction(async |transaction| {
+            let (permit, team) = enter(transaction, actor, id, "teamId").await?;
+            permit.require_on(Action::ManageTeams, "teamId")?;
+            // Nobody leaves before this commits: departures take the organization's lock, too.
+            let active: Vec<UserId> = members::table
+                .filter(members::organization_id.eq(team.organization_id))
+                .filter(members::user_id.eq_any(user_ids))
+                .filter(members::status.eq(MemberStatus::Active))
+                .select(members::user_id)
+                .load(&mut **transaction)
+                .await?;
+            let refusals: Vec<Refusal> = user_ids
+                .iter()
+                .enumerate()
+                .filter(|(_, id)| !active.contains(id))
+                .map(|(position, _)| {
+                    Refusal::new(Code::NotFound, &position.to_string(), "there is no such member here")
+                        .within(["userIds"])
+                })
+                .collect();
+            if !refusals.is_empty() {
+                return Err(Error::Refused(refusals));
+            }
+            let added = add(transaction, &team, &active).await?;
+            if !added.is_empty() {
+                let event = NewEvent::by(actor, team.organization_id, AuditAction::TeamMembersAdded, id)
+                    .summary(format!("added {} to a team", added.len()))
+                    .with(json!({ "users": names(&added) }));
+                audit::record(transaction, [event]).await?;
+            }
+            Ok(team)
+        })
+        .await
+}
+
+fn names(user_ids: &[UserId]) -> Vec<String> {
+    user_ids.iter().map(ToString::to_string).collect()
+}
+
+/// Puts members into a team; those who weren't in it yet.
+async fn add(transaction: &mut Transaction, team: &Team, user_ids: &[UserId]) -> Result<Vec<UserId>> {
+    let at = now(transaction).await?;
+    let rows: Vec<_> = user_ids
+        .iter()
+        .map(|user_id| {
+            (
+                team_members::organization_id.eq(team.organization_id),
+                team_members::team_id.eq(team.id),
+                team_members::user_id.eq(*user_id),
+                team_members::added_at.eq(at),
+            )
+        })
+        .collect();
+    Ok(diesel::insert_into(team_members::table)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .returning(team_members::user_id)
+        .get_results(&mut **transaction)
+        .await?)
+}
+
+/// Takes someone out of a team: who manages teams anyone, everyone themselves.
+pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_id: UserId) -> Result<Team> {
+    database
+        .transaction(async |transaction| {
+            let (permit, team) = enter(transaction, actor, id, "teamId").await?;
+            if permit.user_id() != user_id {
+                permit.require_on(Action::ManageTeams, "teamId")?;
+            }
+            let removed = diesel::delete(team_members::table.find((id, user_id))).execute(&mut **transaction).await?;
+            if removed == 0 {
+                return Err(Error::refused(Code::NotFound, "userId", "this person isn't in the team"));
+            }
+            let event = NewEvent::by(actor, team.organization_id, AuditAction::TeamMemberRemoved, id)
+                .summary(format!("took {user_id} out of a team"))
+                .with(json!({ "user": user_id.to_string() }));
+            audit::record(transaction, [event]).await?;
+            Ok(team)
+        })
+        .await
+}
+
+/// Takes a leaver out of all teams of the organization (R42), and returns which.
+pub(crate) async fn leave_all(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Vec<TeamId>> {
+    Ok(diesel::delete(
+        team_members::table
+            .filter(team_members::organization_id.eq(organization_id))
+            .filter(team_members::user_id.eq(user_id)),
+    )
+    .returning(team_members::team_id)
+    .get_results(&mut **transaction)
+    .await?)
+}
+
+/// How many teams of the organization someone is in, and some of them by name; with a limit no more than that are counted.
+pub(crate) async fn teams_of(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    limit: Option<i64>,
+    examples: i64,
+) -> Result<(i64, Vec<String>)> {
+    let theirs = team_members::table
+        .filter(team_members::organization_id.eq(organization_id))
+        .filter(team_members::user_id.eq(user_id));
+    let count = match limit {
+        Some(limit) => {
+            let first: Vec<TeamId> = theirs.limit(limit).select(team_members::team_id).load(connection).await?;
+            i64::try_from(first.len()).unwrap_or(i64::MAX)
+        }
+        None => theirs.count().get_result(connection).await?,
+    };
+    let names = teams::table
+        .filter(teams::id.eq_any(theirs.select(team_members::team_id)))
+        .order(teams::id)
+        .limit(examples)
+        .select(teams::name)
+        .load(connection)
+        .await?;
+    Ok((count, names))
+}
+
+/// Those of the ids that are teams of the organization.
+pub(crate) async fn in_organization(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    ids: &[TeamId],
+) -> Result<Vec<TeamId>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(teams::table
+        .filter(teams::organization_id.eq(organization_id))
+        .filter(teams::id.eq_any(ids))
+        .select(teams::id)
+        .load(connection)
+        .await?)
+}
+
+/// Has invitations lead into teams of their organization.
+pub(crate) async fn invite_into(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    pairs: &[(InvitationId, TeamId)],
+) -> Result<()> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = pairs
+        .iter()
+        .map(|(invitation_id, team_id)| {
+            (
+                invitation_teams::organization_id.eq(organization_id),
+                invitation_teams::invitation_id.eq(*invitation_id),
+                invitation_teams::team_id.eq(*team_id),
+            )
+        })
+        .collect();
+    diesel::insert_into(invitation_teams::table)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Puts who accepted an invitation into its teams, those that still exist. The organization is locked.
+pub(crate) async fn join_by(
+    transaction: &mut Transaction,
+    invitation_id: InvitationId,
+    user_id: UserId,
+) -> Result<Vec<NewEvent>> {
+    let mut events = Vec::new();
+    for (_, team) in of_invitations(transaction, &[invitation_id]).await? {
+        for user_id in add(transaction, &team, &[user_id]).await? {
+            events.push(
+                NewEvent::by_user(user_id, team.organization_id, AuditAction::TeamMembersAdded, team.id)
+                    .summary("the accepted invitation led into a team")
+                    .with(json!({ "users": names(&[user_id]) })),
+            );
+        }
+    }
+    Ok(events)
+}
+
+/// The teams that invitations lead into.
+pub async fn of_invitations(
+    connection: &mut AsyncPgConnection,
+    ids: &[InvitationId],
+) -> Result<Vec<(InvitationId, Team)>> {
+    Ok(invitation_teams::table
+        .inner_join(teams::table.on(teams::id.eq(invitation_teams::team_id)))
+        .filter(invitation_teams::invitation_id.eq_any(ids))
+        .order((invitation_teams::invitation_id, teams::id))
+        .select((invitation_teams::invitation_id, Team::as_select()))
+        .load(connection)
+        .await?)
+}
+
+/// The teams of the ids, whoever asks: for what already led to them.
+pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TeamId]) -> Result<Vec<Team>> {
+    Ok(teams::table.filter(teams::id.eq_any(ids)).select(Team::as_select()).load(connection).await?)
+}
+
+/// Those of the ids that the actor may see: as a member of their organization.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[TeamId]) -> Result<Vec<Team>> {
+    let found = by_ids(connection, ids).await?;
+    let permits = access::permits(connection, actor, found.iter().map(|team| team.organization_id)).await?;
+    let mut seen = Vec::new();
+    for permit in permits.values() {
+        let here = found.iter().filter(|team| team.organization_id == permit.organization_id()).cloned().collect();
+        seen.extend(shown_by(connection, permit, here).await?);
+    }
+    Ok(seen)
+}
+
+/// Those of the organization's teams that the permit shows: all, or those that its holder is in (R77).
+async fn shown_by(connection: &mut AsyncPgConnection, permit: &Permit, teams: Vec<Team>) -> Result<Vec<Team>> {
+    if permit.standing().sees_structure() {
+        return Ok(teams);
+    }
+    let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
+    let own: Vec<TeamId> = team_members::table
+        .filter(team_members::team_id.eq_any(ids))
+        .filter(team_members::user_id.eq(permit.user_id()))
+        .select(team_members::team_id)
+        .load(connection)
+        .await?;
+    Ok(teams.into_iter().filter(|team| own.contains(&team.id)).collect())
+}
+
+type Query = diesel::helper_types::IntoBoxed<'static, teams::table, diesel::pg::Pg>;
+
+fn listed(permit: &Permit, search: Option<&str>) -> Query {
+    let mut query = teams::table.into_boxed().filter(teams::organization_id.eq(permit.organization_id()));
+    if !permit.standing().sees_structure() {
+        let own = team_members::table
+            .filter(team_members::organization_id.eq(permit.organization_id()))
+            .filter(team_members::user_id.eq(permit.user_id()));
+        query = query.filter(teams::id.eq_any(own.select(team_members::team_id)));
+    }
+    match text::searched(search) {
+        Some(search) => query.filter(teams::folded_name.like(text::like_pattern(&search))),
+        None => query,
+    }
+}
+
+/// A page of the organization's teams that the permit shows, oldest first.
+pub async fn list(
+    connection: &mut AsyncPgConnection,
+    permit: &Permit,
+    search: Option<&str>,
+    page: &PageRequest,
+) -> Result<Page<Team>> {
+    let slice = page.slice()?;
+    let query = listed(permit, search).select(Team::as_select());
+    let rows = by_id!(query, slice, teams::id).load(connection).await?;
+    slice.page(rows, |team: &Team| team.id)
+}
+
+/// How many teams [`list`] would give in all.
+pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, search: Option<&str>) -> Result<i64> {
+    Ok(listed(permit, search).select(diesel::dsl::count_star()).first(connection).await?)
+}
+
+/// A page of a list that hangs on something, and how long the list is where that was asked for.
+pub type Part<T> = (Page<T>, i64);
+
+#[derive(QueryableByName)]
+struct TeamOf {
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: OrganizationId,
+    #[diesel(sql_type = SqlUuid)]
+    user_id: UserId,
+    #[diesel(sql_type = SqlUuid)]
+    team_id: TeamId,
+}
+
+#[derive(QueryableByName)]
+struct TeamsOf {
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: OrganizationId,
+    #[diesel(sql_type = SqlUuid)]
+    user_id: UserId,
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// A page of the teams of each of the members, oldest first: the same number of statements for however many members.
+pub async fn of_members(
+    connection: &mut AsyncPgConnection,
+    members: &[(OrganizationId, UserId)],
+    page: &PageRequest,
+    with_count: bool,
+) -> Result<HashMap<(OrganizationId, UserId), Part<Team>>> {
+    let slice: Slice<TeamId> = page.slice()?;
+    let (organizations, users): (Vec<OrganizationId>, Vec<UserId>) = members.iter().copied().unzip();
+    let rows: Vec<TeamOf> = diesel::sql_query(
+        "SELECT k.organization_id, k.user_id, t.team_id FROM unnest($1, $2) AS k (organization_id, user_id) \
+         CROSS JOIN LATERAL (SELECT team_id FROM team_members \
+           WHERE organization_id = k.organization_id AND user_id = k.user_id AND ($3 IS NULL OR team_id > $3) \
+           ORDER BY team_id LIMIT $4) AS t",
+    )
+    .bind::<Array<SqlUuid>, _>(&organizations)
+    .bind::<Array<SqlUuid>, _>(&users)
+    .bind::<Nullable<SqlUuid>, _>(slice.after)
+    .bind::<BigInt, _>(slice.fetch())
+    .load(connection)
+    .await?;
+    let ids: Vec<TeamId> = rows.iter().map(|row| row.team_id).collect();
+    let teams: HashMap<TeamId, Team> =
+        by_ids(connection, &ids).await?.into_iter().map(|team| (team.id, team)).collect();
+    let counts: Vec<TeamsOf> = match with_count {
+        false => Vec::new(),
+        true => {
+            diesel::sql_query(
+                "SELECT k.organization_id, k.user_id, count(*) FROM unnest($1, $2) AS k (organization_id, user_id) \
+                 JOIN team_members USING (organization_id, user_id) GROUP BY k.organization_id, k.user_id",
+            )
+            .bind::<Array<SqlUuid>, _>(&organizations)
+            .bind::<Array<SqlUuid>, _>(&users)
+            .load(connection)
+            .await?
+        }
+    };
+    let mut found: HashMap<_, Vec<Team>> = HashMap::new();
+    for row in rows {
+        // One that was deleted between the two statements is gone.
+        if let Some(team) = teams.get(&row.team_id) {
+            found.entry((row.organization_id, row.user_id)).or_default().push(team.clone());
+        }
+    }
+    let counts: HashMap<_, i64> =
+        counts.into_iter().map(|row| ((row.organization_id, row.user_id), row.count)).collect();
+    members
+        .iter()
+        .map(|key| {
+            let page = slice.page(found.remove(key).unwrap_or_default(), |team| team.id)?;
+            Ok((*key, (page, counts.get(key).copied().unwrap_or_default())))
+        })
+        .collect()
+}
+
+/// Whom of a team's members someone sees.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sight {
+    /// In which organization.
+    organization_id: OrganizationId,
+    /// Themselves.
+    user_id: UserId,
+    /// And those with these roles (D9).
+    roles: Vec<Role>,
+}
+
+impl Sight {
+    /// Whom the permit shows.
+    pub fn of(permit: &Permit) -> Self {
+        let roles = Role::ALL.iter().copied().filter(|role| permit.standing().sees_members_of(*role)).collect();
+        Self { organization_id: permit.organization_id(), user_id: permit.user_id(), roles }
+    }
+}
+
+#[derive(QueryableByName)]
+struct MemberOf {
+    #[diesel(sql_type = SqlUuid)]
+    team_id: TeamId,
+    #[diesel(sql_type = SqlUuid)]
+    member_id: MemberId,
+}
+
+#[derive(QueryableByName)]
+struct MembersOf {
+    #[diesel(sql_type = SqlUuid)]
+    team_id: TeamId,
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// A page of the members of each of the teams that are seen, in the order of their accounts: the same number of statements for
+/// however many teams.
+pub async fn members_of(
+    connection: &mut AsyncPgConnection,
+    teams: &[TeamId],
+    sight: &Sight,
+    page: &PageRequest,
+    with_count: bool,
+) -> Result<HashMap<TeamId, Part<Member>>> {
+    // The organization as a constant, so that who is seen can be looked for first where that is few.
+    const SEEN: &str = "JOIN members m ON m.user_id = tm.user_id AND m.organization_id = $4 AND m.status = 'active' \
+         WHERE tm.team_id = k.team_id AND (m.role = ANY ($2) OR m.user_id = $3)";
+    let slice: Slice<UserId> = page.slice()?;
+    let roles: Vec<&str> = sight.roles.iter().map(|role| role.as_str()).collect();
+    let rows: Vec<MemberOf> = diesel::sql_query(format!(
+        "SELECT k.team_id, t.member_id FROM unnest($1) AS k (team_id) \
+         CROSS JOIN LATERAL (SELECT m.id AS member_id, m.user_id FROM team_members tm {SEEN} \
+           AND ($5 IS NULL OR tm.user_id > $5) ORDER BY tm.user_id LIMIT $6) AS t ORDER BY k.team_id, t.user_id"
+    ))
+    .bind::<Array<SqlUuid>, _>(teams)
+    .bind::<Array<Text>, _>(&roles)
+    .bind::<SqlUuid, _>(sight.user_id)
+    .bind::<SqlUuid, _>(sight.organization_id)
+    .bind::<Nullable<SqlUuid>, _>(slice.after)
+    .bind::<BigInt, _>(slice.fetch())
+    .load(connection)
+    .await?;
+    let ids: Vec<MemberId> = rows.iter().map(|row| row.member_id).collect();
+    let members: HashMap<MemberId, Member> =
+        member::by_ids(connection, &ids).await?.into_iter().map(|member| (member.id, member)).collect();
+    let counts: Vec<MembersOf> =
+        match with_count {
+            false => Vec::new(),
+            true => diesel::sql_query(format!(
+                "SELECT k.team_id, count(*) FROM unnest($1) AS k (team_id) JOIN team_members tm USING (team_id) {SEEN} \
+                 GROUP BY k.team_id"
+            ))
+            .bind::<Array<SqlUuid>, _>(teams)
+            .bind::<Array<Text>, _>(&roles)
+            .bind::<SqlUuid, _>(sight.user_id)
+            .bind::<SqlUuid, _>(sight.organization_id)
+            .load(connection)
+            .await?,
+        };
+    let mut found: HashMap<TeamId, Vec<Member>> = HashMap::new();
+    for row in rows {
+        if let Some(member) = members.get(&row.member_id) {
+            found.entry(row.team_id).or_default().push(member.clone());
+        }
+    }
+    let counts: HashMap<TeamId, i64> = counts.into_iter().map(|row| (row.team_id, row.count)).collect();
+    teams
+        .iter()
+        .map(|id| {
+            let page = slice.page(found.remove(id).unwrap_or_default(), |member| member.user_id)?;
+            Ok((*id, (page, counts.get(id).copied().unwrap_or_default())))
+        })
+        .collect()
+}

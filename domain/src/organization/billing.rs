@@ -1,0 +1,308 @@
+//! What an organization has by its plan (R64), where it is billed (R63), and its credits.
+//!
+//! Active members hold a seat each, and so do open invitations, so that everyone who was invited finds one.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
+use serde_json::json;
+
+use crate::authority::access::{self, Lock};
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::issued::Issued;
+use crate::authority::policy::Action;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{CreditPurchaseId, OrganizationId};
+use crate::base::limits;
+use crate::base::text::{self, EmailAddress};
+use crate::database::schema::{credit_purchases, members, organizations};
+use crate::database::{Database, Transaction, rollcall_now};
+use crate::membership::member::MemberStatus;
+
+/// What an organization shall have.
+#[derive(Debug)]
+pub struct SetPlan {
+    /// The plan's name, as the platform calls it.
+    pub plan: String,
+    /// How many seats come with it; `Some(None)` for as many as like, and `None` leaves it as it is.
+    pub seat_limit: Option<Option<i32>>,
+    /// How many bytes its resources may take up; likewise.
+    pub storage_limit_bytes: Option<Option<i64>>,
+    /// How many runs may go on at a time; likewise.
+    pub run_limit: Option<Option<i32>>,
+}
+
+/// Staff give an organization a plan. A limit below what is in use takes nothing away; it only lets nothing in.
+pub async fn set_plan(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    command: &SetPlan,
+) -> Result<OrganizationId> {
+    actor.require_staff("organizationId", "ask them")?;
+    let plan = text::line("plan", &command.plan, limits::NAME)?;
+    if command.seat_limit.flatten().is_some_and(|seats| seats < 1) {
+        return Err(Error::refused(Code::Invalid, "seatLimit", "must be at least 1; null is for no limit"));
+    }
+    if command.storage_limit_bytes.flatten().is_some_and(|bytes| bytes < 0) {
+        return Err(Error::refused(Code::Invalid, "storageLimitBytes", "must not be negative; null is for no limit"));
+    }
+    if command.run_limit.flatten().is_some_and(|runs| runs < 0) {
+        return Err(Error::refused(Code::Invalid, "runLimit", "must not be negative; null is for no limit"));
+    }
+    database
+        .transaction(async |transaction| {
+            if !access::lock_organization(transaction, id).await? {
+                return Err(Error::refused(Code::NotFound, "organizationId", "there is no such organization"));
+            }
+            let (seat_limit, storage_limit_bytes, run_limit): (Option<i32>, Option<i64>, Option<i32>) =
+                diesel::update(organizations::table.find(id))
+                    .set((
+                        organizations::plan.eq(&plan),
+                        command.seat_limit.map(|limit| organizations::seat_limit.eq(limit)),
+                        command.storage_limit_bytes.map(|limit| organizations::storage_limit_bytes.eq(limit)),
+                        command.run_limit.map(|limit| organizations::run_limit.eq(limit)),
+                    ))
+                    .returning((
+                        organizations::seat_limit,
+                        organizations::storage_limit_bytes,
+                        organizations::run_limit,
+                    ))
+                    .get_result(&mut **transaction)
+                    .await?;
+            let event = NewEvent::by(actor, id, AuditAction::OrganizationPlanSet, id)
+                .summary(format!("gave the organization the plan {plan}"))
+                .with(json!({ "plan": plan, "seat_limit": seat_limit, "storage_limit_bytes": storage_limit_bytes,
+                    "run_limit": run_limit }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Where an organization shall be billed; `None` leaves it as it is, and `Some(None)` clears it.
+#[derive(Debug, Default)]
+pub struct UpdateBilling {
+    /// Whose account.
+    pub account_name: Option<Option<String>>,
+    /// Whom to ask about bills.
+    pub contact_email: Option<Option<String>>,
+    /// What bills shall say.
+    pub reference: Option<Option<String>>,
+}
+
+/// Says where an organization is billed, for all of its members (R63); takes [`Action::ManageBilling`].
+pub async fn update(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    command: &UpdateBilling,
+) -> Result<OrganizationId> {
+    let line = |field: &str, text: &Option<Option<String>>| {
+        text.as_ref().map(|text| text::optional_line(field, text.as_deref(), limits::LINE)).transpose()
+    };
+    let account_name = line("accountName", &command.account_name)?;
+    let reference = line("reference", &command.reference)?;
+    let contact_email = line("contactEmail", &command.contact_email)?
+        .map(|email| email.map(|email| EmailAddress::parse("contactEmail", &email)).transpose())
+        .transpose()?;
+    database
+        .transaction(async |transaction| {
+            let (lock, action) = (Lock::Organization, Action::ManageBilling);
+            access::authorize(transaction, actor, id, lock, action, "organizationId").await?;
+            #[derive(AsChangeset)]
+            #[diesel(table_name = organizations)]
+            struct Changes<'a> {
+                billing_account_name: Option<Option<&'a str>>,
+                billing_contact_email: Option<Option<&'a EmailAddress>>,
+                billing_reference: Option<Option<&'a str>>,
+            }
+            let changes = Changes {
+                billing_account_name: account_name.as_ref().map(Option::as_deref),
+                billing_contact_email: contact_email.as_ref().map(Option::as_ref),
+                billing_reference: reference.as_ref().map(Option::as_deref),
+            };
+            // Nothing to change would be no statement at all.
+            if account_name.is_some() || contact_email.is_some() || reference.is_some() {
+                diesel::update(organizations::table.find(id)).set(changes).execute(&mut **transaction).await?;
+            }
+            let event = NewEvent::by(actor, id, AuditAction::OrganizationBillingUpdated, id)
+                .summary("said where the organization is billed");
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Staff add credits that an organization has bought, or with a negative amount take them back; the same key counts once.
+///
+/// INVALID for nothing, for more than four digits behind the point, and for what no invoice would say; CONFLICT where the key came
+/// with another amount.
+pub async fn add_credits(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    amount: Decimal,
+    idempotency_key: &str,
+) -> Result<OrganizationId> {
+    actor.require_staff("organizationId", "ask them")?;
+    let key = text::line("idempotencyKey", idempotency_key, limits::LINE)?;
+    let amount = amount.normalize();
+    if amount.is_zero() || amount.scale() > limits::CREDIT_DIGITS || amount.abs() > limits::MAX_CREDITS {
+        let message = format!(
+            "must be an amount other than 0, of at most {} either way, with at most {} digits behind the point",
+            limits::MAX_CREDITS,
+            limits::CREDIT_DIGITS
+        );
+        return Err(Error::refused(Code::Invalid, "amount", message));
+    }
+    database
+        .transaction(async |transaction| {
+            if !access::lock_organization(transaction, id).await? {
+                return Err(Error::refused(Code::NotFound, "organizationId", "there is no such organization"));
+            }
+            // The lock keeps the same key from coming twice at once.
+            let before: Option<Decimal> = credit_purchases::table
+                .filter(credit_purchases::organization_id.eq(id))
+                .filter(credit_purchases::idempotency_key.eq(&key))
+                .select(credit_purchases::amount)
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            match before {
+                Some(before) if before == amount => return Ok(id),
+                Some(before) => {
+                    let message = format!("this key came with {} before; take a new key", before.normalize());
+                    return Err(Error::refused(Code::Conflict, "idempotencyKey", message));
+                }
+                None => {}
+            }
+            diesel::insert_into(credit_purchases::table)
+                .values((
+                    credit_purchases::id.eq(CreditPurchaseId::new()),
+                    credit_purchases::organization_id.eq(id),
+                    credit_purchases::idempotency_key.eq(&key),
+                    credit_purchases::amount.eq(amount),
+                    credit_purchases::created_at.eq(rollcall_now()),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            let event = NewEvent::by(actor, id, AuditAction::OrganizationCreditsAdded, id)
+                .summary(format!("added {amount} credits"))
+                .with(json!({ "amount": amount.to_string(), "idempotency_key": key }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// The credits that each of the organizations has bought.
+pub async fn credits_purchased(
+    connection: &mut AsyncPgConnection,
+    ids: &[OrganizationId],
+) -> Result<HashMap<OrganizationId, Decimal>> {
+    let sums: Vec<(OrganizationId, Option<Decimal>)> = credit_purchases::table
+        .filter(credit_purchases::organization_id.eq_any(ids))
+        .group_by(credit_purchases::organization_id)
+        .select((credit_purchases::organization_id, diesel::dsl::sum(credit_purchases::amount)))
+        .load(connection)
+        .await?;
+    Ok(sums.into_iter().map(|(id, sum)| (id, sum.unwrap_or_default().normalize())).collect())
+}
+
+/// How many seats are in use in each of the organizations: by active members, and by people with open invitations.
+pub async fn seats_used(
+    connection: &mut AsyncPgConnection,
+    ids: &[OrganizationId],
+) -> Result<HashMap<OrganizationId, i64>> {
+    let mut used = active_members(connection, ids).await?;
+    #[derive(QueryableByName)]
+    struct Invited {
+        #[diesel(sql_type = SqlUuid)]
+        organization_id: OrganizationId,
+        #[diesel(sql_type = BigInt)]
+        people: i64,
+    }
+    // Who is invited by username and by address is one person. Accounts are looked up one by one, and never all of the deployment's read.
+    let invited: Vec<Invited> = diesel::sql_query(format!(
+        "SELECT invitations.organization_id, \
+           count(DISTINCT coalesce(invitations.user_id::text, \
+             (SELECT u.id::text FROM users u WHERE u.email = invitations.email), invitations.email)) AS people \
+         FROM invitations WHERE invitations.organization_id = ANY($1) AND {} GROUP BY invitations.organization_id",
+        Issued::Invitation.open()
+    ))
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(connection)
+    .await?;
+    for Invited { organization_id, people } in invited {
+        *used.entry(organization_id).or_default() += people;
+    }
+    Ok(used)
+}
+
+async fn active_members(
+    connection: &mut AsyncPgConnection,
+    ids: &[OrganizationId],
+) -> Result<HashMap<OrganizationId, i64>> {
+    let active: Vec<(OrganizationId, i64)> = members::table
+        .filter(members::organization_id.eq_any(ids))
+        .filter(members::status.eq(MemberStatus::Active))
+        .group_by(members::organization_id)
+        .select((members::organization_id, diesel::dsl::count_star()))
+        .load(connection)
+        .await?;
+    Ok(active.into_iter().collect())
+}
+
+/// For whom seats are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seats {
+    /// For so many people whom someone lets in; the seats of open invitations are taken.
+    More(usize),
+    /// For someone who comes in by a code; likewise.
+    Joining,
+    /// For someone whose invitation held one.
+    Invited,
+}
+
+/// Fails with SEAT_LIMIT on `field` where there are too few seats. The organization is locked.
+pub(crate) async fn require_seats(
+    transaction: &mut Transaction,
+    id: OrganizationId,
+    seats: Seats,
+    field: &str,
+) -> Result<()> {
+    let limit: Option<i32> =
+        organizations::table.find(id).select(organizations::seat_limit).first(&mut **transaction).await?;
+    let Some(limit) = limit.map(i64::from) else { return Ok(()) };
+    let used = match seats {
+        Seats::More(_) | Seats::Joining => seats_used(transaction, &[id]).await?,
+        Seats::Invited => active_members(transaction, &[id]).await?,
+    };
+    let used = used.get(&id).copied().unwrap_or_default();
+    let wanted = match seats {
+        Seats::More(number) => i64::try_from(number).unwrap_or(i64::MAX),
+        Seats::Joining | Seats::Invited => 1,
+    };
+    if used.saturating_add(wanted) <= limit {
+        return Ok(());
+    }
+    let free = (limit - used).max(0);
+    // How many seats there are is the business of those who lead the organization.
+    let message = match seats {
+        Seats::More(_) => format!(
+            "the organization's plan has {limit} {}, of which {free} {} free; revoke open invitations, or ask for more",
+            if limit == 1 { "seat" } else { "seats" },
+            if free == 1 { "is" } else { "are" }
+        ),
+        Seats::Joining => {
+            "the organization has no free seat at the moment; ask whoever gave you the code for one".to_owned()
+        }
+        Seats::Invited => "the organization has no free seat at the moment; ask whoever invited you for one".to_owned(),
+    };
+    Err(Refusal::new(Code::SeatLimit, field, message).into())
+}

@@ -1,0 +1,3 @@
+//! What owners and admins do with an organization as a whole.
+
+pub mod billing;

@@ -1,0 +1,841 @@
+//! Sharing: grants of a level on a resource to a user, a team or an organization (R6, R57–R59, R66), and invitations of addresses.
+//!
+//! Whoever shares something learns no more than they named: what is shared with an address waits for whoever signs in with it next,
+//! whether or not it has an account, and a grant shows its grantee as they were named to those who may not know more.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use serde_json::json;
+
+use crate::account::user::{self, User};
+use crate::authority::access;
+use crate::authority::actor::Actor;
+use crate::authority::attempt::{self, Counting};
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::issued::Issued;
+use crate::authority::mail_limit::{self, CausedMail};
+use crate::authority::policy::{AccessLevel, ExternalSharing, Role};
+use crate::base::attached::{self, Attached};
+use crate::base::client::ClientNetwork;
+use crate::base::error::{Code, Error, Refusal, Result, on_violation};
+use crate::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, UserId};
+use crate::base::job::MailGrantInvitation;
+use crate::base::limits;
+use crate::base::page::{Page, PageRequest};
+use crate::base::text::{EmailAddress, Slug, Username, in_words};
+use crate::database::schema::{grant_invitations, grants, members, organizations, teams, users};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::membership::member::MemberStatus;
+use crate::membership::{organization, team};
+use crate::resource::{self, OWN_COUNTS, Question, Resource};
+
+/// A grant.
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = grants)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// Which organization holds the resource.
+    pub organization_id: OrganizationId,
+    /// On what.
+    pub resource_id: ResourceId,
+    user_id: Option<UserId>,
+    team_id: Option<TeamId>,
+    grantee_organization_id: Option<OrganizationId>,
+    /// How much.
+    pub level: AccessLevel,
+    /// Who granted it last.
+    pub granted_by_id: UserId,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+    /// What the grantee was named by; nothing where that was an id.
+    pub named_as: Option<String>,
+}
+
+/// Who has something by a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grantee {
+    /// A person.
+    User(UserId),
+    /// A team of the organization that holds the resource (R66).
+    Team(TeamId),
+    /// All members of an organization, as far as their permissions go (R57, R58).
+    Organization(OrganizationId),
+}
+
+impl Grant {
+    /// Who has it; one of the three, which a constraint sees to.
+    pub fn grantee(&self) -> Grantee {
+        match (self.user_id, self.team_id, self.grantee_organization_id) {
+            (Some(id), ..) => Grantee::User(id),
+            (None, Some(id), _) => Grantee::Team(id),
+            (None, None, Some(id)) => Grantee::Organization(id),
+            (None, None, None) => Grantee::Organization(self.organization_id),
+        }
+    }
+}
+
+impl Attached for Grant {
+    type Id = GrantId;
+    type Parent = ResourceId;
+    const TABLE: &'static str = "grants";
+    const PARENT: &'static str = "resource_id";
+    fn condition() -> String {
+        "true".to_owned()
+    }
+    fn id(&self) -> GrantId {
+        self.id
+    }
+    fn parent(&self) -> ResourceId {
+        self.resource_id
+    }
+}
+
+/// An address that something is shared with once somebody signs in with it.
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = grant_invitations)]
+pub struct GrantInvitation {
+    /// Its id.
+    pub id: GrantInvitationId,
+    /// Which organization holds the resource.
+    pub organization_id: OrganizationId,
+    /// What is shared.
+    pub resource_id: ResourceId,
+    /// With whom.
+    pub email: EmailAddress,
+    /// How much.
+    pub level: AccessLevel,
+    /// Who shared it.
+    pub invited_by_id: UserId,
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Attached for GrantInvitation {
+    type Id = GrantInvitationId;
+    type Parent = ResourceId;
+    const TABLE: &'static str = "grant_invitations";
+    const PARENT: &'static str = "resource_id";
+    fn condition() -> String {
+        Issued::GrantInvitation.open()
+    }
+    fn id(&self) -> GrantInvitationId {
+        self.id
+    }
+    fn parent(&self) -> ResourceId {
+        self.resource_id
+    }
+}
+
+/// How a grantee is named.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// A person by id.
+    User(UserId),
+    /// A person by username.
+    Username(String),
+    /// A person by address, with or without an account.
+    Email(String),
+    /// A team by id.
+    Team(TeamId),
+    /// An organization by id.
+    Organization(OrganizationId),
+    /// An organization by slug.
+    OrganizationSlug(String),
+}
+
+impl Named {
+    /// What the name says without looking anybody up; nothing where it is an id.
+    fn word(&self) -> Option<String> {
+        match self {
+            Self::Username(username) => Username::parse("username", username).ok().map(|username| username.to_string()),
+            Self::Email(email) => EmailAddress::parse("email", email).ok().map(|email| email.to_string()),
+            Self::OrganizationSlug(slug) => Slug::parse("organizationSlug", slug).ok().map(|slug| slug.to_string()),
+            Self::User(_) | Self::Team(_) | Self::Organization(_) => None,
+        }
+    }
+}
+
+/// What came of sharing.
+#[derive(Debug, Clone)]
+pub enum Shared {
+    /// A grant.
+    Granted(Grant),
+    /// The address is invited; whoever signs in with it gets the grant.
+    Invited(GrantInvitation),
+}
+
+/// Whom a name leads to.
+enum Found {
+    Grantee(Grantee),
+    Address(EmailAddress),
+}
+
+fn at_grantee(code: Code, name: &str, message: impl Into<String>) -> Error {
+    Refusal::new(code, name, message).within(["grantee"]).into()
+}
+
+/// Shares a resource, or raises or lowers what is shared; takes ADMINISTER on it, so that nobody grants above their own level.
+pub async fn share(
+    database: &Database,
+    actor: &Actor,
+    resource_id: ResourceId,
+    named: &Named,
+    level: AccessLevel,
+    client: ClientNetwork,
+) -> Result<Shared> {
+    if level == AccessLevel::None {
+        return Err(Error::refused(Code::Invalid, "level", "must be VIEW or more; revoke the grant instead"));
+    }
+    let address = match named {
+        Named::Email(email) => {
+            Some(EmailAddress::parse("email", email).map_err(|refusal| refusal.within(["grantee"]))?)
+        }
+        _ => None,
+    };
+    let guesses = match named {
+        Named::Username(_) | Named::OrganizationSlug(_) => 1,
+        // Every address is answered alike, and ids aren't guessed.
+        Named::Email(_) | Named::User(_) | Named::Team(_) | Named::Organization(_) => 0,
+    };
+    let guess = attempt::count_guesses(database, actor, client, guesses).await?;
+    // Counted for every address, so that the answer doesn't tell which has an account; taken back where nothing is mailed.
+    let mails = address.clone().map(|address| CausedMail::new(address, ["grantee", "email"]));
+    let mails = mail_limit::count(database, actor, client, mails.as_slice(), "grantee").await?;
+    let shared = database
+        .transaction(async |transaction| {
+            let resource =
+                resource::reach(transaction, actor, resource_id, AccessLevel::Administer, "resourceId").await?;
+            let sharing = organization::external_sharing(transaction, resource.organization_id).await?;
+            guess.make();
+            let (found, field) = find(transaction, actor, &resource, named, address.as_ref()).await?;
+            if sharing == ExternalSharing::MembersOnly && !is_inside(transaction, actor, &resource, &found).await? {
+                let message =
+                    "the organization's policy keeps sharing inside; share with members whom you see, teams or itself";
+                return Err(at_grantee(Code::Forbidden, field, message));
+            }
+            match found {
+                Found::Grantee(grantee) => {
+                    let (grant, event) = put(transaction, actor, &resource, grantee, named.word(), level).await?;
+                    if let (Grantee::User(id), true) = (grantee, event.is(AuditAction::GrantCreated)) {
+                        require_few_to_strangers(transaction, actor, &resource, id, field).await?;
+                    }
+                    audit::record(transaction, [event]).await?;
+                    Ok(Shared::Granted(grant))
+                }
+                Found::Address(email) => {
+                    let invitation = invite(transaction, actor, &resource, &email, level).await?;
+                    mails.require(transaction).await?;
+                    transaction.enqueue(&MailGrantInvitation { grant_invitation_id: invitation.id }).await?;
+                    let event = NewEvent::by(actor, resource.organization_id, AuditAction::GrantInvited, resource.id)
+                        .summary(format!("shared {} with an address", resource.kind.with_article()))
+                        .with(json!({ "level": level.as_str(), "invitation": invitation.id.to_string() }));
+                    audit::record(transaction, [event]).await?;
+                    Ok(Shared::Invited(invitation))
+                }
+            }
+        })
+        .await;
+    let is_sent = matches!(shared, Ok(Shared::Invited(_)));
+    // What is refused is mailed to nobody: it would cost nothing to ask again and again, and to see by the time whether there is an account.
+    let asked = if guess.is_made() { address.iter().len() } else { 0 };
+    let shared = guess.settle(mails.settle_if(is_sent, shared).await).await;
+    attempt::count_refusal(database, actor, client, asked, shared).await
+}
+
+/// Counts a new grant to somebody whom the actor may not look up and who is no colleague, and fails with RATE_LIMITED where these are too
+/// many: what is shared needs nobody's consent, and its name stands in their list.
+async fn require_few_to_strangers(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    id: UserId,
+    field: &str,
+) -> Result<()> {
+    let Some(by) = actor.account() else { return Ok(()) };
+    if !user::visible_to(transaction, actor, &[id]).await?.is_empty()
+        || is_inside(transaction, actor, resource, &Found::Grantee(Grantee::User(id))).await?
+    {
+        return Ok(());
+    }
+    let countings = [
+        Counting { limit: limits::STRANGERS_GRANTS, subject: by.to_string(), number: 1 },
+        Counting { limit: limits::GRANTS_OF_STRANGERS, subject: id.to_string(), number: 1 },
+    ];
+    let Err(over) = attempt::count_within(transaction, &countings).await? else { return Ok(()) };
+    let wait = in_words(over.iter().map(|over| over.wait).max().unwrap_or_default());
+    let message = match over.iter().any(|over| over.bucket == limits::STRANGERS_GRANTS.bucket) {
+        true => format!(
+            "you have shared as much with people whom you don't know as one may in a day; try again in {wait}, or share with an organization"
+        ),
+        false => format!("was given as much today as strangers may give to one person; try again in {wait}"),
+    };
+    Err(at_grantee(Code::RateLimited, field, message))
+}
+
+/// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked, shared: nothing is
+/// granted to someone who is just leaving.
+async fn find(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    named: &Named,
+    address: Option<&EmailAddress>,
+) -> Result<(Found, &'static str)> {
+    let no_account = |field: &str| at_grantee(Code::NotFound, field, "there is no such account");
+    let (user, field): (Option<User>, _) = match named {
+        Named::User(id) => (user::by_ids(transaction, &[*id]).await?.pop(), "userId"),
+        Named::Username(username) => {
+            let username = Username::parse("username", username).map_err(|refusal| refusal.within(["grantee"]))?;
+            (user::by_username(transaction, &username).await?, "username")
+        }
+        Named::Email(_) => {
+            let email = address.ok_or(Error::Bug("an address is parsed first"))?;
+            // Somebody may be signing in with it at this very moment.
+            hold_address(transaction, email).await?;
+            match known_by_address(transaction, actor, resource, email).await? {
+                Some(user) => (Some(user), "email"),
+                None => return Ok((Found::Address(email.clone()), "email")),
+            }
+        }
+        Named::Team(id) => {
+            // One that the actor doesn't see, such as one of an organization that they don't belong to, isn't there for them.
+            let seen = team::visible_to(transaction, actor, &[*id]).await?;
+            let team: Option<TeamId> = teams::table
+                .filter(teams::id.eq_any(seen.iter().map(|team| team.id)))
+                .filter(teams::organization_id.eq(resource.organization_id))
+                .select(teams::id)
+                .for_key_share()
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let message = "there is no such team in the organization that holds the resource";
+            let team = team.ok_or_else(|| at_grantee(Code::NotFound, "teamId", message))?;
+            return Ok((Found::Grantee(Grantee::Team(team)), "teamId"));
+        }
+        Named::Organization(_) | Named::OrganizationSlug(_) => return find_organization(transaction, named).await,
+    };
+    let user = user.filter(|user| user.deleted_at.is_none()).ok_or_else(|| no_account(field))?;
+    if actor.is(user.id) {
+        return Err(at_grantee(Code::Self_, field, "you administer it; nobody grants anything to themselves"));
+    }
+    // To a sample of their own a grant brings back those who are no members (R33).
+    if user.id == resource.owner_id
+        && lock_member(transaction, resource.organization_id, user.id).await? == Some(MemberStatus::Active)
+    {
+        return Err(at_grantee(Code::Conflict, field, "they own it"));
+    }
+    Ok((Found::Grantee(Grantee::User(user.id)), field))
+}
+
+/// The account of an address, where the actor knows whose it is: it is their own, a member's of the organization that they lead, or
+/// the resource is shared with it by this address already. The same statements whether or not there is an account.
+async fn known_by_address(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    email: &EmailAddress,
+) -> Result<Option<User>> {
+    let leads = access::view(transaction, actor, resource.organization_id)
+        .await?
+        .is_some_and(|permit| permit.standing().role.is_at_least(Role::Admin));
+    let is_member = members::table
+        .filter(members::organization_id.eq(resource.organization_id))
+        .filter(members::user_id.eq(users::id))
+        .filter(members::status.eq(MemberStatus::Active));
+    let is_shared = grants::table
+        .filter(grants::resource_id.eq(resource.id))
+        .filter(grants::user_id.eq(users::id.nullable()))
+        .filter(grants::named_as.eq(email.as_str()));
+    let is_known = users::id
+        .nullable()
+        .is_not_distinct_from(actor.account())
+        .or(leads.into_sql::<Bool>().and(diesel::dsl::exists(is_member)))
+        .or(diesel::dsl::exists(is_shared));
+    Ok(users::table
+        .filter(users::email.eq(email))
+        .filter(is_known)
+        .select(User::as_select())
+        .first(&mut **transaction)
+        .await
+        .optional()?)
+}
+
+/// Holds an address until the commit, between what invites it and what makes it an account's: neither misses the other.
+async fn hold_address(transaction: &mut Transaction, email: &EmailAddress) -> Result<()> {
+    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('grant_invitations ' || $1, 0))")
+        .bind::<Text, _>(email)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+async fn find_organization(transaction: &mut Transaction, named: &Named) -> Result<(Found, &'static str)> {
+    let (id, field) = match named {
+        Named::Organization(id) => (Some(*id), "organizationId"),
+        Named::OrganizationSlug(slug) => {
+            let slug =
+                Slug::parse("organizationSlug", slug).map_err(|refusal| refusal.within(["grantee"]))?.to_string();
+            (organization::id_by_slug(transaction, &slug).await?, "organizationSlug")
+        }
+        _ => return Err(Error::Bug("this names no organization")),
+    };
+    let found: Option<(OrganizationId, Option<UserId>)> = match id {
+        Some(id) => organizations::table
+            .find(id)
+            .filter(organizations::deleted_at.is_null())
+            .select((organizations::id, organizations::personal_user_id))
+            .first(&mut **transaction)
+            .await
+            .optional()?,
+        None => None,
+    };
+    match found {
+        // Somebody's personal organization is none of anybody's business; what is for them is shared with the person.
+        None | Some((_, Some(_))) => {
+            Err(at_grantee(Code::NotFound, field, "there is no such organization to share with"))
+        }
+        Some((id, None)) => Ok((Found::Grantee(Grantee::Organization(id)), field)),
+    }
+}
+
+/// Whether the grantee belongs to the organization that holds the resource, as far as the actor may know: where the directory is hidden,
+/// the answer tells only those who see the member (R77).
+async fn is_inside(transaction: &mut Transaction, actor: &Actor, resource: &Resource, found: &Found) -> Result<bool> {
+    match found {
+        Found::Address(_) => Ok(false),
+        Found::Grantee(Grantee::Team(_)) => Ok(true),
+        Found::Grantee(Grantee::Organization(id)) => Ok(*id == resource.organization_id),
+        Found::Grantee(Grantee::User(id)) => {
+            let organization_id = resource.organization_id;
+            if lock_member(transaction, organization_id, *id).await? != Some(MemberStatus::Active) {
+                return Ok(false);
+            }
+            let held = access::held_by(transaction, *id, organization_id).await?;
+            let permit = access::view(transaction, actor, organization_id).await?;
+            Ok(held.is_some_and(|held| match permit.map(|permit| permit.standing()) {
+                Some(standing) => standing.sees_structure() || standing.sees_members_of(held.standing.role),
+                None => held.standing.member_directory.shows_structure(),
+            }))
+        }
+    }
+}
+
+async fn lock_member(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    user_id: UserId,
+) -> Result<Option<MemberStatus>> {
+    Ok(members::table
+        .filter(members::organization_id.eq(organization_id))
+        .filter(members::user_id.eq(user_id))
+        .select(members::status)
+        .for_share()
+        .first(&mut **transaction)
+        .await
+        .optional()?)
+}
+
+fn next_position() -> diesel::expression::SqlLiteral<BigInt> {
+    diesel::dsl::sql("nextval('grant_positions')")
+}
+
+/// Makes a grant, or gives the one there is another level: that is a new decision, and takes a new position. The resource is locked.
+async fn put(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    grantee: Grantee,
+    named_as: Option<String>,
+    level: AccessLevel,
+) -> Result<(Grant, NewEvent)> {
+    let by = actor.account().ok_or(Error::Bug("who reaches a resource is a person"))?;
+    let (user_id, team_id, organization_id) = match grantee {
+        Grantee::User(id) => {
+            // Before the position is taken: a departure that is under way comes first.
+            lock_member(transaction, resource.organization_id, id).await?;
+            (Some(id), None, None)
+        }
+        Grantee::Team(id) => (None, Some(id), None),
+        Grantee::Organization(id) => (None, None, Some(id)),
+    };
+    let to = match grantee {
+        Grantee::User(id) => id.to_string(),
+        Grantee::Team(id) => id.to_string(),
+        Grantee::Organization(id) => id.to_string(),
+    };
+    let changed: Option<Grant> = diesel::update(
+        grants::table
+            .filter(grants::resource_id.eq(resource.id))
+            .filter(grants::user_id.is_not_distinct_from(user_id))
+            .filter(grants::team_id.is_not_distinct_from(team_id))
+            .filter(grants::grantee_organization_id.is_not_distinct_from(organization_id)),
+    )
+    .set((
+        grants::level.eq(level),
+        grants::position.eq(next_position()),
+        grants::granted_by_id.eq(by),
+        // Whoever was named by their id stays known by it.
+        grants::named_as.eq(diesel::dsl::sql::<Nullable<Text>>("CASE WHEN named_as IS NOT NULL THEN ")
+            .bind::<Nullable<Text>, _>(&named_as)
+            .sql(" END")),
+    ))
+    .returning(Grant::as_returning())
+    .get_result(&mut **transaction)
+    .await
+    .optional()?;
+    let (grant, action, what) = match changed {
+        Some(grant) => (grant, AuditAction::GrantChanged, "changed what is shared of"),
+        None => {
+            let all: i64 = grants::table
+                .filter(grants::resource_id.eq(resource.id))
+                .count()
+                .get_result(&mut **transaction)
+                .await?;
+            if all >= limits::MAX_GRANTS {
+                let message =
+                    format!("this is shared with {all} already; share with a team or an organization instead");
+                return Err(Error::refused(Code::TooMany, "resourceId", message));
+            }
+            let inserted = diesel::insert_into(grants::table)
+                .values((
+                    grants::id.eq(GrantId::new()),
+                    grants::organization_id.eq(resource.organization_id),
+                    grants::resource_id.eq(resource.id),
+                    grants::user_id.eq(user_id),
+                    grants::team_id.eq(team_id),
+                    grants::grantee_organization_id.eq(organization_id),
+                    grants::level.eq(level),
+                    grants::named_as.eq(&named_as),
+                    grants::granted_by_id.eq(by),
+                    grants::created_at.eq(rollcall_now()),
+                ))
+                .returning(Grant::as_returning())
+                .get_result(&mut **transaction)
+                .await;
+            // Everything else that shares it waits for the resource's lock.
+            let grant = on_violation(inserted, "grants_user_key", || {
+                let message = "they are just taking up an invitation to it; try again";
+                Refusal::new(Code::Conflict, "resourceId", message)
+            })?;
+            (grant, AuditAction::GrantCreated, "shared")
+        }
+    };
+    let event = NewEvent::by(actor, resource.organization_id, action, grant.id)
+        .summary(format!("{what} {}: {level}", resource.kind.with_article()))
+        .with(json!({ "resource": resource.id.to_string(), "grantee": to, "level": level.as_str() }));
+    Ok((grant, event))
+}
+
+/// Invites an address to a resource, or changes the invitation that it has. The resource is locked.
+async fn invite(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    resource: &Resource,
+    email: &EmailAddress,
+    level: AccessLevel,
+) -> Result<GrantInvitation> {
+    let by = actor.account().ok_or(Error::Bug("who reaches a resource is a person"))?;
+    let all: i64 = grant_invitations::table
+        .filter(grant_invitations::resource_id.eq(resource.id))
+        .filter(grant_invitations::email.ne(email))
+        .filter(Issued::GrantInvitation.stands())
+        .count()
+        .get_result(&mut **transaction)
+        .await?;
+    if all >= limits::MAX_GRANT_INVITATIONS {
+        let message = format!("{all} addresses are invited to this already; take back those that nobody answers");
+        return Err(Error::refused(Code::TooMany, "resourceId", message));
+    }
+    let of_address: i64 = grant_invitations::table
+        .filter(grant_invitations::email.eq(email))
+        .filter(grant_invitations::organization_id.eq(resource.organization_id))
+        .filter(grant_invitations::resource_id.ne(resource.id))
+        .filter(grant_invitations::expires_at.gt(rollcall_now()))
+        .filter(Issued::GrantInvitation.stands())
+        .count()
+        .get_result(&mut **transaction)
+        .await?;
+    if of_address >= limits::MAX_GRANT_INVITATIONS_OF_ADDRESS {
+        let message = "this address has as many invitations to the organization's resources as one may have; share more once it has an account";
+        return Err(at_grantee(Code::TooMany, "email", message));
+    }
+    let days: i32 = organizations::table
+        .find(resource.organization_id)
+        .select(organizations::invitation_days)
+        .first(&mut **transaction)
+        .await?;
+    let at = now(transaction).await?;
+    let expires_at = at + TimeDelta::days(days.into());
+    let values = || {
+        (
+            grant_invitations::level.eq(level),
+            grant_invitations::invited_by_id.eq(by),
+            grant_invitations::created_at.eq(at),
+            grant_invitations::expires_at.eq(expires_at),
+            grant_invitations::position.eq(next_position()),
+        )
+    };
+    Ok(diesel::insert_into(grant_invitations::table)
+        .values((
+            grant_invitations::id.eq(GrantInvitationId::new()),
+            grant_invitations::organization_id.eq(resource.organization_id),
+            grant_invitations::resource_id.eq(resource.id),
+            grant_invitations::email.eq(email),
+            values(),
+        ))
+        .on_conflict((grant_invitations::resource_id, grant_invitations::email))
+        .do_update()
+        .set(values())
+        .returning(GrantInvitation::as_returning())
+        .get_result(&mut **transaction)
+        .await?)
+}
+
+/// Ends a grant: who administers the resource, or the person who has it.
+pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<GrantId> {
+    access::require_writing(actor, "grantId")?;
+    let not_found = || Refusal::new(Code::NotFound, "grantId", "there is no such grant");
+    database
+        .transaction(async |transaction| {
+            let grant = visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?;
+            if !grant.user_id.is_some_and(|grantee| actor.is(grantee)) {
+                resource::reach(transaction, actor, grant.resource_id, AccessLevel::Administer, "grantId").await?;
+            }
+            let deleted = diesel::delete(grants::table.find(id)).execute(&mut **transaction).await?;
+            if deleted == 0 {
+                return Err(not_found().into());
+            }
+            let event = NewEvent::by(actor, grant.organization_id, AuditAction::GrantRevoked, id)
+                .summary("what was shared isn't any more")
+                .with(json!({ "resource": grant.resource_id.to_string() }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Takes the invitation of an address to a resource back; takes ADMINISTER on that.
+pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvitationId) -> Result<GrantInvitationId> {
+    let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation to a resource");
+    database
+        .transaction(async |transaction| {
+            let found = invitations_visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?;
+            resource::reach(transaction, actor, found.resource_id, AccessLevel::Administer, "id").await?;
+            let deleted = diesel::delete(grant_invitations::table.find(id)).execute(&mut **transaction).await?;
+            if deleted == 0 {
+                return Err(not_found().into());
+            }
+            let event = NewEvent::by(actor, found.organization_id, AuditAction::GrantInvitationRevoked, id)
+                .summary("took an invitation to a resource back")
+                .with(json!({ "resource": found.resource_id.to_string() }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Gives an account what was shared with its address, as far as whoever shared it still may; with the events to record. One statement
+/// each, however much that is: it is part of what makes the account, and of signing in.
+pub(crate) async fn take_up(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    email: &EmailAddress,
+) -> Result<Vec<NewEvent>> {
+    #[derive(QueryableByName)]
+    struct Taken {
+        #[diesel(embed)]
+        grant: Grant,
+        #[diesel(sql_type = Bool)]
+        is_new: bool,
+    }
+    hold_address(transaction, email).await?;
+    let at = now(transaction).await?;
+    let waiting: Vec<(GrantInvitation, bool)> =
+        diesel::delete(grant_invitations::table.filter(grant_invitations::email.eq(email)))
+            .returning((GrantInvitation::as_returning(), Issued::GrantInvitation.stands()))
+            .get_results(&mut **transaction)
+            .await?;
+    let mut waiting: Vec<GrantInvitation> =
+        waiting.into_iter().filter(|(_, stands)| *stands).map(|(invitation, _)| invitation).collect();
+    if waiting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let question = |invitation: &GrantInvitation| Question {
+        user_id: invitation.invited_by_id,
+        resource_id: invitation.resource_id,
+        within: None,
+    };
+    let questions: Vec<Question> = waiting.iter().map(question).collect();
+    let access = resource::access_of(transaction, &questions).await?;
+    let administers = |invitation: &GrantInvitation| {
+        access.get(&question(invitation)).is_some_and(|access| access.level == AccessLevel::Administer)
+    };
+    waiting.retain(|invitation| invitation.expires_at > at && administers(invitation));
+    if waiting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<GrantId> = waiting.iter().map(|_| GrantId::new()).collect();
+    let organizations: Vec<OrganizationId> = waiting.iter().map(|invitation| invitation.organization_id).collect();
+    let resources: Vec<ResourceId> = waiting.iter().map(|invitation| invitation.resource_id).collect();
+    let levels: Vec<AccessLevel> = waiting.iter().map(|invitation| invitation.level).collect();
+    let inviters: Vec<UserId> = waiting.iter().map(|invitation| invitation.invited_by_id).collect();
+    // What counts for the account already is raised, and never lowered.
+    let taken: Vec<Taken> = diesel::sql_query(format!(
+        "INSERT INTO grants AS taken (id, organization_id, resource_id, user_id, level, granted_by_id, created_at, named_as) \
+         SELECT n.id, n.organization_id, n.resource_id, $6, \
+           CASE WHEN access_rank(g.level) > access_rank(n.level) AND {OWN_COUNTS} THEN g.level ELSE n.level END, n.granted_by_id, $7, $8 \
+         FROM unnest($1, $2, $3, $4, $5) AS n (id, organization_id, resource_id, level, granted_by_id) \
+         JOIN organizations o ON o.id = n.organization_id \
+         JOIN resources r ON r.id = n.resource_id \
+         LEFT JOIN members m ON m.organization_id = n.organization_id AND m.user_id = $6 \
+         LEFT JOIN grants g ON g.user_id = $6 AND g.resource_id = n.resource_id \
+         WHERE r.owner_id <> $6 OR m.status IS DISTINCT FROM 'active' ORDER BY n.resource_id \
+         ON CONFLICT (user_id, resource_id) WHERE user_id IS NOT NULL DO UPDATE SET level = excluded.level, \
+           position = excluded.position, granted_by_id = excluded.granted_by_id \
+         RETURNING taken.*, taken.xmax = 0 AS is_new"
+    ))
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<SqlUuid>, _>(organizations)
+    .bind::<Array<SqlUuid>, _>(resources)
+    .bind::<Array<Text>, _>(levels)
+    .bind::<Array<SqlUuid>, _>(inviters)
+    .bind::<SqlUuid, _>(user_id)
+    .bind::<Timestamptz, _>(at)
+    .bind::<Text, _>(email)
+    .load(&mut **transaction)
+    .await?;
+    let event = |Taken { grant, is_new }: Taken| {
+        let action = if is_new { AuditAction::GrantCreated } else { AuditAction::GrantChanged };
+        NewEvent::by_user(user_id, grant.organization_id, action, grant.id)
+            .summary(format!("took up what was shared: {}", grant.level))
+            .with(json!({ "resource": grant.resource_id.to_string(), "grantee": user_id.to_string(),
+                "level": grant.level.as_str() }))
+    };
+    Ok(taken.into_iter().map(event).collect())
+}
+
+/// Forgets what an account was named by, such as its address: it is deleted.
+pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::update(grants::table.filter(grants::user_id.eq(user_id)))
+        .set(grants::named_as.eq(None::<String>))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Gives an account what was shared with its address since it signed in last; for whoever has been signed in all the time.
+pub(crate) async fn take_up_meanwhile(database: &Database, user_id: UserId) -> Result<()> {
+    let waiting = users::table
+        .inner_join(grant_invitations::table.on(users::email.eq(grant_invitations::email.nullable())))
+        .filter(users::id.eq(user_id));
+    let mut connection = database.connection().await?;
+    let is_waiting: bool = diesel::select(diesel::dsl::exists(waiting)).get_result(&mut connection).await?;
+    drop(connection);
+    if !is_waiting {
+        return Ok(());
+    }
+    database
+        .transaction(async |transaction| {
+            // A request waits for it.
+            transaction.batch_execute("SET LOCAL lock_timeout = '500ms'").await?;
+            access::lock_users(transaction, &[user_id]).await?;
+            let Some(email) = user::by_id(transaction, user_id).await?.email else { return Ok(()) };
+            let events = take_up(transaction, user_id, &email).await?;
+            audit::record(transaction, events).await
+        })
+        .await
+}
+
+/// Deletes up to `limit` invitations to resources that have expired.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let at = now(transaction).await?;
+    let overdue: Vec<GrantInvitationId> = grant_invitations::table
+        .filter(grant_invitations::expires_at.le(at))
+        .order(grant_invitations::expires_at)
+        .limit(limit.into())
+        .select(grant_invitations::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    diesel::delete(grant_invitations::table.filter(grant_invitations::id.eq_any(&overdue)))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(overdue.len())
+}
+
+/// The invitation to a resource of an id, for its mail; none where it has ended.
+pub async fn invitation_by_id(
+    connection: &mut AsyncPgConnection,
+    id: GrantInvitationId,
+) -> Result<Option<GrantInvitation>> {
+    Ok(grant_invitations::table
+        .find(id)
+        .filter(Issued::GrantInvitation.stands())
+        .select(GrantInvitation::as_select())
+        .first(connection)
+        .await
+        .optional()?)
+}
+
+/// Those of the ids that the actor may see: on what they administer, and their own as long as it counts.
+pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[GrantId]) -> Result<Vec<Grant>> {
+    let found: Vec<Grant> =
+        grants::table.filter(grants::id.eq_any(ids)).select(Grant::as_select()).load(connection).await?;
+    let reached = resource::levels(connection, actor, found.iter().map(|grant| grant.resource_id)).await?;
+    let may_see = |grant: &Grant| {
+        let needed = match grant.user_id.is_some_and(|grantee| actor.is(grantee)) {
+            true => AccessLevel::View,
+            false => AccessLevel::Administer,
+        };
+        reached.get(&grant.resource_id).is_some_and(|level| *level >= needed)
+    };
+    Ok(found.into_iter().filter(may_see).collect())
+}
+
+/// Those of the ids that the actor may see: those to what they administer.
+pub async fn invitations_visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[GrantInvitationId],
+) -> Result<Vec<GrantInvitation>> {
+    let found: Vec<GrantInvitation> = grant_invitations::table
+        .filter(grant_invitations::id.eq_any(ids))
+        .filter(grant_invitations::expires_at.gt(rollcall_now()))
+        .filter(Issued::GrantInvitation.stands())
+        .select(GrantInvitation::as_select())
+        .load(connection)
+        .await?;
+    let reached = resource::levels(connection, actor, found.iter().map(|invitation| invitation.resource_id)).await?;
+    let administers = |invitation: &GrantInvitation| {
+        reached.get(&invitation.resource_id).is_some_and(|level| *level == AccessLevel::Administer)
+    };
+    Ok(found.into_iter().filter(administers).collect())
+}
+
+/// A page of the grants on each of the resources, oldest first, and how many there are: for who administers them.
+pub async fn of_resources(
+    connection: &mut AsyncPgConnection,
+    ids: &[ResourceId],
+    page: &PageRequest,
+    with_count: bool,
+) -> Result<HashMap<ResourceId, (Page<Grant>, i64)>> {
+    attached::to(connection, ids, page, with_count).await
+}
+
+/// A page of the open invitations to each of the resources, likewise.
+pub async fn invitations_of_resources(
+    connection: &mut AsyncPgConnection,
+    ids: &[ResourceId],
+    page: &PageRequest,
+    with_count: bool,
+) -> Result<HashMap<ResourceId, (Page<GrantInvitation>, i64)>> {
+    attached::to(connection, ids, page, with_count).await
+}

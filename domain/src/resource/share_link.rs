@@ -1,0 +1,231 @@
+//! Share links: a collection on a page that anybody reads who has the link, until it expires or is revoked (R73).
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::Bool;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::authority::access;
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::issued::Issued;
+use crate::authority::policy::{AccessLevel, ExternalSharing};
+use crate::base::attached::{self, Attached};
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{OrganizationId, ResourceId, ShareLinkId, UserId};
+use crate::base::page::{Page, PageRequest, Slice, by_id};
+use crate::base::secret::Token;
+use crate::base::{clock, limits};
+use crate::database::schema::{collection_items, organizations, resources, share_links};
+use crate::database::{Database, now, rollcall_now};
+use crate::membership::organization::{self, Organization};
+use crate::resource::{self, Access, Question, Resource, ResourceKind};
+
+/// What the tokens of links begin with.
+const TOKEN_PREFIX: &str = "rcl_";
+/// Characters of the token that are kept to tell links apart.
+const SHOWN: usize = 4;
+
+/// A link to a collection.
+#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
+#[diesel(table_name = share_links)]
+pub struct ShareLink {
+    /// Its id.
+    pub id: ShareLinkId,
+    /// Which organization holds the collection.
+    pub organization_id: OrganizationId,
+    /// The collection.
+    pub resource_id: ResourceId,
+    /// The last characters of the link.
+    pub hint: String,
+    /// Who made it.
+    pub created_by_id: UserId,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// When it ends by itself.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Attached for ShareLink {
+    type Id = ShareLinkId;
+    type Parent = ResourceId;
+    const TABLE: &'static str = "share_links";
+    const PARENT: &'static str = "resource_id";
+    fn condition() -> String {
+        Issued::ShareLink.open()
+    }
+    fn id(&self) -> ShareLinkId {
+        self.id
+    }
+    fn parent(&self) -> ResourceId {
+        self.resource_id
+    }
+}
+
+/// Which links lead somewhere still: neither revoked, nor expired, nor ended with their maker.
+#[diesel::dsl::auto_type]
+fn is_living() -> _ {
+    let now: diesel::dsl::Nullable<rollcall_now> = rollcall_now().nullable();
+    let stands: SqlLiteral<Bool> = Issued::ShareLink.stands();
+    share_links::revoked_at
+        .is_null()
+        .and(share_links::expires_at.is_null().or(share_links::expires_at.gt(now)))
+        .and(stands)
+}
+
+/// Makes a link to a collection; takes ADMINISTER on it, and a policy that allows sharing outside. The token is shown this once.
+pub async fn create(
+    database: &Database,
+    actor: &Actor,
+    resource_id: ResourceId,
+    expires_at: Option<DateTime<Utc>>,
+) -> Result<(ShareLink, Token)> {
+    let field = "resourceId";
+    database
+        .transaction(async |transaction| {
+            let collection = resource::reach(transaction, actor, resource_id, AccessLevel::Administer, field).await?;
+            if collection.kind != ResourceKind::Collection {
+                let message = format!("this is {}; only collections have links", collection.kind.with_article());
+                return Err(Error::refused(Code::Invalid, field, message));
+            }
+            let sharing = organization::external_sharing(transaction, collection.organization_id).await?;
+            if sharing == ExternalSharing::MembersOnly {
+                let message = "the organization's policy keeps sharing inside";
+                return Err(Error::refused(Code::Forbidden, field, message));
+            }
+            let at = now(transaction).await?;
+            clock::require_future("expiresAt", expires_at, at)?;
+            let living: i64 = share_links::table
+                .filter(share_links::resource_id.eq(resource_id))
+                .filter(is_living())
+                .count()
+                .get_result(&mut **transaction)
+                .await?;
+            if living >= limits::MAX_SHARE_LINKS {
+                let message = format!("this collection has {living} links; revoke those that nobody needs");
+                return Err(Error::refused(Code::TooMany, field, message));
+            }
+            let token = Token::random(TOKEN_PREFIX)?;
+            let secret = token.reveal();
+            let hint: String = secret.chars().skip(secret.chars().count().saturating_sub(SHOWN)).collect();
+            let link: ShareLink = diesel::insert_into(share_links::table)
+                .values((
+                    share_links::id.eq(ShareLinkId::new()),
+                    share_links::organization_id.eq(collection.organization_id),
+                    share_links::resource_id.eq(resource_id),
+                    share_links::token_digest.eq(Token::digest(secret)),
+                    share_links::hint.eq(hint),
+                    share_links::created_by_id.eq(actor.account().ok_or(Error::Bug("who reaches it is a person"))?),
+                    share_links::created_at.eq(at),
+                    share_links::expires_at.eq(expires_at),
+                ))
+                .returning(ShareLink::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let event = NewEvent::by(actor, link.organization_id, AuditAction::ShareLinkCreated, link.id)
+                .summary("made a link to a collection")
+                .with(json!({ "resource": resource_id.to_string(), "expires_at": expires_at }));
+            audit::record(transaction, [event]).await?;
+            Ok((link, token))
+        })
+        .await
+}
+
+/// Revokes a link; takes ADMINISTER on the collection.
+pub async fn revoke(database: &Database, actor: &Actor, id: ShareLinkId) -> Result<ShareLinkId> {
+    access::require_writing(actor, "id")?;
+    let not_found = || Refusal::new(Code::NotFound, "id", "there is no such link");
+    database
+        .transaction(async |transaction| {
+            let link = visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?;
+            resource::reach(transaction, actor, link.resource_id, AccessLevel::Administer, "id").await?;
+            let revoked = diesel::update(share_links::table.find(id).filter(share_links::revoked_at.is_null()))
+                .set(share_links::revoked_at.eq(rollcall_now().nullable()))
+                .execute(&mut **transaction)
+                .await?;
+            if revoked == 0 {
+                return Err(not_found().into());
+            }
+            let event = NewEvent::by(actor, link.organization_id, AuditAction::ShareLinkRevoked, id)
+                .summary("revoked a link to a collection")
+                .with(json!({ "resource": link.resource_id.to_string() }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Those of the ids that the actor may see: those of collections that they administer.
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[ShareLinkId],
+) -> Result<Vec<ShareLink>> {
+    let found: Vec<ShareLink> = share_links::table
+        .filter(share_links::id.eq_any(ids))
+        .filter(is_living())
+        .select(ShareLink::as_select())
+        .load(connection)
+        .await?;
+    let levels = resource::levels(connection, actor, found.iter().map(|link| link.resource_id)).await?;
+    let administers =
+        |link: &ShareLink| levels.get(&link.resource_id).is_some_and(|level| *level == AccessLevel::Administer);
+    Ok(found.into_iter().filter(administers).collect())
+}
+
+/// A page of the living links of each of the collections, oldest first, and how many there are: for who administers them.
+pub async fn of_resources(
+    connection: &mut AsyncPgConnection,
+    ids: &[ResourceId],
+    page: &PageRequest,
+    with_count: bool,
+) -> Result<HashMap<ResourceId, (Page<ShareLink>, i64)>> {
+    attached::to(connection, ids, page, with_count).await
+}
+
+/// What a link's page shows.
+#[derive(Debug)]
+pub struct Opened {
+    /// The collection.
+    pub collection: Resource,
+    /// Who shares it.
+    pub organization_name: String,
+    /// A page of what it gathers, oldest first.
+    pub items: Page<Resource>,
+}
+
+/// What a link leads to; none where it is unknown, expired or revoked, where the organization was deleted, while its policy keeps
+/// sharing inside, and while whoever made it doesn't administer the collection. Looking changes nothing.
+pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRequest) -> Result<Option<Opened>> {
+    let slice: Slice<ResourceId> = page.slice()?;
+    let found: Option<(Resource, Organization, UserId)> = share_links::table
+        .inner_join(resources::table.on(resources::id.eq(share_links::resource_id)))
+        .inner_join(organizations::table.on(organizations::id.eq(resources::organization_id)))
+        .filter(share_links::token_digest.eq(Token::digest(token)))
+        .filter(is_living())
+        .filter(organizations::deleted_at.is_null())
+        .filter(organizations::external_sharing.eq(ExternalSharing::Allowed))
+        .select((Resource::as_select(), Organization::as_select(), share_links::created_by_id))
+        .first(connection)
+        .await
+        .optional()?;
+    let Some((collection, organization, user_id)) = found else { return Ok(None) };
+    // However their right has ended: by a revoked grant, a demotion, or leaving the organization that it was granted to.
+    let question = Question { user_id, resource_id: collection.id, within: None };
+    let access = resource::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+    if access.level < AccessLevel::Administer {
+        return Ok(None);
+    }
+    let query = resources::table
+        .inner_join(collection_items::table.on(collection_items::resource_id.eq(resources::id)))
+        .filter(collection_items::collection_id.eq(collection.id))
+        .select(Resource::as_select())
+        .into_boxed();
+    let rows = by_id!(query, slice, resources::id).load(connection).await?;
+    let items = slice.page(rows, |item: &Resource| item.id)?;
+    Ok(Some(Opened { collection, organization_name: organization.name, items }))
+}

@@ -1,0 +1,846 @@
+//! Project transfers: a project, its ownership and its bills pass to another organization (R61).
+//!
+//! Whoever may bill there takes it at once, or accepts an offer. From the acceptance on the project is the recipient's, counts for
+//! the other organization's storage, and is read-only with all that lies in it; the worker then moves it in one transaction.
+
+use chrono::{DateTime, Utc};
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use rust_decimal::Decimal;
+use serde_json::json;
+
+use crate::account::user;
+use crate::authority::access::{self, Held, Lock};
+use crate::authority::actor::Actor;
+use crate::authority::attempt;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::issued::Issued;
+use crate::authority::mail_limit::{self, CausedMail};
+use crate::authority::policy::{AccessLevel, Action};
+use crate::base::client::ClientNetwork;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{OrganizationId, ResourceId, TransferId, UserId};
+use crate::base::job::{ExpireTransfer, Hold, MailTransferAnswered, MailTransferOffer, MoveProject};
+use crate::base::limits;
+use crate::base::page::{Page, PageRequest, by_id};
+use crate::base::text::Username;
+use crate::base::text_enum::text_enum;
+use crate::database::schema::{grants, members, project_transfers, resources};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::membership::member::{self, MemberStatus};
+use crate::membership::organization;
+use crate::resource::storage;
+use crate::resource::{self, Access, OWN_COUNTS, Question, Resource, ResourceKind, Visibility};
+
+text_enum! {
+    /// Where an offer stands.
+    TransferStatus {
+        /// It waits for the recipient.
+        Offered = "offered",
+        /// The project is the recipient's, and moved or about to be.
+        Accepted = "accepted",
+        /// The recipient doesn't want it.
+        Declined = "declined",
+        /// It was taken back.
+        Cancelled = "cancelled",
+        /// Nobody answered in time.
+        Expired = "expired",
+    }
+}
+
+/// An offer to move a project.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = project_transfers)]
+pub struct Transfer {
+    /// Its id.
+    pub id: TransferId,
+    /// From which organization.
+    pub organization_id: OrganizationId,
+    /// The project.
+    pub resource_id: ResourceId,
+    /// To which organization; none until the recipient chooses.
+    pub to_organization_id: Option<OrganizationId>,
+    /// Who offers it.
+    pub offered_by_id: UserId,
+    /// To whom.
+    pub recipient_id: UserId,
+    /// Where it stands, but for its time; see [`Transfer::status_at`]. It may have ended with somebody before anybody wrote that down.
+    #[diesel(select_expression = status_now(), select_expression_type = SqlLiteral<Text>)]
+    status: TransferStatus,
+    /// When it was offered.
+    pub created_at: DateTime<Utc>,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
+    /// When everything was moved.
+    pub moved_at: Option<DateTime<Utc>>,
+    resource_name: String,
+    resource_owner_id: UserId,
+    resource_size_bytes: i64,
+    /// What the recipient was named by; nothing where that was an id.
+    pub recipient_named_as: Option<String>,
+}
+
+fn status_now() -> SqlLiteral<Text> {
+    Issued::Transfer.status("offered", "cancelled")
+}
+
+impl Transfer {
+    /// Where it stands: expired at its time, whether or not the worker has written that down.
+    pub fn status_at(&self, now: DateTime<Utc>) -> TransferStatus {
+        match self.status {
+            TransferStatus::Offered if self.expires_at <= now => TransferStatus::Expired,
+            status => status,
+        }
+    }
+
+    /// What the project was called when it was offered.
+    pub fn resource_name(&self) -> &str {
+        &self.resource_name
+    }
+
+    /// The project as it was offered: what those see of it who don't reach it, whatever becomes of it elsewhere.
+    pub fn as_offered(&self, project: Resource) -> Resource {
+        Resource {
+            organization_id: self.organization_id,
+            name: self.resource_name.clone(),
+            description: None,
+            owner_id: self.resource_owner_id,
+            container_id: None,
+            visibility: Visibility::Private,
+            size_bytes: self.resource_size_bytes,
+            updated_at: self.created_at,
+            ..project
+        }
+    }
+}
+
+/// How a recipient is named.
+#[derive(Debug, Clone)]
+pub enum Recipient {
+    /// By id.
+    Id(UserId),
+    /// By username.
+    Username(String),
+}
+
+/// What to offer to whom.
+#[derive(Debug)]
+pub struct OfferTransfer {
+    /// The project.
+    pub resource_id: ResourceId,
+    /// To which organization.
+    pub to_organization_id: Option<OrganizationId>,
+    /// To whom; where left out the actor takes it to the organization themselves.
+    pub recipient: Option<Recipient>,
+}
+
+/// Offers a project, or takes it to an organization that the actor may bill. Takes ADMINISTER on it, and the permission to bill
+/// where it is.
+pub async fn offer(
+    database: &Database,
+    actor: &Actor,
+    command: &OfferTransfer,
+    client: ClientNetwork,
+) -> Result<Transfer> {
+    let (user_id, _) = actor.signed_in("resourceId")?;
+    let guesses = match &command.recipient {
+        Some(Recipient::Username(_)) => 1,
+        Some(Recipient::Id(_)) | None => 0,
+    };
+    let guess = attempt::count_guesses(database, actor, client, guesses).await?;
+    let mails = mails_to(database, user_id, command.recipient.as_ref()).await?;
+    let mails = mail_limit::count(database, actor, client, &mails, "resourceId").await?;
+    let offered = database
+        .transaction(async |transaction| {
+            let field = "resourceId";
+            let (recipient, recipient_field) = match &command.recipient {
+                None => (Some(user_id), "toOrganizationId"),
+                Some(recipient) => lock_recipient(transaction, recipient).await?,
+            };
+            // Accounts and organizations come before memberships and resources: no offer is made to somebody, or of and for an
+            // organization, that is just going (R42, R48).
+            let found = resource::by_ids(transaction, &[command.resource_id]).await?.pop();
+            let found = found.ok_or_else(|| resource::not_found(field))?;
+            let mut concerned = vec![found.organization_id];
+            concerned.extend(command.to_organization_id);
+            access::lock_organizations(transaction, &concerned).await?;
+            let project =
+                resource::reach(transaction, actor, command.resource_id, AccessLevel::Administer, field).await?;
+            if project.organization_id != found.organization_id {
+                return Err(Error::refused(Code::Conflict, field, "it has just moved; try again"));
+            }
+            if project.kind != ResourceKind::Project {
+                let message = format!("this is {}; only projects are transferred", project.kind.with_article());
+                return Err(Error::refused(Code::Invalid, field, message));
+            }
+            if let Some((code, message)) = keeps_from_giving(transaction, user_id, project.organization_id).await? {
+                return Err(Error::refused(code, field, message));
+            }
+            require_unpublished(transaction, project.id, field).await?;
+            // Said last: who has accounts is told to nobody who may not offer it to one.
+            guess.make();
+            let no_account = || Refusal::new(Code::NotFound, recipient_field, "there is no such account");
+            let recipient_id = recipient.ok_or_else(no_account)?;
+            if command.to_organization_id == Some(project.organization_id) {
+                return Err(Error::refused(Code::Invalid, "toOrganizationId", "it is in this organization already"));
+            }
+            let at = now(transaction).await?;
+            let mut transfer = NewTransfer {
+                id: TransferId::new(),
+                organization_id: project.organization_id,
+                resource_id: project.id,
+                to_organization_id: command.to_organization_id,
+                offered_by_id: user_id,
+                recipient_id,
+                status: TransferStatus::Offered,
+                created_at: at,
+                expires_at: at + limits::TRANSFER_OFFER,
+                resource_name: project.name,
+                resource_owner_id: project.owner_id,
+                resource_size_bytes: project.size_bytes,
+                recipient_named_as: match &command.recipient {
+                    Some(Recipient::Username(username)) => {
+                        Some(Username::parse("recipientUsername", username)?.to_string())
+                    }
+                    Some(Recipient::Id(_)) | None => None,
+                },
+            };
+            // One that nobody answered in time, or that has ended with somebody, is in nobody's way.
+            let before = open_offer(transaction, project.id).await?;
+            let mut events = mark_over(transaction, before.as_slice()).await?;
+            let open = before.filter(|_| events.is_empty());
+            if recipient_id == user_id {
+                let Some(target) = command.to_organization_id else {
+                    let message = "name an organization that you may bill, or somebody else as the recipient";
+                    return Err(Error::refused(Code::Invalid, recipient_field, message));
+                };
+                require_target(transaction, actor, target, "toOrganizationId").await?;
+                transfer.status = TransferStatus::Accepted;
+                if let Some(open) = open {
+                    let cancelled = close(transaction, open, TransferStatus::Cancelled, None).await?;
+                    let summary = "cancelled: the project was taken elsewhere";
+                    events.push(event(actor, &cancelled, AuditAction::TransferCancelled, summary));
+                }
+                let transfer = insert(transaction, &transfer).await?;
+                events.extend(begin(transaction, actor, &transfer, target, "toOrganizationId").await?);
+                audit::record(transaction, events).await?;
+                return Ok(transfer);
+            }
+            if let Some(target) = command.to_organization_id {
+                // They belong to it, and needn't be able to bill there themselves.
+                let not_found = access::organization_not_found("toOrganizationId");
+                access::enter(transaction, actor, target, Lock::Membership, not_found).await?;
+            }
+            if let Some(open) = open {
+                let message = format!("an offer of this project is open; cancel {open} first");
+                return Err(Error::refused(Code::Conflict, field, message));
+            }
+            mails.require(transaction).await?;
+            let transfer = insert(transaction, &transfer).await?;
+            transaction.enqueue_at(&ExpireTransfer { transfer_id: transfer.id }, transfer.expires_at).await?;
+            transaction.enqueue(&MailTransferOffer { transfer_id: transfer.id }).await?;
+            events.push(event(actor, &transfer, AuditAction::TransferOffered, "offered a project to somebody"));
+            audit::record(transaction, events).await?;
+            Ok(transfer)
+        })
+        .await;
+    guess.settle(mails.settle(offered).await).await
+}
+
+/// The mail that an offer brings: none to whoever offers it to themselves.
+async fn mails_to(database: &Database, user_id: UserId, recipient: Option<&Recipient>) -> Result<Vec<CausedMail>> {
+    let Some(recipient) = recipient else { return Ok(Vec::new()) };
+    let mut connection = database.connection().await?;
+    let (account, field) = match recipient {
+        Recipient::Id(id) => (user::by_ids(&mut connection, &[*id]).await?.pop(), "recipientId"),
+        Recipient::Username(username) => {
+            let username = Username::parse("recipientUsername", username)?;
+            (user::by_username(&mut connection, &username).await?, "recipientUsername")
+        }
+    };
+    let account = account.filter(|account| account.id != user_id);
+    Ok(account.and_then(|account| account.email).map(|email| CausedMail::new(email, [field])).into_iter().collect())
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = project_transfers)]
+struct NewTransfer {
+    id: TransferId,
+    organization_id: OrganizationId,
+    resource_id: ResourceId,
+    to_organization_id: Option<OrganizationId>,
+    offered_by_id: UserId,
+    recipient_id: UserId,
+    status: TransferStatus,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    resource_name: String,
+    resource_owner_id: UserId,
+    resource_size_bytes: i64,
+    recipient_named_as: Option<String>,
+}
+
+/// Why someone may not give away what the organization holds; none where they may. It takes the permission to bill to it, and
+/// leading it where its policy keeps sharing inside.
+async fn keeps_from_giving(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    organization_id: OrganizationId,
+) -> Result<Option<(Code, &'static str)>> {
+    let held = access::held_by(transaction, user_id, organization_id).await?;
+    let Some(Held { standing, may_bill: true }) = held else {
+        let message = "requires the permission for billable activities in the organization that it is in";
+        return Ok(Some((Code::BillingAccessRequired, message)));
+    };
+    let sharing = organization::external_sharing(transaction, organization_id).await?;
+    if !standing.may_give_away(sharing) {
+        let message = "the organization's policy keeps what it holds inside; its owner or an admin may give it away";
+        return Ok(Some((Code::Forbidden, message)));
+    }
+    Ok(None)
+}
+
+/// The offer of the project that waits for an answer, as far as it is written down. The project is locked.
+async fn open_offer(transaction: &mut Transaction, project: ResourceId) -> Result<Option<TransferId>> {
+    Ok(project_transfers::table
+        .filter(project_transfers::resource_id.eq(project))
+        .filter(project_transfers::status.eq(TransferStatus::Offered))
+        .select(project_transfers::id)
+        .first(&mut **transaction)
+        .await
+        .optional()?)
+}
+
+async fn insert(transaction: &mut Transaction, transfer: &NewTransfer) -> Result<Transfer> {
+    Ok(diesel::insert_into(project_transfers::table)
+        .values(transfer)
+        .returning(Transfer::as_returning())
+        .get_result(&mut **transaction)
+        .await?)
+}
+
+/// Locks the recipient's account, if there is one, and says in which field they are named.
+async fn lock_recipient(
+    transaction: &mut Transaction,
+    recipient: &Recipient,
+) -> Result<(Option<UserId>, &'static str)> {
+    let (id, field) = match recipient {
+        Recipient::Id(id) => (Some(*id), "recipientId"),
+        Recipient::Username(username) => {
+            let username = Username::parse("recipientUsername", username)?;
+            (user::by_username(transaction, &username).await?.map(|user| user.id), "recipientUsername")
+        }
+    };
+    access::lock_users(transaction, id.as_slice()).await?;
+    let found = user::by_ids(transaction, id.as_slice()).await?.pop().filter(|user| user.deleted_at.is_none());
+    Ok((found.map(|user| user.id), field))
+}
+
+/// Locks the actor's membership in the organization that shall pay, who may bill there (R55).
+async fn require_target(transaction: &mut Transaction, actor: &Actor, id: OrganizationId, field: &str) -> Result<()> {
+    let not_found = access::organization_not_found(field);
+    access::enter(transaction, actor, id, Lock::Membership, not_found).await?.require_billing(field)
+}
+
+/// Fails with PUBLISHED where a published app lies in the project: its organization can't change (R60).
+async fn require_unpublished(transaction: &mut Transaction, id: ResourceId, field: &str) -> Result<()> {
+    let published =
+        resources::table.filter(resources::container_id.eq(id)).filter(resources::published_at.is_not_null());
+    if diesel::select(diesel::dsl::exists(published)).get_result(&mut **transaction).await? {
+        let message = "a published app lies in it, whose organization can't change; take that out first";
+        return Err(Error::refused(Code::Published, field, message));
+    }
+    Ok(())
+}
+
+/// The project becomes the recipient's and read-only, leaves its container, and counts for the other organization from now on.
+async fn begin(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    transfer: &Transfer,
+    target: OrganizationId,
+    field: &str,
+) -> Result<Vec<NewEvent>> {
+    let project = transfer.resource_id;
+    diesel::update(resources::table.find(project))
+        .set((
+            resources::container_id.eq(None::<ResourceId>),
+            resources::owner_id.eq(transfer.recipient_id),
+            resources::owned_since.eq(rollcall_now()),
+            resources::moving.eq(true),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    transaction.enqueue(&MoveProject { transfer_id: transfer.id }).await?;
+    let bytes: Option<Decimal> = resources::table
+        .filter(resources::id.eq(project).or(resources::container_id.eq(project)))
+        .select(diesel::dsl::sum(resources::size_bytes))
+        .first(&mut **transaction)
+        .await?;
+    let bytes = bytes.unwrap_or_default();
+    let mut changes = [(transfer.organization_id, -bytes), (target, bytes)];
+    changes.sort_by_key(|(id, _)| *id);
+    for (id, bytes) in changes {
+        storage::change(transaction, id, bytes, field).await?;
+    }
+    let gone = event(actor, transfer, AuditAction::TransferAccepted, "a project passes to another organization");
+    let here = NewEvent::by(actor, target, AuditAction::TransferAccepted, transfer.id)
+        .summary("a project comes from another organization")
+        .with(json!({ "resource": project.to_string(), "owner": transfer.recipient_id.to_string() }));
+    Ok(vec![gone, here])
+}
+
+fn event(actor: &Actor, transfer: &Transfer, action: AuditAction, summary: &str) -> NewEvent {
+    NewEvent::by(actor, transfer.organization_id, action, transfer.id).summary(summary).with(details(transfer))
+}
+
+fn details(transfer: &Transfer) -> serde_json::Value {
+    json!({
+        "resource": transfer.resource_id.to_string(),
+        "to": transfer.to_organization_id.map(|id| id.to_string()),
+        "recipient": transfer.recipient_id.to_string(),
+    })
+}
+
+/// Whether the actor administers the project of a transfer; what gives them that is locked.
+async fn administers(transaction: &mut Transaction, actor: &Actor, transfer: &Transfer) -> Result<bool> {
+    match resource::reach(transaction, actor, transfer.resource_id, AccessLevel::Administer, "id").await {
+        Ok(_) => Ok(true),
+        Err(Error::Refused(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn not_found() -> Refusal {
+    Refusal::new(Code::NotFound, "id", "there is no such transfer")
+}
+
+/// The transfer that the actor may know of.
+async fn known(transaction: &mut Transaction, actor: &Actor, id: TransferId) -> Result<Transfer> {
+    access::require_writing(actor, "id")?;
+    Ok(visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?)
+}
+
+/// Why an offer can't be answered or taken back any more.
+fn require_open(transfer: &Transfer, at: DateTime<Utc>) -> Result<()> {
+    let (code, message) = match transfer.status_at(at) {
+        TransferStatus::Offered => return Ok(()),
+        TransferStatus::Accepted => (Code::AlreadyUsed, "this offer was accepted before"),
+        TransferStatus::Declined => (Code::Revoked, "this offer was declined; ask for a new one"),
+        TransferStatus::Cancelled => (Code::Revoked, "this offer was taken back; ask for a new one"),
+        TransferStatus::Expired => (Code::Expired, "this offer has expired; ask for a new one"),
+    };
+    Err(Error::refused(code, "id", message))
+}
+
+/// Ends an open offer with a status, accepted for an organization; whoever comes second is told what has become of it.
+async fn close(
+    transaction: &mut Transaction,
+    id: TransferId,
+    status: TransferStatus,
+    target: Option<OrganizationId>,
+) -> Result<Transfer> {
+    let closed: Option<Transfer> = diesel::update(
+        project_transfers::table
+            .find(id)
+            .filter(project_transfers::status.eq(TransferStatus::Offered))
+            .filter(project_transfers::expires_at.gt(rollcall_now()))
+            .filter(Issued::Transfer.stands()),
+    )
+    .set((project_transfers::status.eq(status), target.map(|target| project_transfers::to_organization_id.eq(target))))
+    .returning(Transfer::as_returning())
+    .get_result(&mut **transaction)
+    .await
+    .optional()?;
+    match closed {
+        Some(transfer) => Ok(transfer),
+        None => {
+            let at = now(transaction).await?;
+            let transfer = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
+            require_open(&transfer, at)?;
+            Err(Error::refused(Code::Conflict, "id", "someone else is answering this offer; try again"))
+        }
+    }
+}
+
+/// The recipient accepts an offer for an organization that they may bill (R55). Whoever offered it must still administer the project
+/// and be able to bill where it is.
+pub async fn accept(
+    database: &Database,
+    actor: &Actor,
+    id: TransferId,
+    organization_id: Option<OrganizationId>,
+) -> Result<Transfer> {
+    let (user_id, _) = actor.signed_in("id")?;
+    database
+        .transaction(async |transaction| {
+            let offered = known(transaction, actor, id).await?;
+            if offered.recipient_id != user_id {
+                return Err(Error::refused(Code::Forbidden, "id", "only the recipient accepts an offer"));
+            }
+            let at = now(transaction).await?;
+            require_open(&offered, at)?;
+            let target = match (offered.to_organization_id, organization_id) {
+                (Some(named), Some(chosen)) if named != chosen => {
+                    let message = "the offer names another organization; leave this out";
+                    return Err(Error::refused(Code::Invalid, "organizationId", message));
+                }
+                (Some(id), _) | (None, Some(id)) => id,
+                (None, None) => {
+                    let message = "choose an organization that you may bill";
+                    return Err(Error::refused(Code::Blank, "organizationId", message));
+                }
+            };
+            if target == offered.organization_id {
+                return Err(Error::refused(Code::Invalid, "organizationId", "the project is in this organization"));
+            }
+            require_target(transaction, actor, target, "organizationId").await?;
+            let kept = keeps_from_giving(transaction, offered.offered_by_id, offered.organization_id).await?;
+            let project = offered.resource_id;
+            let locked: Option<Resource> = resources::table
+                .find(project)
+                .select(Resource::as_select())
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            // Whoever has answered it meanwhile held the project.
+            let offered = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
+            require_open(&offered, at)?;
+            let question = Question {
+                user_id: offered.offered_by_id,
+                resource_id: project,
+                within: Some(offered.organization_id),
+            };
+            let access = resource::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+            if locked.is_none() || kept.is_some() || access.level < AccessLevel::Administer {
+                let message = "whoever offered the project may not give it away any more; ask for a new offer";
+                return Err(Error::refused(Code::Revoked, "id", message));
+            }
+            require_unpublished(transaction, project, "id").await?;
+            let transfer = close(transaction, id, TransferStatus::Accepted, Some(target)).await?;
+            let events = begin(transaction, actor, &transfer, target, "organizationId").await?;
+            transaction.enqueue(&MailTransferAnswered { transfer_id: id }).await?;
+            audit::record(transaction, events).await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+/// The recipient declines an offer.
+pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
+    database
+        .transaction(async |transaction| {
+            let offered = known(transaction, actor, id).await?;
+            if !actor.is(offered.recipient_id) {
+                return Err(Error::refused(Code::Forbidden, "id", "only the recipient declines an offer"));
+            }
+            let transfer = close(transaction, id, TransferStatus::Declined, None).await?;
+            transaction.enqueue(&MailTransferAnswered { transfer_id: id }).await?;
+            audit::record(
+                transaction,
+                [event(actor, &transfer, AuditAction::TransferDeclined, "declined an offered project")],
+            )
+            .await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+/// Whoever offered a project takes the offer back; so may whoever administers the project, such as its owner.
+pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
+    database
+        .transaction(async |transaction| {
+            let offered = known(transaction, actor, id).await?;
+            if !actor.is(offered.offered_by_id) && !administers(transaction, actor, &offered).await? {
+                return Err(Error::refused(
+                    Code::Forbidden,
+                    "id",
+                    "requires ADMINISTER on the project; decline it instead",
+                ));
+            }
+            let transfer = close(transaction, id, TransferStatus::Cancelled, None).await?;
+            audit::record(
+                transaction,
+                [event(actor, &transfer, AuditAction::TransferCancelled, "took an offered project back")],
+            )
+            .await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+/// Forgets what an account was named by, to whom projects were offered: it is deleted.
+pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::update(project_transfers::table.filter(project_transfers::recipient_id.eq(user_id)))
+        .set(project_transfers::recipient_named_as.eq(None::<String>))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Marks an offer expired once its time is over.
+pub async fn expire(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let events = mark_over(transaction, &[id]).await?;
+            audit::record(transaction, events).await
+        })
+        .await
+}
+
+/// Marks up to `limit` offers expired whose job for that was lost, and returns how many; the hourly sweep's part.
+pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let at = now(transaction).await?;
+    let overdue: Vec<TransferId> = project_transfers::table
+        .filter(project_transfers::status.eq(TransferStatus::Offered))
+        .filter(project_transfers::expires_at.le(at))
+        .order(project_transfers::expires_at)
+        .limit(limit.into())
+        .select(project_transfers::id)
+        .for_no_key_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let events = mark_over(transaction, &overdue).await?;
+    audit::record(transaction, events).await?;
+    Ok(overdue.len())
+}
+
+/// Marks those of the offers whose time is over expired, and has whoever offered them told, and those that have ended with somebody
+/// cancelled; with the events to record.
+async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<Vec<NewEvent>> {
+    let over: Vec<Transfer> = diesel::update(
+        project_transfers::table
+            .filter(project_transfers::id.eq_any(ids))
+            .filter(project_transfers::status.eq(TransferStatus::Offered))
+            .filter(project_transfers::expires_at.le(rollcall_now()).or(Issued::Transfer.has_ended())),
+    )
+    .set(project_transfers::status.eq(Issued::Transfer.over("cancelled", "expired")))
+    .returning(Transfer::as_returning())
+    .get_results(&mut **transaction)
+    .await?;
+    let expired = over.iter().filter(|transfer| transfer.status == TransferStatus::Expired);
+    let mails: Vec<_> = expired.map(|transfer| MailTransferAnswered { transfer_id: transfer.id }).collect();
+    transaction.enqueue_all(&mails).await?;
+    let event = |transfer: &Transfer| {
+        let (action, summary) = match transfer.status {
+            TransferStatus::Expired => (AuditAction::TransferExpired, "nobody answered the offer in time"),
+            _ => (AuditAction::TransferCancelled, "cancelled: somebody concerned, or an organization, is gone"),
+        };
+        NewEvent::by_system(transfer.organization_id, action, transfer.id).summary(summary).with(details(transfer))
+    };
+    Ok(over.iter().map(event).collect())
+}
+
+/// Moves an accepted project with its contents, in one transaction; a second run finds nothing to do.
+///
+/// - Grants to teams, grants that sleep for whatever reason, and invitations that nobody has taken up end.
+/// - Other grants to people and organizations go along. They count as made there and then, whatever those people were to the other
+///   organization before.
+/// - It leaves the collections that gathered some of it.
+/// - Contents whose owner is no member of the other organization become the recipient's; samples stay their owners' (R33).
+/// - Where the recipient has gone meanwhile, the owner of the other organization receives it all.
+pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let found: Option<Transfer> = project_transfers::table
+                .find(id)
+                .select(Transfer::as_select())
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let Some(transfer) = found else { return Ok(()) };
+            let (TransferStatus::Accepted, None, Some(target)) =
+                (transfer.status, transfer.moved_at, transfer.to_organization_id)
+            else {
+                return Ok(());
+            };
+            let project = transfer.resource_id;
+            let (owner, passed) = carry(transaction, &transfer, project, target).await?;
+            let at = now(transaction).await?;
+            diesel::update(project_transfers::table.find(id))
+                .set(project_transfers::moved_at.eq(at))
+                .execute(&mut **transaction)
+                .await?;
+            let metadata = json!({
+                "resource": project.to_string(), "to": target.to_string(), "owner": owner.to_string(), "passed_on": passed,
+            });
+            let events = [transfer.organization_id, target].map(|organization_id| {
+                NewEvent::by_system(organization_id, AuditAction::TransferCompleted, id)
+                    .summary("a project was moved with what lies in it")
+                    .with(metadata.clone())
+            });
+            audit::record(transaction, events).await
+        })
+        .await
+}
+
+/// Locks, shared, the memberships in the target of the recipient and of those who own some of the contents, or with whom some of it is
+/// shared. Who receives it, and who of them is a member.
+async fn lock_people(
+    transaction: &mut Transaction,
+    transfer: &Transfer,
+    project: ResourceId,
+    target: OrganizationId,
+) -> Result<(UserId, Vec<UserId>)> {
+    let moving = resources::table.filter(resources::id.eq(project).or(resources::container_id.eq(project)));
+    let owners = moving.select(resources::owner_id);
+    let grantees = grants::table
+        .filter(grants::resource_id.eq_any(moving.select(resources::id)))
+        .select(grants::user_id.assume_not_null())
+        .filter(grants::user_id.is_not_null());
+    let concerned: Vec<(UserId, MemberStatus)> = members::table
+        .filter(members::organization_id.eq(target))
+        .filter(
+            members::user_id
+                .eq(transfer.recipient_id)
+                .or(members::user_id.eq_any(owners))
+                .or(members::user_id.eq_any(grantees)),
+        )
+        .order(members::id)
+        .select((members::user_id, members::status))
+        .for_share()
+        .load(&mut **transaction)
+        .await?;
+    let active = |(user_id, status)| (status == MemberStatus::Active).then_some(user_id);
+    let members: Vec<UserId> = concerned.into_iter().filter_map(active).collect();
+    let owner = match members.contains(&transfer.recipient_id) {
+        true => transfer.recipient_id,
+        false => member::lock_owner(transaction, target).await?,
+    };
+    Ok((owner, members))
+}
+
+/// Who has received it, and how many of the contents passed to them.
+///
+/// The contents, of which there may be many, follow their container first: whose memberships have to stay as they are wait for the rest
+/// only, which is short.
+async fn carry(
+    transaction: &mut Transaction,
+    transfer: &Transfer,
+    project: ResourceId,
+    target: OrganizationId,
+) -> Result<(UserId, i64)> {
+    #[derive(QueryableByName)]
+    struct Passed {
+        #[diesel(sql_type = BigInt)]
+        passed: i64,
+    }
+    const MOVING: &str = "SELECT id FROM resources WHERE id = $1 OR container_id = $1";
+    for statement in [
+        format!("DELETE FROM grants WHERE team_id IS NOT NULL AND resource_id IN ({MOVING})"),
+        format!(
+            "DELETE FROM grants WHERE id IN (SELECT g.id FROM grants g JOIN organizations o ON o.id = g.organization_id \
+             LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
+             WHERE g.resource_id IN ({MOVING}) AND CASE WHEN g.user_id IS NOT NULL THEN NOT ({OWN_COUNTS}) \
+             ELSE g.grantee_organization_id <> g.organization_id AND o.external_sharing <> 'allowed' END)"
+        ),
+        format!("DELETE FROM grant_invitations WHERE resource_id IN ({MOVING})"),
+        format!("DELETE FROM collection_items WHERE resource_id IN ({MOVING})"),
+    ] {
+        diesel::sql_query(statement).bind::<SqlUuid, _>(project).execute(&mut **transaction).await?;
+    }
+    // `resources_container_fkey` has the contents follow, and `grants_resource_fkey` what is shared of them.
+    diesel::update(resources::table.find(project).filter(resources::organization_id.eq(transfer.organization_id)))
+        .set((resources::organization_id.eq(target), resources::moving.eq(false)))
+        .execute(&mut **transaction)
+        .await?;
+    let (owner, members) = lock_people(transaction, transfer, project, target).await?;
+    // Positions are taken under the locks: whoever leaves afterwards leaves these behind.
+    diesel::sql_query(format!(
+        "UPDATE grants SET position = nextval('grant_positions') WHERE user_id IS NOT NULL AND resource_id IN ({MOVING})"
+    ))
+    .bind::<SqlUuid, _>(project)
+    .execute(&mut **transaction)
+    .await?;
+    // Whoever has become a member since the locks were taken isn't held by one.
+    let passed: Passed = diesel::sql_query(
+        "WITH passed AS ( \
+           UPDATE resources r SET owner_id = $2, owned_since = rollcall_now() \
+           WHERE (r.id = $1 AND r.owner_id <> $2 OR r.container_id = $1 AND r.kind <> 'sample' AND r.owner_id <> ALL ($3)) \
+           RETURNING r.id \
+         ) SELECT count(*) AS passed FROM passed",
+    )
+    .bind::<SqlUuid, _>(project)
+    .bind::<SqlUuid, _>(owner)
+    .bind::<Array<SqlUuid>, _>(members)
+    .get_result(&mut **transaction)
+    .await?;
+    Ok((owner, passed.passed))
+}
+
+/// The transfers of the ids, whoever asks.
+pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TransferId]) -> Result<Vec<Transfer>> {
+    Ok(project_transfers::table
+        .filter(project_transfers::id.eq_any(ids))
+        .select(Transfer::as_select())
+        .load(connection)
+        .await?)
+}
+
+/// Those of the ids that the actor may see: the recipient, who offered it while they belong to the organization that it is from,
+/// that organization's owner and admins, and whoever administers the project while the offer is open.
+pub async fn visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[TransferId],
+) -> Result<Vec<Transfer>> {
+    let found = by_ids(connection, ids).await?;
+    let permits = access::permits(connection, actor, found.iter().map(|transfer| transfer.organization_id)).await?;
+    let levels = resource::levels(connection, actor, found.iter().map(|transfer| transfer.resource_id)).await?;
+    let may_see = |transfer: &Transfer| {
+        let permit = permits.get(&transfer.organization_id);
+        actor.is_in(transfer.organization_id, transfer.recipient_id)
+            || permit.is_some_and(|permit| {
+                transfer.offered_by_id == permit.user_id() || permit.standing().allows(Action::ViewAllResources)
+            })
+            || transfer.status == TransferStatus::Offered
+                && levels.get(&transfer.resource_id) == Some(&AccessLevel::Administer)
+    };
+    Ok(found.into_iter().filter(may_see).collect())
+}
+
+type Query = diesel::helper_types::IntoBoxed<'static, project_transfers::table, diesel::pg::Pg>;
+
+fn open() -> Query {
+    project_transfers::table
+        .into_boxed()
+        .filter(project_transfers::status.eq(TransferStatus::Offered))
+        .filter(project_transfers::expires_at.gt(rollcall_now()))
+        .filter(Issued::Transfer.stands())
+}
+
+fn incoming(user_id: UserId) -> Query {
+    open().filter(project_transfers::recipient_id.eq(user_id))
+}
+
+/// The open offers of projects, whoever asks; at most one each.
+pub async fn open_of_resources(connection: &mut AsyncPgConnection, ids: &[ResourceId]) -> Result<Vec<Transfer>> {
+    let query = open().filter(project_transfers::resource_id.eq_any(ids));
+    Ok(query.select(Transfer::as_select()).load(connection).await?)
+}
+
+/// A page of the open offers to the actor, oldest first; none for keys, which accept nothing.
+pub async fn list_incoming(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    page: &PageRequest,
+) -> Result<Page<Transfer>> {
+    let slice = page.slice()?;
+    let Some((user_id, _)) = actor.session() else { return Ok(Page::default()) };
+    let query = incoming(user_id).select(Transfer::as_select());
+    let rows = by_id!(query, slice, project_transfers::id).load(connection).await?;
+    slice.page(rows, |transfer: &Transfer| transfer.id)
+}
+
+/// How many open offers there are to the actor.
+pub async fn count_incoming(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<i64> {
+    let Some((user_id, _)) = actor.session() else { return Ok(0) };
+    Ok(incoming(user_id).select(diesel::dsl::count_star()).first(connection).await?)
+}

@@ -1,0 +1,244 @@
+//! Another address for an account: its person asks for it, and it is taken once the link that is mailed there is confirmed.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::account::{session, user};
+use crate::authority::actor::{Actor, suspended};
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::mail_limit::{self, CausedMail};
+use crate::authority::{access, attempt};
+use crate::base::client::ClientNetwork;
+use crate::base::error::{Code, Error, Refusal, Result, on_violation};
+use crate::base::id::{EmailChangeId, SessionId, TypedId, UserId};
+use crate::base::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
+use crate::base::limits;
+use crate::base::secret::{Purpose, Token};
+use crate::base::text::EmailAddress;
+use crate::base::text_enum::text_enum;
+use crate::database::schema::{email_changes, users};
+use crate::database::{Database, Transaction, now};
+use crate::membership::invitation;
+use crate::resource::grant;
+
+text_enum! {
+    /// Where a change of address stands.
+    EmailChangeStatus {
+        /// Its link waits to be confirmed.
+        Open = "open",
+        /// The account has the address.
+        Confirmed = "confirmed",
+        /// A newer one took its place.
+        Replaced = "replaced",
+    }
+}
+
+/// A change of an account's address.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = email_changes)]
+pub struct EmailChange {
+    /// Its id.
+    pub id: EmailChangeId,
+    /// Whose address.
+    pub user_id: UserId,
+    /// Which session asked.
+    pub session_id: SessionId,
+    /// The address that the account had when this was asked for.
+    pub old_email: EmailAddress,
+    /// The address that it shall have.
+    pub new_email: EmailAddress,
+    /// Where it stands.
+    pub status: EmailChangeStatus,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it was confirmed.
+    pub confirmed_at: Option<DateTime<Utc>>,
+}
+
+impl EmailChange {
+    /// Until when the link works.
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.created_at + limits::EMAIL_CHANGE_LIFETIME
+    }
+
+    /// Why it can't be confirmed, if so.
+    pub fn why_closed(&self, at: DateTime<Utc>) -> Option<Refusal> {
+        let (code, message) = match self.status {
+            EmailChangeStatus::Open if self.expires_at() > at => return None,
+            EmailChangeStatus::Open => (Code::Expired, "this link has expired; ask for the change again"),
+            EmailChangeStatus::Confirmed => (Code::AlreadyUsed, "this address was confirmed before"),
+            EmailChangeStatus::Replaced => (Code::Revoked, "a newer mail has replaced this link; use that one"),
+        };
+        Some(Refusal::new(code, "token", message))
+    }
+}
+
+fn taken() -> Refusal {
+    Refusal::new(Code::EmailTaken, "token", "another account has this address; name one that has none")
+}
+
+/// Mails a link to the new address, and tells the old one. A newer request ends the link of an older one.
+pub async fn request(database: &Database, actor: &Actor, email: &str, client: ClientNetwork) -> Result<()> {
+    let (user_id, session_id) = actor.signed_in("email")?;
+    let email = EmailAddress::parse("email", email)?;
+    let _ = attempt::count_try(database, &limits::EMAIL_CHANGES, &user_id.to_string(), client).await?;
+    let mails = [CausedMail::new(email.clone(), ["email"])];
+    let mails = mail_limit::count(database, actor, client, &mails, "email").await?;
+    let requested = database
+        .transaction(async |transaction| {
+            access::lock_users(transaction, &[user_id]).await?;
+            let old_email = user::by_id(transaction, user_id).await?.email.ok_or(Error::Unauthenticated)?;
+            if old_email == email {
+                return Err(Error::refused(Code::Invalid, "email", "this is your address already; name another"));
+            }
+            // Whether another account has the address is told to whoever reads its mails: when it is confirmed.
+            mails.require(transaction).await?;
+            end_open(transaction, user_id).await?;
+            let id = EmailChangeId::new();
+            let at = now(transaction).await?;
+            diesel::insert_into(email_changes::table)
+                .values((
+                    email_changes::id.eq(id),
+                    email_changes::user_id.eq(user_id),
+                    email_changes::session_id.eq(session_id),
+                    email_changes::old_email.eq(&old_email),
+                    email_changes::new_email.eq(&email),
+                    email_changes::created_at.eq(at),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            transaction.enqueue(&MailEmailChangeLink { email_change_id: id }).await?;
+            transaction.enqueue(&MailEmailChangeRequested { email_change_id: id }).await?;
+            let personal = user::personal_organization_id(transaction, user_id).await?;
+            let event = NewEvent::by(actor, personal, AuditAction::UserEmailChangeRequested, user_id)
+                .summary("asked for another address");
+            audit::record(transaction, [event]).await
+        })
+        .await;
+    mails.settle(requested).await
+}
+
+/// Ends the open change of an account, if there is one. The account's row is locked.
+async fn end_open(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::update(
+        email_changes::table
+            .filter(email_changes::user_id.eq(user_id))
+            .filter(email_changes::status.eq(EmailChangeStatus::Open)),
+    )
+    .set(email_changes::status.eq(EmailChangeStatus::Replaced))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Forgets every change of an account, with the addresses. The account's row is locked.
+pub(crate) async fn forget(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    diesel::delete(email_changes::table.filter(email_changes::user_id.eq(user_id))).execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// The change of an id, for its mails.
+pub async fn by_id(connection: &mut AsyncPgConnection, id: EmailChangeId) -> Result<Option<EmailChange>> {
+    Ok(email_changes::table.find(id).select(EmailChange::as_select()).first(connection).await.optional()?)
+}
+
+/// The token of a change's link, for its mail.
+pub fn link_token(database: &Database, id: EmailChangeId) -> Result<Token> {
+    database.keyring().link_token(Purpose::EmailChange, id.uuid(), 1)
+}
+
+/// The change behind a link's token, while it can be confirmed; changes nothing (R24).
+pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
+    let wrong = || {
+        let message = "this link isn't complete or isn't genuine; copy it whole, or ask for the change again";
+        Refusal::new(Code::Invalid, "token", message)
+    };
+    let (id, _) = database.keyring().read_link_token(Purpose::EmailChange, token)?.ok_or_else(wrong)?;
+    let mut connection = database.connection().await?;
+    let change = by_id(&mut connection, EmailChangeId::from_uuid(id)).await?.ok_or_else(wrong)?;
+    if let Some(refusal) = change.why_closed(now(&mut connection).await?) {
+        return Err(refusal.into());
+    }
+    require_session(&mut connection, change.user_id, change.session_id).await?;
+    Ok(change)
+}
+
+/// Fails with REVOKED where the session that asked was ended, as the mail to the old address advises: that puts an end to this too.
+async fn require_session(connection: &mut AsyncPgConnection, user_id: UserId, session_id: SessionId) -> Result<()> {
+    if session::by_ids(connection, user_id, &[session_id]).await?.is_empty() {
+        let message = "the session that asked for this was ended; ask for the change again";
+        return Err(Error::refused(Code::Revoked, "token", message));
+    }
+    Ok(())
+}
+
+/// Gives the account the address that the token was mailed to, and returns it. Who holds the token needs no session: they read
+/// the mails of the address.
+pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
+    let EmailChange { id, user_id, session_id, new_email, .. } = by_token(database, token).await?;
+    database
+        .transaction(async |transaction| {
+            access::lock_users(transaction, &[user_id]).await?;
+            if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
+                return Err(suspended("token").into());
+            }
+            require_session(transaction, user_id, session_id).await?;
+            let organizations = user::organizations_of(transaction, user_id).await?;
+            access::lock_organizations(transaction, &organizations).await?;
+            access::lock_memberships(transaction, user_id).await?;
+            let at = now(transaction).await?;
+            let confirmed = diesel::update(
+                email_changes::table
+                    .find(id)
+                    .filter(email_changes::status.eq(EmailChangeStatus::Open))
+                    .filter(email_changes::created_at.gt(at - limits::EMAIL_CHANGE_LIFETIME)),
+            )
+            .set((email_changes::status.eq(EmailChangeStatus::Confirmed), email_changes::confirmed_at.eq(at)))
+            .execute(&mut **transaction)
+            .await?;
+            if confirmed == 0 {
+                let closed = by_id(transaction, id).await?.and_then(|change| change.why_closed(at));
+                return Err(closed.ok_or(Error::Bug("a change that can't be confirmed is closed"))?.into());
+            }
+            let updated = diesel::update(users::table.find(user_id))
+                .set((users::email.eq(&new_email), users::folded_email.eq(new_email.folded())))
+                .execute(&mut **transaction)
+                .await;
+            // Somebody has it, now or when it was asked for.
+            on_violation(updated, "users_email_key", taken)?;
+            // What invited this address where the person belongs already has no purpose any more.
+            let user = user::by_id(transaction, user_id).await?;
+            let mut events = Vec::new();
+            for organization_id in organizations {
+                let reason = "the invited person is a member by another address";
+                events.extend(invitation::revoke_to(transaction, None, organization_id, &user, reason).await?);
+            }
+            events.extend(grant::take_up(transaction, user_id, &new_email).await?);
+            transaction.enqueue(&MailEmailChanged { email_change_id: id }).await?;
+            let personal = user::personal_organization_id(transaction, user_id).await?;
+            events.push(
+                NewEvent::by_user(user_id, personal, AuditAction::UserEmailChanged, user_id)
+                    .summary("another address was confirmed"),
+            );
+            audit::record(transaction, events).await?;
+            Ok(new_email.clone())
+        })
+        .await
+}
+
+/// Deletes up to `limit` changes older than [`limits::EMAIL_CHANGE_RETENTION`], and returns how many.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let until = now(transaction).await? - limits::EMAIL_CHANGE_RETENTION;
+    let old: Vec<EmailChangeId> = email_changes::table
+        .filter(email_changes::created_at.lt(until))
+        .order(email_changes::created_at)
+        .limit(limit.into())
+        .select(email_changes::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let old = email_changes::table.filter(email_changes::id.eq_any(old));
+    Ok(diesel::delete(old).execute(&mut **transaction).await?)
+}

@@ -1,0 +1,393 @@
+//! Signing in without a password: a mailed link, or six digits of the same mail.
+
+pub mod email_change;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::account::session::{self, NewSession, Session};
+use crate::account::user::{self, NewUser, User};
+use crate::authority::access;
+use crate::authority::actor::{Actor, suspended};
+use crate::authority::attempt::{self, Counting, Tries};
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::issued::Issued;
+use crate::base::client::ClientNetwork;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{InvitationId, SignInRequestId, TypedId, UserId};
+use crate::base::job::{Hold, MailSignIn};
+use crate::base::limits;
+use crate::base::secret::{Purpose, Token};
+use crate::base::text::{self, EmailAddress};
+use crate::database::schema::{invitations, sign_in_requests};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::membership::invitation::InvitationStatus;
+use crate::resource::grant;
+
+/// A request to sign in, as its mail needs it.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = sign_in_requests)]
+pub struct SignInRequest {
+    /// Its id.
+    pub id: SignInRequestId,
+    /// Where the mail goes.
+    pub email: EmailAddress,
+    /// With what it was asked for.
+    pub user_agent: Option<String>,
+    /// The invitation that is accepted with the sign-in (R20).
+    pub invitation_id: Option<InvitationId>,
+    /// When it was used.
+    pub used_at: Option<DateTime<Utc>>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// From where; nothing where that was before this was written down.
+    client: Option<String>,
+}
+
+impl SignInRequest {
+    /// Until when the link works.
+    pub fn link_expires_at(&self) -> DateTime<Utc> {
+        self.created_at + limits::SIGN_IN_LINK_LIFETIME
+    }
+}
+
+/// With what a mail is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asking<'a> {
+    /// What the client calls itself.
+    pub user_agent: Option<&'a str>,
+    /// The digest of the form, where a page asks: sent twice, it asks for one mail.
+    pub form_digest: Option<&'a [u8]>,
+}
+
+/// Mails a link and digits to the address. The answer is the same whether or not it has an account.
+pub async fn request(database: &Database, email: &str, asking: Asking<'_>, client: ClientNetwork) -> Result<()> {
+    let email = EmailAddress::parse("email", email)?;
+    count_request(database, &email, client).await?;
+    ask(database, &email, asking, None, client).await?;
+    Ok(())
+}
+
+/// Mails the invited address a link that signs in and accepts the invitation (R20).
+pub async fn request_for_invitation(
+    database: &Database,
+    email: &EmailAddress,
+    invitation_id: InvitationId,
+    asking: Asking<'_>,
+    client: ClientNetwork,
+) -> Result<()> {
+    count_request(database, email, client).await?;
+    ask(database, email, asking, Some(invitation_id), client).await?;
+    Ok(())
+}
+
+/// A request is counted for good: there is no wrong one.
+async fn count_request(database: &Database, email: &EmailAddress, client: ClientNetwork) -> Result<()> {
+    let _ = attempt::count_try(database, &limits::SIGN_IN_REQUESTS, email.as_str(), client).await?;
+    Ok(())
+}
+
+/// A link that signs the address in, for the banner of a service that runs on one machine for the first time.
+pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Token> {
+    let id = database
+        .transaction(async |transaction| {
+            let id = insert(transaction, email, Asking::default(), None, None).await?;
+            id.ok_or(Error::Bug("only a form asks twice"))
+        })
+        .await?;
+    database.keyring().link_token(Purpose::SignInLink, id.uuid(), 1)
+}
+
+async fn ask(
+    database: &Database,
+    email: &EmailAddress,
+    asking: Asking<'_>,
+    invitation_id: Option<InvitationId>,
+    client: ClientNetwork,
+) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            // No look at whose address it is: that would take longer where it is somebody's.
+            match insert(transaction, email, asking, invitation_id, Some(client)).await? {
+                Some(id) => transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await,
+                None => Ok(()),
+            }
+        })
+        .await
+}
+
+/// Records that a sign-in mail was asked for in the log of the account that has the address, if one has; once. The mail's job does it,
+/// and nobody waits for that.
+pub async fn record_request(database: &Database, id: SignInRequestId, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let email: Option<EmailAddress> =
+                diesel::update(sign_in_requests::table.find(id).filter(sign_in_requests::recorded.eq(false)))
+                    .set(sign_in_requests::recorded.eq(true))
+                    .returning(sign_in_requests::email)
+                    .get_result(&mut **transaction)
+                    .await
+                    .optional()?;
+            let Some(email) = email else { return Ok(()) };
+            let Some(user) = user::by_email(transaction, &email).await? else { return Ok(()) };
+            let personal = user::personal_organization_id(transaction, user.id).await?;
+            let event = NewEvent::by_system(personal, AuditAction::UserSignInRequested, user.id)
+                .summary("a sign-in mail was asked for");
+            audit::record(transaction, [event]).await
+        })
+        .await
+}
+
+/// Takes the turn of a request's mail; `false` where the address has had enough of them, or its client has had them sent to enough
+/// strangers. Only here, where nobody waits for an answer, it is looked at whose address it is.
+pub async fn take_mail_turn(database: &Database, request: &SignInRequest) -> Result<bool> {
+    let mut connection = database.connection().await?;
+    let has_account = user::by_email(&mut connection, &request.email).await?.is_some();
+    drop(connection);
+    let of_address = |limit| Counting { limit, subject: request.email.to_string(), number: 1 };
+    let mut countings = vec![of_address(limits::SIGN_IN_MAILS)];
+    if !has_account {
+        let subject = request.client.clone().unwrap_or_default();
+        countings.push(Counting { limit: limits::STRANGERS_SIGN_IN_MAILS, subject, number: 1 });
+    }
+    if attempt::count_together(database, &countings).await?.is_ok() {
+        return Ok(true);
+    }
+    Ok(has_account && attempt::count_together(database, &[of_address(limits::LATER_SIGN_IN_MAILS)]).await?.is_ok())
+}
+
+/// `None` where the form has asked before.
+async fn insert(
+    transaction: &mut Transaction,
+    email: &EmailAddress,
+    asking: Asking<'_>,
+    invitation_id: Option<InvitationId>,
+    client: Option<ClientNetwork>,
+) -> Result<Option<SignInRequestId>> {
+    let id = SignInRequestId::new();
+    let inserted = diesel::insert_into(sign_in_requests::table)
+        .values((
+            sign_in_requests::id.eq(id),
+            sign_in_requests::email.eq(email),
+            sign_in_requests::user_agent.eq(session::kept_user_agent(asking.user_agent)),
+            sign_in_requests::form_digest.eq(asking.form_digest),
+            sign_in_requests::invitation_id.eq(invitation_id),
+            sign_in_requests::created_at.eq(rollcall_now()),
+            sign_in_requests::client.eq(client.map(|client| client.to_string())),
+        ))
+        .on_conflict(sign_in_requests::form_digest)
+        .do_nothing()
+        .execute(&mut **transaction)
+        .await?;
+    Ok((inserted > 0).then_some(id))
+}
+
+/// The request of an id, for its mail.
+pub async fn by_id(connection: &mut AsyncPgConnection, id: SignInRequestId) -> Result<Option<SignInRequest>> {
+    Ok(sign_in_requests::table.find(id).select(SignInRequest::as_select()).first(connection).await.optional()?)
+}
+
+/// The request behind a link's token, while it can be used; for the page that asks.
+pub async fn by_token(database: &Database, token: &str) -> Result<SignInRequest> {
+    let Some((id, _)) = database.keyring().read_link_token(Purpose::SignInLink, token)? else {
+        return Err(link_is_wrong().into());
+    };
+    let mut connection = database.connection().await?;
+    let at = now(&mut connection).await?;
+    let request = by_id(&mut connection, SignInRequestId::from_uuid(id)).await?.ok_or_else(link_is_wrong)?;
+    if let Some(refusal) = why_unusable(&request, at) {
+        return Err(refusal.into());
+    }
+    Ok(request)
+}
+
+fn link_is_wrong() -> Refusal {
+    Refusal::new(
+        Code::Invalid,
+        "token",
+        "this sign-in link isn't complete or isn't genuine; copy it whole, or ask for a new one",
+    )
+}
+
+fn why_unusable(request: &SignInRequest, at: DateTime<Utc>) -> Option<Refusal> {
+    if request.used_at.is_some() {
+        Some(Refusal::new(Code::AlreadyUsed, "token", "this sign-in link was used before; ask for a new one"))
+    } else if request.link_expires_at() <= at {
+        Some(Refusal::new(Code::Expired, "token", "this sign-in link has expired; ask for a new one"))
+    } else {
+        None
+    }
+}
+
+/// Deletes up to `limit` requests older than [`limits::SIGN_IN_REQUEST_RETENTION`], and returns how many.
+pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let until = now(transaction).await? - limits::SIGN_IN_REQUEST_RETENTION;
+    let old: Vec<SignInRequestId> = sign_in_requests::table
+        .filter(sign_in_requests::created_at.lt(until))
+        .order(sign_in_requests::created_at)
+        .limit(limit.into())
+        .select(sign_in_requests::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let old = sign_in_requests::table.filter(sign_in_requests::id.eq_any(old));
+    Ok(diesel::delete(old).execute(&mut **transaction).await?)
+}
+
+/// What proves the address.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    /// The link's token.
+    Token(String),
+    /// The address and the six digits of its newest mail.
+    Digits {
+        /// The address.
+        email: String,
+        /// The digits.
+        code: String,
+    },
+}
+
+/// Someone who signed in. All of it is read before the commit: what is shown once must not be lost by a read that fails afterwards.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Who.
+    pub user: User,
+    /// The session that began.
+    pub session: Session,
+    /// Whether the account is suspended and signed in for an open invitation alone (D6).
+    pub suspended: bool,
+    /// The invitation that the sign-in was asked for (R20).
+    pub invitation_id: Option<InvitationId>,
+}
+
+impl SignedIn {
+    /// Whoever signed in, as the one who asks from now on.
+    pub fn actor(&self) -> Actor {
+        Actor::User { user_id: self.user.id, session_id: self.session.id, suspended: self.suspended }
+    }
+}
+
+/// Signs in; an address without an account gets one.
+pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, client: ClientNetwork) -> Result<SignedIn> {
+    let (id, field, tried) = match proof {
+        Proof::Token(token) => (by_token(database, token).await?.id, "token", Tries::none()),
+        Proof::Digits { email, code } => {
+            let (id, tried) = try_digits(database, email, code, client).await?;
+            (id, "digits", tried)
+        }
+    };
+    let signed_in = database
+        .transaction(async |transaction| {
+            let used: Option<(EmailAddress, Option<InvitationId>)> =
+                diesel::update(sign_in_requests::table.find(id).filter(sign_in_requests::used_at.is_null()))
+                    .set(sign_in_requests::used_at.eq(rollcall_now().nullable()))
+                    .returning((sign_in_requests::email, sign_in_requests::invitation_id))
+                    .get_result(&mut **transaction)
+                    .await
+                    .optional()?;
+            let (email, invitation_id) = used.ok_or_else(|| {
+                Refusal::new(Code::AlreadyUsed, field, "this mail was used to sign in before; ask for a new one")
+            })?;
+            let mut events = Vec::new();
+            let (user, personal, is_suspended) = match user::by_email(transaction, &email).await? {
+                Some(user) => {
+                    access::lock_users(transaction, &[user.id]).await?;
+                    // Read again under the lock: it may have been suspended or deleted, or got another address.
+                    let user = user::by_id(transaction, user.id).await?;
+                    if user.email.as_ref() != Some(&email) {
+                        let message = "the account of this address has just changed; try again";
+                        return Err(Error::refused(Code::Conflict, field, message));
+                    }
+                    let is_suspended = user.suspended_at.is_some();
+                    if is_suspended && !has_open_invitation(transaction, user.id, &email).await? {
+                        return Err(suspended(field).into());
+                    }
+                    events.extend(grant::take_up(transaction, user.id, &email).await?);
+                    let personal = user::personal_organization_id(transaction, user.id).await?;
+                    (user, personal, is_suspended)
+                }
+                None => {
+                    let new = NewUser { email: &email, name: None, username: None, origin_organization_id: None };
+                    let created = user::create(transaction, new).await?;
+                    events.extend(created.events);
+                    let user = user::by_id(transaction, created.user_id).await?;
+                    (user, created.personal_organization_id, false)
+                }
+            };
+            let session = session::create(transaction, user.id, new).await?;
+            events.push(
+                NewEvent::by_user(user.id, personal, AuditAction::UserSignedIn, session.id)
+                    .summary("signed in by mail"),
+            );
+            attempt::forget(transaction, &[limits::SIGN_IN_MAILS, limits::LATER_SIGN_IN_MAILS], email.as_str()).await?;
+            audit::record(transaction, events).await?;
+            Ok(SignedIn { user, session, suspended: is_suspended, invitation_id })
+        })
+        .await;
+    tried.settle(signed_in).await
+}
+
+async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, email: &EmailAddress) -> Result<bool> {
+    let open = invitations::table
+        .filter(invitations::email.eq(email).or(invitations::user_id.eq(user_id)))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::expires_at.gt(rollcall_now()))
+        .filter(Issued::Invitation.stands());
+    Ok(diesel::select(diesel::dsl::exists(open)).get_result(&mut **transaction).await?)
+}
+
+/// Checks the digits, after counting the try and committing the counts: those of one mail die after five, across all processes.
+async fn try_digits(
+    database: &Database,
+    email: &str,
+    code: &str,
+    client: ClientNetwork,
+) -> Result<(SignInRequestId, Tries)> {
+    let wrong = || {
+        Refusal::new(
+            Code::Invalid,
+            "code",
+            "these are not the digits of the newest mail, or they have expired; ask for a new mail after five tries or ten minutes",
+        )
+        .within(["digits"])
+    };
+    let email = EmailAddress::parse("email", email).map_err(|refusal| refusal.within(["digits"]))?;
+    let code = text::digits(code).filter(|digits| digits.len() == 6).ok_or_else(|| {
+        let message = "must be the six digits of the mail; nothing was tried";
+        Refusal::new(Code::Invalid, "code", message).within(["digits"])
+    })?;
+    // For addresses without an account and without a mail too: the answer must not tell them apart.
+    let tried = attempt::count_try(database, &limits::SIGN_IN_DIGITS, email.as_str(), client).await?;
+    let mut connection = database.connection().await?;
+    let lifetime =
+        chrono::Duration::from_std(limits::SIGN_IN_DIGITS_LIFETIME).map_err(|_| Error::Bug("ten minutes are short"))?;
+    let since = now(&mut connection).await? - lifetime;
+    let newest: Option<SignInRequestId> = sign_in_requests::table
+        .filter(sign_in_requests::email.eq(&email))
+        .order((sign_in_requests::created_at.desc(), sign_in_requests::id.desc()))
+        .select(sign_in_requests::id)
+        .first(&mut *connection)
+        .await
+        .optional()?;
+    // Without a mail there is nothing to compare with, and it is done all the same: it takes as long.
+    let newest = newest.unwrap_or_else(SignInRequestId::new);
+    let counted = diesel::update(
+        sign_in_requests::table
+            .find(newest)
+            .filter(sign_in_requests::used_at.is_null())
+            .filter(sign_in_requests::created_at.gt(since))
+            .filter(sign_in_requests::digit_tries.lt(limits::SIGN_IN_DIGIT_TRIES)),
+    )
+    .set(sign_in_requests::digit_tries.eq(sign_in_requests::digit_tries + 1))
+    .execute(&mut *connection)
+    .await?;
+    let is_right = database.keyring().verify_digits(newest.uuid(), &code)?;
+    if counted == 0 || !is_right {
+        return Err(wrong().into());
+    }
+    Ok((newest, tried))
+}

@@ -1,0 +1,4 @@
+//! What a process needs when it starts: its settings, and the database opened.
+
+pub mod open;
+pub mod settings;

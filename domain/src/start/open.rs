@@ -1,0 +1,112 @@
+//! Opening the database that the settings name: a given one, or the built-in PostgreSQL of the data folder.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use crate::builtin_postgres::{BuiltinPostgres, Options};
+use crate::database::checks;
+use crate::database::{Database, Endpoint, Purpose, migrate, now};
+use crate::start::settings::Settings;
+
+/// The built-in PostgreSQL's database.
+const BUILTIN_DATABASE: &str = "rollcall";
+
+/// Whether the built-in PostgreSQL may be used without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// `rollcall` without arguments: it runs everything by itself.
+    BuiltIn,
+    /// Commands beside it: they use what it has made.
+    Existing,
+    /// `serve` and `rollcall-worker`: they must be told where the database is.
+    None,
+}
+
+/// An open database, and the built-in PostgreSQL as long as this process uses it.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The database, for what it was opened for.
+    pub database: Database,
+    /// The way there around any pooler: for migrations and for listening.
+    pub direct: Endpoint,
+    // Dropping it leaves the cluster, which the last one out stops.
+    postgres: Option<Arc<BuiltinPostgres>>,
+}
+
+impl Opened {
+    /// The same database for something else, with connections of its own.
+    pub fn database_for(&self, purpose: Purpose) -> anyhow::Result<Database> {
+        self.database.another(purpose)
+    }
+
+    /// The way around any pooler leads to a database that will do, and that was used with the same secret.
+    ///
+    /// # Errors
+    /// Those of [`open`].
+    pub async fn check_direct(&self) -> anyhow::Result<()> {
+        let mut connection = self.direct.connect().await?;
+        checks::require_all(&mut connection, self.database.keyring())
+            .await
+            .with_context(|| format!("where {} leads", self.direct.setting()))
+    }
+
+    /// Whether it is the built-in PostgreSQL of this machine.
+    pub fn is_builtin(&self) -> bool {
+        self.postgres.is_some()
+    }
+}
+
+/// Where the database is.
+struct Located {
+    endpoint: Endpoint,
+    direct: Endpoint,
+    postgres: Option<Arc<BuiltinPostgres>>,
+}
+
+/// Finds the database, starting the built-in PostgreSQL if that is where it is.
+async fn locate(settings: &Settings, fallback: Fallback) -> anyhow::Result<Located> {
+    if let Some(endpoint) = settings.database()? {
+        let direct = settings.direct_database()?.unwrap_or_else(|| endpoint.clone());
+        return Ok(Located { endpoint, direct, postgres: None });
+    }
+    let data_dir = settings.data_dir();
+    let is_chosen = match fallback {
+        Fallback::BuiltIn => true,
+        Fallback::Existing => settings.has_data_dir() || data_dir.join("secret").exists(),
+        Fallback::None => settings.has_data_dir(),
+    };
+    if !is_chosen {
+        bail!("set DATABASE_URL, or ROLLCALL_DATA_DIR for the built-in PostgreSQL of that folder");
+    }
+    std::fs::create_dir_all(&data_dir)
+        .with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
+    let postgres = tokio::task::spawn_blocking(move || BuiltinPostgres::start(&data_dir, Options::default())).await??;
+    let endpoint = Endpoint::parse("the built-in PostgreSQL", &postgres.url(BUILTIN_DATABASE), None)?;
+    Ok(Located { direct: endpoint.clone(), endpoint, postgres: Some(Arc::new(postgres)) })
+}
+
+/// Opens the database of the settings. The built-in one is migrated; any other must have been.
+///
+/// # Errors
+/// In a line that says what to do, where it can't be reached, or isn't as it must be.
+pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> anyhow::Result<Opened> {
+    let Located { endpoint, direct, postgres } = locate(settings, fallback).await?;
+    let keyring = settings.keyring()?;
+    if postgres.is_some() {
+        migrate(&direct).await.context("the built-in database can't be migrated")?;
+    }
+    let mut connection = endpoint.connect().await?;
+    checks::require_all(&mut connection, &keyring).await?;
+    // For the ids that are made before the pool has a connection.
+    now(&mut connection).await?;
+    drop(connection);
+    let database = Database::new(endpoint, keyring, settings.deployment(), purpose)?;
+    Ok(Opened { database, direct, postgres })
+}
+
+/// Brings the database of the settings up to date.
+pub async fn migrate_located(settings: &Settings) -> anyhow::Result<()> {
+    let located = locate(settings, Fallback::Existing).await?;
+    migrate(&located.direct).await
+}

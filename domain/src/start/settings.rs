@@ -1,0 +1,558 @@
+//! The settings that API and worker share: environment variables, or the same names in `rollcall.toml`.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use crate::base::limits;
+use crate::base::link::PublicUrl;
+use crate::base::secret::Keyring;
+use crate::base::text::EmailAddress;
+use crate::database::{Deployment, Endpoint};
+use crate::event::webhook::WebhookTargets;
+
+/// Who may create organizations (D4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrganizationCreation {
+    /// Whoever has an account.
+    #[default]
+    Anyone,
+    /// The platform's staff only.
+    Staff,
+}
+
+/// In which form the process logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
+/// A staff member's bearer token, `name=token` in the setting.
+#[derive(Debug, Clone)]
+pub struct StaffToken {
+    /// By which the audit log knows them.
+    pub name: String,
+    /// What they send as bearer token.
+    pub token: SecretString,
+}
+
+/// The settings as they were given.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Settings {
+    /// PostgreSQL; without it the built-in one.
+    #[serde(default)]
+    database_url: Option<SecretString>,
+    #[serde(default)]
+    rollcall_direct_database_url: Option<SecretString>,
+    #[serde(default)]
+    rollcall_database_ca: Option<PathBuf>,
+    #[serde(default)]
+    rollcall_pooler_prepared_statements: bool,
+    #[serde(default)]
+    rollcall_data_dir: Option<PathBuf>,
+    /// Where the API listens.
+    #[serde(default = "default_listen")]
+    pub rollcall_listen: SocketAddr,
+    /// Where Prometheus finds metrics; without it there are none.
+    #[serde(default)]
+    pub rollcall_metrics_listen: Option<SocketAddr>,
+    #[serde(default)]
+    rollcall_public_url: Option<PublicUrl>,
+    /// lettre's smtp:// or smtps:// URL; without it mails are files.
+    #[serde(default)]
+    pub rollcall_smtp_url: Option<SecretString>,
+    #[serde(default)]
+    rollcall_mail_from: Option<String>,
+    #[serde(default)]
+    rollcall_mail_dir: Option<PathBuf>,
+    #[serde(default)]
+    rollcall_support_email: Option<String>,
+    #[serde(default)]
+    rollcall_secret: Option<SecretString>,
+    #[serde(default)]
+    rollcall_previous_secret: Option<SecretString>,
+    #[serde(default)]
+    rollcall_staff_tokens: Option<SecretString>,
+    #[serde(default)]
+    rollcall_trusted_proxies: Option<String>,
+    #[serde(default)]
+    rollcall_allowed_origins: Option<String>,
+    /// D3.
+    #[serde(default)]
+    pub rollcall_one_organization_per_user: bool,
+    /// D4.
+    #[serde(default)]
+    pub rollcall_organization_creation: OrganizationCreation,
+    /// Webhooks may lead to plain http.
+    #[serde(default)]
+    pub rollcall_webhook_allow_http: bool,
+    /// Webhooks may lead to private, loopback and link-local addresses.
+    #[serde(default)]
+    pub rollcall_webhook_allow_private: bool,
+    #[serde(default = "default_invitations_per_day")]
+    rollcall_invitations_per_day: u32,
+    #[serde(default = "default_new_account_invitations_per_day")]
+    rollcall_new_account_invitations_per_day: u32,
+    /// How much is logged, in the words of `tracing_subscriber::EnvFilter`.
+    #[serde(default)]
+    pub rust_log: Option<String>,
+    /// In which form it is logged.
+    #[serde(default)]
+    pub rollcall_log: LogFormat,
+}
+
+/// The settings' names with what each may be, for whoever gave something else. What isn't one of them is a mistake that must not
+/// go unnoticed.
+const NAMES: &[(&str, &str)] = &[
+    ("DATABASE_URL", "a URL such as postgres://user:password@host:5432/database"),
+    ("ROLLCALL_DIRECT_DATABASE_URL", "a URL such as postgres://user:password@host:5432/database"),
+    ("ROLLCALL_DATABASE_CA", "a file with certificates in PEM"),
+    ("ROLLCALL_POOLER_PREPARED_STATEMENTS", "true or false"),
+    ("ROLLCALL_DATA_DIR", "a folder"),
+    ("ROLLCALL_LISTEN", "an address and a port such as 127.0.0.1:8080 or [::1]:8080"),
+    ("ROLLCALL_METRICS_LISTEN", "an address and a port such as 127.0.0.1:9464"),
+    ("ROLLCALL_PUBLIC_URL", "a URL such as https://rollcall.example"),
+    ("ROLLCALL_SMTP_URL", "a URL such as smtp://user:password@host:587?tls=required"),
+    ("ROLLCALL_MAIL_FROM", "a sender such as Rollcall <rollcall@example.org>"),
+    ("ROLLCALL_MAIL_DIR", "a folder"),
+    ("ROLLCALL_SUPPORT_EMAIL", "an address such as support@example.org"),
+    ("ROLLCALL_SECRET", "at least 32 characters"),
+    ("ROLLCALL_PREVIOUS_SECRET", "at least 32 characters"),
+    ("ROLLCALL_STAFF_TOKENS", "name=token, separated by commas"),
+    ("ROLLCALL_TRUSTED_PROXIES", "addresses and networks such as 10.0.0.5, fd00::/8"),
+    ("ROLLCALL_ALLOWED_ORIGINS", "origins such as https://app.example.org, http://localhost:5173"),
+    ("ROLLCALL_ONE_ORGANIZATION_PER_USER", "true or false"),
+    ("ROLLCALL_ORGANIZATION_CREATION", "anyone or staff"),
+    ("ROLLCALL_WEBHOOK_ALLOW_HTTP", "true or false"),
+    ("ROLLCALL_WEBHOOK_ALLOW_PRIVATE", "true or false"),
+    ("ROLLCALL_INVITATIONS_PER_DAY", "a whole number from 0"),
+    ("ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY", "a whole number from 0"),
+    (
+        "RUST_LOG",
+        "a level (error, warn, info, debug, trace or off), or levels by target such as info,rollcall_jobs=debug",
+    ),
+    ("ROLLCALL_LOG", "text or json"),
+];
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+/// Whom mails are from that go nowhere.
+const LOCAL_SENDER: &str = "Rollcall <rollcall@localhost.localdomain>";
+/// How short a secret may be.
+const SHORTEST_SECRET: usize = 32;
+
+fn default_invitations_per_day() -> u32 {
+    limits::CAUSED_MAILS.account.tries.unsigned_abs()
+}
+
+fn default_new_account_invitations_per_day() -> u32 {
+    limits::NEW_ACCOUNT_MAILS.unsigned_abs()
+}
+
+/// The settings that were given, by the upper case of their names, without the white space around them: files of secrets end
+/// with a line break. What is empty isn't given.
+struct Given(BTreeMap<&'static str, String>);
+
+impl Given {
+    /// Those of `rollcall.toml` in the working directory, if there is one, and those of the environment over it.
+    fn load() -> anyhow::Result<Self> {
+        let mut given = Self(BTreeMap::new());
+        let file = config::Config::builder()
+            .add_source(config::File::from(Path::new("rollcall.toml")).required(false))
+            .build()
+            .and_then(|file| file.cache.into_table())
+            .context("rollcall.toml can't be read")?;
+        for (name, value) in file {
+            let known =
+                known(&name).with_context(|| format!("rollcall.toml: there is no setting {name}{}", meant(&name)))?;
+            let text = value
+                .into_string()
+                .map_err(|_| anyhow::anyhow!("rollcall.toml: {known} must be {}", allowed(known)))?;
+            given.set(known, &text);
+        }
+        for (name, value) in std::env::vars_os() {
+            let name = name.to_string_lossy();
+            let Some(known) = known(&name) else {
+                if name.to_uppercase().starts_with("ROLLCALL_") && !is_service_link(&name, &value.to_string_lossy()) {
+                    bail!("there is no setting {name}{}: unset it", meant(&name));
+                }
+                continue;
+            };
+            let Some(value) = value.to_str() else { bail!("{known} isn't UTF-8; it must be {}", allowed(known)) };
+            given.set(known, value);
+        }
+        Ok(given)
+    }
+
+    fn set(&mut self, name: &'static str, text: &str) {
+        if !text.trim().is_empty() {
+            self.0.insert(name, text.trim().to_owned());
+        }
+    }
+
+    fn read(&self) -> Result<Settings, config::ConfigError> {
+        let mut settings = config::Config::builder();
+        for (name, text) in &self.0 {
+            settings = settings.set_override(name.to_lowercase(), text.as_str())?;
+        }
+        settings.build()?.try_deserialize()
+    }
+
+    /// The settings; the error names the one that isn't of the right form, without what it is, which may be a secret.
+    fn settings(self) -> anyhow::Result<Settings> {
+        let error = match self.read() {
+            Ok(settings) => return Ok(settings),
+            Err(error) => error,
+        };
+        for (name, text) in self.0 {
+            if name == "ROLLCALL_PUBLIC_URL" {
+                text.parse::<PublicUrl>()?;
+            }
+            if Self(BTreeMap::from([(name, text)])).read().is_err() {
+                bail!("{name} must be {}", allowed(name));
+            }
+        }
+        Err(error.into())
+    }
+}
+
+/// The setting of the name, in whichever case that is written.
+fn known(name: &str) -> Option<&'static str> {
+    NAMES.iter().map(|(known, _)| *known).find(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// What the setting may be.
+fn allowed(name: &str) -> &'static str {
+    NAMES.iter().find(|(known, _)| *known == name).map_or("", |(_, allowed)| allowed)
+}
+
+/// The setting that was probably meant, as the end of a sentence.
+fn meant(name: &str) -> String {
+    // Of what sets them apart.
+    let own_part = |name: &str| name.to_uppercase().trim_start_matches("ROLLCALL_").to_owned();
+    let name = own_part(name);
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&own_part(known), &name);
+    let nearest =
+        NAMES.iter().map(|(known, _)| (likeness(known), *known)).max_by(|one, other| one.0.total_cmp(&other.0));
+    match nearest {
+        Some((likeness, known)) if likeness > 0.6 => format!(" (is {known} meant?)"),
+        _ => " (README lists those there are)".to_owned(),
+    }
+}
+
+/// Whether an environment variable is one of those that Kubernetes sets for each Service of a namespace, which may be called
+/// `rollcall` too.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let is_port = name.contains("_PORT_") && ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| name.contains(protocol));
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || is_port
+        || (name.ends_with("_PORT") && value.contains("://"))
+}
+
+impl Settings {
+    /// Reads `rollcall.toml` of the working directory, if there is one, and the environment over it.
+    ///
+    /// # Errors
+    /// In a line that names the setting, what it may be, and what to do, where one isn't as it must be.
+    pub fn load() -> anyhow::Result<Self> {
+        let settings = Given::load()?.settings()?;
+        settings.staff_tokens()?;
+        settings.trusted_proxies()?;
+        settings.allowed_origins()?;
+        settings.support_email()?;
+        settings.check_secrets()?;
+        settings.check_database()?;
+        settings.check_mails()?;
+        Ok(settings)
+    }
+
+    fn check_secrets(&self) -> anyhow::Result<()> {
+        for (name, secret) in
+            [("ROLLCALL_SECRET", &self.rollcall_secret), ("ROLLCALL_PREVIOUS_SECRET", &self.rollcall_previous_secret)]
+        {
+            if secret.as_ref().is_some_and(|secret| secret.expose_secret().chars().count() < SHORTEST_SECRET) {
+                bail!(
+                    "{name} must have at least {SHORTEST_SECRET} characters; `openssl rand -hex 32` makes a good one"
+                );
+            }
+        }
+        let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
+        if let (Some(secret), Some(previous)) = (&self.rollcall_secret, &self.rollcall_previous_secret)
+            && same(secret, previous)
+        {
+            bail!(
+                "ROLLCALL_PREVIOUS_SECRET is the same as ROLLCALL_SECRET: unset it, or name the secret before this one"
+            );
+        }
+        Ok(())
+    }
+
+    fn check_database(&self) -> anyhow::Result<()> {
+        if self.database_url.is_some() {
+            if self.rollcall_data_dir.is_some() {
+                bail!(
+                    "ROLLCALL_DATA_DIR is the folder of the built-in PostgreSQL, but DATABASE_URL names another: unset one of \
+                     them (ROLLCALL_MAIL_DIR is the folder for mails)"
+                );
+            }
+            let ways = [self.database()?, self.direct_database()?];
+            if self.rollcall_database_ca.is_some() && !ways.iter().flatten().any(Endpoint::judges_server) {
+                bail!(
+                    "ROLLCALL_DATABASE_CA is set, but nothing is compared with it: add sslmode=verify-full (or verify-ca, require) \
+                     to DATABASE_URL"
+                );
+            }
+            if self.rollcall_pooler_prepared_statements && self.rollcall_direct_database_url.is_none() {
+                bail!(
+                    "ROLLCALL_POOLER_PREPARED_STATEMENTS says what the pooler in DATABASE_URL keeps, and a pooler takes \
+                     ROLLCALL_DIRECT_DATABASE_URL, the way around it: set that too"
+                );
+            }
+            return Ok(());
+        }
+        for (name, is_given) in [
+            ("ROLLCALL_DIRECT_DATABASE_URL", self.rollcall_direct_database_url.is_some()),
+            ("ROLLCALL_DATABASE_CA", self.rollcall_database_ca.is_some()),
+        ] {
+            if is_given {
+                bail!("{name} belongs to DATABASE_URL, which isn't set: set that, or unset {name}");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_mails(&self) -> anyhow::Result<()> {
+        if self.rollcall_smtp_url.is_none() {
+            return Ok(());
+        }
+        if self.rollcall_mail_dir.is_some() {
+            bail!("ROLLCALL_SMTP_URL sends mails and ROLLCALL_MAIL_DIR keeps them as files: unset one of them");
+        }
+        if self.rollcall_public_url.is_none() {
+            bail!(
+                "ROLLCALL_PUBLIC_URL is required with ROLLCALL_SMTP_URL: links in mails begin with it, such as \
+                 https://rollcall.example"
+            );
+        }
+        if self.rollcall_mail_from.is_none() {
+            bail!(
+                "ROLLCALL_MAIL_FROM is required with ROLLCALL_SMTP_URL: the sender, such as Rollcall <rollcall@example.org>"
+            );
+        }
+        Ok(())
+    }
+
+    /// Where the given database is; `None` where none is given.
+    pub(crate) fn database(&self) -> anyhow::Result<Option<Endpoint>> {
+        let Some(url) = &self.database_url else { return Ok(None) };
+        let endpoint = Endpoint::parse("DATABASE_URL", url.expose_secret(), self.rollcall_database_ca.as_deref())?;
+        // Where there is a way around it, a pooler stands there.
+        match self.rollcall_direct_database_url {
+            Some(_) => Ok(Some(endpoint.behind_pooler(self.rollcall_pooler_prepared_statements))),
+            None => Ok(Some(endpoint)),
+        }
+    }
+
+    /// Where it is around any pooler, for migrations and listening; `None` where no such way is given.
+    pub(crate) fn direct_database(&self) -> anyhow::Result<Option<Endpoint>> {
+        let Some(url) = &self.rollcall_direct_database_url else { return Ok(None) };
+        let ca = self.rollcall_database_ca.as_deref();
+        Endpoint::parse("ROLLCALL_DIRECT_DATABASE_URL", url.expose_secret(), ca).map(Some)
+    }
+
+    /// Whom mails are from.
+    pub fn mail_from(&self) -> &str {
+        self.rollcall_mail_from.as_deref().unwrap_or(LOCAL_SENDER)
+    }
+
+    /// Whether a data folder was named, and with it the built-in PostgreSQL chosen.
+    pub fn has_data_dir(&self) -> bool {
+        self.rollcall_data_dir.is_some()
+    }
+
+    /// The folder of the built-in PostgreSQL, the mails and the secret.
+    pub fn data_dir(&self) -> PathBuf {
+        self.rollcall_data_dir.clone().unwrap_or_else(|| PathBuf::from("./data"))
+    }
+
+    /// Where mails are written while no SMTP server is set: where the settings say, or in the data folder. `None` with a given
+    /// database: whoever runs that may take mails for sent that lie in a folder of some worker.
+    pub fn mail_dir(&self) -> Option<PathBuf> {
+        match (&self.rollcall_mail_dir, &self.database_url) {
+            (Some(folder), _) => Some(folder.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(self.data_dir().join("mails")),
+        }
+    }
+
+    /// Where people reach the service. Fails where nobody could follow a link: it isn't set, and the API listens for others too.
+    pub fn public_url(&self) -> anyhow::Result<PublicUrl> {
+        self.public_url_at(self.rollcall_listen)
+    }
+
+    /// The same for an API that has found its port: `ROLLCALL_LISTEN` may leave that open.
+    pub fn public_url_at(&self, address: SocketAddr) -> anyhow::Result<PublicUrl> {
+        match &self.rollcall_public_url {
+            Some(url) => Ok(url.clone()),
+            None if address.ip().is_loopback() => Ok(PublicUrl::of_listener(address)?),
+            None => bail!(
+                "ROLLCALL_PUBLIC_URL is required where ROLLCALL_LISTEN ({address}) isn't 127.0.0.1 or [::1]: links in mails begin with it; \
+                 set it to where people reach the service, such as https://example.org or https://example.org/rollcall"
+            ),
+        }
+    }
+
+    /// Whether the API is for this machine alone: it listens here, and links don't lead elsewhere.
+    pub fn is_local(&self) -> bool {
+        let public_is_local = self.rollcall_public_url.as_ref().is_none_or(PublicUrl::is_loopback);
+        self.rollcall_listen.ip().is_loopback() && public_is_local
+    }
+
+    /// What the deployment decides about organizations.
+    pub fn deployment(&self) -> Deployment {
+        let count = |number| i32::try_from(number).unwrap_or(i32::MAX);
+        Deployment {
+            one_organization_per_user: self.rollcall_one_organization_per_user,
+            organization_creation: self.rollcall_organization_creation,
+            webhook_targets: WebhookTargets {
+                allow_http: self.rollcall_webhook_allow_http,
+                allow_private: self.rollcall_webhook_allow_private,
+            },
+            invitations_per_day: count(self.rollcall_invitations_per_day),
+            new_account_invitations_per_day: count(self.rollcall_new_account_invitations_per_day),
+        }
+    }
+
+    /// The tokens of the platform's staff.
+    pub fn staff_tokens(&self) -> anyhow::Result<Vec<StaffToken>> {
+        let Some(list) = &self.rollcall_staff_tokens else { return Ok(Vec::new()) };
+        list.expose_secret()
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| match entry.split_once('=') {
+                Some((name, token)) if !name.trim().is_empty() && token.trim().len() >= 16 => {
+                    Ok(StaffToken { name: name.trim().to_owned(), token: token.trim().into() })
+                }
+                _ => bail!("ROLLCALL_STAFF_TOKENS: each must be name=token, the token of at least 16 characters"),
+            })
+            .collect()
+    }
+
+    /// Whom people write to, and whom replies to mails reach.
+    pub fn support_email(&self) -> anyhow::Result<Option<EmailAddress>> {
+        let Some(address) = self.rollcall_support_email.as_deref().map(str::trim).filter(|text| !text.is_empty())
+        else {
+            return Ok(None);
+        };
+        match EmailAddress::parse("ROLLCALL_SUPPORT_EMAIL", address) {
+            Ok(address) => Ok(Some(address)),
+            Err(_) => bail!(
+                "ROLLCALL_SUPPORT_EMAIL: {address:?} is no address; write it without a name, such as support@example.org"
+            ),
+        }
+    }
+
+    /// The proxies whose X-Forwarded-For is believed.
+    pub fn trusted_proxies(&self) -> anyhow::Result<Vec<IpNet>> {
+        let entries = self.rollcall_trusted_proxies.as_deref().unwrap_or_default().split(',').map(str::trim);
+        entries
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| match (entry.parse::<IpAddr>(), entry.parse::<IpNet>()) {
+                (Ok(address), _) => Ok(address.to_canonical().into()),
+                // Addresses are compared as IPv4 where they are.
+                (_, Ok(IpNet::V6(network))) if network.addr().to_ipv4_mapped().is_some() => {
+                    bail!("ROLLCALL_TRUSTED_PROXIES: {entry:?} is a network of IPv4; write it as 10.0.0.0/8")
+                }
+                (_, Ok(network)) => Ok(network.trunc()),
+                _ => bail!(
+                    "ROLLCALL_TRUSTED_PROXIES: {entry:?} is no address or network; write them as 10.0.0.5, 10.0.0.0/8, fd00::/8"
+                ),
+            })
+            .collect()
+    }
+
+    /// The origins of browser apps that may call /graphql, as browsers name them.
+    pub fn allowed_origins(&self) -> anyhow::Result<Vec<String>> {
+        let entries = self.rollcall_allowed_origins.as_deref().unwrap_or_default().split(',').map(str::trim);
+        entries.filter(|entry| !entry.is_empty()).map(origin).collect()
+    }
+
+    /// The keyring: of ROLLCALL_SECRET, or, with the built-in database, of a secret kept in the data folder.
+    pub fn keyring(&self) -> anyhow::Result<Keyring> {
+        let previous = self.rollcall_previous_secret.clone();
+        if let Some(secret) = &self.rollcall_secret {
+            return Ok(Keyring::new(secret.clone(), previous));
+        }
+        if self.database_url.is_some() {
+            bail!(
+                "ROLLCALL_SECRET is required with DATABASE_URL, the same for every process; `openssl rand -hex 32` makes one"
+            );
+        }
+        Ok(Keyring::new(kept_secret(&self.data_dir())?, previous))
+    }
+}
+
+/// One of ROLLCALL_ALLOWED_ORIGINS: scheme, host and port, and nothing else.
+fn origin(entry: &str) -> anyhow::Result<String> {
+    let refuse = |why: String| anyhow::anyhow!("ROLLCALL_ALLOWED_ORIGINS: {entry:?} {why}");
+    const FORM: &str = "write exact origins, such as https://app.example.org or http://localhost:5173";
+    if entry.contains('*') {
+        return Err(refuse(format!("has a wildcard; {FORM}")));
+    }
+    let Ok(url) = Url::parse(entry) else { return Err(refuse(format!("is no origin; {FORM}"))) };
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refuse(format!("is neither http:// nor https://; {FORM}")));
+    }
+    let origin = url.origin().ascii_serialization();
+    // What is behind the host: `Url` makes a slash of nothing.
+    let rest = entry.split_once("://").map_or("", |(_, rest)| rest);
+    if !url.username().is_empty() || url.password().is_some() || rest.contains(['/', '\\', '?', '#', '@']) {
+        return Err(refuse(format!("has more than scheme, host and port; write {origin}")));
+    }
+    // Browsers write hosts in their ASCII form, and leave out the port that the scheme implies.
+    Ok(origin)
+}
+
+/// The secret in the data folder, made at the first use.
+fn kept_secret(data_dir: &Path) -> anyhow::Result<SecretString> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let path = data_dir.join("secret");
+    let folder = || format!("{} can't be used", data_dir.display());
+    std::fs::create_dir_all(data_dir).with_context(folder)?;
+    if !path.exists() {
+        // Written whole under another name first: a process that starts at the same moment sees all or nothing.
+        let draft = data_dir.join(format!("secret.{}", crate::base::id::new_name()));
+        let bytes = crate::base::secret::random_bytes::<32>()?;
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        let linked = std::fs::hard_link(&draft, &path);
+        std::fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error).with_context(folder),
+            _ => {}
+        }
+    }
+    let secret = std::fs::read_to_string(&path).with_context(folder)?;
+    Ok(secret.trim().to_owned().into())
+}
