@@ -7,7 +7,7 @@ use clap::Subcommand;
 use rollcall_domain::Error;
 use rollcall_domain::account::user;
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::audit;
+use rollcall_domain::authority::verification;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::OrganizationId;
 use rollcall_domain::base::text::EmailAddress;
@@ -192,7 +192,8 @@ async fn verify_audit_log(database: &Database, organization_id: OrganizationId) 
     let mut from = Some(1);
     let mut checked = 0;
     while let Some(sequence) = from {
-        let found = audit::verify(database, organization_id, Some(sequence)).await.context("the log can't be read")?;
+        let found =
+            verification::verify(database, organization_id, Some(sequence)).await.context("the log can't be read")?;
         checked += found.checked;
         if let Some(event) = found.first_broken {
             bail!("event {} ({}, {}) doesn't fit the one before it", event.sequence, event.id, event.action);

@@ -3,12 +3,12 @@
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::account::api_key::{self, ApiKey};
 use rollcall_domain::account::user;
+use rollcall_domain::authority::membership::MemberStatus;
 use rollcall_domain::base::job::MailDepartureReceipt;
 use rollcall_domain::base::limits;
 use rollcall_domain::departure::{self, DepartureKind, DepartureStatus};
 use rollcall_domain::event::webhook::{self, Webhook};
-use rollcall_domain::membership::member::{self, MemberStatus};
-use rollcall_domain::membership::organization;
+use rollcall_domain::membership::{member, organization};
 use rollcall_domain::resource::ResourceKind;
 
 use crate::context::{Context, connection, job_error};

@@ -1,11 +1,10 @@
 //! Mails an address what was shared with it.
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::account::user;
+use rollcall_domain::account::{grant_invitation, user};
 use rollcall_domain::base::job::MailGrantInvitation;
 use rollcall_domain::base::link::Route;
 use rollcall_domain::membership::organization;
-use rollcall_domain::resource::grant;
 use rollcall_domain::{database, resource};
 
 use crate::context::{Context, connection, job_error};
@@ -13,7 +12,8 @@ use crate::mail::{Envelope, GrantInvitation, SOMEBODY};
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrantInvitation) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
-    let found = grant::invitation_by_id(&mut reader, payload.grant_invitation_id).await.map_err(job_error)?;
+    let found =
+        grant_invitation::invitation_by_id(&mut reader, payload.grant_invitation_id).await.map_err(job_error)?;
     let now = database::now(&mut reader).await.map_err(job_error)?;
     // What is taken up or back by now is no news.
     let Some(shared) = found.filter(|shared| shared.expires_at > now) else { return Ok(()) };

@@ -2,9 +2,9 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::account::user;
+use rollcall_domain::authority::membership::MemberStatus;
 use rollcall_domain::base::job::MailInvitationAccepted;
-use rollcall_domain::membership::member::{self, MemberStatus};
-use rollcall_domain::membership::{invitation, organization};
+use rollcall_domain::membership::{invitation, member, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{Envelope, InvitationAccepted};

@@ -3,11 +3,12 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::account::user;
+use rollcall_domain::base::delivery::DeliveryStatus;
 use rollcall_domain::base::job::MailInvitation;
 use rollcall_domain::base::link::Route;
 use rollcall_domain::base::text::EmailAddress;
 use rollcall_domain::database;
-use rollcall_domain::membership::invitation::{self, DeliveryStatus, InvitationStatus};
+use rollcall_domain::membership::invitation::{self, InvitationStatus};
 use rollcall_domain::membership::organization;
 
 use crate::context::{Context, Unsent, connection, hold, job_error};

@@ -2,11 +2,12 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::authority::mail_limit;
+use rollcall_domain::base::delivery::DeliveryStatus;
 use rollcall_domain::base::job::MailInvitationReminder;
 use rollcall_domain::base::limits;
 use rollcall_domain::base::link::Route;
 use rollcall_domain::database;
-use rollcall_domain::membership::invitation::{self, DeliveryStatus, InvitationStatus};
+use rollcall_domain::membership::invitation::{self, InvitationStatus};
 use rollcall_domain::membership::organization;
 
 use crate::context::{Context, connection, job_error};

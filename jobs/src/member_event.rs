@@ -4,8 +4,9 @@ use diesel_async::AsyncPgConnection;
 use rollcall_domain::Result;
 use rollcall_domain::account::user::{self, User};
 use rollcall_domain::authority::audit::{self, AuditEvent};
+use rollcall_domain::authority::membership::MemberStatus;
 use rollcall_domain::base::id::{AuditEventId, MemberId};
-use rollcall_domain::membership::member::{self, Member, MemberStatus};
+use rollcall_domain::membership::member::{self, Member};
 use rollcall_domain::membership::organization;
 
 /// Something that was done to a member who is one still.

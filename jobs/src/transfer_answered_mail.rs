@@ -1,7 +1,7 @@
 //! Tells whoever offered a project what became of the offer (R61).
 
 use apalis_diesel::{ClaimedJob, JobError};
-use rollcall_domain::account::user;
+use rollcall_domain::authority::visibility;
 use rollcall_domain::base::job::MailTransferAnswered;
 use rollcall_domain::database;
 use rollcall_domain::membership::organization;
@@ -26,7 +26,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
         Parties::of(&mut reader, &transfer).await.map_err(job_error)?;
     // Whoever offered it learns no more of somebody who didn't accept it than they knew.
     let is_known = answer == TransferAnswer::Accepted
-        || user::knows(&mut reader, offered_by.id, recipient.id).await.map_err(job_error)?;
+        || visibility::knows(&mut reader, offered_by.id, recipient.id).await.map_err(job_error)?;
     let (recipient_name, recipient_username) = match is_known {
         true => (recipient.name, Some(recipient.username.to_string())),
         false => {

@@ -3,11 +3,11 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::account::user::{self, User};
+use rollcall_domain::authority::membership::MemberStatus;
 use rollcall_domain::base::job::MailTransferOffer;
 use rollcall_domain::base::link::Route;
 use rollcall_domain::database;
-use rollcall_domain::membership::member::{self, MemberStatus};
-use rollcall_domain::membership::organization;
+use rollcall_domain::membership::{member, organization};
 use rollcall_domain::resource::transfer::{self, Transfer, TransferStatus};
 
 use crate::context::{Context, connection, job_error};

@@ -3,6 +3,7 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::account::api_key;
+use rollcall_domain::authority::actor;
 use rollcall_domain::base::id::{ApiKeyId, OrganizationId};
 
 use super::connection::connection;
@@ -14,7 +15,7 @@ use super::user::User;
 
 /// What an API key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "api_key::ApiKeyScope")]
+#[graphql(remote = "actor::ApiKeyScope")]
 pub enum ApiKeyScope {
     /// Only read.
     Read,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::authority::{access, actor, audit};
+use rollcall_domain::authority::{access, actor, audit, verification};
 use rollcall_domain::base::id::OrganizationId;
 
 use super::connection::connection;
@@ -132,7 +132,7 @@ pub async fn verify(
     let permit =
         access::view(&mut *context::connection(context).await?, actor, organization_id).await.map_err(top_level)?;
     let Some(permit) = permit else { return Ok(None) };
-    let found = audit::verify_as(database(context), &permit, from_sequence).await;
+    let found = verification::verify_as(database(context), &permit, from_sequence).await;
     Ok(super::error::visible(found)?.map(|found| AuditVerification {
         ok: found.ok(),
         checked: found.checked,

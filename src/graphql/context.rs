@@ -6,9 +6,12 @@ use std::sync::{Arc, OnceLock};
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use futures_util::future::BoxFuture;
+use rollcall_domain::account::grant_invitation::GrantInvitation;
 use rollcall_domain::account::user::{self, User};
-use rollcall_domain::authority::access::{self, Permit};
+use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::level::{self, Access, Question};
+use rollcall_domain::authority::visibility;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
 use rollcall_domain::base::limits;
@@ -19,10 +22,10 @@ use rollcall_domain::membership::member::{self, Member};
 use rollcall_domain::membership::organization::{self, Organization};
 use rollcall_domain::membership::team::{self, Team};
 use rollcall_domain::organization::billing;
-use rollcall_domain::resource::grant::{self, Grant, GrantInvitation};
+use rollcall_domain::resource::grant::{self, Grant};
 use rollcall_domain::resource::share_link::{self, ShareLink};
 use rollcall_domain::resource::transfer::{self, Transfer};
-use rollcall_domain::resource::{self, Access, Part, Question, Resource, Within};
+use rollcall_domain::resource::{self, Part, Resource, Within};
 use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
@@ -132,7 +135,7 @@ impl Loader<UserKey> for Loaders {
         let mut connection = self.connection().await?;
         for (actor, keys) in by_page(keys, |(actor, _)| actor.clone()) {
             let ids: Vec<UserId> = keys.iter().map(|(_, id)| *id).collect();
-            let visible = user::visible_to(&mut connection, &actor, &ids).await.map_err(top_level)?;
+            let visible = visibility::visible_to(&mut connection, &actor, &ids).await.map_err(top_level)?;
             let users = user::by_ids(&mut connection, &visible).await.map_err(top_level)?;
             answers.extend(users.into_iter().map(|user| ((actor.clone(), user.id), user)));
         }
@@ -168,7 +171,7 @@ impl Loader<OrganizationKey> for Loaders {
 
     async fn load(&self, keys: &[OrganizationKey]) -> Result<HashMap<OrganizationKey, Self::Value>, Self::Error> {
         let found =
-            access::organizations_with_permits(&mut *self.connection().await?, keys).await.map_err(top_level)?;
+            organization::organizations_with_permits(&mut *self.connection().await?, keys).await.map_err(top_level)?;
         Ok(found
             .into_iter()
             .map(|(actor, organization, permit)| ((actor, organization.id), (organization, permit)))
@@ -384,7 +387,7 @@ impl Loader<Question> for Loaders {
     type Error = async_graphql::Error;
 
     async fn load(&self, keys: &[Question]) -> Result<HashMap<Question, Access>, Self::Error> {
-        resource::access_of(&mut *self.connection().await?, keys).await.map_err(top_level)
+        level::access_of(&mut *self.connection().await?, keys).await.map_err(top_level)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject, Union};
 use chrono::{DateTime, Utc};
+use rollcall_domain::account::grant_invitation;
 use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, TypedId, UserId};
 use rollcall_domain::resource::grant::{self, Shared};
 
@@ -71,7 +72,7 @@ impl Grant {
 }
 
 #[derive(Debug, Clone)]
-pub struct GrantInvitation(pub grant::GrantInvitation);
+pub struct GrantInvitation(pub grant_invitation::GrantInvitation);
 
 /// An address that something is shared with, whether or not an account has it: whoever signs in with it next gets the grant.
 #[Object]

@@ -4,6 +4,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::account::session::NewSession;
 use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::base::delivery;
 use rollcall_domain::base::id::{InvitationId, OrganizationId, TeamId};
 use rollcall_domain::database::now;
 use rollcall_domain::membership::invitation;
@@ -37,7 +38,7 @@ pub enum InvitationStatus {
 
 /// What became of a mail or of a webhook's delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "invitation::DeliveryStatus")]
+#[graphql(remote = "delivery::DeliveryStatus")]
 pub enum DeliveryStatus {
     /// The worker will send it.
     Queued,

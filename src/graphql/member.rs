@@ -3,7 +3,7 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::access::Permit;
-use rollcall_domain::authority::policy;
+use rollcall_domain::authority::{membership, permissions, policy};
 use rollcall_domain::base::id::{MemberId, ResourceId, TeamId};
 use rollcall_domain::membership::member;
 use rollcall_domain::resource::{Part, Within};
@@ -21,7 +21,7 @@ use super::user::User;
 
 /// Where a membership stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "member::MemberStatus")]
+#[graphql(remote = "membership::MemberStatus")]
 pub enum MemberStatus {
     /// In force.
     Active,
@@ -35,7 +35,7 @@ pub enum MemberStatus {
 
 /// How someone became a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "member::JoinMethod")]
+#[graphql(remote = "membership::JoinMethod")]
 pub enum JoinMethod {
     /// By founding the organization.
     Founder,
@@ -70,8 +70,8 @@ pub struct MemberPermissions {
     shared_projects: AccessLevel,
 }
 
-impl From<member::Permissions> for MemberPermissions {
-    fn from(permissions: member::Permissions) -> Self {
+impl From<permissions::Permissions> for MemberPermissions {
+    fn from(permissions: permissions::Permissions) -> Self {
         Self {
             billable_activities: permissions.billable_activities,
             shared_apps: permissions.shared_apps,
@@ -91,7 +91,7 @@ pub struct MemberPermissionsInput {
     pub shared_projects: Option<AccessLevel>,
 }
 
-impl From<MemberPermissionsInput> for member::PermissionsInput {
+impl From<MemberPermissionsInput> for permissions::PermissionsInput {
     fn from(input: MemberPermissionsInput) -> Self {
         Self {
             billable_activities: input.billable_activities,
@@ -146,7 +146,7 @@ impl Member {
         let own = request(context).actor().is_some_and(|actor| actor.is(self.0.user_id));
         let leads =
             self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(policy::Role::Admin));
-        let active = self.0.status == member::MemberStatus::Active;
+        let active = self.0.status == membership::MemberStatus::Active;
         if !(own || leads && active) {
             return Ok(None);
         }

@@ -194,7 +194,8 @@ mod tests {
     use super::*;
     use rollcall_domain::base::client::ClientNetwork;
     use rollcall_domain::base::secret::Keyring;
-    use rollcall_domain::database::{Database, Deployment, Endpoint, Purpose};
+    use rollcall_domain::database::deployment::Deployment;
+    use rollcall_domain::database::{Database, Endpoint, Purpose};
 
     /// The tabs are run as they stand, without a database: what is wrong with a document is found before that is asked for.
     #[tokio::test]

@@ -7,7 +7,7 @@ use async_graphql::{Context, ID, Interface};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::account::{api_key, session, user};
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::{access, audit};
+use rollcall_domain::authority::{audit, visibility};
 use rollcall_domain::base::id::{
     ApiKeyId, AuditEventId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId, MemberId,
     OrganizationId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId, TransferId, TypedId, UserId,
@@ -15,7 +15,7 @@ use rollcall_domain::base::id::{
 };
 use rollcall_domain::base::limits;
 use rollcall_domain::event::webhook;
-use rollcall_domain::membership::{invitation, join_code, member, team};
+use rollcall_domain::membership::{invitation, join_code, member, organization, team};
 use rollcall_domain::resource::{grant, run, share_link, transfer};
 use rollcall_domain::{database, departure, resource};
 use uuid::Uuid;
@@ -141,7 +141,7 @@ async fn of_kind(
     }
     Ok(match prefix {
         UserId::PREFIX => {
-            let visible = user::visible_to(connection, actor, &typed(uuids)).await?;
+            let visible = visibility::visible_to(connection, actor, &typed(uuids)).await?;
             nodes(user::by_ids(connection, &visible).await?, |user| user.id, |user| Node::User(User::known(user)))
         }
         SessionId::PREFIX => {
@@ -155,7 +155,7 @@ async fn of_kind(
         }
         OrganizationId::PREFIX => {
             let keys: Vec<_> = typed(uuids).into_iter().map(|id| (actor.clone(), id)).collect();
-            access::organizations_with_permits(connection, &keys)
+            organization::organizations_with_permits(connection, &keys)
                 .await?
                 .into_iter()
                 .map(|(actor, organization, permit)| {

@@ -6,7 +6,7 @@ use rollcall_domain::Error;
 use rollcall_domain::account::api_key;
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::{audit, policy};
+use rollcall_domain::authority::{audit, permissions, policy};
 use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
 use rollcall_domain::departure;
 use rollcall_domain::event::webhook;
@@ -557,7 +557,9 @@ impl OrganizationPolicy {
             member_directory: organization.member_directory.into(),
             admin_powers: organization.admin_powers.into(),
             external_sharing: organization.external_sharing.into(),
-            default_permissions: MemberPermissions::from(member::Permissions::from(organization.default_permissions)),
+            default_permissions: MemberPermissions::from(permissions::Permissions::from(
+                organization.default_permissions,
+            )),
             invitation_days: organization.invitation_days,
         }
     }

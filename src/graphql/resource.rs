@@ -3,10 +3,11 @@
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::level::{Access, Question};
 use rollcall_domain::authority::policy;
 use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId, TypedId};
 use rollcall_domain::base::page::{Page, PageRequest};
-use rollcall_domain::resource::{self, Access, Part, Question, Within};
+use rollcall_domain::resource::{self, Part, Within};
 use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};
@@ -207,8 +208,9 @@ impl Resource {
         }
         let key = GrantInvitationsOf { parent_id: self.0.id, page, with_count: wants_total(context) };
         let found = loaders(context).load_one(key).await?;
-        let invitation =
-            |invitation: &rollcall_domain::resource::grant::GrantInvitation| GrantInvitation(invitation.clone());
+        let invitation = |invitation: &rollcall_domain::account::grant_invitation::GrantInvitation| {
+            GrantInvitation(invitation.clone())
+        };
         Ok(found.map(|found| GrantInvitationConnection::new(found.0.map_ref(invitation), found.1)))
     }
 

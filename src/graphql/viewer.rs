@@ -2,13 +2,14 @@
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::account::{api_key, session, user};
+use rollcall_domain::account::{api_key, profile, session, user};
 use rollcall_domain::authority::actor::{Actor, Reach};
 use rollcall_domain::base::id::{OrganizationId, UserId};
 use rollcall_domain::base::page::Page;
 use rollcall_domain::base::text::EmailAddress;
 use rollcall_domain::departure::deletion;
 use rollcall_domain::membership::{invitation, member};
+use rollcall_domain::organization::billing;
 use rollcall_domain::resource::transfer;
 use rollcall_domain::resource::{self, ResourceFilter};
 use rollcall_domain::sign_in::email_change;
@@ -119,7 +120,7 @@ impl Viewer {
     /// the viewer belongs to. For an API key at most its own.
     async fn billable_organizations(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Organization>> {
         let found =
-            user::billable_organizations(&mut *connection(context).await?, &self.actor).await.map_err(top_level)?;
+            billing::billable_organizations(&mut *connection(context).await?, &self.actor).await.map_err(top_level)?;
         let seen = |(organization, permit)| Organization::seen_by(&self.actor, organization, Some(permit));
         Ok(found.into_iter().map(seen).collect())
     }
@@ -329,12 +330,13 @@ impl ViewerMutation {
         context: &Context<'_>,
         #[graphql(desc = "What to change.")] input: UpdateProfileInput,
     ) -> async_graphql::Result<UpdateProfilePayload> {
-        let command = user::UpdateProfile {
+        let command = profile::UpdateProfile {
             name: super::required(input.name),
             username: super::required(input.username),
             avatar_url: super::undefined_or(input.avatar_url),
         };
-        let outcome = user::update_profile(database(context), actor(context)?, &command, request(context).client).await;
+        let outcome =
+            profile::update_profile(database(context), actor(context)?, &command, request(context).client).await;
         let viewer = Viewer::load(&mut *connection(context).await?, actor(context)?).await?;
         Payload::of(outcome, |()| UpdateProfilePayload { viewer, user_errors: Vec::new() })
     }

@@ -30,7 +30,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use ipnet::IpNet;
 use rollcall_domain::Error;
-use rollcall_domain::authority::actor::{self, Actor};
+use rollcall_domain::account::authentication;
+use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::limits;
 use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::database::Database;
@@ -198,7 +199,7 @@ async fn authenticate(app: &App, token: &str) -> rollcall_domain::Result<Actor> 
             return Ok(Actor::Staff { name: staff.name.clone() });
         }
     }
-    actor::authenticate(&app.database, token).await
+    authentication::authenticate(&app.database, token).await
 }
 
 /// Compares without telling by its time where two texts differ.

@@ -8,14 +8,13 @@ use serde_json::json;
 
 use crate::account::user;
 use crate::authority::access::{self, Lock, Permit};
-use crate::authority::actor::{Actor, Reach, suspended};
+use crate::authority::actor::{Actor, ApiKeyScope, Reach, suspended};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::policy::Action;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, UserId};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::Token;
-use crate::base::text_enum::text_enum;
 use crate::base::{clock, limits, text};
 use crate::database::schema::api_keys;
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -24,16 +23,6 @@ use crate::database::{Database, Transaction, now, rollcall_now};
 pub(crate) const TOKEN_PREFIX: &str = "rck_";
 /// Characters of the secret that are kept to tell keys apart.
 const SHOWN: usize = 8;
-
-text_enum! {
-    /// What a key may do.
-    ApiKeyScope {
-        /// Only read.
-        Read = "read",
-        /// All that its person may do in the organization.
-        Write = "write",
-    }
-}
 
 /// An API key.
 #[derive(Debug, Clone, Queryable, Selectable)]

@@ -1,6 +1,11 @@
 //! Accounts, and what proves that a caller is one: sessions and API keys.
 
 pub mod api_key;
+pub mod authentication;
+pub mod grant_invitation;
+pub(crate) mod new_account;
+pub mod profile;
 pub(crate) mod reserved_name;
 pub mod session;
+pub(crate) mod suspension;
 pub mod user;

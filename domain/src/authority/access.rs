@@ -9,14 +9,13 @@ use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::account::api_key::ApiKeyScope;
-use crate::authority::actor::Actor;
+use crate::authority::actor::{Actor, ApiKeyScope};
+use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{Action, AdminPowers, MemberDirectory, Role, Standing};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::database::Transaction;
 use crate::database::schema::{members, organizations, users};
-use crate::membership::organization::Organization;
 
 /// Proof that an actor is an active member of an organization, and as what.
 ///
@@ -201,51 +200,6 @@ pub async fn view(
     permit(connection, actor, organization_id, "").await
 }
 
-/// The organizations of the ids, each with the actor's permit where they are an active member.
-pub async fn organizations_with_permits(
-    connection: &mut AsyncPgConnection,
-    keys: &[(Actor, OrganizationId)],
-) -> Result<Vec<(Actor, Organization, Option<Permit>)>> {
-    use crate::membership::member::MemberStatus;
-
-    let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
-    let user_ids: Vec<UserId> = keys.iter().filter_map(|(actor, _)| Some(actor.reach()?.user_id())).collect();
-    let found: Vec<Organization> = organizations::table
-        .filter(organizations::id.eq_any(&ids))
-        .select(Organization::as_select())
-        .load(connection)
-        .await?;
-    let memberships: Vec<(UserId, OrganizationId, MemberId, Role, bool)> = members::table
-        .filter(members::organization_id.eq_any(&ids))
-        .filter(members::user_id.eq_any(&user_ids))
-        .filter(members::status.eq(MemberStatus::Active))
-        .select((members::user_id, members::organization_id, members::id, members::role, members::billable_activities))
-        .load(connection)
-        .await?;
-    let mut answers = Vec::with_capacity(keys.len());
-    for (actor, id) in keys {
-        let Some(organization) = found.iter().find(|organization| organization.id == *id) else { continue };
-        let reach = actor.reach().filter(|reach| reach.includes(*id));
-        let membership = reach.and_then(|reach| {
-            memberships
-                .iter()
-                .find(|(user_id, organization_id, ..)| *user_id == reach.user_id() && organization_id == id)
-        });
-        let permit = membership.filter(|_| organization.deleted_at.is_none()).map(
-            |(user_id, organization_id, member_id, role, billable_activities)| Permit {
-                actor: actor.clone(),
-                user_id: *user_id,
-                organization_id: *organization_id,
-                member_id: *member_id,
-                standing: organization.standing_of(*role),
-                billable_activities: *billable_activities,
-            },
-        );
-        answers.push((actor.clone(), organization.clone(), permit));
-    }
-    Ok(answers)
-}
-
 /// The actor's permits in those of the organizations where they are an active member.
 pub async fn permits(
     connection: &mut AsyncPgConnection,
@@ -253,8 +207,50 @@ pub async fn permits(
     ids: impl IntoIterator<Item = OrganizationId>,
 ) -> Result<HashMap<OrganizationId, Permit>> {
     let keys: Vec<(Actor, OrganizationId)> = ids.into_iter().map(|id| (actor.clone(), id)).collect();
-    let found = organizations_with_permits(connection, &keys).await?;
-    Ok(found.into_iter().filter_map(|(_, organization, permit)| Some((organization.id, permit?))).collect())
+    let found: Vec<(OrganizationId, AdminPowers, MemberDirectory, bool)> = organizations::table
+        .filter(organizations::id.eq_any(keys.iter().map(|(_, id)| *id)))
+        .filter(organizations::deleted_at.is_null())
+        .select((
+            organizations::id,
+            organizations::admin_powers,
+            organizations::member_directory,
+            organizations::personal_user_id.is_not_null(),
+        ))
+        .load(connection)
+        .await?;
+    let standing_of = |id: OrganizationId, role: Role| {
+        let (_, admin_powers, member_directory, personal) = *found.iter().find(|(found, ..)| *found == id)?;
+        Some(Standing { role, admin_powers, member_directory, personal })
+    };
+    let permits = permits_by(connection, &keys, standing_of).await?;
+    Ok(permits.into_iter().flatten().map(|permit| (permit.organization_id, permit)).collect())
+}
+
+/// The permit of each actor in each organization, where they are an active member; `standing_of` says what a role is in an
+/// organization, as long as that isn't deleted.
+pub(crate) async fn permits_by(
+    connection: &mut AsyncPgConnection,
+    keys: &[(Actor, OrganizationId)],
+    standing_of: impl Fn(OrganizationId, Role) -> Option<Standing>,
+) -> Result<Vec<Option<Permit>>> {
+    let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
+    let user_ids: Vec<UserId> = keys.iter().filter_map(|(actor, _)| Some(actor.reach()?.user_id())).collect();
+    let memberships: Vec<(UserId, OrganizationId, MemberId, Role, bool)> = members::table
+        .filter(members::organization_id.eq_any(&ids))
+        .filter(members::user_id.eq_any(&user_ids))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select((members::user_id, members::organization_id, members::id, members::role, members::billable_activities))
+        .load(connection)
+        .await?;
+    let permit_of = |(actor, id): &(Actor, OrganizationId)| {
+        let reach = actor.reach().filter(|reach| reach.includes(*id))?;
+        let (user_id, organization_id, member_id, role, billable_activities) = *memberships
+            .iter()
+            .find(|(user_id, organization_id, ..)| *user_id == reach.user_id() && organization_id == id)?;
+        let standing = standing_of(*id, role)?;
+        Some(Permit { actor: actor.clone(), user_id, organization_id, member_id, standing, billable_activities })
+    };
+    Ok(keys.iter().map(permit_of).collect())
 }
 
 /// Locks what the lock says and gives the actor's permit, if the action is allowed.

@@ -18,8 +18,9 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::UserId;
 use crate::base::limits::{self, TryLimit};
 use crate::base::text::{EmailAddress, in_words};
+use crate::database::deployment::Deployment;
 use crate::database::schema::users;
-use crate::database::{Database, Deployment, Transaction, rollcall_now};
+use crate::database::{Database, Transaction, rollcall_now};
 
 /// A mail that a command is about to cause.
 #[derive(Debug, Clone)]

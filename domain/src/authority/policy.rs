@@ -1,7 +1,7 @@
 //! Who may do what: the whole role × action table. Nothing else decides.
 
+use crate::authority::membership::MemberStatus;
 use crate::base::text_enum::text_enum;
-use crate::membership::member::MemberStatus;
 
 text_enum! {
     /// A member's role; each is a superset of the next (D1).

@@ -3,6 +3,7 @@
 pub(crate) mod attached;
 pub mod client;
 pub(crate) mod clock;
+pub mod delivery;
 pub mod device;
 pub mod error;
 pub mod id;

@@ -2,6 +2,7 @@
 
 pub(crate) mod checks;
 mod connection;
+pub mod deployment;
 mod endpoint;
 mod held;
 mod readiness;
@@ -38,8 +39,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use crate::base::error::{Code, Error, Result};
 use crate::base::secret::Keyring;
 use crate::base::{clock, limits};
-use crate::event::webhook::WebhookTargets;
-use crate::start::settings::OrganizationCreation;
+use crate::database::deployment::Deployment;
 use readiness::Readiness;
 
 const QUEUE_MIGRATIONS: EmbeddedMigrations = apalis_diesel::MIGRATIONS;
@@ -75,33 +75,6 @@ pub enum Purpose {
     Requests,
     /// Jobs and staff work, whose statements may take as long as they need.
     Work,
-}
-
-/// What the deployment decides about organizations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Deployment {
-    /// A second organization is refused (D3).
-    pub one_organization_per_user: bool,
-    /// Who creates organizations (D4).
-    pub organization_creation: OrganizationCreation,
-    /// Where webhooks may lead.
-    pub webhook_targets: WebhookTargets,
-    /// How many mails to others an account may cause a day.
-    pub invitations_per_day: i32,
-    /// The same while the account is new.
-    pub new_account_invitations_per_day: i32,
-}
-
-impl Default for Deployment {
-    fn default() -> Self {
-        Self {
-            one_organization_per_user: false,
-            organization_creation: OrganizationCreation::default(),
-            webhook_targets: WebhookTargets::default(),
-            invitations_per_day: limits::CAUSED_MAILS.account.tries,
-            new_account_invitations_per_day: limits::NEW_ACCOUNT_MAILS,
-        }
-    }
 }
 
 /// What a transaction runs: an async closure that can be called again and whose future may move between threads.

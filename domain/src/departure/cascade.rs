@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::account::user;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::{self, EndedWith};
+use crate::authority::membership::MemberStatus;
 use crate::base::error::{Error, Result};
 use crate::base::id::{DepartureId, ResourceId, ResourceMoveId, UserId};
 use crate::base::job::{Hold, MailDepartureReceipt};
@@ -20,7 +21,7 @@ use crate::base::{limits, text};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
 use crate::departure::{Departure, DepartureStatus, DepartureStep, Progress, count, lock, newest_of, owner};
-use crate::membership::member::{self, MemberStatus};
+use crate::membership::member;
 use crate::resource::run;
 use crate::resource::{ResourceKind, Visibility};
 

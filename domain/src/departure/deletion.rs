@@ -9,6 +9,7 @@ use crate::account::{api_key, user};
 use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::membership::MemberStatus;
 use crate::authority::policy::Role;
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::{OrganizationId, UserId};
@@ -18,7 +19,7 @@ use crate::base::text::{self, EmailAddress, Username};
 use crate::database::schema::{account_deletions, members, organizations, sessions, users};
 use crate::database::{Database, Transaction, now};
 use crate::departure::{self, DepartureKind, Words};
-use crate::membership::member::{Member, MemberStatus};
+use crate::membership::member::Member;
 use crate::resource::{grant, transfer};
 use crate::sign_in::email_change;
 

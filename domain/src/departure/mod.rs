@@ -21,10 +21,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::account::{api_key, user};
+use crate::account::{api_key, suspension, user};
 use crate::authority::access::{self, Lock, Permit, lock_users};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{Action, MemberAction, Role};
 use crate::base::attached::{self, Attached};
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -35,7 +36,7 @@ use crate::base::text_enum::text_enum;
 use crate::base::{limits, text};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::member::{self, Member, MemberStatus};
+use crate::membership::member::{self, Member};
 use crate::membership::{invitation, team};
 use crate::resource::ResourceKind;
 
@@ -396,7 +397,7 @@ pub(crate) async fn depart(
         && leaver.origin_organization_id == Some(organization_id)
         && !user::belongs_to_another_team(transaction, user_id, organization_id).await?;
     if suspends {
-        events.push(user::suspend(transaction, user_id, organization_id).await?);
+        events.push(suspension::suspend(transaction, user_id, organization_id).await?);
     }
 
     let departure: Departure = diesel::insert_into(departures::table)

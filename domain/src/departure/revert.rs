@@ -8,10 +8,11 @@ use diesel::sql_types::Uuid as SqlUuid;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
-use crate::account::user;
+use crate::account::{suspension, user};
 use crate::authority::access::{self, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::membership::MemberStatus;
 use crate::authority::policy::MemberAction;
 use crate::base::error::{Code, Error, Reader, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
@@ -24,7 +25,7 @@ use crate::departure::{
     Chunk, Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, enter, expedite, known, lock, newest_of,
 };
 use crate::membership::invitation;
-use crate::membership::member::{self, Member, MemberStatus};
+use crate::membership::member::{self, Member};
 use crate::organization::billing::{self, Seats};
 use crate::resource::{ResourceKind, Visibility};
 
@@ -81,8 +82,9 @@ async fn bring_back(
         .set(members::status.eq(MemberStatus::Active))
         .execute(&mut **transaction)
         .await?;
-    events
-        .extend(user::lift_suspension(transaction, user_id, "the organization that suspended it took it back").await?);
+    events.extend(
+        suspension::lift_suspension(transaction, user_id, "the organization that suspended it took it back").await?,
+    );
     let restored = NewEvent::by(actor, organization_id, AuditAction::MemberReactivated, member.id)
         .summary(format!("{user_id} is active again as {}", member.role))
         .with(json!({ "role": member.role.as_str() }));

@@ -3,7 +3,6 @@
 //! A webhook has a cursor into the log. Whatever records an event that it waits for enqueues its one job, which delivers
 //! event by event and moves the cursor on; so nothing is sent before its commit, overtaken, or lost.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use apalis_diesel::Job;
@@ -12,108 +11,25 @@ use diesel::prelude::*;
 use diesel::upsert::excluded;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
-use url::{Host, Url};
+use url::Url;
 
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, AuditEvent, NewEvent};
 use crate::authority::policy::Action;
+use crate::base::delivery::DeliveryStatus;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, TypedId, UserId, WebhookDeliveryId, WebhookId};
 use crate::base::job::{DeliverWebhook, Hold, MailWebhookDisabled, RedeliverWebhook};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Token};
-use crate::base::{clock, limits, text};
+use crate::base::{clock, limits};
 use crate::database::schema::{audit_events, audit_heads, webhook_deliveries, webhook_previous_secrets, webhooks};
 use crate::database::{Database, Transaction, now};
-use crate::membership::invitation::DeliveryStatus;
 use crate::membership::organization;
 
 /// What stands for every event.
 const EVERY_EVENT: &str = "*";
-
-/// Where webhooks may lead, as the deployment decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct WebhookTargets {
-    /// To plain http, too.
-    pub allow_http: bool,
-    /// To private, loopback and link-local addresses, too.
-    pub allow_private: bool,
-}
-
-impl WebhookTargets {
-    /// Whether deliveries may go to the address.
-    pub fn allow(self, address: IpAddr) -> bool {
-        self.allow_private || is_public(address)
-    }
-
-    fn parse(self, field: &str, text: &str) -> Result<Url, Refusal> {
-        let text = text::line(field, text, limits::WEBHOOK_URL)?;
-        let invalid = |message: &str| Refusal::new(Code::Invalid, field, message);
-        let url = Url::parse(&text).map_err(|_| invalid("must be a URL such as https://example.org/hooks"))?;
-        match url.scheme() {
-            "https" => {}
-            "http" if self.allow_http => {}
-            _ => return Err(invalid("must begin with https://")),
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(invalid("may hold no user name or password: deliveries are signed instead"));
-        }
-        if url.fragment().is_some() {
-            return Err(invalid("may hold no fragment (#…)"));
-        }
-        // A name may lead anywhere, and elsewhere tomorrow: what it resolves to is looked at for each delivery.
-        let allowed = match url.host() {
-            Some(Host::Domain(name)) => {
-                self.allow_private || !(name == "localhost" || name.trim_end_matches('.').ends_with(".localhost"))
-            }
-            Some(Host::Ipv4(address)) => self.allow(address.into()),
-            Some(Host::Ipv6(address)) => self.allow(address.into()),
-            None => false,
-        };
-        if allowed { Ok(url) } else { Err(invalid("must lead to a public address")) }
-    }
-}
-
-/// Whether an address is of the public internet, rather than of this machine, its network or a reserved range.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-/// By IANA's registry of special-purpose addresses.
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let special = match address.octets() {
-        [0 | 10 | 127 | 240..=255, ..]
-        | [100, 64..=127, ..]
-        | [169, 254, ..]
-        | [172, 16..=31, ..]
-        | [192, 0, 0 | 2, _]
-        | [192, 88, 99, _]
-        | [192, 168, ..]
-        | [198, 18..=19, ..]
-        | [198, 51, 100, _]
-        | [203, 0, 113, _] => true,
-        _ => address.is_multicast(),
-    };
-    !special
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    if let Some(inner) = address.to_ipv4_mapped() {
-        return is_public_v4(inner);
-    }
-    let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match address.segments() {
-        // NAT64 and 6to4 lead to the IPv4 address inside.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
-        [0x2001, 0xdb8, ..] | [0x2001, 0..=0x1ff, ..] | [0x3fff, 0..=0xfff, ..] => false,
-        // Nothing else is given out.
-        [first, ..] => (0x2000..=0x3fff).contains(&first),
-    }
-}
 
 /// A webhook.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -967,70 +883,6 @@ pub async fn record_redelivery(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    const STRICT: WebhookTargets = WebhookTargets { allow_http: false, allow_private: false };
-
-    #[test]
-    fn targets_are_public_https() {
-        for right in [
-            "https://example.org",
-            "https://example.org:8443/hooks?x=1",
-            "https://93.184.216.34/",
-            "https://[2606:2800:220:1::1]/",
-        ] {
-            assert!(STRICT.parse("url", right).is_ok(), "{right}");
-        }
-        for wrong in [
-            "",
-            "example.org",
-            "http://example.org",
-            "ftp://example.org",
-            "https://",
-            "https://user@example.org",
-            "https://user:password@example.org",
-            "https://example.org/#x",
-            "https://localhost",
-            "https://a.localhost.",
-            "https://127.0.0.1",
-            "https://127.1",
-            "https://0x7f.1",
-            "https://2130706433",
-            "https://10.1.2.3",
-            "https://[::1]",
-            "https://[::ffff:10.0.0.1]",
-            "https://169.254.169.254/latest/meta-data",
-            "https://100.64.0.1",
-            "https://0.0.0.0",
-            "https://[fe80::1]",
-            "https://[fd00::1]",
-            "https://[64:ff9b::7f00:1]",
-            "https://[2002:a00:1::]",
-            "javascript:alert(1)",
-        ] {
-            assert!(STRICT.parse("url", wrong).is_err(), "{wrong}");
-        }
-        let open = WebhookTargets { allow_http: true, allow_private: true };
-        for right in ["http://127.0.0.1:9000/hook", "http://localhost/", "https://10.0.0.1"] {
-            assert!(open.parse("url", right).is_ok(), "{right}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_private_address_is_public(second in any::<u8>(), third in any::<u8>(), fourth in any::<u8>()) {
-            let addresses = [[10, second, third, fourth], [127, second, third, fourth], [192, 168, third, fourth], [172, 16 + second % 16, third, fourth], [169, 254, third, fourth]];
-            for address in addresses.map(Ipv4Addr::from) {
-                prop_assert!(!is_public(address.into()));
-                prop_assert!(!is_public(address.to_ipv6_mapped().into()));
-            }
-        }
-
-        #[test]
-        fn no_text_makes_the_parser_panic(text in ".*") {
-            let _ = STRICT.parse("url", &text);
-        }
-    }
 
     #[test]
     fn events_are_known_and_named_once() {

@@ -10,16 +10,21 @@ use diesel::sql_types::Text;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
+use crate::account::new_account::{self, NewUser};
 use crate::account::session::{self, NewSession};
-use crate::account::user::{self, NewUser, User};
+use crate::account::suspension;
+use crate::account::user::{self, User};
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::attempt::{self, Tries};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
+use crate::authority::membership::{JoinMethod, MemberStatus};
+use crate::authority::permissions::{Permissions, PermissionsInput};
 use crate::authority::policy::{AccessLevel, Action, MemberDirectory, Role};
 use crate::base::client::ClientNetwork;
+use crate::base::delivery::DeliveryStatus;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{InvitationId, MemberId, OrganizationId, SessionId, TeamId, TypedId, UserId};
 use crate::base::job::{ExpireInvitation, Hold, MailInvitation, MailInvitationAccepted, MailInvitationReminder};
@@ -30,7 +35,7 @@ use crate::base::text::{self, EmailAddress, Username};
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{invitations, members, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::member::{self, Join, JoinMethod, Member, MemberStatus, Permissions, PermissionsInput};
+use crate::membership::member::{self, Join, Member};
 use crate::membership::{organization, team};
 use crate::organization::billing::{self, Seats};
 
@@ -47,20 +52,6 @@ text_enum! {
         Revoked = "revoked",
         /// Its time ran out.
         Expired = "expired",
-    }
-}
-
-text_enum! {
-    /// What became of a mail or of a webhook's delivery.
-    DeliveryStatus {
-        /// The worker will send it.
-        Queued = "queued",
-        /// It was taken.
-        Sent = "sent",
-        /// It could not be taken yet; it is tried again.
-        Deferred = "deferred",
-        /// It was refused for good, or nobody took it in time.
-        Failed = "failed",
     }
 }
 
@@ -785,7 +776,7 @@ pub async fn accept(
                         username: username.as_ref(),
                         origin_organization_id: Some(invitation.organization_id),
                     };
-                    let created = user::create(transaction, new).await?;
+                    let created = new_account::create(transaction, new).await?;
                     let session = session::create(transaction, created.user_id, new_session).await?;
                     events.extend(created.events);
                     events.push(
@@ -867,7 +858,9 @@ async fn take(
     );
     events.extend(team::join_by(transaction, invitation.id, user_id).await?);
     transaction.enqueue(&MailInvitationAccepted { invitation_id: invitation.id, member_id }).await?;
-    events.extend(user::lift_suspension(transaction, user_id, "an accepted invitation lifted the suspension").await?);
+    events.extend(
+        suspension::lift_suspension(transaction, user_id, "an accepted invitation lifted the suspension").await?,
+    );
     Ok((member_id, events))
 }
 

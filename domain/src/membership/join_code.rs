@@ -13,6 +13,7 @@ use crate::authority::actor::Actor;
 use crate::authority::attempt;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
+use crate::authority::membership::JoinMethod;
 use crate::authority::policy::{Action, Role};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -24,7 +25,7 @@ use crate::base::text_enum::text_enum;
 use crate::base::{limits, text};
 use crate::database::schema::join_codes;
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::member::{self, Join, JoinMethod};
+use crate::membership::member::{self, Join};
 use crate::membership::organization;
 
 text_enum! {

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{self, Array, BigInt, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::account::user;
@@ -14,95 +14,18 @@ use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::{Actor, Reach};
 use crate::authority::attempt::{self, Counting};
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::policy::{AccessLevel, MemberAction, Role, Standing};
+use crate::authority::membership::{JoinMethod, MemberStatus};
+use crate::authority::permissions::{Permissions, PermissionsInput};
+use crate::authority::policy::{MemberAction, Role, Standing};
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, TypedId, UserId};
 use crate::base::job::{MailRoleChanged, MarkEnded};
 use crate::base::limits::{self, TryLimit};
 use crate::base::page::{Page, PageRequest, Slice};
 use crate::base::text::{self, EmailAddress};
-use crate::base::text_enum::text_enum;
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
 use crate::organization::billing::{self, Seats};
-
-text_enum! {
-    /// Where a membership stands.
-    MemberStatus {
-        /// In force.
-        Active = "active",
-        /// Ended by the member (LEAVE).
-        Left = "left",
-        /// Ended by owner or admin (REMOVE).
-        Removed = "removed",
-        /// Ended by owner or admin (DEACTIVATE, D6).
-        Deactivated = "deactivated",
-    }
-}
-
-text_enum! {
-    /// How someone became a member.
-    JoinMethod {
-        /// By founding the organization.
-        Founder = "founder",
-        /// By the platform's staff.
-        Staff = "staff",
-        /// By an invitation.
-        Invitation = "invitation",
-        /// By a join code.
-        JoinCode = "join_code",
-    }
-}
-
-/// What a member may do with what is shared with, or billed to, the organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = members)]
-pub struct Permissions {
-    /// Bill to the organization (R55).
-    pub billable_activities: bool,
-    /// Use apps that are shared with it (R58).
-    pub shared_apps: bool,
-    /// What they get at most from projects that are shared with it (R58).
-    pub shared_projects: AccessLevel,
-}
-
-impl Permissions {
-    /// Everything: for owners.
-    pub(crate) fn all() -> Self {
-        Self { billable_activities: true, shared_apps: true, shared_projects: AccessLevel::Administer }
-    }
-
-    /// For the audit log.
-    pub(crate) fn to_json(self) -> Value {
-        json!({
-            "billable_activities": self.billable_activities,
-            "shared_apps": self.shared_apps,
-            "shared_projects": self.shared_projects.as_str(),
-        })
-    }
-}
-
-/// Permissions to be given; what is left out stays, or comes from the organization's policy.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PermissionsInput {
-    /// Bill to the organization.
-    pub billable_activities: Option<bool>,
-    /// Use apps shared with it.
-    pub shared_apps: Option<bool>,
-    /// What one gets at most from projects shared with it.
-    pub shared_projects: Option<AccessLevel>,
-}
-
-impl PermissionsInput {
-    /// These, and for what is left out the others.
-    pub(crate) fn or(self, others: Permissions) -> Permissions {
-        Permissions {
-            billable_activities: self.billable_activities.unwrap_or(others.billable_activities),
-            shared_apps: self.shared_apps.unwrap_or(others.shared_apps),
-            shared_projects: self.shared_projects.unwrap_or(others.shared_projects),
-        }
-    }
-}
 
 /// A membership.
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable)]

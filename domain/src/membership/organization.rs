@@ -8,12 +8,15 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rand::RngExt;
 use serde_json::{Value, json};
 
+use crate::account::new_account::{self, NewUser};
 use crate::account::reserved_name::{self, Holder};
-use crate::account::user::{self, NewUser};
-use crate::authority::access::{self, Lock};
+use crate::account::user;
+use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::attempt::{self, Tries};
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::membership::{JoinMethod, MemberStatus};
+use crate::authority::permissions::{Permissions, PermissionsInput};
 use crate::authority::policy::{AccessLevel, Action, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Reader, Refusal, Result, on_violation};
@@ -21,11 +24,11 @@ use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::job::{MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred, MarkEnded};
 use crate::base::text::{self, EmailAddress, Slug, Username};
 use crate::base::{clock, limits};
+use crate::database::deployment::OrganizationCreation;
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
 use crate::event::webhook;
-use crate::membership::member::{self, Join, JoinMethod, MemberStatus, Permissions, PermissionsInput};
-use crate::start::settings::OrganizationCreation;
+use crate::membership::member::{self, Join};
 
 /// An organization.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -322,7 +325,7 @@ pub async fn create(
                     None => {
                         // The address is a pre-registration: whoever controls it signs in as the owner.
                         let new = NewUser { email, name: None, username: None, origin_organization_id: None };
-                        let created = user::create(transaction, new).await?;
+                        let created = new_account::create(transaction, new).await?;
                         events.extend(created.events);
                         (created.user_id, JoinMethod::Staff)
                     }
@@ -896,4 +899,27 @@ pub async fn update(
         })
         .await;
     guess.settle(updated).await
+}
+
+/// The organizations of the ids, each with the actor's permit where they are an active member.
+pub async fn organizations_with_permits(
+    connection: &mut AsyncPgConnection,
+    keys: &[(Actor, OrganizationId)],
+) -> Result<Vec<(Actor, Organization, Option<Permit>)>> {
+    let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
+    let found: Vec<Organization> = organizations::table
+        .filter(organizations::id.eq_any(&ids))
+        .select(Organization::as_select())
+        .load(connection)
+        .await?;
+    let named = |id: OrganizationId| found.iter().find(|organization| organization.id == id);
+    let standing_of = |id: OrganizationId, role: Role| {
+        let living = named(id).filter(|organization| organization.deleted_at.is_none())?;
+        Some(living.standing_of(role))
+    };
+    let permits = access::permits_by(connection, keys, standing_of).await?;
+    let answer = |((actor, id), permit): (&(Actor, OrganizationId), Option<Permit>)| {
+        Some((actor.clone(), named(*id)?.clone(), permit))
+    };
+    Ok(keys.iter().zip(permits).filter_map(answer).collect())
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{Action, Role};
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{InvitationId, MemberId, OrganizationId, TeamId, UserId};
@@ -20,7 +21,7 @@ use crate::base::page::{Page, PageRequest, Slice, by_id};
 use crate::base::{limits, text};
 use crate::database::schema::{invitation_teams, members, team_members, teams};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::member::{self, Member, MemberStatus};
+use crate::membership::member::{self, Member};
 
 /// A team.
 #[derive(Debug, Clone, Queryable, Selectable)]

@@ -10,18 +10,19 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use crate::authority::access::{self, Lock};
+use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
-use crate::authority::policy::Action;
+use crate::authority::membership::MemberStatus;
+use crate::authority::policy::{Action, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{CreditPurchaseId, OrganizationId};
 use crate::base::limits;
 use crate::base::text::{self, EmailAddress};
 use crate::database::schema::{credit_purchases, members, organizations};
 use crate::database::{Database, Transaction, rollcall_now};
-use crate::membership::member::MemberStatus;
+use crate::membership::organization::{self, Organization};
 
 /// What an organization shall have.
 #[derive(Debug)]
@@ -305,4 +306,44 @@ pub(crate) async fn require_seats(
         Seats::Invited => "the organization has no free seat at the moment; ask whoever invited you for one".to_owned(),
     };
     Err(Refusal::new(Code::SeatLimit, field, message).into())
+}
+
+diesel::define_sql_function! {
+    /// For an order that people see.
+    fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
+/// The organizations that the actor may bill to (R55), the personal one first, the others by name, as many as a list without pages
+/// holds; for an API key at most its own.
+pub async fn billable_organizations(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+) -> Result<Vec<(Organization, Permit)>> {
+    let Some(reach) = actor.reach() else { return Ok(Vec::new()) };
+    let (roles, roles_with_permission) = (Role::that_may_bill(false), Role::that_may_bill(true));
+    let query = members::table
+        .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
+        .filter(members::user_id.eq(reach.user_id()))
+        .filter(members::status.eq(MemberStatus::Active))
+        .filter(
+            members::role
+                .eq_any(roles)
+                .or(members::billable_activities.and(members::role.eq_any(roles_with_permission))),
+        )
+        .filter(organizations::deleted_at.is_null())
+        .select(members::organization_id)
+        .order((organizations::personal_user_id.is_null(), lower(organizations::name), organizations::id))
+        .limit(limits::MAX_UNPAGED)
+        .into_boxed();
+    let query = match reach.only() {
+        Some(only) => query.filter(organizations::id.eq(only)),
+        None => query,
+    };
+    let ids: Vec<OrganizationId> = query.load(connection).await?;
+    let keys: Vec<_> = ids.into_iter().map(|id| (actor.clone(), id)).collect();
+    let found = organization::organizations_with_permits(connection, &keys).await?;
+    let may_bill = |(_, organization, permit): (Actor, Organization, Option<Permit>)| {
+        Some((organization, permit.filter(Permit::may_bill)?))
+    };
+    Ok(found.into_iter().filter_map(may_bill).collect())
 }

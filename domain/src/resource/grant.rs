@@ -7,18 +7,20 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
+use crate::account::grant_invitation::{self, GrantInvitation};
 use crate::account::user::{self, User};
-use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::attempt::{self, Counting};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
+use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{AccessLevel, ExternalSharing, Role};
+use crate::authority::{access, visibility};
 use crate::base::attached::{self, Attached};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
@@ -29,9 +31,8 @@ use crate::base::page::{Page, PageRequest};
 use crate::base::text::{EmailAddress, Slug, Username, in_words};
 use crate::database::schema::{grant_invitations, grants, members, organizations, teams, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::member::MemberStatus;
 use crate::membership::{organization, team};
-use crate::resource::{self, OWN_COUNTS, Question, Resource};
+use crate::resource::{self, Resource};
 
 /// A grant.
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
@@ -88,44 +89,6 @@ impl Attached for Grant {
         "true".to_owned()
     }
     fn id(&self) -> GrantId {
-        self.id
-    }
-    fn parent(&self) -> ResourceId {
-        self.resource_id
-    }
-}
-
-/// An address that something is shared with once somebody signs in with it.
-#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
-#[diesel(table_name = grant_invitations)]
-pub struct GrantInvitation {
-    /// Its id.
-    pub id: GrantInvitationId,
-    /// Which organization holds the resource.
-    pub organization_id: OrganizationId,
-    /// What is shared.
-    pub resource_id: ResourceId,
-    /// With whom.
-    pub email: EmailAddress,
-    /// How much.
-    pub level: AccessLevel,
-    /// Who shared it.
-    pub invited_by_id: UserId,
-    /// Since when.
-    pub created_at: DateTime<Utc>,
-    /// Until when.
-    pub expires_at: DateTime<Utc>,
-}
-
-impl Attached for GrantInvitation {
-    type Id = GrantInvitationId;
-    type Parent = ResourceId;
-    const TABLE: &'static str = "grant_invitations";
-    const PARENT: &'static str = "resource_id";
-    fn condition() -> String {
-        Issued::GrantInvitation.open()
-    }
-    fn id(&self) -> GrantInvitationId {
         self.id
     }
     fn parent(&self) -> ResourceId {
@@ -259,7 +222,7 @@ async fn require_few_to_strangers(
     field: &str,
 ) -> Result<()> {
     let Some(by) = actor.account() else { return Ok(()) };
-    if !user::visible_to(transaction, actor, &[id]).await?.is_empty()
+    if !visibility::visible_to(transaction, actor, &[id]).await?.is_empty()
         || is_inside(transaction, actor, resource, &Found::Grantee(Grantee::User(id))).await?
     {
         return Ok(());
@@ -298,7 +261,7 @@ async fn find(
         Named::Email(_) => {
             let email = address.ok_or(Error::Bug("an address is parsed first"))?;
             // Somebody may be signing in with it at this very moment.
-            hold_address(transaction, email).await?;
+            grant_invitation::hold_address(transaction, email).await?;
             match known_by_address(transaction, actor, resource, email).await? {
                 Some(user) => (Some(user), "email"),
                 None => return Ok((Found::Address(email.clone()), "email")),
@@ -365,15 +328,6 @@ async fn known_by_address(
         .first(&mut **transaction)
         .await
         .optional()?)
-}
-
-/// Holds an address until the commit, between what invites it and what makes it an account's: neither misses the other.
-async fn hold_address(transaction: &mut Transaction, email: &EmailAddress) -> Result<()> {
-    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('grant_invitations ' || $1, 0))")
-        .bind::<Text, _>(email)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
 }
 
 async fn find_organization(transaction: &mut Transaction, named: &Named) -> Result<(Found, &'static str)> {
@@ -641,86 +595,6 @@ pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvi
         .await
 }
 
-/// Gives an account what was shared with its address, as far as whoever shared it still may; with the events to record. One statement
-/// each, however much that is: it is part of what makes the account, and of signing in.
-pub(crate) async fn take_up(
-    transaction: &mut Transaction,
-    user_id: UserId,
-    email: &EmailAddress,
-) -> Result<Vec<NewEvent>> {
-    #[derive(QueryableByName)]
-    struct Taken {
-        #[diesel(embed)]
-        grant: Grant,
-        #[diesel(sql_type = Bool)]
-        is_new: bool,
-    }
-    hold_address(transaction, email).await?;
-    let at = now(transaction).await?;
-    let waiting: Vec<(GrantInvitation, bool)> =
-        diesel::delete(grant_invitations::table.filter(grant_invitations::email.eq(email)))
-            .returning((GrantInvitation::as_returning(), Issued::GrantInvitation.stands()))
-            .get_results(&mut **transaction)
-            .await?;
-    let mut waiting: Vec<GrantInvitation> =
-        waiting.into_iter().filter(|(_, stands)| *stands).map(|(invitation, _)| invitation).collect();
-    if waiting.is_empty() {
-        return Ok(Vec::new());
-    }
-    let question = |invitation: &GrantInvitation| Question {
-        user_id: invitation.invited_by_id,
-        resource_id: invitation.resource_id,
-        within: None,
-    };
-    let questions: Vec<Question> = waiting.iter().map(question).collect();
-    let access = resource::access_of(transaction, &questions).await?;
-    let administers = |invitation: &GrantInvitation| {
-        access.get(&question(invitation)).is_some_and(|access| access.level == AccessLevel::Administer)
-    };
-    waiting.retain(|invitation| invitation.expires_at > at && administers(invitation));
-    if waiting.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids: Vec<GrantId> = waiting.iter().map(|_| GrantId::new()).collect();
-    let organizations: Vec<OrganizationId> = waiting.iter().map(|invitation| invitation.organization_id).collect();
-    let resources: Vec<ResourceId> = waiting.iter().map(|invitation| invitation.resource_id).collect();
-    let levels: Vec<AccessLevel> = waiting.iter().map(|invitation| invitation.level).collect();
-    let inviters: Vec<UserId> = waiting.iter().map(|invitation| invitation.invited_by_id).collect();
-    // What counts for the account already is raised, and never lowered.
-    let taken: Vec<Taken> = diesel::sql_query(format!(
-        "INSERT INTO grants AS taken (id, organization_id, resource_id, user_id, level, granted_by_id, created_at, named_as) \
-         SELECT n.id, n.organization_id, n.resource_id, $6, \
-           CASE WHEN access_rank(g.level) > access_rank(n.level) AND {OWN_COUNTS} THEN g.level ELSE n.level END, n.granted_by_id, $7, $8 \
-         FROM unnest($1, $2, $3, $4, $5) AS n (id, organization_id, resource_id, level, granted_by_id) \
-         JOIN organizations o ON o.id = n.organization_id \
-         JOIN resources r ON r.id = n.resource_id \
-         LEFT JOIN members m ON m.organization_id = n.organization_id AND m.user_id = $6 \
-         LEFT JOIN grants g ON g.user_id = $6 AND g.resource_id = n.resource_id \
-         WHERE r.owner_id <> $6 OR m.status IS DISTINCT FROM 'active' ORDER BY n.resource_id \
-         ON CONFLICT (user_id, resource_id) WHERE user_id IS NOT NULL DO UPDATE SET level = excluded.level, \
-           position = excluded.position, granted_by_id = excluded.granted_by_id \
-         RETURNING taken.*, taken.xmax = 0 AS is_new"
-    ))
-    .bind::<Array<SqlUuid>, _>(ids)
-    .bind::<Array<SqlUuid>, _>(organizations)
-    .bind::<Array<SqlUuid>, _>(resources)
-    .bind::<Array<Text>, _>(levels)
-    .bind::<Array<SqlUuid>, _>(inviters)
-    .bind::<SqlUuid, _>(user_id)
-    .bind::<Timestamptz, _>(at)
-    .bind::<Text, _>(email)
-    .load(&mut **transaction)
-    .await?;
-    let event = |Taken { grant, is_new }: Taken| {
-        let action = if is_new { AuditAction::GrantCreated } else { AuditAction::GrantChanged };
-        NewEvent::by_user(user_id, grant.organization_id, action, grant.id)
-            .summary(format!("took up what was shared: {}", grant.level))
-            .with(json!({ "resource": grant.resource_id.to_string(), "grantee": user_id.to_string(),
-                "level": grant.level.as_str() }))
-    };
-    Ok(taken.into_iter().map(event).collect())
-}
-
 /// Forgets what an account was named by, such as its address: it is deleted.
 pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(grants::table.filter(grants::user_id.eq(user_id)))
@@ -728,61 +602,6 @@ pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId)
         .execute(&mut **transaction)
         .await?;
     Ok(())
-}
-
-/// Gives an account what was shared with its address since it signed in last; for whoever has been signed in all the time.
-pub(crate) async fn take_up_meanwhile(database: &Database, user_id: UserId) -> Result<()> {
-    let waiting = users::table
-        .inner_join(grant_invitations::table.on(users::email.eq(grant_invitations::email.nullable())))
-        .filter(users::id.eq(user_id));
-    let mut connection = database.connection().await?;
-    let is_waiting: bool = diesel::select(diesel::dsl::exists(waiting)).get_result(&mut connection).await?;
-    drop(connection);
-    if !is_waiting {
-        return Ok(());
-    }
-    database
-        .transaction(async |transaction| {
-            // A request waits for it.
-            transaction.batch_execute("SET LOCAL lock_timeout = '500ms'").await?;
-            access::lock_users(transaction, &[user_id]).await?;
-            let Some(email) = user::by_id(transaction, user_id).await?.email else { return Ok(()) };
-            let events = take_up(transaction, user_id, &email).await?;
-            audit::record(transaction, events).await
-        })
-        .await
-}
-
-/// Deletes up to `limit` invitations to resources that have expired.
-pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
-    let at = now(transaction).await?;
-    let overdue: Vec<GrantInvitationId> = grant_invitations::table
-        .filter(grant_invitations::expires_at.le(at))
-        .order(grant_invitations::expires_at)
-        .limit(limit.into())
-        .select(grant_invitations::id)
-        .for_update()
-        .skip_locked()
-        .load(&mut **transaction)
-        .await?;
-    diesel::delete(grant_invitations::table.filter(grant_invitations::id.eq_any(&overdue)))
-        .execute(&mut **transaction)
-        .await?;
-    Ok(overdue.len())
-}
-
-/// The invitation to a resource of an id, for its mail; none where it has ended.
-pub async fn invitation_by_id(
-    connection: &mut AsyncPgConnection,
-    id: GrantInvitationId,
-) -> Result<Option<GrantInvitation>> {
-    Ok(grant_invitations::table
-        .find(id)
-        .filter(Issued::GrantInvitation.stands())
-        .select(GrantInvitation::as_select())
-        .first(connection)
-        .await
-        .optional()?)
 }
 
 /// Those of the ids that the actor may see: on what they administer, and their own as long as it counts.

@@ -4,7 +4,7 @@
 //! own, what is visible to members, what is granted to them, and what lies in containers, or is gathered by collections, that
 //! they reach by these. A page takes no more than a page of each range; what it costs grows with the grants and containers that
 //! someone has, and not with the resources that lie there. A search for a name that few have begins with these few instead. A
-//! property test holds it to [`super::access_of`].
+//! property test holds it to [`crate::authority::level::access_of`].
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -14,11 +14,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access::Permit;
 use crate::authority::actor::Actor;
+use crate::authority::level::{OWN_COUNTS, access};
 use crate::base::error::Result;
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::page::{Page, PageRequest, Slice};
 use crate::base::{limits, text};
-use crate::resource::level::{OWN_COUNTS, access};
 use crate::resource::{Resource, ResourceKind};
 
 /// Which resources to list.

@@ -3,7 +3,6 @@
 mod collection;
 pub mod grant;
 mod kind;
-mod level;
 mod list;
 pub mod run;
 pub mod share_link;
@@ -12,8 +11,6 @@ pub mod transfer;
 
 pub use collection::{add_to_collection, remove_from_collection};
 pub use kind::ResourceKind;
-pub(crate) use level::OWN_COUNTS;
-pub use level::{Access, Question, access_of};
 pub use list::{Part, ResourceFilter, Within, list, list_of_user, list_within};
 
 use std::collections::HashMap;
@@ -29,6 +26,8 @@ use crate::account::user;
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::{Actor, Reach};
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::level::{Access, Question, access_of};
+use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{AccessLevel, Action};
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{MemberId, OrganizationId, ResourceId, UserId};
@@ -36,7 +35,7 @@ use crate::base::text_enum::text_enum;
 use crate::base::{limits, text};
 use crate::database::schema::{members, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::member::{self, MemberStatus};
+use crate::membership::member;
 
 text_enum! {
     /// Who reads a resource beside those it is shared with.

@@ -13,6 +13,7 @@ use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
+use crate::authority::level::{self, Access, Question};
 use crate::authority::policy::{AccessLevel, ExternalSharing};
 use crate::base::attached::{self, Attached};
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -23,7 +24,7 @@ use crate::base::{clock, limits};
 use crate::database::schema::{collection_items, organizations, resources, share_links};
 use crate::database::{Database, now, rollcall_now};
 use crate::membership::organization::{self, Organization};
-use crate::resource::{self, Access, Question, Resource, ResourceKind};
+use crate::resource::{self, Resource, ResourceKind};
 
 /// What the tokens of links begin with.
 const TOKEN_PREFIX: &str = "rcl_";
@@ -216,7 +217,7 @@ pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRe
     let Some((collection, organization, user_id)) = found else { return Ok(None) };
     // However their right has ended: by a revoked grant, a demotion, or leaving the organization that it was granted to.
     let question = Question { user_id, resource_id: collection.id, within: None };
-    let access = resource::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+    let access = level::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
     if access.level < AccessLevel::Administer {
         return Ok(None);
     }

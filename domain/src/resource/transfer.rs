@@ -17,7 +17,9 @@ use crate::authority::actor::Actor;
 use crate::authority::attempt;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
+use crate::authority::level::{self, Access, OWN_COUNTS, Question};
 use crate::authority::mail_limit::{self, CausedMail};
+use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{AccessLevel, Action};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -29,10 +31,9 @@ use crate::base::text::Username;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{grants, members, project_transfers, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::member::{self, MemberStatus};
-use crate::membership::organization;
+use crate::membership::{member, organization};
 use crate::resource::storage;
-use crate::resource::{self, Access, OWN_COUNTS, Question, Resource, ResourceKind, Visibility};
+use crate::resource::{self, Resource, ResourceKind, Visibility};
 
 text_enum! {
     /// Where an offer stands.
@@ -514,7 +515,7 @@ pub async fn accept(
                 resource_id: project,
                 within: Some(offered.organization_id),
             };
-            let access = resource::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+            let access = level::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
             if locked.is_none() || kept.is_some() || access.level < AccessLevel::Administer {
                 let message = "whoever offered the project may not give it away any more; ask for a new offer";
                 return Err(Error::refused(Code::Revoked, "id", message));

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::account::{session, user};
+use crate::account::{grant_invitation, session, user};
 use crate::authority::actor::{Actor, suspended};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::mail_limit::{self, CausedMail};
@@ -20,7 +20,6 @@ use crate::base::text_enum::text_enum;
 use crate::database::schema::{email_changes, users};
 use crate::database::{Database, Transaction, now};
 use crate::membership::invitation;
-use crate::resource::grant;
 
 text_enum! {
     /// Where a change of address stands.
@@ -214,7 +213,7 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
                 let reason = "the invited person is a member by another address";
                 events.extend(invitation::revoke_to(transaction, None, organization_id, &user, reason).await?);
             }
-            events.extend(grant::take_up(transaction, user_id, &new_email).await?);
+            events.extend(grant_invitation::take_up(transaction, user_id, &new_email).await?);
             transaction.enqueue(&MailEmailChanged { email_change_id: id }).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             events.push(

@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
+use crate::account::grant_invitation;
+use crate::account::new_account::{self, NewUser};
 use crate::account::session::{self, NewSession, Session};
-use crate::account::user::{self, NewUser, User};
+use crate::account::user::{self, User};
 use crate::authority::access;
 use crate::authority::actor::{Actor, suspended};
 use crate::authority::attempt::{self, Counting, Tries};
@@ -23,7 +25,6 @@ use crate::base::text::{self, EmailAddress};
 use crate::database::schema::{invitations, sign_in_requests};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::invitation::InvitationStatus;
-use crate::resource::grant;
 
 /// A request to sign in, as its mail needs it.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -306,13 +307,13 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
                     if is_suspended && !has_open_invitation(transaction, user.id, &email).await? {
                         return Err(suspended(field).into());
                     }
-                    events.extend(grant::take_up(transaction, user.id, &email).await?);
+                    events.extend(grant_invitation::take_up(transaction, user.id, &email).await?);
                     let personal = user::personal_organization_id(transaction, user.id).await?;
                     (user, personal, is_suspended)
                 }
                 None => {
                     let new = NewUser { email: &email, name: None, username: None, origin_organization_id: None };
-                    let created = user::create(transaction, new).await?;
+                    let created = new_account::create(transaction, new).await?;
                     events.extend(created.events);
                     let user = user::by_id(transaction, created.user_id).await?;
                     (user, created.personal_organization_id, false)

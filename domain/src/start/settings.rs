@@ -14,19 +14,8 @@ use crate::base::limits;
 use crate::base::link::PublicUrl;
 use crate::base::secret::Keyring;
 use crate::base::text::EmailAddress;
-use crate::database::{Deployment, Endpoint};
-use crate::event::webhook::WebhookTargets;
-
-/// Who may create organizations (D4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OrganizationCreation {
-    /// Whoever has an account.
-    #[default]
-    Anyone,
-    /// The platform's staff only.
-    Staff,
-}
+use crate::database::Endpoint;
+use crate::database::deployment::{Deployment, OrganizationCreation, WebhookTargets};
 
 /// In which form the process logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

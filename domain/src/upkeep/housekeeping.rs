@@ -5,7 +5,7 @@ use std::time::Duration;
 use apalis_diesel::Job;
 use serde::{Deserialize, Serialize};
 
-use crate::account::{reserved_name, session};
+use crate::account::{grant_invitation, reserved_name, session};
 use crate::authority::attempt;
 use crate::base::error::Result;
 use crate::base::job::Hold;
@@ -14,7 +14,7 @@ use crate::database::Database;
 use crate::departure::deletion;
 use crate::event::webhook;
 use crate::membership::{invitation, join_code, organization};
-use crate::resource::{grant, transfer};
+use crate::resource::transfer;
 use crate::sign_in;
 use crate::sign_in::email_change;
 
@@ -144,7 +144,7 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
                 Sweep::JoinCodes => join_code::sweep_overdue(transaction, LIMIT).await?,
                 Sweep::Invitations => invitation::sweep_overdue(transaction, LIMIT).await?,
                 Sweep::Transfers => transfer::sweep_overdue(transaction, LIMIT).await?,
-                Sweep::GrantInvitations => grant::prune(transaction, LIMIT).await?,
+                Sweep::GrantInvitations => grant_invitation::prune(transaction, LIMIT).await?,
                 Sweep::Sessions => session::prune(transaction, LIMIT).await?,
                 Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,
                 Sweep::EmailChanges => email_change::prune(transaction, LIMIT).await?,

@@ -8,7 +8,7 @@ use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use crate::authority::audit;
+use crate::authority::verification;
 use crate::base::error::Result;
 use crate::base::id::{
     ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, RunId, SessionId,
@@ -438,7 +438,7 @@ async fn audit_logs(database: &Database) -> Result<Outcome> {
     for Log { organization_id } in logs {
         let mut from = Some(1);
         while let Some(sequence) = from {
-            let verified = audit::verify(database, organization_id, Some(sequence)).await?;
+            let verified = verification::verify(database, organization_id, Some(sequence)).await?;
             from = verified.next_sequence.filter(|_| verified.ok());
             if !verified.ok() {
                 broken.push(organization_id.to_string());

@@ -8,8 +8,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum_extra::extract::cookie::CookieJar;
 use rollcall_domain::Error;
+use rollcall_domain::account::authentication;
 use rollcall_domain::account::session::{self, NewSession};
-use rollcall_domain::authority::actor::{self, Actor};
+use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::ResourceId;
 use rollcall_domain::base::limits;
@@ -198,7 +199,7 @@ impl Visit {
     /// The person whom the session cookie signs in.
     pub async fn signed_in(&self) -> Result<Option<Actor>, Ended> {
         let Some(cookie) = self.jar.get(&SESSION.of(self.site())) else { return Ok(None) };
-        match actor::authenticate(&self.app.database, cookie.value()).await {
+        match authentication::authenticate(&self.app.database, cookie.value()).await {
             // The pages are for people; a key is none, wherever it is put.
             Ok(actor) => Ok(actor.session().is_some().then_some(actor)),
             Err(Error::Unauthenticated) => Ok(None),

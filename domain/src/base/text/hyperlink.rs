@@ -21,7 +21,7 @@ use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use crate::base::text;
+use crate::base::text::unicode::is_invisible;
 
 /// Every top-level domain, as IANA lists them and in the letters that people read, and the names that standards set aside. What was
 /// added since this list was made is still a link where a path follows.
@@ -63,7 +63,7 @@ pub(crate) fn is_in_file_name(text: &str) -> bool {
 
 /// Without what is invisible, in the characters that browsers make of a host's.
 fn plain(text: &str) -> String {
-    let visible = text.chars().filter(|c| !text::is_invisible(*c));
+    let visible = text.chars().filter(|c| !is_invisible(*c));
     let folded = visible.nfkc().map(|c| match c {
         '\u{3002}' | '\u{fe12}' => '.',
         '\u{2044}' | '\u{2215}' | '\u{29f8}' => '/',

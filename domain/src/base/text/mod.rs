@@ -4,7 +4,7 @@
 pub mod hyperlink;
 pub(crate) mod unicode;
 
-pub(crate) use unicode::{digits, fold, is_invisible};
+pub(crate) use unicode::{digits, fold};
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -50,7 +50,7 @@ fn granted(user: &str, resource: &str) -> String {
 /// counts for them there (R33). A collection shows what
 /// it gathers to whoever reaches it (R73). A viewer only reads (R14), and so does everyone while a project moves; its new owner reads it
 /// already (R61).
-pub(super) fn access(user: &str) -> String {
+pub(crate) fn access(user: &str) -> String {
     let on_chain = granted(user, "ANY (ARRAY[r.id, c1.id, c2.id])");
     let on_collection = granted(user, "ANY (ARRAY[k.id, w.id])");
     format!(
@@ -87,7 +87,7 @@ pub(super) fn access(user: &str) -> String {
 }
 
 /// The rank of SQL as a level.
-pub(super) fn of_rank(rank: i32) -> AccessLevel {
+fn of_rank(rank: i32) -> AccessLevel {
     match rank {
         4.. => AccessLevel::Administer,
         3 => AccessLevel::Contribute,

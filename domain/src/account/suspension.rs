@@ -1,0 +1,45 @@
+//! Suspending an account, and lifting that (D6).
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::json;
+
+use crate::account::{api_key, session, user};
+use crate::authority::audit::{AuditAction, NewEvent};
+use crate::base::error::Result;
+use crate::base::id::{OrganizationId, UserId};
+use crate::database::schema::users;
+use crate::database::{Transaction, rollcall_now};
+
+/// Lifts a suspension: an organization's invitation was accepted (D6). The account's row is locked.
+pub(crate) async fn lift_suspension(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    reason: &str,
+) -> Result<Option<NewEvent>> {
+    let lifted = diesel::update(users::table.find(user_id).filter(users::suspended_at.is_not_null()))
+        .set(users::suspended_at.eq(None::<DateTime<Utc>>))
+        .execute(&mut **transaction)
+        .await?;
+    if lifted == 0 {
+        return Ok(None);
+    }
+    let personal = user::personal_organization_id(transaction, user_id).await?;
+    Ok(Some(NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id).summary(reason)))
+}
+
+/// Suspends the account: its organization let it go, and it belongs to no other (D6). Sessions end; keys don't answer.
+pub(crate) async fn suspend(transaction: &mut Transaction, user_id: UserId, by: OrganizationId) -> Result<NewEvent> {
+    diesel::update(users::table.find(user_id))
+        .set(users::suspended_at.eq(rollcall_now().nullable()))
+        .execute(&mut **transaction)
+        .await?;
+    session::end_all(transaction, user_id).await?;
+    api_key::revoke_all(transaction, user_id).await?;
+    let personal = user::personal_organization_id(transaction, user_id).await?;
+    api_key::revoke_services(transaction, personal).await?;
+    Ok(NewEvent::by_system(personal, AuditAction::UserSuspended, user_id)
+        .summary("the organization that created the account deactivated it")
+        .with(json!({ "organization": by.to_string() })))
+}
