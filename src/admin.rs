@@ -12,8 +12,10 @@ use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::OrganizationId;
 use rollcall_domain::base::text::EmailAddress;
 use rollcall_domain::database::{Database, Purpose};
-use rollcall_domain::membership::organization::{self, ProfileInput};
+use rollcall_domain::departure::removal;
 use rollcall_domain::organization::billing::{self, SetPlan};
+use rollcall_domain::organization::profile::ProfileInput;
+use rollcall_domain::organization::{founding, ownership};
 use rollcall_domain::start::open::{self, Fallback};
 use rollcall_domain::start::settings::Settings;
 use rollcall_domain::upkeep::integrity;
@@ -144,7 +146,7 @@ async fn create_organization(
     let profile = ProfileInput { name: Some(name), slug: slug.map(Some), ..ProfileInput::default() };
     // Staff's tries are counted nowhere.
     let client = ClientNetwork::of(Ipv4Addr::LOCALHOST.into());
-    let id = organization::create(database, &staff(), &profile, Some(owner_email), client).await?;
+    let id = founding::create(database, &staff(), &profile, Some(owner_email), client).await?;
     println!("{id}");
     Ok(())
 }
@@ -153,13 +155,13 @@ async fn set_owner(database: &Database, organization_id: OrganizationId, owner_e
     let email = EmailAddress::parse("owner-email", owner_email).map_err(Error::from)?;
     let found = user::by_email(&mut *database.connection().await?, &email).await?;
     let owner = found.with_context(|| format!("no account has the address {email}"))?;
-    organization::set_owner(database, &staff(), organization_id, owner.id).await?;
+    ownership::set_owner(database, &staff(), organization_id, owner.id).await?;
     println!("{organization_id} belongs to {} now", owner.username);
     Ok(())
 }
 
 async fn restore_organization(database: &Database, organization_id: OrganizationId) -> anyhow::Result<()> {
-    organization::restore(database, &staff(), organization_id).await?;
+    removal::restore(database, &staff(), organization_id).await?;
     println!("{organization_id} is restored");
     Ok(())
 }

@@ -6,7 +6,8 @@ use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::Error;
 use rollcall_domain::base::id::DepartureId;
 use rollcall_domain::base::job::{RevertDeparture, RunDeparture};
-use rollcall_domain::departure::{self, Chunk};
+use rollcall_domain::departure;
+use rollcall_domain::departure::cascade::Chunk;
 
 use crate::context::{Context, GIVES_WAY, Turn, hold, job_error};
 
@@ -18,7 +19,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RunDepart
     let (id, hold, turn) = (payload.departure_id, hold(job), Turn::begin());
     loop {
         let began = Instant::now();
-        match departure::run_chunk(&context.database, id, &hold).await {
+        match departure::cascade::run_chunk(&context.database, id, &hold).await {
             Ok(Chunk::More) if turn.is_over() => return Err(GIVES_WAY),
             Ok(Chunk::More) => rest(began).await,
             Ok(Chunk::Done) => return Ok(()),
@@ -32,7 +33,7 @@ pub(crate) async fn revert(context: &Context, job: &ClaimedJob, payload: &Revert
     let (id, hold, turn) = (payload.departure_id, hold(job), Turn::begin());
     loop {
         let began = Instant::now();
-        match departure::revert_chunk(&context.database, id, &hold).await {
+        match departure::revert::revert_chunk(&context.database, id, &hold).await {
             Ok(Chunk::More) if turn.is_over() => return Err(GIVES_WAY),
             Ok(Chunk::More) => rest(began).await,
             Ok(Chunk::Done) => return Ok(()),

@@ -6,10 +6,11 @@ use rollcall_domain::account::user;
 use rollcall_domain::authority::membership::MemberStatus;
 use rollcall_domain::base::job::MailDepartureReceipt;
 use rollcall_domain::base::limits;
+use rollcall_domain::departure::receipt;
 use rollcall_domain::departure::{self, DepartureKind, DepartureStatus};
 use rollcall_domain::event::webhook::{self, Webhook};
 use rollcall_domain::membership::{member, organization};
-use rollcall_domain::resource::ResourceKind;
+use rollcall_domain::resource::kind::ResourceKind;
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::{self, Count, DepartureToLeaver, DepartureToOwner, Envelope, Moved};
@@ -33,7 +34,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     if !is_leaver && member.as_ref().is_none_or(|member| member.status != MemberStatus::Active) {
         return Ok(());
     }
-    let receipt = departure::receipt(&mut reader, id, (!is_leaver).then_some(recipient_id)).await.map_err(job_error)?;
+    let receipt = receipt::receipt(&mut reader, id, (!is_leaver).then_some(recipient_id)).await.map_err(job_error)?;
     // The leaver hears of all who have something of theirs now: what somebody received who has gone since is the owner's. Each of
     // those hears of the others.
     let mut owners = receipt.receivers;

@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rollcall_domain::base::secret::Keyring;
 use rollcall_domain::database;
 use rollcall_domain::database::deployment::WebhookTargets;
-use rollcall_domain::event::webhook::{self, Attempt, Due};
+use rollcall_domain::event::delivery::{self, Attempt, Due};
 use standardwebhooks::Webhook as Signer;
 use tower::Service;
 use url::{Host, Url};
@@ -92,7 +92,7 @@ impl WebhookClient {
     }
 
     fn request(&self, uri: Uri, due: &Due) -> Result<Request<Full<Bytes>>, JobError> {
-        let body = webhook::payload(&due.event).to_string();
+        let body = delivery::payload(&due.event).to_string();
         // The receiver compares it with its own clock.
         let at = due.at.timestamp();
         let id = due.event.id.to_string();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::base::job::DeliverWebhook;
-use rollcall_domain::event::webhook::{self, Then};
+use rollcall_domain::event::delivery::{self, Then};
 use tokio::time::Instant;
 
 use crate::context::{Context, hold, job_error};
@@ -15,10 +15,10 @@ const TURN: Duration = Duration::from_secs(5);
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &DeliverWebhook) -> Result<(), JobError> {
     let DeliverWebhook { webhook_id: id } = *payload;
     let hold = hold(job);
-    let go_on_after = async |pause| webhook::go_on_after(&context.database, id, pause, &hold).await.map_err(job_error);
+    let go_on_after = async |pause| delivery::go_on_after(&context.database, id, pause, &hold).await.map_err(job_error);
     let end = Instant::now() + TURN;
     let mut place = None;
-    while let Some(due) = webhook::next(&context.database, id, &hold).await.map_err(job_error)? {
+    while let Some(due) = delivery::next(&context.database, id, &hold).await.map_err(job_error)? {
         if Instant::now() >= end {
             return go_on_after(Duration::ZERO).await;
         }
@@ -29,7 +29,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &DeliverWe
         let began = Instant::now();
         let attempt = context.webhooks.deliver(&due).await?;
         let gives_way = place.gives_way_after(began.elapsed());
-        let then = webhook::record_attempt(&context.database, &due.webhook, &due.event, &attempt, &hold)
+        let then = delivery::record_attempt(&context.database, &due.webhook, &due.event, &attempt, &hold)
             .await
             .map_err(job_error)?;
         match (then, gives_way) {

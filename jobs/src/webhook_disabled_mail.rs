@@ -4,7 +4,7 @@ use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::account::user;
 use rollcall_domain::base::job::MailWebhookDisabled;
 use rollcall_domain::base::page::PageRequest;
-use rollcall_domain::event::webhook;
+use rollcall_domain::event::{delivery, webhook};
 use rollcall_domain::membership::organization;
 
 use crate::context::{Context, connection, job_error, noticed_at};
@@ -20,7 +20,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailWebho
     let Some((_, owner_id)) = owner else { return Ok(()) };
     let owner = user::by_id(&mut reader, owner_id).await.map_err(job_error)?;
     let newest = PageRequest { first: Some(1), ..PageRequest::default() };
-    let deliveries = webhook::deliveries(&mut reader, &webhook, &newest).await.map_err(job_error)?;
+    let deliveries = delivery::deliveries(&mut reader, &webhook, &newest).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = owner.email else { return Ok(()) };
     let mail = WebhookDisabled {

@@ -2,7 +2,7 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::base::job::RedeliverWebhook;
-use rollcall_domain::event::webhook;
+use rollcall_domain::event::delivery;
 use tokio::time::Instant;
 
 use crate::context::{Context, connection, hold, job_error};
@@ -10,7 +10,7 @@ use crate::context::{Context, connection, hold, job_error};
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RedeliverWebhook) -> Result<(), JobError> {
     let id = payload.delivery_id;
     let mut reader = connection(context).await?;
-    let found = webhook::to_redeliver(&mut reader, id).await.map_err(job_error)?;
+    let found = delivery::to_redeliver(&mut reader, id).await.map_err(job_error)?;
     drop(reader);
     let Some(due) = found else { return Ok(()) };
     let place = context.webhook_places.take(&due.webhook)?;
@@ -19,7 +19,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &Redeliver
     place.gives_way_after(began.elapsed());
     drop(place);
     let last = job.is_last_attempt();
-    webhook::record_redelivery(&context.database, id, &attempt, last, &hold(job)).await.map_err(job_error)?;
+    delivery::record_redelivery(&context.database, id, &attempt, last, &hold(job)).await.map_err(job_error)?;
     let pause = attempt.pause(job.counted_attempts);
     match attempt.error {
         // After the last attempt the delivery says so: nobody needs to look after the job.

@@ -17,15 +17,18 @@ use rollcall_domain::base::id::{DepartureId, InvitationId, MemberId, Organizatio
 use rollcall_domain::base::limits;
 use rollcall_domain::base::page::{Page, PageRequest};
 use rollcall_domain::database::{self, Connection, Database};
-use rollcall_domain::departure::{self, Progress, ResourceMove};
+use rollcall_domain::departure::receipt::{self, ResourceMove};
+use rollcall_domain::departure::{self, Progress};
 use rollcall_domain::membership::member::{self, Member};
 use rollcall_domain::membership::organization::{self, Organization};
 use rollcall_domain::membership::team::{self, Team};
+use rollcall_domain::membership::{seats, team_members};
 use rollcall_domain::organization::billing;
 use rollcall_domain::resource::grant::{self, Grant};
+use rollcall_domain::resource::list::{Part, Within};
 use rollcall_domain::resource::share_link::{self, ShareLink};
 use rollcall_domain::resource::transfer::{self, Transfer};
-use rollcall_domain::resource::{self, Part, Resource, Within};
+use rollcall_domain::resource::{self, Resource};
 use rust_decimal::Decimal;
 use tokio_util::sync::CancellationToken;
 
@@ -204,7 +207,7 @@ impl Loader<SeatsUsedOf> for Loaders {
 
     async fn load(&self, keys: &[SeatsUsedOf]) -> Result<HashMap<SeatsUsedOf, i64>, Self::Error> {
         let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
-        let used = billing::seats_used(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        let used = seats::seats_used(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         Ok(used.into_iter().map(|(id, used)| (SeatsUsedOf(id), used)).collect())
     }
 }
@@ -332,7 +335,7 @@ pub struct TeamsOfMember {
 }
 
 impl Loader<TeamsOfMember> for Loaders {
-    type Value = Arc<team::Part<Team>>;
+    type Value = Arc<team_members::Part<Team>>;
     type Error = async_graphql::Error;
 
     async fn load(&self, keys: &[TeamsOfMember]) -> Result<HashMap<TeamsOfMember, Self::Value>, Self::Error> {
@@ -341,7 +344,7 @@ impl Loader<TeamsOfMember> for Loaders {
         let groups = by_page(keys, |key| (key.page.clone(), key.with_count));
         for ((page, with_count), keys) in groups {
             let members: Vec<_> = keys.iter().map(|key| key.member).collect();
-            let found = team::of_members(&mut connection, &members, &page, with_count).await;
+            let found = team_members::of_members(&mut connection, &members, &page, with_count).await;
             let mut found = found.map_err(top_level)?;
             answers
                 .extend(keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.member)?)))));
@@ -356,7 +359,7 @@ pub struct MembersOfTeam {
     /// Which team.
     pub team_id: TeamId,
     /// Whom the viewer sees.
-    pub sight: team::Sight,
+    pub sight: team_members::Sight,
     /// Which page; checked.
     pub page: PageRequest,
     /// Whether it is asked how many there are in all.
@@ -364,7 +367,7 @@ pub struct MembersOfTeam {
 }
 
 impl Loader<MembersOfTeam> for Loaders {
-    type Value = Arc<team::Part<Member>>;
+    type Value = Arc<team_members::Part<Member>>;
     type Error = async_graphql::Error;
 
     async fn load(&self, keys: &[MembersOfTeam]) -> Result<HashMap<MembersOfTeam, Self::Value>, Self::Error> {
@@ -373,7 +376,7 @@ impl Loader<MembersOfTeam> for Loaders {
         let groups = by_page(keys, |key| (key.sight.clone(), key.page.clone(), key.with_count));
         for ((sight, page, with_count), keys) in groups {
             let ids: Vec<TeamId> = keys.iter().map(|key| key.team_id).collect();
-            let found = team::members_of(&mut connection, &ids, &sight, &page, with_count).await;
+            let found = team_members::members_of(&mut connection, &ids, &sight, &page, with_count).await;
             let mut found = found.map_err(top_level)?;
             answers
                 .extend(keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.team_id)?)))));
@@ -412,7 +415,7 @@ impl Loader<ResourcesOf> for Loaders {
         let groups = by_page(keys, |key| (std::mem::discriminant(&key.part), key.within, key.page.clone()));
         for ((_, within, page), keys) in groups {
             let parts: Vec<Part> = keys.iter().map(|key| key.part).collect();
-            let pages = resource::list_within(&mut connection, within, &parts, &page).await.map_err(top_level)?;
+            let pages = resource::list::list_within(&mut connection, within, &parts, &page).await.map_err(top_level)?;
             answers.extend(keys.into_iter().zip(pages).map(|(key, page)| (key.clone(), Arc::new(page))));
         }
         Ok(answers)
@@ -483,5 +486,5 @@ attached! {
 }
 attached! {
     /// A page of what a departure moved.
-    MovesOf(DepartureId): ResourceMove = departure::moves
+    MovesOf(DepartureId): ResourceMove = receipt::moves
 }

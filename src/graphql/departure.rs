@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
 use rollcall_domain::base::id::{DepartureId, MemberId, OrganizationId, ResourceMoveId, TypedId};
 use rollcall_domain::departure;
+use rollcall_domain::departure::{departing, receipt};
 
 use super::api_key::ApiKey;
 use super::connection::{connection, forward};
@@ -179,7 +180,7 @@ pub struct DepartureProgress {
 }
 
 #[derive(Debug, Clone)]
-pub struct ResourceMove(pub departure::ResourceMove);
+pub struct ResourceMove(pub receipt::ResourceMove);
 
 /// A resource that a departure passed on.
 #[Object]
@@ -236,7 +237,7 @@ impl ResourceMove {
     }
 }
 
-pub struct DeparturePlan(pub departure::Plan);
+pub struct DeparturePlan(pub departure::plan::Plan);
 
 /// What a departure would do, before anyone decides.
 #[Object]
@@ -253,7 +254,7 @@ impl DeparturePlan {
 
     /// Who would receive what they own; for members, where the directory is HIDDEN, somebody called `owner`.
     async fn new_owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        let departure::Plan { member, new_owner_id, .. } = &self.0;
+        let departure::plan::Plan { member, new_owner_id, .. } = &self.0;
         User::who_received(context, member.organization_id, *new_owner_id, member.id.uuid()).await
     }
 
@@ -437,14 +438,14 @@ impl DepartureMutation {
         context: &Context<'_>,
         #[graphql(desc = "Whom to remove.")] input: RemoveMemberInput,
     ) -> async_graphql::Result<RemoveMemberPayload> {
-        let command = departure::RemoveMember {
+        let command = departing::RemoveMember {
             member_id: input.member_id.0,
             kind: departure::DepartureKind::Remove,
             reason: input.reason,
             message_to_member: input.message_to_member,
             plan_hash: input.plan_hash,
         };
-        let outcome = departure::remove(database(context), actor(context)?, &command).await;
+        let outcome = departing::remove(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |departure| RemoveMemberPayload {
             departure: Some(Departure(departure)),
             user_errors: Vec::new(),
@@ -458,14 +459,14 @@ impl DepartureMutation {
         context: &Context<'_>,
         #[graphql(desc = "Whom to deactivate.")] input: DeactivateMemberInput,
     ) -> async_graphql::Result<DeactivateMemberPayload> {
-        let command = departure::RemoveMember {
+        let command = departing::RemoveMember {
             member_id: input.member_id.0,
             kind: departure::DepartureKind::Deactivate,
             reason: input.reason,
             message_to_member: input.message_to_member,
             plan_hash: input.plan_hash,
         };
-        let outcome = departure::remove(database(context), actor(context)?, &command).await;
+        let outcome = departing::remove(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |departure| DeactivateMemberPayload {
             departure: Some(Departure(departure)),
             user_errors: Vec::new(),
@@ -478,7 +479,7 @@ impl DepartureMutation {
         context: &Context<'_>,
         #[graphql(desc = "What to leave.")] input: LeaveOrganizationInput,
     ) -> async_graphql::Result<LeaveOrganizationPayload> {
-        let outcome = departure::leave(database(context), actor(context)?, input.organization_id.0).await;
+        let outcome = departing::leave(database(context), actor(context)?, input.organization_id.0).await;
         Payload::of(outcome, |departure| LeaveOrganizationPayload {
             departure: Some(Departure(departure)),
             user_errors: Vec::new(),
@@ -491,7 +492,7 @@ impl DepartureMutation {
         context: &Context<'_>,
         #[graphql(desc = "Whom.")] input: ReactivateMemberInput,
     ) -> async_graphql::Result<ReactivateMemberPayload> {
-        let outcome = departure::reactivate(database(context), actor(context)?, input.member_id.0).await;
+        let outcome = departure::revert::reactivate(database(context), actor(context)?, input.member_id.0).await;
         let member = Member::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| ReactivateMemberPayload { member, user_errors: Vec::new() })
     }
@@ -504,7 +505,7 @@ impl DepartureMutation {
         context: &Context<'_>,
         #[graphql(desc = "Which departure.")] input: RevertDepartureInput,
     ) -> async_graphql::Result<RevertDeparturePayload> {
-        let outcome = departure::revert(database(context), actor(context)?, input.departure_id.0).await;
+        let outcome = departure::revert::revert(database(context), actor(context)?, input.departure_id.0).await;
         Payload::of(outcome, |departure| RevertDeparturePayload {
             departure: Some(Departure(departure)),
             user_errors: Vec::new(),

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::account::grant_invitation;
 use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, TypedId, UserId};
 use rollcall_domain::resource::grant::{self, Shared};
+use rollcall_domain::resource::grantee;
 
 use super::connection::connection;
 use super::context::{actor, database, request};
@@ -54,9 +55,11 @@ impl Grant {
             by,
         };
         Ok(match self.0.grantee() {
-            grant::Grantee::User(id) => Grantee::User(User::named(context, id, naming).await?),
-            grant::Grantee::Team(id) => Grantee::Team(Team::shared_with(context, id, by).await?),
-            grant::Grantee::Organization(id) => Grantee::Organization(Organization::named(context, id, naming).await?),
+            grantee::Grantee::User(id) => Grantee::User(User::named(context, id, naming).await?),
+            grantee::Grantee::Team(id) => Grantee::Team(Team::shared_with(context, id, by).await?),
+            grantee::Grantee::Organization(id) => {
+                Grantee::Organization(Organization::named(context, id, naming).await?)
+            }
         })
     }
 
@@ -141,7 +144,7 @@ pub enum GranteeInput {
     OrganizationSlug(String),
 }
 
-impl From<GranteeInput> for grant::Named {
+impl From<GranteeInput> for grantee::Named {
     fn from(input: GranteeInput) -> Self {
         match input {
             GranteeInput::UserId(id) => Self::User(id.0),

@@ -7,7 +7,7 @@ use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::delivery;
 use rollcall_domain::base::id::{InvitationId, OrganizationId, TeamId};
 use rollcall_domain::database::now;
-use rollcall_domain::membership::invitation;
+use rollcall_domain::membership::{answering, invitation, inviting};
 
 use super::connection::connection;
 use super::context::{TeamsOfInvitation, actor, connection as connect, database, loaders, request};
@@ -165,7 +165,7 @@ pub struct InvitationPreview {
 impl InvitationPreview {
     /// What a token leads to; looking changes nothing.
     pub async fn find(context: &Context<'_>, token: &str) -> async_graphql::Result<Option<Self>> {
-        let preview = invitation::preview(database(context), token).await.map_err(top_level)?;
+        let preview = answering::preview(database(context), token).await.map_err(top_level)?;
         Ok(preview.map(|preview| Self {
             organization_name: preview.organization_name,
             invited_by: preview.invited_by,
@@ -205,7 +205,7 @@ pub struct InvitationInput {
     team_ids: Option<Vec<Id<TeamId>>>,
 }
 
-impl From<InvitationInput> for invitation::Invite {
+impl From<InvitationInput> for inviting::Invite {
     fn from(input: InvitationInput) -> Self {
         Self {
             email: input.email,
@@ -306,14 +306,14 @@ pub struct DeclineInvitationPayload {
 }
 payload!(DeclineInvitationPayload);
 
-fn named(token: Option<String>, id: Option<Id<InvitationId>>) -> rollcall_domain::Result<invitation::Named> {
+fn named(token: Option<String>, id: Option<Id<InvitationId>>) -> rollcall_domain::Result<answering::Named> {
     use rollcall_domain::Error;
     use rollcall_domain::base::error::Code;
     // What names nothing beside an id is left out; alone it is a token that leads nowhere.
     let token = if id.is_some() { given(token) } else { token };
     match (token, id) {
-        (Some(token), None) => Ok(invitation::Named::Token(token)),
-        (None, Some(id)) => Ok(invitation::Named::Id(id.0)),
+        (Some(token), None) => Ok(answering::Named::Token(token)),
+        (None, Some(id)) => Ok(answering::Named::Id(id.0)),
         (Some(_), Some(_)) => Err(Error::refused(Code::Invalid, "token", "name the token or the id, not both")),
         (None, None) => Err(Error::refused(Code::Blank, "token", "name the token or the id")),
     }
@@ -347,9 +347,9 @@ impl InvitationMutation {
         context: &Context<'_>,
         #[graphql(desc = "Whom to invite.")] input: InviteMembersInput,
     ) -> async_graphql::Result<InviteMembersPayload> {
-        let invites: Vec<invitation::Invite> = input.invitations.into_iter().map(Into::into).collect();
+        let invites: Vec<inviting::Invite> = input.invitations.into_iter().map(Into::into).collect();
         let (database, client) = (database(context), request(context).client);
-        let outcome = invitation::invite(database, actor(context)?, input.organization_id.0, &invites, client).await;
+        let outcome = inviting::invite(database, actor(context)?, input.organization_id.0, &invites, client).await;
         Payload::of(outcome, |made| InviteMembersPayload {
             invitations: Some(
                 made.into_iter()
@@ -371,7 +371,7 @@ impl InvitationMutation {
         #[graphql(desc = "Which invitation.")] input: ResendInvitationInput,
     ) -> async_graphql::Result<ResendInvitationPayload> {
         let client = request(context).client;
-        let outcome = invitation::resend(database(context), actor(context)?, input.id.0, client).await;
+        let outcome = inviting::resend(database(context), actor(context)?, input.id.0, client).await;
         Payload::of(shown(context, outcome).await?, |invitation| ResendInvitationPayload {
             invitation: Some(invitation),
             user_errors: Vec::new(),
@@ -384,7 +384,7 @@ impl InvitationMutation {
         context: &Context<'_>,
         #[graphql(desc = "Which invitation.")] input: RevokeInvitationInput,
     ) -> async_graphql::Result<RevokeInvitationPayload> {
-        let outcome = invitation::revoke(database(context), actor(context)?, input.id.0).await;
+        let outcome = inviting::revoke(database(context), actor(context)?, input.id.0).await;
         Payload::of(shown(context, outcome).await?, |invitation| RevokeInvitationPayload {
             invitation: Some(invitation),
             user_errors: Vec::new(),
@@ -402,11 +402,11 @@ impl InvitationMutation {
             Ok(invitation) => invitation,
             Err(error) => return Payload::of(Err::<(), _>(error), |()| AcceptInvitationPayload::default()),
         };
-        let command = invitation::Accept { invitation, name: input.name, username: input.username };
+        let command = answering::Accept { invitation, name: input.name, username: input.username };
         let request = request(context);
         let new = NewSession::random(request.user_agent.as_deref()).map_err(top_level)?;
-        let outcome = invitation::accept(database(context), request.actor(), &command, &new, request.client).await;
-        if let Ok(invitation::Accepted { member, session: Some(session_id), .. }) = &outcome {
+        let outcome = answering::accept(database(context), request.actor(), &command, &new, request.client).await;
+        if let Ok(answering::Accepted { member, session: Some(session_id), .. }) = &outcome {
             request.becomes(Actor::User { user_id: member.user_id, session_id: *session_id, suspended: false });
         }
         Payload::of(outcome, |accepted| AcceptInvitationPayload {
@@ -426,7 +426,7 @@ impl InvitationMutation {
             Ok(named) => named,
             Err(error) => return Payload::of(Err::<(), _>(error), |()| DeclineInvitationPayload::default()),
         };
-        let outcome = invitation::decline(database(context), request(context).actor(), &named).await;
+        let outcome = answering::decline(database(context), request(context).actor(), &named).await;
         Payload::of(outcome, |()| DeclineInvitationPayload { declined: true, user_errors: Vec::new() })
     }
 }

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::{membership, permissions, policy};
 use rollcall_domain::base::id::{MemberId, ResourceId, TeamId};
-use rollcall_domain::membership::member;
-use rollcall_domain::resource::{Part, Within};
+use rollcall_domain::membership::{member, member_list, role};
+use rollcall_domain::resource::list::{Part, Within};
 
 use super::connection::{connection, forward, wants_total};
 use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, request};
@@ -49,7 +49,7 @@ pub enum JoinMethod {
 
 /// In which order members are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "member::MemberOrder")]
+#[graphql(remote = "member_list::MemberOrder")]
 pub enum MemberOrder {
     /// By name, without case.
     Name,
@@ -298,8 +298,7 @@ impl MemberMutation {
         context: &Context<'_>,
         #[graphql(desc = "Whom to give which role.")] input: ChangeMemberRoleInput,
     ) -> async_graphql::Result<ChangeMemberRolePayload> {
-        let outcome =
-            member::change_role(database(context), actor(context)?, input.member_id.0, input.role.into()).await;
+        let outcome = role::change_role(database(context), actor(context)?, input.member_id.0, input.role.into()).await;
         let member = Member::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| ChangeMemberRolePayload { member, user_errors: Vec::new() })
     }
@@ -311,7 +310,7 @@ impl MemberMutation {
         #[graphql(desc = "Whom to give which permissions.")] input: UpdateMemberPermissionsInput,
     ) -> async_graphql::Result<UpdateMemberPermissionsPayload> {
         let (id, permissions) = (input.member_id.0, input.permissions.into());
-        let outcome = member::update_permissions(database(context), actor(context)?, id, permissions).await;
+        let outcome = role::update_permissions(database(context), actor(context)?, id, permissions).await;
         let member = Member::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| UpdateMemberPermissionsPayload { member, user_errors: Vec::new() })
     }

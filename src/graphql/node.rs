@@ -14,7 +14,8 @@ use rollcall_domain::base::id::{
     WebhookDeliveryId, WebhookId, parse_any, shown,
 };
 use rollcall_domain::base::limits;
-use rollcall_domain::event::webhook;
+use rollcall_domain::departure::receipt;
+use rollcall_domain::event::{delivery, webhook};
 use rollcall_domain::membership::{invitation, join_code, member, organization, team};
 use rollcall_domain::resource::{grant, run, share_link, transfer};
 use rollcall_domain::{database, departure, resource};
@@ -184,14 +185,14 @@ async fn of_kind(
             nodes(found, |departure| departure.id, |departure| Node::Departure(Departure(departure)))
         }
         ResourceMoveId::PREFIX => {
-            let found = departure::moves_by_ids(connection, &typed(uuids)).await?;
+            let found = receipt::moves_by_ids(connection, &typed(uuids)).await?;
             let departures: Vec<DepartureId> = found.iter().map(|moved| moved.departure_id).collect();
             let departures = departure::visible_to(connection, actor, &departures).await?;
             let visible = found
                 .into_iter()
                 .filter(|moved| departures.iter().any(|departure| departure.id == moved.departure_id))
                 .collect();
-            nodes(visible, |moved: &departure::ResourceMove| moved.id, |moved| Node::ResourceMove(ResourceMove(moved)))
+            nodes(visible, |moved: &receipt::ResourceMove| moved.id, |moved| Node::ResourceMove(ResourceMove(moved)))
         }
         ResourceId::PREFIX => {
             let found = resource::visible_to(connection, actor, &typed(uuids)).await?;
@@ -231,7 +232,7 @@ async fn of_kind(
             nodes(found, |webhook| webhook.id, |webhook| Node::Webhook(Webhook(webhook)))
         }
         WebhookDeliveryId::PREFIX => {
-            let found = webhook::deliveries_visible_to(connection, actor, &typed(uuids)).await?;
+            let found = delivery::deliveries_visible_to(connection, actor, &typed(uuids)).await?;
             nodes(found, |delivery| delivery.id, |delivery| Node::WebhookDelivery(WebhookDelivery(delivery)))
         }
         _ => Vec::new(),

@@ -8,12 +8,14 @@ use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::{audit, permissions, policy};
 use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
-use rollcall_domain::departure;
+use rollcall_domain::departure::removal;
 use rollcall_domain::event::webhook;
-use rollcall_domain::membership::organization::{self, ProfileInput};
-use rollcall_domain::membership::{invitation, join_code, member, team};
-use rollcall_domain::resource::run;
-use rollcall_domain::resource::{self, ResourceFilter};
+use rollcall_domain::membership::{invitation, join_code, member_list, organization, team};
+use rollcall_domain::organization::profile::{self, ProfileInput};
+use rollcall_domain::organization::{founding, ownership, settings};
+use rollcall_domain::resource::list::ResourceFilter;
+use rollcall_domain::resource::{kind, run};
+use rollcall_domain::{departure, resource};
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
@@ -255,13 +257,13 @@ impl Organization {
         #[graphql(desc = "In which order.", default_with = "Some(MemberOrder::Name)")] order_by: Option<MemberOrder>,
     ) -> async_graphql::Result<Option<MemberConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
-        let filter = member::MemberFilter { role: role.map(Into::into), status: status.map(Into::into), search };
+        let filter = member_list::MemberFilter { role: role.map(Into::into), status: status.map(Into::into), search };
         let order = order_by.unwrap_or(MemberOrder::Name).into();
         let request = rollcall_domain::base::page::PageRequest { first, after, last, before };
         let mut connection = connection(context).await?;
-        let page = member::list(&mut connection, permit, &filter, order, &request).await.map_err(top_level)?;
+        let page = member_list::list(&mut connection, permit, &filter, order, &request).await.map_err(top_level)?;
         let total = match wants_total(context) {
-            true => member::count(&mut connection, permit, &filter).await.map_err(top_level)?,
+            true => member_list::count(&mut connection, permit, &filter).await.map_err(top_level)?,
             false => 0,
         };
         Ok(Some(MemberConnection::new(page.map(Member), total)))
@@ -419,7 +421,7 @@ impl Organization {
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {
-        let filter = ResourceFilter { kind: Some(resource::ResourceKind::Project), ..ResourceFilter::default() };
+        let filter = ResourceFilter { kind: Some(kind::ResourceKind::Project), ..ResourceFilter::default() };
         self.resources_where(context, &filter, first, after).await
     }
 
@@ -430,7 +432,7 @@ impl Organization {
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {
-        let filter = ResourceFilter { kind: Some(resource::ResourceKind::Volume), ..ResourceFilter::default() };
+        let filter = ResourceFilter { kind: Some(kind::ResourceKind::Volume), ..ResourceFilter::default() };
         self.resources_where(context, &filter, first, after).await
     }
 
@@ -468,7 +470,7 @@ impl Organization {
         #[graphql(desc = "How.")] kind: DepartureKind,
     ) -> async_graphql::Result<Option<DeparturePlan>> {
         let Some(permit) = &self.permit else { return Ok(None) };
-        let plan = departure::plan(&mut *connection(context).await?, permit, member_id.0, kind.into()).await;
+        let plan = departure::plan::plan(&mut *connection(context).await?, permit, member_id.0, kind.into()).await;
         Ok(plan.map_err(top_level)?.map(DeparturePlan))
     }
 
@@ -510,7 +512,7 @@ impl Organization {
         after: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
-        let page = resource::list(&mut *connection(context).await?, permit, filter, &forward(first, after)).await;
+        let page = resource::list::list(&mut *connection(context).await?, permit, filter, &forward(first, after)).await;
         Ok(Some(ResourceConnection::new(page.map_err(top_level)?.map(Resource))))
     }
 }
@@ -792,7 +794,7 @@ impl OrganizationMutation {
             university_name: input.university_name.map(Some),
             logo_url: input.logo_url.map(Some),
         };
-        let outcome = organization::create(
+        let outcome = founding::create(
             database(context),
             actor(context)?,
             &profile,
@@ -823,8 +825,7 @@ impl OrganizationMutation {
             logo_url: undefined_or(input.logo_url),
         };
         let outcome =
-            organization::update(database(context), actor(context)?, input.id.0, &profile, request(context).client)
-                .await;
+            profile::update(database(context), actor(context)?, input.id.0, &profile, request(context).client).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| UpdateOrganizationPayload { organization, user_errors: Vec::new() })
     }
@@ -835,7 +836,7 @@ impl OrganizationMutation {
         context: &Context<'_>,
         #[graphql(desc = "What to change.")] input: UpdateOrganizationPolicyInput,
     ) -> async_graphql::Result<UpdateOrganizationPolicyPayload> {
-        let command = organization::UpdatePolicy {
+        let command = settings::UpdatePolicy {
             member_directory: input.member_directory.map(Into::into),
             admin_powers: input.admin_powers.map(Into::into),
             external_sharing: input.external_sharing.map(Into::into),
@@ -843,7 +844,7 @@ impl OrganizationMutation {
             invitation_days: input.invitation_days,
         };
         let id = input.organization_id.0;
-        let outcome = organization::update_policy(database(context), actor(context)?, id, &command).await;
+        let outcome = settings::update_policy(database(context), actor(context)?, id, &command).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| UpdateOrganizationPolicyPayload { organization, user_errors: Vec::new() })
     }
@@ -854,13 +855,13 @@ impl OrganizationMutation {
         context: &Context<'_>,
         #[graphql(desc = "Which organization, to whom.")] input: TransferOwnershipInput,
     ) -> async_graphql::Result<TransferOwnershipPayload> {
-        let command = organization::TransferOwnership {
+        let command = ownership::TransferOwnership {
             organization_id: input.organization_id.0,
             member_id: input.member_id.0,
             confirm_organization_name: input.confirm_organization_name,
             confirm_username: input.confirm_username,
         };
-        let outcome = organization::transfer_ownership(database(context), actor(context)?, &command).await;
+        let outcome = ownership::transfer_ownership(database(context), actor(context)?, &command).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| TransferOwnershipPayload { organization, user_errors: Vec::new() })
     }
@@ -873,8 +874,7 @@ impl OrganizationMutation {
         #[graphql(desc = "Which organization.")] input: DeleteOrganizationInput,
     ) -> async_graphql::Result<DeleteOrganizationPayload> {
         let id = input.id.0;
-        let outcome =
-            organization::delete(database(context), actor(context)?, id, &input.confirm_organization_name).await;
+        let outcome = removal::delete(database(context), actor(context)?, id, &input.confirm_organization_name).await;
         Payload::of(outcome, |purge_at| DeleteOrganizationPayload {
             deleted_organization_id: Some(id.to_string().into()),
             purge_at: Some(purge_at),
@@ -888,7 +888,7 @@ impl OrganizationMutation {
         context: &Context<'_>,
         #[graphql(desc = "Which organization.")] input: RestoreOrganizationInput,
     ) -> async_graphql::Result<RestoreOrganizationPayload> {
-        let outcome = organization::restore(database(context), actor(context)?, input.id.0).await;
+        let outcome = removal::restore(database(context), actor(context)?, input.id.0).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| RestoreOrganizationPayload { organization, user_errors: Vec::new() })
     }
@@ -900,7 +900,7 @@ impl OrganizationMutation {
         #[graphql(desc = "Which organization, to whom.")] input: SetOrganizationOwnerInput,
     ) -> async_graphql::Result<SetOrganizationOwnerPayload> {
         let (id, user_id) = (input.organization_id.0, input.user_id.0);
-        let outcome = organization::set_owner(database(context), actor(context)?, id, user_id).await;
+        let outcome = ownership::set_owner(database(context), actor(context)?, id, user_id).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| SetOrganizationOwnerPayload { organization, user_errors: Vec::new() })
     }

@@ -7,7 +7,9 @@ use rollcall_domain::authority::level::{Access, Question};
 use rollcall_domain::authority::policy;
 use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId, TypedId};
 use rollcall_domain::base::page::{Page, PageRequest};
-use rollcall_domain::resource::{self, Part, Within};
+use rollcall_domain::resource;
+use rollcall_domain::resource::kind;
+use rollcall_domain::resource::list::{Part, Within};
 use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};
@@ -23,7 +25,7 @@ use super::user::User;
 
 /// What a resource is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "resource::ResourceKind")]
+#[graphql(remote = "kind::ResourceKind")]
 pub enum ResourceKind {
     /// A project: holds samples, documents, volumes and apps. Creating one bills to its organization.
     Project,
@@ -171,7 +173,7 @@ impl Resource {
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {
-        if self.0.kind != resource::ResourceKind::Collection {
+        if self.0.kind != kind::ResourceKind::Collection {
             return Ok(None);
         }
         self.part(context, Part::Items(self.0.id), None, forward(first, after)).await.map(Some)
@@ -233,7 +235,7 @@ impl Resource {
 
     /// Projects only: the open offer to move it; for who administers it.
     async fn open_transfer(&self, context: &Context<'_>) -> async_graphql::Result<Option<ProjectTransfer>> {
-        let project = self.0.kind == resource::ResourceKind::Project;
+        let project = self.0.kind == kind::ResourceKind::Project;
         if !project || self.access(context).await? < policy::AccessLevel::Administer {
             return Ok(None);
         }
@@ -416,7 +418,7 @@ impl ResourceMutation {
         context: &Context<'_>,
         #[graphql(desc = "The resource.")] input: CreateResourceInput,
     ) -> async_graphql::Result<CreateResourcePayload> {
-        let command = resource::CreateResource {
+        let command = resource::creation::CreateResource {
             organization_id: input.organization_id.map(|id| id.0),
             kind: input.kind.into(),
             name: input.name,
@@ -425,7 +427,7 @@ impl ResourceMutation {
             visibility: input.visibility.unwrap_or(Visibility::Private).into(),
             size_bytes: input.size_bytes.map_or(0, |size| size.0),
         };
-        let outcome = resource::create(database(context), actor(context)?, &command).await;
+        let outcome = resource::creation::create(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |resource| CreateResourcePayload {
             resource: Some(Resource(resource)),
             user_errors: Vec::new(),
@@ -438,14 +440,14 @@ impl ResourceMutation {
         context: &Context<'_>,
         #[graphql(desc = "What to change.")] input: UpdateResourceInput,
     ) -> async_graphql::Result<UpdateResourcePayload> {
-        let command = resource::UpdateResource {
+        let command = resource::change::UpdateResource {
             name: super::required(input.name),
             description: super::undefined_or(input.description),
             container_id: super::undefined_or(input.container_id).map(|id| id.map(|id| id.0)),
             visibility: super::undefined_or(input.visibility).map(|visibility| visibility.map(Into::into)),
             size_bytes: super::undefined_or(input.size_bytes).map(|size| size.map(|size| size.0)),
         };
-        let outcome = resource::update(database(context), actor(context)?, input.id.0, &command).await;
+        let outcome = resource::change::update(database(context), actor(context)?, input.id.0, &command).await;
         Payload::of(outcome, |resource| UpdateResourcePayload {
             resource: Some(Resource(resource)),
             user_errors: Vec::new(),
@@ -458,7 +460,7 @@ impl ResourceMutation {
         context: &Context<'_>,
         #[graphql(desc = "Which resource.")] input: DeleteResourceInput,
     ) -> async_graphql::Result<DeleteResourcePayload> {
-        let outcome = resource::delete(database(context), actor(context)?, input.id.0).await;
+        let outcome = resource::change::delete(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| DeleteResourcePayload {
             deleted_resource_id: Some(id.to_string().into()),
             user_errors: Vec::new(),
@@ -471,7 +473,7 @@ impl ResourceMutation {
         context: &Context<'_>,
         #[graphql(desc = "Which app.")] input: PublishAppInput,
     ) -> async_graphql::Result<PublishAppPayload> {
-        let outcome = resource::publish_app(database(context), actor(context)?, input.id.0).await;
+        let outcome = resource::change::publish_app(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |app| PublishAppPayload { resource: Some(Resource(app)), user_errors: Vec::new() })
     }
 
@@ -483,7 +485,8 @@ impl ResourceMutation {
     ) -> async_graphql::Result<AddToCollectionPayload> {
         let ids: Vec<ResourceId> = input.resource_ids.into_iter().map(|id| id.0).collect();
         let outcome =
-            resource::add_to_collection(database(context), actor(context)?, input.collection_id.0, &ids).await;
+            resource::collection::add_to_collection(database(context), actor(context)?, input.collection_id.0, &ids)
+                .await;
         Payload::of(outcome, |collection| AddToCollectionPayload {
             collection: Some(Resource(collection)),
             user_errors: Vec::new(),
@@ -497,8 +500,13 @@ impl ResourceMutation {
         #[graphql(desc = "What to take out.")] input: RemoveFromCollectionInput,
     ) -> async_graphql::Result<RemoveFromCollectionPayload> {
         let ids: Vec<ResourceId> = input.resource_ids.into_iter().map(|id| id.0).collect();
-        let outcome =
-            resource::remove_from_collection(database(context), actor(context)?, input.collection_id.0, &ids).await;
+        let outcome = resource::collection::remove_from_collection(
+            database(context),
+            actor(context)?,
+            input.collection_id.0,
+            &ids,
+        )
+        .await;
         // Who took out what is theirs needn't reach the collection.
         let seen = match &outcome {
             Ok(collection) => Resource::find(context, collection.id).await?,

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use rollcall_domain::Error;
 use rollcall_domain::base::id::{OrganizationId, TeamId, TypedId, UserId};
-use rollcall_domain::membership::team;
+use rollcall_domain::membership::{team, team_members};
 use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};
@@ -82,7 +82,7 @@ impl Team {
         page.check::<UserId>().map_err(top_level)?;
         let key = MembersOfTeam {
             team_id: self.0.id,
-            sight: team::Sight::of(&permit),
+            sight: team_members::Sight::of(&permit),
             page,
             with_count: wants_total(context),
         };

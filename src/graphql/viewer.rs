@@ -10,8 +10,9 @@ use rollcall_domain::base::text::EmailAddress;
 use rollcall_domain::departure::deletion;
 use rollcall_domain::membership::{invitation, member};
 use rollcall_domain::organization::billing;
+use rollcall_domain::resource;
+use rollcall_domain::resource::list::ResourceFilter;
 use rollcall_domain::resource::transfer;
-use rollcall_domain::resource::{self, ResourceFilter};
 use rollcall_domain::sign_in::email_change;
 
 use super::api_key::{ApiKey, ApiKeyConnection};
@@ -166,7 +167,7 @@ impl Viewer {
             ..ResourceFilter::default()
         };
         let mut connection = connection(context).await?;
-        let page = resource::list_of_user(&mut connection, &self.actor, &filter, &forward(first, after)).await;
+        let page = resource::list::list_of_user(&mut connection, &self.actor, &filter, &forward(first, after)).await;
         Ok(ResourceConnection::new(page.map_err(top_level)?.map(Resource)))
     }
 

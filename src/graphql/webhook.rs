@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::base::id::{OrganizationId, WebhookDeliveryId, WebhookId};
-use rollcall_domain::event::webhook;
+use rollcall_domain::event::{delivery, webhook};
 
 use super::connection::{connection, forward};
 use super::context::{self, actor, database};
@@ -58,7 +58,7 @@ impl Webhook {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<WebhookDeliveryConnection> {
         let mut connection = context::connection(context).await?;
-        let page = webhook::deliveries(&mut connection, &self.0, &forward(first, after)).await.map_err(top_level)?;
+        let page = delivery::deliveries(&mut connection, &self.0, &forward(first, after)).await.map_err(top_level)?;
         Ok(WebhookDeliveryConnection::new(page.map(WebhookDelivery)))
     }
 }
@@ -66,7 +66,7 @@ impl Webhook {
 connection!(WebhookConnection, WebhookEdge, Webhook, "webhooks", total_count);
 
 #[derive(Debug, Clone)]
-pub struct WebhookDelivery(pub webhook::WebhookDelivery);
+pub struct WebhookDelivery(pub delivery::WebhookDelivery);
 
 /// An event on its way to a webhook.
 #[Object]
@@ -261,7 +261,7 @@ impl WebhookMutation {
         context: &Context<'_>,
         #[graphql(desc = "The delivery.")] input: RedeliverWebhookInput,
     ) -> async_graphql::Result<RedeliverWebhookPayload> {
-        let outcome = webhook::redeliver(database(context), actor(context)?, input.delivery_id.0).await;
+        let outcome = delivery::redeliver(database(context), actor(context)?, input.delivery_id.0).await;
         Payload::of(outcome, |delivery| RedeliverWebhookPayload {
             delivery: Some(WebhookDelivery(delivery)),
             ..Default::default()

@@ -22,8 +22,9 @@ use crate::database::schema::{departure_steps, departures, members, resource_mov
 use crate::database::{Database, Transaction, now};
 use crate::departure::{Departure, DepartureStatus, DepartureStep, Progress, count, lock, newest_of, owner};
 use crate::membership::member;
+use crate::resource::Visibility;
+use crate::resource::kind::ResourceKind;
 use crate::resource::run;
-use crate::resource::{ResourceKind, Visibility};
 
 /// What is left after a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,8 @@ use crate::base::limits;
 use crate::base::text::{self, EmailAddress, Username};
 use crate::database::schema::{account_deletions, members, organizations, sessions, users};
 use crate::database::{Database, Transaction, now};
-use crate::departure::{self, DepartureKind, Words};
+use crate::departure::DepartureKind;
+use crate::departure::departing::{self, Words};
 use crate::membership::member::Member;
 use crate::resource::{grant, transfer};
 use crate::sign_in::email_change;
@@ -84,7 +85,7 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             let mut events = Vec::new();
             for member in &memberships {
                 events.extend(
-                    departure::depart(transaction, actor, member, DepartureKind::Leave, Words::default()).await?.1,
+                    departing::depart(transaction, actor, member, DepartureKind::Leave, Words::default()).await?.1,
                 );
             }
             // Invitations to it, and offers by and to it, end with the account itself.

@@ -3,42 +3,34 @@
 //! Access ends in the transaction of the departure; what can be long is the worker's, in chunks of
 //! [`limits::CASCADE_CHUNK`], each its own transaction, so that it can be killed and resumed at any point (D7).
 
-mod cascade;
+pub mod cascade;
 pub mod deletion;
-mod plan;
-mod revert;
-
-pub use cascade::{Chunk, run_chunk};
-pub use plan::{Plan, PlannedStep, plan};
-pub use revert::{reactivate, revert, revert_chunk};
-
-use std::collections::HashMap;
+pub mod departing;
+pub mod plan;
+pub mod receipt;
+pub mod removal;
+pub mod revert;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::json;
 use uuid::Uuid;
 
-use crate::account::{api_key, suspension, user};
-use crate::authority::access::{self, Lock, Permit, lock_users};
+use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::{Action, MemberAction, Role};
-use crate::base::attached::{self, Attached};
-use crate::base::error::{Code, Error, Refusal, Result};
-use crate::base::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
-use crate::base::job::{Hold, MailMembershipEnded, RevertDeparture, RunDeparture};
+use crate::authority::policy::{Action, Role};
+use crate::base::error::{Code, Refusal, Result};
+use crate::base::id::{DepartureId, MemberId, OrganizationId, UserId};
+use crate::base::job::{Hold, RevertDeparture, RunDeparture};
+use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::text_enum::text_enum;
-use crate::base::{limits, text};
-use crate::database::schema::{departure_steps, departures, members, resource_moves, resources, sessions};
-use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::member::{self, Member};
-use crate::membership::{invitation, team};
-use crate::resource::ResourceKind;
+use crate::database::schema::{departure_steps, departures, members};
+use crate::database::{Database, Transaction, rollcall_now};
+use crate::membership::member;
+use crate::resource::kind::ResourceKind;
 
 text_enum! {
     /// How someone goes.
@@ -209,274 +201,11 @@ pub struct Progress {
     reached_id: Option<Uuid>,
 }
 
-/// A resource that passed on.
-#[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
-#[diesel(table_name = resource_moves)]
-pub struct ResourceMove {
-    /// Its id.
-    pub id: ResourceMoveId,
-    /// Of which organization.
-    pub organization_id: OrganizationId,
-    /// In which departure.
-    pub departure_id: DepartureId,
-    /// What; none once it is deleted.
-    pub resource_id: Option<ResourceId>,
-    /// What it was called.
-    pub resource_name: String,
-    /// What it is.
-    pub resource_kind: ResourceKind,
-    /// From whom.
-    pub from_id: UserId,
-    /// To whom; samples stay whose they are.
-    pub to_id: UserId,
-    /// The project that a sample was collected into (R36).
-    pub container_id: Option<ResourceId>,
-    /// When.
-    pub moved_at: DateTime<Utc>,
-    /// When a revert gave it back.
-    pub reverted_at: Option<DateTime<Utc>>,
-    /// Why a revert left it where it is.
-    pub kept_because: Option<String>,
-}
-
-impl Attached for ResourceMove {
-    type Id = ResourceMoveId;
-    type Parent = DepartureId;
-    const TABLE: &'static str = "resource_moves";
-    const PARENT: &'static str = "departure_id";
-    fn condition() -> String {
-        "true".to_owned()
-    }
-    fn id(&self) -> ResourceMoveId {
-        self.id
-    }
-    fn parent(&self) -> DepartureId {
-        self.departure_id
-    }
-}
-
-/// The actor leaves (R40).
-pub async fn leave(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<Departure> {
-    let (user_id, _) = actor.signed_in("organizationId")?;
-    database
-        .transaction(async |transaction| {
-            lock_users(transaction, &[user_id]).await?;
-            let permit = access::enter(
-                transaction,
-                actor,
-                organization_id,
-                Lock::Organization,
-                access::organization_not_found("organizationId"),
-            )
-            .await?;
-            require_leave(&permit)?;
-            let member = member::of(transaction, organization_id, user_id)
-                .await?
-                .ok_or(Error::Bug("a permit comes with a membership"))?;
-            let (departure, events) =
-                depart(transaction, actor, &member, DepartureKind::Leave, Words::default()).await?;
-            audit::record(transaction, events).await?;
-            Ok(departure)
-        })
-        .await
-}
-
-/// Fails with what keeps someone from leaving.
-fn require_leave(permit: &Permit) -> Result<()> {
-    if permit.standing().role == Role::Owner && !permit.standing().personal {
-        return Err(Error::refused(
-            Code::OwnerMustStay,
-            "organizationId",
-            "the owner can't leave; transfer the ownership to an admin first",
-        ));
-    }
-    permit.require_on(Action::Leave, "organizationId")
-}
-
-/// Whom to remove or deactivate.
-#[derive(Debug)]
-pub struct RemoveMember {
-    /// The member.
-    pub member_id: MemberId,
-    /// Whether they are removed or deactivated.
-    pub kind: DepartureKind,
-    /// Why: for the audit log, and so for owner and admins.
-    pub reason: Option<String>,
-    /// What the mail tells the member.
-    pub message_to_member: Option<String>,
-    /// The hash of a plan: the departure is refused where it doesn't fit any more (R44).
-    pub plan_hash: Option<String>,
-}
-
-/// What is said about a departure.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Words<'a> {
-    /// To owner and admins.
-    reason: Option<&'a str>,
-    /// To whom it concerns.
-    message_to_member: Option<&'a str>,
-}
-
-/// A member is removed or deactivated by owner or admin (R3, R9, R12); with the hash of a plan only if that still fits (R44).
-pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) -> Result<Departure> {
-    let RemoveMember { member_id: id, kind, .. } = *command;
-    let reason = text::optional_text("reason", command.reason.as_deref(), limits::DESCRIPTION)?;
-    let message_to_member =
-        text::optional_text("messageToMember", command.message_to_member.as_deref(), limits::DESCRIPTION)?;
-    let action = match kind {
-        DepartureKind::Remove => MemberAction::Remove,
-        DepartureKind::Deactivate => MemberAction::Deactivate,
-        DepartureKind::Leave => return Err(Error::Bug("nobody leaves for another")),
-    };
-    database
-        .transaction(async |transaction| {
-            let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
-            member::require(&permit, &member, action, "memberId")?;
-            if let Some(hash) = &command.plan_hash {
-                plan::require(transaction, &permit, &member, kind, hash).await?;
-            }
-            let words = Words { reason: reason.as_deref(), message_to_member: message_to_member.as_deref() };
-            let (departure, events) = depart(transaction, actor, &member, kind, words).await?;
-            audit::record(transaction, events).await?;
-            Ok(departure)
-        })
-        .await
-}
-
-/// Ends the membership and what hangs on it, and calls for the cascade; with the events to record. User and organization are
-/// locked, and the member is checked.
-pub(crate) async fn depart(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    member: &Member,
-    kind: DepartureKind,
-    words: Words<'_>,
-) -> Result<(Departure, Vec<NewEvent>)> {
-    let (organization_id, user_id) = (member.organization_id, member.user_id);
-    // Waits for whatever is being written under the membership; nothing new can begin.
-    let previous_ended_at_position: i64 = members::table
-        .find(member.id)
-        .select(members::ended_at_position)
-        .for_no_key_update()
-        .first(&mut **transaction)
-        .await?;
-    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps, and so does all that
-    // was issued under it, and has ended.
-    let ended_at_position: i64 =
-        diesel::select(diesel::dsl::sql::<BigInt>("nextval('grant_positions')")).get_result(&mut **transaction).await?;
-    diesel::update(members::table.find(member.id))
-        .set((
-            members::status.eq(kind.status()),
-            members::ended_at_position.eq(ended_at_position),
-            members::issued_ended_position.eq(ended_at_position),
-            members::invites_ended_position.eq(ended_at_position),
-            members::admin_invites_ended_position.eq(ended_at_position),
-        ))
-        .execute(&mut **transaction)
-        .await?;
-    let started_at = now(transaction).await?;
-    let leaver = user::by_id(transaction, user_id).await?;
-
-    let keys = api_key::revoke_for(transaction, organization_id, user_id).await?;
-    diesel::update(
-        sessions::table
-            .filter(sessions::user_id.eq(user_id))
-            .filter(sessions::active_organization_id.eq(organization_id)),
-    )
-    .set(sessions::active_organization_id.eq(None::<OrganizationId>))
-    .execute(&mut **transaction)
-    .await?;
-    user::reset_default_bill_to(transaction, user_id, organization_id).await?;
-
-    let departed = "revoked: the invited person departed";
-    let mut events = invitation::revoke_to(transaction, Some(actor), organization_id, &leaver, departed).await?;
-    let revoked = events.len();
-    let teams = team::leave_all(transaction, organization_id, user_id).await?;
-
-    let suspends = kind == DepartureKind::Deactivate
-        && leaver.origin_organization_id == Some(organization_id)
-        && !user::belongs_to_another_team(transaction, user_id, organization_id).await?;
-    if suspends {
-        events.push(suspension::suspend(transaction, user_id, organization_id).await?);
-    }
-
-    let departure: Departure = diesel::insert_into(departures::table)
-        .values((
-            departures::id.eq(DepartureId::new()),
-            departures::organization_id.eq(organization_id),
-            departures::member_id.eq(member.id),
-            departures::user_id.eq(user_id),
-            departures::kind.eq(kind),
-            departures::new_owner_id.eq(owner(transaction, organization_id).await?),
-            departures::started_by_id.eq(actor.account()),
-            departures::reason.eq(words.reason),
-            departures::message_to_member.eq(words.message_to_member),
-            departures::role.eq(member.role),
-            departures::suspended_account.eq(suspends),
-            departures::started_at.eq(started_at),
-            departures::ended_at_position.eq(ended_at_position),
-            departures::previous_ended_at_position.eq(previous_ended_at_position),
-        ))
-        .returning(Departure::as_returning())
-        .get_result(&mut **transaction)
-        .await?;
-    let steps: Vec<_> = DepartureStep::ALL
-        .iter()
-        .enumerate()
-        .map(|(position, step)| {
-            // What this transaction does is done with it.
-            let done = match step {
-                DepartureStep::RevokeAccess => Some(keys + 1),
-                DepartureStep::LeaveTeams => Some(teams.len()),
-                DepartureStep::RevokeIssued
-                | DepartureStep::TransferProjects
-                | DepartureStep::TransferVolumes
-                | DepartureStep::TransferOthers
-                | DepartureStep::CollectSamples
-                | DepartureStep::ShareDocuments
-                | DepartureStep::RemoveGrants
-                | DepartureStep::CancelRuns
-                | DepartureStep::Notify => None,
-            };
-            let done = done.map(count);
-            let begun = if *step == DepartureStep::RevokeIssued { count(revoked) } else { 0 };
-            (
-                departure_steps::departure_id.eq(departure.id),
-                departure_steps::step.eq(*step),
-                departure_steps::position.eq(count(position)),
-                departure_steps::done.eq(done.unwrap_or(begun)),
-                departure_steps::total.eq(done),
-                departure_steps::completed_at.eq(done.map(|_| started_at)),
-            )
-        })
-        .collect();
-    diesel::insert_into(departure_steps::table).values(steps).execute(&mut **transaction).await?;
-    expedite(transaction, member.id).await?;
-    transaction.enqueue(&RunDeparture { departure_id: departure.id, member_id: member.id }).await?;
-    if kind != DepartureKind::Leave {
-        // They hear of it soon, and not when the last of a million resources is passed on.
-        let notice = MailMembershipEnded { departure_id: departure.id };
-        transaction.enqueue_at(&notice, started_at + limits::DEPARTURE_NOTICE).await?;
-    }
-    let mut event = NewEvent::by(actor, organization_id, kind.audit_action(), member.id)
-        .summary(format!("{user_id} departed: {kind}"))
-        .with(json!({ "departure": departure.id.to_string(), "role": member.role.as_str() }));
-    if !teams.is_empty() {
-        let teams: Vec<String> = teams.iter().map(ToString::to_string).collect();
-        event = event.with(json!({ "teams": teams }));
-    }
-    if let Some(reason) = words.reason {
-        event = event.with(json!({ "reason": reason }));
-    }
-    events.push(event);
-    Ok((departure, events))
-}
-
-fn count(number: usize) -> i32 {
+pub(crate) fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-async fn owner(connection: &mut AsyncPgConnection, organization_id: OrganizationId) -> Result<UserId> {
+pub(crate) async fn owner(connection: &mut AsyncPgConnection, organization_id: OrganizationId) -> Result<UserId> {
     Ok(members::table
         .filter(members::organization_id.eq(organization_id))
         .filter(members::role.eq(Role::Owner))
@@ -609,7 +338,7 @@ async fn call_for(
 
 /// Has the departures of a member that are under way go on now: what comes next of the same member runs after them, and would wait
 /// for their next try.
-async fn expedite(transaction: &mut Transaction, member_id: MemberId) -> Result<()> {
+pub(crate) async fn expedite(transaction: &mut Transaction, member_id: MemberId) -> Result<()> {
     let under_way: Vec<(DepartureId, DepartureStatus)> = departures::table
         .filter(departures::member_id.eq(member_id))
         .filter(departures::status.eq_any([DepartureStatus::Running, DepartureStatus::Reverting]))
@@ -731,71 +460,4 @@ pub async fn count_all(
         .select(diesel::dsl::count_star())
         .first(connection)
         .await?)
-}
-
-/// A page of what each of the departures moved, in the order of moving, and how many moves there are.
-pub async fn moves(
-    connection: &mut AsyncPgConnection,
-    ids: &[DepartureId],
-    page: &PageRequest,
-    with_count: bool,
-) -> Result<HashMap<DepartureId, (Page<ResourceMove>, i64)>> {
-    attached::to(connection, ids, page, with_count).await
-}
-
-/// The moves of the ids, whoever asks.
-pub async fn moves_by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceMoveId]) -> Result<Vec<ResourceMove>> {
-    Ok(resource_moves::table
-        .filter(resource_moves::id.eq_any(ids))
-        .select(ResourceMove::as_select())
-        .load(connection)
-        .await?)
-}
-
-/// What a departure's mail says.
-#[derive(Debug)]
-pub struct Receipt {
-    /// How many of each kind.
-    pub counts: Vec<(ResourceKind, i64)>,
-    /// The names of the first [`limits::RECEIPT_EXAMPLES`].
-    pub examples: Vec<String>,
-    /// How many samples were collected into a project (R36); they are not among the others, since they stay whose they are.
-    pub collected_samples: i64,
-    /// Whose the project is that they were collected into.
-    pub samples_owner: Option<UserId>,
-    /// Who received them: more than one where the ownership passed on meanwhile (R43).
-    pub receivers: Vec<UserId>,
-}
-
-/// What a departure moved, in short; to one of the receivers only where one is named.
-pub async fn receipt(connection: &mut AsyncPgConnection, id: DepartureId, to: Option<UserId>) -> Result<Receipt> {
-    let of_departure = resource_moves::table.filter(resource_moves::departure_id.eq(id));
-    let passed = of_departure.filter(resource_moves::container_id.is_null());
-    let receivers: Vec<UserId> = passed.select(resource_moves::to_id).distinct().load(connection).await?;
-    let wanted: Vec<UserId> =
-        receivers.iter().copied().filter(|receiver| to.is_none_or(|to| to == *receiver)).collect();
-    let moves = passed.filter(resource_moves::to_id.eq_any(wanted));
-    let counts = moves
-        .clone()
-        .group_by(resource_moves::resource_kind)
-        .order(resource_moves::resource_kind)
-        .select((resource_moves::resource_kind, diesel::dsl::count_star()))
-        .load(connection)
-        .await?;
-    let examples = moves
-        .order(resource_moves::id)
-        .limit(limits::RECEIPT_EXAMPLES)
-        .select(resource_moves::resource_name)
-        .load(connection)
-        .await?;
-    let collected_samples =
-        of_departure.filter(resource_moves::container_id.is_not_null()).count().get_result(connection).await?;
-    let samples_owner = departures::table
-        .find(id)
-        .inner_join(resources::table.on(departures::samples_project_id.eq(resources::id.nullable())))
-        .select(resources::owner_id)
-        .first(connection)
-        .await
-        .optional()?;
-    Ok(Receipt { counts, examples, collected_samples, samples_owner, receivers })
 }

@@ -9,7 +9,7 @@ use crate::account::api_key::{self, ApiKey};
 use crate::account::user;
 use crate::authority::access::Permit;
 use crate::authority::issued;
-use crate::authority::policy::{Action, MemberAction};
+use crate::authority::policy::{Action, MemberAction, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{MemberId, UserId};
 use crate::base::limits;
@@ -164,7 +164,7 @@ fn blockers(permit: &Permit, member: &Member, kind: DepartureKind) -> Vec<Refusa
         DepartureKind::Leave if member.user_id != permit.user_id() => {
             Err(Error::refused(Code::Forbidden, "memberId", "one leaves by oneself"))
         }
-        DepartureKind::Leave => super::require_leave(permit),
+        DepartureKind::Leave => crate::departure::plan::require_leave(permit),
         DepartureKind::Remove => member::require(permit, member, MemberAction::Remove, "memberId"),
         DepartureKind::Deactivate => member::require(permit, member, MemberAction::Deactivate, "memberId"),
     };
@@ -243,4 +243,16 @@ pub(super) async fn require(
     }
     let message = "what would happen has changed since the plan was made; look at the plan again";
     Err(Error::refused(Code::PlanStale, "planHash", message))
+}
+
+/// Fails with what keeps someone from leaving.
+pub(super) fn require_leave(permit: &Permit) -> Result<()> {
+    if permit.standing().role == Role::Owner && !permit.standing().personal {
+        return Err(Error::refused(
+            Code::OwnerMustStay,
+            "organizationId",
+            "the owner can't leave; transfer the ownership to an admin first",
+        ));
+    }
+    permit.require_on(Action::Leave, "organizationId")
 }

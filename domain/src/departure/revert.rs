@@ -20,14 +20,15 @@ use crate::base::job::{Hold, MailMembershipRestored, RevertDeparture};
 use crate::base::limits;
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
-use crate::departure::cascade::{remove_grants, revoke_issued};
+use crate::departure::cascade::{Chunk, remove_grants, revoke_issued};
 use crate::departure::{
-    Chunk, Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, enter, expedite, known, lock, newest_of,
+    Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, enter, expedite, known, lock, newest_of,
 };
-use crate::membership::invitation;
 use crate::membership::member::{self, Member};
-use crate::organization::billing::{self, Seats};
-use crate::resource::{ResourceKind, Visibility};
+use crate::membership::seats::{self, Seats};
+use crate::membership::{invitation, joining};
+use crate::resource::Visibility;
+use crate::resource::kind::ResourceKind;
 
 /// Makes a removed or deactivated member active again, with the role and permissions of old (R45). What was passed on stays where
 /// it is; a cascade that runs goes on.
@@ -73,11 +74,11 @@ async fn bring_back(
         MemberStatus::Removed | MemberStatus::Deactivated => {}
     }
     member::require(permit, member, MemberAction::Reactivate, field)?;
-    member::require_room_for_another(transaction, member.user_id, Reader::Another, field).await?;
+    joining::require_room_for_another(transaction, member.user_id, Reader::Another, field).await?;
     let (organization_id, user_id) = (member.organization_id, member.user_id);
     let reason = "the invited person is a member again by another way";
     let mut events = invitation::revoke_to(transaction, Some(actor), organization_id, &user, reason).await?;
-    billing::require_seats(transaction, organization_id, Seats::More(1), field).await?;
+    seats::require_seats(transaction, organization_id, Seats::More(1), field).await?;
     diesel::update(members::table.find(member.id))
         .set(members::status.eq(MemberStatus::Active))
         .execute(&mut **transaction)

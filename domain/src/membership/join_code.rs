@@ -25,7 +25,7 @@ use crate::base::text_enum::text_enum;
 use crate::base::{limits, text};
 use crate::database::schema::join_codes;
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::member::{self, Join};
+use crate::membership::joining::{self, Join};
 use crate::membership::organization;
 
 text_enum! {
@@ -355,7 +355,7 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
                 permissions: organization.default_permissions.into(),
                 via: JoinMethod::JoinCode,
             };
-            let (member_id, mut events) = member::join(transaction, &join, "code").await?;
+            let (member_id, mut events) = joining::join(transaction, &join, "code").await?;
             diesel::update(join_codes::table.find(id))
                 .set((join_codes::used_by_id.eq(user_id), join_codes::used_at.eq(rollcall_now().nullable())))
                 .execute(&mut **transaction)

@@ -1,7 +1,14 @@
 //! Organizations and their members, who are one aggregate, and the ways in: invitations, join codes and teams.
 
+pub mod answering;
 pub mod invitation;
+pub mod inviting;
 pub mod join_code;
+pub(crate) mod joining;
 pub mod member;
+pub mod member_list;
 pub mod organization;
+pub mod role;
+pub mod seats;
 pub mod team;
+pub mod team_members;

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -13,15 +12,14 @@ use serde_json::json;
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::issued::Issued;
 use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{Action, Role};
-use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::error::{Code, Error, Result};
 use crate::base::id::{CreditPurchaseId, OrganizationId};
 use crate::base::limits;
 use crate::base::text::{self, EmailAddress};
 use crate::database::schema::{credit_purchases, members, organizations};
-use crate::database::{Database, Transaction, rollcall_now};
+use crate::database::{Database, rollcall_now};
 use crate::membership::organization::{self, Organization};
 
 /// What an organization shall have.
@@ -213,99 +211,6 @@ pub async fn credits_purchased(
         .load(connection)
         .await?;
     Ok(sums.into_iter().map(|(id, sum)| (id, sum.unwrap_or_default().normalize())).collect())
-}
-
-/// How many seats are in use in each of the organizations: by active members, and by people with open invitations.
-pub async fn seats_used(
-    connection: &mut AsyncPgConnection,
-    ids: &[OrganizationId],
-) -> Result<HashMap<OrganizationId, i64>> {
-    let mut used = active_members(connection, ids).await?;
-    #[derive(QueryableByName)]
-    struct Invited {
-        #[diesel(sql_type = SqlUuid)]
-        organization_id: OrganizationId,
-        #[diesel(sql_type = BigInt)]
-        people: i64,
-    }
-    // Who is invited by username and by address is one person. Accounts are looked up one by one, and never all of the deployment's read.
-    let invited: Vec<Invited> = diesel::sql_query(format!(
-        "SELECT invitations.organization_id, \
-           count(DISTINCT coalesce(invitations.user_id::text, \
-             (SELECT u.id::text FROM users u WHERE u.email = invitations.email), invitations.email)) AS people \
-         FROM invitations WHERE invitations.organization_id = ANY($1) AND {} GROUP BY invitations.organization_id",
-        Issued::Invitation.open()
-    ))
-    .bind::<Array<SqlUuid>, _>(ids)
-    .load(connection)
-    .await?;
-    for Invited { organization_id, people } in invited {
-        *used.entry(organization_id).or_default() += people;
-    }
-    Ok(used)
-}
-
-async fn active_members(
-    connection: &mut AsyncPgConnection,
-    ids: &[OrganizationId],
-) -> Result<HashMap<OrganizationId, i64>> {
-    let active: Vec<(OrganizationId, i64)> = members::table
-        .filter(members::organization_id.eq_any(ids))
-        .filter(members::status.eq(MemberStatus::Active))
-        .group_by(members::organization_id)
-        .select((members::organization_id, diesel::dsl::count_star()))
-        .load(connection)
-        .await?;
-    Ok(active.into_iter().collect())
-}
-
-/// For whom seats are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seats {
-    /// For so many people whom someone lets in; the seats of open invitations are taken.
-    More(usize),
-    /// For someone who comes in by a code; likewise.
-    Joining,
-    /// For someone whose invitation held one.
-    Invited,
-}
-
-/// Fails with SEAT_LIMIT on `field` where there are too few seats. The organization is locked.
-pub(crate) async fn require_seats(
-    transaction: &mut Transaction,
-    id: OrganizationId,
-    seats: Seats,
-    field: &str,
-) -> Result<()> {
-    let limit: Option<i32> =
-        organizations::table.find(id).select(organizations::seat_limit).first(&mut **transaction).await?;
-    let Some(limit) = limit.map(i64::from) else { return Ok(()) };
-    let used = match seats {
-        Seats::More(_) | Seats::Joining => seats_used(transaction, &[id]).await?,
-        Seats::Invited => active_members(transaction, &[id]).await?,
-    };
-    let used = used.get(&id).copied().unwrap_or_default();
-    let wanted = match seats {
-        Seats::More(number) => i64::try_from(number).unwrap_or(i64::MAX),
-        Seats::Joining | Seats::Invited => 1,
-    };
-    if used.saturating_add(wanted) <= limit {
-        return Ok(());
-    }
-    let free = (limit - used).max(0);
-    // How many seats there are is the business of those who lead the organization.
-    let message = match seats {
-        Seats::More(_) => format!(
-            "the organization's plan has {limit} {}, of which {free} {} free; revoke open invitations, or ask for more",
-            if limit == 1 { "seat" } else { "seats" },
-            if free == 1 { "is" } else { "are" }
-        ),
-        Seats::Joining => {
-            "the organization has no free seat at the moment; ask whoever gave you the code for one".to_owned()
-        }
-        Seats::Invited => "the organization has no free seat at the moment; ask whoever invited you for one".to_owned(),
-    };
-    Err(Refusal::new(Code::SeatLimit, field, message).into())
 }
 
 diesel::define_sql_function! {

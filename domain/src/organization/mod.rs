@@ -1,3 +1,7 @@
 //! What owners and admins do with an organization as a whole.
 
 pub mod billing;
+pub mod founding;
+pub mod ownership;
+pub mod profile;
+pub mod settings;

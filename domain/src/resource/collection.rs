@@ -160,7 +160,7 @@ fn require_some(ids: &[ResourceId]) -> Result<Vec<ResourceId>> {
 async fn enter(transaction: &mut Transaction, actor: &Actor, id: ResourceId) -> Result<Resource> {
     let collection = reach(transaction, actor, id, AccessLevel::Contribute, "collectionId").await?;
     match collection.kind {
-        super::ResourceKind::Collection => Ok(collection),
+        crate::resource::kind::ResourceKind::Collection => Ok(collection),
         other => {
             let message = format!("this is {}, not a collection", other.with_article());
             Err(Error::refused(Code::Invalid, "collectionId", message))

@@ -7,19 +7,17 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
-use crate::account::grant_invitation::{self, GrantInvitation};
-use crate::account::user::{self, User};
+use crate::account::grant_invitation::GrantInvitation;
 use crate::authority::actor::Actor;
 use crate::authority::attempt::{self, Counting};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
-use crate::authority::membership::MemberStatus;
-use crate::authority::policy::{AccessLevel, ExternalSharing, Role};
+use crate::authority::policy::{AccessLevel, ExternalSharing};
 use crate::authority::{access, visibility};
 use crate::base::attached::{self, Attached};
 use crate::base::client::ClientNetwork;
@@ -28,10 +26,11 @@ use crate::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, Te
 use crate::base::job::MailGrantInvitation;
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest};
-use crate::base::text::{EmailAddress, Slug, Username, in_words};
-use crate::database::schema::{grant_invitations, grants, members, organizations, teams, users};
+use crate::base::text::{EmailAddress, in_words};
+use crate::database::schema::{grant_invitations, grants, organizations};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::{organization, team};
+use crate::membership::organization;
+use crate::resource::grantee::{self, Found, Grantee, Named};
 use crate::resource::{self, Resource};
 
 /// A grant.
@@ -55,17 +54,6 @@ pub struct Grant {
     pub created_at: DateTime<Utc>,
     /// What the grantee was named by; nothing where that was an id.
     pub named_as: Option<String>,
-}
-
-/// Who has something by a grant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grantee {
-    /// A person.
-    User(UserId),
-    /// A team of the organization that holds the resource (R66).
-    Team(TeamId),
-    /// All members of an organization, as far as their permissions go (R57, R58).
-    Organization(OrganizationId),
 }
 
 impl Grant {
@@ -96,35 +84,6 @@ impl Attached for Grant {
     }
 }
 
-/// How a grantee is named.
-#[derive(Debug, Clone)]
-pub enum Named {
-    /// A person by id.
-    User(UserId),
-    /// A person by username.
-    Username(String),
-    /// A person by address, with or without an account.
-    Email(String),
-    /// A team by id.
-    Team(TeamId),
-    /// An organization by id.
-    Organization(OrganizationId),
-    /// An organization by slug.
-    OrganizationSlug(String),
-}
-
-impl Named {
-    /// What the name says without looking anybody up; nothing where it is an id.
-    fn word(&self) -> Option<String> {
-        match self {
-            Self::Username(username) => Username::parse("username", username).ok().map(|username| username.to_string()),
-            Self::Email(email) => EmailAddress::parse("email", email).ok().map(|email| email.to_string()),
-            Self::OrganizationSlug(slug) => Slug::parse("organizationSlug", slug).ok().map(|slug| slug.to_string()),
-            Self::User(_) | Self::Team(_) | Self::Organization(_) => None,
-        }
-    }
-}
-
 /// What came of sharing.
 #[derive(Debug, Clone)]
 pub enum Shared {
@@ -132,16 +91,6 @@ pub enum Shared {
     Granted(Grant),
     /// The address is invited; whoever signs in with it gets the grant.
     Invited(GrantInvitation),
-}
-
-/// Whom a name leads to.
-enum Found {
-    Grantee(Grantee),
-    Address(EmailAddress),
-}
-
-fn at_grantee(code: Code, name: &str, message: impl Into<String>) -> Error {
-    Refusal::new(code, name, message).within(["grantee"]).into()
 }
 
 /// Shares a resource, or raises or lowers what is shared; takes ADMINISTER on it, so that nobody grants above their own level.
@@ -177,11 +126,13 @@ pub async fn share(
                 resource::reach(transaction, actor, resource_id, AccessLevel::Administer, "resourceId").await?;
             let sharing = organization::external_sharing(transaction, resource.organization_id).await?;
             guess.make();
-            let (found, field) = find(transaction, actor, &resource, named, address.as_ref()).await?;
-            if sharing == ExternalSharing::MembersOnly && !is_inside(transaction, actor, &resource, &found).await? {
+            let (found, field) = grantee::find(transaction, actor, &resource, named, address.as_ref()).await?;
+            if sharing == ExternalSharing::MembersOnly
+                && !grantee::is_inside(transaction, actor, &resource, &found).await?
+            {
                 let message =
                     "the organization's policy keeps sharing inside; share with members whom you see, teams or itself";
-                return Err(at_grantee(Code::Forbidden, field, message));
+                return Err(grantee::at_grantee(Code::Forbidden, field, message));
             }
             match found {
                 Found::Grantee(grantee) => {
@@ -223,7 +174,7 @@ async fn require_few_to_strangers(
 ) -> Result<()> {
     let Some(by) = actor.account() else { return Ok(()) };
     if !visibility::visible_to(transaction, actor, &[id]).await?.is_empty()
-        || is_inside(transaction, actor, resource, &Found::Grantee(Grantee::User(id))).await?
+        || grantee::is_inside(transaction, actor, resource, &Found::Grantee(Grantee::User(id))).await?
     {
         return Ok(());
     }
@@ -239,161 +190,7 @@ async fn require_few_to_strangers(
         ),
         false => format!("was given as much today as strangers may give to one person; try again in {wait}"),
     };
-    Err(at_grantee(Code::RateLimited, field, message))
-}
-
-/// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked, shared: nothing is
-/// granted to someone who is just leaving.
-async fn find(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    resource: &Resource,
-    named: &Named,
-    address: Option<&EmailAddress>,
-) -> Result<(Found, &'static str)> {
-    let no_account = |field: &str| at_grantee(Code::NotFound, field, "there is no such account");
-    let (user, field): (Option<User>, _) = match named {
-        Named::User(id) => (user::by_ids(transaction, &[*id]).await?.pop(), "userId"),
-        Named::Username(username) => {
-            let username = Username::parse("username", username).map_err(|refusal| refusal.within(["grantee"]))?;
-            (user::by_username(transaction, &username).await?, "username")
-        }
-        Named::Email(_) => {
-            let email = address.ok_or(Error::Bug("an address is parsed first"))?;
-            // Somebody may be signing in with it at this very moment.
-            grant_invitation::hold_address(transaction, email).await?;
-            match known_by_address(transaction, actor, resource, email).await? {
-                Some(user) => (Some(user), "email"),
-                None => return Ok((Found::Address(email.clone()), "email")),
-            }
-        }
-        Named::Team(id) => {
-            // One that the actor doesn't see, such as one of an organization that they don't belong to, isn't there for them.
-            let seen = team::visible_to(transaction, actor, &[*id]).await?;
-            let team: Option<TeamId> = teams::table
-                .filter(teams::id.eq_any(seen.iter().map(|team| team.id)))
-                .filter(teams::organization_id.eq(resource.organization_id))
-                .select(teams::id)
-                .for_key_share()
-                .first(&mut **transaction)
-                .await
-                .optional()?;
-            let message = "there is no such team in the organization that holds the resource";
-            let team = team.ok_or_else(|| at_grantee(Code::NotFound, "teamId", message))?;
-            return Ok((Found::Grantee(Grantee::Team(team)), "teamId"));
-        }
-        Named::Organization(_) | Named::OrganizationSlug(_) => return find_organization(transaction, named).await,
-    };
-    let user = user.filter(|user| user.deleted_at.is_none()).ok_or_else(|| no_account(field))?;
-    if actor.is(user.id) {
-        return Err(at_grantee(Code::Self_, field, "you administer it; nobody grants anything to themselves"));
-    }
-    // To a sample of their own a grant brings back those who are no members (R33).
-    if user.id == resource.owner_id
-        && lock_member(transaction, resource.organization_id, user.id).await? == Some(MemberStatus::Active)
-    {
-        return Err(at_grantee(Code::Conflict, field, "they own it"));
-    }
-    Ok((Found::Grantee(Grantee::User(user.id)), field))
-}
-
-/// The account of an address, where the actor knows whose it is: it is their own, a member's of the organization that they lead, or
-/// the resource is shared with it by this address already. The same statements whether or not there is an account.
-async fn known_by_address(
-    transaction: &mut Transaction,
-    actor: &Actor,
-    resource: &Resource,
-    email: &EmailAddress,
-) -> Result<Option<User>> {
-    let leads = access::view(transaction, actor, resource.organization_id)
-        .await?
-        .is_some_and(|permit| permit.standing().role.is_at_least(Role::Admin));
-    let is_member = members::table
-        .filter(members::organization_id.eq(resource.organization_id))
-        .filter(members::user_id.eq(users::id))
-        .filter(members::status.eq(MemberStatus::Active));
-    let is_shared = grants::table
-        .filter(grants::resource_id.eq(resource.id))
-        .filter(grants::user_id.eq(users::id.nullable()))
-        .filter(grants::named_as.eq(email.as_str()));
-    let is_known = users::id
-        .nullable()
-        .is_not_distinct_from(actor.account())
-        .or(leads.into_sql::<Bool>().and(diesel::dsl::exists(is_member)))
-        .or(diesel::dsl::exists(is_shared));
-    Ok(users::table
-        .filter(users::email.eq(email))
-        .filter(is_known)
-        .select(User::as_select())
-        .first(&mut **transaction)
-        .await
-        .optional()?)
-}
-
-async fn find_organization(transaction: &mut Transaction, named: &Named) -> Result<(Found, &'static str)> {
-    let (id, field) = match named {
-        Named::Organization(id) => (Some(*id), "organizationId"),
-        Named::OrganizationSlug(slug) => {
-            let slug =
-                Slug::parse("organizationSlug", slug).map_err(|refusal| refusal.within(["grantee"]))?.to_string();
-            (organization::id_by_slug(transaction, &slug).await?, "organizationSlug")
-        }
-        _ => return Err(Error::Bug("this names no organization")),
-    };
-    let found: Option<(OrganizationId, Option<UserId>)> = match id {
-        Some(id) => organizations::table
-            .find(id)
-            .filter(organizations::deleted_at.is_null())
-            .select((organizations::id, organizations::personal_user_id))
-            .first(&mut **transaction)
-            .await
-            .optional()?,
-        None => None,
-    };
-    match found {
-        // Somebody's personal organization is none of anybody's business; what is for them is shared with the person.
-        None | Some((_, Some(_))) => {
-            Err(at_grantee(Code::NotFound, field, "there is no such organization to share with"))
-        }
-        Some((id, None)) => Ok((Found::Grantee(Grantee::Organization(id)), field)),
-    }
-}
-
-/// Whether the grantee belongs to the organization that holds the resource, as far as the actor may know: where the directory is hidden,
-/// the answer tells only those who see the member (R77).
-async fn is_inside(transaction: &mut Transaction, actor: &Actor, resource: &Resource, found: &Found) -> Result<bool> {
-    match found {
-        Found::Address(_) => Ok(false),
-        Found::Grantee(Grantee::Team(_)) => Ok(true),
-        Found::Grantee(Grantee::Organization(id)) => Ok(*id == resource.organization_id),
-        Found::Grantee(Grantee::User(id)) => {
-            let organization_id = resource.organization_id;
-            if lock_member(transaction, organization_id, *id).await? != Some(MemberStatus::Active) {
-                return Ok(false);
-            }
-            let held = access::held_by(transaction, *id, organization_id).await?;
-            let permit = access::view(transaction, actor, organization_id).await?;
-            Ok(held.is_some_and(|held| match permit.map(|permit| permit.standing()) {
-                Some(standing) => standing.sees_structure() || standing.sees_members_of(held.standing.role),
-                None => held.standing.member_directory.shows_structure(),
-            }))
-        }
-    }
-}
-
-async fn lock_member(
-    transaction: &mut Transaction,
-    organization_id: OrganizationId,
-    user_id: UserId,
-) -> Result<Option<MemberStatus>> {
-    Ok(members::table
-        .filter(members::organization_id.eq(organization_id))
-        .filter(members::user_id.eq(user_id))
-        .select(members::status)
-        .for_share()
-        .first(&mut **transaction)
-        .await
-        .optional()?)
+    Err(grantee::at_grantee(Code::RateLimited, field, message))
 }
 
 fn next_position() -> diesel::expression::SqlLiteral<BigInt> {
@@ -413,7 +210,7 @@ async fn put(
     let (user_id, team_id, organization_id) = match grantee {
         Grantee::User(id) => {
             // Before the position is taken: a departure that is under way comes first.
-            lock_member(transaction, resource.organization_id, id).await?;
+            grantee::lock_member(transaction, resource.organization_id, id).await?;
             (Some(id), None, None)
         }
         Grantee::Team(id) => (None, Some(id), None),
@@ -518,7 +315,7 @@ async fn invite(
         .await?;
     if of_address >= limits::MAX_GRANT_INVITATIONS_OF_ADDRESS {
         let message = "this address has as many invitations to the organization's resources as one may have; share more once it has an account";
-        return Err(at_grantee(Code::TooMany, "email", message));
+        return Err(grantee::at_grantee(Code::TooMany, "email", message));
     }
     let days: i32 = organizations::table
         .find(resource.organization_id)

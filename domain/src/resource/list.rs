@@ -19,7 +19,8 @@ use crate::base::error::Result;
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::page::{Page, PageRequest, Slice};
 use crate::base::{limits, text};
-use crate::resource::{Resource, ResourceKind};
+use crate::resource::Resource;
+use crate::resource::kind::ResourceKind;
 
 /// Which resources to list.
 #[derive(Debug, Clone, Default)]

@@ -24,7 +24,8 @@ use crate::base::{clock, limits};
 use crate::database::schema::{collection_items, organizations, resources, share_links};
 use crate::database::{Database, now, rollcall_now};
 use crate::membership::organization::{self, Organization};
-use crate::resource::{self, Resource, ResourceKind};
+use crate::resource::kind::ResourceKind;
+use crate::resource::{self, Resource};
 
 /// What the tokens of links begin with.
 const TOKEN_PREFIX: &str = "rcl_";

@@ -32,8 +32,9 @@ use crate::base::text_enum::text_enum;
 use crate::database::schema::{grants, members, project_transfers, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::{member, organization};
+use crate::resource::kind::ResourceKind;
 use crate::resource::storage;
-use crate::resource::{self, Resource, ResourceKind, Visibility};
+use crate::resource::{self, Resource, Visibility};
 
 text_enum! {
     /// Where an offer stands.

@@ -11,9 +11,9 @@ use crate::base::error::Result;
 use crate::base::job::Hold;
 use crate::base::limits;
 use crate::database::Database;
-use crate::departure::deletion;
-use crate::event::webhook;
-use crate::membership::{invitation, join_code, organization};
+use crate::departure::{deletion, removal};
+use crate::event::delivery;
+use crate::membership::{invitation, join_code};
 use crate::resource::transfer;
 use crate::sign_in;
 use crate::sign_in::email_change;
@@ -151,11 +151,11 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
                 Sweep::AccountDeletions => deletion::prune(transaction, LIMIT).await?,
                 Sweep::ReservedNames => reserved_name::prune(transaction, LIMIT).await?,
                 Sweep::Attempts => attempt::prune(transaction, LIMIT).await?,
-                Sweep::WebhookDeliveries => webhook::prune_deliveries(transaction, LIMIT).await?,
+                Sweep::WebhookDeliveries => delivery::prune_deliveries(transaction, LIMIT).await?,
                 Sweep::UnsentInvitations => invitation::sweep_unsent(transaction, LIMIT).await?,
-                Sweep::StalledWebhooks => webhook::sweep_stalled(transaction, LIMIT).await?,
+                Sweep::StalledWebhooks => delivery::sweep_stalled(transaction, LIMIT).await?,
                 Sweep::DeletedOrganizations => {
-                    let removed = organization::purge(transaction, LIMIT).await?;
+                    let removed = removal::purge(transaction, LIMIT).await?;
                     return Ok(Swept { rows: removed.unwrap_or(0), more: removed.is_some() });
                 }
                 Sweep::Jobs => apalis_diesel::admin::prune(transaction, limits::JOB_RETENTION, LIMIT).await?,

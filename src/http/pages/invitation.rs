@@ -8,7 +8,8 @@ use rollcall_domain::account::user;
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::base::text::EmailAddress;
-use rollcall_domain::membership::invitation::{self, Accepted, InvitationStatus, Named, Preview};
+use rollcall_domain::membership::answering::{self, Accepted, Named, Preview};
+use rollcall_domain::membership::invitation::InvitationStatus;
 use rollcall_domain::membership::member;
 use rollcall_domain::sign_in::{self, Asking};
 use serde::Deserialize;
@@ -66,7 +67,7 @@ pub async fn show(mut visit: Visit, Path(token): Path<String>) -> Answer {
     if let Some((title, text)) = &notice.done {
         return visit.message(StatusCode::OK, title, text, go_on);
     }
-    let Some(preview) = visit.check(invitation::preview(&visit.app.database, &token).await)? else {
+    let Some(preview) = visit.check(answering::preview(&visit.app.database, &token).await)? else {
         let text =
             "The link isn't complete or isn't genuine. Copy it whole out of the mail, or ask for a new invitation.";
         return visit.message(StatusCode::NOT_FOUND, "No such invitation", text, None);
@@ -176,12 +177,12 @@ pub async fn accept(mut visit: Visit, Path(token): Path<String>, Form(form): For
     if visit.has_begun(&new).await? {
         return accepted_before(visit, new.token().reveal(), page);
     }
-    let command = invitation::Accept {
+    let command = answering::Accept {
         invitation: Named::Token(token.clone()),
         name: form.name.clone(),
         username: form.username.clone(),
     };
-    let outcome = invitation::accept(&visit.app.database, actor.as_ref(), &command, &new, visit.client).await;
+    let outcome = answering::accept(&visit.app.database, actor.as_ref(), &command, &new, visit.client).await;
     // At the same moment: the browser shows the answer to the last one only.
     if matches!(outcome, Err(Error::Refused(_) | Error::Unauthenticated)) && visit.has_begun(&new).await? {
         return accepted_before(visit, new.token().reveal(), page);
@@ -217,7 +218,7 @@ pub async fn decline(mut visit: Visit, Path(token): Path<String>, Form(form): Fo
     visit.require_ours(&form.csrf)?;
     let page = Route::Invitation(&token);
     let actor = visit.signed_in().await?;
-    let outcome = invitation::decline(&visit.app.database, actor.as_ref(), &Named::Token(token.clone())).await;
+    let outcome = answering::decline(&visit.app.database, actor.as_ref(), &Named::Token(token.clone())).await;
     visit.check_form(outcome, page, |refusals| Notice::refused(refusals, &[]))?;
     visit.redirect_with(page, Notice::done("You have declined", "Nothing else happens. You can close this page."))
 }
@@ -225,7 +226,7 @@ pub async fn decline(mut visit: Visit, Path(token): Path<String>, Form(form): Fo
 pub async fn mail_link(mut visit: Visit, Path(token): Path<String>, Form(form): Form<PlainForm>) -> Answer {
     let ours = visit.require_ours(&form.csrf)?;
     let page = Route::Invitation(&token);
-    let preview = visit.check(invitation::preview(&visit.app.database, &token).await)?;
+    let preview = visit.check(answering::preview(&visit.app.database, &token).await)?;
     let open = preview.filter(|preview| preview.status == InvitationStatus::Pending);
     // Its page says why it is over.
     let Some((id, email)) = open.and_then(|preview| Some((preview.invitation.id, preview.email?))) else {

@@ -9,8 +9,8 @@ use rollcall_domain::account::user;
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::id::InvitationId;
 use rollcall_domain::base::link::{PublicUrl, Route};
-use rollcall_domain::membership::invitation::{self, Named};
-use rollcall_domain::membership::organization;
+use rollcall_domain::membership::answering::{self, Named};
+use rollcall_domain::membership::{invitation, organization};
 use rollcall_domain::sign_in::{self, Asking, Proof, SignedIn};
 use serde::Deserialize;
 
@@ -204,9 +204,9 @@ fn go_on(mut visit: Visit) -> Answer {
 async fn welcome(mut visit: Visit, signed_in: SignedIn, new: NewSession) -> Answer {
     visit.begin_session(new.token().reveal());
     let Some(id) = signed_in.invitation_id else { return go_on(visit) };
-    let command = invitation::Accept { invitation: Named::Id(id), name: None, username: None };
+    let command = answering::Accept { invitation: Named::Id(id), name: None, username: None };
     let actor = signed_in.actor();
-    let outcome = invitation::accept(&visit.app.database, Some(&actor), &command, &new, visit.client).await;
+    let outcome = answering::accept(&visit.app.database, Some(&actor), &command, &new, visit.client).await;
     let accepted = visit.check_form(outcome, Route::Account, |refusals| Notice::refused(refusals, &[]))?;
     visit.redirect_with(Route::Account, super::invitation::joined(&accepted))
 }

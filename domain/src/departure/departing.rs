@@ -1,0 +1,226 @@
+//! Leaving an organization, and removing a member: access ends with it.
+
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl;
+use serde_json::json;
+
+use crate::account::{api_key, suspension, user};
+use crate::authority::access::{self, Lock, lock_users};
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, NewEvent};
+use crate::authority::policy::MemberAction;
+use crate::base::error::{Error, Result};
+use crate::base::id::{DepartureId, MemberId, OrganizationId};
+use crate::base::job::{MailMembershipEnded, RunDeparture};
+use crate::base::{limits, text};
+use crate::database::schema::{departure_steps, departures, members, sessions};
+use crate::database::{Database, Transaction, now};
+use crate::departure::{self, Departure, DepartureKind, DepartureStep};
+use crate::membership::member::{self, Member};
+use crate::membership::{invitation, team};
+
+/// The actor leaves (R40).
+pub async fn leave(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<Departure> {
+    let (user_id, _) = actor.signed_in("organizationId")?;
+    database
+        .transaction(async |transaction| {
+            lock_users(transaction, &[user_id]).await?;
+            let permit = access::enter(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Organization,
+                access::organization_not_found("organizationId"),
+            )
+            .await?;
+            departure::plan::require_leave(&permit)?;
+            let member = member::of(transaction, organization_id, user_id)
+                .await?
+                .ok_or(Error::Bug("a permit comes with a membership"))?;
+            let (departure, events) =
+                depart(transaction, actor, &member, DepartureKind::Leave, Words::default()).await?;
+            audit::record(transaction, events).await?;
+            Ok(departure)
+        })
+        .await
+}
+
+/// Whom to remove or deactivate.
+#[derive(Debug)]
+pub struct RemoveMember {
+    /// The member.
+    pub member_id: MemberId,
+    /// Whether they are removed or deactivated.
+    pub kind: DepartureKind,
+    /// Why: for the audit log, and so for owner and admins.
+    pub reason: Option<String>,
+    /// What the mail tells the member.
+    pub message_to_member: Option<String>,
+    /// The hash of a plan: the departure is refused where it doesn't fit any more (R44).
+    pub plan_hash: Option<String>,
+}
+
+/// What is said about a departure.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Words<'a> {
+    /// To owner and admins.
+    reason: Option<&'a str>,
+    /// To whom it concerns.
+    message_to_member: Option<&'a str>,
+}
+
+/// A member is removed or deactivated by owner or admin (R3, R9, R12); with the hash of a plan only if that still fits (R44).
+pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) -> Result<Departure> {
+    let RemoveMember { member_id: id, kind, .. } = *command;
+    let reason = text::optional_text("reason", command.reason.as_deref(), limits::DESCRIPTION)?;
+    let message_to_member =
+        text::optional_text("messageToMember", command.message_to_member.as_deref(), limits::DESCRIPTION)?;
+    let action = match kind {
+        DepartureKind::Remove => MemberAction::Remove,
+        DepartureKind::Deactivate => MemberAction::Deactivate,
+        DepartureKind::Leave => return Err(Error::Bug("nobody leaves for another")),
+    };
+    database
+        .transaction(async |transaction| {
+            let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
+            member::require(&permit, &member, action, "memberId")?;
+            if let Some(hash) = &command.plan_hash {
+                departure::plan::require(transaction, &permit, &member, kind, hash).await?;
+            }
+            let words = Words { reason: reason.as_deref(), message_to_member: message_to_member.as_deref() };
+            let (departure, events) = depart(transaction, actor, &member, kind, words).await?;
+            audit::record(transaction, events).await?;
+            Ok(departure)
+        })
+        .await
+}
+
+/// Ends the membership and what hangs on it, and calls for the cascade; with the events to record. User and organization are
+/// locked, and the member is checked.
+pub(crate) async fn depart(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    member: &Member,
+    kind: DepartureKind,
+    words: Words<'_>,
+) -> Result<(Departure, Vec<NewEvent>)> {
+    let (organization_id, user_id) = (member.organization_id, member.user_id);
+    // Waits for whatever is being written under the membership; nothing new can begin.
+    let previous_ended_at_position: i64 = members::table
+        .find(member.id)
+        .select(members::ended_at_position)
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await?;
+    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps, and so does all that
+    // was issued under it, and has ended.
+    let ended_at_position: i64 =
+        diesel::select(diesel::dsl::sql::<BigInt>("nextval('grant_positions')")).get_result(&mut **transaction).await?;
+    diesel::update(members::table.find(member.id))
+        .set((
+            members::status.eq(kind.status()),
+            members::ended_at_position.eq(ended_at_position),
+            members::issued_ended_position.eq(ended_at_position),
+            members::invites_ended_position.eq(ended_at_position),
+            members::admin_invites_ended_position.eq(ended_at_position),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    let started_at = now(transaction).await?;
+    let leaver = user::by_id(transaction, user_id).await?;
+
+    let keys = api_key::revoke_for(transaction, organization_id, user_id).await?;
+    diesel::update(
+        sessions::table
+            .filter(sessions::user_id.eq(user_id))
+            .filter(sessions::active_organization_id.eq(organization_id)),
+    )
+    .set(sessions::active_organization_id.eq(None::<OrganizationId>))
+    .execute(&mut **transaction)
+    .await?;
+    user::reset_default_bill_to(transaction, user_id, organization_id).await?;
+
+    let departed = "revoked: the invited person departed";
+    let mut events = invitation::revoke_to(transaction, Some(actor), organization_id, &leaver, departed).await?;
+    let revoked = events.len();
+    let teams = team::leave_all(transaction, organization_id, user_id).await?;
+
+    let suspends = kind == DepartureKind::Deactivate
+        && leaver.origin_organization_id == Some(organization_id)
+        && !user::belongs_to_another_team(transaction, user_id, organization_id).await?;
+    if suspends {
+        events.push(suspension::suspend(transaction, user_id, organization_id).await?);
+    }
+
+    let departure: Departure = diesel::insert_into(departures::table)
+        .values((
+            departures::id.eq(DepartureId::new()),
+            departures::organization_id.eq(organization_id),
+            departures::member_id.eq(member.id),
+            departures::user_id.eq(user_id),
+            departures::kind.eq(kind),
+            departures::new_owner_id.eq(departure::owner(transaction, organization_id).await?),
+            departures::started_by_id.eq(actor.account()),
+            departures::reason.eq(words.reason),
+            departures::message_to_member.eq(words.message_to_member),
+            departures::role.eq(member.role),
+            departures::suspended_account.eq(suspends),
+            departures::started_at.eq(started_at),
+            departures::ended_at_position.eq(ended_at_position),
+            departures::previous_ended_at_position.eq(previous_ended_at_position),
+        ))
+        .returning(Departure::as_returning())
+        .get_result(&mut **transaction)
+        .await?;
+    let steps: Vec<_> = DepartureStep::ALL
+        .iter()
+        .enumerate()
+        .map(|(position, step)| {
+            // What this transaction does is done with it.
+            let done = match step {
+                DepartureStep::RevokeAccess => Some(keys + 1),
+                DepartureStep::LeaveTeams => Some(teams.len()),
+                DepartureStep::RevokeIssued
+                | DepartureStep::TransferProjects
+                | DepartureStep::TransferVolumes
+                | DepartureStep::TransferOthers
+                | DepartureStep::CollectSamples
+                | DepartureStep::ShareDocuments
+                | DepartureStep::RemoveGrants
+                | DepartureStep::CancelRuns
+                | DepartureStep::Notify => None,
+            };
+            let done = done.map(departure::count);
+            let begun = if *step == DepartureStep::RevokeIssued { departure::count(revoked) } else { 0 };
+            (
+                departure_steps::departure_id.eq(departure.id),
+                departure_steps::step.eq(*step),
+                departure_steps::position.eq(departure::count(position)),
+                departure_steps::done.eq(done.unwrap_or(begun)),
+                departure_steps::total.eq(done),
+                departure_steps::completed_at.eq(done.map(|_| started_at)),
+            )
+        })
+        .collect();
+    diesel::insert_into(departure_steps::table).values(steps).execute(&mut **transaction).await?;
+    departure::expedite(transaction, member.id).await?;
+    transaction.enqueue(&RunDeparture { departure_id: departure.id, member_id: member.id }).await?;
+    if kind != DepartureKind::Leave {
+        // They hear of it soon, and not when the last of a million resources is passed on.
+        let notice = MailMembershipEnded { departure_id: departure.id };
+        transaction.enqueue_at(&notice, started_at + limits::DEPARTURE_NOTICE).await?;
+    }
+    let mut event = NewEvent::by(actor, organization_id, kind.audit_action(), member.id)
+        .summary(format!("{user_id} departed: {kind}"))
+        .with(json!({ "departure": departure.id.to_string(), "role": member.role.as_str() }));
+    if !teams.is_empty() {
+        let teams: Vec<String> = teams.iter().map(ToString::to_string).collect();
+        event = event.with(json!({ "teams": teams }));
+    }
+    if let Some(reason) = words.reason {
+        event = event.with(json!({ "reason": reason }));
+    }
+    events.push(event);
+    Ok((departure, events))
+}

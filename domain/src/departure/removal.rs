@@ -1,0 +1,207 @@
+//! The end of an organization: its deletion, restoration, and removal for good.
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl;
+
+use crate::account::reserved_name::{self, Holder};
+use crate::account::user;
+use crate::authority::access::{self, Lock};
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::membership::MemberStatus;
+use crate::authority::policy::Action;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{OrganizationId, UserId};
+use crate::base::job::MarkEnded;
+use crate::base::limits;
+use crate::base::text::{self, Slug};
+use crate::database::schema::{members, organizations};
+use crate::database::{Database, Transaction, now};
+use crate::event::webhook;
+use crate::membership::organization;
+use crate::organization::ownership;
+
+/// The owner deletes the organization, having typed its name (R48). Access ends at once; staff can restore it for
+/// [`limits::RESTORABLE`], and then it is removed for good. Returns when.
+pub async fn delete(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    confirm_organization_name: &str,
+) -> Result<DateTime<Utc>> {
+    let (owner, _) = actor.signed_in("id")?;
+    database
+        .transaction(async |transaction| {
+            access::authorize(transaction, actor, id, Lock::Organization, Action::Delete, "id").await?;
+            let organization = organization::by_id(transaction, id).await?;
+            if !text::is_typed(confirm_organization_name, &organization.name) {
+                return Err(
+                    ownership::mismatch("confirmOrganizationName", "the organization's name as it stands").into()
+                );
+            }
+            let at = now(transaction).await?;
+            diesel::update(organizations::table.find(id))
+                .set((
+                    organizations::deleted_at.eq(at),
+                    organizations::deleted_by_id.eq(owner),
+                    // Offers from and to it end for good, whoever restores it.
+                    organizations::offers_ended_position.eq(sql::<BigInt>("nextval('grant_positions')")),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            transaction.enqueue(&MarkEnded { organization_id: id }).await?;
+            let event =
+                NewEvent::by(actor, id, AuditAction::OrganizationDeleted, id).summary("deleted the organization");
+            audit::record(transaction, [event]).await?;
+            Ok(at + limits::RESTORABLE)
+        })
+        .await
+}
+
+/// Staff restore a deleted organization (R48): everyone who was a member is one again, and what waited goes on.
+pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> Result<OrganizationId> {
+    actor.require_staff("id", "ask them")?;
+    let not_found = || Refusal::new(Code::NotFound, "id", "there is no such organization");
+    database
+        .transaction(async |transaction| {
+            // D3: members may have joined elsewhere meanwhile. Users come before organizations in the order of locks.
+            if transaction.deployment().one_organization_per_user {
+                let users: Vec<UserId> = members::table
+                    .filter(members::organization_id.eq(id))
+                    .filter(members::status.eq(MemberStatus::Active))
+                    .select(members::user_id)
+                    .load(&mut **transaction)
+                    .await?;
+                access::lock_users(transaction, &users).await?;
+                let elsewhere = user::in_other_teams(transaction, &users, id).await?;
+                if elsewhere > 0 {
+                    let message = format!(
+                        "{elsewhere} of its members belong to another organization by now; they must leave it first"
+                    );
+                    return Err(Error::refused(Code::OneOrganization, "id", message));
+                }
+            }
+            let (deleted_at, personal): (Option<DateTime<Utc>>, Option<UserId>) = organizations::table
+                .find(id)
+                .select((organizations::deleted_at, organizations::personal_user_id))
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?
+                .ok_or_else(not_found)?;
+            if personal.is_some() {
+                let message = "a personal organization goes with its account, and nothing brings that back";
+                return Err(Error::refused(Code::Forbidden, "id", message));
+            }
+            let Some(deleted_at) = deleted_at else {
+                return Err(Error::refused(Code::Conflict, "id", "this organization isn't deleted"));
+            };
+            if now(transaction).await? >= deleted_at + limits::RESTORABLE {
+                return Err(Error::refused(Code::Expired, "id", "its 30 days are over; its data is being removed"));
+            }
+            diesel::update(organizations::table.find(id))
+                .set((
+                    organizations::deleted_at.eq(None::<DateTime<Utc>>),
+                    organizations::deleted_by_id.eq(None::<UserId>),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            webhook::resume(transaction, id).await?;
+            let event =
+                NewEvent::by(actor, id, AuditAction::OrganizationRestored, id).summary("restored the organization");
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// What belongs to an organization, in an order that its references allow. Its log stays; the rest goes with these.
+const TENANT_TABLES: [&str; 19] = [
+    "webhook_deliveries",
+    "webhooks",
+    "resource_moves",
+    "departures",
+    "project_transfers",
+    "runs",
+    "collection_items",
+    "share_links",
+    "grant_invitations",
+    "grants",
+    "resources",
+    "organization_storage",
+    "credit_purchases",
+    "api_keys",
+    "join_codes",
+    "invitation_teams",
+    "team_members",
+    "teams",
+    "invitations",
+];
+
+/// Removes up to `limit` rows of an organization that was deleted [`limits::RESTORABLE`] ago, and at last the organization
+/// itself (R48). Returns how many; none where there is no such organization left.
+pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<Option<usize>> {
+    let until = now(transaction).await? - limits::RESTORABLE;
+    // Who restores it, or deletes in it, holds it.
+    let overdue: Option<OrganizationId> = organizations::table
+        .filter(organizations::deleted_at.le(until))
+        .order(organizations::deleted_at)
+        .select(organizations::id)
+        .for_update()
+        .skip_locked()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    let Some(id) = overdue else { return Ok(None) };
+    // The owner goes with the organization, which is never without one.
+    let members = ("members", "NOT (role = 'owner' AND status = 'active')");
+    let condition = |table| match table {
+        // What lies in something goes before it.
+        "resources" => "NOT EXISTS (SELECT FROM resources inside WHERE inside.container_id = resources.id)",
+        // By what there is an index for.
+        "webhook_deliveries" => "webhook_id IN (SELECT id FROM webhooks WHERE organization_id = $1)",
+        _ => "true",
+    };
+    for (table, condition) in TENANT_TABLES.map(|table| (table, condition(table))).into_iter().chain([members]) {
+        let condition = format!("organization_id = $1 AND {condition}");
+        let removed = remove_where(transaction, table, &condition, id, limit).await?;
+        if removed > 0 {
+            return Ok(Some(removed));
+        }
+    }
+    // What others have shared with it.
+    let shared = remove_where(transaction, "grants", "grantee_organization_id = $1", id, limit).await?;
+    if shared > 0 {
+        return Ok(Some(shared));
+    }
+    diesel::delete(members::table.filter(members::organization_id.eq(id))).execute(&mut **transaction).await?;
+    let slug = organization::by_id(transaction, id).await?.slug;
+    reserved_name::retire(transaction, Holder::Organization(id), slug.as_ref().map(Slug::as_str)).await?;
+    diesel::delete(organizations::table.find(id)).execute(&mut **transaction).await?;
+    let event =
+        NewEvent::by_system(id, AuditAction::OrganizationPurged, id).summary("removed what belonged to it for good");
+    audit::record(transaction, [event]).await?;
+    Ok(Some(1))
+}
+
+/// Deletes up to `limit` rows of a table for which the condition holds, with $1 the organization; table and condition are ours, never
+/// input.
+async fn remove_where(
+    transaction: &mut Transaction,
+    table: &str,
+    condition: &str,
+    id: OrganizationId,
+    limit: u32,
+) -> Result<usize> {
+    let rows = diesel::sql_query(format!(
+        "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE {condition} LIMIT $2)"
+    ))
+    .bind::<diesel::sql_types::Uuid, _>(id)
+    .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(rows)
+}

@@ -1,0 +1,537 @@
+//! Deliveries of webhooks: what is sent next, what became of it, and sending it again.
+
+use std::time::Duration;
+
+use apalis_diesel::Job;
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::upsert::excluded;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::{Value, json};
+
+use crate::authority::access;
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, AuditEvent, NewEvent};
+use crate::authority::policy::Action;
+use crate::base::delivery::DeliveryStatus;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{OrganizationId, TypedId, WebhookDeliveryId, WebhookId};
+use crate::base::job::{DeliverWebhook, Hold, MailWebhookDisabled, RedeliverWebhook};
+use crate::base::page::{Page, PageRequest};
+use crate::base::secret::{Keyring, Token};
+use crate::base::{clock, limits};
+use crate::database::schema::{audit_events, audit_heads, webhook_deliveries, webhook_previous_secrets, webhooks};
+use crate::database::{Database, Transaction, now};
+use crate::event::webhook::{self, EVERY_EVENT, Webhook};
+use crate::membership::organization;
+
+/// An event that a webhook is to be told now.
+#[derive(Debug)]
+pub struct Due {
+    /// Which webhook, as it stands.
+    pub webhook: Webhook,
+    /// The event, with nobody in it whom the organization may not know.
+    pub event: AuditEvent,
+    /// This moment.
+    pub at: DateTime<Utc>,
+    /// The versions of the earlier secrets that haven't ended.
+    previous_versions: Vec<i32>,
+}
+
+impl Due {
+    async fn now(connection: &mut AsyncPgConnection, webhook: Webhook, event: AuditEvent) -> Result<Self> {
+        let at = now(connection).await?;
+        let event = event.for_its_organization(connection).await?;
+        let previous_versions = webhook_previous_secrets::table
+            .filter(webhook_previous_secrets::organization_id.eq(webhook.organization_id))
+            .filter(webhook_previous_secrets::webhook_id.eq(webhook.id))
+            .filter(webhook_previous_secrets::version.lt(webhook.secret_version))
+            .filter(webhook_previous_secrets::ends_at.gt(at))
+            .order(webhook_previous_secrets::version.desc())
+            .select(webhook_previous_secrets::version)
+            .load(connection)
+            .await?;
+        Ok(Self { webhook, event, at, previous_versions })
+    }
+
+    /// What signs the delivery: the webhook's secret, and each one before it until a day after its rotation, so that the receiver
+    /// can change over without missing anything; each under every accepted secret of the deployment.
+    pub fn signing_secrets(&self, keyring: &Keyring) -> Result<Vec<Token>> {
+        let mut secrets = Vec::new();
+        for version in std::iter::once(self.webhook.secret_version).chain(self.previous_versions.iter().copied()) {
+            secrets.extend(keyring.webhook_secrets(self.webhook.id.uuid(), version)?);
+        }
+        Ok(secrets)
+    }
+}
+
+/// An event on its way to a webhook.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = webhook_deliveries)]
+pub struct WebhookDelivery {
+    /// Its id.
+    pub id: WebhookDeliveryId,
+    /// Whose event it is.
+    pub organization_id: OrganizationId,
+    /// To which webhook.
+    pub webhook_id: WebhookId,
+    /// The event's place in the audit log.
+    pub sequence: i64,
+    /// The event's action.
+    pub event: String,
+    /// What became of it.
+    pub status: DeliveryStatus,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// The HTTP status of the last answer.
+    pub response_status: Option<i32>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// When it was last tried.
+    pub last_attempt_at: Option<DateTime<Utc>>,
+}
+
+/// Has an event delivered again, out of its order.
+pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId) -> Result<WebhookDelivery> {
+    access::require_writing(actor, "deliveryId")?;
+    let not_found = || Refusal::new(Code::NotFound, "deliveryId", "there is no such delivery");
+    database
+        .transaction(async |transaction| {
+            let webhook_id: WebhookId = webhook_deliveries::table
+                .find(id)
+                .select(webhook_deliveries::webhook_id)
+                .first(&mut **transaction)
+                .await
+                .optional()?
+                .ok_or_else(not_found)?;
+            let webhook =
+                webhook::manage(transaction, actor, webhook_id, "deliveryId").await.map_err(|error| match error {
+                    Error::Refused(refusals) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
+                        not_found().into()
+                    }
+                    other => other,
+                })?;
+            if !webhook.enabled {
+                let message = "the webhook is disabled; enable it first, and it goes on with what it hasn't told yet";
+                return Err(Error::refused(Code::Conflict, "deliveryId", message));
+            }
+            let others: i64 = webhook_deliveries::table
+                .filter(webhook_deliveries::webhook_id.eq(webhook_id))
+                .filter(webhook_deliveries::status.eq(DeliveryStatus::Queued))
+                .filter(webhook_deliveries::id.ne(id))
+                .count()
+                .get_result(&mut **transaction)
+                .await?;
+            if others >= limits::MAX_REDELIVERIES {
+                let message =
+                    format!("{others} deliveries of the webhook wait to be made again; wait for some of them");
+                return Err(Error::refused(Code::TooMany, "deliveryId", message));
+            }
+            let delivery: WebhookDelivery = diesel::update(webhook_deliveries::table.find(id))
+                .set(webhook_deliveries::status.eq(DeliveryStatus::Queued))
+                .returning(WebhookDelivery::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            transaction.enqueue_or_expedite(&RedeliverWebhook { delivery_id: id }).await?;
+            let event = NewEvent::by(actor, webhook.organization_id, AuditAction::WebhookRedelivered, id)
+                .summary("had an event delivered again")
+                .with(json!({ "webhook": webhook_id.to_string(), "sequence": delivery.sequence }));
+            audit::record(transaction, [event]).await?;
+            Ok(delivery)
+        })
+        .await
+}
+
+/// The delivery of the id, whoever asks.
+pub async fn delivery(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<WebhookDelivery>> {
+    let query = webhook_deliveries::table.find(id).select(WebhookDelivery::as_select());
+    Ok(query.first(connection).await.optional()?)
+}
+
+/// Those deliveries of the ids that the actor may see.
+pub async fn deliveries_visible_to(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: &[WebhookDeliveryId],
+) -> Result<Vec<WebhookDelivery>> {
+    let found: Vec<WebhookDelivery> = webhook_deliveries::table
+        .filter(webhook_deliveries::id.eq_any(ids))
+        .select(WebhookDelivery::as_select())
+        .load(connection)
+        .await?;
+    let permits = access::permits(connection, actor, found.iter().map(|delivery| delivery.organization_id)).await?;
+    let may_see = |delivery: &WebhookDelivery| {
+        permits.get(&delivery.organization_id).is_some_and(|permit| permit.standing().allows(Action::ManageWebhooks))
+    };
+    Ok(found.into_iter().filter(may_see).collect())
+}
+
+/// A page of a webhook's deliveries, the newest event first. The webhook is one that the asker may see.
+pub async fn deliveries(
+    connection: &mut AsyncPgConnection,
+    webhook: &Webhook,
+    page: &PageRequest,
+) -> Result<Page<WebhookDelivery>> {
+    let slice = page.slice()?;
+    let mut query = webhook_deliveries::table
+        .filter(webhook_deliveries::webhook_id.eq(webhook.id))
+        .select(WebhookDelivery::as_select())
+        .into_boxed();
+    if let Some(after) = slice.after {
+        query = query.filter(webhook_deliveries::sequence.lt(after));
+    }
+    let rows = query.order(webhook_deliveries::sequence.desc()).limit(slice.fetch()).load(connection).await?;
+    slice.page(rows, |delivery: &WebhookDelivery| delivery.sequence)
+}
+
+/// Deletes up to `limit` deliveries that were taken or given up and are older than
+/// [`limits::WEBHOOK_DELIVERY_RETENTION`], and returns how many.
+pub(crate) async fn prune_deliveries(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let until = now(transaction).await? - limits::WEBHOOK_DELIVERY_RETENTION;
+    let old: Vec<WebhookDeliveryId> = webhook_deliveries::table
+        .filter(webhook_deliveries::created_at.lt(until))
+        .filter(webhook_deliveries::status.eq_any([DeliveryStatus::Sent, DeliveryStatus::Failed]))
+        .order(webhook_deliveries::created_at)
+        .limit(limit.into())
+        .select(webhook_deliveries::id)
+        .for_update()
+        .skip_locked()
+        .load(&mut **transaction)
+        .await?;
+    let old = webhook_deliveries::table.filter(webhook_deliveries::id.eq_any(old));
+    Ok(diesel::delete(old).execute(&mut **transaction).await?)
+}
+
+/// Enqueues the jobs of up to `limit` webhooks that have events to look at and no job, since it was lost; how many.
+pub(crate) async fn sweep_stalled(transaction: &mut Transaction, limit: u32) -> Result<usize> {
+    let stalled: Vec<Stalled> = diesel::sql_query(
+        "SELECT w.id FROM webhooks w JOIN audit_heads h ON h.organization_id = w.organization_id \
+         JOIN organizations o ON o.id = w.organization_id \
+         WHERE w.enabled AND w.cursor < h.sequence AND o.deleted_at IS NULL AND NOT EXISTS ( \
+           SELECT FROM jobs WHERE kind = $1 AND status IN ('waiting', 'running') AND payload ->> 'webhook_id' = w.id::text) \
+         ORDER BY w.id LIMIT $2",
+    )
+    .bind::<diesel::sql_types::Text, _>(DeliverWebhook::KIND)
+    .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))
+    .load(&mut **transaction)
+    .await?;
+    let jobs: Vec<_> = stalled.into_iter().map(|stalled| DeliverWebhook { webhook_id: stalled.id }).collect();
+    transaction.enqueue_all(&jobs).await?;
+    Ok(jobs.len())
+}
+
+#[derive(QueryableByName)]
+struct Stalled {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    id: WebhookId,
+}
+
+/// What a webhook's receiver gets: an event of the audit log, with the names that it has in the API. Why somebody was removed is for
+/// owner and admins alone, who read the log.
+pub fn payload(event: &AuditEvent) -> Value {
+    let mut metadata = event.metadata.clone();
+    if let Value::Object(entries) = &mut metadata {
+        entries.remove("reason");
+    }
+    json!({
+        "type": event.action,
+        "timestamp": event.occurred_at,
+        "data": {
+            "id": event.id.to_string(),
+            "organizationId": event.organization_id.to_string(),
+            "sequence": event.sequence.to_string(),
+            "actorKind": event.actor_kind.as_str().to_uppercase(),
+            "actorId": event.actor_id.map(|id| id.to_string()),
+            "targetId": event.target_id,
+            "summary": event.summary,
+            "metadata": metadata,
+        },
+    })
+}
+
+/// The next event that an enabled webhook waits for; `None` where there is none.
+///
+/// Moves the cursor over what it doesn't wait for, and over what was delivered by hand meanwhile.
+pub async fn next(database: &Database, id: WebhookId, hold: Hold<'_>) -> Result<Option<Due>> {
+    loop {
+        let ahead = Ahead::of(&mut *database.connection().await?, id).await?;
+        match ahead {
+            Ahead::Nothing => return Ok(None),
+            Ahead::Event(due) => return Ok(Some(*due)),
+            Ahead::Passed(webhook, to) => move_cursor(database, &webhook, to, hold).await?,
+        }
+    }
+}
+
+/// What lies ahead of a webhook's cursor.
+enum Ahead {
+    /// Nothing, or the webhook tells nothing.
+    Nothing,
+    /// An event to be delivered.
+    Event(Box<Due>),
+    /// Up to this sequence, nothing that is to be delivered.
+    Passed(Webhook, i64),
+}
+
+impl Ahead {
+    async fn of(connection: &mut AsyncPgConnection, id: WebhookId) -> Result<Self> {
+        let Some(webhook) = webhook::by_ids(connection, &[id]).await?.pop().filter(|webhook| webhook.enabled) else {
+            return Ok(Self::Nothing);
+        };
+        // A deleted organization tells nothing (R48); restored it goes on.
+        let organization = organization::by_id(connection, webhook.organization_id).await?;
+        if organization.deleted_at.is_some() {
+            return Ok(Self::Nothing);
+        }
+        // Read before the events: all up to the head are committed, and visible.
+        let head: i64 = audit_heads::table
+            .find(webhook.organization_id)
+            .select(audit_heads::sequence)
+            .first(connection)
+            .await
+            .optional()?
+            .unwrap_or(0);
+        let end = head.min(webhook.cursor.saturating_add(limits::WEBHOOK_WINDOW));
+        if end <= webhook.cursor {
+            return Ok(Self::Nothing);
+        }
+        let mut query = audit_events::table
+            .filter(audit_events::organization_id.eq(webhook.organization_id))
+            .filter(audit_events::sequence.gt(webhook.cursor))
+            .filter(audit_events::sequence.le(end))
+            .select(AuditEvent::as_select())
+            .into_boxed();
+        if !webhook.events.iter().any(|event| event == EVERY_EVENT) {
+            query = query.filter(audit_events::action.eq_any(webhook.events.clone()));
+        }
+        let event: Option<AuditEvent> = query.order(audit_events::sequence.asc()).first(connection).await.optional()?;
+        let Some(event) = event else { return Ok(Self::Passed(webhook, end)) };
+        let sent = webhook_deliveries::table
+            .filter(webhook_deliveries::webhook_id.eq(id))
+            .filter(webhook_deliveries::sequence.eq(event.sequence))
+            .filter(webhook_deliveries::status.eq(DeliveryStatus::Sent));
+        match diesel::select(diesel::dsl::exists(sent)).get_result(connection).await? {
+            true => Ok(Self::Passed(webhook, event.sequence)),
+            false => Ok(Self::Event(Box::new(Due::now(connection, webhook, event).await?))),
+        }
+    }
+}
+
+async fn move_cursor(database: &Database, webhook: &Webhook, to: i64, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            diesel::update(webhooks::table.find(webhook.id).filter(webhooks::cursor.eq(webhook.cursor)))
+                .set(webhooks::cursor.eq(to))
+                .execute(&mut **transaction)
+                .await?;
+            Ok(())
+        })
+        .await
+}
+
+/// Lets a new job of the webhook go on, after a pause.
+pub async fn go_on_after(database: &Database, id: WebhookId, pause: Duration, hold: Hold<'_>) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let at = now(transaction).await? + pause;
+            transaction.enqueue_at(&DeliverWebhook { webhook_id: id }, at).await
+        })
+        .await
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The HTTP status of the answer, where there was one.
+    pub response_status: Option<u16>,
+    /// Why the event doesn't count as delivered; without the receiver's words.
+    pub error: Option<String>,
+    /// When the receiver would like to be tried again, from then on.
+    pub retry_after: Option<Duration>,
+}
+
+impl Attempt {
+    /// How long to wait before the next one, after so many failures in a row: as long as the receiver wants, within reason, or
+    /// else as the queue does, but no longer than a quarter of an hour, so that a receiver that is back is told soon.
+    pub fn pause(&self, failures: i32) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(15 * 60);
+        const SHORTEST: Duration = Duration::from_secs(2);
+        match self.retry_after {
+            Some(wanted) => wanted.clamp(SHORTEST, limits::LONGEST_WEBHOOK_RETRY_AFTER),
+            None => {
+                SHORTEST.saturating_mul(2_u32.saturating_pow(failures.clamp(1, 30).unsigned_abs() - 1)).min(LONGEST)
+            }
+        }
+    }
+
+    /// The receiver wants no more of this (410 Gone).
+    fn is_gone(&self) -> bool {
+        self.response_status == Some(410)
+    }
+}
+
+/// What to do after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Deliver the next event.
+    GoOn,
+    /// Try the same event later.
+    Retry {
+        /// How often it has failed by now.
+        attempts: i32,
+    },
+    /// The webhook is disabled or deleted.
+    Stop,
+}
+
+/// Writes down an attempt at the next event, and moves the cursor or, after a day of failures, disables the webhook.
+pub async fn record_attempt(
+    database: &Database,
+    webhook: &Webhook,
+    event: &AuditEvent,
+    attempt: &Attempt,
+    hold: Hold<'_>,
+) -> Result<Then> {
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let Some(current) = webhook::lock(transaction, webhook.id).await? else { return Ok(Then::Stop) };
+            let at = now(transaction).await?;
+            let delivered = attempt.error.is_none();
+            let failing_since = if delivered { None } else { Some(current.failing_since.unwrap_or(at)) };
+            let overdue = failing_since.is_some_and(|since| at - since >= day());
+            // What was changed while the attempt was under way gets its own try.
+            let same = current.enabled && current.url == webhook.url;
+            let disable = !delivered && same && (overdue || attempt.is_gone());
+            let status = match (delivered, disable) {
+                (true, _) => DeliveryStatus::Sent,
+                (false, true) => DeliveryStatus::Failed,
+                (false, false) => DeliveryStatus::Deferred,
+            };
+            let attempts: i32 = diesel::insert_into(webhook_deliveries::table)
+                .values((
+                    webhook_deliveries::id.eq(WebhookDeliveryId::new()),
+                    webhook_deliveries::organization_id.eq(current.organization_id),
+                    webhook_deliveries::webhook_id.eq(current.id),
+                    webhook_deliveries::sequence.eq(event.sequence),
+                    webhook_deliveries::event.eq(&event.action),
+                    webhook_deliveries::status.eq(status),
+                    webhook_deliveries::attempts.eq(1),
+                    webhook_deliveries::response_status.eq(attempt.response_status.map(i32::from)),
+                    webhook_deliveries::error.eq(attempt.error.as_deref()),
+                    webhook_deliveries::last_attempt_at.eq(at),
+                    webhook_deliveries::created_at.eq(at),
+                ))
+                .on_conflict((webhook_deliveries::webhook_id, webhook_deliveries::sequence))
+                .do_update()
+                .set((
+                    webhook_deliveries::status.eq(excluded(webhook_deliveries::status)),
+                    webhook_deliveries::attempts.eq(webhook_deliveries::attempts + 1),
+                    webhook_deliveries::response_status.eq(excluded(webhook_deliveries::response_status)),
+                    webhook_deliveries::error.eq(excluded(webhook_deliveries::error)),
+                    webhook_deliveries::last_attempt_at.eq(excluded(webhook_deliveries::last_attempt_at)),
+                ))
+                .returning(webhook_deliveries::attempts)
+                .get_result(&mut **transaction)
+                .await?;
+            diesel::update(webhooks::table.find(current.id))
+                .set((
+                    webhooks::cursor.eq(if delivered { event.sequence } else { current.cursor }),
+                    webhooks::enabled.eq(current.enabled && !disable),
+                    webhooks::failing_since.eq(failing_since),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            if disable {
+                let notice = MailWebhookDisabled { webhook_id: current.id, notice: clock::uuid_of(at) };
+                transaction.enqueue(&notice).await?;
+                let event = NewEvent::by_system(current.organization_id, AuditAction::WebhookDisabled, current.id)
+                    .summary("disabled a webhook that took no deliveries")
+                    .with(json!({ "sequence": event.sequence, "response_status": attempt.response_status }));
+                audit::record(transaction, [event]).await?;
+            }
+            Ok(match (delivered, current.enabled && !disable) {
+                (_, false) => Then::Stop,
+                (true, true) => Then::GoOn,
+                (false, true) => Then::Retry { attempts },
+            })
+        })
+        .await
+}
+
+fn day() -> chrono::Duration {
+    chrono::Duration::from_std(limits::WEBHOOK_FAILING).unwrap_or(chrono::Duration::MAX)
+}
+
+/// What is to be delivered again; `None` where webhook or delivery is gone, or the webhook disabled.
+pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<Due>> {
+    let Some(delivery) = delivery(connection, id).await? else { return Ok(None) };
+    let webhook = webhook::by_ids(connection, &[delivery.webhook_id]).await?.pop().filter(|webhook| webhook.enabled);
+    let Some(webhook) = webhook else { return Ok(None) };
+    let event: Option<AuditEvent> = audit_events::table
+        .find((delivery.organization_id, delivery.sequence))
+        .select(AuditEvent::as_select())
+        .first(connection)
+        .await
+        .optional()?;
+    match event {
+        Some(event) => Ok(Some(Due::now(connection, webhook, event).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Writes down an attempt at a redelivery. Where it succeeded, what waits behind the same event goes on at once.
+pub async fn record_redelivery(
+    database: &Database,
+    id: WebhookDeliveryId,
+    attempt: &Attempt,
+    give_up: bool,
+    hold: Hold<'_>,
+) -> Result<()> {
+    let status = match (&attempt.error, give_up) {
+        (None, _) => DeliveryStatus::Sent,
+        (Some(_), true) => DeliveryStatus::Failed,
+        (Some(_), false) => DeliveryStatus::Deferred,
+    };
+    database
+        .transaction(async |transaction| {
+            hold(transaction).await?;
+            let at = now(transaction).await?;
+            let webhook_id: Option<WebhookId> = diesel::update(webhook_deliveries::table.find(id))
+                .set((
+                    webhook_deliveries::status.eq(status),
+                    webhook_deliveries::attempts.eq(webhook_deliveries::attempts + 1),
+                    webhook_deliveries::response_status.eq(attempt.response_status.map(i32::from)),
+                    webhook_deliveries::error.eq(attempt.error.as_deref()),
+                    webhook_deliveries::last_attempt_at.eq(at),
+                ))
+                .returning(webhook_deliveries::webhook_id)
+                .get_result(&mut **transaction)
+                .await
+                .optional()?;
+            match webhook_id.filter(|_| status == DeliveryStatus::Sent) {
+                Some(webhook_id) => transaction.enqueue_or_expedite(&DeliverWebhook { webhook_id }).await,
+                None => Ok(()),
+            }
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_quarter_of_an_hour_or_are_what_the_receiver_wants_up_to_an_hour() {
+        let failed = |retry_after: Option<u64>| Attempt {
+            response_status: Some(503),
+            error: Some("answered 503".to_owned()),
+            retry_after: retry_after.map(Duration::from_secs),
+        };
+        assert_eq!([1, 2, 3, 10, i32::MAX].map(|failures| failed(None).pause(failures).as_secs()), [2, 4, 8, 900, 900]);
+        let wanted = [0, 5, 1_800, 3_600, 3_601, u64::MAX].map(|wanted| failed(Some(wanted)).pause(10).as_secs());
+        assert_eq!(wanted, [2, 5, 1_800, 3_600, 3_600, 3_600]);
+    }
+}

@@ -1,0 +1,400 @@
+//! Answering an invitation: looking at it, accepting it, declining it.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::account::new_account::{self, NewUser};
+use crate::account::session::{self, NewSession};
+use crate::account::suspension;
+use crate::account::user::{self, User};
+use crate::authority::access;
+use crate::authority::actor::Actor;
+use crate::authority::attempt::{self, Tries};
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::issued::Issued;
+use crate::authority::membership::JoinMethod;
+use crate::authority::policy::MemberDirectory;
+use crate::base::client::ClientNetwork;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{InvitationId, MemberId, SessionId, TypedId, UserId};
+use crate::base::job::MailInvitationAccepted;
+use crate::base::limits;
+use crate::base::secret::Purpose;
+use crate::base::text::{self, EmailAddress, Username};
+use crate::database::schema::{invitations, organizations, users};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::membership::invitation::{self, Invitation, InvitationStatus};
+use crate::membership::joining::{self, Join};
+use crate::membership::member::{self, Member};
+use crate::membership::{organization, team};
+
+/// What the holder of a mailed token may know before signing in.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The invitation.
+    pub invitation: Invitation,
+    /// The organization's name.
+    pub organization_name: String,
+    /// The inviter's name, where the organization shows who acts for it (R77).
+    pub invited_by: Option<String>,
+    /// The address that it went to, while the invitation is open: a dead link may be in anybody's hands.
+    pub email: Option<EmailAddress>,
+    /// Whether the token is the newest one.
+    pub is_newest: bool,
+    /// Its status at this moment.
+    pub status: InvitationStatus,
+    /// Whether the address has an account, to sign in with, while the invitation is open.
+    pub account_exists: bool,
+}
+
+/// What a token leads to; `None` where it isn't genuine. Changes nothing (R24).
+pub async fn preview(database: &Database, token: &str) -> Result<Option<Preview>> {
+    let Some((id, version)) = database.keyring().read_link_token(Purpose::Invitation, token)? else { return Ok(None) };
+    let mut connection = database.connection().await?;
+    let Some(invitation) = invitation::by_id(&mut connection, InvitationId::from_uuid(id)).await? else {
+        return Ok(None);
+    };
+    type Row = (String, Option<DateTime<Utc>>, MemberDirectory, String, DateTime<Utc>);
+    let (organization_name, deleted_at, directory, invited_by, at): Row = organizations::table
+        .inner_join(users::table.on(users::id.eq(invitation.invited_by_id)))
+        .filter(organizations::id.eq(invitation.organization_id))
+        .select((
+            organizations::name,
+            organizations::deleted_at,
+            organizations::member_directory,
+            users::name,
+            rollcall_now(),
+        ))
+        .first(&mut *connection)
+        .await?;
+    let account = account(&mut connection, &invitation).await?;
+    let email = invitation.email.clone().or_else(|| account.as_ref().and_then(|user| user.email.clone()));
+    if email.is_none() {
+        return Ok(None);
+    }
+    let is_newest = version == invitation.token_version;
+    let stands = is_newest && deleted_at.is_none();
+    let status = if stands { invitation.status_at(at) } else { InvitationStatus::Revoked };
+    Ok(Some(Preview {
+        organization_name,
+        invited_by: directory.shows_structure().then_some(invited_by),
+        email: email.filter(|_| status == InvitationStatus::Pending),
+        is_newest,
+        status,
+        account_exists: account.is_some() && status == InvitationStatus::Pending,
+        invitation,
+    }))
+}
+
+/// The account that an invitation is for, where it has one.
+async fn account(connection: &mut AsyncPgConnection, invitation: &Invitation) -> Result<Option<User>> {
+    match (&invitation.email, invitation.user_id) {
+        (Some(email), _) => user::by_email(connection, email).await,
+        (None, Some(user_id)) => Ok(Some(user::by_id(connection, user_id).await?)),
+        (None, None) => Ok(None),
+    }
+}
+
+/// By what an invitation is named.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// By the token of its mail.
+    Token(String),
+    /// By its id, for whom it is addressed to.
+    Id(InvitationId),
+}
+
+impl Named {
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Id(_) => "id",
+        }
+    }
+}
+
+/// Reads a named invitation and checks that it can still be answered.
+async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation> {
+    let field = named.field();
+    let not_found = || match named {
+        Named::Token(_) => {
+            let message = "there is no such invitation; copy the link whole, or ask for a new one";
+            Refusal::new(Code::NotFound, field, message)
+        }
+        Named::Id(_) => not_to_you(),
+    };
+    let (id, version) = match named {
+        Named::Id(id) => (*id, None),
+        Named::Token(token) => {
+            let (id, version) =
+                transaction.keyring().read_link_token(Purpose::Invitation, token)?.ok_or_else(not_found)?;
+            (InvitationId::from_uuid(id), Some(version))
+        }
+    };
+    let invitation = invitation::by_id(transaction, id).await?.ok_or_else(not_found)?;
+    // By id only those learn anything whom it is addressed to; they are checked by the caller.
+    if version.is_some_and(|version| version != invitation.token_version) {
+        return Err(link_replaced(field).into());
+    }
+    // Invitations pause with a deleted organization, of which nothing is told by id (R48).
+    if organization::by_id(transaction, invitation.organization_id).await?.deleted_at.is_some() {
+        return Err(match named {
+            Named::Token(_) => organization_gone(field),
+            Named::Id(_) => not_found(),
+        }
+        .into());
+    }
+    Ok(invitation)
+}
+
+fn organization_gone(field: &str) -> Refusal {
+    Refusal::new(Code::Revoked, field, "the organization doesn't exist any more")
+}
+
+fn not_to_you() -> Refusal {
+    Refusal::new(Code::NotFound, "id", "there is no such invitation to you")
+}
+
+fn link_replaced(field: &str) -> Refusal {
+    Refusal::new(Code::Revoked, field, "a newer mail has replaced this link; use that one")
+}
+
+/// Why an invitation can't be answered any more.
+pub(super) fn why_closed(invitation: &Invitation, at: DateTime<Utc>, field: &str) -> Option<Refusal> {
+    let (code, message) = match invitation.status_at(at) {
+        InvitationStatus::Pending => return None,
+        InvitationStatus::Accepted => (Code::AlreadyUsed, "this invitation was accepted before"),
+        InvitationStatus::Declined => (Code::AlreadyUsed, "this invitation was declined; ask for a new one"),
+        InvitationStatus::Revoked => (Code::Revoked, "this invitation was taken back; ask for a new one"),
+        InvitationStatus::Expired => (Code::Expired, "this invitation has expired; ask for a new one"),
+    };
+    Some(Refusal::new(code, field, message))
+}
+
+/// By id only the person themselves may answer, signed in; said before anything is looked up.
+fn require_person(actor: Option<&Actor>, named: &Named) -> Result<()> {
+    match (actor, named) {
+        (None, Named::Id(_)) => Err(Error::Unauthenticated),
+        (Some(Actor::ApiKey { .. } | Actor::Service { .. } | Actor::Staff { .. }), _) => {
+            Err(Error::refused(Code::Forbidden, named.field(), "requires the invited person, signed in"))
+        }
+        (Some(Actor::User { .. }) | None, _) => Ok(()),
+    }
+}
+
+/// The signed-in person, whom the invitation must be for; suspended accounts may answer too (D6).
+async fn invited_person(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    invitation: &Invitation,
+    field: &str,
+) -> Result<User> {
+    let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
+    let user = user::by_id(transaction, user_id).await?;
+    if invitation.is_for(&user) {
+        return Ok(user);
+    }
+    Err(match field {
+        // An id alone doesn't tell of the invitation.
+        "id" => not_to_you().into(),
+        _ => Error::refused(Code::WrongEmail, field, "this invitation is for another address; sign in with that one"),
+    })
+}
+
+/// An answer by which a new account may be made.
+#[derive(Debug, Clone)]
+pub struct Accept {
+    /// Which invitation.
+    pub invitation: Named,
+    /// The person's name, for a new account.
+    pub name: Option<String>,
+    /// The username, for a new account.
+    pub username: Option<String>,
+}
+
+/// An accepted invitation. All of it is read before the commit: what is shown once must not be lost by a read that fails afterwards.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The membership.
+    pub member: Member,
+    /// To what.
+    pub organization_name: String,
+    /// The session that began, where the account was made by this.
+    pub session: Option<SessionId>,
+}
+
+/// Accepts an invitation. Without a session only where no account has the address: it is made, and signed in by a new one (R17, R25).
+pub async fn accept(
+    database: &Database,
+    actor: Option<&Actor>,
+    command: &Accept,
+    new_session: &NewSession,
+    client: ClientNetwork,
+) -> Result<Accepted> {
+    let name = text::optional_name("name", command.name.as_deref(), limits::NAME)?;
+    let username = command.username.as_deref().filter(|username| !username.trim().is_empty());
+    let username = username.map(|username| Username::parse("username", username)).transpose()?;
+    // For a new account; the answer tells whether somebody has the username. Whoever asks has an invitation, by which they are counted.
+    let guess = match (&username, actor, &command.invitation) {
+        (Some(_), None, Named::Token(token)) => match preview(database, token).await? {
+            Some(Preview { status: InvitationStatus::Pending, account_exists: false, invitation, .. }) => {
+                attempt::count_guess_of(database, &invitation.id.to_string(), client).await?
+            }
+            Some(_) | None => Tries::none(),
+        },
+        _ => Tries::none(),
+    };
+    let run = || {
+        database.transaction(async |transaction| {
+            let field = command.invitation.field();
+            require_person(actor, &command.invitation)?;
+            let invitation = open(transaction, &command.invitation).await?;
+            let person = match actor {
+                Some(actor) => Some(invited_person(transaction, actor, &invitation, field).await?),
+                None => None,
+            };
+            let at = now(transaction).await?;
+            if let Some(refusal) = why_closed(&invitation, at, field) {
+                return Err(refusal.into());
+            }
+            let mut events = Vec::new();
+            let (user_id, session) = match (person, &invitation.email) {
+                (Some(person), _) => (person.id, None),
+                (None, Some(email)) if user::by_email(transaction, email).await?.is_none() => {
+                    guess.make();
+                    let new = NewUser {
+                        email,
+                        name: name.as_deref().or(invitation.name.as_deref()),
+                        username: username.as_ref(),
+                        origin_organization_id: Some(invitation.organization_id),
+                    };
+                    let created = new_account::create(transaction, new).await?;
+                    let session = session::create(transaction, created.user_id, new_session).await?;
+                    events.extend(created.events);
+                    events.push(
+                        NewEvent::by_user(
+                            created.user_id,
+                            created.personal_organization_id,
+                            AuditAction::UserSignedIn,
+                            session.id,
+                        )
+                        .summary("signed in by accepting an invitation"),
+                    );
+                    (created.user_id, Some(session.id))
+                }
+                // A forwarded mail gives nobody's account away (R25).
+                (None, _) => return Err(Error::Unauthenticated),
+            };
+            let (member_id, joined) = take(transaction, &invitation, user_id, field).await?;
+            events.extend(joined);
+            let member = member::by_ids(transaction, &[member_id]).await?.pop();
+            let member = member.ok_or(Error::Bug("a new member is there"))?;
+            let organization_name = organization::by_id(transaction, member.organization_id).await?.name;
+            audit::record(transaction, events).await?;
+            Ok(Accepted { member, organization_name, session })
+        })
+    };
+    let accepted = match run().await {
+        // Someone else accepted at this very moment: now it says so.
+        Err(error) if refuses_email(&error) => run().await,
+        outcome => outcome,
+    };
+    guess.settle(accepted).await
+}
+
+fn refuses_email(error: &Error) -> bool {
+    matches!(error, Error::Refused(refusals) if refusals.iter().any(|refusal| refusal.code == Code::Conflict && refusal.field == ["email"]))
+}
+
+/// Uses the invitation up and makes the membership: one guarded update decides who comes first.
+async fn take(
+    transaction: &mut Transaction,
+    invitation: &Invitation,
+    user_id: UserId,
+    field: &str,
+) -> Result<(MemberId, Vec<NewEvent>)> {
+    let organization_id = invitation.organization_id;
+    access::lock_users(transaction, &[user_id]).await?;
+    if !access::lock_organization(transaction, organization_id).await? {
+        return Err(organization_gone(field).into());
+    }
+    let taken = diesel::update(
+        invitations::table
+            .find(invitation.id)
+            .filter(invitations::status.eq(InvitationStatus::Pending))
+            .filter(invitations::token_version.eq(invitation.token_version))
+            .filter(invitations::expires_at.gt(rollcall_now()))
+            .filter(Issued::Invitation.stands()),
+    )
+    .set(invitations::status.eq(InvitationStatus::Accepted))
+    .execute(&mut **transaction)
+    .await?;
+    if taken == 0 {
+        let current = invitation::by_id(transaction, invitation.id).await?;
+        let at = now(transaction).await?;
+        let refusal = current.and_then(|invitation| why_closed(&invitation, at, field));
+        return Err(refusal.unwrap_or_else(|| link_replaced(field)).into());
+    }
+    let join = Join {
+        user_id,
+        organization_id,
+        role: invitation.role,
+        permissions: invitation.permissions(),
+        via: JoinMethod::Invitation,
+    };
+    let (member_id, mut events) = joining::join(transaction, &join, field).await?;
+    events.push(
+        NewEvent::by_user(user_id, organization_id, AuditAction::MemberJoined, member_id)
+            .summary(format!("{user_id} accepted an invitation as {}", invitation.role))
+            .with(json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() })),
+    );
+    events.extend(team::join_by(transaction, invitation.id, user_id).await?);
+    transaction.enqueue(&MailInvitationAccepted { invitation_id: invitation.id, member_id }).await?;
+    events.extend(
+        suspension::lift_suspension(transaction, user_id, "an accepted invitation lifted the suspension").await?,
+    );
+    Ok((member_id, events))
+}
+
+/// Declines an invitation: by its token, or by its id with a session of whom it is for.
+pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) -> Result<()> {
+    database
+        .transaction(async |transaction| {
+            let field = named.field();
+            require_person(actor, named)?;
+            let invitation = open(transaction, named).await?;
+            let by = match actor {
+                Some(actor) => Some(invited_person(transaction, actor, &invitation, field).await?.id),
+                None => None,
+            };
+            let declined = diesel::update(
+                invitations::table
+                    .find(invitation.id)
+                    .filter(invitations::status.eq(InvitationStatus::Pending))
+                    .filter(invitations::token_version.eq(invitation.token_version))
+                    .filter(invitations::expires_at.gt(rollcall_now()))
+                    .filter(Issued::Invitation.stands()),
+            )
+            .set(invitations::status.eq(InvitationStatus::Declined))
+            .execute(&mut **transaction)
+            .await?;
+            if declined == 0 {
+                let at = now(transaction).await?;
+                let current = invitation::by_id(transaction, invitation.id).await?.unwrap_or(invitation);
+                return Err(why_closed(&current, at, field).unwrap_or_else(|| link_replaced(field)).into());
+            }
+            let event = match by {
+                Some(user_id) => NewEvent::by_user(
+                    user_id,
+                    invitation.organization_id,
+                    AuditAction::InvitationDeclined,
+                    invitation.id,
+                ),
+                None => NewEvent::by_system(invitation.organization_id, AuditAction::InvitationDeclined, invitation.id),
+            };
+            audit::record(transaction, [event.summary("the invited person declined")]).await
+        })
+        .await
+}

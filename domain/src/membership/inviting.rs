@@ -1,0 +1,533 @@
+//! Inviting people, reminding them, sending an invitation again and taking it back.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde_json::json;
+
+use crate::account::user::{self, User};
+use crate::authority::access::{self, Lock, Permit};
+use crate::authority::actor::Actor;
+use crate::authority::attempt;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::issued::Issued;
+use crate::authority::mail_limit::{self, CausedMail};
+use crate::authority::membership::MemberStatus;
+use crate::authority::permissions::PermissionsInput;
+use crate::authority::policy::{Action, Role};
+use crate::base::client::ClientNetwork;
+use crate::base::delivery::DeliveryStatus;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{InvitationId, OrganizationId, TeamId, UserId};
+use crate::base::job::{ExpireInvitation, MailInvitation, MailInvitationReminder};
+use crate::base::limits;
+use crate::base::text::{self, EmailAddress, Username};
+use crate::database::schema::{invitations, members, users};
+use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::membership::invitation::{self, Invitation, InvitationStatus};
+use crate::membership::seats::{self, Seats};
+use crate::membership::{answering, organization, team};
+
+/// One person to invite: exactly one of address and username.
+#[derive(Debug, Clone)]
+pub struct Invite {
+    /// The address.
+    pub email: Option<String>,
+    /// The username of an account.
+    pub username: Option<String>,
+    /// What to call the person.
+    pub name: Option<String>,
+    /// The role.
+    pub role: Role,
+    /// The permissions.
+    pub permissions: PermissionsInput,
+    /// The teams that it leads into.
+    pub team_ids: Vec<TeamId>,
+}
+
+#[derive(PartialEq, Eq, Hash, Clone)]
+enum Invitee {
+    Email(EmailAddress),
+    Username(Username),
+}
+
+struct Parsed {
+    invitee: Invitee,
+    name: Option<String>,
+    role: Role,
+    permissions: PermissionsInput,
+    team_ids: Vec<TeamId>,
+}
+
+impl Invite {
+    fn parse(&self) -> Result<Parsed, Refusal> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        let invitee = match (given(&self.email), given(&self.username)) {
+            (Some(email), None) => Invitee::Email(EmailAddress::parse("email", &email)?),
+            (None, Some(username)) => Invitee::Username(Username::parse("username", &username)?),
+            (Some(_), Some(_)) => {
+                return Err(Refusal::new(Code::Invalid, "email", "name an e-mail address or a username, not both"));
+            }
+            (None, None) => return Err(Refusal::new(Code::Blank, "email", "name an e-mail address or a username")),
+        };
+        let name = text::optional_name("name", self.name.as_deref(), limits::NAME)?;
+        if self.role == Role::Owner {
+            return Err(Refusal::new(
+                Code::Forbidden,
+                "role",
+                "nobody is invited as owner; ownership passes by a transfer",
+            ));
+        }
+        if self.team_ids.len() > limits::MAX_INVITATION_TEAMS {
+            let message = format!("must be at most {}", limits::MAX_INVITATION_TEAMS);
+            return Err(Refusal::new(Code::TooMany, "teamIds", message));
+        }
+        Ok(Parsed { invitee, name, role: self.role, permissions: self.permissions, team_ids: self.team_ids.clone() })
+    }
+}
+
+/// Puts a refusal at its place in the list of invitations.
+fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
+    move |refusal| refusal.within(["invitations", &position.to_string()])
+}
+
+/// Invites one to fifty people, all or none, and has a mail sent to each.
+pub async fn invite(
+    database: &Database,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    invites: &[Invite],
+    client: ClientNetwork,
+) -> Result<Vec<Invitation>> {
+    if invites.is_empty() {
+        return Err(Error::refused(Code::Blank, "invitations", "name at least one person"));
+    }
+    if invites.len() > limits::MAX_INVITATIONS {
+        return Err(Error::refused(
+            Code::TooMany,
+            "invitations",
+            format!("must be at most {} at once", limits::MAX_INVITATIONS),
+        ));
+    }
+    let mut parsed = Vec::new();
+    let mut refusals = Vec::new();
+    let mut seen = HashSet::new();
+    for (position, invite) in invites.iter().enumerate() {
+        match invite.parse() {
+            Ok(invite) if seen.insert(invite.invitee.clone()) => parsed.push(invite),
+            Ok(invite) => {
+                refusals.push(at(position)(Refusal::new(
+                    Code::AlreadyInvited,
+                    field_of(&invite.invitee),
+                    "named twice in this list",
+                )));
+            }
+            Err(refusal) => refusals.push(at(position)(refusal)),
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(Error::Refused(refusals));
+    }
+    // The answer tells which usernames nobody has.
+    let guesses = attempt::count_guesses(database, actor, client, usernames_of(&parsed).len()).await?;
+    let mails = mails_to(&mut *database.connection().await?, &parsed).await?;
+    let mails = mail_limit::count(database, actor, client, &mails, "invitations").await?;
+    let made = database
+        .transaction(async |transaction| {
+            // Nobody who is just deleting their account is invited by its username. Users come before organizations in the
+            // order of locks.
+            let named = named_accounts(transaction, &parsed).await?;
+            access::lock_users(transaction, &named).await?;
+            let permit = access::authorize(
+                transaction,
+                actor,
+                organization_id,
+                Lock::Organization,
+                Action::Invite,
+                "organizationId",
+            )
+            .await?;
+            guesses.make();
+            let accounts = accounts_of(transaction, &parsed).await?;
+            let mut events = make_room(transaction, organization_id, &accounts, &parsed).await?;
+            let refusals = refuse(transaction, &permit, &parsed, &accounts).await?;
+            if !refusals.is_empty() {
+                return Err(Error::Refused(refusals));
+            }
+            require_few_open(transaction, organization_id, parsed.len()).await?;
+            seats::require_seats(transaction, organization_id, Seats::More(parsed.len()), "invitations").await?;
+            mails.require(transaction).await?;
+            let organization = organization::by_id(transaction, organization_id).await?;
+            let created_at = now(transaction).await?;
+            let expires_at = created_at + chrono::Duration::days(i64::from(organization.invitation_days));
+            let rows: Vec<_> = parsed
+                .iter()
+                .map(|invite| {
+                    let permissions = invite.permissions.or(organization.default_permissions.into());
+                    let (email, user_id) = match &invite.invitee {
+                        Invitee::Email(email) => (Some(email), None),
+                        Invitee::Username(username) => {
+                            (None, accounts.iter().find(|user| user.username == *username).map(|user| user.id))
+                        }
+                    };
+                    (
+                        invitations::id.eq(InvitationId::new()),
+                        invitations::organization_id.eq(organization_id),
+                        invitations::email.eq(email),
+                        invitations::user_id.eq(user_id),
+                        invitations::name.eq(invite.name.as_deref()),
+                        invitations::role.eq(invite.role),
+                        invitations::billable_activities.eq(permissions.billable_activities),
+                        invitations::shared_apps.eq(permissions.shared_apps),
+                        invitations::shared_projects.eq(permissions.shared_projects),
+                        invitations::invited_by_id.eq(permit.user_id()),
+                        invitations::created_at.eq(created_at),
+                        invitations::sent_at.eq(created_at),
+                        invitations::expires_at.eq(expires_at),
+                    )
+                })
+                .collect();
+            let mut made: Vec<Invitation> = diesel::insert_into(invitations::table)
+                .values(rows)
+                .returning(Invitation::as_returning())
+                .get_results(&mut **transaction)
+                .await?;
+            // As they were asked for: ids are made in that order.
+            made.sort_by_key(|invitation| invitation.id);
+            let pairs: Vec<(InvitationId, TeamId)> = made
+                .iter()
+                .zip(&parsed)
+                .flat_map(|(invitation, invite)| invite.team_ids.iter().map(|team_id| (invitation.id, *team_id)))
+                .collect();
+            team::invite_into(transaction, organization_id, &pairs).await?;
+            let mails: Vec<_> = made
+                .iter()
+                .map(|invitation| MailInvitation {
+                    invitation_id: invitation.id,
+                    token_version: invitation.token_version,
+                })
+                .collect();
+            transaction.enqueue_all(&mails).await?;
+            let expiries: Vec<_> =
+                made.iter().map(|invitation| ExpireInvitation { invitation_id: invitation.id }).collect();
+            transaction.enqueue_all_at(&expiries, expires_at).await?;
+            remind(transaction, &made, created_at, expires_at).await?;
+            events.extend(made.iter().map(|invitation| {
+                NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
+                    .summary(format!("invited someone as {}", invitation.role))
+                    .with(json!({ "role": invitation.role.as_str() }))
+            }));
+            audit::record(transaction, events).await?;
+            Ok(made)
+        })
+        .await;
+    let made = mails.settle(made).await;
+    let (unknown, tells_of_recipients) = match &made {
+        Err(Error::Refused(refusals)) => (
+            refusals.iter().filter(|refusal| refusal.code == Code::NotFound && refusal.is_on("username")).count(),
+            refusals.iter().any(|refusal| refusal.code == Code::RateLimited && !refusal.is_on("invitations")),
+        ),
+        Ok(_) | Err(_) => (0, false),
+    };
+    guesses.keep(unknown).await;
+    // Who of them is sent much was asked without a mail to anybody: one who was invited by username could be found so.
+    let asked = if tells_of_recipients { parsed.len() } else { 0 };
+    attempt::count_refusal(database, actor, client, asked, made).await
+}
+
+/// The mails that the invitations bring; who is invited by a username that nobody has gets none.
+async fn mails_to(connection: &mut AsyncPgConnection, parsed: &[Parsed]) -> Result<Vec<CausedMail>> {
+    let usernames = usernames_of(parsed);
+    let addresses: HashMap<Username, Option<EmailAddress>> = users::table
+        .filter(users::username.eq_any(usernames))
+        .select((users::username, users::email))
+        .load(connection)
+        .await?
+        .into_iter()
+        .collect();
+    let mail = |(position, invite): (usize, &Parsed)| {
+        let to = match &invite.invitee {
+            Invitee::Email(email) => Some(email),
+            Invitee::Username(username) => addresses.get(username).and_then(Option::as_ref),
+        };
+        Some(CausedMail::new(to?.clone(), ["invitations", &position.to_string(), field_of(&invite.invitee)]))
+    };
+    Ok(parsed.iter().enumerate().filter_map(mail).collect())
+}
+
+/// Has the invited people reminded before the invitations expire; not where that would be with the invitation itself.
+async fn remind(
+    transaction: &mut Transaction,
+    invitations: &[Invitation],
+    sent_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<()> {
+    let at = expires_at - limits::INVITATION_REMINDER;
+    if at <= sent_at {
+        return Ok(());
+    }
+    let reminders: Vec<_> = invitations
+        .iter()
+        .map(|invitation| MailInvitationReminder {
+            invitation_id: invitation.id,
+            token_version: invitation.token_version,
+        })
+        .collect();
+    transaction.enqueue_all_at(&reminders, at).await
+}
+
+/// The usernames by which accounts are invited.
+fn usernames_of(parsed: &[Parsed]) -> Vec<&Username> {
+    let mut usernames = Vec::new();
+    for invite in parsed {
+        match &invite.invitee {
+            Invitee::Username(username) => usernames.push(username),
+            Invitee::Email(_) => {}
+        }
+    }
+    usernames
+}
+
+fn field_of(invitee: &Invitee) -> &'static str {
+    match invitee {
+        Invitee::Email(_) => "email",
+        Invitee::Username(_) => "username",
+    }
+}
+
+/// The accounts that are invited by their usernames.
+async fn named_accounts(transaction: &mut Transaction, parsed: &[Parsed]) -> Result<Vec<UserId>> {
+    let usernames = usernames_of(parsed);
+    if usernames.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(users::table.filter(users::username.eq_any(usernames)).select(users::id).load(&mut **transaction).await?)
+}
+
+/// The accounts of those who are invited.
+async fn accounts_of(transaction: &mut Transaction, parsed: &[Parsed]) -> Result<Vec<User>> {
+    let mut emails = Vec::new();
+    let mut usernames = Vec::new();
+    for invite in parsed {
+        match &invite.invitee {
+            Invitee::Email(email) => emails.push(email.clone()),
+            Invitee::Username(username) => usernames.push(username.clone()),
+        }
+    }
+    Ok(users::table
+        .filter(users::email.eq_any(emails).or(users::username.eq_any(usernames)))
+        .select(User::as_select())
+        .load(&mut **transaction)
+        .await?)
+}
+
+fn account_of<'a>(accounts: &'a [User], invitee: &Invitee) -> Option<&'a User> {
+    accounts.iter().find(|user| match invitee {
+        Invitee::Email(email) => user.email.as_ref() == Some(email),
+        Invitee::Username(username) => user.username == *username,
+    })
+}
+
+/// Which invitations are to the same people, by the same name: which address is whose, nobody learns who invites by username (R25).
+fn to_same(parsed: &[Parsed], accounts: &[User]) -> (Vec<EmailAddress>, Vec<UserId>) {
+    let (mut emails, mut user_ids) = (Vec::new(), Vec::new());
+    for Parsed { invitee, .. } in parsed {
+        match invitee {
+            Invitee::Email(email) => emails.push(email.clone()),
+            Invitee::Username(_) => user_ids.extend(account_of(accounts, invitee).map(|user| user.id)),
+        }
+    }
+    (emails, user_ids)
+}
+
+/// Fails with TOO_MANY where so many invitations would be open that nobody answers them all. The organization is locked.
+async fn require_few_open(transaction: &mut Transaction, organization_id: OrganizationId, more: usize) -> Result<()> {
+    let open: i64 =
+        invitation::open_of(organization_id).select(diesel::dsl::count_star()).first(&mut **transaction).await?;
+    if open.saturating_add(i64::try_from(more).unwrap_or(i64::MAX)) <= limits::MAX_OPEN_INVITATIONS {
+        return Ok(());
+    }
+    let message = format!(
+        "{open} invitations are open, and at most {} may be; revoke those that nobody answers, or wait until they expire",
+        limits::MAX_OPEN_INVITATIONS
+    );
+    Err(Error::refused(Code::TooMany, "invitations", message))
+}
+
+/// Invitations of the same people that are past their time, or have ended, leave room for new ones, whether or not the worker has run;
+/// with the events to record.
+async fn make_room(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    accounts: &[User],
+    parsed: &[Parsed],
+) -> Result<Vec<NewEvent>> {
+    let (emails, user_ids) = to_same(parsed, accounts);
+    let overdue: Vec<InvitationId> = invitations::table
+        .filter(invitations::organization_id.eq(organization_id))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::expires_at.le(rollcall_now()).or(Issued::Invitation.has_ended()))
+        .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(user_ids)))
+        .select(invitations::id)
+        .load(&mut **transaction)
+        .await?;
+    invitation::mark_over(transaction, &overdue).await
+}
+
+/// Everything that speaks against the invitations.
+async fn refuse(
+    transaction: &mut Transaction,
+    permit: &Permit,
+    parsed: &[Parsed],
+    accounts: &[User],
+) -> Result<Vec<Refusal>> {
+    let user_ids: Vec<UserId> = accounts.iter().map(|user| user.id).collect();
+    let active: HashSet<UserId> = members::table
+        .filter(members::organization_id.eq(permit.organization_id()))
+        .filter(members::user_id.eq_any(&user_ids))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::user_id)
+        .load(&mut **transaction)
+        .await?
+        .into_iter()
+        .collect();
+    let (emails, invited_ids) = to_same(parsed, accounts);
+    let pending: Vec<(Option<EmailAddress>, Option<UserId>)> = invitations::table
+        .filter(invitations::organization_id.eq(permit.organization_id()))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(invited_ids)))
+        .select((invitations::email, invitations::user_id))
+        .load(&mut **transaction)
+        .await?;
+    let team_ids: Vec<TeamId> = parsed.iter().flat_map(|invite| invite.team_ids.iter().copied()).collect();
+    let teams = team::in_organization(transaction, permit.organization_id(), &team_ids).await?;
+    let mut refusals = Vec::new();
+    for (position, invite) in parsed.iter().enumerate() {
+        let unknown = invite.team_ids.iter().enumerate().filter(|(_, id)| !teams.contains(id));
+        refusals.extend(unknown.map(|(of_team, _)| {
+            let refusal = Refusal::new(Code::NotFound, &of_team.to_string(), "there is no such team here");
+            at(position)(refusal.within(["teamIds"]))
+        }));
+        let field = field_of(&invite.invitee);
+        let account = account_of(accounts, &invite.invitee);
+        let mut say =
+            |code, field: &str, message: &str| refusals.push(at(position)(Refusal::new(code, field, message)));
+        if !permit.standing().may_issue(invite.role) {
+            say(Code::Forbidden, "role", "your role here doesn't allow inviting with this role");
+        }
+        // By the same name only: nobody tries out addresses until one is that of a username that they have invited (R25). Who is invited by
+        // both holds one seat all the same.
+        let is_pending = pending.iter().any(|(email, user_id)| match &invite.invitee {
+            Invitee::Email(named) => email.as_ref() == Some(named),
+            Invitee::Username(_) => user_id.is_some() && *user_id == account.map(|user| user.id),
+        });
+        match (&invite.invitee, account) {
+            (Invitee::Username(_), None) => say(Code::NotFound, field, "there is no account with this username"),
+            (_, Some(user)) if active.contains(&user.id) => {
+                say(Code::AlreadyMember, field, "belongs to the organization already")
+            }
+            _ if is_pending => say(Code::AlreadyInvited, field, "has an open invitation; resend or revoke that one"),
+            _ => {}
+        }
+    }
+    Ok(refusals)
+}
+
+/// Locks the organization of an invitation for its inviters, or answers NOT_FOUND.
+async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -> Result<(Permit, Invitation)> {
+    access::require_writing(actor, "id")?;
+    let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation");
+    let found = invitation::by_id(transaction, id).await?.ok_or_else(not_found)?;
+    let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found()).await?;
+    if !permit.standing().allows(Action::Invite) {
+        return Err(not_found().into());
+    }
+    // Answers and expiries don't take the organization's lock: the row itself keeps them off.
+    let invitation: Option<Invitation> = invitations::table
+        .find(id)
+        .select(Invitation::as_select())
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    let invitation = invitation.ok_or_else(not_found)?;
+    if !permit.standing().may_issue(invitation.role) {
+        return Err(Error::refused(
+            Code::Forbidden,
+            "id",
+            "your role here doesn't allow issuing this invitation's role",
+        ));
+    }
+    Ok((permit, invitation))
+}
+
+/// Sends an open invitation again: under a new token, with its days from now; the old link dies (R23).
+pub async fn resend(database: &Database, actor: &Actor, id: InvitationId, client: ClientNetwork) -> Result<Invitation> {
+    let recipient = recipient(&mut *database.connection().await?, id).await?;
+    let mails: Vec<CausedMail> = recipient.map(|email| CausedMail::new(email, ["id"])).into_iter().collect();
+    let mails = mail_limit::count(database, actor, client, &mails, "id").await?;
+    let sent = database
+        .transaction(async |transaction| {
+            let (_, invitation) = enter(transaction, actor, id).await?;
+            let at = now(transaction).await?;
+            if let Some(refusal) = answering::why_closed(&invitation, at, "id") {
+                return Err(refusal.into());
+            }
+            mails.require(transaction).await?;
+            let organization = organization::by_id(transaction, invitation.organization_id).await?;
+            let expires_at = at + chrono::Duration::days(i64::from(organization.invitation_days));
+            let invitation: Invitation = diesel::update(invitations::table.find(id))
+                .set((
+                    invitations::token_version.eq(invitations::token_version + 1),
+                    invitations::delivery.eq(DeliveryStatus::Queued),
+                    invitations::delivery_error.eq(None::<String>),
+                    invitations::sent_at.eq(at),
+                    invitations::expires_at.eq(expires_at),
+                ))
+                .returning(Invitation::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            transaction.enqueue(&MailInvitation { invitation_id: id, token_version: invitation.token_version }).await?;
+            transaction.enqueue_at(&ExpireInvitation { invitation_id: id }, expires_at).await?;
+            remind(transaction, std::slice::from_ref(&invitation), at, expires_at).await?;
+            let event = NewEvent::by(actor, invitation.organization_id, AuditAction::InvitationResent, id)
+                .summary("sent an invitation again, under a new link");
+            audit::record(transaction, [event]).await?;
+            Ok(invitation)
+        })
+        .await;
+    mails.settle(sent).await
+}
+
+/// Where the mails of an invitation go; none where there is no such invitation, or its account is deleted.
+async fn recipient(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Option<EmailAddress>> {
+    match invitation::by_id(connection, id).await? {
+        Some(Invitation { email: Some(email), .. }) => Ok(Some(email)),
+        Some(Invitation { user_id: Some(user_id), .. }) => Ok(user::by_id(connection, user_id).await?.email),
+        _ => Ok(None),
+    }
+}
+
+/// Takes an open invitation back.
+pub async fn revoke(database: &Database, actor: &Actor, id: InvitationId) -> Result<Invitation> {
+    database
+        .transaction(async |transaction| {
+            let (_, invitation) = enter(transaction, actor, id).await?;
+            let at = now(transaction).await?;
+            if let Some(refusal) = answering::why_closed(&invitation, at, "id") {
+                return Err(refusal.into());
+            }
+            let invitation: Invitation = diesel::update(invitations::table.find(id))
+                .set(invitations::status.eq(InvitationStatus::Revoked))
+                .returning(Invitation::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let event = NewEvent::by(actor, invitation.organization_id, AuditAction::InvitationRevoked, id)
+                .summary("took an invitation back");
+            audit::record(transaction, [event]).await?;
+            Ok(invitation)
+        })
+        .await
+}

@@ -1,0 +1,178 @@
+//! Founding an organization.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use rand::RngExt;
+use serde_json::json;
+
+use crate::account::new_account::{self, NewUser};
+use crate::account::reserved_name::{self, Holder};
+use crate::account::user;
+use crate::authority::access;
+use crate::authority::actor::Actor;
+use crate::authority::attempt::{self, Tries};
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::membership::{JoinMethod, MemberStatus};
+use crate::authority::permissions::Permissions;
+use crate::authority::policy::Role;
+use crate::base::client::ClientNetwork;
+use crate::base::error::{Code, Error, Reader, Result, on_violation};
+use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::base::job::MailOwnerWelcome;
+use crate::base::text::{EmailAddress, Slug};
+use crate::database::deployment::OrganizationCreation;
+use crate::database::schema::{members, organizations};
+use crate::database::{Database, Transaction, now};
+use crate::membership::joining;
+use crate::organization::ownership;
+use crate::organization::profile::{Profile, ProfileInput};
+
+/// Founds an organization: its creator owns it (R11), or, where staff name one, the account of `owner_email` (R1).
+pub async fn create(
+    database: &Database,
+    actor: &Actor,
+    profile: &ProfileInput,
+    owner_email: Option<&str>,
+    client: ClientNetwork,
+) -> Result<OrganizationId> {
+    let founder = match (actor.is_staff(), owner_email) {
+        (true, Some(email)) => Founder::Appointed(EmailAddress::parse("ownerEmail", email)?),
+        (true, None) => {
+            return Err(Error::refused(Code::Blank, "ownerEmail", "staff name the owner by e-mail address"));
+        }
+        (false, Some(_)) => {
+            return Err(Error::refused(
+                Code::Forbidden,
+                "ownerEmail",
+                "only the platform's staff name another owner; leave it out",
+            ));
+        }
+        (false, None) => {
+            let (user_id, _) = actor.signed_in("name")?;
+            if database.deployment().organization_creation == OrganizationCreation::Staff {
+                return Err(Error::refused(
+                    Code::Forbidden,
+                    "name",
+                    "here the platform's staff create organizations; ask them",
+                ));
+            }
+            Founder::Self_(user_id)
+        }
+    };
+    if profile.name.is_none() {
+        return Err(Error::refused(Code::Blank, "name", "may not be empty"));
+    }
+    let parsed = profile.parse()?;
+    // The slug tells whether another organization has it (R21), also the one that is made of the name: whoever has made too many guesses
+    // gets one that tells nothing.
+    let is_named = matches!(parsed.slug, Some(Some(_)));
+    let (guess, salted) = match attempt::count_guesses(database, actor, client, 1).await {
+        Err(Error::RateLimited { .. }) if !is_named => (Tries::none(), true),
+        guess => (guess?, false),
+    };
+    let created = database
+        .transaction(async |transaction| {
+            let mut events = Vec::new();
+            let (user_id, joined_via) = match &founder {
+                Founder::Self_(user_id) => (*user_id, JoinMethod::Founder),
+                Founder::Appointed(email) => match user::by_email(transaction, email).await? {
+                    Some(user) => (user.id, JoinMethod::Staff),
+                    None => {
+                        // The address is a pre-registration: whoever controls it signs in as the owner.
+                        let new = NewUser { email, name: None, username: None, origin_organization_id: None };
+                        let created = new_account::create(transaction, new).await?;
+                        events.extend(created.events);
+                        (created.user_id, JoinMethod::Staff)
+                    }
+                },
+            };
+            access::lock_users(transaction, &[user_id]).await?;
+            let (field, reader) = match &founder {
+                Founder::Self_(_) => ("name", Reader::Themselves),
+                Founder::Appointed(_) => ("ownerEmail", Reader::Another),
+            };
+            if user::require_living(transaction, user_id, field).await?.suspended_at.is_some() {
+                return Err(crate::authority::actor::suspended_to(reader, field).into());
+            }
+            joining::require_room_for_another(transaction, user_id, reader, field).await?;
+            ownership::require_room_for_owner(transaction, user_id, field).await?;
+            guess.make();
+            let (id, is_salted) = insert(transaction, parsed.clone(), salted).await?;
+            let tells_of_another = is_salted && !salted;
+            let at = now(transaction).await?;
+            diesel::insert_into(members::table)
+                .values((
+                    members::id.eq(MemberId::new()),
+                    members::organization_id.eq(id),
+                    members::user_id.eq(user_id),
+                    members::role.eq(Role::Owner),
+                    members::status.eq(MemberStatus::Active),
+                    Permissions::all(),
+                    members::joined_at.eq(at),
+                    members::joined_via.eq(joined_via),
+                ))
+                .execute(&mut **transaction)
+                .await?;
+            if joined_via == JoinMethod::Staff {
+                transaction.enqueue(&MailOwnerWelcome { organization_id: id, user_id }).await?;
+            }
+            events.push(
+                NewEvent::by(actor, id, AuditAction::OrganizationCreated, id)
+                    .summary(format!("founded with the owner {user_id}"))
+                    .with(json!({ "owner": user_id.to_string() })),
+            );
+            audit::record(transaction, events).await?;
+            Ok((id, tells_of_another))
+        })
+        .await;
+    match created {
+        Ok((id, tells_of_another)) => {
+            guess.keep(usize::from(tells_of_another)).await;
+            Ok(id)
+        }
+        Err(error) => guess.settle(Err(error)).await,
+    }
+}
+
+enum Founder {
+    Self_(UserId),
+    Appointed(EmailAddress),
+}
+
+/// Inserts the organization; one without a slug gets one made of its name, salted where it shall tell nothing. And whether it is salted, which
+/// otherwise tells that another one has the slug that
+/// the name gives.
+async fn insert(transaction: &mut Transaction, mut profile: Profile, salted: bool) -> Result<(OrganizationId, bool)> {
+    let id = OrganizationId::new();
+    let at = now(transaction).await?;
+    let holder = Holder::Organization(id);
+    if let Some(Some(slug)) = &profile.slug {
+        reserved_name::require_free(transaction, holder, slug.as_str()).await?;
+        let inserted = diesel::insert_into(organizations::table)
+            .values((organizations::id.eq(id), organizations::created_at.eq(at), profile))
+            .execute(&mut **transaction)
+            .await;
+        on_violation(inserted, "organizations_slug_key", || holder.taken())?;
+        return Ok((id, false));
+    }
+    let name = profile.name.clone().unwrap_or_default();
+    let new_salt = || rand::rng().random_range(1000..1_000_000_u32).to_string();
+    let mut salt = if salted { new_salt() } else { String::new() };
+    for _ in 0..10 {
+        let slug = Slug::derived(&name, &salt);
+        if !reserved_name::is_reserved(transaction, holder, slug.as_str()).await? {
+            profile.slug = Some(Some(slug));
+            let inserted = diesel::insert_into(organizations::table)
+                .values((organizations::id.eq(id), organizations::created_at.eq(at), profile.clone()))
+                .on_conflict(organizations::slug)
+                .do_nothing()
+                .execute(&mut **transaction)
+                .await?;
+            if inserted == 1 {
+                return Ok((id, !salt.is_empty()));
+            }
+        }
+        salt = new_salt();
+    }
+    Err(Error::refused(Code::SlugTaken, "slug", "name a slug: the ones made from the name are in use"))
+}

@@ -1,0 +1,210 @@
+//! Who owns an organization: transfers, and owners whom staff set.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::json;
+
+use crate::account::user;
+use crate::authority::access::{self, Lock};
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::membership::{JoinMethod, MemberStatus};
+use crate::authority::permissions::Permissions;
+use crate::authority::policy::{Action, Role};
+use crate::base::error::{Code, Error, Reader, Refusal, Result};
+use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::base::job::{MailOwnerReplaced, MailOwnerSet, MailOwnershipTransferred};
+use crate::base::text::{self, Username};
+use crate::base::{clock, limits};
+use crate::database::schema::members;
+use crate::database::{Database, Transaction, now};
+use crate::membership::joining::{self, Join};
+use crate::membership::organization::{self, Organization};
+use crate::membership::{member, role};
+use crate::organization::profile;
+
+/// Staff give an organization to another owner (R1); the old one becomes ADMIN. One transaction: there is never none, never two.
+pub async fn set_owner(
+    database: &Database,
+    actor: &Actor,
+    id: OrganizationId,
+    new_owner: UserId,
+) -> Result<OrganizationId> {
+    actor.require_staff("organizationId", "owners use transferOwnership")?;
+    let no_user = || Refusal::new(Code::NotFound, "userId", "there is no such user");
+    database
+        .transaction(async |transaction| {
+            let old_owner = organization::owners(transaction, &[id]).await?.pop().map(|(_, user_id)| user_id);
+            let Some(old_owner) = old_owner else { return Err(profile::not_found()) };
+            access::lock_users(transaction, &[old_owner, new_owner]).await?;
+            if !access::lock_organization(transaction, id).await? {
+                return Err(profile::not_found());
+            }
+            let organization = organization::by_id(transaction, id).await?;
+            if organization.is_personal() {
+                return Err(Error::refused(
+                    Code::Forbidden,
+                    "organizationId",
+                    "a personal organization stays with its account",
+                ));
+            }
+            // Another change of owner may have come first: its outcome counts now.
+            let current = organization::owners(transaction, &[id]).await?.pop().map(|(_, user_id)| user_id);
+            if current != Some(old_owner) {
+                return Err(Error::refused(Code::Conflict, "organizationId", "the owner has just changed; look again"));
+            }
+            if old_owner == new_owner {
+                return Ok(id);
+            }
+            let user = user::by_ids(transaction, &[new_owner]).await?.pop();
+            let user = user.filter(|user| user.deleted_at.is_none()).ok_or_else(no_user)?;
+            if user.suspended_at.is_some() {
+                return Err(crate::authority::actor::suspended_to(Reader::Another, "userId").into());
+            }
+            require_room_for_owner(transaction, new_owner, "userId").await?;
+            step_down(transaction, &organization, old_owner).await?;
+            let mut events = Vec::new();
+            let is_member = member::of(transaction, id, new_owner)
+                .await?
+                .is_some_and(|member| member.status == MemberStatus::Active);
+            if is_member {
+                step_up(transaction, id, new_owner).await?;
+            } else {
+                let join = Join {
+                    user_id: new_owner,
+                    organization_id: id,
+                    role: Role::Owner,
+                    permissions: Permissions::all(),
+                    via: JoinMethod::Staff,
+                };
+                events.extend(joining::join(transaction, &join, "userId").await?.1);
+            }
+            let notice = clock::uuid_of(now(transaction).await?);
+            transaction.enqueue(&MailOwnerSet { organization_id: id, user_id: new_owner, notice }).await?;
+            let set = NewEvent::by(actor, id, AuditAction::OrganizationOwnerSet, id)
+                .summary(format!("staff passed the ownership from {old_owner} to {new_owner}"))
+                .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
+            transaction.enqueue(&MailOwnerReplaced { audit_event_id: set.id() }).await?;
+            events.push(set);
+            audit::record(transaction, events).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// The owner becomes ADMIN; what they issued and as an admin can issue no longer ends (R42). Another owner must follow at
+/// once. The organization is locked.
+async fn step_down(transaction: &mut Transaction, organization: &Organization, owner: UserId) -> Result<()> {
+    let membership =
+        members::table.filter(members::organization_id.eq(organization.id)).filter(members::user_id.eq(owner));
+    diesel::update(membership).set(members::role.eq(Role::Admin)).execute(&mut **transaction).await?;
+    let (before, after) = (organization.standing_of(Role::Owner), organization.standing_of(Role::Admin));
+    role::end_no_longer_issuable(transaction, before, after, organization.id, owner).await
+}
+
+/// A member becomes the owner.
+async fn step_up(transaction: &mut Transaction, id: OrganizationId, member: UserId) -> Result<()> {
+    let membership = members::table.filter(members::organization_id.eq(id)).filter(members::user_id.eq(member));
+    diesel::update(membership)
+        .set((members::role.eq(Role::Owner), Permissions::all()))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// To whom the owner hands the organization over, and what they typed to confirm it.
+#[derive(Debug)]
+pub struct TransferOwnership {
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// The admin who shall own it.
+    pub member_id: MemberId,
+    /// The organization's name.
+    pub confirm_organization_name: String,
+    /// The admin's username.
+    pub confirm_username: String,
+}
+
+pub(crate) fn mismatch(field: &str, what: &str) -> Refusal {
+    Refusal::new(Code::ConfirmationMismatch, field, format!("type {what} to confirm"))
+}
+
+/// The owner hands the organization over to an admin (R46), having typed both names (R47); the old owner becomes ADMIN.
+pub async fn transfer_ownership(
+    database: &Database,
+    actor: &Actor,
+    command: &TransferOwnership,
+) -> Result<OrganizationId> {
+    let id = command.organization_id;
+    let (old_owner, _) = actor.signed_in("organizationId")?;
+    let not_found = || member::not_found("memberId");
+    database
+        .transaction(async |transaction| {
+            // Users come before organizations in the order of locks.
+            let found = member::by_ids(transaction, &[command.member_id]).await?.pop();
+            let target = found.filter(|member| member.organization_id == id).map(|member| member.user_id);
+            let mut users = vec![old_owner];
+            users.extend(target);
+            access::lock_users(transaction, &users).await?;
+            access::authorize(transaction, actor, id, Lock::Organization, Action::TransferOwnership, "organizationId")
+                .await?;
+            let new_owner = target.ok_or_else(not_found)?;
+            let organization = organization::by_id(transaction, id).await?;
+            if !text::is_typed(&command.confirm_organization_name, &organization.name) {
+                return Err(mismatch("confirmOrganizationName", "the organization's name as it stands").into());
+            }
+            let user = user::by_id(transaction, new_owner).await?;
+            if Username::parse("confirmUsername", &command.confirm_username).as_ref() != Ok(&user.username) {
+                return Err(mismatch("confirmUsername", "the username of the new owner").into());
+            }
+            if old_owner == new_owner {
+                return Err(Error::refused(Code::Self_, "memberId", "you own this organization already"));
+            }
+            let member = member::of(transaction, id, new_owner).await?.ok_or_else(not_found)?;
+            if member.status != MemberStatus::Active || member.role != Role::Admin {
+                let message = "ownership goes to an admin only; make them an admin first";
+                return Err(Error::refused(Code::NotAnAdmin, "memberId", message));
+            }
+            if user.suspended_at.is_some() {
+                return Err(crate::authority::actor::suspended_to(Reader::Another, "memberId").into());
+            }
+            require_room_for_owner(transaction, new_owner, "memberId").await?;
+            step_down(transaction, &organization, old_owner).await?;
+            step_up(transaction, id, new_owner).await?;
+            let at = now(transaction).await?;
+            let mails = [old_owner, new_owner].map(|recipient_id| MailOwnershipTransferred {
+                organization_id: id,
+                from_id: old_owner,
+                to_id: new_owner,
+                recipient_id,
+                notice: clock::uuid_of(at),
+            });
+            transaction.enqueue_all(&mails).await?;
+            let event = NewEvent::by(actor, id, AuditAction::OrganizationOwnershipTransferred, command.member_id)
+                .summary(format!("passed the ownership from {old_owner} to {new_owner}"))
+                .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Fails with TOO_MANY where someone owns as many organizations as one person may; those that are deleted count while they can be
+/// restored, so that restoring one takes no room. The account's row is locked.
+pub(super) async fn require_room_for_owner(transaction: &mut Transaction, user_id: UserId, field: &str) -> Result<()> {
+    let owned: i64 = members::table
+        .filter(members::user_id.eq(user_id))
+        .filter(members::role.eq(Role::Owner))
+        .filter(members::status.eq(MemberStatus::Active))
+        .count()
+        .get_result(&mut **transaction)
+        .await?;
+    // The personal one comes on top.
+    if owned > limits::MAX_OWNED_ORGANIZATIONS {
+        let most = limits::MAX_OWNED_ORGANIZATIONS;
+        let message =
+            format!("one person owns at most {most} organizations, and so many are owned; hand one over first");
+        return Err(Error::refused(Code::TooMany, field, message));
+    }
+    Ok(())
+}

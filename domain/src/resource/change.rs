@@ -1,0 +1,199 @@
+//! Changing, publishing and deleting resources.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use rust_decimal::Decimal;
+use serde_json::json;
+
+use crate::authority::actor::Actor;
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::membership::MemberStatus;
+use crate::authority::policy::AccessLevel;
+use crate::base::error::{Code, Error, Refusal, Result, on_violation};
+use crate::base::id::{MemberId, ResourceId};
+use crate::base::{limits, text};
+use crate::database::schema::{members, resources};
+use crate::database::{Database, Transaction, rollcall_now};
+use crate::resource::kind::ResourceKind;
+use crate::resource::storage;
+use crate::resource::{self, Resource, Visibility};
+
+/// What to change; `None` leaves it as it is.
+#[derive(Debug, Default)]
+pub struct UpdateResource {
+    /// What it is called.
+    pub name: Option<String>,
+    /// More about it; `Some(None)` clears it.
+    pub description: Option<Option<String>>,
+    /// What it lies in; `Some(None)` takes it out.
+    pub container_id: Option<Option<ResourceId>>,
+    /// Who reads it; nobody clears that.
+    pub visibility: Option<Option<Visibility>>,
+    /// Its size in bytes; nobody clears that.
+    pub size_bytes: Option<Option<i64>>,
+}
+
+impl UpdateResource {
+    /// The fields that it changes, by their names in the API.
+    fn changed_fields(&self) -> Vec<&'static str> {
+        let fields = [
+            ("name", self.name.is_some()),
+            ("description", self.description.is_some()),
+            ("containerId", self.container_id.is_some()),
+            ("visibility", self.visibility.is_some()),
+            ("sizeBytes", self.size_bytes.is_some()),
+        ];
+        fields.into_iter().filter(|(_, is_changed)| *is_changed).map(|(field, _)| field).collect()
+    }
+}
+
+/// What an update gives for a field that nobody clears; BLANK where that is null.
+fn kept<T>(field: &str, value: Option<Option<T>>) -> Result<Option<T>> {
+    match value {
+        Some(None) => Err(Error::refused(Code::Blank, field, "can't be cleared; leave it out to keep it as it is")),
+        value => Ok(value.flatten()),
+    }
+}
+
+/// Changes a resource; takes CONTRIBUTE, ADMINISTER to change who reads it or where it lies, and UPLOAD on a new container.
+pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command: &UpdateResource) -> Result<Resource> {
+    // Whatever it is; more is said of the name once that is known.
+    command.name.as_deref().map(|name| text::file_name("name", name, limits::NAME)).transpose()?;
+    let description = command
+        .description
+        .as_ref()
+        .map(|description| text::optional_text("description", description.as_deref(), limits::DESCRIPTION))
+        .transpose()?;
+    let visibility = kept("visibility", command.visibility)?;
+    let size_bytes = kept("sizeBytes", command.size_bytes)?;
+    size_bytes.map(resource::creation::require_size).transpose()?;
+    let changed = command.changed_fields();
+    database
+        .transaction(async |transaction| {
+            let administers = visibility.is_some() || command.container_id.is_some();
+            let needed = if administers { AccessLevel::Administer } else { AccessLevel::Contribute };
+            let before = resource::reach(transaction, actor, id, needed, "id").await?;
+            if changed.is_empty() {
+                return Ok(before);
+            }
+            let name =
+                command.name.as_deref().map(|name| resource::creation::parse_name(before.kind, name)).transpose()?;
+            if let Some(Some(container_id)) = command.container_id.filter(|new| *new != before.container_id) {
+                let container =
+                    resource::creation::enter_container(transaction, actor, container_id, before.kind).await?;
+                if container.organization_id != before.organization_id {
+                    let (code, message) = match before.published_at {
+                        Some(_) => (Code::Published, "a published app's organization can't change"),
+                        None => (Code::Invalid, "the container lies in another organization"),
+                    };
+                    return Err(Error::refused(code, "containerId", message));
+                }
+            }
+            if command.container_id == Some(None) && before.kind == ResourceKind::Sample {
+                require_collected(transaction, &before).await?;
+            }
+            #[derive(AsChangeset)]
+            #[diesel(table_name = resources)]
+            struct Changes<'a> {
+                name: Option<&'a str>,
+                folded_name: Option<String>,
+                description: Option<Option<&'a str>>,
+                container_id: Option<Option<ResourceId>>,
+                visibility: Option<Visibility>,
+                size_bytes: Option<i64>,
+            }
+            let changes = Changes {
+                name: name.as_deref(),
+                folded_name: name.as_deref().map(text::fold),
+                description: description.as_ref().map(Option::as_deref),
+                container_id: command.container_id,
+                visibility,
+                size_bytes,
+            };
+            let resource: Resource = diesel::update(resources::table.find(id))
+                .set((changes, resources::updated_at.eq(rollcall_now())))
+                .returning(Resource::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let more = Decimal::from(resource.size_bytes) - Decimal::from(before.size_bytes);
+            storage::change(transaction, resource.organization_id, more, "sizeBytes").await?;
+            let mut event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceUpdated, id)
+                .summary(format!("changed {} of {}", changed.join(", "), resource.kind.with_article()))
+                .with(json!({ "fields": changed }));
+            if resource.visibility != before.visibility {
+                event = event.with(json!({ "visibility": resource.visibility.as_str() }));
+            }
+            if resource.container_id != before.container_id {
+                let container = resource.container_id.map(|id| id.to_string());
+                event = event.with(json!({ "container": container }));
+            }
+            audit::record(transaction, [event]).await?;
+            Ok(resource)
+        })
+        .await
+}
+
+/// Fails where the sample's owner is no member: it would lie where nobody but owner and admins reaches it, and nothing collects it
+/// any more (R36).
+async fn require_collected(transaction: &mut Transaction, sample: &Resource) -> Result<()> {
+    let active: Option<MemberId> = members::table
+        .filter(members::organization_id.eq(sample.organization_id))
+        .filter(members::user_id.eq(sample.owner_id))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::id)
+        .for_share()
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    if active.is_none() {
+        let message = "the sample's owner is no member here, so it stays in a project; move it to another one";
+        return Err(Error::refused(Code::Invalid, "containerId", message));
+    }
+    Ok(())
+}
+
+/// Deletes a resource; takes ADMINISTER, and that nothing lies in it.
+pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Result<ResourceId> {
+    database
+        .transaction(async |transaction| {
+            let resource = resource::reach(transaction, actor, id, AccessLevel::Administer, "id").await?;
+            let deleted = diesel::delete(resources::table.find(id)).execute(&mut **transaction).await;
+            on_violation(deleted, "resources_container_fkey", || {
+                let message =
+                    format!("something lies in this {}; delete that, or move it first", resource.kind.label());
+                Refusal::new(Code::Conflict, "id", message)
+            })?;
+            storage::change(transaction, resource.organization_id, -Decimal::from(resource.size_bytes), "id").await?;
+            let event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceDeleted, id)
+                .summary(format!("deleted {}", resource.kind.with_article()))
+                .with(json!({ "kind": resource.kind.as_str() }));
+            audit::record(transaction, [event]).await?;
+            Ok(id)
+        })
+        .await
+}
+
+/// Publishes an app; takes ADMINISTER. From here on its organization can't change (R60).
+pub async fn publish_app(database: &Database, actor: &Actor, id: ResourceId) -> Result<Resource> {
+    database
+        .transaction(async |transaction| {
+            let app = resource::reach(transaction, actor, id, AccessLevel::Administer, "id").await?;
+            if app.kind != ResourceKind::App {
+                let message = format!("this is {}; only apps are published", app.kind.with_article());
+                return Err(Error::refused(Code::Invalid, "id", message));
+            }
+            if app.published_at.is_some() {
+                return Err(Error::refused(Code::Published, "id", "this app was published before"));
+            }
+            let app: Resource = diesel::update(resources::table.find(id))
+                .set((resources::published_at.eq(rollcall_now().nullable()), resources::updated_at.eq(rollcall_now())))
+                .returning(Resource::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            let event =
+                NewEvent::by(actor, app.organization_id, AuditAction::AppPublished, id).summary("published an app");
+            audit::record(transaction, [event]).await?;
+            Ok(app)
+        })
+        .await
+}

@@ -1,0 +1,190 @@
+//! Making resources.
+
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use serde_json::json;
+
+use crate::account::user;
+use crate::authority::access::{self, Lock, Permit};
+use crate::authority::actor::{Actor, Reach};
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::policy::{AccessLevel, Action};
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{OrganizationId, ResourceId, UserId};
+use crate::base::{limits, text};
+use crate::database::schema::resources;
+use crate::database::{Database, Transaction, now};
+use crate::membership::member;
+use crate::resource::kind::ResourceKind;
+use crate::resource::storage;
+use crate::resource::{self, Purpose, Resource, Visibility};
+
+/// A resource to be made.
+#[derive(Debug)]
+pub struct CreateResource {
+    /// Where; the container's, or the user's default bill-to where left out (R56).
+    pub organization_id: Option<OrganizationId>,
+    /// What it is.
+    pub kind: ResourceKind,
+    /// What it is called.
+    pub name: String,
+    /// More about it.
+    pub description: Option<String>,
+    /// What it shall lie in.
+    pub container_id: Option<ResourceId>,
+    /// Who reads it.
+    pub visibility: Visibility,
+    /// Its size in bytes.
+    pub size_bytes: i64,
+}
+
+/// Creates a resource that the actor owns.
+///
+/// In a container it takes UPLOAD there, which someone outside may have too. A sample is then theirs (R33); anything else is the
+/// organization's owner's, so that nothing belongs to nobody.
+pub async fn create(database: &Database, actor: &Actor, command: &CreateResource) -> Result<Resource> {
+    let name = parse_name(command.kind, &command.name)?;
+    let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;
+    require_size(command.size_bytes)?;
+    let not_for_staff = || {
+        Error::refused(
+            Code::Forbidden,
+            "organizationId",
+            "only a person owns a resource; sign in, or use a personal API key",
+        )
+    };
+    let user_id = actor.account().ok_or_else(not_for_staff)?;
+    let only = actor.reach().and_then(Reach::only);
+    database
+        .transaction(async |transaction| {
+            let container = match command.container_id {
+                Some(id) => Some(enter_container(transaction, actor, id, command.kind).await?),
+                None => None,
+            };
+            let organization_id = match (&container, command.organization_id) {
+                (Some(container), Some(id)) if container.organization_id != id => {
+                    let message = "the container lies in another organization; leave this out";
+                    return Err(Error::refused(Code::Invalid, "organizationId", message));
+                }
+                (Some(container), _) => container.organization_id,
+                (None, Some(id)) => id,
+                (None, None) => {
+                    let user = user::by_id(transaction, user_id).await?;
+                    user::default_bill_to(transaction, &user, only).await?
+                }
+            };
+            let owner_id = match container {
+                Some(_) => uploader(transaction, actor, organization_id, user_id, command.kind).await?,
+                None => {
+                    let (lock, action) = (Lock::Membership, Action::CreateResources);
+                    let permit =
+                        access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
+                    require_billing(&permit, command.kind, "organizationId")?;
+                    user_id
+                }
+            };
+            // After the lock on the membership: what a departure has to pass on is older than the departure.
+            let at = now(transaction).await?;
+            let resource: Resource = diesel::insert_into(resources::table)
+                .values((
+                    resources::id.eq(ResourceId::new()),
+                    resources::organization_id.eq(organization_id),
+                    resources::kind.eq(command.kind),
+                    resources::name.eq(&name),
+                    resources::folded_name.eq(text::fold(&name)),
+                    resources::description.eq(description.as_deref()),
+                    resources::owner_id.eq(owner_id),
+                    resources::owned_since.eq(at),
+                    resources::created_by_id.eq(user_id),
+                    resources::container_id.eq(command.container_id),
+                    resources::visibility.eq(command.visibility),
+                    resources::size_bytes.eq(command.size_bytes),
+                    resources::created_at.eq(at),
+                    resources::updated_at.eq(at),
+                ))
+                .returning(Resource::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            storage::change(transaction, organization_id, command.size_bytes.into(), "sizeBytes").await?;
+            let event = NewEvent::by(actor, organization_id, AuditAction::ResourceCreated, resource.id)
+                .summary(format!("created {}", resource.kind.with_article()))
+                .with(json!({ "kind": resource.kind.as_str() }));
+            audit::record(transaction, [event]).await?;
+            Ok(resource)
+        })
+        .await
+}
+
+fn require_billing(permit: &Permit, kind: ResourceKind, field: &str) -> Result<()> {
+    if kind.is_billable() { permit.require_billing(field) } else { Ok(()) }
+}
+
+/// Locks a container that the actor may add a resource of the kind to.
+pub(super) async fn enter_container(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    id: ResourceId,
+    kind: ResourceKind,
+) -> Result<Resource> {
+    let container =
+        resource::reach_to(transaction, actor, id, AccessLevel::Upload, Purpose::Use, "containerId").await?;
+    require_holds(&container, kind)?;
+    Ok(container)
+}
+
+fn require_holds(container: &Resource, kind: ResourceKind) -> Result<()> {
+    if container.kind.holds().contains(&kind) {
+        return Ok(());
+    }
+    let holds: Vec<String> = container.kind.holds().iter().map(|kind| kind.as_str().to_uppercase()).collect();
+    let message = match holds.as_slice() {
+        [] => format!("{} holds nothing; projects, workspaces and source groups do", container.kind.with_article()),
+        holds => format!("{} holds {} only", container.kind.with_article(), holds.join(", ")),
+    };
+    Err(Error::refused(Code::Invalid, "containerId", message))
+}
+
+/// Whose a resource is that the actor adds to a container of the organization. The container is entered.
+async fn uploader(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    kind: ResourceKind,
+) -> Result<UserId> {
+    let field = "containerId";
+    let membership =
+        access::enter(transaction, actor, organization_id, Lock::Membership, access::organization_not_found(field))
+            .await;
+    match membership {
+        Ok(permit) => {
+            permit.require_on(Action::CreateResources, field)?;
+            require_billing(&permit, kind, field)?;
+            Ok(user_id)
+        }
+        Err(Error::Refused(refusals)) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
+            if kind.is_billable() {
+                let message = "only members with the permission for billable activities create this here";
+                return Err(Error::refused(Code::BillingAccessRequired, field, message));
+            }
+            if kind == ResourceKind::Sample {
+                Ok(user_id)
+            } else {
+                member::lock_owner(transaction, organization_id).await
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn require_size(size_bytes: i64) -> Result<()> {
+    if size_bytes < 0 {
+        return Err(Error::refused(Code::Invalid, "sizeBytes", "must not be negative"));
+    }
+    Ok(())
+}
+
+/// What something of a kind is called; strangers receive mails with it.
+pub(super) fn parse_name(kind: ResourceKind, name: &str) -> Result<String, Refusal> {
+    if kind.is_file() { text::file_name("name", name, limits::NAME) } else { text::name("name", name, limits::NAME) }
+}
