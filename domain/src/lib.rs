@@ -19,7 +19,6 @@
 pub mod account;
 pub mod authority;
 pub mod base;
-pub mod builtin_postgres;
 pub mod database;
 pub mod departure;
 pub mod event;

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
-use rollcall_domain::database::{Endpoint, is_migrated, migrate, revert_migrations};
+use rollcall_builtin_postgres::{BuiltinPostgres, Options};
+use rollcall_domain::database::Endpoint;
+use rollcall_domain::database::migrations::{is_migrated, migrate, revert_migrations};
 
 #[derive(QueryableByName, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Line {

@@ -7,7 +7,6 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::base::error::{Error, Result};
 use crate::base::secret::{Keyring, Purpose};
-use crate::database::is_migrated;
 use crate::database::schema::secret_fingerprint;
 
 /// The oldest PostgreSQL that has what the statements need.
@@ -26,7 +25,7 @@ struct Server {
 }
 
 /// The server is of a version and the database of an encoding that will do.
-pub(super) async fn require_server(connection: &mut AsyncPgConnection) -> anyhow::Result<()> {
+pub(crate) async fn require_server(connection: &mut AsyncPgConnection) -> anyhow::Result<()> {
     let Server { version, version_name, encoding, name } = diesel::sql_query(
         "SELECT current_setting('server_version_num')::integer AS version, current_setting('server_version') AS version_name, \
          current_setting('server_encoding') AS encoding, current_database()::text AS name",
@@ -45,25 +44,9 @@ pub(super) async fn require_server(connection: &mut AsyncPgConnection) -> anyhow
     Ok(())
 }
 
-/// Everything that a process needs before it works.
-pub(crate) async fn require_all(connection: &mut AsyncPgConnection, keyring: &Keyring) -> anyhow::Result<()> {
-    require_server(connection).await?;
-    if !is_migrated(connection).await? {
-        bail!("the database isn't up to date; run `rollcall migrate` first");
-    }
-    if !knows_secret(connection, keyring).await? {
-        bail!(
-            "ROLLCALL_SECRET isn't the one that this database was used with, so codes, links in mails and webhooks' secrets would \
-             be lost: set that one again or, to change it, name it in ROLLCALL_PREVIOUS_SECRET; docs/operations.md says what to \
-             do if it is gone"
-        );
-    }
-    Ok(())
-}
-
 /// Whether the database was used with this secret, or never with any; from now on it is. One that was used with the previous
 /// secret goes over to the current one.
-async fn knows_secret(connection: &mut AsyncPgConnection, keyring: &Keyring) -> Result<bool> {
+pub(crate) async fn knows_secret(connection: &mut AsyncPgConnection, keyring: &Keyring) -> Result<bool> {
     let accepted = keyring.accepted_digests(Purpose::Fingerprint, &[])?;
     let Some((current, previous)) = accepted.split_first() else { return Err(Error::Bug("a keyring has a secret")) };
     diesel::insert_into(secret_fingerprint::table)

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::base::error::{Error, Result};
-use crate::database::Endpoint;
+use crate::database::endpoint::Endpoint;
 use crate::database::held::Held;
-use crate::database::wire::Unanswered;
-use diesel::connection::{Instrumentation, InstrumentationEvent};
+use crate::database::under_way::UnderWay;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -146,38 +145,5 @@ impl DerefMut for Connection {
     #[expect(clippy::expect_used, reason = "only dropping takes it out")]
     fn deref_mut(&mut self) -> &mut AsyncPgConnection {
         self.pooled.as_mut().expect("the connection is there until it is dropped")
-    }
-}
-
-/// What is under way on a connection: it is told of each statement from the moment that it is to be sent until its answer begins,
-/// and the wire counts the answers that come.
-#[derive(Clone)]
-pub(super) struct UnderWay {
-    statements: Arc<AtomicUsize>,
-    unanswered: Unanswered,
-}
-
-impl UnderWay {
-    pub(super) fn on(unanswered: Unanswered) -> Self {
-        Self { statements: Arc::default(), unanswered }
-    }
-
-    fn has_statements(&self) -> bool {
-        self.statements.load(Ordering::Relaxed) > 0
-    }
-}
-
-impl Instrumentation for UnderWay {
-    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        match event {
-            InstrumentationEvent::StartQuery { .. } => {
-                self.statements.fetch_add(1, Ordering::Relaxed);
-            }
-            InstrumentationEvent::FinishQuery { .. } => {
-                self.statements.fetch_sub(1, Ordering::Relaxed);
-            }
-            // Of these, what is sent is a statement as well.
-            _ => {}
-        }
     }
 }

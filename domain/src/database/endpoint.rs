@@ -16,8 +16,8 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{CancelToken, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::database::connection::UnderWay;
 use crate::database::tls::{self, Roots, SslMode};
+use crate::database::under_way::UnderWay;
 use crate::database::wire::{Ending, StatementNames, Transport, Unanswered, Wire};
 
 /// The parameters that a URL may hold, besides `sslmode` and `sslrootcert` as libpq has them.

@@ -5,10 +5,12 @@ mod connection;
 pub mod deployment;
 mod endpoint;
 mod held;
+pub mod migrations;
 mod readiness;
 pub(crate) mod schema;
 pub(crate) mod stored_text;
 mod tls;
+mod under_way;
 mod wire;
 
 pub use connection::Connection;
@@ -26,35 +28,15 @@ use std::time::Duration;
 
 use apalis_diesel::{Job, Wake};
 use chrono::{DateTime, Utc};
-use diesel::migration::{Migration, MigrationSource};
-use diesel::pg::Pg;
 use diesel_async::pooled_connection::deadpool::{Hook, HookError, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{
-    AnsiTransactionManager, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
-    TransactionManager,
-};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
 
 use crate::base::error::{Code, Error, Result};
 use crate::base::secret::Keyring;
 use crate::base::{clock, limits};
 use crate::database::deployment::Deployment;
 use readiness::Readiness;
-
-const QUEUE_MIGRATIONS: EmbeddedMigrations = apalis_diesel::MIGRATIONS;
-const OWN_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
-
-/// Every migration: those of the job queue and Rollcall's own, which build on them.
-struct Migrations;
-
-impl MigrationSource<Pg> for Migrations {
-    fn migrations(&self) -> diesel::migration::Result<Vec<Box<dyn Migration<Pg>>>> {
-        let mut migrations = MigrationSource::<Pg>::migrations(&QUEUE_MIGRATIONS)?;
-        migrations.extend(MigrationSource::<Pg>::migrations(&OWN_MIGRATIONS)?);
-        Ok(migrations)
-    }
-}
 
 /// Connections of one process.
 pub const POOL_SIZE: usize = 16;
@@ -399,57 +381,4 @@ pub async fn now(connection: &mut AsyncPgConnection) -> Result<DateTime<Utc>> {
     let now = diesel::select(rollcall_now()).get_result(connection).await?;
     clock::was_read(now);
     Ok(now)
-}
-
-/// Brings the database up to date: the queue's tables, then Rollcall's. The way there must be around any pooler.
-pub async fn migrate(endpoint: &Endpoint) -> anyhow::Result<()> {
-    run_migrations(endpoint, |harness| harness.run_pending_migrations(Migrations).map(|_| ())).await?;
-    // What SQL can't do.
-    stored_text::settle(&mut endpoint.connect().await?).await?;
-    Ok(())
-}
-
-/// Takes every migration back, and all data with them.
-pub async fn revert_migrations(endpoint: &Endpoint) -> anyhow::Result<()> {
-    run_migrations(endpoint, |harness| harness.revert_all_migrations(Migrations).map(|_| ())).await
-}
-
-type MigrationResult = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>;
-
-async fn run_migrations(
-    endpoint: &Endpoint,
-    work: impl FnOnce(&mut AsyncMigrationHarness<AsyncPgConnection>) -> MigrationResult + Send + 'static,
-) -> anyhow::Result<()> {
-    let mut connection = endpoint.connect().await?;
-    checks::require_server(&mut connection).await?;
-    // Processes that start together take turns.
-    diesel::sql_query("SELECT pg_advisory_lock(hashtext('rollcall migrations'))").execute(&mut connection).await?;
-    // The harness blocks its thread.
-    tokio::task::spawn_blocking(move || work(&mut AsyncMigrationHarness::new(connection)))
-        .await?
-        .map_err(|error| anyhow::anyhow!(error))
-}
-
-/// Whether every migration of this program has run, to its end.
-pub async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
-    let wanted = Migrations.migrations().map_err(|_| Error::Bug("the embedded migrations can't be read"))?;
-    let Some(newest) = wanted.iter().map(|migration| migration.name().version().to_string()).max() else {
-        return Ok(true);
-    };
-    let table: bool = diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(
-        "to_regclass('__diesel_schema_migrations') IS NOT NULL",
-    ))
-    .get_result(connection)
-    .await?;
-    if !table {
-        return Ok(false);
-    }
-    let found: bool = diesel::select(
-        diesel::dsl::sql::<diesel::sql_types::Bool>("EXISTS (SELECT FROM __diesel_schema_migrations WHERE version = ")
-            .bind::<diesel::sql_types::Text, _>(newest)
-            .sql(")"),
-    )
-    .get_result(connection)
-    .await?;
-    Ok(found && stored_text::is_settled(connection).await?)
 }

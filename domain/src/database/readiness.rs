@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::sync::Mutex;
 
-use crate::database::Endpoint;
+use crate::database::endpoint::Endpoint;
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);

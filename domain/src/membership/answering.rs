@@ -161,18 +161,6 @@ fn link_replaced(field: &str) -> Refusal {
     Refusal::new(Code::Revoked, field, "a newer mail has replaced this link; use that one")
 }
 
-/// Why an invitation can't be answered any more.
-pub(super) fn why_closed(invitation: &Invitation, at: DateTime<Utc>, field: &str) -> Option<Refusal> {
-    let (code, message) = match invitation.status_at(at) {
-        InvitationStatus::Pending => return None,
-        InvitationStatus::Accepted => (Code::AlreadyUsed, "this invitation was accepted before"),
-        InvitationStatus::Declined => (Code::AlreadyUsed, "this invitation was declined; ask for a new one"),
-        InvitationStatus::Revoked => (Code::Revoked, "this invitation was taken back; ask for a new one"),
-        InvitationStatus::Expired => (Code::Expired, "this invitation has expired; ask for a new one"),
-    };
-    Some(Refusal::new(code, field, message))
-}
-
 /// By id only the person themselves may answer, signed in; said before anything is looked up.
 fn require_person(actor: Option<&Actor>, named: &Named) -> Result<()> {
     match (actor, named) {
@@ -256,7 +244,7 @@ pub async fn accept(
                 None => None,
             };
             let at = now(transaction).await?;
-            if let Some(refusal) = why_closed(&invitation, at, field) {
+            if let Some(refusal) = invitation::why_closed(&invitation, at, field) {
                 return Err(refusal.into());
             }
             let mut events = Vec::new();
@@ -334,7 +322,7 @@ async fn take(
     if taken == 0 {
         let current = invitation::by_id(transaction, invitation.id).await?;
         let at = now(transaction).await?;
-        let refusal = current.and_then(|invitation| why_closed(&invitation, at, field));
+        let refusal = current.and_then(|invitation| invitation::why_closed(&invitation, at, field));
         return Err(refusal.unwrap_or_else(|| link_replaced(field)).into());
     }
     let join = Join {
@@ -383,7 +371,7 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) 
             if declined == 0 {
                 let at = now(transaction).await?;
                 let current = invitation::by_id(transaction, invitation.id).await?.unwrap_or(invitation);
-                return Err(why_closed(&current, at, field).unwrap_or_else(|| link_replaced(field)).into());
+                return Err(invitation::why_closed(&current, at, field).unwrap_or_else(|| link_replaced(field)).into());
             }
             let event = match by {
                 Some(user_id) => NewEvent::by_user(

@@ -15,7 +15,7 @@ use crate::authority::issued::Issued;
 use crate::authority::permissions::Permissions;
 use crate::authority::policy::{AccessLevel, Action, Role};
 use crate::base::delivery::DeliveryStatus;
-use crate::base::error::Result;
+use crate::base::error::{Code, Refusal, Result};
 use crate::base::id::{InvitationId, OrganizationId, TypedId, UserId};
 use crate::base::job::{Hold, MailInvitation};
 use crate::base::limits;
@@ -361,4 +361,16 @@ fn to_user(user: &User) -> Query {
                 .filter(organizations::id.eq(invitations::organization_id))
                 .filter(organizations::deleted_at.is_null()),
         ))
+}
+
+/// Why an invitation can't be answered any more.
+pub(super) fn why_closed(invitation: &Invitation, at: DateTime<Utc>, field: &str) -> Option<Refusal> {
+    let (code, message) = match invitation.status_at(at) {
+        InvitationStatus::Pending => return None,
+        InvitationStatus::Accepted => (Code::AlreadyUsed, "this invitation was accepted before"),
+        InvitationStatus::Declined => (Code::AlreadyUsed, "this invitation was declined; ask for a new one"),
+        InvitationStatus::Revoked => (Code::Revoked, "this invitation was taken back; ask for a new one"),
+        InvitationStatus::Expired => (Code::Expired, "this invitation has expired; ask for a new one"),
+    };
+    Some(Refusal::new(code, field, message))
 }

@@ -28,7 +28,7 @@ use crate::database::schema::{invitations, members, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::invitation::{self, Invitation, InvitationStatus};
 use crate::membership::seats::{self, Seats};
-use crate::membership::{answering, organization, team};
+use crate::membership::{organization, team};
 
 /// One person to invite: exactly one of address and username.
 #[derive(Debug, Clone)]
@@ -472,7 +472,7 @@ pub async fn resend(database: &Database, actor: &Actor, id: InvitationId, client
         .transaction(async |transaction| {
             let (_, invitation) = enter(transaction, actor, id).await?;
             let at = now(transaction).await?;
-            if let Some(refusal) = answering::why_closed(&invitation, at, "id") {
+            if let Some(refusal) = invitation::why_closed(&invitation, at, "id") {
                 return Err(refusal.into());
             }
             mails.require(transaction).await?;
@@ -516,7 +516,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: InvitationId) -> Res
         .transaction(async |transaction| {
             let (_, invitation) = enter(transaction, actor, id).await?;
             let at = now(transaction).await?;
-            if let Some(refusal) = answering::why_closed(&invitation, at, "id") {
+            if let Some(refusal) = invitation::why_closed(&invitation, at, "id") {
                 return Err(refusal.into());
             }
             let invitation: Invitation = diesel::update(invitations::table.find(id))

@@ -1,15 +1,29 @@
 //! Opening the database that the settings name: a given one, or the built-in PostgreSQL of the data folder.
 
+use std::path::PathBuf;
+#[cfg(feature = "builtin")]
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use diesel_async::AsyncPgConnection;
+#[cfg(feature = "builtin")]
+use rollcall_builtin_postgres::{BuiltinPostgres, Options};
 
-use crate::builtin_postgres::{BuiltinPostgres, Options};
+use crate::base::secret::Keyring;
 use crate::database::checks;
-use crate::database::{Database, Endpoint, Purpose, migrate, now};
+use crate::database::migrations::{is_migrated, migrate};
+use crate::database::{Database, Endpoint, Purpose, now};
 use crate::start::settings::Settings;
 
+/// A use of the built-in PostgreSQL.
+#[cfg(feature = "builtin")]
+type Builtin = Arc<BuiltinPostgres>;
+/// A program that was built without it never uses it.
+#[cfg(not(feature = "builtin"))]
+type Builtin = std::convert::Infallible;
+
 /// The built-in PostgreSQL's database.
+#[cfg(feature = "builtin")]
 const BUILTIN_DATABASE: &str = "rollcall";
 
 /// Whether the built-in PostgreSQL may be used without being asked for.
@@ -31,7 +45,7 @@ pub struct Opened {
     /// The way there around any pooler: for migrations and for listening.
     pub direct: Endpoint,
     // Dropping it leaves the cluster, which the last one out stops.
-    postgres: Option<Arc<BuiltinPostgres>>,
+    postgres: Option<Builtin>,
 }
 
 impl Opened {
@@ -46,7 +60,7 @@ impl Opened {
     /// Those of [`open`].
     pub async fn check_direct(&self) -> anyhow::Result<()> {
         let mut connection = self.direct.connect().await?;
-        checks::require_all(&mut connection, self.database.keyring())
+        require_all(&mut connection, self.database.keyring())
             .await
             .with_context(|| format!("where {} leads", self.direct.setting()))
     }
@@ -61,7 +75,7 @@ impl Opened {
 struct Located {
     endpoint: Endpoint,
     direct: Endpoint,
-    postgres: Option<Arc<BuiltinPostgres>>,
+    postgres: Option<Builtin>,
 }
 
 /// Finds the database, starting the built-in PostgreSQL if that is where it is.
@@ -79,11 +93,21 @@ async fn locate(settings: &Settings, fallback: Fallback) -> anyhow::Result<Locat
     if !is_chosen {
         bail!("set DATABASE_URL, or ROLLCALL_DATA_DIR for the built-in PostgreSQL of that folder");
     }
+    start_builtin(data_dir).await
+}
+
+#[cfg(feature = "builtin")]
+async fn start_builtin(data_dir: PathBuf) -> anyhow::Result<Located> {
     std::fs::create_dir_all(&data_dir)
         .with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
     let postgres = tokio::task::spawn_blocking(move || BuiltinPostgres::start(&data_dir, Options::default())).await??;
     let endpoint = Endpoint::parse("the built-in PostgreSQL", &postgres.url(BUILTIN_DATABASE), None)?;
     Ok(Located { direct: endpoint.clone(), endpoint, postgres: Some(Arc::new(postgres)) })
+}
+
+#[cfg(not(feature = "builtin"))]
+async fn start_builtin(_: PathBuf) -> anyhow::Result<Located> {
+    bail!("this program was built without the built-in PostgreSQL; set DATABASE_URL");
 }
 
 /// Opens the database of the settings. The built-in one is migrated; any other must have been.
@@ -97,7 +121,7 @@ pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> 
         migrate(&direct).await.context("the built-in database can't be migrated")?;
     }
     let mut connection = endpoint.connect().await?;
-    checks::require_all(&mut connection, &keyring).await?;
+    require_all(&mut connection, &keyring).await?;
     // For the ids that are made before the pool has a connection.
     now(&mut connection).await?;
     drop(connection);
@@ -109,4 +133,20 @@ pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> 
 pub async fn migrate_located(settings: &Settings) -> anyhow::Result<()> {
     let located = locate(settings, Fallback::Existing).await?;
     migrate(&located.direct).await
+}
+
+/// Everything that a process needs before it works.
+async fn require_all(connection: &mut AsyncPgConnection, keyring: &Keyring) -> anyhow::Result<()> {
+    checks::require_server(connection).await?;
+    if !is_migrated(connection).await? {
+        bail!("the database isn't up to date; run `rollcall migrate` first");
+    }
+    if !checks::knows_secret(connection, keyring).await? {
+        bail!(
+            "ROLLCALL_SECRET isn't the one that this database was used with, so codes, links in mails and webhooks' secrets would \
+             be lost: set that one again or, to change it, name it in ROLLCALL_PREVIOUS_SECRET; docs/operations.md says what to \
+             do if it is gone"
+        );
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
+use rollcall_builtin_postgres::{BuiltinPostgres, Options};
 use rollcall_domain::database::Endpoint;
 
 use super::until;
@@ -128,7 +128,7 @@ impl Database {
 
 async fn migrate(url: &str) {
     let endpoint = Endpoint::parse("the tests' database", url, None).unwrap();
-    rollcall_domain::database::migrate(&endpoint).await.unwrap();
+    rollcall_domain::database::migrations::migrate(&endpoint).await.unwrap();
 }
 
 pub(super) async fn run(url: &str, sql: &str) {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
+use rollcall_builtin_postgres::{BuiltinPostgres, Options};
 
 use super::{process, until};
 

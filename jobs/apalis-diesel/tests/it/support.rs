@@ -17,7 +17,7 @@ use diesel_async::pooled_connection::AsyncDieselConnectionManager;
 use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::MigrationHarness;
-use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
+use rollcall_builtin_postgres::{BuiltinPostgres, Options};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

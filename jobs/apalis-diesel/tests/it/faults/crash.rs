@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedMutRandom;
 use rand::{RngExt, SeedableRng};
-use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
+use rollcall_builtin_postgres::{BuiltinPostgres, Options};
 use tokio::sync::watch;
 use uuid::Uuid;
 

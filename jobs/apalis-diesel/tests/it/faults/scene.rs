@@ -11,7 +11,7 @@ use apalis_diesel::admin::{self, JobFilter, JobRecord, JobStatus};
 use apalis_diesel::{Job, enqueue_all};
 use chrono::{DateTime, Utc};
 use diesel_async::RunQueryDsl;
-use rollcall_domain::builtin_postgres::BuiltinPostgres;
+use rollcall_builtin_postgres::BuiltinPostgres;
 use uuid::Uuid;
 
 use super::process::{Event, Note, Process, Script, Settings, Step, effects, gate};

@@ -12,10 +12,10 @@ use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::builtin_postgres::binaries::{last_lines, run};
-use crate::builtin_postgres::home::{self, Account, create_private_folder, effective_uid, short_hash};
-use crate::builtin_postgres::lock::Lock;
-use crate::builtin_postgres::{BuiltinPostgresError, Options, ROLLCALL, Result, io_error};
+use crate::binaries::{last_lines, run};
+use crate::home::{self, Account, create_private_folder, effective_uid, short_hash};
+use crate::lock::Lock;
+use crate::{BuiltinPostgresError, Options, ROLLCALL, Result, io_error};
 
 const SOCKET: &str = ".s.PGSQL.5432";
 /// 107 bytes on Linux, 103 elsewhere.

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 
-use crate::builtin_postgres::{BuiltinPostgresError, Result, io_error};
+use crate::{BuiltinPostgresError, Result, io_error};
 
 /// Where root keeps clusters whose data folder the user `postgres` can't reach.
 const ELSEWHERE: &str = "/var/lib/rollcall";

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use crate::builtin_postgres::{Result, io_error};
+use crate::{Result, io_error};
 
 /// A flock. Opened anew for each use, since it belongs to the open file.
 #[derive(Debug)]

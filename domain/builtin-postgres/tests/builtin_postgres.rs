@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::thread;
 
-use rollcall_domain::builtin_postgres::{BuiltinPostgres, BuiltinPostgresError, Options};
+use rollcall_builtin_postgres::{BuiltinPostgres, BuiltinPostgresError, Options};
 use support::{Folder, NOBODY, Stranger, User, execute, is_root, join, query, signal, speak_as_child};
 
 const COUNT: &str = "SELECT count(*) FROM kept";

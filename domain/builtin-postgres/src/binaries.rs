@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::builtin_postgres::{BuiltinPostgresError, Result, io_error};
+use crate::{BuiltinPostgresError, Result, io_error};
 
 /// Folders that may hold PostgreSQL's programs, the preferred ones first.
 pub(super) fn search_path() -> impl Iterator<Item = PathBuf> {

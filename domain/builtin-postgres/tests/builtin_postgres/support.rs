@@ -13,7 +13,7 @@ use std::{env, io, process};
 
 use diesel::sql_types::Text;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use rollcall_domain::builtin_postgres::{BuiltinPostgres, Options};
+use rollcall_builtin_postgres::{BuiltinPostgres, Options};
 
 /// A user without rights, on every system.
 pub const NOBODY: u32 = 65_534;
