@@ -4,6 +4,7 @@ mod admin;
 mod graphql;
 mod http;
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -49,8 +50,11 @@ enum Command {
 fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     if let Some(Command::Schema) = command {
-        print!("{}", graphql::sdl());
-        return ExitCode::SUCCESS;
+        return match std::io::stdout().write_all(graphql::sdl().as_bytes()) {
+            // Whoever reads only its beginning has what they want.
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+            _ => ExitCode::SUCCESS,
+        };
     }
     process::run(async |settings: Settings| match command {
         None => everything(&settings).await,
@@ -62,7 +66,11 @@ fn main() -> ExitCode {
             metrics::start(&settings, &opened.database, &shutdown).await?;
             http::serve(&settings, opened.database.clone(), shutdown, |address, _| announce(address)).await
         }
-        Some(Command::Migrate) => open::migrate_located(&settings).await,
+        Some(Command::Migrate) => {
+            open::migrate_located(&settings).await?;
+            println!("rollcall: the database is up to date");
+            Ok(())
+        }
         Some(Command::Schema) => Ok(()),
         Some(Command::Admin(command)) => admin::run(&settings, command).await,
     })

@@ -44,7 +44,7 @@ impl Context {
             }
             None => mailer,
         };
-        let webhooks = WebhookClient::new(database.keyring().clone(), database.deployment().webhook_targets);
+        let webhooks = WebhookClient::new(database.keyring().clone(), database.deployment().webhook_targets)?;
         let public_url = Arc::new(settings.public_url()?);
         let (mailer, webhooks) = (Arc::new(mailer), Arc::new(webhooks));
         Ok(Self { database, mailer, webhooks, webhook_places: Places::default(), public_url })
@@ -147,7 +147,7 @@ impl Destination {
         match self {
             Self::Smtp(mailer) => Ok(*mailer),
             Self::Directory(folder, from) => Mailer::directory(&folder, from)
-                .with_context(|| format!("mails can't be written to {}", folder.display())),
+                .with_context(|| format!("ROLLCALL_MAIL_DIR: mails can't be written to {}", folder.display())),
         }
     }
 }

@@ -12,7 +12,7 @@ use rollcall_jobs::{Context, metrics, process, worker};
 /// Settings come from the environment or rollcall.toml: DATABASE_URL (or ROLLCALL_DATA_DIR for the built-in PostgreSQL),
 /// ROLLCALL_SECRET, ROLLCALL_PUBLIC_URL, ROLLCALL_SMTP_URL, ROLLCALL_MAIL_FROM, ROLLCALL_METRICS_LISTEN; README lists them all.
 #[derive(clap::Parser)]
-#[command(version)]
+#[command(name = "rollcall-worker", version)]
 struct Arguments {}
 
 fn main() -> ExitCode {

@@ -44,8 +44,9 @@ const DATABASE_WAIT: Duration = Duration::from_secs(2);
 /// Where the address can't be listened on.
 pub async fn start(settings: &Settings, database: &Database, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let Some(address) = settings.rollcall_metrics_listen else { return Ok(()) };
-    let listener =
-        TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("ROLLCALL_METRICS_LISTEN: can't listen on {address}"))?;
     let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
     describe();
     // An address that left the port open has one now.

@@ -15,11 +15,13 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailNewSi
     let user = user::by_id(&mut reader, session.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = user.email else { return Ok(()) };
+    let mut account_link = context.link(Route::Account);
+    account_link.set_fragment(Some(&id.to_string()));
     let mail = NewSignIn {
         signed_in_at: session.created_at,
         user_agent: session.user_agent,
         session_id: id.to_string(),
-        account_link: context.link(Route::Account),
+        account_link,
     };
     let envelope = Envelope {
         key: format!("new-sign-in.{id}"),

@@ -58,7 +58,12 @@ fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
             bail!("{ALLOWED}; {directive:?} is none");
         }
     }
-    EnvFilter::builder().parse(text).map_err(|error| anyhow::anyhow!("{ALLOWED}: {error}"))
+    let filter = EnvFilter::builder().parse(text).map_err(|error| anyhow::anyhow!("{ALLOWED}: {error}"))?;
+    // In more detail than that it tells the values of statements, and addresses with them: to whoever asks for it by name.
+    match filter.max_level_hint() > Some(LevelFilter::INFO) && !text.contains("tokio_postgres") {
+        true => Ok(filter.add_directive("tokio_postgres=info".parse()?)),
+        false => Ok(filter),
+    }
 }
 
 /// A token that SIGTERM or SIGINT cancels. Whatever is running then, the process ends in time.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use apalis_diesel::JobError;
 use chrono::{DateTime, Utc};
 use http_body_util::Full;
@@ -38,19 +39,21 @@ pub(crate) struct WebhookClient {
 }
 
 impl WebhookClient {
-    pub(crate) fn new(keyring: Keyring, targets: WebhookTargets) -> Self {
+    pub(crate) fn new(keyring: Keyring, targets: WebhookTargets) -> anyhow::Result<Self> {
         let mut tcp = HttpConnector::new_with_resolver(Resolver { targets });
         tcp.set_connect_timeout(Some(CONNECT_TIME_LIMIT));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        let tls = HttpsConnectorBuilder::new().with_webpki_roots();
+        let tls = HttpsConnectorBuilder::new().with_native_roots().context(
+            "this machine has no root certificates, by which webhooks judge their receivers: install ca-certificates",
+        )?;
         let scheme = if targets.allow_http { tls.https_or_http() } else { tls.https_only() };
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
             .pool_max_idle_per_host(1)
             .build(scheme.enable_http1().wrap_connector(tcp));
-        Self { http, keyring, targets }
+        Ok(Self { http, keyring, targets })
     }
 
     /// Delivers an event. Whatever the receiver does is an attempt; an error is a fault here.

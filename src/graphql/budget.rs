@@ -306,6 +306,14 @@ impl Budget {
             let wanted = operation_name.unwrap_or_default();
             return Err(refusal(format!("the document has no operation named {wanted:?}"), None));
         };
+        for definition in &selected.node.variable_definitions {
+            let definition = &definition.node;
+            let (name, of) = (&definition.name.node, &definition.var_type.node);
+            if !of.nullable && definition.default_value.is_none() && !variables.contains_key(name) {
+                let message = format!("the variable ${name} of type {of} is required and was not given");
+                return Err(refusal(message, Some(definition.name.pos)));
+            }
+        }
         let mut counter = Counter {
             budget: self,
             sizes,

@@ -129,10 +129,15 @@ pub async fn serve(
     admission::describe();
     let address = settings.rollcall_listen;
     let listener =
-        TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}; is it in use?"))?;
+        TcpListener::bind(address).await.with_context(|| format!("ROLLCALL_LISTEN: can't listen on {address}"))?;
     let address = listener.local_addr()?;
     let trusted_proxies = Arc::new(settings.trusted_proxies()?);
     let public_url = Arc::new(settings.public_url_at(address)?);
+    if !public_url.is_https() && !public_url.is_loopback() {
+        tracing::warn!(
+            "ROLLCALL_PUBLIC_URL begins with http://: what people type, and what signs them in, can be read on the way"
+        );
+    }
     let router = router(settings, database, public_url.clone(), trusted_proxies.clone())?;
     listening(address, &public_url);
     tokio::select! {

@@ -226,11 +226,54 @@ async fn everything_works_through_a_pooler() {
     });
     assert_eq!(futures_util::future::join_all(founded).await.len(), 20);
     is_cancelled(&app, &person).await;
-    let settings = [("DATABASE_URL", pooler.url.as_str()), ("ROLLCALL_DIRECT_DATABASE_URL", &direct)];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let migrated =
-        process::command(process::rollcall(), std::path::Path::new("/"), &settings).arg("migrate").output().unwrap();
+    let run = |program: &std::path::Path, arguments: &[&str], settings: &[(&str, &str)]| {
+        let secret = ("ROLLCALL_SECRET", "a-secret-of-the-tests-0123456789-0123456789");
+        let settings = settings.iter().chain([&secret, &("ROLLCALL_MAIL_DIR", "/tmp")]);
+        let settings: Vec<_> = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        process::command(program, std::path::Path::new("/"), &settings).args(arguments).output().unwrap()
+    };
+    let pooled = ("DATABASE_URL", pooler.url.as_str());
+    let migrated = run(process::rollcall(), &["migrate"], &[pooled, ("ROLLCALL_DIRECT_DATABASE_URL", &direct)]);
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    // Ways that lead elsewhere than they should are refused by whoever would go them.
+    let other = Database::new().await;
+    let keeps = ("ROLLCALL_POOLER_PREPARED_STATEMENTS", "true");
+    let worker = process::worker();
+    let (serve, migrate, work): (&[&str], &[&str], &[&str]) = (&["serve"], &["migrate"], &[]);
+    for (program, arguments, settings, wanted) in [
+        (process::rollcall(), serve, vec![pooled], "DATABASE_URL leads to a pooler"),
+        (process::rollcall(), migrate, vec![pooled], "DATABASE_URL leads to a pooler"),
+        (&worker, work, vec![pooled], "DATABASE_URL leads to a pooler"),
+        (
+            process::rollcall(),
+            migrate,
+            vec![pooled, ("ROLLCALL_DIRECT_DATABASE_URL", &pooler.url)],
+            "ROLLCALL_DIRECT_DATABASE_URL leads to a pooler",
+        ),
+        (
+            &worker,
+            work,
+            vec![pooled, ("ROLLCALL_DIRECT_DATABASE_URL", &pooler.url)],
+            "ROLLCALL_DIRECT_DATABASE_URL leads to a pooler",
+        ),
+        (
+            &worker,
+            work,
+            vec![pooled, ("ROLLCALL_DIRECT_DATABASE_URL", &other.url)],
+            "DATABASE_URL and ROLLCALL_DIRECT_DATABASE_URL lead to different databases",
+        ),
+        (
+            process::rollcall(),
+            serve,
+            vec![pooled, ("ROLLCALL_DIRECT_DATABASE_URL", &direct), keeps],
+            "unset ROLLCALL_POOLER_PREPARED_STATEMENTS",
+        ),
+    ] {
+        let refused = run(program, arguments, &settings);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(wanted), "{settings:?}: {said}");
+    }
+    drop(other);
     is_put_off_by_a_lock(&app, &person).await;
     app.finish().await;
 }

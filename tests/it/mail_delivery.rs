@@ -8,6 +8,8 @@ use diesel_async::SimpleAsyncConnection;
 use crate::support::client::text;
 use crate::support::mail::Mail;
 use crate::support::people::uuid;
+use crate::support::server::Authority;
+use crate::support::tls_relay::TlsRelay;
 use crate::support::{Act, Farewell, Reply, Stage, Team, TestApp, Value, json, until};
 
 const GREYLISTED: &str = "451 4.7.1 Greylisted, come back later";
@@ -190,6 +192,30 @@ async fn refused_encryption_puts_mails_off() {
     }
     app.until_idle().await;
     assert_eq!(invitations(&app).len(), 2);
+    app.finish().await;
+}
+
+// A mail server whose certificate comes from an authority of the deployment's own, which the machine knows.
+#[tokio::test]
+async fn a_mail_server_is_judged_by_the_machines_certificates() {
+    let authority = Authority::new("the mail server's authority");
+    let relay = TlsRelay::start(&authority.certificate("localhost")).await;
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let ca = authority.write_to(&folder.join(format!("mail-ca-{}.pem", relay.port)));
+    let url = format!("smtps://localhost:{}", relay.port);
+    let mut app = TestApp::builder().setting("ROLLCALL_SMTP_URL", &url).start().await;
+    relay.lead_to(app.smtp.port);
+    let ask = json!({ "email": "ada@example.org" });
+    app.anonymous().ok("requestSignIn", ask, "").await;
+    let put_off =
+        "SELECT count(*) AS value FROM jobs WHERE kind = 'mail_sign_in' AND status = 'waiting' AND attempt > 0";
+    until("nobody vouches for it", async || (app.database.number(put_off).await == 1).then_some(())).await;
+    assert!(app.smtp.mails().is_empty());
+    app.stop_workers().await;
+    app.set("SSL_CERT_FILE", &ca);
+    app.start_worker();
+    app.mail_about("ada@example.org", "sign in").await;
+    std::fs::remove_file(ca).unwrap();
     app.finish().await;
 }
 

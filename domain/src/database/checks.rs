@@ -1,16 +1,144 @@
 //! What must be so of a database before the service works on it. Each refusal says what to do.
 
+use std::time::Duration;
+
 use anyhow::bail;
 use diesel::prelude::*;
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::{Bool, Integer, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::base::error::{Error, Result};
 use crate::base::secret::{Keyring, Purpose};
+use crate::database::Endpoint;
 use crate::database::schema::secret_fingerprint;
 
 /// The oldest PostgreSQL that has what the statements need.
 const OLDEST_VERSION: i32 = 150_000;
+
+/// How often two connections are looked at for whether they take turns with one of the server's.
+const LOOKS: usize = 5;
+/// How long somebody else's migration is waited for.
+const TURN: Duration = Duration::from_secs(10 * 60);
+
+/// A way without a pooler is one, and what the pooler on the other one keeps is as it was said.
+pub(super) async fn require_way(endpoint: &Endpoint) -> anyhow::Result<()> {
+    let setting = endpoint.setting();
+    if endpoint.is_pooler() {
+        if endpoint.names_statements() && !keeps_statements(endpoint).await? {
+            bail!(
+                "the pooler that {setting} leads to keeps no prepared statements (PgBouncer does from 1.21 on, with \
+                 max_prepared_statements): unset ROLLCALL_POOLER_PREPARED_STATEMENTS"
+            );
+        }
+        return Ok(());
+    }
+    if shares_connections(endpoint).await? {
+        bail!(
+            "{setting} leads to a pooler that gives each transaction another connection: name the pooler in DATABASE_URL, and the way \
+             around it in ROLLCALL_DIRECT_DATABASE_URL"
+        );
+    }
+    Ok(())
+}
+
+/// Whether two connections that are open at the same time are one to the server.
+async fn shares_connections(endpoint: &Endpoint) -> anyhow::Result<bool> {
+    #[derive(QueryableByName)]
+    struct Backend {
+        #[diesel(sql_type = Integer)]
+        pid: i32,
+    }
+    let endpoint = endpoint.without_statement_names();
+    let (mut one, mut other) = (endpoint.connect().await?, endpoint.connect().await?);
+    let pid = async |connection: &mut AsyncPgConnection| {
+        diesel::sql_query("SELECT pg_backend_pid() AS pid")
+            .get_result::<Backend>(connection)
+            .await
+            .map(|backend| backend.pid)
+    };
+    for _ in 0..LOOKS {
+        if pid(&mut one).await? == pid(&mut other).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a statement that two connections have prepared is there for both.
+async fn keeps_statements(endpoint: &Endpoint) -> anyhow::Result<bool> {
+    let (mut one, mut other) = (endpoint.connect().await?, endpoint.connect().await?);
+    for _ in 0..2 {
+        for connection in [&mut one, &mut other] {
+            // Everything else would have stopped the first connection.
+            if diesel::select(1.into_sql::<Integer>()).execute(connection).await.is_err() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Both ways lead to the same database.
+pub(super) async fn require_same(one: &Endpoint, other: &Endpoint) -> anyhow::Result<()> {
+    #[derive(QueryableByName)]
+    struct Identity {
+        #[diesel(sql_type = Text)]
+        identity: String,
+    }
+    let identity = async |endpoint: &Endpoint| {
+        let found = diesel::sql_query(
+            "SELECT format('%s/%s', (SELECT system_identifier FROM pg_control_system()), d.oid) AS identity \
+             FROM pg_database d WHERE d.datname = current_database()",
+        )
+        .get_result::<Identity>(&mut endpoint.connect().await?)
+        .await;
+        // Where that isn't told, nothing is known against it.
+        anyhow::Ok(found.ok().map(|found| found.identity))
+    };
+    if let (Some(one_is), Some(other_is)) = (identity(one).await?, identity(other).await?)
+        && one_is != other_is
+    {
+        bail!("{} and {} lead to different databases; they must be ways to the same", one.setting(), other.setting());
+    }
+    Ok(())
+}
+
+/// Waits until nobody else does the same work on the database; it is ours until the connection ends.
+pub(super) async fn take_turn(connection: &mut AsyncPgConnection, work: &str) -> anyhow::Result<()> {
+    #[derive(QueryableByName)]
+    struct Turn {
+        #[diesel(sql_type = Bool)]
+        is_ours: bool,
+        #[diesel(sql_type = Nullable<Text>)]
+        holders: Option<String>,
+    }
+    let began = tokio::time::Instant::now();
+    let mut has_told = false;
+    loop {
+        let Turn { is_ours, holders } = diesel::sql_query(
+            "SELECT pg_try_advisory_lock(hashtext($1)) AS is_ours, (SELECT string_agg(pid::text, ', ') FROM pg_locks \
+             WHERE locktype = 'advisory' AND granted AND ((classid::bigint << 32) | objid::bigint) = hashtext($1)) AS holders",
+        )
+        .bind::<Text, _>(work)
+        .get_result(connection)
+        .await?;
+        if is_ours {
+            return Ok(());
+        }
+        let holders = holders.unwrap_or_default();
+        if began.elapsed() > TURN {
+            bail!(
+                "another migration holds the database for {} minutes; end its process (PostgreSQL's {holders})",
+                TURN.as_secs() / 60
+            );
+        }
+        if !has_told {
+            tracing::info!("another migration is under way (PostgreSQL's process {holders}); waiting for it");
+            has_told = true;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
 
 #[derive(QueryableByName)]
 struct Server {

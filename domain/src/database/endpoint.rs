@@ -1,5 +1,6 @@
 //! Where PostgreSQL is, and how to connect to it: each connection of the service is made here.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -83,8 +84,12 @@ impl Endpoint {
             bail!("write @ as %40 in the user's name and the password");
         }
         let (mut mode, mut root_file, mut kept) = (SslMode::Prefer, None, Vec::new());
+        let mut names = HashSet::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').with_context(|| format!("the parameter {pair} has no value"))?;
+            if !names.insert(name) {
+                bail!("the parameter {name} is given twice");
+            }
             let decoded = || percent_decode_str(value).decode_utf8().context("a parameter isn't UTF-8");
             match name {
                 "sslmode" => {
@@ -146,6 +151,21 @@ impl Endpoint {
     /// Whether the server must show that it is the one that is meant.
     pub(crate) fn judges_server(&self) -> bool {
         matches!(self.mode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull)
+    }
+
+    /// Whether nobody has said whether TLS is wanted.
+    pub(crate) fn leaves_tls_open(&self) -> bool {
+        self.mode == SslMode::Prefer
+    }
+
+    /// The same without names for statements, which any pooler takes.
+    pub(super) fn without_statement_names(&self) -> Self {
+        Self { names: StatementNames::Removed, ..self.clone() }
+    }
+
+    /// Whether statements have names on its connections.
+    pub(super) fn names_statements(&self) -> bool {
+        self.names == StatementNames::Kept
     }
 
     /// Whether it is a socket of this machine.
@@ -273,8 +293,15 @@ impl Endpoint {
 
     /// What probably helps, as the end of a sentence.
     fn remedy(&self, error: &tokio_postgres::Error) -> &'static str {
-        if error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION) && self.tls.is_none() {
+        // A pooler says so without a code of its own.
+        let wants_tls = error.as_db_error().is_some_and(|error| error.message() == "SSL required");
+        if (wants_tls || error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)) && self.tls.is_none() {
             return "; if the server takes only TLS, set sslmode=require, or better verify-full";
+        }
+        if error.code() == Some(&SqlState::INVALID_PASSWORD)
+            || error.as_db_error().is_some_and(|error| error.message().ends_with("authentication failed"))
+        {
+            return "; the user or the password is wrong";
         }
         let mut cause = std::error::Error::source(error);
         while let Some(error) = cause {
@@ -294,13 +321,25 @@ impl Endpoint {
                         )) => {
                             "; connect by a name that the certificate has, or set sslmode=verify-ca with the CA given"
                         }
+                        Some(rustls::Error::InvalidCertificate(
+                            rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. },
+                        )) => "; the server needs a new one, and this machine the right time",
                         Some(rustls::Error::General(_)) => {
                             "; make one with alternative names, as openssl's -addext subjectAltName=DNS:host does"
                         }
                         _ => "",
                     };
                 }
-                _ => cause = error.source(),
+                _ => {
+                    let io = error.downcast_ref::<std::io::Error>();
+                    if io.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
+                        return "; is PostgreSQL running there?";
+                    }
+                    if error.to_string().starts_with("failed to lookup address") {
+                        return "; is the host's name right?";
+                    }
+                    cause = error.source();
+                }
             }
         }
         ""

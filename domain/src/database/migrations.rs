@@ -28,7 +28,9 @@ impl MigrationSource<Pg> for Migrations {
 pub async fn migrate(endpoint: &Endpoint) -> anyhow::Result<()> {
     run_migrations(endpoint, |harness| harness.run_pending_migrations(Migrations).map(|_| ())).await?;
     // What SQL can't do.
-    stored_text::settle(&mut endpoint.connect().await?).await?;
+    let mut connection = endpoint.connect().await?;
+    checks::take_turn(&mut connection, "rollcall text forms").await?;
+    stored_text::settle(&mut connection).await?;
     Ok(())
 }
 
@@ -46,7 +48,7 @@ async fn run_migrations(
     let mut connection = endpoint.connect().await?;
     checks::require_server(&mut connection).await?;
     // Processes that start together take turns.
-    diesel::sql_query("SELECT pg_advisory_lock(hashtext('rollcall migrations'))").execute(&mut connection).await?;
+    checks::take_turn(&mut connection, "rollcall migrations").await?;
     // The harness blocks its thread.
     tokio::task::spawn_blocking(move || work(&mut AsyncMigrationHarness::new(connection)))
         .await?

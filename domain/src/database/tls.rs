@@ -62,14 +62,18 @@ pub(super) enum Roots<'p> {
 }
 
 impl Roots<'_> {
-    fn of_file(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-        let unreadable = || format!("the CA file {} can't be read; it must hold certificates in PEM", path.display());
+    fn of_file(self, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+        let file = match self {
+            Self::CaSetting(_) => format!("the CA file {} of ROLLCALL_DATABASE_CA", path.display()),
+            Self::Unnamed | Self::System | Self::File(_) => format!("the CA file {}", path.display()),
+        };
+        let unreadable = || format!("{file} can't be read; it must hold certificates in PEM");
         let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
             .with_context(unreadable)?
             .collect::<Result<_, _>>()
             .with_context(unreadable)?;
         if certificates.is_empty() {
-            bail!("the CA file {} holds no certificate in PEM", path.display());
+            bail!("{file} holds no certificate in PEM");
         }
         Ok(certificates)
     }
@@ -89,7 +93,7 @@ pub(super) fn connector(
         (SslMode::Disable, _) => return Ok(None),
         (SslMode::Prefer, _) | (SslMode::Require, Roots::Unnamed) => None,
         (SslMode::Require | SslMode::VerifyCa, Roots::File(path) | Roots::CaSetting(path))
-        | (SslMode::VerifyFull, Roots::File(path)) => Some(Roots::of_file(path)?),
+        | (SslMode::VerifyFull, Roots::File(path)) => Some(roots.of_file(path)?),
         (SslMode::VerifyCa, Roots::Unnamed) => bail!(
             "sslmode=verify-ca needs the CA: name its file in ROLLCALL_DATABASE_CA or sslrootcert, or use verify-full with the \
              system's certificates"
@@ -107,7 +111,7 @@ pub(super) fn connector(
             }
             Some(system)
         }
-        (SslMode::VerifyFull, Roots::CaSetting(path)) => Some([Roots::of_file(path)?, Roots::of_system()].concat()),
+        (SslMode::VerifyFull, Roots::CaSetting(path)) => Some([roots.of_file(path)?, Roots::of_system()].concat()),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let judge = Judge::new(certificates, mode == SslMode::VerifyFull, binds_channel, &provider)?;

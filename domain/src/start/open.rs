@@ -59,6 +59,10 @@ impl Opened {
     /// # Errors
     /// Those of [`open`].
     pub async fn check_direct(&self) -> anyhow::Result<()> {
+        if self.postgres.is_none() && self.database.endpoint.is_pooler() {
+            checks::require_way(&self.direct).await?;
+            checks::require_same(&self.database.endpoint, &self.direct).await?;
+        }
         let mut connection = self.direct.connect().await?;
         require_all(&mut connection, self.database.keyring())
             .await
@@ -121,6 +125,9 @@ pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> 
         migrate(&direct).await.context("the built-in database can't be migrated")?;
     }
     let mut connection = endpoint.connect().await?;
+    if postgres.is_none() {
+        checks::require_way(&endpoint).await?;
+    }
     require_all(&mut connection, &keyring).await?;
     // For the ids that are made before the pool has a connection.
     now(&mut connection).await?;
@@ -132,6 +139,9 @@ pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> 
 /// Brings the database of the settings up to date.
 pub async fn migrate_located(settings: &Settings) -> anyhow::Result<()> {
     let located = locate(settings, Fallback::Existing).await?;
+    if located.postgres.is_none() {
+        checks::require_way(&located.direct).await?;
+    }
     migrate(&located.direct).await
 }
 

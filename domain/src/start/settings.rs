@@ -177,7 +177,7 @@ impl Given {
             let name = name.to_string_lossy();
             let Some(known) = known(&name) else {
                 if name.to_uppercase().starts_with("ROLLCALL_") && !is_service_link(&name, &value.to_string_lossy()) {
-                    bail!("there is no setting {name}{}: unset it", meant(&name));
+                    bail!("there is no setting {name}{}: rename or unset it", meant(&name));
                 }
                 continue;
             };
@@ -306,6 +306,15 @@ impl Settings {
                      to DATABASE_URL"
                 );
             }
+            if self.rollcall_database_ca.is_some()
+                && let Some(open) = ways.iter().flatten().find(|way| way.leaves_tls_open())
+            {
+                bail!(
+                    "ROLLCALL_DATABASE_CA is set, but {} doesn't say whether it is for that way too: add sslmode=verify-full to it, or \
+                     sslmode=disable where nobody can listen",
+                    open.setting()
+                );
+            }
             if self.rollcall_pooler_prepared_statements && self.rollcall_direct_database_url.is_none() {
                 bail!(
                     "ROLLCALL_POOLER_PREPARED_STATEMENTS says what the pooler in DATABASE_URL keeps, and a pooler takes \
@@ -430,17 +439,20 @@ impl Settings {
     /// The tokens of the platform's staff.
     pub fn staff_tokens(&self) -> anyhow::Result<Vec<StaffToken>> {
         let Some(list) = &self.rollcall_staff_tokens else { return Ok(Vec::new()) };
-        list.expose_secret()
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(|entry| match entry.split_once('=') {
+        let mut tokens: Vec<StaffToken> = Vec::new();
+        for entry in list.expose_secret().split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let (name, token) = match entry.split_once('=') {
                 Some((name, token)) if !name.trim().is_empty() && token.trim().len() >= 16 => {
-                    Ok(StaffToken { name: name.trim().to_owned(), token: token.trim().into() })
+                    (name.trim(), token.trim())
                 }
                 _ => bail!("ROLLCALL_STAFF_TOKENS: each must be name=token, the token of at least 16 characters"),
-            })
-            .collect()
+            };
+            if tokens.iter().any(|other| other.name == name || other.token.expose_secret() == token) {
+                bail!("ROLLCALL_STAFF_TOKENS: {name} has the name or the token of another; each needs its own");
+            }
+            tokens.push(StaffToken { name: name.to_owned(), token: token.into() });
+        }
+        Ok(tokens)
     }
 
     /// Whom people write to, and whom replies to mails reach.

@@ -105,7 +105,9 @@ impl Mailer {
         let address = address(&envelope.address).ok_or_else(|| permanent("the address is not valid".into()))?;
         let name = envelope.name.as_deref().map(|name| one_line(name).chars().take(80).collect::<String>());
         // A name from before the rule against links isn't shown where nothing of it can be made harmless.
-        let to = Mailbox::new(name.filter(|name| !name.is_empty() && !hyperlink::is_in(name)), address);
+        // Headers have no way to write one that begins with a dot, bare as it would be sent.
+        let is_shown = |name: &String| !name.is_empty() && !name.starts_with('.') && !hyperlink::is_in(name);
+        let to = Mailbox::new(name.filter(is_shown), address);
         let mut message = Message::builder().from(self.from.clone()).to(to);
         if let Some(reply_to) = &self.reply_to {
             message = message.reply_to(reply_to.clone());

@@ -70,6 +70,12 @@ impl Smtp {
     /// seconds.
     pub(super) fn new(url: &SecretString) -> Result<Self, SmtpUrlError> {
         let url = Url::parse(url.expose_secret()).map_err(|error| SmtpUrlError(error.to_string()))?;
+        if !matches!(url.scheme(), "smtp" | "smtps") {
+            return Err(SmtpUrlError("it must begin with smtp:// or smtps://".into()));
+        }
+        if url.path().contains(['@', ':']) {
+            return Err(SmtpUrlError("write @ as %40, / as %2F and : as %3A in user and password".into()));
+        }
         let host = url.host_str().ok_or_else(|| SmtpUrlError("it names no host".into()))?.to_owned();
         let parameters = || TlsParameters::new(host.clone()).map_err(|error| SmtpUrlError(error.to_string()));
         let mut wanted_tls = None;

@@ -89,7 +89,7 @@ pub async fn show(mut visit: Visit) -> Answer {
     visit.page(&Account { site, csrf: &csrf, notice: &notice, name: &name, email: email.as_str(), sessions })
 }
 
-pub async fn end_session(visit: Visit, Path(id): Path<String>, Form(form): Form<PlainForm>) -> Answer {
+pub async fn end_session(mut visit: Visit, Path(id): Path<String>, Form(form): Form<PlainForm>) -> Answer {
     visit.require_ours(&form.csrf)?;
     let actor = visit.require_signed_in().await?;
     if let Ok(id) = id.parse::<SessionId>() {
@@ -101,7 +101,7 @@ pub async fn end_session(visit: Visit, Path(id): Path<String>, Form(form): Form<
             }
         }
     }
-    visit.redirect(Route::Account)
+    visit.redirect_with(Route::Account, Notice::done("Done", "That session has ended: whoever has it is signed out."))
 }
 
 pub async fn end_other_sessions(mut visit: Visit, Form(form): Form<PlainForm>) -> Answer {

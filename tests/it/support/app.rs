@@ -180,6 +180,11 @@ impl TestApp {
         }
     }
 
+    /// A setting, or another variable of the environment, for what is started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     pub fn start_worker(&mut self) {
         self.started += 1;
         self.workers.push(Process::worker(&self.folder.0, &self.settings, self.started));

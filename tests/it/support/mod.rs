@@ -16,6 +16,7 @@ pub mod receiver;
 pub mod reverse_proxy;
 pub mod server;
 pub mod smtp;
+pub mod tls_relay;
 
 use std::time::{Duration, Instant};
 

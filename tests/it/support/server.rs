@@ -20,7 +20,7 @@ pub struct Authority {
 /// A server's certificate with its key.
 pub struct Certificate {
     pub pem: String,
-    key: String,
+    pub key: String,
 }
 
 impl Authority {

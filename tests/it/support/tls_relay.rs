@@ -1,0 +1,52 @@
+//! TLS before a server of the tests that speaks none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::server::Certificate;
+
+/// The relay; it ends with the test's runtime.
+pub struct TlsRelay {
+    pub port: u16,
+    target: Arc<AtomicU16>,
+}
+
+impl TlsRelay {
+    /// Listens with the certificate; where it leads to is said later.
+    pub async fn start(certificate: &Certificate) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, target) = (listener.local_addr().unwrap().port(), Arc::new(AtomicU16::new(0)));
+        let chain = vec![CertificateDer::from_pem_slice(certificate.pem.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let (acceptor, leads_to) = (TlsAcceptor::from(Arc::new(config)), target.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, target) = (acceptor.clone(), leads_to.load(Ordering::Relaxed));
+                tokio::spawn(async move {
+                    // Whoever doesn't trust the certificate ends here.
+                    let Ok(mut encrypted) = acceptor.accept(stream).await else { return };
+                    let mut plain = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut encrypted, &mut plain).await;
+                });
+            }
+        });
+        Self { port, target }
+    }
+
+    /// Leads to a port of this machine.
+    pub fn lead_to(&self, port: u16) {
+        self.target.store(port, Ordering::Relaxed);
+    }
+}
