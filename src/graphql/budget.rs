@@ -5,10 +5,6 @@
 //! added wherever it is spread.
 
 use std::collections::{HashMap, HashSet};
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
@@ -19,9 +15,11 @@ use async_graphql::{
     ErrorExtensionValues, Name, Pos, Positioned, Request, ServerError, Value as ConstValue, Variables,
 };
 use async_graphql_value::Value;
+use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::limits;
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::introspection::{MAX_THINGS, Shape};
+use super::turn::{Line, Turns, in_turn};
 
 /// Selections, arguments with the values in them, directives and variables of a document, each as often as its fragment is spread.
 const MAX_SELECTIONS: u64 = 25_000;
@@ -43,8 +41,6 @@ const MAX_ROOT_FIELDS: u64 = 30;
 const MAX_ALIASES: u64 = 200;
 /// What an operation may cost.
 const MAX_COST: u64 = 25_000;
-/// What introspection may cost: some two times what tools ask for.
-const MAX_INTROSPECTION: u64 = 1_000_000;
 
 /// A single thing that is read from the database, with others like it.
 const LOAD: u64 = 2;
@@ -69,7 +65,7 @@ fn surcharge(field: &str) -> u64 {
         // It recomputes up to 10,000 hashes.
         "verifyAuditLog" => 5_000,
         // Thousands of bytes, which lie in memory until the answer is complete.
-        "description" | "message" | "reason" => 10,
+        "description" | "message" | "reason" | "metadata" | "avatarUrl" | "logoUrl" | "website" | "url" => 10,
         _ => 0,
     }
 }
@@ -95,17 +91,6 @@ const INTROSPECTION: &str = "
     type __EnumValue { name: String }
     type __Directive { args: [__InputValue] }";
 
-/// How many things a list of introspection has, about.
-fn introspected(field: &str, types: u64) -> u64 {
-    match field {
-        "types" => types,
-        "fields" => 12,
-        "inputFields" | "enumValues" | "possibleTypes" | "directives" => 6,
-        "args" => 3,
-        _ => 1,
-    }
-}
-
 /// Bytes of a document.
 const MAX_DOCUMENT: usize = 256 * 1024;
 /// Values in a request's variables, long texts as several.
@@ -113,42 +98,18 @@ const MAX_VALUES: u64 = 10_000;
 /// Characters of a search, and of other texts that a query asks by.
 const MAX_SEARCH: usize = 200;
 const MAX_TEXT: usize = 5_000;
-/// Bytes of a request, and selections, comparisons or tenths of what introspection costs, from which on it takes its turn.
+/// Bytes of a request, and selections, comparisons, things of introspection or cost, from which on it takes its turn.
 const LARGE_REQUEST: usize = 16 * 1024;
 const MUCH_WORK: u64 = 2_000;
 
 /// The budget of requests to a schema.
 #[derive(Debug)]
 pub struct Budget {
-    turns: Arc<Semaphore>,
+    turns: Turns,
     types: HashMap<Name, TypeInfo>,
+    shape: Shape,
     query: Name,
     mutation: Name,
-}
-
-/// The turn of a request, until it is dropped.
-#[derive(Debug)]
-pub struct Turn {
-    _permit: OwnedSemaphorePermit,
-}
-
-/// Does what keeps the thread busy: with a turn, apart from the threads that serve everybody else.
-pub fn apart<T>(turn: Option<&Turn>, work: impl FnOnce() -> T) -> T {
-    let is_shared = Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if turn.is_some() && is_shared { tokio::task::block_in_place(work) } else { work() }
-}
-
-/// Runs a future whose turn lasts until it waits for something else for the first time.
-pub async fn in_turn<T>(turn: Option<Turn>, future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    if let Some(turn) = turn {
-        let first = poll_fn(|context| Poll::Ready(apart(Some(&turn), || future.as_mut().poll(context)))).await;
-        drop(turn);
-        if let Poll::Ready(outcome) = first {
-            return outcome;
-        }
-    }
-    future.await
 }
 
 #[derive(Debug, Default)]
@@ -168,7 +129,7 @@ struct FieldInfo {
 /// What of a document's counts matters once they are within the limits.
 #[derive(Default)]
 struct Counted {
-    /// What validating it takes.
+    /// What validating and executing it takes.
     work: u64,
     /// Whether a `__typename` has directives.
     directives_on_typename: bool,
@@ -216,47 +177,52 @@ impl Count {
 impl Budget {
     /// The budget for a schema, by its SDL.
     pub fn new(sdl: &str) -> Result<Self, async_graphql::parser::Error> {
-        let turns = std::thread::available_parallelism().map_or(1, |threads| threads.get().max(2));
-        let turns = Arc::new(Semaphore::new(turns));
-        let mut budget =
-            Self { turns, types: HashMap::new(), query: Name::new("Query"), mutation: Name::new("Mutation") };
+        let mut budget = Self {
+            turns: Turns::new(),
+            types: HashMap::new(),
+            shape: Shape::default(),
+            query: Name::new("Query"),
+            mutation: Name::new("Mutation"),
+        };
+        let (mut types, mut directives) = (Vec::new(), Vec::new());
         for sdl in [INTROSPECTION, sdl] {
             for definition in parse_schema(sdl)?.definitions {
                 match definition {
                     TypeSystemDefinition::Type(definition) => {
-                        let name = definition.node.name.node;
-                        budget.types.insert(name, TypeInfo::of(definition.node.kind));
+                        let definition = definition.node;
+                        types.push(definition.clone());
+                        budget.types.insert(definition.name.node, TypeInfo::of(definition.kind));
                     }
                     TypeSystemDefinition::Schema(schema) => {
                         budget.query = schema.node.query.map_or(budget.query, |name| name.node);
                         budget.mutation = schema.node.mutation.map_or(budget.mutation, |name| name.node);
                     }
-                    TypeSystemDefinition::Directive(_) => {}
+                    TypeSystemDefinition::Directive(directive) => directives.push(directive.node.arguments.len()),
                 }
             }
         }
+        budget.shape = Shape::of(&types, directives);
         Ok(budget)
     }
 
-    /// The turn of a request of so many bytes; none where it is a small one, which needs none.
-    ///
-    /// Reading, parsing, validating and introspecting much keeps a thread busy, which nothing can interrupt. As many requests as
-    /// there are cores do that at a time, apart from the threads that serve everybody else.
-    pub async fn turn(&self, bytes: usize) -> Option<Turn> {
-        if bytes > LARGE_REQUEST { self.next_turn().await } else { None }
+    /// The line in which the client's requests of so many bytes wait for their turns; none where they are small, and need none.
+    pub fn line(&self, client: ClientNetwork, bytes: usize) -> Option<Line> {
+        (bytes > LARGE_REQUEST).then(|| self.turns.line(client))
     }
 
-    async fn next_turn(&self) -> Option<Turn> {
-        self.turns.clone().acquire_owned().await.ok().map(|permit| Turn { _permit: permit })
-    }
-
-    /// Refuses a request that asks for too much. What can't be parsed is left for the executor to report. Returns its turn, where it needs one.
+    /// Refuses a request that asks for too much. What can't be parsed is left for the executor to report. Returns the line in which it waits
+    /// for its turns, where it needs them; it has been in `line` so far.
     ///
     /// # Errors
     /// What the limit is, and how much the document has of it.
-    pub async fn check(&self, request: &mut Request, turn: Option<Turn>) -> Result<Option<Turn>, ServerError> {
+    pub async fn check(
+        &self,
+        request: &mut Request,
+        client: ClientNetwork,
+        line: Option<Line>,
+    ) -> Result<Option<Line>, ServerError> {
         limit("bytes", request.query.len() as u64, MAX_DOCUMENT as u64)?;
-        let counted = apart(turn.as_ref(), || {
+        let counted = in_turn(line.as_ref(), || {
             let operation_name = request.operation_name.clone();
             let variables = std::mem::take(&mut request.variables);
             let outcome = match request.parsed_query() {
@@ -269,10 +235,11 @@ impl Budget {
                 spell_out_directives(request);
             }
             Ok::<_, ServerError>(counted)
-        })?;
-        match turn {
-            None if counted.work > MUCH_WORK => Ok(self.next_turn().await),
-            turn => Ok(turn),
+        })
+        .await?;
+        match line {
+            None if counted.work > MUCH_WORK => Ok(Some(self.turns.line(client))),
+            line => Ok(line),
         }
     }
 
@@ -316,6 +283,7 @@ impl Budget {
         }
         let mut counter = Counter {
             budget: self,
+            document,
             sizes,
             fragments: HashMap::new(),
             values: Values { operation: &selected.node, variables },
@@ -331,7 +299,7 @@ impl Budget {
             }
         }
         // Operations that aren't executed are validated all the same.
-        let (mut selections, mut introspection) = (heads, 0);
+        let (mut selections, mut selected_work) = (heads, 0);
         for (name, operation) in document.operations.iter() {
             let root = match operation.node.ty {
                 OperationType::Query | OperationType::Subscription => &self.query,
@@ -343,16 +311,17 @@ impl Budget {
             limit("levels of selections", count.nesting, MAX_NESTING)?;
             limit("levels of fields", count.depth, MAX_DEPTH)?;
             if is_selected(name) {
-                introspection = introspection.max(count.introspection);
                 limit("aliases", count.aliases, MAX_ALIASES)?;
                 limit("fields at its root", count.fields, MAX_ROOT_FIELDS)?;
                 limit("times `__schema`", count.schemas, 1)?;
-                afford("introspection", count.introspection, MAX_INTROSPECTION)?;
-                afford("query", count.cost.saturating_add(count.cost_per_item), MAX_COST)?;
+                afford("introspection", count.introspection, MAX_THINGS)?;
+                let cost = count.cost.saturating_add(count.cost_per_item);
+                afford("query", cost, MAX_COST)?;
+                selected_work = selected_work.max(count.introspection).max(cost);
             }
         }
         limit(COMPARISONS, counter.comparisons, MAX_COMPARISONS)?;
-        let work = selections.max(counter.comparisons).max(introspection / 10);
+        let work = selections.max(counter.comparisons).max(selected_work);
         Ok(Counted { work, directives_on_typename: counter.directives_on_typename })
     }
 }
@@ -382,7 +351,7 @@ impl TypeInfo {
 }
 
 /// The type without its lists and exclamation marks, and whether there is a list.
-fn named(of: &Type) -> (&Name, bool) {
+pub(super) fn named(of: &Type) -> (&Name, bool) {
     match &of.base {
         BaseType::Named(name) => (name, false),
         BaseType::List(inner) => (named(inner).0, true),
@@ -391,6 +360,7 @@ fn named(of: &Type) -> (&Name, bool) {
 
 struct Counter<'d> {
     budget: &'d Budget,
+    document: &'d ExecutableDocument,
     /// Of the variables: each use of one is validated anew.
     sizes: HashMap<Name, u64>,
     fragments: HashMap<&'d str, Count>,
@@ -455,13 +425,17 @@ impl<'d> Counter<'d> {
             nesting: below.nesting.saturating_add(1),
             ..Count::default()
         };
-        if gives.starts_with("__") {
-            let items = introspected(name, self.budget.types.len() as u64);
-            count.introspection = below.introspection.saturating_mul(items).saturating_add(items);
+        if on.starts_with("__") {
             return Ok(count);
         }
-        if on.starts_with("__") {
-            count.introspection = 1;
+        if gives.starts_with("__") {
+            let asked = match self.values.of(field, "name") {
+                Some(Given::Literal(Value::String(name)) | Given::Const(ConstValue::String(name))) => {
+                    Some(name.as_str())
+                }
+                _ => None,
+            };
+            count.introspection = self.budget.shape.count(self.document, field, asked)?;
             return Ok(count);
         }
         let target = self.budget.types.get(&gives);
@@ -788,7 +762,7 @@ fn limit(what: &str, count: u64, limit: u64) -> Result<(), ServerError> {
     Err(with_limit(error, limit))
 }
 
-fn afford(what: &str, cost: u64, limit: u64) -> Result<(), ServerError> {
+pub(super) fn afford(what: &str, cost: u64, limit: u64) -> Result<(), ServerError> {
     if cost <= limit {
         return Ok(());
     }

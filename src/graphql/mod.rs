@@ -11,6 +11,7 @@ mod departure;
 mod error;
 mod grant;
 mod id;
+mod introspection;
 mod invitation;
 mod join_code;
 mod member;
@@ -25,6 +26,7 @@ mod share_link;
 mod strands;
 mod team;
 mod transfer;
+mod turn;
 mod user;
 mod viewer;
 mod webhook;
@@ -37,7 +39,7 @@ use rollcall_domain::base::link::PublicUrl;
 
 pub use answer::{AnswerForm, Types};
 use audit::AuditVerification;
-pub use budget::{Budget, apart, in_turn};
+pub use budget::Budget;
 pub use context::{Request, asked_by};
 pub use error::{UNAVAILABLE, noting_refusals, whole_seconds};
 use id::{BigInt, Id};
@@ -45,6 +47,7 @@ use invitation::InvitationPreview;
 use node::Node;
 use organization::{Organization, OrganizationBy};
 use policy::AccessLevel;
+pub use turn::{in_turn, in_turns};
 use viewer::Viewer;
 
 /// Rollcall's schema.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use apalis_diesel::correlation;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_ENCODING, EXPECT, HOST, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode, Version};
+use axum::http::header::{CONTENT_ENCODING, EXPECT, HOST, RETRY_AFTER, TRANSFER_ENCODING};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
@@ -214,12 +215,26 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
 /// Why a request isn't one that is answered here.
 fn malformed(request: &Request) -> Option<(StatusCode, &'static str)> {
     let headers = request.headers();
-    let hosts = headers.get_all(HOST).iter().count();
+    let mut hosts = headers.get_all(HOST).iter();
     // Probes of HTTP/1.0 name no host.
-    if hosts > 1 || hosts == 0 && request.version() == Version::HTTP_11 {
+    let is_named = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => is_host(host),
+        (Some(_), Some(_)) => false,
+    };
+    if !is_named {
         return Some((StatusCode::BAD_REQUEST, "A request names its host in one Host header."));
     }
+    if headers.get_all(TRANSFER_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not accepted."));
+    }
     is_encoded(headers).then_some((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not accepted."))
+}
+
+/// Whether a header names one host, as it is or with its port.
+fn is_host(header: &HeaderValue) -> bool {
+    let authority = header.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|host| !host.host().is_empty() && !host.as_str().contains([',', '@']))
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {

@@ -22,13 +22,14 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::new_name;
 use rollcall_domain::base::limits;
 use serde::{Deserialize, Serialize};
 
 use super::persisted::{PersistedDocuments, Sha256};
 use super::{log, metrics};
-use crate::graphql::{AnswerForm, Budget, Types, apart, in_turn, noting_refusals, whole_seconds};
+use crate::graphql::{AnswerForm, Budget, Types, in_turn, in_turns, noting_refusals, whole_seconds};
 
 /// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its own,
 /// so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
@@ -62,6 +63,7 @@ impl Border {
 pub async fn execute<E: Executor>(
     executor: &E,
     border: &Border,
+    client: ClientNetwork,
     request: axum::extract::Request,
     prepare: impl FnOnce(Request) -> Request,
 ) -> Response {
@@ -78,33 +80,36 @@ pub async fn execute<E: Executor>(
         Err(_) => return Refusal::bad_request("The body could not be read to its end.").into_response(media_type),
     };
     let length = head.uri.query().map_or(0, str::len) + body.len();
-    let turn = border.budget.turn(length).await;
-    let (mut request, to_persist) = match apart(turn.as_ref(), || read(&head, &body, &border.persisted)) {
+    let line = border.budget.line(client, length);
+    let (mut request, to_persist) = match in_turn(line.as_ref(), || read(&head, &body, &border.persisted)).await {
         Ok(read) => read,
         Err(refusal) => return refusal.into_response(media_type),
     };
     let started = Instant::now();
-    let checked = border.budget.check(&mut request, turn).await;
+    let checked = border.budget.check(&mut request, client, line.clone()).await;
     // What is refused as too large isn't even parsed.
     let operation = if checked.is_ok() { Operation::of(&mut request) } else { Operation::INVALID };
-    let (mut answer, refused) = match checked {
-        Ok(turn) => {
+    let (mut answer, refused, form, line) = match checked {
+        Ok(line) => {
             if let Some(hash) = to_persist.filter(|_| operation.kind != Operation::INVALID.kind) {
                 border.persisted.insert(hash, &request.query);
             }
-            let form = apart(turn.as_ref(), || AnswerForm::of(&border.types, &mut request));
-            let executing = in_turn(turn, executor.execute(prepare(request)));
-            let (mut answer, refused) = noting_refusals(executing).await;
-            if let Some(form) = form {
-                form.complete(&mut answer);
-            }
-            (answer, refused)
+            let form = in_turn(line.as_ref(), || AnswerForm::of(&border.types, &mut request)).await;
+            let executing = in_turns(line.as_ref(), executor.execute(prepare(request)));
+            let (answer, refused) = noting_refusals(executing).await;
+            (answer, refused, form, line)
         }
-        Err(error) => (Answer::from_errors(vec![error]), false),
+        Err(error) => (Answer::from_errors(vec![error]), false, None, line),
     };
-    finish_errors(&mut answer.errors);
-    metrics::count_operation(operation.kind, refused, answer.errors.iter().filter_map(code), started.elapsed());
-    respond(media_type, operation, answer)
+    in_turn(line.as_ref(), || {
+        if let Some(form) = form {
+            form.complete(&mut answer);
+        }
+        finish_errors(&mut answer.errors);
+        metrics::count_operation(operation.kind, refused, answer.errors.iter().filter_map(code), started.elapsed());
+        respond(media_type, operation, answer)
+    })
+    .await
 }
 
 /// Answers in GraphQL's shape a request that isn't executed, for instance because of its credentials.
@@ -705,7 +710,8 @@ mod tests {
     async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> Got {
         let schema = Schema::new(Query, Mutation, EmptySubscription);
         let border = Border::new(&schema.sdl()).unwrap();
-        let response = execute(&schema, &border, request.body(body.into()).unwrap(), |request| request).await;
+        let client = ClientNetwork::of(std::net::Ipv4Addr::LOCALHOST.into());
+        let response = execute(&schema, &border, client, request.body(body.into()).unwrap(), |request| request).await;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();

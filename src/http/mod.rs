@@ -139,9 +139,10 @@ pub async fn serve(
         );
     }
     let router = router(settings, database, public_url.clone(), trusted_proxies.clone())?;
+    let work = server::WorkThreads::start()?;
     listening(address, &public_url);
     tokio::select! {
-        () = server::serve(listener, router, trusted_proxies, shutdown.clone()) => {}
+        () = server::serve(listener, router, work, trusted_proxies, shutdown.clone()) => {}
         // What isn't finished by then is given up.
         () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN).await } => {}
     }
@@ -190,7 +191,7 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
         }
     };
     let who = GraphqlRequest::new(actor, user_agent(headers), client);
-    graphql::execute(&app.schema, &app.border, request, |request| asked_by(who, &app.database, request)).await
+    graphql::execute(&app.schema, &app.border, client, request, |request| asked_by(who, &app.database, request)).await
 }
 
 fn bearer_token(credentials: &str) -> Option<&str> {

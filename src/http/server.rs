@@ -4,7 +4,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -24,10 +23,12 @@ use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::Notify;
+use tokio::task::JoinError;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::ServiceExt;
 
 use super::admission::Places;
@@ -39,6 +40,7 @@ const OTHER_FILES: u64 = 128;
 pub async fn serve(
     mut listener: TcpListener,
     router: Router,
+    work: WorkThreads,
     trusted_proxies: Arc<Vec<IpNet>>,
     shutdown: CancellationToken,
 ) {
@@ -53,11 +55,46 @@ pub async fn serve(
         let is_proxy = trusted_proxies.iter().any(|network| network.contains(&peer.ip().to_canonical()));
         let client = if is_proxy { None } else { Some(ClientNetwork::of(peer.ip())) };
         let Some(open) = connections.open(client) else { continue };
-        tasks.spawn(answer(stream, peer, is_proxy, router.clone(), open, shutdown.clone()));
+        tasks.spawn(answer(stream, peer, is_proxy, router.clone(), work.clone(), open, shutdown.clone()));
     }
     drop(listener);
     tasks.close();
     tasks.wait().await;
+}
+
+/// The threads that answer requests. Connections and probes have others: whatever keeps these busy, a client is heard, and whoever asks
+/// whether the process lives gets an answer.
+#[derive(Clone)]
+pub struct WorkThreads {
+    handle: Handle,
+    _threads: Arc<Threads>,
+}
+
+struct Threads(Option<Runtime>);
+
+impl WorkThreads {
+    /// As many as the machine has cores.
+    ///
+    /// # Errors
+    /// Where the system has no more threads.
+    pub fn start() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_multi_thread().thread_name("requests").enable_all().build()?;
+        Ok(Self { handle: runtime.handle().clone(), _threads: Arc::new(Threads(Some(runtime))) })
+    }
+
+    /// Runs to its end there, or until it is given up here.
+    async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, JoinError> {
+        AbortOnDropHandle::new(self.handle.spawn(work)).await
+    }
+}
+
+impl Drop for Threads {
+    /// Nobody waits for what is left on them.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// Answers the requests of one connection.
@@ -66,6 +103,7 @@ async fn answer(
     peer: SocketAddr,
     is_proxy: bool,
     router: Router,
+    work: WorkThreads,
     open: OpenConnection,
     shutdown: CancellationToken,
 ) {
@@ -75,12 +113,13 @@ async fn answer(
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(ConnectionInUse(state.clone()));
+        let (state, work, is_probe) = (state.clone(), work.clone(), request.uri().path().starts_with("/health/"));
         let answer = router.clone().oneshot(request.map(axum::body::Body::new) as Request);
-        let state = state.clone();
+        let answer = async { answer.await.unwrap_or_else(|never| match never {}) };
         async move {
-            let mut response = answer.await?;
+            let mut response = if is_probe { answer.await } else { work.run(answer).await? };
             state.keep(response.extensions_mut().remove());
-            Ok::<_, Infallible>(response)
+            Ok::<_, JoinError>(response)
         }
     });
     let mut http = http1::Builder::new();

@@ -422,14 +422,23 @@ async fn aliases_root_fields_and_introspection_are_limited() {
         assert!(message.ends_with(&format!("the limit is {limit}")), "{message}");
         assert_eq!(refusal["extensions"]["limit"].to_string(), limit);
     }
-    let nested = "{ __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } } } } } } } }";
     let by_name = "{ fields { type { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }";
     let by_name = format!("{{ {} }}", many(30, &format!("__type(name: \"Query\") {by_name}")));
     let aliased = format!(
         "{{ __schema {{ types {{ {} }} }} }}",
         many(150, "fields { name description args { name type { name } } }")
     );
-    for document in [nested, &by_name, &aliased] {
+    // Types lead to types, and a few words to millions of them.
+    let to_and_fro = |pairs: usize| {
+        let names = "possibleTypes { interfaces { ".repeat(pairs);
+        format!("{{ __type(name: \"Node\") {{ {names} name {} }} }}", "} }".repeat(pairs))
+    };
+    let by_variable = format!("query($name: String = \"Node\") {}", to_and_fro(5).replace("\"Node\"", "$name"));
+    let from_all = "{ __schema { types { possibleTypes { interfaces { possibleTypes { fields { args { type { inputFields { name } } } } } } } } } }";
+    let by_fragment = "{ __type(name: \"Node\") { ...A } } fragment A on __Type { possibleTypes { ...B } } \
+         fragment B on __Type { interfaces { possibleTypes { interfaces { possibleTypes { fields { type { fields { name } } } } } } } }";
+    app.anonymous().query(&to_and_fro(2), json!({})).await;
+    for document in [&*by_name, &aliased, &to_and_fro(5), &to_and_fro(7), &by_variable, from_all, by_fragment] {
         let refusal = app.refuses(document).await;
         assert!(refusal["message"].as_str().unwrap().starts_with("the introspection costs "), "{refusal}");
     }
@@ -438,6 +447,34 @@ async fn aliases_root_fields_and_introspection_are_limited() {
     let types = schema["__schema"]["types"].as_array().unwrap();
     assert!(types.iter().any(|kind| kind["name"] == "Departure"));
     app.anonymous().query(&format!("{{ {} }}", many(30, "__typename")), json!({})).await;
+    app.finish().await;
+}
+
+// Many requests that each are small, one behind the other and without a pause: probes are answered all the same, and so is everybody else.
+#[tokio::test]
+async fn who_never_pauses_keeps_nobody_out() {
+    let app = TestApp::builder().without_worker().start().await;
+    let body =
+        json!({ "query": "{ __schema { types { name description fields { name description } } } }" }).to_string();
+    let requests = post(&body, body.len()).repeat(50);
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        let mut stream = connect(&app, "127.0.0.1").await;
+        stream.write_all(requests.as_bytes()).await.unwrap();
+        streams.push(tokio::spawn(async move { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await }));
+    }
+    let other = app.anonymous().from("127.0.0.2", None);
+    for _ in 0..10 {
+        let asked = Instant::now();
+        assert_eq!(app.health("live").await, 200);
+        assert!(asked.elapsed() < Duration::from_secs(1), "a probe waited for {:?}", asked.elapsed());
+        let asked = Instant::now();
+        other.query("{ __typename }", json!({})).await;
+        assert!(asked.elapsed() < Duration::from_secs(5), "another client waited for {:?}", asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(streams.iter().any(|stream| !stream.is_finished()), "nothing was under way meanwhile");
+    streams.iter().for_each(tokio::task::JoinHandle::abort);
     app.finish().await;
 }
 
@@ -840,6 +877,12 @@ async fn requests_of_the_wrong_form_are_refused() {
         ("", 400),
         ("host: x\r\nhost: x\r\n", 400),
         ("host: x\r\nhost: y\r\n", 400),
+        ("host:\r\n", 400),
+        ("host: x, y\r\n", 400),
+        ("host: x y\r\n", 400),
+        ("host: x/../y\r\n", 400),
+        ("host: ada@x\r\n", 400),
+        ("host: [::1]:8080\r\n", 200),
         ("host: x\r\ncontent-encoding: gzip\r\n", 415),
         ("host: x\r\ncontent-encoding: br\r\n", 415),
         ("host: x\r\ncontent-encoding: identity\r\n", 200),
@@ -852,6 +895,13 @@ async fn requests_of_the_wrong_form_are_refused() {
         if matches!(status, 400 | 415) {
             assert!(answer.contains(r#""code":"BAD_REQUEST""#), "{answer}");
         }
+    }
+    for coding in ["gzip, chunked", "identity", "gzip"] {
+        let headers = format!("host: x\r\nconnection: close\r\ntransfer-encoding: {coding}\r\n");
+        let request = format!("POST /graphql HTTP/1.1\r\n{headers}content-type: application/json\r\n\r\n0\r\n\r\n");
+        let answer = raw(&app, request.as_bytes()).await;
+        let is_refused = ["415", "400"].iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status} ")));
+        assert!(is_refused, "{coding}: {answer:.200}");
     }
     // Pages in the shape of pages; probes of HTTP/1.0 name no host.
     let page = raw(&app, b"GET /sign-in HTTP/1.1\r\nconnection: close\r\n\r\n").await;

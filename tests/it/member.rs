@@ -283,6 +283,21 @@ async fn a_hidden_directory_shows_nobody_who_leads() {
         }
         assert_eq!(nodes(&organization["viewerMembership"]["teams"]).len(), own);
     }
+    // Nor does a list tell whose a thing is: it knows nobody but the one who asks.
+    let project = team.owner.create(&team.id, "PROJECT", "Everybody's").await;
+    team.owner.ok("updateResource", json!({ "id": project, "visibility": "ORGANIZATION" }), "").await;
+    let of =
+        "query($id: ID!, $owner: ID) { organization(by: { id: $id }) { resources(ownerId: $owner) { nodes { id } } } }";
+    for (person, owner, count) in [
+        (&ada, json!(null), 1),
+        (&ada, json!(team.owner.user_id), 0),
+        (&ada, json!(ada.user_id), 0),
+        (&key, json!(team.owner.user_id), 0),
+        (&admin, json!(team.owner.user_id), 1),
+    ] {
+        let seen = person.query(of, json!({ "id": team.id, "owner": owner })).await;
+        assert_eq!(nodes(&seen["organization"]["resources"]).len(), count, "{owner}");
+    }
     // Another team might as well not exist, whatever one does.
     for (mutation, input) in [
         ("updateTeam", json!({ "id": board, "name": "Mine" })),

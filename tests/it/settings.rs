@@ -83,10 +83,16 @@ fn a_setting_that_does_not_exist_is_refused_and_the_one_that_was_meant_is_named(
         let said = refusal(&format!("{name} = \"x\"\n"));
         assert!(said.contains(&format!("rollcall.toml: there is no setting {name} (is {meant} meant?)")), "{said}");
         let said = refusal_by(process::rollcall(), &["serve"], &[(name, "x")]);
-        assert!(said.contains(&format!("there is no setting {name} (is {meant} meant?): unset it")), "{said}");
+        assert!(
+            said.contains(&format!("there is no setting {name} (is {meant} meant?): rename or unset it")),
+            "{said}"
+        );
     }
     let said = refusal_by(process::rollcall(), &["serve"], &[("ROLLCALL_PORT", "8080")]);
-    assert!(said.contains("there is no setting ROLLCALL_PORT (README lists those there are): unset it"), "{said}");
+    assert!(
+        said.contains("there is no setting ROLLCALL_PORT (README lists those there are): rename or unset it"),
+        "{said}"
+    );
     // What Kubernetes sets for a Service that is called rollcall is nobody's mistake.
     let links = [
         ("ROLLCALL_PORT", "tcp://10.0.0.1:8080"),
@@ -226,7 +232,7 @@ fn a_way_to_the_database_that_can_not_be_meant_is_refused() {
                 ("DATABASE_URL", "postgres://app:hunter2@db/x?sslmode=verify-full"),
                 ("ROLLCALL_DATABASE_CA", "none.pem"),
             ],
-            "the CA file none.pem can't be read",
+            "the CA file none.pem of ROLLCALL_DATABASE_CA can't be read",
         ),
     ] {
         let settings = [vec![SECRET, files], settings].concat();

@@ -63,6 +63,11 @@ async fn a_project_passes_to_another_organization_with_what_lies_in_it() {
     let error = ada.refused("offerProjectTransfer", to.clone()).await;
     assert_eq!(error.is(), ("BILLING_ACCESS_REQUIRED", "input.toOrganizationId"));
     assert_eq!(grace.refused("offerProjectTransfer", to).await.is(), ("FORBIDDEN", "input.resourceId"));
+    // Whether an id is anybody's is told to nobody who can't offer it to them.
+    for id in [bob.user_id.clone(), "usr_01h455vb4pex5vsknk084sn02q".to_owned()] {
+        let here = json!({ "resourceId": project, "toOrganizationId": here.id, "recipientId": id });
+        assert_eq!(ada.refused("offerProjectTransfer", here).await.is(), ("INVALID", "input.toOrganizationId"));
+    }
     let offer = two.offer(&project).await;
     let mail = app.mail_about("bob@example.org", "offers you the project").await;
     assert!(mail.text.contains("Liver atlas") && mail.text.contains(&offer), "{}", mail.text);

@@ -21,7 +21,7 @@ const LOOKS: usize = 5;
 const TURN: Duration = Duration::from_secs(10 * 60);
 
 /// A way without a pooler is one, and what the pooler on the other one keeps is as it was said.
-pub(super) async fn require_way(endpoint: &Endpoint) -> anyhow::Result<()> {
+pub(crate) async fn require_way(endpoint: &Endpoint) -> anyhow::Result<()> {
     let setting = endpoint.setting();
     if endpoint.is_pooler() {
         if endpoint.names_statements() && !keeps_statements(endpoint).await? {
@@ -79,7 +79,7 @@ async fn keeps_statements(endpoint: &Endpoint) -> anyhow::Result<bool> {
 }
 
 /// Both ways lead to the same database.
-pub(super) async fn require_same(one: &Endpoint, other: &Endpoint) -> anyhow::Result<()> {
+pub(crate) async fn require_same(one: &Endpoint, other: &Endpoint) -> anyhow::Result<()> {
     #[derive(QueryableByName)]
     struct Identity {
         #[diesel(sql_type = Text)]

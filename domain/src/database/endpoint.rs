@@ -139,7 +139,7 @@ impl Endpoint {
     }
 
     /// Whether a connection is another's after each transaction: settings of the session don't stay with whoever made them.
-    pub(super) fn is_pooler(&self) -> bool {
+    pub(crate) fn is_pooler(&self) -> bool {
         self.is_pooler
     }
 

@@ -208,6 +208,11 @@ impl Database {
         Connection::take(&self.pool, &self.endpoint, self.share.as_ref(), place).await
     }
 
+    /// Where it is.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// The deployment's keys.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring

@@ -113,7 +113,7 @@ pub async fn share(
     };
     let guesses = match named {
         Named::Username(_) | Named::OrganizationSlug(_) => 1,
-        // Every address is answered alike, and ids aren't guessed.
+        // Every address is answered alike; ids count only where they were wrong, since nobody guesses many.
         Named::Email(_) | Named::User(_) | Named::Team(_) | Named::Organization(_) => 0,
     };
     let guess = attempt::count_guesses(database, actor, client, guesses).await?;
@@ -158,7 +158,8 @@ pub async fn share(
         .await;
     let is_sent = matches!(shared, Ok(Shared::Invited(_)));
     // What is refused is mailed to nobody: it would cost nothing to ask again and again, and to see by the time whether there is an account.
-    let asked = if guess.is_made() { address.iter().len() } else { 0 };
+    let by_id = matches!(named, Named::User(_) | Named::Organization(_));
+    let asked = if guess.is_made() { address.iter().len() + usize::from(by_id) } else { 0 };
     let shared = guess.settle(mails.settle_if(is_sent, shared).await).await;
     attempt::count_refusal(database, actor, client, asked, shared).await
 }

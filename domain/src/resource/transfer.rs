@@ -181,13 +181,13 @@ pub async fn offer(
                 return Err(Error::refused(code, field, message));
             }
             require_unpublished(transaction, project.id, field).await?;
+            if command.to_organization_id == Some(project.organization_id) {
+                return Err(Error::refused(Code::Invalid, "toOrganizationId", "it is in this organization already"));
+            }
             // Said last: who has accounts is told to nobody who may not offer it to one.
             guess.make();
             let no_account = || Refusal::new(Code::NotFound, recipient_field, "there is no such account");
             let recipient_id = recipient.ok_or_else(no_account)?;
-            if command.to_organization_id == Some(project.organization_id) {
-                return Err(Error::refused(Code::Invalid, "toOrganizationId", "it is in this organization already"));
-            }
             let at = now(transaction).await?;
             let mut transfer = NewTransfer {
                 id: TransferId::new(),
@@ -248,7 +248,10 @@ pub async fn offer(
             Ok(transfer)
         })
         .await;
-    guess.settle(mails.settle(offered).await).await
+    // Whose id it is counts only where it was wrong: nobody guesses many.
+    let by_id = matches!(&command.recipient, Some(Recipient::Id(_))) && guess.is_made();
+    let offered = guess.settle(mails.settle(offered).await).await;
+    attempt::count_refusal(database, actor, client, by_id.into(), offered).await
 }
 
 /// The mail that an offer brings: none to whoever offers it to themselves.

@@ -59,9 +59,9 @@ impl Opened {
     /// # Errors
     /// Those of [`open`].
     pub async fn check_direct(&self) -> anyhow::Result<()> {
-        if self.postgres.is_none() && self.database.endpoint.is_pooler() {
+        if self.postgres.is_none() && self.database.endpoint().is_pooler() {
             checks::require_way(&self.direct).await?;
-            checks::require_same(&self.database.endpoint, &self.direct).await?;
+            checks::require_same(self.database.endpoint(), &self.direct).await?;
         }
         let mut connection = self.direct.connect().await?;
         require_all(&mut connection, self.database.keyring())

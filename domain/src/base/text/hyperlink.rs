@@ -5,7 +5,7 @@
 //!
 //! A link is
 //! - a scheme: `://` anywhere, or a word such as `skype:` with something right behind its colon, whichever program has come to take it;
-//! - `www.` at the beginning of a word;
+//! - `www.` at the beginning of a word, or a path on a network (`\\\\server\\share`, `//server`);
 //! - host and path: `claim.example/x`, `claim.example:8080`, `claim.example?x`, whether or not there is such a top-level domain;
 //! - a host alone whose last label is a top-level domain, as programs that look for links see it: `claim.example`, `клейм.рф`. An
 //!   e-mail address holds one;
@@ -18,6 +18,7 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use icu_properties::props::{BinaryProperty as _, ExtendedPictographic};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
@@ -52,6 +53,7 @@ pub fn is_in(text: &str) -> bool {
     let plain = plain(text);
     holds_scheme(&plain)
         || holds_any_scheme(&plain)
+        || holds_network_path(&plain)
         || hosts(&plain).any(|host| host.leads_somewhere() || host.is_registered() || host.is_ipv4())
 }
 
@@ -88,6 +90,16 @@ fn holds_any_scheme(plain: &str) -> bool {
         let word = word.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
         let is_given = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '\\' | '?' | '#' | '+' | '%' | ',');
         word.len() > 1 && behind.starts_with(is_given)
+    })
+}
+
+/// Whether a word begins as a path on a network does: `\\\\server\\share`, `//server/share`.
+fn holds_network_path(plain: &str) -> bool {
+    let mut words =
+        plain.split(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '{' | '<' | '"' | '\'' | ',' | ';'));
+    words.any(|word| {
+        let path = word.strip_prefix("\\\\").or_else(|| word.strip_prefix("//"));
+        path.is_some_and(|path| path.starts_with(char::is_alphanumeric))
     })
 }
 
@@ -133,12 +145,19 @@ impl Host<'_> {
     }
 
     fn is_registered(&self) -> bool {
-        self.labels.len() > 1 && (self.last().starts_with("xn--") || TOP_LEVEL_DOMAINS.contains(self.last()))
+        // Readers see through a mark on a letter.
+        let bare: String = self.last().chars().filter(|c| !is_combining_mark(*c)).collect();
+        let is_top_level = TOP_LEVEL_DOMAINS.contains(self.last()) || TOP_LEVEL_DOMAINS.contains(bare.as_str());
+        self.labels.len() > 1 && (self.last().starts_with("xn--") || is_top_level)
     }
 }
 
 fn hosts(plain: &str) -> impl Iterator<Item = Host<'_>> {
-    let is_of_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_') || is_combining_mark(c);
+    let is_of_host = |c: char| {
+        // There are hosts in emoji.
+        let is_sign = !c.is_ascii() && ExtendedPictographic::for_char(c);
+        c.is_alphanumeric() || matches!(c, '.' | '-' | '_') || is_combining_mark(c) || is_sign
+    };
     let mut rest = plain;
     std::iter::from_fn(move || {
         rest = rest.trim_start_matches(|c| !is_of_host(c));
@@ -197,6 +216,11 @@ mod tests {
             "mailto:ada",
             "javascript:alert(1)",
             "//claim.com/x",
+            "//claim",
+            "\\\\claim\\share",
+            "Claim at 💰.com",
+            "x💰.to/a",
+            "claim.com\u{338}",
             "https：／／claim",
             "இது.சிங்கப்பூர்",
             "Claim 203.0.113.7 now",

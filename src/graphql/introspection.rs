@@ -1,0 +1,221 @@
+//! How much an operation asks of introspection: as many things as the answer would hold, counted in the schema itself.
+//!
+//! Types lead to types, so that a few words can ask for millions of things. What a selection set asks of a type is counted once, however
+//! often that type is come to.
+
+use std::collections::HashMap;
+
+use async_graphql::ServerError;
+use async_graphql::parser::types::{
+    ExecutableDocument, Field, InterfaceType, ObjectType, Selection, SelectionSet, Type, TypeDefinition, TypeKind,
+};
+use async_graphql::{Name, Positioned};
+
+use super::budget::{afford, named};
+
+/// What introspection may ask for, in things: some three times what tools do.
+pub(super) const MAX_THINGS: u64 = 300_000;
+/// How many pairs of a selection set and a thing are looked at.
+const MAX_STEPS: u64 = 300_000;
+
+/// What introspection shows of a schema. Types, fields and arguments are known by their place in the lists.
+#[derive(Debug, Default)]
+pub(super) struct Shape {
+    types: Vec<Shown>,
+    places: HashMap<Name, usize>,
+    /// How many arguments each directive has.
+    directives: Vec<usize>,
+}
+
+/// What is shown of a type.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The fields, by the places of their types and of those of their arguments.
+    fields: Vec<(usize, Vec<usize>)>,
+    inputs: Vec<usize>,
+    values: usize,
+    interfaces: Vec<usize>,
+    possible: Vec<usize>,
+}
+
+/// A thing of the schema that selections are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Thing {
+    Schema,
+    Type(usize),
+    Field {
+        of: usize,
+        number: usize,
+    },
+    /// An argument or an input field, of the type.
+    Input(usize),
+    Value,
+    Directive(usize),
+}
+
+impl Shape {
+    /// Of the types with these definitions, and directives with so many arguments.
+    pub(super) fn of(definitions: &[TypeDefinition], directives: Vec<usize>) -> Self {
+        let mut shape = Self { directives, ..Self::default() };
+        for definition in definitions {
+            shape.place(&definition.name.node);
+        }
+        for definition in definitions {
+            let place = shape.place(&definition.name.node);
+            let shown = shape.show(place, &definition.kind);
+            if let Some(slot) = shape.types.get_mut(place) {
+                slot.fields = shown.fields;
+                slot.inputs = shown.inputs;
+                slot.values = shown.values;
+                slot.interfaces = shown.interfaces;
+                slot.possible.extend(shown.possible);
+            }
+        }
+        shape
+    }
+
+    /// A type's place, also of one that isn't defined, as scalars of the language are.
+    fn place(&mut self, name: &Name) -> usize {
+        if let Some(place) = self.places.get(name) {
+            return *place;
+        }
+        let place = self.types.len();
+        self.types.push(Shown::default());
+        self.places.insert(name.clone(), place);
+        place
+    }
+
+    fn show(&mut self, place: usize, kind: &TypeKind) -> Shown {
+        let mut shown = Shown::default();
+        let of_type = |shape: &mut Self, of: &Positioned<Type>| shape.place(named(&of.node).0);
+        match kind {
+            TypeKind::Object(ObjectType { implements, fields })
+            | TypeKind::Interface(InterfaceType { implements, fields }) => {
+                for field in fields {
+                    let arguments = field.node.arguments.iter();
+                    let arguments = arguments.map(|argument| of_type(self, &argument.node.ty)).collect();
+                    shown.fields.push((of_type(self, &field.node.ty), arguments));
+                }
+                for interface in implements {
+                    let interface = self.place(&interface.node);
+                    shown.interfaces.push(interface);
+                    if let Some(interface) = self.types.get_mut(interface) {
+                        interface.possible.push(place);
+                    }
+                }
+            }
+            TypeKind::Union(union) => {
+                shown.possible = union.members.iter().map(|member| self.place(&member.node)).collect();
+            }
+            TypeKind::Enum(values) => shown.values = values.values.len(),
+            TypeKind::InputObject(input) => {
+                shown.inputs = input.fields.iter().map(|field| of_type(self, &field.node.ty)).collect();
+            }
+            TypeKind::Scalar => {}
+        }
+        shown
+    }
+
+    /// The things that a field of introspection gives; `None` where it gives a text or the like.
+    fn given(&self, thing: Thing, field: &str) -> Option<Vec<Thing>> {
+        let shown = |place: usize| self.types.get(place);
+        let types = |places: &[usize]| places.iter().copied().map(Thing::Type).collect();
+        let inputs = |places: &[usize]| places.iter().copied().map(Thing::Input).collect();
+        Some(match (thing, field) {
+            (Thing::Schema, "types") => (0..self.types.len()).map(Thing::Type).collect(),
+            (Thing::Schema, "directives") => (0..self.directives.len()).map(Thing::Directive).collect(),
+            (Thing::Schema, "queryType" | "mutationType" | "subscriptionType") => {
+                let name = format!("{}{}", field.get(..1)?.to_uppercase(), field.get(1..)?.strip_suffix("Type")?);
+                self.places.get(name.as_str()).copied().map(Thing::Type).into_iter().collect()
+            }
+            (Thing::Type(of), "fields") => {
+                (0..shown(of)?.fields.len()).map(|number| Thing::Field { of, number }).collect()
+            }
+            (Thing::Type(of), "inputFields") => inputs(&shown(of)?.inputs),
+            (Thing::Type(of), "enumValues") => vec![Thing::Value; shown(of)?.values],
+            (Thing::Type(of), "interfaces") => types(&shown(of)?.interfaces),
+            (Thing::Type(of), "possibleTypes") => types(&shown(of)?.possible),
+            // Of a list or what is required; of anything else it is null.
+            (Thing::Type(_), "ofType") => vec![thing],
+            (Thing::Field { of, number }, "args") => inputs(&shown(of)?.fields.get(number)?.1),
+            (Thing::Field { of, number }, "type") => vec![Thing::Type(shown(of)?.fields.get(number)?.0)],
+            (Thing::Input(of), "type") => vec![Thing::Type(of)],
+            (Thing::Directive(number), "args") => vec![Thing::Value; *self.directives.get(number)?],
+            _ => return None,
+        })
+    }
+
+    /// How many things `__schema`, or `__type` of the name, would answer with in a document; every type's where the name isn't known.
+    ///
+    /// # Errors
+    /// Where that is more than may be.
+    pub(super) fn count(
+        &self,
+        document: &ExecutableDocument,
+        field: &Field,
+        name: Option<&str>,
+    ) -> Result<u64, ServerError> {
+        let set = &field.selection_set.node;
+        let mut counting = Counting { shape: self, document, counts: HashMap::new(), steps: 0 };
+        if field.name.node == "__schema" {
+            return counting.set(set, Thing::Schema);
+        }
+        match name.and_then(|name| self.places.get(name)) {
+            Some(place) => counting.set(set, Thing::Type(*place)),
+            None => {
+                let mut most = 0;
+                for place in 0..self.types.len() {
+                    most = most.max(counting.set(set, Thing::Type(place))?);
+                }
+                Ok(most)
+            }
+        }
+    }
+}
+
+struct Counting<'d> {
+    shape: &'d Shape,
+    document: &'d ExecutableDocument,
+    counts: HashMap<(*const SelectionSet, Thing), u64>,
+    steps: u64,
+}
+
+impl<'d> Counting<'d> {
+    fn set(&mut self, set: &'d SelectionSet, thing: Thing) -> Result<u64, ServerError> {
+        let key = (std::ptr::from_ref(set), thing);
+        if let Some(count) = self.counts.get(&key) {
+            return Ok(*count);
+        }
+        self.steps += 1;
+        afford("introspection", self.steps, MAX_STEPS)?;
+        let mut count = 0_u64;
+        for selection in &set.items {
+            let more = match &selection.node {
+                Selection::Field(field) => self.field(&field.node, thing)?,
+                Selection::InlineFragment(fragment) => self.set(&fragment.node.selection_set.node, thing)?,
+                Selection::FragmentSpread(spread) => {
+                    match self.document.fragments.get(&spread.node.fragment_name.node) {
+                        Some(fragment) => self.set(&fragment.node.selection_set.node, thing)?,
+                        // The validation reports a fragment that isn't there.
+                        None => 0,
+                    }
+                }
+            };
+            count = count.saturating_add(more);
+            afford("introspection", count, MAX_THINGS)?;
+        }
+        self.counts.insert(key, count);
+        Ok(count)
+    }
+
+    fn field(&mut self, field: &'d Field, thing: Thing) -> Result<u64, ServerError> {
+        let Some(given) = self.shape.given(thing, field.name.node.as_str()) else { return Ok(1) };
+        self.steps = self.steps.saturating_add(given.len() as u64);
+        let mut count = 1_u64;
+        for thing in given {
+            count = count.saturating_add(1).saturating_add(self.set(&field.selection_set.node, thing)?);
+            afford("introspection", count, MAX_THINGS)?;
+        }
+        Ok(count)
+    }
+}
