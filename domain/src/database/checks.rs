@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Integer, Nullable, Text};
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::base::error::{Error, Result};
 use crate::base::secret::{Keyring, Purpose};
@@ -16,7 +16,9 @@ use crate::database::schema::secret_fingerprint;
 const OLDEST_VERSION: i32 = 150_000;
 
 /// How often two connections are looked at for whether they take turns with one of the server's.
-const LOOKS: usize = 5;
+const LOOKS: usize = 10;
+/// How long a pooler may take to find another connection.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long somebody else's migration is waited for.
 const TURN: Duration = Duration::from_secs(10 * 60);
 
@@ -57,22 +59,41 @@ async fn shares_connections(endpoint: &Endpoint) -> anyhow::Result<bool> {
             .map(|backend| backend.pid)
     };
     for _ in 0..LOOKS {
-        if pid(&mut one).await? == pid(&mut other).await? {
+        let before = pid(&mut one).await?;
+        // What one of them was on belongs to the other as long as its transaction lasts.
+        other.batch_execute("BEGIN").await?;
+        let others = pid(&mut other).await?;
+        let after = tokio::time::timeout(PATIENCE, pid(&mut one)).await;
+        other.batch_execute("ROLLBACK").await?;
+        // It has moved to another, or waits for the only one.
+        let is_shared = match after {
+            Ok(after) => after? != before,
+            Err(_) => true,
+        };
+        if is_shared || others == before {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Whether a statement that two connections have prepared is there for both.
+/// Whether a connection has its statements wherever the pooler leads it.
 async fn keeps_statements(endpoint: &Endpoint) -> anyhow::Result<bool> {
     let (mut one, mut other) = (endpoint.connect().await?, endpoint.connect().await?);
-    for _ in 0..2 {
-        for connection in [&mut one, &mut other] {
-            // Everything else would have stopped the first connection.
-            if diesel::select(1.into_sql::<Integer>()).execute(connection).await.is_err() {
-                return Ok(false);
-            }
+    let statement = || diesel::select(1.into_sql::<Integer>());
+    for _ in 0..LOOKS {
+        if statement().execute(&mut one).await.is_err() {
+            return Ok(false);
+        }
+        // Meanwhile the server connection that it was on belongs to somebody else.
+        other.batch_execute("BEGIN").await?;
+        let again = tokio::time::timeout(PATIENCE, statement().execute(&mut one)).await;
+        other.batch_execute("ROLLBACK").await?;
+        match again {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return Ok(false),
+            // The pooler has one connection, and every statement on it.
+            Err(_) => break,
         }
     }
     Ok(true)
