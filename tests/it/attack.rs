@@ -481,7 +481,7 @@ async fn who_never_pauses_keeps_nobody_out() {
 // Many requests at once that each ask for as much as one may: one client's take turns, and everybody else is answered meanwhile.
 #[tokio::test]
 async fn who_asks_for_much_keeps_nobody_out() {
-    let app = TestApp::builder().without_worker().start().await;
+    let app = TestApp::start().await;
     let mallory = app.sign_up("mallory@example.org").await;
     let ada = app.sign_up("ada@example.org").await;
     let ids = format!("\"{}\" ", mallory.user_id).repeat(100);
