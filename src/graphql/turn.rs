@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 
+use futures_util::pending;
 use rollcall_domain::base::client::ClientNetwork;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
@@ -60,18 +61,13 @@ pub async fn in_turns<T>(line: Option<&Line>, future: impl Future<Output = T>) -
     if line.is_none() {
         return future.await;
     }
-    let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
     loop {
+        let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
         let polled = in_turn(line, || future.as_mut().poll(&mut Context::from_waker(&waker))).await;
         if let Poll::Ready(outcome) = polled {
             return outcome;
         }
         // Until what it waits for wakes the task.
-        let mut has_waited = false;
-        poll_fn(|_| match std::mem::replace(&mut has_waited, true) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
+        pending!();
     }
 }

@@ -60,21 +60,24 @@ async fn shares_connections(endpoint: &Endpoint) -> anyhow::Result<bool> {
     };
     for _ in 0..LOOKS {
         let before = pid(&mut one).await?;
-        // What one of them was on belongs to the other as long as its transaction lasts.
-        other.batch_execute("BEGIN").await?;
-        let others = pid(&mut other).await?;
-        let after = tokio::time::timeout(PATIENCE, pid(&mut one)).await;
-        other.batch_execute("ROLLBACK").await?;
         // It has moved to another, or waits for the only one.
-        let is_shared = match after {
-            Ok(after) => after? != before,
-            Err(_) => true,
-        };
-        if is_shared || others == before {
+        let after = in_others_transaction(&mut other, pid(&mut one)).await?.transpose()?;
+        if after != Some(before) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Asks something on one connection while what that was on may belong to the other, by its transaction; `None` where no answer comes.
+async fn in_others_transaction<T>(
+    other: &mut AsyncPgConnection,
+    asking: impl Future<Output = T>,
+) -> anyhow::Result<Option<T>> {
+    other.batch_execute("BEGIN").await?;
+    let answer = tokio::time::timeout(PATIENCE, asking).await;
+    other.batch_execute("ROLLBACK").await?;
+    Ok(answer.ok())
 }
 
 /// Whether a connection has its statements wherever the pooler leads it.
@@ -85,15 +88,11 @@ async fn keeps_statements(endpoint: &Endpoint) -> anyhow::Result<bool> {
         if statement().execute(&mut one).await.is_err() {
             return Ok(false);
         }
-        // Meanwhile the server connection that it was on belongs to somebody else.
-        other.batch_execute("BEGIN").await?;
-        let again = tokio::time::timeout(PATIENCE, statement().execute(&mut one)).await;
-        other.batch_execute("ROLLBACK").await?;
-        match again {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => return Ok(false),
+        match in_others_transaction(&mut other, statement().execute(&mut one)).await? {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => return Ok(false),
             // The pooler has one connection, and every statement on it.
-            Err(_) => break,
+            None => break,
         }
     }
     Ok(true)
