@@ -20,14 +20,14 @@ use rollcall_domain::upkeep::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::mails::{
+    account_deleted, departure_receipt, email_change, grant_invitation, invitation, invitation_accepted,
+    invitation_reminder, joined_by_code, membership_ended, membership_restored, new_sign_in, owner_replaced, owner_set,
+    owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered, transfer_offer, webhook_disabled,
+};
 use crate::webhook_places::PLACES;
 use crate::{
-    account_deleted_mail, departure, departure_receipt_mail, email_change_mail, ended, grant_invitation_mail,
-    housekeeping, invitation_accepted_mail, invitation_expiry, invitation_mail, invitation_reminder_mail,
-    join_code_expiry, joined_by_code_mail, membership_ended_mail, membership_restored_mail, new_sign_in_mail,
-    owner_replaced_mail, owner_set_mail, owner_welcome_mail, ownership_transferred_mail, role_changed_mail,
-    sign_in_mail, transfer, transfer_answered_mail, transfer_offer_mail, webhook_delivery, webhook_disabled_mail,
-    webhook_redelivery,
+    departure, ended, housekeeping, invitation_expiry, join_code_expiry, transfer, webhook_delivery, webhook_redelivery,
 };
 
 /// A queue, and what its handlers may take.
@@ -106,32 +106,32 @@ fn schedules() -> Result<Schedules, ScheduleError> {
 /// Gives a job to its handler.
 async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
     match job.kind.as_str() {
-        MailInvitation::KIND => invitation_mail::run(context, job, &job.decode()?).await,
-        MailSignIn::KIND => sign_in_mail::run(context, job, &job.decode()?).await,
-        MailNewSignIn::KIND => new_sign_in_mail::run(context, job, &job.decode()?).await,
-        MailEmailChangeLink::KIND => email_change_mail::link(context, job, &job.decode()?).await,
-        MailEmailChangeRequested::KIND => email_change_mail::requested(context, job, &job.decode()?).await,
-        MailEmailChanged::KIND => email_change_mail::changed(context, job, &job.decode()?).await,
-        MailAccountDeleted::KIND => account_deleted_mail::run(context, job, &job.decode()?).await,
-        MailInvitationReminder::KIND => invitation_reminder_mail::run(context, job, &job.decode()?).await,
-        MailInvitationAccepted::KIND => invitation_accepted_mail::run(context, job, &job.decode()?).await,
-        MailRoleChanged::KIND => role_changed_mail::run(context, job, &job.decode()?).await,
-        MailMembershipEnded::KIND => membership_ended_mail::run(context, job, &job.decode()?).await,
-        MailMembershipRestored::KIND => membership_restored_mail::run(context, job, &job.decode()?).await,
-        MailJoinedByCode::KIND => joined_by_code_mail::run(context, job, &job.decode()?).await,
-        MailOwnerWelcome::KIND => owner_welcome_mail::run(context, job, &job.decode()?).await,
-        MailOwnerReplaced::KIND => owner_replaced_mail::run(context, job, &job.decode()?).await,
-        MailOwnerSet::KIND => owner_set_mail::run(context, job, &job.decode()?).await,
-        MailDepartureReceipt::KIND => departure_receipt_mail::run(context, job, &job.decode()?).await,
-        MailOwnershipTransferred::KIND => ownership_transferred_mail::run(context, job, &job.decode()?).await,
-        MailWebhookDisabled::KIND => webhook_disabled_mail::run(context, job, &job.decode()?).await,
+        MailInvitation::KIND => invitation::run(context, job, &job.decode()?).await,
+        MailSignIn::KIND => sign_in::run(context, job, &job.decode()?).await,
+        MailNewSignIn::KIND => new_sign_in::run(context, job, &job.decode()?).await,
+        MailEmailChangeLink::KIND => email_change::link::run(context, job, &job.decode()?).await,
+        MailEmailChangeRequested::KIND => email_change::requested::run(context, job, &job.decode()?).await,
+        MailEmailChanged::KIND => email_change::changed::run(context, job, &job.decode()?).await,
+        MailAccountDeleted::KIND => account_deleted::run(context, job, &job.decode()?).await,
+        MailInvitationReminder::KIND => invitation_reminder::run(context, job, &job.decode()?).await,
+        MailInvitationAccepted::KIND => invitation_accepted::run(context, job, &job.decode()?).await,
+        MailRoleChanged::KIND => role_changed::run(context, job, &job.decode()?).await,
+        MailMembershipEnded::KIND => membership_ended::run(context, job, &job.decode()?).await,
+        MailMembershipRestored::KIND => membership_restored::run(context, job, &job.decode()?).await,
+        MailJoinedByCode::KIND => joined_by_code::run(context, job, &job.decode()?).await,
+        MailOwnerWelcome::KIND => owner_welcome::run(context, job, &job.decode()?).await,
+        MailOwnerReplaced::KIND => owner_replaced::run(context, job, &job.decode()?).await,
+        MailOwnerSet::KIND => owner_set::run(context, job, &job.decode()?).await,
+        MailDepartureReceipt::KIND => departure_receipt::run(context, job, &job.decode()?).await,
+        MailOwnershipTransferred::KIND => ownership_transferred::run(context, job, &job.decode()?).await,
+        MailWebhookDisabled::KIND => webhook_disabled::run(context, job, &job.decode()?).await,
         ExpireJoinCode::KIND => join_code_expiry::run(context, job, &job.decode()?).await,
         ExpireInvitation::KIND => invitation_expiry::run(context, job, &job.decode()?).await,
         ExpireTransfer::KIND => transfer::expire(context, job, &job.decode()?).await,
         MoveProject::KIND => transfer::carry_out(context, job, &job.decode()?).await,
-        MailGrantInvitation::KIND => grant_invitation_mail::run(context, job, &job.decode()?).await,
-        MailTransferAnswered::KIND => transfer_answered_mail::run(context, job, &job.decode()?).await,
-        MailTransferOffer::KIND => transfer_offer_mail::run(context, job, &job.decode()?).await,
+        MailGrantInvitation::KIND => grant_invitation::run(context, job, &job.decode()?).await,
+        MailTransferAnswered::KIND => transfer_answered::run(context, job, &job.decode()?).await,
+        MailTransferOffer::KIND => transfer_offer::run(context, job, &job.decode()?).await,
         RunDeparture::KIND => departure::run(context, job, &job.decode()?).await,
         RevertDeparture::KIND => departure::revert(context, job, &job.decode()?).await,
         MarkEnded::KIND => ended::of_organization(context, job, &job.decode()?).await,

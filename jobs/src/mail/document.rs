@@ -17,7 +17,7 @@ const WIDTH: usize = 76;
 /// A mail's content. Names in it have gone through [`name`].
 #[derive(Template)]
 #[template(path = "mail.mjml", escape = "html")]
-pub(super) struct Document {
+pub(crate) struct Document {
     pub subject: String,
     /// What a list of mails shows beside the subject.
     pub preheader: String,
@@ -27,7 +27,7 @@ pub(super) struct Document {
     pub reason: String,
 }
 
-pub(super) enum Block {
+pub(crate) enum Block {
     Paragraph(String),
     Button {
         label: &'static str,
@@ -53,7 +53,7 @@ struct Escaped<'a> {
 pub struct RenderError(String);
 
 impl Document {
-    pub(super) fn render(self, envelope: Envelope) -> Result<Mail, RenderError> {
+    pub(crate) fn render(self, envelope: Envelope) -> Result<Mail, RenderError> {
         Ok(Mail { html: self.html()?, text: self.text(), subject: subject(&self.subject), envelope })
     }
 
@@ -145,14 +145,14 @@ fn subject(text: &str) -> String {
 }
 
 /// A name that somebody chose, made harmless: [`line()`] with at most 80 characters.
-pub(super) fn name(raw: &str) -> String {
+pub(crate) fn name(raw: &str) -> String {
     line(raw, 80)
 }
 
 /// Text that holds what somebody chose, made harmless: on one line, cut at `limit` characters, and
 /// never taken for a link by a mail reader (an invisible word joiner follows each dot, colon, slash and
 /// at sign inside a word, in whichever script).
-pub(super) fn line(raw: &str, limit: usize) -> String {
+pub(crate) fn line(raw: &str, limit: usize) -> String {
     let whole = one_line(raw);
     let mut line = String::new();
     let mut characters = whole.chars().peekable();
@@ -172,7 +172,7 @@ pub(super) fn line(raw: &str, limit: usize) -> String {
 }
 
 /// The address of a mailbox or a host, which people compare and copy: nothing is put between its characters.
-pub(super) fn address(raw: &str) -> String {
+pub(crate) fn address(raw: &str) -> String {
     one_line(raw).chars().take(254).collect()
 }
 
@@ -198,7 +198,7 @@ fn is_of_link(character: char) -> bool {
 
 /// Without line breaks and other control characters, without invisible ones that reorder or hide
 /// text, without doubled spaces. Joiners and variation selectors stay, which scripts and emoji need.
-pub(super) fn one_line(raw: &str) -> String {
+pub(crate) fn one_line(raw: &str) -> String {
     let spaced: String = raw.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
     let visible = text::settled_line(&spaced);
     visible.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -1,7 +1,7 @@
-//! The mails: what they say, how they look, and how they leave.
+//! How the mails look, and how they leave.
 //!
-//! A mail is a struct of facts ([`Invitation`], [`SignIn`], …) whose `render` turns it into a
-//! [`Mail`]. Its wording stands once, in `wording.rs`, as a list of blocks; `document.rs` renders
+//! A mail is a struct of facts (such as [`InvitationMail`](crate::mails::InvitationMail)) whose `render` turns it into a [`Mail`].
+//! What it says lies beside its facts and its handler, in [`mails`](crate::mails), as a list of blocks; `document.rs` renders
 //! the same blocks to HTML (by `templates/mail.mjml`) and to plain text. A [`Mailer`] then hands
 //! the mail to an SMTP server or writes it to a folder.
 //!
@@ -12,22 +12,16 @@
 //!   same Date, same links.
 //! - No picture, font or script is fetched from anywhere; every link in the HTML stands in the text.
 
-mod document;
+pub(crate) mod document;
 mod mailer;
 mod smtp;
-mod wording;
+pub(crate) mod words;
 
 use chrono::{DateTime, Utc};
 pub use document::RenderError;
 pub use lettre::message::Mailbox;
 pub use mailer::{Mailer, SendError};
 pub use smtp::SmtpUrlError;
-pub use wording::{
-    AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
-    EmailChanged, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, MembershipEnd,
-    MembershipEnded, MembershipRestored, Moved, NewSignIn, OwnerReplaced, OwnerSet, OwnerWelcome, OwnershipTransferred,
-    RoleChanged, SignIn, TransferAnswer, TransferAnswered, TransferOffer, WebhookDisabled,
-};
 
 /// Who did something, to a recipient who may not know who that is.
 pub(crate) const SOMEBODY: &str = "Somebody";

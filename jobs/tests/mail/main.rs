@@ -18,12 +18,14 @@ use std::{
 use chrono::{DateTime, TimeZone as _, Utc};
 use mail_parser::{MessageParser, MimeHeaders as _};
 use proptest::prelude::*;
-use rollcall_jobs::mail::{
-    AccountDeleted, Count, DepartureKind, DepartureToLeaver, DepartureToOwner, EmailChangeLink, EmailChangeRequested,
-    EmailChanged, Envelope, GrantInvitation, Invitation, InvitationAccepted, InvitationReminder, JoinedByCode, Mail,
-    Mailbox, Mailer, MembershipEnd, MembershipEnded, MembershipRestored, Moved, NewSignIn, OwnerReplaced, OwnerSet,
-    OwnerWelcome, OwnershipTransferred, RoleChanged, SendError, SignIn, TransferAnswer, TransferAnswered,
-    TransferOffer, WebhookDisabled,
+use rollcall_domain::departure::receipt::Ending;
+use rollcall_jobs::mail::{Envelope, Mail, Mailbox, Mailer, SendError};
+use rollcall_jobs::mails::{
+    AccountDeletedMail, Count, DepartureToLeaverMail, DepartureToOwnerMail, EmailChangeLinkMail,
+    EmailChangeRequestedMail, EmailChangedMail, GrantInvitationMail, InvitationAcceptedMail, InvitationMail,
+    InvitationReminderMail, JoinedByCodeMail, MembershipEnd, MembershipEndedMail, MembershipRestoredMail, Moved,
+    NewSignInMail, OwnerReplacedMail, OwnerSetMail, OwnerWelcomeMail, OwnershipTransferredMail, RoleChangedMail,
+    SignInMail, TransferAnswer, TransferAnsweredMail, TransferOfferMail, WebhookDisabledMail,
 };
 use url::Url;
 
@@ -201,7 +203,7 @@ fn what_ends_says_how_long_that_is_from_the_mail() {
         (minutes(90), "in 90 minutes"),
         (minutes(-5), "now"),
     ] {
-        let invitation = Invitation { expires_at: at(1) + left, ..invitation(&Names::plain()) };
+        let invitation = InvitationMail { expires_at: at(1) + left, ..invitation(&Names::plain()) };
         let text = invitation.render(envelope(None)).unwrap().text;
         let line = text.lines().find(|line| line.starts_with("Open until:")).unwrap();
         assert!(line.contains(" November 2026, ") && line.ends_with(&format!(" UTC ({expected})")), "{line}");
@@ -217,15 +219,16 @@ fn signing_in_says_the_same_to_everybody() {
 
 #[test]
 fn a_departure_says_how_in_subject_and_text() {
-    for (kind, to_leaver, to_owner) in [
-        (DepartureKind::Left, "You left", "left"),
-        (DepartureKind::Removed, "You were removed from", "was removed from"),
-        (DepartureKind::Deactivated, "You were deactivated in", "was deactivated in"),
+    for (ending, to_leaver, to_owner) in [
+        (Ending::Left, "You left", "left"),
+        (Ending::Removed, "You were removed from", "was removed from"),
+        (Ending::Deactivated, "You were deactivated in", "was deactivated in"),
     ] {
-        let leaver = DepartureToLeaver { kind, ..departure_to_leaver(&Names::plain()) }.render(envelope(None)).unwrap();
-        let owner = DepartureToOwner {
+        let leaver =
+            DepartureToLeaverMail { ending, ..departure_to_leaver(&Names::plain()) }.render(envelope(None)).unwrap();
+        let owner = DepartureToOwnerMail {
             organization_name: "Acme Genomics".into(),
-            kind,
+            ending,
             leaver_name: "Ada Lovelace".into(),
             leaver_username: "ada".into(),
             moved: Moved::default(),
@@ -243,7 +246,7 @@ fn a_departure_says_how_in_subject_and_text() {
 #[test]
 fn a_stranger_cannot_write_into_the_sign_in_mail() {
     let asked_from = |user_agent: Option<&str>| {
-        let sign_in = SignIn { user_agent: user_agent.map(Into::into), ..sign_in(&Names::plain()) };
+        let sign_in = SignInMail { user_agent: user_agent.map(Into::into), ..sign_in(&Names::plain()) };
         let text = sign_in.render(envelope(None)).unwrap().text;
         text.lines().find_map(|line| line.strip_prefix("Asked from: ")).unwrap().to_owned()
     };
@@ -269,11 +272,11 @@ fn a_stranger_cannot_write_into_the_sign_in_mail() {
 
 #[test]
 fn receipts_fit_what_moved() {
-    let render = |moved: Moved, kind: DepartureKind| {
-        let receipt = DepartureToLeaver { kind, moved, ..departure_to_leaver(&Names::plain()) };
+    let render = |moved: Moved, ending: Ending| {
+        let receipt = DepartureToLeaverMail { ending, moved, ..departure_to_leaver(&Names::plain()) };
         receipt.render(envelope(None)).unwrap()
     };
-    let none = render(Moved::default(), DepartureKind::Left);
+    let none = render(Moved::default(), Ending::Left);
     assert!(none.text.contains("You owned nothing there that had to be passed on."));
     assert_eq!(none.subject, "You left Acme Genomics");
 
@@ -283,16 +286,16 @@ fn receipts_fit_what_moved() {
         examples: vec!["Liver atlas".into(), "Heart atlas".into()],
         collected_samples: 0,
     };
-    let few = render(few, DepartureKind::Deactivated);
+    let few = render(few, Ending::Deactivated);
     assert!(few.text.contains("Projects: 2\n\n- Liver atlas\n- Heart atlas\n\n"), "{}", few.text);
     assert!(!few.text.contains("Volumes"));
 
     let counts_only = Moved { counts: vec![count("Projects", 1_234_567)], ..Moved::default() };
-    let counts_only = render(counts_only, DepartureKind::Removed).text;
+    let counts_only = render(counts_only, Ending::Removed).text;
     assert!(counts_only.contains("Projects: 1,234,567\n\nThere is"), "{counts_only}");
 
     let samples_only = Moved { collected_samples: 1_234, ..Moved::default() };
-    let samples_only = render(samples_only, DepartureKind::Removed).text;
+    let samples_only = render(samples_only, Ending::Removed).text;
     assert!(samples_only.contains("no project (1,234)") && samples_only.contains("They stay yours."), "{samples_only}");
 }
 
@@ -538,9 +541,9 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         format!("Renew the secret of the webhook “{}”.", names.resource),
         "Renew the service key “Nightly import”.".into(),
     ];
-    let to_owner = DepartureToOwner {
+    let to_owner = DepartureToOwnerMail {
         organization_name: names.organization.into(),
-        kind: DepartureKind::Left,
+        ending: Ending::Left,
         leaver_name: names.person.into(),
         leaver_username: names.username.into(),
         moved: moved(names),
@@ -548,7 +551,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         owns: true,
         advice,
     };
-    let joined = JoinedByCode {
+    let joined = JoinedByCodeMail {
         organization_name: names.organization.into(),
         member_name: names.person.into(),
         username: names.username.into(),
@@ -556,55 +559,58 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         code_hint: "••••-••78".into(),
         joined_at: at(14),
     };
-    let welcome = OwnerWelcome {
+    let welcome = OwnerWelcomeMail {
         organization_name: names.organization.into(),
         sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
     };
-    let owner_set = OwnerSet {
+    let owner_set = OwnerSetMail {
         organization_name: names.organization.into(),
         sign_in_link: "https://rollcall.example/sign-in".parse().unwrap(),
     };
-    let owner_replaced = OwnerReplaced {
+    let owner_replaced = OwnerReplacedMail {
         organization_name: names.organization.into(),
         new_owner_name: names.person.into(),
         new_owner_username: names.username.into(),
         replaced_at: at(14),
     };
-    let webhook_disabled = WebhookDisabled {
+    let webhook_disabled = WebhookDisabledMail {
         organization_name: names.organization.into(),
         host: "hooks.example.org".into(),
         error: Some(format!("503 {}", names.resource)),
         webhook_id: "whk_01m80mff7qeqnawy0e1cm38ebs".into(),
     };
-    let accepted = InvitationAccepted {
+    let accepted = InvitationAcceptedMail {
         organization_name: names.organization.into(),
         member_name: names.person.into(),
         username: names.username.into(),
         role: "Member".into(),
         joined_at: at(14),
     };
-    let reminder = InvitationReminder {
+    let reminder = InvitationReminderMail {
         organization_name: names.organization.into(),
         role: "Member".into(),
         link: link("invitations", "?a=1&b='2'"),
         expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
     };
     let change_link =
-        EmailChangeLink { username: names.username.into(), link: link("email-change", ""), link_minutes: 60 };
-    let change_requested = EmailChangeRequested {
+        EmailChangeLinkMail { username: names.username.into(), link: link("email-change", ""), link_minutes: 60 };
+    let change_requested = EmailChangeRequestedMail {
         username: names.username.into(),
         new_address: "grace@navy.example".into(),
         requested_at: at(14),
         account_link: account_link(),
     };
-    let changed =
-        EmailChanged { username: names.username.into(), new_address: "grace@navy.example".into(), changed_at: at(14) };
+    let changed = EmailChangedMail {
+        username: names.username.into(),
+        new_address: "grace@navy.example".into(),
+        changed_at: at(14),
+    };
     vec![
         ("new_sign_in", new_sign_in().render(grace()).unwrap()),
         ("email_change_link", change_link.render(grace()).unwrap()),
         ("email_change_requested", change_requested.render(grace()).unwrap()),
         ("email_changed", changed.render(grace()).unwrap()),
-        ("account_deleted", AccountDeleted { deleted_at: at(14) }.render(grace()).unwrap()),
+        ("account_deleted", AccountDeletedMail { deleted_at: at(14) }.render(grace()).unwrap()),
         ("invitation_reminder", reminder.render(grace()).unwrap()),
         ("invitation_accepted", accepted.render(grace()).unwrap()),
         ("role_changed", role_changed(names).render(grace()).unwrap()),
@@ -636,13 +642,13 @@ fn all_mails() -> Vec<(&'static str, Mail)> {
 
 /// The mails where something is left out or said otherwise.
 fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
-    let anonymous = Invitation { inviter_name: None, ..invitation(names) };
-    let plain_sign_in = SignIn { organization_name: None, user_agent: None, ..sign_in(names) };
-    let left = |moved| DepartureToLeaver { kind: DepartureKind::Left, end: None, moved, ..departure_to_leaver(names) };
-    let deactivated = DepartureToLeaver { kind: DepartureKind::Deactivated, ..departure_to_leaver(names) };
-    let to_owner = |kind, moved| DepartureToOwner {
+    let anonymous = InvitationMail { inviter_name: None, ..invitation(names) };
+    let plain_sign_in = SignInMail { organization_name: None, user_agent: None, ..sign_in(names) };
+    let left = |moved| DepartureToLeaverMail { ending: Ending::Left, end: None, moved, ..departure_to_leaver(names) };
+    let deactivated = DepartureToLeaverMail { ending: Ending::Deactivated, ..departure_to_leaver(names) };
+    let to_owner = |ending, moved| DepartureToOwnerMail {
         organization_name: names.organization.into(),
-        kind,
+        ending,
         leaver_name: names.person.into(),
         leaver_username: names.username.into(),
         moved,
@@ -651,25 +657,25 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         advice: Vec::new(),
     };
     let counts_only = Moved { examples: Vec::new(), ..moved(names) };
-    let removed = to_owner(DepartureKind::Removed, counts_only);
-    let gone = to_owner(DepartureKind::Deactivated, Moved::default());
-    let account_deleted = to_owner(DepartureKind::Deleted, moved(names));
+    let removed = to_owner(Ending::Removed, counts_only);
+    let gone = to_owner(Ending::Deactivated, Moved::default());
+    let account_deleted = to_owner(Ending::Deleted, moved(names));
     let suspended = MembershipEnd { message: None, suspended: true, ..membership_end(names) };
-    let deactivated_now = MembershipEnded {
-        kind: DepartureKind::Deactivated,
+    let deactivated_now = MembershipEndedMail {
+        ending: Ending::Deactivated,
         end: suspended.clone(),
         organization_name: names.organization.into(),
     };
-    let deactivated_and_done = DepartureToLeaver {
-        kind: DepartureKind::Deactivated,
+    let deactivated_and_done = DepartureToLeaverMail {
+        ending: Ending::Deactivated,
         end: Some(suspended),
         moved: Moved::default(),
         ..departure_to_leaver(names)
     };
-    let told_before = DepartureToLeaver { end: None, ..departure_to_leaver(names) };
-    let to_nothing = MembershipRestored { restored_by: None, returns: false, ..membership_restored(names) };
-    let by_nobody = RoleChanged { changed_by: None, ..role_changed(names) };
-    let unknown_device = NewSignIn { user_agent: None, ..new_sign_in() };
+    let told_before = DepartureToLeaverMail { end: None, ..departure_to_leaver(names) };
+    let to_nothing = MembershipRestoredMail { restored_by: None, returns: false, ..membership_restored(names) };
+    let by_nobody = RoleChangedMail { changed_by: None, ..role_changed(names) };
+    let unknown_device = NewSignInMail { user_agent: None, ..new_sign_in() };
     vec![
         ("departure_to_owner of a deleted account", account_deleted.render(envelope(None)).unwrap()),
         ("membership_ended by deactivation", deactivated_now.render(envelope(None)).unwrap()),
@@ -692,8 +698,8 @@ fn some_mail() -> Mail {
     invitation(&Names::plain()).render(envelope(None)).unwrap()
 }
 
-fn invitation(names: &Names<'_>) -> Invitation {
-    Invitation {
+fn invitation(names: &Names<'_>) -> InvitationMail {
+    InvitationMail {
         organization_name: names.organization.into(),
         inviter_name: Some(names.person.into()),
         role: "Member".into(),
@@ -702,8 +708,8 @@ fn invitation(names: &Names<'_>) -> Invitation {
     }
 }
 
-fn new_sign_in() -> NewSignIn {
-    NewSignIn {
+fn new_sign_in() -> NewSignInMail {
+    NewSignInMail {
         signed_in_at: at(14),
         user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Firefox/144.0".into()),
         session_id: "ses_01m80mff7qeqnawy0e1cm38ebs".into(),
@@ -715,8 +721,8 @@ fn account_link() -> Url {
     "https://rollcall.example/account".parse().unwrap()
 }
 
-fn grant_invitation(names: &Names<'_>) -> GrantInvitation {
-    GrantInvitation {
+fn grant_invitation(names: &Names<'_>) -> GrantInvitationMail {
+    GrantInvitationMail {
         inviter_name: names.person.into(),
         organization_name: names.organization.into(),
         kind: "project".into(),
@@ -727,8 +733,8 @@ fn grant_invitation(names: &Names<'_>) -> GrantInvitation {
     }
 }
 
-fn transfer_offer(names: &Names<'_>) -> TransferOffer {
-    TransferOffer {
+fn transfer_offer(names: &Names<'_>) -> TransferOfferMail {
+    TransferOfferMail {
         offered_by_name: names.person.into(),
         offered_by_username: Some(names.username.into()),
         project_name: names.resource.into(),
@@ -740,8 +746,8 @@ fn transfer_offer(names: &Names<'_>) -> TransferOffer {
     }
 }
 
-fn transfer_answered(names: &Names<'_>, answer: TransferAnswer) -> TransferAnswered {
-    TransferAnswered {
+fn transfer_answered(names: &Names<'_>, answer: TransferAnswer) -> TransferAnsweredMail {
+    TransferAnsweredMail {
         answer,
         project_name: names.resource.into(),
         from_name: names.organization.into(),
@@ -752,8 +758,8 @@ fn transfer_answered(names: &Names<'_>, answer: TransferAnswer) -> TransferAnswe
     }
 }
 
-fn role_changed(names: &Names<'_>) -> RoleChanged {
-    RoleChanged {
+fn role_changed(names: &Names<'_>) -> RoleChangedMail {
+    RoleChangedMail {
         organization_name: names.organization.into(),
         old_role: "Member".into(),
         new_role: "Admin".into(),
@@ -762,8 +768,8 @@ fn role_changed(names: &Names<'_>) -> RoleChanged {
     }
 }
 
-fn membership_restored(names: &Names<'_>) -> MembershipRestored {
-    MembershipRestored {
+fn membership_restored(names: &Names<'_>) -> MembershipRestoredMail {
+    MembershipRestoredMail {
         organization_name: names.organization.into(),
         role: "Member".into(),
         restored_by: Some(names.person.into()),
@@ -773,10 +779,10 @@ fn membership_restored(names: &Names<'_>) -> MembershipRestored {
     }
 }
 
-fn membership_ended(names: &Names<'_>) -> MembershipEnded {
-    MembershipEnded {
+fn membership_ended(names: &Names<'_>) -> MembershipEndedMail {
+    MembershipEndedMail {
         organization_name: names.organization.into(),
-        kind: DepartureKind::Removed,
+        ending: Ending::Removed,
         end: membership_end(names),
     }
 }
@@ -789,8 +795,8 @@ fn membership_end(names: &Names<'_>) -> MembershipEnd {
     }
 }
 
-fn transferred(names: &Names<'_>, receives: bool) -> OwnershipTransferred {
-    OwnershipTransferred {
+fn transferred(names: &Names<'_>, receives: bool) -> OwnershipTransferredMail {
+    OwnershipTransferredMail {
         organization_name: names.organization.into(),
         other_name: names.person.into(),
         other_username: names.username.into(),
@@ -799,8 +805,8 @@ fn transferred(names: &Names<'_>, receives: bool) -> OwnershipTransferred {
     }
 }
 
-fn sign_in(names: &Names<'_>) -> SignIn {
-    SignIn {
+fn sign_in(names: &Names<'_>) -> SignInMail {
+    SignInMail {
         link: link("sign-in", ""),
         digits: "402913".into(),
         link_minutes: 60,
@@ -815,10 +821,10 @@ fn link(page: &str, query: &str) -> Url {
     format!("https://rollcall.example/{page}/{token}{query}").parse().unwrap()
 }
 
-fn departure_to_leaver(names: &Names<'_>) -> DepartureToLeaver {
-    DepartureToLeaver {
+fn departure_to_leaver(names: &Names<'_>) -> DepartureToLeaverMail {
+    DepartureToLeaverMail {
         organization_name: names.organization.into(),
-        kind: DepartureKind::Removed,
+        ending: Ending::Removed,
         end: Some(membership_end(names)),
         new_owner_name: Some("Grace Hopper".into()),
         samples_owner_name: Some("Grace Hopper".into()),

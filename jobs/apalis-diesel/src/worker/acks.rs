@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::sql_types::{Array, Bool, Double, Integer, Nullable, Text, Uuid as SqlUuid};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::failure::chain;
 use super::link::{Link, LinkError};
+use super::outcome::Outcome;
 use super::running::Key;
-use super::store::{Shared, closed};
+use super::shared::{Ack, Shared, closed};
 use crate::statement::{self, Statement, lock_claims, unique_key_when_waiting};
 
 const BATCH: usize = 1_000;
@@ -17,35 +19,6 @@ const BATCH: usize = 1_000;
 const PAUSE: Duration = Duration::from_millis(500);
 /// Longer reasons are cut off.
 const LONGEST_REASON: usize = 2_000;
-
-/// What becomes of a job whose attempt has ended.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Outcome {
-    Done,
-    Retry {
-        reason: String,
-        after: Duration,
-    },
-    GivenUp {
-        reason: String,
-    },
-    /// The attempt found that the job must wait, and doesn't count.
-    Postponed {
-        after: Duration,
-    },
-    /// The attempt didn't take place, or was stopped for no fault of the job's.
-    GivenBack,
-}
-
-/// An outcome on its way to the database.
-pub(crate) struct Ack {
-    pub(crate) key: Key,
-    pub(crate) outcome: Outcome,
-    pub(crate) serial: bool,
-    pub(crate) unique: bool,
-    /// Told when the outcome is in the database, or the claim turned out to be lost.
-    pub(crate) settled: oneshot::Sender<()>,
-}
 
 /// Writes acknowledgements until the store is closed, as many at a time as have come in during the last statement.
 pub(crate) async fn acknowledge(shared: Arc<Shared>, mut acks: mpsc::UnboundedReceiver<Ack>) {
@@ -114,7 +87,7 @@ impl Writer {
             Err(error) => {
                 if !self.failing {
                     self.failing = true;
-                    let error = super::claimed::chain(&error);
+                    let error = chain(&error);
                     tracing::warn!(%error, jobs = acks.len(), "could not acknowledge jobs; trying again");
                 }
                 self.again_later(acks);

@@ -18,13 +18,14 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::acks::Outcome;
-use super::claimed::{ClaimedJob, chain};
+use super::claimed::ClaimedJob;
+use super::failure::chain;
 use super::link::{Link, LinkError};
 use super::metrics::QueueMetrics;
+use super::outcome::Outcome;
 use super::running::{self, Claim, Company};
 use super::service::OutcomeLayer;
-use super::store::{JobStore, MARGIN, Phase};
+use super::shared::{Handle, MARGIN, Phase};
 use crate::statement::{self, Statement, is_next_of_serial_key};
 
 /// How many jobs one statement claims at most.
@@ -34,14 +35,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a queue first waits for the process to have nothing else to do.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// One queue, as a backend for a worker of apalis; made by [`JobStore::queue`].
+/// One queue, as a backend for a worker of apalis; made by [`JobStore::queue`](crate::JobStore::queue).
 ///
 /// Jobs are claimed as the worker asks for them, as many at a time as handlers are free. Handlers get a [`ClaimedJob`]. The
 /// backend's middleware, [`OutcomeLayer`], runs and acknowledges them.
 ///
 /// It never fails: while the database can't be reached it has no jobs.
 pub struct JobQueue {
-    store: JobStore,
+    store: Handle,
     config: QueueConfig,
     claims: Claims,
     closing: Option<BoxFuture<'static, ()>>,
@@ -70,7 +71,7 @@ impl fmt::Debug for JobQueue {
 }
 
 impl JobQueue {
-    pub(crate) fn new(store: JobStore, queue: String, concurrency: usize) -> Self {
+    pub(crate) fn new(store: Handle, queue: String, concurrency: usize) -> Self {
         let config = QueueConfig { queue, concurrency: concurrency.clamp(1, Semaphore::MAX_PERMITS) };
         Self { store, config, claims: Claims::Unstarted, closing: None }
     }
@@ -129,7 +130,7 @@ impl Drop for JobQueue {
     }
 }
 
-fn give_back(store: &JobStore, job: &ClaimedJob) -> tokio::sync::oneshot::Receiver<()> {
+fn give_back(store: &Handle, job: &ClaimedJob) -> tokio::sync::oneshot::Receiver<()> {
     store.acknowledge((job.id, job.attempt), Outcome::GivenBack)
 }
 
@@ -213,7 +214,7 @@ impl Stop {
 /// The task that claims a queue's jobs. It stops only between statements: a claim whose answer nobody reads would be lost
 /// until its lease has run out.
 struct Claimer {
-    store: JobStore,
+    store: Handle,
     queue: String,
     link: Link,
     slots: Arc<Semaphore>,

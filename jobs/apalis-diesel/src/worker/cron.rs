@@ -15,10 +15,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use super::claimed::chain;
+use super::failure::{chain, panicked};
 use super::link::{Link, LinkError, PATIENCE};
-use super::service::panicked;
-use super::store::{Phase, Shared};
+use super::shared::{Phase, Shared};
 use crate::job::{NewJob, insert_one};
 use crate::statement::{self, Statement};
 use crate::wake::CHANNEL;

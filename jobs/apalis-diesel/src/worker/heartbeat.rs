@@ -10,10 +10,11 @@ use diesel::sql_types::{Array, BigInt, Double, Integer, Text, Uuid as SqlUuid};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
+use super::failure::chain;
 use super::link::{Link, LinkError};
 use super::metrics;
 use super::running::{Cancel, Key};
-use super::store::{MARGIN, Shared, closed};
+use super::shared::{MARGIN, Shared, closed};
 use crate::statement::{self, Statement, lock_claims, unique_key_when_waiting};
 
 /// How many lapsed leases one statement frees.
@@ -49,7 +50,7 @@ async fn beat(shared: Arc<Shared>) {
             Ok(()) => {}
             Err(error) => {
                 if !failing {
-                    let error = super::claimed::chain(&error);
+                    let error = chain(&error);
                     tracing::warn!(%error, "could not extend the leases of the running jobs; trying again");
                 }
                 failing = true;

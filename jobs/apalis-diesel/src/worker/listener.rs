@@ -7,9 +7,9 @@ use std::time::Duration;
 use diesel_async::SimpleAsyncConnection;
 use futures_util::StreamExt;
 
-use super::claimed::chain;
+use super::failure::chain;
 use super::link::LinkError;
-use super::store::{Shared, closed};
+use super::shared::{Shared, closed};
 use crate::wake::CHANNEL;
 
 const PAUSE: Duration = Duration::from_secs(1);

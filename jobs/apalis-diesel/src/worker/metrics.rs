@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, SharedString, Unit};
 
-use super::acks::Outcome;
+use super::outcome::Outcome;
 
 const FINISHED: &str = "apalis_diesel_jobs_finished_total";
 const RUNNING: &str = "apalis_diesel_jobs_running";

@@ -7,8 +7,8 @@ use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSema
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::acks::Outcome;
 use super::metrics::{JobMetrics, KindMetrics};
+use super::outcome::Outcome;
 
 /// One claim: the job and the number of the attempt.
 pub(crate) type Key = (Uuid, i32);

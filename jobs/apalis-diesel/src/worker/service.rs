@@ -1,7 +1,6 @@
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use apalis_core::error::BoxDynError;
 use apalis_core::layers::{Layer, Service};
@@ -10,10 +9,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tracing::Instrument;
 
-use super::acks::Outcome;
-use super::claimed::{ClaimedJob, JobError};
+use super::claimed::ClaimedJob;
+use super::failure::{JobError, LONGEST_PAUSE, panicked, pause};
+use super::outcome::Outcome;
 use super::running::{Cancel, Key, Start};
-use super::store::JobStore;
+use super::shared::Handle;
 use crate::correlation;
 
 /// Runs handlers and acknowledges what became of them. [`JobQueue`](crate::JobQueue) brings it along as its middleware, around
@@ -23,11 +23,11 @@ use crate::correlation;
 /// timeout, when the claim is lost, and when the store closes. A panic counts as a failure.
 #[derive(Clone, Debug)]
 pub struct OutcomeLayer {
-    store: JobStore,
+    store: Handle,
 }
 
 impl OutcomeLayer {
-    pub(crate) fn new(store: JobStore) -> Self {
+    pub(crate) fn new(store: Handle) -> Self {
         Self { store }
     }
 }
@@ -43,7 +43,7 @@ impl<S> Layer<S> for OutcomeLayer {
 /// The service of [`OutcomeLayer`].
 #[derive(Clone, Debug)]
 pub struct OutcomeService<S> {
-    store: JobStore,
+    store: Handle,
     inner: S,
 }
 
@@ -119,14 +119,14 @@ enum End {
 
 /// One attempt at a job, and what can become of it.
 struct Attempt {
-    store: JobStore,
+    store: Handle,
     key: Key,
     counted: i32,
     is_last: bool,
 }
 
 impl Attempt {
-    fn new(store: JobStore, job: &ClaimedJob) -> Self {
+    fn new(store: Handle, job: &ClaimedJob) -> Self {
         Self { store, key: (job.id, job.attempt), counted: job.counted_attempts, is_last: job.is_last_attempt() }
     }
 
@@ -175,49 +175,5 @@ impl Attempt {
     async fn acknowledge(self, outcome: Outcome) {
         // Fails only where the store has closed before.
         let _ = self.store.acknowledge(self.key, outcome).await;
-    }
-}
-
-/// What became of whatever panicked.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> JobError {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "no message".to_owned());
-    JobError::retry(format!("panicked: {message}"))
-}
-
-/// What a handler can ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 3600);
-
-const FIRST_PAUSE_SECONDS: f64 = 2.0;
-const LONGEST_USUAL_PAUSE_SECONDS: f64 = 7_200.0;
-
-/// The pause after so many counted attempts; `random` is from 0 to 1.
-pub(crate) fn pause(attempts: i32, random: f64) -> Duration {
-    let doublings = attempts.clamp(1, 30) - 1;
-    let seconds =
-        (FIRST_PAUSE_SECONDS * f64::from(2_u32.pow(doublings.unsigned_abs()))).min(LONGEST_USUAL_PAUSE_SECONDS);
-    Duration::from_secs_f64(seconds * (0.75 + 0.5 * random))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_two_hours() {
-        let usual: Vec<f64> = (1..=13).map(|attempts| pause(attempts, 0.5).as_secs_f64()).collect();
-        let expected: Vec<f64> = (1..=12).map(|power| f64::from(1 << power)).chain([7_200.0]).collect();
-        assert_eq!(usual, expected);
-        assert_eq!(pause(i32::MAX, 0.5), Duration::from_secs(7_200));
-        assert_eq!(pause(0, 0.5), Duration::from_secs(2));
-    }
-
-    #[test]
-    fn pauses_differ_by_up_to_a_quarter() {
-        assert_eq!(pause(3, 0.0), Duration::from_secs(6));
-        assert_eq!(pause(3, 1.0), Duration::from_secs(10));
     }
 }

@@ -1,6 +1,7 @@
 //! Reminds the invited person a day before an invitation expires.
 
 use apalis_diesel::{ClaimedJob, JobError};
+use chrono::{DateTime, Utc};
 use rollcall_domain::authority::mail_limit;
 use rollcall_domain::base::delivery::DeliveryStatus;
 use rollcall_domain::base::job::MailInvitationReminder;
@@ -9,10 +10,58 @@ use rollcall_domain::base::link::Route;
 use rollcall_domain::database;
 use rollcall_domain::membership::invitation::{self, InvitationStatus};
 use rollcall_domain::membership::organization;
+use url::Url;
 
+use super::invitation::recipient;
 use crate::context::{Context, connection, job_error};
-use crate::invitation_mail::recipient;
-use crate::mail::{Envelope, InvitationReminder};
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{deadline, greeting, paragraph, row};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Reminds the recipient of an invitation that expires soon.
+#[derive(Clone)]
+pub struct InvitationReminderMail {
+    /// The organization.
+    pub organization_name: String,
+    /// The role offered, such as `Member`.
+    pub role: String,
+    /// The page that shows the invitation.
+    pub link: Url,
+    /// Until when it can be accepted.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl InvitationReminderMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let expires = deadline(self.expires_at, &envelope);
+        Document {
+            subject: format!("Your invitation to {organization} expires soon"),
+            preheader: format!("You can accept or decline it until {expires}."),
+            heading: format!("Do you want to join {organization}?"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("You were invited to {organization} on Rollcall and have not answered yet.")),
+                Block::Rows(vec![
+                    row("Organization", organization),
+                    row("Your role", name(&self.role)),
+                    row("Open until", expires),
+                ]),
+                Block::Button { label: "See the invitation", url: self.link.clone() },
+                paragraph(
+                    "You accept or decline on the page that opens; opening it changes nothing. If you would rather not \
+                    join, you can ignore this mail and the invitation ends by itself. There won't be another reminder.",
+                ),
+            ],
+            reason: format!(
+                "You get this mail because someone in {} entered your address to invite you.",
+                name(&self.organization_name)
+            ),
+        }
+        .render(envelope)
+    }
+}
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitationReminder) -> Result<(), JobError> {
     let MailInvitationReminder { invitation_id: id, token_version } = *payload;
@@ -30,7 +79,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let Some((address, name)) = recipient(&mut reader, &invitation).await? else { return Ok(()) };
     drop(reader);
     let token = invitation::link_token(&context.database, &invitation).map_err(job_error)?;
-    let mail = InvitationReminder {
+    let mail = InvitationReminderMail {
         organization_name: organization.name,
         role: invitation.role.label().to_owned(),
         link: context.link(Route::Invitation(token.reveal())),

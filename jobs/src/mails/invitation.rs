@@ -1,6 +1,7 @@
 //! Mails an invitation's link.
 
 use apalis_diesel::{ClaimedJob, JobError};
+use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::account::user;
 use rollcall_domain::base::delivery::DeliveryStatus;
@@ -10,9 +11,72 @@ use rollcall_domain::base::text::EmailAddress;
 use rollcall_domain::database;
 use rollcall_domain::membership::invitation::{self, InvitationStatus};
 use rollcall_domain::membership::organization;
+use url::Url;
 
 use crate::context::{Context, Unsent, connection, hold, job_error};
-use crate::mail::{Envelope, Invitation};
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{deadline, greeting, paragraph, row};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Invites the recipient to an organization.
+#[derive(Clone)]
+pub struct InvitationMail {
+    /// The organization.
+    pub organization_name: String,
+    /// Who invites; `None` where the name is not to be told.
+    pub inviter_name: Option<String>,
+    /// The role offered, such as `Member`.
+    pub role: String,
+    /// The page that shows the invitation.
+    pub link: Url,
+    /// Until when it can be accepted.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl InvitationMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let invites = match &self.inviter_name {
+            Some(inviter) => format!("{} invites you to {organization}", name(inviter)),
+            None => format!("You are invited to {organization}"),
+        };
+        let expires = deadline(self.expires_at, &envelope);
+        Document {
+            subject: invites.clone(),
+            preheader: format!("See the invitation, then accept or decline it. It is open until {expires}."),
+            heading: format!("Join {organization}"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!(
+                    "{invites} on Rollcall, where its members share and look after their work \
+                    together."
+                )),
+                Block::Rows(vec![
+                    row("Organization", organization),
+                    row("Your role", name(&self.role)),
+                    row("Open until", expires),
+                ]),
+                Block::Button { label: "See the invitation", url: self.link.clone() },
+                paragraph(
+                    "You accept or decline on the page that opens; opening it changes nothing. \
+                    You need no account: accepting makes one.",
+                ),
+                paragraph(
+                    "If you would rather not join, you can ignore this mail and the invitation \
+                    ends by itself. The link is meant for you alone, so please don't pass it \
+                    on.",
+                ),
+            ],
+            reason: format!(
+                "You get this mail because someone in {} entered your address to invite \
+                you.",
+                name(&self.organization_name)
+            ),
+        }
+        .render(envelope)
+    }
+}
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitation) -> Result<(), JobError> {
     let MailInvitation { invitation_id: id, token_version } = *payload;
@@ -32,7 +96,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let Some((address, name)) = recipient(&mut reader, &invitation).await? else { return Ok(()) };
     drop(reader);
     let token = invitation::link_token(&context.database, &invitation).map_err(job_error)?;
-    let mail = Invitation {
+    let mail = InvitationMail {
         organization_name: organization.name,
         inviter_name: organization.member_directory.shows_structure().then_some(inviter.name),
         role: invitation.role.label().to_owned(),

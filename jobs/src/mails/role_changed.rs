@@ -1,15 +1,60 @@
 //! Tells a member that their role changed: from what to what, and by whom.
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
+use chrono::{DateTime, Utc};
 use rollcall_domain::authority::audit::AuditEvent;
 use rollcall_domain::authority::policy::Role;
 use rollcall_domain::base::job::MailRoleChanged;
 use rollcall_domain::base::limits;
 use rollcall_domain::membership::organization;
 
+use super::member_event::MemberEvent;
 use crate::context::{Context, connection, job_error};
-use crate::mail::{Envelope, RoleChanged};
-use crate::member_event::MemberEvent;
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{greeting, paragraph, row, time};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Tells a member that their role changed.
+#[derive(Debug, Clone)]
+pub struct RoleChangedMail {
+    /// The organization.
+    pub organization_name: String,
+    /// The role they had, such as `Member`.
+    pub old_role: String,
+    /// The role they have now.
+    pub new_role: String,
+    /// Who changed it; `None` where it was no member.
+    pub changed_by: Option<String>,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+}
+
+impl RoleChangedMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let (old, new) = (name(&self.old_role), name(&self.new_role));
+        let mut rows = vec![row("Role until now", old.clone()), row("Role now", new.clone())];
+        rows.extend(self.changed_by.as_deref().map(|by| row("Changed by", name(by))));
+        rows.push(row("When", time(self.changed_at)));
+        Document {
+            subject: format!("Your role in {organization} is now {new}"),
+            preheader: format!("Until now it was {old}."),
+            heading: format!("Your role in {organization} changed"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("Your role in {organization} is now {new}; it was {old}.")),
+                Block::Rows(rows),
+                paragraph(
+                    "There is nothing you need to do. If you did not expect this, please ask whoever changed it, or the \
+                    organization's owner.",
+                ),
+            ],
+            reason: format!("You get this mail because you are a member of {organization}."),
+        }
+        .render(envelope)
+    }
+}
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailRoleChanged) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
@@ -22,7 +67,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailRoleC
         return Ok(());
     }
     let Some(email) = user.email else { return Ok(()) };
-    let mail = RoleChanged {
+    let mail = RoleChangedMail {
         organization_name,
         old_role: from.label().to_owned(),
         new_role: to.label().to_owned(),

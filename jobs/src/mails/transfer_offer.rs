@@ -1,6 +1,7 @@
 //! Tells somebody that a project is offered to them (R61).
 
 use apalis_diesel::{ClaimedJob, JobError};
+use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::account::user::{self, User};
 use rollcall_domain::authority::membership::MemberStatus;
@@ -9,9 +10,9 @@ use rollcall_domain::base::link::Route;
 use rollcall_domain::database;
 use rollcall_domain::membership::{member, organization};
 use rollcall_domain::resource::transfer::{self, Transfer, TransferStatus};
+use url::Url;
 
 use crate::context::{Context, connection, job_error};
-use crate::mail::{Envelope, SOMEBODY, TransferOffer};
 
 /// Whom a transfer is between.
 pub(crate) struct Parties {
@@ -35,6 +36,67 @@ impl Parties {
         })
     }
 }
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{deadline, greeting, paragraph, row};
+use crate::mail::{Envelope, Mail, RenderError, SOMEBODY};
+
+/// A project is offered to somebody.
+#[derive(Debug, Clone)]
+pub struct TransferOfferMail {
+    /// Who offers it.
+    pub offered_by_name: String,
+    /// Their username, without `@`, where the recipient may know it.
+    pub offered_by_username: Option<String>,
+    /// The project.
+    pub project_name: String,
+    /// The organization that it is in.
+    pub from_name: String,
+    /// The organization that it is for, where one is named.
+    pub to_name: Option<String>,
+    /// The offer's id.
+    pub transfer_id: String,
+    /// Until when it is open.
+    pub expires_at: DateTime<Utc>,
+    /// Where one signs in.
+    pub sign_in_link: Url,
+}
+
+impl TransferOfferMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let project = name(&self.project_name);
+        let offered_by = match &self.offered_by_username {
+            Some(username) => format!("{} (@{})", name(&self.offered_by_name), name(username)),
+            None => name(&self.offered_by_name),
+        };
+        let expires = deadline(self.expires_at, &envelope);
+        let pays = match &self.to_name {
+            Some(to) => format!("{} will hold it and pay for it.", name(to)),
+            None => "the organization that you choose, one that you may bill, will hold it and pay for it.".to_owned(),
+        };
+        let mut rows = vec![row("Project", project.clone()), row("It is in", name(&self.from_name))];
+        rows.extend(self.to_name.as_deref().map(|to| row("For", name(to))));
+        rows.push(row("Offer", name(&self.transfer_id)));
+        rows.push(row("Open until", expires.clone()));
+        Document {
+            subject: format!("{} offers you the project {project}", name(&self.offered_by_name)),
+            preheader: format!("Accept or decline it until {expires}."),
+            heading: format!("The project {project} is offered to you"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("{offered_by} offers you this project. If you accept, you will own it, and {pays}")),
+                Block::Rows(rows),
+                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
+                paragraph(
+                    "Accept or decline it in the platform that you use, where the offer has the id above. If you do nothing, \
+                    it expires.",
+                ),
+            ],
+            reason: "You get this mail because the project was offered to your account.".to_owned(),
+        }
+        .render(envelope)
+    }
+}
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTransferOffer) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
@@ -55,7 +117,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     };
     drop(reader);
     let Some(email) = recipient.email else { return Ok(()) };
-    let mail = TransferOffer {
+    let mail = TransferOfferMail {
         offered_by_name: if is_shown { offered_by.name } else { SOMEBODY.to_owned() },
         offered_by_username: is_shown.then(|| offered_by.username.to_string()),
         project_name: transfer.resource_name().to_owned(),

@@ -1,13 +1,60 @@
 //! Tells the inviter that an invitation was accepted, while they are an active member.
 
 use apalis_diesel::{ClaimedJob, JobError};
+use chrono::{DateTime, Utc};
 use rollcall_domain::account::user;
 use rollcall_domain::authority::membership::MemberStatus;
 use rollcall_domain::base::job::MailInvitationAccepted;
 use rollcall_domain::membership::{invitation, member, organization};
 
 use crate::context::{Context, connection, job_error};
-use crate::mail::{Envelope, InvitationAccepted};
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{greeting, paragraph, row, time};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Tells an inviter that somebody accepted.
+#[derive(Debug, Clone)]
+pub struct InvitationAcceptedMail {
+    /// The organization.
+    pub organization_name: String,
+    /// Who joined.
+    pub member_name: String,
+    /// Their username, without `@`.
+    pub username: String,
+    /// The role they joined with, such as `Member`.
+    pub role: String,
+    /// When they joined.
+    pub joined_at: DateTime<Utc>,
+}
+
+impl InvitationAcceptedMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let member = name(&self.member_name);
+        Document {
+            subject: format!("{member} accepted your invitation to {organization}"),
+            preheader: "They are a member now; there is nothing to do.".into(),
+            heading: format!("{member} joined {organization}"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("{member} accepted your invitation and is a member of {organization} now.")),
+                Block::Rows(vec![
+                    row("Name", member),
+                    row("Username", format!("@{}", name(&self.username))),
+                    row("Role", name(&self.role)),
+                    row("Joined", time(self.joined_at)),
+                ]),
+                paragraph(
+                    "There is nothing to do. If that isn't whom you meant to invite, remove them in the members list: \
+                    their access ends at once.",
+                ),
+            ],
+            reason: format!("You get this mail because you invited them to {organization}."),
+        }
+        .render(envelope)
+    }
+}
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitationAccepted) -> Result<(), JobError> {
     let MailInvitationAccepted { invitation_id: id, member_id } = *payload;
@@ -25,7 +72,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let person = user::by_id(&mut reader, joined.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = inviter.email else { return Ok(()) };
-    let mail = InvitationAccepted {
+    let mail = InvitationAcceptedMail {
         organization_name: organization.name,
         member_name: person.name,
         username: person.username.to_string(),

@@ -1,0 +1,87 @@
+//! The leaver's receipt.
+
+use rollcall_domain::departure::receipt::Ending;
+
+use super::Moved;
+use crate::mail::document::{Document, name};
+use crate::mail::words::{greeting, paragraph, thousands};
+use crate::mail::{Envelope, Mail, RenderError};
+use crate::mails::membership_ended::MembershipEnd;
+
+/// The leaver's receipt.
+#[derive(Debug, Clone)]
+pub struct DepartureToLeaverMail {
+    /// The organization.
+    pub organization_name: String,
+    /// How the membership ended.
+    pub ending: Ending,
+    /// The end itself, where no earlier mail told of it.
+    pub end: Option<MembershipEnd>,
+    /// Who has the leaver's things now; without a name the organization's owner.
+    pub new_owner_name: Option<String>,
+    /// Whose the project is that samples were collected into.
+    pub samples_owner_name: Option<String>,
+    /// What moved.
+    pub moved: Moved,
+}
+
+impl DepartureToLeaverMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let owner = self.new_owner_name.as_deref().map_or_else(|| "the organization's owner".to_owned(), name);
+        let (heading, back) = match self.ending {
+            Ending::Left | Ending::Deleted => {
+                (format!("You left {organization}"), "You can come back by a new invitation or a join code.")
+            }
+            Ending::Removed => {
+                (format!("You were removed from {organization}"), "You can come back by a new invitation.")
+            }
+            Ending::Deactivated => {
+                (format!("You were deactivated in {organization}"), "Only the organization can let you back in.")
+            }
+        };
+        let total = self.moved.total();
+        let mut blocks = vec![greeting(&envelope)];
+        match &self.end {
+            Some(end) => {
+                blocks.push(paragraph(format!(
+                    "Your membership in {organization} has ended, and your access with it: your API keys and share links there, \
+                    and those of your invitations, codes and offers that nobody had answered. {back}"
+                )));
+                blocks.extend(end.blocks(&organization));
+            }
+            None => blocks.push(paragraph(format!(
+                "Your membership in {organization} has ended, and your access to it with it. {back}"
+            ))),
+        }
+        if total == 0 {
+            blocks.push(paragraph("You owned nothing there that had to be passed on."));
+        } else {
+            blocks.push(paragraph(format!("What you owned there is safe: it belongs to {owner} now.")));
+            blocks.extend(self.moved.blocks());
+        }
+        if self.moved.collected_samples > 0 {
+            blocks.push(paragraph(format!(
+                "Your samples that lay in no project ({}) are in a new project now, which belongs to {}. They stay yours.",
+                thousands(self.moved.collected_samples),
+                self.samples_owner_name.as_deref().map_or_else(|| owner.clone(), name),
+            )));
+        }
+        blocks.push(paragraph(format!(
+            "There is nothing you need to do. If you think this is a mistake, or miss \
+            something of yours, please ask {owner}."
+        )));
+        Document {
+            subject: heading.clone(),
+            preheader: match total {
+                0 => "Your access has ended.".into(),
+                _ => format!("Your access has ended, and what you owned there belongs to {owner} now."),
+            },
+            heading,
+            blocks,
+            reason: format!("You get this mail because you were a member of {organization}."),
+        }
+        .render(envelope)
+    }
+}

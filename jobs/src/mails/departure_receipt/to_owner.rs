@@ -1,0 +1,98 @@
+//! The owner's receipt.
+
+use rollcall_domain::departure::receipt::Ending;
+
+use super::Moved;
+use crate::mail::document::{Block, Document, line, name};
+use crate::mail::words::{greeting, paragraph, thousands};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// The owner's receipt.
+#[derive(Debug, Clone)]
+pub struct DepartureToOwnerMail {
+    /// The organization.
+    pub organization_name: String,
+    /// How the membership ended.
+    pub ending: Ending,
+    /// Who is gone.
+    pub leaver_name: String,
+    /// Their username, without `@`.
+    pub leaver_username: String,
+    /// What moved to the recipient.
+    pub moved: Moved,
+    /// Who else received something, having owned the organization while it passed on.
+    pub other_owners: Vec<String>,
+    /// Whether the recipient still owns the organization.
+    pub owns: bool,
+    /// What the owner should do now, such as secrets to renew; a sentence each.
+    pub advice: Vec<String>,
+}
+
+impl DepartureToOwnerMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let leaver = name(&self.leaver_name);
+        let heading = match self.ending {
+            Ending::Left => format!("{leaver} left {organization}"),
+            Ending::Removed => format!("{leaver} was removed from {organization}"),
+            Ending::Deactivated => format!("{leaver} was deactivated in {organization}"),
+            Ending::Deleted => format!("A member of {organization} deleted their account"),
+        };
+        let total = self.moved.total();
+        let gone = match self.ending {
+            // Neither name nor username is left.
+            Ending::Deleted => "Someone who deleted their account".to_owned(),
+            Ending::Left | Ending::Removed | Ending::Deactivated => {
+                format!("{leaver} (@{})", name(&self.leaver_username))
+            }
+        };
+        let mut blocks = vec![
+            greeting(&envelope),
+            paragraph(format!("{gone} is no longer a member of {organization}; their access ended immediately.")),
+        ];
+        if self.advice.is_empty() {
+            blocks.push(paragraph("There is nothing you need to do."));
+        } else {
+            blocks.push(paragraph("Please take care of this:"));
+            blocks.push(Block::List(self.advice.iter().map(|advice| line(advice, 300)).collect()));
+        }
+        let others: Vec<String> = self.other_owners.iter().map(|owner| name(owner)).collect();
+        let others = others.join(" and ");
+        if total == 0 && others.is_empty() {
+            blocks.push(paragraph("They owned nothing there that had to be passed on."));
+        } else if total == 0 {
+            blocks.push(paragraph(format!(
+                "What they owned there passed to {others}, who owned {organization} at the time."
+            )));
+        } else {
+            blocks.push(paragraph("What they owned there belongs to you now:"));
+            blocks.extend(self.moved.blocks());
+            if !others.is_empty() {
+                blocks.push(paragraph(format!("The rest passed to {others}, who owned {organization} at the time.")));
+            }
+        }
+        if self.moved.collected_samples > 0 {
+            blocks.push(paragraph(format!(
+                "Their samples that lay in no project ({}) are in a new project of yours now. They stay theirs.",
+                thousands(self.moved.collected_samples)
+            )));
+        }
+        Document {
+            subject: heading.clone(),
+            preheader: match total {
+                0 => "Their access ended immediately.".into(),
+                _ => "Their access ended immediately, and what they owned belongs to you now.".into(),
+            },
+            heading,
+            blocks,
+            reason: match self.owns {
+                true => {
+                    format!("You get this mail because you own {organization}; the owner is told of everyone who goes.")
+                }
+                false => format!("You get this mail because you owned {organization} when this passed on."),
+            },
+        }
+        .render(envelope)
+    }
+}

@@ -1,0 +1,68 @@
+//! Tells the old address that the new one took its place.
+
+use apalis_diesel::{ClaimedJob, JobError};
+use chrono::{DateTime, Utc};
+use rollcall_domain::base::job::MailEmailChanged;
+
+use super::{find, greeted};
+use crate::context::Context;
+use crate::mail::document::{Block, Document, address, name};
+use crate::mail::words::{greeting, paragraph, row, time};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Tells an account's old address that another one took its place.
+#[derive(Debug, Clone)]
+pub struct EmailChangedMail {
+    /// The account's username, without `@`.
+    pub username: String,
+    /// The account's address now.
+    pub new_address: String,
+    /// When.
+    pub changed_at: DateTime<Utc>,
+}
+
+impl EmailChangedMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        Document {
+            subject: "The address of your Rollcall account was changed".into(),
+            preheader: "If that was you, there is nothing to do.".into(),
+            heading: "Your account has another address".into(),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(
+                    "The new address of your account was confirmed. You sign in with it from here on, and mails go \
+                    there. This is the last one to the old address.",
+                ),
+                Block::Rows(vec![
+                    row("Account", format!("@{}", name(&self.username))),
+                    row("New address", address(&self.new_address)),
+                    row("Changed", time(self.changed_at)),
+                ]),
+                paragraph(
+                    "If that was you, there is nothing to do. If it wasn't, write to the platform's staff at once, from \
+                    this address.",
+                ),
+            ],
+            reason: "You get this mail because your Rollcall account had this address until now.".into(),
+        }
+        .render(envelope)
+    }
+}
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailEmailChanged) -> Result<(), JobError> {
+    let Some((change, user)) = find(context, payload.email_change_id).await? else { return Ok(()) };
+    let Some(confirmed_at) = change.confirmed_at else { return Ok(()) };
+    let mail = EmailChangedMail {
+        username: user.username.to_string(),
+        new_address: change.new_email.to_string(),
+        changed_at: confirmed_at,
+    };
+    let envelope = Envelope {
+        key: format!("email-changed.{}", change.id),
+        address: change.old_email.to_string(),
+        name: greeted(user),
+        date: confirmed_at,
+    };
+    context.send(job, mail.render(envelope)).await
+}

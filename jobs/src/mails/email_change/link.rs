@@ -1,0 +1,80 @@
+//! Mails the link that confirms a new address.
+
+use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::base::job::MailEmailChangeLink;
+use rollcall_domain::base::limits;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::database;
+use rollcall_domain::sign_in::email_change;
+use url::Url;
+
+use super::find;
+use crate::context::{Context, connection, job_error};
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{duration, paragraph};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Lets the recipient confirm that their address is an account's new one. It may be somebody else's address: it tells no
+/// more of the account than its username.
+#[derive(Clone)]
+pub struct EmailChangeLinkMail {
+    /// The account's username, without `@`.
+    pub username: String,
+    /// The page that confirms.
+    pub link: Url,
+    /// For how long the link works.
+    pub link_minutes: u32,
+}
+
+impl EmailChangeLinkMail {
+    /// Renders the mail. The envelope's name is left out, since the address may be somebody else's.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let lifetime = duration(self.link_minutes);
+        Document {
+            subject: "Confirm your new address for Rollcall".into(),
+            preheader: format!("The link works for {lifetime}."),
+            heading: "Is this your new address?".into(),
+            blocks: vec![
+                paragraph(format!(
+                    "The person with the Rollcall account @{} says that this is their address now.",
+                    name(&self.username)
+                )),
+                Block::Button { label: "See the new address", url: self.link.clone() },
+                paragraph(format!(
+                    "You confirm it on the page that opens; opening it changes nothing. The link works for {lifetime}, \
+                    and once."
+                )),
+                paragraph(
+                    "If you did not ask for this, ignore this mail: nothing happens to the address or to any account of \
+                    yours.",
+                ),
+            ],
+            reason: "You get this mail because someone entered this address as the new one of their Rollcall account."
+                .into(),
+        }
+        .render(Envelope { name: None, ..envelope })
+    }
+}
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailEmailChangeLink) -> Result<(), JobError> {
+    let Some((change, user)) = find(context, payload.email_change_id).await? else { return Ok(()) };
+    // A link that can't be used any more would only puzzle.
+    let now = database::now(&mut *connection(context).await?).await.map_err(job_error)?;
+    if change.why_closed(now).is_some() {
+        return Ok(());
+    }
+    let token = email_change::link_token(&context.database, change.id).map_err(job_error)?;
+    let mail = EmailChangeLinkMail {
+        username: user.username.to_string(),
+        link: context.link(Route::EmailChange(token.reveal())),
+        link_minutes: u32::try_from(limits::EMAIL_CHANGE_LIFETIME.as_secs() / 60).unwrap_or(u32::MAX),
+    };
+    let envelope = Envelope {
+        key: format!("email-change-link.{}", change.id),
+        address: change.new_email.to_string(),
+        // Whoever reads the address's mails may be somebody else.
+        name: None,
+        date: change.created_at,
+    };
+    context.send(job, mail.render(envelope)).await
+}

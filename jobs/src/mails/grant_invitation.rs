@@ -1,0 +1,102 @@
+//! Mails an address what was shared with it.
+
+use apalis_diesel::{ClaimedJob, JobError};
+use chrono::{DateTime, Utc};
+use rollcall_domain::account::{grant_invitation, user};
+use rollcall_domain::base::job::MailGrantInvitation;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::membership::organization;
+use rollcall_domain::{database, resource};
+use url::Url;
+
+use crate::context::{Context, connection, job_error};
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{deadline, greeting, paragraph, row};
+use crate::mail::{Envelope, Mail, RenderError, SOMEBODY};
+
+/// Something is shared with an address that has no account.
+#[derive(Debug, Clone)]
+pub struct GrantInvitationMail {
+    /// Who shares it.
+    pub inviter_name: String,
+    /// The organization that holds it.
+    pub organization_name: String,
+    /// What it is, such as `project`.
+    pub kind: String,
+    /// What it is called.
+    pub resource_name: String,
+    /// What the person may do with it.
+    pub level: String,
+    /// Until when.
+    pub expires_at: DateTime<Utc>,
+    /// The page that shows it, to whoever is signed in.
+    pub link: Url,
+}
+
+impl GrantInvitationMail {
+    /// Renders the mail.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let (inviter, organization) = (name(&self.inviter_name), name(&self.organization_name));
+        let (resource, kind) = (name(&self.resource_name), name(&self.kind));
+        let expires = deadline(self.expires_at, &envelope);
+        Document {
+            subject: format!("{inviter} shares {resource} with you"),
+            preheader: format!("Sign in with this address by {expires}."),
+            heading: format!("{resource} is shared with you"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!("{inviter} shares the {kind} {resource} of {organization} with you on Rollcall.")),
+                Block::Rows(vec![
+                    row("What", format!("{resource} ({kind})")),
+                    row("You may", name(&self.level)),
+                    row("Sign in by", expires),
+                ]),
+                Block::Button { label: "See what is shared", url: self.link.clone() },
+                paragraph(
+                    "You sign in on the page that opens, with this address, with or without an account; then you have access. If \
+                    you don't know the sender, ignore this mail.",
+                ),
+            ],
+            reason: format!("You get this mail because {inviter} entered this address."),
+        }
+        .render(envelope)
+    }
+}
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrantInvitation) -> Result<(), JobError> {
+    let mut reader = connection(context).await?;
+    let found =
+        grant_invitation::invitation_by_id(&mut reader, payload.grant_invitation_id).await.map_err(job_error)?;
+    let now = database::now(&mut reader).await.map_err(job_error)?;
+    // What is taken up or back by now is no news.
+    let Some(shared) = found.filter(|shared| shared.expires_at > now) else { return Ok(()) };
+    let resource = resource::by_ids(&mut reader, &[shared.resource_id]).await.map_err(job_error)?.pop();
+    let Some(resource) = resource else { return Ok(()) };
+    let organization = organization::by_id(&mut reader, shared.organization_id).await.map_err(job_error)?;
+    if organization.deleted_at.is_some() {
+        return Ok(());
+    }
+    let inviter = user::by_id(&mut reader, shared.invited_by_id).await.map_err(job_error)?;
+    drop(reader);
+    let mail = GrantInvitationMail {
+        // Who acts for an organization that doesn't show it is nobody's to know (R77).
+        inviter_name: match organization.member_directory.shows_structure() {
+            true => inviter.name,
+            false => SOMEBODY.to_owned(),
+        },
+        organization_name: organization.name,
+        kind: resource.kind.label().to_owned(),
+        resource_name: resource.name,
+        level: shared.level.as_str().to_owned(),
+        expires_at: shared.expires_at,
+        link: context.link(Route::Resource(&resource.id.to_string())),
+    };
+    let envelope = Envelope {
+        key: format!("grant-invitation.{}.{}", shared.id, shared.created_at.timestamp()),
+        address: shared.email.to_string(),
+        name: None,
+        date: shared.created_at,
+    };
+    organization::take_mail_turn(&context.database, shared.organization_id).await.map_err(job_error)?;
+    context.send(job, mail.render(envelope)).await
+}

@@ -1,0 +1,116 @@
+//! Tells someone that they were removed or deactivated, where the receipt, which otherwise says both, takes longer.
+
+use apalis_diesel::{ClaimedJob, Job, JobError};
+use chrono::{DateTime, Utc};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailMembershipEnded;
+use rollcall_domain::base::limits;
+use rollcall_domain::departure::receipt::Ending;
+use rollcall_domain::departure::{self, Departure};
+use rollcall_domain::membership::organization;
+
+use crate::context::{Context, connection, hold, job_error};
+use crate::mail::document::{Block, Document, line, name};
+use crate::mail::words::{greeting, paragraph, row, time};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Tells somebody that their membership was ended, before everything is passed on.
+#[derive(Debug, Clone)]
+pub struct MembershipEndedMail {
+    /// The organization.
+    pub organization_name: String,
+    /// How it was ended.
+    pub ending: Ending,
+    /// The end itself.
+    pub end: MembershipEnd,
+}
+
+/// What the first mail about it says of a membership that was ended.
+#[derive(Debug, Clone)]
+pub struct MembershipEnd {
+    /// What whoever ended it wants to tell the member.
+    pub message: Option<String>,
+    /// When.
+    pub ended_at: DateTime<Utc>,
+    /// Whether the account was suspended with it.
+    pub suspended: bool,
+}
+
+impl MembershipEndedMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let what = match self.ending {
+            Ending::Left | Ending::Deleted => format!("You left {organization}."),
+            Ending::Removed => format!("You were removed from {organization}."),
+            Ending::Deactivated => format!("You were deactivated in {organization}."),
+        };
+        let mut blocks = vec![
+            greeting(&envelope),
+            paragraph(format!(
+                "{what} Your access has ended, and with it your API keys and share links there, and those of your \
+                invitations, codes and offers that nobody had answered."
+            )),
+        ];
+        blocks.extend(self.end.blocks(&organization));
+        blocks.push(paragraph(
+            "What you owned there passes to the organization's owner. Once that is done you get a receipt that names it.",
+        ));
+        Document {
+            subject: format!("Your access to {organization} has ended"),
+            preheader: what.clone(),
+            heading: format!("Your access to {organization} has ended"),
+            blocks,
+            reason: format!("You get this mail because you were a member of {organization}."),
+        }
+        .render(envelope)
+    }
+}
+
+impl MembershipEnd {
+    pub(super) fn of(departure: Departure) -> Self {
+        Self {
+            message: departure.message_to_member,
+            ended_at: departure.started_at,
+            suspended: departure.suspended_account,
+        }
+    }
+
+    pub(super) fn blocks(&self, organization: &str) -> Vec<Block> {
+        let mut rows = vec![row("Organization", organization.to_owned()), row("When", time(self.ended_at))];
+        rows.extend(self.message.as_deref().map(|message| row("Message to you", line(message, limits::DESCRIPTION))));
+        let mut blocks = vec![Block::Rows(rows)];
+        if self.suspended {
+            blocks.push(paragraph(format!(
+                "Your account came from {organization} and belongs to no other organization, so it was suspended: until an \
+                organization invites you and you accept, you can't use it."
+            )));
+        }
+        blocks
+    }
+}
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembershipEnded) -> Result<(), JobError> {
+    let id = payload.departure_id;
+    let mut reader = connection(context).await?;
+    let Some(departure) = departure::to_tell_leaver(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
+    let organization = organization::by_id(&mut reader, departure.organization_id).await.map_err(job_error)?;
+    let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
+    drop(reader);
+    let ending = Ending::of(&departure, &leaver);
+    let Some(email) = leaver.email else { return Ok(()) };
+    // Before it is written down that they are told: where they aren't, the receipt says it.
+    if !context.takes_turn(job, MailMembershipEnded::KIND, departure.member_id, &email, limits::MEMBER_MAILS).await? {
+        return Ok(());
+    }
+    let told = departure::tell_leaver(&context.database, id, &hold(job)).await.map_err(job_error)?;
+    let Some(departure) = told else { return Ok(()) };
+    let envelope = Envelope {
+        key: format!("membership-ended.{id}"),
+        address: email.to_string(),
+        name: Some(leaver.name),
+        date: departure.started_at,
+    };
+    let mail = MembershipEndedMail { organization_name: organization.name, ending, end: MembershipEnd::of(departure) };
+    context.send(job, mail.render(envelope)).await
+}

@@ -1,0 +1,44 @@
+//! The mails, one file each: its facts, its words, and the handler of the job that sends it.
+
+pub(crate) mod account_deleted;
+pub(crate) mod departure_receipt;
+pub(crate) mod email_change;
+pub(crate) mod grant_invitation;
+pub(crate) mod invitation;
+pub(crate) mod invitation_accepted;
+pub(crate) mod invitation_reminder;
+pub(crate) mod joined_by_code;
+mod member_event;
+pub(crate) mod membership_ended;
+pub(crate) mod membership_restored;
+pub(crate) mod new_sign_in;
+pub(crate) mod owner_replaced;
+pub(crate) mod owner_set;
+pub(crate) mod owner_welcome;
+pub(crate) mod ownership_transferred;
+pub(crate) mod role_changed;
+pub(crate) mod sign_in;
+pub(crate) mod transfer_answered;
+pub(crate) mod transfer_offer;
+pub(crate) mod webhook_disabled;
+
+pub use account_deleted::AccountDeletedMail;
+pub use departure_receipt::{Count, DepartureToLeaverMail, DepartureToOwnerMail, Moved};
+pub use email_change::{EmailChangeLinkMail, EmailChangeRequestedMail, EmailChangedMail};
+pub use grant_invitation::GrantInvitationMail;
+pub use invitation::InvitationMail;
+pub use invitation_accepted::InvitationAcceptedMail;
+pub use invitation_reminder::InvitationReminderMail;
+pub use joined_by_code::JoinedByCodeMail;
+pub use membership_ended::{MembershipEnd, MembershipEndedMail};
+pub use membership_restored::MembershipRestoredMail;
+pub use new_sign_in::NewSignInMail;
+pub use owner_replaced::OwnerReplacedMail;
+pub use owner_set::OwnerSetMail;
+pub use owner_welcome::OwnerWelcomeMail;
+pub use ownership_transferred::OwnershipTransferredMail;
+pub use role_changed::RoleChangedMail;
+pub use sign_in::SignInMail;
+pub use transfer_answered::{TransferAnswer, TransferAnsweredMail};
+pub use transfer_offer::TransferOfferMail;
+pub use webhook_disabled::WebhookDisabledMail;

@@ -1,0 +1,87 @@
+//! Tells the former owner that staff gave their organization to somebody else (R1).
+
+use apalis_diesel::{ClaimedJob, JobError};
+use chrono::{DateTime, Utc};
+use rollcall_domain::account::user;
+use rollcall_domain::authority::audit::{self, AuditEvent};
+use rollcall_domain::base::id::UserId;
+use rollcall_domain::base::job::MailOwnerReplaced;
+use rollcall_domain::membership::organization;
+
+use crate::context::{Context, connection, job_error};
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{greeting, paragraph, row, time};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Tells an owner that the platform's staff gave the organization to somebody else.
+#[derive(Debug, Clone)]
+pub struct OwnerReplacedMail {
+    /// The organization.
+    pub organization_name: String,
+    /// Who owns it now.
+    pub new_owner_name: String,
+    /// Their username, without `@`.
+    pub new_owner_username: String,
+    /// When.
+    pub replaced_at: DateTime<Utc>,
+}
+
+impl OwnerReplacedMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let owner = format!("{} (@{})", name(&self.new_owner_name), name(&self.new_owner_username));
+        Document {
+            subject: format!("{organization} has a new owner"),
+            preheader: format!("The platform's staff passed the ownership to {owner}."),
+            heading: format!("{organization} has a new owner"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!(
+                    "The platform's staff passed the ownership of {organization} from you to {owner}. You are an admin there \
+                    now. Open invitations and codes of yours that an admin can't issue have ended."
+                )),
+                Block::Rows(vec![
+                    row("Organization", organization.clone()),
+                    row("New owner", owner),
+                    row("When", time(self.replaced_at)),
+                ]),
+                paragraph("If you did not ask for this, and nobody has told you why, please ask the platform's staff."),
+            ],
+            reason: format!("You get this mail because you owned {organization}."),
+        }
+        .render(envelope)
+    }
+}
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwnerReplaced) -> Result<(), JobError> {
+    let mut reader = connection(context).await?;
+    let found = audit::by_id(&mut reader, payload.audit_event_id).await.map_err(job_error)?;
+    let Some(event) = found else { return Ok(()) };
+    let not_of_this_kind = || JobError::discard("the event is no change of the owner");
+    let former = user_of(&event, "from").ok_or_else(not_of_this_kind)?;
+    let new = user_of(&event, "to").ok_or_else(not_of_this_kind)?;
+    let organization = organization::by_id(&mut reader, event.organization_id).await.map_err(job_error)?;
+    let former = user::by_id(&mut reader, former).await.map_err(job_error)?;
+    let new = user::by_id(&mut reader, new).await.map_err(job_error)?;
+    drop(reader);
+    let Some(email) = former.email else { return Ok(()) };
+    let mail = OwnerReplacedMail {
+        organization_name: organization.name,
+        new_owner_name: new.name,
+        new_owner_username: new.username.to_string(),
+        replaced_at: event.occurred_at,
+    };
+    let envelope = Envelope {
+        key: format!("owner-replaced.{}", event.id),
+        address: email.to_string(),
+        name: Some(former.name),
+        date: event.occurred_at,
+    };
+    context.send(job, mail.render(envelope)).await
+}
+
+/// The user whom the event names.
+fn user_of(event: &AuditEvent, key: &str) -> Option<UserId> {
+    event.metadata.get(key)?.as_str()?.parse().ok()
+}

@@ -1,0 +1,67 @@
+//! Tells someone that staff gave them an organization (R1).
+
+use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailOwnerSet;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::membership::organization;
+use url::Url;
+
+use crate::context::{Context, connection, job_error, noticed_at};
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{greeting, paragraph};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Tells somebody that the platform's staff gave them an organization.
+#[derive(Debug, Clone)]
+pub struct OwnerSetMail {
+    /// The organization.
+    pub organization_name: String,
+    /// The page to sign in at.
+    pub sign_in_link: Url,
+}
+
+impl OwnerSetMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        Document {
+            subject: format!("You own {organization} now"),
+            preheader: "The platform's staff passed the ownership to you.".into(),
+            heading: format!("You own {organization} now"),
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(format!(
+                    "The platform's staff passed the ownership of {organization} to you. Whoever owned it before is an \
+                    admin there."
+                )),
+                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
+                paragraph(
+                    "If you did not expect this, please ask the platform's staff: as the owner you answer for the \
+                    organization's members and work.",
+                ),
+            ],
+            reason: format!(
+                "You get this mail because the platform's staff made you the owner of {}.",
+                name(&self.organization_name)
+            ),
+        }
+        .render(envelope)
+    }
+}
+
+pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwnerSet) -> Result<(), JobError> {
+    let mut reader = connection(context).await?;
+    let organization = organization::by_id(&mut reader, payload.organization_id).await.map_err(job_error)?;
+    let owner = user::by_id(&mut reader, payload.user_id).await.map_err(job_error)?;
+    drop(reader);
+    let Some(email) = owner.email else { return Ok(()) };
+    let mail = OwnerSetMail { organization_name: organization.name, sign_in_link: context.link(Route::SignIn) };
+    let envelope = Envelope {
+        key: format!("owner-set.{}", payload.notice),
+        address: email.to_string(),
+        name: Some(owner.name),
+        date: noticed_at(payload.notice)?,
+    };
+    context.send(job, mail.render(envelope)).await
+}

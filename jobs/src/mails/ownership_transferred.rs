@@ -1,0 +1,98 @@
+//! Tells the old and the new owner that the ownership passed between them (R46).
+
+use apalis_diesel::{ClaimedJob, JobError};
+use rollcall_domain::account::user;
+use rollcall_domain::base::job::MailOwnershipTransferred;
+use rollcall_domain::base::link::Route;
+use rollcall_domain::membership::organization;
+use url::Url;
+
+use crate::context::{Context, connection, job_error, noticed_at};
+use crate::mail::document::{Block, Document, name};
+use crate::mail::words::{greeting, paragraph};
+use crate::mail::{Envelope, Mail, RenderError};
+
+/// Tells the old or the new owner that the ownership passed between them.
+#[derive(Debug, Clone)]
+pub struct OwnershipTransferredMail {
+    /// The organization.
+    pub organization_name: String,
+    /// The other of the two.
+    pub other_name: String,
+    /// Their username, without `@`.
+    pub other_username: String,
+    /// Whether the recipient is the new owner.
+    pub receives: bool,
+    /// The page to sign in at.
+    pub sign_in_link: Url,
+}
+
+impl OwnershipTransferredMail {
+    /// Renders the mail; it greets the envelope's name.
+    pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
+        let organization = name(&self.organization_name);
+        let other = format!("{} (@{})", name(&self.other_name), name(&self.other_username));
+        let (heading, preheader, what, reason) = if self.receives {
+            (
+                format!("You own {organization} now"),
+                format!("{other} passed the ownership to you."),
+                format!(
+                    "{other} passed the ownership of {organization} to you, and is an admin there now. As the owner you \
+                    answer for the organization's members and work, and what people leave behind passes to you."
+                ),
+                format!("You get this mail because you own {organization} now."),
+            )
+        } else {
+            (
+                format!("{organization} has a new owner"),
+                format!("You passed the ownership to {other}."),
+                format!("You passed the ownership of {organization} to {other}. You are an admin there now."),
+                format!("You get this mail because you owned {organization}."),
+            )
+        };
+        Document {
+            subject: heading.clone(),
+            preheader,
+            heading,
+            blocks: vec![
+                greeting(&envelope),
+                paragraph(what),
+                Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
+                paragraph(
+                    "If you did not expect this, please write to the platform's staff at once: they can put it right.",
+                ),
+            ],
+            reason,
+        }
+        .render(envelope)
+    }
+}
+
+pub(crate) async fn run(
+    context: &Context,
+    job: &ClaimedJob,
+    payload: &MailOwnershipTransferred,
+) -> Result<(), JobError> {
+    let mut reader = connection(context).await?;
+    let organization = organization::by_id(&mut reader, payload.organization_id).await.map_err(job_error)?;
+    let recipient = user::by_id(&mut reader, payload.recipient_id).await.map_err(job_error)?;
+    let receives = payload.recipient_id == payload.to_id;
+    let other_id = if receives { payload.from_id } else { payload.to_id };
+    let other = user::by_id(&mut reader, other_id).await.map_err(job_error)?;
+    drop(reader);
+    let Some(email) = recipient.email else { return Ok(()) };
+    let mail = OwnershipTransferredMail {
+        organization_name: organization.name,
+        other_name: other.name,
+        other_username: other.username.to_string(),
+        receives,
+        sign_in_link: context.link(Route::SignIn),
+    };
+    let envelope = Envelope {
+        key: format!("ownership-transferred.{}", payload.notice),
+        address: email.to_string(),
+        name: Some(recipient.name),
+        date: noticed_at(payload.notice)?,
+    };
+    context.send(job, mail.render(envelope)).await
+}
