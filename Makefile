@@ -43,6 +43,10 @@ check: ## Format and lints alone: quick
 schema: ## Write schema.graphql anew
 	cargo run --quiet -- schema > schema.graphql
 
+.PHONY: rules
+rules: ## Write docs/rules-tests.md anew
+	ROLLCALL_TEST_WRITE=1 cargo test --quiet --test it rules::the_list_of_tests
+
 .PHONY: dist
 dist: ## Build the binaries for deployments and benchmarks, in target/dist
 	cargo build --workspace --bins --profile dist

@@ -12,7 +12,8 @@ use rollcall_domain::Error;
 use rollcall_domain::base::error::Refusal;
 use rollcall_domain::base::limits;
 use rollcall_domain::base::link::PublicUrl;
-use rollcall_domain::base::secret::{Keyring, Purpose, random_bytes};
+use rollcall_domain::base::random;
+use rollcall_domain::base::secret::{Keyring, Purpose};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
@@ -92,9 +93,9 @@ impl OurForm {
 pub fn protect(keyring: &Keyring, jar: CookieJar, site: &PublicUrl) -> Result<(CookieJar, String), Error> {
     let browser = match jar.get(&FORM.of(site)) {
         Some(cookie) => cookie.value().to_owned(),
-        None => URL_SAFE_NO_PAD.encode(random_bytes::<16>()?),
+        None => URL_SAFE_NO_PAD.encode(random::bytes::<16>()?),
     };
-    let showing = random_bytes::<16>()?;
+    let showing = random::bytes::<16>()?;
     let digest = keyring.digest(Purpose::Form, &[browser.as_bytes(), &showing])?;
     let field = URL_SAFE_NO_PAD.encode([showing.as_slice(), &digest].concat());
     // Set anew each time: a form that is open works as long as anybody may have it open.

@@ -312,13 +312,25 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
         let owner = text(&seen(&team.owner, &[id]).await[0]["owner"]["id"]);
         assert!([&former.user_id, &team.owner.user_id].contains(&&owner), "{owner}");
     }
-    for person in [&ada, &grace] {
+    for (person, member) in [(&ada, &ada_member), (&grace, &grace_member)] {
         assert!(!person.belongs_to(&team.id).await);
         let reached =
-            person.query("{ viewer { resources(first: 100) { nodes { organization { id } } } } }", json!({})).await;
+            person.query("{ viewer { resources(first: 100) { nodes { id organization { id } } } } }", json!({})).await;
         let here =
             nodes(&reached["viewer"]["resources"]).iter().filter(|node| node["organization"]["id"] == team.id.as_str());
-        assert_eq!(here.count(), 0, "{reached}");
+        // Nothing but what the other one, a member for a moment longer, shared with them as with anybody outside.
+        let shared_since = format!(
+            "SELECT shared.metadata ->> 'resource' AS value FROM audit_events shared JOIN audit_events gone \
+             ON gone.organization_id = shared.organization_id AND gone.sequence < shared.sequence \
+             WHERE gone.action IN ('organization.member_deactivated', 'organization.member_removed') \
+             AND gone.target_id = '{member}' AND shared.action = 'grant.created' \
+             AND shared.metadata ->> 'grantee' = '{}'",
+            person.user_id
+        );
+        let shared_since = app.database.texts(&shared_since).await;
+        for resource in here {
+            assert!(shared_since.contains(&text(&resource["id"])), "{resource} of {reached}");
+        }
     }
     app.finish().await;
 }

@@ -2,7 +2,6 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use rand::RngExt;
 
 use crate::account::grant_invitation;
 use crate::account::reserved_name::{self, Holder};
@@ -12,8 +11,8 @@ use crate::authority::permissions::Permissions;
 use crate::authority::policy::Role;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{MemberId, OrganizationId, UserId};
-use crate::base::limits;
 use crate::base::text::{self, EmailAddress, Username};
+use crate::base::{limits, random};
 use crate::database::schema::{members, organizations, users};
 use crate::database::{Transaction, now};
 
@@ -74,7 +73,7 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
             if made {
                 break;
             }
-            salt = rand::rng().random_range(1000..1_000_000_u32).to_string();
+            salt = random::number(1000..1_000_000).to_string();
         }
         if !made {
             return Err(Error::refused(

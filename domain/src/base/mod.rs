@@ -11,6 +11,7 @@ pub mod job;
 pub mod limits;
 pub mod link;
 pub mod page;
+pub mod random;
 pub mod secret;
 pub mod text;
 pub(crate) mod text_enum;

@@ -5,10 +5,11 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use rand::TryRng;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use super::random;
 
 /// What a derived secret is for; part of the derivation, so that none serves for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub struct Token(SecretString);
 impl Token {
     /// 256 random bits with a prefix that tells what it is.
     pub(crate) fn random(prefix: &str) -> crate::Result<Self> {
-        Ok(Self(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random_bytes::<32>()?)).into()))
+        Ok(Self(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)).into()))
     }
 
     /// What is kept of it.
@@ -77,15 +78,6 @@ impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
     }
-}
-
-/// Random bytes from the operating system.
-pub fn random_bytes<const N: usize>() -> crate::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    rand::rngs::SysRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|_| crate::Error::Bug("the operating system gives no random bytes"))?;
-    Ok(bytes)
 }
 
 /// The deployment's key, and the one before it while it is still accepted.

@@ -5,7 +5,6 @@ use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use rand::RngExt;
 use serde_json::json;
 
 use crate::authority::access::{self, Lock, Permit};
@@ -22,7 +21,7 @@ use crate::base::job::{ExpireJoinCode, Hold, MailJoinedByCode};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Purpose};
 use crate::base::text_enum::text_enum;
-use crate::base::{limits, text};
+use crate::base::{limits, random, text};
 use crate::database::schema::join_codes;
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::joining::{self, Join};
@@ -97,7 +96,7 @@ pub struct Digits(String);
 
 impl Digits {
     fn random() -> Self {
-        Self(format!("{:08}", rand::rng().random_range(0..100_000_000_u32)))
+        Self(format!("{:08}", random::number(0..100_000_000)))
     }
 
     /// Reads a code with or without its hyphen, in the digits of any script.

@@ -2,7 +2,6 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use rand::RngExt;
 use serde_json::json;
 
 use crate::account::new_account::{self, NewUser};
@@ -19,6 +18,7 @@ use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Reader, Result, on_violation};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::job::MailOwnerWelcome;
+use crate::base::random;
 use crate::base::text::{EmailAddress, Slug};
 use crate::database::deployment::OrganizationCreation;
 use crate::database::schema::{members, organizations};
@@ -156,7 +156,7 @@ async fn insert(transaction: &mut Transaction, mut profile: Profile, salted: boo
         return Ok((id, false));
     }
     let name = profile.name.clone().unwrap_or_default();
-    let new_salt = || rand::rng().random_range(1000..1_000_000_u32).to_string();
+    let new_salt = || random::number(1000..1_000_000).to_string();
     let mut salt = if salted { new_salt() } else { String::new() };
     for _ in 0..10 {
         let slug = Slug::derived(&name, &salt);

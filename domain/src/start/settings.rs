@@ -541,7 +541,7 @@ fn kept_secret(data_dir: &Path) -> anyhow::Result<SecretString> {
     if !path.exists() {
         // Written whole under another name first: a process that starts at the same moment sees all or nothing.
         let draft = data_dir.join(format!("secret.{}", crate::base::id::new_name()));
-        let bytes = crate::base::secret::random_bytes::<32>()?;
+        let bytes = crate::base::random::bytes::<32>()?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut file =
             std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(folder)?;

@@ -5,7 +5,7 @@ use diesel::sql_types::{Integer, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::failure::{JobError, Undecodable, pause};
+use super::failure::{JobError, Undecodable, some_pause};
 use crate::Job;
 use crate::statement::{Statement, Text};
 
@@ -61,7 +61,7 @@ impl ClaimedJob {
     /// The usual pause before a next attempt, each time another one, for a handler that retries after one of its own making;
     /// see [`JobError::Retry`].
     pub fn backoff(&self) -> Duration {
-        pause(self.counted_attempts, rand::random())
+        some_pause(self.counted_attempts)
     }
 
     /// Makes sure that this claim holds, and that it does until the transaction of `connection` ends. To be called in every

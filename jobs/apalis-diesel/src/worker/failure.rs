@@ -137,8 +137,14 @@ pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 3600);
 const FIRST_PAUSE_SECONDS: f64 = 2.0;
 const LONGEST_USUAL_PAUSE_SECONDS: f64 = 7_200.0;
 
-/// The pause after so many counted attempts; `random` is from 0 to 1.
-pub(crate) fn pause(attempts: i32, random: f64) -> Duration {
+/// The pause after so many counted attempts, each time another one.
+#[expect(clippy::disallowed_methods, reason = "so that what failed together isn't tried together again")]
+pub(crate) fn some_pause(attempts: i32) -> Duration {
+    pause(attempts, rand::random())
+}
+
+/// `random` is from 0 to 1.
+fn pause(attempts: i32, random: f64) -> Duration {
     let doublings = attempts.clamp(1, 30) - 1;
     let seconds =
         (FIRST_PAUSE_SECONDS * f64::from(2_u32.pow(doublings.unsigned_abs()))).min(LONGEST_USUAL_PAUSE_SECONDS);

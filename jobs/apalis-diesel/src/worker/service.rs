@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tracing::Instrument;
 
 use super::claimed::ClaimedJob;
-use super::failure::{JobError, LONGEST_PAUSE, panicked, pause};
+use super::failure::{JobError, LONGEST_PAUSE, panicked, some_pause};
 use super::outcome::Outcome;
 use super::running::{Cancel, Key, Start};
 use super::shared::Handle;
@@ -147,7 +147,7 @@ impl Attempt {
             JobError::Discard { reason } => Outcome::GivenUp { reason },
             JobError::Retry { reason, .. } if self.is_last => Outcome::GivenUp { reason },
             JobError::Retry { reason, after } => {
-                let after = after.unwrap_or_else(|| pause(self.counted, rand::random()));
+                let after = after.unwrap_or_else(|| some_pause(self.counted));
                 Outcome::Retry { reason, after: after.min(LONGEST_PAUSE) }
             }
         };
