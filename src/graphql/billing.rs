@@ -7,7 +7,8 @@ use rollcall_domain::organization::billing;
 use super::context::{actor, database};
 use super::error::{Payload, UserError, payload};
 use super::id::{BigInt, Decimal, Id};
-use super::organization::{self, Organization};
+use super::organization::Organization;
+use super::organization::mutations::loaded;
 use super::undefined_or;
 
 /// What an organization has by its plan, and where it is billed.
@@ -121,7 +122,7 @@ impl BillingMutation {
             run_limit: undefined_or(input.run_limit),
         };
         let outcome = billing::set_plan(database(context), actor(context)?, input.organization_id.0, &command).await;
-        let organization = organization::loaded(context, &outcome).await?;
+        let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| SetPlanPayload { organization, user_errors: Vec::new() })
     }
 
@@ -137,7 +138,7 @@ impl BillingMutation {
             reference: undefined_or(input.reference),
         };
         let outcome = billing::update(database(context), actor(context)?, input.organization_id.0, &command).await;
-        let organization = organization::loaded(context, &outcome).await?;
+        let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| UpdateBillingPayload { organization, user_errors: Vec::new() })
     }
 
@@ -149,7 +150,7 @@ impl BillingMutation {
     ) -> async_graphql::Result<AddCreditsPayload> {
         let (id, key) = (input.organization_id.0, &input.idempotency_key);
         let outcome = billing::add_credits(database(context), actor(context)?, id, input.amount.0, key).await;
-        let organization = organization::loaded(context, &outcome).await?;
+        let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| AddCreditsPayload { organization, user_errors: Vec::new() })
     }
 }

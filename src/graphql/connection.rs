@@ -1,7 +1,12 @@
 //! Relay connections over the domain's pages.
+//!
+//! async-graphql takes a field's arguments from the parameters of its method, each with its own description. So each list spells the
+//! arguments of its pages; here they become a request, and a test holds that they are described alike.
 
 use async_graphql::{Context, SimpleObject};
 use rollcall_domain::base::page::{Page, PageRequest};
+
+use super::error::top_level;
 
 /// Where a page lies in its list.
 #[derive(Debug, Clone, SimpleObject)]
@@ -33,9 +38,28 @@ pub fn forward(first: Option<i32>, after: Option<String>) -> PageRequest {
     PageRequest { first, after, ..PageRequest::default() }
 }
 
+/// A request for a page from the start or from the end.
+pub fn either_way(first: Option<i32>, after: Option<String>, last: Option<i32>, before: Option<String>) -> PageRequest {
+    PageRequest { first, after, last, before }
+}
+
 /// Whether the selection asks how many items there are in all: that takes a statement of its own.
 pub fn wants_total(context: &Context<'_>) -> bool {
     context.look_ahead().field("totalCount").exists()
+}
+
+/// How many items there are in all, by a statement that is made only where the selection asks for it; else 0.
+///
+/// # Errors
+/// Those of the statement.
+pub async fn total(
+    context: &Context<'_>,
+    count: impl Future<Output = rollcall_domain::Result<i64>>,
+) -> async_graphql::Result<i64> {
+    match wants_total(context) {
+        true => count.await.map_err(top_level),
+        false => Ok(0),
+    }
 }
 
 /// Defines a connection and its edge over a node type.
@@ -77,3 +101,48 @@ macro_rules! connection {
     };
 }
 pub(crate) use connection;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use async_graphql::parser::parse_schema;
+    use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
+
+    #[test]
+    fn the_arguments_of_pages_are_described_alike() {
+        let mut described = BTreeSet::new();
+        for definition in parse_schema(crate::graphql::sdl()).unwrap().definitions {
+            let TypeSystemDefinition::Type(definition) = definition else { continue };
+            let TypeKind::Object(object) = definition.node.kind else { continue };
+            for field in object.fields {
+                let arguments = field.node.arguments;
+                let is_argument = |name| arguments.iter().any(|argument| argument.node.name.node == name);
+                let (pages, both_ways) = (is_argument("first"), is_argument("last"));
+                for argument in arguments.iter().filter(|_| pages) {
+                    let argument = &argument.node;
+                    if let name @ ("first" | "after" | "last" | "before") = argument.name.node.as_str() {
+                        let description = argument.description.as_ref().map(|text| text.node.clone());
+                        described.insert((
+                            both_ways,
+                            name.to_owned(),
+                            argument.ty.node.to_string(),
+                            description.unwrap_or_default(),
+                        ));
+                    }
+                }
+            }
+        }
+        let described =
+            described.iter().map(|(both_ways, name, ty, text)| (*both_ways, name.as_str(), ty.as_str(), text.as_str()));
+        let expected = [
+            (false, "after", "String", "The cursor before the page."),
+            (false, "first", "Int", "How many, at most 100; 20 where left out."),
+            (true, "after", "String", "The cursor before the page."),
+            (true, "before", "String", "The cursor behind the page."),
+            (true, "first", "Int", "How many from the start, at most 100; 20 where left out."),
+            (true, "last", "Int", "How many from the end, at most 100."),
+        ];
+        assert_eq!(described.collect::<Vec<_>>(), expected);
+    }
+}

@@ -59,7 +59,7 @@ pub struct Mutation(
     session::SessionMutation,
     viewer::ViewerMutation,
     api_key::ApiKeyMutation,
-    organization::OrganizationMutation,
+    organization::mutations::OrganizationMutation,
     invitation::InvitationMutation,
     join_code::JoinCodeMutation,
     member::MemberMutation,

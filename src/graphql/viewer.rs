@@ -16,7 +16,7 @@ use rollcall_domain::resource::transfer;
 use rollcall_domain::sign_in::email_change;
 
 use super::api_key::{ApiKey, ApiKeyConnection};
-use super::connection::{forward, wants_total};
+use super::connection::{forward, total};
 use super::context::{actor, connection, database, request};
 use super::error::{Payload, UserError, payload, top_level, unauthenticated};
 use super::id::Id;
@@ -79,10 +79,7 @@ impl Viewer {
         let at_least = at_least.unwrap_or(Role::Viewer).into();
         let mut connection = connection(context).await?;
         let page = member::list_of_user(&mut connection, &self.actor, at_least, &forward(first, after)).await;
-        let total = match wants_total(context) {
-            true => member::count_of_user(&mut connection, &self.actor, at_least).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, member::count_of_user(&mut connection, &self.actor, at_least)).await?;
         Ok(MemberConnection::new(page.map_err(top_level)?.map(Member), total))
     }
 
@@ -139,10 +136,7 @@ impl Viewer {
         }
         let mut connection = connection(context).await?;
         let page = invitation::list_to(&mut connection, &self.user, &forward(first, after)).await.map_err(top_level)?;
-        let total = match wants_total(context) {
-            true => invitation::count_to(&mut connection, &self.user).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, invitation::count_to(&mut connection, &self.user)).await?;
         let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
         Ok(InvitationConnection::new(page.map(|invitation| Invitation::at(invitation, now)), total))
     }
@@ -180,10 +174,7 @@ impl Viewer {
     ) -> async_graphql::Result<ProjectTransferConnection> {
         let mut connection = connection(context).await?;
         let page = transfer::list_incoming(&mut connection, &self.actor, &forward(first, after)).await;
-        let total = match wants_total(context) {
-            true => transfer::count_incoming(&mut connection, &self.actor).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, transfer::count_incoming(&mut connection, &self.actor)).await?;
         let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
         let page = page.map_err(top_level)?.map(|transfer| ProjectTransfer::at(transfer, now));
         Ok(ProjectTransferConnection::new(page, total))
@@ -198,10 +189,7 @@ impl Viewer {
     ) -> async_graphql::Result<ApiKeyConnection> {
         let mut connection = connection(context).await?;
         let page = api_key::list(&mut connection, &self.actor, &forward(first, after)).await.map_err(top_level)?;
-        let total = match wants_total(context) {
-            true => api_key::count(&mut connection, &self.actor).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, api_key::count(&mut connection, &self.actor)).await?;
         Ok(ApiKeyConnection::new(page.map(ApiKey), total))
     }
 
@@ -217,10 +205,7 @@ impl Viewer {
         }
         let mut connection = connection(context).await?;
         let page = session::list(&mut connection, self.id(), &forward(first, after)).await.map_err(top_level)?;
-        let total = match wants_total(context) {
-            true => session::count(&mut connection, self.id()).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, session::count(&mut connection, self.id())).await?;
         Ok(SessionConnection::new(page.map(|session| Session::of(&self.actor, session)), total))
     }
 }

@@ -1,6 +1,8 @@
-//! Organizations: founding, profile, and the lists that hang on them.
+//! Organizations: their profile, their policy, and the lists that hang on them.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, OneofObject, SimpleObject};
+pub mod mutations;
+
+use async_graphql::{Context, ID, Object, OneofObject, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
 use rollcall_domain::account::api_key;
@@ -8,11 +10,8 @@ use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::{audit, permissions, policy};
 use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
-use rollcall_domain::departure::removal;
 use rollcall_domain::event::webhook;
 use rollcall_domain::membership::{invitation, join_code, member_list, organization, team};
-use rollcall_domain::organization::profile::{self, ProfileInput};
-use rollcall_domain::organization::{founding, ownership, settings};
 use rollcall_domain::resource::list::ResourceFilter;
 use rollcall_domain::resource::{kind, run};
 use rollcall_domain::{departure, resource};
@@ -20,15 +19,15 @@ use rollcall_domain::{departure, resource};
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::billing::Billing;
-use super::connection::{forward, wants_total};
-use super::context::{CreditsOf, LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders, request};
+use super::connection::{either_way, forward, total};
+use super::context::{CreditsOf, LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, loaders, request};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
-use super::error::{Payload, UserError, payload, top_level, visible};
+use super::error::{top_level, visible};
 use super::given;
 use super::id::{BigInt, Decimal, Id, Time};
 use super::invitation::{Invitation, InvitationConnection, InvitationStatus};
 use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
-use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberPermissionsInput, MemberStatus};
+use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberStatus};
 use super::policy::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationAction, Role};
 use super::resource::{Resource, ResourceConnection, ResourceKind};
 use super::run::{Run, RunConnection, RunStatus};
@@ -259,13 +258,10 @@ impl Organization {
         let Some(permit) = &self.permit else { return Ok(None) };
         let filter = member_list::MemberFilter { role: role.map(Into::into), status: status.map(Into::into), search };
         let order = order_by.unwrap_or(MemberOrder::Name).into();
-        let request = rollcall_domain::base::page::PageRequest { first, after, last, before };
+        let request = either_way(first, after, last, before);
         let mut connection = connection(context).await?;
         let page = member_list::list(&mut connection, permit, &filter, order, &request).await.map_err(top_level)?;
-        let total = match wants_total(context) {
-            true => member_list::count(&mut connection, permit, &filter).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, member_list::count(&mut connection, permit, &filter)).await?;
         Ok(Some(MemberConnection::new(page.map(Member), total)))
     }
 
@@ -282,10 +278,7 @@ impl Organization {
         let mut connection = connection(context).await?;
         let page = invitation::list(&mut connection, permit, status, &forward(first, after)).await;
         let Some(page) = visible(page)? else { return Ok(None) };
-        let total = match wants_total(context) {
-            true => invitation::count(&mut connection, permit, status).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, invitation::count(&mut connection, permit, status)).await?;
         let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
         Ok(Some(InvitationConnection::new(page.map(|invitation| Invitation::at(invitation, now)), total)))
     }
@@ -303,10 +296,7 @@ impl Organization {
         let mut connection = connection(context).await?;
         let page = join_code::list(&mut connection, permit, status, &forward(first, after)).await;
         let Some(page) = visible(page)? else { return Ok(None) };
-        let total = match wants_total(context) {
-            true => join_code::count(&mut connection, permit, status).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, join_code::count(&mut connection, permit, status)).await?;
         let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
         Ok(Some(JoinCodeConnection::new(page.map(|code| JoinCode::at(code, now)), total)))
     }
@@ -346,10 +336,7 @@ impl Organization {
         let search = search.as_deref();
         let mut connection = connection(context).await?;
         let page = team::list(&mut connection, permit, search, &forward(first, after)).await.map_err(top_level)?;
-        let total = match wants_total(context) {
-            true => team::count(&mut connection, permit, search).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, team::count(&mut connection, permit, search)).await?;
         Ok(Some(TeamConnection::new(page.map(Team), total)))
     }
 
@@ -364,10 +351,7 @@ impl Organization {
         let mut connection = connection(context).await?;
         let page = webhook::list(&mut connection, permit, &forward(first, after)).await;
         let Some(page) = visible(page)? else { return Ok(None) };
-        let total = match wants_total(context) {
-            true => webhook::count(&mut connection, permit).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, webhook::count(&mut connection, permit)).await?;
         Ok(Some(WebhookConnection::new(page.map(Webhook), total)))
     }
 
@@ -382,10 +366,7 @@ impl Organization {
         let mut connection = connection(context).await?;
         let page = api_key::list_services(&mut connection, permit, &forward(first, after)).await;
         let Some(page) = visible(page)? else { return Ok(None) };
-        let total = match wants_total(context) {
-            true => api_key::count_services(&mut connection, permit).await.map_err(top_level)?,
-            false => 0,
-        };
+        let total = total(context, api_key::count_services(&mut connection, permit)).await?;
         Ok(Some(ApiKeyConnection::new(page.map(ApiKey), total)))
     }
 
@@ -497,7 +478,7 @@ impl Organization {
             since: since.map(|time| time.0),
             until: until.map(|time| time.0),
         };
-        let request = rollcall_domain::base::page::PageRequest { first, after, last, before };
+        let request = either_way(first, after, last, before);
         let page = audit::list(&mut *connection(context).await?, actor(context)?, permit, &filter, &request).await;
         Ok(visible(page)?.map(|page| AuditEventConnection::new(page.map(AuditEvent))))
     }
@@ -530,10 +511,7 @@ pub async fn departures_of(
     let mut connection = connection(context).await?;
     let page = departure::list(&mut connection, permit, member_id, status, &forward(first, after)).await;
     let Some(page) = visible(page)? else { return Ok(None) };
-    let total = match wants_total(context) {
-        true => departure::count_all(&mut connection, permit, member_id, status).await.map_err(top_level)?,
-        false => 0,
-    };
+    let total = total(context, departure::count_all(&mut connection, permit, member_id, status)).await?;
     Ok(Some(DepartureConnection::new(page.map(Departure), total)))
 }
 
@@ -589,330 +567,5 @@ impl OrganizationBy {
             Some(id) => Organization::find(context, id).await,
             None => Ok(None),
         }
-    }
-}
-
-/// An organization to be founded.
-#[derive(InputObject)]
-pub struct CreateOrganizationInput {
-    /// As it appears everywhere, also in mails; 1 to 100 characters without a link.
-    name: String,
-    /// 2 to 39 of a–z, 0–9 and single hyphens; made of the name where left out. SLUG_TAKEN where another organization has it, gave it up
-    /// within 90 days, or had it when it was removed for good.
-    slug: Option<String>,
-    /// Its name in full, up to 200 characters.
-    full_name: Option<String>,
-    /// What it is, up to 2000 characters.
-    description: Option<String>,
-    /// A link to its website.
-    website: Option<String>,
-    /// Where it is, up to 200 characters.
-    location: Option<String>,
-    /// In which sector it works, up to 200 characters.
-    sector: Option<String>,
-    /// The university that it belongs to, up to 200 characters.
-    university_name: Option<String>,
-    /// A link to its logo.
-    logo_url: Option<String>,
-    /// For staff: the owner's address. Where it has no account, one is made for whoever signs in with it.
-    owner_email: Option<String>,
-}
-
-/// A new organization.
-#[derive(SimpleObject, Default)]
-pub struct CreateOrganizationPayload {
-    /// The organization.
-    organization: Option<Organization>,
-    /// Why none was founded.
-    user_errors: Vec<UserError>,
-}
-payload!(CreateOrganizationPayload);
-
-/// What to change of a profile; a field left out stays as it is, and null clears it.
-#[derive(InputObject)]
-pub struct UpdateOrganizationInput {
-    /// The organization.
-    id: Id<OrganizationId>,
-    /// As it appears everywhere, also in mails; 1 to 100 characters without a link.
-    name: MaybeUndefined<String>,
-    /// 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nothing from now on: whoever uses it must learn the new one. It is kept
-    /// for this organization, which may take it back, for 90 days, and nobody else has it meanwhile; at most 10 are kept at a time.
-    slug: MaybeUndefined<String>,
-    /// Its name in full, up to 200 characters.
-    full_name: MaybeUndefined<String>,
-    /// What it is, up to 2000 characters.
-    description: MaybeUndefined<String>,
-    /// A link to its website.
-    website: MaybeUndefined<String>,
-    /// Where it is, up to 200 characters.
-    location: MaybeUndefined<String>,
-    /// In which sector it works, up to 200 characters.
-    sector: MaybeUndefined<String>,
-    /// The university that it belongs to, up to 200 characters.
-    university_name: MaybeUndefined<String>,
-    /// A link to its logo.
-    logo_url: MaybeUndefined<String>,
-}
-
-/// An organization with its profile as it is now.
-#[derive(SimpleObject, Default)]
-pub struct UpdateOrganizationPayload {
-    /// The organization.
-    organization: Option<Organization>,
-    /// Why nothing was changed.
-    user_errors: Vec<UserError>,
-}
-payload!(UpdateOrganizationPayload);
-
-/// Whom to give an organization to.
-#[derive(InputObject)]
-pub struct SetOrganizationOwnerInput {
-    /// The organization.
-    organization_id: Id<OrganizationId>,
-    /// Its new owner; joins where they are no member.
-    user_id: Id<UserId>,
-}
-
-/// An organization with its new owner.
-#[derive(SimpleObject, Default)]
-pub struct SetOrganizationOwnerPayload {
-    /// The organization.
-    organization: Option<Organization>,
-    /// Why the owner is the same.
-    user_errors: Vec<UserError>,
-}
-payload!(SetOrganizationOwnerPayload);
-
-/// What to change of a policy; what is left out stays as it is.
-#[derive(InputObject)]
-pub struct UpdateOrganizationPolicyInput {
-    /// The organization.
-    organization_id: Id<OrganizationId>,
-    /// Whom a plain member sees.
-    member_directory: Option<MemberDirectory>,
-    /// Whether admins have the owner's powers; for the owner alone. What admins issued and can issue no longer is revoked.
-    admin_powers: Option<AdminPowers>,
-    /// Whether resources here may be shared outside.
-    external_sharing: Option<ExternalSharing>,
-    /// What who joins from now on may do, unless the invitation says otherwise.
-    default_permissions: Option<MemberPermissionsInput>,
-    /// How long invitations that are made from now on last: 1 to 30 days.
-    invitation_days: Option<i32>,
-}
-
-/// An organization with its policy as it is now.
-#[derive(SimpleObject, Default)]
-pub struct UpdateOrganizationPolicyPayload {
-    /// The organization.
-    organization: Option<Organization>,
-    /// Why nothing was changed.
-    user_errors: Vec<UserError>,
-}
-payload!(UpdateOrganizationPolicyPayload);
-
-/// To whom to hand an organization over.
-#[derive(InputObject)]
-pub struct TransferOwnershipInput {
-    /// The organization; the viewer owns it.
-    organization_id: Id<OrganizationId>,
-    /// The admin who shall own it.
-    member_id: Id<MemberId>,
-    /// The organization's name, typed to confirm.
-    confirm_organization_name: String,
-    /// The admin's username, typed to confirm.
-    confirm_username: String,
-}
-
-/// An organization with its new owner.
-#[derive(SimpleObject, Default)]
-pub struct TransferOwnershipPayload {
-    /// The organization; the viewer is an admin of it now.
-    organization: Option<Organization>,
-    /// Why the owner is the same.
-    user_errors: Vec<UserError>,
-}
-payload!(TransferOwnershipPayload);
-
-/// An organization to be deleted.
-#[derive(InputObject)]
-pub struct DeleteOrganizationInput {
-    /// The organization; the viewer owns it.
-    id: Id<OrganizationId>,
-    /// Its name, typed to confirm.
-    confirm_organization_name: String,
-}
-
-/// An organization that nobody reaches any more.
-#[derive(SimpleObject, Default)]
-pub struct DeleteOrganizationPayload {
-    /// Which.
-    deleted_organization_id: Option<ID>,
-    /// When its data is removed for good; until then the platform's staff can restore it.
-    purge_at: Option<DateTime<Utc>>,
-    /// Why it is still there.
-    user_errors: Vec<UserError>,
-}
-payload!(DeleteOrganizationPayload);
-
-/// An organization to be restored.
-#[derive(InputObject)]
-pub struct RestoreOrganizationInput {
-    /// The organization.
-    id: Id<OrganizationId>,
-}
-
-/// An organization that is back.
-#[derive(SimpleObject, Default)]
-pub struct RestoreOrganizationPayload {
-    /// The organization.
-    organization: Option<Organization>,
-    /// Why it is still deleted.
-    user_errors: Vec<UserError>,
-}
-payload!(RestoreOrganizationPayload);
-
-/// Organizations.
-#[derive(Default)]
-pub struct OrganizationMutation;
-
-#[Object]
-impl OrganizationMutation {
-    /// Founds an organization; its creator owns it.
-    async fn create_organization(
-        &self,
-        context: &Context<'_>,
-        #[graphql(desc = "The organization.")] input: CreateOrganizationInput,
-    ) -> async_graphql::Result<CreateOrganizationPayload> {
-        let profile = ProfileInput {
-            name: Some(input.name),
-            slug: given(input.slug).map(Some),
-            full_name: input.full_name.map(Some),
-            description: input.description.map(Some),
-            website: input.website.map(Some),
-            location: input.location.map(Some),
-            sector: input.sector.map(Some),
-            university_name: input.university_name.map(Some),
-            logo_url: input.logo_url.map(Some),
-        };
-        let outcome = founding::create(
-            database(context),
-            actor(context)?,
-            &profile,
-            given(input.owner_email).as_deref(),
-            request(context).client,
-        )
-        .await;
-        let organization = loaded(context, &outcome).await?;
-        Payload::of(outcome, |_| CreateOrganizationPayload { organization, user_errors: Vec::new() })
-    }
-
-    /// Changes an organization's profile; it is cosmetic and changes no right.
-    async fn update_organization(
-        &self,
-        context: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateOrganizationInput,
-    ) -> async_graphql::Result<UpdateOrganizationPayload> {
-        use super::{required, undefined_or};
-        let profile = ProfileInput {
-            name: required(input.name),
-            slug: undefined_or(input.slug).map(given),
-            full_name: undefined_or(input.full_name),
-            description: undefined_or(input.description),
-            website: undefined_or(input.website),
-            location: undefined_or(input.location),
-            sector: undefined_or(input.sector),
-            university_name: undefined_or(input.university_name),
-            logo_url: undefined_or(input.logo_url),
-        };
-        let outcome =
-            profile::update(database(context), actor(context)?, input.id.0, &profile, request(context).client).await;
-        let organization = loaded(context, &outcome).await?;
-        Payload::of(outcome, |_| UpdateOrganizationPayload { organization, user_errors: Vec::new() })
-    }
-
-    /// Changes how an organization is run.
-    async fn update_organization_policy(
-        &self,
-        context: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateOrganizationPolicyInput,
-    ) -> async_graphql::Result<UpdateOrganizationPolicyPayload> {
-        let command = settings::UpdatePolicy {
-            member_directory: input.member_directory.map(Into::into),
-            admin_powers: input.admin_powers.map(Into::into),
-            external_sharing: input.external_sharing.map(Into::into),
-            default_permissions: input.default_permissions.map(Into::into).unwrap_or_default(),
-            invitation_days: input.invitation_days,
-        };
-        let id = input.organization_id.0;
-        let outcome = settings::update_policy(database(context), actor(context)?, id, &command).await;
-        let organization = loaded(context, &outcome).await?;
-        Payload::of(outcome, |_| UpdateOrganizationPolicyPayload { organization, user_errors: Vec::new() })
-    }
-
-    /// Hands an organization over to one of its admins; the old owner becomes ADMIN. Both get a mail.
-    async fn transfer_ownership(
-        &self,
-        context: &Context<'_>,
-        #[graphql(desc = "Which organization, to whom.")] input: TransferOwnershipInput,
-    ) -> async_graphql::Result<TransferOwnershipPayload> {
-        let command = ownership::TransferOwnership {
-            organization_id: input.organization_id.0,
-            member_id: input.member_id.0,
-            confirm_organization_name: input.confirm_organization_name,
-            confirm_username: input.confirm_username,
-        };
-        let outcome = ownership::transfer_ownership(database(context), actor(context)?, &command).await;
-        let organization = loaded(context, &outcome).await?;
-        Payload::of(outcome, |_| TransferOwnershipPayload { organization, user_errors: Vec::new() })
-    }
-
-    /// Deletes an organization: access ends at once, for everyone. For 30 days the platform's staff can restore it; then its data
-    /// is removed for good.
-    async fn delete_organization(
-        &self,
-        context: &Context<'_>,
-        #[graphql(desc = "Which organization.")] input: DeleteOrganizationInput,
-    ) -> async_graphql::Result<DeleteOrganizationPayload> {
-        let id = input.id.0;
-        let outcome = removal::delete(database(context), actor(context)?, id, &input.confirm_organization_name).await;
-        Payload::of(outcome, |purge_at| DeleteOrganizationPayload {
-            deleted_organization_id: Some(id.to_string().into()),
-            purge_at: Some(purge_at),
-            user_errors: Vec::new(),
-        })
-    }
-
-    /// Staff: restores a deleted organization, within 30 days.
-    async fn restore_organization(
-        &self,
-        context: &Context<'_>,
-        #[graphql(desc = "Which organization.")] input: RestoreOrganizationInput,
-    ) -> async_graphql::Result<RestoreOrganizationPayload> {
-        let outcome = removal::restore(database(context), actor(context)?, input.id.0).await;
-        let organization = loaded(context, &outcome).await?;
-        Payload::of(outcome, |_| RestoreOrganizationPayload { organization, user_errors: Vec::new() })
-    }
-
-    /// Staff: gives an organization to another owner; the old one becomes ADMIN.
-    async fn set_organization_owner(
-        &self,
-        context: &Context<'_>,
-        #[graphql(desc = "Which organization, to whom.")] input: SetOrganizationOwnerInput,
-    ) -> async_graphql::Result<SetOrganizationOwnerPayload> {
-        let (id, user_id) = (input.organization_id.0, input.user_id.0);
-        let outcome = ownership::set_owner(database(context), actor(context)?, id, user_id).await;
-        let organization = loaded(context, &outcome).await?;
-        Payload::of(outcome, |_| SetOrganizationOwnerPayload { organization, user_errors: Vec::new() })
-    }
-}
-
-/// The organization that a command was about, as the actor sees it now.
-pub async fn loaded(
-    context: &Context<'_>,
-    outcome: &rollcall_domain::Result<OrganizationId>,
-) -> async_graphql::Result<Option<Organization>> {
-    match outcome {
-        Ok(id) => Ok(Some(Organization::load(context, *id).await?)),
-        Err(_) => Ok(None),
     }
 }
