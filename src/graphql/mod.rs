@@ -11,7 +11,6 @@ mod departure;
 mod error;
 mod grant;
 mod id;
-mod introspection;
 mod invitation;
 mod join_code;
 mod member;
@@ -27,6 +26,7 @@ mod strands;
 mod team;
 mod transfer;
 mod turn;
+mod types;
 mod user;
 mod viewer;
 mod webhook;
@@ -37,7 +37,7 @@ use async_graphql::{Context, EmptySubscription, ID, MaybeUndefined, MergedObject
 use rollcall_domain::base::id::{OrganizationId, ResourceId, UserId};
 use rollcall_domain::base::link::PublicUrl;
 
-pub use answer::{AnswerForm, Types};
+pub use answer::AnswerForm;
 use audit::AuditVerification;
 pub use budget::Budget;
 pub use context::{Request, asked_by};
@@ -48,6 +48,7 @@ use node::Node;
 use organization::{Organization, OrganizationBy};
 use policy::AccessLevel;
 pub use turn::{in_turn, in_turns};
+pub use types::Types;
 use viewer::Viewer;
 
 /// Rollcall's schema.

@@ -9,6 +9,7 @@ use async_graphql::{
 };
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apalis_diesel::correlation;
@@ -42,7 +43,7 @@ const WORD_LIMIT: usize = 200;
 #[derive(Debug)]
 pub struct Border {
     budget: Budget,
-    types: Types,
+    types: Arc<Types>,
     persisted: PersistedDocuments,
 }
 
@@ -52,7 +53,8 @@ impl Border {
     /// # Errors
     /// The SDL can't be parsed.
     pub fn new(sdl: &str) -> anyhow::Result<Self> {
-        Ok(Self { budget: Budget::new(sdl)?, types: Types::new(sdl)?, persisted: PersistedDocuments::new()? })
+        let types = Arc::new(Types::new(sdl)?);
+        Ok(Self { budget: Budget::new(types.clone()), types, persisted: PersistedDocuments::new()? })
     }
 }
 

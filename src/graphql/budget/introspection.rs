@@ -1,17 +1,18 @@
 //! How much an operation asks of introspection: as many things as the answer would hold, counted in the schema itself.
 //!
-//! Types lead to types, so that a few words can ask for millions of things. What a selection set asks of a type is counted once, however
-//! often that type is come to.
+//! Types lead to types, so that a few words can ask for millions of things. What a selection set asks of a type is
+//! counted once, however often that type is come to.
 
 use std::collections::HashMap;
 
 use async_graphql::ServerError;
 use async_graphql::parser::types::{
-    ExecutableDocument, Field, InterfaceType, ObjectType, Selection, SelectionSet, Type, TypeDefinition, TypeKind,
+    ExecutableDocument, Field, InterfaceType, ObjectType, Selection, SelectionSet, Type, TypeKind,
 };
 use async_graphql::{Name, Positioned};
 
-use super::budget::{afford, named};
+use super::refusal::afford;
+use crate::graphql::types::{Types, named};
 
 /// What introspection may ask for, in things: some three times what tools do.
 pub(super) const MAX_THINGS: u64 = 300_000;
@@ -54,9 +55,10 @@ enum Thing {
 }
 
 impl Shape {
-    /// Of the types with these definitions, and directives with so many arguments.
-    pub(super) fn of(definitions: &[TypeDefinition], directives: Vec<usize>) -> Self {
-        let mut shape = Self { directives, ..Self::default() };
+    /// What introspection shows of a schema with these types.
+    pub(super) fn of(types: &Types) -> Self {
+        let definitions = types.definitions();
+        let mut shape = Self { directives: types.directives().to_vec(), ..Self::default() };
         for definition in definitions {
             shape.place(&definition.name.node);
         }
@@ -87,7 +89,7 @@ impl Shape {
 
     fn show(&mut self, place: usize, kind: &TypeKind) -> Shown {
         let mut shown = Shown::default();
-        let of_type = |shape: &mut Self, of: &Positioned<Type>| shape.place(named(&of.node).0);
+        let of_type = |shape: &mut Self, of: &Positioned<Type>| shape.place(named(&of.node));
         match kind {
             TypeKind::Object(ObjectType { implements, fields })
             | TypeKind::Interface(InterfaceType { implements, fields }) => {
@@ -145,7 +147,8 @@ impl Shape {
         })
     }
 
-    /// How many things `__schema`, or `__type` of the name, would answer with in a document; every type's where the name isn't known.
+    /// How many things `__schema`, or `__type` of the name, would answer with in a document; the most that any type
+    /// would where the name isn't known.
     ///
     /// # Errors
     /// Where that is more than may be.

@@ -1,0 +1,213 @@
+//! Brings an answer into the form of its request.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::{BaseType, Type};
+use async_graphql::{Name, PathSegment, Response, ServerError, Value};
+
+use super::form::{AnswerForm, SetId};
+use super::typenames::HIDDEN_TYPENAME;
+use crate::graphql::types::named;
+
+/// Selection sets that are put together, by their place among such groups.
+type GroupId = usize;
+
+impl AnswerForm<'_> {
+    /// Brings an answer into its form.
+    pub fn complete(&self, response: &mut Response) {
+        // What isn't executed has no data.
+        if !response.errors.is_empty() && response.errors.iter().all(|error| error.path.is_empty()) {
+            return;
+        }
+        let failures = (!response.errors.is_empty()).then(|| Failures::of(&response.errors));
+        let mut completion =
+            Completion { form: self, groups: Vec::new(), group_ids: HashMap::new(), objects: HashMap::new() };
+        let root = completion.group(vec![self.root_set]);
+        if response.data == Value::Null {
+            response.data = Value::Object(IndexMap::new());
+        }
+        let Value::Object(fields) = &mut response.data else { return };
+        let fits = match self.types.is_mutation(&self.root) {
+            true => completion.steps(fields, root, &self.root, failures.as_ref()),
+            false => completion.object(fields, root, &self.root, failures.as_ref()),
+        };
+        if !fits {
+            response.data = Value::Null;
+        }
+    }
+}
+
+/// The fields that failed, by their paths.
+#[derive(Default)]
+struct Failures {
+    fields: HashMap<String, Failures>,
+    items: HashMap<usize, Failures>,
+}
+
+impl Failures {
+    fn of(errors: &[ServerError]) -> Self {
+        let mut failures = Self::default();
+        for error in errors {
+            let mut place = &mut failures;
+            for segment in &error.path {
+                place = match segment {
+                    PathSegment::Field(key) => place.fields.entry(key.clone()).or_default(),
+                    PathSegment::Index(index) => place.items.entry(*index).or_default(),
+                };
+            }
+        }
+        failures
+    }
+}
+
+/// A field that is selected of an object, as often as it is.
+struct Merged<'f> {
+    key: &'f Name,
+    ty: Option<&'f Type>,
+    /// What is selected of what it gives.
+    below: Option<GroupId>,
+}
+
+/// Completes one answer. What is selected of objects is put together once for all that are of one type at one place.
+struct Completion<'f> {
+    form: &'f AnswerForm<'f>,
+    groups: Vec<Vec<SetId>>,
+    group_ids: HashMap<Vec<SetId>, GroupId>,
+    objects: HashMap<(GroupId, Name), Rc<[Merged<'f>]>>,
+}
+
+impl<'f> Completion<'f> {
+    /// The selection sets of fields that are one field of the answer.
+    fn group(&mut self, sets: Vec<SetId>) -> GroupId {
+        if let Some(id) = self.group_ids.get(&sets) {
+            return *id;
+        }
+        self.groups.push(sets.clone());
+        self.group_ids.insert(sets, self.groups.len() - 1);
+        self.groups.len() - 1
+    }
+
+    /// What is selected of a concrete object, in order.
+    fn merged(&mut self, group: GroupId, concrete: &Name) -> Rc<[Merged<'f>]> {
+        if let Some(merged) = self.objects.get(&(group, concrete.clone())) {
+            return merged.clone();
+        }
+        let form = self.form;
+        let mut collected = IndexMap::new();
+        let mut visited = HashSet::new();
+        for set in self.groups.get(group).cloned().unwrap_or_default() {
+            form.collect(set, concrete, &mut visited, &mut collected);
+        }
+        let merged: Rc<[Merged<'f>]> = collected
+            .into_iter()
+            .map(|(key, (name, sets))| Merged {
+                key,
+                ty: form.types.of_field(concrete, name),
+                below: (!sets.is_empty()).then(|| self.group(sets)),
+            })
+            .collect();
+        self.objects.insert((group, concrete.clone()), merged.clone());
+        merged
+    }
+
+    /// Completes an object; false where a field that can't be null failed, so that the object is null.
+    fn object(
+        &mut self,
+        fields: &mut IndexMap<Name, Value>,
+        group: GroupId,
+        concrete: &Name,
+        failures: Option<&Failures>,
+    ) -> bool {
+        let merged = self.merged(group, concrete);
+        arrange(fields, &merged, failures);
+        merged.iter().all(|field| self.field(fields, field, failures))
+    }
+
+    /// Completes what the steps of a mutation gave; false where all of them failed. What was done is in the answer
+    /// whatever became of the others, since some of it is shown once: there alone a field is null that can't be.
+    fn steps(
+        &mut self,
+        fields: &mut IndexMap<Name, Value>,
+        group: GroupId,
+        concrete: &Name,
+        failures: Option<&Failures>,
+    ) -> bool {
+        let merged = self.merged(group, concrete);
+        arrange(fields, &merged, failures);
+        let failed = merged.iter().filter(|field| !self.field(fields, field, failures)).count();
+        failed == 0 || failed < merged.len()
+    }
+
+    fn field(&mut self, fields: &mut IndexMap<Name, Value>, field: &Merged<'f>, failures: Option<&Failures>) -> bool {
+        let Some(value) = fields.get_mut(field.key) else { return true };
+        let failures = failures.and_then(|failures| failures.fields.get(field.key.as_str()));
+        self.value(value, field.ty, field.below, failures)
+    }
+
+    /// Completes what a field or a list's item gives; false where it is null and can't be.
+    fn value(
+        &mut self,
+        value: &mut Value,
+        ty: Option<&'f Type>,
+        below: Option<GroupId>,
+        failures: Option<&Failures>,
+    ) -> bool {
+        // Of an object that is there, all may have failed.
+        if let (Value::Null, Some(BaseType::Named(_)), Some(_), Some(failures)) =
+            (&*value, ty.map(|ty| &ty.base), below, failures)
+            && !failures.fields.is_empty()
+        {
+            *value = Value::Object(IndexMap::new());
+        }
+        let fits = match value {
+            // Only what failed is ours to pass on.
+            Value::Null => return failures.is_none() || ty.is_none_or(|ty| ty.nullable),
+            Value::Object(fields) => match below {
+                None => true,
+                Some(group) => {
+                    let told = match fields.get(HIDDEN_TYPENAME) {
+                        Some(Value::String(told)) => Some(Name::new(told)),
+                        _ => None,
+                    };
+                    let concrete = told.or_else(|| ty.map(|ty| named(ty).clone())).unwrap_or_else(|| Name::new(""));
+                    self.object(fields, group, &concrete, failures)
+                }
+            },
+            Value::List(items) if below.is_some() => {
+                let of_items = match ty.map(|ty| &ty.base) {
+                    Some(BaseType::List(inner)) => Some(&**inner),
+                    _ => None,
+                };
+                items.iter_mut().enumerate().all(|(index, item)| {
+                    let failures = failures.and_then(|failures| failures.items.get(&index));
+                    self.value(item, of_items, below, failures)
+                })
+            }
+            _ => true,
+        };
+        if !fits {
+            *value = Value::Null;
+        }
+        fits || ty.is_none_or(|ty| ty.nullable)
+    }
+}
+
+/// Brings the fields of an object into the order of the selection, with null for those that failed.
+fn arrange(fields: &mut IndexMap<Name, Value>, merged: &[Merged<'_>], failures: Option<&Failures>) {
+    fields.shift_remove(HIDDEN_TYPENAME);
+    if fields.len() == merged.len() && fields.keys().zip(merged).all(|(key, field)| key == field.key) {
+        return;
+    }
+    let mut ready = std::mem::take(fields);
+    fields.reserve(merged.len());
+    for field in merged {
+        if let Some(value) = ready.swap_remove(field.key) {
+            fields.insert(field.key.clone(), value);
+        } else if failures.is_some_and(|failures| failures.fields.contains_key(field.key.as_str())) {
+            fields.insert(field.key.clone(), Value::Null);
+        }
+    }
+    fields.extend(ready);
+}

@@ -1,0 +1,188 @@
+//! What a request may ask for: counted on the parsed document, before anything else walks it.
+//!
+//! async-graphql follows each spread of a fragment anew, before it looks at limits of its own. A document of some
+//! hundred bytes can so keep a core busy for minutes, where no timeout can interrupt it. Here each fragment is counted
+//! once, and what it counts is added wherever it is spread.
+
+mod counter;
+mod fragments;
+mod introspection;
+mod refusal;
+mod size;
+mod typename;
+mod values;
+
+use std::sync::Arc;
+
+use async_graphql::parser::types::ExecutableDocument;
+use async_graphql::{Name, Request, ServerError, Variables};
+use rollcall_domain::base::client::ClientNetwork;
+
+use super::turn::{Line, Turns, in_turn};
+use super::types::Types;
+use counter::Counter;
+use fragments::in_order;
+use introspection::{MAX_THINGS, Shape};
+use refusal::{afford, limit, refusal};
+use size::{const_size, head, size, variable_sizes};
+use typename::spell_out_directives;
+use values::Values;
+
+/// Selections, arguments with the values in them, directives and variables of a document, each as often as its fragment
+/// is spread.
+const MAX_SELECTIONS: u64 = 25_000;
+/// What of that is compared with each other: what stands beside a field, through fragments, counts for each selection
+/// that it lies in.
+const MAX_COMPARISONS: u64 = 100_000;
+/// Operations and fragments of a document.
+const MAX_DEFINITIONS: usize = 500;
+/// How deep selections nest, through fragments.
+const MAX_NESTING: u64 = 30;
+/// How deep fields nest; introspection needs 13.
+const MAX_DEPTH: u64 = 16;
+/// Fields at the root of an operation: each is a request of its own.
+const MAX_ROOT_FIELDS: u64 = 30;
+/// Fields that are given another name.
+const MAX_ALIASES: u64 = 200;
+/// What an operation may cost.
+const MAX_COST: u64 = 25_000;
+/// Bytes of a document.
+const MAX_DOCUMENT: usize = 256 * 1024;
+/// Values in a request's variables, long texts as several.
+const MAX_VALUES: u64 = 10_000;
+/// Bytes of a request, and selections, comparisons, things of introspection or cost, from which on it takes its turn.
+const LARGE_REQUEST: usize = 16 * 1024;
+const MUCH_WORK: u64 = 2_000;
+
+const SELECTIONS: &str = "selections, with those of its fragments,";
+const COMPARISONS: &str = "fields and arguments beside each other, counted for each selection that they lie in,";
+
+/// The budget of requests to a schema.
+#[derive(Debug)]
+pub struct Budget {
+    turns: Turns,
+    types: Arc<Types>,
+    shape: Shape,
+}
+
+/// What of a document's counts matters once they are within the limits.
+#[derive(Default)]
+struct Counted {
+    /// What validating and executing it takes.
+    work: u64,
+    /// Whether a `__typename` has directives.
+    directives_on_typename: bool,
+}
+
+impl Budget {
+    /// The budget for the schema of these types.
+    pub fn new(types: Arc<Types>) -> Self {
+        Self { turns: Turns::new(), shape: Shape::of(&types), types }
+    }
+
+    /// The line in which the client's requests of so many bytes wait for their turns; none where they are small, and
+    /// need none.
+    pub fn line(&self, client: ClientNetwork, bytes: usize) -> Option<Line> {
+        (bytes > LARGE_REQUEST).then(|| self.turns.line(client))
+    }
+
+    /// Refuses a request that asks for too much. What can't be parsed is left for the executor to report. Returns the
+    /// line in which it waits for its turns, where it needs them; it has been in `line` so far.
+    ///
+    /// # Errors
+    /// What the limit is, and how much the document has of it.
+    pub async fn check(
+        &self,
+        request: &mut Request,
+        client: ClientNetwork,
+        line: Option<Line>,
+    ) -> Result<Option<Line>, ServerError> {
+        limit("bytes", request.query.len() as u64, MAX_DOCUMENT as u64)?;
+        let counted = in_turn(line.as_ref(), || {
+            let operation_name = request.operation_name.clone();
+            let variables = std::mem::take(&mut request.variables);
+            let outcome = match request.parsed_query() {
+                Ok(document) => self.count(document, operation_name.as_deref(), &variables),
+                Err(_) => Ok(Counted::default()),
+            };
+            request.variables = variables;
+            let counted = outcome?;
+            if counted.directives_on_typename {
+                spell_out_directives(request);
+            }
+            Ok::<_, ServerError>(counted)
+        })
+        .await?;
+        match line {
+            None if counted.work > MUCH_WORK => Ok(Some(self.turns.line(client))),
+            line => Ok(line),
+        }
+    }
+
+    fn count(
+        &self,
+        document: &ExecutableDocument,
+        operation_name: Option<&str>,
+        variables: &Variables,
+    ) -> Result<Counted, ServerError> {
+        let definitions = document.operations.iter().count() + document.fragments.len();
+        limit("operations and fragments", definitions as u64, MAX_DEFINITIONS as u64)?;
+        let operations = document.operations.iter().map(|(_, operation)| &operation.node);
+        let given: u64 = variables.values().map(const_size).sum();
+        limit("values in its variables", given, MAX_VALUES)?;
+        let sizes = variable_sizes(document, variables);
+        let mut heads = 0_u64;
+        for operation in operations.clone() {
+            heads = heads.saturating_add(head(operation, &sizes)?);
+        }
+        let sets = document.fragments.values().map(|fragment| &fragment.node.selection_set.node);
+        let mut written = 0_u64;
+        for set in sets.chain(operations.map(|operation| &operation.selection_set.node)) {
+            written = written.saturating_add(size(set, &sizes)?);
+        }
+        limit(SELECTIONS, heads.saturating_add(written), MAX_SELECTIONS)?;
+
+        let is_selected =
+            |name: Option<&Name>| operation_name.is_none_or(|selected| name.is_some_and(|name| name == selected));
+        // The executor would validate the whole document before it looks for the operation.
+        let Some((_, selected)) = document.operations.iter().find(|(name, _)| is_selected(*name)) else {
+            let wanted = operation_name.unwrap_or_default();
+            return Err(refusal(format!("the document has no operation named {wanted:?}"), None));
+        };
+        for definition in &selected.node.variable_definitions {
+            let definition = &definition.node;
+            let (name, of) = (&definition.name.node, &definition.var_type.node);
+            if !of.nullable && definition.default_value.is_none() && !variables.contains_key(name) {
+                let message = format!("the variable ${name} of type {of} is required and was not given");
+                return Err(refusal(message, Some(definition.name.pos)));
+            }
+        }
+        let values = Values { operation: &selected.node, variables };
+        let mut counter = Counter::new(&self.types, &self.shape, document, values, sizes);
+        for name in in_order(document)? {
+            counter.fragment(name)?;
+        }
+        // Operations that aren't executed are validated all the same.
+        let (mut selections, mut selected_work) = (heads, 0);
+        for (name, operation) in document.operations.iter() {
+            let root = self.types.root(operation.node.ty);
+            let count = counter.selection_set(&operation.node.selection_set.node, root)?;
+            selections = selections.saturating_add(count.selections);
+            limit(SELECTIONS, selections, MAX_SELECTIONS)?;
+            limit("levels of selections", count.nesting, MAX_NESTING)?;
+            limit("levels of fields", count.depth, MAX_DEPTH)?;
+            if is_selected(name) {
+                limit("aliases", count.aliases, MAX_ALIASES)?;
+                limit("fields at its root", count.fields, MAX_ROOT_FIELDS)?;
+                limit("times `__schema`", count.schemas, 1)?;
+                afford("introspection", count.introspection, MAX_THINGS)?;
+                let cost = count.cost.saturating_add(count.cost_per_item);
+                afford("query", cost, MAX_COST)?;
+                selected_work = selected_work.max(count.introspection).max(cost);
+            }
+        }
+        limit(COMPARISONS, counter.comparisons, MAX_COMPARISONS)?;
+        let work = selections.max(counter.comparisons).max(selected_work);
+        Ok(Counted { work, directives_on_typename: counter.directives_on_typename })
+    }
+}

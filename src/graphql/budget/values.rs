@@ -1,0 +1,39 @@
+//! The values of arguments, whether they stand in the document or come as variables.
+
+use async_graphql::parser::types::{Field, OperationDefinition};
+use async_graphql::{Value as ConstValue, Variables};
+use async_graphql_value::Value;
+
+/// The values of arguments in an operation.
+pub struct Values<'d> {
+    pub operation: &'d OperationDefinition,
+    pub variables: &'d Variables,
+}
+
+/// The value of an argument: as it stands in the document, or a variable's.
+pub enum Given<'v> {
+    Literal(&'v Value),
+    Const(&'v ConstValue),
+}
+
+impl Values<'_> {
+    /// The value of a field's argument; none where the argument is left out.
+    pub fn of<'v>(&'v self, field: &'v Field, argument: &str) -> Option<Given<'v>> {
+        match &field.get_argument(argument)?.node {
+            Value::Variable(name) => match self.variables.get(name) {
+                Some(value) => Some(Given::Const(value)),
+                None => {
+                    let mut definitions = self.operation.variable_definitions.iter();
+                    let definition = definitions.find(|definition| definition.node.name.node == *name)?;
+                    definition.node.default_value.as_ref().map(|value| Given::Const(&value.node))
+                }
+            },
+            literal => Some(Given::Literal(literal)),
+        }
+    }
+
+    /// Whether the argument has a value other than null.
+    pub fn is_given(&self, field: &Field, argument: &str) -> bool {
+        !matches!(self.of(field, argument), None | Some(Given::Literal(Value::Null) | Given::Const(ConstValue::Null)))
+    }
+}
