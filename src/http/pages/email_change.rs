@@ -1,19 +1,20 @@
 //! Confirming another address.
 
 use askama::Template;
-use axum::extract::{Form, Path};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use rollcall_domain::account::user;
 use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::sign_in::email_change;
 
 use super::super::form::Notice;
-use super::sign_in::PlainForm;
-use super::visit::{Answer, Visit};
+use super::opened::Opened;
+use super::sent::{PlainForm, Sent};
+use super::visit::Answer;
 
 #[derive(Template)]
 #[template(path = "pages/email_change.html")]
-struct ConfirmEmailChange<'a> {
+struct EmailChangePage<'a> {
     site: &'a PublicUrl,
     csrf: &'a str,
     notice: &'a Notice,
@@ -22,8 +23,7 @@ struct ConfirmEmailChange<'a> {
     new_email: &'a str,
 }
 
-pub async fn show(mut visit: Visit, Path(token): Path<String>) -> Answer {
-    let notice = visit.take_notice();
+pub async fn show(Path(token): Path<String>, Opened { mut visit, notice }: Opened) -> Answer {
     if let Some((title, text)) = &notice.done {
         return visit.message(StatusCode::OK, title, text, Some((Route::Account, "Continue")));
     }
@@ -34,7 +34,7 @@ pub async fn show(mut visit: Visit, Path(token): Path<String>) -> Answer {
     };
     let (change, user) = visit.check(found.await)?;
     let csrf = visit.protect()?;
-    visit.page(&ConfirmEmailChange {
+    visit.page(&EmailChangePage {
         site: visit.site(),
         csrf: &csrf,
         notice: &notice,
@@ -44,8 +44,7 @@ pub async fn show(mut visit: Visit, Path(token): Path<String>) -> Answer {
     })
 }
 
-pub async fn confirm(mut visit: Visit, Path(token): Path<String>, Form(form): Form<PlainForm>) -> Answer {
-    visit.require_ours(&form.csrf)?;
+pub async fn confirm(Path(token): Path<String>, Sent { mut visit, .. }: Sent<PlainForm>) -> Answer {
     let page = Route::EmailChange(&token);
     let outcome = email_change::confirm(&visit.app.database, &token).await;
     let email = visit.check_form(outcome, page, |refusals| Notice::refused(refusals, &[]))?;

@@ -1,7 +1,7 @@
 //! An invitation: what it is to, and its answer.
 
 use askama::Template;
-use axum::extract::{Form, Path};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use rollcall_domain::Error;
 use rollcall_domain::account::user;
@@ -15,19 +15,20 @@ use rollcall_domain::sign_in::{self, Asking};
 use serde::Deserialize;
 
 use super::super::form::Notice;
-use super::shown;
-use super::sign_in::PlainForm;
+use super::opened::Opened;
+use super::page::shown;
+use super::sent::{PlainForm, Sent};
 use super::visit::{Answer, Visit};
 
 /// By which way an invitation is accepted.
-enum Way {
+enum WayToAccept {
     NewAccount,
     SignInFirst,
     SignedIn,
     OtherAccount,
 }
 
-impl Way {
+impl WayToAccept {
     fn is_other(&self) -> bool {
         matches!(self, Self::OtherAccount)
     }
@@ -35,7 +36,7 @@ impl Way {
 
 #[derive(Template)]
 #[template(path = "pages/invitation.html")]
-struct Invitation<'a> {
+struct InvitationPage<'a> {
     site: &'a PublicUrl,
     csrf: &'a str,
     notice: &'a Notice,
@@ -47,20 +48,17 @@ struct Invitation<'a> {
     expires_at: &'a str,
     name: &'a str,
     username: &'a str,
-    way: Way,
+    way: WayToAccept,
 }
 
 #[derive(Deserialize)]
 pub struct AcceptForm {
-    #[serde(default)]
-    csrf: String,
     name: Option<String>,
     username: Option<String>,
 }
 
 /// The invitation with what can be done about it, or why nothing can.
-pub async fn show(mut visit: Visit, Path(token): Path<String>) -> Answer {
-    let notice = visit.take_notice();
+pub async fn show(Path(token): Path<String>, Opened { mut visit, notice }: Opened) -> Answer {
     let actor = visit.signed_in().await?;
     let go_on = actor.as_ref().map(|_| (Route::Account, "Continue"));
     // All of it was read before the commit that it tells of: nothing else need be read to say it.
@@ -72,26 +70,26 @@ pub async fn show(mut visit: Visit, Path(token): Path<String>) -> Answer {
             "The link isn't complete or isn't genuine. Copy it whole out of the mail, or ask for a new invitation.";
         return visit.message(StatusCode::NOT_FOUND, "No such invitation", text, None);
     };
-    let account = match &actor {
-        Some(actor) => visit.check(account(&visit, &preview, actor).await)?,
-        None => Account::Nobody,
+    let visitor = match &actor {
+        Some(actor) => visit.check(visitor(&visit, &preview, actor).await)?,
+        None => Visitor::Nobody,
     };
     let name = &preview.organization_name;
-    if matches!(account, Account::Member) {
+    if matches!(visitor, Visitor::Member) {
         let (title, text) = member_words(&preview);
         return visit.message(StatusCode::OK, &title, &text, go_on);
     }
     if let Some((title, text)) = why_closed(&preview) {
         return visit.message(StatusCode::GONE, title, &text, go_on.or(Some((Route::SignIn, "Sign in"))));
     }
-    let way = match (account, preview.account_exists) {
-        (Account::Invited, _) => Way::SignedIn,
-        (Account::Member | Account::Another, _) => Way::OtherAccount,
-        (Account::Nobody, true) => Way::SignInFirst,
-        (Account::Nobody, false) => Way::NewAccount,
+    let way = match (visitor, preview.account_exists) {
+        (Visitor::Invited, _) => WayToAccept::SignedIn,
+        (Visitor::Member | Visitor::Another, _) => WayToAccept::OtherAccount,
+        (Visitor::Nobody, true) => WayToAccept::SignInFirst,
+        (Visitor::Nobody, false) => WayToAccept::NewAccount,
     };
     let csrf = visit.protect()?;
-    visit.page(&Invitation {
+    visit.page(&InvitationPage {
         site: visit.site(),
         csrf: &csrf,
         notice: &notice,
@@ -108,7 +106,7 @@ pub async fn show(mut visit: Visit, Path(token): Path<String>) -> Answer {
 }
 
 /// Whom an invitation finds signed in.
-enum Account {
+enum Visitor {
     Nobody,
     /// Whom it is for.
     Invited,
@@ -117,7 +115,7 @@ enum Account {
     Another,
 }
 
-async fn account(visit: &Visit, preview: &Preview, actor: &Actor) -> rollcall_domain::Result<Account> {
+async fn visitor(visit: &Visit, preview: &Preview, actor: &Actor) -> rollcall_domain::Result<Visitor> {
     let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
     let mut connection = visit.app.database.connection().await?;
     let organization_id = preview.invitation.organization_id;
@@ -125,9 +123,9 @@ async fn account(visit: &Visit, preview: &Preview, actor: &Actor) -> rollcall_do
     let is_open = preview.status == InvitationStatus::Pending;
     let is_invited = is_open && user::by_id(&mut connection, user_id).await?.email == preview.email;
     Ok(match (is_member, is_open, is_invited) {
-        (true, _, true) | (true, false, _) => Account::Member,
-        (false, _, true) => Account::Invited,
-        (_, _, false) => Account::Another,
+        (true, _, true) | (true, false, _) => Visitor::Member,
+        (false, _, true) => Visitor::Invited,
+        (_, _, false) => Visitor::Another,
     })
 }
 
@@ -169,18 +167,17 @@ fn why_closed(preview: &Preview) -> Option<(&'static str, String)> {
     }
 }
 
-pub async fn accept(mut visit: Visit, Path(token): Path<String>, Form(form): Form<AcceptForm>) -> Answer {
-    let ours = visit.require_ours(&form.csrf)?;
+pub async fn accept(Path(token): Path<String>, Sent { mut visit, form, fields, .. }: Sent<AcceptForm>) -> Answer {
     let page = Route::Invitation(&token);
     let actor = visit.signed_in().await?;
-    let new = visit.new_session(&ours, &[])?;
+    let new = visit.new_session(&form, &[])?;
     if visit.has_begun(&new).await? {
         return accepted_before(visit, new.token().reveal(), page);
     }
     let command = answering::Accept {
         invitation: Named::Token(token.clone()),
-        name: form.name.clone(),
-        username: form.username.clone(),
+        name: fields.name.clone(),
+        username: fields.username.clone(),
     };
     let outcome = answering::accept(&visit.app.database, actor.as_ref(), &command, &new, visit.client).await;
     // At the same moment: the browser shows the answer to the last one only.
@@ -192,8 +189,8 @@ pub async fn accept(mut visit: Visit, Path(token): Path<String>, Form(form): For
     }
     let accepted = visit.check_form(outcome, page, |refusals| {
         Notice::refused(refusals, &["name", "username"])
-            .with("name", form.name.as_deref())
-            .with("username", form.username.as_deref())
+            .with("name", fields.name.as_deref())
+            .with("username", fields.username.as_deref())
     })?;
     if accepted.session.is_some() {
         visit.begin_session(new.token().reveal());
@@ -214,8 +211,7 @@ pub fn joined(accepted: &Accepted) -> Notice {
     Notice::done(format!("Welcome to {name}"), text)
 }
 
-pub async fn decline(mut visit: Visit, Path(token): Path<String>, Form(form): Form<PlainForm>) -> Answer {
-    visit.require_ours(&form.csrf)?;
+pub async fn decline(Path(token): Path<String>, Sent { mut visit, .. }: Sent<PlainForm>) -> Answer {
     let page = Route::Invitation(&token);
     let actor = visit.signed_in().await?;
     let outcome = answering::decline(&visit.app.database, actor.as_ref(), &Named::Token(token.clone())).await;
@@ -223,8 +219,7 @@ pub async fn decline(mut visit: Visit, Path(token): Path<String>, Form(form): Fo
     visit.redirect_with(page, Notice::done("You have declined", "Nothing else happens. You can close this page."))
 }
 
-pub async fn mail_link(mut visit: Visit, Path(token): Path<String>, Form(form): Form<PlainForm>) -> Answer {
-    let ours = visit.require_ours(&form.csrf)?;
+pub async fn mail_link(Path(token): Path<String>, Sent { mut visit, form, .. }: Sent<PlainForm>) -> Answer {
     let page = Route::Invitation(&token);
     let preview = visit.check(answering::preview(&visit.app.database, &token).await)?;
     let open = preview.filter(|preview| preview.status == InvitationStatus::Pending);
@@ -232,7 +227,7 @@ pub async fn mail_link(mut visit: Visit, Path(token): Path<String>, Form(form): 
     let Some((id, email)) = open.and_then(|preview| Some((preview.invitation.id, preview.email?))) else {
         return visit.redirect(page);
     };
-    let digest = visit.form_digest(&ours)?;
+    let digest = visit.form_digest(&form)?;
     let asking = Asking { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
     let outcome = sign_in::request_for_invitation(&visit.app.database, &email, id, asking, visit.client).await;
     visit.check(outcome)?;

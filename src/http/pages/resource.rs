@@ -11,12 +11,11 @@ use rollcall_domain::membership::organization;
 use rollcall_domain::resource;
 
 use super::super::form::Notice;
-use super::sign_in::email_of;
 use super::visit::{Answer, Visit};
 
 #[derive(Template)]
 #[template(path = "pages/resource.html")]
-struct Shared<'a> {
+struct ResourcePage<'a> {
     site: &'a PublicUrl,
     id: &'a str,
     name: &'a str,
@@ -44,14 +43,14 @@ pub async fn show(mut visit: Visit, Path(text): Path<String>) -> Answer {
         Ok::<_, Error>(Some((resource, organization.name, level)))
     };
     let Some((resource, organization, level)) = visit.check(found.await)? else {
-        let email = email_of(&visit, &actor).await?;
+        let email = visit.email_of(&actor).await?;
         visit.remember_resource(id);
         let text = format!(
             "Nothing here is shared with {email}, or not any more. If the mail went to another address of yours, sign in with that."
         );
         return visit.message(StatusCode::NOT_FOUND, "There is nothing here", &text, Some((Route::SignIn, "Sign in")));
     };
-    visit.page(&Shared {
+    visit.page(&ResourcePage {
         site: visit.site(),
         id: &text,
         name: &resource.name,

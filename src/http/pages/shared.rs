@@ -15,7 +15,7 @@ const ITEMS: i32 = 100;
 
 #[derive(Template)]
 #[template(path = "pages/shared.html")]
-struct Shared<'a> {
+struct SharedCollectionPage<'a> {
     site: &'a PublicUrl,
     name: &'a str,
     description: Option<&'a str>,
@@ -33,12 +33,12 @@ struct SharedItem {
 
 /// Where in a long collection a page begins.
 #[derive(Deserialize)]
-pub struct After {
+pub struct PageQuery {
     after: Option<String>,
 }
 
 /// What a link to a collection shows to whoever has it: reading changes nothing (R73).
-pub async fn show(visit: Visit, Path(token): Path<String>, Query(After { after }): Query<After>) -> Answer {
+pub async fn show(visit: Visit, Path(token): Path<String>, Query(PageQuery { after }): Query<PageQuery>) -> Answer {
     let request = PageRequest { first: Some(ITEMS), after, ..PageRequest::default() };
     let opened = match visit.app.database.connection().await {
         Ok(mut connection) => share_link::open(&mut connection, &token, &request).await,
@@ -55,7 +55,7 @@ pub async fn show(visit: Visit, Path(token): Path<String>, Query(After { after }
     });
     let more = opened.items.items.last().filter(|_| opened.items.has_next);
     let path = visit.site().path(Route::Shared(&token));
-    let mut response = visit.page(&Shared {
+    let mut response = visit.page(&SharedCollectionPage {
         site: visit.site(),
         name: &opened.collection.name,
         description: opened.collection.description.as_deref(),

@@ -1,12 +1,10 @@
 //! Signing in by a mailed link or its six digits, and out.
 
 use askama::Template;
-use axum::extract::{Form, Path};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use rollcall_domain::Error;
 use rollcall_domain::account::session::{self, NewSession};
-use rollcall_domain::account::user;
-use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::id::InvitationId;
 use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::membership::answering::{self, Named};
@@ -15,11 +13,15 @@ use rollcall_domain::sign_in::{self, Asking, Proof, SignedIn};
 use serde::Deserialize;
 
 use super::super::form::Notice;
-use super::visit::{Answer, Ended, Visit};
+use super::error_page::in_words;
+use super::invitation::joined;
+use super::opened::Opened;
+use super::sent::{PlainForm, Sent};
+use super::visit::{Answer, Visit};
 
 #[derive(Template)]
 #[template(path = "pages/sign_in_form.html")]
-struct SignInForm<'a> {
+struct SignInPage<'a> {
     site: &'a PublicUrl,
     csrf: &'a str,
     notice: &'a Notice,
@@ -29,7 +31,7 @@ struct SignInForm<'a> {
 
 #[derive(Template)]
 #[template(path = "pages/sign_in_sent.html")]
-struct SignInSent<'a> {
+struct SignInSentPage<'a> {
     site: &'a PublicUrl,
     csrf: &'a str,
     notice: &'a Notice,
@@ -38,7 +40,7 @@ struct SignInSent<'a> {
 
 #[derive(Template)]
 #[template(path = "pages/sign_in_confirm.html")]
-struct SignInConfirm<'a> {
+struct SignInConfirmPage<'a> {
     site: &'a PublicUrl,
     csrf: &'a str,
     notice: &'a Notice,
@@ -47,17 +49,8 @@ struct SignInConfirm<'a> {
     organization: Option<&'a str>,
 }
 
-/// A form of nothing but its button.
-#[derive(Deserialize)]
-pub struct PlainForm {
-    #[serde(default)]
-    pub csrf: String,
-}
-
 #[derive(Deserialize)]
 pub struct EmailForm {
-    #[serde(default)]
-    csrf: String,
     #[serde(default)]
     email: String,
 }
@@ -65,36 +58,23 @@ pub struct EmailForm {
 #[derive(Deserialize)]
 pub struct CodeForm {
     #[serde(default)]
-    csrf: String,
-    #[serde(default)]
     email: String,
     #[serde(default)]
     code: String,
 }
 
-pub async fn ask_for_mail(mut visit: Visit) -> Answer {
-    let notice = visit.take_notice();
+pub async fn ask_for_mail(Opened { mut visit, notice }: Opened) -> Answer {
     let signed_in = match visit.signed_in().await? {
-        Some(actor) => Some(email_of(&visit, &actor).await?),
+        Some(actor) => Some(visit.email_of(&actor).await?),
         None => None,
     };
     let csrf = visit.protect()?;
-    visit.page(&SignInForm { site: visit.site(), csrf: &csrf, notice: &notice, signed_in })
+    visit.page(&SignInPage { site: visit.site(), csrf: &csrf, notice: &notice, signed_in })
 }
 
-pub async fn email_of(visit: &Visit, actor: &Actor) -> Result<String, Ended> {
-    let found = async {
-        let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
-        let user = user::by_id(&mut *visit.app.database.connection().await?, user_id).await?;
-        Ok(user.email.ok_or(Error::Unauthenticated)?.as_str().to_owned())
-    };
-    visit.check(found.await)
-}
-
-pub async fn send_mail(mut visit: Visit, Form(form): Form<EmailForm>) -> Answer {
-    let ours = visit.require_ours(&form.csrf)?;
-    let digest = visit.form_digest(&ours)?;
-    let email = form.email.trim();
+pub async fn send_mail(Sent { mut visit, form, fields, .. }: Sent<EmailForm>) -> Answer {
+    let digest = visit.form_digest(&form)?;
+    let email = fields.email.trim();
     let asking = Asking { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
     let outcome = sign_in::request(&visit.app.database, email, asking, visit.client).await;
     let outcome = outcome.map_err(|error| match error {
@@ -112,8 +92,7 @@ pub async fn send_mail(mut visit: Visit, Form(form): Form<EmailForm>) -> Answer 
     visit.redirect(Route::SignInCode)
 }
 
-pub async fn ask_for_code(mut visit: Visit) -> Answer {
-    let notice = visit.take_notice();
+pub async fn ask_for_code(Opened { mut visit, notice }: Opened) -> Answer {
     let Some(email) = visit.remembered_email() else {
         // Signed in since, or never asked.
         return match visit.signed_in().await? {
@@ -122,25 +101,23 @@ pub async fn ask_for_code(mut visit: Visit) -> Answer {
         };
     };
     let csrf = visit.protect()?;
-    visit.page(&SignInSent { site: visit.site(), csrf: &csrf, notice: &notice, email: &email })
+    visit.page(&SignInSentPage { site: visit.site(), csrf: &csrf, notice: &notice, email: &email })
 }
 
-pub async fn sign_in_by_code(visit: Visit, Form(form): Form<CodeForm>) -> Answer {
-    let ours = visit.require_ours(&form.csrf)?;
-    let new = visit.new_session(&ours, &[&form.email, &form.code])?;
-    let proof = Proof::Digits { email: form.email, code: form.code };
+pub async fn sign_in_by_code(Sent { visit, form, fields, .. }: Sent<CodeForm>) -> Answer {
+    let new = visit.new_session(&form, &[&fields.email, &fields.code])?;
+    let proof = Proof::Digits { email: fields.email, code: fields.code };
     sign_in(visit, &proof, new, Route::SignInCode).await
 }
 
-pub async fn ask_to_sign_in(mut visit: Visit, Path(token): Path<String>) -> Answer {
-    let notice = visit.take_notice();
+pub async fn ask_to_sign_in(Path(token): Path<String>, Opened { mut visit, notice }: Opened) -> Answer {
     let request = match sign_in::by_token(&visit.app.database, &token).await {
         Err(Error::Refused(refusals)) => {
             // A link that was opened again by who is signed in with it, say.
             return match visit.signed_in().await? {
                 Some(actor) => {
-                    let email = email_of(&visit, &actor).await?;
-                    let text = format!("This device is signed in as {email}. {}", super::in_words(&refusals));
+                    let email = visit.email_of(&actor).await?;
+                    let text = format!("This device is signed in as {email}. {}", in_words(&refusals));
                     visit.message(StatusCode::OK, "You are signed in", &text, Some((Route::Account, "Continue")))
                 }
                 None => visit.check(Err(Error::Refused(refusals))),
@@ -153,7 +130,7 @@ pub async fn ask_to_sign_in(mut visit: Visit, Path(token): Path<String>) -> Answ
         Some(id) => visit.check(invited_to(&visit, id).await)?,
     };
     let csrf = visit.protect()?;
-    visit.page(&SignInConfirm {
+    visit.page(&SignInConfirmPage {
         site: visit.site(),
         csrf: &csrf,
         notice: &notice,
@@ -169,9 +146,8 @@ async fn invited_to(visit: &Visit, id: InvitationId) -> rollcall_domain::Result<
     Ok(Some(organization::by_id(&mut connection, invitation.organization_id).await?.name))
 }
 
-pub async fn sign_in_by_link(visit: Visit, Path(token): Path<String>, Form(form): Form<PlainForm>) -> Answer {
-    let ours = visit.require_ours(&form.csrf)?;
-    let new = visit.new_session(&ours, &[])?;
+pub async fn sign_in_by_link(Path(token): Path<String>, Sent { visit, form, .. }: Sent<PlainForm>) -> Answer {
+    let new = visit.new_session(&form, &[])?;
     let proof = Proof::Token(token.clone());
     sign_in(visit, &proof, new, Route::SignInLink(&token)).await
 }
@@ -200,7 +176,8 @@ fn go_on(mut visit: Visit) -> Answer {
     }
 }
 
-/// What follows a sign-in: the invitation that it was asked for is accepted (R20), and the account is shown, or what was to be seen.
+/// What follows a sign-in: the invitation that it was asked for is accepted (R20), and the account is shown, or what was
+/// to be seen.
 async fn welcome(mut visit: Visit, signed_in: SignedIn, new: NewSession) -> Answer {
     visit.begin_session(new.token().reveal());
     let Some(id) = signed_in.invitation_id else { return go_on(visit) };
@@ -208,11 +185,10 @@ async fn welcome(mut visit: Visit, signed_in: SignedIn, new: NewSession) -> Answ
     let actor = signed_in.actor();
     let outcome = answering::accept(&visit.app.database, Some(&actor), &command, &new, visit.client).await;
     let accepted = visit.check_form(outcome, Route::Account, |refusals| Notice::refused(refusals, &[]))?;
-    visit.redirect_with(Route::Account, super::invitation::joined(&accepted))
+    visit.redirect_with(Route::Account, joined(&accepted))
 }
 
-pub async fn sign_out(mut visit: Visit, Form(form): Form<PlainForm>) -> Answer {
-    visit.require_ours(&form.csrf)?;
+pub async fn sign_out(Sent { mut visit, .. }: Sent<PlainForm>) -> Answer {
     if let Some(actor) = visit.signed_in().await? {
         match session::sign_out(&visit.app.database, &actor, None).await {
             // It was ended at the same moment.

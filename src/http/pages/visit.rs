@@ -2,16 +2,16 @@
 
 use askama::Template;
 use axum::extract::FromRequestParts;
-use axum::extract::rejection::ExtensionRejection;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum_extra::extract::cookie::CookieJar;
 use rollcall_domain::Error;
-use rollcall_domain::account::authentication;
 use rollcall_domain::account::session::{self, NewSession};
+use rollcall_domain::account::{authentication, user};
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::client::ClientNetwork;
+use rollcall_domain::base::error::Refusal;
 use rollcall_domain::base::id::ResourceId;
 use rollcall_domain::base::limits;
 use rollcall_domain::base::link::{PublicUrl, Route};
@@ -20,38 +20,21 @@ use rollcall_domain::base::secret::Keyring;
 use super::super::client::Client;
 use super::super::form::{self, EMAIL, Notice, OurForm, RESOURCE, SESSION};
 use super::super::{App, user_agent};
-use super::{message, page_of, trouble};
-
-/// A page, with the headers that keep its secrets and its forms to itself.
-pub fn page(status: StatusCode, jar: CookieJar, template: &impl Template) -> Response {
-    let html = match template.render() {
-        Ok(html) => html,
-        Err(error) => {
-            tracing::error!(%error, "a page can't be rendered");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
-    };
-    let headers = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(
-                "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; \
-                 frame-ancestors 'none'",
-            ),
-        ),
-        // The path of the page is a secret. Without its origin, browsers would hide where a form comes from.
-        (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ];
-    (status, jar, headers, Html(html)).into_response()
-}
+use super::error_page::error_page;
+use super::page::{message, page, page_of};
 
 /// What pages answer; either is an answer, and the error ends the visit.
 pub type Answer = Result<Response, Ended>;
 
 /// The answer that ends a visit early.
 pub struct Ended(Box<Response>);
+
+impl Ended {
+    /// Ends the visit with what a rejection says.
+    pub fn by(rejection: impl IntoResponse) -> Self {
+        Self(Box::new(rejection.into_response()))
+    }
+}
 
 impl IntoResponse for Ended {
     fn into_response(self) -> Response {
@@ -70,10 +53,10 @@ pub struct Visit {
 }
 
 impl FromRequestParts<App> for Visit {
-    type Rejection = ExtensionRejection;
+    type Rejection = Ended;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ExtensionRejection> {
-        let Client(client) = Client::from_request_parts(parts, app).await?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Ended> {
+        let Client(client) = Client::from_request_parts(parts, app).await.map_err(Ended::by)?;
         Ok(Self {
             app: app.clone(),
             client,
@@ -97,7 +80,7 @@ impl Visit {
 
     /// What came of a function of the domain; where it failed, the page that says so ends the visit.
     pub fn check<T>(&self, outcome: Result<T, Error>) -> Result<T, Ended> {
-        outcome.map_err(|error| Ended(Box::new(trouble(self.site(), self.jar.clone(), error))))
+        outcome.map_err(|error| Ended::by(error_page(self.site(), self.jar.clone(), error)))
     }
 
     /// The same for a function whose refusals are told by a notice on a page, where a reload sends nothing again.
@@ -105,12 +88,12 @@ impl Visit {
         &mut self,
         outcome: Result<T, Error>,
         page: Route<'_>,
-        notice: impl FnOnce(&[rollcall_domain::base::error::Refusal]) -> Notice,
+        notice: impl FnOnce(&[Refusal]) -> Notice,
     ) -> Result<T, Ended> {
         match outcome {
             Err(Error::Refused(refusals)) => {
                 let answer = self.redirect_with(page, notice(&refusals))?;
-                Err(Ended(Box::new(answer)))
+                Err(Ended::by(answer))
             }
             outcome => self.check(outcome),
         }
@@ -118,7 +101,7 @@ impl Visit {
 
     /// Ends the visit with an answer.
     pub fn end<T>(&self, answer: Response) -> Result<T, Ended> {
-        Err(Ended(Box::new(answer)))
+        Err(Ended::by(answer))
     }
 
     /// A page.
@@ -207,10 +190,17 @@ impl Visit {
         }
     }
 
-    /// The person whom the session cookie signs in, where a page is for nobody else.
-    pub async fn require_signed_in(&self) -> Result<Actor, Ended> {
-        let actor = self.signed_in().await?;
-        self.check(actor.ok_or(Error::Unauthenticated))
+    /// The address of the person who is signed in.
+    ///
+    /// # Errors
+    /// The answer that ends the visit, where the account has none any more.
+    pub async fn email_of(&self, actor: &Actor) -> Result<String, Ended> {
+        let found = async {
+            let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
+            let user = user::by_id(&mut *self.app.database.connection().await?, user_id).await?;
+            Ok(user.email.ok_or(Error::Unauthenticated)?.as_str().to_owned())
+        };
+        self.check(found.await)
     }
 
     /// Signs this device in, for as long as the session lasts that has just begun.
