@@ -1,7 +1,7 @@
 //! Relay connections over the domain's pages.
 //!
-//! async-graphql takes a field's arguments from the parameters of its method, each with its own description. So each list spells the
-//! arguments of its pages; here they become a request, and a test holds that they are described alike.
+//! async-graphql takes a field's arguments from the parameters of its method, each with its own description. So each
+//! list spells the arguments of its pages; here they become a request, and a test holds that they are described alike.
 
 use async_graphql::{Context, SimpleObject};
 use rollcall_domain::base::page::{Page, PageRequest};

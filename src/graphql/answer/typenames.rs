@@ -10,8 +10,8 @@ use crate::graphql::types::{Types, named};
 /// Under which an object tells its type. No document can choose that name.
 pub(super) const HIDDEN_TYPENAME: &str = " typename";
 
-/// Whether what a field gives must tell its type: where several are possible, or where nothing may be selected of it, so
-/// that the executor would answer null for something that is there.
+/// Whether what a field gives must tell its type: where several are possible, or where nothing may be selected of it,
+/// so that the executor would answer null for something that is there.
 pub(super) fn tells_typename(
     types: &Types,
     document: &ExecutableDocument,

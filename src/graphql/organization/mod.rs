@@ -45,6 +45,9 @@ pub struct Organization {
 
 impl Organization {
     /// The organization as the actor of the request sees it; for what already led to it.
+    ///
+    /// # Errors
+    /// There is no such organization, which is a mistake here; or the database's.
     pub async fn load(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Self> {
         match request(context).actor() {
             Some(actor) => Self::load_as(context, actor, id).await,
@@ -58,6 +61,9 @@ impl Organization {
     }
 
     /// The organization as an actor sees it.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
     pub async fn load_as(context: &Context<'_>, actor: &Actor, id: OrganizationId) -> async_graphql::Result<Self> {
         let found = loaders(context).load_one((actor.clone(), id)).await?;
         let (organization, permit) = found.ok_or_else(|| top_level(Error::Bug("an organization is missing")))?;
@@ -65,6 +71,9 @@ impl Organization {
     }
 
     /// The organization, if the actor belongs to it or is of the staff; to anyone else it doesn't exist (R21).
+    ///
+    /// # Errors
+    /// The database's.
     pub async fn find(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Option<Self>> {
         let Some(actor) = request(context).actor() else { return Ok(None) };
         let Some((organization, permit)) = loaders(context).load_one((actor.clone(), id)).await? else {
@@ -80,8 +89,12 @@ impl Organization {
         Self { organization: Box::new(organization), permit, shown: actor.is_staff() || deleted_it }
     }
 
-    /// An organization that somebody has named: as the viewer knows it; else, to those to whom the word is shown, by what it was named,
-    /// with an id that leads nowhere, or by its id alone where that is what named it; else some organization.
+    /// An organization that somebody has named: as the viewer knows it; else, to those to whom the word is shown, by
+    /// what it was named, with an id that leads nowhere, or by its id alone where that is what named it; else some
+    /// organization.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
     pub async fn named(context: &Context<'_>, id: OrganizationId, naming: Naming<'_>) -> async_graphql::Result<Self> {
         let found = Self::load(context, id).await?;
         if found.is_visible() {
@@ -109,8 +122,8 @@ impl Organization {
         self.permit.is_some() || self.shown
     }
 
-    /// Whether the viewer sees more of its structure than their own part (R77): by their membership, as staff, or, having reached it
-    /// from outside, where its members do.
+    /// Whether the viewer sees more of its structure than their own part (R77): by their membership, as staff, or,
+    /// having reached it from outside, where its members do.
     pub fn shows_structure(&self) -> bool {
         match &self.permit {
             Some(permit) => permit.standing().sees_structure(),
@@ -498,7 +511,10 @@ impl Organization {
     }
 }
 
-/// The departures of an organization, or of one of its members.
+/// The departures of an organization, or of one of its members; none for those who may not see them.
+///
+/// # Errors
+/// What is wrong with the page's arguments; or the database's.
 pub async fn departures_of(
     context: &Context<'_>,
     permit: &Permit,
@@ -556,6 +572,9 @@ pub enum OrganizationBy {
 
 impl OrganizationBy {
     /// The organization, if the viewer may know of it.
+    ///
+    /// # Errors
+    /// The database's.
     pub async fn find(self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
         let id = match self {
             Self::Id(id) => Some(id.0),

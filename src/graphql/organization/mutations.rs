@@ -329,6 +329,9 @@ impl OrganizationMutation {
 }
 
 /// The organization that a command was about, as the actor sees it now.
+///
+/// # Errors
+/// Those of [`Organization::load`].
 pub async fn loaded(
     context: &Context<'_>,
     outcome: &rollcall_domain::Result<OrganizationId>,

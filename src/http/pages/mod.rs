@@ -4,8 +4,8 @@
 //! Opening a page (GET) changes nothing, since scanners open links; a POST acts (R24), and answers with a redirect to a
 //! page that can be opened again. A form that is sent again leads to what it did.
 //!
-//! Handlers begin with an extractor: [`opened`] for a GET, [`sent`] for a POST. What isn't for them to answer, such as a
-//! form of another site, the extractor has answered by then.
+//! Handlers begin with an extractor: [`opened`] for a GET, [`sent`] for a POST. What isn't for them to answer, such as
+//! a form of another site, the extractor has answered by then.
 
 mod account;
 mod email_change;

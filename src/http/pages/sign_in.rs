@@ -176,8 +176,8 @@ fn go_on(mut visit: Visit) -> Answer {
     }
 }
 
-/// What follows a sign-in: the invitation that it was asked for is accepted (R20), and the account is shown, or what was
-/// to be seen.
+/// What follows a sign-in: the invitation that it was asked for is accepted (R20), and the account is shown, or what
+/// was to be seen.
 async fn welcome(mut visit: Visit, signed_in: SignedIn, new: NewSession) -> Answer {
     visit.begin_session(new.token().reveal());
     let Some(id) = signed_in.invitation_id else { return go_on(visit) };

@@ -79,11 +79,17 @@ impl Visit {
     }
 
     /// What came of a function of the domain; where it failed, the page that says so ends the visit.
+    ///
+    /// # Errors
+    /// The page that says what failed.
     pub fn check<T>(&self, outcome: Result<T, Error>) -> Result<T, Ended> {
         outcome.map_err(|error| Ended::by(error_page(self.site(), self.jar.clone(), error)))
     }
 
     /// The same for a function whose refusals are told by a notice on a page, where a reload sends nothing again.
+    ///
+    /// # Errors
+    /// The redirect to that page, where it was refused; else the page that says what failed.
     pub fn check_form<T>(
         &mut self,
         outcome: Result<T, Error>,
@@ -100,6 +106,9 @@ impl Visit {
     }
 
     /// Ends the visit with an answer.
+    ///
+    /// # Errors
+    /// The answer.
     pub fn end<T>(&self, answer: Response) -> Result<T, Ended> {
         Err(Ended::by(answer))
     }
@@ -120,6 +129,9 @@ impl Visit {
     }
 
     /// Leads to another page, which says something once.
+    ///
+    /// # Errors
+    /// Those of [`keep_notice`](Self::keep_notice).
     pub fn redirect_with(&mut self, page: Route<'_>, notice: Notice) -> Answer {
         self.keep_notice(page, notice)?;
         self.redirect(page)
@@ -133,6 +145,9 @@ impl Visit {
     }
 
     /// Lets a page say something again.
+    ///
+    /// # Errors
+    /// The notice can't be sealed, which is a mistake here.
     pub fn keep_notice(&mut self, page: Route<'_>, mut notice: Notice) -> Result<(), Ended> {
         notice.page = page.path().into_owned();
         self.jar = self.check(form::with_notice(self.keyring(), self.jar.clone(), self.site(), &notice))?;
@@ -140,6 +155,9 @@ impl Visit {
     }
 
     /// The hidden field for the forms of a page.
+    ///
+    /// # Errors
+    /// The system has no randomness.
     pub fn protect(&mut self) -> Result<String, Ended> {
         let (jar, field) = self.check(form::protect(self.keyring(), self.jar.clone(), self.site()))?;
         self.jar = jar;
@@ -147,6 +165,9 @@ impl Visit {
     }
 
     /// Lets only our own forms through.
+    ///
+    /// # Errors
+    /// The page that asks to send the form again, where none of ours has sent it.
     pub fn require_ours(&self, field: &str) -> Result<OurForm, Ended> {
         let read = form::read(self.keyring(), &self.headers, &self.jar, self.site(), field);
         match self.check(read)? {
@@ -161,11 +182,17 @@ impl Visit {
     }
 
     /// The digest by which a form is known when it is sent again.
+    ///
+    /// # Errors
+    /// Digests can't be made, which is a mistake here.
     pub fn form_digest(&self, form: &OurForm) -> Result<Vec<u8>, Ended> {
         self.check(form.digest(self.keyring(), &self.path))
     }
 
     /// The session that a form begins, by what else was sent with it.
+    ///
+    /// # Errors
+    /// Digests can't be made, which is a mistake here.
     pub fn new_session(&self, form: &OurForm, sent: &[&str]) -> Result<NewSession, Ended> {
         let [browser, showing, path] = form.identity(&self.path);
         let parts: Vec<&[u8]> =
@@ -174,12 +201,18 @@ impl Visit {
     }
 
     /// Whether the form was sent before and has begun its session.
+    ///
+    /// # Errors
+    /// The page that says that the database fails.
     pub async fn has_begun(&self, new: &NewSession) -> Result<bool, Ended> {
         let mut connection = self.check(self.app.database.connection().await)?;
         self.check(session::has_begun(&mut connection, new).await)
     }
 
     /// The person whom the session cookie signs in.
+    ///
+    /// # Errors
+    /// The page that says that the database fails.
     pub async fn signed_in(&self) -> Result<Option<Actor>, Ended> {
         let Some(cookie) = self.jar.get(&SESSION.of(self.site())) else { return Ok(None) };
         match authentication::authenticate(&self.app.database, cookie.value()).await {
