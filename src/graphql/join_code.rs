@@ -3,7 +3,7 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::base::id::{JoinCodeId, OrganizationId};
-use rollcall_domain::membership::join_code;
+use rollcall_domain::membership::{join_code, redeeming};
 
 use super::connection::connection;
 use super::context::{actor, database, request};
@@ -216,7 +216,7 @@ impl JoinCodeMutation {
         #[graphql(desc = "The code.")] input: RedeemJoinCodeInput,
     ) -> async_graphql::Result<RedeemJoinCodePayload> {
         let client = request(context).client;
-        let outcome = join_code::redeem(database(context), actor(context)?, &input.code, client).await;
+        let outcome = redeeming::redeem(database(context), actor(context)?, &input.code, client).await;
         let member = match &outcome {
             Ok(id) => Member::load(context, *id).await?,
             Err(_) => None,

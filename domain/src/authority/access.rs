@@ -4,6 +4,7 @@
 //! resources, the head of the audit log.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
@@ -19,7 +20,7 @@ use crate::database::schema::{members, organizations, users};
 
 /// Proof that an actor is an active member of an organization, and as what.
 ///
-/// Only this module makes one; inside a transaction it comes with a lock on the membership.
+/// Only this module makes one. It lets read; what writes demands a [`WritePermit`].
 #[derive(Debug, Clone)]
 pub struct Permit {
     actor: Actor,
@@ -96,6 +97,21 @@ impl Permit {
             };
             Err(Error::refused(Code::BillingAccessRequired, field, message))
         }
+    }
+}
+
+/// A permit by which a transaction may write: the membership's row is locked, shared, until the transaction ends, and the actor is
+/// one that may change things.
+///
+/// Only [`enter`] and [`authorize`] make one, and nothing turns a permit for reading into it.
+#[derive(Debug)]
+pub(crate) struct WritePermit(Permit);
+
+impl Deref for WritePermit {
+    type Target = Permit;
+
+    fn deref(&self) -> &Permit {
+        &self.0
     }
 }
 
@@ -263,7 +279,7 @@ pub(crate) async fn authorize(
     lock: Lock,
     action: Action,
     field: &str,
-) -> Result<Permit> {
+) -> Result<WritePermit> {
     let permit = enter(transaction, actor, organization_id, lock, organization_not_found(field)).await?;
     permit.require_on(action, field)?;
     Ok(permit)
@@ -276,12 +292,13 @@ pub(crate) async fn enter(
     organization_id: OrganizationId,
     lock: Lock,
     not_found: Refusal,
-) -> Result<Permit> {
+) -> Result<WritePermit> {
     require_writing(actor, not_found.field.as_slice().first().map_or("", String::as_str))?;
     if lock == Lock::Organization {
         lock_organization(transaction, organization_id).await?;
     }
-    permit(transaction, actor, organization_id, " FOR SHARE OF m").await?.ok_or_else(|| not_found.into())
+    let permit = permit(transaction, actor, organization_id, " FOR SHARE OF m").await?;
+    permit.map(WritePermit).ok_or_else(|| not_found.into())
 }
 
 /// Fails for actors that may change nothing: suspended accounts and READ keys.

@@ -88,6 +88,39 @@ impl Reach {
     }
 }
 
+/// Proof that a person asks who is signed in themselves; only [`Actor::person`] makes one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Person<'a> {
+    actor: &'a Actor,
+    user_id: UserId,
+    session_id: SessionId,
+}
+
+impl<'a> Person<'a> {
+    /// The actor that it was proved of.
+    pub(crate) fn actor(self) -> &'a Actor {
+        self.actor
+    }
+
+    /// The person's account.
+    pub(crate) fn user_id(self) -> UserId {
+        self.user_id
+    }
+}
+
+/// Proof that the platform's staff ask; only [`Actor::staff`] makes one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Staff<'a> {
+    actor: &'a Actor,
+}
+
+impl<'a> Staff<'a> {
+    /// The actor that it was proved of.
+    pub(crate) fn actor(self) -> &'a Actor {
+        self.actor
+    }
+}
+
 /// What an actor is to others. Each of these is an exhaustive match, and nothing outside of it looks at one kind of actor and takes
 /// all others for one: a new kind doesn't compile until each has said what it may.
 impl Actor {
@@ -136,10 +169,22 @@ impl Actor {
     }
 
     /// The person, for what takes someone who is signed in themselves: keys and staff may not.
+    ///
+    /// # Errors
+    ///
+    /// SUSPENDED for suspended accounts, FORBIDDEN for all others who aren't signed in themselves, on `field`.
     pub fn signed_in(&self, field: &str) -> Result<(UserId, SessionId)> {
+        let person = self.person(field)?;
+        Ok((person.user_id, person.session_id))
+    }
+
+    /// Proof of [`Actor::signed_in`], for what writes on the strength of it.
+    pub(crate) fn person(&self, field: &str) -> Result<Person<'_>> {
         match self {
             Self::User { suspended: true, .. } => Err(suspended(field).into()),
-            Self::User { user_id, session_id, suspended: false } => Ok((*user_id, *session_id)),
+            Self::User { user_id, session_id, suspended: false } => {
+                Ok(Person { actor: self, user_id: *user_id, session_id: *session_id })
+            }
             Self::ApiKey { .. } | Self::Service { .. } => {
                 Err(Error::refused(Code::Forbidden, field, "requires a signed-in person, not an API key"))
             }
@@ -151,20 +196,22 @@ impl Actor {
 
     /// Whether the actor is the platform's staff.
     pub fn is_staff(&self) -> bool {
+        self.staff().is_some()
+    }
+
+    /// Proof that the actor is the platform's staff.
+    pub(crate) fn staff(&self) -> Option<Staff<'_>> {
         match self {
-            Self::Staff { .. } => true,
-            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } => false,
+            Self::Staff { .. } => Some(Staff { actor: self }),
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } => None,
         }
     }
 
     /// Fails with FORBIDDEN for everybody but the platform's staff; `remedy` says who does it otherwise, or that staff are to be asked.
-    pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<()> {
-        match self.is_staff() {
-            true => Ok(()),
-            false => {
-                Err(Error::refused(Code::Forbidden, field, format!("only the platform's staff do this; {remedy}")))
-            }
-        }
+    pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<Staff<'_>> {
+        self.staff().ok_or_else(|| {
+            Error::refused(Code::Forbidden, field, format!("only the platform's staff do this; {remedy}"))
+        })
     }
 }
 

@@ -7,8 +7,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::account::reserved_name::{self, Holder};
 use crate::account::{api_key, user};
 use crate::authority::access;
-use crate::authority::actor::Actor;
-use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::actor::{Actor, Person};
+use crate::authority::audit::{self, AuditAction};
 use crate::authority::membership::MemberStatus;
 use crate::authority::policy::Role;
 use crate::base::error::{Code, Error, Result};
@@ -20,6 +20,7 @@ use crate::database::schema::{account_deletions, members, organizations, session
 use crate::database::{Database, Transaction, now};
 use crate::departure::DepartureKind;
 use crate::departure::departing::{self, Words};
+use crate::membership::cause::Cause;
 use crate::membership::member::Member;
 use crate::resource::{grant, transfer};
 use crate::sign_in::email_change;
@@ -46,9 +47,15 @@ pub struct AccountDeletion {
 /// Deletes the actor's account, its address having been typed to confirm it.
 ///
 /// In one transaction it leaves every organization, as by leaving (R31 to R42), its sessions and keys end, its personal
-/// organization is deleted, and name, username and address go; the username is nobody else's, ever. OWNER_MUST_STAY while it owns an organization (R40).
+/// organization is deleted, and name, username and address go; the username is nobody else's, ever.
+///
+/// # Errors
+///
+/// CONFIRMATION_MISMATCH where another address was typed; OWNER_MUST_STAY while the account owns an organization (R40); TOO_MANY where it
+/// belongs to more than can be left at once.
 pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> Result<UserId> {
-    let (user_id, _) = actor.signed_in("confirmEmail")?;
+    let person = actor.person("confirmEmail")?;
+    let (cause, user_id) = (Cause::Account(person), person.user_id());
     database
         .transaction(async |transaction| {
             // Whatever makes the account a member or an owner locks it first: from here on there is nothing new.
@@ -85,7 +92,7 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             let mut events = Vec::new();
             for member in &memberships {
                 events.extend(
-                    departing::depart(transaction, actor, member, DepartureKind::Leave, Words::default()).await?.1,
+                    departing::depart(transaction, cause, member, DepartureKind::Leave, Words::default()).await?.1,
                 );
             }
             // Invitations to it, and offers by and to it, end with the account itself.
@@ -95,29 +102,9 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             grant::forget_names(transaction, user_id).await?;
             transfer::forget_names(transaction, user_id).await?;
             diesel::delete(sessions::table.filter(sessions::user_id.eq(user_id))).execute(&mut **transaction).await?;
-            diesel::update(organizations::table.find(personal))
-                .set((
-                    organizations::name.eq(NAME),
-                    organizations::deleted_at.eq(at),
-                    organizations::deleted_by_id.eq(user_id),
-                ))
-                .execute(&mut **transaction)
-                .await?;
+            delete_personal_organization(transaction, person, personal, at).await?;
             reserved_name::retire(transaction, Holder::Account(user_id), Some(user.username.as_str())).await?;
-            diesel::update(users::table.find(user_id))
-                .set((
-                    users::email.eq(None::<EmailAddress>),
-                    users::username.eq(Username::of_deleted(user_id)),
-                    users::name.eq(NAME),
-                    users::folded_name.eq(text::fold(NAME)),
-                    users::folded_email.eq(None::<String>),
-                    users::avatar_url.eq(None::<String>),
-                    users::origin_organization_id.eq(None::<OrganizationId>),
-                    users::default_bill_to_id.eq(None::<OrganizationId>),
-                    users::deleted_at.eq(at),
-                ))
-                .execute(&mut **transaction)
-                .await?;
+            empty(transaction, person, at).await?;
             diesel::insert_into(account_deletions::table)
                 .values((
                     account_deletions::user_id.eq(user_id),
@@ -130,7 +117,8 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             transaction.enqueue(&MailAccountDeleted { user_id }).await?;
             let left: Vec<String> = memberships.iter().map(|member| member.organization_id.to_string()).collect();
             events.push(
-                NewEvent::by(actor, personal, AuditAction::UserDeleted, user_id)
+                cause
+                    .event(personal, AuditAction::UserDeleted, user_id)
                     .summary(format!("deleted the account, which left {} organization(s)", left.len()))
                     .with(serde_json::json!({ "left": left })),
             );
@@ -138,6 +126,44 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             Ok(user_id)
         })
         .await
+}
+
+/// Deletes the account's personal organization.
+async fn delete_personal_organization(
+    transaction: &mut Transaction,
+    person: Person<'_>,
+    personal: OrganizationId,
+    at: DateTime<Utc>,
+) -> Result<()> {
+    diesel::update(organizations::table.find(personal).filter(organizations::personal_user_id.eq(person.user_id())))
+        .set((
+            organizations::name.eq(NAME),
+            organizations::deleted_at.eq(at),
+            organizations::deleted_by_id.eq(person.user_id()),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Leaves of the account a row without name and address.
+async fn empty(transaction: &mut Transaction, person: Person<'_>, at: DateTime<Utc>) -> Result<()> {
+    let user_id = person.user_id();
+    diesel::update(users::table.find(user_id))
+        .set((
+            users::email.eq(None::<EmailAddress>),
+            users::username.eq(Username::of_deleted(user_id)),
+            users::name.eq(NAME),
+            users::folded_name.eq(text::fold(NAME)),
+            users::folded_email.eq(None::<String>),
+            users::avatar_url.eq(None::<String>),
+            users::origin_organization_id.eq(None::<OrganizationId>),
+            users::default_bill_to_id.eq(None::<OrganizationId>),
+            users::deleted_at.eq(at),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 /// Fails with OWNER_MUST_STAY while the account owns organizations; a deleted one counts until it is removed for good, since it

@@ -1,7 +1,6 @@
 //! Leaving an organization, and removing a member: access ends with it.
 
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 
@@ -14,13 +13,18 @@ use crate::base::error::{Error, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId};
 use crate::base::job::{MailMembershipEnded, RunDeparture};
 use crate::base::{limits, text};
-use crate::database::schema::{departure_steps, departures, members, sessions};
+use crate::database::schema::{departure_steps, departures, sessions};
 use crate::database::{Database, Transaction, now};
 use crate::departure::{self, Departure, DepartureKind, DepartureStep};
+use crate::membership::cause::Cause;
 use crate::membership::member::{self, Member};
-use crate::membership::{invitation, team};
+use crate::membership::{invitation, roster, team};
 
 /// The actor leaves (R40).
+///
+/// # Errors
+///
+/// NOT_FOUND on `organizationId` for all but members; OWNER_MUST_STAY for the owner; FORBIDDEN in a personal organization.
 pub async fn leave(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<Departure> {
     let (user_id, _) = actor.signed_in("organizationId")?;
     database
@@ -39,7 +43,7 @@ pub async fn leave(database: &Database, actor: &Actor, organization_id: Organiza
                 .await?
                 .ok_or(Error::Bug("a permit comes with a membership"))?;
             let (departure, events) =
-                depart(transaction, actor, &member, DepartureKind::Leave, Words::default()).await?;
+                depart(transaction, Cause::Permit(&permit), &member, DepartureKind::Leave, Words::default()).await?;
             audit::record(transaction, events).await?;
             Ok(departure)
         })
@@ -71,6 +75,10 @@ pub(crate) struct Words<'a> {
 }
 
 /// A member is removed or deactivated by owner or admin (R3, R9, R12); with the hash of a plan only if that still fits (R44).
+///
+/// # Errors
+///
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; what makes the plan not fit.
 pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) -> Result<Departure> {
     let RemoveMember { member_id: id, kind, .. } = *command;
     let reason = text::optional_text("reason", command.reason.as_deref(), limits::DESCRIPTION)?;
@@ -89,7 +97,7 @@ pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) 
                 departure::plan::require(transaction, &permit, &member, kind, hash).await?;
             }
             let words = Words { reason: reason.as_deref(), message_to_member: message_to_member.as_deref() };
-            let (departure, events) = depart(transaction, actor, &member, kind, words).await?;
+            let (departure, events) = depart(transaction, Cause::Permit(&permit), &member, kind, words).await?;
             audit::record(transaction, events).await?;
             Ok(departure)
         })
@@ -100,33 +108,13 @@ pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) 
 /// locked, and the member is checked.
 pub(crate) async fn depart(
     transaction: &mut Transaction,
-    actor: &Actor,
+    cause: Cause<'_>,
     member: &Member,
     kind: DepartureKind,
     words: Words<'_>,
 ) -> Result<(Departure, Vec<NewEvent>)> {
     let (organization_id, user_id) = (member.organization_id, member.user_id);
-    // Waits for whatever is being written under the membership; nothing new can begin.
-    let previous_ended_at_position: i64 = members::table
-        .find(member.id)
-        .select(members::ended_at_position)
-        .for_no_key_update()
-        .first(&mut **transaction)
-        .await?;
-    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps, and so does all that
-    // was issued under it, and has ended.
-    let ended_at_position: i64 =
-        diesel::select(diesel::dsl::sql::<BigInt>("nextval('grant_positions')")).get_result(&mut **transaction).await?;
-    diesel::update(members::table.find(member.id))
-        .set((
-            members::status.eq(kind.status()),
-            members::ended_at_position.eq(ended_at_position),
-            members::issued_ended_position.eq(ended_at_position),
-            members::invites_ended_position.eq(ended_at_position),
-            members::admin_invites_ended_position.eq(ended_at_position),
-        ))
-        .execute(&mut **transaction)
-        .await?;
+    let ended = roster::end(transaction, cause, member, kind.status()).await?;
     let started_at = now(transaction).await?;
     let leaver = user::by_id(transaction, user_id).await?;
 
@@ -142,7 +130,8 @@ pub(crate) async fn depart(
     user::reset_default_bill_to(transaction, user_id, organization_id).await?;
 
     let departed = "revoked: the invited person departed";
-    let mut events = invitation::revoke_to(transaction, Some(actor), organization_id, &leaver, departed).await?;
+    let mut events =
+        invitation::revoke_to(transaction, Some(cause.actor()), organization_id, &leaver, departed).await?;
     let revoked = events.len();
     let teams = team::leave_all(transaction, organization_id, user_id).await?;
 
@@ -161,14 +150,14 @@ pub(crate) async fn depart(
             departures::user_id.eq(user_id),
             departures::kind.eq(kind),
             departures::new_owner_id.eq(departure::owner(transaction, organization_id).await?),
-            departures::started_by_id.eq(actor.account()),
+            departures::started_by_id.eq(cause.actor().account()),
             departures::reason.eq(words.reason),
             departures::message_to_member.eq(words.message_to_member),
             departures::role.eq(member.role),
             departures::suspended_account.eq(suspends),
             departures::started_at.eq(started_at),
-            departures::ended_at_position.eq(ended_at_position),
-            departures::previous_ended_at_position.eq(previous_ended_at_position),
+            departures::ended_at_position.eq(ended.this),
+            departures::previous_ended_at_position.eq(ended.previous),
         ))
         .returning(Departure::as_returning())
         .get_result(&mut **transaction)
@@ -211,7 +200,8 @@ pub(crate) async fn depart(
         let notice = MailMembershipEnded { departure_id: departure.id };
         transaction.enqueue_at(&notice, started_at + limits::DEPARTURE_NOTICE).await?;
     }
-    let mut event = NewEvent::by(actor, organization_id, kind.audit_action(), member.id)
+    let mut event = cause
+        .event(organization_id, kind.audit_action(), member.id)
         .summary(format!("{user_id} departed: {kind}"))
         .with(json!({ "departure": departure.id.to_string(), "role": member.role.as_str() }));
     if !teams.is_empty() {

@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use crate::authority::access::{self, Lock, Permit};
+use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
@@ -29,6 +29,7 @@ use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{departure_steps, departures, members};
 use crate::database::{Database, Transaction, rollcall_now};
+use crate::membership::cause::Cause;
 use crate::membership::member;
 use crate::resource::kind::ResourceKind;
 
@@ -293,8 +294,8 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
     database
         .transaction(async |transaction| {
             let found = known(transaction, actor, id, field).await?;
-            enter(transaction, actor, &found, field).await?;
-            let resumed = resume(transaction, actor, id).await?;
+            let permit = enter(transaction, actor, &found, field).await?;
+            let resumed = resume(transaction, Cause::Permit(&permit), id).await?;
             let departure =
                 resumed.ok_or_else(|| Refusal::new(Code::Conflict, field, "this departure has come to its end"))?;
             let member_id = departure.member_id;
@@ -311,7 +312,12 @@ async fn known(transaction: &mut Transaction, actor: &Actor, id: DepartureId, fi
 }
 
 /// Locks the organization of a departure that the actor knows of, and gives their permit where they decide about it; leavers don't.
-async fn enter(transaction: &mut Transaction, actor: &Actor, departure: &Departure, field: &str) -> Result<Permit> {
+async fn enter(
+    transaction: &mut Transaction,
+    actor: &Actor,
+    departure: &Departure,
+    field: &str,
+) -> Result<WritePermit> {
     let forbidden =
         || Refusal::new(Code::Forbidden, field, "this is for the organization's owner and admins; ask one of them");
     let permit = access::enter(transaction, actor, departure.organization_id, Lock::Organization, forbidden()).await?;
@@ -364,21 +370,38 @@ async fn newest_of(connection: &mut AsyncPgConnection, member_id: MemberId) -> R
 }
 
 /// Has a departure, or its revert, go on that hasn't come to its end; none where it has. Its job is the caller's.
-pub(crate) async fn resume(transaction: &mut Transaction, actor: &Actor, id: DepartureId) -> Result<Option<Departure>> {
-    let status = match lock(transaction, id).await?.map(|departure| departure.status) {
-        Some(DepartureStatus::Running | DepartureStatus::Failed) => DepartureStatus::Running,
-        Some(DepartureStatus::Reverting) => DepartureStatus::Reverting,
-        Some(DepartureStatus::Completed | DepartureStatus::Reverted) | None => return Ok(None),
+pub(crate) async fn resume(
+    transaction: &mut Transaction,
+    cause: Cause<'_>,
+    id: DepartureId,
+) -> Result<Option<Departure>> {
+    let Some(departure) = lock(transaction, id).await? else { return Ok(None) };
+    let status = match departure.status {
+        DepartureStatus::Running | DepartureStatus::Failed => DepartureStatus::Running,
+        DepartureStatus::Reverting => DepartureStatus::Reverting,
+        DepartureStatus::Completed | DepartureStatus::Reverted => return Ok(None),
     };
-    let resumed: Departure = diesel::update(departures::table.find(id))
-        .set((departures::status.eq(status), departures::error.eq(None::<String>)))
-        .returning(Departure::as_returning())
-        .get_result(&mut **transaction)
-        .await?;
-    let event = NewEvent::by(actor, resumed.organization_id, AuditAction::DepartureRetried, id)
+    let resumed = set_under_way(transaction, cause, &departure, status).await?;
+    let event = cause
+        .event(resumed.organization_id, AuditAction::DepartureRetried, id)
         .summary("let it go on where it stopped");
     audit::record(transaction, [event]).await?;
     Ok(Some(resumed))
+}
+
+/// Has a departure, which is locked, go on or back.
+async fn set_under_way(
+    transaction: &mut Transaction,
+    cause: Cause<'_>,
+    departure: &Departure,
+    status: DepartureStatus,
+) -> Result<Departure> {
+    cause.require_reach(departure.organization_id, departure.user_id)?;
+    Ok(diesel::update(departures::table.find(departure.id))
+        .set((departures::status.eq(status), departures::error.eq(None::<String>)))
+        .returning(Departure::as_returning())
+        .get_result(&mut **transaction)
+        .await?)
 }
 
 /// Whether a permit shows a departure, and lets it be retried and reverted; leavers see their own without a permit.

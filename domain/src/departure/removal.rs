@@ -8,8 +8,8 @@ use diesel_async::RunQueryDsl;
 
 use crate::account::reserved_name::{self, Holder};
 use crate::account::user;
-use crate::authority::access::{self, Lock};
-use crate::authority::actor::Actor;
+use crate::authority::access::{self, Lock, WritePermit};
+use crate::authority::actor::{Actor, Staff};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
 use crate::authority::policy::Action;
@@ -26,16 +26,20 @@ use crate::organization::ownership;
 
 /// The owner deletes the organization, having typed its name (R48). Access ends at once; staff can restore it for
 /// [`limits::RESTORABLE`], and then it is removed for good. Returns when.
+///
+/// # Errors
+///
+/// FORBIDDEN for all but the owner, signed in; CONFIRMATION_MISMATCH where another name was typed.
 pub async fn delete(
     database: &Database,
     actor: &Actor,
     id: OrganizationId,
     confirm_organization_name: &str,
 ) -> Result<DateTime<Utc>> {
-    let (owner, _) = actor.signed_in("id")?;
+    actor.signed_in("id")?;
     database
         .transaction(async |transaction| {
-            access::authorize(transaction, actor, id, Lock::Organization, Action::Delete, "id").await?;
+            let permit = access::authorize(transaction, actor, id, Lock::Organization, Action::Delete, "id").await?;
             let organization = organization::by_id(transaction, id).await?;
             if !text::is_typed(confirm_organization_name, &organization.name) {
                 return Err(
@@ -43,27 +47,37 @@ pub async fn delete(
                 );
             }
             let at = now(transaction).await?;
-            diesel::update(organizations::table.find(id))
-                .set((
-                    organizations::deleted_at.eq(at),
-                    organizations::deleted_by_id.eq(owner),
-                    // Offers from and to it end for good, whoever restores it.
-                    organizations::offers_ended_position.eq(sql::<BigInt>("nextval('grant_positions')")),
-                ))
-                .execute(&mut **transaction)
-                .await?;
+            mark_deleted(transaction, &permit, at).await?;
             transaction.enqueue(&MarkEnded { organization_id: id }).await?;
-            let event =
-                NewEvent::by(actor, id, AuditAction::OrganizationDeleted, id).summary("deleted the organization");
+            let event = NewEvent::by(permit.actor(), id, AuditAction::OrganizationDeleted, id)
+                .summary("deleted the organization");
             audit::record(transaction, [event]).await?;
             Ok(at + limits::RESTORABLE)
         })
         .await
 }
 
+async fn mark_deleted(transaction: &mut Transaction, permit: &WritePermit, at: DateTime<Utc>) -> Result<()> {
+    diesel::update(organizations::table.find(permit.organization_id()))
+        .set((
+            organizations::deleted_at.eq(at),
+            organizations::deleted_by_id.eq(permit.user_id()),
+            // Offers from and to it end for good, whoever restores it.
+            organizations::offers_ended_position.eq(sql::<BigInt>("nextval('grant_positions')")),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
 /// Staff restore a deleted organization (R48): everyone who was a member is one again, and what waited goes on.
+///
+/// # Errors
+///
+/// FORBIDDEN for all but staff, and for personal organizations; on `id`: NOT_FOUND, CONFLICT where it isn't deleted, EXPIRED after 30 days,
+/// ONE_ORGANIZATION where members belong to another one by now.
 pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> Result<OrganizationId> {
-    actor.require_staff("id", "ask them")?;
+    let staff = actor.require_staff("id", "ask them")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such organization");
     database
         .transaction(async |transaction| {
@@ -102,20 +116,22 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
             if now(transaction).await? >= deleted_at + limits::RESTORABLE {
                 return Err(Error::refused(Code::Expired, "id", "its 30 days are over; its data is being removed"));
             }
-            diesel::update(organizations::table.find(id))
-                .set((
-                    organizations::deleted_at.eq(None::<DateTime<Utc>>),
-                    organizations::deleted_by_id.eq(None::<UserId>),
-                ))
-                .execute(&mut **transaction)
-                .await?;
+            mark_restored(transaction, staff, id).await?;
             webhook::resume(transaction, id).await?;
-            let event =
-                NewEvent::by(actor, id, AuditAction::OrganizationRestored, id).summary("restored the organization");
+            let event = NewEvent::by(staff.actor(), id, AuditAction::OrganizationRestored, id)
+                .summary("restored the organization");
             audit::record(transaction, [event]).await?;
             Ok(id)
         })
         .await
+}
+
+async fn mark_restored(transaction: &mut Transaction, _: Staff<'_>, id: OrganizationId) -> Result<()> {
+    diesel::update(organizations::table.find(id))
+        .set((organizations::deleted_at.eq(None::<DateTime<Utc>>), organizations::deleted_by_id.eq(None::<UserId>)))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 /// What belongs to an organization, in an order that its references allow. Its log stays; the rest goes with these.

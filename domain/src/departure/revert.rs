@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::json;
 
 use crate::account::{suspension, user};
-use crate::authority::access::{self, Permit};
+use crate::authority::access::{self, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
@@ -23,20 +23,27 @@ use crate::database::{Database, Transaction, now};
 use crate::departure::cascade::{Chunk, remove_grants, revoke_issued};
 use crate::departure::{
     Departure, DepartureKind, DepartureStatus, DepartureStep, Progress, enter, expedite, known, lock, newest_of,
+    set_under_way,
 };
+use crate::membership::cause::Cause;
 use crate::membership::member::{self, Member};
 use crate::membership::seats::{self, Seats};
-use crate::membership::{invitation, joining};
+use crate::membership::{invitation, joining, roster};
 use crate::resource::Visibility;
 use crate::resource::kind::ResourceKind;
 
 /// Makes a removed or deactivated member active again, with the role and permissions of old (R45). What was passed on stays where
 /// it is; a cascade that runs goes on.
+///
+/// # Errors
+///
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; ALREADY_MEMBER, ONE_ORGANIZATION or
+/// NO_SEAT where they can't be one again.
 pub async fn reactivate(database: &Database, actor: &Actor, id: MemberId) -> Result<MemberId> {
     database
         .transaction(async |transaction| {
             let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
-            let events = bring_back(transaction, actor, &permit, &member, Returns::Nothing, "memberId").await?;
+            let events = bring_back(transaction, &permit, &member, Returns::Nothing, "memberId").await?;
             audit::record(transaction, events).await?;
             Ok(id)
         })
@@ -55,8 +62,7 @@ enum Returns {
 /// Makes the member active again, and has them told. User and organization are locked.
 async fn bring_back(
     transaction: &mut Transaction,
-    actor: &Actor,
-    permit: &Permit,
+    permit: &WritePermit,
     member: &Member,
     returns: Returns,
     field: &str,
@@ -77,16 +83,14 @@ async fn bring_back(
     joining::require_room_for_another(transaction, member.user_id, Reader::Another, field).await?;
     let (organization_id, user_id) = (member.organization_id, member.user_id);
     let reason = "the invited person is a member again by another way";
-    let mut events = invitation::revoke_to(transaction, Some(actor), organization_id, &user, reason).await?;
+    let mut events = invitation::revoke_to(transaction, Some(permit.actor()), organization_id, &user, reason).await?;
     seats::require_seats(transaction, organization_id, Seats::More(1), field).await?;
-    diesel::update(members::table.find(member.id))
-        .set(members::status.eq(MemberStatus::Active))
-        .execute(&mut **transaction)
-        .await?;
+    roster::reactivate(transaction, permit, member.id).await?;
     events.extend(
         suspension::lift_suspension(transaction, user_id, "the organization that suspended it took it back").await?,
     );
-    let restored = NewEvent::by(actor, organization_id, AuditAction::MemberReactivated, member.id)
+    let restored = Cause::Permit(permit)
+        .event(organization_id, AuditAction::MemberReactivated, member.id)
         .summary(format!("{user_id} is active again as {}", member.role))
         .with(json!({ "role": member.role.as_str() }));
     let returns = returns == Returns::Everything;
@@ -99,6 +103,11 @@ async fn bring_back(
 /// what was passed on and still is where the departure put it.
 ///
 /// Who left by themselves, or has rejoined, is an active member already or not at all: to them it returns resources only.
+///
+/// # Errors
+///
+/// On `departureId`: NOT_FOUND or FORBIDDEN where it isn't the actor's to decide, EXPIRED after 30 days, CONFLICT where it was reverted
+/// before or isn't the newest, and what forbids the member to be one again.
 pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
     access::require_writing(actor, "departureId")?;
     let field = "departureId";
@@ -131,25 +140,21 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                     let message = "they left by themselves; once they are a member again, this returns what they owned";
                     return Err(Error::refused(Code::Conflict, field, message));
                 }
-                events = bring_back(transaction, actor, &permit, &member, Returns::Everything, field).await?;
+                events = bring_back(transaction, &permit, &member, Returns::Everything, field).await?;
                 // As if it had not happened: what the cascade hasn't taken from them yet is theirs again.
-                diesel::update(members::table.find(member.id))
-                    .set(members::ended_at_position.eq(departure.previous_ended_at_position))
-                    .execute(&mut **transaction)
-                    .await?;
+                let previous = departure.previous_ended_at_position;
+                roster::undo_end(transaction, &permit, member.id, previous).await?;
             } else if permit.user_id() != member.user_id && !permit.standing().outranks(member.role) {
                 return Err(member::outranked(&permit, &member, field).into());
             }
             // The cascade, where it waits for its next try, finds that it is over, and lets the revert begin.
             expedite(transaction, departure.member_id).await?;
-            let reverting: Departure = diesel::update(departures::table.find(id))
-                .set((departures::status.eq(DepartureStatus::Reverting), departures::error.eq(None::<String>)))
-                .returning(Departure::as_returning())
-                .get_result(&mut **transaction)
-                .await?;
+            let cause = Cause::Permit(&permit);
+            let reverting = set_under_way(transaction, cause, &departure, DepartureStatus::Reverting).await?;
             transaction.enqueue(&RevertDeparture { departure_id: id, member_id: departure.member_id }).await?;
             events.push(
-                NewEvent::by(actor, departure.organization_id, AuditAction::DepartureReverting, id)
+                cause
+                    .event(departure.organization_id, AuditAction::DepartureReverting, id)
                     .summary(format!("takes the departure of {} back", departure.user_id)),
             );
             audit::record(transaction, events).await?;

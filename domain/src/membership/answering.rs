@@ -14,7 +14,6 @@ use crate::authority::actor::Actor;
 use crate::authority::attempt::{self, Tries};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
-use crate::authority::membership::JoinMethod;
 use crate::authority::policy::MemberDirectory;
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -25,8 +24,9 @@ use crate::base::secret::Purpose;
 use crate::base::text::{self, EmailAddress, Username};
 use crate::database::schema::{invitations, organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::membership::cause::Admission;
 use crate::membership::invitation::{self, Invitation, InvitationStatus};
-use crate::membership::joining::{self, Join};
+use crate::membership::joining;
 use crate::membership::member::{self, Member};
 use crate::membership::{organization, team};
 
@@ -308,33 +308,17 @@ async fn take(
     if !access::lock_organization(transaction, organization_id).await? {
         return Err(organization_gone(field).into());
     }
-    let taken = diesel::update(
-        invitations::table
-            .find(invitation.id)
-            .filter(invitations::status.eq(InvitationStatus::Pending))
-            .filter(invitations::token_version.eq(invitation.token_version))
-            .filter(invitations::expires_at.gt(rollcall_now()))
-            .filter(Issued::Invitation.stands()),
-    )
-    .set(invitations::status.eq(InvitationStatus::Accepted))
-    .execute(&mut **transaction)
-    .await?;
-    if taken == 0 {
+    let Some(accepted) = invitation::accept(transaction, invitation, user_id).await? else {
         let current = invitation::by_id(transaction, invitation.id).await?;
         let at = now(transaction).await?;
         let refusal = current.and_then(|invitation| invitation::why_closed(&invitation, at, field));
         return Err(refusal.unwrap_or_else(|| link_replaced(field)).into());
-    }
-    let join = Join {
-        user_id,
-        organization_id,
-        role: invitation.role,
-        permissions: invitation.permissions(),
-        via: JoinMethod::Invitation,
     };
-    let (member_id, mut events) = joining::join(transaction, &join, field).await?;
+    let admission = Admission::Invitation(&accepted);
+    let (member_id, mut events) = joining::join(transaction, admission, field).await?;
     events.push(
-        NewEvent::by_user(user_id, organization_id, AuditAction::MemberJoined, member_id)
+        admission
+            .event(AuditAction::MemberJoined, member_id)
             .summary(format!("{user_id} accepted an invitation as {}", invitation.role))
             .with(json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() })),
     );

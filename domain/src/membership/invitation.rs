@@ -111,6 +111,63 @@ impl Invitation {
     }
 }
 
+/// Proof that an invitation was accepted by somebody, and is used up; only [`accept`] makes one.
+#[derive(Debug)]
+pub(crate) struct AcceptedInvitation {
+    user_id: UserId,
+    organization_id: OrganizationId,
+    role: Role,
+    permissions: Permissions,
+}
+
+impl AcceptedInvitation {
+    /// Who accepted it.
+    pub(super) fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    /// To which organization.
+    pub(super) fn organization_id(&self) -> OrganizationId {
+        self.organization_id
+    }
+
+    /// The role that it gives.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The permissions that it gives.
+    pub(super) fn permissions(&self) -> Permissions {
+        self.permissions
+    }
+}
+
+/// Uses the invitation up for a user, as it was read; none where it can't be accepted any more. Whoever calls this knows that the
+/// user is whom the invitation is for.
+pub(super) async fn accept(
+    transaction: &mut Transaction,
+    invitation: &Invitation,
+    user_id: UserId,
+) -> Result<Option<AcceptedInvitation>> {
+    let taken = diesel::update(
+        invitations::table
+            .find(invitation.id)
+            .filter(invitations::status.eq(InvitationStatus::Pending))
+            .filter(invitations::token_version.eq(invitation.token_version))
+            .filter(invitations::expires_at.gt(rollcall_now()))
+            .filter(Issued::Invitation.stands()),
+    )
+    .set(invitations::status.eq(InvitationStatus::Accepted))
+    .execute(&mut **transaction)
+    .await?;
+    Ok((taken > 0).then(|| AcceptedInvitation {
+        user_id,
+        organization_id: invitation.organization_id,
+        role: invitation.role,
+        permissions: invitation.permissions(),
+    }))
+}
+
 /// The token of an invitation's link, for its mail.
 pub fn link_token(database: &Database, invitation: &Invitation) -> Result<Token> {
     database.keyring().link_token(Purpose::Invitation, invitation.id.uuid(), invitation.token_version)

@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
 use crate::account::user::{self, User};
-use crate::authority::access::{self, Lock, Permit};
+use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::attempt;
 use crate::authority::audit::{self, AuditAction, NewEvent};
@@ -436,7 +436,7 @@ async fn refuse(
 }
 
 /// Locks the organization of an invitation for its inviters, or answers NOT_FOUND.
-async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -> Result<(Permit, Invitation)> {
+async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -> Result<(WritePermit, Invitation)> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation");
     let found = invitation::by_id(transaction, id).await?.ok_or_else(not_found)?;

@@ -8,24 +8,19 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
 use crate::authority::access::{self, Lock, Permit};
-use crate::authority::actor::Actor;
-use crate::authority::attempt;
+use crate::authority::actor::{Actor, Person};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
-use crate::authority::membership::JoinMethod;
 use crate::authority::policy::{Action, Role};
-use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
-use crate::base::id::{JoinCodeId, MemberId, OrganizationId, UserId};
-use crate::base::job::{ExpireJoinCode, Hold, MailJoinedByCode};
+use crate::base::id::{JoinCodeId, OrganizationId, UserId};
+use crate::base::job::{ExpireJoinCode, Hold};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Purpose};
 use crate::base::text_enum::text_enum;
 use crate::base::{limits, random, text};
 use crate::database::schema::join_codes;
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::joining::{self, Join};
-use crate::membership::organization;
 
 text_enum! {
     /// Where a code stands.
@@ -100,7 +95,7 @@ impl Digits {
     }
 
     /// Reads a code with or without its hyphen, in the digits of any script.
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         text::digits(text).filter(|digits| digits.len() == 8).map(Self)
     }
 
@@ -116,6 +111,11 @@ impl Digits {
 
     fn digest(&self, keyring: &Keyring) -> Result<Vec<u8>> {
         keyring.digest(Purpose::JoinCode, &[self.0.as_bytes()])
+    }
+
+    /// The digests by which a code with these digits is found, under the secret of now and the one before it.
+    pub(super) fn accepted_digests(&self, keyring: &Keyring) -> Result<Vec<Vec<u8>>> {
+        keyring.accepted_digests(Purpose::JoinCode, &[self.0.as_bytes()])
     }
 }
 
@@ -308,80 +308,86 @@ pub fn file(codes: &[(Digits, JoinCode)]) -> String {
     file
 }
 
-/// Joins by code. A wrong, used, revoked or expired code all give the same answer (R30).
-pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: ClientNetwork) -> Result<MemberId> {
-    let (user_id, _) = actor.signed_in("code")?;
-    let wrong = || {
-        Refusal::new(
-            Code::NotFound,
-            "code",
-            "this code doesn't work: it is wrong, used, revoked or older than 24 hours; ask for a new one",
-        )
-    };
-    let digits = Digits::parse(code)
-        .ok_or_else(|| Refusal::new(Code::Invalid, "code", "a code has 8 digits, such as 1234-5678"))?;
-    // Counted and committed before anything is looked up.
-    let tried = attempt::count_try(database, &limits::JOIN_CODE_TRIES, &user_id.to_string(), client).await?;
-    let digests = database.keyring().accepted_digests(Purpose::JoinCode, &[digits.0.as_bytes()])?;
-    let redeemed = database
-        .transaction(async |transaction| {
-            let organization_id: Option<OrganizationId> =
-                usable(&digests).select(join_codes::organization_id).first(&mut **transaction).await.optional()?;
-            let organization_id = organization_id.ok_or_else(wrong)?;
-            access::lock_users(transaction, &[user_id]).await?;
-            if !access::lock_organization(transaction, organization_id).await? {
-                return Err(wrong().into());
-            }
-            let used: Option<(JoinCodeId, Role)> = diesel::update(
-                join_codes::table
-                    .filter(join_codes::organization_id.eq(organization_id))
-                    .filter(join_codes::digest.eq_any(&digests))
-                    .filter(join_codes::status.eq(JoinCodeStatus::Active))
-                    .filter(join_codes::expires_at.gt(rollcall_now()))
-                    .filter(Issued::JoinCode.stands()),
-            )
-            .set(join_codes::status.eq(JoinCodeStatus::Used))
-            .returning((join_codes::id, join_codes::role))
-            .get_result(&mut **transaction)
-            .await
-            .optional()?;
-            let (id, role) = used.ok_or_else(wrong)?;
-            let organization = organization::by_id(transaction, organization_id).await?;
-            let join = Join {
-                user_id,
-                organization_id,
-                role,
-                permissions: organization.default_permissions.into(),
-                via: JoinMethod::JoinCode,
-            };
-            let (member_id, mut events) = joining::join(transaction, &join, "code").await?;
-            diesel::update(join_codes::table.find(id))
-                .set((join_codes::used_by_id.eq(user_id), join_codes::used_at.eq(rollcall_now().nullable())))
-                .execute(&mut **transaction)
-                .await?;
-            transaction.enqueue(&MailJoinedByCode { join_code_id: id }).await?;
-            events.push(
-                NewEvent::by(actor, organization_id, AuditAction::MemberJoined, member_id)
-                    .summary(format!("{user_id} joined by code as {role}"))
-                    .with(json!({ "via": "join_code", "join_code": id.to_string(), "role": role.as_str() })),
-            );
-            audit::record(transaction, events).await?;
-            Ok(member_id)
-        })
-        .await;
-    tried.settle(redeemed).await
-}
-
-type Query = diesel::helper_types::IntoBoxed<'static, join_codes::table, diesel::pg::Pg>;
-
-fn usable(digests: &[Vec<u8>]) -> Query {
-    join_codes::table
-        .into_boxed()
-        .filter(join_codes::digest.eq_any(digests.to_vec()))
+/// To which organization a code that works leads.
+pub(super) async fn organization_of(
+    connection: &mut AsyncPgConnection,
+    digests: &[Vec<u8>],
+) -> Result<Option<OrganizationId>> {
+    Ok(join_codes::table
+        .filter(join_codes::digest.eq_any(digests))
         .filter(join_codes::status.eq(JoinCodeStatus::Active))
         .filter(join_codes::expires_at.gt(rollcall_now()))
         .filter(Issued::JoinCode.stands())
+        .select(join_codes::organization_id)
+        .first(connection)
+        .await
+        .optional()?)
 }
+
+/// Proof that somebody has used a code up; only [`use_up`] makes one.
+#[derive(Debug)]
+pub(crate) struct UsedJoinCode {
+    id: JoinCodeId,
+    user_id: UserId,
+    organization_id: OrganizationId,
+    role: Role,
+}
+
+impl UsedJoinCode {
+    /// Which code.
+    pub(super) fn id(&self) -> JoinCodeId {
+        self.id
+    }
+
+    /// Who used it.
+    pub(super) fn user_id(&self) -> UserId {
+        self.user_id
+    }
+
+    /// To which organization.
+    pub(super) fn organization_id(&self) -> OrganizationId {
+        self.organization_id
+    }
+
+    /// As what one joins by it.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+}
+
+/// Uses a code of the organization up for a person; none where it doesn't work any more.
+pub(super) async fn use_up(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    digests: &[Vec<u8>],
+    person: Person<'_>,
+) -> Result<Option<UsedJoinCode>> {
+    let used: Option<(JoinCodeId, Role)> = diesel::update(
+        join_codes::table
+            .filter(join_codes::organization_id.eq(organization_id))
+            .filter(join_codes::digest.eq_any(digests))
+            .filter(join_codes::status.eq(JoinCodeStatus::Active))
+            .filter(join_codes::expires_at.gt(rollcall_now()))
+            .filter(Issued::JoinCode.stands()),
+    )
+    .set(join_codes::status.eq(JoinCodeStatus::Used))
+    .returning((join_codes::id, join_codes::role))
+    .get_result(&mut **transaction)
+    .await
+    .optional()?;
+    Ok(used.map(|(id, role)| UsedJoinCode { id, user_id: person.user_id(), organization_id, role }))
+}
+
+/// Writes down who joined by a code, once they have.
+pub(super) async fn set_user(transaction: &mut Transaction, code: &UsedJoinCode) -> Result<()> {
+    diesel::update(join_codes::table.find(code.id))
+        .set((join_codes::used_by_id.eq(code.user_id), join_codes::used_at.eq(rollcall_now().nullable())))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+type Query = diesel::helper_types::IntoBoxed<'static, join_codes::table, diesel::pg::Pg>;
 
 /// Takes a code back.
 pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Result<JoinCode> {

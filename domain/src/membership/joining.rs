@@ -6,13 +6,13 @@ use diesel_async::RunQueryDsl;
 use crate::account::user;
 use crate::authority::audit::NewEvent;
 use crate::authority::membership::{JoinMethod, MemberStatus};
-use crate::authority::permissions::Permissions;
-use crate::authority::policy::Role;
 use crate::base::error::{Code, Error, Reader, Result};
-use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::base::id::{MemberId, UserId};
+use crate::database::Transaction;
 use crate::database::schema::members;
-use crate::database::{Transaction, now};
+use crate::membership::cause::{Admission, Membership};
 use crate::membership::seats::{self, Seats};
+use crate::membership::{invitation, roster};
 
 /// Fails with ONE_ORGANIZATION where the deployment allows one per user (D3) and the user has one. The user's row is locked.
 pub(crate) async fn require_room_for_another(
@@ -35,46 +35,32 @@ pub(crate) async fn require_room_for_another(
     Ok(())
 }
 
-/// What a joining brings.
-pub(crate) struct Join {
-    pub user_id: UserId,
-    pub organization_id: OrganizationId,
-    pub role: Role,
-    pub permissions: Permissions,
-    pub via: JoinMethod,
-}
-
-impl Join {
-    /// Who reads why it is refused: whom staff let in doesn't ask for it.
-    fn reader(&self) -> Reader {
-        match self.via {
-            JoinMethod::Founder | JoinMethod::Invitation | JoinMethod::JoinCode => Reader::Themselves,
-            JoinMethod::Staff => Reader::Another,
-        }
-    }
-}
-
-/// Makes a member, or the member of old active again with what the joining brings (R45); with the events of what it ended.
+/// Makes a member, or the member of old active again with what the admission gives (R45); with the events of what it ended.
 ///
 /// The user's and the organization's rows are locked.
-pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str) -> Result<(MemberId, Vec<NewEvent>)> {
+pub(crate) async fn join(
+    transaction: &mut Transaction,
+    admission: Admission<'_>,
+    field: &str,
+) -> Result<(MemberId, Vec<NewEvent>)> {
+    let Membership { user_id, organization_id, joined_via, .. } = admission.membership();
     let before: Option<(MemberId, MemberStatus)> = members::table
-        .filter(members::organization_id.eq(join.organization_id))
-        .filter(members::user_id.eq(join.user_id))
+        .filter(members::organization_id.eq(organization_id))
+        .filter(members::user_id.eq(user_id))
         .select((members::id, members::status))
         .first(&mut **transaction)
         .await
         .optional()?;
     match before {
         Some((_, MemberStatus::Active)) => {
-            let message = match join.reader() {
+            let message = match admission.reader() {
                 Reader::Themselves => "you belong to this organization already",
                 Reader::Another => "they belong to this organization already",
             };
             return Err(Error::refused(Code::AlreadyMember, field, message));
         }
         // D6: a code isn't a way back in after a removal.
-        Some((_, MemberStatus::Removed | MemberStatus::Deactivated)) if join.via == JoinMethod::JoinCode => {
+        Some((_, MemberStatus::Removed | MemberStatus::Deactivated)) if joined_via == JoinMethod::JoinCode => {
             return Err(Error::refused(
                 Code::Forbidden,
                 field,
@@ -83,39 +69,17 @@ pub(crate) async fn join(transaction: &mut Transaction, join: &Join, field: &str
         }
         _ => {}
     }
-    let user = user::require_living(transaction, join.user_id, field).await?;
-    require_room_for_another(transaction, join.user_id, join.reader(), field).await?;
+    let user = user::require_living(transaction, user_id, field).await?;
+    require_room_for_another(transaction, user_id, admission.reader(), field).await?;
     // Another open invitation of the same person, by address or username, has no purpose any more.
     let reason = "the invited person joined by another way";
-    let events =
-        crate::membership::invitation::revoke_to(transaction, None, join.organization_id, &user, reason).await?;
-    let seats = match join.via {
+    let events = invitation::revoke_to(transaction, None, organization_id, &user, reason).await?;
+    let seats = match joined_via {
         JoinMethod::Invitation => Seats::Invited,
         JoinMethod::JoinCode => Seats::Joining,
         JoinMethod::Founder | JoinMethod::Staff => Seats::More(1),
     };
-    seats::require_seats(transaction, join.organization_id, seats, field).await?;
-    let at = now(transaction).await?;
-    let values = (
-        members::role.eq(join.role),
-        members::status.eq(MemberStatus::Active),
-        join.permissions,
-        members::joined_at.eq(at),
-        members::joined_via.eq(join.via),
-    );
-    if let Some((id, _)) = before {
-        diesel::update(members::table.find(id)).set(values).execute(&mut **transaction).await?;
-        return Ok((id, events));
-    }
-    let id = MemberId::new();
-    diesel::insert_into(members::table)
-        .values((
-            members::id.eq(id),
-            members::organization_id.eq(join.organization_id),
-            members::user_id.eq(join.user_id),
-            values,
-        ))
-        .execute(&mut **transaction)
-        .await?;
+    seats::require_seats(transaction, organization_id, seats, field).await?;
+    let id = roster::admit(transaction, admission, before.map(|(id, _)| id)).await?;
     Ok((id, events))
 }

@@ -6,7 +6,7 @@ use diesel::sql_types::{self, Array, BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use crate::authority::access::{self, Lock, Permit};
+use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::{Actor, Reach};
 use crate::authority::attempt::{self, Counting};
 use crate::authority::membership::{JoinMethod, MemberStatus};
@@ -210,7 +210,7 @@ pub(crate) async fn enter(
     actor: &Actor,
     id: MemberId,
     field: &str,
-) -> Result<(Permit, Member)> {
+) -> Result<(WritePermit, Member)> {
     access::require_writing(actor, field)?;
     let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
     // Users come before organizations in the order of locks.

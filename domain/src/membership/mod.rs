@@ -1,6 +1,7 @@
 //! Organizations and their members, who are one aggregate, and the ways in: invitations, join codes and teams.
 
 pub mod answering;
+pub(crate) mod cause;
 pub mod invitation;
 pub mod inviting;
 pub mod join_code;
@@ -8,7 +9,9 @@ pub(crate) mod joining;
 pub mod member;
 pub mod member_list;
 pub mod organization;
+pub mod redeeming;
 pub mod role;
+pub(crate) mod roster;
 pub mod seats;
 pub mod team;
 pub mod team_members;

@@ -1,25 +1,26 @@
 //! Changes of a member's role and permissions, and what they end.
 
-use diesel::dsl::sql;
-use diesel::prelude::*;
-use diesel::sql_types::BigInt;
-use diesel_async::RunQueryDsl;
 use serde_json::json;
 
 use crate::account::user;
+use crate::authority::access::WritePermit;
 use crate::authority::actor::Actor;
-use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::membership::MemberStatus;
+use crate::authority::audit::{self, AuditAction};
 use crate::authority::permissions::PermissionsInput;
 use crate::authority::policy::{MemberAction, Role, Standing};
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::job::{MailRoleChanged, MarkEnded};
-use crate::database::schema::members;
 use crate::database::{Database, Transaction};
+use crate::membership::cause::Cause;
 use crate::membership::member;
+use crate::membership::roster::{self, EndingIssues};
 
 /// Changes a member's role (R3, R10, R12); ownership passes by a transfer alone (R46).
+///
+/// # Errors
+///
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; FORBIDDEN on `role` for OWNER.
 pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role: Role) -> Result<MemberId> {
     if role == Role::Owner {
         return Err(Error::refused(Code::Forbidden, "role", "ownership passes only by transferOwnership"));
@@ -36,8 +37,10 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
             if member.role == role {
                 return Ok(id);
             }
-            diesel::update(members::table.find(id)).set(members::role.eq(role)).execute(&mut **transaction).await?;
-            let changed = NewEvent::by(actor, member.organization_id, AuditAction::MemberRoleChanged, id)
+            roster::set_role(transaction, &permit, id, role).await?;
+            let cause = Cause::Permit(&permit);
+            let changed = cause
+                .event(member.organization_id, AuditAction::MemberRoleChanged, id)
                 .summary(format!("changed the role of {} from {} to {role}", member.user_id, member.role))
                 .with(json!({ "from": member.role.as_str(), "to": role.as_str() }));
             transaction.enqueue(&MailRoleChanged { audit_event_id: changed.id() }).await?;
@@ -46,7 +49,8 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
                 user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
             }
             let before = Standing { role: member.role, ..standing };
-            end_no_longer_issuable(transaction, before, standing, member.organization_id, member.user_id).await?;
+            end_no_longer_issuable(transaction, cause, before, standing, member.organization_id, member.user_id)
+                .await?;
             audit::record(transaction, [changed]).await?;
             Ok(id)
         })
@@ -54,6 +58,10 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
 }
 
 /// Changes what a member may bill and what they get from grants (R3, R55, R58); the owner has everything (R4).
+///
+/// # Errors
+///
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member.
 pub async fn update_permissions(
     database: &Database,
     actor: &Actor,
@@ -68,12 +76,13 @@ pub async fn update_permissions(
             if permissions == member.permissions {
                 return Ok(id);
             }
-            diesel::update(members::table.find(id)).set(permissions).execute(&mut **transaction).await?;
+            roster::set_permissions(transaction, &permit, id, permissions).await?;
             let standing = Standing { role: member.role, ..permit.standing() };
             if !standing.may_bill(permissions.billable_activities) {
                 user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
             }
-            let event = NewEvent::by(actor, member.organization_id, AuditAction::MemberPermissionsUpdated, id)
+            let event = Cause::Permit(&permit)
+                .event(member.organization_id, AuditAction::MemberPermissionsUpdated, id)
                 .summary(format!("changed the permissions of {}", member.user_id))
                 .with(json!({ "from": member.permissions.to_json(), "to": permissions.to_json() }));
             audit::record(transaction, [event]).await?;
@@ -86,42 +95,24 @@ pub async fn update_permissions(
 /// the membership, which is changed already. Marking them is the worker's. The organization is locked.
 pub(crate) async fn end_no_longer_issuable(
     transaction: &mut Transaction,
+    cause: Cause<'_>,
     before: Standing,
     after: Standing,
     organization_id: OrganizationId,
     user_id: UserId,
 ) -> Result<()> {
     let is_lost = |role: Role| before.may_issue(role) && !after.may_issue(role);
-    let (all, admins) = (is_lost(Role::Member), is_lost(Role::Admin));
-    if !(all || admins) {
-        return Ok(());
-    }
-    let next = || sql::<BigInt>("nextval('grant_positions')");
-    diesel::update(
-        members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(user_id)),
-    )
-    .set((
-        all.then(|| members::invites_ended_position.eq(next())),
-        (all || admins).then(|| members::admin_invites_ended_position.eq(next())),
-    ))
-    .execute(&mut **transaction)
-    .await?;
+    let ending = match (is_lost(Role::Member), is_lost(Role::Admin)) {
+        (true, _) => EndingIssues::All,
+        (false, true) => EndingIssues::ForAdmins,
+        (false, false) => return Ok(()),
+    };
+    roster::end_issued(transaction, cause, organization_id, user_id, ending).await?;
     transaction.enqueue(&MarkEnded { organization_id }).await
 }
 
 /// Admins who lose the owner's powers are demoted in all but name: what they issued for ADMIN ends. The organization is locked.
-pub(crate) async fn end_issued_for_admins(
-    transaction: &mut Transaction,
-    organization_id: OrganizationId,
-) -> Result<()> {
-    diesel::update(
-        members::table
-            .filter(members::organization_id.eq(organization_id))
-            .filter(members::status.eq(MemberStatus::Active))
-            .filter(members::role.eq(Role::Admin)),
-    )
-    .set(members::admin_invites_ended_position.eq(sql::<BigInt>("nextval('grant_positions')")))
-    .execute(&mut **transaction)
-    .await?;
-    transaction.enqueue(&MarkEnded { organization_id }).await
+pub(crate) async fn end_issued_for_admins(transaction: &mut Transaction, permit: &WritePermit) -> Result<()> {
+    roster::end_issued_for_admins(transaction, permit).await?;
+    transaction.enqueue(&MarkEnded { organization_id: permit.organization_id() }).await
 }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
-use crate::authority::access::{self, Lock, Permit};
+use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
@@ -139,7 +139,7 @@ fn not_found(field: &str) -> Refusal {
 }
 
 /// Locks the organization of a team, and gives the actor's permit there with the team.
-async fn enter(transaction: &mut Transaction, actor: &Actor, id: TeamId, field: &str) -> Result<(Permit, Team)> {
+async fn enter(transaction: &mut Transaction, actor: &Actor, id: TeamId, field: &str) -> Result<(WritePermit, Team)> {
     access::require_writing(actor, field)?;
     let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
     let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found(field)).await?;

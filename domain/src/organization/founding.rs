@@ -8,22 +8,20 @@ use crate::account::new_account::{self, NewUser};
 use crate::account::reserved_name::{self, Holder};
 use crate::account::user;
 use crate::authority::access;
-use crate::authority::actor::Actor;
+use crate::authority::actor::{Actor, Person, Staff};
 use crate::authority::attempt::{self, Tries};
-use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::membership::{JoinMethod, MemberStatus};
-use crate::authority::permissions::Permissions;
-use crate::authority::policy::Role;
+use crate::authority::audit::{self, AuditAction};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Reader, Result, on_violation};
-use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::base::id::OrganizationId;
 use crate::base::job::MailOwnerWelcome;
 use crate::base::random;
 use crate::base::text::{EmailAddress, Slug};
 use crate::database::deployment::OrganizationCreation;
-use crate::database::schema::{members, organizations};
+use crate::database::schema::organizations;
 use crate::database::{Database, Transaction, now};
-use crate::membership::joining;
+use crate::membership::cause::Admission;
+use crate::membership::{joining, roster};
 use crate::organization::ownership;
 use crate::organization::profile::{Profile, ProfileInput};
 
@@ -35,20 +33,20 @@ pub async fn create(
     owner_email: Option<&str>,
     client: ClientNetwork,
 ) -> Result<OrganizationId> {
-    let founder = match (actor.is_staff(), owner_email) {
-        (true, Some(email)) => Founder::Appointed(EmailAddress::parse("ownerEmail", email)?),
-        (true, None) => {
+    let founder = match (actor.staff(), owner_email) {
+        (Some(staff), Some(email)) => Founder::Appointed(staff, EmailAddress::parse("ownerEmail", email)?),
+        (Some(_), None) => {
             return Err(Error::refused(Code::Blank, "ownerEmail", "staff name the owner by e-mail address"));
         }
-        (false, Some(_)) => {
+        (None, Some(_)) => {
             return Err(Error::refused(
                 Code::Forbidden,
                 "ownerEmail",
                 "only the platform's staff name another owner; leave it out",
             ));
         }
-        (false, None) => {
-            let (user_id, _) = actor.signed_in("name")?;
+        (None, None) => {
+            let person = actor.person("name")?;
             if database.deployment().organization_creation == OrganizationCreation::Staff {
                 return Err(Error::refused(
                     Code::Forbidden,
@@ -56,7 +54,7 @@ pub async fn create(
                     "here the platform's staff create organizations; ask them",
                 ));
             }
-            Founder::Self_(user_id)
+            Founder::Self_(person)
         }
     };
     if profile.name.is_none() {
@@ -73,23 +71,23 @@ pub async fn create(
     let created = database
         .transaction(async |transaction| {
             let mut events = Vec::new();
-            let (user_id, joined_via) = match &founder {
-                Founder::Self_(user_id) => (*user_id, JoinMethod::Founder),
-                Founder::Appointed(email) => match user::by_email(transaction, email).await? {
-                    Some(user) => (user.id, JoinMethod::Staff),
+            let user_id = match &founder {
+                Founder::Self_(person) => person.user_id(),
+                Founder::Appointed(_, email) => match user::by_email(transaction, email).await? {
+                    Some(user) => user.id,
                     None => {
                         // The address is a pre-registration: whoever controls it signs in as the owner.
                         let new = NewUser { email, name: None, username: None, origin_organization_id: None };
                         let created = new_account::create(transaction, new).await?;
                         events.extend(created.events);
-                        (created.user_id, JoinMethod::Staff)
+                        created.user_id
                     }
                 },
             };
             access::lock_users(transaction, &[user_id]).await?;
             let (field, reader) = match &founder {
                 Founder::Self_(_) => ("name", Reader::Themselves),
-                Founder::Appointed(_) => ("ownerEmail", Reader::Another),
+                Founder::Appointed(..) => ("ownerEmail", Reader::Another),
             };
             if user::require_living(transaction, user_id, field).await?.suspended_at.is_some() {
                 return Err(crate::authority::actor::suspended_to(reader, field).into());
@@ -99,25 +97,17 @@ pub async fn create(
             guess.make();
             let (id, is_salted) = insert(transaction, parsed.clone(), salted).await?;
             let tells_of_another = is_salted && !salted;
-            let at = now(transaction).await?;
-            diesel::insert_into(members::table)
-                .values((
-                    members::id.eq(MemberId::new()),
-                    members::organization_id.eq(id),
-                    members::user_id.eq(user_id),
-                    members::role.eq(Role::Owner),
-                    members::status.eq(MemberStatus::Active),
-                    Permissions::all(),
-                    members::joined_at.eq(at),
-                    members::joined_via.eq(joined_via),
-                ))
-                .execute(&mut **transaction)
-                .await?;
-            if joined_via == JoinMethod::Staff {
+            let admission = match founder {
+                Founder::Self_(person) => Admission::Founder { person, organization_id: id },
+                Founder::Appointed(staff, _) => Admission::Staff { staff, user_id, organization_id: id },
+            };
+            roster::admit(transaction, admission, None).await?;
+            if let Admission::Staff { .. } = admission {
                 transaction.enqueue(&MailOwnerWelcome { organization_id: id, user_id }).await?;
             }
             events.push(
-                NewEvent::by(actor, id, AuditAction::OrganizationCreated, id)
+                admission
+                    .event(AuditAction::OrganizationCreated, id)
                     .summary(format!("founded with the owner {user_id}"))
                     .with(json!({ "owner": user_id.to_string() })),
             );
@@ -134,9 +124,9 @@ pub async fn create(
     }
 }
 
-enum Founder {
-    Self_(UserId),
-    Appointed(EmailAddress),
+enum Founder<'a> {
+    Self_(Person<'a>),
+    Appointed(Staff<'a>, EmailAddress),
 }
 
 /// Inserts the organization; one without a slug gets one made of its name, salted where it shall tell nothing. And whether it is salted, which

@@ -7,9 +7,8 @@ use serde_json::json;
 use crate::account::user;
 use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
-use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::membership::{JoinMethod, MemberStatus};
-use crate::authority::permissions::Permissions;
+use crate::authority::audit::{self, AuditAction};
+use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{Action, Role};
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
@@ -18,19 +17,25 @@ use crate::base::text::{self, Username};
 use crate::base::{clock, limits};
 use crate::database::schema::members;
 use crate::database::{Database, Transaction, now};
-use crate::membership::joining::{self, Join};
+use crate::membership::cause::{Admission, Cause};
 use crate::membership::organization::{self, Organization};
-use crate::membership::{member, role};
+use crate::membership::{joining, member, role, roster};
 use crate::organization::profile;
 
 /// Staff give an organization to another owner (R1); the old one becomes ADMIN. One transaction: there is never none, never two.
+///
+/// # Errors
+///
+/// FORBIDDEN for all but staff; NOT_FOUND, SUSPENDED, ONE_ORGANIZATION or TOO_MANY on what doesn't fit; CONFLICT where the owner has just
+/// changed.
 pub async fn set_owner(
     database: &Database,
     actor: &Actor,
     id: OrganizationId,
     new_owner: UserId,
 ) -> Result<OrganizationId> {
-    actor.require_staff("organizationId", "owners use transferOwnership")?;
+    let staff = actor.require_staff("organizationId", "owners use transferOwnership")?;
+    let cause = Cause::Staff(staff);
     let no_user = || Refusal::new(Code::NotFound, "userId", "there is no such user");
     database
         .transaction(async |transaction| {
@@ -62,26 +67,21 @@ pub async fn set_owner(
                 return Err(crate::authority::actor::suspended_to(Reader::Another, "userId").into());
             }
             require_room_for_owner(transaction, new_owner, "userId").await?;
-            step_down(transaction, &organization, old_owner).await?;
+            step_down(transaction, cause, &organization, old_owner).await?;
             let mut events = Vec::new();
             let is_member = member::of(transaction, id, new_owner)
                 .await?
                 .is_some_and(|member| member.status == MemberStatus::Active);
             if is_member {
-                step_up(transaction, id, new_owner).await?;
+                roster::step_up(transaction, cause, id, new_owner).await?;
             } else {
-                let join = Join {
-                    user_id: new_owner,
-                    organization_id: id,
-                    role: Role::Owner,
-                    permissions: Permissions::all(),
-                    via: JoinMethod::Staff,
-                };
-                events.extend(joining::join(transaction, &join, "userId").await?.1);
+                let admission = Admission::Staff { staff, user_id: new_owner, organization_id: id };
+                events.extend(joining::join(transaction, admission, "userId").await?.1);
             }
             let notice = clock::uuid_of(now(transaction).await?);
             transaction.enqueue(&MailOwnerSet { organization_id: id, user_id: new_owner, notice }).await?;
-            let set = NewEvent::by(actor, id, AuditAction::OrganizationOwnerSet, id)
+            let set = cause
+                .event(id, AuditAction::OrganizationOwnerSet, id)
                 .summary(format!("staff passed the ownership from {old_owner} to {new_owner}"))
                 .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
             transaction.enqueue(&MailOwnerReplaced { audit_event_id: set.id() }).await?;
@@ -94,22 +94,15 @@ pub async fn set_owner(
 
 /// The owner becomes ADMIN; what they issued and as an admin can issue no longer ends (R42). Another owner must follow at
 /// once. The organization is locked.
-async fn step_down(transaction: &mut Transaction, organization: &Organization, owner: UserId) -> Result<()> {
-    let membership =
-        members::table.filter(members::organization_id.eq(organization.id)).filter(members::user_id.eq(owner));
-    diesel::update(membership).set(members::role.eq(Role::Admin)).execute(&mut **transaction).await?;
+async fn step_down(
+    transaction: &mut Transaction,
+    cause: Cause<'_>,
+    organization: &Organization,
+    owner: UserId,
+) -> Result<()> {
+    roster::step_down(transaction, cause, organization.id, owner).await?;
     let (before, after) = (organization.standing_of(Role::Owner), organization.standing_of(Role::Admin));
-    role::end_no_longer_issuable(transaction, before, after, organization.id, owner).await
-}
-
-/// A member becomes the owner.
-async fn step_up(transaction: &mut Transaction, id: OrganizationId, member: UserId) -> Result<()> {
-    let membership = members::table.filter(members::organization_id.eq(id)).filter(members::user_id.eq(member));
-    diesel::update(membership)
-        .set((members::role.eq(Role::Owner), Permissions::all()))
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
+    role::end_no_longer_issuable(transaction, cause, before, after, organization.id, owner).await
 }
 
 /// To whom the owner hands the organization over, and what they typed to confirm it.
@@ -130,6 +123,10 @@ pub(crate) fn mismatch(field: &str, what: &str) -> Refusal {
 }
 
 /// The owner hands the organization over to an admin (R46), having typed both names (R47); the old owner becomes ADMIN.
+///
+/// # Errors
+///
+/// FORBIDDEN for all but the owner; CONFIRMATION_MISMATCH; NOT_FOUND, SELF, NOT_AN_ADMIN, SUSPENDED or TOO_MANY on `memberId`.
 pub async fn transfer_ownership(
     database: &Database,
     actor: &Actor,
@@ -146,8 +143,9 @@ pub async fn transfer_ownership(
             let mut users = vec![old_owner];
             users.extend(target);
             access::lock_users(transaction, &users).await?;
-            access::authorize(transaction, actor, id, Lock::Organization, Action::TransferOwnership, "organizationId")
-                .await?;
+            let (lock, action) = (Lock::Organization, Action::TransferOwnership);
+            let permit = access::authorize(transaction, actor, id, lock, action, "organizationId").await?;
+            let cause = Cause::Permit(&permit);
             let new_owner = target.ok_or_else(not_found)?;
             let organization = organization::by_id(transaction, id).await?;
             if !text::is_typed(&command.confirm_organization_name, &organization.name) {
@@ -169,8 +167,8 @@ pub async fn transfer_ownership(
                 return Err(crate::authority::actor::suspended_to(Reader::Another, "memberId").into());
             }
             require_room_for_owner(transaction, new_owner, "memberId").await?;
-            step_down(transaction, &organization, old_owner).await?;
-            step_up(transaction, id, new_owner).await?;
+            step_down(transaction, cause, &organization, old_owner).await?;
+            roster::step_up(transaction, cause, id, new_owner).await?;
             let at = now(transaction).await?;
             let mails = [old_owner, new_owner].map(|recipient_id| MailOwnershipTransferred {
                 organization_id: id,
@@ -180,7 +178,8 @@ pub async fn transfer_ownership(
                 notice: clock::uuid_of(at),
             });
             transaction.enqueue_all(&mails).await?;
-            let event = NewEvent::by(actor, id, AuditAction::OrganizationOwnershipTransferred, command.member_id)
+            let event = cause
+                .event(id, AuditAction::OrganizationOwnershipTransferred, command.member_id)
                 .summary(format!("passed the ownership from {old_owner} to {new_owner}"))
                 .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
             audit::record(transaction, [event]).await?;

@@ -70,7 +70,7 @@ pub async fn update_policy(
                 .get_result(&mut **transaction)
                 .await?;
             if before.admin_powers == AdminPowers::OwnerEquivalent && admin_powers == AdminPowers::Standard {
-                role::end_issued_for_admins(transaction, id).await?;
+                role::end_issued_for_admins(transaction, &permit).await?;
             }
             let (from, to) = (before.policy_json(), after.policy_json());
             if from != to {

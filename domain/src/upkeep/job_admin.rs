@@ -10,12 +10,18 @@ use crate::base::error::{Error, Result};
 use crate::base::job::{RevertDeparture, RunDeparture};
 use crate::database::{Database, Transaction};
 use crate::departure;
+use crate::membership::cause::Cause;
 
 /// Has a job that was given up tried again, at once and with all its attempts. Returns it as it was; none where no job
 /// of this id was given up.
 ///
 /// A departure has failed with the job of its cascade or revert: it goes on, too.
+///
+/// # Errors
+///
+/// FORBIDDEN for all but staff.
 pub async fn retry(database: &Database, actor: &Actor, id: Uuid) -> Result<Option<JobRecord>> {
+    let staff = actor.require_staff("id", "ask them")?;
     database
         .transaction(async |transaction| {
             let Some(job) = given_up(transaction, id).await? else { return Ok(None) };
@@ -32,7 +38,7 @@ pub async fn retry(database: &Database, actor: &Actor, id: Uuid) -> Result<Optio
                 _ => None,
             };
             if let Some(id) = departure_id {
-                departure::resume(transaction, actor, id).await?;
+                departure::resume(transaction, Cause::Staff(staff), id).await?;
             }
             Ok(Some(job))
         })

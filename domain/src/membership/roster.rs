@@ -1,0 +1,218 @@
+//! The roster: the statements that write `members`. Each demands the right to do so.
+//!
+//! Two lie elsewhere, with what they are part of: the personal organization's one member is made with the account
+//! (`account/new_account.rs`), and an organization that is removed for good takes its members along (`departure/removal.rs`).
+//! `domain/tests/writers.rs` holds that there are no others.
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel_async::RunQueryDsl;
+
+use crate::authority::access::WritePermit;
+use crate::authority::membership::MemberStatus;
+use crate::authority::permissions::Permissions;
+use crate::authority::policy::Role;
+use crate::base::error::Result;
+use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::database::schema::members;
+use crate::database::{Transaction, now};
+use crate::membership::cause::{Admission, Cause, Membership};
+use crate::membership::member::Member;
+
+/// Makes a member, or the member of old, whose membership is given, active again with what the admission gives (R45).
+pub(crate) async fn admit(
+    transaction: &mut Transaction,
+    admission: Admission<'_>,
+    before: Option<MemberId>,
+) -> Result<MemberId> {
+    let Membership { user_id, organization_id, role, permissions, joined_via } = admission.membership();
+    let at = now(transaction).await?;
+    let values = (
+        members::role.eq(role),
+        members::status.eq(MemberStatus::Active),
+        permissions,
+        members::joined_at.eq(at),
+        members::joined_via.eq(joined_via),
+    );
+    if let Some(id) = before {
+        diesel::update(members::table.find(id)).set(values).execute(&mut **transaction).await?;
+        return Ok(id);
+    }
+    let id = MemberId::new();
+    diesel::insert_into(members::table)
+        .values((
+            members::id.eq(id),
+            members::organization_id.eq(organization_id),
+            members::user_id.eq(user_id),
+            values,
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(id)
+}
+
+/// Gives a member of the permit's organization another role.
+pub(super) async fn set_role(
+    transaction: &mut Transaction,
+    permit: &WritePermit,
+    id: MemberId,
+    role: Role,
+) -> Result<()> {
+    diesel::update(members::table.find(id).filter(members::organization_id.eq(permit.organization_id())))
+        .set(members::role.eq(role))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Gives a member of the permit's organization other permissions.
+pub(super) async fn set_permissions(
+    transaction: &mut Transaction,
+    permit: &WritePermit,
+    id: MemberId,
+    permissions: Permissions,
+) -> Result<()> {
+    diesel::update(members::table.find(id).filter(members::organization_id.eq(permit.organization_id())))
+        .set(permissions)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// The owner becomes ADMIN. Another owner must follow at once, by [`step_up`] or [`admit`].
+pub(crate) async fn step_down(
+    transaction: &mut Transaction,
+    cause: Cause<'_>,
+    organization_id: OrganizationId,
+    owner: UserId,
+) -> Result<()> {
+    cause.require_reach(organization_id, owner)?;
+    let membership =
+        members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(owner));
+    diesel::update(membership).set(members::role.eq(Role::Admin)).execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// A member becomes the owner.
+pub(crate) async fn step_up(
+    transaction: &mut Transaction,
+    cause: Cause<'_>,
+    organization_id: OrganizationId,
+    member: UserId,
+) -> Result<()> {
+    cause.require_reach(organization_id, member)?;
+    let membership =
+        members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(member));
+    diesel::update(membership)
+        .set((members::role.eq(Role::Owner), Permissions::all()))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Which of the invitations and codes that a member has issued end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndingIssues {
+    /// All of them.
+    All,
+    /// Those for admins.
+    ForAdmins,
+}
+
+/// Ends what a member has issued, by positions that are taken under the lock on the membership, which is changed already.
+pub(super) async fn end_issued(
+    transaction: &mut Transaction,
+    cause: Cause<'_>,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    ending: EndingIssues,
+) -> Result<()> {
+    cause.require_reach(organization_id, user_id)?;
+    let next = || sql::<BigInt>("nextval('grant_positions')");
+    let all = ending == EndingIssues::All;
+    diesel::update(
+        members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(user_id)),
+    )
+    .set((all.then(|| members::invites_ended_position.eq(next())), members::admin_invites_ended_position.eq(next())))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Ends what the admins of the permit's organization have issued for admins.
+pub(super) async fn end_issued_for_admins(transaction: &mut Transaction, permit: &WritePermit) -> Result<()> {
+    diesel::update(
+        members::table
+            .filter(members::organization_id.eq(permit.organization_id()))
+            .filter(members::status.eq(MemberStatus::Active))
+            .filter(members::role.eq(Role::Admin)),
+    )
+    .set(members::admin_invites_ended_position.eq(sql::<BigInt>("nextval('grant_positions')")))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// The ends of a membership, as positions among grants and what is issued.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndPositions {
+    /// This end.
+    pub this: i64,
+    /// The end before it.
+    pub previous: i64,
+}
+
+/// Ends a membership, and what was issued under it.
+pub(crate) async fn end(
+    transaction: &mut Transaction,
+    cause: Cause<'_>,
+    member: &Member,
+    status: MemberStatus,
+) -> Result<EndPositions> {
+    cause.require_reach(member.organization_id, member.user_id)?;
+    // Waits for whatever is being written under the membership; nothing new can begin.
+    let previous: i64 = members::table
+        .find(member.id)
+        .select(members::ended_at_position)
+        .for_no_key_update()
+        .first(&mut **transaction)
+        .await?;
+    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps, and so does all that
+    // was issued under it, and has ended.
+    let this: i64 = diesel::select(sql::<BigInt>("nextval('grant_positions')")).get_result(&mut **transaction).await?;
+    diesel::update(members::table.find(member.id))
+        .set((
+            members::status.eq(status),
+            members::ended_at_position.eq(this),
+            members::issued_ended_position.eq(this),
+            members::invites_ended_position.eq(this),
+            members::admin_invites_ended_position.eq(this),
+        ))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(EndPositions { this, previous })
+}
+
+/// Makes a member of the permit's organization active again.
+pub(crate) async fn reactivate(transaction: &mut Transaction, permit: &WritePermit, id: MemberId) -> Result<()> {
+    diesel::update(members::table.find(id).filter(members::organization_id.eq(permit.organization_id())))
+        .set(members::status.eq(MemberStatus::Active))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Puts a membership of the permit's organization back to the end that it had before: grants from in between are awake again.
+pub(crate) async fn undo_end(
+    transaction: &mut Transaction,
+    permit: &WritePermit,
+    id: MemberId,
+    previous: i64,
+) -> Result<()> {
+    diesel::update(members::table.find(id).filter(members::organization_id.eq(permit.organization_id())))
+        .set(members::ended_at_position.eq(previous))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
