@@ -1,4 +1,5 @@
-//! Who writes members and departures: the files whose functions demand the right to do so (docs/architecture.md, *Who may write*).
+//! Who writes members and departures: the files whose functions demand the right to do so (docs/architecture.md, *Who
+//! may write*).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -152,7 +152,8 @@ pub(crate) async fn take_up(
     Ok(taken.into_iter().map(event).collect())
 }
 
-/// Gives an account what was shared with its address since it signed in last; for whoever has been signed in all the time.
+/// Gives an account what was shared with its address since it signed in last; for whoever has been signed in all the
+/// time.
 pub(crate) async fn take_up_meanwhile(database: &Database, user_id: UserId) -> Result<()> {
     let waiting = users::table
         .inner_join(grant_invitations::table.on(users::email.eq(grant_invitations::email.nullable())))

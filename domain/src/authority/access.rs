@@ -100,8 +100,8 @@ impl Permit {
     }
 }
 
-/// A permit by which a transaction may write: the membership's row is locked, shared, until the transaction ends, and the actor is
-/// one that may change things.
+/// A permit by which a transaction may write: the membership's row is locked, shared, until the transaction ends, and
+/// the actor is one that may change things.
 ///
 /// Only [`enter`] and [`authorize`] make one, and nothing turns a permit for reading into it.
 #[derive(Debug)]
@@ -242,8 +242,8 @@ pub async fn permits(
     Ok(permits.into_iter().flatten().map(|permit| (permit.organization_id, permit)).collect())
 }
 
-/// The permit of each actor in each organization, where they are an active member; `standing_of` says what a role is in an
-/// organization, as long as that isn't deleted.
+/// The permit of each actor in each organization, where they are an active member; `standing_of` says what a role is in
+/// an organization, as long as that isn't deleted.
 pub(crate) async fn permits_by(
     connection: &mut AsyncPgConnection,
     keys: &[(Actor, OrganizationId)],
@@ -285,7 +285,8 @@ pub(crate) async fn authorize(
     Ok(permit)
 }
 
-/// Like [`authorize`], for an action that depends on more than the role; `not_found` is what those get who may not know.
+/// Like [`authorize`], for an action that depends on more than the role; `not_found` is what those get who may not
+/// know.
 pub(crate) async fn enter(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -342,8 +343,9 @@ pub(crate) async fn lock_organizations(transaction: &mut Transaction, ids: &[Org
     Ok(())
 }
 
-/// Locks every membership of an account, past ones too, with the account and organizations before: for whatever changes what
-/// memberships keep a copy of. Cascades and writers hold memberships while they refer to the account, so that these come first.
+/// Locks every membership of an account, past ones too, with the account and organizations before: for whatever changes
+/// what memberships keep a copy of. Cascades and writers hold memberships while they refer to the account, so that
+/// these come first.
 pub(crate) async fn lock_memberships(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     let _: Vec<MemberId> = members::table
         .filter(members::user_id.eq(user_id))

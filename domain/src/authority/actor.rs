@@ -121,11 +121,11 @@ impl<'a> Staff<'a> {
     }
 }
 
-/// What an actor is to others. Each of these is an exhaustive match, and nothing outside of it looks at one kind of actor and takes
-/// all others for one: a new kind doesn't compile until each has said what it may.
+/// What an actor is to others. Each of these is an exhaustive match, and nothing outside of it looks at one kind of
+/// actor and takes all others for one: a new kind doesn't compile until each has said what it may.
 impl Actor {
-    /// As whom, and where, the actor reaches memberships and resources: with none, no organization has it as a member and nothing
-    /// is shared with it. Suspended accounts reach nothing (D6).
+    /// As whom, and where, the actor reaches memberships and resources: with none, no organization has it as a member
+    /// and nothing is shared with it. Suspended accounts reach nothing (D6).
     pub fn reach(&self) -> Option<Reach> {
         match self {
             Self::User { suspended: true, .. } => None,
@@ -150,8 +150,8 @@ impl Actor {
         self.account() == Some(user_id)
     }
 
-    /// Whether the actor is this person as far as an organization is concerned, even one that they have left: a key of theirs for
-    /// another organization isn't.
+    /// Whether the actor is this person as far as an organization is concerned, even one that they have left: a key of
+    /// theirs for another organization isn't.
     pub fn is_in(&self, organization_id: OrganizationId, user_id: UserId) -> bool {
         match self {
             Self::User { user_id: own, .. } => *own == user_id,
@@ -160,7 +160,8 @@ impl Actor {
         }
     }
 
-    /// The person and their session, suspended or not, for what no key may have: it concerns them in all their organizations.
+    /// The person and their session, suspended or not, for what no key may have: it concerns them in all their
+    /// organizations.
     pub fn session(&self) -> Option<(UserId, SessionId)> {
         match self {
             Self::User { user_id, session_id, .. } => Some((*user_id, *session_id)),
@@ -207,7 +208,8 @@ impl Actor {
         }
     }
 
-    /// Fails with FORBIDDEN for everybody but the platform's staff; `remedy` says who does it otherwise, or that staff are to be asked.
+    /// Fails with FORBIDDEN for everybody but the platform's staff; `remedy` says who does it otherwise, or that staff
+    /// are to be asked.
     pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<Staff<'_>> {
         self.staff().ok_or_else(|| {
             Error::refused(Code::Forbidden, field, format!("only the platform's staff do this; {remedy}"))

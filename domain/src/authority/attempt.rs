@@ -45,9 +45,9 @@ pub(crate) struct Tries {
     database: Option<Database>,
 }
 
-/// Counts a try for the account, for the client and for the deployment, or for none of them: fails with RATE_LIMITED where one of their
-/// windows holds no more, and what that refuses is counted nowhere. So nobody who is at a limit of their own uses up what others at
-/// the same address have, or everybody, nor a busy address its people's own tries.
+/// Counts a try for the account, for the client and for the deployment, or for none of them: fails with RATE_LIMITED
+/// where one of their windows holds no more, and what that refuses is counted nowhere. So nobody who is at a limit of
+/// their own uses up what others at the same address have, or everybody, nor a busy address its people's own tries.
 pub(crate) async fn count_try(
     database: &Database,
     limits: &TryLimits,
@@ -82,8 +82,8 @@ async fn count_tries(
     .await?
 }
 
-/// Does something to its end, also where the request that waits for it is given up meanwhile: what was counted is then taken back by
-/// whoever holds it.
+/// Does something to its end, also where the request that waits for it is given up meanwhile: what was counted is then
+/// taken back by whoever holds it.
 pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
     database::expect_none_held();
     tokio::spawn(work.in_current_span()).await.map_err(|_| Error::Bug("what is counted can be counted"))
@@ -96,8 +96,8 @@ async fn require_together(database: &Database, countings: &[Counting]) -> Result
         .map_err(|over| Error::RateLimited { retry_after: over.iter().map(|over| over.wait).max().unwrap_or_default() })
 }
 
-/// Counts guesses at names that somebody may have, such as usernames or slugs: the answer tells which of them are one. They count once
-/// they are looked up, by [`Tries::make`]. Nobody's guesses are counted who has no account.
+/// Counts guesses at names that somebody may have, such as usernames or slugs: the answer tells which of them are one.
+/// They count once they are looked up, by [`Tries::make`]. Nobody's guesses are counted who has no account.
 pub(crate) async fn count_guesses(
     database: &Database,
     actor: &Actor,
@@ -113,8 +113,8 @@ pub(crate) async fn count_guesses(
     }
 }
 
-/// Hands on what came of a command; where it was refused, and that might tell something of so many names, they are counted as guesses
-/// first, and RATE_LIMITED is the answer where there were too many.
+/// Hands on what came of a command; where it was refused, and that might tell something of so many names, they are
+/// counted as guesses first, and RATE_LIMITED is the answer where there were too many.
 pub(crate) async fn count_refusal<T>(
     database: &Database,
     actor: &Actor,
@@ -134,7 +134,8 @@ impl Tries {
         Self { counted: CountedTogether::default(), made: AtomicBool::new(false), database: None }
     }
 
-    /// What is tried is looked at from here on, by somebody who may: it stays counted, whatever becomes of the request, unless it was right.
+    /// What is tried is looked at from here on, by somebody who may: it stays counted, whatever becomes of the request,
+    /// unless it was right.
     pub(crate) fn make(&self) {
         self.made.store(true, Ordering::Relaxed);
     }
@@ -144,7 +145,8 @@ impl Tries {
         AtomicBool::load(&self.made, Ordering::Relaxed)
     }
 
-    /// Hands on what came of a command, and takes the counts back where it succeeded, since the tries were right, or where they weren't made.
+    /// Hands on what came of a command, and takes the counts back where it succeeded, since the tries were right, or
+    /// where they weren't made.
     pub(crate) async fn settle<T>(self, outcome: Result<T>) -> Result<T> {
         if outcome.is_ok() || !self.is_made() {
             self.keep(0).await;
@@ -204,8 +206,8 @@ pub(crate) struct Over {
 #[must_use]
 pub(crate) struct CountedTogether(Vec<(Counting, DateTime<Utc>)>);
 
-/// Counts all or none, and commits: where windows don't hold what is to be counted, it says which, and nothing is counted. Each subject
-/// of a limit is named once.
+/// Counts all or none, and commits: where windows don't hold what is to be counted, it says which, and nothing is
+/// counted. Each subject of a limit is named once.
 pub(crate) async fn count_together(
     database: &Database,
     countings: &[Counting],
@@ -221,8 +223,8 @@ pub(crate) async fn count_together(
         .await
 }
 
-/// Like [`count_together`], in the transaction of what is counted: so many are counted as are committed, whatever becomes of a request. What
-/// is everybody's isn't counted so, since its row is held until the commit.
+/// Like [`count_together`], in the transaction of what is counted: so many are counted as are committed, whatever
+/// becomes of a request. What is everybody's isn't counted so, since its row is held until the commit.
 pub(crate) async fn count_within(
     transaction: &mut Transaction,
     countings: &[Counting],
@@ -320,9 +322,9 @@ async fn add_to_windows(transaction: &mut Transaction, counted: &[(Counting, Dat
 impl CountedTogether {
     /// Takes the counts back: nothing came of what was counted, or it was right.
     ///
-    /// In a transaction of its own, after that of the command: the deployment's row is everybody's, and nobody holds it, or waits for it,
-    /// with other locks. What has come of the command stands even where this fails; then it stays counted until the window ends.
-    /// A request that is given up meanwhile doesn't stop it.
+    /// In a transaction of its own, after that of the command: the deployment's row is everybody's, and nobody holds
+    /// it, or waits for it, with other locks. What has come of the command stands even where this fails; then it stays
+    /// counted until the window ends. A request that is given up meanwhile doesn't stop it.
     pub(crate) async fn take_back(self, database: &Database) {
         if !self.0.is_empty() {
             let database = database.clone();
@@ -363,8 +365,8 @@ pub(crate) async fn forget(transaction: &mut Transaction, limits: &[TryLimit], s
     Ok(())
 }
 
-/// Counts what comes back by itself at the time that RATE_LIMITED names, where the window holds no more: as many in each of the next windows as
-/// it holds, and not all at the end of this one.
+/// Counts what comes back by itself at the time that RATE_LIMITED names, where the window holds no more: as many in
+/// each of the next windows as it holds, and not all at the end of this one.
 pub(crate) async fn take_turn(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
     let counted = add(database, limit, subject).await?;
     let over = u32::try_from(counted.count - limit.tries).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The audit log: one hash chain per organization, written by the transaction of the change (R74).
 //!
-//! What concerns an account alone goes to the log of its personal organization. Summaries and metadata hold
-//! ids and settings, never addresses: the log outlives the people's data (R48). Those that people write into a reason or a label are
-//! masked before they get there.
+//! What concerns an account alone goes to the log of its personal organization. Summaries and metadata hold ids and
+//! settings, never addresses: the log outlives the people's data (R48). Those that people write into a reason or a
+//! label are masked before they get there.
 
 use std::collections::HashSet;
 
@@ -220,7 +220,8 @@ impl NewEvent {
             }
             Actor::Staff { name } => (ActorKind::Staff, Some(json!({ "staff": name }))),
         };
-        // By which means is nothing that people write: a member of staff may be known by an address, and is named by all of it.
+        // By which means is nothing that people write: a member of staff may be known by an address, and is named by
+        // all of it.
         let metadata = means.unwrap_or_else(|| json!({}));
         Self { metadata, ..Self::of(organization_id, action, target, kind, actor.account()) }
     }
@@ -279,7 +280,8 @@ impl NewEvent {
         self
     }
 
-    /// Adds to the metadata; addresses that people have written into it are masked, since the log would keep them for good.
+    /// Adds to the metadata; addresses that people have written into it are masked, since the log would keep them for
+    /// good.
     pub(crate) fn with(mut self, more: Value) -> Self {
         if let (Value::Object(metadata), Value::Object(more)) = (&mut self.metadata, without_addresses(more)) {
             metadata.extend(more);
@@ -378,8 +380,8 @@ impl AuditEvent {
         told
     }
 
-    /// The event as it is for somebody who knows only so many of those: the others' ids aren't in it. The log keeps them, and who
-    /// shared something by a name, or invited an address, learns no more from it than that.
+    /// The event as it is for somebody who knows only so many of those: the others' ids aren't in it. The log keeps
+    /// them, and who shared something by a name, or invited an address, learns no more from it than that.
     pub fn for_whom_knows(mut self, known: &Told) -> Self {
         self.actor_id = self.actor_id.filter(|id| known.people.contains(id));
         if let Some(grantee) = self.metadata.get_mut(GRANTEE)

@@ -1,9 +1,10 @@
-//! What people issue, and how it ends with them: invitations, join codes, invitations to resources, share links and offers of
-//! projects (R42).
+//! What people issue, and how it ends with them: invitations, join codes, invitations to resources, share links and
+//! offers of projects (R42).
 //!
-//! However much of it there is, it ends with the commit that ends its issuer's membership, or their right to issue it. Whoever looks
-//! at it compares its position with that of the end: both come from one sequence, and the end's is taken under the lock on the
-//! membership that issuing shares, so that no clock decides. Nobody's return wakes it. Marking it, and the log, are the worker's.
+//! However much of it there is, it ends with the commit that ends its issuer's membership, or their right to issue it.
+//! Whoever looks at it compares its position with that of the end: both come from one sequence, and the end's is taken
+//! under the lock on the membership that issuing shares, so that no clock decides. Nobody's return wakes it. Marking
+//! it, and the log, are the worker's.
 
 use diesel::dsl::sql;
 use diesel::expression::SqlLiteral;
@@ -37,18 +38,18 @@ pub(crate) enum Issued {
     Transfer,
 }
 
-/// How something that is issued is kept. All of it is ours, never input.
+/// How something that is issued is kept. All of it is SQL of ours, never input, with the parameters of [`Concerned`].
 struct Kept {
     table: &'static str,
     /// Whether it has ended, as a condition on its row, whatever its row says.
     ended: &'static str,
     /// Which rows wait to be used, whether or not they have ended.
     waiting: &'static str,
-    /// Which rows end with a leaver: $1 is the organization, $2 the leaver.
+    /// Which rows end with a leaver, who is `:user_id`.
     of_leaver: &'static str,
-    /// Which rows end otherwise with something that is the organization's, $1: a demotion, or its own deletion.
+    /// Which rows end otherwise with something that is the organization's: a demotion, or its own deletion.
     of_organization: &'static str,
-    /// Which rows end with an account, $2.
+    /// Which rows end with an account, `:user_id`.
     of_account: &'static str,
     /// What people see of it in a plan.
     shown: &'static str,
@@ -69,8 +70,9 @@ const NONE: &str = "false";
 
 const INVITATION: Kept = Kept {
     table: "invitations",
-    // By the role that it gives: an admin who was the owner may still invite members. The account is looked up by its key, row by row:
-    // an EXISTS would be answered by reading the accounts of the whole deployment, where many invitations are asked about.
+    // By the role that it gives: an admin who was the owner may still invite members. The account is looked up by its
+    // key, row by row: an EXISTS would be answered by reading the accounts of the whole deployment, where many
+    // invitations are asked about.
     ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = invitations.organization_id \
          AND m.user_id = invitations.invited_by_id AND invitations.position <= CASE invitations.role \
          WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END) \
@@ -142,7 +144,8 @@ const SHARE_LINK: Kept = Kept {
 
 const TRANSFER: Kept = Kept {
     table: "project_transfers",
-    // Offers end with whoever made them, with whom they are for, and with the organizations between which they would pass.
+    // Offers end with whoever made them, with whom they are for, and with the organizations between which they would
+    // pass.
     ended: "EXISTS (SELECT FROM members m WHERE project_transfers.position <= m.issued_ended_position \
          AND (m.organization_id = project_transfers.organization_id \
            AND m.user_id IN (project_transfers.offered_by_id, project_transfers.recipient_id) \
@@ -196,7 +199,8 @@ impl Issued {
         format!("{waiting} AND NOT ({ended})")
     }
 
-    /// Its status as everybody sees it, whether or not the worker has marked it: `waiting` becomes `over` where it has ended.
+    /// Its status as everybody sees it, whether or not the worker has marked it: `waiting` becomes `over` where it has
+    /// ended.
     pub(crate) fn status(self, waiting: &str, over: &str) -> SqlLiteral<Text> {
         let Kept { table, ended, .. } = self.kept();
         sql(&format!("CASE WHEN {table}.status = '{waiting}' AND ({ended}) THEN '{over}' ELSE {table}.status END"))
@@ -328,8 +332,8 @@ pub(crate) async fn count_ended(transaction: &mut Transaction, with: EndedWith) 
     Ok(found.count)
 }
 
-/// Marks up to [`limits::CASCADE_CHUNK`] of what has ended, and returns how many, with the events to record: one for each kind and
-/// organization, which names them all.
+/// Marks up to [`limits::CASCADE_CHUNK`] of what has ended, and returns how many, with the events to record: one for
+/// each kind and organization, which names them all.
 pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Result<(i64, Vec<NewEvent>)> {
     #[derive(QueryableByName)]
     struct Marked {
@@ -369,8 +373,8 @@ pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Resu
     Ok((limits::CASCADE_CHUNK - room, events))
 }
 
-/// Marks a chunk of what ended in an organization by demotions, or with the organization, in a transaction of its own; `false` where
-/// that was all.
+/// Marks a chunk of what ended in an organization by demotions, or with the organization, in a transaction of its own;
+/// `false` where that was all.
 pub async fn mark_of_organization(database: &Database, id: OrganizationId, hold: Hold<'_>) -> Result<bool> {
     mark_chunk(database, EndedWith::Organization(id), hold).await
 }

@@ -11,17 +11,18 @@ use crate::authority::policy::AccessLevel;
 use crate::base::error::Result;
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 
-/// Whether a grant `g` to a person counts, whose membership where the resource lies is `m`, or null, in the organization `o`.
+/// Whether a grant `g` to a person counts, whose membership where the resource lies is `m`, or null, in the
+/// organization `o`.
 pub(crate) const OWN_COUNTS: &str = "CASE WHEN m.status = 'active' \
      THEN g.position > m.ended_at_position OR g.kept_position >= m.ended_at_position \
      ELSE o.external_sharing = 'allowed' AND (m.id IS NULL OR g.position > m.ended_at_position) END";
 
-/// The grants that count for a user on a resource, as ranks: `{user}` and `{resource}` are ids; `{r}`, `{o}` and `{m}` the
-/// resource that is asked about, its organization and the user's membership there.
+/// The grants that count for a user on a resource, both named as SQL.
 ///
-/// A person's own grants sleep once the membership that they were made under has ended, and for someone who is back wake where the
-/// departure has kept them (R37); those made for someone outside sleep, like those of other organizations, while sharing stays
-/// inside. What comes by an organization's grant is capped by what its member may have (R58).
+/// A person's own grants sleep once the membership that they were made under has ended, and for someone who is back
+/// wake where the departure has kept them (R37); those made for someone outside sleep, like those of other
+/// organizations, while sharing stays inside. What comes by an organization's grant is capped by what its member may
+/// have (R58).
 fn granted(user: &str, resource: &str) -> String {
     format!(
         "SELECT access_rank(g.level) AS rank FROM grants g WHERE g.user_id = {user} AND g.resource_id = {resource} AND {OWN_COUNTS} \
@@ -40,16 +41,13 @@ fn granted(user: &str, resource: &str) -> String {
     )
 }
 
-/// A lateral subquery `access (rank, moving)` on a resource `r` for the user whose id the SQL `user` is: no row where they can
-/// reach nothing there, such as for a suspended account or in a deleted organization.
+/// A lateral subquery `access (rank, moving)` on a resource `r` for the user whose id the SQL `user` is: no row where
+/// they can reach nothing there, such as for a suspended account or in a deleted organization.
 ///
-/// Facts are gathered once each: `OFFSET 0` keeps the planner from computing them where they are used.
-///
-/// Above a resource lie at most two containers, whose owner, visibility and grants count for what lies in them. Owner and admins
-/// of the organization reach all (R2). Owning takes an active membership; to others a sample of their own is theirs as long as a grant
-/// counts for them there (R33). A collection shows what
-/// it gathers to whoever reaches it (R73). A viewer only reads (R14), and so does everyone while a project moves; its new owner reads it
-/// already (R61).
+/// Above a resource lie at most two containers, whose owner, visibility and grants count for what lies in them. Owner
+/// and admins of the organization reach all (R2). Owning takes an active membership; to others a sample of their own is
+/// theirs as long as a grant counts for them there (R33). A collection shows what it gathers to whoever reaches it
+/// (R73). A viewer only reads (R14), and so does everyone while a project moves; its new owner reads it already (R61).
 pub(crate) fn access(user: &str) -> String {
     let on_chain = granted(user, "ANY (ARRAY[r.id, c1.id, c2.id])");
     let on_collection = granted(user, "ANY (ARRAY[k.id, w.id])");

@@ -1,4 +1,5 @@
-//! What every other room uses: errors, ids, texts in canonical form, pages of lists, limits, secrets, links and job payloads.
+//! What every other room uses: errors, ids, texts in canonical form, pages of lists, limits, secrets, links and job
+//! payloads.
 
 pub(crate) mod attached;
 pub mod client;

@@ -69,7 +69,8 @@ async fn shares_connections(endpoint: &Endpoint) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Asks something on one connection while what that was on may belong to the other, by its transaction; `None` where no answer comes.
+/// Asks something on one connection while what that was on may belong to the other, by its transaction; `None` where no
+/// answer comes.
 async fn in_others_transaction<T>(
     other: &mut AsyncPgConnection,
     asking: impl Future<Output = T>,
@@ -192,8 +193,8 @@ pub(crate) async fn require_server(connection: &mut AsyncPgConnection) -> anyhow
     Ok(())
 }
 
-/// Whether the database was used with this secret, or never with any; from now on it is. One that was used with the previous
-/// secret goes over to the current one.
+/// Whether the database was used with this secret, or never with any; from now on it is. One that was used with the
+/// previous secret goes over to the current one.
 pub(crate) async fn knows_secret(connection: &mut AsyncPgConnection, keyring: &Keyring) -> Result<bool> {
     let accepted = keyring.accepted_digests(Purpose::Fingerprint, &[])?;
     let Some((current, previous)) = accepted.split_first() else { return Err(Error::Bug("a keyring has a secret")) };

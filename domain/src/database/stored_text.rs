@@ -1,5 +1,5 @@
-//! Which columns hold texts from outside, and in which form: `rollcall migrate` brings what is stored to it, and `rollcall admin verify`
-//! looks whether it is.
+//! Which columns hold texts from outside, and in which form: `rollcall migrate` brings what is stored to it, and
+//! `rollcall admin verify` looks whether it is.
 
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
@@ -147,8 +147,8 @@ impl Table {
         self.columns.get(number).map_or("", |(column, _)| column)
     }
 
-    /// A condition on the rows that may not be in their form: the others are of ASCII alone, of which the database knows as much as
-    /// Rollcall does.
+    /// A condition on the rows that may not be in their form: the others are of ASCII alone, of which the database
+    /// knows as much as Rollcall does.
     fn suspect(&self) -> String {
         const BEYOND_ASCII: &str = r"~ '[^\x20-\x7e]'";
         let suspect = |(column, form): &(&str, Form)| match form {
@@ -215,8 +215,8 @@ impl Table {
             .await
     }
 
-    /// Brings a row to its form. Where another has that name already, this one gets a number; where another has that address, this one
-    /// keeps its own as it is.
+    /// Brings a row to its form. Where another has that name already, this one gets a number; where another has that
+    /// address, this one keeps its own as it is.
     async fn settle(&self, connection: &mut AsyncPgConnection, row: &Row) -> QueryResult<()> {
         let settled = self.settled(&row.texts);
         if settled == row.texts || !is_taken(self.write(connection, row.id, &settled).await)? {
@@ -271,7 +271,8 @@ pub(crate) async fn is_settled(connection: &mut AsyncPgConnection) -> QueryResul
     diesel::select(diesel::dsl::exists(settled)).get_result(connection).await
 }
 
-/// Brings everything that is stored to the form of this version. Interrupted, it goes on with the next call. One at a time.
+/// Brings everything that is stored to the form of this version. Interrupted, it goes on with the next call. One at a
+/// time.
 pub(crate) async fn settle(connection: &mut AsyncPgConnection) -> QueryResult<()> {
     if !is_settled(connection).await? {
         for table in TABLES {

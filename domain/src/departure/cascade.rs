@@ -1,7 +1,7 @@
 //! The cascade: what becomes of a leaver's work, chunk by chunk (R33–R38).
 //!
-//! Each chunk is one transaction: it locks what it moves, moves it, writes down each move, and how far it has come. Whoever
-//! receives something is locked as the owner until it commits.
+//! Each chunk is one transaction: it locks what it moves, moves it, writes down each move, and how far it has come.
+//! Whoever receives something is locked as the owner until it commits.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -110,8 +110,8 @@ struct Passing {
 }
 
 impl Passing {
-    /// Locks whom it is about: whoever receives something stays a member, and the owner, until this commits (R43), and the leaver
-    /// doesn't come back.
+    /// Locks whom it is about: whoever receives something stays a member, and the owner, until this commits (R43), and
+    /// the leaver doesn't come back.
     async fn enter(transaction: &mut Transaction, departure: &Departure) -> Result<Self> {
         let new_owner = member::lock_owner(transaction, departure.organization_id).await?;
         let owned_until = lock_leaver(transaction, departure).await?;
@@ -120,13 +120,13 @@ impl Passing {
     }
 }
 
-/// Locks the leaver's membership, shared, so that they don't come back meanwhile, and gives the moment until which what is theirs is
-/// the departure's; none where all of it is.
+/// Locks the leaver's membership, shared, so that they don't come back meanwhile, and gives the moment until which what
+/// is theirs is the departure's; none where all of it is.
 async fn lock_leaver(transaction: &mut Transaction, departure: &Departure) -> Result<Option<DateTime<Utc>>> {
     let status: MemberStatus =
         members::table.find(departure.member_id).select(members::status).for_share().first(&mut **transaction).await?;
-    // Who came back keeps what they made or received since; what they left behind when they went again is the newer departure's.
-    // Otherwise everything is this one's, whatever a clock that was set back may have written down.
+    // Who came back keeps what they made or received since; what they left behind when they went again is the newer
+    // departure's. Otherwise everything is this one's, whatever a clock that was set back may have written down.
     let is_newest = newest_of(transaction, departure.member_id).await? == Some(departure.id);
     let is_gone = status != MemberStatus::Active && is_newest;
     Ok((!is_gone).then_some(departure.started_at))

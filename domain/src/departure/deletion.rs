@@ -1,4 +1,5 @@
-//! The end of an account: it leaves every organization, and what remains is a row without a name that others' data refers to.
+//! The end of an account: it leaves every organization, and what remains is a row without a name that others' data
+//! refers to.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -51,8 +52,8 @@ pub struct AccountDeletion {
 ///
 /// # Errors
 ///
-/// CONFIRMATION_MISMATCH where another address was typed; OWNER_MUST_STAY while the account owns an organization (R40); TOO_MANY where it
-/// belongs to more than can be left at once.
+/// CONFIRMATION_MISMATCH where another address was typed; OWNER_MUST_STAY while the account owns an organization (R40);
+/// TOO_MANY where it belongs to more than can be left at once.
 pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> Result<UserId> {
     let person = actor.person("confirmEmail")?;
     let (cause, user_id) = (Cause::Account(person), person.user_id());
@@ -166,8 +167,8 @@ async fn empty(transaction: &mut Transaction, person: Person<'_>, at: DateTime<U
     Ok(())
 }
 
-/// Fails with OWNER_MUST_STAY while the account owns organizations; a deleted one counts until it is removed for good, since it
-/// can be restored.
+/// Fails with OWNER_MUST_STAY while the account owns organizations; a deleted one counts until it is removed for good,
+/// since it can be restored.
 async fn require_no_organization(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     let owned: Vec<String> = members::table
         .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
@@ -209,8 +210,8 @@ pub async fn forget(connection: &mut AsyncPgConnection, user_id: UserId) -> Resu
     Ok(())
 }
 
-/// Forgets up to `limit` addresses of accounts that were deleted [`limits::ACCOUNT_DELETION_RETENTION`] ago, and returns how many:
-/// their mails' jobs were lost.
+/// Forgets up to `limit` addresses of accounts that were deleted [`limits::ACCOUNT_DELETION_RETENTION`] ago, and
+/// returns how many: their mails' jobs were lost.
 pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     let until = now(transaction).await? - limits::ACCOUNT_DELETION_RETENTION;
     let old: Vec<UserId> = account_deletions::table

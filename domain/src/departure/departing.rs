@@ -24,7 +24,8 @@ use crate::membership::{invitation, roster, team};
 ///
 /// # Errors
 ///
-/// NOT_FOUND on `organizationId` for all but members; OWNER_MUST_STAY for the owner; FORBIDDEN in a personal organization.
+/// NOT_FOUND on `organizationId` for all but members; OWNER_MUST_STAY for the owner; FORBIDDEN in a personal
+/// organization.
 pub async fn leave(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<Departure> {
     let (user_id, _) = actor.signed_in("organizationId")?;
     database
@@ -74,11 +75,13 @@ pub(crate) struct Words<'a> {
     message_to_member: Option<&'a str>,
 }
 
-/// A member is removed or deactivated by owner or admin (R3, R9, R12); with the hash of a plan only if that still fits (R44).
+/// A member is removed or deactivated by owner or admin (R3, R9, R12); with the hash of a plan only if that still fits
+/// (R44).
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; what makes the plan not fit.
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; what makes the
+/// plan not fit.
 pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) -> Result<Departure> {
     let RemoveMember { member_id: id, kind, .. } = *command;
     let reason = text::optional_text("reason", command.reason.as_deref(), limits::DESCRIPTION)?;
@@ -104,8 +107,8 @@ pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) 
         .await
 }
 
-/// Ends the membership and what hangs on it, and calls for the cascade; with the events to record. User and organization are
-/// locked, and the member is checked.
+/// Ends the membership and what hangs on it, and calls for the cascade; with the events to record. User and
+/// organization are locked, and the member is checked.
 pub(crate) async fn depart(
     transaction: &mut Transaction,
     cause: Cause<'_>,

@@ -64,10 +64,11 @@ text_enum! {
 text_enum! {
     /// The steps of a departure, in their order.
     DepartureStep {
-        /// Membership and API keys end, the active organization and the default bill-to are reset. With the departure itself.
+        /// Membership and API keys end, the active organization and the default bill-to are reset. With the departure
+        /// itself.
         RevokeAccess = "revoke_access",
-        /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and so do invitations
-        /// and offers to them. With the departure itself; they are marked one after the other.
+        /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and
+        /// so do invitations and offers to them. With the departure itself; they are marked one after the other.
         RevokeIssued = "revoke_issued",
         /// Projects pass to the owner (R34).
         TransferProjects = "transfer_projects",
@@ -75,7 +76,8 @@ text_enum! {
         TransferVolumes = "transfer_volumes",
         /// Machines, workspaces, apps, sources, source groups and collections likewise (R35).
         TransferOthers = "transfer_others",
-        /// Samples that lie in no project are collected into a new one, which is the owner's; they stay the leaver's (R33, R36).
+        /// Samples that lie in no project are collected into a new one, which is the owner's; they stay the leaver's
+        /// (R33, R36).
         CollectSamples = "collect_samples",
         /// Documents pass to the owner and become visible to the organization (R38).
         ShareDocuments = "share_documents",
@@ -162,7 +164,8 @@ pub struct Departure {
     pub started_at: DateTime<Utc>,
     /// When everything was passed on.
     pub completed_at: Option<DateTime<Utc>>,
-    /// The end of the membership that it is: what was shared with the leaver before this position is its to remove or keep.
+    /// The end of the membership that it is: what was shared with the leaver before this position is its to remove or
+    /// keep.
     ended_at_position: i64,
     /// The end before it, if there was one.
     previous_ended_at_position: i64,
@@ -249,8 +252,8 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold
         .await
 }
 
-/// The departure of whose end the leaver is to be told now; `None` where the receipt says it, which is on its way or was sent, and where
-/// nothing has ended any more.
+/// The departure of whose end the leaver is to be told now; `None` where the receipt says it, which is on its way or
+/// was sent, and where nothing has ended any more.
 pub async fn to_tell_leaver(connection: &mut AsyncPgConnection, id: DepartureId) -> Result<Option<Departure>> {
     let Some(departure) = by_ids(connection, &[id]).await?.pop() else { return Ok(None) };
     let is_under_way = match departure.status {
@@ -264,8 +267,8 @@ pub async fn to_tell_leaver(connection: &mut AsyncPgConnection, id: DepartureId)
     Ok((is_under_way && !is_back).then_some(departure))
 }
 
-/// Decides whether the leaver is told now that their membership has ended, as [`to_tell_leaver`] says, and writes that down: the receipt
-/// says no more of it. Asked again, it is the same answer.
+/// Decides whether the leaver is told now that their membership has ended, as [`to_tell_leaver`] says, and writes that
+/// down: the receipt says no more of it. Asked again, it is the same answer.
 pub async fn tell_leaver(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Option<Departure>> {
     database
         .transaction(async |transaction| {
@@ -289,6 +292,11 @@ pub async fn tell_leaver(database: &Database, id: DepartureId, hold: Hold<'_>) -
 ///
 /// Where its job waits already, nothing is added; where it runs, the second finds nothing to do.
 pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
+///
+/// # Errors
+///
+/// On `departureId`: NOT_FOUND or FORBIDDEN where it isn't the actor's to decide, CONFLICT where it has come to its
+/// end.
     let field = "departureId";
     access::require_writing(actor, field)?;
     database
@@ -311,7 +319,8 @@ async fn known(transaction: &mut Transaction, actor: &Actor, id: DepartureId, fi
     Ok(visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?)
 }
 
-/// Locks the organization of a departure that the actor knows of, and gives their permit where they decide about it; leavers don't.
+/// Locks the organization of a departure that the actor knows of, and gives their permit where they decide about it;
+/// leavers don't.
 async fn enter(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -342,8 +351,8 @@ async fn call_for(
     }
 }
 
-/// Has the departures of a member that are under way go on now: what comes next of the same member runs after them, and would wait
-/// for their next try.
+/// Has the departures of a member that are under way go on now: what comes next of the same member runs after them, and
+/// would wait for their next try.
 pub(crate) async fn expedite(transaction: &mut Transaction, member_id: MemberId) -> Result<()> {
     let under_way: Vec<(DepartureId, DepartureStatus)> = departures::table
         .filter(departures::member_id.eq(member_id))

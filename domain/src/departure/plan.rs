@@ -53,8 +53,8 @@ pub struct PlannedStep {
 }
 
 impl Plan {
-    /// Over member, kind, role, new owner, the steps that apply, suspension and blockers; not over counts, so that work that
-    /// goes on meanwhile doesn't make a plan stale.
+    /// Over member, kind, role, new owner, the steps that apply, suspension and blockers; not over counts, so that work
+    /// that goes on meanwhile doesn't make a plan stale.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let mut part = |text: &str| {
@@ -76,8 +76,8 @@ impl Plan {
     }
 }
 
-/// The plan of a member's departure, as the permit's holder sees it; `None` where it is none of their business: who isn't owner
-/// or admin sees the plan of their own leaving alone.
+/// The plan of a member's departure, as the permit's holder sees it; `None` where it is none of their business: who
+/// isn't owner or admin sees the plan of their own leaving alone.
 pub async fn plan(
     connection: &mut AsyncPgConnection,
     permit: &Permit,

@@ -74,8 +74,8 @@ async fn mark_deleted(transaction: &mut Transaction, permit: &WritePermit, at: D
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but staff, and for personal organizations; on `id`: NOT_FOUND, CONFLICT where it isn't deleted, EXPIRED after 30 days,
-/// ONE_ORGANIZATION where members belong to another one by now.
+/// FORBIDDEN for all but staff, and for personal organizations; on `id`: NOT_FOUND, CONFLICT where it isn't deleted,
+/// EXPIRED after 30 days, ONE_ORGANIZATION where members belong to another one by now.
 pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> Result<OrganizationId> {
     let staff = actor.require_staff("id", "ask them")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such organization");

@@ -32,13 +32,13 @@ use crate::membership::{invitation, joining, roster};
 use crate::resource::Visibility;
 use crate::resource::kind::ResourceKind;
 
-/// Makes a removed or deactivated member active again, with the role and permissions of old (R45). What was passed on stays where
-/// it is; a cascade that runs goes on.
+/// Makes a removed or deactivated member active again, with the role and permissions of old (R45). What was passed on
+/// stays where it is; a cascade that runs goes on.
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; ALREADY_MEMBER, ONE_ORGANIZATION or
-/// NO_SEAT where they can't be one again.
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; ALREADY_MEMBER,
+/// ONE_ORGANIZATION or NO_SEAT where they can't be one again.
 pub async fn reactivate(database: &Database, actor: &Actor, id: MemberId) -> Result<MemberId> {
     database
         .transaction(async |transaction| {
@@ -99,15 +99,16 @@ async fn bring_back(
     Ok(events)
 }
 
-/// Takes a departure back: stops its cascade, makes a removed or deactivated member active again, and has the worker return
-/// what was passed on and still is where the departure put it.
+/// Takes a departure back: stops its cascade, makes a removed or deactivated member active again, and has the worker
+/// return what was passed on and still is where the departure put it.
 ///
-/// Who left by themselves, or has rejoined, is an active member already or not at all: to them it returns resources only.
+/// Who left by themselves, or has rejoined, is an active member already or not at all: to them it returns resources
+/// only.
 ///
 /// # Errors
 ///
-/// On `departureId`: NOT_FOUND or FORBIDDEN where it isn't the actor's to decide, EXPIRED after 30 days, CONFLICT where it was reverted
-/// before or isn't the newest, and what forbids the member to be one again.
+/// On `departureId`: NOT_FOUND or FORBIDDEN where it isn't the actor's to decide, EXPIRED after 30 days, CONFLICT where
+/// it was reverted before or isn't the newest, and what forbids the member to be one again.
 pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
     access::require_writing(actor, "departureId")?;
     let field = "departureId";
@@ -236,8 +237,8 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
                     revoke_issued(transaction, &departure, &step).await?;
                     return Ok(Chunk::More);
                 }
-                // Who came back by another way than this revert has what was shared with them no more (R37, R45); whom it brought back
-                // has it still.
+                // Who came back by another way than this revert has what was shared with them no more (R37, R45); whom
+                // it brought back has it still.
                 let step = unfinished(transaction, id, DepartureStep::RemoveGrants).await?;
                 if let Some(step) = step.filter(|_| ended_at >= departure.ended_at_position) {
                     remove_grants(transaction, &departure, &step).await?;
@@ -334,7 +335,8 @@ async fn give_back(
         .set((resources::owner_id.eq(departure.user_id), resources::owned_since.eq(at)))
         .execute(&mut **transaction)
         .await?;
-    // What the departure made of them beside that: samples lie in no project again, and documents are read by whom they were.
+    // What the departure made of them beside that: samples lie in no project again, and documents are read by whom they
+    // were.
     diesel::update(resources::table.filter(resources::id.eq_any(&samples)))
         .set((resources::container_id.eq(None::<ResourceId>), resources::updated_at.eq(at)))
         .execute(&mut **transaction)

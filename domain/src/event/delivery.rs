@@ -54,8 +54,8 @@ impl Due {
         Ok(Self { webhook, event, at, previous_versions })
     }
 
-    /// What signs the delivery: the webhook's secret, and each one before it until a day after its rotation, so that the receiver
-    /// can change over without missing anything; each under every accepted secret of the deployment.
+    /// What signs the delivery: the webhook's secret, and each one before it until a day after its rotation, so that
+    /// the receiver can change over without missing anything; each under every accepted secret of the deployment.
     pub fn signing_secrets(&self, keyring: &Keyring) -> Result<Vec<Token>> {
         let mut secrets = Vec::new();
         for version in std::iter::once(self.webhook.secret_version).chain(self.previous_versions.iter().copied()) {
@@ -94,6 +94,11 @@ pub struct WebhookDelivery {
 /// Has an event delivered again, out of its order.
 pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId) -> Result<WebhookDelivery> {
     access::require_writing(actor, "deliveryId")?;
+///
+/// # Errors
+///
+/// On `deliveryId`: NOT_FOUND for whoever doesn't manage the webhook, CONFLICT or TOO_MANY where it can't be delivered
+/// again now.
     let not_found = || Refusal::new(Code::NotFound, "deliveryId", "there is no such delivery");
     database
         .transaction(async |transaction| {
@@ -226,8 +231,8 @@ struct Stalled {
     id: WebhookId,
 }
 
-/// What a webhook's receiver gets: an event of the audit log, with the names that it has in the API. Why somebody was removed is for
-/// owner and admins alone, who read the log.
+/// What a webhook's receiver gets: an event of the audit log, with the names that it has in the API. Why somebody was
+/// removed is for owner and admins alone, who read the log.
 pub fn payload(event: &AuditEvent) -> Value {
     let mut metadata = event.metadata.clone();
     if let Value::Object(entries) = &mut metadata {
@@ -353,8 +358,9 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// How long to wait before the next one, after so many failures in a row: as long as the receiver wants, within reason, or
-    /// else as the queue does, but no longer than a quarter of an hour, so that a receiver that is back is told soon.
+    /// How long to wait before the next one, after so many failures in a row: as long as the receiver wants, within
+    /// reason, or else as the queue does, but no longer than a quarter of an hour, so that a receiver that is back is
+    /// told soon.
     pub fn pause(&self, failures: i32) -> Duration {
         const LONGEST: Duration = Duration::from_secs(15 * 60);
         const SHORTEST: Duration = Duration::from_secs(2);

@@ -202,7 +202,8 @@ pub struct Accept {
     pub username: Option<String>,
 }
 
-/// An accepted invitation. All of it is read before the commit: what is shown once must not be lost by a read that fails afterwards.
+/// An accepted invitation. All of it is read before the commit: what is shown once must not be lost by a read that
+/// fails afterwards.
 #[derive(Debug)]
 pub struct Accepted {
     /// The membership.
@@ -213,7 +214,14 @@ pub struct Accepted {
     pub session: Option<SessionId>,
 }
 
-/// Accepts an invitation. Without a session only where no account has the address: it is made, and signed in by a new one (R17, R25).
+/// Accepts an invitation. Without a session only where no account has the address: it is made, and signed in by a new
+/// one (R17, R25).
+///
+/// # Errors
+///
+/// On `token` or `id`: NOT_FOUND, REVOKED, EXPIRED, ALREADY_USED and the like where it can't be accepted, WRONG_EMAIL
+/// for another person, and what keeps them from joining; unauthenticated where an account has the address;
+/// RATE_LIMITED.
 pub async fn accept(
     database: &Database,
     actor: Option<&Actor>,
@@ -224,7 +232,8 @@ pub async fn accept(
     let name = text::optional_name("name", command.name.as_deref(), limits::NAME)?;
     let username = command.username.as_deref().filter(|username| !username.trim().is_empty());
     let username = username.map(|username| Username::parse("username", username)).transpose()?;
-    // For a new account; the answer tells whether somebody has the username. Whoever asks has an invitation, by which they are counted.
+    // For a new account; the answer tells whether somebody has the username. Whoever asks has an invitation, by which
+    // they are counted.
     let guess = match (&username, actor, &command.invitation) {
         (Some(_), None, Named::Token(token)) => match preview(database, token).await? {
             Some(Preview { status: InvitationStatus::Pending, account_exists: false, invitation, .. }) => {
@@ -331,6 +340,11 @@ async fn take(
 }
 
 /// Declines an invitation: by its token, or by its id with a session of whom it is for.
+///
+/// # Errors
+///
+/// On `token` or `id`: NOT_FOUND, REVOKED, EXPIRED, ALREADY_USED and the like where it can't be answered, WRONG_EMAIL
+/// for another person.
 pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) -> Result<()> {
     database
         .transaction(async |transaction| {

@@ -44,8 +44,8 @@ impl<'a> Cause<'a> {
         NewEvent::by(self.actor(), organization_id, action, target)
     }
 
-    /// Fails where this right doesn't reach a user's membership in an organization: a permit is for one organization, and an account
-    /// has its own memberships only.
+    /// Fails where this right doesn't reach a user's membership in an organization: a permit is for one organization,
+    /// and an account has its own memberships only.
     pub(crate) fn require_reach(self, organization_id: OrganizationId, user_id: UserId) -> Result<()> {
         let reaches = match self {
             Self::Permit(permit) => permit.organization_id() == organization_id,

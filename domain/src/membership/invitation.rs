@@ -142,8 +142,8 @@ impl AcceptedInvitation {
     }
 }
 
-/// Uses the invitation up for a user, as it was read; none where it can't be accepted any more. Whoever calls this knows that the
-/// user is whom the invitation is for.
+/// Uses the invitation up for a user, as it was read; none where it can't be accepted any more. Whoever calls this
+/// knows that the user is whom the invitation is for.
 pub(super) async fn accept(
     transaction: &mut Transaction,
     invitation: &Invitation,
@@ -178,8 +178,8 @@ pub async fn by_id(connection: &mut AsyncPgConnection, id: InvitationId) -> Resu
     Ok(invitations::table.find(id).select(Invitation::as_select()).first(connection).await.optional()?)
 }
 
-/// Revokes the organization's open invitations to a person, for the reason that the events give: who departs (R42), or who is in by
-/// another way. Without an actor it is a consequence of what the person did.
+/// Revokes the organization's open invitations to a person, for the reason that the events give: who departs (R42), or
+/// who is in by another way. Without an actor it is a consequence of what the person did.
 pub(crate) async fn revoke_to(
     transaction: &mut Transaction,
     actor: Option<&Actor>,
@@ -238,8 +238,8 @@ pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> 
     Ok(overdue.len())
 }
 
-/// Marks those of the invitations whose time is over expired, and those that have ended with who invited revoked; with the events to
-/// record.
+/// Marks those of the invitations whose time is over expired, and those that have ended with who invited revoked; with
+/// the events to record.
 pub(super) async fn mark_over(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<Vec<NewEvent>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -362,9 +362,9 @@ pub async fn count(
 
 type Query = diesel::helper_types::IntoBoxed<'static, invitations::table, diesel::pg::Pg>;
 
-/// The organization's invitations with a status, as ranges of the index. An overdue invitation counts as expired, and one that has ended
-/// as revoked, whether or not the worker has marked it: few of them wait to be marked, and these come first, so that none that is just
-/// being marked is missed.
+/// The organization's invitations with a status, as ranges of the index. An overdue invitation counts as expired, and
+/// one that has ended as revoked, whether or not the worker has marked it: few of them wait to be marked, and these
+/// come first, so that none that is just being marked is missed.
 fn of_organization(organization_id: OrganizationId, status: Option<InvitationStatus>) -> Vec<Query> {
     let all = || invitations::table.into_boxed().filter(invitations::organization_id.eq(organization_id));
     let of = |status: InvitationStatus| all().filter(invitations::status.eq(status));

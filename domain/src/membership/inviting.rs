@@ -94,6 +94,11 @@ fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
 }
 
 /// Invites one to fifty people, all or none, and has a mail sent to each.
+///
+/// # Errors
+///
+/// BLANK or TOO_MANY for none or too many people; FORBIDDEN where the actor may not invite, or not as what they name;
+/// for each person what keeps them from being invited; SEAT_LIMIT; RATE_LIMITED.
 pub async fn invite(
     database: &Database,
     actor: &Actor,
@@ -136,8 +141,8 @@ pub async fn invite(
     let mails = mail_limit::count(database, actor, client, &mails, "invitations").await?;
     let made = database
         .transaction(async |transaction| {
-            // Nobody who is just deleting their account is invited by its username. Users come before organizations in the
-            // order of locks.
+            // Nobody who is just deleting their account is invited by its username. Users come before organizations in
+            // the order of locks.
             let named = named_accounts(transaction, &parsed).await?;
             access::lock_users(transaction, &named).await?;
             let permit = access::authorize(
@@ -330,7 +335,8 @@ fn account_of<'a>(accounts: &'a [User], invitee: &Invitee) -> Option<&'a User> {
     })
 }
 
-/// Which invitations are to the same people, by the same name: which address is whose, nobody learns who invites by username (R25).
+/// Which invitations are to the same people, by the same name: which address is whose, nobody learns who invites by
+/// username (R25).
 fn to_same(parsed: &[Parsed], accounts: &[User]) -> (Vec<EmailAddress>, Vec<UserId>) {
     let (mut emails, mut user_ids) = (Vec::new(), Vec::new());
     for Parsed { invitee, .. } in parsed {
@@ -342,7 +348,8 @@ fn to_same(parsed: &[Parsed], accounts: &[User]) -> (Vec<EmailAddress>, Vec<User
     (emails, user_ids)
 }
 
-/// Fails with TOO_MANY where so many invitations would be open that nobody answers them all. The organization is locked.
+/// Fails with TOO_MANY where so many invitations would be open that nobody answers them all. The organization is
+/// locked.
 async fn require_few_open(transaction: &mut Transaction, organization_id: OrganizationId, more: usize) -> Result<()> {
     let open: i64 =
         invitation::open_of(organization_id).select(diesel::dsl::count_star()).first(&mut **transaction).await?;
@@ -356,8 +363,8 @@ async fn require_few_open(transaction: &mut Transaction, organization_id: Organi
     Err(Error::refused(Code::TooMany, "invitations", message))
 }
 
-/// Invitations of the same people that are past their time, or have ended, leave room for new ones, whether or not the worker has run;
-/// with the events to record.
+/// Invitations of the same people that are past their time, or have ended, leave room for new ones, whether or not the
+/// worker has run; with the events to record.
 async fn make_room(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -417,8 +424,8 @@ async fn refuse(
         if !permit.standing().may_issue(invite.role) {
             say(Code::Forbidden, "role", "your role here doesn't allow inviting with this role");
         }
-        // By the same name only: nobody tries out addresses until one is that of a username that they have invited (R25). Who is invited by
-        // both holds one seat all the same.
+        // By the same name only: nobody tries out addresses until one is that of a username that they have invited
+        // (R25). Who is invited by both holds one seat all the same.
         let is_pending = pending.iter().any(|(email, user_id)| match &invite.invitee {
             Invitee::Email(named) => email.as_ref() == Some(named),
             Invitee::Username(_) => user_id.is_some() && *user_id == account.map(|user| user.id),
@@ -464,6 +471,10 @@ async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -
 }
 
 /// Sends an open invitation again: under a new token, with its days from now; the old link dies (R23).
+///
+/// # Errors
+///
+/// NOT_FOUND or FORBIDDEN where the invitation isn't the actor's to send; what has ended it; RATE_LIMITED.
 pub async fn resend(database: &Database, actor: &Actor, id: InvitationId, client: ClientNetwork) -> Result<Invitation> {
     let recipient = recipient(&mut *database.connection().await?, id).await?;
     let mails: Vec<CausedMail> = recipient.map(|email| CausedMail::new(email, ["id"])).into_iter().collect();
@@ -511,6 +522,10 @@ async fn recipient(connection: &mut AsyncPgConnection, id: InvitationId) -> Resu
 }
 
 /// Takes an open invitation back.
+///
+/// # Errors
+///
+/// NOT_FOUND or FORBIDDEN where the invitation isn't the actor's to take back; what has ended it already.
 pub async fn revoke(database: &Database, actor: &Actor, id: InvitationId) -> Result<Invitation> {
     database
         .transaction(async |transaction| {

@@ -190,6 +190,11 @@ async fn require_room(transaction: &mut Transaction, organization_id: Organizati
 
 /// Makes codes (R26–R28). Their digits are shown this once.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCodes) -> Result<Vec<(Digits, JoinCode)>> {
+///
+/// # Errors
+///
+/// INVALID or TOO_MANY for what isn't asked rightly; NOT_FOUND or FORBIDDEN where the actor may not make such codes;
+/// TOO_MANY while too many work; CONFLICT on `role` while an admin code works.
     let (count, label) = command.parse()?;
     let organization_id = command.organization_id;
     database
@@ -273,8 +278,8 @@ fn admin_code_active() -> Refusal {
     )
 }
 
-/// An admin code that is past its time, or has ended, leaves room for the next, whether or not the worker has run; with the events to
-/// record.
+/// An admin code that is past its time, or has ended, leaves room for the next, whether or not the worker has run; with
+/// the events to record.
 async fn make_room_for_admin_code(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -391,6 +396,11 @@ type Query = diesel::helper_types::IntoBoxed<'static, join_codes::table, diesel:
 
 /// Takes a code back.
 pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Result<JoinCode> {
+///
+/// # Errors
+///
+/// On `id`: NOT_FOUND or FORBIDDEN where it isn't the actor's to take back; ALREADY_USED, REVOKED or EXPIRED where it
+/// works no more.
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such join code");
     database
@@ -473,7 +483,8 @@ pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> 
     Ok(overdue.len())
 }
 
-/// Marks those of the codes whose time is over expired, and those that have ended with their maker revoked; with the events to record.
+/// Marks those of the codes whose time is over expired, and those that have ended with their maker revoked; with the
+/// events to record.
 async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<Vec<NewEvent>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -543,8 +554,8 @@ pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, status: 
     Ok(count)
 }
 
-/// The organization's codes with a status, as ranges of the index: those that the worker hasn't marked yet, which are few, come first, so
-/// that none that is just being marked is missed.
+/// The organization's codes with a status, as ranges of the index: those that the worker hasn't marked yet, which are
+/// few, come first, so that none that is just being marked is missed.
 fn of_organization(organization_id: OrganizationId, status: Option<JoinCodeStatus>) -> Vec<Query> {
     let all = || join_codes::table.into_boxed().filter(join_codes::organization_id.eq(organization_id));
     let of = |status: JoinCodeStatus| all().filter(join_codes::status.eq(status));

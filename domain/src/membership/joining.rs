@@ -14,7 +14,8 @@ use crate::membership::cause::{Admission, Membership};
 use crate::membership::seats::{self, Seats};
 use crate::membership::{invitation, roster};
 
-/// Fails with ONE_ORGANIZATION where the deployment allows one per user (D3) and the user has one. The user's row is locked.
+/// Fails with ONE_ORGANIZATION where the deployment allows one per user (D3) and the user has one. The user's row is
+/// locked.
 pub(crate) async fn require_room_for_another(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -35,7 +36,8 @@ pub(crate) async fn require_room_for_another(
     Ok(())
 }
 
-/// Makes a member, or the member of old active again with what the admission gives (R45); with the events of what it ended.
+/// Makes a member, or the member of old active again with what the admission gives (R45); with the events of what it
+/// ended.
 ///
 /// The user's and the organization's rows are locked.
 pub(crate) async fn join(

@@ -46,7 +46,8 @@ pub struct Member {
 pub(super) const COLUMNS: &str = "m.id, m.organization_id, m.user_id, m.role, m.status, m.billable_activities, m.shared_apps, \
      m.shared_projects, m.joined_at, m.joined_via, m.sort_name";
 
-/// Locks the organization's owner, shared, for whoever gives them something: they stay a member, and the owner, until this commits.
+/// Locks the organization's owner, shared, for whoever gives them something: they stay a member, and the owner, until
+/// this commits.
 pub(crate) async fn lock_owner(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<UserId> {
     // Where ownership passes on between the look and the lock, the next look finds the new owner (R43).
     for _ in 0..3 {
@@ -183,8 +184,8 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         .collect())
 }
 
-/// Takes the turn of a mail of this kind about a membership, to somebody of whom the limit is; `false` where they have had enough of
-/// them, about this membership or in all their organizations.
+/// Takes the turn of a mail of this kind about a membership, to somebody of whom the limit is; `false` where they have
+/// had enough of them, about this membership or in all their organizations.
 pub async fn take_mail_turn(
     database: &Database,
     kind: &str,

@@ -72,8 +72,8 @@ pub struct MemberFilter {
     pub search: Option<String>,
 }
 
-/// What the permit shows of the members that a filter wants (R2, R7, D9): the whole of some statuses and roles, each of which is
-/// a range of an index, and one's own membership where it isn't among them.
+/// What the permit shows of the members that a filter wants (R2, R7, D9): the whole of some statuses and roles, each of
+/// which is a range of an index, and one's own membership where it isn't among them.
 struct Shown {
     organization_id: OrganizationId,
     ranges: Vec<(MemberStatus, Role)>,
@@ -211,8 +211,8 @@ fn page_statement(shown: &Shown, order: MemberOrder, slice: &MemberSlice) -> Str
     )
 }
 
-/// A page of the members that the permit shows (R2, R7, R13, R15, D9). It costs the same wherever it lies and however many
-/// members there are; a search costs as much as it finds.
+/// A page of the members that the permit shows (R2, R7, R13, R15, D9). It costs the same wherever it lies and however
+/// many members there are; a search costs as much as it finds.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,

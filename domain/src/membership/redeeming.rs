@@ -20,8 +20,8 @@ use crate::membership::{joining, organization};
 ///
 /// # Errors
 ///
-/// NOT_FOUND on `code` for a wrong, used, revoked or expired one, all by the same answer (R30); what forbids joining; RATE_LIMITED after
-/// too many tries.
+/// NOT_FOUND on `code` for a wrong, used, revoked or expired one, all by the same answer (R30); what forbids joining;
+/// RATE_LIMITED after too many tries.
 pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: ClientNetwork) -> Result<MemberId> {
     let person = actor.person("code")?;
     let wrong = || {

@@ -20,7 +20,8 @@ use crate::membership::roster::{self, EndingIssues};
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; FORBIDDEN on `role` for OWNER.
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; FORBIDDEN on
+/// `role` for OWNER.
 pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role: Role) -> Result<MemberId> {
     if role == Role::Owner {
         return Err(Error::refused(Code::Forbidden, "role", "ownership passes only by transferOwnership"));
@@ -91,8 +92,9 @@ pub async fn update_permissions(
         .await
 }
 
-/// A demotion ends the invitations and codes that the person could no longer issue (R42): by positions that are taken under the lock on
-/// the membership, which is changed already. Marking them is the worker's. The organization is locked.
+/// A demotion ends the invitations and codes that the person could no longer issue (R42): by positions that are taken
+/// under the lock on the membership, which is changed already. Marking them is the worker's. The organization is
+/// locked.
 pub(crate) async fn end_no_longer_issuable(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -111,7 +113,8 @@ pub(crate) async fn end_no_longer_issuable(
     transaction.enqueue(&MarkEnded { organization_id }).await
 }
 
-/// Admins who lose the owner's powers are demoted in all but name: what they issued for ADMIN ends. The organization is locked.
+/// Admins who lose the owner's powers are demoted in all but name: what they issued for ADMIN ends. The organization is
+/// locked.
 pub(crate) async fn end_issued_for_admins(transaction: &mut Transaction, permit: &WritePermit) -> Result<()> {
     roster::end_issued_for_admins(transaction, permit).await?;
     transaction.enqueue(&MarkEnded { organization_id: permit.organization_id() }).await

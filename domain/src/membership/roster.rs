@@ -1,8 +1,8 @@
 //! The roster: the statements that write `members`. Each demands the right to do so.
 //!
 //! Two lie elsewhere, with what they are part of: the personal organization's one member is made with the account
-//! (`account/new_account.rs`), and an organization that is removed for good takes its members along (`departure/removal.rs`).
-//! `domain/tests/writers.rs` holds that there are no others.
+//! (`account/new_account.rs`), and an organization that is removed for good takes its members along
+//! (`departure/removal.rs`). `domain/tests/writers.rs` holds that there are no others.
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -120,7 +120,8 @@ pub(super) enum EndingIssues {
     ForAdmins,
 }
 
-/// Ends what a member has issued, by positions that are taken under the lock on the membership, which is changed already.
+/// Ends what a member has issued, by positions that are taken under the lock on the membership, which is changed
+/// already.
 pub(super) async fn end_issued(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -178,8 +179,8 @@ pub(crate) async fn end(
         .for_no_key_update()
         .first(&mut **transaction)
         .await?;
-    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps, and so does all that
-    // was issued under it, and has ended.
+    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps, and
+    // so does all that was issued under it, and has ended.
     let this: i64 = diesel::select(sql::<BigInt>("nextval('grant_positions')")).get_result(&mut **transaction).await?;
     diesel::update(members::table.find(member.id))
         .set((
@@ -203,7 +204,8 @@ pub(crate) async fn reactivate(transaction: &mut Transaction, permit: &WritePerm
     Ok(())
 }
 
-/// Puts a membership of the permit's organization back to the end that it had before: grants from in between are awake again.
+/// Puts a membership of the permit's organization back to the end that it had before: grants from in between are awake
+/// again.
 pub(crate) async fn undo_end(
     transaction: &mut Transaction,
     permit: &WritePermit,

@@ -1,7 +1,7 @@
 //! Teams: named groups of an organization's members (R66).
 //!
-//! Every member sees which teams there are, and in them whom the directory shows (D9); where that is hidden, those that they are in
-//! (R77). Owner and admins manage them.
+//! Every member sees which teams there are, and in them whom the directory shows (D9); where that is hidden, those that
+//! they are in (R77). Owner and admins manage them.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -85,6 +85,11 @@ fn name_taken() -> Refusal {
 }
 
 /// Creates a team without members.
+///
+/// # Errors
+///
+/// BLANK, INVALID or CONFLICT on `name`; NOT_FOUND or FORBIDDEN where the actor doesn't manage teams; TOO_MANY on
+/// `organizationId`.
 pub async fn create(
     database: &Database,
     actor: &Actor,
@@ -150,6 +155,10 @@ async fn enter(transaction: &mut Transaction, actor: &Actor, id: TeamId, field: 
 }
 
 /// Changes what is said of a team.
+///
+/// # Errors
+///
+/// NOT_FOUND or FORBIDDEN where the actor doesn't manage teams; CONFLICT on `name` where another team has it.
 pub async fn update(database: &Database, actor: &Actor, id: TeamId, input: &TeamInput) -> Result<Team> {
     let profile = input.parse()?;
     let changed = input.changed_fields();
@@ -176,6 +185,10 @@ pub async fn update(database: &Database, actor: &Actor, id: TeamId, input: &Team
 }
 
 /// Deletes a team; what it was granted its members have no longer. Open invitations lead into it no longer.
+///
+/// # Errors
+///
+/// NOT_FOUND or FORBIDDEN where the actor doesn't manage teams.
 pub async fn delete(database: &Database, actor: &Actor, id: TeamId) -> Result<TeamId> {
     database
         .transaction(async |transaction| {
@@ -191,6 +204,10 @@ pub async fn delete(database: &Database, actor: &Actor, id: TeamId) -> Result<Te
 }
 
 /// Adds members of the organization to a team, all or none; who is in it already stays in it.
+///
+/// # Errors
+///
+/// NOT_FOUND or FORBIDDEN where the actor doesn't manage teams; BLANK, TOO_MANY or NOT_FOUND on `userIds`.
 pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_ids: &[UserId]) -> Result<Team> {
     if user_ids.is_empty() {
         return Err(Error::refused(Code::Blank, "userIds", "name at least one person"));
@@ -262,6 +279,10 @@ async fn add(transaction: &mut Transaction, team: &Team, user_ids: &[UserId]) ->
 }
 
 /// Takes someone out of a team: who manages teams anyone, everyone themselves.
+///
+/// # Errors
+///
+/// NOT_FOUND or FORBIDDEN where the actor may not; NOT_FOUND on `userId` for whoever isn't in the team.
 pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_id: UserId) -> Result<Team> {
     database
         .transaction(async |transaction| {
@@ -298,7 +319,8 @@ pub(crate) async fn leave_all(
     .await?)
 }
 
-/// How many teams of the organization someone is in, and some of them by name; with a limit no more than that are counted.
+/// How many teams of the organization someone is in, and some of them by name; with a limit no more than that are
+/// counted.
 pub(crate) async fn teams_of(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,

@@ -26,6 +26,11 @@ use crate::organization::ownership;
 use crate::organization::profile::{Profile, ProfileInput};
 
 /// Founds an organization: its creator owns it (R11), or, where staff name one, the account of `owner_email` (R1).
+///
+/// # Errors
+///
+/// FORBIDDEN where the actor may not found organizations, or names an owner; BLANK or INVALID on what isn't named
+/// rightly; SLUG_TAKEN; SUSPENDED, ONE_ORGANIZATION or TOO_MANY where the owner can't own another one; RATE_LIMITED.
 pub async fn create(
     database: &Database,
     actor: &Actor,
@@ -61,8 +66,8 @@ pub async fn create(
         return Err(Error::refused(Code::Blank, "name", "may not be empty"));
     }
     let parsed = profile.parse()?;
-    // The slug tells whether another organization has it (R21), also the one that is made of the name: whoever has made too many guesses
-    // gets one that tells nothing.
+    // The slug tells whether another organization has it (R21), also the one that is made of the name: whoever has made
+    // too many guesses gets one that tells nothing.
     let is_named = matches!(parsed.slug, Some(Some(_)));
     let (guess, salted) = match attempt::count_guesses(database, actor, client, 1).await {
         Err(Error::RateLimited { .. }) if !is_named => (Tries::none(), true),
@@ -129,9 +134,8 @@ enum Founder<'a> {
     Appointed(Staff<'a>, EmailAddress),
 }
 
-/// Inserts the organization; one without a slug gets one made of its name, salted where it shall tell nothing. And whether it is salted, which
-/// otherwise tells that another one has the slug that
-/// the name gives.
+/// Inserts the organization; one without a slug gets one made of its name, salted where it shall tell nothing. And
+/// whether it is salted, which otherwise tells that another one has the slug that the name gives.
 async fn insert(transaction: &mut Transaction, mut profile: Profile, salted: bool) -> Result<(OrganizationId, bool)> {
     let id = OrganizationId::new();
     let at = now(transaction).await?;

@@ -22,12 +22,13 @@ use crate::membership::organization::{self, Organization};
 use crate::membership::{joining, member, role, roster};
 use crate::organization::profile;
 
-/// Staff give an organization to another owner (R1); the old one becomes ADMIN. One transaction: there is never none, never two.
+/// Staff give an organization to another owner (R1); the old one becomes ADMIN. One transaction: there is never none,
+/// never two.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but staff; NOT_FOUND, SUSPENDED, ONE_ORGANIZATION or TOO_MANY on what doesn't fit; CONFLICT where the owner has just
-/// changed.
+/// FORBIDDEN for all but staff; NOT_FOUND, SUSPENDED, ONE_ORGANIZATION or TOO_MANY on what doesn't fit; CONFLICT where
+/// the owner has just changed.
 pub async fn set_owner(
     database: &Database,
     actor: &Actor,
@@ -92,8 +93,8 @@ pub async fn set_owner(
         .await
 }
 
-/// The owner becomes ADMIN; what they issued and as an admin can issue no longer ends (R42). Another owner must follow at
-/// once. The organization is locked.
+/// The owner becomes ADMIN; what they issued and as an admin can issue no longer ends (R42). Another owner must follow
+/// at once. The organization is locked.
 async fn step_down(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -126,7 +127,8 @@ pub(crate) fn mismatch(field: &str, what: &str) -> Refusal {
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but the owner; CONFIRMATION_MISMATCH; NOT_FOUND, SELF, NOT_AN_ADMIN, SUSPENDED or TOO_MANY on `memberId`.
+/// FORBIDDEN for all but the owner; CONFIRMATION_MISMATCH; NOT_FOUND, SELF, NOT_AN_ADMIN, SUSPENDED or TOO_MANY on
+/// `memberId`.
 pub async fn transfer_ownership(
     database: &Database,
     actor: &Actor,
@@ -188,8 +190,8 @@ pub async fn transfer_ownership(
         .await
 }
 
-/// Fails with TOO_MANY where someone owns as many organizations as one person may; those that are deleted count while they can be
-/// restored, so that restoring one takes no room. The account's row is locked.
+/// Fails with TOO_MANY where someone owns as many organizations as one person may; those that are deleted count while
+/// they can be restored, so that restoring one takes no room. The account's row is locked.
 pub(super) async fn require_room_for_owner(transaction: &mut Transaction, user_id: UserId, field: &str) -> Result<()> {
     let owned: i64 = members::table
         .filter(members::user_id.eq(user_id))

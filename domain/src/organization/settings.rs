@@ -33,6 +33,11 @@ pub struct UpdatePolicy {
 }
 
 /// Changes the policy (R9).
+///
+/// # Errors
+///
+/// NOT_FOUND or FORBIDDEN where the actor may not change the policy, or what they change of it; INVALID on
+/// `invitationDays`.
 pub async fn update_policy(
     database: &Database,
     actor: &Actor,

@@ -1,7 +1,9 @@
-//! Sharing: grants of a level on a resource to a user, a team or an organization (R6, R57–R59, R66), and invitations of addresses.
+//! Sharing: grants of a level on a resource to a user, a team or an organization (R6, R57–R59, R66), and invitations of
+//! addresses.
 //!
-//! Whoever shares something learns no more than they named: what is shared with an address waits for whoever signs in with it next,
-//! whether or not it has an account, and a grant shows its grantee as they were named to those who may not know more.
+//! Whoever shares something learns no more than they named: what is shared with an address waits for whoever signs in
+//! with it next, whether or not it has an account, and a grant shows its grantee as they were named to those who may
+//! not know more.
 
 use std::collections::HashMap;
 
@@ -93,7 +95,13 @@ pub enum Shared {
     Invited(GrantInvitation),
 }
 
-/// Shares a resource, or raises or lowers what is shared; takes ADMINISTER on it, so that nobody grants above their own level.
+/// Shares a resource, or raises or lowers what is shared; takes ADMINISTER on it, so that nobody grants above their own
+/// level.
+///
+/// # Errors
+///
+/// NOT_FOUND, FORBIDDEN or CONFLICT on `resourceId` where the actor doesn't administer it; on `grantee` what keeps it
+/// from being shared with them; INVALID on `level`; TOO_MANY; RATE_LIMITED.
 pub async fn share(
     database: &Database,
     actor: &Actor,
@@ -117,7 +125,8 @@ pub async fn share(
         Named::Email(_) | Named::User(_) | Named::Team(_) | Named::Organization(_) => 0,
     };
     let guess = attempt::count_guesses(database, actor, client, guesses).await?;
-    // Counted for every address, so that the answer doesn't tell which has an account; taken back where nothing is mailed.
+    // Counted for every address, so that the answer doesn't tell which has an account; taken back where nothing is
+    // mailed.
     let mails = address.clone().map(|address| CausedMail::new(address, ["grantee", "email"]));
     let mails = mail_limit::count(database, actor, client, mails.as_slice(), "grantee").await?;
     let shared = database
@@ -157,15 +166,16 @@ pub async fn share(
         })
         .await;
     let is_sent = matches!(shared, Ok(Shared::Invited(_)));
-    // What is refused is mailed to nobody: it would cost nothing to ask again and again, and to see by the time whether there is an account.
+    // What is refused is mailed to nobody: it would cost nothing to ask again and again, and to see by the time whether
+    // there is an account.
     let by_id = matches!(named, Named::User(_) | Named::Organization(_));
     let asked = if guess.is_made() { address.iter().len() + usize::from(by_id) } else { 0 };
     let shared = guess.settle(mails.settle_if(is_sent, shared).await).await;
     attempt::count_refusal(database, actor, client, asked, shared).await
 }
 
-/// Counts a new grant to somebody whom the actor may not look up and who is no colleague, and fails with RATE_LIMITED where these are too
-/// many: what is shared needs nobody's consent, and its name stands in their list.
+/// Counts a new grant to somebody whom the actor may not look up and who is no colleague, and fails with RATE_LIMITED
+/// where these are too many: what is shared needs nobody's consent, and its name stands in their list.
 async fn require_few_to_strangers(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -198,7 +208,8 @@ fn next_position() -> diesel::expression::SqlLiteral<BigInt> {
     diesel::dsl::sql("nextval('grant_positions')")
 }
 
-/// Makes a grant, or gives the one there is another level: that is a new decision, and takes a new position. The resource is locked.
+/// Makes a grant, or gives the one there is another level: that is a new decision, and takes a new position. The
+/// resource is locked.
 async fn put(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -351,6 +362,10 @@ async fn invite(
 }
 
 /// Ends a grant: who administers the resource, or the person who has it.
+///
+/// # Errors
+///
+/// NOT_FOUND, FORBIDDEN or CONFLICT on `grantId` where the actor may not end it.
 pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<GrantId> {
     access::require_writing(actor, "grantId")?;
     let not_found = || Refusal::new(Code::NotFound, "grantId", "there is no such grant");
@@ -374,6 +389,10 @@ pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<G
 }
 
 /// Takes the invitation of an address to a resource back; takes ADMINISTER on that.
+///
+/// # Errors
+///
+/// NOT_FOUND, FORBIDDEN or CONFLICT on `id` where the actor may not take it back.
 pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvitationId) -> Result<GrantInvitationId> {
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation to a resource");
     database

@@ -1,10 +1,10 @@
 //! Lists of resources: what someone reaches, a page at a time.
 //!
-//! A list starts from the viewer's sources, each a range of an index: all that lies in organizations that they lead, what they
-//! own, what is visible to members, what is granted to them, and what lies in containers, or is gathered by collections, that
-//! they reach by these. A page takes no more than a page of each range; what it costs grows with the grants and containers that
-//! someone has, and not with the resources that lie there. A search for a name that few have begins with these few instead. A
-//! property test holds it to [`crate::authority::level::access_of`].
+//! A list starts from the viewer's sources, each a range of an index: all that lies in organizations that they lead,
+//! what they own, what is visible to members, what is granted to them, and what lies in containers, or is gathered by
+//! collections, that they reach by these. A page takes no more than a page of each range; what it costs grows with the
+//! grants and containers that someone has, and not with the resources that lie there. A search for a name that few have
+//! begins with these few instead. A property test holds it to [`crate::authority::level::access_of`].
 
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -89,7 +89,8 @@ impl Search {
         }
     }
 
-    /// Whether the index of names serves it: it holds a trigram, of which a word's beginning counts two characters and its end one.
+    /// Whether the index of names serves it: it holds a trigram, of which a word's beginning counts two characters and
+    /// its end one.
     fn is_indexed(&self) -> bool {
         match self {
             Self::Text(text) => {
@@ -110,16 +111,14 @@ fn direction(slice: &Slice<ResourceId>) -> &'static str {
     if slice.backward { "DESC" } else { "ASC" }
 }
 
-/// A list that is asked for, with the parameters of its statements.
+/// A list that is asked for.
 struct Asked<'a> {
     user_id: UserId,
     /// The only organization.
     within: Option<OrganizationId>,
     filter: &'a ResourceFilter,
     kinds: Vec<ResourceKind>,
-    /// The kinds of containers and collections that may lead to what is wanted.
     leading: Vec<ResourceKind>,
-    /// Which kinds of containers hold which kinds.
     containers: Vec<ResourceKind>,
     held: Vec<ResourceKind>,
     search: Option<Search>,
@@ -363,8 +362,8 @@ impl<'a> Asked<'a> {
         Ok(rows.into_iter().map(|row| row.organization_id).collect())
     }
 
-    /// Where trigrams find so few names that each may be looked at, the organizations that are searched. PostgreSQL's statistics
-    /// tell: a name that very many have is found sooner by going along the ranges.
+    /// Where trigrams find so few names that each may be looked at, the organizations that are searched. PostgreSQL's
+    /// statistics tell: a name that very many have is found sooner by going along the ranges.
     async fn few(&self, connection: &mut AsyncPgConnection) -> Result<Option<Vec<OrganizationId>>> {
         #[derive(QueryableByName)]
         struct Explained {
@@ -431,7 +430,8 @@ pub async fn list_of_user(
     slice.page(rows, |resource| resource.id)
 }
 
-/// A page of the organization's resources that the permit reaches, oldest first; owner and admins reach all (R2, R5, R62).
+/// A page of the organization's resources that the permit reaches, oldest first; owner and admins reach all (R2, R5,
+/// R62).
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -466,7 +466,8 @@ pub struct Within {
     pub kind: Option<ResourceKind>,
 }
 
-/// A page of each of the parts, as far as the viewer reaches them, oldest first: one statement for parts of one sort, however many.
+/// A page of each of the parts, as far as the viewer reaches them, oldest first: one statement for parts of one sort,
+/// however many.
 pub async fn list_within(
     connection: &mut AsyncPgConnection,
     within: Within,

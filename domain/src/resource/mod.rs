@@ -87,11 +87,11 @@ pub(crate) enum Purpose {
     Use,
 }
 
-/// Locks the memberships that give the actor access to a resource, the resource, and what it lies in, for an actor who has the
-/// level on it and will change it.
+/// Locks the memberships that give the actor access to a resource, the resource, and what it lies in, for an actor who
+/// has the level on it and will change it.
 ///
-/// NOT_FOUND on `field` for those who can't reach it, FORBIDDEN for those whose level is too low, and CONFLICT while it moves to
-/// another organization.
+/// NOT_FOUND on `field` for those who can't reach it, FORBIDDEN for those whose level is too low, and CONFLICT while it
+/// moves to another organization.
 pub(crate) async fn reach(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -222,8 +222,8 @@ pub async fn visible_to(
     Ok(by_ids(connection, ids).await?.into_iter().filter(|resource| reached(resource.id)).collect())
 }
 
-/// What a user may do with resources, in the order asked, for who may know that: staff, a service key as far as its organization
-/// holds them, and the user themselves. NONE for anything else.
+/// What a user may do with resources, in the order asked, for who may know that: staff, a service key as far as its
+/// organization holds them, and the user themselves. NONE for anything else.
 ///
 /// Asking for none, or for more than [`limits::MAX_NODES`], is a bad request.
 pub async fn access_for(

@@ -99,6 +99,8 @@ pub struct QueueRun {
 /// Queues a run (R8); takes [`Action::CreateResources`], and VIEW on the resource.
 ///
 /// QUOTA_EXCEEDED on `organizationId` where the plan has no room for another one.
+/// # Errors
+///
 pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Result<Run> {
     let name = text::line("name", &command.name, limits::NAME)?;
     let organization_id = command.organization_id;
@@ -165,6 +167,10 @@ async fn require_room(transaction: &mut Transaction, organization_id: Organizati
 
 /// Cancels a run that hasn't come to its end: by the member who queued it, or owner and admins.
 pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run> {
+///
+/// # Errors
+///
+/// On `id`: NOT_FOUND or FORBIDDEN where it isn't the actor's to cancel, CONFLICT where it has come to its end.
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such run");
     database
@@ -232,7 +238,8 @@ pub(crate) async fn count_queued(
     Ok(queued.count().get_result(&mut **transaction).await?)
 }
 
-/// How many runs somebody has queued that wait still, and some of them by name; with a limit no more than that are counted.
+/// How many runs somebody has queued that wait still, and some of them by name; with a limit no more than that are
+/// counted.
 pub(crate) async fn queued_by(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,

@@ -79,7 +79,12 @@ fn is_living() -> _ {
         .and(stands)
 }
 
-/// Makes a link to a collection; takes ADMINISTER on it, and a policy that allows sharing outside. The token is shown this once.
+/// Makes a link to a collection; takes ADMINISTER on it, and a policy that allows sharing outside. The token is shown
+/// this once.
+///
+/// # Errors
+///
+/// On `resourceId`: NOT_FOUND, FORBIDDEN, INVALID for what isn't a collection, TOO_MANY; INVALID on `expiresAt`.
 pub async fn create(
     database: &Database,
     actor: &Actor,
@@ -138,6 +143,10 @@ pub async fn create(
 }
 
 /// Revokes a link; takes ADMINISTER on the collection.
+///
+/// # Errors
+///
+/// NOT_FOUND, FORBIDDEN or CONFLICT on `id` where the actor may not revoke it.
 pub async fn revoke(database: &Database, actor: &Actor, id: ShareLinkId) -> Result<ShareLinkId> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such link");
@@ -179,7 +188,8 @@ pub async fn visible_to(
     Ok(found.into_iter().filter(administers).collect())
 }
 
-/// A page of the living links of each of the collections, oldest first, and how many there are: for who administers them.
+/// A page of the living links of each of the collections, oldest first, and how many there are: for who administers
+/// them.
 pub async fn of_resources(
     connection: &mut AsyncPgConnection,
     ids: &[ResourceId],
@@ -200,8 +210,8 @@ pub struct Opened {
     pub items: Page<Resource>,
 }
 
-/// What a link leads to; none where it is unknown, expired or revoked, where the organization was deleted, while its policy keeps
-/// sharing inside, and while whoever made it doesn't administer the collection. Looking changes nothing.
+/// What a link leads to; none where it is unknown, expired or revoked, where the organization was deleted, while its
+/// policy keeps sharing inside, and while whoever made it doesn't administer the collection. Looking changes nothing.
 pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRequest) -> Result<Option<Opened>> {
     let slice: Slice<ResourceId> = page.slice()?;
     let found: Option<(Resource, Organization, UserId)> = share_links::table
@@ -216,7 +226,8 @@ pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRe
         .await
         .optional()?;
     let Some((collection, organization, user_id)) = found else { return Ok(None) };
-    // However their right has ended: by a revoked grant, a demotion, or leaving the organization that it was granted to.
+    // However their right has ended: by a revoked grant, a demotion, or leaving the organization that it was granted
+    // to.
     let question = Question { user_id, resource_id: collection.id, within: None };
     let access = level::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
     if access.level < AccessLevel::Administer {

@@ -9,8 +9,8 @@ use crate::base::error::{Code, Error, Result};
 use crate::base::id::OrganizationId;
 use crate::database::Transaction;
 
-/// Counts bytes that come to an organization, or with a negative number go; QUOTA_EXCEEDED on `field` where they are more than its
-/// plan has room for. What goes is never refused.
+/// Counts bytes that come to an organization, or with a negative number go; QUOTA_EXCEEDED on `field` where they are
+/// more than its plan has room for. What goes is never refused.
 ///
 /// The count is one row per organization and locked until the commit: this comes last, right before the audit event.
 pub(crate) async fn change(

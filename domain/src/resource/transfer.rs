@@ -1,7 +1,8 @@
 //! Project transfers: a project, its ownership and its bills pass to another organization (R61).
 //!
-//! Whoever may bill there takes it at once, or accepts an offer. From the acceptance on the project is the recipient's, counts for
-//! the other organization's storage, and is read-only with all that lies in it; the worker then moves it in one transaction.
+//! Whoever may bill there takes it at once, or accepts an offer. From the acceptance on the project is the recipient's,
+//! counts for the other organization's storage, and is read-only with all that lies in it; the worker then moves it in
+//! one transaction.
 
 use chrono::{DateTime, Utc};
 use diesel::expression::SqlLiteral;
@@ -68,7 +69,8 @@ pub struct Transfer {
     pub offered_by_id: UserId,
     /// To whom.
     pub recipient_id: UserId,
-    /// Where it stands, but for its time; see [`Transfer::status_at`]. It may have ended with somebody before anybody wrote that down.
+    /// Where it stands, but for its time; see [`Transfer::status_at`]. It may have ended with somebody before anybody
+    /// wrote that down.
     #[diesel(select_expression = status_now(), select_expression_type = SqlLiteral<Text>)]
     status: TransferStatus,
     /// When it was offered.
@@ -138,8 +140,13 @@ pub struct OfferTransfer {
     pub recipient: Option<Recipient>,
 }
 
-/// Offers a project, or takes it to an organization that the actor may bill. Takes ADMINISTER on it, and the permission to bill
-/// where it is.
+/// Offers a project, or takes it to an organization that the actor may bill. Takes ADMINISTER on it, and the permission
+/// to bill where it is.
+///
+/// # Errors
+///
+/// NOT_FOUND, FORBIDDEN, INVALID, CONFLICT, PUBLISHED or BILLING_ACCESS_REQUIRED on what doesn't fit; QUOTA_EXCEEDED
+/// where the other organization has no room; RATE_LIMITED.
 pub async fn offer(
     database: &Database,
     actor: &Actor,
@@ -161,8 +168,8 @@ pub async fn offer(
                 None => (Some(user_id), "toOrganizationId"),
                 Some(recipient) => lock_recipient(transaction, recipient).await?,
             };
-            // Accounts and organizations come before memberships and resources: no offer is made to somebody, or of and for an
-            // organization, that is just going (R42, R48).
+            // Accounts and organizations come before memberships and resources: no offer is made to somebody, or of and
+            // for an organization, that is just going (R42, R48).
             let found = resource::by_ids(transaction, &[command.resource_id]).await?.pop();
             let found = found.ok_or_else(|| resource::not_found(field))?;
             let mut concerned = vec![found.organization_id];
@@ -287,8 +294,8 @@ struct NewTransfer {
     recipient_named_as: Option<String>,
 }
 
-/// Why someone may not give away what the organization holds; none where they may. It takes the permission to bill to it, and
-/// leading it where its policy keeps sharing inside.
+/// Why someone may not give away what the organization holds; none where they may. It takes the permission to bill to
+/// it, and leading it where its policy keeps sharing inside.
 async fn keeps_from_giving(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -360,7 +367,8 @@ async fn require_unpublished(transaction: &mut Transaction, id: ResourceId, fiel
     Ok(())
 }
 
-/// The project becomes the recipient's and read-only, leaves its container, and counts for the other organization from now on.
+/// The project becomes the recipient's and read-only, leaves its container, and counts for the other organization from
+/// now on.
 async fn begin(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -470,8 +478,13 @@ async fn close(
     }
 }
 
-/// The recipient accepts an offer for an organization that they may bill (R55). Whoever offered it must still administer the project
-/// and be able to bill where it is.
+/// The recipient accepts an offer for an organization that they may bill (R55). Whoever offered it must still
+/// administer the project and be able to bill where it is.
+///
+/// # Errors
+///
+/// FORBIDDEN for all but the recipient; ALREADY_USED, REVOKED or EXPIRED where the offer has ended; what keeps the
+/// organization from taking the project.
 pub async fn accept(
     database: &Database,
     actor: &Actor,
@@ -537,6 +550,10 @@ pub async fn accept(
 /// The recipient declines an offer.
 pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
     database
+///
+/// # Errors
+///
+/// FORBIDDEN for all but the recipient; ALREADY_USED, REVOKED or EXPIRED where the offer has ended.
         .transaction(async |transaction| {
             let offered = known(transaction, actor, id).await?;
             if !actor.is(offered.recipient_id) {
@@ -557,6 +574,11 @@ pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Resu
 /// Whoever offered a project takes the offer back; so may whoever administers the project, such as its owner.
 pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
     database
+///
+/// # Errors
+///
+/// NOT_FOUND or FORBIDDEN where it isn't the actor's to take back; ALREADY_USED, REVOKED or EXPIRED where the offer has
+/// ended.
         .transaction(async |transaction| {
             let offered = known(transaction, actor, id).await?;
             if !actor.is(offered.offered_by_id) && !administers(transaction, actor, &offered).await? {
@@ -615,8 +637,8 @@ pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> 
     Ok(overdue.len())
 }
 
-/// Marks those of the offers whose time is over expired, and has whoever offered them told, and those that have ended with somebody
-/// cancelled; with the events to record.
+/// Marks those of the offers whose time is over expired, and has whoever offered them told, and those that have ended
+/// with somebody cancelled; with the events to record.
 async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<Vec<NewEvent>> {
     let over: Vec<Transfer> = diesel::update(
         project_transfers::table
@@ -644,10 +666,11 @@ async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<
 /// Moves an accepted project with its contents, in one transaction; a second run finds nothing to do.
 ///
 /// - Grants to teams, grants that sleep for whatever reason, and invitations that nobody has taken up end.
-/// - Other grants to people and organizations go along. They count as made there and then, whatever those people were to the other
-///   organization before.
+/// - Other grants to people and organizations go along. They count as made there and then, whatever those people were
+///   to the other organization before.
 /// - It leaves the collections that gathered some of it.
-/// - Contents whose owner is no member of the other organization become the recipient's; samples stay their owners' (R33).
+/// - Contents whose owner is no member of the other organization become the recipient's; samples stay their owners'
+///   (R33).
 /// - Where the recipient has gone meanwhile, the owner of the other organization receives it all.
 pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
     database
@@ -686,8 +709,8 @@ pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> R
         .await
 }
 
-/// Locks, shared, the memberships in the target of the recipient and of those who own some of the contents, or with whom some of it is
-/// shared. Who receives it, and who of them is a member.
+/// Locks, shared, the memberships in the target of the recipient and of those who own some of the contents, or with
+/// whom some of it is shared. Who receives it, and who of them is a member.
 async fn lock_people(
     transaction: &mut Transaction,
     transfer: &Transfer,
@@ -724,8 +747,8 @@ async fn lock_people(
 
 /// Who has received it, and how many of the contents passed to them.
 ///
-/// The contents, of which there may be many, follow their container first: whose memberships have to stay as they are wait for the rest
-/// only, which is short.
+/// The contents, of which there may be many, follow their container first: whose memberships have to stay as they are
+/// wait for the rest only, which is short.
 async fn carry(
     transaction: &mut Transaction,
     transfer: &Transfer,
@@ -789,8 +812,8 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TransferId]) -> R
         .await?)
 }
 
-/// Those of the ids that the actor may see: the recipient, who offered it while they belong to the organization that it is from,
-/// that organization's owner and admins, and whoever administers the project while the offer is open.
+/// Those of the ids that the actor may see: the recipient, who offered it while they belong to the organization that it
+/// is from, that organization's owner and admins, and whoever administers the project while the offer is open.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,

@@ -1,7 +1,8 @@
 //! Every invariant, checked on the whole database: what `rollcall admin verify` does.
 //!
-//! Nothing here should ever find anything. It looks as a stranger would, by plain SQL over what is stored, and asks none of the code
-//! that keeps the invariants; but for the forms of texts and the hashes of the audit logs, which are made once more.
+//! Nothing here should ever find anything. It looks as a stranger would, by plain SQL over what is stored, and asks
+//! none of the code that keeps the invariants; but for the forms of texts and the hashes of the audit logs, which are
+//! made once more.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
@@ -381,8 +382,8 @@ struct Broken {
     examples: Vec<Uuid>,
 }
 
-/// Checks every invariant. Each is one statement, and so of one moment, whatever happens meanwhile; the forms of texts and the audit
-/// logs are recomputed, some rows after the other.
+/// Checks every invariant. Each is one statement, and so of one moment, whatever happens meanwhile; the forms of texts
+/// and the audit logs are recomputed, some rows after the other.
 pub async fn verify(database: &Database) -> Result<Vec<Outcome>> {
     let one_organization = database.deployment().one_organization_per_user.then_some(&ONE_ORGANIZATION);
     let mut outcomes = Vec::new();
