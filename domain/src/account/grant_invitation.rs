@@ -15,6 +15,7 @@ use crate::authority::policy::AccessLevel;
 use crate::base::attached::Attached;
 use crate::base::error::Result;
 use crate::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, UserId};
+use crate::base::sql::statement;
 use crate::base::text::EmailAddress;
 use crate::database::schema::{grant_invitations, users};
 use crate::database::{Database, Transaction, now};
@@ -57,17 +58,32 @@ impl Attached for GrantInvitation {
     }
 }
 
+statement! {
+    struct HoldAddress<'a> { email: Text = &'a EmailAddress } =
+        "SELECT pg_advisory_xact_lock(hashtextextended('grant_invitations ' || :email, 0))"
+}
+
 /// Holds an address until the commit, between what invites it and what makes it an account's: neither misses the other.
 pub(crate) async fn hold_address(transaction: &mut Transaction, email: &EmailAddress) -> Result<()> {
-    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('grant_invitations ' || $1, 0))")
-        .bind::<Text, _>(email)
-        .execute(&mut **transaction)
-        .await?;
+    HoldAddress { email }.query().execute(&mut **transaction).await?;
     Ok(())
 }
 
-/// Gives an account what was shared with its address, as far as whoever shared it still may; with the events to record. One statement
-/// each, however much that is: it is part of what makes the account, and of signing in.
+statement! {
+    struct TakeUp<'a> {
+        ids: Array<SqlUuid> = Vec<GrantId>,
+        organizations: Array<SqlUuid> = Vec<OrganizationId>,
+        resources: Array<SqlUuid> = Vec<ResourceId>,
+        levels: Array<Text> = Vec<AccessLevel>,
+        inviters: Array<SqlUuid> = Vec<UserId>,
+        user_id: SqlUuid = UserId,
+        at: Timestamptz = DateTime<Utc>,
+        email: Text = &'a EmailAddress,
+    } = format!(include_str!("take_up.sql"), own_counts = OWN_COUNTS)
+}
+
+/// Gives an account what was shared with its address, as far as whoever shared it still may; with the events to record.
+/// One statement each, however much that is: it is part of what makes the account, and of signing in.
 pub(crate) async fn take_up(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -112,36 +128,17 @@ pub(crate) async fn take_up(
     if waiting.is_empty() {
         return Ok(Vec::new());
     }
-    let ids: Vec<GrantId> = waiting.iter().map(|_| GrantId::new()).collect();
-    let organizations: Vec<OrganizationId> = waiting.iter().map(|invitation| invitation.organization_id).collect();
-    let resources: Vec<ResourceId> = waiting.iter().map(|invitation| invitation.resource_id).collect();
-    let levels: Vec<AccessLevel> = waiting.iter().map(|invitation| invitation.level).collect();
-    let inviters: Vec<UserId> = waiting.iter().map(|invitation| invitation.invited_by_id).collect();
-    // What counts for the account already is raised, and never lowered.
-    let taken: Vec<Taken> = diesel::sql_query(format!(
-        "INSERT INTO grants AS taken (id, organization_id, resource_id, user_id, level, granted_by_id, created_at, named_as) \
-         SELECT n.id, n.organization_id, n.resource_id, $6, \
-           CASE WHEN access_rank(g.level) > access_rank(n.level) AND {OWN_COUNTS} THEN g.level ELSE n.level END, n.granted_by_id, $7, $8 \
-         FROM unnest($1, $2, $3, $4, $5) AS n (id, organization_id, resource_id, level, granted_by_id) \
-         JOIN organizations o ON o.id = n.organization_id \
-         JOIN resources r ON r.id = n.resource_id \
-         LEFT JOIN members m ON m.organization_id = n.organization_id AND m.user_id = $6 \
-         LEFT JOIN grants g ON g.user_id = $6 AND g.resource_id = n.resource_id \
-         WHERE r.owner_id <> $6 OR m.status IS DISTINCT FROM 'active' ORDER BY n.resource_id \
-         ON CONFLICT (user_id, resource_id) WHERE user_id IS NOT NULL DO UPDATE SET level = excluded.level, \
-           position = excluded.position, granted_by_id = excluded.granted_by_id \
-         RETURNING taken.*, taken.xmax = 0 AS is_new"
-    ))
-    .bind::<Array<SqlUuid>, _>(ids)
-    .bind::<Array<SqlUuid>, _>(organizations)
-    .bind::<Array<SqlUuid>, _>(resources)
-    .bind::<Array<Text>, _>(levels)
-    .bind::<Array<SqlUuid>, _>(inviters)
-    .bind::<SqlUuid, _>(user_id)
-    .bind::<Timestamptz, _>(at)
-    .bind::<Text, _>(email)
-    .load(&mut **transaction)
-    .await?;
+    let taken = TakeUp {
+        ids: waiting.iter().map(|_| GrantId::new()).collect(),
+        organizations: waiting.iter().map(|invitation| invitation.organization_id).collect(),
+        resources: waiting.iter().map(|invitation| invitation.resource_id).collect(),
+        levels: waiting.iter().map(|invitation| invitation.level).collect(),
+        inviters: waiting.iter().map(|invitation| invitation.invited_by_id).collect(),
+        user_id,
+        at,
+        email,
+    };
+    let taken: Vec<Taken> = taken.query().load(&mut **transaction).await?;
     let event = |grant: Taken| {
         let action = if grant.is_new { AuditAction::GrantCreated } else { AuditAction::GrantChanged };
         NewEvent::by_user(user_id, grant.organization_id, action, grant.id)

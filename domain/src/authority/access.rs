@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{Bool, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::actor::{Actor, ApiKeyScope};
@@ -15,6 +15,7 @@ use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{Action, AdminPowers, MemberDirectory, Role, Standing};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::base::sql::statement;
 use crate::database::Transaction;
 use crate::database::schema::{members, organizations, users};
 
@@ -126,7 +127,7 @@ pub(crate) enum Lock {
 
 #[derive(QueryableByName)]
 struct Row {
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    #[diesel(sql_type = SqlUuid)]
     member_id: MemberId,
     #[diesel(sql_type = Text)]
     role: Role,
@@ -140,10 +141,19 @@ struct Row {
     personal: bool,
 }
 
-const MEMBERSHIP: &str = "SELECT m.id AS member_id, m.role, m.billable_activities, o.admin_powers, o.member_directory, \
-     o.personal_user_id IS NOT NULL AS personal \
-     FROM members m JOIN organizations o ON o.id = m.organization_id \
-     WHERE m.organization_id = $1 AND m.user_id = $2 AND m.status = 'active' AND o.deleted_at IS NULL";
+statement! {
+    struct Membership {
+        organization_id: SqlUuid = OrganizationId,
+        user_id: SqlUuid = UserId,
+    } = include_str!("membership.sql")
+}
+
+statement! {
+    struct LockedMembership {
+        organization_id: SqlUuid = OrganizationId,
+        user_id: SqlUuid = UserId,
+    } = concat!(include_str!("membership.sql"), " FOR SHARE OF m")
+}
 
 impl Row {
     fn standing(&self) -> Standing {
@@ -156,29 +166,37 @@ impl Row {
     }
 }
 
+/// How a membership is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// As it is.
+    Plain,
+    /// And it is locked, shared.
+    Locked,
+}
+
 async fn membership(
     connection: &mut AsyncPgConnection,
     user_id: UserId,
     organization_id: OrganizationId,
-    suffix: &str,
+    reading: Reading,
 ) -> Result<Option<Row>> {
-    Ok(diesel::sql_query(format!("{MEMBERSHIP}{suffix}"))
-        .bind::<diesel::sql_types::Uuid, _>(organization_id)
-        .bind::<diesel::sql_types::Uuid, _>(user_id)
-        .get_result(connection)
-        .await
-        .optional()?)
+    let query = match reading {
+        Reading::Plain => Membership { organization_id, user_id }.query(),
+        Reading::Locked => LockedMembership { organization_id, user_id }.query(),
+    };
+    Ok(query.get_result(connection).await.optional()?)
 }
 
 async fn permit(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
     organization_id: OrganizationId,
-    suffix: &str,
+    reading: Reading,
 ) -> Result<Option<Permit>> {
     let Some(reach) = actor.reach().filter(|reach| reach.includes(organization_id)) else { return Ok(None) };
     let user_id = reach.user_id();
-    let row = membership(connection, user_id, organization_id, suffix).await?;
+    let row = membership(connection, user_id, organization_id, reading).await?;
     Ok(row.map(|row| Permit {
         actor: actor.clone(),
         user_id,
@@ -203,7 +221,7 @@ pub(crate) async fn held_by(
     user_id: UserId,
     organization_id: OrganizationId,
 ) -> Result<Option<Held>> {
-    let row = membership(transaction, user_id, organization_id, " FOR SHARE OF m").await?;
+    let row = membership(transaction, user_id, organization_id, Reading::Locked).await?;
     Ok(row.map(|row| Held { standing: row.standing(), may_bill: row.standing().may_bill(row.billable_activities) }))
 }
 
@@ -213,7 +231,7 @@ pub async fn view(
     actor: &Actor,
     organization_id: OrganizationId,
 ) -> Result<Option<Permit>> {
-    permit(connection, actor, organization_id, "").await
+    permit(connection, actor, organization_id, Reading::Plain).await
 }
 
 /// The actor's permits in those of the organizations where they are an active member.
@@ -298,7 +316,7 @@ pub(crate) async fn enter(
     if lock == Lock::Organization {
         lock_organization(transaction, organization_id).await?;
     }
-    let permit = permit(transaction, actor, organization_id, " FOR SHARE OF m").await?;
+    let permit = permit(transaction, actor, organization_id, Reading::Locked).await?;
     permit.map(WritePermit).ok_or_else(|| not_found.into())
 }
 

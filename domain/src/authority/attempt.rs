@@ -15,6 +15,8 @@ use crate::authority::actor::Actor;
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Error, Result};
 use crate::base::limits::{self, TryLimit, TryLimits};
+use crate::base::sql::statement;
+use crate::database::schema::attempts;
 use crate::database::{self, Database, Transaction};
 
 /// A try that was counted, with its window.
@@ -241,21 +243,8 @@ pub(crate) async fn count_within(
     let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
     let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
     let seconds: Vec<f64> = countings.iter().map(|counting| counting.limit.window.as_secs_f64()).collect();
-    // In one order, so that those who count at the same moment wait for each other and not in a circle.
-    let windows: Vec<Window> = diesel::sql_query(
-                "INSERT INTO attempts AS a (bucket, subject, window_ends_at, count) \
-                 SELECT n.bucket, n.subject, rollcall_now() + make_interval(secs => n.seconds), 0 \
-                 FROM unnest($1, $2, $3) AS n (bucket, subject, seconds) ORDER BY n.bucket, n.subject \
-                 ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET \
-                   count = CASE WHEN a.window_ends_at > rollcall_now() THEN a.count ELSE 0 END, \
-                   window_ends_at = CASE WHEN a.window_ends_at > rollcall_now() THEN a.window_ends_at ELSE excluded.window_ends_at END \
-                 RETURNING bucket, subject, count, window_ends_at, rollcall_now() AS now",
-            )
-            .bind::<Array<Text>, _>(&buckets)
-            .bind::<Array<Text>, _>(&subjects)
-            .bind::<Array<Double>, _>(seconds)
-            .load(&mut **transaction)
-            .await?;
+    let windows: Vec<Window> =
+        OpenWindows { buckets: &buckets, subjects: &subjects, seconds }.query().load(&mut **transaction).await?;
     let windows: HashMap<(&str, &str), &Counted> =
         windows.iter().map(|window| ((window.bucket.as_str(), window.subject.as_str()), &window.counted)).collect();
     let mut over = Vec::new();
@@ -283,19 +272,37 @@ pub(crate) async fn count_within(
     Ok(Ok(CountedTogether(counted)))
 }
 
+statement! {
+    struct OpenWindows<'a> {
+        buckets: Array<Text> = &'a [&'a str],
+        subjects: Array<Text> = &'a [&'a str],
+        seconds: Array<Double> = Vec<f64>,
+    } = include_str!("open_windows.sql")
+}
+
+statement! {
+    struct ForgetEmpty<'a> {
+        buckets: Array<Text> = Vec<&'a str>,
+        subjects: Array<Text> = Vec<&'a str>,
+    } = "DELETE FROM attempts a USING unnest(:buckets, :subjects) AS n (bucket, subject) \
+         WHERE a.bucket = n.bucket AND a.subject = n.subject AND a.count = 0"
+}
+
 /// Nothing remains of who was named where nothing was counted.
 async fn forget_empty(transaction: &mut Transaction, countings: &[Counting]) -> Result<()> {
     let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
     let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
-    diesel::sql_query(
-        "DELETE FROM attempts a USING unnest($1, $2) AS n (bucket, subject) \
-         WHERE a.bucket = n.bucket AND a.subject = n.subject AND a.count = 0",
-    )
-    .bind::<Array<Text>, _>(buckets)
-    .bind::<Array<Text>, _>(subjects)
-    .execute(&mut **transaction)
-    .await?;
+    ForgetEmpty { buckets, subjects }.query().execute(&mut **transaction).await?;
     Ok(())
+}
+
+statement! {
+    struct AddToWindows<'a> {
+        buckets: Array<Text> = Vec<&'a str>,
+        subjects: Array<Text> = Vec<&'a str>,
+        numbers: Array<Integer> = Vec<i32>,
+        windows: Array<Timestamptz> = Vec<DateTime<Utc>>,
+    } = include_str!("add_to_windows.sql")
 }
 
 /// Adds to the counts, or with a sign of −1 takes away from them, in those windows that still go on.
@@ -304,18 +311,7 @@ async fn add_to_windows(transaction: &mut Transaction, counted: &[(Counting, Dat
     let subjects: Vec<&str> = counted.iter().map(|(counting, _)| counting.subject.as_str()).collect();
     let numbers: Vec<i32> = counted.iter().map(|(counting, _)| counting.number * sign).collect();
     let windows: Vec<DateTime<Utc>> = counted.iter().map(|(_, window_ends_at)| *window_ends_at).collect();
-    diesel::sql_query(
-        "UPDATE attempts a SET count = a.count + held.number FROM ( \
-           SELECT b.bucket, b.subject, n.number FROM attempts b JOIN unnest($1, $2, $3, $4) AS n (bucket, subject, number, window_ends_at) \
-           USING (bucket, subject, window_ends_at) ORDER BY b.bucket, b.subject FOR UPDATE OF b) held \
-         WHERE a.bucket = held.bucket AND a.subject = held.subject",
-    )
-    .bind::<Array<Text>, _>(buckets)
-    .bind::<Array<Text>, _>(subjects)
-    .bind::<Array<Integer>, _>(numbers)
-    .bind::<Array<Timestamptz>, _>(windows)
-    .execute(&mut **transaction)
-    .await?;
+    AddToWindows { buckets, subjects, numbers, windows }.query().execute(&mut **transaction).await?;
     Ok(())
 }
 
@@ -357,9 +353,7 @@ impl CountedTogether {
 /// Forgets what was counted of a subject: who it is has shown that it was they.
 pub(crate) async fn forget(transaction: &mut Transaction, limits: &[TryLimit], subject: &str) -> Result<()> {
     let buckets: Vec<&str> = limits.iter().map(|limit| limit.bucket).collect();
-    diesel::sql_query("DELETE FROM attempts WHERE bucket = ANY ($1) AND subject = $2")
-        .bind::<Array<Text>, _>(buckets)
-        .bind::<Text, _>(subject)
+    diesel::delete(attempts::table.filter(attempts::bucket.eq_any(buckets)).filter(attempts::subject.eq(subject)))
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -377,32 +371,27 @@ pub(crate) async fn take_turn(database: &Database, limit: &TryLimit, subject: &s
     Ok(())
 }
 
+statement! {
+    struct AddOne<'a> {
+        bucket: Text = &'a str,
+        subject: Text = &'a str,
+        seconds: Double = f64,
+    } = include_str!("add_one.sql")
+}
+
 async fn add(database: &Database, limit: &TryLimit, subject: &str) -> Result<Counted> {
     let mut connection = database.connection().await?;
-    Ok(diesel::sql_query(
-        "INSERT INTO attempts AS a (bucket, subject, window_ends_at, count) \
-         VALUES ($1, $2, rollcall_now() + make_interval(secs => $3), 1) \
-         ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET \
-           count = CASE WHEN a.window_ends_at > rollcall_now() THEN a.count + 1 ELSE 1 END, \
-           window_ends_at = CASE WHEN a.window_ends_at > rollcall_now() THEN a.window_ends_at ELSE excluded.window_ends_at END \
-         RETURNING count, window_ends_at, rollcall_now() AS now",
-    )
-    .bind::<Text, _>(limit.bucket)
-    .bind::<Text, _>(subject)
-    .bind::<Double, _>(limit.window.as_secs_f64())
-    .get_result(&mut *connection)
-    .await?)
+    let one = AddOne { bucket: limit.bucket, subject, seconds: limit.window.as_secs_f64() };
+    Ok(one.query().get_result(&mut *connection).await?)
+}
+
+statement! {
+    struct Prune { most: BigInt = i64 } = "DELETE FROM attempts WHERE (bucket, subject) IN ( \
+         SELECT bucket, subject FROM attempts WHERE window_ends_at <= (SELECT rollcall_now()) \
+         ORDER BY window_ends_at LIMIT :most FOR UPDATE SKIP LOCKED)"
 }
 
 /// Deletes up to `limit` counts whose window is over, and returns how many.
 pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
-    let deleted = diesel::sql_query(
-        "DELETE FROM attempts WHERE (bucket, subject) IN ( \
-           SELECT bucket, subject FROM attempts WHERE window_ends_at <= (SELECT rollcall_now()) \
-           ORDER BY window_ends_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
-    )
-    .bind::<BigInt, _>(i64::from(limit))
-    .execute(&mut **transaction)
-    .await?;
-    Ok(deleted)
+    Ok(Prune { most: limit.into() }.query().execute(&mut **transaction).await?)
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Jsonb, Uuid as SqlUuid};
+use diesel::sql_types::{Jsonb, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 
@@ -290,6 +290,11 @@ impl NewEvent {
     }
 }
 
+diesel::define_sql_function! {
+    /// Appends events to the logs, and gives the webhooks that wait for some of them.
+    fn audit_append(events: Jsonb) -> Array<SqlUuid>;
+}
+
 /// Writes events with one statement: a transaction's last one, since it holds the log's head until the commit. Where
 /// webhooks wait for the events, one more enqueues their delivery (R75).
 pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
@@ -306,10 +311,8 @@ pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoItera
     if events.is_empty() {
         return Ok(());
     }
-    let Appended { webhooks } = diesel::sql_query("SELECT audit_append($1) AS webhooks")
-        .bind::<Jsonb, _>(Value::Array(events))
-        .get_result(&mut **transaction)
-        .await?;
+    let webhooks: Vec<WebhookId> =
+        diesel::select(audit_append(Value::Array(events))).get_result(&mut **transaction).await?;
     let jobs: Vec<_> = webhooks.into_iter().map(|webhook_id| DeliverWebhook { webhook_id }).collect();
     transaction.enqueue_all(&jobs).await
 }
@@ -321,13 +324,6 @@ fn without_addresses(metadata: Value) -> Value {
         Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, without_addresses(value))).collect(),
         value @ (Value::Null | Value::Bool(_) | Value::Number(_)) => value,
     }
-}
-
-#[derive(QueryableByName)]
-struct Appended {
-    /// Those that wait for some of the events.
-    #[diesel(sql_type = Array<SqlUuid>)]
-    webhooks: Vec<WebhookId>,
 }
 
 /// An event of the log.

@@ -21,10 +21,11 @@ use crate::base::id::{
 };
 use crate::base::job::Hold;
 use crate::base::limits;
+use crate::base::sql::{Statements, parameters};
 use crate::database::{Database, Transaction};
 
 /// What somebody issues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Issued {
     /// An invitation to the organization.
     Invitation,
@@ -78,11 +79,11 @@ const INVITATION: Kept = Kept {
          WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END) \
          OR (SELECT u.deleted_at FROM users u WHERE u.id = invitations.user_id) IS NOT NULL",
     waiting: "invitations.status = 'pending' AND invitations.expires_at > rollcall_now()",
-    of_leaver: "invitations.organization_id = $1 AND invitations.invited_by_id = $2",
-    of_organization: "invitations.organization_id = $1 AND EXISTS (SELECT FROM members m \
+    of_leaver: "invitations.organization_id = :organization_id AND invitations.invited_by_id = :user_id",
+    of_organization: "invitations.organization_id = :organization_id AND EXISTS (SELECT FROM members m \
          WHERE m.organization_id = invitations.organization_id AND m.user_id = invitations.invited_by_id \
          AND invitations.position > m.issued_ended_position)",
-    of_account: "invitations.user_id = $2",
+    of_account: "invitations.user_id = :user_id",
     shown: "coalesce(invitations.email, (SELECT '@' || u.username FROM users u WHERE u.id = invitations.user_id), '')",
     mark: "UPDATE invitations SET status = 'revoked' FROM chunk",
     action: AuditAction::InvitationRevoked,
@@ -97,8 +98,8 @@ const JOIN_CODE: Kept = Kept {
          AND m.user_id = join_codes.created_by_id AND join_codes.position <= CASE join_codes.role \
          WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END)",
     waiting: "join_codes.status = 'active' AND join_codes.expires_at > rollcall_now()",
-    of_leaver: "join_codes.organization_id = $1 AND join_codes.created_by_id = $2",
-    of_organization: "join_codes.organization_id = $1 AND EXISTS (SELECT FROM members m \
+    of_leaver: "join_codes.organization_id = :organization_id AND join_codes.created_by_id = :user_id",
+    of_organization: "join_codes.organization_id = :organization_id AND EXISTS (SELECT FROM members m \
          WHERE m.organization_id = join_codes.organization_id AND m.user_id = join_codes.created_by_id \
          AND join_codes.position > m.issued_ended_position)",
     of_account: NONE,
@@ -115,7 +116,7 @@ const GRANT_INVITATION: Kept = Kept {
     ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = grant_invitations.organization_id \
          AND m.user_id = grant_invitations.invited_by_id AND grant_invitations.position <= m.issued_ended_position)",
     waiting: "grant_invitations.expires_at > rollcall_now()",
-    of_leaver: "grant_invitations.organization_id = $1 AND grant_invitations.invited_by_id = $2",
+    of_leaver: "grant_invitations.organization_id = :organization_id AND grant_invitations.invited_by_id = :user_id",
     of_organization: NONE,
     of_account: NONE,
     shown: "grant_invitations.email",
@@ -131,7 +132,7 @@ const SHARE_LINK: Kept = Kept {
     ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = share_links.organization_id \
          AND m.user_id = share_links.created_by_id AND share_links.position <= m.issued_ended_position)",
     waiting: "share_links.revoked_at IS NULL AND (share_links.expires_at IS NULL OR share_links.expires_at > rollcall_now())",
-    of_leaver: "share_links.organization_id = $1 AND share_links.created_by_id = $2",
+    of_leaver: "share_links.organization_id = :organization_id AND share_links.created_by_id = :user_id",
     of_organization: NONE,
     of_account: NONE,
     shown: "'link …' || share_links.hint",
@@ -155,12 +156,12 @@ const TRANSFER: Kept = Kept {
          OR EXISTS (SELECT FROM organizations o WHERE project_transfers.position <= o.offers_ended_position \
            AND o.id IN (project_transfers.organization_id, project_transfers.to_organization_id))",
     waiting: "project_transfers.status = 'offered' AND project_transfers.expires_at > rollcall_now()",
-    of_leaver: "(project_transfers.organization_id = $1 AND $2 IN (project_transfers.offered_by_id, project_transfers.recipient_id) \
-         OR project_transfers.to_organization_id = $1 AND project_transfers.recipient_id = $2)",
-    of_organization: "(project_transfers.organization_id = $1 OR project_transfers.to_organization_id = $1)",
-    of_account: "(project_transfers.offered_by_id = $2 OR project_transfers.recipient_id = $2)",
+    of_leaver: "(project_transfers.organization_id = :organization_id AND :user_id IN (project_transfers.offered_by_id, project_transfers.recipient_id) \
+         OR project_transfers.to_organization_id = :organization_id AND project_transfers.recipient_id = :user_id)",
+    of_organization: "(project_transfers.organization_id = :organization_id OR project_transfers.to_organization_id = :organization_id)",
+    of_account: "(project_transfers.offered_by_id = :user_id OR project_transfers.recipient_id = :user_id)",
     // What another organization calls its projects is none of this one's business.
-    shown: "CASE project_transfers.organization_id WHEN $1 THEN 'offer of ' || project_transfers.resource_name \
+    shown: "CASE project_transfers.organization_id WHEN :organization_id THEN 'offer of ' || project_transfers.resource_name \
          ELSE 'offer from another organization' END",
     mark: "UPDATE project_transfers SET status = 'cancelled' FROM chunk",
     action: AuditAction::TransferCancelled,
@@ -214,8 +215,26 @@ impl Issued {
     }
 }
 
-/// What waits to be used of all that would end with somebody's departure, and of the invitations to them, as a plan tells it: how
-/// many, and some of them; with a limit no more are looked at.
+parameters! {
+    struct AskedAround {
+        organization_id: SqlUuid = OrganizationId,
+        user_id: SqlUuid = UserId,
+        most: Nullable<BigInt> = Option<i64>,
+        examples: BigInt = i64,
+    }
+}
+
+fn around_text(issued: &Issued) -> String {
+    const TO_LEAVER: &str = " OR invitations.organization_id = :organization_id AND (invitations.user_id = :user_id \
+         OR invitations.email = (SELECT u.email FROM users u WHERE u.id = :user_id))";
+    let Kept { table, of_leaver, shown, .. } = issued.kept();
+    let to_leaver = if *issued == Issued::Invitation { TO_LEAVER } else { "" };
+    let rows = format!("FROM {table} WHERE ({of_leaver}{to_leaver}) AND {}", issued.open());
+    format!(include_str!("issued_around.sql"), rows = rows, shown = shown, table = table)
+}
+
+/// What waits to be used of all that would end with somebody's departure, and of the invitations to them, as a plan
+/// tells it: how many, and some of them; with a limit no more are looked at.
 pub(crate) async fn around(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -230,23 +249,11 @@ pub(crate) async fn around(
         #[diesel(sql_type = Array<Text>)]
         examples: Vec<String>,
     }
-    const TO_LEAVER: &str = " OR invitations.organization_id = $1 AND (invitations.user_id = $2 \
-         OR invitations.email = (SELECT u.email FROM users u WHERE u.id = $2))";
+    static STATEMENTS: Statements<Issued> = Statements::new();
     let (mut count, mut shown) = (0, Vec::new());
     for issued in Issued::ALL {
-        let Kept { table, of_leaver, shown: expression, .. } = issued.kept();
-        let to_leaver = if issued == Issued::Invitation { TO_LEAVER } else { "" };
-        let rows = format!("FROM {table} WHERE ({of_leaver}{to_leaver}) AND {}", issued.open());
-        let around: Around = diesel::sql_query(format!(
-            "SELECT (SELECT count(*) FROM (SELECT {rows} LIMIT $3) waiting) AS count, \
-             ARRAY(SELECT {expression} {rows} ORDER BY {table}.id LIMIT $4) AS examples"
-        ))
-        .bind::<SqlUuid, _>(organization_id)
-        .bind::<SqlUuid, _>(leaver)
-        .bind::<Nullable<BigInt>, _>(limit)
-        .bind::<BigInt, _>(examples)
-        .get_result(connection)
-        .await?;
+        let asked = AskedAround { organization_id, user_id: leaver, most: limit, examples };
+        let around: Around = STATEMENTS.with(issued, around_text, asked).get_result(connection).await?;
         count += around.count;
         shown.extend(around.examples);
     }
@@ -275,24 +282,22 @@ pub(crate) enum EndedWith {
 }
 
 impl EndedWith {
-    /// Which rows of a kind it concerns: $1 is the organization, $2 the user, $3 the position.
-    fn condition(self, issued: Issued) -> String {
-        let Kept { table, ended, waiting, of_leaver, of_organization, of_account, .. } = issued.kept();
-        let concerned = match self {
-            Self::Departure { .. } => format!("{of_leaver} AND {table}.position <= $3"),
-            Self::Organization(_) => (*of_organization).to_owned(),
-            Self::Account(_) => (*of_account).to_owned(),
-        };
-        format!("{concerned} AND {waiting} AND ({ended})")
-    }
-
-    fn parameters(self) -> (Option<OrganizationId>, Option<UserId>, Option<i64>) {
-        match self {
+    fn parameters(self) -> Concerned {
+        let (organization_id, user_id, position) = match self {
             Self::Departure { organization_id, leaver, position, .. } => {
                 (Some(organization_id), Some(leaver), Some(position))
             }
             Self::Organization(id) => (Some(id), None, None),
             Self::Account(id) => (None, Some(id), None),
+        };
+        Concerned { organization_id, user_id, position, most: limits::CASCADE_CHUNK }
+    }
+
+    fn ending(self) -> Ending {
+        match self {
+            Self::Departure { .. } => Ending::Departure,
+            Self::Organization(_) => Ending::Organization,
+            Self::Account(_) => Ending::Account,
         }
     }
 
@@ -313,6 +318,48 @@ impl EndedWith {
     }
 }
 
+parameters! {
+    /// What has ended: with which organization, with whose membership or account, up to which position.
+    struct Concerned {
+        organization_id: Nullable<SqlUuid> = Option<OrganizationId>,
+        user_id: Nullable<SqlUuid> = Option<UserId>,
+        position: Nullable<BigInt> = Option<i64>,
+        most: BigInt = i64,
+    }
+}
+
+/// What something ends with, as statements differ by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Ending {
+    Departure,
+    Organization,
+    Account,
+}
+
+impl Ending {
+    /// Which rows of a kind it concerns.
+    fn condition(self, issued: Issued) -> String {
+        let Kept { table, ended, waiting, of_leaver, of_organization, of_account, .. } = issued.kept();
+        let concerned = match self {
+            Self::Departure => format!("{of_leaver} AND {table}.position <= :position"),
+            Self::Organization => (*of_organization).to_owned(),
+            Self::Account => (*of_account).to_owned(),
+        };
+        format!("{concerned} AND {waiting} AND ({ended})")
+    }
+
+    fn count_text(&self) -> String {
+        let count =
+            |issued: Issued| format!("(SELECT count(*) FROM {} WHERE {})", issued.kept().table, self.condition(issued));
+        format!("SELECT {} AS count", Issued::ALL.map(count).join(" + "))
+    }
+
+    fn mark_text(self, issued: Issued) -> String {
+        let Kept { table, mark, .. } = issued.kept();
+        format!(include_str!("mark_ended.sql"), table = table, condition = self.condition(issued), mark = mark)
+    }
+}
+
 /// How much there is to mark.
 pub(crate) async fn count_ended(transaction: &mut Transaction, with: EndedWith) -> Result<i64> {
     #[derive(QueryableByName)]
@@ -320,15 +367,9 @@ pub(crate) async fn count_ended(transaction: &mut Transaction, with: EndedWith) 
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
-    let counts = Issued::ALL
-        .map(|issued| format!("(SELECT count(*) FROM {} WHERE {})", issued.kept().table, with.condition(issued)));
-    let (organization_id, user_id, position) = with.parameters();
-    let found: Count = diesel::sql_query(format!("SELECT {} AS count", counts.join(" + ")))
-        .bind::<Nullable<SqlUuid>, _>(organization_id)
-        .bind::<Nullable<SqlUuid>, _>(user_id)
-        .bind::<Nullable<BigInt>, _>(position)
-        .get_result(&mut **transaction)
-        .await?;
+    static STATEMENTS: Statements<Ending> = Statements::new();
+    let statement = STATEMENTS.with(with.ending(), Ending::count_text, with.parameters());
+    let found: Count = statement.get_result(&mut **transaction).await?;
     Ok(found.count)
 }
 
@@ -342,22 +383,14 @@ pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Resu
         #[diesel(sql_type = SqlUuid)]
         organization_id: OrganizationId,
     }
-    let (organization_id, user_id, position) = with.parameters();
+    static STATEMENTS: Statements<(Ending, Issued)> = Statements::new();
     let (mut room, mut events) = (limits::CASCADE_CHUNK, Vec::new());
     for issued in Issued::ALL {
         let kept = issued.kept();
-        let (table, mark) = (kept.table, kept.mark);
-        let mut marked: Vec<Marked> = diesel::sql_query(format!(
-            "WITH chunk AS MATERIALIZED (SELECT {table}.id FROM {table} WHERE {} ORDER BY {table}.id LIMIT $4 FOR UPDATE OF {table}) \
-             {mark} WHERE {table}.id = chunk.id RETURNING {table}.id, {table}.organization_id",
-            with.condition(issued)
-        ))
-        .bind::<Nullable<SqlUuid>, _>(organization_id)
-        .bind::<Nullable<SqlUuid>, _>(user_id)
-        .bind::<Nullable<BigInt>, _>(position)
-        .bind::<BigInt, _>(room)
-        .load(&mut **transaction)
-        .await?;
+        let key = (with.ending(), issued);
+        let chunk = Concerned { most: room, ..with.parameters() };
+        let statement = STATEMENTS.with(key, |(ending, issued)| ending.mark_text(*issued), chunk);
+        let mut marked: Vec<Marked> = statement.load(&mut **transaction).await?;
         room -= i64::try_from(marked.len()).unwrap_or(i64::MAX);
         marked.sort_by_key(|one| (one.organization_id, one.id));
         for of_one in marked.chunk_by(|one, next| one.organization_id == next.organization_id) {
@@ -393,4 +426,19 @@ async fn mark_chunk(database: &Database, with: EndedWith, hold: Hold<'_>) -> Res
             Ok(marked == limits::CASCADE_CHUNK)
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::sql::require_fit;
+
+    #[test]
+    fn the_statements_name_their_parameters() {
+        require_fit::<AskedAround>(Issued::ALL.iter().map(around_text));
+        let endings = [Ending::Departure, Ending::Organization, Ending::Account];
+        require_fit::<Concerned>(endings.iter().flat_map(|ending| {
+            Issued::ALL.map(|issued| ending.mark_text(issued)).into_iter().chain([ending.count_text()])
+        }));
+    }
 }

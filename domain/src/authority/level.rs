@@ -10,6 +10,7 @@ use crate::authority::actor::Reach;
 use crate::authority::policy::AccessLevel;
 use crate::base::error::Result;
 use crate::base::id::{OrganizationId, ResourceId, UserId};
+use crate::base::sql::statement;
 
 /// Whether a grant `g` to a person counts, whose membership where the resource lies is `m`, or null, in the
 /// organization `o`.
@@ -24,21 +25,7 @@ pub(crate) const OWN_COUNTS: &str = "CASE WHEN m.status = 'active' \
 /// organizations, while sharing stays inside. What comes by an organization's grant is capped by what its member may
 /// have (R58).
 fn granted(user: &str, resource: &str) -> String {
-    format!(
-        "SELECT access_rank(g.level) AS rank FROM grants g WHERE g.user_id = {user} AND g.resource_id = {resource} AND {OWN_COUNTS} \
-         UNION ALL \
-         SELECT access_rank(g.level) FROM team_members t JOIN grants g ON g.team_id = t.team_id AND g.resource_id = {resource} \
-           WHERE t.organization_id = r.organization_id AND t.user_id = {user} AND m.status = 'active' \
-         UNION ALL \
-         SELECT least(access_rank(g.level), CASE WHEN gm.role IN ('owner', 'admin') THEN 4 \
-             WHEN r.kind = 'app' THEN CASE WHEN gm.shared_apps THEN 4 ELSE 0 END ELSE access_rank(gm.shared_projects) END, \
-             CASE gm.role WHEN 'viewer' THEN 1 ELSE 4 END) \
-           FROM members gm JOIN organizations go ON go.id = gm.organization_id AND go.deleted_at IS NULL \
-             AND go.personal_user_id IS NULL \
-           JOIN grants g ON g.grantee_organization_id = gm.organization_id AND g.resource_id = {resource} \
-           WHERE gm.user_id = {user} AND gm.status = 'active' \
-           AND (g.grantee_organization_id = r.organization_id OR o.external_sharing = 'allowed')"
-    )
+    format!(include_str!("granted.sql"), user = user, resource = resource, own_counts = OWN_COUNTS)
 }
 
 /// A lateral subquery `access (rank, moving)` on a resource `r` for the user whose id the SQL `user` is: no row where
@@ -49,38 +36,11 @@ fn granted(user: &str, resource: &str) -> String {
 /// theirs as long as a grant counts for them there (R33). A collection shows what it gathers to whoever reaches it
 /// (R73). A viewer only reads (R14), and so does everyone while a project moves; its new owner reads it already (R61).
 pub(crate) fn access(user: &str) -> String {
-    let on_chain = granted(user, "ANY (ARRAY[r.id, c1.id, c2.id])");
-    let on_collection = granted(user, "ANY (ARRAY[k.id, w.id])");
     format!(
-        "LATERAL ( \
-           SELECT CASE WHEN leads THEN least(4, cap) ELSE least(cap, greatest( \
-               granted, \
-               CASE WHEN active AND owns OR granted > 0 AND is_own_sample THEN 4 ELSE 0 END, \
-               CASE WHEN active AND visible OR receives THEN 1 ELSE 0 END, \
-               CASE WHEN gathered THEN 1 ELSE 0 END)) END AS rank, moving \
-           FROM ( \
-             SELECT coalesce(m.status = 'active', false) AS active, \
-               coalesce(m.status = 'active' AND m.role IN ('owner', 'admin'), false) AS leads, \
-               coalesce({user} IN (r.owner_id, c1.owner_id, c2.owner_id), false) AS owns, \
-               r.kind = 'sample' AND r.owner_id = {user} AS is_own_sample, \
-               r.moving AND r.owner_id = {user} OR coalesce(c1.moving AND c1.owner_id = {user}, false) \
-                 OR coalesce(c2.moving AND c2.owner_id = {user}, false) AS receives, \
-               coalesce('organization' IN (r.visibility, c1.visibility, c2.visibility), false) AS visible, \
-               r.moving OR coalesce(c1.moving, false) OR coalesce(c2.moving, false) AS moving, \
-               CASE WHEN m.status = 'active' AND m.role = 'viewer' OR r.moving OR c1.moving OR c2.moving THEN 1 ELSE 4 END AS cap, \
-               coalesce((SELECT max(g.rank) FROM ({on_chain}) g), 0) AS granted, \
-               EXISTS (SELECT FROM collection_items i JOIN resources k ON k.id = i.collection_id \
-                 LEFT JOIN resources w ON w.id = k.container_id WHERE i.resource_id = r.id AND ( \
-                   m.status = 'active' AND ({user} IN (k.owner_id, w.owner_id) OR 'organization' IN (k.visibility, w.visibility)) \
-                   OR EXISTS (SELECT FROM ({on_collection}) g WHERE g.rank > 0))) AS gathered \
-             FROM organizations o \
-             JOIN users u ON u.id = {user} AND u.suspended_at IS NULL AND u.deleted_at IS NULL \
-             LEFT JOIN members m ON m.organization_id = o.id AND m.user_id = u.id \
-             LEFT JOIN resources c1 ON c1.id = r.container_id \
-             LEFT JOIN resources c2 ON c2.id = c1.container_id \
-             WHERE o.id = r.organization_id AND o.deleted_at IS NULL OFFSET 0 \
-           ) facts \
-         ) access"
+        include_str!("access.sql"),
+        user = user,
+        on_chain = granted(user, "ANY (ARRAY[r.id, c1.id, c2.id])"),
+        on_collection = granted(user, "ANY (ARRAY[k.id, w.id])"),
     )
 }
 
@@ -127,6 +87,14 @@ impl Access {
     pub const NONE: Self = Self { level: AccessLevel::None, moving: false };
 }
 
+statement! {
+    struct AccessOf {
+        users: Array<SqlUuid> = Vec<UserId>,
+        resources: Array<SqlUuid> = Vec<ResourceId>,
+        within: Array<Nullable<SqlUuid>> = Vec<Option<OrganizationId>>,
+    } = format!(include_str!("access_of.sql"), access = access("q.user_id"))
+}
+
 /// What users may do with resources, in one statement for however many; what isn't there is nothing.
 pub async fn access_of(
     connection: &mut AsyncPgConnection,
@@ -145,21 +113,12 @@ pub async fn access_of(
         #[diesel(sql_type = Bool)]
         moving: bool,
     }
-    let users: Vec<UserId> = questions.iter().map(|question| question.user_id).collect();
-    let resources: Vec<ResourceId> = questions.iter().map(|question| question.resource_id).collect();
-    let within: Vec<Option<OrganizationId>> = questions.iter().map(|question| question.within).collect();
-    let rows: Vec<Row> = diesel::sql_query(format!(
-        "SELECT q.user_id, q.resource_id, q.within, access.rank, access.moving \
-         FROM unnest($1, $2, $3) AS q (user_id, resource_id, within) \
-         JOIN resources r ON r.id = q.resource_id AND (q.within IS NULL OR r.organization_id = q.within) \
-         CROSS JOIN {}",
-        access("q.user_id")
-    ))
-    .bind::<Array<SqlUuid>, _>(users)
-    .bind::<Array<SqlUuid>, _>(resources)
-    .bind::<Array<Nullable<SqlUuid>>, _>(within)
-    .load(connection)
-    .await?;
+    let asked = AccessOf {
+        users: questions.iter().map(|question| question.user_id).collect(),
+        resources: questions.iter().map(|question| question.resource_id).collect(),
+        within: questions.iter().map(|question| question.within).collect(),
+    };
+    let rows: Vec<Row> = asked.query().load(connection).await?;
     Ok(rows
         .into_iter()
         .map(|row| {

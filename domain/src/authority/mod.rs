@@ -4,6 +4,7 @@ pub mod access;
 pub mod actor;
 pub(crate) mod attempt;
 pub mod audit;
+pub(crate) mod expiry;
 pub mod issued;
 pub mod level;
 pub mod mail_limit;

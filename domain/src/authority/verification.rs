@@ -1,7 +1,7 @@
 //! Verification of an organization's audit log: whether its chain of hashes is whole.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Binary, Nullable};
+use diesel::sql_types::{BigInt, Binary, Nullable, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use crate::authority::access::Permit;
@@ -10,6 +10,7 @@ use crate::authority::policy::Action;
 use crate::base::error::{Error, Result};
 use crate::base::id::OrganizationId;
 use crate::base::limits;
+use crate::base::sql::statement;
 use crate::database::Database;
 use crate::database::schema::audit_events;
 
@@ -49,6 +50,14 @@ struct Checked {
     head_hash: Vec<u8>,
 }
 
+statement! {
+    struct VerifyChain {
+        organization_id: SqlUuid = OrganizationId,
+        from_sequence: BigInt = i64,
+        most: BigInt = i64,
+    } = include_str!("verify_chain.sql")
+}
+
 /// Recomputes the chain from a sequence on, at most [`limits::VERIFY_CHUNK`] events of it.
 pub async fn verify(
     database: &Database,
@@ -60,26 +69,8 @@ pub async fn verify(
         return Err(Error::BadRequest("fromSequence begins at 1".to_owned()));
     }
     let mut connection = database.connection().await?;
-    // One statement, so that log and head are of one moment. `position` finds gaps, `previous` the broken links.
-    let checked: Checked = diesel::sql_query(
-        "WITH head AS (SELECT sequence, hash FROM audit_heads WHERE organization_id = $1), \
-         events AS (SELECT * FROM audit_events WHERE organization_id = $1 AND sequence >= $2 - 1 ORDER BY sequence LIMIT $3 + 1), \
-         linked AS (SELECT *, lag(hash) OVER w AS previous, lag(sequence) OVER w AS before FROM events WINDOW w AS (ORDER BY sequence)), \
-         judged AS (SELECT sequence, hash, \
-           sequence <> coalesce(before, $2 - 1) + 1 \
-           OR hash IS DISTINCT FROM audit_hash(CASE WHEN sequence = 1 THEN ''::bytea ELSE previous END, \
-             organization_id, sequence, id, action, actor_kind, actor_id, target_id, summary, metadata, occurred_at) AS broken \
-           FROM linked WHERE sequence >= $2 ORDER BY sequence LIMIT $3) \
-         SELECT (SELECT count(*) FROM judged) AS checked, (SELECT max(sequence) FROM judged) AS last, \
-           (SELECT hash FROM judged ORDER BY sequence DESC LIMIT 1) AS last_hash, \
-           (SELECT min(sequence) FROM judged WHERE broken) AS broken, \
-           coalesce((SELECT sequence FROM head), 0) AS head, coalesce((SELECT hash FROM head), ''::bytea) AS head_hash",
-    )
-    .bind::<diesel::sql_types::Uuid, _>(organization_id)
-    .bind::<BigInt, _>(from)
-    .bind::<BigInt, _>(limits::VERIFY_CHUNK)
-    .get_result(&mut *connection)
-    .await?;
+    let chain = VerifyChain { organization_id, from_sequence: from, most: limits::VERIFY_CHUNK };
+    let checked: Checked = chain.query().get_result(&mut *connection).await?;
     let first_broken = match checked.broken {
         Some(sequence) => Some(
             audit_events::table

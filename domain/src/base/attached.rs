@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::base::error::Result;
 use crate::base::id::TypedId;
 use crate::base::page::{Page, PageRequest, Slice};
+use crate::base::sql::{Statements, parameters};
 
 /// What hangs on something.
 pub(crate) trait Attached: FromSqlRow<Untyped, Pg> + Send + 'static {
@@ -31,6 +32,18 @@ pub(crate) trait Attached: FromSqlRow<Untyped, Pg> + Send + 'static {
     fn parent(&self) -> Self::Parent;
 }
 
+parameters! {
+    struct PageOf<'a> {
+        ids: Array<SqlUuid> = &'a [Uuid],
+        after: Nullable<SqlUuid> = Option<Uuid>,
+        most: BigInt = i64,
+    }
+}
+
+parameters! {
+    struct CountOf<'a> { ids: Array<SqlUuid> = &'a [Uuid] }
+}
+
 /// A page of what hangs on each of these, oldest first, and how many there are in all where that is asked.
 pub(crate) async fn to<T: Attached>(
     connection: &mut AsyncPgConnection,
@@ -48,25 +61,25 @@ pub(crate) async fn to<T: Attached>(
     let slice: Slice<T::Id> = page.slice()?;
     let (table, parent, condition) = (T::TABLE, T::PARENT, T::condition());
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let rows: Vec<T> = diesel::sql_query(format!(
-        "SELECT a.* FROM unnest($1) AS k (id) CROSS JOIN LATERAL (SELECT * FROM {table} \
-           WHERE {parent} = k.id AND {condition} AND ($2 IS NULL OR id > $2) ORDER BY id LIMIT $3) a ORDER BY a.id"
-    ))
-    .bind::<Array<SqlUuid>, _>(&uuids)
-    .bind::<Nullable<SqlUuid>, _>(slice.after.map(TypedId::uuid))
-    .bind::<BigInt, _>(slice.fetch())
-    .load(connection)
-    .await?;
+    static PAGES: Statements<&str> = Statements::new();
+    let page_of = |_: &&str| {
+        format!(
+            "SELECT a.* FROM unnest(:ids) AS k (id) CROSS JOIN LATERAL (SELECT * FROM {table} \
+               WHERE {parent} = k.id AND {condition} AND (:after IS NULL OR id > :after) ORDER BY id LIMIT :most) a ORDER BY a.id"
+        )
+    };
+    let after = slice.after.map(TypedId::uuid);
+    let rows: Vec<T> =
+        PAGES.with(table, page_of, PageOf { ids: &uuids, after, most: slice.fetch() }).load(connection).await?;
+    static COUNTS: Statements<&str> = Statements::new();
+    let count_of = |_: &&str| {
+        format!(
+            "SELECT {parent} AS parent, count(*) AS count FROM {table} WHERE {parent} = ANY (:ids) AND {condition} GROUP BY 1"
+        )
+    };
     let counts: Vec<Count> = match with_count {
         false => Vec::new(),
-        true => {
-            diesel::sql_query(format!(
-                "SELECT {parent} AS parent, count(*) AS count FROM {table} WHERE {parent} = ANY ($1) AND {condition} GROUP BY 1"
-            ))
-            .bind::<Array<SqlUuid>, _>(&uuids)
-            .load(connection)
-            .await?
-        }
+        true => COUNTS.with(table, count_of, CountOf { ids: &uuids }).load(connection).await?,
     };
     let counts: HashMap<Uuid, i64> = counts.into_iter().map(|row| (row.parent, row.count)).collect();
     let mut found: HashMap<T::Parent, Vec<T>> = HashMap::new();

@@ -14,5 +14,6 @@ pub mod link;
 pub mod page;
 pub mod random;
 pub mod secret;
+pub(crate) mod sql;
 pub mod text;
 pub(crate) mod text_enum;

@@ -9,6 +9,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 
 use crate::base::error::{Error, Result};
 use crate::base::secret::{Keyring, Purpose};
+use crate::base::sql::statement;
 use crate::database::Endpoint;
 use crate::database::schema::secret_fingerprint;
 
@@ -124,6 +125,12 @@ pub(crate) async fn require_same(one: &Endpoint, other: &Endpoint) -> anyhow::Re
     Ok(())
 }
 
+statement! {
+    struct TakeTurn<'a> { work: Text = &'a str } = "SELECT pg_try_advisory_lock(hashtext(:work)) AS is_ours, \
+         (SELECT string_agg(pid::text, ', ') FROM pg_locks WHERE locktype = 'advisory' AND granted \
+           AND ((classid::bigint << 32) | objid::bigint) = hashtext(:work)) AS holders"
+}
+
 /// Waits until nobody else does the same work on the database; it is ours until the connection ends.
 pub(super) async fn take_turn(connection: &mut AsyncPgConnection, work: &str) -> anyhow::Result<()> {
     #[derive(QueryableByName)]
@@ -136,13 +143,7 @@ pub(super) async fn take_turn(connection: &mut AsyncPgConnection, work: &str) ->
     let began = tokio::time::Instant::now();
     let mut has_told = false;
     loop {
-        let Turn { is_ours, holders } = diesel::sql_query(
-            "SELECT pg_try_advisory_lock(hashtext($1)) AS is_ours, (SELECT string_agg(pid::text, ', ') FROM pg_locks \
-             WHERE locktype = 'advisory' AND granted AND ((classid::bigint << 32) | objid::bigint) = hashtext($1)) AS holders",
-        )
-        .bind::<Text, _>(work)
-        .get_result(connection)
-        .await?;
+        let Turn { is_ours, holders } = TakeTurn { work }.query().get_result(connection).await?;
         if is_ours {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use crate::base::id::{
     ResourceId, RunId, SignInRequestId, TeamId, TransferId, TypedId, UserId,
 };
 use crate::base::limits;
+use crate::base::sql::{Statements, parameters};
 use crate::base::text::unicode::{VERSION, is_blank};
 use crate::base::text::{EmailAddress, fold, settled_line, settled_text};
 use crate::database::schema::text_forms;
@@ -142,6 +143,20 @@ struct Row {
     texts: Values,
 }
 
+parameters! {
+    struct ReadTexts {
+        after: SqlUuid = Uuid,
+        most: BigInt = i64,
+    }
+}
+
+parameters! {
+    struct WriteTexts<'a> {
+        id: SqlUuid = Uuid,
+        texts: Array<Nullable<Text>> = &'a Values,
+    }
+}
+
 impl Table {
     fn column(&self, number: usize) -> &'static str {
         self.columns.get(number).map_or("", |(column, _)| column)
@@ -174,13 +189,14 @@ impl Table {
         let (Self { name, key, .. }, suspect) = (self, self.suspect());
         let columns: Vec<&str> = self.columns.iter().map(|(column, _)| *column).collect();
         let columns = columns.join(", ");
-        diesel::sql_query(format!(
-            "SELECT {key} AS id, ARRAY[{columns}]::text[] AS texts FROM {name} WHERE {key} > $1 AND ({suspect}) ORDER BY {key} LIMIT $2"
-        ))
-        .bind::<SqlUuid, _>(after)
-        .bind::<BigInt, _>(BATCH)
-        .load(connection)
-        .await
+        static STATEMENTS: Statements<&str> = Statements::new();
+        let text = |_: &&str| {
+            format!(
+                "SELECT {key} AS id, ARRAY[{columns}]::text[] AS texts FROM {name} \
+                 WHERE {key} > :after AND ({suspect}) ORDER BY {key} LIMIT :most"
+            )
+        };
+        STATEMENTS.with(name, text, ReadTexts { after, most: BATCH }).load(connection).await
     }
 
     /// The texts of a row in their form.
@@ -206,13 +222,14 @@ impl Table {
     }
 
     async fn write(&self, connection: &mut AsyncPgConnection, id: Uuid, texts: &Values) -> QueryResult<usize> {
-        let set = |(number, (column, _)): (usize, &(&str, Form))| format!("{column} = ($2::text[])[{}]", number + 1);
-        let set: Vec<String> = self.columns.iter().enumerate().map(set).collect();
-        diesel::sql_query(format!("UPDATE {} SET {} WHERE {} = $1", self.name, set.join(", "), self.key))
-            .bind::<SqlUuid, _>(id)
-            .bind::<Array<Nullable<Text>>, _>(texts)
-            .execute(connection)
-            .await
+        static STATEMENTS: Statements<&str> = Statements::new();
+        let text = |_: &&str| {
+            let set =
+                |(number, (column, _)): (usize, &(&str, Form))| format!("{column} = (:texts::text[])[{}]", number + 1);
+            let set: Vec<String> = self.columns.iter().enumerate().map(set).collect();
+            format!("UPDATE {} SET {} WHERE {} = :id", self.name, set.join(", "), self.key)
+        };
+        STATEMENTS.with(self.name, text, WriteTexts { id, texts }).execute(connection).await
     }
 
     /// Brings a row to its form. Where another has that name already, this one gets a number; where another has that

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 use uuid::Uuid;
@@ -17,9 +17,13 @@ use crate::authority::membership::MemberStatus;
 use crate::base::error::{Error, Result};
 use crate::base::id::{DepartureId, ResourceId, ResourceMoveId, UserId};
 use crate::base::job::{Hold, MailDepartureReceipt};
+use crate::base::sql::Statements;
 use crate::base::{limits, text};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
+use crate::departure::cascade_statement::{
+    CountEndingGrants, LeftBehind, MoveChunk, MoveShape, RemoveGrants, left_behind_text,
+};
 use crate::departure::{Departure, DepartureStatus, DepartureStep, Progress, count, lock, newest_of, owner};
 use crate::membership::member;
 use crate::resource::Visibility;
@@ -74,33 +78,6 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
         .await
 }
 
-/// Which of what a leaver owns a step concerns: conditions on resources `r`, with $1 the organization, $2 the leaver, and $3 the step's
-/// kinds. Samples in projects stay where they lie (R33). What is moving to another organization, with what lies in it, finds its
-/// owner there.
-pub(super) fn concerned(step: DepartureStep) -> String {
-    let lies_loose = match step {
-        DepartureStep::CollectSamples => " AND r.container_id IS NULL",
-        _ => "",
-    };
-    format!(
-        "r.organization_id = $1 AND r.owner_id = $2 AND r.kind = ANY ($3){lies_loose} AND NOT r.moving \
-         AND NOT EXISTS (SELECT FROM resources p WHERE p.id = r.container_id AND p.moving)"
-    )
-}
-
-/// What of that is left behind: also with $4 the owner, and $5 the moment until which it was the leaver's (null: all of it is the
-/// departure's).
-///
-/// A leaver who came back and became the owner keeps what is theirs, and so does who came back with samples that they have taken out of
-/// a project since.
-fn left_behind_by(step: DepartureStep) -> String {
-    let untouched = match step {
-        DepartureStep::CollectSamples => " AND r.updated_at <= coalesce($5, 'infinity')",
-        _ => "",
-    };
-    format!("{} AND r.owner_id <> $4 AND r.owned_since <= coalesce($5, 'infinity'){untouched}", concerned(step))
-}
-
 /// Who receives what a departure passes on, and what it is about.
 struct Passing {
     new_owner: UserId,
@@ -145,18 +122,16 @@ async fn left_behind(
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
-    let left: Left = diesel::sql_query(format!(
-        "SELECT count(*) AS count FROM (SELECT FROM resources r WHERE {} LIMIT $6) behind",
-        left_behind_by(step)
-    ))
-    .bind::<SqlUuid, _>(departure.organization_id)
-    .bind::<SqlUuid, _>(departure.user_id)
-    .bind::<Array<Text>, _>(step.kinds())
-    .bind::<SqlUuid, _>(passing.new_owner)
-    .bind::<Nullable<Timestamptz>, _>(passing.owned_until)
-    .bind::<Nullable<BigInt>, _>(limit)
-    .get_result(&mut **transaction)
-    .await?;
+    static STATEMENTS: Statements<DepartureStep> = Statements::new();
+    let asked = LeftBehind {
+        organization_id: departure.organization_id,
+        leaver_id: departure.user_id,
+        kinds: step.kinds(),
+        new_owner_id: passing.new_owner,
+        owned_until: passing.owned_until,
+        most: limit,
+    };
+    let left: Left = STATEMENTS.with(step, left_behind_text, asked).get_result(&mut **transaction).await?;
     Ok(left.count)
 }
 
@@ -252,46 +227,22 @@ async fn move_chunk(
     collected_in: Option<ResourceId>,
 ) -> Result<Moved> {
     let Which { step, kind, after, room } = *which;
-    let (to, change) = match (kind, collected_in) {
-        // They stay the leaver's (R33).
-        (ResourceKind::Sample, _) => ("$2", "container_id = $9"),
-        (ResourceKind::Document, _) => ("$4", "owner_id = $4, owned_since = $8, visibility = 'organization'"),
-        _ => ("$4", "owner_id = $4, owned_since = $8"),
+    static STATEMENTS: Statements<MoveShape> = Statements::new();
+    let asked = MoveChunk {
+        organization_id: departure.organization_id,
+        leaver_id: departure.user_id,
+        kinds: vec![kind],
+        new_owner_id: passing.new_owner,
+        owned_until: passing.owned_until,
+        after,
+        most: room,
+        at: passing.at,
+        collected_in,
+        departure_id: departure.id,
+        move_ids: (0..room).map(|_| ResourceMoveId::new()).collect(),
     };
-    let was = match kind {
-        ResourceKind::Document => "c.visibility",
-        _ => "NULL",
-    };
-    let ids: Vec<ResourceMoveId> = (0..room).map(|_| ResourceMoveId::new()).collect();
-    let beyond = if after.is_some() { " AND r.id > $6" } else { "" };
-    let moved: Moved = diesel::sql_query(format!(
-        "WITH chunk AS MATERIALIZED ( \
-           SELECT locked.*, row_number() OVER () AS number FROM ( \
-             SELECT r.id, r.kind, r.name, r.visibility FROM resources r WHERE {}{beyond} \
-             ORDER BY r.id LIMIT $7 FOR NO KEY UPDATE) locked \
-         ), moved AS ( \
-           UPDATE resources r SET {change} FROM chunk c WHERE r.id = c.id \
-         ), written AS ( \
-           INSERT INTO resource_moves (id, organization_id, departure_id, resource_id, resource_kind, resource_name, from_id, to_id, \
-             moved_at, container_id, visibility) \
-           SELECT n.id, $1, $10, c.id, c.kind, c.name, $2, {to}, $8, $9, {was} \
-           FROM chunk c JOIN unnest($11) WITH ORDINALITY AS n (id, number) USING (number) \
-         ) SELECT (SELECT count(*) FROM chunk) AS count, (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id",
-        left_behind_by(step)
-    ))
-    .bind::<SqlUuid, _>(departure.organization_id)
-    .bind::<SqlUuid, _>(departure.user_id)
-    .bind::<Array<Text>, _>(vec![kind])
-    .bind::<SqlUuid, _>(passing.new_owner)
-    .bind::<Nullable<Timestamptz>, _>(passing.owned_until)
-    .bind::<Nullable<SqlUuid>, _>(after)
-    .bind::<BigInt, _>(room)
-    .bind::<Timestamptz, _>(passing.at)
-    .bind::<Nullable<SqlUuid>, _>(collected_in)
-    .bind::<SqlUuid, _>(departure.id)
-    .bind::<Array<SqlUuid>, _>(ids)
-    .get_result(&mut **transaction)
-    .await?;
+    let shape = MoveShape { step, kind, beyond: after.is_some() };
+    let moved: Moved = STATEMENTS.with(shape, MoveShape::text, asked).get_result(&mut **transaction).await?;
     Ok(moved)
 }
 
@@ -350,12 +301,6 @@ async fn samples_project(
     Ok(project)
 }
 
-/// A leaver's grants that end: conditions on grants `g`, with $1 the organization and $2 the leaver. Those on projects that they have
-/// uploaded samples to sleep instead (R37), and those after the membership's end were made for someone outside.
-pub(super) const ENDING_GRANTS: &str = "g.organization_id = $1 AND g.user_id = $2 AND NOT EXISTS ( \
-     SELECT FROM resources p JOIN resources s ON s.container_id = p.id AND s.kind = 'sample' AND s.created_by_id = $2 \
-     WHERE p.id = g.resource_id AND p.kind = 'project')";
-
 /// Removes a chunk of the leaver's own grants in the organization, and notes of the others that they are kept.
 pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
     #[derive(QueryableByName)]
@@ -372,39 +317,24 @@ pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Dep
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
+    let (organization_id, leaver_id) = (departure.organization_id, departure.user_id);
     let ended_at = departure.ended_at_position;
     let total = match step.total {
         Some(total) => total,
         None => {
-            let total: Total = diesel::sql_query(format!(
-                "SELECT count(*) AS count FROM grants g WHERE {ENDING_GRANTS} AND g.position <= $3"
-            ))
-            .bind::<SqlUuid, _>(departure.organization_id)
-            .bind::<SqlUuid, _>(departure.user_id)
-            .bind::<BigInt, _>(ended_at)
-            .get_result(&mut **transaction)
-            .await?;
+            let ending = CountEndingGrants { organization_id, leaver_id, ended_at };
+            let total: Total = ending.query().get_result(&mut **transaction).await?;
             i32::try_from(total.count).unwrap_or(i32::MAX)
         }
     };
-    let removed: Removed = diesel::sql_query(format!(
-        "WITH chunk AS MATERIALIZED ( \
-           SELECT g.id FROM grants g WHERE g.organization_id = $1 AND g.user_id = $2 AND g.position <= $3 AND g.id > $4 \
-           ORDER BY g.id LIMIT $5 FOR UPDATE \
-         ), removed AS ( \
-           DELETE FROM grants g USING chunk c WHERE g.id = c.id AND {ENDING_GRANTS} RETURNING g.id \
-         ), kept AS ( \
-           UPDATE grants g SET kept_position = greatest(g.kept_position, $3) FROM chunk c WHERE g.id = c.id AND NOT ({ENDING_GRANTS}) \
-         ) SELECT (SELECT count(*) FROM chunk) AS looked_at, (SELECT count(*) FROM removed) AS removed, \
-             (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id"
-    ))
-    .bind::<SqlUuid, _>(departure.organization_id)
-    .bind::<SqlUuid, _>(departure.user_id)
-    .bind::<BigInt, _>(ended_at)
-    .bind::<SqlUuid, _>(step.reached_id.unwrap_or_default())
-    .bind::<BigInt, _>(limits::CASCADE_CHUNK)
-    .get_result(&mut **transaction)
-    .await?;
+    let chunk = RemoveGrants {
+        organization_id,
+        leaver_id,
+        ended_at,
+        after: step.reached_id.unwrap_or_default(),
+        most: limits::CASCADE_CHUNK,
+    };
+    let removed: Removed = chunk.query().get_result(&mut **transaction).await?;
     let at = now(transaction).await?;
     let progress = Advance {
         done: i32::try_from(removed.removed).unwrap_or(i32::MAX),

@@ -4,6 +4,7 @@
 //! [`limits::CASCADE_CHUNK`], each its own transaction, so that it can be killed and resumed at any point (D7).
 
 pub mod cascade;
+mod cascade_statement;
 pub mod deletion;
 pub mod departing;
 pub mod plan;
@@ -291,12 +292,12 @@ pub async fn tell_leaver(database: &Database, id: DepartureId, hold: Hold<'_>) -
 /// Lets a departure go on where it stopped: a failed one, or one that runs and whose job was lost to a fault.
 ///
 /// Where its job waits already, nothing is added; where it runs, the second finds nothing to do.
-pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
 ///
 /// # Errors
 ///
 /// On `departureId`: NOT_FOUND or FORBIDDEN where it isn't the actor's to decide, CONFLICT where it has come to its
 /// end.
+pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
     let field = "departureId";
     access::require_writing(actor, field)?;
     database

@@ -11,13 +11,15 @@ use crate::authority::access::Permit;
 use crate::authority::issued;
 use crate::authority::policy::{Action, MemberAction, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
-use crate::base::id::{MemberId, UserId};
+use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::limits;
-use crate::departure::cascade::{ENDING_GRANTS, concerned};
+use crate::base::sql::{Statements, parameters, statement};
+use crate::departure::cascade_statement::{ENDING_GRANTS, concerned};
 use crate::departure::{DepartureKind, DepartureStep, owner};
 use crate::event::webhook;
 use crate::membership::member::{self, Member};
 use crate::membership::team;
+use crate::resource::kind::ResourceKind;
 use crate::resource::run;
 
 /// What a departure would do.
@@ -183,6 +185,37 @@ struct Concerned {
     examples: Vec<String>,
 }
 
+parameters! {
+    struct Owned {
+        organization_id: SqlUuid = OrganizationId,
+        leaver_id: SqlUuid = UserId,
+        kinds: Array<Text> = Vec<ResourceKind>,
+        examples: BigInt = i64,
+        most: Nullable<BigInt> = Option<i64>,
+    }
+}
+
+fn owned_text(step: &DepartureStep) -> String {
+    let theirs = concerned(*step);
+    format!(
+        "SELECT (SELECT count(*) FROM (SELECT FROM resources r WHERE {theirs} LIMIT :most) theirs) AS count, \
+         ARRAY(SELECT r.name FROM resources r WHERE {theirs} ORDER BY r.id LIMIT :examples) AS examples"
+    )
+}
+
+statement! {
+    struct EndingGrants {
+        organization_id: SqlUuid = OrganizationId,
+        leaver_id: SqlUuid = UserId,
+        examples: BigInt = i64,
+        most: Nullable<BigInt> = Option<i64>,
+    } = format!(
+        "SELECT (SELECT count(*) FROM (SELECT FROM grants g WHERE {ENDING_GRANTS} LIMIT :most) ending) AS count, \
+         ARRAY(SELECT r.name FROM grants g JOIN resources r ON r.id = g.resource_id WHERE {ENDING_GRANTS} \
+           ORDER BY g.id LIMIT :examples) AS examples"
+    )
+}
+
 /// What the leaver owns that a step would concern.
 async fn owned(
     connection: &mut AsyncPgConnection,
@@ -191,18 +224,15 @@ async fn owned(
     detail: Detail,
 ) -> Result<(i64, Vec<String>)> {
     let (limit, examples) = detail.limits();
-    let theirs = concerned(step);
-    let found: Concerned = diesel::sql_query(format!(
-        "SELECT (SELECT count(*) FROM (SELECT FROM resources r WHERE {theirs} LIMIT $5) theirs) AS count, \
-         ARRAY(SELECT r.name FROM resources r WHERE {theirs} ORDER BY r.id LIMIT $4) AS examples"
-    ))
-    .bind::<SqlUuid, _>(member.organization_id)
-    .bind::<SqlUuid, _>(member.user_id)
-    .bind::<Array<Text>, _>(step.kinds())
-    .bind::<BigInt, _>(examples)
-    .bind::<Nullable<BigInt>, _>(limit)
-    .get_result(connection)
-    .await?;
+    static STATEMENTS: Statements<DepartureStep> = Statements::new();
+    let asked = Owned {
+        organization_id: member.organization_id,
+        leaver_id: member.user_id,
+        kinds: step.kinds(),
+        examples,
+        most: limit,
+    };
+    let found: Concerned = STATEMENTS.with(step, owned_text, asked).get_result(connection).await?;
     Ok((found.count, found.examples))
 }
 
@@ -213,16 +243,9 @@ async fn ending_grants(
     detail: Detail,
 ) -> Result<(i64, Vec<String>)> {
     let (limit, examples) = detail.limits();
-    let found: Concerned = diesel::sql_query(format!(
-        "SELECT (SELECT count(*) FROM (SELECT FROM grants g WHERE {ENDING_GRANTS} LIMIT $4) ending) AS count, \
-         ARRAY(SELECT r.name FROM grants g JOIN resources r ON r.id = g.resource_id WHERE {ENDING_GRANTS} ORDER BY g.id LIMIT $3) AS examples"
-    ))
-    .bind::<SqlUuid, _>(member.organization_id)
-    .bind::<SqlUuid, _>(member.user_id)
-    .bind::<BigInt, _>(examples)
-    .bind::<Nullable<BigInt>, _>(limit)
-    .get_result(connection)
-    .await?;
+    let (organization_id, leaver_id) = (member.organization_id, member.user_id);
+    let asked = EndingGrants { organization_id, leaver_id, examples, most: limit };
+    let found: Concerned = asked.query().get_result(connection).await?;
     Ok((found.count, found.examples))
 }
 
@@ -255,4 +278,15 @@ pub(super) fn require_leave(permit: &Permit) -> Result<()> {
         ));
     }
     permit.require_on(Action::Leave, "organizationId")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::sql::require_fit;
+
+    #[test]
+    fn the_statements_name_their_parameters() {
+        require_fit::<Owned>(DepartureStep::ALL.iter().map(owned_text));
+    }
 }

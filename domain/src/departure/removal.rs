@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use crate::account::reserved_name::{self, Holder};
@@ -17,6 +17,7 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::job::MarkEnded;
 use crate::base::limits;
+use crate::base::sql::{Statements, parameters};
 use crate::base::text::{self, Slug};
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
@@ -157,8 +158,32 @@ const TENANT_TABLES: [&str; 19] = [
     "invitations",
 ];
 
-/// Removes up to `limit` rows of an organization that was deleted [`limits::RESTORABLE`] ago, and at last the organization
-/// itself (R48). Returns how many; none where there is no such organization left.
+/// Which rows of such a table go next.
+fn condition(table: &str) -> &'static str {
+    match table {
+        // What lies in something goes before it.
+        "resources" => {
+            "organization_id = :organization_id \
+             AND NOT EXISTS (SELECT FROM resources inside WHERE inside.container_id = resources.id)"
+        }
+        // By what there is an index for.
+        "webhook_deliveries" => {
+            "organization_id = :organization_id \
+             AND webhook_id IN (SELECT id FROM webhooks WHERE organization_id = :organization_id)"
+        }
+        _ => "organization_id = :organization_id",
+    }
+}
+
+/// Then its members; the owner goes with the organization, which is never without one.
+const MEMBERS: (&str, &str) =
+    ("members", "organization_id = :organization_id AND NOT (role = 'owner' AND status = 'active')");
+
+/// And what others have shared with it.
+const SHARED: (&str, &str) = ("grants", "grantee_organization_id = :organization_id");
+
+/// Removes up to `limit` rows of an organization that was deleted [`limits::RESTORABLE`] ago, and at last the
+/// organization itself (R48). Returns how many; none where there is no such organization left.
 pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<Option<usize>> {
     let until = now(transaction).await? - limits::RESTORABLE;
     // Who restores it, or deletes in it, holds it.
@@ -172,26 +197,12 @@ pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<O
         .await
         .optional()?;
     let Some(id) = overdue else { return Ok(None) };
-    // The owner goes with the organization, which is never without one.
-    let members = ("members", "NOT (role = 'owner' AND status = 'active')");
-    let condition = |table| match table {
-        // What lies in something goes before it.
-        "resources" => "NOT EXISTS (SELECT FROM resources inside WHERE inside.container_id = resources.id)",
-        // By what there is an index for.
-        "webhook_deliveries" => "webhook_id IN (SELECT id FROM webhooks WHERE organization_id = $1)",
-        _ => "true",
-    };
-    for (table, condition) in TENANT_TABLES.map(|table| (table, condition(table))).into_iter().chain([members]) {
-        let condition = format!("organization_id = $1 AND {condition}");
-        let removed = remove_where(transaction, table, &condition, id, limit).await?;
+    for (table, condition) in TENANT_TABLES.map(|table| (table, condition(table))).into_iter().chain([MEMBERS, SHARED])
+    {
+        let removed = remove_where(transaction, table, condition, id, limit).await?;
         if removed > 0 {
             return Ok(Some(removed));
         }
-    }
-    // What others have shared with it.
-    let shared = remove_where(transaction, "grants", "grantee_organization_id = $1", id, limit).await?;
-    if shared > 0 {
-        return Ok(Some(shared));
     }
     diesel::delete(members::table.filter(members::organization_id.eq(id))).execute(&mut **transaction).await?;
     let slug = organization::by_id(transaction, id).await?.slug;
@@ -203,28 +214,35 @@ pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<O
     Ok(Some(1))
 }
 
-/// Deletes up to `limit` rows of a table for which the condition holds, with $1 the organization; table and condition are ours, never
-/// input.
+parameters! {
+    struct RemoveRows {
+        organization_id: SqlUuid = OrganizationId,
+        most: BigInt = i64,
+    }
+}
+
+fn remove_text((table, condition): &(&str, &str)) -> String {
+    format!("DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE {condition} LIMIT :most)")
+}
+
+/// Deletes up to `limit` rows of a table for which the condition holds, which names the organization; table and
+/// condition are ours, never input.
 async fn remove_where(
     transaction: &mut Transaction,
-    table: &str,
-    condition: &str,
-    id: OrganizationId,
+    table: &'static str,
+    condition: &'static str,
+    organization_id: OrganizationId,
     limit: u32,
 ) -> Result<usize> {
-    let rows = diesel::sql_query(format!(
-        "DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE {condition} LIMIT $2)"
-    ))
-    .bind::<diesel::sql_types::Uuid, _>(id)
-    .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))
-    .execute(&mut **transaction)
-    .await?;
-    Ok(rows)
+    static STATEMENTS: Statements<(&str, &str)> = Statements::new();
+    let rows = RemoveRows { organization_id, most: limit.into() };
+    Ok(STATEMENTS.with((table, condition), remove_text, rows).execute(&mut **transaction).await?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::TENANT_TABLES;
+    use super::*;
+    use crate::base::sql::require_fit;
 
     /// What a removal doesn't delete by a statement of its own, and why.
     const NOT_DELETED: [(&str, &str); 4] = [
@@ -250,5 +268,11 @@ mod tests {
             }
         }
         assert!(schema.contains("organization_id ->") && unknown.is_empty(), "{unknown:?}");
+    }
+
+    #[test]
+    fn the_statements_name_their_parameters() {
+        let tables = TENANT_TABLES.map(|table| (table, condition(table))).into_iter().chain([MEMBERS, SHARED]);
+        tables.for_each(|table| require_fit::<RemoveRows>([remove_text(&table)]));
     }
 }

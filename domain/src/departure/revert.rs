@@ -18,6 +18,7 @@ use crate::base::error::{Code, Error, Reader, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::base::job::{Hold, MailMembershipRestored, RevertDeparture};
 use crate::base::limits;
+use crate::base::sql::statement;
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
 use crate::departure::cascade::{Chunk, remove_grants, revoke_issued};
@@ -365,6 +366,10 @@ async fn keep(transaction: &mut Transaction, moves: &[ResourceMoveId], reason: &
     Ok(())
 }
 
+statement! {
+    struct RemoveEmptyProject { project_id: SqlUuid = ResourceId } = include_str!("remove_empty_project.sql")
+}
+
 /// Deletes the project that samples were collected into, where they have all gone back and nobody has made it theirs.
 async fn remove_samples_project(transaction: &mut Transaction, departure: &Departure) -> Result<Option<NewEvent>> {
     let project: Option<ResourceId> = departures::table
@@ -381,16 +386,7 @@ async fn remove_samples_project(transaction: &mut Transaction, departure: &Depar
         .optional()?;
     let Some(project) = project else { return Ok(None) };
     // In a statement of its own: it sees what was put in, shared or offered before the lock.
-    let deleted = diesel::sql_query(
-        "DELETE FROM resources r WHERE r.id = $1 AND NOT EXISTS (SELECT FROM resources i WHERE i.container_id = $1) \
-         AND NOT EXISTS (SELECT FROM grants g WHERE g.resource_id = $1) \
-         AND NOT EXISTS (SELECT FROM grant_invitations g WHERE g.resource_id = $1) \
-         AND NOT EXISTS (SELECT FROM project_transfers t WHERE t.resource_id = $1) \
-         AND NOT EXISTS (SELECT FROM runs u WHERE u.resource_id = $1)",
-    )
-    .bind::<SqlUuid, _>(project)
-    .execute(&mut **transaction)
-    .await?;
+    let deleted = RemoveEmptyProject { project_id: project }.query().execute(&mut **transaction).await?;
     let event = NewEvent::by_system(departure.organization_id, AuditAction::ResourceDeleted, project)
         .summary(format!("deleted the project for the samples of {}, which is empty again", departure.user_id))
         .with(json!({ "kind": ResourceKind::Project.as_str(), "departure": departure.id.to_string() }));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use apalis_diesel::Job;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
 use diesel::upsert::excluded;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ use crate::base::id::{OrganizationId, TypedId, WebhookDeliveryId, WebhookId};
 use crate::base::job::{DeliverWebhook, Hold, MailWebhookDisabled, RedeliverWebhook};
 use crate::base::page::{Page, PageRequest};
 use crate::base::secret::{Keyring, Token};
+use crate::base::sql::statement;
 use crate::base::{clock, limits};
 use crate::database::schema::{audit_events, audit_heads, webhook_deliveries, webhook_previous_secrets, webhooks};
 use crate::database::{Database, Transaction, now};
@@ -92,13 +94,13 @@ pub struct WebhookDelivery {
 }
 
 /// Has an event delivered again, out of its order.
-pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId) -> Result<WebhookDelivery> {
-    access::require_writing(actor, "deliveryId")?;
 ///
 /// # Errors
 ///
 /// On `deliveryId`: NOT_FOUND for whoever doesn't manage the webhook, CONFLICT or TOO_MANY where it can't be delivered
 /// again now.
+pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId) -> Result<WebhookDelivery> {
+    access::require_writing(actor, "deliveryId")?;
     let not_found = || Refusal::new(Code::NotFound, "deliveryId", "there is no such delivery");
     database
         .transaction(async |transaction| {
@@ -207,19 +209,17 @@ pub(crate) async fn prune_deliveries(transaction: &mut Transaction, limit: u32) 
     Ok(diesel::delete(old).execute(&mut **transaction).await?)
 }
 
+statement! {
+    struct StalledWebhooks {
+        kind: Text = &'static str,
+        most: BigInt = i64,
+    } = include_str!("stalled_webhooks.sql")
+}
+
 /// Enqueues the jobs of up to `limit` webhooks that have events to look at and no job, since it was lost; how many.
 pub(crate) async fn sweep_stalled(transaction: &mut Transaction, limit: u32) -> Result<usize> {
-    let stalled: Vec<Stalled> = diesel::sql_query(
-        "SELECT w.id FROM webhooks w JOIN audit_heads h ON h.organization_id = w.organization_id \
-         JOIN organizations o ON o.id = w.organization_id \
-         WHERE w.enabled AND w.cursor < h.sequence AND o.deleted_at IS NULL AND NOT EXISTS ( \
-           SELECT FROM jobs WHERE kind = $1 AND status IN ('waiting', 'running') AND payload ->> 'webhook_id' = w.id::text) \
-         ORDER BY w.id LIMIT $2",
-    )
-    .bind::<diesel::sql_types::Text, _>(DeliverWebhook::KIND)
-    .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))
-    .load(&mut **transaction)
-    .await?;
+    let stalled = StalledWebhooks { kind: DeliverWebhook::KIND, most: limit.into() };
+    let stalled: Vec<Stalled> = stalled.query().load(&mut **transaction).await?;
     let jobs: Vec<_> = stalled.into_iter().map(|stalled| DeliverWebhook { webhook_id: stalled.id }).collect();
     transaction.enqueue_all(&jobs).await?;
     Ok(jobs.len())

@@ -4,13 +4,14 @@ use apalis_diesel::Job;
 use chrono::{DateTime, Utc};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Double, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::account::user::{self, User};
 use crate::authority::access::{self, Permit};
 use crate::authority::actor::Actor;
-use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::audit::{AuditAction, NewEvent};
+use crate::authority::expiry::{self, Expiring};
 use crate::authority::issued::Issued;
 use crate::authority::permissions::Permissions;
 use crate::authority::policy::{AccessLevel, Action, Role};
@@ -21,10 +22,11 @@ use crate::base::job::{Hold, MailInvitation};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Purpose, Token};
+use crate::base::sql::statement;
 use crate::base::text::EmailAddress;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{invitations, organizations};
-use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::database::{Database, Transaction, rollcall_now};
 
 text_enum! {
     /// Where an invitation stands.
@@ -207,35 +209,21 @@ pub(crate) async fn revoke_to(
         .collect())
 }
 
-/// Marks an invitation expired, if its time is over; the worker's part of the expiry (R23).
-pub async fn expire(database: &Database, id: InvitationId, hold: Hold<'_>) -> Result<()> {
-    database
-        .transaction(async |transaction| {
-            hold(transaction).await?;
-            let events = mark_over(transaction, &[id]).await?;
-            audit::record(transaction, events).await
-        })
-        .await
+impl Expiring for Invitation {
+    type Id = InvitationId;
+
+    async fn lock_overdue(transaction: &mut Transaction, at: DateTime<Utc>, limit: u32) -> Result<Vec<InvitationId>> {
+        Ok(expiry::overdue!(invitations, InvitationStatus::Pending, at, limit).load(&mut **transaction).await?)
+    }
+
+    async fn mark_over(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<Vec<NewEvent>> {
+        mark_over(transaction, ids).await
+    }
 }
 
-/// Marks up to `limit` invitations expired whose job for that was lost, and returns how many; the hourly sweep's part (R23).
-pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> Result<usize> {
-    // Read once, so that the index can be used.
-    let at = now(transaction).await?;
-    // What somebody has locked is being answered, revoked or marked.
-    let overdue: Vec<InvitationId> = invitations::table
-        .filter(invitations::status.eq(InvitationStatus::Pending))
-        .filter(invitations::expires_at.le(at))
-        .order(invitations::expires_at)
-        .limit(limit.into())
-        .select(invitations::id)
-        .for_no_key_update()
-        .skip_locked()
-        .load(&mut **transaction)
-        .await?;
-    let events = mark_over(transaction, &overdue).await?;
-    audit::record(transaction, events).await?;
-    Ok(overdue.len())
+/// Marks an invitation expired, if its time is over; the worker's part of the expiry (R23).
+pub async fn expire(database: &Database, id: InvitationId, hold: Hold<'_>) -> Result<()> {
+    expiry::expire::<Invitation>(database, id, hold).await
 }
 
 /// Marks those of the invitations whose time is over expired, and those that have ended with who invited revoked; with
@@ -263,25 +251,27 @@ pub(super) async fn mark_over(transaction: &mut Transaction, ids: &[InvitationId
     Ok(events.collect())
 }
 
-/// Marks up to `limit` mails failed that nobody will send any more: their day is over, and their jobs are lost, since a process died
-/// with each of their tries. Returns how many.
+statement! {
+    struct SweepUnsent {
+        queue: Text = &'static str,
+        kind: Text = &'static str,
+        seconds: Double = f64,
+        most: BigInt = i64,
+        error: Text = &'static str,
+    } = include_str!("sweep_unsent.sql")
+}
+
+/// Marks up to `limit` mails failed that nobody will send any more: their day is over, and their jobs are lost, since a
+/// process died with each of their tries. Returns how many.
 pub(crate) async fn sweep_unsent(transaction: &mut Transaction, limit: u32) -> Result<usize> {
-    Ok(diesel::sql_query(
-        "WITH pending AS (SELECT payload ->> 'invitation_id' AS id, (payload ->> 'token_version')::integer AS version \
-           FROM jobs WHERE queue = $1 AND kind = $2 AND status IN ('waiting', 'running')), \
-         unsent AS (SELECT id FROM invitations i WHERE status = 'pending' AND delivery IN ('queued', 'deferred') \
-           AND sent_at < rollcall_now() - make_interval(secs => $3) \
-           AND NOT EXISTS (SELECT FROM pending p WHERE p.id = i.id::text AND p.version = i.token_version) \
-           LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED) \
-         UPDATE invitations SET delivery = 'failed', delivery_error = $5 WHERE id IN (SELECT id FROM unsent)",
-    )
-    .bind::<diesel::sql_types::Text, _>(MailInvitation::QUEUE)
-    .bind::<diesel::sql_types::Text, _>(MailInvitation::KIND)
-    .bind::<diesel::sql_types::Double, _>((limits::MAIL_TRIED_FOR + limits::LONGEST_MAIL_PAUSE).as_secs_f64())
-    .bind::<diesel::sql_types::BigInt, _>(i64::from(limit))
-    .bind::<diesel::sql_types::Text, _>("the mail could not be sent for a day; send the invitation again")
-    .execute(&mut **transaction)
-    .await?)
+    let unsent = SweepUnsent {
+        queue: MailInvitation::QUEUE,
+        kind: MailInvitation::KIND,
+        seconds: (limits::MAIL_TRIED_FOR + limits::LONGEST_MAIL_PAUSE).as_secs_f64(),
+        most: limit.into(),
+        error: "the mail could not be sent for a day; send the invitation again",
+    };
+    Ok(unsent.query().execute(&mut **transaction).await?)
 }
 
 /// Writes down what became of the mail, unless a resend has overtaken it.

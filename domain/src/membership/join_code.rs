@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::{Actor, Person};
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::expiry::{self, Expiring};
 use crate::authority::issued::Issued;
 use crate::authority::policy::{Action, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -189,12 +190,12 @@ async fn require_room(transaction: &mut Transaction, organization_id: Organizati
 }
 
 /// Makes codes (R26–R28). Their digits are shown this once.
-pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCodes) -> Result<Vec<(Digits, JoinCode)>> {
 ///
 /// # Errors
 ///
 /// INVALID or TOO_MANY for what isn't asked rightly; NOT_FOUND or FORBIDDEN where the actor may not make such codes;
 /// TOO_MANY while too many work; CONFLICT on `role` while an admin code works.
+pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCodes) -> Result<Vec<(Digits, JoinCode)>> {
     let (count, label) = command.parse()?;
     let organization_id = command.organization_id;
     database
@@ -395,12 +396,12 @@ pub(super) async fn set_user(transaction: &mut Transaction, code: &UsedJoinCode)
 type Query = diesel::helper_types::IntoBoxed<'static, join_codes::table, diesel::pg::Pg>;
 
 /// Takes a code back.
-pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Result<JoinCode> {
 ///
 /// # Errors
 ///
 /// On `id`: NOT_FOUND or FORBIDDEN where it isn't the actor's to take back; ALREADY_USED, REVOKED or EXPIRED where it
 /// works no more.
+pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Result<JoinCode> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such join code");
     database
@@ -452,35 +453,21 @@ pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Resul
         .await
 }
 
-/// Marks a code expired, if its time is over; the worker's part of the expiry (R29).
-pub async fn expire(database: &Database, id: JoinCodeId, hold: Hold<'_>) -> Result<()> {
-    database
-        .transaction(async |transaction| {
-            hold(transaction).await?;
-            let events = mark_over(transaction, &[id]).await?;
-            audit::record(transaction, events).await
-        })
-        .await
+impl Expiring for JoinCode {
+    type Id = JoinCodeId;
+
+    async fn lock_overdue(transaction: &mut Transaction, at: DateTime<Utc>, limit: u32) -> Result<Vec<JoinCodeId>> {
+        Ok(expiry::overdue!(join_codes, JoinCodeStatus::Active, at, limit).load(&mut **transaction).await?)
+    }
+
+    async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<Vec<NewEvent>> {
+        mark_over(transaction, ids).await
+    }
 }
 
-/// Marks up to `limit` codes expired whose job for that was lost, and returns how many; the hourly sweep's part (R29).
-pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> Result<usize> {
-    // Read once, so that the index can be used.
-    let at = now(transaction).await?;
-    // What somebody has locked is being redeemed, revoked or marked.
-    let overdue: Vec<JoinCodeId> = join_codes::table
-        .filter(join_codes::status.eq(JoinCodeStatus::Active))
-        .filter(join_codes::expires_at.le(at))
-        .order(join_codes::expires_at)
-        .limit(limit.into())
-        .select(join_codes::id)
-        .for_no_key_update()
-        .skip_locked()
-        .load(&mut **transaction)
-        .await?;
-    let events = mark_over(transaction, &overdue).await?;
-    audit::record(transaction, events).await?;
-    Ok(overdue.len())
+/// Marks a code expired, if its time is over; the worker's part of the expiry (R29).
+pub async fn expire(database: &Database, id: JoinCodeId, hold: Hold<'_>) -> Result<()> {
+    expiry::expire::<JoinCode>(database, id, hold).await
 }
 
 /// Marks those of the codes whose time is over expired, and those that have ended with their maker revoked; with the

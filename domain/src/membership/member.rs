@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{self, Array, BigInt, Text};
+use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use uuid::Uuid;
 
 use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::{Actor, Reach};
@@ -13,9 +12,10 @@ use crate::authority::membership::{JoinMethod, MemberStatus};
 use crate::authority::permissions::Permissions;
 use crate::authority::policy::{MemberAction, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
-use crate::base::id::{MemberId, OrganizationId, TypedId, UserId};
+use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::limits::{self, TryLimit};
 use crate::base::page::{Page, PageRequest};
+use crate::base::sql::statement;
 use crate::base::text::EmailAddress;
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction};
@@ -67,22 +67,20 @@ pub(crate) async fn lock_owner(transaction: &mut Transaction, organization_id: O
     Err(Error::refused(Code::Conflict, "", "ownership is passing on; try again"))
 }
 
-/// Owner and admins: whom to contact (R51); for whom the organization's structure is shown. Of each organization the owner, and
-/// those who have been members for longest.
+statement! {
+    struct Leadership<'a> {
+        organizations: Array<SqlUuid> = &'a [OrganizationId],
+        roles: Array<Text> = Vec<Role>,
+        most: BigInt = i64,
+    } = format!(include_str!("leadership.sql"), columns = COLUMNS)
+}
+
+/// Owner and admins: whom to contact (R51); for whom the organization's structure is shown. Of each organization the
+/// owner, and those who have been members for longest.
 pub async fn leadership(connection: &mut AsyncPgConnection, ids: &[OrganizationId]) -> Result<Vec<Member>> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let statement = format!(
-        "SELECT leader.* FROM unnest($1) AS organization (id) CROSS JOIN unnest($2) WITH ORDINALITY AS rank (role, number) \
-         CROSS JOIN LATERAL (SELECT {COLUMNS} FROM members m WHERE m.organization_id = organization.id \
-           AND m.status = 'active' AND m.role = rank.role ORDER BY m.joined_at, m.id LIMIT $3 - rank.number + 1) leader \
-         ORDER BY leader.organization_id, rank.number, leader.joined_at, leader.id"
-    );
-    Ok(diesel::sql_query(statement)
-        .bind::<Array<sql_types::Uuid>, _>(ids)
-        .bind::<Array<Text>, _>(vec![Role::Owner, Role::Admin])
-        .bind::<BigInt, _>(limits::MAX_UNPAGED)
-        .load(connection)
-        .await?)
+    let leadership =
+        Leadership { organizations: ids, roles: vec![Role::Owner, Role::Admin], most: limits::MAX_UNPAGED };
+    Ok(leadership.query().load(connection).await?)
 }
 
 /// A page of the actor's active memberships at a role or above, the personal organization apart (R54).

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{self, Array, BigInt, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,11 +13,12 @@ use crate::authority::policy::Role;
 use crate::base::error::{Error, Result};
 use crate::base::id::{MemberId, OrganizationId, TypedId};
 use crate::base::page::{Page, PageRequest, Slice};
+use crate::base::sql::{Statements, parameters};
 use crate::base::text;
 use crate::membership::member::{COLUMNS, Member};
 
 /// In which order members are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum MemberOrder {
     /// By name, without case.
     #[default]
@@ -46,9 +47,9 @@ impl SortKey {
         }
     }
 
-    fn name(&self) -> Option<&str> {
+    fn name(&self) -> Option<String> {
         match self {
-            Self::Name(name) => Some(name),
+            Self::Name(name) => Some(name.clone()),
             Self::JoinedAt(_) | Self::Role(_) => None,
         }
     }
@@ -57,6 +58,14 @@ impl SortKey {
         match self {
             Self::JoinedAt(at) => Some(*at),
             Self::Name(_) | Self::Role(_) => None,
+        }
+    }
+
+    /// The place of a role among all, from 1, as SQL counts.
+    fn rank(&self) -> Option<i32> {
+        match self {
+            Self::Role(rank) => Some(i32::from(*rank) + 1),
+            Self::Name(_) | Self::JoinedAt(_) => None,
         }
     }
 }
@@ -104,28 +113,15 @@ impl Shown {
         }
     }
 
-    /// Those that are shown as a condition on the members `m`, with the own one as a parameter of this name.
-    fn members(&self, own: &str) -> String {
-        let ranges = "m.status = ANY($2) AND m.role = ANY($3)";
-        if self.own.is_some() { format!("({ranges} OR m.id = {own})") } else { ranges.to_owned() }
+    fn search_in(&self) -> Option<SearchIn> {
+        self.search.as_ref()?;
+        Some(if self.searches_addresses { SearchIn::NamesAndAddresses } else { SearchIn::Names })
     }
 
     /// Whether an index finds what is searched: a trigram takes three characters.
     fn has_trigrams(&self) -> bool {
         // The pattern has a wildcard at either end.
         self.search.as_ref().is_some_and(|pattern| pattern.chars().count() >= 5)
-    }
-
-    /// The search as a condition on the members `m`, with the pattern as a parameter of this name.
-    fn condition(&self, pattern: &str) -> String {
-        match (&self.search, self.searches_addresses) {
-            (None, _) => String::new(),
-            (Some(_), false) => format!(" AND m.search_names LIKE {pattern}"),
-            (Some(_), true) => {
-                // Where a membership ended, the address is shown no longer, and so not found.
-                format!(" AND (m.search_names LIKE {pattern} OR m.search_email LIKE {pattern} AND m.status = 'active')")
-            }
-        }
     }
 }
 
@@ -165,49 +161,134 @@ fn ids_within(slice: &MemberSlice, role: Role) -> Option<(Uuid, Uuid)> {
     Some((after, before))
 }
 
-/// The statement of a page.
-///
-/// What trigrams find is sorted. Otherwise it merges at most a page of each range, by the index of the order: a search without
-/// trigrams too, which filters what it meets on the way.
-fn page_statement(shown: &Shown, order: MemberOrder, slice: &MemberSlice) -> String {
-    const RANK: &str = "array_position(ARRAY['owner', 'admin', 'member', 'viewer'], role)";
-    let (direction, after, before) = (if slice.backward { "DESC" } else { "ASC" }, &slice.after, &slice.before);
-    let key = match order {
-        MemberOrder::Name => "sort_name",
-        MemberOrder::JoinedAt => "joined_at",
-        MemberOrder::Role => RANK,
-    };
-    let beyond = |comparison: &str, cursor: &Option<(SortKey, MemberId)>, [name, joined_at, id]: [&str; 3]| match cursor
-    {
-        None => String::new(),
-        Some((SortKey::Name(_), _)) => format!(" AND (m.sort_name, m.id) {comparison} ({name}, {id})"),
-        Some((SortKey::JoinedAt(_), _)) => format!(" AND (m.joined_at, m.id) {comparison} ({joined_at}, {id})"),
-        Some((SortKey::Role(rank), _)) => format!(" AND ({RANK}, m.id) {comparison} ({}, {id})", u32::from(*rank) + 1),
-    };
-    let search = shown.condition("$8");
-    let bounds = beyond(">", after, ["$9", "$10", "$11"]) + &beyond("<", before, ["$12", "$13", "$14"]);
-    let sorted = format!("ORDER BY {key} {direction}, id {direction} LIMIT $6");
-    if shown.has_trigrams() {
-        return format!(
-            "SELECT {COLUMNS} FROM members m WHERE m.organization_id = $1 \
-             AND {}{search}{bounds} {sorted}",
-            shown.members("$7")
-        );
-    }
-    // Within a role the order of roles is that of ids.
-    let (bounds_of_range, sorted_range) = match order {
-        MemberOrder::Name | MemberOrder::JoinedAt => (bounds.as_str(), sorted.clone()),
-        MemberOrder::Role => {
-            (" AND m.id > range.after_id AND m.id < range.before_id", format!("ORDER BY m.id {direction} LIMIT $6"))
+/// What a search looks through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum SearchIn {
+    Names,
+    NamesAndAddresses,
+}
+
+/// The search as a condition on the members `m`.
+fn search_condition(search: Option<SearchIn>) -> &'static str {
+    match search {
+        None => "",
+        Some(SearchIn::Names) => " AND m.search_names LIKE :pattern",
+        // Where a membership ended, the address is shown no longer, and so not found.
+        Some(SearchIn::NamesAndAddresses) => {
+            " AND (m.search_names LIKE :pattern OR m.search_email LIKE :pattern AND m.status = 'active')"
         }
-    };
+    }
+}
+
+/// Those that are shown as a condition on the members `m`.
+fn shown_condition(with_own: bool) -> &'static str {
+    match with_own {
+        true => "(m.status = ANY (:statuses) AND m.role = ANY (:roles) OR m.id = :own_id)",
+        false => "m.status = ANY (:statuses) AND m.role = ANY (:roles)",
+    }
+}
+
+/// What the statement of a page depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct PageShape {
+    order: MemberOrder,
+    after: bool,
+    before: bool,
+    backward: bool,
+    with_own: bool,
+    search: Option<SearchIn>,
+    has_trigrams: bool,
+}
+
+impl PageShape {
+    /// The statement.
+    ///
+    /// What trigrams find is sorted. Otherwise it merges at most a page of each range, by the index of the order: a
+    /// search without trigrams too, which filters what it meets on the way.
+    fn text(&self) -> String {
+        const RANK: &str = "array_position(ARRAY['owner', 'admin', 'member', 'viewer'], role)";
+        let direction = if self.backward { "DESC" } else { "ASC" };
+        let (key, cursor) = match self.order {
+            MemberOrder::Name => ("sort_name", "name"),
+            MemberOrder::JoinedAt => ("joined_at", "joined_at"),
+            MemberOrder::Role => (RANK, "rank"),
+        };
+        let column = match self.order {
+            MemberOrder::Name | MemberOrder::JoinedAt => format!("m.{key}"),
+            MemberOrder::Role => RANK.to_owned(),
+        };
+        let mut bounds = String::new();
+        if self.after {
+            bounds += &format!(" AND ({column}, m.id) > (:after_{cursor}, :after_id)");
+        }
+        if self.before {
+            bounds += &format!(" AND ({column}, m.id) < (:before_{cursor}, :before_id)");
+        }
+        let search = search_condition(self.search);
+        let sorted = format!("ORDER BY {key} {direction}, id {direction} LIMIT :most");
+        if self.has_trigrams {
+            let shown = shown_condition(self.with_own);
+            return format!(
+                "SELECT {COLUMNS} FROM members m WHERE m.organization_id = :organization_id AND {shown}{search}{bounds} {sorted}"
+            );
+        }
+        // Within a role the order of roles is that of ids.
+        let (bounds_of_range, sorted_range) = match self.order {
+            MemberOrder::Name | MemberOrder::JoinedAt => (bounds.as_str(), sorted.clone()),
+            MemberOrder::Role => (
+                " AND m.id > range.after_id AND m.id < range.before_id",
+                format!("ORDER BY m.id {direction} LIMIT :most"),
+            ),
+        };
+        format!(
+            include_str!("member_ranges.sql"),
+            columns = COLUMNS,
+            bounds_of_range = bounds_of_range,
+            search = search,
+            sorted_range = sorted_range,
+            bounds = bounds,
+            sorted = sorted,
+        )
+    }
+}
+
+parameters! {
+    struct PageParameters {
+        organization_id: SqlUuid = OrganizationId,
+        /// The ranges, and between which ids the page lies in each.
+        statuses: Array<Text> = Vec<MemberStatus>,
+        roles: Array<Text> = Vec<Role>,
+        after_ids: Array<SqlUuid> = Vec<Uuid>,
+        before_ids: Array<SqlUuid> = Vec<Uuid>,
+        own_id: Nullable<SqlUuid> = Option<MemberId>,
+        pattern: Nullable<Text> = Option<String>,
+        most: BigInt = i64,
+        after_name: Nullable<Text> = Option<String>,
+        after_joined_at: Nullable<Timestamptz> = Option<DateTime<Utc>>,
+        after_rank: Nullable<Integer> = Option<i32>,
+        after_id: Nullable<SqlUuid> = Option<MemberId>,
+        before_name: Nullable<Text> = Option<String>,
+        before_joined_at: Nullable<Timestamptz> = Option<DateTime<Utc>>,
+        before_rank: Nullable<Integer> = Option<i32>,
+        before_id: Nullable<SqlUuid> = Option<MemberId>,
+    }
+}
+
+parameters! {
+    struct CountParameters {
+        organization_id: SqlUuid = OrganizationId,
+        statuses: Array<Text> = Vec<MemberStatus>,
+        roles: Array<Text> = Vec<Role>,
+        own_id: Nullable<SqlUuid> = Option<MemberId>,
+        pattern: Nullable<Text> = Option<String>,
+    }
+}
+
+fn count_text((with_own, search): &(bool, Option<SearchIn>)) -> String {
     format!(
-        "SELECT found.* FROM ( \
-           SELECT part.* FROM unnest($2, $3, $4, $5) AS range (status, role, after_id, before_id) CROSS JOIN LATERAL ( \
-             SELECT {COLUMNS} FROM members m WHERE m.organization_id = $1 \
-             AND m.status = range.status AND m.role = range.role{bounds_of_range}{search} {sorted_range}) part \
-           UNION ALL \
-           SELECT {COLUMNS} FROM members m WHERE m.organization_id = $1 AND m.id = $7{bounds}{search}) found {sorted}"
+        "SELECT count(*) AS count FROM members m WHERE m.organization_id = :organization_id AND {}{}",
+        shown_condition(*with_own),
+        search_condition(*search)
     )
 }
 
@@ -227,37 +308,44 @@ pub async fn list(
         }
     }
     let shown = Shown::of(permit, filter);
-    let mut ranges = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let [after, before] = [&slice.after, &slice.before].map(|cursor| cursor.as_ref().map(|(key, _)| key));
+    let mut asked = PageParameters {
+        organization_id: shown.organization_id,
+        statuses: Vec::new(),
+        roles: Vec::new(),
+        after_ids: Vec::new(),
+        before_ids: Vec::new(),
+        own_id: shown.own,
+        pattern: shown.search.clone(),
+        most: slice.fetch(),
+        after_name: after.and_then(SortKey::name),
+        after_joined_at: after.and_then(SortKey::joined_at),
+        after_rank: after.and_then(SortKey::rank),
+        after_id: slice.after.as_ref().map(|(_, id)| *id),
+        before_name: before.and_then(SortKey::name),
+        before_joined_at: before.and_then(SortKey::joined_at),
+        before_rank: before.and_then(SortKey::rank),
+        before_id: slice.before.as_ref().map(|(_, id)| *id),
+    };
     for (status, role) in &shown.ranges {
         if let Some((after, before)) = ids_within(&slice, *role) {
-            ranges.0.push(*status);
-            ranges.1.push(*role);
-            ranges.2.push(after);
-            ranges.3.push(before);
+            asked.statuses.push(*status);
+            asked.roles.push(*role);
+            asked.after_ids.push(after);
+            asked.before_ids.push(before);
         }
     }
-    let key = |cursor: &Option<(SortKey, MemberId)>| {
-        let key = cursor.as_ref().map(|(key, _)| key);
-        (key.and_then(SortKey::name).map(str::to_owned), key.and_then(SortKey::joined_at))
+    static STATEMENTS: Statements<PageShape> = Statements::new();
+    let shape = PageShape {
+        order,
+        after: slice.after.is_some(),
+        before: slice.before.is_some(),
+        backward: slice.backward,
+        with_own: shown.own.is_some(),
+        search: shown.search_in(),
+        has_trigrams: shown.has_trigrams(),
     };
-    let ((after_name, after_joined_at), (before_name, before_joined_at)) = (key(&slice.after), key(&slice.before));
-    let rows: Vec<Listed> = diesel::sql_query(page_statement(&shown, order, &slice))
-        .bind::<sql_types::Uuid, _>(shown.organization_id)
-        .bind::<Array<Text>, _>(ranges.0)
-        .bind::<Array<Text>, _>(ranges.1)
-        .bind::<Array<sql_types::Uuid>, _>(ranges.2)
-        .bind::<Array<sql_types::Uuid>, _>(ranges.3)
-        .bind::<BigInt, _>(slice.fetch())
-        .bind::<Nullable<sql_types::Uuid>, _>(shown.own)
-        .bind::<Nullable<Text>, _>(shown.search.as_deref())
-        .bind::<Nullable<Text>, _>(after_name)
-        .bind::<Nullable<Timestamptz>, _>(after_joined_at)
-        .bind::<Nullable<sql_types::Uuid>, _>(slice.after.as_ref().map(|(_, id)| *id))
-        .bind::<Nullable<Text>, _>(before_name)
-        .bind::<Nullable<Timestamptz>, _>(before_joined_at)
-        .bind::<Nullable<sql_types::Uuid>, _>(slice.before.as_ref().map(|(_, id)| *id))
-        .load(connection)
-        .await?;
+    let rows: Vec<Listed> = STATEMENTS.with(shape, PageShape::text, asked).load(connection).await?;
     let page = slice.page(rows, |row| (row.sort_key(order), row.member.id))?;
     Ok(page.map(|row| row.member.clone()))
 }
@@ -270,20 +358,47 @@ pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, filter: 
         count: i64,
     }
     let shown = Shown::of(permit, filter);
-    let statement = format!(
-        "SELECT count(*) AS count FROM members m WHERE m.organization_id = $1 \
-         AND {}{}",
-        shown.members("$4"),
-        shown.condition("$5")
-    );
     let (statuses, roles): (Vec<MemberStatus>, Vec<Role>) = shown.ranges.iter().copied().unzip();
-    let counted: Count = diesel::sql_query(statement)
-        .bind::<sql_types::Uuid, _>(shown.organization_id)
-        .bind::<Array<Text>, _>(statuses)
-        .bind::<Array<Text>, _>(roles)
-        .bind::<Nullable<sql_types::Uuid>, _>(shown.own)
-        .bind::<Nullable<Text>, _>(shown.search.as_deref())
-        .get_result(connection)
-        .await?;
+    static STATEMENTS: Statements<(bool, Option<SearchIn>)> = Statements::new();
+    let key = (shown.own.is_some(), shown.search_in());
+    let asked = CountParameters {
+        organization_id: shown.organization_id,
+        statuses,
+        roles,
+        own_id: shown.own,
+        pattern: shown.search,
+    };
+    let counted: Count = STATEMENTS.with(key, count_text, asked).get_result(connection).await?;
     Ok(counted.count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::sql::require_fit;
+
+    const EITHER: [bool; 2] = [false, true];
+    const SEARCHES: [Option<SearchIn>; 3] = [None, Some(SearchIn::Names), Some(SearchIn::NamesAndAddresses)];
+
+    #[test]
+    fn the_pages_of_every_shape_name_their_parameters() {
+        let mut texts = Vec::new();
+        for order in [MemberOrder::Name, MemberOrder::JoinedAt, MemberOrder::Role] {
+            for search in SEARCHES {
+                for flags in 0..32_u8 {
+                    let [after, before, backward, with_own, has_trigrams] =
+                        [1, 2, 4, 8, 16].map(|bit| flags & bit != 0);
+                    let shape = PageShape { order, after, before, backward, with_own, search, has_trigrams };
+                    texts.push(shape.text());
+                }
+            }
+        }
+        require_fit::<PageParameters>(texts);
+    }
+
+    #[test]
+    fn the_counts_name_their_parameters() {
+        let texts = |with_own: bool| SEARCHES.map(|search| count_text(&(with_own, search)));
+        require_fit::<CountParameters>(EITHER.into_iter().flat_map(texts));
+    }
 }

@@ -10,8 +10,14 @@ use crate::authority::issued::Issued;
 use crate::authority::membership::MemberStatus;
 use crate::base::error::{Code, Refusal, Result};
 use crate::base::id::OrganizationId;
+use crate::base::sql::statement;
 use crate::database::Transaction;
 use crate::database::schema::{members, organizations};
+
+statement! {
+    struct InvitedPeople<'a> { organizations: Array<SqlUuid> = &'a [OrganizationId] } =
+        format!(include_str!("invited_people.sql"), open = Issued::Invitation.open())
+}
 
 /// How many seats are in use in each of the organizations: by active members, and by people with open invitations.
 pub async fn seats_used(
@@ -26,17 +32,7 @@ pub async fn seats_used(
         #[diesel(sql_type = BigInt)]
         people: i64,
     }
-    // Who is invited by username and by address is one person. Accounts are looked up one by one, and never all of the deployment's read.
-    let invited: Vec<Invited> = diesel::sql_query(format!(
-        "SELECT invitations.organization_id, \
-           count(DISTINCT coalesce(invitations.user_id::text, \
-             (SELECT u.id::text FROM users u WHERE u.email = invitations.email), invitations.email)) AS people \
-         FROM invitations WHERE invitations.organization_id = ANY($1) AND {} GROUP BY invitations.organization_id",
-        Issued::Invitation.open()
-    ))
-    .bind::<Array<SqlUuid>, _>(ids)
-    .load(connection)
-    .await?;
+    let invited: Vec<Invited> = InvitedPeople { organizations: ids }.query().load(connection).await?;
     for Invited { organization_id, people } in invited {
         *used.entry(organization_id).or_default() += people;
     }

@@ -11,6 +11,7 @@ use crate::authority::policy::Role;
 use crate::base::error::Result;
 use crate::base::id::{MemberId, OrganizationId, TeamId, UserId};
 use crate::base::page::{Page, PageRequest, Slice};
+use crate::base::sql::statement;
 use crate::membership::member::{self, Member};
 use crate::membership::team::{self, Team};
 
@@ -37,6 +38,22 @@ struct TeamsOf {
     count: i64,
 }
 
+statement! {
+    struct TeamsOfMembers<'a> {
+        organizations: Array<SqlUuid> = &'a [OrganizationId],
+        users: Array<SqlUuid> = &'a [UserId],
+        after: Nullable<SqlUuid> = Option<TeamId>,
+        most: BigInt = i64,
+    } = include_str!("teams_of_members.sql")
+}
+
+statement! {
+    struct CountTeamsOfMembers<'a> {
+        organizations: Array<SqlUuid> = &'a [OrganizationId],
+        users: Array<SqlUuid> = &'a [UserId],
+    } = include_str!("count_teams_of_members.sql")
+}
+
 /// A page of the teams of each of the members, oldest first: the same number of statements for however many members.
 pub async fn of_members(
     connection: &mut AsyncPgConnection,
@@ -46,33 +63,15 @@ pub async fn of_members(
 ) -> Result<HashMap<(OrganizationId, UserId), Part<Team>>> {
     let slice: Slice<TeamId> = page.slice()?;
     let (organizations, users): (Vec<OrganizationId>, Vec<UserId>) = members.iter().copied().unzip();
-    let rows: Vec<TeamOf> = diesel::sql_query(
-        "SELECT k.organization_id, k.user_id, t.team_id FROM unnest($1, $2) AS k (organization_id, user_id) \
-         CROSS JOIN LATERAL (SELECT team_id FROM team_members \
-           WHERE organization_id = k.organization_id AND user_id = k.user_id AND ($3 IS NULL OR team_id > $3) \
-           ORDER BY team_id LIMIT $4) AS t",
-    )
-    .bind::<Array<SqlUuid>, _>(&organizations)
-    .bind::<Array<SqlUuid>, _>(&users)
-    .bind::<Nullable<SqlUuid>, _>(slice.after)
-    .bind::<BigInt, _>(slice.fetch())
-    .load(connection)
-    .await?;
+    let (organizations, users) = (organizations.as_slice(), users.as_slice());
+    let asked = TeamsOfMembers { organizations, users, after: slice.after, most: slice.fetch() };
+    let rows: Vec<TeamOf> = asked.query().load(connection).await?;
     let ids: Vec<TeamId> = rows.iter().map(|row| row.team_id).collect();
     let teams: HashMap<TeamId, Team> =
         team::by_ids(connection, &ids).await?.into_iter().map(|team| (team.id, team)).collect();
     let counts: Vec<TeamsOf> = match with_count {
         false => Vec::new(),
-        true => {
-            diesel::sql_query(
-                "SELECT k.organization_id, k.user_id, count(*) FROM unnest($1, $2) AS k (organization_id, user_id) \
-                 JOIN team_members USING (organization_id, user_id) GROUP BY k.organization_id, k.user_id",
-            )
-            .bind::<Array<SqlUuid>, _>(&organizations)
-            .bind::<Array<SqlUuid>, _>(&users)
-            .load(connection)
-            .await?
-        }
+        true => CountTeamsOfMembers { organizations, users }.query().load(connection).await?,
     };
     let mut found: HashMap<_, Vec<Team>> = HashMap::new();
     for row in rows {
@@ -127,8 +126,35 @@ struct MembersOf {
     count: i64,
 }
 
-/// A page of the members of each of the teams that are seen, in the order of their accounts: the same number of statements for
-/// however many teams.
+/// Who is seen of the members of a team `k`. The organization is a constant, so that who is seen can be looked for
+/// first where that is few.
+const SEEN: &str = "JOIN members m ON m.user_id = tm.user_id AND m.organization_id = :organization_id AND m.status = 'active' \
+     WHERE tm.team_id = k.team_id AND (m.role = ANY (:roles) OR m.user_id = :viewer_id)";
+
+statement! {
+    struct MembersOfTeams<'a> {
+        teams: Array<SqlUuid> = &'a [TeamId],
+        roles: Array<Text> = &'a [Role],
+        viewer_id: SqlUuid = UserId,
+        organization_id: SqlUuid = OrganizationId,
+        after: Nullable<SqlUuid> = Option<UserId>,
+        most: BigInt = i64,
+    } = format!(include_str!("members_of_teams.sql"), seen = SEEN)
+}
+
+statement! {
+    struct CountMembersOfTeams<'a> {
+        teams: Array<SqlUuid> = &'a [TeamId],
+        roles: Array<Text> = &'a [Role],
+        viewer_id: SqlUuid = UserId,
+        organization_id: SqlUuid = OrganizationId,
+    } = format!(
+        "SELECT k.team_id, count(*) FROM unnest(:teams) AS k (team_id) JOIN team_members tm USING (team_id) {SEEN} GROUP BY k.team_id"
+    )
+}
+
+/// A page of the members of each of the teams that are seen, in the order of their accounts: the same number of
+/// statements for however many teams.
 pub async fn members_of(
     connection: &mut AsyncPgConnection,
     teams: &[TeamId],
@@ -136,41 +162,29 @@ pub async fn members_of(
     page: &PageRequest,
     with_count: bool,
 ) -> Result<HashMap<TeamId, Part<Member>>> {
-    // The organization as a constant, so that who is seen can be looked for first where that is few.
-    const SEEN: &str = "JOIN members m ON m.user_id = tm.user_id AND m.organization_id = $4 AND m.status = 'active' \
-         WHERE tm.team_id = k.team_id AND (m.role = ANY ($2) OR m.user_id = $3)";
     let slice: Slice<UserId> = page.slice()?;
-    let roles: Vec<&str> = sight.roles.iter().map(|role| role.as_str()).collect();
-    let rows: Vec<MemberOf> = diesel::sql_query(format!(
-        "SELECT k.team_id, t.member_id FROM unnest($1) AS k (team_id) \
-         CROSS JOIN LATERAL (SELECT m.id AS member_id, m.user_id FROM team_members tm {SEEN} \
-           AND ($5 IS NULL OR tm.user_id > $5) ORDER BY tm.user_id LIMIT $6) AS t ORDER BY k.team_id, t.user_id"
-    ))
-    .bind::<Array<SqlUuid>, _>(teams)
-    .bind::<Array<Text>, _>(&roles)
-    .bind::<SqlUuid, _>(sight.user_id)
-    .bind::<SqlUuid, _>(sight.organization_id)
-    .bind::<Nullable<SqlUuid>, _>(slice.after)
-    .bind::<BigInt, _>(slice.fetch())
-    .load(connection)
-    .await?;
+    let asked = MembersOfTeams {
+        teams,
+        roles: &sight.roles,
+        viewer_id: sight.user_id,
+        organization_id: sight.organization_id,
+        after: slice.after,
+        most: slice.fetch(),
+    };
+    let rows: Vec<MemberOf> = asked.query().load(connection).await?;
     let ids: Vec<MemberId> = rows.iter().map(|row| row.member_id).collect();
     let members: HashMap<MemberId, Member> =
         member::by_ids(connection, &ids).await?.into_iter().map(|member| (member.id, member)).collect();
-    let counts: Vec<MembersOf> =
-        match with_count {
-            false => Vec::new(),
-            true => diesel::sql_query(format!(
-                "SELECT k.team_id, count(*) FROM unnest($1) AS k (team_id) JOIN team_members tm USING (team_id) {SEEN} \
-                 GROUP BY k.team_id"
-            ))
-            .bind::<Array<SqlUuid>, _>(teams)
-            .bind::<Array<Text>, _>(&roles)
-            .bind::<SqlUuid, _>(sight.user_id)
-            .bind::<SqlUuid, _>(sight.organization_id)
-            .load(connection)
-            .await?,
-        };
+    let counts: Vec<MembersOf> = match with_count {
+        false => Vec::new(),
+        true => {
+            let (viewer_id, organization_id) = (sight.user_id, sight.organization_id);
+            CountMembersOfTeams { teams, roles: &sight.roles, viewer_id, organization_id }
+                .query()
+                .load(connection)
+                .await?
+        }
+    };
     let mut found: HashMap<TeamId, Vec<Member>> = HashMap::new();
     for row in rows {
         if let Some(member) = members.get(&row.member_id) {

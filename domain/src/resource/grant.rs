@@ -425,15 +425,11 @@ pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId)
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[GrantId]) -> Result<Vec<Grant>> {
     let found: Vec<Grant> =
         grants::table.filter(grants::id.eq_any(ids)).select(Grant::as_select()).load(connection).await?;
-    let reached = resource::levels(connection, actor, found.iter().map(|grant| grant.resource_id)).await?;
-    let may_see = |grant: &Grant| {
-        let needed = match grant.user_id.is_some_and(|grantee| actor.is(grantee)) {
-            true => AccessLevel::View,
-            false => AccessLevel::Administer,
-        };
-        reached.get(&grant.resource_id).is_some_and(|level| *level >= needed)
+    let needed = |grant: &Grant| match grant.user_id.is_some_and(|grantee| actor.is(grantee)) {
+        true => AccessLevel::View,
+        false => AccessLevel::Administer,
     };
-    Ok(found.into_iter().filter(may_see).collect())
+    resource::within_reach(connection, actor, found, needed).await
 }
 
 /// Those of the ids that the actor may see: those to what they administer.
@@ -449,11 +445,7 @@ pub async fn invitations_visible_to(
         .select(GrantInvitation::as_select())
         .load(connection)
         .await?;
-    let reached = resource::levels(connection, actor, found.iter().map(|invitation| invitation.resource_id)).await?;
-    let administers = |invitation: &GrantInvitation| {
-        reached.get(&invitation.resource_id).is_some_and(|level| *level == AccessLevel::Administer)
-    };
-    Ok(found.into_iter().filter(administers).collect())
+    resource::within_reach(connection, actor, found, |_| AccessLevel::Administer).await
 }
 
 /// A page of the grants on each of the resources, oldest first, and how many there are: for who administers them.

@@ -7,6 +7,7 @@ pub mod grant;
 pub mod grantee;
 pub mod kind;
 pub mod list;
+mod list_statement;
 pub mod run;
 pub mod share_link;
 mod storage;
@@ -23,9 +24,11 @@ use crate::authority::access;
 use crate::authority::actor::{Actor, Reach};
 use crate::authority::level::{Access, Question, access_of};
 use crate::authority::policy::AccessLevel;
+use crate::base::attached::Attached;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::limits;
+use crate::base::sql::statement;
 use crate::base::text_enum::text_enum;
 use crate::database::Transaction;
 use crate::database::schema::resources;
@@ -114,6 +117,12 @@ pub(crate) async fn reach_to(
     Ok(reached.ok_or(Error::Bug("one id has one answer"))??)
 }
 
+statement! {
+    /// What resources lie in, with what that lies in.
+    struct LockContainers { containers: Array<SqlUuid> = Vec<ResourceId> } = "SELECT id FROM resources WHERE id = ANY (:containers) \
+         OR id IN (SELECT container_id FROM resources WHERE id = ANY (:containers)) ORDER BY id FOR SHARE"
+}
+
 /// Like [`reach`], for each of the ids, in their order: as many statements for many as for one.
 async fn reach_each(
     transaction: &mut Transaction,
@@ -134,13 +143,7 @@ async fn reach_each(
     let containers: Vec<ResourceId> = locked.iter().filter_map(|resource| resource.container_id).collect();
     if !containers.is_empty() {
         // What they lie in stays where it is, and isn't accepted for another organization meanwhile.
-        let _: Vec<Locked> = diesel::sql_query(
-            "SELECT id FROM resources WHERE id = ANY ($1) \
-             OR id IN (SELECT container_id FROM resources WHERE id = ANY ($1)) ORDER BY id FOR SHARE",
-        )
-        .bind::<Array<SqlUuid>, _>(containers)
-        .load(&mut **transaction)
-        .await?;
+        let _: Vec<Locked> = LockContainers { containers }.query().load(&mut **transaction).await?;
         // By what they may have come into before they were locked.
         lock_sources(transaction, reach.user_id(), ids).await?;
     }
@@ -168,22 +171,17 @@ async fn reach_each(
     Ok(ids.iter().map(answer).collect())
 }
 
-/// Locks, shared, the user's memberships in the resources' organizations and in those that they, or what they lie in, are shared
-/// with: nothing is written by someone whose access is just ending.
+statement! {
+    struct LockSources<'a> {
+        user_id: SqlUuid = UserId,
+        resources: Array<SqlUuid> = &'a [ResourceId],
+    } = include_str!("lock_sources.sql")
+}
+
+/// Locks, shared, the user's memberships in the resources' organizations and in those that they, or what they lie in,
+/// are shared with: nothing is written by someone whose access is just ending.
 async fn lock_sources(transaction: &mut Transaction, user_id: UserId, ids: &[ResourceId]) -> Result<()> {
-    let _: Vec<Locked> = diesel::sql_query(
-        "SELECT m.id FROM members m WHERE m.user_id = $1 AND m.status = 'active' AND m.organization_id IN ( \
-           SELECT r.organization_id FROM resources r WHERE r.id = ANY ($2) \
-           UNION ALL \
-           SELECT g.grantee_organization_id FROM resources r LEFT JOIN resources c ON c.id = r.container_id \
-           JOIN grants g ON g.resource_id IN (r.id, c.id, c.container_id) AND g.grantee_organization_id IS NOT NULL \
-           WHERE r.id = ANY ($2)) \
-         ORDER BY m.id FOR SHARE OF m",
-    )
-    .bind::<SqlUuid, _>(user_id)
-    .bind::<Array<SqlUuid>, _>(ids)
-    .load(&mut **transaction)
-    .await?;
+    let _: Vec<Locked> = LockSources { user_id, resources: ids }.query().load(&mut **transaction).await?;
     Ok(())
 }
 
@@ -209,6 +207,18 @@ pub(crate) async fn levels(
     let questions: Vec<Question> = ids.into_iter().map(|id| Question::of(reach, id)).collect();
     let access = access_of(connection, &questions).await?;
     Ok(access.into_iter().map(|(question, access)| (question.resource_id, access.level)).collect())
+}
+
+/// Those of what hangs on resources whose resource the actor reaches at the level that each needs.
+async fn within_reach<T: Attached<Parent = ResourceId>>(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    found: Vec<T>,
+    needed: impl Fn(&T) -> AccessLevel,
+) -> Result<Vec<T>> {
+    let levels = levels(connection, actor, found.iter().map(T::parent)).await?;
+    let is_reached = |one: &T| levels.get(&one.parent()).is_some_and(|level| *level >= needed(one));
+    Ok(found.into_iter().filter(is_reached).collect())
 }
 
 /// Those of the ids that the actor can reach.

@@ -14,6 +14,7 @@ use crate::authority::policy::{AccessLevel, Action};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, RunId, UserId};
 use crate::base::page::{Page, PageRequest, by_id};
+use crate::base::sql::statement;
 use crate::base::text_enum::text_enum;
 use crate::base::{limits, text};
 use crate::database::schema::{organizations, runs};
@@ -98,9 +99,9 @@ pub struct QueueRun {
 
 /// Queues a run (R8); takes [`Action::CreateResources`], and VIEW on the resource.
 ///
-/// QUOTA_EXCEEDED on `organizationId` where the plan has no room for another one.
 /// # Errors
 ///
+/// QUOTA_EXCEEDED on `organizationId` where the plan has no room for another one.
 pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Result<Run> {
     let name = text::line("name", &command.name, limits::NAME)?;
     let organization_id = command.organization_id;
@@ -166,11 +167,11 @@ async fn require_room(transaction: &mut Transaction, organization_id: Organizati
 }
 
 /// Cancels a run that hasn't come to its end: by the member who queued it, or owner and admins.
-pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run> {
 ///
 /// # Errors
 ///
 /// On `id`: NOT_FOUND or FORBIDDEN where it isn't the actor's to cancel, CONFLICT where it has come to its end.
+pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such run");
     database
@@ -196,7 +197,17 @@ pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run
         .await
 }
 
-/// Cancels up to `limit` of the runs that a leaver has queued until a moment, in the order of their ids (R42), and returns how many.
+statement! {
+    struct CancelQueued {
+        organization_id: SqlUuid = OrganizationId,
+        user_id: SqlUuid = UserId,
+        queued_until: Nullable<Timestamptz> = Option<DateTime<Utc>>,
+        most: BigInt = i64,
+    } = include_str!("cancel_queued.sql")
+}
+
+/// Cancels up to `limit` of the runs that a leaver has queued until a moment, in the order of their ids (R42), and
+/// returns how many.
 pub(crate) async fn cancel_queued(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -204,19 +215,8 @@ pub(crate) async fn cancel_queued(
     queued_until: Option<DateTime<Utc>>,
     limit: i64,
 ) -> Result<i64> {
-    let cancelled = diesel::sql_query(
-        "WITH chunk AS MATERIALIZED ( \
-           SELECT id FROM runs WHERE organization_id = $1 AND queued_by_id = $2 AND status = 'queued' \
-             AND queued_at <= coalesce($3, 'infinity') \
-           ORDER BY id LIMIT $4 FOR NO KEY UPDATE \
-         ) UPDATE runs r SET status = 'cancelled', finished_at = rollcall_now() FROM chunk c WHERE r.id = c.id",
-    )
-    .bind::<SqlUuid, _>(organization_id)
-    .bind::<SqlUuid, _>(user_id)
-    .bind::<Nullable<Timestamptz>, _>(queued_until)
-    .bind::<BigInt, _>(limit)
-    .execute(&mut **transaction)
-    .await?;
+    let queued = CancelQueued { organization_id, user_id, queued_until, most: limit };
+    let cancelled = queued.query().execute(&mut **transaction).await?;
     Ok(i64::try_from(cancelled).unwrap_or(i64::MAX))
 }
 

@@ -182,10 +182,7 @@ pub async fn visible_to(
         .select(ShareLink::as_select())
         .load(connection)
         .await?;
-    let levels = resource::levels(connection, actor, found.iter().map(|link| link.resource_id)).await?;
-    let administers =
-        |link: &ShareLink| levels.get(&link.resource_id).is_some_and(|level| *level == AccessLevel::Administer);
-    Ok(found.into_iter().filter(administers).collect())
+    resource::within_reach(connection, actor, found, |_| AccessLevel::Administer).await
 }
 
 /// A page of the living links of each of the collections, oldest first, and how many there are: for who administers

@@ -7,7 +7,9 @@ use rust_decimal::Decimal;
 
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::OrganizationId;
+use crate::base::sql::statement;
 use crate::database::Transaction;
+use crate::database::schema::organization_storage;
 
 /// Counts bytes that come to an organization, or with a negative number go; QUOTA_EXCEEDED on `field` where they are
 /// more than its plan has room for. What goes is never refused.
@@ -27,12 +29,14 @@ pub(crate) async fn change(
         Some(room) => room,
         // The first bytes of an organization.
         None => {
-            diesel::sql_query(
-                "INSERT INTO organization_storage (organization_id, used_bytes) VALUES ($1, 0) ON CONFLICT DO NOTHING",
-            )
-            .bind::<SqlUuid, _>(organization_id)
-            .execute(&mut **transaction)
-            .await?;
+            diesel::insert_into(organization_storage::table)
+                .values((
+                    organization_storage::organization_id.eq(organization_id),
+                    organization_storage::used_bytes.eq(Decimal::ZERO),
+                ))
+                .on_conflict_do_nothing()
+                .execute(&mut **transaction)
+                .await?;
             let counted = count(transaction, organization_id, bytes).await?;
             counted.ok_or(Error::Bug("an organization's storage is counted in a row"))?
         }
@@ -50,16 +54,14 @@ struct Room {
     enough: bool,
 }
 
+statement! {
+    struct CountBytes {
+        organization_id: SqlUuid = OrganizationId,
+        bytes: Numeric = Decimal,
+    } = include_str!("count_bytes.sql")
+}
+
 /// Counts the bytes, and whether the plan has room for what is counted then; none where nothing was counted before.
 async fn count(transaction: &mut Transaction, organization_id: OrganizationId, bytes: Decimal) -> Result<Option<Room>> {
-    Ok(diesel::sql_query(
-        "UPDATE organization_storage s SET used_bytes = s.used_bytes + $2 FROM organizations o \
-         WHERE s.organization_id = $1 AND o.id = s.organization_id \
-         RETURNING o.storage_limit_bytes IS NULL OR s.used_bytes <= o.storage_limit_bytes AS enough",
-    )
-    .bind::<SqlUuid, _>(organization_id)
-    .bind::<Numeric, _>(bytes)
-    .get_result(&mut **transaction)
-    .await
-    .optional()?)
+    Ok(CountBytes { organization_id, bytes }.query().get_result(&mut **transaction).await.optional()?)
 }

@@ -17,6 +17,7 @@ use crate::authority::access::{self, Held, Lock};
 use crate::authority::actor::Actor;
 use crate::authority::attempt;
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::expiry::{self, Expiring};
 use crate::authority::issued::Issued;
 use crate::authority::level::{self, Access, OWN_COUNTS, Question};
 use crate::authority::mail_limit::{self, CausedMail};
@@ -28,6 +29,7 @@ use crate::base::id::{OrganizationId, ResourceId, TransferId, UserId};
 use crate::base::job::{ExpireTransfer, Hold, MailTransferAnswered, MailTransferOffer, MoveProject};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
+use crate::base::sql::statement;
 use crate::base::text::Username;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{grants, members, project_transfers, resources};
@@ -548,12 +550,12 @@ pub async fn accept(
 }
 
 /// The recipient declines an offer.
-pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
-    database
 ///
 /// # Errors
 ///
 /// FORBIDDEN for all but the recipient; ALREADY_USED, REVOKED or EXPIRED where the offer has ended.
+pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
+    database
         .transaction(async |transaction| {
             let offered = known(transaction, actor, id).await?;
             if !actor.is(offered.recipient_id) {
@@ -572,13 +574,13 @@ pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Resu
 }
 
 /// Whoever offered a project takes the offer back; so may whoever administers the project, such as its owner.
-pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
-    database
 ///
 /// # Errors
 ///
 /// NOT_FOUND or FORBIDDEN where it isn't the actor's to take back; ALREADY_USED, REVOKED or EXPIRED where the offer has
 /// ended.
+pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
+    database
         .transaction(async |transaction| {
             let offered = known(transaction, actor, id).await?;
             if !actor.is(offered.offered_by_id) && !administers(transaction, actor, &offered).await? {
@@ -608,33 +610,21 @@ pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId)
     Ok(())
 }
 
-/// Marks an offer expired once its time is over.
-pub async fn expire(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
-    database
-        .transaction(async |transaction| {
-            hold(transaction).await?;
-            let events = mark_over(transaction, &[id]).await?;
-            audit::record(transaction, events).await
-        })
-        .await
+impl Expiring for Transfer {
+    type Id = TransferId;
+
+    async fn lock_overdue(transaction: &mut Transaction, at: DateTime<Utc>, limit: u32) -> Result<Vec<TransferId>> {
+        Ok(expiry::overdue!(project_transfers, TransferStatus::Offered, at, limit).load(&mut **transaction).await?)
+    }
+
+    async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<Vec<NewEvent>> {
+        mark_over(transaction, ids).await
+    }
 }
 
-/// Marks up to `limit` offers expired whose job for that was lost, and returns how many; the hourly sweep's part.
-pub(crate) async fn sweep_overdue(transaction: &mut Transaction, limit: u32) -> Result<usize> {
-    let at = now(transaction).await?;
-    let overdue: Vec<TransferId> = project_transfers::table
-        .filter(project_transfers::status.eq(TransferStatus::Offered))
-        .filter(project_transfers::expires_at.le(at))
-        .order(project_transfers::expires_at)
-        .limit(limit.into())
-        .select(project_transfers::id)
-        .for_no_key_update()
-        .skip_locked()
-        .load(&mut **transaction)
-        .await?;
-    let events = mark_over(transaction, &overdue).await?;
-    audit::record(transaction, events).await?;
-    Ok(overdue.len())
+/// Marks an offer expired once its time is over.
+pub async fn expire(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
+    expiry::expire::<Transfer>(database, id, hold).await
 }
 
 /// Marks those of the offers whose time is over expired, and has whoever offered them told, and those that have ended
@@ -745,6 +735,52 @@ async fn lock_people(
     Ok((owner, members))
 }
 
+/// What moves: the project, and what lies in it.
+const MOVING: &str = "SELECT id FROM resources WHERE id = :project_id OR container_id = :project_id";
+
+statement! {
+    struct RemoveTeamGrants { project_id: SqlUuid = ResourceId } =
+        format!("DELETE FROM grants WHERE team_id IS NOT NULL AND resource_id IN ({MOVING})")
+}
+
+statement! {
+    struct RemoveSleepingGrants { project_id: SqlUuid = ResourceId } = format!(
+        "DELETE FROM grants WHERE id IN (SELECT g.id FROM grants g JOIN organizations o ON o.id = g.organization_id \
+         LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
+         WHERE g.resource_id IN ({MOVING}) AND CASE WHEN g.user_id IS NOT NULL THEN NOT ({OWN_COUNTS}) \
+         ELSE g.grantee_organization_id <> g.organization_id AND o.external_sharing <> 'allowed' END)"
+    )
+}
+
+statement! {
+    struct RemoveInvitations { project_id: SqlUuid = ResourceId } =
+        format!("DELETE FROM grant_invitations WHERE resource_id IN ({MOVING})")
+}
+
+statement! {
+    struct RemoveFromCollections { project_id: SqlUuid = ResourceId } =
+        format!("DELETE FROM collection_items WHERE resource_id IN ({MOVING})")
+}
+
+statement! {
+    struct TakePositions { project_id: SqlUuid = ResourceId } = format!(
+        "UPDATE grants SET position = nextval('grant_positions') WHERE user_id IS NOT NULL AND resource_id IN ({MOVING})"
+    )
+}
+
+statement! {
+    struct PassOn {
+        project_id: SqlUuid = ResourceId,
+        new_owner_id: SqlUuid = UserId,
+        members: Array<SqlUuid> = Vec<UserId>,
+    } = "WITH passed AS ( \
+           UPDATE resources r SET owner_id = :new_owner_id, owned_since = rollcall_now() \
+           WHERE (r.id = :project_id AND r.owner_id <> :new_owner_id \
+             OR r.container_id = :project_id AND r.kind <> 'sample' AND r.owner_id <> ALL (:members)) \
+           RETURNING r.id \
+         ) SELECT count(*) AS passed FROM passed"
+}
+
 /// Who has received it, and how many of the contents passed to them.
 ///
 /// The contents, of which there may be many, follow their container first: whose memberships have to stay as they are
@@ -760,19 +796,13 @@ async fn carry(
         #[diesel(sql_type = BigInt)]
         passed: i64,
     }
-    const MOVING: &str = "SELECT id FROM resources WHERE id = $1 OR container_id = $1";
     for statement in [
-        format!("DELETE FROM grants WHERE team_id IS NOT NULL AND resource_id IN ({MOVING})"),
-        format!(
-            "DELETE FROM grants WHERE id IN (SELECT g.id FROM grants g JOIN organizations o ON o.id = g.organization_id \
-             LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
-             WHERE g.resource_id IN ({MOVING}) AND CASE WHEN g.user_id IS NOT NULL THEN NOT ({OWN_COUNTS}) \
-             ELSE g.grantee_organization_id <> g.organization_id AND o.external_sharing <> 'allowed' END)"
-        ),
-        format!("DELETE FROM grant_invitations WHERE resource_id IN ({MOVING})"),
-        format!("DELETE FROM collection_items WHERE resource_id IN ({MOVING})"),
+        RemoveTeamGrants { project_id: project }.query(),
+        RemoveSleepingGrants { project_id: project }.query(),
+        RemoveInvitations { project_id: project }.query(),
+        RemoveFromCollections { project_id: project }.query(),
     ] {
-        diesel::sql_query(statement).bind::<SqlUuid, _>(project).execute(&mut **transaction).await?;
+        statement.execute(&mut **transaction).await?;
     }
     // `resources_container_fkey` has the contents follow, and `grants_resource_fkey` what is shared of them.
     diesel::update(resources::table.find(project).filter(resources::organization_id.eq(transfer.organization_id)))
@@ -781,25 +811,10 @@ async fn carry(
         .await?;
     let (owner, members) = lock_people(transaction, transfer, project, target).await?;
     // Positions are taken under the locks: whoever leaves afterwards leaves these behind.
-    diesel::sql_query(format!(
-        "UPDATE grants SET position = nextval('grant_positions') WHERE user_id IS NOT NULL AND resource_id IN ({MOVING})"
-    ))
-    .bind::<SqlUuid, _>(project)
-    .execute(&mut **transaction)
-    .await?;
+    TakePositions { project_id: project }.query().execute(&mut **transaction).await?;
     // Whoever has become a member since the locks were taken isn't held by one.
-    let passed: Passed = diesel::sql_query(
-        "WITH passed AS ( \
-           UPDATE resources r SET owner_id = $2, owned_since = rollcall_now() \
-           WHERE (r.id = $1 AND r.owner_id <> $2 OR r.container_id = $1 AND r.kind <> 'sample' AND r.owner_id <> ALL ($3)) \
-           RETURNING r.id \
-         ) SELECT count(*) AS passed FROM passed",
-    )
-    .bind::<SqlUuid, _>(project)
-    .bind::<SqlUuid, _>(owner)
-    .bind::<Array<SqlUuid>, _>(members)
-    .get_result(&mut **transaction)
-    .await?;
+    let pass = PassOn { project_id: project, new_owner_id: owner, members };
+    let passed: Passed = pass.query().get_result(&mut **transaction).await?;
     Ok((owner, passed.passed))
 }
 

@@ -6,15 +6,16 @@ use apalis_diesel::Job;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{grant_invitation, reserved_name, session};
-use crate::authority::attempt;
+use crate::authority::{attempt, expiry};
 use crate::base::error::Result;
 use crate::base::job::Hold;
 use crate::base::limits;
 use crate::database::Database;
 use crate::departure::{deletion, removal};
 use crate::event::delivery;
-use crate::membership::{invitation, join_code};
-use crate::resource::transfer;
+use crate::membership::invitation::{self, Invitation};
+use crate::membership::join_code::JoinCode;
+use crate::resource::transfer::Transfer;
 use crate::sign_in;
 use crate::sign_in::email_change;
 
@@ -141,9 +142,9 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
         .transaction(async |transaction| {
             hold(transaction).await?;
             let rows = match sweep {
-                Sweep::JoinCodes => join_code::sweep_overdue(transaction, LIMIT).await?,
-                Sweep::Invitations => invitation::sweep_overdue(transaction, LIMIT).await?,
-                Sweep::Transfers => transfer::sweep_overdue(transaction, LIMIT).await?,
+                Sweep::JoinCodes => expiry::sweep::<JoinCode>(transaction, LIMIT).await?,
+                Sweep::Invitations => expiry::sweep::<Invitation>(transaction, LIMIT).await?,
+                Sweep::Transfers => expiry::sweep::<Transfer>(transaction, LIMIT).await?,
                 Sweep::GrantInvitations => grant_invitation::prune(transaction, LIMIT).await?,
                 Sweep::Sessions => session::prune(transaction, LIMIT).await?,
                 Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,

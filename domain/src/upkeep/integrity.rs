@@ -16,8 +16,9 @@ use crate::base::id::{
     TransferId, TypedId, UserId, WebhookId,
 };
 use crate::base::limits;
-use crate::database::Database;
-use crate::database::stored_text;
+use crate::base::sql::{Statements, parameters};
+use crate::database::schema::audit_heads;
+use crate::database::{Database, stored_text};
 
 /// What holds of the database at every moment.
 struct Invariant {
@@ -395,26 +396,28 @@ pub async fn verify(database: &Database) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-async fn check(connection: &mut AsyncPgConnection, invariant: &Invariant) -> Result<Outcome> {
-    let broken: Broken = diesel::sql_query(format!(
+parameters! {
+    struct Examples { examples: BigInt = i64 }
+}
+
+fn check_text(invariant: &Invariant) -> String {
+    format!(
         "WITH broken AS MATERIALIZED ({}) SELECT (SELECT count(*) FROM broken) AS count, \
-         ARRAY(SELECT id FROM broken ORDER BY id LIMIT $1) AS examples",
+         ARRAY(SELECT id FROM broken ORDER BY id LIMIT :examples) AS examples",
         invariant.broken
-    ))
-    .bind::<BigInt, _>(limits::VERIFY_EXAMPLES)
-    .get_result(connection)
-    .await?;
+    )
+}
+
+async fn check(connection: &mut AsyncPgConnection, invariant: &Invariant) -> Result<Outcome> {
+    static STATEMENTS: Statements<&str> = Statements::new();
+    let asked = Examples { examples: limits::VERIFY_EXAMPLES };
+    let statement = STATEMENTS.with(invariant.name, |_| check_text(invariant), asked);
+    let broken: Broken = statement.get_result(connection).await?;
     Ok(Outcome {
         invariant: invariant.name,
         broken: broken.count,
         examples: broken.examples.into_iter().map(invariant.id).collect(),
     })
-}
-
-#[derive(QueryableByName)]
-struct Log {
-    #[diesel(sql_type = SqlUuid)]
-    organization_id: OrganizationId,
 }
 
 async fn text_forms(database: &Database) -> Result<Outcome> {
@@ -432,11 +435,13 @@ fn outcome(invariant: &'static str, broken: &[String]) -> Outcome {
 }
 
 async fn audit_logs(database: &Database) -> Result<Outcome> {
-    let logs: Vec<Log> = diesel::sql_query("SELECT organization_id FROM audit_heads ORDER BY organization_id")
+    let logs: Vec<OrganizationId> = audit_heads::table
+        .select(audit_heads::organization_id)
+        .order(audit_heads::organization_id)
         .load(&mut *database.connection().await?)
         .await?;
     let mut broken = Vec::new();
-    for Log { organization_id } in logs {
+    for organization_id in logs {
         let mut from = Some(1);
         while let Some(sequence) = from {
             let verified = verification::verify(database, organization_id, Some(sequence)).await?;
@@ -447,4 +452,15 @@ async fn audit_logs(database: &Database) -> Result<Outcome> {
         }
     }
     Ok(outcome("every audit log is whole (R74)", &broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::sql::require_fit;
+
+    #[test]
+    fn the_checks_name_their_parameters() {
+        INVARIANTS.iter().chain([&ONE_ORGANIZATION]).for_each(|one| require_fit::<Examples>([check_text(one)]));
+    }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::authority::actor::Actor;
 use crate::base::error::{Error, Result};
 use crate::base::job::{RevertDeparture, RunDeparture};
+use crate::base::sql::statement;
 use crate::database::{Database, Transaction};
 use crate::departure;
 use crate::membership::cause::Cause;
@@ -57,11 +58,13 @@ pub async fn cancel(database: &Database, id: Uuid) -> Result<Option<JobRecord>> 
         .await
 }
 
+statement! {
+    struct LockGivenUp { id: diesel::sql_types::Uuid = Uuid } =
+        "SELECT FROM jobs WHERE id = :id AND status = 'given_up' FOR UPDATE"
+}
+
 /// The job, kept from whoever else would retry or cancel it.
 async fn given_up(transaction: &mut Transaction, id: Uuid) -> Result<Option<JobRecord>> {
-    let locked = diesel::sql_query("SELECT FROM jobs WHERE id = $1 AND status = 'given_up' FOR UPDATE")
-        .bind::<diesel::sql_types::Uuid, _>(id)
-        .execute(&mut **transaction)
-        .await?;
+    let locked = LockGivenUp { id }.query().execute(&mut **transaction).await?;
     Ok(if locked == 0 { None } else { admin::find(transaction, id).await? })
 }

@@ -1,0 +1,277 @@
+//! SQL with named parameters, such as `:user_id`, as psql takes them: numbers are given here alone.
+//!
+//! A statement is a struct whose fields are its parameters; [`statement!`] makes it, and a unit test that fails where
+//! the text and the fields don't name the same. Statements that are put together of parts share a struct of
+//! [`parameters!`], and each is put together once.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use diesel::pg::Pg;
+use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
+
+/// What runs: a statement's text with its values.
+pub(crate) type Query<'a> = BoxedSqlQuery<'a, Pg, SqlQuery>;
+
+/// The parameters of statements, by name.
+pub(crate) trait Parameters<'a> {
+    /// Their names.
+    const NAMES: &'static [&'static str];
+
+    /// Gives the query the values of these names, in this order.
+    fn bind(self, names: &[&'static str], query: Query<'a>) -> Query<'a>;
+}
+
+/// A statement's text, with its parameters numbered as PostgreSQL takes them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
+    text: String,
+    /// The names of $1, $2 and so on.
+    names: Vec<&'static str>,
+}
+
+impl Statement {
+    /// The statement of a text that has all of these parameters, and no others.
+    ///
+    /// # Panics
+    ///
+    /// Where it hasn't, which a unit test of each statement finds.
+    pub(crate) fn new(text: &str, names: &'static [&'static str]) -> Self {
+        let statement = Self::with_some(text, names);
+        let unused: Vec<&str> = names.iter().copied().filter(|name| !statement.names.contains(name)).collect();
+        assert!(unused.is_empty(), "parameters that a statement doesn't use: {unused:?}; it is: {text}");
+        statement
+    }
+
+    /// The statement of a text that has some of these parameters, and no others.
+    ///
+    /// # Panics
+    ///
+    /// Where it has others.
+    fn with_some(text: &str, known: &'static [&'static str]) -> Self {
+        let mut names: Vec<&'static str> = Vec::new();
+        let mut numbered = String::with_capacity(text.len());
+        for token in tokens(text.trim()) {
+            match token {
+                Token::Text(text) => numbered.push_str(text),
+                Token::Space => numbered.push(' '),
+                Token::Parameter(name) => {
+                    let known = known.iter().copied().find(|known| *known == name);
+                    assert!(known.is_some(), "a statement has no parameter :{name}; it is: {text}");
+                    names.extend(known.filter(|name| !names.contains(name)));
+                    let number = names.iter().take_while(|known| **known != name).count() + 1;
+                    numbered.push_str(&format!("${number}"));
+                }
+            }
+        }
+        Self { text: numbered.trim().to_owned(), names }
+    }
+
+    /// The statement with values.
+    pub(crate) fn with<'a>(&self, parameters: impl Parameters<'a>) -> Query<'a> {
+        parameters.bind(&self.names, diesel::sql_query(self.text.clone()).into_boxed())
+    }
+}
+
+/// Statements that are put together of parts, each once: by what their text depends on.
+pub(crate) struct Statements<K>(LazyLock<RwLock<HashMap<K, Arc<Statement>>>>);
+
+impl<K: Eq + Hash> Statements<K> {
+    pub(crate) const fn new() -> Self {
+        Self(LazyLock::new(RwLock::default))
+    }
+
+    /// The statement of a key with values, of which it takes those that its text names; the text is put together at the
+    /// first time.
+    pub(crate) fn with<'a, P: Parameters<'a>>(
+        &self,
+        key: K,
+        text: impl FnOnce(&K) -> String,
+        parameters: P,
+    ) -> Query<'a> {
+        let found = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let statement = found.unwrap_or_else(|| {
+            let made = Arc::new(Statement::with_some(&text(&key), P::NAMES));
+            self.0.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(made).clone()
+        });
+        statement.with(parameters)
+    }
+}
+
+/// A piece of SQL.
+#[derive(Debug, PartialEq, Eq)]
+enum Token<'a> {
+    Text(&'a str),
+    /// Space, and comments to the end of their lines.
+    Space,
+    Parameter(&'a str),
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The pieces of SQL: its parameters, and what lies between them. What is quoted stays as it is.
+fn tokens(sql: &str) -> Vec<Token<'_>> {
+    enum Kind {
+        Text,
+        Space,
+        Parameter,
+    }
+    let mut tokens = Vec::new();
+    let mut rest = sql;
+    while let Some(first) = rest.chars().next() {
+        let until = |is_end: &dyn Fn(char) -> bool| rest.find(is_end).unwrap_or(rest.len());
+        let parameter = rest.strip_prefix(':').filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
+        let (length, kind) = match first {
+            _ if rest.starts_with("--") => (until(&|c| c == '\n'), Kind::Space),
+            _ if first.is_whitespace() => (until(&|c| !c.is_whitespace()), Kind::Space),
+            _ if let Some(name) = parameter => (1 + name.find(|c| !is_word(c)).unwrap_or(name.len()), Kind::Parameter),
+            // A doubled quote begins the next text.
+            '\'' | '"' => {
+                (rest.get(1..).and_then(|text| text.find(first)).map_or(rest.len(), |end| end + 2), Kind::Text)
+            }
+            _ if rest.starts_with("::") => (2, Kind::Text),
+            _ if is_word(first) => (until(&|c| !is_word(c)), Kind::Text),
+            _ => (first.len_utf8(), Kind::Text),
+        };
+        let (text, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        let token = match kind {
+            Kind::Text => Token::Text(text),
+            Kind::Space => Token::Space,
+            Kind::Parameter => Token::Parameter(text.trim_start_matches(':')),
+        };
+        if !(token == Token::Space && tokens.last() == Some(&Token::Space)) {
+            tokens.push(token);
+        }
+        rest = behind;
+    }
+    tokens
+}
+
+/// Makes a struct of parameters with their types in SQL and in Rust, for statements that are put together of parts.
+macro_rules! parameters {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
+        $crate::base::sql::parameters!(@make [$(#[$meta])*] [$vis] [$name] ['q] [] { $($fields)* });
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> { $($fields:tt)* }) => {
+        $crate::base::sql::parameters!(@make [$(#[$meta])*] [$vis] [$name] [$life] [<$life>] { $($fields)* });
+    };
+    (
+        @make [$($meta:tt)*] [$vis:vis] [$name:ident] [$life:lifetime] [$($generics:tt)*]
+        { $($(#[$field_meta:meta])* $field:ident: $sql:ty = $rust:ty),* $(,)? }
+    ) => {
+        $($meta)*
+        $vis struct $name $($generics)* {
+            $($(#[$field_meta])* pub $field: $rust,)*
+        }
+
+        impl<$life> $crate::base::sql::Parameters<$life> for $name $($generics)* {
+            const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
+
+            fn bind(
+                self,
+                names: &[&'static str],
+                mut query: $crate::base::sql::Query<$life>,
+            ) -> $crate::base::sql::Query<$life> {
+                let Self { $($field),* } = self;
+                $(let mut $field = Some($field);)*
+                for name in names {
+                    query = match *name {
+                        $(stringify!($field) => match $field.take() {
+                            Some(value) => query.bind::<$sql, _>(value),
+                            None => query,
+                        },)*
+                        _ => query,
+                    };
+                }
+                query
+            }
+        }
+    };
+}
+pub(crate) use parameters;
+
+/// Makes a statement: a struct of its parameters, whose `query` is it with their values, and a unit test that they fit
+/// the text.
+macro_rules! statement {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* } = $text:expr) => {
+        $crate::base::sql::parameters!($(#[$meta])* $vis struct $name { $($fields)* });
+        $crate::base::sql::statement!(@make [$vis] [$name] ['q] [] $text);
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<$life:lifetime> { $($fields:tt)* } = $text:expr) => {
+        $crate::base::sql::parameters!($(#[$meta])* $vis struct $name<$life> { $($fields)* });
+        $crate::base::sql::statement!(@make [$vis] [$name] [$life] [<$life>] $text);
+    };
+    (@make [$vis:vis] [$name:ident] [$life:lifetime] [$($generics:tt)*] $text:expr) => {
+        impl<$life> $name $($generics)* {
+            fn statement() -> &'static $crate::base::sql::Statement {
+                static STATEMENT: std::sync::LazyLock<$crate::base::sql::Statement> = std::sync::LazyLock::new(|| {
+                    let names = <$name as $crate::base::sql::Parameters>::NAMES;
+                    $crate::base::sql::Statement::new($text.as_ref(), names)
+                });
+                &STATEMENT
+            }
+
+            /// The statement with these values.
+            $vis fn query(self) -> $crate::base::sql::Query<$life> {
+                Self::statement().with(self)
+            }
+        }
+
+        #[cfg(test)]
+        #[test]
+        #[expect(non_snake_case, reason = "it is named for the statement")]
+        fn $name() {
+            $name::statement();
+        }
+    };
+}
+pub(crate) use statement;
+
+/// Fails where one of the texts names what isn't among the parameters, or none of them names one of these.
+#[cfg(test)]
+pub(crate) fn require_fit<'a, P: Parameters<'a>>(texts: impl IntoIterator<Item = String>) {
+    let statements: Vec<Statement> = texts.into_iter().map(|text| Statement::with_some(&text, P::NAMES)).collect();
+    for name in P::NAMES {
+        assert!(statements.iter().any(|statement| statement.names.contains(name)), "nothing uses :{name}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NAMES: &[&str] = &["user_id", "most"];
+
+    #[test]
+    fn parameters_are_numbered_as_they_come() {
+        let statement = Statement::new(
+            "SELECT id, ':most'::text -- not :this\n  FROM a WHERE user_id = :user_id\n AND (b < :most OR c = :user_id)",
+            NAMES,
+        );
+        let text = "SELECT id, ':most'::text FROM a WHERE user_id = $1 AND (b < $2 OR c = $1)";
+        assert_eq!(statement, Statement { text: text.to_owned(), names: vec!["user_id", "most"] });
+    }
+
+    #[test]
+    #[should_panic(expected = "doesn't use: [\"most\"]")]
+    fn a_parameter_that_nothing_uses_is_found() {
+        Statement::new("SELECT :user_id", NAMES);
+    }
+
+    #[test]
+    #[should_panic(expected = "no parameter :user")]
+    fn a_parameter_that_is_missing_is_found() {
+        Statement::new("SELECT :user_id, :most, :user", NAMES);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in ".*") {
+            let _ = tokens(&text);
+        }
+    }
+}

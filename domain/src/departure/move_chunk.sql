@@ -1,0 +1,17 @@
+WITH chunk AS MATERIALIZED (
+  SELECT locked.*, row_number() OVER () AS number
+  FROM (
+    SELECT r.id, r.kind, r.name, r.visibility FROM resources r WHERE {left_behind}{beyond}
+    ORDER BY r.id LIMIT :most FOR NO KEY UPDATE
+  ) locked
+), moved AS (
+  UPDATE resources r SET {change} FROM chunk c WHERE r.id = c.id
+), written AS (
+  INSERT INTO resource_moves (id, organization_id, departure_id, resource_id, resource_kind, resource_name, from_id, to_id,
+    moved_at, container_id, visibility)
+  SELECT n.id, :organization_id, :departure_id, c.id, c.kind, c.name, :leaver_id, {to}, :at, :collected_in, {was}
+  FROM chunk c JOIN unnest(:move_ids) WITH ORDINALITY AS n (id, number) USING (number)
+)
+SELECT
+  (SELECT count(*) FROM chunk) AS count,
+  (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id

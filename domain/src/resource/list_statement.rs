@@ -1,0 +1,325 @@
+//! The statements of lists of resources: of parts, by what is asked for. What they cost is told in
+//! [`crate::resource::list`].
+
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
+
+use crate::authority::level::{OWN_COUNTS, access};
+use crate::base::id::{OrganizationId, ResourceId, UserId};
+use crate::base::page::Slice;
+use crate::base::sql::parameters;
+use crate::resource::kind::ResourceKind;
+
+/// How a search finds names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum SearchBy {
+    /// Names that hold a text.
+    Text,
+    /// Names with a word that begins with one or two letters or digits: trigrams know words' beginnings, and nothing
+    /// else so short.
+    Beginning,
+}
+
+impl SearchBy {
+    /// The condition on resources `r`.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Text => "r.folded_name LIKE :pattern",
+            Self::Beginning => {
+                "(r.folded_name LIKE :pattern OR r.folded_name LIKE '% ' || :pattern OR r.folded_name LIKE '%-' || :pattern \
+                 OR r.folded_name LIKE '%\\_' || :pattern OR r.folded_name LIKE '%.' || :pattern OR r.folded_name LIKE '%/' || :pattern)"
+            }
+        }
+    }
+}
+
+/// In which direction, and between which cursors, a page lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Bounds {
+    after: bool,
+    before: bool,
+    backward: bool,
+}
+
+impl Bounds {
+    pub(super) fn of(slice: &Slice<ResourceId>) -> Self {
+        Self { after: slice.after.is_some(), before: slice.before.is_some(), backward: slice.backward }
+    }
+
+    /// Conditions on ids, as the column of this name.
+    fn condition(self, id: &str) -> String {
+        let mut condition = String::new();
+        if self.after {
+            condition += &format!(" AND {id} > :after");
+        }
+        if self.before {
+            condition += &format!(" AND {id} < :before");
+        }
+        condition
+    }
+
+    fn direction(self) -> &'static str {
+        if self.backward { "DESC" } else { "ASC" }
+    }
+}
+
+parameters! {
+    /// What a list is asked for by.
+    pub(super) struct ListParameters<'a> {
+        user_id: SqlUuid = UserId,
+        /// The only organization.
+        within: Nullable<SqlUuid> = Option<OrganizationId>,
+        container_id: Nullable<SqlUuid> = Option<ResourceId>,
+        owner_id: Nullable<SqlUuid> = Option<UserId>,
+        kinds: Array<Text> = &'a [ResourceKind],
+        /// The kinds of containers and collections that may lead to what is wanted.
+        leading: Array<Text> = &'a [ResourceKind],
+        /// Which kinds of containers hold which kinds.
+        containers: Array<Text> = &'a [ResourceKind],
+        held: Array<Text> = &'a [ResourceKind],
+        /// What names are like.
+        pattern: Nullable<Text> = Option<String>,
+        /// The organizations that a search looks through.
+        organizations: Array<SqlUuid> = &'a [OrganizationId],
+        most: BigInt = i64,
+        after: Nullable<SqlUuid> = Option<ResourceId>,
+        before: Nullable<SqlUuid> = Option<ResourceId>,
+    }
+}
+
+/// What a list's statements depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Shape {
+    /// Whether only one organization counts.
+    pub within: bool,
+    /// Whether only what lies in a container is wanted.
+    pub in_container: bool,
+    /// Whether only an owner's is wanted.
+    pub of_owner: bool,
+    pub search: Option<SearchBy>,
+    pub bounds: Bounds,
+}
+
+impl Shape {
+    /// Conditions on resources of this name: whose, and in which container.
+    fn narrowed(self, resource: &str) -> String {
+        let mut narrowed = String::new();
+        if self.of_owner {
+            narrowed += &format!(" AND {resource}.owner_id = :owner_id");
+        }
+        if self.in_container {
+            narrowed += &format!(" AND {resource}.container_id = :container_id");
+        }
+        narrowed
+    }
+
+    /// Conditions on resources `r`: what a search finds.
+    fn named(self) -> String {
+        self.search.map_or_else(String::new, |search| format!(" AND {}", search.condition()))
+    }
+
+    /// What a search looks through, whoever reaches it: conditions on resources `r`. Nothing else narrows it, so that
+    /// the index of names is all that serves it.
+    fn found(self) -> String {
+        format!("r.organization_id = ANY (:organizations){}", self.named())
+    }
+
+    /// A page's order and length, by the column `id`.
+    fn sorted(self, id: &str) -> String {
+        format!("ORDER BY {id} {} LIMIT :most", self.bounds.direction())
+    }
+
+    /// The beginning of a statement, what the user reaches resources by.
+    fn sources(self) -> String {
+        let only = |column: &str| if self.within { format!(" AND {column} = :within") } else { String::new() };
+        // A range of an index for each kind; and the container that is asked about, by its id.
+        let holders = |condition: &str| {
+            let of_kinds = format!(
+                "SELECT r.id, r.kind, true AS apps, true AS others FROM me CROSS JOIN unnest(:leading) AS k (kind) \
+                 CROSS JOIN LATERAL (SELECT r.id, r.kind FROM resources r \
+                   WHERE r.organization_id = me.organization_id AND r.kind = k.kind AND {condition} OFFSET 0) r WHERE NOT me.leads"
+            );
+            if !self.in_container {
+                return of_kinds;
+            }
+            format!(
+                "{of_kinds} UNION SELECT r.id, r.kind, true, true FROM me JOIN resources r ON r.id = :container_id \
+                 AND r.organization_id = me.organization_id AND {condition} WHERE NOT me.leads"
+            )
+        };
+        let (or_itself, itself) = match self.in_container {
+            true => (
+                " OR r.id = :container_id",
+                " UNION SELECT r.id, r.kind, h.apps, h.others FROM holders h \
+                 JOIN resources r ON r.id = :container_id AND r.container_id = h.id",
+            ),
+            false => ("", ""),
+        };
+        format!(
+            include_str!("list_sources.sql"),
+            own_counts = OWN_COUNTS,
+            only_member = only("m.organization_id"),
+            only_grant = only("g.organization_id"),
+            only_moving = only("r.organization_id"),
+            owned = holders("r.owner_id = :user_id"),
+            visible = holders("r.visibility = 'organization'"),
+            or_itself = or_itself,
+            itself = itself,
+        )
+    }
+
+    /// A page of what the sources lead to: a page of each range, merged.
+    pub(super) fn merging(&self) -> String {
+        let narrowed = self.narrowed("r") + &self.named();
+        let (wanted, sorted) = (self.bounds.condition("r.id") + &narrowed, self.sorted("r.id"));
+        // Item by item, of which a collection has not too many; not by what they are narrowed to, of which there may
+        // be.
+        let narrowed_items = match narrowed.as_str() {
+            "" => String::new(),
+            _ => {
+                format!(" CROSS JOIN LATERAL (SELECT FROM resources r WHERE r.id = i.resource_id{narrowed} OFFSET 0) r")
+            }
+        };
+        // Of the resources of an organization `me` and a kind, by an index.
+        let range = |condition: &str, of: &str| {
+            format!(
+                "SELECT f.id FROM me CROSS JOIN unnest(:kinds) AS k (kind) CROSS JOIN LATERAL ( \
+                   SELECT r.id FROM resources r \
+                   WHERE r.organization_id = me.organization_id AND r.kind = k.kind{condition}{wanted} {sorted} \
+                 ) f WHERE {of}"
+            )
+        };
+        let allowed = |by: &str, kind: &str| format!("CASE {kind} WHEN 'app' THEN {by}.apps ELSE {by}.others END");
+        format!(
+            include_str!("list_merging.sql"),
+            sources = self.sources(),
+            led = range("", "me.leads"),
+            owned = range(" AND r.owner_id = :user_id", "NOT me.leads"),
+            visible = range(" AND r.visibility = 'organization'", "NOT me.leads"),
+            granted_allow = allowed("g", "r.kind"),
+            contents_allow = allowed("h", "p.kind"),
+            items_allow = allowed("h", "k.kind"),
+            in_container = if self.in_container { " AND h.id = :container_id" } else { "" },
+            narrowed_items = narrowed_items,
+            item_bounds = self.bounds.condition("i.resource_id"),
+            sorted_items = self.sorted("i.resource_id"),
+            wanted = wanted,
+            sorted = sorted,
+            direction = self.bounds.direction(),
+        )
+    }
+
+    /// A page of those of the few names that a search finds which the sources lead to.
+    pub(super) fn sifting(&self) -> String {
+        let led_to = |by: &str| {
+            format!(
+                "EXISTS (SELECT FROM granted g WHERE g.resource_id = f.id AND g.{by}) \
+                 OR EXISTS (SELECT FROM inside h WHERE h.id = f.container_id AND h.{by}) \
+                 OR EXISTS (SELECT FROM inside h JOIN collection_items i ON i.collection_id = h.id \
+                   WHERE i.resource_id = f.id AND h.kind = 'collection' AND h.{by})"
+            )
+        };
+        format!(
+            include_str!("list_sifting.sql"),
+            sources = self.sources(),
+            found = self.found(),
+            narrowed = self.bounds.condition("f.id") + &self.narrowed("f"),
+            apps = led_to("apps"),
+            others = led_to("others"),
+            sorted = self.sorted("f.id"),
+            direction = self.bounds.direction(),
+        )
+    }
+
+    /// How many names a search finds, as PostgreSQL's statistics have it.
+    pub(super) fn explaining(&self) -> String {
+        format!("EXPLAIN (FORMAT JSON) SELECT FROM resources r WHERE {}", self.found())
+    }
+}
+
+/// Of which sort a part is: the parts of one sort share a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum PartSort {
+    Contents,
+    Items,
+    Machines,
+}
+
+impl PartSort {
+    /// A page of each part, kind by kind, as the indexes lie.
+    pub(super) fn page(self, bounds: Bounds) -> String {
+        let access = access(":viewer_id");
+        let (source, id) = match self {
+            Self::Contents => {
+                (format!("resources r CROSS JOIN {access} WHERE r.container_id = k.id AND r.kind = x.kind"), "r.id")
+            }
+            Self::Items => (
+                format!(
+                    "collection_items i JOIN resources r ON r.id = i.resource_id CROSS JOIN {access} \
+                     WHERE i.collection_id = k.id AND i.kind = x.kind"
+                ),
+                "i.resource_id",
+            ),
+            Self::Machines => (
+                format!(
+                    "resources r CROSS JOIN {access} \
+                     WHERE r.organization_id = k.id AND r.owner_id = k.owner_id AND r.kind = x.kind"
+                ),
+                "r.id",
+            ),
+        };
+        format!(
+            include_str!("list_within.sql"),
+            source = source,
+            bounds = bounds.condition(id),
+            id = id,
+            direction = bounds.direction(),
+        )
+    }
+}
+
+parameters! {
+    /// Whose pages are asked for by whom.
+    pub(super) struct PartParameters {
+        viewer_id: SqlUuid = UserId,
+        ids: Array<SqlUuid> = Vec<uuid::Uuid>,
+        owners: Array<Nullable<SqlUuid>> = Vec<Option<UserId>>,
+        kinds: Array<Text> = Vec<ResourceKind>,
+        most: BigInt = i64,
+        after: Nullable<SqlUuid> = Option<ResourceId>,
+        before: Nullable<SqlUuid> = Option<ResourceId>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::sql::require_fit;
+
+    const EITHER: [bool; 2] = [false, true];
+
+    fn all_bounds() -> Vec<Bounds> {
+        let of = |after: bool| EITHER.map(move |before| EITHER.map(|backward| Bounds { after, before, backward }));
+        EITHER.into_iter().flat_map(of).flatten().collect()
+    }
+
+    #[test]
+    fn the_lists_of_every_shape_name_their_parameters() {
+        let mut shapes = Vec::new();
+        for bounds in all_bounds() {
+            for search in [None, Some(SearchBy::Text), Some(SearchBy::Beginning)] {
+                for (within, in_container) in [(false, false), (false, true), (true, false), (true, true)] {
+                    shapes.extend(EITHER.map(|of_owner| Shape { within, in_container, of_owner, search, bounds }));
+                }
+            }
+        }
+        let texts = |shape: &Shape| [shape.merging(), shape.sifting(), shape.explaining()];
+        require_fit::<ListParameters<'_>>(shapes.iter().flat_map(texts));
+    }
+
+    #[test]
+    fn the_pages_of_every_sort_of_parts_name_their_parameters() {
+        let sorts = [PartSort::Contents, PartSort::Items, PartSort::Machines];
+        let texts = |bounds: Bounds| sorts.map(|sort| sort.page(bounds));
+        require_fit::<PartParameters>(all_bounds().into_iter().flat_map(texts));
+    }
+}
