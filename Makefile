@@ -9,6 +9,20 @@ PGBOUNCER := $(wildcard /usr/sbin/pgbouncer)
 LOCALES := $(wildcard /usr/share/i18n/locales/de_DE)
 FAKETIME := $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1)
 BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))
+# Known vulnerabilities are looked for where their database is at hand.
+ADVISORIES := $(if $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/advisory-dbs/*),advisories)
+QUICK := invitation::accepting_makes_the_account_and_the_membership \
+	join_code::a_code_brings_one_person_in_with_or_without_its_hyphen \
+	departure::projects_and_volumes_pass_to_the_owner \
+	organization::the_owner_hands_the_organization_over \
+	member::roles_are_changed_by_whom_the_table_says \
+	grant::a_project_is_shared_with_someone_outside \
+	roles::viewer_can_says_what_the_mutations_do \
+	race::a_member_removed_by_many_at_once_departs_once \
+	schema::everything_of_the_contract_is_there \
+	rules::every_rule_that_is_built_has_a_test \
+	sign_in::a_link_signs_in_once \
+	pages::the_form_accepts
 APT := $(if $(filter 0,$(shell id -u)),,sudo )apt-get
 
 .PHONY: help
@@ -35,9 +49,19 @@ soak: postgres ## Random people do 100,000 random things, and reach what the rul
 	ROLLCALL_TEST_WORLDS=400 cargo test --workspace --test it -- --nocapture reach::
 
 .PHONY: check
-check: ## Format and lints alone: quick
+check: ## Format, lints, and what the dependencies may be: quick
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	@command -v cargo-machete >/dev/null || cargo install --locked cargo-machete
+	cargo deny check --disable-fetch --hide-inclusion-graph $(ADVISORIES) bans licenses sources
+	cargo machete
+
+.PHONY: test-quick
+test-quick: postgres ## The unit tests, and a dozen of those through the front door: within two minutes once built
+	cargo build --workspace --bins
+	cargo test --workspace --lib --bins
+	cargo test --test it -- --exact $(QUICK)
 
 .PHONY: schema
 schema: ## Write schema.graphql anew

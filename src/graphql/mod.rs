@@ -47,7 +47,7 @@ use invitation::InvitationPreview;
 use node::Node;
 use organization::{Organization, OrganizationBy};
 use policy::AccessLevel;
-pub use turn::{in_turn, in_turns};
+pub use turn::{in_turn, in_turns, turns};
 pub use types::Types;
 use viewer::Viewer;
 

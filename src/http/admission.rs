@@ -57,14 +57,17 @@ impl Admission {
         Self { total: Arc::new(Semaphore::new(limits::MAX_REQUESTS)), clients: Arc::default(), unread: Arc::default() }
     }
 
-    /// A place for a request of the client; none where it has as many under way as it may.
+    /// A place for a request of the client; none where it has as many under way as it may: no more than
+    /// [`limits::MAX_REQUESTS_OF_CLIENT`], and fewer than there are places left for everybody. However many clients take all
+    /// they can get, a newcomer so finds as much room as each of them has.
     fn of_client(&self, client: ClientNetwork) -> Option<ClientPlace> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let under_way = clients.entry(client).or_default();
-        if *under_way >= limits::MAX_REQUESTS_OF_CLIENT {
+        let under_way = clients.get(&client).copied().unwrap_or_default();
+        let left = self.total.available_permits();
+        if under_way >= limits::MAX_REQUESTS_OF_CLIENT || (under_way > 0 && under_way >= left) {
             return None;
         }
-        *under_way += 1;
+        clients.insert(client, under_way + 1);
         Some(ClientPlace { clients: self.clients.clone(), client })
     }
 
@@ -276,4 +279,30 @@ async fn read(
 async fn too_large(body: &mut Body) -> (StatusCode, &'static str) {
     let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.frame().await {} }).await;
     TOO_LARGE
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[test]
+    fn a_newcomer_finds_room_whoever_takes_all_they_can_get() {
+        let admission = Admission::new();
+        let mut places = Vec::new();
+        for last in 1..=9 {
+            let client = ClientNetwork::of(IpAddr::from([192, 0, 2, last]));
+            while let Some(place) = admission.of_client(client) {
+                places.push((place, admission.of_all().expect("there is a place for whoever is let in")));
+            }
+            let newcomer = ClientNetwork::of(IpAddr::from([198, 51, 100, last]));
+            assert!(admission.of_client(newcomer).is_some() && admission.of_all().is_some(), "{last}");
+        }
+        // One alone has what a client may have.
+        drop(places);
+        let client = ClientNetwork::of(IpAddr::from([192, 0, 2, 1]));
+        let places: Vec<_> = std::iter::from_fn(|| Some((admission.of_client(client)?, admission.of_all()?))).collect();
+        assert_eq!(places.len(), limits::MAX_REQUESTS_OF_CLIENT);
+    }
 }

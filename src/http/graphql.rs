@@ -35,6 +35,8 @@ use crate::graphql::{AnswerForm, Budget, Types, in_turn, in_turns, noting_refusa
 /// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its own,
 /// so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
 const NESTING_LIMIT: usize = 64;
+/// Values in the JSON of a request: more than twice what its variables may have, for what stands around them.
+const VALUES_LIMIT: usize = 25_000;
 
 /// Characters of a name in a document: errors repeat names, one of them for many fields.
 const WORD_LIMIT: usize = 200;
@@ -83,7 +85,7 @@ pub async fn execute<E: Executor>(
     };
     let length = head.uri.query().map_or(0, str::len) + body.len();
     let line = border.budget.line(client, length);
-    let (mut request, to_persist) = match in_turn(line.as_ref(), || read(&head, &body, &border.persisted)).await {
+    let (mut request, to_persist) = match in_turn(&line, || read(&head, &body, &border.persisted)).await {
         Ok(read) => read,
         Err(refusal) => return refusal.into_response(media_type),
     };
@@ -96,14 +98,14 @@ pub async fn execute<E: Executor>(
             if let Some(hash) = to_persist.filter(|_| operation.kind != Operation::INVALID.kind) {
                 border.persisted.insert(hash, &request.query);
             }
-            let form = in_turn(line.as_ref(), || AnswerForm::of(&border.types, &mut request)).await;
-            let executing = in_turns(line.as_ref(), executor.execute(prepare(request)));
+            let form = in_turn(&line, || AnswerForm::of(&border.types, &mut request)).await;
+            let executing = in_turns(&line, executor.execute(prepare(request)));
             let (answer, refused) = noting_refusals(executing).await;
             (answer, refused, form, line)
         }
         Err(error) => (Answer::from_errors(vec![error]), false, None, line),
     };
-    in_turn(line.as_ref(), || {
+    in_turn(&line, || {
         if let Some(form) = form {
             form.complete(&mut answer);
         }
@@ -234,6 +236,7 @@ fn read(head: &Parts, body: &[u8], persisted: &PersistedDocuments) -> Result<(Re
             if body.trim_ascii_start().starts_with(b"[") {
                 return Err(Refusal::bad_request("Batches are not accepted: send one operation per request."));
             }
+            limit_values(body)?;
             let parameters = serde_json::from_slice(body)
                 .map_err(|error| Refusal::bad_request(format!("The body is not a GraphQL request: {error}.")))?;
             to_request(parameters, persisted)
@@ -247,6 +250,7 @@ fn read_url(uri: &Uri, persisted: &PersistedDocuments) -> Result<(Request, Optio
         if json.is_empty() {
             return Ok(T::default());
         }
+        limit_values(json.as_bytes())?;
         serde_json::from_str(json)
             .map_err(|error| Refusal::bad_request(format!("`{name}` is not a JSON object: {error}.")))
     }
@@ -272,6 +276,27 @@ fn read_url(uri: &Uri, persisted: &PersistedDocuments) -> Result<(Request, Optio
         }
     }
     Ok((request, to_persist))
+}
+
+/// Refuses JSON of more values than a request needs before anything is made of them, since each takes many times the bytes
+/// that it is written in.
+fn limit_values(json: &[u8]) -> Result<(), Refusal> {
+    let (mut values, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            // Each value but the first of all follows one of these.
+            b',' | b':' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    if values > VALUES_LIMIT {
+        let message = format!("The request has {values} values in its JSON; {VALUES_LIMIT} are allowed.");
+        return Err(Refusal::bad_request(message));
+    }
+    Ok(())
 }
 
 /// A content type that no HTML form can send: with it, browsers ask before they send anything from another website.

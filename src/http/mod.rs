@@ -32,12 +32,16 @@ use ipnet::IpNet;
 use rollcall_domain::Error;
 use rollcall_domain::account::authentication;
 use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::base::client::ClientNetwork;
+use rollcall_domain::base::id::UserId;
+use rollcall_domain::base::keyed::Keyed;
 use rollcall_domain::base::limits;
 use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::database::Database;
 use rollcall_domain::start::settings::{Settings, StaffToken};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
@@ -56,6 +60,7 @@ pub struct App {
     border: Arc<Border>,
     admission: Admission,
     database: Database,
+    connections: Arc<ConnectionShares>,
     staff_tokens: Arc<Vec<StaffToken>>,
     trusted_proxies: Arc<Vec<IpNet>>,
     /// Where people reach the service.
@@ -79,6 +84,7 @@ fn router(
         border: Arc::new(Border::new(&sdl())?),
         admission: Admission::new(),
         database,
+        connections: Arc::default(),
         staff_tokens: Arc::new(settings.staff_tokens()?),
         trusted_proxies,
         public_url: public_url.clone(),
@@ -149,6 +155,28 @@ pub async fn serve(
     Ok(())
 }
 
+/// How many of the process's connections to the database each client and account takes at a time.
+#[derive(Default)]
+struct ConnectionShares {
+    clients: Keyed<ClientNetwork, Semaphore>,
+    accounts: Keyed<UserId, Semaphore>,
+}
+
+impl App {
+    /// The same for the requests of a client, which leave some connections to others, even where all of theirs wait for a lock.
+    fn for_client(&self, client: ClientNetwork) -> Self {
+        let part = self.connections.clients.get(client, || Semaphore::new(limits::CONNECTIONS_OF_CLIENT));
+        Self { database: self.database.within(part), ..self.clone() }
+    }
+
+    /// The same for the requests of an account, whichever client they come from.
+    fn for_account(self, actor: &Actor) -> Self {
+        let Some(account) = actor.account() else { return self };
+        let part = self.connections.accounts.get(account, || Semaphore::new(limits::CONNECTIONS_OF_ACCOUNT));
+        Self { database: self.database.within(part), ..self }
+    }
+}
+
 async fn ready(State(app): State<App>) -> Response {
     if app.database.is_ready().await {
         "ready".into_response()
@@ -164,6 +192,7 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 
 /// GraphQL: bearer tokens only, so that no other site can act with a browser's cookies.
 async fn answer(State(app): State<App>, Client(client): Client, request: Request) -> Response {
+    let app = app.for_client(client);
     let headers = request.headers();
     let media_type = MediaType::of(headers);
     let refuse = |status, code, message: &str, wait| graphql::refuse(media_type, status, code, message, wait);
@@ -189,6 +218,10 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
                 }
             }
         }
+    };
+    let app = match &actor {
+        Some(actor) => app.for_account(actor),
+        None => app,
     };
     let who = GraphqlRequest::new(actor, user_agent(headers), client);
     graphql::execute(&app.schema, &app.border, client, request, |request| asked_by(who, &app.database, request)).await

@@ -13,16 +13,16 @@ use tracing::Instrument;
 use super::log;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// Characters of a client's id.
+/// Characters of a client's id, of a method, and of a path's first part.
 const LONGEST: usize = 64;
 
 /// Runs a request under its id, which the answer names: the client's own where it sent a sane one, else a new one.
 pub async fn identify(request: Request, next: Next) -> Response {
     let id = given(request.headers()).unwrap_or_else(|| new_name().to_string());
     // Paths of pages hold tokens, so logs name the method and the path's first part only.
-    let place = request.uri().path().split('/').nth(1).unwrap_or_default();
+    let place = cut(request.uri().path().split('/').nth(1).unwrap_or_default());
     let is_probe = place == "health";
-    let span = tracing::info_span!("request", id, method = %request.method(), place);
+    let span = tracing::info_span!("request", id, method = cut(request.method().as_str()), place);
     let started = Instant::now();
     let mut response = correlation::scope(id.as_str(), next.run(request)).instrument(span.clone()).await;
     let (status, duration) = (response.status(), started.elapsed());
@@ -38,6 +38,11 @@ pub async fn identify(request: Request, next: Next) -> Response {
         response.headers_mut().insert(HEADER, value);
     }
     response
+}
+
+/// As much of a client's word as a line of the log has room for.
+fn cut(word: &str) -> &str {
+    word.get(..LONGEST).unwrap_or(word)
 }
 
 /// The client's id, where it is one that can stand in logs.

@@ -32,6 +32,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::ServiceExt;
 
 use super::admission::Places;
+use crate::graphql::turns;
 
 /// Files that a process has open besides its connections: the database's, libraries, logs.
 const OTHER_FILES: u64 = 128;
@@ -73,12 +74,16 @@ pub struct WorkThreads {
 struct Threads(Option<Runtime>);
 
 impl WorkThreads {
-    /// As many as the machine has cores.
+    /// As many as have their turn at the same time, and two more, which hear from the database meanwhile.
     ///
     /// # Errors
     /// Where the system has no more threads.
     pub fn start() -> io::Result<Self> {
-        let runtime = runtime::Builder::new_multi_thread().thread_name("requests").enable_all().build()?;
+        let runtime = runtime::Builder::new_multi_thread()
+            .thread_name("requests")
+            .worker_threads(turns() + 2)
+            .enable_all()
+            .build()?;
         Ok(Self { handle: runtime.handle().clone(), _threads: Arc::new(Threads(Some(runtime))) })
     }
 

@@ -1,6 +1,8 @@
 //! Requests and connections that are meant to stop the service: each is refused, and others are answered meanwhile.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel_async::SimpleAsyncConnection;
@@ -510,6 +512,95 @@ async fn who_asks_for_much_keeps_nobody_out() {
     app.finish().await;
 }
 
+// The same with what is just too small for that, on a few connections without a pause, and without a token.
+#[tokio::test]
+async fn who_asks_for_little_again_and_again_keeps_nobody_out() {
+    let app = TestApp::start().await;
+    let ada = app.sign_up("ada@example.org").await.from("127.0.0.2", None);
+    let document = format!("{{viewer{{u:user{{{}}}}}}}", "id ".repeat(1_900));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let asking: Vec<_> = (0..10)
+        .map(|_| {
+            let (mallory, document, answered) = (app.anonymous(), document.clone(), answered.clone());
+            tokio::spawn(async move {
+                loop {
+                    mallory.query(&document, json!({})).await;
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    until("the others are under way", async || (answered.load(Ordering::Relaxed) > 20).then_some(())).await;
+    for _ in 0..5 {
+        let before = answered.load(Ordering::Relaxed);
+        ada.query("{ viewer { email } }", json!({})).await;
+        let meanwhile = answered.load(Ordering::Relaxed) - before;
+        // Each of its steps waits for one of theirs, or two.
+        assert!(meanwhile < 60, "{meanwhile} of somebody else's requests came first");
+    }
+    asking.iter().for_each(tokio::task::JoinHandle::abort);
+    app.finish().await;
+}
+
+// Whose requests all wait for one lock takes some of the connections to the database, and no more.
+#[tokio::test]
+async fn who_waits_for_a_lock_keeps_nobody_out() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let project = team.owner.create(&team.id, "PROJECT", "Heart").await;
+    let ada = app.sign_up("ada@example.org").await;
+    let other = ada.found("Acme Chemistry").await;
+    let ada = ada.from("127.0.0.2", None);
+    let mut holder = app.database.connection().await;
+    let lock = format!("BEGIN; SELECT FROM resources WHERE id = '{}' FOR UPDATE", uuid(&project));
+    holder.batch_execute(&lock).await.unwrap();
+    let waiting: Vec<_> = (0..40)
+        .map(|n| {
+            let (owner, input) = (team.owner.clone(), json!({ "id": project, "name": format!("Heart {n}") }));
+            tokio::spawn(async move { owner.mutate("updateResource", input, "").await.status })
+        })
+        .collect();
+    let waits = "SELECT count(*) AS value FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    until("they wait for the lock", async || (app.database.number(waits).await >= 4).then_some(())).await;
+    for _ in 0..3 {
+        ada.query("{ viewer { email } }", json!({})).await;
+        ada.ok("updateOrganization", json!({ "id": other, "description": "Open" }), "").await;
+    }
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "nobody waits any more");
+    // The account has so many, whichever address it comes from.
+    assert!(app.database.number(waits).await <= 6);
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    for status in join_all(waiting).await {
+        assert!(matches!(status.unwrap(), 200 | 503));
+    }
+    app.finish().await;
+}
+
+// What a request holds besides its document is counted before it is read: a byte of it can take a hundred of memory.
+#[tokio::test]
+async fn values_are_counted_before_they_are_read() {
+    let app = TestApp::builder().without_worker().start().await;
+    let many = "[0],".repeat(200_000);
+    for body in [
+        format!("{{\"query\":\"{{__typename}}\",\"extensions\":{{\"a\":[{many}0]}}}}"),
+        format!("{{\"query\":\"{{__typename}}\",\"variables\":{{\"a\":[{many}0]}}}}"),
+        format!("{{\"query\":\"{{__typename}}\",\"unknown\":[{many}0]}}"),
+    ] {
+        let answer =
+            raw(&app, post(&body, body.len()).replace("host: x", "host: x\r\nconnection: close").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(answer.contains("values in its JSON; 25000 are allowed"), "{answer}");
+    }
+    // A text is one value, whatever stands in it.
+    let text = "[{,:\\\"".repeat(5_000);
+    let answer = app
+        .anonymous()
+        .run("query($t: String) { __typename @include(if: true) node(id: $t) { id } }", json!({ "t": text }))
+        .await;
+    assert!(!answer.body.to_string().contains("values in its JSON"), "{}", answer.body);
+    app.finish().await;
+}
+
 // Each field costs what it makes the service do, and the refusal says how much that is.
 #[tokio::test]
 async fn a_query_is_refused_by_what_it_costs() {
@@ -664,6 +755,11 @@ async fn a_request_writes_one_line_of_a_kind_into_the_log() {
     app.database.sql("ALTER TABLE gone RENAME TO teams").await;
     assert_eq!(lines(&app, "broken-by-us", "internal error"), 1);
     assert_eq!(lines(&app, "broken-by-us", "fields=100"), 1);
+    // Nobody writes more into it than the line has room for.
+    for start in [format!("GET /{}", "A".repeat(60_000)), format!("GET /{}", "\"".repeat(30_000)), "A".repeat(60_000)] {
+        raw(&app, format!("{start} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await;
+    }
+    assert!(app.api_log().lines().all(|line| line.len() < 2_000));
     app.finish_with_errors().await;
 }
 
@@ -857,15 +953,15 @@ async fn who_waits_for_the_database_keeps_no_turn() {
     holder.batch_execute("BEGIN; LOCK TABLE members IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() \
          AND wait_event_type = 'Lock' AND state = 'active'";
-    let asking: Vec<_> = (0..8)
+    let asking: Vec<_> = (0..6)
         .map(|_| {
             let (person, query) = (person.clone(), padded("{ viewer { memberships { totalCount } } }"));
             tokio::spawn(async move { person.run(&query, json!({})).await })
         })
         .collect();
-    until("all wait", async || (app.database.number(waiting).await >= 8).then_some(())).await;
+    until("all wait", async || (app.database.number(waiting).await >= 6).then_some(())).await;
     app.anonymous().query(&padded("{ __typename }"), json!({})).await;
-    assert!(app.database.number(waiting).await >= 8, "nobody waits any more");
+    assert!(app.database.number(waiting).await >= 6, "nobody waits any more");
     holder.batch_execute("ROLLBACK").await.unwrap();
     for answer in asking {
         assert_eq!(answer.await.unwrap().status, 200);

@@ -9,6 +9,7 @@ pub mod device;
 pub mod error;
 pub mod id;
 pub mod job;
+pub mod keyed;
 pub mod limits;
 pub mod link;
 pub mod page;

@@ -19,22 +19,53 @@ const SETTLING: Duration = Duration::from_millis(200);
 /// How long cancelling a statement may take.
 const CANCELLING: Duration = Duration::from_secs(5);
 
-/// A part of a pool's connections, for one of several uses.
-#[derive(Clone)]
-pub(super) struct Share {
-    connections: Arc<Semaphore>,
+/// The parts of a pool that a use of it may take: a connection counts in each of them.
+#[derive(Clone, Default)]
+pub(super) struct Shares {
+    parts: Vec<Part>,
     /// Who waits for any share of the pool.
     waiting: Arc<AtomicUsize>,
 }
 
-impl Share {
-    pub(super) fn new(connections: usize, waiting: Arc<AtomicUsize>) -> Self {
-        Self { connections: Arc::new(Semaphore::new(connections)), waiting }
+/// A part of a pool.
+#[derive(Clone)]
+pub(super) struct Part {
+    pub(super) connections: Arc<Semaphore>,
+    /// How long one waits for a connection of it.
+    pub(super) patience: Option<Duration>,
+}
+
+impl Part {
+    async fn place(&self) -> Result<OwnedSemaphorePermit> {
+        let place = self.connections.clone().acquire_owned();
+        let place = match self.patience {
+            None => place.await,
+            Some(patience) => {
+                tokio::time::timeout(patience, place).await.map_err(|elapsed| Error::Unavailable(Box::new(elapsed)))?
+            }
+        };
+        place.map_err(|_| Error::Bug("a share is never closed"))
+    }
+}
+
+impl Shares {
+    pub(super) fn and(&self, part: Part) -> Self {
+        Self { parts: self.parts.iter().cloned().chain([part]).collect(), waiting: self.waiting.clone() }
     }
 
-    async fn acquire(&self) -> Result<OwnedSemaphorePermit> {
+    /// How many wait for their part.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// A place in each of them; those that were added last are the smallest, and come first.
+    async fn acquire(&self) -> Result<Vec<OwnedSemaphorePermit>> {
         let _waiting = Waiting::among(&self.waiting);
-        self.connections.clone().acquire_owned().await.map_err(|_| Error::Bug("a share is never closed"))
+        let mut places = Vec::with_capacity(self.parts.len());
+        for part in self.parts.iter().rev() {
+            places.push(part.place().await?);
+        }
+        Ok(places)
     }
 }
 
@@ -66,22 +97,19 @@ pub struct Connection {
     under_way: UnderWay,
     in_transaction: bool,
     // What it is counted by ends after it, in this order.
-    _share: Option<OwnedSemaphorePermit>,
+    _shares: Vec<OwnedSemaphorePermit>,
     _held: Held,
 }
 
 impl Connection {
-    /// One of the pool, and of the share where there is one; `place` asks for it.
+    /// One of the pool and of the shares; `place` asks for it.
     pub(super) async fn take(
         pool: &Pool<AsyncPgConnection>,
         endpoint: &Endpoint,
-        share: Option<&Share>,
+        shares: &Shares,
         place: &'static Location<'static>,
     ) -> Result<Self> {
-        let share = match share {
-            Some(share) => Some(share.acquire().await?),
-            None => None,
-        };
+        let places = shares.acquire().await?;
         let mut pooled = pool.get().await.map_err(|error| Error::Unavailable(Box::new(error)))?;
         let under_way = pooled.instrumentation().downcast_ref::<UnderWay>().cloned();
         Ok(Self {
@@ -89,7 +117,7 @@ impl Connection {
             endpoint: endpoint.clone(),
             under_way: under_way.ok_or(Error::Bug("the endpoint counts what is under way on each connection"))?,
             in_transaction: false,
-            _share: share,
+            _shares: places,
             _held: Held::new(place),
         })
     }

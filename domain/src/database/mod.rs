@@ -14,7 +14,7 @@ mod under_way;
 mod wire;
 
 pub use connection::Connection;
-use connection::Share;
+use connection::{Part, Shares};
 pub use endpoint::Endpoint;
 pub use held::expect_none_held;
 #[cfg(debug_assertions)]
@@ -23,7 +23,6 @@ pub use held::strand;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use apalis_diesel::{Job, Wake};
@@ -31,6 +30,7 @@ use chrono::{DateTime, Utc};
 use diesel_async::pooled_connection::deadpool::{Hook, HookError, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
+use tokio::sync::Semaphore;
 
 use crate::base::error::{Code, Error, Result};
 use crate::base::secret::Keyring;
@@ -94,9 +94,7 @@ pub struct Database {
     /// What each transaction sets for itself, where connections are shared with others.
     transaction_settings: Option<Arc<str>>,
     /// What this use of it may take of the pool; all where there is none.
-    share: Option<Share>,
-    /// Who waits for a share.
-    waiting: Arc<AtomicUsize>,
+    shares: Shares,
     keyring: Keyring,
     deployment: Deployment,
     wake: Wake,
@@ -173,8 +171,7 @@ impl Database {
             pool,
             endpoint,
             transaction_settings,
-            share: None,
-            waiting: Arc::default(),
+            shares: Shares::default(),
             keyring,
             deployment,
             wake,
@@ -191,7 +188,16 @@ impl Database {
     /// waits, for a lock say, the others go on.
     #[must_use]
     pub fn share(&self, connections: usize) -> Self {
-        Self { share: Some(Share::new(connections, self.waiting.clone())), ..self.clone() }
+        let part = Part { connections: Arc::new(Semaphore::new(connections)), patience: None };
+        Self { shares: self.shares.and(part), ..self.clone() }
+    }
+
+    /// The same database for one of those who have so many of the process's connections in common. Where all of these are in
+    /// use, it waits for as long as for one of the process's.
+    #[must_use]
+    pub fn within(&self, connections: Arc<Semaphore>) -> Self {
+        let part = Part { connections, patience: Some(limits::CONNECTION_WAIT) };
+        Self { shares: self.shares.and(part), ..self.clone() }
     }
 
     /// A connection for reading. Nobody may hold another meanwhile.
@@ -205,7 +211,7 @@ impl Database {
 
     async fn connection_for(&self, place: &'static Location<'static>) -> Result<Connection> {
         held::report(place);
-        Connection::take(&self.pool, &self.endpoint, self.share.as_ref(), place).await
+        Connection::take(&self.pool, &self.endpoint, &self.shares, place).await
     }
 
     /// Where it is.
@@ -230,7 +236,7 @@ impl Database {
             in_use: status.size.saturating_sub(status.available),
             idle: status.available,
             limit: status.max_size,
-            waiting: status.waiting + AtomicUsize::load(&self.waiting, Ordering::Relaxed),
+            waiting: status.waiting + self.shares.waiting(),
         }
     }
 

@@ -50,7 +50,8 @@ const MAX_COST: u64 = 25_000;
 const MAX_DOCUMENT: usize = 256 * 1024;
 /// Values in a request's variables, long texts as several.
 const MAX_VALUES: u64 = 10_000;
-/// Bytes of a request, and selections, comparisons, things of introspection or cost, from which on it takes its turn.
+/// Bytes of a request, and selections, comparisons, things of introspection or cost, from which on a client has one such
+/// request worked at a time.
 const LARGE_REQUEST: usize = 16 * 1024;
 const MUCH_WORK: u64 = 2_000;
 
@@ -80,25 +81,19 @@ impl Budget {
         Self { turns: Turns::new(), shape: Shape::of(&types), types }
     }
 
-    /// The line in which the client's requests of so many bytes wait for their turns; none where they are small, and
-    /// need none.
-    pub fn line(&self, client: ClientNetwork, bytes: usize) -> Option<Line> {
-        (bytes > LARGE_REQUEST).then(|| self.turns.line(client))
+    /// The line in which the client's request of so many bytes waits for its turns.
+    pub fn line(&self, client: ClientNetwork, bytes: usize) -> Line {
+        self.turns.line(client, bytes > LARGE_REQUEST)
     }
 
     /// Refuses a request that asks for too much. What can't be parsed is left for the executor to report. Returns the
-    /// line in which it waits for its turns, where it needs them; it has been in `line` so far.
+    /// line in which it waits for its turns from then on; it has been in `line` so far.
     ///
     /// # Errors
     /// What the limit is, and how much the document has of it.
-    pub async fn check(
-        &self,
-        request: &mut Request,
-        client: ClientNetwork,
-        line: Option<Line>,
-    ) -> Result<Option<Line>, ServerError> {
+    pub async fn check(&self, request: &mut Request, client: ClientNetwork, line: Line) -> Result<Line, ServerError> {
         limit("bytes", request.query.len() as u64, MAX_DOCUMENT as u64)?;
-        let counted = in_turn(line.as_ref(), || {
+        let counted = in_turn(&line, || {
             let operation_name = request.operation_name.clone();
             let variables = std::mem::take(&mut request.variables);
             let outcome = match request.parsed_query() {
@@ -113,10 +108,7 @@ impl Budget {
             Ok::<_, ServerError>(counted)
         })
         .await?;
-        match line {
-            None if counted.work > MUCH_WORK => Ok(Some(self.turns.line(client))),
-            line => Ok(line),
-        }
+        Ok(if counted.work > MUCH_WORK { self.turns.line(client, true) } else { line })
     }
 
     fn count(

@@ -58,7 +58,7 @@ impl FromRequestParts<App> for Visit {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Ended> {
         let Client(client) = Client::from_request_parts(parts, app).await.map_err(Ended::by)?;
         Ok(Self {
-            app: app.clone(),
+            app: app.for_client(client),
             client,
             user_agent: user_agent(&parts.headers),
             path: parts.uri.path().to_owned(),
