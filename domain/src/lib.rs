@@ -1,4 +1,5 @@
-//! Rollcall's rules and their data, on diesel-async, in rooms. A room imports from those above it in this list, and from itself:
+//! Rollcall's rules and their data, on diesel-async, in rooms. A room imports from those above it in this list, and
+//! from itself:
 //!
 //! - [`base`] has ids, errors, texts in canonical form, pages of lists, limits, secrets, links and the jobs' payloads.
 //! - [`database`] has the pool, transactions, the schema and the clock.
@@ -13,8 +14,9 @@
 //! - [`upkeep`] has sweeps, checks of the data, and what staff do with jobs.
 //! - [`start`] has the settings, and opens the database that they name.
 //!
-//! A writer runs in [`database::Database::transaction`]: it locks and gets an [`authority::access::Permit`], writes, enqueues
-//! the jobs that the change calls for, and last records the audit event. Nothing here knows of GraphQL, HTTP or mail.
+//! A writer runs in [`database::Database::transaction`]: it locks and gets an [`authority::access::Permit`], writes,
+//! enqueues the jobs that the change calls for, and last records the audit event. Nothing here knows of GraphQL, HTTP
+//! or mail.
 
 pub mod account;
 pub mod authority;

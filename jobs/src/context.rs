@@ -50,7 +50,8 @@ impl Context {
         Ok(Self { database, mailer, webhooks, webhook_places: Places::default(), public_url })
     }
 
-    /// Whether the settings hold what a worker needs; the API asks that too, so that nobody finds out by mails that never come.
+    /// Whether the settings hold what a worker needs; the API asks that too, so that nobody finds out by mails that
+    /// never come.
     ///
     /// # Errors
     /// In a line that names the setting and what to do.
@@ -68,8 +69,8 @@ impl Context {
         self.public_url.link(route)
     }
 
-    /// Takes the turn of a mail of this kind about a membership; false where its recipient has had enough of them today. A retry is still
-    /// the same mail.
+    /// Takes the turn of a mail of this kind about a membership; false where its recipient has had enough of them
+    /// today. A retry is still the same mail.
     pub(crate) async fn takes_turn(
         &self,
         job: &ClaimedJob,
@@ -161,8 +162,8 @@ pub(crate) struct Unsent {
 }
 
 impl Unsent {
-    /// The same in our own words, with no more of the server's than its codes: to whoever may not know the address, neither it, its
-    /// parts nor its server is told (R25).
+    /// The same in our own words, with no more of the server's than its codes: to whoever may not know the address,
+    /// neither it, its parts nor its server is told (R25).
     pub(crate) fn in_own_words(&self) -> String {
         let mut words = self.reply.split_whitespace();
         let code = words.next().filter(|word| word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit()));

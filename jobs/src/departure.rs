@@ -42,8 +42,8 @@ pub(crate) async fn revert(context: &Context, job: &ClaimedJob, payload: &Revert
     }
 }
 
-/// Rests as long as a chunk took: a cascade may last, and people who wait for answers come first, however few processors the database
-/// has.
+/// Rests as long as a chunk took: a cascade may last, and people who wait for answers come first, however few
+/// processors the database has.
 async fn rest(began: Instant) {
     tokio::time::sleep(began.elapsed()).await;
 }

@@ -1,7 +1,8 @@
 //! Rollcall's worker: the mails, what ends at its time, the cascades of departures, webhooks, and the hourly sweeps.
 //!
-//! One file per job, named like the feature it serves. A handler reads, acts and writes the outcome; every transaction of
-//! it checks that the job is still its own, so that a worker that was only slow can't finish what another has taken over.
+//! One file per job, named like the feature it serves. A handler reads, acts and writes the outcome; every transaction
+//! of it checks that the job is still its own, so that a worker that was only slow can't finish what another has taken
+//! over.
 
 mod context;
 mod departure;

@@ -48,7 +48,8 @@ fn try_run(program: impl AsyncFnOnce(Settings) -> anyhow::Result<()>) -> anyhow:
     outcome
 }
 
-/// What RUST_LOG says. A word alone must be a level: tracing would take `inof` for the name of a module, and log nothing else.
+/// What RUST_LOG says. A word alone must be a level: tracing would take `inof` for the name of a module, and log
+/// nothing else.
 fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
     const ALLOWED: &str = "RUST_LOG must be a level (error, warn, info, debug, trace or off), or levels by target such as \
                            info,rollcall_jobs=debug";
@@ -59,7 +60,8 @@ fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
         }
     }
     let filter = EnvFilter::builder().parse(text).map_err(|error| anyhow::anyhow!("{ALLOWED}: {error}"))?;
-    // In more detail than that it tells the values of statements, and addresses with them: to whoever asks for it by name.
+    // In more detail than that it tells the values of statements, and addresses with them: to whoever asks for it by
+    // name.
     match filter.max_level_hint() > Some(LevelFilter::INFO) && !text.contains("tokio_postgres") {
         true => Ok(filter.add_directive("tokio_postgres=info".parse()?)),
         false => Ok(filter),

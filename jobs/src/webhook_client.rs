@@ -143,8 +143,8 @@ fn reason(error: &hyper_util::client::legacy::Error) -> String {
     format!("{what}: {cause}").chars().take(300).collect()
 }
 
-/// Resolves names, and gives only addresses that deliveries may go to. The connection is made to one of these, so what a name
-/// leads to a moment later doesn't matter.
+/// Resolves names, and gives only addresses that deliveries may go to. The connection is made to one of these, so what
+/// a name leads to a moment later doesn't matter.
 #[derive(Clone)]
 struct Resolver {
     targets: WebhookTargets,

@@ -1,4 +1,5 @@
-//! Which webhooks are delivered at the same time, so that receivers that take their time hold up those alone who chose them.
+//! Which webhooks are delivered at the same time, so that receivers that take their time hold up those alone who chose
+//! them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -35,8 +35,8 @@ struct QueueShare {
     queue: &'static str,
     /// How many run at a time.
     handlers: usize,
-    /// How many of the process's connections they take at a time, so that no queue stands still because another's handlers
-    /// wait for a lock.
+    /// How many of the process's connections they take at a time, so that no queue stands still because another's
+    /// handlers wait for a lock.
     connections: usize,
 }
 

@@ -58,8 +58,8 @@ impl Admission {
     }
 
     /// A place for a request of the client; none where it has as many under way as it may: no more than
-    /// [`limits::MAX_REQUESTS_OF_CLIENT`], and fewer than there are places left for everybody. However many clients take all
-    /// they can get, a newcomer so finds as much room as each of them has.
+    /// [`limits::MAX_REQUESTS_OF_CLIENT`], and fewer than there are places left for everybody. However many clients
+    /// take all they can get, a newcomer so finds as much room as each of them has.
     fn of_client(&self, client: ClientNetwork) -> Option<ClientPlace> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = clients.get(&client).copied().unwrap_or_default();
@@ -71,8 +71,8 @@ impl Admission {
         Some(ClientPlace { clients: self.clients.clone(), client })
     }
 
-    /// A body of the client that is being sent. Where there are too many, the one that has taken longest makes room: silence
-    /// keeps no one out, not even behind the same address.
+    /// A body of the client that is being sent. Where there are too many, the one that has taken longest makes room:
+    /// silence keeps no one out, not even behind the same address.
     fn reading(&self, client: ClientNetwork) -> Reading {
         let leave = Arc::<Notify>::default();
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,8 +274,8 @@ async fn read(
     Ok(Request::from_parts(head, Body::from(bytes)))
 }
 
-/// What a body is refused with that is too large, after some of what is left of it: who is still sending when the connection is closed
-/// doesn't see the answer.
+/// What a body is refused with that is too large, after some of what is left of it: who is still sending when the
+/// connection is closed doesn't see the answer.
 async fn too_large(body: &mut Body) -> (StatusCode, &'static str) {
     let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.frame().await {} }).await;
     TOO_LARGE

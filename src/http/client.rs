@@ -26,8 +26,9 @@ impl FromRequestParts<App> for Client {
     }
 }
 
-/// Each proxy adds at the right who has asked it, so that from the right on one believes a trusted proxy after the other, and
-/// the first address that isn't one of them is the client's. What stands left of it anybody can have written.
+/// Each proxy adds at the right who has asked it, so that from the right on one believes a trusted proxy after the
+/// other, and the first address that isn't one of them is the client's. What stands left of it anybody can have
+/// written.
 fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut address = peer.to_canonical();

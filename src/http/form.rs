@@ -1,5 +1,6 @@
-//! Forms of the pages: a POST acts only with the hidden field that was made for the browser's own cookie, and never when the browser
-//! says that another site sent it. Its answer is a redirect; what there is to say waits in a cookie for the page that it leads to.
+//! Forms of the pages: a POST acts only with the hidden field that was made for the browser's own cookie, and never
+//! when the browser says that another site sent it. Its answer is a redirect; what there is to say waits in a cookie
+//! for the page that it leads to.
 
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ const LARGEST_NOTICE: usize = 3_500;
 pub struct CookieName(&'static str);
 
 impl CookieName {
-    /// The name as browsers know it. On https it begins so that no other host, and no page without https, can set it; `__Host-` also
-    /// demands that it belongs to the whole host, which a cookie below a path doesn't.
+    /// The name as browsers know it. On https it begins so that no other host, and no page without https, can set it;
+    /// `__Host-` also demands that it belongs to the whole host, which a cookie below a path doesn't.
     pub fn of(self, site: &PublicUrl) -> String {
         match (site.is_https(), site.base_path()) {
             (true, "") => format!("__Host-{}", self.0),
@@ -120,8 +121,8 @@ pub fn read(
     Ok(is_ours.then(|| OurForm { browser: browser.to_owned(), showing: showing.to_vec() }))
 }
 
-/// Whether the browser says that a page of ours sent the form, as far as it says anything. What counts is where people reach the service,
-/// whatever a proxy makes of the request's host.
+/// Whether the browser says that a page of ours sent the form, as far as it says anything. What counts is where people
+/// reach the service, whatever a proxy makes of the request's host.
 fn is_from_here(headers: &HeaderMap, site: &PublicUrl) -> bool {
     // What can't be read isn't ours.
     let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or_default());

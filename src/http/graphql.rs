@@ -32,8 +32,8 @@ use super::persisted::{PersistedDocuments, Sha256};
 use super::{log, metrics};
 use crate::graphql::{AnswerForm, Budget, Types, in_turn, in_turns, noting_refusals, whole_seconds};
 
-/// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its own,
-/// so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
+/// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its
+/// own, so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
 const NESTING_LIMIT: usize = 64;
 /// Values in the JSON of a request: more than twice what its variables may have, for what stands around them.
 const VALUES_LIMIT: usize = 25_000;
@@ -278,8 +278,8 @@ fn read_url(uri: &Uri, persisted: &PersistedDocuments) -> Result<(Request, Optio
     Ok((request, to_persist))
 }
 
-/// Refuses JSON of more values than a request needs before anything is made of them, since each takes many times the bytes
-/// that it is written in.
+/// Refuses JSON of more values than a request needs before anything is made of them, since each takes many times the
+/// bytes that it is written in.
 fn limit_values(json: &[u8]) -> Result<(), Refusal> {
     let (mut values, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
@@ -531,8 +531,9 @@ fn log_causes(errors: &[ServerError], id: &str) {
     }
 }
 
-/// Completes an error that has no code. It comes from the executor, which refuses a document, a variable or an argument;
-/// or it has a cause that isn't for clients, of the database for instance: the log has it under the request's id.
+/// Completes an error that has no code. It comes from the executor, which refuses a document, a variable or an
+/// argument; or it has a cause that isn't for clients, of the database for instance: the log has it under the request's
+/// id.
 fn finish_error(error: &mut ServerError, id: &str) {
     if code(error).is_some() {
         return;

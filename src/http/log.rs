@@ -1,5 +1,5 @@
-//! Lines that many requests cause at once: one of a kind a second, with the number of those that it stands for, so that nobody
-//! floods the log. The metrics count each.
+//! Lines that many requests cause at once: one of a kind a second, with the number of those that it stands for, so that
+//! nobody floods the log. The metrics count each.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,7 +22,8 @@ impl Kind {
         Self(Mutex::new(Written { last: None, left_out: 0 }))
     }
 
-    /// How many lines were left out since the last one, where it is time for another; otherwise this one is left out too.
+    /// How many lines were left out since the last one, where it is time for another; otherwise this one is left out
+    /// too.
     fn turn(&self) -> Option<u64> {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if written.last.is_some_and(|last| last.elapsed() < PAUSE) {

@@ -163,7 +163,8 @@ struct ConnectionShares {
 }
 
 impl App {
-    /// The same for the requests of a client, which leave some connections to others, even where all of theirs wait for a lock.
+    /// The same for the requests of a client, which leave some connections to others, even where all of theirs wait for
+    /// a lock.
     fn for_client(&self, client: ClientNetwork) -> Self {
         let part = self.connections.clients.get(client, || Semaphore::new(limits::CONNECTIONS_OF_CLIENT));
         Self { database: self.database.within(part), ..self.clone() }

@@ -1,7 +1,8 @@
 //! Automatic persisted queries: a client names a document by its hash, and sends it whole where that isn't known here.
 //!
-//! It is Apollo's protocol, which its clients and others' speak: `extensions: { persistedQuery: { version: 1, sha256Hash: "…" } }`. Each
-//! process keeps what it was sent, in bounded memory. What it forgets, or another process learned, is just sent again.
+//! It is Apollo's protocol, which its clients and others' speak: `extensions: { persistedQuery: { version: 1,
+//! sha256Hash: "…" } }`. Each process keeps what it was sent, in bounded memory. What it forgets, or another process
+//! learned, is just sent again.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use sha2::Digest;
 
 /// How long documents are, about, from which the cache is laid out.
 const USUAL_DOCUMENT: u64 = 2_000;
-/// The cache's parts are locked one by one, and each has its share of the memory. The largest document must fit into one.
+/// The cache's parts are locked one by one, and each has its share of the memory. The largest document must fit into
+/// one.
 const PARTS: usize = 8;
 
 /// The documents that clients name by their hashes.

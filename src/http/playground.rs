@@ -1,5 +1,5 @@
-//! The playground at `/`: GraphiQL with tabs that walk through the main job. Everything it needs is in the binary, and its
-//! Content-Security-Policy lets it load nothing from elsewhere.
+//! The playground at `/`: GraphiQL with tabs that walk through the main job. Everything it needs is in the binary, and
+//! its Content-Security-Policy lets it load nothing from elsewhere.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -57,7 +57,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 const STYLESHEET: &str = include_str!("style.css");
 
-/// The page at `/` and its assets below `/playground`. `mailbox` says whether mails are shown at /mail, which it then links to.
+/// The page at `/` and its assets below `/playground`. `mailbox` says whether mails are shown at /mail, which it then
+/// links to.
 pub fn router<S: Clone + Send + Sync + 'static>(site: &PublicUrl, mailbox: bool) -> Router<S> {
     let page = Bytes::from(page(site, mailbox));
     Router::new()

@@ -19,8 +19,8 @@ const PERMISSIONS: HeaderValue = HeaderValue::from_static(
     "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), publickey-credentials-get=(), usb=()",
 );
 
-/// Gives each answer what belongs to it: all that other sites may not embed it, pages that they keep their window and the device
-/// to themselves, and https that it stays https.
+/// Gives each answer what belongs to it: all that other sites may not embed it, pages that they keep their window and
+/// the device to themselves, and https that it stays https.
 pub async fn protect(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

@@ -37,7 +37,8 @@ use crate::graphql::turns;
 /// Files that a process has open besides its connections: the database's, libraries, logs.
 const OTHER_FILES: u64 = 128;
 
-/// Answers requests until `shutdown` is cancelled; then it closes idle connections, finishes what is under way, and returns.
+/// Answers requests until `shutdown` is cancelled; then it closes idle connections, finishes what is under way, and
+/// returns.
 pub async fn serve(
     mut listener: TcpListener,
     router: Router,
@@ -63,8 +64,8 @@ pub async fn serve(
     tasks.wait().await;
 }
 
-/// The threads that answer requests. Connections and probes have others: whatever keeps these busy, a client is heard, and whoever asks
-/// whether the process lives gets an answer.
+/// The threads that answer requests. Connections and probes have others: whatever keeps these busy, a client is heard,
+/// and whoever asks whether the process lives gets an answer.
 #[derive(Clone)]
 pub struct WorkThreads {
     handle: Handle,
@@ -141,7 +142,8 @@ async fn answer(
             // A client that is slow, gone or not one of HTTP is no concern of ours.
             _ = connection.as_mut() => return,
             () = open.state.leave.notified() => {
-                // It may have begun to answer meanwhile; an answer isn't broken off for a newcomer, unless nobody reads it.
+                // It may have begun to answer meanwhile; an answer isn't broken off for a newcomer, unless nobody reads
+                // it.
                 if !open.state.is_answering() {
                     return;
                 }
@@ -234,8 +236,9 @@ impl ConnectionState {
 }
 
 impl OpenConnections {
-    /// Who makes room for one more: of the client with the most connections the one that has been idle for longest; then any that is idle,
-    /// trusted proxies last; then one whose answer nobody reads. So neither silence nor many connections keep others out.
+    /// Who makes room for one more: of the client with the most connections the one that has been idle for longest;
+    /// then any that is idle, trusted proxies last; then one whose answer nobody reads. So neither silence nor many
+    /// connections keep others out.
     fn least_needed(&self) -> Option<u64> {
         let crowd = self.of_clients.iter().max_by_key(|(_, connections)| **connections).map(|(client, _)| *client);
         let idle = self.states.iter().filter(|(_, state)| state.is_idle());
@@ -263,7 +266,8 @@ impl Connections {
         Self { limit, open: Mutex::default() }
     }
 
-    /// Room for one more; none where every connection is being answered. Where there are too many, the least needed makes room.
+    /// Room for one more; none where every connection is being answered. Where there are too many, the least needed
+    /// makes room.
     fn open(self: &Arc<Self>, client: Option<ClientNetwork>) -> Option<OpenConnection> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.states.len() >= self.limit {
@@ -301,8 +305,8 @@ impl Drop for OpenConnection {
 pub struct ConnectionInUse(Arc<ConnectionState>);
 
 impl ConnectionInUse {
-    /// Notes that a request of it is being answered, until that is dropped. Until then it makes room for others, where there are
-    /// too many: its client may still be sending.
+    /// Notes that a request of it is being answered, until that is dropped. Until then it makes room for others, where
+    /// there are too many: its client may still be sending.
     pub fn answering(&self) -> Answering {
         self.0.answering.fetch_add(1, Ordering::Relaxed);
         Answering(self.0.clone())

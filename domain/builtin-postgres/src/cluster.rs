@@ -176,7 +176,8 @@ impl Cluster {
 
     /// PostgreSQL copes with the pid files of a server that was killed, unless a zombie or another of this user's
     /// processes has the number now. Children of the dead one that still use its memory are found by PostgreSQL itself.
-    /// With other users about, one of them may be a container with process numbers of its own: then only a zombie counts.
+    /// With other users about, one of them may be a container with process numbers of its own: then only a zombie
+    /// counts.
     fn remove_stale_pids(&self, alone: bool) -> Result<()> {
         for path in [self.data().join("postmaster.pid"), self.sockets.join(format!("{SOCKET}.lock"))] {
             let Some(pid) = pid_in(&fs::read_to_string(&path).unwrap_or_default()) else {

@@ -1,5 +1,5 @@
-//! API keys: a way in for programs, in one organization only. A person's end with the membership (R32); service keys are the
-//! organization's and outlive the membership of whoever made them.
+//! API keys: a way in for programs, in one organization only. A person's end with the membership (R32); service keys
+//! are the organization's and outlive the membership of whoever made them.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -86,7 +86,8 @@ async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, servic
     let organization_id = command.organization_id;
     database
         .transaction(async |transaction| {
-            // A suspension ends all keys, and locks the account: no key is made past it, not even for the personal organization.
+            // A suspension ends all keys, and locks the account: no key is made past it, not even for the personal
+            // organization.
             access::lock_users(transaction, &[user_id]).await?;
             if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
                 return Err(suspended("organizationId").into());
@@ -222,7 +223,8 @@ pub(crate) async fn of_member(
         .await?)
 }
 
-/// The living service keys of an organization that someone was shown the secret of: they should be replaced once they are gone (R42).
+/// The living service keys of an organization that someone was shown the secret of: they should be replaced once they
+/// are gone (R42).
 pub async fn known_to(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,

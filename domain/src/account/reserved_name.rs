@@ -1,5 +1,6 @@
-//! Usernames and slugs that were given up. For a time nobody but their holder may take them, so that whoever still shares with an old
-//! name, or invites it, reaches nobody else; those of deleted accounts and organizations, nobody ever.
+//! Usernames and slugs that were given up. For a time nobody but their holder may take them, so that whoever still
+//! shares with an old name, or invites it, reaches nobody else; those of deleted accounts and organizations, nobody
+//! ever.
 //!
 //! What was given up finds nothing: an old slug leads to no organization, and an old username to no account.
 //!
@@ -115,8 +116,8 @@ pub(crate) async fn require_free(transaction: &mut Transaction, holder: Holder, 
     if is_kept_for_another(transaction, holder, name).await? { Err(holder.taken().into()) } else { Ok(()) }
 }
 
-/// Reserves the name that a holder gives up for another, or for none, and lets them take back one of their own. The holder's row is
-/// locked, and gets its new name in this transaction.
+/// Reserves the name that a holder gives up for another, or for none, and lets them take back one of their own. The
+/// holder's row is locked, and gets its new name in this transaction.
 pub(crate) async fn change(
     transaction: &mut Transaction,
     holder: Holder,

@@ -55,8 +55,9 @@ impl NewSession {
         Ok(Self { user_agent: kept_user_agent(user_agent), token: Token::random(TOKEN_PREFIX)? })
     }
 
-    /// One that a page's form begins. Its token is derived from `form`, which holds a secret of the browser: a form that is sent again
-    /// finds the session that it has begun, while nobody who has only the form or only the database comes by the token.
+    /// One that a page's form begins. Its token is derived from `form`, which holds a secret of the browser: a form
+    /// that is sent again finds the session that it has begun, while nobody who has only the form or only the database
+    /// comes by the token.
     pub fn by_form(keyring: &Keyring, user_agent: Option<&str>, form: &[&[u8]]) -> Result<Self> {
         Ok(Self { user_agent: kept_user_agent(user_agent), token: keyring.session_token(TOKEN_PREFIX, form)? })
     }

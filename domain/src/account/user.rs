@@ -73,7 +73,8 @@ pub async fn personal_organization_id(connection: &mut AsyncPgConnection, user_i
         .await?)
 }
 
-/// Whether the actor's account belongs to no organization but its personal one (R52); a key, which founds none, isn't told.
+/// Whether the actor's account belongs to no organization but its personal one (R52); a key, which founds none, isn't
+/// told.
 pub async fn needs_organization(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<bool> {
     match actor.session() {
         Some((user_id, _)) => Ok(team_memberships(connection, user_id).await? == 0),
@@ -104,8 +105,8 @@ pub(crate) async fn team_memberships(connection: &mut AsyncPgConnection, user_id
         .await?)
 }
 
-/// Whether the account belongs to an organization other than this one, its personal one apart; one that is deleted counts
-/// while it can be restored.
+/// Whether the account belongs to an organization other than this one, its personal one apart; one that is deleted
+/// counts while it can be restored.
 pub(crate) async fn belongs_to_another_team(
     connection: &mut AsyncPgConnection,
     user_id: UserId,
@@ -147,8 +148,8 @@ pub(crate) async fn require_living(transaction: &mut Transaction, user_id: UserI
     Ok(user)
 }
 
-/// Makes an organization pay for the actor's new projects and apps, unless another one is named (R56). It takes the permission
-/// to bill there (R55); the personal organization always pays.
+/// Makes an organization pay for the actor's new projects and apps, unless another one is named (R56). It takes the
+/// permission to bill there (R55); the personal organization always pays.
 pub async fn set_default_bill_to(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<()> {
     let (user_id, _) = actor.signed_in("organizationId")?;
     database
@@ -172,8 +173,8 @@ pub async fn set_default_bill_to(database: &Database, actor: &Actor, organizatio
         .await
 }
 
-/// Who pays for the user's new projects and apps where nobody else is named (R56): the default, or the personal organization; with
-/// a key the only organization that this reaches.
+/// Who pays for the user's new projects and apps where nobody else is named (R56): the default, or the personal
+/// organization; with a key the only organization that this reaches.
 pub async fn default_bill_to(
     connection: &mut AsyncPgConnection,
     user: &User,
@@ -192,8 +193,8 @@ pub async fn default_bill_to(
     personal_organization_id(connection, user.id).await
 }
 
-/// The personal organization pays again, where it was this one that did: the account may not bill there any more. Its row is
-/// locked.
+/// The personal organization pays again, where it was this one that did: the account may not bill there any more. Its
+/// row is locked.
 pub(crate) async fn reset_default_bill_to(
     transaction: &mut Transaction,
     user_id: UserId,

@@ -1,9 +1,9 @@
 //! How many mails people may cause: who sends many, or many to the same person, is refused before anything is changed.
 //!
-//! For the recipient and the account they are counted by the command's own transaction, so that exactly those count that are sent, and
-//! whoever is refused uses up nobody's. What many share, the client's and the deployment's, is counted before it, since its row is
-//! everybody's, and taken back where nothing is sent. What is over is said only once the command has found nothing else against it, so that
-//! the answer tells nobody of what they may not know of.
+//! For the recipient and the account they are counted by the command's own transaction, so that exactly those count
+//! that are sent, and whoever is refused uses up nobody's. What many share, the client's and the deployment's, is
+//! counted before it, since its row is everybody's, and taken back where nothing is sent. What is over is said only
+//! once the command has found nothing else against it, so that the answer tells nobody of what they may not know of.
 
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ pub(crate) struct CausedMails {
     database: Database,
 }
 
-/// Counts the mails that an actor is about to cause for the client and the deployment; for the account and each recipient
-/// [`CausedMails::require`] does it. `field` is at fault where it is the number of them that is too large.
+/// Counts the mails that an actor is about to cause for the client and the deployment; for the account and each
+/// recipient [`CausedMails::require`] does it. `field` is at fault where it is the number of them that is too large.
 pub(crate) async fn count(
     database: &Database,
     actor: &Actor,
@@ -126,7 +126,8 @@ fn refuse(mails: &[CausedMail], over: &[Over], field: &str) -> Vec<Refusal> {
         let fewer = if left > 0 { "name no more people than that, or " } else { "" };
         refusal(vec![field.to_owned()], format!("{allowed}, of which {left} {are} left; {fewer}try again in {wait}"))
     });
-    // Whoever may send no more isn't told besides who is sent much: they could ask that of every address, and send nothing.
+    // Whoever may send no more isn't told besides who is sent much: they could ask that of every address, and send
+    // nothing.
     if let Some(of_all) = of_all {
         return vec![of_all];
     }
@@ -140,8 +141,8 @@ fn refuse(mails: &[CausedMail], over: &[Over], field: &str) -> Vec<Refusal> {
 }
 
 impl CausedMails {
-    /// Counts them for the account and the recipients, and fails with RATE_LIMITED where some are too many: the last check before a command
-    /// changes anything.
+    /// Counts them for the account and the recipients, and fails with RATE_LIMITED where some are too many: the last
+    /// check before a command changes anything.
     pub(crate) async fn require(&self, transaction: &mut Transaction) -> Result<()> {
         let refused = |over: &[Over]| Error::Refused(refuse(&self.mails, over, &self.field));
         if let Err(over) = &self.shared {

@@ -53,7 +53,8 @@ impl Role {
         self.is_at_least(if billable_activities { Self::Member } else { Self::Admin })
     }
 
-    /// Every role that lets projects and apps be billed to the organization, with or without the permission for it (R55).
+    /// Every role that lets projects and apps be billed to the organization, with or without the permission for it
+    /// (R55).
     pub(crate) fn that_may_bill(billable_activities: bool) -> Vec<Self> {
         Self::ALL.iter().copied().filter(|role| role.may_bill(billable_activities)).collect()
     }
@@ -241,8 +242,8 @@ impl Standing {
         }
     }
 
-    /// Whether projects may be given away to other organizations, beside the permission to bill (R61); where sharing is to stay inside,
-    /// owner and admins alone decide that.
+    /// Whether projects may be given away to other organizations, beside the permission to bill (R61); where sharing is
+    /// to stay inside, owner and admins alone decide that.
     pub fn may_give_away(self, external_sharing: ExternalSharing) -> bool {
         external_sharing == ExternalSharing::Allowed || self.is_leader()
     }
@@ -272,8 +273,8 @@ impl Standing {
             || (self.member_directory == MemberDirectory::Leadership && role.is_at_least(Role::Admin))
     }
 
-    /// Whether the organization's structure is shown beyond one's own part of it: who leads it, who did something for it, and the
-    /// teams that one isn't in (R51, R77).
+    /// Whether the organization's structure is shown beyond one's own part of it: who leads it, who did something for
+    /// it, and the teams that one isn't in (R51, R77).
     pub fn sees_structure(self) -> bool {
         self.is_leader() || self.member_directory.shows_structure()
     }

@@ -10,8 +10,8 @@ use crate::base::error::Result;
 use crate::base::id::UserId;
 use crate::database::schema::{members, organizations};
 
-/// Those of the ids whom the actor may look up: people themselves, and members whom a common organization shows them (D9); staff
-/// everybody, and service keys nobody.
+/// Those of the ids whom the actor may look up: people themselves, and members whom a common organization shows them
+/// (D9); staff everybody, and service keys nobody.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[UserId]) -> Result<Vec<UserId>> {
     let mut seen = match actor {
         Actor::Staff { .. } => return Ok(ids.to_vec()),

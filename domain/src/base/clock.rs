@@ -1,7 +1,8 @@
 //! The time that ids hold: the database's, as this process read it last, and what has passed since.
 //!
-//! Whatever is decided, and every date that people see, comes from `rollcall_now()` itself. Ids are made before the statement
-//! that writes them, and things are listed by their ids in the order in which they came to be, whichever process made them.
+//! Whatever is decided, and every date that people see, comes from `rollcall_now()` itself. Ids are made before the
+//! statement that writes them, and things are listed by their ids in the order in which they came to be, whichever
+//! process made them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

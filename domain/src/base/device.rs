@@ -1,12 +1,14 @@
 //! Devices as people know them, by what their browsers call themselves.
 
-/// Such as `Safari on an iPhone`. Only known names are said: a stranger who asks for a mail to somebody else must not get to write in it.
+/// Such as `Safari on an iPhone`. Only known names are said: a stranger who asks for a mail to somebody else must not
+/// get to write in it.
 pub fn name(user_agent: Option<&str>) -> String {
     let known = |names: &[(&str, &'static str)]| {
         let agent = user_agent.unwrap_or_default();
         names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
     };
-    // In this order: browsers also call themselves by the names of those whose engine they have, nearly all of them Safari.
+    // In this order: browsers also call themselves by the names of those whose engine they have, nearly all of them
+    // Safari.
     let browser = known(&[
         ("Edg", "Edge"),
         ("OPR/", "Opera"),

@@ -29,8 +29,8 @@ pub const DEPARTURE: &str = "departure";
 /// Queue of what is told to other services.
 pub const WEBHOOK: &str = "webhook";
 
-/// More than fit into the day that a mail is tried for (`limits::MAIL_TRIED_FOR`), which ends it; this stops one that kills its
-/// process.
+/// More than fit into the day that a mail is tried for (`limits::MAIL_TRIED_FOR`), which ends it; this stops one that
+/// kills its process.
 const MAIL_TRIES: i32 = 64;
 
 macro_rules! job {
@@ -142,8 +142,8 @@ job! {
     } in MAIL as "mail_membership_restored", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells someone that they were removed or deactivated, where that takes longer to pass on than [`limits::DEPARTURE_NOTICE`]: the
-    /// receipt follows. Otherwise that says both.
+    /// Tells someone that they were removed or deactivated, where that takes longer to pass on than
+    /// [`limits::DEPARTURE_NOTICE`]: the receipt follows. Otherwise that says both.
     MailMembershipEnded {
         /// The departure.
         departure_id: DepartureId,
@@ -230,8 +230,8 @@ job! {
     } in DEPARTURE as "mark_ended_with_account", tries 25, timeout 3_600 s, unique user_id, serial user_id
 }
 job! {
-    /// Delivers the events that a webhook waits for, in the order of the audit log (R75); one job waits and one runs per
-    /// webhook, whatever happens meanwhile.
+    /// Delivers the events that a webhook waits for, in the order of the audit log (R75); one job waits and one runs
+    /// per webhook, whatever happens meanwhile.
     DeliverWebhook {
         /// The webhook.
         webhook_id: WebhookId,

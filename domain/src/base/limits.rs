@@ -42,7 +42,8 @@ pub const MAX_UNREAD_OF_CLIENT: usize = 128;
 pub const MAX_CONNECTIONS: usize = 4_096;
 /// How long a client may take to send the headers of a request, and how long an idle connection is kept.
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an idle connection of a trusted proxy is kept: longer than proxies keep it, so that they don't use one that is just closed.
+/// How long an idle connection of a trusted proxy is kept: longer than proxies keep it, so that they don't use one that
+/// is just closed.
 pub const PROXY_IDLE: Duration = Duration::from_secs(75);
 /// How long a client may take to send a request's body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -144,7 +145,8 @@ pub const MAX_SHARE_LINKS: i64 = 50;
 pub const MAX_COLLECTED: usize = 100;
 /// Resources that one collection gathers.
 pub const MAX_COLLECTION_ITEMS: i64 = 10_000;
-/// Names that a search for resources looks at one by one, to see which the viewer reaches; of more it goes along the list.
+/// Names that a search for resources looks at one by one, to see which the viewer reaches; of more it goes along the
+/// list.
 pub const SEARCH_LOOKED_AT: f64 = 20_000.0;
 
 /// Webhooks of one organization.
@@ -176,7 +178,8 @@ pub const SESSION_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub const SIGN_IN_REQUEST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a change of an account's address is kept; its link has long expired then.
 pub const EMAIL_CHANGE_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How long the address of a deleted account is kept at most, for the mail that confirms the deletion; longer than that is tried.
+/// How long the address of a deleted account is kept at most, for the mail that confirms the deletion; longer than that
+/// is tried.
 pub const ACCOUNT_DELETION_RETENTION: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// How long a webhook's delivery is kept, once it was taken or given up.
 pub const WEBHOOK_DELIVERY_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -223,23 +226,24 @@ const fn quarter_of_an_hour(bucket: &'static str, tries: i32) -> TryLimit {
 /// Wrong join codes.
 ///
 /// A guess hits a given active code with a chance of 1 in 10^8. Within the code's 24 hours an account makes 960 guesses
-/// (1 in 100,000), a client with as many accounts as it likes 5,760 (1 in 17,000), and all the world together 96,000
-/// (1 in 1,000). Where a thousand codes are active, that last one hits one of them a day, joins as a MEMBER, and the owner
+/// (1 in 100,000), a client with as many accounts as it likes 5,760 (1 in 17,000), and all the world together 96,000 (1
+/// in 1,000). Where a thousand codes are active, that last one hits one of them a day, joins as a MEMBER, and the owner
 /// hears of it by mail.
 ///
-/// A client has room for a class of 50 that enters its codes at the same moment, since each counts until it is found right.
-/// To use up the deployment's tries and so keep others from joining, it takes 100 accounts at 17 addresses, every quarter of
-/// an hour; invitations work all the same.
+/// A client has room for a class of 50 that enters its codes at the same moment, since each counts until it is found
+/// right. To use up the deployment's tries and so keep others from joining, it takes 100 accounts at 17 addresses,
+/// every quarter of an hour; invitations work all the same.
 pub const JOIN_CODE_TRIES: TryLimits = TryLimits {
     account: quarter_of_an_hour("join_code", 10),
     client: quarter_of_an_hour("join_code_client", 60),
     deployment: quarter_of_an_hour("join_code_deployment", 1_000),
 };
-/// Wrong digits of sign-in mails. The link of the same mail needs no digits, so a limit that is reached locks nobody out.
+/// Wrong digits of sign-in mails. The link of the same mail needs no digits, so a limit that is reached locks nobody
+/// out.
 ///
-/// A guess hits with a chance of 1 in 10^6, and only for the ten minutes of a mail and five times. Somebody who asks for mails to
-/// an address again and again makes 240 guesses a day at its digits (1 in 4,000); all the world together makes 28,800, at
-/// whichever accounts (1 in 35).
+/// A guess hits with a chance of 1 in 10^6, and only for the ten minutes of a mail and five times. Somebody who asks
+/// for mails to an address again and again makes 240 guesses a day at its digits (1 in 4,000); all the world together
+/// makes 28,800, at whichever accounts (1 in 35).
 pub const SIGN_IN_DIGITS: TryLimits = TryLimits {
     account: TryLimit { bucket: "sign_in_digits", tries: 10, window: Duration::from_secs(60 * 60) },
     client: quarter_of_an_hour("sign_in_digits_client", 60),
@@ -247,20 +251,22 @@ pub const SIGN_IN_DIGITS: TryLimits = TryLimits {
 };
 /// Sign-in mails. Each counts, whether or not it is used: it goes to an address that somebody has typed.
 ///
-/// Anybody can ask for mails to anybody's address. The window is not longer than [`SIGN_IN_LINK_LIFETIME`], so that whoever is refused
-/// has mails whose links work: nobody is locked out by others who ask.
+/// Anybody can ask for mails to anybody's address. The window is not longer than [`SIGN_IN_LINK_LIFETIME`], so that
+/// whoever is refused has mails whose links work: nobody is locked out by others who ask.
 ///
-/// A client has room for all who are behind it, many times over: what somebody sends to strangers from there is held back later, by
-/// [`STRANGERS_SIGN_IN_MAILS`], and keeps nobody who has an account from signing in. The deployment has room for 33 mails a second.
+/// A client has room for all who are behind it, many times over: what somebody sends to strangers from there is held
+/// back later, by [`STRANGERS_SIGN_IN_MAILS`], and keeps nobody who has an account from signing in. The deployment has
+/// room for 33 mails a second.
 pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
     account: TryLimit { bucket: "sign_in_request", tries: 10, window: SIGN_IN_LINK_LIFETIME },
     client: quarter_of_an_hour("sign_in_request_client", 3_000),
     deployment: quarter_of_an_hour("sign_in_request_deployment", 30_000),
 };
-/// Sign-in mails that an address is sent a day. The mail's job decides it, and nobody is told: the answer is the same for every address.
+/// Sign-in mails that an address is sent a day. The mail's job decides it, and nobody is told: the answer is the same
+/// for every address.
 pub const SIGN_IN_MAILS: TryLimit = a_day("sign_in_mail", 20);
-/// Those beyond it to somebody who has an account: one as often as a link expires, so that there is always one that works. Whoever signs
-/// in begins anew with both.
+/// Those beyond it to somebody who has an account: one as often as a link expires, so that there is always one that
+/// works. Whoever signs in begins anew with both.
 pub const LATER_SIGN_IN_MAILS: TryLimit =
     TryLimit { bucket: "sign_in_mail_later", tries: 1, window: SIGN_IN_LINK_LIFETIME };
 /// Sign-in mails to addresses that have no account, by the client that asks: enough for a class that begins together.
@@ -271,34 +277,38 @@ pub const EMAIL_CHANGES: TryLimits = TryLimits {
     client: quarter_of_an_hour("email_change_client", 30),
     deployment: quarter_of_an_hour("email_change_deployment", 1_000),
 };
-/// Mails per organization that its members cause: invitations to it and to its resources, reminders, changes of roles, and offers of
-/// projects with their answers. What they hold back is sent in the next minutes. Mails that keep an account or an organization
-/// safe don't wait for them: those that sign in, those about accounts, and those that tell of who came and went.
+/// Mails per organization that its members cause: invitations to it and to its resources, reminders, changes of roles,
+/// and offers of projects with their answers. What they hold back is sent in the next minutes. Mails that keep an
+/// account or an organization safe don't wait for them: those that sign in, those about accounts, and those that tell
+/// of who came and went.
 pub const ORGANIZATION_MAILS: TryLimit =
     TryLimit { bucket: "organization_mail", tries: 100, window: Duration::from_secs(60) };
-/// Names that the answers tell of: usernames and slugs with which something is shared, to whom something is offered or who are invited,
-/// and that lead nowhere; and those that somebody would like to have and another has. Nobody learns from the answers who has accounts
-/// and which organizations there are (R21). What leads somewhere, or is free, is taken back.
+/// Names that the answers tell of: usernames and slugs with which something is shared, to whom something is offered or
+/// who are invited, and that lead nowhere; and those that somebody would like to have and another has. Nobody learns
+/// from the answers who has accounts and which organizations there are (R21). What leads somewhere, or is free, is
+/// taken back.
 pub const NAME_GUESSES: TryLimits = TryLimits {
     account: quarter_of_an_hour("name_guess", 300),
     client: quarter_of_an_hour("name_guess_client", 600),
     deployment: quarter_of_an_hour("name_guess_deployment", 20_000),
 };
-/// Mails that one address gets because others want something of it, whoever and wherever they are: invitations, sent again or for the
-/// first time, their reminders, what is shared with an address without an account, offers of projects, and links that confirm an
-/// address. What is over is refused; a reminder that is over isn't sent.
+/// Mails that one address gets because others want something of it, whoever and wherever they are: invitations, sent
+/// again or for the first time, their reminders, what is shared with an address without an account, offers of projects,
+/// and links that confirm an address. What is over is refused; a reminder that is over isn't sent.
 ///
-/// Addresses count as they are written, without case: `ada+lab@…` and `a.da@…` are other mailboxes to us, since only their server
-/// knows better. Mails that sign in have limits of their own: whoever uses this up for an address keeps nobody from signing in.
+/// Addresses count as they are written, without case: `ada+lab@…` and `a.da@…` are other mailboxes to us, since only
+/// their server knows better. Mails that sign in have limits of their own: whoever uses this up for an address keeps
+/// nobody from signing in.
 pub const RECIPIENT_MAILS: [TryLimit; 2] = [
     TryLimit { bucket: "recipient_mail_hour", tries: 5, window: Duration::from_secs(60 * 60) },
     TryLimit { bucket: "recipient_mail_day", tries: 20, window: Duration::from_secs(24 * 60 * 60) },
 ];
 /// The same mails by who causes them: each address counts, however many a request names.
 ///
-/// The account's number is that of `ROLLCALL_INVITATIONS_PER_DAY`, or of `ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY` while the account is
-/// new; where the operator allows one account more than these allow a client or the deployment, that counts for them too. What is
-/// shared by many ends within the hour. To use up the deployment's, it takes 10 accounts that are older than a day or 100 new ones.
+/// The account's number is that of `ROLLCALL_INVITATIONS_PER_DAY`, or of `ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY`
+/// while the account is new; where the operator allows one account more than these allow a client or the deployment,
+/// that counts for them too. What is shared by many ends within the hour. To use up the deployment's, it takes 10
+/// accounts that are older than a day or 100 new ones.
 pub const CAUSED_MAILS: TryLimits = TryLimits {
     account: TryLimit { bucket: "caused_mail", tries: 2_000, window: Duration::from_secs(24 * 60 * 60) },
     client: TryLimit { bucket: "caused_mail_client", tries: 2_500, window: Duration::from_secs(60 * 60) },
@@ -308,18 +318,22 @@ pub const CAUSED_MAILS: TryLimits = TryLimits {
 pub const NEW_ACCOUNT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Mails that a new account may cause a day.
 pub const NEW_ACCOUNT_MAILS: i32 = 200;
-/// Mails of each kind about one membership: changes of its role, its end, its receipts, and its return. Nobody's role or membership waits
-/// for them: what is over isn't sent. They are so few that no organization uses up what the others may send.
+/// Mails of each kind about one membership: changes of its role, its end, its receipts, and its return. Nobody's role
+/// or membership waits for them: what is over isn't sent. They are so few that no organization uses up what the others
+/// may send.
 pub const MEMBERSHIP_MAILS: TryLimit = a_day("membership_mail", 5);
-/// About the end of memberships, with its receipts, and their return, to the person whose they are, in whichever organizations.
+/// About the end of memberships, with its receipts, and their return, to the person whose they are, in whichever
+/// organizations.
 pub const MEMBER_MAILS: TryLimit = a_day("member_mail", 20);
 /// About changes of somebody's roles, in whichever organizations: they use up nothing of what tells of an end.
 pub const ROLE_MAILS: TryLimit = a_day("role_mail", 20);
-/// Receipts to whoever has become the owner of what others left, in whichever organizations; `Organization.departures` has them all.
+/// Receipts to whoever has become the owner of what others left, in whichever organizations; `Organization.departures`
+/// has them all.
 pub const RECEIPT_MAILS: TryLimit = a_day("receipt_mail", 200);
 
-/// New grants that one account gives to people whom it may not look up, by their ids or usernames: they need no consent, and stand in the
-/// others' lists of resources. What is shared with an address, a team or an organization isn't counted.
+/// New grants that one account gives to people whom it may not look up, by their ids or usernames: they need no
+/// consent, and stand in the others' lists of resources. What is shared with an address, a team or an organization
+/// isn't counted.
 pub const STRANGERS_GRANTS: TryLimit = a_day("stranger_grant", 50);
 /// New grants that one person gets from people who may not look them up.
 pub const GRANTS_OF_STRANGERS: TryLimit = a_day("stranger_grant_to", 20);

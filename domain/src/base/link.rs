@@ -1,5 +1,5 @@
-//! Where people reach the service, and the address of each of its pages. Addresses are spelled here alone: for the API's routes, forms and
-//! redirects, and for the links that the worker mails.
+//! Where people reach the service, and the address of each of its pages. Addresses are spelled here alone: for the
+//! API's routes, forms and redirects, and for the links that the worker mails.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +9,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 use url::{Host, Url};
 
-/// The address at which people reach the service. It may have a path, which a proxy strips: every link, form, redirect and cookie
-/// has it, and no route.
+/// The address at which people reach the service. It may have a path, which a proxy strips: every link, form, redirect
+/// and cookie has it, and no route.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PublicUrl(Url);
@@ -110,7 +110,8 @@ impl PublicUrl {
     }
 }
 
-/// What has an address. Tokens and names stand in it as they are given, so that `{token}` makes the template of a route.
+/// What has an address. Tokens and names stand in it as they are given, so that `{token}` makes the template of a
+/// route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route<'a> {
     /// The playground, which is the first page.

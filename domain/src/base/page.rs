@@ -71,7 +71,8 @@ pub(crate) struct Slice<K> {
 }
 
 impl PageRequest {
-    /// Fails where limit or cursors aren't such of a list whose keys are these: before the page is asked for together with others'.
+    /// Fails where limit or cursors aren't such of a list whose keys are these: before the page is asked for together
+    /// with others'.
     pub fn check<K: DeserializeOwned>(&self) -> Result<()> {
         self.slice::<K>().map(|_| ())
     }
@@ -116,8 +117,8 @@ impl<K: Serialize> Slice<K> {
         self.limit + 1
     }
 
-    /// The rows of several ranges of one list, each fetched by itself, in reading direction; what has passed from one range to another
-    /// meanwhile is there once.
+    /// The rows of several ranges of one list, each fetched by itself, in reading direction; what has passed from one
+    /// range to another meanwhile is there once.
     pub(crate) fn merge<T, O: Ord>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> O) -> Vec<T> {
         rows.sort_by_key(&key);
         rows.dedup_by_key(|row| key(row));

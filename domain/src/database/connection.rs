@@ -87,9 +87,9 @@ impl Drop for Waiting<'_> {
 
 /// A pooled connection; dropped, it goes back to the pool if nothing is under way on it.
 ///
-/// A request that is given up drops its connections wherever it is: with a statement whose answer is still to come, or in the
-/// middle of a transaction. Such a connection is closed, and its statement cancelled; in the pool, whoever took it next would
-/// wait for the answer, and locks would be kept.
+/// A request that is given up drops its connections wherever it is: with a statement whose answer is still to come, or
+/// in the middle of a transaction. Such a connection is closed, and its statement cancelled; in the pool, whoever took
+/// it next would wait for the answer, and locks would be kept.
 pub struct Connection {
     pooled: Option<Object<AsyncPgConnection>>,
     /// Where it leads, for cancelling.
@@ -148,8 +148,8 @@ impl Drop for Connection {
                 return;
             }
             let mut connection = Object::take(pooled);
-            // PostgreSQL notices that a client is gone only when it writes to it. A pooler cancels nothing for a client that is
-            // gone: so the connection stays until what follows the statement on it is answered.
+            // PostgreSQL notices that a client is gone only when it writes to it. A pooler cancels nothing for a client
+            // that is gone: so the connection stays until what follows the statement on it is answered.
             let statement = connection.cancel_token();
             let cancelling = async {
                 if endpoint.cancel(statement).await.is_ok() {

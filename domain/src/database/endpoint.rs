@@ -138,7 +138,8 @@ impl Endpoint {
         Self { is_pooler: true, names, ..self }
     }
 
-    /// Whether a connection is another's after each transaction: settings of the session don't stay with whoever made them.
+    /// Whether a connection is another's after each transaction: settings of the session don't stay with whoever made
+    /// them.
     pub(crate) fn is_pooler(&self) -> bool {
         self.is_pooler
     }

@@ -1,14 +1,15 @@
 //! Nobody asks for a connection while holding another: where everybody does, each waits for what the next one holds.
 //!
-//! Debug builds, and with them the tests, keep a list of the connections that are lent out, and log an ERROR where it happens.
-//! Release builds keep none.
+//! Debug builds, and with them the tests, keep a list of the connections that are lent out, and log an ERROR where it
+//! happens. Release builds keep none.
 
 use std::panic::Location;
 
 /// A connection's entry in the list, as long as it is lent out; it says where the connection was asked for.
 pub(super) use list::Entry as Held;
 
-/// Runs what takes turns with others in one task, such as a GraphQL field beside its siblings: what these hold isn't held by it.
+/// Runs what takes turns with others in one task, such as a GraphQL field beside its siblings: what these hold isn't
+/// held by it.
 #[cfg(debug_assertions)]
 pub async fn strand<F: Future>(future: F) -> F::Output {
     list::in_new_strand(future).await

@@ -110,8 +110,8 @@ impl std::fmt::Debug for Database {
 impl Database {
     /// A pool of connections to the endpoint, made when they are needed.
     pub fn new(endpoint: Endpoint, keyring: Keyring, deployment: Deployment, purpose: Purpose) -> anyhow::Result<Self> {
-        // Nobody waits for ever, nor makes others wait. Statements here are short: what compiling them takes, in a large
-        // database a second each, is longer than they do.
+        // Nobody waits for ever, nor makes others wait. Statements here are short: what compiling them takes, in a
+        // large database a second each, is longer than they do.
         let statement_timeout = match purpose {
             Purpose::Requests => limits::STATEMENT_TIMEOUT.as_millis(),
             Purpose::Work => 0,
@@ -184,16 +184,16 @@ impl Database {
         Self::new(self.endpoint.clone(), self.keyring.clone(), self.deployment, purpose)
     }
 
-    /// The same database for one of several uses, which takes at most so many of the process's connections at a time: where it
-    /// waits, for a lock say, the others go on.
+    /// The same database for one of several uses, which takes at most so many of the process's connections at a time:
+    /// where it waits, for a lock say, the others go on.
     #[must_use]
     pub fn share(&self, connections: usize) -> Self {
         let part = Part { connections: Arc::new(Semaphore::new(connections)), patience: None };
         Self { shares: self.shares.and(part), ..self.clone() }
     }
 
-    /// The same database for one of those who have so many of the process's connections in common. Where all of these are in
-    /// use, it waits for as long as for one of the process's.
+    /// The same database for one of those who have so many of the process's connections in common. Where all of these
+    /// are in use, it waits for as long as for one of the process's.
     #[must_use]
     pub fn within(&self, connections: Arc<Semaphore>) -> Self {
         let part = Part { connections, patience: Some(limits::CONNECTION_WAIT) };

@@ -1,4 +1,5 @@
-//! Whether the database answers, asked on a connection of its own: an exhausted pool must not look like a database that is gone.
+//! Whether the database answers, asked on a connection of its own: an exhausted pool must not look like a database that
+//! is gone.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use crate::database::endpoint::Endpoint;
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks the database, one question at a time. Whoever comes meanwhile shares the next answer, so that many who ask keep nobody waiting.
+/// Asks the database, one question at a time. Whoever comes meanwhile shares the next answer, so that many who ask keep
+/// nobody waiting.
 #[derive(Clone)]
 pub(super) struct Readiness {
     endpoint: Endpoint,

@@ -235,8 +235,8 @@ impl ServerCertVerifier for Judge {
     }
 }
 
-/// Whether a certificate without alternative names has the host as its subject's common name, which PostgreSQL's manual tells
-/// people to write there.
+/// Whether a certificate without alternative names has the host as its subject's common name, which PostgreSQL's manual
+/// tells people to write there.
 fn is_named_by_subject(error: &rustls::Error, fields: &Certificate, host: &ServerName<'_>) -> bool {
     let has_names = !matches!(error, rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })
         if presented.is_empty());

@@ -7,8 +7,8 @@ use diesel::connection::{Instrumentation, InstrumentationEvent};
 
 use crate::database::wire::Unanswered;
 
-/// What is under way on a connection: it is told of each statement from the moment that it is to be sent until its answer begins,
-/// and the wire counts the answers that come.
+/// What is under way on a connection: it is told of each statement from the moment that it is to be sent until its
+/// answer begins, and the wire counts the answers that come.
 #[derive(Clone)]
 pub(super) struct UnderWay {
     statements: Arc<AtomicUsize>,

@@ -1,12 +1,14 @@
-//! What goes over a connection to PostgreSQL, with three things seen to on the way that neither diesel-async nor tokio-postgres
-//! leaves to its users.
+//! What goes over a connection to PostgreSQL, with three things seen to on the way that neither diesel-async nor
+//! tokio-postgres leaves to its users.
 //!
-//! - **Errors keep their SQLSTATE.** diesel shows an error's message, which is in the server's language, and not its code. Here the
-//!   code is put before the message, in the form that psql has for it: `40P01: deadlock detected`.
-//! - **Statements have no names behind a pooler.** A pooler that gives each transaction another server connection (PgBouncer
-//!   before 1.21) knows nothing of statements that were prepared on the one before. Where that is asked for, a statement's text
-//!   goes along with each use of it, as the unnamed statement, which PostgreSQL forgets with the next one.
-//! - **It is known what is still to come.** Whoever reads no further than the first rows leaves the rest of the answer on the way.
+//! - **Errors keep their SQLSTATE.** diesel shows an error's message, which is in the server's language, and not its
+//!   code. Here the code is put before the message, in the form that psql has for it: `40P01: deadlock detected`.
+//! - **Statements have no names behind a pooler.** A pooler that gives each transaction another server connection
+//!   (PgBouncer before 1.21) knows nothing of statements that were prepared on the one before. Where that is asked for,
+//!   a statement's text goes along with each use of it, as the unnamed statement, which PostgreSQL forgets with the
+//!   next one.
+//! - **It is known what is still to come.** Whoever reads no further than the first rows leaves the rest of the answer
+//!   on the way.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -36,8 +38,8 @@ pub(super) enum StatementNames {
 pub(super) enum Ending {
     /// By us.
     Ours,
-    /// By the server: it has then done what it was asked for. PgBouncer 1.18 breaks down where whoever has a statement cancelled
-    /// doesn't wait for that.
+    /// By the server: it has then done what it was asked for. PgBouncer 1.18 breaks down where whoever has a statement
+    /// cancelled doesn't wait for that.
     Servers,
 }
 

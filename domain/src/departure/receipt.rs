@@ -159,7 +159,8 @@ pub struct Moved {
     pub counts: Vec<(ResourceKind, i64)>,
     /// The names of the first [`limits::RECEIPT_EXAMPLES`].
     pub examples: Vec<String>,
-    /// How many samples were collected into a project (R36); they are not among the others, since they stay whose they are.
+    /// How many samples were collected into a project (R36); they are not among the others, since they stay whose they
+    /// are.
     pub collected_samples: i64,
 }
 
@@ -202,7 +203,8 @@ pub async fn of(connection: &mut AsyncPgConnection, id: DepartureId, recipient_i
         };
         (moved, told)
     } else {
-        // Who handed the organization over and has gone since is no business of its any more; their own receipt tells the rest.
+        // Who handed the organization over and has gone since is no business of its any more; their own receipt tells
+        // the rest.
         if member.is_none_or(|member| member.status != MemberStatus::Active) {
             return Ok(None);
         }

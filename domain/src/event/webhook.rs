@@ -1,7 +1,7 @@
 //! Webhooks: an organization's audit log, told to other services in its order, at least once (R75).
 //!
-//! A webhook has a cursor into the log. Whatever records an event that it waits for enqueues its one job, which delivers
-//! event by event and moves the cursor on; so nothing is sent before its commit, overtaken, or lost.
+//! A webhook has a cursor into the log. Whatever records an event that it waits for enqueues its one job, which
+//! delivers event by event and moves the cursor on; so nothing is sent before its commit, overtaken, or lost.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -206,8 +206,8 @@ pub(super) async fn lock(transaction: &mut Transaction, id: WebhookId) -> Result
         .optional()?)
 }
 
-/// Changes a webhook; a new secret is shown this once. Enabled again it goes on with the event after the last one that was
-/// dealt with.
+/// Changes a webhook; a new secret is shown this once. Enabled again it goes on with the event after the last one that
+/// was dealt with.
 pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook) -> Result<(Webhook, Option<Token>)> {
     let targets = database.deployment().webhook_targets;
     let url = command.url.as_deref().map(|url| targets.parse("url", url)).transpose()?;

@@ -122,6 +122,7 @@ impl Organization {
         })
     }
 
+    /// What somebody with the role may see and do here, by the organization's policy.
     pub fn standing_of(&self, role: Role) -> Standing {
         Standing {
             role,

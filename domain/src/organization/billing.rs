@@ -137,10 +137,11 @@ pub async fn update(
         .await
 }
 
-/// Staff add credits that an organization has bought, or with a negative amount take them back; the same key counts once.
+/// Staff add credits that an organization has bought, or with a negative amount take them back; the same key counts
+/// once.
 ///
-/// INVALID for nothing, for more than four digits behind the point, and for what no invoice would say; CONFLICT where the key came
-/// with another amount.
+/// INVALID for nothing, for more than four digits behind the point, and for what no invoice would say; CONFLICT where
+/// the key came with another amount.
 pub async fn add_credits(
     database: &Database,
     actor: &Actor,
@@ -218,8 +219,8 @@ diesel::define_sql_function! {
     fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
 }
 
-/// The organizations that the actor may bill to (R55), the personal one first, the others by name, as many as a list without pages
-/// holds; for an API key at most its own.
+/// The organizations that the actor may bill to (R55), the personal one first, the others by name, as many as a list
+/// without pages holds; for an API key at most its own.
 pub async fn billable_organizations(
     connection: &mut AsyncPgConnection,
     actor: &Actor,

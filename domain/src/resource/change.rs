@@ -55,7 +55,8 @@ fn kept<T>(field: &str, value: Option<Option<T>>) -> Result<Option<T>> {
     }
 }
 
-/// Changes a resource; takes CONTRIBUTE, ADMINISTER to change who reads it or where it lies, and UPLOAD on a new container.
+/// Changes a resource; takes CONTRIBUTE, ADMINISTER to change who reads it or where it lies, and UPLOAD on a new
+/// container.
 pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command: &UpdateResource) -> Result<Resource> {
     // Whatever it is; more is said of the name once that is known.
     command.name.as_deref().map(|name| text::file_name("name", name, limits::NAME)).transpose()?;
@@ -133,8 +134,8 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
         .await
 }
 
-/// Fails where the sample's owner is no member: it would lie where nobody but owner and admins reaches it, and nothing collects it
-/// any more (R36).
+/// Fails where the sample's owner is no member: it would lie where nobody but owner and admins reaches it, and nothing
+/// collects it any more (R36).
 async fn require_collected(transaction: &mut Transaction, sample: &Resource) -> Result<()> {
     let active: Option<MemberId> = members::table
         .filter(members::organization_id.eq(sample.organization_id))

@@ -14,8 +14,8 @@ use crate::database::schema::{collection_items, resources};
 use crate::database::{Database, Transaction, now};
 use crate::resource::{Purpose, Resource, reach, reach_each};
 
-/// Adds resources to a collection, all or none; takes CONTRIBUTE on the collection and ADMINISTER on each, since whoever reaches the
-/// collection may read them from then on. What is in it already stays in it.
+/// Adds resources to a collection, all or none; takes CONTRIBUTE on the collection and ADMINISTER on each, since
+/// whoever reaches the collection may read them from then on. What is in it already stays in it.
 pub async fn add_to_collection(
     database: &Database,
     actor: &Actor,
@@ -79,8 +79,8 @@ pub async fn add_to_collection(
         .await
 }
 
-/// Takes resources out of a collection; takes CONTRIBUTE on the collection, or ADMINISTER on each of them: nobody has to leave what is
-/// theirs in somebody else's. What isn't in it is passed over.
+/// Takes resources out of a collection; takes CONTRIBUTE on the collection, or ADMINISTER on each of them: nobody has
+/// to leave what is theirs in somebody else's. What isn't in it is passed over.
 pub async fn remove_from_collection(
     database: &Database,
     actor: &Actor,

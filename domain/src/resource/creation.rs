@@ -40,8 +40,8 @@ pub struct CreateResource {
 
 /// Creates a resource that the actor owns.
 ///
-/// In a container it takes UPLOAD there, which someone outside may have too. A sample is then theirs (R33); anything else is the
-/// organization's owner's, so that nothing belongs to nobody.
+/// In a container it takes UPLOAD there, which someone outside may have too. A sample is then theirs (R33); anything
+/// else is the organization's owner's, so that nothing belongs to nobody.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateResource) -> Result<Resource> {
     let name = parse_name(command.kind, &command.name)?;
     let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;

@@ -68,8 +68,8 @@ pub(super) fn at_grantee(code: Code, name: &str, message: impl Into<String>) -> 
     Refusal::new(code, name, message).within(["grantee"]).into()
 }
 
-/// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked, shared: nothing is
-/// granted to someone who is just leaving.
+/// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked,
+/// shared: nothing is granted to someone who is just leaving.
 pub(super) async fn find(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -94,7 +94,8 @@ pub(super) async fn find(
             }
         }
         Named::Team(id) => {
-            // One that the actor doesn't see, such as one of an organization that they don't belong to, isn't there for them.
+            // One that the actor doesn't see, such as one of an organization that they don't belong to, isn't there for
+            // them.
             let seen = team::visible_to(transaction, actor, &[*id]).await?;
             let team: Option<TeamId> = teams::table
                 .filter(teams::id.eq_any(seen.iter().map(|team| team.id)))
@@ -123,8 +124,9 @@ pub(super) async fn find(
     Ok((Found::Grantee(Grantee::User(user.id)), field))
 }
 
-/// The account of an address, where the actor knows whose it is: it is their own, a member's of the organization that they lead, or
-/// the resource is shared with it by this address already. The same statements whether or not there is an account.
+/// The account of an address, where the actor knows whose it is: it is their own, a member's of the organization that
+/// they lead, or the resource is shared with it by this address already. The same statements whether or not there is an
+/// account.
 async fn known_by_address(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -185,8 +187,8 @@ async fn find_organization(transaction: &mut Transaction, named: &Named) -> Resu
     }
 }
 
-/// Whether the grantee belongs to the organization that holds the resource, as far as the actor may know: where the directory is hidden,
-/// the answer tells only those who see the member (R77).
+/// Whether the grantee belongs to the organization that holds the resource, as far as the actor may know: where the
+/// directory is hidden, the answer tells only those who see the member (R77).
 pub(super) async fn is_inside(
     transaction: &mut Transaction,
     actor: &Actor,

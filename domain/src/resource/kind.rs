@@ -73,8 +73,8 @@ impl ResourceKind {
         }
     }
 
-    /// Which kinds lie in it. Nothing that holds something lies deeper than in one container, so that at most two lie above a
-    /// resource: the expression of access counts on that.
+    /// Which kinds lie in it. Nothing that holds something lies deeper than in one container, so that at most two lie
+    /// above a resource: the expression of access counts on that.
     pub fn holds(self) -> &'static [Self] {
         match self {
             Self::Workspace => &[

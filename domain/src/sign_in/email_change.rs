@@ -1,4 +1,5 @@
-//! Another address for an account: its person asks for it, and it is taken once the link that is mailed there is confirmed.
+//! Another address for an account: its person asks for it, and it is taken once the link that is mailed there is
+//! confirmed.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -163,7 +164,8 @@ pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
     Ok(change)
 }
 
-/// Fails with REVOKED where the session that asked was ended, as the mail to the old address advises: that puts an end to this too.
+/// Fails with REVOKED where the session that asked was ended, as the mail to the old address advises: that puts an end
+/// to this too.
 async fn require_session(connection: &mut AsyncPgConnection, user_id: UserId, session_id: SessionId) -> Result<()> {
     if session::by_ids(connection, user_id, &[session_id]).await?.is_empty() {
         let message = "the session that asked for this was ended; ask for the change again";
@@ -172,8 +174,8 @@ async fn require_session(connection: &mut AsyncPgConnection, user_id: UserId, se
     Ok(())
 }
 
-/// Gives the account the address that the token was mailed to, and returns it. Who holds the token needs no session: they read
-/// the mails of the address.
+/// Gives the account the address that the token was mailed to, and returns it. Who holds the token needs no session:
+/// they read the mails of the address.
 pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
     let EmailChange { id, user_id, session_id, new_email, .. } = by_token(database, token).await?;
     database

@@ -118,8 +118,8 @@ async fn ask(
         .await
 }
 
-/// Records that a sign-in mail was asked for in the log of the account that has the address, if one has; once. The mail's job does it,
-/// and nobody waits for that.
+/// Records that a sign-in mail was asked for in the log of the account that has the address, if one has; once. The
+/// mail's job does it, and nobody waits for that.
 pub async fn record_request(database: &Database, id: SignInRequestId, hold: Hold<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
@@ -141,8 +141,8 @@ pub async fn record_request(database: &Database, id: SignInRequestId, hold: Hold
         .await
 }
 
-/// Takes the turn of a request's mail; `false` where the address has had enough of them, or its client has had them sent to enough
-/// strangers. Only here, where nobody waits for an answer, it is looked at whose address it is.
+/// Takes the turn of a request's mail; `false` where the address has had enough of them, or its client has had them
+/// sent to enough strangers. Only here, where nobody waits for an answer, it is looked at whose address it is.
 pub async fn take_mail_turn(database: &Database, request: &SignInRequest) -> Result<bool> {
     let mut connection = database.connection().await?;
     let has_account = user::by_email(&mut connection, &request.email).await?.is_some();
@@ -252,7 +252,8 @@ pub enum Proof {
     },
 }
 
-/// Someone who signed in. All of it is read before the commit: what is shown once must not be lost by a read that fails afterwards.
+/// Someone who signed in. All of it is read before the commit: what is shown once must not be lost by a read that fails
+/// afterwards.
 #[derive(Debug)]
 pub struct SignedIn {
     /// Who.
@@ -341,7 +342,8 @@ async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, ema
     Ok(diesel::select(diesel::dsl::exists(open)).get_result(&mut **transaction).await?)
 }
 
-/// Checks the digits, after counting the try and committing the counts: those of one mail die after five, across all processes.
+/// Checks the digits, after counting the try and committing the counts: those of one mail die after five, across all
+/// processes.
 async fn try_digits(
     database: &Database,
     email: &str,

@@ -102,8 +102,8 @@ pub struct Settings {
     pub rollcall_log: LogFormat,
 }
 
-/// The settings' names with what each may be, for whoever gave something else. What isn't one of them is a mistake that must not
-/// go unnoticed.
+/// The settings' names with what each may be, for whoever gave something else. What isn't one of them is a mistake that
+/// must not go unnoticed.
 const NAMES: &[(&str, &str)] = &[
     ("DATABASE_URL", "a URL such as postgres://user:password@host:5432/database"),
     ("ROLLCALL_DIRECT_DATABASE_URL", "a URL such as postgres://user:password@host:5432/database"),
@@ -152,8 +152,8 @@ fn default_new_account_invitations_per_day() -> u32 {
     limits::NEW_ACCOUNT_MAILS.unsigned_abs()
 }
 
-/// The settings that were given, by the upper case of their names, without the white space around them: files of secrets end
-/// with a line break. What is empty isn't given.
+/// The settings that were given, by the upper case of their names, without the white space around them: files of
+/// secrets end with a line break. What is empty isn't given.
 struct Given(BTreeMap<&'static str, String>);
 
 impl Given {
@@ -243,8 +243,8 @@ fn meant(name: &str) -> String {
     }
 }
 
-/// Whether an environment variable is one of those that Kubernetes sets for each Service of a namespace, which may be called
-/// `rollcall` too.
+/// Whether an environment variable is one of those that Kubernetes sets for each Service of a namespace, which may be
+/// called `rollcall` too.
 fn is_service_link(name: &str, value: &str) -> bool {
     let is_port = name.contains("_PORT_") && ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| name.contains(protocol));
     name.ends_with("_SERVICE_HOST")
@@ -388,8 +388,8 @@ impl Settings {
         self.rollcall_data_dir.clone().unwrap_or_else(|| PathBuf::from("./data"))
     }
 
-    /// Where mails are written while no SMTP server is set: where the settings say, or in the data folder. `None` with a given
-    /// database: whoever runs that may take mails for sent that lie in a folder of some worker.
+    /// Where mails are written while no SMTP server is set: where the settings say, or in the data folder. `None` with
+    /// a given database: whoever runs that may take mails for sent that lie in a folder of some worker.
     pub fn mail_dir(&self) -> Option<PathBuf> {
         match (&self.rollcall_mail_dir, &self.database_url) {
             (Some(folder), _) => Some(folder.clone()),
@@ -398,7 +398,8 @@ impl Settings {
         }
     }
 
-    /// Where people reach the service. Fails where nobody could follow a link: it isn't set, and the API listens for others too.
+    /// Where people reach the service. Fails where nobody could follow a link: it isn't set, and the API listens for
+    /// others too.
     pub fn public_url(&self) -> anyhow::Result<PublicUrl> {
         self.public_url_at(self.rollcall_listen)
     }

@@ -5,8 +5,8 @@
 //! DATABASE_URL=postgres://… cargo run --release -p apalis-diesel --example measure -- 20000 500
 //! ```
 //!
-//! The arguments are the number of jobs and the concurrency; `--json` prints one line for programs. The table `jobs` is made
-//! where it doesn't exist, and emptied.
+//! The arguments are the number of jobs and the concurrency; `--json` prints one line for programs. The table `jobs` is
+//! made where it doesn't exist, and emptied.
 
 use std::env;
 use std::error::Error;

@@ -98,8 +98,8 @@ pub struct JobRecord {
     /// How often it was claimed.
     #[diesel(sql_type = Integer)]
     pub attempt: i32,
-    /// How many of these claims don't count: those given back unfinished at a shutdown, those whose process died while it
-    /// ran other jobs too, and those before a retry by hand.
+    /// How many of these claims don't count: those given back unfinished at a shutdown, those whose process died while
+    /// it ran other jobs too, and those before a retry by hand.
     #[diesel(sql_type = Integer)]
     pub uncounted_attempts: i32,
     /// How many may count before it is given up.
@@ -157,8 +157,8 @@ pub struct JobFilter {
 impl JobFilter {
     /// The condition of a query whose first four values are those that [`bind`](Self::bind) gives it.
     ///
-    /// The last two lines say nothing new, but match the conditions of partial indexes. As the values are known when the
-    /// query is planned, whatever doesn't apply costs nothing.
+    /// The last two lines say nothing new, but match the conditions of partial indexes. As the values are known when
+    /// the query is planned, whatever doesn't apply costs nothing.
     const CONDITION: &str = "($1 IS NULL OR queue = $1) AND ($2 IS NULL OR kind = $2) AND ($3 IS NULL OR status = $3)
         AND ($4 IS NULL OR id < $4)
         AND ($3 IS DISTINCT FROM 'waiting' OR alone OR NOT alone)
@@ -176,8 +176,8 @@ impl JobFilter {
 
 /// The newest jobs that fit the filter, the newest first, at most `limit`.
 ///
-/// With a status other than done this is quick however many jobs there are. Else it reads back through the table until it has
-/// found enough, which can be all of it where few jobs fit.
+/// With a status other than done this is quick however many jobs there are. Else it reads back through the table until
+/// it has found enough, which can be all of it where few jobs fit.
 ///
 /// # Errors
 ///
@@ -223,8 +223,8 @@ pub async fn retry(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<
     Ok(changed > 0)
 }
 
-/// [Retries](retry) the jobs that were given up and fit the filter, those first that were given up first, at most `limit`.
-/// Returns how many.
+/// [Retries](retry) the jobs that were given up and fit the filter, those first that were given up first, at most
+/// `limit`. Returns how many.
 ///
 /// The jobs are retried one by one, so without a transaction around it an error leaves those before it retried.
 ///
@@ -263,7 +263,8 @@ pub async fn cancel(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult
     Ok(deleted > 0)
 }
 
-/// Deletes the jobs that were done longer than `retention` ago, at most `limit`, and returns how many. Jobs given up stay.
+/// Deletes the jobs that were done longer than `retention` ago, at most `limit`, and returns how many. Jobs given up
+/// stay.
 ///
 /// The limit keeps transactions short: call this again while it returns `limit`.
 ///
@@ -289,7 +290,8 @@ pub struct QueueStatistics {
     /// The queue's name.
     #[diesel(sql_type = Text)]
     pub queue: String,
-    /// Jobs that are due and weren't tried yet. One that waits for another of its [serial key](crate::Job::serial_key) isn't due.
+    /// Jobs that are due and weren't tried yet. One that waits for another of its [serial key](crate::Job::serial_key)
+    /// isn't due.
     #[diesel(sql_type = BigInt)]
     pub waiting: i64,
     /// Jobs whose time or turn hasn't come and that weren't tried yet.

@@ -1,7 +1,7 @@
 //! One id through a chain of work: what a request enqueues, and what those jobs enqueue in turn.
 //!
-//! Within [`scope`], every job that is enqueued keeps the id in its row. A worker runs the handler in the scope of its job's
-//! id again, and the `job` span around it has the field `correlation_id`.
+//! Within [`scope`], every job that is enqueued keeps the id in its row. A worker runs the handler in the scope of its
+//! job's id again, and the `job` span around it has the field `correlation_id`.
 //!
 //! ```
 //! use apalis_diesel::correlation;
@@ -26,8 +26,8 @@ tokio::task_local! {
 
 /// Runs `future` with `id` as the current correlation id. A task that is spawned in it is not part of it.
 ///
-/// Of an id of more than 100 bytes only the beginning is kept, and no NULs, which PostgreSQL's text can't hold: an id is there
-/// for the logs and isn't worth an error.
+/// Of an id of more than 100 bytes only the beginning is kept, and no NULs, which PostgreSQL's text can't hold: an id
+/// is there for the logs and isn't worth an error.
 pub async fn scope<F: Future>(id: impl Into<String>, future: F) -> F::Output {
     let mut id = id.into();
     id.retain(|character| character != '\0');

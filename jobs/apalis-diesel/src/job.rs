@@ -62,10 +62,11 @@ pub trait Job: Serialize + DeserializeOwned {
 /// Enqueues a job, to be run as soon as the transaction of `connection` has committed and a worker is free.
 ///
 /// This is one INSERT on the connection given, so the job exists exactly if its transaction commits. Call
-/// [`Wake::wake`](crate::Wake::wake) after the commit; without it workers find the job when they look next, within a second.
+/// [`Wake::wake`](crate::Wake::wake) after the commit; without it workers find the job when they look next, within a
+/// second.
 ///
-/// Returns the new job's id, or `None` if a job with its [unique key](Job::unique_key) waits already. That one then doesn't
-/// start before this transaction has ended, so it sees what the transaction did.
+/// Returns the new job's id, or `None` if a job with its [unique key](Job::unique_key) waits already. That one then
+/// doesn't start before this transaction has ended, so it sees what the transaction did.
 ///
 /// # Errors
 ///
@@ -112,8 +113,8 @@ pub async fn enqueue_all_at<J: Job>(
     insert(connection, jobs, Some(run_at)).await
 }
 
-/// Has the waiting job with the same [unique key](Job::unique_key) start now rather than at its time: a retry whose reason is
-/// gone, say. Returns whether one waits.
+/// Has the waiting job with the same [unique key](Job::unique_key) start now rather than at its time: a retry whose
+/// reason is gone, say. Returns whether one waits.
 ///
 /// # Errors
 ///
@@ -152,8 +153,8 @@ impl statement::Text for InsertJobs {
 
 struct InsertUniqueJobs;
 
-/// A conflicting job is locked as `ClaimedJob::hold` does, so that it isn't claimed before the transaction has ended: else
-/// it could run without seeing the change that it now stands for.
+/// A conflicting job is locked as `ClaimedJob::hold` does, so that it isn't claimed before the transaction has ended:
+/// else it could run without seeing the change that it now stands for.
 impl statement::Text for InsertUniqueJobs {
     const SQL: &'static str = "
         WITH clock AS MATERIALIZED (SELECT job_clock() AS now),

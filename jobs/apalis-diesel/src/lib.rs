@@ -3,7 +3,6 @@
     not(feature = "worker"),
     doc = "Jobs on PostgreSQL, enqueued in your own transaction; the part without a worker."
 )]
-#![warn(missing_docs)]
 
 pub mod admin;
 pub mod correlation;
@@ -20,13 +19,13 @@ pub use wake::Wake;
 #[cfg(feature = "worker")]
 pub use worker::*;
 
-/// A name for a job, a process or a chain of work. When a job was enqueued stands in `jobs.created_at`, by `job_clock()`; the time
-/// in its id decides nothing, and sorts the list of an operator.
+/// A name for a job, a process or a chain of work. When a job was enqueued stands in `jobs.created_at`, by
+/// `job_clock()`; the time in its id decides nothing, and sorts the list of an operator.
 #[expect(clippy::disallowed_methods, reason = "nothing is decided by a name's time")]
 fn new_name() -> uuid::Uuid {
     uuid::Uuid::now_v7()
 }
 
-/// The tables `jobs` and `job_schedules`, their indexes, and the function `job_clock()`. To be run before anything else here
-/// is used.
+/// The tables `jobs` and `job_schedules`, their indexes, and the function `job_clock()`. To be run before anything else
+/// here is used.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

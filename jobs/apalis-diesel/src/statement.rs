@@ -85,8 +85,8 @@ macro_rules! is_next_of_serial_key {
 }
 pub(crate) use is_next_of_serial_key;
 
-/// Joins the claims that hold to rows of `id` and `attempt`, and locks them; claims that somebody else keeps locked are left
-/// out. Each row takes one look into the primary key, whatever the planner believes about the table.
+/// Joins the claims that hold to rows of `id` and `attempt`, and locks them; claims that somebody else keeps locked are
+/// left out. Each row takes one look into the primary key, whatever the planner believes about the table.
 #[cfg(feature = "worker")]
 macro_rules! lock_claims {
     ($of:literal) => {

@@ -12,9 +12,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Wakes the workers of every process, after a commit that enqueued something.
 ///
-/// Cloning it is cheap. All clones share one background task, so that a thousand calls in a burst become a few `NOTIFY`s.
-/// These are sent on connections of their own, for a reason: a transaction that notifies takes a lock that makes all such
-/// commits wait for each other.
+/// Cloning it is cheap. All clones share one background task, so that a thousand calls in a burst become a few
+/// `NOTIFY`s. These are sent on connections of their own, for a reason: a transaction that notifies takes a lock that
+/// makes all such commits wait for each other.
 ///
 /// A wake-up can be lost with its process; workers look for jobs every second anyway.
 #[derive(Clone, Debug)]
@@ -23,8 +23,8 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// Starts the background task, which borrows a connection from the pool for each `NOTIFY` and ends when the last clone is
-    /// dropped.
+    /// Starts the background task, which borrows a connection from the pool for each `NOTIFY` and ends when the last
+    /// clone is dropped.
     ///
     /// # Panics
     ///
@@ -35,8 +35,8 @@ impl Wake {
         Self { due }
     }
 
-    /// Wakes the workers soon, and doesn't wait for that. To be called once the transaction has committed: workers woken
-    /// earlier find nothing.
+    /// Wakes the workers soon, and doesn't wait for that. To be called once the transaction has committed: workers
+    /// woken earlier find nothing.
     pub fn wake(&self) {
         // Where the channel is full, a notification is due anyway and will be sent after this call.
         let _ = self.due.try_send(());

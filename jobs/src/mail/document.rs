@@ -137,8 +137,8 @@ impl Text {
     }
 }
 
-/// A subject's words should be found by a search, without the joiners of [`line()`]; not so where they hold a link that some readers
-/// would show as one.
+/// A subject's words should be found by a search, without the joiners of [`line()`]; not so where they hold a link that
+/// some readers would show as one.
 fn subject(text: &str) -> String {
     let plain = one_line(text);
     if hyperlink::is_in(&plain) { text.to_owned() } else { plain }

@@ -1,8 +1,8 @@
 //! How the mails look, and how they leave.
 //!
-//! A mail is a struct of facts (such as [`InvitationMail`](crate::mails::InvitationMail)) whose `render` turns it into a [`Mail`].
-//! What it says lies beside its facts and its handler, in [`mails`](crate::mails), as a list of blocks; `document.rs` renders
-//! the same blocks to HTML (by `templates/mail.mjml`) and to plain text. A [`Mailer`] then hands
+//! A mail is a struct of facts (such as [`InvitationMail`](crate::mails::InvitationMail)) whose `render` turns it into
+//! a [`Mail`]. What it says lies beside its facts and its handler, in [`mails`](crate::mails), as a list of blocks;
+//! `document.rs` renders the same blocks to HTML (by `templates/mail.mjml`) and to plain text. A [`Mailer`] then hands
 //! the mail to an SMTP server or writes it to a folder.
 //!
 //! Invariants:

@@ -1,19 +1,23 @@
 //! What readers of a text may take for a link.
 //!
-//! Names stand in mails that strangers receive, and a name that holds a link makes such a mail an advertisement or a trap under
-//! Rollcall's own sender. So nobody chooses such a name; what was stored before the rule is shown so that nothing of it can be clicked.
+//! Names stand in mails that strangers receive, and a name that holds a link makes such a mail an advertisement or a
+//! trap under Rollcall's own sender. So nobody chooses such a name; what was stored before the rule is shown so that
+//! nothing of it can be clicked.
 //!
 //! A link is
-//! - a scheme: `://` anywhere, or a word such as `skype:` with something right behind its colon, whichever program has come to take it;
+//! - a scheme: `://` anywhere, or a word such as `skype:` with something right behind its colon, whichever program has
+//!   come to take it;
 //! - `www.` at the beginning of a word, or a path on a network (`\\\\server\\share`, `//server`);
-//! - host and path: `claim.example/x`, `claim.example:8080`, `claim.example?x`, whether or not there is such a top-level domain;
-//! - a host alone whose last label is a top-level domain, as programs that look for links see it: `claim.example`, `клейм.рф`. An
-//!   e-mail address holds one;
+//! - host and path: `claim.example/x`, `claim.example:8080`, `claim.example?x`, whether or not there is such a
+//!   top-level domain;
+//! - a host alone whose last label is a top-level domain, as programs that look for links see it: `claim.example`,
+//!   `клейм.рф`. An e-mail address holds one;
 //! - an address of IPv4: four numbers below 256, or in one of the other ways in which browsers read it.
 //!
-//! Full-width letters and dots count as what browsers make of them, and invisible characters for nothing. So `St. John's Lab`,
-//! `Dr. No`, `Node.js Foundation`, `J.R.R. Tolkien`, `ada.lovelace`, `Lab A: Physics`, `Team 3:1` and `v1.2.3.4` are names; `M.Sc` and `GmbH & Co.KG` take a space after the
-//! dot, since `.sc` and `.kg` are countries, and `Re:Start` one after the colon.
+//! Full-width letters and dots count as what browsers make of them, and invisible characters for nothing. So `St.
+//! John's Lab`, `Dr. No`, `Node.js Foundation`, `J.R.R. Tolkien`, `ada.lovelace`, `Lab A: Physics`, `Team 3:1` and
+//! `v1.2.3.4` are names; `M.Sc` and `GmbH & Co.KG` take a space after the dot, since `.sc` and `.kg` are countries, and
+//! `Re:Start` one after the colon.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -24,13 +28,13 @@ use unicode_normalization::char::is_combining_mark;
 
 use crate::base::text::unicode::is_invisible;
 
-/// Every top-level domain, as IANA lists them and in the letters that people read, and the names that standards set aside. What was
-/// added since this list was made is still a link where a path follows.
+/// Every top-level domain, as IANA lists them and in the letters that people read, and the names that standards set
+/// aside. What was added since this list was made is still a link where a path follows.
 static TOP_LEVEL_DOMAINS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("top_level_domains.txt").lines().collect());
 
-/// Those that lead somewhere in a file's name too, where `chr1:1000` and `sample:12` stand for themselves; nothing else than such a
-/// link begins like that.
+/// Those that lead somewhere in a file's name too, where `chr1:1000` and `sample:12` stand for themselves; nothing else
+/// than such a link begins like that.
 const SCHEMES: [&str; 14] = [
     "http:",
     "https:",
@@ -81,7 +85,8 @@ fn holds_scheme(plain: &str) -> bool {
         || words.any(|word| SCHEMES.iter().any(|scheme| word.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())))
 }
 
-/// Whether a word such as `zoommtg:` stands right before something that a program might be given. `Bio::Perl` and `A:B` hold none.
+/// Whether a word such as `zoommtg:` stands right before something that a program might be given. `Bio::Perl` and `A:B`
+/// hold none.
 fn holds_any_scheme(plain: &str) -> bool {
     plain.match_indices(':').any(|(at, _)| {
         let (before, behind) = (plain.get(..at).unwrap_or_default(), plain.get(at + 1..).unwrap_or_default());
@@ -124,8 +129,8 @@ impl Host<'_> {
         self.begins_with_www() || self.has_path && (self.labels.len() > 1 && is_name || self.is_registered())
     }
 
-    /// Whether browsers take it for an address of IPv4: as people write one, or with hexadecimal numbers, or, where a path follows, as one
-    /// number too large for anything else.
+    /// Whether browsers take it for an address of IPv4: as people write one, or with hexadecimal numbers, or, where a
+    /// path follows, as one number too large for anything else.
     fn is_ipv4(&self) -> bool {
         let is_hexadecimal =
             |label: &str| label.strip_prefix("0x").is_some_and(|digits| u32::from_str_radix(digits, 16).is_ok());

@@ -1,5 +1,5 @@
-//! Values from outside, brought to their canonical form at the border and trusted inside: whatever people, programs, forms and headers send
-//! goes through here.
+//! Values from outside, brought to their canonical form at the border and trusted inside: whatever people, programs,
+//! forms and headers send goes through here.
 
 pub mod hyperlink;
 pub(crate) mod unicode;
@@ -153,8 +153,8 @@ pub(crate) fn in_words(duration: Duration) -> String {
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A text with which something is looked up. PostgreSQL can't store a NUL character: another control character, which nothing that is
-/// looked up holds either, stands for it, and finds nothing.
+/// A text with which something is looked up. PostgreSQL can't store a NUL character: another control character, which
+/// nothing that is looked up holds either, stands for it, and finds nothing.
 pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{1}")
 }
@@ -163,8 +163,8 @@ pub(crate) fn storable(text: &str) -> String {
 const AT_SIGNS: [&str; 10] =
     ["@", "\u{fe6b}", "\u{ff20}", "%40", "&#64;", "&#x40;", "&commat;", "(at)", "[at]", "{at}"];
 
-/// Without the e-mail addresses that somebody has written into it: whatever word has an @ within, however that is written, and with
-/// spaces around it where what follows is like a host.
+/// Without the e-mail addresses that somebody has written into it: whatever word has an @ within, however that is
+/// written, and with spaces around it where what follows is like a host.
 pub fn without_addresses(text: &str) -> String {
     let is_edge: fn(char) -> bool = |c| {
         matches!(
@@ -261,8 +261,9 @@ macro_rules! text_newtype {
     };
 }
 
-/// An e-mail address in its one form, which is stored, shown and mailed: in lower case (R24), the domain in the form of the DNS (UTS 46:
-/// `xn--mnchen-3ya.example` for `münchen.example`), which every mail server takes, and in which no two domains look alike.
+/// An e-mail address in its one form, which is stored, shown and mailed: in lower case (R24), the domain in the form of
+/// the DNS (UTS 46: `xn--mnchen-3ya.example` for `münchen.example`), which every mail server takes, and in which no two
+/// domains look alike.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct EmailAddress(String);

@@ -1,9 +1,10 @@
-//! The one form of a text from outside, by Unicode's properties: what is stored, what is compared, and what may not be in it.
+//! The one form of a text from outside, by Unicode's properties: what is stored, what is compared, and what may not be
+//! in it.
 //!
-//! - [`canonical`] is Normalization Form C without what is invisible and has no business where it stands. Joiners and variation
-//!   selectors stay where scripts and emoji need them.
-//! - [`fold`] is by what names are found, and unlike each other: without case, marks, width and invisible characters. The database
-//!   never folds, since what it makes of a letter depends on its locale.
+//! - [`canonical`] is Normalization Form C without what is invisible and has no business where it stands. Joiners and
+//!   variation selectors stay where scripts and emoji need them.
+//! - [`fold`] is by what names are found, and unlike each other: without case, marks, width and invisible characters.
+//!   The database never folds, since what it makes of a letter depends on its locale.
 //! - [`digits`] are the values of digits of any script.
 
 use icu_casemap::CaseMapper;
@@ -14,8 +15,8 @@ use icu_properties::props::{
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Raised where [`fold`] or [`canonical`] answers otherwise than before, also by another version of Unicode: `rollcall migrate` then brings
-/// what is stored to it.
+/// Raised where [`fold`] or [`canonical`] answers otherwise than before, also by another version of Unicode: `rollcall
+/// migrate` then brings what is stored to it.
 pub(crate) const VERSION: i32 = 1;
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
@@ -103,8 +104,8 @@ pub(super) fn stray(text: &str) -> Option<Stray> {
     })
 }
 
-/// The canonical form of a text that may hold anything: composed, and without what would be refused. `keep` says which control
-/// characters stay.
+/// The canonical form of a text that may hold anything: composed, and without what would be refused. `keep` says which
+/// control characters stay.
 pub(super) fn canonical(text: &str, keep: fn(char) -> bool) -> String {
     let mut text = composed(text);
     // What goes may have parted what joins now, or stood between what composes.
@@ -123,8 +124,8 @@ pub(super) fn canonical(text: &str, keep: fn(char) -> bool) -> String {
     }
 }
 
-/// Whether an invisible character changes what is seen where it stands: the joiners in scripts whose letters join and in emoji, variation
-/// selectors behind what has variants, and tags behind the flag that they make another.
+/// Whether an invisible character changes what is seen where it stands: the joiners in scripts whose letters join and
+/// in emoji, variation selectors behind what has variants, and tags behind the flag that they make another.
 fn has_business(chars: &[char], position: usize) -> bool {
     let at = |position: usize| chars.get(position).copied();
     let Some(c) = at(position) else { return false };
@@ -178,8 +179,8 @@ fn is_tag_of_flag(chars: &[char], position: usize) -> bool {
     chars.get(flag + 1).is_some_and(is_tag) && tags.next() == Some(&'\u{e007f}')
 }
 
-/// The form by which names are found, and by which those that are unique differ: two that look alike have the same one, and so have
-/// `Zoë` and `zoe`, `Straße` and `STRASSE`.
+/// The form by which names are found, and by which those that are unique differ: two that look alike have the same one,
+/// and so have `Zoë` and `zoe`, `Straße` and `STRASSE`.
 pub(crate) fn fold(text: &str) -> String {
     let plain: String = text.nfkd().filter(|c| !is_left_out(*c)).collect();
     let plain = CaseMapper::new().fold_string(&plain).nfkd().filter(|c| !is_left_out(*c)).collect::<String>();
@@ -206,8 +207,9 @@ pub(crate) fn fold(text: &str) -> String {
     folded
 }
 
-/// What makes no other name of a name: invisible characters, what only widens a word, and the marks that a script's letters do without.
-/// In others they are letters themselves, such as the vowels of Hindi and Thai, or make another one, as in Japanese.
+/// What makes no other name of a name: invisible characters, what only widens a word, and the marks that a script's
+/// letters do without. In others they are letters themselves, such as the vowels of Hindi and Thai, or make another
+/// one, as in Japanese.
 fn is_left_out(c: char) -> bool {
     let is_kana_mark = matches!(c, '\u{3099}' | '\u{309a}');
     let is_mark = is_combining_mark(c)
@@ -220,8 +222,8 @@ fn is_left_out(c: char) -> bool {
     is_invisible(c) || is_mark || is_tatweel
 }
 
-/// The digits of what somebody typed, by their value in whatever script and width; without what parts them: spaces, hyphens, dots and
-/// other punctuation. `None` where there is anything else.
+/// The digits of what somebody typed, by their value in whatever script and width; without what parts them: spaces,
+/// hyphens, dots and other punctuation. `None` where there is anything else.
 pub(crate) fn digits(text: &str) -> Option<String> {
     let mut digits = String::new();
     for c in text.nfkd() {

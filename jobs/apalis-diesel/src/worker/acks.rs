@@ -54,8 +54,8 @@ impl Writer {
         for ack in batch.drain(..) {
             match ack.outcome {
                 Outcome::Done => done.push(ack),
-                // Going back to waiting with a unique key can wait for somebody else's transaction that enqueues a job with
-                // the same key. Nothing else may be held up or locked meanwhile.
+                // Going back to waiting with a unique key can wait for somebody else's transaction that enqueues a job
+                // with the same key. Nothing else may be held up or locked meanwhile.
                 _ if ack.unique => self.write(vec![ack]).await,
                 _ => back.push(ack),
             }

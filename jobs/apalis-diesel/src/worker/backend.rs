@@ -37,8 +37,8 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One queue, as a backend for a worker of apalis; made by [`JobStore::queue`](crate::JobStore::queue).
 ///
-/// Jobs are claimed as the worker asks for them, as many at a time as handlers are free. Handlers get a [`ClaimedJob`]. The
-/// backend's middleware, [`OutcomeLayer`], runs and acknowledges them.
+/// Jobs are claimed as the worker asks for them, as many at a time as handlers are free. Handlers get a [`ClaimedJob`].
+/// The backend's middleware, [`OutcomeLayer`], runs and acknowledges them.
 ///
 /// It never fails: while the database can't be reached it has no jobs.
 pub struct JobQueue {
@@ -211,8 +211,8 @@ impl Stop {
     }
 }
 
-/// The task that claims a queue's jobs. It stops only between statements: a claim whose answer nobody reads would be lost
-/// until its lease has run out.
+/// The task that claims a queue's jobs. It stops only between statements: a claim whose answer nobody reads would be
+/// lost until its lease has run out.
 struct Claimer {
     store: Handle,
     queue: String,
@@ -246,8 +246,8 @@ impl Claimer {
         while self.serve().await.is_some() {}
     }
 
-    /// Claims some jobs once the worker wants them and as soon as there are any. `None` here and below means that the queue
-    /// stops.
+    /// Claims some jobs once the worker wants them and as soon as there are any. `None` here and below means that the
+    /// queue stops.
     async fn serve(&mut self) -> Option<()> {
         let demand = self.demand.clone();
         self.stop.or(demand.notified()).await?;
@@ -340,8 +340,8 @@ impl Claimer {
         Some(Ok(count))
     }
 
-    /// Claims a job whose lease ran out, once this process runs nothing else. That can take long; until then, nothing else is
-    /// claimed, so the wait is limited, and the other jobs get as much time in between.
+    /// Claims a job whose lease ran out, once this process runs nothing else. That can take long; until then, nothing
+    /// else is claimed, so the wait is limited, and the other jobs get as much time in between.
     async fn claim_alone(&mut self) -> Option<Result<usize, LinkError>> {
         let company = self.store.shared().company.clone();
         let waited = self.stop.or(tokio::time::timeout(self.patience, company.write_owned())).await?;

@@ -41,8 +41,8 @@ impl ClaimedJob {
     ///
     /// # Errors
     ///
-    /// [`Undecodable`] if the payload isn't of that form. As a [`JobError`] it asks for a retry: during an upgrade, a worker
-    /// of the other version may understand it. In the end it is given up like whatever fails.
+    /// [`Undecodable`] if the payload isn't of that form. As a [`JobError`] it asks for a retry: during an upgrade, a
+    /// worker of the other version may understand it. In the end it is given up like whatever fails.
     pub fn decode<J: Job>(&self) -> Result<J, Undecodable> {
         J::deserialize(&self.payload).map_err(|source| Undecodable { kind: self.kind.clone(), source })
     }
@@ -58,19 +58,19 @@ impl ClaimedJob {
         self.counted_attempts >= self.max_attempts
     }
 
-    /// The usual pause before a next attempt, each time another one, for a handler that retries after one of its own making;
-    /// see [`JobError::Retry`].
+    /// The usual pause before a next attempt, each time another one, for a handler that retries after one of its own
+    /// making; see [`JobError::Retry`].
     pub fn backoff(&self) -> Duration {
         some_pause(self.counted_attempts)
     }
 
-    /// Makes sure that this claim holds, and that it does until the transaction of `connection` ends. To be called in every
-    /// transaction of a handler, first: the transactions of a worker that was only slow, so that another has taken its job
-    /// over, then fail.
+    /// Makes sure that this claim holds, and that it does until the transaction of `connection` ends. To be called in
+    /// every transaction of a handler, first: the transactions of a worker that was only slow, so that another has
+    /// taken its job over, then fail.
     ///
-    /// It locks the job's row `FOR KEY SHARE`. Heartbeats and acknowledgements change no key, so they aren't held up; claims,
-    /// and whatever frees a job for another claim, lock `FOR UPDATE SKIP LOCKED`, so they pass over the row while the
-    /// transaction is open.
+    /// It locks the job's row `FOR KEY SHARE`. Heartbeats and acknowledgements change no key, so they aren't held up;
+    /// claims, and whatever frees a job for another claim, lock `FOR UPDATE SKIP LOCKED`, so they pass over the row
+    /// while the transaction is open.
     ///
     /// # Errors
     ///
@@ -84,9 +84,9 @@ impl ClaimedJob {
         if held == 0 { Err(JobError::Lost) } else { Ok(()) }
     }
 
-    /// Marks the job as done in the transaction of `connection`: what the handler did and the end of the job then commit
-    /// together, and no other run can commit anything, whatever happens to this process. To be called last in the transaction,
-    /// in place of [`hold`](Self::hold) or after it; the handler then returns `Ok`.
+    /// Marks the job as done in the transaction of `connection`: what the handler did and the end of the job then
+    /// commit together, and no other run can commit anything, whatever happens to this process. To be called last in
+    /// the transaction, in place of [`hold`](Self::hold) or after it; the handler then returns `Ok`.
     ///
     /// # Errors
     ///

@@ -28,10 +28,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Jobs to be enqueued at recurring times, for [`JobStore::run_schedules`](crate::JobStore::run_schedules).
 ///
-/// A schedule *ticks* at the times of its expression. Each tick enqueues the schedule's job **once**, however many processes
-/// run the same schedules: the row of the schedule in the table `job_schedules` moves on to its next time in the transaction
-/// that enqueues the job. Where several ticks were missed because no process ran, or the database was away, the schedule
-/// ticks once on return.
+/// A schedule *ticks* at the times of its expression. Each tick enqueues the schedule's job **once**, however many
+/// processes run the same schedules: the row of the schedule in the table `job_schedules` moves on to its next time in
+/// the transaction that enqueues the job. Where several ticks were missed because no process ran, or the database was
+/// away, the schedule ticks once on return.
 ///
 /// While a job of the schedule still waits, a tick enqueues no other: see [`add`](Self::add).
 ///
@@ -79,10 +79,10 @@ impl Schedules {
     ///
     /// `name` stands for it in the table, so it shall stay the same. It has at most 1,000 bytes.
     ///
-    /// `expression` is that of the crate [`cron`]: second, minute, hour, day of month, month, day of week and, if wanted, year, in
-    /// UTC, or one of `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly`. Days of the week are best written as names, since
-    /// 1 is Sunday. Where both kinds of day are given, both must be right. A process that starts with another expression than
-    /// the table's replaces it.
+    /// `expression` is that of the crate [`cron`]: second, minute, hour, day of month, month, day of week and, if
+    /// wanted, year, in UTC, or one of `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly`. Days of the week are
+    /// best written as names, since 1 is Sunday. Where both kinds of day are given, both must be right. A process that
+    /// starts with another expression than the table's replaces it.
     ///
     /// `job` makes the job from the time of the tick, or of the first of those missed. The job's unique key is that of
     /// [`Job::unique_key`] or else `name`. Each tick is a [`correlation`] of its own.

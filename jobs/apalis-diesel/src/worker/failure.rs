@@ -17,8 +17,8 @@ pub struct Undecodable {
 
 /// Why a handler didn't do its job, and what is to become of it.
 ///
-/// Handlers may return any other error, too: it asks for a retry, and apalis-core's `AbortError` and `RetryAfterError` do
-/// what they say.
+/// Handlers may return any other error, too: it asks for a retry, and apalis-core's `AbortError` and `RetryAfterError`
+/// do what they say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
     /// It shall be tried again, unless this was the last attempt: then it is given up.
@@ -26,12 +26,12 @@ pub enum JobError {
     Retry {
         /// For whoever looks after the jobs; kept in the row. No secrets.
         reason: String,
-        /// How long to wait. Without it 2 seconds after the first attempt, then twice as long each time, up to 2 hours, and
-        /// each time up to a quarter more or less.
+        /// How long to wait. Without it 2 seconds after the first attempt, then twice as long each time, up to 2 hours,
+        /// and each time up to a quarter more or less.
         after: Option<Duration>,
     },
-    /// It can't be done yet, through no fault of its own, such as a limit that others have used up: it shall be run later. The
-    /// attempt doesn't count.
+    /// It can't be done yet, through no fault of its own, such as a limit that others have used up: it shall be run
+    /// later. The attempt doesn't count.
     #[error("put off")]
     Postpone {
         /// How long to wait.

@@ -1,5 +1,5 @@
-//! Extends this process's leases and frees the jobs whose lease ran out, on a thread and a connection of its own: neither
-//! handlers that block their threads nor a pool without a free connection may stop it.
+//! Extends this process's leases and frees the jobs whose lease ran out, on a thread and a connection of its own:
+//! neither handlers that block their threads nor a pool without a free connection may stop it.
 
 use std::io;
 use std::sync::Arc;
@@ -37,7 +37,8 @@ async fn beat(shared: Arc<Shared>) {
             _ = ticks.tick() => {}
             () = closed(&mut phase) => return,
         }
-        // Its own leases first: after a pause of the whole process they may have run out without anybody having noticed.
+        // Its own leases first: after a pause of the whole process they may have run out without anybody having
+        // noticed.
         let result = match extend(&shared, &mut link).await {
             Ok(()) => free(&mut link).await,
             Err(error) => Err(error),

@@ -17,8 +17,9 @@ use crate::statement::{Statement, Text};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes the planner use the indexes that are made for these statements, in their order, whatever it believes about the
-/// table: a plan that was made while the table was empty would be a catastrophe once it isn't. As such plans don't depend
-/// on the values either, they are made once. The statements are written such that these settings leave but one sensible plan. Where a step is forced on it, its "cost" is huge; that must not start the JIT.
+/// table: a plan that was made while the table was empty would be a catastrophe once it isn't. As such plans don't
+/// depend on the values either, they are made once. The statements are written such that these settings leave but one
+/// sensible plan. Where a step is forced on it, its "cost" is huge; that must not start the JIT.
 ///
 /// Nothing here waits long for a lock: what is locked is tried again later.
 const SESSION: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;

@@ -21,8 +21,8 @@ pub fn describe_metrics() {
     metrics::describe_histogram!(PICKUP, Unit::Seconds, "How long jobs were due before they were claimed");
 }
 
-/// Of one queue. Made anew for each batch of claims, so that a recorder that is installed later is found, and yet not every
-/// job looks its metrics up.
+/// Of one queue. Made anew for each batch of claims, so that a recorder that is installed later is found, and yet not
+/// every job looks its metrics up.
 pub(crate) struct QueueMetrics {
     queue: SharedString,
     running: Gauge,

@@ -16,11 +16,11 @@ use super::running::{Cancel, Key, Start};
 use super::shared::Handle;
 use crate::correlation;
 
-/// Runs handlers and acknowledges what became of them. [`JobQueue`](crate::JobQueue) brings it along as its middleware, around
-/// all other layers, so that whatever they do has an outcome.
+/// Runs handlers and acknowledges what became of them. [`JobQueue`](crate::JobQueue) brings it along as its middleware,
+/// around all other layers, so that whatever they do has an outcome.
 ///
-/// Each handler is a tokio task of its own, which neither a blocking neighbour nor the end of the worker stops. It ends at its
-/// timeout, when the claim is lost, and when the store closes. A panic counts as a failure.
+/// Each handler is a tokio task of its own, which neither a blocking neighbour nor the end of the worker stops. It ends
+/// at its timeout, when the claim is lost, and when the store closes. A panic counts as a failure.
 #[derive(Clone, Debug)]
 pub struct OutcomeLayer {
     store: Handle,

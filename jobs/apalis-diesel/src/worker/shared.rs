@@ -20,15 +20,15 @@ pub(crate) const MARGIN: Duration = Duration::from_secs(5);
 pub struct StoreOptions {
     /// Name of this process in the column `worker`, for whoever looks at the jobs. By default a random one.
     pub worker: String,
-    /// For how long a job is this process's without a heartbeat; 20 seconds. Within this time and one heartbeat after its
-    /// process has died, a job is free again.
+    /// For how long a job is this process's without a heartbeat; 20 seconds. Within this time and one heartbeat after
+    /// its process has died, a job is free again.
     pub lease: Duration,
     /// How often leases are extended, and those of dead processes looked for; 5 seconds. A fraction of `lease`.
     pub heartbeat: Duration,
     /// How often a queue without work looks for some, in case that a wake-up was lost; 1 second.
     pub look: Duration,
-    /// How often [schedules](crate::Schedules) are looked at, apart from the times when one is due, in case that the clock or
-    /// their table was changed; 1 minute.
+    /// How often [schedules](crate::Schedules) are looked at, apart from the times when one is due, in case that the
+    /// clock or their table was changed; 1 minute.
     pub schedule_look: Duration,
     /// How long [`JobStore::close`](crate::JobStore::close) waits for the handlers that it stopped; 5 seconds.
     pub close: Duration,

@@ -16,8 +16,8 @@ use super::{acks, heartbeat, listener};
 /// What the queues of a process share: the connection that listens for wake-ups, the heartbeat, the acknowledgements. A
 /// process needs one. Cloning it is cheap.
 ///
-/// It opens connections of its own, three and one more per queue, so that handlers that have taken all of a pool can't stop
-/// it. Where they are lost, the queues pause, and resume as soon as the database can be reached again.
+/// It opens connections of its own, three and one more per queue, so that handlers that have taken all of a pool can't
+/// stop it. Where they are lost, the queues pause, and resume as soon as the database can be reached again.
 #[derive(Clone, Debug)]
 pub struct JobStore {
     handle: Handle,
@@ -41,8 +41,9 @@ impl JobStore {
         Self::open(Connector::new(url.into()), options)
     }
 
-    /// Like [`start`](Self::start), with connections that `connect` makes, for example with TLS. It is called on different
-    /// runtimes. Its connections must hear notifications: `AsyncPgConnection::try_from` makes some that don't.
+    /// Like [`start`](Self::start), with connections that `connect` makes, for example with TLS. It is called on
+    /// different runtimes. Its connections must hear notifications: `AsyncPgConnection::try_from` makes some that
+    /// don't.
     ///
     /// # Errors
     ///
@@ -75,16 +76,17 @@ impl JobStore {
         Ok(Self { handle: Handle::new(shared) })
     }
 
-    /// A backend for a worker of the queue `name`, for [`WorkerBuilder::backend`](apalis_core::worker::builder::WorkerBuilder).
+    /// A backend for a worker of the queue `name`, for
+    /// [`WorkerBuilder::backend`](apalis_core::worker::builder::WorkerBuilder).
     ///
-    /// At most `concurrency` handlers run at a time, at least one; that many jobs are claimed at once. A tower layer that
-    /// limits them further makes jobs wait in this process that others could run.
+    /// At most `concurrency` handlers run at a time, at least one; that many jobs are claimed at once. A tower layer
+    /// that limits them further makes jobs wait in this process that others could run.
     pub fn queue(&self, name: impl Into<String>, concurrency: usize) -> JobQueue {
         JobQueue::new(self.handle.clone(), name.into(), concurrency)
     }
 
-    /// Starts a task that enqueues jobs at the times of `schedules`, on one more connection, until the store is closed. Every
-    /// process may do so: see [`Schedules`] for what it promises.
+    /// Starts a task that enqueues jobs at the times of `schedules`, on one more connection, until the store is closed.
+    /// Every process may do so: see [`Schedules`] for what it promises.
     ///
     /// # Panics
     ///
@@ -99,8 +101,8 @@ impl JobStore {
     }
 
     /// Ends the store, after its workers have ended: stops the handlers that still run, gives their jobs back without
-    /// counting the attempt, and writes the last acknowledgements. Waits no longer than [`StoreOptions::close`] for that: the
-    /// lease of a job whose handler didn't stop runs out.
+    /// counting the attempt, and writes the last acknowledgements. Waits no longer than [`StoreOptions::close`] for
+    /// that: the lease of a job whose handler didn't stop runs out.
     pub async fn close(&self) {
         self.handle.shared().phase.send_replace(Phase::Closing);
         self.handle.shared().running.cancel_all(Cancel::Closing);

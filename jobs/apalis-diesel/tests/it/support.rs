@@ -143,7 +143,8 @@ impl Database {
         self.until_some_number(sql, |value| value == expected).await;
     }
 
-    /// Waits until a query that selects one whole number as `value` gives one of these; for as long as there is progress.
+    /// Waits until a query that selects one whole number as `value` gives one of these; for as long as there is
+    /// progress.
     pub async fn until_some_number(&self, sql: &str, expected: impl Fn(i64) -> bool) {
         let mut connection = self.connection().await;
         let (mut last, mut since) = (None, Instant::now());
@@ -194,7 +195,8 @@ impl Drop for Database {
                 AsyncPgConnection::establish(&url).await.unwrap().batch_execute(&sql).await.unwrap();
             });
         });
-        // The server waits until each of its sessions takes notice, which one doesn't that waits for a client on this runtime.
+        // The server waits until each of its sessions takes notice, which one doesn't that waits for a client on this
+        // runtime.
         if let Err(panic) = tokio::task::block_in_place(|| dropped.join())
             && !std::thread::panicking()
         {

@@ -21,7 +21,8 @@ use super::process::{Deadly, Event, Process, Script, Step};
 use super::scene::Scene;
 use crate::support::{folder, soon};
 
-/// A job that takes some milliseconds, before and after its commit. Every other one leaves its end to the acknowledgement.
+/// A job that takes some milliseconds, before and after its commit. Every other one leaves its end to the
+/// acknowledgement.
 fn some_script(random: &mut StdRng) -> Script {
     let commit = if random.random() { Step::Complete } else { Step::Commit };
     Script::new([Step::Pause(random.random_range(0..8)), commit, Step::Pause(random.random_range(0..4))])
@@ -190,7 +191,8 @@ async fn connect(url: &str) -> AsyncPgConnection {
     }
 }
 
-/// Enqueues a job in a transaction that also writes a marker. After an error, only the marker tells whether it committed.
+/// Enqueues a job in a transaction that also writes a marker. After an error, only the marker tells whether it
+/// committed.
 async fn enqueue_with_marker(connection: &mut AsyncPgConnection, script: &Script) -> QueryResult<Uuid> {
     connection
         .transaction(async |connection| {

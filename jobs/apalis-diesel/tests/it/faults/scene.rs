@@ -160,9 +160,9 @@ pub struct Run {
 }
 
 impl Record {
-    /// Makes sure that each script is done; that it has had its effect exactly once; and that it ran again only after a run
-    /// that something happened to. Where the handler doesn't complete the job in its transaction, such a run may have had
-    /// its effect, too.
+    /// Makes sure that each script is done; that it has had its effect exactly once; and that it ran again only after a
+    /// run that something happened to. Where the handler doesn't complete the job in its transaction, such a run may
+    /// have had its effect, too.
     pub fn assert_done_once(&self, something_happened_to: impl Fn(&Run) -> bool) {
         for job in self.jobs.iter().filter(|job| job.kind == Script::KIND) {
             assert_eq!(job.status, JobStatus::Done, "{job:?}");
