@@ -498,14 +498,14 @@ mod tests {
              Made from `domain/src/authority/policy.rs`, which alone decides; `viewerCan` answers from it too. A test compares: run \
              `WRITE_DOCS=1 cargo test -p rollcall-domain the_table_of_roles` to write this file anew.\n\n\
              ## In an organization\n\n\
-             A personal organization has nobody but its owner, and the last column is what they may do there.\n\n{}\n\
+             The last column is for personal organizations, which have no other member than their owner.\n\n{}\n\
              ## To a member\n\n\
-             To members of which roles each may do it; \"gone\" are those who were removed or deactivated; who left comes back by an \
-             own decision. Nothing is done to the owner, \
-             to oneself, or in a personal organization.\n\n{}\n\
-             ## And besides\n\n{}\n\
+             Each cell names the roles of the members to whom it can be done. \"gone\" stands for members who were removed or \
+             deactivated; somebody who left comes back only by their own decision. None of this can be done to the owner, \
+             to yourself, or in a personal organization.\n\n{}\n\
+             ## Other rights\n\n{}\n\
              ## The directory\n\n\
-             The members of which roles are seen, by `memberDirectory`; everyone sees themselves.\n\n{}",
+             Each cell names the roles of the members who are visible under that setting. Everybody sees themselves.\n\n{}",
             table(&heads(&["action", "what"], &["personal organization"]), actions.collect()),
             table(&heads(&["action", "what"], &[]), member_actions.collect()),
             table(
