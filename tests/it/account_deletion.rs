@@ -47,7 +47,7 @@ async fn a_deleted_account_leaves_everything() {
     }
     let mail = app.mail_about("ada@example.org", "account was deleted").await;
     assert!(
-        mail.text.contains("Hello Ada Lovelace,") && mail.text.contains("You get this mail because"),
+        mail.text.contains("Hello Ada Lovelace,") && mail.text.contains("You received this email because"),
         "{}",
         mail.text
     );

@@ -116,7 +116,7 @@ async fn one_person_holds_one_seat_by_whichever_name() {
     assert_eq!(billing(&team.owner, &team).await["seatsUsed"], 3);
     app.give_seats(&team, 3).await;
     grace.ok("changeEmail", json!({ "email": "hopper@example.org" }), "").await;
-    let token = app.mail_about("hopper@example.org", "Confirm your new address").await.token();
+    let token = app.mail_about("hopper@example.org", "Confirm your new email address").await.token();
     app.anonymous().ok("confirmEmailChange", json!({ "token": token }), "").await;
     assert_eq!(billing(&team.owner, &team).await["seatsUsed"], 2);
     team.invite("third@example.org", "MEMBER").await;

@@ -31,12 +31,12 @@ async fn an_address_changes_once_its_link_is_confirmed() {
     let app = TestApp::start().await;
     let ada = app.sign_up("ada@example.org").await;
     ask(&ada, " Countess@Example.org ").await;
-    let mail = app.mail_about("countess@example.org", "Confirm your new address").await;
-    let asked = app.mail_about("ada@example.org", "A new address was asked for").await;
+    let mail = app.mail_about("countess@example.org", "Confirm your new email address").await;
+    let asked = app.mail_about("ada@example.org", "A new email address was requested").await;
     assert!(asked.text.contains("countess"), "{}", asked.text);
     assert!(asked.links().iter().all(|link| link.ends_with("/account")), "{}", asked.text);
     for mail in [&mail, &asked] {
-        assert!(mail.text.contains("You get this mail because"), "{}", mail.text);
+        assert!(mail.text.contains("You received this email because"), "{}", mail.text);
         assert_eq!(mail.links(), mail.html_links());
     }
     // Opening it changes nothing.
@@ -58,8 +58,8 @@ async fn an_address_changes_once_its_link_is_confirmed() {
     let done = visitor.submit(&page, &form, &[]).await;
     assert!(done.text().contains("countess@example.org"), "{}", done.html);
     assert_eq!(email_of(&ada).await, "countess@example.org");
-    let changed = app.mail_about("ada@example.org", "address of your Rollcall account was changed").await;
-    assert!(changed.text.contains("You get this mail because"), "{}", changed.text);
+    let changed = app.mail_about("ada@example.org", "Rollcall email address was changed").await;
+    assert!(changed.text.contains("You received this email because"), "{}", changed.text);
     // Once.
     assert_eq!(visitor.get(&link).await.status, 410);
     let error = app.anonymous().refused("confirmEmailChange", json!({ "token": mail.token() })).await;
@@ -224,7 +224,7 @@ async fn a_member_by_another_address_is_invited_no_longer() {
     let other = crate::support::Team { id: elsewhere.found("Elsewhere").await, owner: elsewhere };
     let kept = other.invite("countess@example.org", "MEMBER").await;
     ask(&ada, "countess@example.org").await;
-    let token = app.mail_about("countess@example.org", "Confirm your new address").await.token();
+    let token = app.mail_about("countess@example.org", "Confirm your new email address").await.token();
     app.anonymous().ok("confirmEmailChange", json!({ "token": token }), "").await;
     assert_eq!(team.invitation(&invitation).await["status"], "REVOKED");
     assert_eq!(other.invitation(&kept).await["status"], "PENDING");
@@ -238,8 +238,8 @@ async fn a_change_ends_with_the_session_that_asked_for_it() {
     let ada = app.sign_up("ada@example.org").await;
     let thief = app.sign_up("ada@example.org").await;
     ask(&thief, "thief@example.org").await;
-    let token = app.mail_about("thief@example.org", "Confirm your new address").await.token();
-    app.mail_about("ada@example.org", "A new address was asked for").await;
+    let token = app.mail_about("thief@example.org", "Confirm your new email address").await.token();
+    app.mail_about("ada@example.org", "A new email address was requested").await;
     let query = "{ viewer { sessions { nodes { id current } } } }";
     let sessions = ada.query(query, json!({})).await;
     let sessions = crate::support::client::nodes(&sessions["viewer"]["sessions"]).clone();

@@ -327,7 +327,7 @@ async fn sharing_with_an_address_tells_of_no_account() {
         let mut event =
             nodes(&team.owner.query(log, json!({ "id": team.id })).await["organization"]["auditLog"])[0].clone();
         event["metadata"]["invitation"] = json!("the invitation");
-        let mail = app.mail_about(email, "shares").await;
+        let mail = app.mail_about(email, "shared").await;
         let text: String = mail.text.replace(email, "the address").chars().filter(|c| !c.is_ascii_digit()).collect();
         told.push((answer.body.to_string(), event.to_string(), mail.subject, text));
     }
@@ -438,7 +438,7 @@ async fn an_address_without_an_account_gets_its_grant_by_signing_in() {
         |email: &str, level: &str| json!({ "resourceId": project, "grantee": { "email": email }, "level": level });
     let invited = ada.ok("grantAccess", invite("New@example.org", "VIEW"), "invited grant { id }").await;
     assert_eq!((&invited["invited"], &invited["grant"]), (&json!(true), &Value::Null));
-    let mail = app.mail_about("new@example.org", "shares").await;
+    let mail = app.mail_about("new@example.org", "shared").await;
     assert!(mail.text.contains("Liver atlas") && mail.link("/resources/").contains("/resources/res_"), "{}", mail.text);
     ada.ok("grantAccess", invite("new@example.org", "CONTRIBUTE"), "invited").await;
     ada.ok("grantAccess", invite("back@example.org", "VIEW"), "invited").await;

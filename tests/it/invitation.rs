@@ -115,7 +115,7 @@ async fn the_mail_says_who_invites_to_what_and_leads_to_the_page() {
     let mail = app.mail_to("grace@example.org").await;
     assert_eq!(mail.from, "no-reply@rollcall.example");
     assert_eq!(mail.to, "grace@example.org");
-    assert_eq!(mail.subject, "Ada Lovelace invites you to Acme Genomics");
+    assert_eq!(mail.subject, "Ada Lovelace invites you to join Acme Genomics");
     assert_eq!(mail.auto_submitted, "auto-generated");
     assert!(mail.date.is_some());
     assert!(mail.message_id.contains(&id), "{}", mail.message_id);
@@ -137,8 +137,8 @@ async fn the_mail_says_who_invites_to_what_and_leads_to_the_page() {
 
     Hello,
 
-    Ada Lovelace invites you to Acme Genomics on Rollcall, where its members
-    share and look after their work together.
+    Ada Lovelace invites you to join Acme Genomics on Rollcall, where its
+    members share and manage their work together.
 
     Organization: Acme Genomics
     Your role:    Member
@@ -147,15 +147,15 @@ async fn the_mail_says_who_invites_to_what_and_leads_to_the_page() {
     See the invitation:
     [link]
 
-    You accept or decline on the page that opens; opening it changes nothing.
-    You need no account: accepting makes one.
+    You can accept or decline on the page that opens; opening it changes
+    nothing. You don't need an account: we create one when you accept.
 
-    If you would rather not join, you can ignore this mail and the invitation
-    ends by itself. The link is meant for you alone, so please don't pass it on.
+    If you would rather not join, just ignore this email and the invitation will
+    expire. The link is only for you, so please don't share it.
 
     -- 
-    You get this mail because someone in Acme Genomics entered your address to
-    invite you.
+    You received this email because someone in Acme Genomics entered your email
+    address to invite you.
     ");
     app.until_idle().await;
     assert_eq!(team.invitation(&id).await["delivery"], "SENT");
@@ -415,7 +415,7 @@ async fn an_open_invitation_is_reminded_of_a_day_before_it_expires() {
     app.until_idle().await;
     assert_eq!(reminders(&app), ["open@example.org"]);
     let reminder = app.mail_about("open@example.org", "Your invitation to Acme Genomics expires soon").await;
-    assert!(reminder.text.contains("You get this mail because"), "{}", reminder.text);
+    assert!(reminder.text.contains("You received this email because"), "{}", reminder.text);
     assert_eq!(reminder.token(), first);
     // The newer mail has a reminder of its own.
     app.shift_clock("5 days").await;
@@ -457,7 +457,7 @@ async fn the_inviter_hears_of_an_acceptance() {
     let team = app.team().await;
     let admin = app.join(&team, "admin@example.org", "ADMIN").await;
     let mail = app.mail_about("owner@example.org", "accepted your invitation to Acme Genomics").await;
-    assert!(mail.text.contains("You get this mail because you invited them"), "{}", mail.text);
+    assert!(mail.text.contains("You received this email because you invited them"), "{}", mail.text);
     assert!(mail.text.contains("Admin"), "{}", mail.text);
     let invite = |email: &str| json!({ "organizationId": team.id, "invitations": [{ "email": email }] });
     admin.ok("inviteMembers", invite("grace@example.org"), "invitations { id }").await;

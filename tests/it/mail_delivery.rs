@@ -418,8 +418,8 @@ async fn mails_about_accounts_and_departures_wait_for_no_turn() {
         "SELECT count(*) AS value FROM jobs WHERE kind = 'mail_role_changed' AND status = 'waiting' AND attempt = 1";
     until("it is put off", async || (app.database.number(put_off).await == 1).then_some(())).await;
     ada.ok("changeEmail", json!({ "email": "countess@example.org" }), "").await;
-    app.mail_about("countess@example.org", "Confirm your new address").await;
-    app.mail_about("ada@example.org", "A new address was asked for").await;
+    app.mail_about("countess@example.org", "Confirm your new email address").await;
+    app.mail_about("ada@example.org", "A new email address was requested").await;
     app.sign_in(app.anonymous().on("curl/8.9.1"), "ada@example.org").await;
     app.mail_about("ada@example.org", "New sign-in").await;
     team.owner.ok("removeMember", json!({ "memberId": member }), "").await;

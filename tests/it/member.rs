@@ -164,7 +164,7 @@ async fn a_changed_role_is_mailed_to_its_member() {
     let input = json!({ "memberId": team.member_id(&ada).await, "role": "ADMIN" });
     team.owner.ok("changeMemberRole", input.clone(), "").await;
     let mail = app.mail_about("ada@example.org", "Your role in Acme Genomics is now Admin").await;
-    for part in ["it was Member", "Charles Babbage", "You get this mail because"] {
+    for part in ["it was Member", "Charles Babbage", "You received this email because"] {
         assert!(mail.text.contains(part), "{}", mail.text);
     }
     // Nothing changed, nothing to tell.
@@ -322,7 +322,7 @@ async fn a_hidden_directory_shows_nobody_who_leads() {
     let invited = app.sign_up("new@example.org").await;
     team.invite("new@example.org", "MEMBER").await;
     let mail = app.mail_about("new@example.org", "invited").await;
-    assert_eq!(mail.subject, "You are invited to Acme Genomics");
+    assert_eq!(mail.subject, "You are invited to join Acme Genomics");
     let seen = invited
         .query("{ viewer { invitations { nodes { invitedBy { name } organization { owner { name } } } } } }", json!({}))
         .await;

@@ -104,7 +104,7 @@ async fn a_sign_in_on_a_new_device_is_mailed() {
     let mail = app.mail_about("ada@example.org", "New sign-in").await;
     let sessions = ada.query(SESSIONS, json!({})).await;
     let newest = nodes(&sessions["viewer"]["sessions"]).last().unwrap()["id"].clone();
-    for part in ["curl", newest.as_str().unwrap(), "You get this mail because"] {
+    for part in ["curl", newest.as_str().unwrap(), "You received this email because"] {
         assert!(mail.text.contains(part), "{part} is missing: {}", mail.text);
     }
     // To the place where it can be ended.

@@ -22,25 +22,28 @@ impl AccountDeletedMail {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         Document {
             subject: "Your Rollcall account was deleted".into(),
-            preheader: "You have left every organization, and your name and address are gone from it.".into(),
+            preheader: "You left every organization, and your name and email address were removed.".into(),
             heading: "Your account was deleted".into(),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!(
-                    "Your account was deleted, as you asked, on {}. You have left every organization; what you owned \
-                    there belongs to their owners now. Your sessions and API keys have ended.",
+                    "We deleted your account on {}, as you asked. You left every organization, and what you owned in \
+                    each now belongs to its owner. Your sessions and API keys have ended.",
                     time(self.deleted_at)
                 )),
                 paragraph(
-                    "Your name, username and address are gone from the account. What was in your personal organization \
-                    is removed after 30 days.",
+                    "Your name, username and email address were removed from the account. Everything in your personal \
+                    organization will be deleted after 30 days.",
                 ),
                 paragraph(
-                    "If you sign in with this address again, that makes a new account. If you did not ask for this, write \
-                    to the platform's staff at once.",
+                    "If you sign in with this email address again, you get a new account. If you didn't ask for this, \
+                    please contact the platform's staff right away.",
                 ),
             ],
-            reason: "You get this mail because the account with this address was deleted; it is the last one.".into(),
+            reason:
+                "You received this email because the account with this address was deleted. It is the last one you \
+                will get."
+                    .into(),
         }
         .render(envelope)
     }

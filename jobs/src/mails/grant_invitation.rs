@@ -40,24 +40,27 @@ impl GrantInvitationMail {
         let (resource, kind) = (name(&self.resource_name), name(&self.kind));
         let expires = deadline(self.expires_at, &envelope);
         Document {
-            subject: format!("{inviter} shares {resource} with you"),
-            preheader: format!("Sign in with this address by {expires}."),
-            heading: format!("{resource} is shared with you"),
+            subject: format!("{inviter} shared {resource} with you"),
+            preheader: format!("Sign in with this email address by {expires}."),
+            heading: format!("{resource} was shared with you"),
             blocks: vec![
                 greeting(&envelope),
-                paragraph(format!("{inviter} shares the {kind} {resource} of {organization} with you on Rollcall.")),
+                paragraph(format!(
+                    "{inviter} shared the {kind} {resource} with you on Rollcall. It belongs to \
+                    {organization}."
+                )),
                 Block::Rows(vec![
                     row("What", format!("{resource} ({kind})")),
                     row("You may", name(&self.level)),
                     row("Sign in by", expires),
                 ]),
-                Block::Button { label: "See what is shared", url: self.link.clone() },
+                Block::Button { label: "See what was shared", url: self.link.clone() },
                 paragraph(
-                    "You sign in on the page that opens, with this address, with or without an account; then you have access. If \
-                    you don't know the sender, ignore this mail.",
+                    "Sign in with this email address on the page that opens, and you will have access. You don't need \
+                    an account yet. If you don't know the sender, ignore this email.",
                 ),
             ],
-            reason: format!("You get this mail because {inviter} entered this address."),
+            reason: format!("You received this email because {inviter} entered this email address."),
         }
         .render(envelope)
     }

@@ -38,8 +38,8 @@ impl InvitationMail {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let invites = match &self.inviter_name {
-            Some(inviter) => format!("{} invites you to {organization}", name(inviter)),
-            None => format!("You are invited to {organization}"),
+            Some(inviter) => format!("{} invites you to join {organization}", name(inviter)),
+            None => format!("You are invited to join {organization}"),
         };
         let expires = deadline(self.expires_at, &envelope);
         Document {
@@ -48,10 +48,7 @@ impl InvitationMail {
             heading: format!("Join {organization}"),
             blocks: vec![
                 greeting(&envelope),
-                paragraph(format!(
-                    "{invites} on Rollcall, where its members share and look after their work \
-                    together."
-                )),
+                paragraph(format!("{invites} on Rollcall, where its members share and manage their work together.")),
                 Block::Rows(vec![
                     row("Organization", organization),
                     row("Your role", name(&self.role)),
@@ -59,18 +56,16 @@ impl InvitationMail {
                 ]),
                 Block::Button { label: "See the invitation", url: self.link.clone() },
                 paragraph(
-                    "You accept or decline on the page that opens; opening it changes nothing. \
-                    You need no account: accepting makes one.",
+                    "You can accept or decline on the page that opens; opening it changes nothing. You don't need an \
+                    account: we create one when you accept.",
                 ),
                 paragraph(
-                    "If you would rather not join, you can ignore this mail and the invitation \
-                    ends by itself. The link is meant for you alone, so please don't pass it \
-                    on.",
+                    "If you would rather not join, just ignore this email and the invitation will expire. The link is \
+                    only for you, so please don't share it.",
                 ),
             ],
             reason: format!(
-                "You get this mail because someone in {} entered your address to invite \
-                you.",
+                "You received this email because someone in {} entered your email address to invite you.",
                 name(&self.organization_name)
             ),
         }

@@ -34,11 +34,11 @@ impl InvitationAcceptedMail {
         let member = name(&self.member_name);
         Document {
             subject: format!("{member} accepted your invitation to {organization}"),
-            preheader: "They are a member now; there is nothing to do.".into(),
+            preheader: "They are now a member; there is nothing you need to do.".into(),
             heading: format!("{member} joined {organization}"),
             blocks: vec![
                 greeting(&envelope),
-                paragraph(format!("{member} accepted your invitation and is a member of {organization} now.")),
+                paragraph(format!("{member} accepted your invitation and joined {organization}.")),
                 Block::Rows(vec![
                     row("Name", member),
                     row("Username", format!("@{}", name(&self.username))),
@@ -46,11 +46,11 @@ impl InvitationAcceptedMail {
                     row("Joined", time(self.joined_at)),
                 ]),
                 paragraph(
-                    "There is nothing to do. If that isn't whom you meant to invite, remove them in the members list: \
-                    their access ends at once.",
+                    "There is nothing you need to do. If this isn't the person you meant to invite, remove them in the \
+                    members list: their access ends at once.",
                 ),
             ],
-            reason: format!("You get this mail because you invited them to {organization}."),
+            reason: format!("You received this email because you invited them to {organization}."),
         }
         .render(envelope)
     }

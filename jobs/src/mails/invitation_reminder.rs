@@ -42,7 +42,7 @@ impl InvitationReminderMail {
             heading: format!("Do you want to join {organization}?"),
             blocks: vec![
                 greeting(&envelope),
-                paragraph(format!("You were invited to {organization} on Rollcall and have not answered yet.")),
+                paragraph(format!("You were invited to join {organization} on Rollcall and haven't answered yet.")),
                 Block::Rows(vec![
                     row("Organization", organization),
                     row("Your role", name(&self.role)),
@@ -50,12 +50,12 @@ impl InvitationReminderMail {
                 ]),
                 Block::Button { label: "See the invitation", url: self.link.clone() },
                 paragraph(
-                    "You accept or decline on the page that opens; opening it changes nothing. If you would rather not \
-                    join, you can ignore this mail and the invitation ends by itself. There won't be another reminder.",
+                    "You can accept or decline on the page that opens; opening it changes nothing. If you would rather \
+                    not join, just ignore this email and the invitation will expire. We won't remind you again.",
                 ),
             ],
             reason: format!(
-                "You get this mail because someone in {} entered your address to invite you.",
+                "You received this email because someone in {} entered your email address to invite you.",
                 name(&self.organization_name)
             ),
         }

@@ -35,13 +35,13 @@ impl JoinedByCodeMail {
         let member = name(&self.member_name);
         Document {
             subject: format!("{member} joined {organization} with a code"),
-            preheader: "If you know this person, there is nothing to do.".into(),
+            preheader: "If you know this person, there is nothing you need to do.".into(),
             heading: format!("{member} joined {organization}"),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(
-                    "Someone entered one of your organization's join codes and is a member now. \
-                    The code can't be used again.",
+                    "Someone entered one of your organization's join codes and is now a member. The code can't be used \
+                    again.",
                 ),
                 Block::Rows(vec![
                     row("Name", member),
@@ -51,14 +51,13 @@ impl JoinedByCodeMail {
                     row("Joined", time(self.joined_at)),
                 ]),
                 paragraph(
-                    "If you know this person, there is nothing to do. If you don't, remove them \
-                    in the members list: their access ends at once. Then revoke the codes you \
-                    no longer need.",
+                    "If you know this person, there is nothing you need to do. If you don't, remove them in the \
+                    members list: their access ends at once. Then revoke any codes you no longer need.",
                 ),
             ],
             reason: format!(
-                "You get this mail because you own {organization}; the owner is told of \
-                everyone who joins with a code."
+                "You received this email because you own {organization}; we tell the owner about everyone who joins \
+                with a code."
             ),
         }
         .render(envelope)

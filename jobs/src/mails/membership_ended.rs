@@ -48,20 +48,21 @@ impl MembershipEndedMail {
         let mut blocks = vec![
             greeting(&envelope),
             paragraph(format!(
-                "{what} Your access has ended, and with it your API keys and share links there, and those of your \
-                invitations, codes and offers that nobody had answered."
+                "{what} Your access has ended. Your API keys and share links there no longer work, and your \
+                invitations, codes and offers that nobody had answered have ended, too."
             )),
         ];
         blocks.extend(self.end.blocks(&organization));
         blocks.push(paragraph(
-            "What you owned there passes to the organization's owner. Once that is done you get a receipt that names it.",
+            "What you owned there passes to the organization's owner. Once that is done, we will email you a receipt \
+            for it.",
         ));
         Document {
             subject: format!("Your access to {organization} has ended"),
             preheader: what.clone(),
             heading: format!("Your access to {organization} has ended"),
             blocks,
-            reason: format!("You get this mail because you were a member of {organization}."),
+            reason: format!("You received this email because you were a member of {organization}."),
         }
         .render(envelope)
     }
@@ -82,8 +83,8 @@ impl MembershipEnd {
         let mut blocks = vec![Block::Rows(rows)];
         if self.suspended {
             blocks.push(paragraph(format!(
-                "Your account came from {organization} and belongs to no other organization, so it was suspended: until an \
-                organization invites you and you accept, you can't use it."
+                "Your account came from {organization} and belongs to no other organization, so it was suspended. You \
+                can't use it until you accept an invitation from an organization."
             )));
         }
         blocks

@@ -38,26 +38,26 @@ impl MembershipRestoredMail {
         rows.extend(self.restored_by.as_deref().map(|by| row("Brought back by", name(by))));
         rows.push(row("When", time(self.restored_at)));
         let left_behind = match self.returns {
-            true => "What you left behind goes back to you, as far as it still is where it was passed on.",
+            true => "What you left behind goes back to you, as long as it is still with whoever received it.",
             false => "What you left behind stays with whoever received it.",
         };
         Document {
             subject: format!("You are back in {organization}"),
-            preheader: "You have your role and permissions again.".into(),
+            preheader: "You have your role and permissions back.".into(),
             heading: format!("You are back in {organization}"),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!(
-                    "You are a member of {organization} again, with the role and permissions that you had. {left_behind}"
+                    "You are a member of {organization} again, with the role and permissions you had. {left_behind}"
                 )),
                 Block::Rows(rows),
                 Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
                 paragraph(
-                    "API keys, share links and invitations that ended with your membership have not come back: make new ones \
-                    where you need them. If you would rather not be a member, you can leave at any time.",
+                    "The API keys, share links and invitations that ended with your membership don't come back: create \
+                    new ones where you need them. If you would rather not be a member, you can leave at any time.",
                 ),
             ],
-            reason: format!("You get this mail because you are a member of {organization}."),
+            reason: format!("You received this email because you are a member of {organization}."),
         }
         .render(envelope)
     }

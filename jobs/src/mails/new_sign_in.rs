@@ -31,24 +31,24 @@ impl NewSignInMail {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         Document {
             subject: "New sign-in to your Rollcall account".into(),
-            preheader: "If that was you, there is nothing to do.".into(),
+            preheader: "If that was you, there is nothing you need to do.".into(),
             heading: "New sign-in to your account".into(),
             blocks: vec![
                 greeting(&envelope),
-                paragraph("Your account was signed in to on a device that it wasn't signed in to on before."),
+                paragraph("Someone signed in to your account on a device that it hadn't been used on before."),
                 Block::Rows(vec![
                     row("When", time(self.signed_in_at)),
                     row("Device", device::name(self.user_agent.as_deref())),
                     row("Session", name(&self.session_id)),
                 ]),
                 paragraph(
-                    "If that was you, there is nothing to do. If it wasn't, end that session at once on the page of your \
-                    account. Whoever signed in could read your mails: change the password of your mailbox, too.",
+                    "If that was you, there is nothing you need to do. If it wasn't, end that session on your account \
+                    page right away. Whoever signed in could read your email, so change your mailbox password, too.",
                 ),
                 Block::Button { label: "See where you are signed in", url: self.account_link.clone() },
             ],
-            reason: "You get this mail because your Rollcall account has this address; we mail it when a new device \
-                signs in."
+            reason: "You received this email because your Rollcall account has this email address; we send one \
+                whenever a new device signs in."
                 .into(),
         }
         .render(envelope)

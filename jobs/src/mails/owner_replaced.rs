@@ -33,22 +33,25 @@ impl OwnerReplacedMail {
         let owner = format!("{} (@{})", name(&self.new_owner_name), name(&self.new_owner_username));
         Document {
             subject: format!("{organization} has a new owner"),
-            preheader: format!("The platform's staff passed the ownership to {owner}."),
+            preheader: format!("The platform's staff passed ownership to {owner}."),
             heading: format!("{organization} has a new owner"),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!(
-                    "The platform's staff passed the ownership of {organization} from you to {owner}. You are an admin there \
-                    now. Open invitations and codes of yours that an admin can't issue have ended."
+                    "The platform's staff passed ownership of {organization} from you to {owner}. You are now an admin \
+                    there. Any open invitations and codes of yours that an admin can't issue have ended."
                 )),
                 Block::Rows(vec![
                     row("Organization", organization.clone()),
                     row("New owner", owner),
                     row("When", time(self.replaced_at)),
                 ]),
-                paragraph("If you did not ask for this, and nobody has told you why, please ask the platform's staff."),
+                paragraph(
+                    "If you didn't ask for this and nobody has told you why, please contact the platform's \
+                    staff.",
+                ),
             ],
-            reason: format!("You get this mail because you owned {organization}."),
+            reason: format!("You received this email because you owned {organization}."),
         }
         .render(envelope)
     }

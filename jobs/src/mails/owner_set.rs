@@ -27,22 +27,22 @@ impl OwnerSetMail {
         let organization = name(&self.organization_name);
         Document {
             subject: format!("You own {organization} now"),
-            preheader: "The platform's staff passed the ownership to you.".into(),
+            preheader: "The platform's staff passed ownership to you.".into(),
             heading: format!("You own {organization} now"),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!(
-                    "The platform's staff passed the ownership of {organization} to you. Whoever owned it before is an \
+                    "The platform's staff passed ownership of {organization} to you. The previous owner is now an \
                     admin there."
                 )),
                 Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
                 paragraph(
-                    "If you did not expect this, please ask the platform's staff: as the owner you answer for the \
-                    organization's members and work.",
+                    "If you didn't expect this, please contact the platform's staff. As the owner, you are responsible \
+                    for the organization's members and work.",
                 ),
             ],
             reason: format!(
-                "You get this mail because the platform's staff made you the owner of {}.",
+                "You received this email because the platform's staff made you the owner of {}.",
                 name(&self.organization_name)
             ),
         }

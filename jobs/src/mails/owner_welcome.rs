@@ -27,26 +27,22 @@ impl OwnerWelcomeMail {
         let organization = name(&self.organization_name);
         Document {
             subject: format!("{organization} is ready for you"),
-            preheader: "Sign in with this address; you own the organization.".into(),
+            preheader: "Sign in with this email address; you own the organization.".into(),
             heading: format!("{organization} is ready"),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!(
-                    "We have founded the organization {organization} on Rollcall for you, and \
-                    you are its owner."
+                    "We created the organization {organization} on Rollcall for you, and you are its owner."
                 )),
                 Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
                 paragraph(
-                    "Sign in with the address this mail went to; there is no password, we mail \
-                    you a link. Then invite the people you work with, or hand out join codes.",
+                    "Sign in with the address this email went to. There is no password: we email you a link. Then \
+                    invite the people you work with, or hand out join codes.",
                 ),
-                paragraph(
-                    "If you did not expect this, you can ignore it: nothing happens until you \
-                    sign in.",
-                ),
+                paragraph("If you didn't expect this, you can ignore it: nothing happens until you sign in."),
             ],
             reason: format!(
-                "You get this mail because the platform's staff made you the owner of {}.",
+                "You received this email because the platform's staff made you the owner of {}.",
                 name(&self.organization_name)
             ),
         }

@@ -35,19 +35,20 @@ impl OwnershipTransferredMail {
         let (heading, preheader, what, reason) = if self.receives {
             (
                 format!("You own {organization} now"),
-                format!("{other} passed the ownership to you."),
+                format!("{other} passed ownership to you."),
                 format!(
-                    "{other} passed the ownership of {organization} to you, and is an admin there now. As the owner you \
-                    answer for the organization's members and work, and what people leave behind passes to you."
+                    "{other} passed ownership of {organization} to you and is now an admin there. As the owner, you \
+                    are responsible for the organization's members and work, and what people leave behind passes to \
+                    you."
                 ),
-                format!("You get this mail because you own {organization} now."),
+                format!("You received this email because you now own {organization}."),
             )
         } else {
             (
                 format!("{organization} has a new owner"),
-                format!("You passed the ownership to {other}."),
-                format!("You passed the ownership of {organization} to {other}. You are an admin there now."),
-                format!("You get this mail because you owned {organization}."),
+                format!("You passed ownership to {other}."),
+                format!("You passed ownership of {organization} to {other}. You are now an admin there."),
+                format!("You received this email because you owned {organization}."),
             )
         };
         Document {
@@ -59,7 +60,8 @@ impl OwnershipTransferredMail {
                 paragraph(what),
                 Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
                 paragraph(
-                    "If you did not expect this, please write to the platform's staff at once: they can put it right.",
+                    "If you didn't expect this, please contact the platform's staff right away: they can put it \
+                    right.",
                 ),
             ],
             reason,

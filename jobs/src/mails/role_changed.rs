@@ -34,23 +34,23 @@ impl RoleChangedMail {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let (old, new) = (name(&self.old_role), name(&self.new_role));
-        let mut rows = vec![row("Role until now", old.clone()), row("Role now", new.clone())];
+        let mut rows = vec![row("Previous role", old.clone()), row("New role", new.clone())];
         rows.extend(self.changed_by.as_deref().map(|by| row("Changed by", name(by))));
         rows.push(row("When", time(self.changed_at)));
         Document {
             subject: format!("Your role in {organization} is now {new}"),
-            preheader: format!("Until now it was {old}."),
+            preheader: format!("Until now, it was {old}."),
             heading: format!("Your role in {organization} changed"),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!("Your role in {organization} is now {new}; it was {old}.")),
                 Block::Rows(rows),
                 paragraph(
-                    "There is nothing you need to do. If you did not expect this, please ask whoever changed it, or the \
-                    organization's owner.",
+                    "There is nothing you need to do. If you didn't expect this, please ask the person who changed it \
+                    or the organization's owner.",
                 ),
             ],
-            reason: format!("You get this mail because you are a member of {organization}."),
+            reason: format!("You received this email because you are a member of {organization}."),
         }
         .render(envelope)
     }

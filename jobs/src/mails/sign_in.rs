@@ -40,7 +40,7 @@ impl SignInMail {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let welcome = match &self.organization_name {
             Some(organization) => format!("Sign in, and you can join {} right after.", name(organization)),
-            None => "Welcome. This is all it takes to sign in; there is no password.".into(),
+            None => "Welcome. This is all you need to sign in; there is no password.".into(),
         };
         Document {
             // Where people see it before they open the mail, and can type it from.
@@ -54,23 +54,21 @@ impl SignInMail {
             blocks: vec![
                 paragraph(welcome),
                 Block::Button { label: "Sign in", url: self.link.clone() },
-                paragraph("Or type this code where you asked to sign in:"),
+                paragraph("Or enter this code where you asked to sign in:"),
                 Block::Code(self.digits.clone()),
                 paragraph(format!(
-                    "The link works for {}, the code for {}, and each of them once. Asking \
-                    again gives a new code and ends this one.",
+                    "The link works for {} and the code for {}, each of them once. If you ask again, you get a new \
+                    code and this one stops working.",
                     duration(self.link_minutes),
                     duration(self.digits_minutes)
                 )),
                 Block::Rows(vec![row("Asked from", device::name(self.user_agent.as_deref()))]),
                 paragraph(
-                    "If that was not you, ignore this mail: without it nobody gets in. Never \
-                    tell anyone the code; we won't ask you for it.",
+                    "If that wasn't you, ignore this email: nobody can get in without it. Never tell anyone the code; \
+                    we will never ask you for it.",
                 ),
             ],
-            reason: "You get this mail because someone entered your address to sign in to \
-                Rollcall."
-                .into(),
+            reason: "You received this email because someone entered your email address to sign in to Rollcall.".into(),
         }
         .render(Envelope { name: None, ..envelope })
     }

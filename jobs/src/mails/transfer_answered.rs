@@ -54,19 +54,19 @@ impl TransferAnsweredMail {
         let (subject, said, follows) = match self.answer {
             TransferAnswer::Accepted => (
                 format!("{} accepted the project {project}", name(&self.recipient_name)),
-                format!("{recipient} accepted the project that you offered, and owns it from now on."),
-                "It is read-only until it has moved with everything that lies in it. The people it is shared with keep their \
-                access; teams, and invitations that nobody has answered, don't come along.",
+                format!("{recipient} accepted the project you offered and now owns it."),
+                "The project is read-only until it has moved with everything in it. The people it is shared with keep \
+                their access; teams and unanswered invitations don't move with it.",
             ),
             TransferAnswer::Declined => (
                 format!("{} declined the project {project}", name(&self.recipient_name)),
-                format!("{recipient} declined the project that you offered."),
+                format!("{recipient} declined the project you offered."),
                 "It stays where it is, and nothing about it has changed.",
             ),
             TransferAnswer::Expired => (
                 format!("Your offer of the project {project} has expired"),
                 format!("{recipient} did not answer your offer of this project in time."),
-                "It stays where it is, and nothing about it has changed. Offer it again if you like.",
+                "It stays where it is, and nothing about it has changed. You can offer it again.",
             ),
         };
         let mut rows = vec![row("Project", project), row("Offered from", name(&self.from_name))];
@@ -77,7 +77,7 @@ impl TransferAnsweredMail {
             preheader: follows.to_owned(),
             heading: subject,
             blocks: vec![greeting(&envelope), paragraph(said), Block::Rows(rows), paragraph(follows)],
-            reason: "You get this mail because you offered the project.".to_owned(),
+            reason: "You received this email because you offered the project.".to_owned(),
         }
         .render(envelope)
     }

@@ -72,9 +72,11 @@ impl TransferOfferMail {
         let expires = deadline(self.expires_at, &envelope);
         let pays = match &self.to_name {
             Some(to) => format!("{} will hold it and pay for it.", name(to)),
-            None => "the organization that you choose, one that you may bill, will hold it and pay for it.".to_owned(),
+            None => "the organization you choose will hold it and pay for it. It must be one that you may \
+                bill."
+                .to_owned(),
         };
-        let mut rows = vec![row("Project", project.clone()), row("It is in", name(&self.from_name))];
+        let mut rows = vec![row("Project", project.clone()), row("Currently in", name(&self.from_name))];
         rows.extend(self.to_name.as_deref().map(|to| row("For", name(to))));
         rows.push(row("Offer", name(&self.transfer_id)));
         rows.push(row("Open until", expires.clone()));
@@ -88,11 +90,11 @@ impl TransferOfferMail {
                 Block::Rows(rows),
                 Block::Button { label: "Sign in", url: self.sign_in_link.clone() },
                 paragraph(
-                    "Accept or decline it in the platform that you use, where the offer has the id above. If you do nothing, \
-                    it expires.",
+                    "Accept or decline it in the platform you use, where the offer has the ID above. If you do \
+                    nothing, it expires.",
                 ),
             ],
-            reason: "You get this mail because the project was offered to your account.".to_owned(),
+            reason: "You received this email because the project was offered to your account.".to_owned(),
         }
         .render(envelope)
     }

@@ -30,25 +30,25 @@ impl WebhookDisabledMail {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let host = address(&self.host);
-        let mut rows = vec![("Webhook", self.webhook_id.clone()), ("Leads to", host.clone())];
+        let mut rows = vec![("Webhook", self.webhook_id.clone()), ("Sends to", host.clone())];
         rows.extend(self.error.as_ref().map(|error| ("Last attempt", line(error, 200))));
         Document {
             subject: format!("A webhook of {organization} was disabled"),
-            preheader: format!("{host} has taken no delivery for 24 hours."),
+            preheader: format!("{host} hasn't accepted a delivery for 24 hours."),
             heading: format!("A webhook of {organization} was disabled"),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(format!(
-                    "Rollcall tells {host} what happens in {organization}. It could not deliver anything there for 24 hours, \
-                    or was told that nobody wants it any more, and has stopped trying."
+                    "This webhook tells {host} what happens in {organization}. Rollcall couldn't deliver anything \
+                    there for 24 hours, or was told that nobody wants it anymore, and has stopped trying."
                 )),
                 Block::Rows(rows),
                 paragraph(
-                    "Nothing is lost. Once the receiver works again, have an owner or admin enable the webhook: it goes on \
-                    with the event after the last one delivered. If nobody needs it, delete it.",
+                    "Nothing is lost. Once the receiver works again, have an owner or admin enable the webhook: it \
+                    continues with the event after the last one delivered. If nobody needs it, delete it.",
                 ),
             ],
-            reason: format!("You get this mail because you own {organization}."),
+            reason: format!("You received this email because you own {organization}."),
         }
         .render(envelope)
     }

@@ -144,7 +144,7 @@ fn text_is_wrapped_and_links_stay_whole() {
         for line in mail.text.lines().filter(|line| !line.starts_with("https://")) {
             assert!(line.chars().count() <= 76, "{label}: {line}");
         }
-        assert!(mail.text.contains("\n-- \nYou get this mail because"), "{label}");
+        assert!(mail.text.contains("\n-- \nYou received this email because"), "{label}");
     }
 }
 
@@ -296,7 +296,10 @@ fn receipts_fit_what_moved() {
 
     let samples_only = Moved { collected_samples: 1_234, ..Moved::default() };
     let samples_only = render(samples_only, Ending::Removed).text;
-    assert!(samples_only.contains("no project (1,234)") && samples_only.contains("They stay yours."), "{samples_only}");
+    assert!(
+        samples_only.contains("any project (1,234)") && samples_only.contains("They stay yours."),
+        "{samples_only}"
+    );
 }
 
 // What is sent
@@ -495,7 +498,7 @@ async fn mails_are_files_without_a_server() {
     assert_eq!(files(&directory), ["20261122T014500.000Z-inv_01jd.1.eml", "20261122T144500.000Z-..sgn_02.eml"]);
     let raw = fs::read(directory.join("20261122T014500.000Z-inv_01jd.1.eml")).unwrap();
     let message = MessageParser::new().parse(&raw).unwrap();
-    assert_eq!(message.subject(), Some("Ada Lovelace invites you to Acme Genomics"));
+    assert_eq!(message.subject(), Some("Ada Lovelace invites you to join Acme Genomics"));
 
     fs::remove_dir_all(&directory).unwrap();
     assert!(matches!(mailer.send(&later).await, Err(SendError::Temporary { .. })));

@@ -32,10 +32,10 @@ impl DepartureToLeaverMail {
         let owner = self.new_owner_name.as_deref().map_or_else(|| "the organization's owner".to_owned(), name);
         let (heading, back) = match self.ending {
             Ending::Left | Ending::Deleted => {
-                (format!("You left {organization}"), "You can come back by a new invitation or a join code.")
+                (format!("You left {organization}"), "You can come back with a new invitation or a join code.")
             }
             Ending::Removed => {
-                (format!("You were removed from {organization}"), "You can come back by a new invitation.")
+                (format!("You were removed from {organization}"), "You can come back with a new invitation.")
             }
             Ending::Deactivated => {
                 (format!("You were deactivated in {organization}"), "Only the organization can let you back in.")
@@ -46,41 +46,43 @@ impl DepartureToLeaverMail {
         match &self.end {
             Some(end) => {
                 blocks.push(paragraph(format!(
-                    "Your membership in {organization} has ended, and your access with it: your API keys and share links there, \
-                    and those of your invitations, codes and offers that nobody had answered. {back}"
+                    "Your membership in {organization} has ended, and your access with it. Your API keys and share \
+                    links there no longer work, and your invitations, codes and offers that nobody had answered have \
+                    ended, too. {back}"
                 )));
                 blocks.extend(end.blocks(&organization));
             }
             None => blocks.push(paragraph(format!(
-                "Your membership in {organization} has ended, and your access to it with it. {back}"
+                "Your membership in {organization} has ended, and your access with it. {back}"
             ))),
         }
         if total == 0 {
             blocks.push(paragraph("You owned nothing there that had to be passed on."));
         } else {
-            blocks.push(paragraph(format!("What you owned there is safe: it belongs to {owner} now.")));
+            blocks.push(paragraph(format!("What you owned there is safe: it now belongs to {owner}.")));
             blocks.extend(self.moved.blocks());
         }
         if self.moved.collected_samples > 0 {
             blocks.push(paragraph(format!(
-                "Your samples that lay in no project ({}) are in a new project now, which belongs to {}. They stay yours.",
+                "Your samples that weren't in any project ({}) are now in a new project, which belongs to {}. They \
+                stay yours.",
                 thousands(self.moved.collected_samples),
                 self.samples_owner_name.as_deref().map_or_else(|| owner.clone(), name),
             )));
         }
         blocks.push(paragraph(format!(
-            "There is nothing you need to do. If you think this is a mistake, or miss \
-            something of yours, please ask {owner}."
+            "There is nothing you need to do. If you think this is a mistake or something of yours is missing, please \
+            ask {owner}."
         )));
         Document {
             subject: heading.clone(),
             preheader: match total {
                 0 => "Your access has ended.".into(),
-                _ => format!("Your access has ended, and what you owned there belongs to {owner} now."),
+                _ => format!("Your access has ended, and what you owned there now belongs to {owner}."),
             },
             heading,
             blocks,
-            reason: format!("You get this mail because you were a member of {organization}."),
+            reason: format!("You received this email because you were a member of {organization}."),
         }
         .render(envelope)
     }

@@ -66,7 +66,7 @@ impl DepartureToOwnerMail {
                 "What they owned there passed to {others}, who owned {organization} at the time."
             )));
         } else {
-            blocks.push(paragraph("What they owned there belongs to you now:"));
+            blocks.push(paragraph("What they owned there now belongs to you:"));
             blocks.extend(self.moved.blocks());
             if !others.is_empty() {
                 blocks.push(paragraph(format!("The rest passed to {others}, who owned {organization} at the time.")));
@@ -74,7 +74,7 @@ impl DepartureToOwnerMail {
         }
         if self.moved.collected_samples > 0 {
             blocks.push(paragraph(format!(
-                "Their samples that lay in no project ({}) are in a new project of yours now. They stay theirs.",
+                "Their samples that weren't in any project ({}) are now in a new project of yours. They stay theirs.",
                 thousands(self.moved.collected_samples)
             )));
         }
@@ -82,15 +82,18 @@ impl DepartureToOwnerMail {
             subject: heading.clone(),
             preheader: match total {
                 0 => "Their access ended immediately.".into(),
-                _ => "Their access ended immediately, and what they owned belongs to you now.".into(),
+                _ => "Their access ended immediately, and what they owned now belongs to you.".into(),
             },
             heading,
             blocks,
             reason: match self.owns {
                 true => {
-                    format!("You get this mail because you own {organization}; the owner is told of everyone who goes.")
+                    format!(
+                        "You received this email because you own {organization}; we tell the owner about everyone \
+                        who leaves."
+                    )
                 }
-                false => format!("You get this mail because you owned {organization} when this passed on."),
+                false => format!("You received this email because you owned {organization} when this was passed on."),
             },
         }
         .render(envelope)

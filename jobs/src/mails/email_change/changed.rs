@@ -25,14 +25,14 @@ impl EmailChangedMail {
     /// Renders the mail; it greets the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         Document {
-            subject: "The address of your Rollcall account was changed".into(),
-            preheader: "If that was you, there is nothing to do.".into(),
-            heading: "Your account has another address".into(),
+            subject: "Your Rollcall email address was changed".into(),
+            preheader: "If that was you, there is nothing you need to do.".into(),
+            heading: "Your email address was changed".into(),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(
-                    "The new address of your account was confirmed. You sign in with it from here on, and mails go \
-                    there. This is the last one to the old address.",
+                    "Your new email address was confirmed. From now on, you sign in with it and our emails go there. \
+                    This is the last one to your old address.",
                 ),
                 Block::Rows(vec![
                     row("Account", format!("@{}", name(&self.username))),
@@ -40,11 +40,11 @@ impl EmailChangedMail {
                     row("Changed", time(self.changed_at)),
                 ]),
                 paragraph(
-                    "If that was you, there is nothing to do. If it wasn't, write to the platform's staff at once, from \
-                    this address.",
+                    "If that was you, there is nothing you need to do. If it wasn't, please contact the platform's \
+                    staff right away, from this address.",
                 ),
             ],
-            reason: "You get this mail because your Rollcall account had this address until now.".into(),
+            reason: "You received this email because your Rollcall account had this email address until now.".into(),
         }
         .render(envelope)
     }

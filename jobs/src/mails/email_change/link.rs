@@ -31,25 +31,26 @@ impl EmailChangeLinkMail {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let lifetime = duration(self.link_minutes);
         Document {
-            subject: "Confirm your new address for Rollcall".into(),
+            subject: "Confirm your new email address for Rollcall".into(),
             preheader: format!("The link works for {lifetime}."),
-            heading: "Is this your new address?".into(),
+            heading: "Is this your new email address?".into(),
             blocks: vec![
                 paragraph(format!(
-                    "The person with the Rollcall account @{} says that this is their address now.",
+                    "The person with the Rollcall account @{} says that this is their new email address.",
                     name(&self.username)
                 )),
                 Block::Button { label: "See the new address", url: self.link.clone() },
                 paragraph(format!(
-                    "You confirm it on the page that opens; opening it changes nothing. The link works for {lifetime}, \
-                    and once."
+                    "Confirm it on the page that opens; opening it changes nothing. The link works once, for \
+                    {lifetime}."
                 )),
                 paragraph(
-                    "If you did not ask for this, ignore this mail: nothing happens to the address or to any account of \
-                    yours.",
+                    "If you didn't ask for this, ignore this email: nothing happens to this address or to any account \
+                    of yours.",
                 ),
             ],
-            reason: "You get this mail because someone entered this address as the new one of their Rollcall account."
+            reason: "You received this email because someone entered this email address as the new one for their \
+                Rollcall account."
                 .into(),
         }
         .render(Envelope { name: None, ..envelope })

@@ -30,27 +30,27 @@ impl EmailChangeRequestedMail {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let new_address = address(&self.new_address);
         Document {
-            subject: "A new address was asked for on your Rollcall account".into(),
-            preheader: "Nothing has changed yet. If that was you, there is nothing to do.".into(),
-            heading: "A new address was asked for".into(),
+            subject: "A new email address was requested for your Rollcall account".into(),
+            preheader: "Nothing has changed yet. If that was you, there is nothing you need to do.".into(),
+            heading: "A new email address was requested".into(),
             blocks: vec![
                 greeting(&envelope),
                 paragraph(
-                    "Someone who is signed in to your account asked for another address. Nothing has changed yet: it \
-                    changes once the link that we mailed to the new address is confirmed.",
+                    "Someone who is signed in to your account asked to change its email address. Nothing has changed \
+                    yet: it changes once the new address is confirmed with the link we sent to it.",
                 ),
                 Block::Rows(vec![
                     row("Account", format!("@{}", name(&self.username))),
                     row("New address", new_address),
-                    row("Asked for", time(self.requested_at)),
+                    row("Requested", time(self.requested_at)),
                 ]),
                 paragraph(
-                    "If that was you, there is nothing to do here. If it wasn't, somebody else is signed in to your \
-                    account: end their session on the page of your account, and write to the platform's staff.",
+                    "If that was you, there is nothing you need to do here. If it wasn't, someone else is signed in to \
+                    your account: end their session on your account page, and contact the platform's staff.",
                 ),
                 Block::Button { label: "See where you are signed in", url: self.account_link.clone() },
             ],
-            reason: "You get this mail because your Rollcall account has this address.".into(),
+            reason: "You received this email because your Rollcall account has this email address.".into(),
         }
         .render(envelope)
     }
