@@ -75,13 +75,13 @@ type Shown = State<Arc<Mailbox>>;
 /// Refuses what a proxy passes on, and other names than loopback ones, and gives every answer the headers that protect it.
 async fn guard(State(mailbox): Shown, request: Request, next: Next) -> Response {
     let mut response = if is_passed_on(&request) {
-        let message = "There is no such page.";
-        Problem { status: StatusCode::NOT_FOUND, title: "Nothing here", message }.page(&mailbox.site)
+        let message = "There is no page at this address.";
+        Problem { status: StatusCode::NOT_FOUND, title: "Page not found", message }.page(&mailbox.site)
     } else if is_for_loopback(&request) {
         next.run(request).await
     } else {
-        let message = "Mails are shown on this machine only: open this page by the name localhost.";
-        Problem { status: StatusCode::FORBIDDEN, title: "Not here", message }.page(&mailbox.site)
+        let message = "Emails are shown on this machine only: open this page at localhost.";
+        Problem { status: StatusCode::FORBIDDEN, title: "Not available here", message }.page(&mailbox.site)
     };
     let headers = response.headers_mut();
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(PAGE_POLICY);
@@ -187,7 +187,7 @@ async fn html(State(mailbox): Shown, extract::Path(name): extract::Path<String>)
     match file.parse().as_ref().and_then(html_of) {
         Some(html) => ([(CONTENT_SECURITY_POLICY, HTML_POLICY)], Html(with_links_in_new_tabs(html))).into_response(),
         None => {
-            let message = "This mail has a text part only.";
+            let message = "This email only has a text part.";
             Problem { status: StatusCode::NOT_FOUND, title: "No HTML", message }.page(site)
         }
     }
@@ -211,13 +211,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-            let message = "There is no mail of that name; it may have been deleted.";
+            let message = "There is no email with that name; it may have been deleted.";
             Err(Problem { status: StatusCode::NOT_FOUND, title: "Not found", message })
         }
         outcome => {
             let error = outcome.map(|result| result.err().map(|error| error.to_string()));
             tracing::error!(?error, "the mail folder can't be read");
-            let message = "The mail folder can't be read; the log says why.";
+            let message = "The email folder can't be read; the log says why.";
             Err(Problem { status: StatusCode::INTERNAL_SERVER_ERROR, title: "Can't be read", message })
         }
     }
@@ -459,7 +459,7 @@ mod tests {
         let mailbox = Served::serve().await;
         let (status, _, page) = mailbox.get("/mail").await;
         assert_eq!(status, 200);
-        assert!(page.contains("No mails yet"));
+        assert!(page.contains("No emails yet"));
         assert!(page.contains(r#"http-equiv="refresh""#));
     }
 

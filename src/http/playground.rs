@@ -87,7 +87,7 @@ fn page(site: &PublicUrl, mailbox: bool) -> String {
         .replace("{assets}", site.path(Route::PlaygroundFile(&VERSION, "")).trim_end_matches('/'))
         .replace(
             "{mails}",
-            &if mailbox { format!(r#"<a href="{}">Mails</a>"#, site.path(Route::Mails)) } else { String::new() },
+            &if mailbox { format!(r#"<a href="{}">Emails</a>"#, site.path(Route::Mails)) } else { String::new() },
         )
         .replace("{tabs}", &tabs)
 }

@@ -332,7 +332,7 @@ async fn a_hidden_directory_shows_nobody_who_leads() {
     let preview = app.anonymous().query(preview, json!({ "token": mail.token() })).await;
     assert_eq!(preview["invitation"], json!({ "invitedBy": null, "organizationName": "Acme Genomics" }));
     let page = Visitor::new(&app.url).get(&mail.link("/invitations/")).await.text();
-    assert!(page.contains("new@example.org is invited to acme genomics"), "{page}");
+    assert!(page.contains("new@example.org is invited to join acme genomics"), "{page}");
     let collection = ada.create(&team.id, "COLLECTION", "Best of").await;
     team.owner.ok("createShareLink", json!({ "resourceId": collection }), "").await;
     ada.ok("createShareLink", json!({ "resourceId": collection }), "").await;

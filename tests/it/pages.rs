@@ -82,7 +82,7 @@ async fn the_form_accepts() {
     // Signed in on this device, by a cookie that scripts can't read.
     assert!(visitor.get("/account").await.text().contains("grace hopper"));
     // The link is used, and says so.
-    assert_kind(&visitor.get(&mail.link("/invitations/")).await, &["accepted before", "acme genomics"]);
+    assert_kind(&visitor.get(&mail.link("/invitations/")).await, &["already accepted", "acme genomics"]);
     assert_kind(&Visitor::new(&app.url).post(&form.action, &form.fields).await, &["again"]);
     app.finish().await;
 }
@@ -153,7 +153,7 @@ async fn a_dead_link_says_kindly_what_to_do() {
     team.owner.ok("resendInvitation", json!({ "id": resent_id }), "invitation { id }").await;
     let visitor = Visitor::new(&app.url);
     assert_kind(&visitor.get(&revoked.link("/invitations/")).await, &["taken back", "acme genomics"]);
-    assert_kind(&visitor.get(&resent.link("/invitations/")).await, &["newer mail", "acme genomics"]);
+    assert_kind(&visitor.get(&resent.link("/invitations/")).await, &["newer email", "acme genomics"]);
     for wrong in ["/invitations/x", "/invitations/%00", "/sign-in/x", &format!("/invitations/{}", "x".repeat(5_000))] {
         let page = visitor.get(wrong).await;
         assert!((400..500).contains(&page.status), "{wrong}: {}", page.status);
@@ -216,7 +216,7 @@ async fn another_address_on_this_device_is_told_so() {
     sign_in(&app, &visitor, "eve@example.org").await;
     let (id, mail) = invited(&app, &team, "grace@example.org").await;
     let page = visitor.get(&mail.link("/invitations/")).await;
-    assert!(page.text().contains("another address"), "{}", page.text());
+    assert!(page.text().contains("another email address"), "{}", page.text());
     assert!(page.forms().iter().all(|form| !form.action.ends_with("/accept")));
     assert_eq!(team.invitation(&id).await["status"], "PENDING");
     app.finish().await;
@@ -266,7 +266,7 @@ async fn the_account_page_ends_sessions_elsewhere() {
     sign_in(&app, &visitor, "ada@example.org").await;
     let other = app.sign_in(app.anonymous().on("curl/8.9.1 <b>"), "ada@example.org").await;
     let account = visitor.get("/account").await;
-    assert!(account.text().contains("curl/8.9.1 <b>") && account.text().contains("(here)"), "{}", account.html);
+    assert!(account.text().contains("curl/8.9.1 <b>") && account.text().contains("(this device)"), "{}", account.html);
     assert!(!account.html.contains("<b>"), "{}", account.html);
     let form = account.form("end this session");
     // From elsewhere nothing ends.
@@ -351,7 +351,7 @@ async fn a_form_sent_twice_acts_once() {
     // A token for other clients.
     let account = visitor.get("/account").await;
     let token = |page: &Page| page.html.split("rcs_").nth(1).unwrap().split('<').next().unwrap().to_owned();
-    let [first, second] = visitor.submit_twice(&account, &account.form("make a token"), &[]).await;
+    let [first, second] = visitor.submit_twice(&account, &account.form("create a token"), &[]).await;
     assert_eq!(token(&first), token(&second));
     assert_eq!(token(&visitor.get(&first.url).await), token(&first), "a reload");
     assert_eq!(count(&app, "sessions").await, sessions + 2);
@@ -396,9 +396,9 @@ async fn a_form_sent_twice_acts_once() {
     let (_, mail) = invited(&app, &team, "bob@example.org").await;
     let visitor = Visitor::new(&app.url);
     let page = visitor.get(&mail.link("/invitations/")).await;
-    for page in visitor.submit_twice(&page, &page.form("mail me the link"), &[]).await {
+    for page in visitor.submit_twice(&page, &page.form("email me the link"), &[]).await {
         let text = page.text();
-        assert!(text.contains("sent a mail to bob@example.org") || text.contains("join acme genomics"), "{text}");
+        assert!(text.contains("sent an email to bob@example.org") || text.contains("join acme genomics"), "{text}");
     }
     app.until_idle().await;
     assert_eq!(sent_to(&app, "bob@example.org"), 2, "one to sign up, and one now");
@@ -407,8 +407,10 @@ async fn a_form_sent_twice_acts_once() {
     let link = app.mail_about("robert@example.org", "Confirm").await.link("/email-change/");
     let page = visitor.get(&link).await;
     let [first, second] = visitor.submit_twice(&page, &page.form("use this address"), &[]).await;
-    let done =
-        [&first, &second].iter().filter(|page| page.text().contains("has the address robert@example.org")).count();
+    let done = [&first, &second]
+        .iter()
+        .filter(|page| page.text().contains("has the email address robert@example.org"))
+        .count();
     assert!(done >= 1, "{} {}", first.html, second.html);
     app.finish().await;
 }
@@ -493,9 +495,9 @@ async fn every_address_leads_somewhere_sensible() {
     let link = mail.link("/invitations/");
     let visitor = Visitor::new(&app.url);
     for (address, words) in [
-        ("/sign-in/", "we mail you a link"),
-        ("/sign-in///", "we mail you a link"),
-        ("/account/?a=b", "we mail you a link"),
+        ("/sign-in/", "we email you a link"),
+        ("/sign-in///", "we email you a link"),
+        ("/account/?a=b", "we email you a link"),
         (&format!("{link}/"), "join acme genomics"),
     ] {
         let page = visitor.get(address).await;
@@ -511,7 +513,7 @@ async fn every_address_leads_somewhere_sensible() {
     ] {
         let page = visitor.get(address).await;
         assert!(page.status == 404 && page.html.contains(&format!("href=\"{next}\"")), "{address}: {}", page.html);
-        assert_kind(&page, &["page not found", "copy the link whole"]);
+        assert_kind(&page, &["page not found", "copy the whole link"]);
     }
     let path = link.strip_prefix(&app.url).unwrap();
     for (address, next) in [
@@ -586,9 +588,9 @@ async fn a_member_who_opens_a_link_again_is_told_so() {
     }
     // Others aren't.
     let eve = Visitor::new(&app.url);
-    assert_kind(&eve.get(&link).await, &["accepted before", "sign in"]);
+    assert_kind(&eve.get(&link).await, &["already accepted", "sign in"]);
     sign_in(&app, &eve, "eve@example.org").await;
-    assert_kind(&eve.get(&link).await, &["accepted before"]);
+    assert_kind(&eve.get(&link).await, &["already accepted"]);
     // Who joined by another way has nothing to accept.
     let bob = app.sign_up("bob@example.org").await;
     let (_, mail) = invited(&app, &team, "bob@example.org").await;
@@ -695,7 +697,7 @@ async fn a_browser_without_scripts_accepts_an_invitation() {
     browser.open(&format!("{}/account", app.url)).await;
     browser.shows("Grace Hopper").await;
     browser.open(&mail.link("/invitations/")).await;
-    browser.shows("accepted before").await;
+    browser.shows("already accepted").await;
     browser.close().await;
     app.finish().await;
 }

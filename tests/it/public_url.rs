@@ -38,7 +38,7 @@ async fn a_browser_finds_everything_below_a_path() {
     assert_eq!(styles[0][0], format!("{}/style.css", proxy.url));
     assert!(styles[0][1].as_u64().unwrap() > 10, "{styles}");
     browser.find("button").await.click().await.unwrap();
-    browser.shows("six digits").await;
+    browser.shows("six-digit code").await;
     is_below().await;
     let mail = app.mail_about("grace@example.org", "sign in").await;
     assert!(mail.link("/sign-in/").starts_with(&format!("{}/sign-in/", proxy.url)), "{}", mail.text);
@@ -185,7 +185,7 @@ async fn this_machine_is_reached_by_any_of_its_names() {
         let visitor = Visitor::new(&app.url.replace("127.0.0.1", name));
         let page = visitor.get("/sign-in").await;
         let sent = visitor.submit(&page, &page.form("email"), &[("email", "ada@example.org")]).await;
-        assert!(sent.text().contains("six digits"), "{}", sent.html);
+        assert!(sent.text().contains("six-digit code"), "{}", sent.html);
     }
     app.finish().await;
 }

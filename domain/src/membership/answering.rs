@@ -120,7 +120,7 @@ async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation
     let field = named.field();
     let not_found = || match named {
         Named::Token(_) => {
-            let message = "there is no such invitation; copy the link whole, or ask for a new one";
+            let message = "there is no such invitation; copy the whole link, or ask for a new one";
             Refusal::new(Code::NotFound, field, message)
         }
         Named::Id(_) => not_to_you(),
@@ -158,7 +158,7 @@ fn not_to_you() -> Refusal {
 }
 
 fn link_replaced(field: &str) -> Refusal {
-    Refusal::new(Code::Revoked, field, "a newer mail has replaced this link; use that one")
+    Refusal::new(Code::Revoked, field, "a newer email has replaced this link; use that one")
 }
 
 /// By id only the person themselves may answer, signed in; said before anything is looked up.

@@ -414,7 +414,7 @@ fn to_user(user: &User) -> Query {
 pub(super) fn why_closed(invitation: &Invitation, at: DateTime<Utc>, field: &str) -> Option<Refusal> {
     let (code, message) = match invitation.status_at(at) {
         InvitationStatus::Pending => return None,
-        InvitationStatus::Accepted => (Code::AlreadyUsed, "this invitation was accepted before"),
+        InvitationStatus::Accepted => (Code::AlreadyUsed, "this invitation was already accepted"),
         InvitationStatus::Declined => (Code::AlreadyUsed, "this invitation was declined; ask for a new one"),
         InvitationStatus::Revoked => (Code::Revoked, "this invitation was taken back; ask for a new one"),
         InvitationStatus::Expired => (Code::Expired, "this invitation has expired; ask for a new one"),

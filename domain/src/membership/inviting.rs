@@ -68,9 +68,9 @@ impl Invite {
             (Some(email), None) => Invitee::Email(EmailAddress::parse("email", &email)?),
             (None, Some(username)) => Invitee::Username(Username::parse("username", &username)?),
             (Some(_), Some(_)) => {
-                return Err(Refusal::new(Code::Invalid, "email", "name an e-mail address or a username, not both"));
+                return Err(Refusal::new(Code::Invalid, "email", "name an email address or a username, not both"));
             }
-            (None, None) => return Err(Refusal::new(Code::Blank, "email", "name an e-mail address or a username")),
+            (None, None) => return Err(Refusal::new(Code::Blank, "email", "name an email address or a username")),
         };
         let name = text::optional_name("name", self.name.as_deref(), limits::NAME)?;
         if self.role == Role::Owner {

@@ -41,7 +41,7 @@ pub async fn create(
     let founder = match (actor.staff(), owner_email) {
         (Some(staff), Some(email)) => Founder::Appointed(staff, EmailAddress::parse("ownerEmail", email)?),
         (Some(_), None) => {
-            return Err(Error::refused(Code::Blank, "ownerEmail", "staff name the owner by e-mail address"));
+            return Err(Error::refused(Code::Blank, "ownerEmail", "staff name the owner by email address"));
         }
         (None, Some(_)) => {
             return Err(Error::refused(

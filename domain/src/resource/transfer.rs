@@ -442,7 +442,7 @@ async fn known(transaction: &mut Transaction, actor: &Actor, id: TransferId) -> 
 fn require_open(transfer: &Transfer, at: DateTime<Utc>) -> Result<()> {
     let (code, message) = match transfer.status_at(at) {
         TransferStatus::Offered => return Ok(()),
-        TransferStatus::Accepted => (Code::AlreadyUsed, "this offer was accepted before"),
+        TransferStatus::Accepted => (Code::AlreadyUsed, "this offer was already accepted"),
         TransferStatus::Declined => (Code::Revoked, "this offer was declined; ask for a new one"),
         TransferStatus::Cancelled => (Code::Revoked, "this offer was taken back; ask for a new one"),
         TransferStatus::Expired => (Code::Expired, "this offer has expired; ask for a new one"),

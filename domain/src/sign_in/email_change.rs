@@ -67,8 +67,8 @@ impl EmailChange {
         let (code, message) = match self.status {
             EmailChangeStatus::Open if self.expires_at() > at => return None,
             EmailChangeStatus::Open => (Code::Expired, "this link has expired; ask for the change again"),
-            EmailChangeStatus::Confirmed => (Code::AlreadyUsed, "this address was confirmed before"),
-            EmailChangeStatus::Replaced => (Code::Revoked, "a newer mail has replaced this link; use that one"),
+            EmailChangeStatus::Confirmed => (Code::AlreadyUsed, "this address was already confirmed"),
+            EmailChangeStatus::Replaced => (Code::Revoked, "a newer email has replaced this link; use that one"),
         };
         Some(Refusal::new(code, "token", message))
     }
@@ -151,7 +151,7 @@ pub fn link_token(database: &Database, id: EmailChangeId) -> Result<Token> {
 /// The change behind a link's token, while it can be confirmed; changes nothing (R24).
 pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
     let wrong = || {
-        let message = "this link isn't complete or isn't genuine; copy it whole, or ask for the change again";
+        let message = "this link is incomplete or isn't genuine; copy all of it, or ask for the change again";
         Refusal::new(Code::Invalid, "token", message)
     };
     let (id, _) = database.keyring().read_link_token(Purpose::EmailChange, token)?.ok_or_else(wrong)?;

@@ -208,13 +208,13 @@ fn link_is_wrong() -> Refusal {
     Refusal::new(
         Code::Invalid,
         "token",
-        "this sign-in link isn't complete or isn't genuine; copy it whole, or ask for a new one",
+        "this sign-in link is incomplete or isn't genuine; copy all of it, or ask for a new one",
     )
 }
 
 fn why_unusable(request: &SignInRequest, at: DateTime<Utc>) -> Option<Refusal> {
     if request.used_at.is_some() {
-        Some(Refusal::new(Code::AlreadyUsed, "token", "this sign-in link was used before; ask for a new one"))
+        Some(Refusal::new(Code::AlreadyUsed, "token", "this sign-in link was already used; ask for a new one"))
     } else if request.link_expires_at() <= at {
         Some(Refusal::new(Code::Expired, "token", "this sign-in link has expired; ask for a new one"))
     } else {
@@ -292,7 +292,7 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
                     .await
                     .optional()?;
             let (email, invitation_id) = used.ok_or_else(|| {
-                Refusal::new(Code::AlreadyUsed, field, "this mail was used to sign in before; ask for a new one")
+                Refusal::new(Code::AlreadyUsed, field, "this email was already used to sign in; ask for a new one")
             })?;
             let mut events = Vec::new();
             let (user, personal, is_suspended) = match user::by_email(transaction, &email).await? {
@@ -360,7 +360,7 @@ async fn try_digits(
     };
     let email = EmailAddress::parse("email", email).map_err(|refusal| refusal.within(["digits"]))?;
     let code = text::digits(code).filter(|digits| digits.len() == 6).ok_or_else(|| {
-        let message = "must be the six digits of the mail; nothing was tried";
+        let message = "must be the six digits from the email; nothing was tried";
         Refusal::new(Code::Invalid, "code", message).within(["digits"])
     })?;
     // For addresses without an account and without a mail too: the answer must not tell them apart.

@@ -89,10 +89,10 @@ pub async fn end_session(Path(id): Path<String>, SentBySignedIn { mut visit, act
             }
         }
     }
-    visit.redirect_with(Route::Account, Notice::done("Done", "That session has ended: whoever has it is signed out."))
+    visit.redirect_with(Route::Account, Notice::done("Done", "That session has ended, and its device is signed out."))
 }
 
 pub async fn end_other_sessions(SentBySignedIn { mut visit, actor, .. }: SentBySignedIn) -> Answer {
     visit.check(session::end_others(&visit.app.database, &actor).await)?;
-    visit.redirect_with(Route::Account, Notice::done("Done", "You are signed in on this device only."))
+    visit.redirect_with(Route::Account, Notice::done("Done", "You are now signed in on this device only."))
 }

@@ -48,6 +48,6 @@ pub async fn confirm(Path(token): Path<String>, Sent { mut visit, .. }: Sent<Pla
     let page = Route::EmailChange(&token);
     let outcome = email_change::confirm(&visit.app.database, &token).await;
     let email = visit.check_form(outcome, page, |refusals| Notice::refused(refusals, &[]))?;
-    let text = format!("Your account has the address {email} now. Sign in with it from here on.");
-    visit.redirect_with(page, Notice::done("Your address is changed", text))
+    let text = format!("Your account now has the email address {email}. Sign in with it from now on.");
+    visit.redirect_with(page, Notice::done("Your email address was changed", text))
 }

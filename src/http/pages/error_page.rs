@@ -28,31 +28,31 @@ pub fn error_page(site: &PublicUrl, jar: CookieJar, error: Error) -> Response {
         Error::Refused(refusals) => {
             let text = in_words(&refusals);
             let (status, title) = match refusals.first().map(|refusal| refusal.code) {
-                Some(Code::AlreadyUsed) => (StatusCode::GONE, "This was done before"),
+                Some(Code::AlreadyUsed) => (StatusCode::GONE, "This was already done"),
                 Some(Code::Expired) => (StatusCode::GONE, "This link has expired"),
-                Some(Code::Revoked) => (StatusCode::GONE, "This link doesn't work any more"),
+                Some(Code::Revoked) => (StatusCode::GONE, "This link no longer works"),
                 Some(Code::AlreadyMember) => (StatusCode::GONE, "This can't be done"),
                 _ => (StatusCode::BAD_REQUEST, "This can't be done"),
             };
             message(site, jar, status, title, &text, sign_in)
         }
         Error::Unauthenticated => {
-            let text = "You are not signed in, or not any more.";
+            let text = "You are not signed in, or your session has ended.";
             message(site, jar, StatusCode::UNAUTHORIZED, "Sign in first", text, sign_in)
         }
         Error::RateLimited { retry_after } => {
             let seconds = whole_seconds(retry_after);
             let text = match seconds.div_ceil(60) {
-                1 => "There were too many tries. Please wait a minute.".to_owned(),
-                minutes => format!("There were too many tries. Please wait {minutes} minutes."),
+                1 => "There were too many attempts. Please wait a minute.".to_owned(),
+                minutes => format!("There were too many attempts. Please wait {minutes} minutes."),
             };
-            let mut response = message(site, jar, StatusCode::TOO_MANY_REQUESTS, "Too many tries", &text, None);
+            let mut response = message(site, jar, StatusCode::TOO_MANY_REQUESTS, "Too many attempts", &text, None);
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             response
         }
         Error::BadRequest(text) => message(site, jar, StatusCode::BAD_REQUEST, "This can't be done", &text, None),
         Error::Unavailable(_) => {
-            let text = "The service is too busy just now. Please try again in a moment.";
+            let text = "The service is too busy right now. Please try again in a moment.";
             log::unavailable(&error, 1);
             let mut response = message(site, jar, StatusCode::SERVICE_UNAVAILABLE, "Please try again", text, None);
             response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(limits::RETRY_AFTER).into());
@@ -60,7 +60,7 @@ pub fn error_page(site: &PublicUrl, jar: CookieJar, error: Error) -> Response {
         }
         other => {
             tracing::error!(error = &other as &dyn std::error::Error, "a page failed");
-            let text = "Something went wrong here. Please try again in a moment.";
+            let text = "Something went wrong on our side. Please try again in a moment.";
             message(site, jar, StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", text, None)
         }
     }

@@ -67,8 +67,8 @@ pub async fn show(Path(token): Path<String>, Opened { mut visit, notice }: Opene
     }
     let Some(preview) = visit.check(answering::preview(&visit.app.database, &token).await)? else {
         let text =
-            "The link isn't complete or isn't genuine. Copy it whole out of the mail, or ask for a new invitation.";
-        return visit.message(StatusCode::NOT_FOUND, "No such invitation", text, None);
+            "The link is incomplete or isn't genuine. Copy all of it from the email, or ask for a new invitation.";
+        return visit.message(StatusCode::NOT_FOUND, "Invitation not found", text, None);
     };
     let visitor = match &actor {
         Some(actor) => visit.check(visitor(&visit, &preview, actor).await)?,
@@ -134,9 +134,9 @@ fn member_words(preview: &Preview) -> (String, String) {
     let name = &preview.organization_name;
     let text = match preview.status {
         InvitationStatus::Accepted => format!(
-            "This invitation was accepted before. There is nothing more to do: {name} is among your organizations."
+            "This invitation was already accepted. There is nothing more to do: {name} is one of your organizations."
         ),
-        _ => format!("There is nothing to accept: {name} is among your organizations."),
+        _ => format!("There is nothing to accept: {name} is already one of your organizations."),
     };
     (format!("You are a member of {name}"), text)
 }
@@ -145,21 +145,21 @@ fn member_words(preview: &Preview) -> (String, String) {
 fn why_closed(preview: &Preview) -> Option<(&'static str, String)> {
     let name = &preview.organization_name;
     let asked = match &preview.invited_by {
-        Some(inviter) => format!("Ask {inviter} of {name}"),
+        Some(inviter) => format!("Ask {inviter} at {name}"),
         None => format!("Ask {name}"),
     };
     match preview.status {
         InvitationStatus::Pending => None,
         InvitationStatus::Revoked if !preview.is_newest => Some((
-            "A newer mail has replaced this link",
-            format!("The invitation to {name} was sent again: use the link of the newest mail."),
+            "A newer email has replaced this link",
+            format!("The invitation to {name} was sent again: use the link in the newest email."),
         )),
         InvitationStatus::Revoked => {
-            Some(("This invitation was taken back", format!("{asked} if you still wish to join.")))
+            Some(("This invitation was taken back", format!("{asked} if you would still like to join.")))
         }
         InvitationStatus::Expired => Some(("This invitation has expired", format!("{asked} to send you a new one."))),
         InvitationStatus::Accepted => {
-            Some(("This invitation was accepted before", format!("If that was you, sign in to see {name}.")))
+            Some(("This invitation was already accepted", format!("If that was you, sign in to see {name}.")))
         }
         InvitationStatus::Declined => {
             Some(("This invitation was declined", format!("{asked} for a new one if you have changed your mind.")))
@@ -185,7 +185,7 @@ pub async fn accept(Path(token): Path<String>, Sent { mut visit, form, fields, .
         return accepted_before(visit, new.token().reveal(), page);
     }
     if matches!(outcome, Err(Error::Unauthenticated)) {
-        return visit.redirect_with(page, Notice::problem("This address has an account: sign in first."));
+        return visit.redirect_with(page, Notice::problem("This email address has an account: sign in first."));
     }
     let accepted = visit.check_form(outcome, page, |refusals| {
         Notice::refused(refusals, &["name", "username"])
@@ -207,7 +207,7 @@ fn accepted_before(mut visit: Visit, token: &str, page: Route<'_>) -> Answer {
 /// What is said after an accepted invitation.
 pub fn joined(accepted: &Accepted) -> Notice {
     let name = &accepted.organization_name;
-    let text = format!("You are a member of {name} now, and signed in on this device.");
+    let text = format!("You are now a member of {name}, and signed in on this device.");
     Notice::done(format!("Welcome to {name}"), text)
 }
 
@@ -216,7 +216,8 @@ pub async fn decline(Path(token): Path<String>, Sent { mut visit, .. }: Sent<Pla
     let actor = visit.signed_in().await?;
     let outcome = answering::decline(&visit.app.database, actor.as_ref(), &Named::Token(token.clone())).await;
     visit.check_form(outcome, page, |refusals| Notice::refused(refusals, &[]))?;
-    visit.redirect_with(page, Notice::done("You have declined", "Nothing else happens. You can close this page."))
+    let text = "Nothing else will happen. You can close this page.";
+    visit.redirect_with(page, Notice::done("You declined the invitation", text))
 }
 
 pub async fn mail_link(Path(token): Path<String>, Sent { mut visit, form, .. }: Sent<PlainForm>) -> Answer {
@@ -231,6 +232,6 @@ pub async fn mail_link(Path(token): Path<String>, Sent { mut visit, form, .. }: 
     let asking = Asking { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
     let outcome = sign_in::request_for_invitation(&visit.app.database, &email, id, asking, visit.client).await;
     visit.check(outcome)?;
-    let text = format!("We have sent a mail to {email}. Its link signs you in and accepts the invitation.");
+    let text = format!("We sent an email to {email}. The link in it signs you in and accepts the invitation.");
     visit.redirect_with(page, Notice::done("Check your email", text))
 }

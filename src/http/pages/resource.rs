@@ -30,7 +30,7 @@ pub async fn show(mut visit: Visit, Path(text): Path<String>) -> Answer {
     let id: Option<ResourceId> = text.parse().ok();
     let Some(actor) = visit.signed_in().await? else {
         visit.remember_resource(id);
-        let text = "With the address that the mail went to, you will see what is shared with you.";
+        let text = "Use the address that the email was sent to, and you will see what is shared with you.";
         return visit.redirect_with(Route::SignIn, Notice::done("Sign in first", text));
     };
     let found = async {
@@ -46,7 +46,8 @@ pub async fn show(mut visit: Visit, Path(text): Path<String>) -> Answer {
         let email = visit.email_of(&actor).await?;
         visit.remember_resource(id);
         let text = format!(
-            "Nothing here is shared with {email}, or not any more. If the mail went to another address of yours, sign in with that."
+            "Nothing here is shared with {email}, at least not anymore. If the email went to another address of yours, \
+            sign in with that one."
         );
         return visit.message(StatusCode::NOT_FOUND, "There is nothing here", &text, Some((Route::SignIn, "Sign in")));
     };

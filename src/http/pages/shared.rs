@@ -45,7 +45,8 @@ pub async fn show(visit: Visit, Path(token): Path<String>, Query(PageQuery { aft
         Err(error) => Err(error),
     };
     let Some(opened) = visit.check(opened)? else {
-        let text = "The link leads nowhere: it isn't complete, has expired or was revoked. Ask whoever gave it to you.";
+        let text =
+            "This link doesn't work: it is incomplete, has expired or was revoked. Ask the person who gave it to you.";
         return visit.message(StatusCode::NOT_FOUND, "There is nothing here", text, None);
     };
     let items = opened.items.items.iter().map(|(_, item)| SharedItem {

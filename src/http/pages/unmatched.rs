@@ -22,7 +22,7 @@ pub async fn with_words(State(app): State<App>, request: Request, next: Next) ->
     if !is_bare || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let text = "What was sent isn't complete or isn't right. Go back, reload the page and try again.";
+    let text = "What was sent is incomplete or not valid. Go back, reload the page and try again.";
     refusal(&app.public_url, status, text)
 }
 
@@ -37,7 +37,7 @@ pub async fn not_found(State(app): State<App>, request: Request) -> Response {
         let location = format!("{}/{rest}{query}", app.public_url.base_path());
         return (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response();
     }
-    let text = "There is no page at this address. Copy the link whole, or look whether a letter is missing.";
+    let text = "There is no page at this address. Copy the whole link, or check whether a letter is missing.";
     nowhere(
         &app.public_url,
         request.headers(),
@@ -53,8 +53,8 @@ pub async fn not_found(State(app): State<App>, request: Request) -> Response {
 pub async fn method_not_allowed(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let (title, text) = match *request.method() {
-        Method::GET => ("This page can't be opened", "Its address takes what a form sends. Nothing has happened."),
-        _ => ("This page takes no such request", "Open it in a browser. Nothing has happened."),
+        Method::GET => ("This page can't be opened", "It only accepts what a form sends. Nothing has happened."),
+        _ => ("This page doesn't accept such requests", "Open it in a browser. Nothing has happened."),
     };
     let status = StatusCode::METHOD_NOT_ALLOWED;
     nowhere(&app.public_url, request.headers(), status, "METHOD_NOT_ALLOWED", title, text, page_of(&path))

@@ -174,7 +174,7 @@ impl Visit {
             Some(form) => Ok(form),
             None => {
                 let text =
-                    "The form was not sent from this page, or the page was open for too long. Open it and try again.";
+                    "The form wasn't sent from this page, or the page was open for too long. Open it and try again.";
                 let next = Some((page_of(&self.path), "Open the page"));
                 self.end(self.message(StatusCode::FORBIDDEN, "Please try again", text, next)?)
             }

@@ -73,7 +73,7 @@ pub(crate) fn file_name(field: &str, text: &str, max: usize) -> Result<String, R
 
 fn reads_as_link(field: &str) -> Refusal {
     let message =
-        "must not hold a link or an e-mail address; leave it out, or put a space after a dot or colon between words";
+        "must not contain a link or an email address; leave it out, or put a space after a dot or colon between words";
     Refusal::new(Code::Invalid, field, message)
 }
 
@@ -281,7 +281,7 @@ impl EmailAddress {
     pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
         let text = line(field, text, ADDRESS)?;
         text.parse()
-            .map_err(|()| Refusal::new(Code::Invalid, field, "must be an e-mail address such as ada@example.org"))
+            .map_err(|()| Refusal::new(Code::Invalid, field, "must be an email address such as ada@example.org"))
     }
 
     /// By what a search finds it, in lines: as it stands, and as people write it.
