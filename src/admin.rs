@@ -24,64 +24,64 @@ use std::net::Ipv4Addr;
 /// What staff can do.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Found an organization for an owner; an address without an account gets one, and a mail (R1).
+    /// Create an organization for an owner. An address without an account gets one, and an email (R1).
     CreateOrganization {
-        /// As it appears everywhere.
+        /// The name that people see.
         #[arg(long)]
         name: String,
-        /// The owner's e-mail address.
+        /// The owner's email address.
         #[arg(long)]
         owner_email: String,
-        /// Its short name; made of the name where left out.
+        /// The short name; made from the name if left out.
         #[arg(long)]
         slug: Option<String>,
     },
-    /// Give an organization to another owner; the old one becomes ADMIN (R1).
+    /// Give an organization to another owner; the previous owner becomes ADMIN (R1).
     SetOwner {
-        /// Such as org_01h455vb4pex5vsknk084sn02q.
+        /// The organization's ID, such as org_01h455vb4pex5vsknk084sn02q.
         #[arg(long)]
         organization: OrganizationId,
-        /// The new owner's e-mail address; it must have an account.
+        /// The new owner's email address; it must have an account.
         #[arg(long)]
         owner_email: String,
     },
-    /// Restore a deleted organization, within 30 days (R48).
+    /// Restore an organization within 30 days of its deletion (R48).
     RestoreOrganization {
-        /// Which, such as org_01h455vb4pex5vsknk084sn02q.
+        /// The organization's ID, such as org_01h455vb4pex5vsknk084sn02q.
         organization: OrganizationId,
     },
-    /// Give an organization a plan (R64).
+    /// Set an organization's plan (R64).
     SetPlan {
-        /// Such as org_01h455vb4pex5vsknk084sn02q.
+        /// The organization's ID, such as org_01h455vb4pex5vsknk084sn02q.
         #[arg(long)]
         organization: OrganizationId,
         /// The plan's name.
         #[arg(long)]
         plan: String,
-        /// How many seats come with it; the limit stays as it is where left out.
+        /// How many seats come with it; if left out, the limit stays as it is.
         #[arg(long)]
         seat_limit: Option<i32>,
-        /// As many seats as they like.
+        /// No limit on seats.
         #[arg(long, conflicts_with = "seat_limit")]
         unlimited: bool,
-        /// How many bytes its resources may take up; the limit stays as it is where left out.
+        /// How many bytes its resources may take up; if left out, the limit stays as it is.
         #[arg(long)]
         storage_limit_bytes: Option<i64>,
-        /// As much storage as they like.
+        /// No limit on storage.
         #[arg(long, conflicts_with = "storage_limit_bytes")]
         unlimited_storage: bool,
-        /// How many runs may go on at a time; the limit stays as it is where left out.
+        /// How many runs may go on at a time; if left out, the limit stays as it is.
         #[arg(long)]
         run_limit: Option<i32>,
     },
-    /// Check every invariant on the whole database; fails where one is broken, and says by what.
+    /// Check every invariant on the whole database. Fails if one is broken, and says what breaks it.
     Verify,
-    /// Check that an organization's audit log is whole; fails at the first broken event (R74).
+    /// Check that an organization's audit log is intact. Fails at the first broken event (R74).
     VerifyAuditLog {
-        /// Whose log, such as org_01h455vb4pex5vsknk084sn02q.
+        /// The organization's ID, such as org_01h455vb4pex5vsknk084sn02q.
         organization: OrganizationId,
     },
-    /// Look after the jobs of the workers.
+    /// Manage the workers' jobs.
     #[command(subcommand)]
     Jobs(jobs::Command),
 }
@@ -154,21 +154,21 @@ async fn create_organization(
 async fn set_owner(database: &Database, organization_id: OrganizationId, owner_email: &str) -> anyhow::Result<()> {
     let email = EmailAddress::parse("owner-email", owner_email).map_err(Error::from)?;
     let found = user::by_email(&mut *database.connection().await?, &email).await?;
-    let owner = found.with_context(|| format!("no account has the address {email}"))?;
+    let owner = found.with_context(|| format!("no account has the email address {email}"))?;
     ownership::set_owner(database, &staff(), organization_id, owner.id).await?;
-    println!("{organization_id} belongs to {} now", owner.username);
+    println!("{organization_id} now belongs to {}", owner.username);
     Ok(())
 }
 
 async fn restore_organization(database: &Database, organization_id: OrganizationId) -> anyhow::Result<()> {
     removal::restore(database, &staff(), organization_id).await?;
-    println!("{organization_id} is restored");
+    println!("{organization_id} was restored");
     Ok(())
 }
 
 async fn set_plan(database: &Database, organization_id: OrganizationId, command: SetPlan) -> anyhow::Result<()> {
     billing::set_plan(database, &staff(), organization_id, &command).await?;
-    println!("{organization_id} has the plan {} now", command.plan);
+    println!("{organization_id} now has the plan {}", command.plan);
     Ok(())
 }
 
@@ -194,17 +194,18 @@ async fn verify_audit_log(database: &Database, organization_id: OrganizationId) 
     let mut from = Some(1);
     let mut checked = 0;
     while let Some(sequence) = from {
-        let found =
-            verification::verify(database, organization_id, Some(sequence)).await.context("the log can't be read")?;
+        let found = verification::verify(database, organization_id, Some(sequence))
+            .await
+            .context("the audit log can't be read")?;
         checked += found.checked;
         if let Some(event) = found.first_broken {
             bail!("event {} ({}, {}) doesn't fit the one before it", event.sequence, event.id, event.action);
         }
         if !found.ok() {
-            bail!("the newest events are missing: the log ends at {}", sequence + found.checked - 1);
+            bail!("the newest events are missing: the audit log ends at {}", sequence + found.checked - 1);
         }
         from = found.next_sequence;
     }
-    println!("whole: {checked} events");
+    println!("intact: {checked} events");
     Ok(())
 }

@@ -25,8 +25,8 @@ const FIRST_ACCOUNT: &str = "ada@example.org";
 
 /// The organization service that platforms plug in.
 ///
-/// Without a command it runs everything on one machine: a PostgreSQL of its own, migrations, the API and a worker.
-/// Settings come from the environment or from rollcall.toml; README lists them.
+/// Without a command, it runs everything on this machine: its own PostgreSQL, the migrations, the API and a worker.
+/// Settings come from the environment or rollcall.toml; the README lists them.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -36,13 +36,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API alone; run `rollcall-worker` beside it.
+    /// Serve only the API; run `rollcall-worker` beside it.
     Serve,
     /// Bring the database up to date.
     Migrate,
     /// Print the GraphQL schema.
     Schema,
-    /// Staff work.
+    /// Commands for the platform's staff.
     #[command(subcommand)]
     Admin(admin::Command),
 }
@@ -99,17 +99,17 @@ async fn everything(settings: &Settings) -> anyhow::Result<()> {
         announce(address);
         println!("  playground  {}", url.link(Route::Playground));
         if http::shows_mails(settings) {
-            println!("  mails       {}", url.link(Route::Mails));
+            println!("  emails      {}", url.link(Route::Mails));
         } else if settings.rollcall_smtp_url.is_none()
             && let Some(folder) = settings.mail_dir()
         {
-            println!("  mails       in {}; set ROLLCALL_SMTP_URL to send them", folder.display());
+            println!("  emails      in {}; set ROLLCALL_SMTP_URL to send them", folder.display());
         }
         let sign_in = url.link(Route::SignIn);
         match &first_token {
             Some(token) => {
                 println!("  sign in     {}", url.link(Route::SignInLink(token.reveal())));
-                println!("              (as {FIRST_ACCOUNT}, once, within the hour; or ask for a mail at {sign_in})");
+                println!("              (as {FIRST_ACCOUNT}, once, within the hour; or ask for an email at {sign_in})");
             }
             None => println!("  sign in     {sign_in}"),
         }

@@ -139,7 +139,7 @@ impl Destination {
             (None, Some(folder)) => Ok(Self::Directory(folder, from)),
             (None, None) => bail!(
                 "ROLLCALL_SMTP_URL is required with DATABASE_URL, such as smtp://user:password@host:587?tls=required; to keep \
-                 mails as files instead of sending them, name a folder in ROLLCALL_MAIL_DIR"
+                 emails as files instead of sending them, name a folder in ROLLCALL_MAIL_DIR"
             ),
         }
     }

@@ -7,11 +7,11 @@ use rollcall_domain::start::open::{self, Fallback};
 use rollcall_domain::start::settings::Settings;
 use rollcall_jobs::{Context, metrics, process, worker};
 
-/// Rollcall's worker: sends the mails, ends what has its time, and passes on what leavers owned.
+/// Rollcall's worker: sends emails, ends what has expired, and passes on what leavers owned.
 ///
 /// Settings come from the environment or rollcall.toml: DATABASE_URL (or ROLLCALL_DATA_DIR for the built-in
 /// PostgreSQL), ROLLCALL_SECRET, ROLLCALL_PUBLIC_URL, ROLLCALL_SMTP_URL, ROLLCALL_MAIL_FROM, ROLLCALL_METRICS_LISTEN;
-/// README lists them all.
+/// the README lists them all.
 #[derive(clap::Parser)]
 #[command(name = "rollcall-worker", version)]
 struct Arguments {}

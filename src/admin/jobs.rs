@@ -18,47 +18,47 @@ const PAGE: u32 = 500;
 /// What can be done with jobs.
 #[derive(Subcommand)]
 pub enum Command {
-    /// List jobs, the newest first.
+    /// List jobs, newest first.
     List {
         #[command(flatten)]
         of: Of,
-        /// Only with this status: waiting, running, done or given_up.
+        /// Only jobs with this status: waiting, running, done or given_up.
         #[arg(long)]
         status: Option<JobStatus>,
-        /// How many at most.
+        /// The largest number of jobs to list.
         #[arg(long, default_value_t = 50)]
         limit: u32,
-        /// One JSON object per line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
     /// Show everything about a job.
     Show {
-        /// The job's id.
+        /// The job's ID.
         id: Uuid,
-        /// As a JSON object.
+        /// Print a JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Try given-up jobs again, at once and with all their attempts.
+    /// Retry given-up jobs at once, with all their attempts.
     Retry {
-        /// The job's id.
+        /// The job's ID.
         #[arg(required_unless_present = "all_given_up", conflicts_with_all = ["all_given_up", "queue", "kind"])]
         id: Option<Uuid>,
-        /// Every given-up job; of a queue or kind where one is named.
+        /// Retry every given-up job, or only those of the given queue or kind.
         #[arg(long)]
         all_given_up: bool,
         #[command(flatten)]
         of: Of,
     },
-    /// Delete a given-up job: what it was to do is never done.
+    /// Delete a given-up job: its work will never be done.
     Cancel {
-        /// The job's id.
+        /// The job's ID.
         id: Uuid,
     },
-    /// How many jobs each queue has, and for how long the oldest has been due.
+    /// Show how many jobs each queue has, and how long the oldest has been due.
     Statistics {
-        /// One JSON object per line.
+        /// Print one JSON object per line.
         #[arg(long)]
         json: bool,
     },
@@ -67,10 +67,10 @@ pub enum Command {
 /// Which jobs are meant.
 #[derive(Args)]
 pub struct Of {
-    /// Only of this queue: mail, expiry, departure, …
+    /// Only jobs in this queue: mail, expiry, departure, …
     #[arg(long)]
     queue: Option<String>,
-    /// Only of this kind, such as mail_invitation.
+    /// Only jobs of this kind, such as mail_invitation.
     #[arg(long)]
     kind: Option<String>,
 }
@@ -94,7 +94,7 @@ pub async fn run(database: &Database, staff: &Actor, command: Command) -> anyhow
         Command::Cancel { id } => {
             let job = job_admin::cancel(database, id).await?.with_context(|| not_given_up(id))?;
             log(staff, &job, "cancelled");
-            print(&format!("{id} is cancelled\n"))
+            print(&format!("{id} was cancelled\n"))
         }
         Command::Statistics { json } => {
             let queues = admin::statistics(&mut *database.connection().await?).await?;
@@ -119,7 +119,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 async fn retry(database: &Database, staff: &Actor, id: Uuid) -> anyhow::Result<()> {
     let job = job_admin::retry(database, staff, id).await?.with_context(|| not_given_up(id))?;
     log(staff, &job, "retried");
-    print(&format!("{id} is tried again\n"))
+    print(&format!("{id} will be retried\n"))
 }
 
 /// The jobs that are given up now; one that is given up again meanwhile isn't met twice.
@@ -147,9 +147,9 @@ async fn retry_all(database: &Database, staff: &Actor, of: Of) -> anyhow::Result
         }
     }
     if failed > 0 {
-        bail!("{retried} are tried again; {failed} could not be");
+        bail!("{retried} will be retried; {failed} could not be");
     }
-    print(&format!("{retried} are tried again\n"))
+    print(&format!("{retried} will be retried\n"))
 }
 
 fn not_given_up(id: Uuid) -> String {

@@ -339,7 +339,7 @@ impl Settings {
             return Ok(());
         }
         if self.rollcall_mail_dir.is_some() {
-            bail!("ROLLCALL_SMTP_URL sends mails and ROLLCALL_MAIL_DIR keeps them as files: unset one of them");
+            bail!("ROLLCALL_SMTP_URL sends emails and ROLLCALL_MAIL_DIR keeps them as files: unset one of them");
         }
         if self.rollcall_public_url.is_none() {
             bail!(
