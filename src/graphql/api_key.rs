@@ -141,7 +141,7 @@ pub struct RevokeApiKeyInput {
     id: Id<ApiKeyId>,
 }
 
-/// A key that doesn't work any more.
+/// A key that no longer works.
 #[derive(SimpleObject, Default)]
 pub struct RevokeApiKeyPayload {
     /// Which.

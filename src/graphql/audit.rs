@@ -116,7 +116,7 @@ pub struct AuditVerification {
     ok: bool,
     /// How many events were checked; at most 10,000 a call.
     checked: i64,
-    /// The first event that doesn't fit the one before it, or that stands behind a gap.
+    /// The first event that doesn't match the one before it, or that follows a gap.
     first_broken: Option<AuditEvent>,
     /// Where to go on; null once the newest event was reached.
     next_sequence: Option<BigInt>,

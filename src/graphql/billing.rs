@@ -26,9 +26,9 @@ pub struct Billing {
     pub seat_limit: Option<i32>,
     /// Seats in use: one for each active member, and for each open invitation.
     pub seats_used: i64,
-    /// How many bytes its resources may take up; null for as many as they like.
+    /// How many bytes its resources may take up; null for no limit.
     pub storage_limit_bytes: Option<BigInt>,
-    /// How many runs may go on at a time; null for as many as they like.
+    /// How many runs may go on at a time; null for no limit.
     pub run_limit: Option<i32>,
     /// Credits that were bought in all; one is one US dollar.
     pub credits_purchased: Decimal,
@@ -41,11 +41,11 @@ pub struct SetPlanInput {
     organization_id: Id<OrganizationId>,
     /// The plan's name, 1 to 100 characters.
     plan: String,
-    /// How many seats come with it, at least 1; null for as many as like. A limit below the seats in use takes nobody's away.
+    /// How many seats come with it, at least 1; null for no limit. A limit below the seats in use takes no seat away.
     seat_limit: MaybeUndefined<i32>,
-    /// How many bytes its resources may take up; null for as many as they like. Nothing is taken away by a lower limit.
+    /// How many bytes its resources may take up; null for no limit. A lower limit takes nothing away.
     storage_limit_bytes: MaybeUndefined<BigInt>,
-    /// How many runs may go on at a time; null for as many as they like.
+    /// How many runs may go on at a time; null for no limit.
     run_limit: MaybeUndefined<i32>,
 }
 
@@ -59,7 +59,7 @@ pub struct SetPlanPayload {
 }
 payload!(SetPlanPayload);
 
-/// Where an organization shall be billed; a field left out stays as it is, and null clears it.
+/// Where an organization is billed; a field left out stays as it is, and null clears it.
 #[derive(InputObject)]
 pub struct UpdateBillingInput {
     /// The organization.
@@ -87,7 +87,7 @@ payload!(UpdateBillingPayload);
 pub struct AddCreditsInput {
     /// The organization.
     organization_id: Id<OrganizationId>,
-    /// How many, exactly: up to four digits behind the point; negative to take some back. One is one US dollar.
+    /// The exact number, with up to four decimal places; negative to take some back. One credit is one US dollar.
     amount: Decimal,
     /// Names this purchase: the same counts once.
     idempotency_key: String,

@@ -11,7 +11,7 @@ use super::error::top_level;
 /// Where a page lies in its list.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct PageInfo {
-    /// Whether there is more behind the page; ask with `first` and `after: endCursor`.
+    /// Whether there is more after the page; ask with `first` and `after: endCursor`.
     pub has_next_page: bool,
     /// Whether there is more before the page; ask with `last` and `before: startCursor`.
     pub has_previous_page: bool,

@@ -60,16 +60,16 @@ pub enum DepartureStep {
     TransferVolumes,
     /// Machines, workspaces, apps, sources, source groups and collections pass to the owner.
     TransferOthers,
-    /// Samples that lie in no project are collected into a new project of the owner's; they stay the leaver's.
+    /// Samples that aren't in any project are collected into a new project of the owner's; they stay the leaver's.
     CollectSamples,
     /// Documents pass to the owner and become visible to the organization.
     ShareDocuments,
-    /// What was shared with the leaver isn't any more. Projects that they uploaded samples to stay shared, asleep until they are
-    /// an active member again.
+    /// What was shared with the leaver is no longer shared with them. Projects that they uploaded samples to stay
+    /// shared, but without effect until they are an active member again.
     RemoveGrants,
     /// The leaver is taken out of all teams. Done with the departure itself.
     LeaveTeams,
-    /// What the leaver has queued and nothing has begun is cancelled; what runs goes on.
+    /// Runs that the leaver queued and that haven't started are cancelled; those in progress continue.
     CancelRuns,
     /// Owner and leaver are told what moved.
     Notify,
@@ -190,7 +190,7 @@ impl ResourceMove {
         self.0.id.to_string().into()
     }
 
-    /// What moved; null where it is deleted, or where the viewer can't reach it (any more).
+    /// What moved; null if it is deleted, or if the viewer can't reach it (anymore).
     async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
         match self.0.resource_id {
             Some(id) => Resource::find(context, id).await,
@@ -281,7 +281,7 @@ impl DeparturePlan {
         self.0.api_keys.iter().cloned().map(ApiKey).collect()
     }
 
-    /// What should be done afterwards, such as secrets to renew that the leaver knew; a sentence each.
+    /// What should be done afterwards, one sentence each, such as renewing secrets that the leaver knew.
     async fn advice(&self) -> &[String] {
         &self.0.advice
     }
@@ -319,9 +319,9 @@ pub struct RemoveMemberInput {
     member_id: Id<MemberId>,
     /// Why; up to 2000 characters, kept in the audit log for owner and admins. The member isn't told.
     reason: Option<String>,
-    /// What the mail tells the member; up to 2000 characters.
+    /// What the email tells the member; up to 2000 characters.
     message_to_member: Option<String>,
-    /// The hash of a plan: the departure is refused with PLAN_STALE where something else would happen now.
+    /// The hash of a plan: the departure is refused with PLAN_STALE if it would now do something else.
     plan_hash: Option<String>,
 }
 
@@ -342,9 +342,9 @@ pub struct DeactivateMemberInput {
     member_id: Id<MemberId>,
     /// Why; up to 2000 characters, kept in the audit log for owner and admins. The member isn't told.
     reason: Option<String>,
-    /// What the mail tells the member; up to 2000 characters.
+    /// What the email tells the member; up to 2000 characters.
     message_to_member: Option<String>,
-    /// The hash of a plan: the departure is refused with PLAN_STALE where something else would happen now.
+    /// The hash of a plan: the departure is refused with PLAN_STALE if it would now do something else.
     plan_hash: Option<String>,
 }
 
@@ -497,9 +497,9 @@ impl DepartureMutation {
         Payload::of(outcome, |_| ReactivateMemberPayload { member, user_errors: Vec::new() })
     }
 
-    /// Takes a departure back: stops its cascade, makes a removed or deactivated member active again, and has the worker return
-    /// what was moved and still is where the departure put it. To who left by themselves, or has rejoined, and is a member again it
-    /// returns what was moved.
+    /// Takes a departure back: stops its cascade, makes a removed or deactivated member active again, and has the
+    /// worker return what was moved and is still where the departure put it. If the person left by themselves or has
+    /// rejoined, and is a member again, it only returns what was moved.
     async fn revert_departure(
         &self,
         context: &Context<'_>,

@@ -26,7 +26,7 @@ pub enum UserErrorCode {
     NotFound,
     /// The viewer knows of it and may not do this.
     Forbidden,
-    /// Someone else is changing the same at this moment, or its state doesn't allow it.
+    /// Someone else is changing the same thing at this moment, or its state doesn't allow it.
     Conflict,
     /// Nobody can do this to themselves.
     #[graphql(name = "SELF")]
@@ -41,7 +41,7 @@ pub enum UserErrorCode {
     Expired,
     /// It was taken back.
     Revoked,
-    /// It is meant for another e-mail address.
+    /// It is meant for another email address.
     WrongEmail,
     /// The account is suspended.
     Suspended,
@@ -69,7 +69,7 @@ pub enum UserErrorCode {
     UsernameTaken,
     /// The address has an account.
     EmailTaken,
-    /// So many are allowed in a time, and no more; the message says when to try again.
+    /// Only so many are allowed in a given time; the message says when to try again.
     RateLimited,
 }
 

@@ -77,7 +77,8 @@ impl Grant {
 #[derive(Debug, Clone)]
 pub struct GrantInvitation(pub grant_invitation::GrantInvitation);
 
-/// An address that something is shared with, whether or not an account has it: whoever signs in with it next gets the grant.
+/// An email address that something is shared with, whether or not it has an account: whoever signs in with it next gets
+/// the grant.
 #[Object]
 impl GrantInvitation {
     /// Begins with gin_.
@@ -220,8 +221,8 @@ pub struct GrantMutation;
 
 #[Object]
 impl GrantMutation {
-    /// Shares a resource with a user, a team or an organization; it works at once. What is shared with an address waits for whoever signs
-    /// in with it, and its mail counts like an invitation, and so can be RATE_LIMITED.
+    /// Shares a resource with a user, a team or an organization; it works at once. What is shared with an address waits
+    /// for whoever signs in with it, and its email counts like an invitation, and so can be RATE_LIMITED.
     async fn grant_access(
         &self,
         context: &Context<'_>,

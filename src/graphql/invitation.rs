@@ -36,7 +36,7 @@ pub enum InvitationStatus {
     Expired,
 }
 
-/// What became of a mail or of a webhook's delivery.
+/// The outcome of an email or of a webhook's delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "delivery::DeliveryStatus")]
 pub enum DeliveryStatus {
@@ -120,12 +120,12 @@ impl Invitation {
         self.invitation.status_at(self.at).into()
     }
 
-    /// What became of the mail itself.
+    /// The outcome of the email itself.
     async fn delivery(&self) -> DeliveryStatus {
         self.invitation.delivery.into()
     }
 
-    /// The mail server's words where it refused.
+    /// What the mail server said if it refused.
     async fn delivery_error(&self) -> Option<&str> {
         self.invitation.delivery_error.as_deref()
     }
@@ -143,22 +143,23 @@ impl Invitation {
 
 connection!(InvitationConnection, InvitationEdge, Invitation, "invitations", total_count);
 
-/// What the holder of a mailed token may know before signing in.
+/// What the holder of an emailed token may know before signing in.
 #[derive(SimpleObject)]
 pub struct InvitationPreview {
     /// To which organization.
     organization_name: String,
     /// Who invited; null where the organization's directory is HIDDEN.
     invited_by: Option<String>,
-    /// The address that it went to; empty unless the status is PENDING, since a link that is dead may be in anybody's hands.
+    /// The address that it was sent to; empty unless the status is PENDING, since anybody may hold a link that no
+    /// longer works.
     email: String,
     /// The role that it gives.
     role: Role,
-    /// Where it stands; REVOKED also where a newer mail has replaced the token.
+    /// Its status; also REVOKED if a newer email has replaced the token.
     status: InvitationStatus,
     /// Until when it can be accepted.
     expires_at: DateTime<Utc>,
-    /// Whether the address has an account, to sign in with first; false unless the status is PENDING.
+    /// Whether the address has an account, so that its owner must sign in first; false unless the status is PENDING.
     account_exists: bool,
 }
 
@@ -265,13 +266,13 @@ payload!(RevokeInvitationPayload);
 /// Exactly one of token and id.
 #[derive(InputObject)]
 pub struct AcceptInvitationInput {
-    /// The token of the mailed link.
+    /// The token of the emailed link.
     token: Option<String>,
     /// One of the viewer's open invitations.
     id: Option<Id<InvitationId>>,
     /// The person's name, for a new account.
     name: Option<String>,
-    /// A username, for a new account; made of the name where left out.
+    /// A username, for a new account; made from the name if left out.
     username: Option<String>,
 }
 
@@ -290,7 +291,7 @@ payload!(AcceptInvitationPayload);
 /// Exactly one of token and id.
 #[derive(InputObject)]
 pub struct DeclineInvitationInput {
-    /// The token of the mailed link.
+    /// The token of the emailed link.
     token: Option<String>,
     /// One of the viewer's open invitations.
     id: Option<Id<InvitationId>>,
@@ -338,10 +339,10 @@ pub struct InvitationMutation;
 
 #[Object]
 impl InvitationMutation {
-    /// Invites 1 to 50 people, all or none, and mails each a link. TOO_MANY where more than 10,000 invitations of the organization would
-    /// be open. RATE_LIMITED, for the person, where others have had 5 mails sent to them within an hour or 20 within a day, whichever
-    /// organizations those were of; for all, where the viewer's account, or everybody where they are, has caused as many as one may. The
-    /// message says when to try again.
+    /// Invites 1 to 50 people, all or none, and emails each a link. TOO_MANY if the organization would have more than
+    /// 10,000 open invitations. RATE_LIMITED for one person if others have had 5 emails sent to them within an hour or
+    /// 20 within a day, from whichever organizations; RATE_LIMITED for all if the viewer's account or network has
+    /// caused as many emails as are allowed. The message says when to try again.
     async fn invite_members(
         &self,
         context: &Context<'_>,
@@ -363,8 +364,8 @@ impl InvitationMutation {
         })
     }
 
-    /// Sends an open invitation again: under a new link, with its days from now. The old link stops working. It counts like an invitation,
-    /// and so can be RATE_LIMITED.
+    /// Sends an open invitation again, with a new link and its full number of days from now. The old link stops
+    /// working. It counts like an invitation, and so can be RATE_LIMITED.
     async fn resend_invitation(
         &self,
         context: &Context<'_>,
@@ -391,8 +392,8 @@ impl InvitationMutation {
         })
     }
 
-    /// By token without a session only where no account has the address: it is then created, and signed in by sessionToken;
-    /// otherwise UNAUTHENTICATED. By token or id with a session of the invited account.
+    /// By token without a session only if no account has the address: one is then created, and signed in by
+    /// sessionToken; otherwise UNAUTHENTICATED. By token or id with a session of the invited account.
     async fn accept_invitation(
         &self,
         context: &Context<'_>,
@@ -416,7 +417,7 @@ impl InvitationMutation {
         })
     }
 
-    /// Declines an invitation: by the token of its mail, or by its id with a session of the invited account.
+    /// Declines an invitation: by the token in its email, or by its id with a session of the invited account.
     async fn decline_invitation(
         &self,
         context: &Context<'_>,

@@ -29,7 +29,7 @@ pub enum MemberStatus {
     Left,
     /// Ended by owner or admin.
     Removed,
-    /// Ended by owner or admin, who took the person for gone from the organization altogether.
+    /// Ended by the owner or an admin because the person has left the organization altogether.
     Deactivated,
 }
 
@@ -127,7 +127,8 @@ impl Member {
     }
 }
 
-/// A person's membership in an organization: one per user and organization, for good. Who comes back gets the same one.
+/// A person's membership in an organization: one per user and organization, forever. A person who comes back gets the
+/// same membership.
 #[Object]
 impl Member {
     /// Begins with mem_.
@@ -140,8 +141,8 @@ impl Member {
         User::load(context, self.0.user_id).await
     }
 
-    /// Their address; for the member, and for owner and admins as long as the membership is active: where it ended, what becomes of
-    /// the address is the organization's business no more.
+    /// Their address; for the member, and for owner and admins as long as the membership is active: once it has ended,
+    /// the person's address is no longer the organization's business.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
         let own = request(context).actor().is_some_and(|actor| actor.is(self.0.user_id));
         let leads =
@@ -292,7 +293,7 @@ pub struct MemberMutation;
 
 #[Object]
 impl MemberMutation {
-    /// Changes a member's role. A demotion also revokes what the person issued and could issue no longer.
+    /// Changes a member's role. A demotion also revokes what the person issued and can no longer issue.
     async fn change_member_role(
         &self,
         context: &Context<'_>,

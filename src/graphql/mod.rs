@@ -116,11 +116,11 @@ impl Query {
         by.find(context).await
     }
 
-    /// What a mailed invitation's token leads to; looking changes nothing. Null where the token isn't genuine.
+    /// What an emailed invitation's token leads to; looking changes nothing. Null if the token isn't genuine.
     async fn invitation(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The token of the mailed link.")] token: String,
+        #[graphql(desc = "The token of the emailed link.")] token: String,
     ) -> async_graphql::Result<Option<InvitationPreview>> {
         InvitationPreview::find(context, &token).await
     }

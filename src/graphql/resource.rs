@@ -196,7 +196,8 @@ impl Resource {
         Ok(found.map(|found| GrantConnection::new(found.0.map_ref(|grant| Grant(grant.clone())), found.1)))
     }
 
-    /// Addresses that it is shared with and that nobody has signed in with since, oldest first; for who administers it.
+    /// Addresses that it is shared with and that nobody has signed in with since, oldest first; for those who
+    /// administer it.
     async fn grant_invitations(
         &self,
         context: &Context<'_>,
@@ -372,8 +373,8 @@ payload!(PublishAppPayload);
 pub struct AddToCollectionInput {
     /// The collection; takes CONTRIBUTE on it.
     collection_id: Id<ResourceId>,
-    /// 1 to 100 resources of its organization; takes ADMINISTER on each, since whoever reaches the collection may read them.
-    /// All are added or none; what is in it already stays in it.
+    /// 1 to 100 resources of its organization; takes ADMINISTER on each, since whoever reaches the collection may read
+    /// them. All are added or none; resources already in it stay in it.
     resource_ids: Vec<Id<ResourceId>>,
 }
 
@@ -412,7 +413,8 @@ pub struct ResourceMutation;
 
 #[Object]
 impl ResourceMutation {
-    /// Makes a resource that the viewer owns, or in a container of an organization that they don't belong to the organization's owner.
+    /// Creates a resource. The viewer owns it; in a container of an organization that they don't belong to, the
+    /// organization's owner does.
     async fn create_resource(
         &self,
         context: &Context<'_>,
@@ -454,7 +456,7 @@ impl ResourceMutation {
         })
     }
 
-    /// Deletes a resource for good; takes ADMINISTER on it, and that nothing lies in it.
+    /// Deletes a resource for good; takes ADMINISTER on it, and it must be empty.
     async fn delete_resource(
         &self,
         context: &Context<'_>,

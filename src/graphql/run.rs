@@ -158,7 +158,7 @@ pub struct RunMutation;
 
 #[Object]
 impl RunMutation {
-    /// Queues a run, as far as the organization's plan has room: by owner, admins and members.
+    /// Queues a run, if the organization's plan has room for it; for the owner, admins and members.
     async fn queue_run(
         &self,
         context: &Context<'_>,
@@ -174,7 +174,7 @@ impl RunMutation {
         Payload::of(outcome, |run| QueueRunPayload { run: Some(Run(run)), user_errors: Vec::new() })
     }
 
-    /// Cancels a run that hasn't come to its end: by the member who queued it, or owner and admins.
+    /// Cancels a run that hasn't ended; for the member who queued it, the owner and admins.
     async fn cancel_run(
         &self,
         context: &Context<'_>,

@@ -65,7 +65,7 @@ impl Session {
 
 connection!(SessionConnection, SessionEdge, Session, "sessions", total_count);
 
-/// Where to mail a link and digits.
+/// The address to email a link and digits to.
 #[derive(InputObject)]
 pub struct RequestSignInInput {
     /// The address; an account is made for it at the first sign-in.
@@ -75,7 +75,7 @@ pub struct RequestSignInInput {
 /// The same answer whether or not the address has an account.
 #[derive(SimpleObject, Default)]
 pub struct RequestSignInPayload {
-    /// Why no mail was sent.
+    /// Why no email was sent.
     user_errors: Vec<UserError>,
 }
 
@@ -85,19 +85,19 @@ impl Payload for RequestSignInPayload {
     }
 }
 
-/// What proves the address: the link's token, or the address with the digits of its newest mail.
+/// What proves the address: the link's token, or the address with the digits from its newest email.
 #[derive(OneofObject)]
 pub enum SignInInput {
-    /// The token of the mailed link; it works once, for an hour.
+    /// The token of the emailed link; it works once, for an hour.
     Token(String),
-    /// The digits of the newest mail; they work once, for 10 minutes and 5 tries.
+    /// The digits from the newest email; they work once, for 10 minutes and 5 tries.
     Digits(SignInDigits),
 }
 
-/// The digits of a sign-in mail.
+/// The digits from a sign-in email.
 #[derive(InputObject)]
 pub struct SignInDigits {
-    /// The address that the mail went to.
+    /// The address that the email went to.
     email: String,
     /// The 6 digits.
     code: String,
@@ -157,11 +157,11 @@ pub struct SessionMutation;
 
 #[Object]
 impl SessionMutation {
-    /// Mails a link and six digits for signing in. The answer is the same whether or not the address has an account.
+    /// Emails a link and six digits for signing in. The answer is the same whether or not the address has an account.
     async fn request_sign_in(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Where to mail them.")] input: RequestSignInInput,
+        #[graphql(desc = "The address to email them to.")] input: RequestSignInInput,
     ) -> async_graphql::Result<RequestSignInPayload> {
         let request = request(context);
         let asking = Asking { user_agent: request.user_agent.as_deref(), ..Asking::default() };
@@ -169,11 +169,11 @@ impl SessionMutation {
         Payload::of(outcome, |()| RequestSignInPayload::default())
     }
 
-    /// Signs in by what was mailed; an address without an account gets one.
+    /// Signs in with what was emailed; an address without an account gets one.
     async fn sign_in(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What was mailed.")] input: SignInInput,
+        #[graphql(desc = "What was emailed.")] input: SignInInput,
     ) -> async_graphql::Result<SignInPayload> {
         let proof = match input {
             SignInInput::Token(token) => sign_in::Proof::Token(token),

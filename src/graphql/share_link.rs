@@ -76,7 +76,7 @@ pub struct RevokeShareLinkInput {
     id: Id<ShareLinkId>,
 }
 
-/// A link that leads nowhere any more.
+/// A link that no longer works.
 #[derive(SimpleObject, Default)]
 pub struct RevokeShareLinkPayload {
     /// Which.
@@ -108,7 +108,7 @@ impl ShareLinkMutation {
         })
     }
 
-    /// Revokes a link: from now on it leads nowhere.
+    /// Revokes a link: it stops working at once.
     async fn revoke_share_link(
         &self,
         context: &Context<'_>,

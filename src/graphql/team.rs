@@ -68,7 +68,7 @@ impl Team {
         self.0.avatar_url.as_deref()
     }
 
-    /// Who is in it, as far as the viewer may see them; null for who is no member of the organization.
+    /// Who is in it, as far as the viewer may see them; null for those who aren't members of the organization.
     async fn members(
         &self,
         context: &Context<'_>,
@@ -184,7 +184,7 @@ payload!(DeleteTeamPayload);
 pub struct AddTeamMembersInput {
     /// The team.
     team_id: Id<TeamId>,
-    /// 1 to 100 members of its organization; all are added or none. Who is in the team already stays in it.
+    /// 1 to 100 members of its organization; all are added or none. Those already in the team stay in it.
     user_ids: Vec<Id<UserId>>,
 }
 
@@ -253,7 +253,7 @@ impl TeamMutation {
         Payload::of(outcome, |team| UpdateTeamPayload { team: Some(Team(team)), user_errors: Vec::new() })
     }
 
-    /// Deletes a team; its members stay in the organization, and open invitations lead into it no longer.
+    /// Deletes a team; its members stay in the organization, and open invitations no longer lead into it.
     async fn delete_team(
         &self,
         context: &Context<'_>,

@@ -61,8 +61,8 @@ impl ProjectTransfer {
         self.transfer.id.to_string().into()
     }
 
-    /// The project; who can't reach it, such as the recipient of an open offer, sees it as it was offered, without its
-    /// description.
+    /// The project. Those who can't reach it, such as the recipient of an open offer, see it as it was offered, without
+    /// its description.
     async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Resource> {
         let project = Resource::load(context, self.transfer.resource_id).await?;
         Ok(match project.access(context).await? {
@@ -76,7 +76,7 @@ impl ProjectTransfer {
         Organization::load(context, self.transfer.organization_id).await
     }
 
-    /// The organization that it goes to; null until the recipient chooses, where only a recipient was named.
+    /// The organization that it goes to; if only a recipient was named, null until they choose one.
     async fn to(&self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
         match self.transfer.to_organization_id {
             Some(id) => Organization::load(context, id).await.map(Some),
@@ -163,7 +163,7 @@ payload!(OfferProjectTransferPayload);
 pub struct AcceptProjectTransferInput {
     /// The offer.
     id: Id<TransferId>,
-    /// For which organization, where the offer names none; one that the viewer may bill.
+    /// The organization to accept it for, if the offer names none; the viewer must be allowed to bill it.
     organization_id: Option<Id<OrganizationId>>,
 }
 
@@ -227,8 +227,8 @@ pub struct TransferMutation;
 
 #[Object]
 impl TransferMutation {
-    /// Offers a project to somebody, or takes it to another organization that the viewer may bill. The mail of an offer counts like an
-    /// invitation, and so can be RATE_LIMITED.
+    /// Offers a project to somebody, or takes it to another organization that the viewer may bill. The email of an
+    /// offer counts like an invitation, and so can be RATE_LIMITED.
     async fn offer_project_transfer(
         &self,
         context: &Context<'_>,

@@ -63,12 +63,13 @@ impl Viewer {
         User::known(self.user.clone())
     }
 
-    /// Where their mails go.
+    /// The address that their emails go to.
     async fn email(&self) -> &str {
         self.email.as_str()
     }
 
-    /// Active memberships at this role or above, each with its organization; the personal organization is apart.
+    /// Active memberships at this role or above, each with its organization; the personal organization isn't among
+    /// them.
     async fn memberships(
         &self,
         context: &Context<'_>,
@@ -101,8 +102,8 @@ impl Viewer {
         }
     }
 
-    /// True where the account belongs to no organization but its personal one: offer to found one or to enter a join code. False for
-    /// an API key, which does neither.
+    /// True where the account belongs to no organization but its personal one: offer to create one or to enter a join
+    /// code. False for an API key, which does neither.
     async fn needs_organization(&self, context: &Context<'_>) -> async_graphql::Result<bool> {
         user::needs_organization(&mut *connection(context).await?, &self.actor).await.map_err(top_level)
     }
@@ -150,7 +151,7 @@ impl Viewer {
         #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
         #[graphql(desc = "Only this organization's.")] organization_id: Option<Id<OrganizationId>>,
         #[graphql(
-            desc = "Only those whose name holds this text, whatever its case and marks; of one or two letters or digits, those with a word that begins so."
+            desc = "Only those whose name contains this text, ignoring case and accents; with one or two letters or digits, those with a word that begins with them."
         )]
         search: Option<String>,
     ) -> async_graphql::Result<ResourceConnection> {
@@ -213,7 +214,7 @@ impl Viewer {
 /// What to change of the viewer's profile; a field left out stays as it is.
 #[derive(InputObject)]
 pub struct UpdateProfileInput {
-    /// The person's name, as mails show it; 1 to 100 characters without a link.
+    /// The person's name, as emails show it; 1 to 100 characters without a link.
     name: MaybeUndefined<String>,
     /// Unique; 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nobody from now on: whoever shares or invites by it must learn
     /// the new one. It is kept for the viewer, who may take it back, for 90 days, and nobody else has it meanwhile; at most 10 are kept at
@@ -240,10 +241,10 @@ pub struct ChangeEmailInput {
     email: String,
 }
 
-/// Whether the mails were sent on their way.
+/// Whether the emails are on their way.
 #[derive(SimpleObject, Default)]
 pub struct ChangeEmailPayload {
-    /// Why nothing was mailed.
+    /// Why nothing was emailed.
     user_errors: Vec<UserError>,
 }
 
@@ -256,7 +257,7 @@ impl Payload for ChangeEmailPayload {
 /// What proves that the new address is the account's.
 #[derive(InputObject)]
 pub struct ConfirmEmailChangeInput {
-    /// The token of the link that was mailed there; it works once, for an hour.
+    /// The token of the link that was emailed there; it works once, for an hour.
     token: String,
 }
 
@@ -327,9 +328,9 @@ impl ViewerMutation {
         Payload::of(outcome, |()| UpdateProfilePayload { viewer, user_errors: Vec::new() })
     }
 
-    /// Mails a link to another address, and tells the old one. The address takes the place of the old one once the link is
-    /// confirmed, within the hour; asking again ends the link. RATE_LIMITED where the address was sent 5 mails within an hour, or 20 within a
-    /// day, by which others want something of it.
+    /// Emails a link to another address, and tells the old one. The new address replaces the old one once the link is
+    /// confirmed, within the hour; asking again ends the link. RATE_LIMITED if others have had 5 emails sent to the
+    /// address within an hour, or 20 within a day.
     async fn change_email(
         &self,
         context: &Context<'_>,
@@ -340,11 +341,11 @@ impl ViewerMutation {
         Payload::of(outcome, |()| ChangeEmailPayload::default())
     }
 
-    /// Gives an account the address that the link was mailed to. It takes no session; the old address is told.
+    /// Gives an account the address that the link was emailed to. It needs no session; the old address is told.
     async fn confirm_email_change(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What was mailed.")] input: ConfirmEmailChangeInput,
+        #[graphql(desc = "What was emailed.")] input: ConfirmEmailChangeInput,
     ) -> async_graphql::Result<ConfirmEmailChangePayload> {
         let outcome = email_change::confirm(database(context), &input.token).await;
         Payload::of(outcome, |email| ConfirmEmailChangePayload {
@@ -353,8 +354,9 @@ impl ViewerMutation {
         })
     }
 
-    /// Deletes the viewer's account, for good: it leaves every organization, its sessions and keys end, and its name and
-    /// address go. Nobody else ever gets its username. Its personal organization is removed after 30 days. Owners hand their organizations over first.
+    /// Deletes the viewer's account, for good: it leaves every organization, its sessions and keys end, and its name
+    /// and address are removed. Nobody else ever gets its username. Its personal organization is removed after 30 days.
+    /// Owners hand their organizations over first.
     async fn delete_account(
         &self,
         context: &Context<'_>,

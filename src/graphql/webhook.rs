@@ -15,9 +15,9 @@ use super::required;
 #[derive(Debug, Clone)]
 pub struct Webhook(pub webhook::Webhook);
 
-/// Tells another service what happens in an organization: each event of the audit log that it waits for, in their order, at
-/// least once, signed as Standard Webhooks says. What can't be delivered holds up what comes after it, and is tried again for 24
-/// hours; then the webhook is disabled, and the owner gets a mail.
+/// Tells another service what happens in an organization: each event of the audit log that it waits for, in their
+/// order, at least once, signed as Standard Webhooks says. What can't be delivered holds up what comes after it, and is
+/// tried again for 24 hours; then the webhook is disabled, and the owner gets an email.
 #[Object]
 impl Webhook {
     /// Begins with whk_.
@@ -35,7 +35,7 @@ impl Webhook {
         &self.0.events
     }
 
-    /// Whether it tells anything. Enabled again it goes on with the event after the last one delivered.
+    /// Whether it delivers anything. Once enabled again, it continues with the event after the last one delivered.
     async fn enabled(&self) -> bool {
         self.0.enabled
     }
@@ -119,7 +119,7 @@ connection!(WebhookDeliveryConnection, WebhookDeliveryEdge, WebhookDelivery, "de
 pub struct CreateWebhookInput {
     /// Whose events it shall tell.
     organization_id: Id<OrganizationId>,
-    /// Where it shall lead: https://… at a public address, up to 2,000 characters.
+    /// The URL to deliver to: https://… at a public address, up to 2,000 characters.
     url: String,
     /// Actions of the audit log, such as organization.member_joined; `*` for all.
     events: Vec<String>,
@@ -146,7 +146,7 @@ pub struct UpdateWebhookInput {
     url: MaybeUndefined<String>,
     /// Actions of the audit log; `*` for all.
     events: MaybeUndefined<Vec<String>>,
-    /// Whether it shall tell anything. Enabled again it goes on with the event after the last one delivered.
+    /// Whether it delivers anything. Once enabled again, it continues with the event after the last one delivered.
     enabled: Option<bool>,
     /// Whether it gets a new secret. Deliveries are signed with the old one too, for 24 hours, whatever other rotations follow; at
     /// most 5 old ones at a time.
@@ -255,7 +255,8 @@ impl WebhookMutation {
         })
     }
 
-    /// Has an event delivered again; of one webhook 100 may wait for that. Where it succeeds, what waits behind it goes on at once.
+    /// Has an event delivered again; up to 100 of one webhook may wait for that. If it succeeds, deliveries waiting
+    /// behind it continue at once.
     async fn redeliver_webhook(
         &self,
         context: &Context<'_>,

@@ -197,7 +197,7 @@ impl Organization {
         self.shown(|organization| organization.university_name.clone())
     }
 
-    /// When it was founded.
+    /// When it was created.
     async fn created_at(&self) -> Option<DateTime<Utc>> {
         self.shown(|organization| Some(organization.created_at))
     }
@@ -247,7 +247,8 @@ impl Organization {
             .unwrap_or_default()
     }
 
-    /// The members that the viewer may see: owner and admins see everyone, others what the directory shows, and themselves.
+    /// The members that the viewer may see: the owner and admins see everyone, others see themselves and what the
+    /// directory shows.
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn members(
         &self,
@@ -258,12 +259,12 @@ impl Organization {
         #[graphql(desc = "The cursor behind the page.")] before: Option<String>,
         #[graphql(desc = "Only this role.")] role: Option<Role>,
         #[graphql(
-            desc = "Only this status; null for all. Others than ACTIVE are for owner and admins.",
+            desc = "Only this status; null for all. Statuses other than ACTIVE are for the owner and admins.",
             default_with = "Some(MemberStatus::Active)"
         )]
         status: Option<MemberStatus>,
         #[graphql(
-            desc = "Only those whose name or username (for owner and admins also address) holds this text, whatever its case and marks: `zoe` finds Zoë."
+            desc = "Only those whose name or username (for owner and admins also address) contains this text, ignoring case and accents: `zoe` finds Zoë."
         )]
         search: Option<String>,
         #[graphql(desc = "In which order.", default_with = "Some(MemberOrder::Name)")] order_by: Option<MemberOrder>,
@@ -343,7 +344,7 @@ impl Organization {
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-        #[graphql(desc = "Only those whose name holds this text, whatever its case and marks.")] search: Option<String>,
+        #[graphql(desc = "Only names that contain this text, ignoring case and accents.")] search: Option<String>,
     ) -> async_graphql::Result<Option<TeamConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         let search = search.as_deref();
@@ -394,7 +395,7 @@ impl Organization {
         #[graphql(desc = "Only this owner's.")] owner_id: Option<Id<UserId>>,
         #[graphql(desc = "Only what lies in this container.")] container_id: Option<Id<ResourceId>>,
         #[graphql(
-            desc = "Only those whose name holds this text, whatever its case and marks; of one or two letters or digits, those with a word that begins so."
+            desc = "Only those whose name contains this text, ignoring case and accents; with one or two letters or digits, those with a word that begins with them."
         )]
         search: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {

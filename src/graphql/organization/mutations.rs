@@ -15,13 +15,13 @@ use crate::graphql::member::MemberPermissionsInput;
 use crate::graphql::policy::{AdminPowers, ExternalSharing, MemberDirectory};
 use crate::graphql::{given, required, undefined_or};
 
-/// An organization to be founded.
+/// An organization to create.
 #[derive(InputObject)]
 pub struct CreateOrganizationInput {
-    /// As it appears everywhere, also in mails; 1 to 100 characters without a link.
+    /// The name as people see it everywhere, including in emails; 1 to 100 characters without a link.
     name: String,
-    /// 2 to 39 of a–z, 0–9 and single hyphens; made of the name where left out. SLUG_TAKEN where another organization has it, gave it up
-    /// within 90 days, or had it when it was removed for good.
+    /// 2 to 39 of a–z, 0–9 and single hyphens; made from the name if left out. SLUG_TAKEN where another organization
+    /// has it, gave it up within 90 days, or had it when it was removed for good.
     slug: Option<String>,
     /// Its name in full, up to 200 characters.
     full_name: Option<String>,
@@ -37,7 +37,7 @@ pub struct CreateOrganizationInput {
     university_name: Option<String>,
     /// A link to its logo.
     logo_url: Option<String>,
-    /// For staff: the owner's address. Where it has no account, one is made for whoever signs in with it.
+    /// For staff: the owner's email address. If it has no account, one is created when someone signs in with it.
     owner_email: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub struct CreateOrganizationInput {
 pub struct CreateOrganizationPayload {
     /// The organization.
     organization: Option<Organization>,
-    /// Why none was founded.
+    /// Why none was created.
     user_errors: Vec<UserError>,
 }
 payload!(CreateOrganizationPayload);
@@ -56,7 +56,7 @@ payload!(CreateOrganizationPayload);
 pub struct UpdateOrganizationInput {
     /// The organization.
     id: Id<OrganizationId>,
-    /// As it appears everywhere, also in mails; 1 to 100 characters without a link.
+    /// The name as people see it everywhere, including in emails; 1 to 100 characters without a link.
     name: MaybeUndefined<String>,
     /// 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nothing from now on: whoever uses it must learn the new one. It is kept
     /// for this organization, which may take it back, for 90 days, and nobody else has it meanwhile; at most 10 are kept at a time.
@@ -113,11 +113,12 @@ pub struct UpdateOrganizationPolicyInput {
     organization_id: Id<OrganizationId>,
     /// Whom a plain member sees.
     member_directory: Option<MemberDirectory>,
-    /// Whether admins have the owner's powers; for the owner alone. What admins issued and can issue no longer is revoked.
+    /// Whether admins have the owner's powers; for the owner alone. What admins issued and can no longer issue is
+    /// revoked.
     admin_powers: Option<AdminPowers>,
     /// Whether resources here may be shared outside.
     external_sharing: Option<ExternalSharing>,
-    /// What who joins from now on may do, unless the invitation says otherwise.
+    /// What people who join from now on may do, unless the invitation says otherwise.
     default_permissions: Option<MemberPermissionsInput>,
     /// How long invitations that are made from now on last: 1 to 30 days.
     invitation_days: Option<i32>,
@@ -165,7 +166,7 @@ pub struct DeleteOrganizationInput {
     confirm_organization_name: String,
 }
 
-/// An organization that nobody reaches any more.
+/// An organization that nobody reaches anymore.
 #[derive(SimpleObject, Default)]
 pub struct DeleteOrganizationPayload {
     /// Which.
@@ -271,7 +272,7 @@ impl OrganizationMutation {
         Payload::of(outcome, |_| UpdateOrganizationPolicyPayload { organization, user_errors: Vec::new() })
     }
 
-    /// Hands an organization over to one of its admins; the old owner becomes ADMIN. Both get a mail.
+    /// Hands an organization over to one of its admins; the old owner becomes ADMIN. Both get an email.
     async fn transfer_ownership(
         &self,
         context: &Context<'_>,
