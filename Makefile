@@ -52,6 +52,7 @@ soak: postgres ## Random people do 100,000 random things, and reach what the rul
 check: ## Format, lints, and what the dependencies may be: quick
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	@! git grep -nE '^ *//.{119}' -- '*.rs' || { echo 'Comments keep within 120 columns.'; exit 1; }
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	@command -v cargo-machete >/dev/null || cargo install --locked cargo-machete
 	cargo deny check --disable-fetch --hide-inclusion-graph $(ADVISORIES) bans licenses sources

@@ -177,8 +177,8 @@ impl ApiKeyMutation {
         })
     }
 
-    /// Makes a service key: it belongs to the organization and outlives its maker's membership. It asks `access`, and reaches
-    /// nothing else.
+    /// Makes a service key: it belongs to the organization and outlives its maker's membership. It asks `access`, and
+    /// reaches nothing else.
     async fn create_service_key(
         &self,
         context: &Context<'_>,

@@ -52,7 +52,8 @@ impl AuditEvent {
         &self.0.action
     }
 
-    /// The user who did it, by session or API key; null where the viewer may not know them, such as somebody who declined.
+    /// The user who did it, by session or API key; null where the viewer may not know them, such as somebody who
+    /// declined.
     async fn actor(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         match self.0.actor_id {
             Some(id) => User::if_known(context, id).await,

@@ -91,8 +91,8 @@ pub fn loaders<'c>(context: &Context<'c>) -> &'c DataLoader<Loaders> {
     context.data_unchecked::<DataLoader<Loaders>>()
 }
 
-/// Completes a request: by who asks, and with what it has of the database. It takes a few connections at a time, so that no
-/// request takes them all, and what it loads ends with it.
+/// Completes a request: by who asks, and with what it has of the database. It takes a few connections at a time, so
+/// that no request takes them all, and what it loads ends with it.
 pub fn asked_by(who: Request, database: &Database, request: async_graphql::Request) -> async_graphql::Request {
     let database = database.share(limits::CONNECTIONS_OF_REQUEST);
     let over = CancellationToken::new();

@@ -24,8 +24,8 @@ pub enum DepartureKind {
     Leave,
     /// Removed by owner or admin.
     Remove,
-    /// Deactivated by owner or admin; an account that this organization's invitation created, and that belongs to no other,
-    /// is suspended as well.
+    /// Deactivated by owner or admin; an account that this organization's invitation created, and that belongs to no
+    /// other, is suspended as well.
     Deactivate,
 }
 
@@ -51,8 +51,9 @@ pub enum DepartureStatus {
 pub enum DepartureStep {
     /// Membership and API keys end; active organization and default bill-to are reset. Done with the departure itself.
     RevokeAccess,
-    /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and so do
-    /// invitations and offers to them. They count no more with the departure itself; the worker marks them one after the other.
+    /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and so
+    /// do invitations and offers to them. They count no more with the departure itself; the worker marks them one after
+    /// the other.
     RevokeIssued,
     /// Projects pass to the owner.
     TransferProjects,
@@ -101,8 +102,8 @@ impl Departure {
         self.0.status.into()
     }
 
-    /// Who receives what the leaver owned: the organization's owner, whoever that is when it moves. For the leaver, where the
-    /// directory is HIDDEN, somebody called `owner`.
+    /// Who receives what the leaver owned: the organization's owner, whoever that is when it moves. For the leaver,
+    /// where the directory is HIDDEN, somebody called `owner`.
     async fn new_owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::who_received(context, self.0.organization_id, self.0.new_owner_id, self.0.id.uuid()).await
     }
@@ -208,7 +209,8 @@ impl ResourceMove {
         User::load(context, self.0.from_id).await
     }
 
-    /// Whose it became; samples stay whose they are. For the leaver, where the directory is HIDDEN, somebody called `owner`.
+    /// Whose it became; samples stay whose they are. For the leaver, where the directory is HIDDEN, somebody called
+    /// `owner`.
     async fn to(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::who_received(context, self.0.organization_id, self.0.to_id, self.0.departure_id.uuid()).await
     }
@@ -275,8 +277,8 @@ impl DeparturePlan {
         self.0.suspends_account
     }
 
-    /// The organization's keys that would stop working, with their last use. A suspension ends the keys to the account's personal
-    /// organization as well, which are nobody else's business.
+    /// The organization's keys that would stop working, with their last use. A suspension ends the keys to the
+    /// account's personal organization as well, which are nobody else's business.
     async fn api_keys(&self) -> Vec<ApiKey> {
         self.0.api_keys.iter().cloned().map(ApiKey).collect()
     }
@@ -291,8 +293,8 @@ impl DeparturePlan {
         self.0.blocked_by.iter().cloned().map(Into::into).collect()
     }
 
-    /// Over member, role, new owner, steps that apply and blockers, not over counts. Passed back as `planHash`, the departure is
-    /// refused with PLAN_STALE where they have changed.
+    /// Over member, role, new owner, steps that apply and blockers, not over counts. Passed back as `planHash`, the
+    /// departure is refused with PLAN_STALE where they have changed.
     async fn hash(&self) -> String {
         self.0.hash()
     }
@@ -452,8 +454,8 @@ impl DepartureMutation {
         })
     }
 
-    /// Deactivates a member: like a removal, and an account that this organization's invitation created, and that belongs
-    /// to no other, is suspended.
+    /// Deactivates a member: like a removal, and an account that this organization's invitation created, and that
+    /// belongs to no other, is suspended.
     async fn deactivate_member(
         &self,
         context: &Context<'_>,
@@ -486,7 +488,8 @@ impl DepartureMutation {
         })
     }
 
-    /// Makes a removed or deactivated member active again, with role and permissions; nothing that was moved comes back by this.
+    /// Makes a removed or deactivated member active again, with role and permissions; nothing that was moved comes back
+    /// by this.
     async fn reactivate_member(
         &self,
         context: &Context<'_>,

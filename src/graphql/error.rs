@@ -156,7 +156,8 @@ pub fn bad_request(message: impl Into<String>) -> async_graphql::Error {
 /// What is answered where there is too much to do just now.
 pub const UNAVAILABLE: &str = "the service is too busy just now; try again in a moment";
 
-/// There is too much to do just now. The error holds the cause: a request logs it once, however many of its fields fail.
+/// There is too much to do just now. The error holds the cause: a request logs it once, however many of its fields
+/// fail.
 fn unavailable(error: Error) -> async_graphql::Error {
     let error =
         async_graphql::Error { message: UNAVAILABLE.to_owned(), ..async_graphql::Error::new_with_source(error) };
@@ -185,8 +186,8 @@ pub fn top_level(error: Error) -> async_graphql::Error {
         }
         Error::Unavailable(_) => unavailable(error),
         error if error.is_unstorable() => bad_request("a text holds a NUL character, or a time is out of range"),
-        // In queries, what one may not see is absent; a refusal that comes here is a mistake of ours. The HTTP layer logs
-        // the cause and tells clients an id to quote.
+        // In queries, what one may not see is absent; a refusal that comes here is a mistake of ours. The HTTP layer
+        // logs the cause and tells clients an id to quote.
         Error::Refused(_) | Error::Database(_) | Error::JobLost | Error::Bug(_) => {
             async_graphql::Error::new_with_source(error)
         }

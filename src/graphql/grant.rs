@@ -44,8 +44,9 @@ impl Grant {
         Resource::load(context, self.0.resource_id).await
     }
 
-    /// With whom. Whom the viewer can't look up otherwise is shown to whoever named them, and to the owner and admins, as they were named,
-    /// such as by an address, a username or a slug: by name and username, under an id that leads nowhere. To others they are someone.
+    /// With whom. Whom the viewer can't look up otherwise is shown to whoever named them, and to the owner and admins,
+    /// as they were named, such as by an address, a username or a slug: by name and username, under an id that leads
+    /// nowhere. To others they are someone.
     async fn grantee(&self, context: &Context<'_>) -> async_graphql::Result<Grantee> {
         let by = self.0.id.uuid();
         let naming = Naming {
@@ -91,7 +92,8 @@ impl GrantInvitation {
         Resource::load(context, self.0.resource_id).await
     }
 
-    /// With whom; null for whoever administers the resource, didn't share it, and is neither the organization's owner nor an admin.
+    /// With whom; null for whoever administers the resource, didn't share it, and is neither the organization's owner
+    /// nor an admin.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<&str>> {
         let email = self.0.email.as_str();
         let naming = Naming {
@@ -134,8 +136,8 @@ pub enum GranteeInput {
     UserId(Id<UserId>),
     /// A person by username.
     Username(String),
-    /// A person by address. The address is invited to this resource, and whoever signs in with it gets the grant; whom the viewer knows
-    /// by it, such as a member whom they lead, gets it at once.
+    /// A person by address. The address is invited to this resource, and whoever signs in with it gets the grant; whom
+    /// the viewer knows by it, such as a member whom they lead, gets it at once.
     Email(String),
     /// A team of the organization that holds the resource.
     TeamId(Id<TeamId>),

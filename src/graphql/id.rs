@@ -93,8 +93,8 @@ impl ScalarType for Decimal {
 pub struct Time(pub DateTime<Utc>);
 
 impl Time {
-    /// As RFC 3339 writes it and PostgreSQL keeps it, so that what is answered is what will be read: to the microsecond, and a leap
-    /// second is the one that follows it.
+    /// As RFC 3339 writes it and PostgreSQL keeps it, so that what is answered is what will be read: to the
+    /// microsecond, and a leap second is the one that follows it.
     fn read(value: &Value) -> Option<Self> {
         let Value::String(text) = value else { return None };
         let time = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);

@@ -98,7 +98,8 @@ impl Query {
         Ok(node::find(context, &[id]).await?.pop().flatten())
     }
 
-    /// Up to 100 things by their ids, in the same order; null where there is no such thing or the viewer may not see it.
+    /// Up to 100 things by their ids, in the same order; null where there is no such thing or the viewer may not see
+    /// it.
     async fn nodes(
         &self,
         context: &Context<'_>,
@@ -125,8 +126,8 @@ impl Query {
         InvitationPreview::find(context, &token).await
     }
 
-    /// What a user may do with resources, in the order asked: for a platform's own services, by staff and by service keys for
-    /// what their organization holds, or about oneself. NONE for anything else.
+    /// What a user may do with resources, in the order asked: for a platform's own services, by staff and by service
+    /// keys for what their organization holds, or about oneself. NONE for anything else.
     async fn access(
         &self,
         context: &Context<'_>,
@@ -201,7 +202,8 @@ mod tests {
     use rollcall_domain::database::deployment::Deployment;
     use rollcall_domain::database::{Database, Endpoint, Purpose};
 
-    /// The tabs are run as they stand, without a database: what is wrong with a document is found before that is asked for.
+    /// The tabs are run as they stand, without a database: what is wrong with a document is found before that is asked
+    /// for.
     #[tokio::test]
     async fn the_playgrounds_tabs_fit_the_schema() {
         let keyring = Keyring::new("a secret of more than thirty-two characters".into(), None);

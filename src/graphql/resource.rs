@@ -134,8 +134,8 @@ impl Resource {
         Organization::load(context, self.0.organization_id).await
     }
 
-    /// Whose it is; passes on when they leave the organization. Where the directory is HIDDEN, for whoever doesn't lead the organization
-    /// and isn't that person, somebody called `owner`.
+    /// Whose it is; passes on when they leave the organization. Where the directory is HIDDEN, for whoever doesn't lead
+    /// the organization and isn't that person, somebody called `owner`.
     async fn owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::who_is(context, self.0.organization_id, self.0.owner_id, "owner", self.0.id.uuid()).await
     }
@@ -318,7 +318,8 @@ pub struct UpdateResourceInput {
     description: MaybeUndefined<String>,
     /// Who reads it; changing that takes ADMINISTER.
     visibility: MaybeUndefined<Visibility>,
-    /// What it lies in, of the same organization; null takes it out. Takes ADMINISTER on it and UPLOAD on the container.
+    /// What it lies in, of the same organization; null takes it out. Takes ADMINISTER on it and UPLOAD on the
+    /// container.
     container_id: MaybeUndefined<Id<ResourceId>>,
     /// Its size in bytes.
     size_bytes: MaybeUndefined<BigInt>,

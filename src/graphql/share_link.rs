@@ -40,7 +40,8 @@ impl ShareLink {
         self.0.created_at
     }
 
-    /// Who made it; it ends when they leave the organization. Null for members where the directory is HIDDEN, but for their own.
+    /// Who made it; it ends when they leave the organization. Null for members where the directory is HIDDEN, but for
+    /// their own.
     async fn created_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         User::who_acted(context, self.0.organization_id, Some(self.0.created_by_id)).await
     }

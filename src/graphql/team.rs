@@ -27,7 +27,8 @@ impl Team {
 }
 
 impl Team {
-    /// A team that something is shared with: as the viewer sees it, or else no more than that it is one, with an id that leads nowhere.
+    /// A team that something is shared with: as the viewer sees it, or else no more than that it is one, with an id
+    /// that leads nowhere.
     pub async fn shared_with(context: &Context<'_>, id: TeamId, by: Uuid) -> async_graphql::Result<Self> {
         if let Some(actor) = request(context).actor().cloned()
             && let Some(team) = loaders(context).load_one((actor, id)).await?

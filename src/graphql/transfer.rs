@@ -84,15 +84,16 @@ impl ProjectTransfer {
         }
     }
 
-    /// Who offered it. Where the directory of the organization that it is from is HIDDEN, for whoever doesn't lead that and isn't that
-    /// person, somebody called `member`.
+    /// Who offered it. Where the directory of the organization that it is from is HIDDEN, for whoever doesn't lead that
+    /// and isn't that person, somebody called `member`.
     async fn offered_by(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         let Transfer { id, organization_id, offered_by_id, .. } = &self.transfer;
         User::who_is(context, *organization_id, *offered_by_id, "member", id.uuid()).await
     }
 
-    /// Who receives it. Until they have accepted it, whom the viewer can't look up otherwise is shown to whoever offers it, and to the
-    /// owner and admins, as they were named, such as by a username, under an id that leads nowhere. To others they are someone.
+    /// Who receives it. Until they have accepted it, whom the viewer can't look up otherwise is shown to whoever offers
+    /// it, and to the owner and admins, as they were named, such as by a username, under an id that leads nowhere. To
+    /// others they are someone.
     async fn recipient(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         let Transfer { id, organization_id, offered_by_id, recipient_id, recipient_named_as, .. } = &self.transfer;
         match self.status {
@@ -259,8 +260,8 @@ impl TransferMutation {
         .await
     }
 
-    /// Accepts an offered project for an organization that the viewer may bill; they become its owner. It is read-only until it
-    /// has moved with what lies in it.
+    /// Accepts an offered project for an organization that the viewer may bill; they become its owner. It is read-only
+    /// until it has moved with what lies in it.
     async fn accept_project_transfer(
         &self,
         context: &Context<'_>,

@@ -36,8 +36,8 @@ impl User {
         }
     }
 
-    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens. A deleted account has one with a dot, which nobody can choose. Where the
-    /// viewer may not know the person, what they named them by, or a word for them.
+    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens. A deleted account has one with a dot, which nobody can choose.
+    /// Where the viewer may not know the person, what they named them by, or a word for them.
     async fn username(&self) -> &str {
         match self {
             Self::Known(user) => user.username.as_str(),
@@ -45,7 +45,8 @@ impl User {
         }
     }
 
-    /// The person's name; “Deleted account” where the account was deleted. Where the viewer may not know the person, as `username`.
+    /// The person's name; “Deleted account” where the account was deleted. Where the viewer may not know the person, as
+    /// `username`.
     async fn name(&self) -> &str {
         match self {
             Self::Known(user) => &user.name,
@@ -75,8 +76,8 @@ pub struct Naming<'a> {
 }
 
 impl Naming<'_> {
-    /// Whether the word is shown to the viewer: to whoever typed it, and to those who lead the organization. It may be an address, which
-    /// others don't learn because they administer the same resource.
+    /// Whether the word is shown to the viewer: to whoever typed it, and to those who lead the organization. It may be
+    /// an address, which others don't learn because they administer the same resource.
     pub async fn is_shown(&self, context: &Context<'_>) -> async_graphql::Result<bool> {
         let own = request(context).actor().is_some_and(|actor| actor.is_in(self.organization_id, self.named_by));
         Ok(own || Organization::load(context, self.organization_id).await?.is_led_by_viewer())
@@ -117,8 +118,8 @@ impl User {
         Ok(known.into_values().map(|user| user.id).collect())
     }
 
-    /// Somebody whom others have named: as the viewer knows them; else, to those to whom the word is shown, as they were named, with an
-    /// id that leads nowhere, or by their id alone where that is what named them; else somebody.
+    /// Somebody whom others have named: as the viewer knows them; else, to those to whom the word is shown, as they
+    /// were named, with an id that leads nowhere, or by their id alone where that is what named them; else somebody.
     pub async fn named(context: &Context<'_>, id: UserId, naming: Naming<'_>) -> async_graphql::Result<Self> {
         if let Some(known) = Self::if_known(context, id).await? {
             return Ok(known);
@@ -131,7 +132,8 @@ impl User {
         })
     }
 
-    /// Who did something for an organization, where the viewer sees that of it (R77) or is that person; nobody otherwise.
+    /// Who did something for an organization, where the viewer sees that of it (R77) or is that person; nobody
+    /// otherwise.
     pub async fn who_acted(
         context: &Context<'_>,
         organization_id: OrganizationId,
@@ -143,8 +145,8 @@ impl User {
         }
     }
 
-    /// Who received something in an organization: where the viewer doesn't see who leads it (R77), somebody called its owner, with an
-    /// id that leads nowhere.
+    /// Who received something in an organization: where the viewer doesn't see who leads it (R77), somebody called its
+    /// owner, with an id that leads nowhere.
     pub async fn who_received(
         context: &Context<'_>,
         organization_id: OrganizationId,
@@ -154,8 +156,8 @@ impl User {
         Self::who_is(context, organization_id, id, "owner", by).await
     }
 
-    /// Who is something in an organization, such as the owner of a resource: where the viewer doesn't see its structure (R77) and isn't
-    /// that person, somebody called by what they are, with an id that leads nowhere.
+    /// Who is something in an organization, such as the owner of a resource: where the viewer doesn't see its structure
+    /// (R77) and isn't that person, somebody called by what they are, with an id that leads nowhere.
     pub async fn who_is(
         context: &Context<'_>,
         organization_id: OrganizationId,

@@ -37,7 +37,8 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// The person whose account an actor is; staff and service keys are nobody's. UNAUTHENTICATED where the account was deleted at this very moment.
+    /// The person whose account an actor is; staff and service keys are nobody's. UNAUTHENTICATED where the account was
+    /// deleted at this very moment.
     pub async fn load(connection: &mut AsyncPgConnection, actor: &Actor) -> async_graphql::Result<Option<Self>> {
         let Some(user_id) = actor.account() else { return Ok(None) };
         let user = user::by_id(connection, user_id).await.map_err(top_level)?;
@@ -115,8 +116,8 @@ impl Viewer {
         Organization::load_as(context, &self.actor, id).await
     }
 
-    /// Organizations that the viewer may bill to, the personal one first, the others by name, 100 at most; `memberships` gives all that
-    /// the viewer belongs to. For an API key at most its own.
+    /// Organizations that the viewer may bill to, the personal one first, the others by name, 100 at most;
+    /// `memberships` gives all that the viewer belongs to. For an API key at most its own.
     async fn billable_organizations(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Organization>> {
         let found =
             billing::billable_organizations(&mut *connection(context).await?, &self.actor).await.map_err(top_level)?;
@@ -216,9 +217,9 @@ impl Viewer {
 pub struct UpdateProfileInput {
     /// The person's name, as emails show it; 1 to 100 characters without a link.
     name: MaybeUndefined<String>,
-    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nobody from now on: whoever shares or invites by it must learn
-    /// the new one. It is kept for the viewer, who may take it back, for 90 days, and nobody else has it meanwhile; at most 10 are kept at
-    /// a time.
+    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nobody from now on: whoever shares or invites
+    /// by it must learn the new one. It is kept for the viewer, who may take it back, for 90 days, and nobody else has
+    /// it meanwhile; at most 10 are kept at a time.
     username: MaybeUndefined<String>,
     /// A link to a picture; null clears it.
     avatar_url: MaybeUndefined<String>,

@@ -148,8 +148,8 @@ pub struct UpdateWebhookInput {
     events: MaybeUndefined<Vec<String>>,
     /// Whether it delivers anything. Once enabled again, it continues with the event after the last one delivered.
     enabled: Option<bool>,
-    /// Whether it gets a new secret. Deliveries are signed with the old one too, for 24 hours, whatever other rotations follow; at
-    /// most 5 old ones at a time.
+    /// Whether it gets a new secret. Deliveries are signed with the old one too, for 24 hours, whatever other rotations
+    /// follow; at most 5 old ones at a time.
     rotate_secret: Option<bool>,
 }
 

@@ -1,7 +1,8 @@
 //! The mails of a machine that has no mail server: the .eml files of a folder, shown at /mail.
 //!
-//! Whoever reads these pages can sign in as anyone, so they are for a loopback listener only, and answer only to a loopback
-//! name: a website whose name resolves to 127.0.0.1 (DNS rebinding) would otherwise read them through a visitor's browser.
+//! Whoever reads these pages can sign in as anyone, so they are for a loopback listener only, and answer only to a
+//! loopback name: a website whose name resolves to 127.0.0.1 (DNS rebinding) would otherwise read them through a
+//! visitor's browser.
 
 use std::{
     io,
@@ -72,7 +73,8 @@ struct Mailbox {
 
 type Shown = State<Arc<Mailbox>>;
 
-/// Refuses what a proxy passes on, and other names than loopback ones, and gives every answer the headers that protect it.
+/// Refuses what a proxy passes on, and other names than loopback ones, and gives every answer the headers that protect
+/// it.
 async fn guard(State(mailbox): Shown, request: Request, next: Next) -> Response {
     let mut response = if is_passed_on(&request) {
         let message = "There is no page at this address.";
@@ -91,7 +93,8 @@ async fn guard(State(mailbox): Shown, request: Request, next: Next) -> Response 
     response
 }
 
-/// Whether a proxy passes the request on: they say so, or for whom they ask. Then it comes from elsewhere, whatever the name.
+/// Whether a proxy passes the request on: they say so, or for whom they ask. Then it comes from elsewhere, whatever the
+/// name.
 fn is_passed_on(request: &Request) -> bool {
     const BY_PROXIES: [&str; 12] = [
         "via",

@@ -139,7 +139,8 @@ enum Who {
 }
 
 impl Who {
-    /// Whether it is a key that reaches nothing here: another organization's, or a service key, which only asks `access`.
+    /// Whether it is a key that reaches nothing here: another organization's, or a service key, which only asks
+    /// `access`.
     fn is_other_key(self) -> bool {
         match self {
             Self::ForeignKey | Self::ForeignServiceKey | Self::OtherKey | Self::OtherServiceKey | Self::ServiceKey => {
@@ -296,8 +297,8 @@ fn the_table_of_mutations_is_the_schemas() {
     built.iter().for_each(|mutation| assert!(seen.contains(mutation.as_str()), "{mutation}: say whom it is for"));
 }
 
-// R3, R7, R9, R10, R14, R21, R31, R32, D2: every mutation does what it does for whom it is, and nothing for anybody else; strangers
-// don't learn that it exists.
+// R3, R7, R9, R10, R14, R21, R31, R32, D2: every mutation does what it does for whom it is, and nothing for anybody
+// else; strangers don't learn that it exists.
 #[tokio::test]
 async fn every_mutation_refuses_whom_it_is_not_for() {
     let app = TestApp::builder().local_webhooks().start().await;
@@ -389,8 +390,8 @@ fn without_id(answer: &Answer, id: &str) -> (u16, String) {
     (answer.status, answer.body.to_string().replace(id, "the id"))
 }
 
-// R21: in every mutation, an id of what one may not know of is answered as one that nobody has: byte for byte, whoever asks, with a
-// session or a key.
+// R21: in every mutation, an id of what one may not know of is answered as one that nobody has: byte for byte, whoever
+// asks, with a session or a key.
 #[tokio::test]
 async fn what_one_may_not_know_of_is_answered_as_if_it_were_not_there() {
     let app = TestApp::builder().local_webhooks().start().await;
@@ -510,8 +511,8 @@ enum Seen {
     Nobody,
 }
 
-/// The fields that not everyone sees who sees what they belong to, and for an organization all. What of the contract nobody has built
-/// yet may stand here already.
+/// The fields that not everyone sees who sees what they belong to, and for an organization all. What of the contract
+/// nobody has built yet may stand here already.
 const FIELDS: &[(&str, Seen, &str)] = &[
     ("Organization", Seen::Reached, "id name logoUrl personal"),
     (
@@ -664,8 +665,8 @@ fn shows(value: &Value) -> bool {
     !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
 }
 
-// R2, R7, R14, R21, R31, R32, R50, R51, D7, D9: what one may not see is null, for everyone from nobody to the owner, after a departure, and with
-// keys.
+// R2, R7, R14, R21, R31, R32, R50, R51, D7, D9: what one may not see is null, for everyone from nobody to the owner,
+// after a departure, and with keys.
 #[tokio::test]
 async fn every_field_shows_itself_to_whom_it_is_for() {
     let mut app = TestApp::builder().local_webhooks().start().await;
@@ -809,8 +810,8 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
     app.finish().await;
 }
 
-// R32, R48: a person's key reaches its one organization, and shows nothing of their others, living or deleted: no list, and nothing by
-// its id.
+// R32, R48: a person's key reaches its one organization, and shows nothing of their others, living or deleted: no list,
+// and nothing by its id.
 #[tokio::test]
 async fn a_key_shows_nothing_beyond_its_organization() {
     let mut app = TestApp::builder().local_webhooks().start().await;

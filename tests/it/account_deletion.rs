@@ -8,7 +8,8 @@ fn confirm(person: &Client) -> crate::support::Value {
     json!({ "confirmEmail": person.email })
 }
 
-// R31, R32, R34, R42: every organization is left as by leaving; sessions and keys end, the name goes, and the address is free.
+// R31, R32, R34, R42: every organization is left as by leaving; sessions and keys end, the name goes, and the address
+// is free.
 #[tokio::test]
 async fn a_deleted_account_leaves_everything() {
     let app = TestApp::start().await;

@@ -318,7 +318,8 @@ async fn searches_are_short() {
     app.finish().await;
 }
 
-// One request takes a few connections at a time, also where it asks for much at once; and what it asked for ends with it.
+// One request takes a few connections at a time, also where it asks for much at once; and what it asked for ends with
+// it.
 #[tokio::test]
 async fn one_request_leaves_connections_to_others() {
     let mut app = TestApp::start().await;
@@ -452,7 +453,8 @@ async fn aliases_root_fields_and_introspection_are_limited() {
     app.finish().await;
 }
 
-// Many requests that each are small, one behind the other and without a pause: probes are answered all the same, and so is everybody else.
+// Many requests that each are small, one behind the other and without a pause: probes are answered all the same, and so
+// is everybody else.
 #[tokio::test]
 async fn who_never_pauses_keeps_nobody_out() {
     let app = TestApp::builder().without_worker().start().await;
@@ -480,7 +482,8 @@ async fn who_never_pauses_keeps_nobody_out() {
     app.finish().await;
 }
 
-// Many requests at once that each ask for as much as one may: one client's take turns, and everybody else is answered meanwhile.
+// Many requests at once that each ask for as much as one may: one client's take turns, and everybody else is answered
+// meanwhile.
 #[tokio::test]
 async fn who_asks_for_much_keeps_nobody_out() {
     let app = TestApp::start().await;

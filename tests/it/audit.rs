@@ -57,7 +57,8 @@ impl<'a> World<'a> {
         (text(&made["webhook"]["id"]), text(&nodes(&found["node"]["deliveries"])[0]["id"]))
     }
 
-    /// Who calls a mutation, and with what, so that it succeeds; a mutation that nobody has entered here fails the test.
+    /// Who calls a mutation, and with what, so that it succeeds; a mutation that nobody has entered here fails the
+    /// test.
     pub async fn valid(&self, mutation: &str) -> (Client, Value) {
         let (team, owner) = (&self.team.id, self.team.owner.clone());
         match mutation {
@@ -314,7 +315,8 @@ async fn every_mutation_leaves_an_event() {
     let events = app.database.texts("SELECT to_jsonb(e)::text AS value FROM audit_events e").await;
     let telling: Vec<&String> = events.iter().filter(|event| event.contains("@example.org")).collect();
     assert!(telling.is_empty(), "{telling:?}");
-    // The head of a log is everybody's: whoever writes to it does nothing more before the commit, but what wakes webhooks.
+    // The head of a log is everybody's: whoever writes to it does nothing more before the commit, but what wakes
+    // webhooks.
     let mut held = BTreeSet::new();
     for statements in app.statements_by_connection().await {
         for pair in statements.windows(2) {
@@ -358,7 +360,8 @@ async fn addresses_that_people_write_down_stay_out_of_the_log() {
     app.finish().await;
 }
 
-// R74, R1: staff are named as the operator has named them, with an address too; what they write is masked like anybody's.
+// R74, R1: staff are named as the operator has named them, with an address too; what they write is masked like
+// anybody's.
 #[tokio::test]
 async fn staff_are_named_by_all_of_their_name() {
     let token = "a-token-of-somebody-of-the-staff";
@@ -492,7 +495,8 @@ async fn told(team: &Team, last: u32) -> Vec<Value> {
     nodes(&log["organization"]["auditLog"]).clone()
 }
 
-// R74, R21: the log keeps who did what, and tells its readers, and webhooks, nothing of people whom they know by a word alone.
+// R74, R21: the log keeps who did what, and tells its readers, and webhooks, nothing of people whom they know by a word
+// alone.
 #[tokio::test]
 async fn the_log_tells_no_more_of_strangers_than_what_named_them() {
     let app = TestApp::builder().local_webhooks().start().await;

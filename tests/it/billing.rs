@@ -16,7 +16,8 @@ async fn billing(viewer: &Client, team: &Team) -> Value {
     viewer.query(BILLING, json!({ "id": team.id })).await["organization"]["billing"].clone()
 }
 
-// R64: the plan's seats are held by members and by open invitations; without one nobody is let in, and nothing is half done.
+// R64: the plan's seats are held by members and by open invitations; without one nobody is let in, and nothing is half
+// done.
 #[tokio::test]
 async fn members_and_open_invitations_hold_the_seats() {
     let app = TestApp::start().await;
@@ -76,7 +77,8 @@ fn invitation_ids(made: &Value) -> Vec<Value> {
     made["invitations"].as_array().unwrap().iter().map(|invitation| invitation["id"].clone()).collect()
 }
 
-// R64, R25: one person holds one seat, by whichever of their names they are invited; whether an address is a username's nobody is told.
+// R64, R25: one person holds one seat, by whichever of their names they are invited; whether an address is a username's
+// nobody is told.
 #[tokio::test]
 async fn one_person_holds_one_seat_by_whichever_name() {
     let app = TestApp::start().await;

@@ -91,7 +91,8 @@ async fn access(client: &Client, id: &String) -> String {
     seen["viewerAccess"].as_str().unwrap_or("NONE").to_owned()
 }
 
-// R5, R33, R34, R35, R36, R37, R38, D6, D8: a leaver of each kind, with everything of every kind; and what they find when they are back.
+// R5, R33, R34, R35, R36, R37, R38, D6, D8: a leaver of each kind, with everything of every kind; and what they find
+// when they are back.
 #[tokio::test]
 async fn every_kind_of_work_finds_its_place_after_every_kind_of_departure() {
     let app = TestApp::start().await;
@@ -186,7 +187,8 @@ async fn every_kind_of_work_finds_its_place_after_every_kind_of_departure() {
         let receipt = app.mail_about("owner@example.org", subject).await;
         assert!(receipt.text.contains("They stay theirs."), "{}", receipt.text);
 
-        // Back again: their samples are theirs to use, and the project with one of them is shared with them as it was (R37).
+        // Back again: their samples are theirs to use, and the project with one of them is shared with them as it was
+        // (R37).
         if how == "leaveOrganization" {
             leaver.ok("redeemJoinCode", json!({ "code": team.code("MEMBER").await }), "member { id }").await;
         } else {
@@ -215,7 +217,8 @@ async fn every_kind_of_work_finds_its_place_after_every_kind_of_departure() {
     app.finish().await;
 }
 
-// R33, R36, R38, R43, D7: 1,500 of each kind that has a step of its own, in chunks, with the worker killed again and again: each is moved once.
+// R33, R36, R38, R43, D7: 1,500 of each kind that has a step of its own, in chunks, with the worker killed again and
+// again: each is moved once.
 #[tokio::test]
 async fn a_cascade_that_is_killed_again_and_again_moves_each_thing_once() {
     let mut app = TestApp::start().await;
@@ -259,8 +262,8 @@ async fn a_cascade_that_is_killed_again_and_again_moves_each_thing_once() {
     app.finish().await;
 }
 
-// R33–R38, R43, D7: deactivated while they upload, while the ownership passes, while others go who shared with them and whom they shared
-// with: `rollcall admin verify` finds nothing afterwards.
+// R33–R38, R43, D7: deactivated while they upload, while the ownership passes, while others go who shared with them and
+// whom they shared with: `rollcall admin verify` finds nothing afterwards.
 #[tokio::test]
 async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_in_order() {
     let app = TestApp::start().await;
@@ -335,8 +338,9 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
     app.finish().await;
 }
 
-// R37, R45: who is back before the cascade has come to what was shared with them finds of it what is kept, and nothing else; so they
-// do where the departure is taken back after they came by themselves. Taken back from outside, it is as if nothing had happened.
+// R37, R45: who is back before the cascade has come to what was shared with them finds of it what is kept, and nothing
+// else; so they do where the departure is taken back after they came by themselves. Taken back from outside, it is as
+// if nothing had happened.
 #[tokio::test]
 async fn what_was_shared_wakes_where_it_was_kept_and_nowhere_else() {
     let mut app = TestApp::start().await;
@@ -376,8 +380,8 @@ async fn what_was_shared_wakes_where_it_was_kept_and_nowhere_else() {
     app.finish().await;
 }
 
-// R45, D7: who is back, works, and goes again while the first cascade hasn't begun leaves each departure its own; reverting one gives
-// back what that one moved.
+// R45, D7: who is back, works, and goes again while the first cascade hasn't begun leaves each departure its own;
+// reverting one gives back what that one moved.
 #[tokio::test]
 async fn overlapping_departures_pass_on_what_is_theirs() {
     let mut app = TestApp::start().await;
@@ -419,7 +423,8 @@ async fn overlapping_departures_pass_on_what_is_theirs() {
     app.finish().await;
 }
 
-// R43, R61: somebody who is given a project of another organization, and leaves the one that it still lies in, loses nothing of it.
+// R43, R61: somebody who is given a project of another organization, and leaves the one that it still lies in, loses
+// nothing of it.
 #[tokio::test]
 async fn what_is_on_its_way_elsewhere_is_no_part_of_a_departure() {
     let mut app = TestApp::start().await;

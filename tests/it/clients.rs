@@ -1,5 +1,5 @@
-//! Clients as they are: browser apps of other origins, Apollo's persisted queries, fields that are left out in one of three ways, and
-//! answers in the form that the specification gives them.
+//! Clients as they are: browser apps of other origins, Apollo's persisted queries, fields that are left out in one of
+//! three ways, and answers in the form that the specification gives them.
 
 use reqwest::{Method, StatusCode};
 use sha2::{Digest, Sha256};
@@ -355,7 +355,8 @@ fn next_key(rest: &mut &str) -> Option<String> {
     }
 }
 
-// A field that fails is null, or else the nearest that holds it and may be; and what is there isn't null because nothing is selected of it.
+// A field that fails is null, or else the nearest that holds it and may be; and what is there isn't null because
+// nothing is selected of it.
 #[tokio::test]
 async fn what_fails_is_null_and_nothing_else() {
     let app = TestApp::start().await;
@@ -392,7 +393,8 @@ async fn what_fails_is_null_and_nothing_else() {
     app.finish().await;
 }
 
-// Forms send an empty text for what nobody filled in, generated clients null, and people nothing at all: all three mean the same.
+// Forms send an empty text for what nobody filled in, generated clients null, and people nothing at all: all three mean
+// the same.
 #[tokio::test]
 async fn what_is_left_out_may_be_null_or_empty() {
     let app = TestApp::start().await;
@@ -667,7 +669,8 @@ async fn values_that_are_accepted_can_be_read_back() {
     app.finish().await;
 }
 
-// Mails are answered: a reply reaches the people whom the deployment names, and the code of a sign-in stands where it is seen first.
+// Mails are answered: a reply reaches the people whom the deployment names, and the code of a sign-in stands where it
+// is seen first.
 #[tokio::test]
 async fn replies_reach_the_support_address() {
     let app = TestApp::builder().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.org").start().await;

@@ -170,8 +170,8 @@ async fn a_leaver_whose_work_is_passed_on_at_once_gets_one_mail() {
     app.finish().await;
 }
 
-// R31: who would wait longer hears of the end after a minute, with the message, and gets the receipt later; tried again as often as it may be,
-// it is the same.
+// R31: who would wait longer hears of the end after a minute, with the message, and gets the receipt later; tried again
+// as often as it may be, it is the same.
 #[tokio::test]
 async fn a_leaver_whose_work_takes_longer_hears_of_the_end_first() {
     let mut app = TestApp::start().await;

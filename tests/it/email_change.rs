@@ -128,7 +128,8 @@ async fn a_link_dies_with_its_hour_and_with_a_newer_one() {
     app.finish().await;
 }
 
-// An address that has an account is taken, which is told to whoever reads its mails, when they confirm it: asking tells nothing.
+// An address that has an account is taken, which is told to whoever reads its mails, when they confirm it: asking tells
+// nothing.
 #[tokio::test]
 async fn an_address_with_an_account_is_taken() {
     let app = TestApp::start().await;
@@ -213,7 +214,8 @@ async fn requests_at_once_leave_one_link() {
     app.finish().await;
 }
 
-// R25: an invitation to the new address, of an organization that the person belongs to already, has no purpose any more.
+// R25: an invitation to the new address, of an organization that the person belongs to already, has no purpose any
+// more.
 #[tokio::test]
 async fn a_member_by_another_address_is_invited_no_longer() {
     let app = TestApp::start().await;

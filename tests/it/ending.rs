@@ -41,7 +41,8 @@ impl Client {
 }
 
 impl TestApp {
-    /// Gives somebody so many open invitations, codes, links and invitations to a resource, as years of work would have.
+    /// Gives somebody so many open invitations, codes, links and invitations to a resource, as years of work would
+    /// have.
     async fn give_issued(&self, team: &Team, issuer: &Client, collection: &str, count: usize) {
         let (organization, issuer, collection) = (uuid(&team.id), uuid(&issuer.user_id), uuid(collection));
         let later = "rollcall_now() + interval '3 days'";
@@ -81,8 +82,8 @@ fn planned(plan: &Value) -> Value {
     steps.iter().find(|step| step["step"] == "REVOKE_ISSUED").unwrap().clone()
 }
 
-// R31, R42: removing somebody takes the same statements, rows and events whatever they have issued; all of it is refused right after, and
-// the worker marks it, a thousand at a time.
+// R31, R42: removing somebody takes the same statements, rows and events whatever they have issued; all of it is
+// refused right after, and the worker marks it, a thousand at a time.
 #[tokio::test]
 async fn a_removal_takes_as_much_for_five_hundred_as_for_five() {
     let mut app = TestApp::start().await;
@@ -183,8 +184,8 @@ async fn a_removal_takes_as_much_for_five_hundred_as_for_five() {
     app.finish().await;
 }
 
-// R42, R45: what was issued before a departure stays dead, whoever comes back and however, before or after the worker has marked it; and
-// it stands in nobody's way.
+// R42, R45: what was issued before a departure stays dead, whoever comes back and however, before or after the worker
+// has marked it; and it stands in nobody's way.
 #[tokio::test]
 async fn what_has_ended_stays_so() {
     let mut app = TestApp::start().await;
@@ -252,8 +253,8 @@ async fn what_has_ended_stays_so() {
     app.finish().await;
 }
 
-// R42: a demotion ends what the person could no longer issue, and a promotion doesn't wake it; so it is with the admins' powers, and
-// where the ownership passes on.
+// R42: a demotion ends what the person could no longer issue, and a promotion doesn't wake it; so it is with the
+// admins' powers, and where the ownership passes on.
 #[tokio::test]
 async fn what_a_demotion_has_ended_stays_so() {
     let mut app = TestApp::start().await;
@@ -310,7 +311,8 @@ async fn what_a_demotion_has_ended_stays_so() {
     app.finish().await;
 }
 
-// R48, R61: what has ended with an account or an organization is over at once, for good, and its projects can be offered again.
+// R48, R61: what has ended with an account or an organization is over at once, for good, and its projects can be
+// offered again.
 #[tokio::test]
 async fn invitations_and_offers_end_with_accounts_and_organizations() {
     let mut app = TestApp::start().await;

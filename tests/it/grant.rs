@@ -183,7 +183,8 @@ async fn what_cannot_be_shared_is_told() {
     app.finish().await;
 }
 
-// R57, R58: with another organization, at once and at any level; its members get no more than their permissions give them.
+// R57, R58: with another organization, at once and at any level; its members get no more than their permissions give
+// them.
 #[tokio::test]
 async fn what_is_shared_with_an_organization_is_capped_by_its_members_permissions() {
     let app = TestApp::start().await;
@@ -266,7 +267,8 @@ async fn what_a_team_is_granted_its_members_have() {
     app.finish().await;
 }
 
-// R57: an organization that keeps its sharing inside shares with its members and teams; what was shared outside before sleeps.
+// R57: an organization that keeps its sharing inside shares with its members and teams; what was shared outside before
+// sleeps.
 #[tokio::test]
 async fn sharing_stays_inside_where_the_policy_says_so() {
     let app = TestApp::start().await;
@@ -307,8 +309,8 @@ async fn grantees(person: &Client, resource: &str) -> Vec<(String, String, Strin
     nodes(&seen["node"]["grants"]).iter().map(shown).collect()
 }
 
-// R6, R21: whoever shares something learns no more than they named: every address is answered, listed, logged and mailed alike, whether or
-// not it has an account, and waits for whoever signs in with it.
+// R6, R21: whoever shares something learns no more than they named: every address is answered, listed, logged and
+// mailed alike, whether or not it has an account, and waits for whoever signs in with it.
 #[tokio::test]
 async fn sharing_with_an_address_tells_of_no_account() {
     let mut app = TestApp::start().await;
@@ -376,8 +378,8 @@ async fn sharing_with_an_address_tells_of_no_account() {
     app.finish().await;
 }
 
-// R21, R57: by username, slug or id likewise: a grant shows its grantee as they were named to whoever may not look them up, under an id that
-// leads nowhere unless that is what named them; those who may see them as they are.
+// R21, R57: by username, slug or id likewise: a grant shows its grantee as they were named to whoever may not look them
+// up, under an id that leads nowhere unless that is what named them; those who may see them as they are.
 #[tokio::test]
 async fn a_grant_shows_strangers_as_they_were_named() {
     let app = TestApp::start().await;
@@ -463,8 +465,8 @@ async fn an_address_without_an_account_gets_its_grant_by_signing_in() {
     app.finish().await;
 }
 
-// R6, R42: by accepting an invitation elsewhere, and by a confirmed change of address too; not where the inviter departed, or
-// may not share it any more.
+// R6, R42: by accepting an invitation elsewhere, and by a confirmed change of address too; not where the inviter
+// departed, or may not share it any more.
 #[tokio::test]
 async fn whatever_gives_an_account_the_address_gives_the_grant() {
     let app = TestApp::start().await;
@@ -534,8 +536,8 @@ async fn a_key_shares_in_its_organization_only() {
     app.finish().await;
 }
 
-// D7: whoever is deactivated at the instant at which something is shared with them keeps nothing that was shared before, and
-// what comes after is for someone outside, as the policy says.
+// D7: whoever is deactivated at the instant at which something is shared with them keeps nothing that was shared
+// before, and what comes after is for someone outside, as the policy says.
 #[tokio::test]
 async fn sharing_with_someone_who_is_just_leaving_leaves_no_access() {
     let app = TestApp::start().await;
@@ -608,7 +610,8 @@ async fn a_leavers_own_sample_is_shared_with_them() {
     app.finish().await;
 }
 
-// R6: shared with an address at the instant that it becomes an account's: the account has it, by its next sign-in where it came first.
+// R6: shared with an address at the instant that it becomes an account's: the account has it, by its next sign-in where
+// it came first.
 #[tokio::test]
 async fn sharing_with_an_address_that_is_just_signing_up_misses_nobody() {
     let app = TestApp::start().await;
@@ -640,8 +643,8 @@ async fn sharing_with_an_address_that_is_just_signing_up_misses_nobody() {
     app.finish().await;
 }
 
-// R6: much shared with one address is one account's with its first sign-in; it is mailed five times an hour, and then nothing more is
-// shared with it until the hour is over.
+// R6: much shared with one address is one account's with its first sign-in; it is mailed five times an hour, and then
+// nothing more is shared with it until the hour is over.
 #[tokio::test]
 async fn much_shared_with_an_address_is_no_flood_of_mails() {
     let app = TestApp::start().await;
@@ -684,8 +687,8 @@ async fn much_shared_with_an_address_is_no_flood_of_mails() {
     app.finish().await;
 }
 
-// R6: what somebody has typed to share something, such as an address, is shown to them and to those who lead the organization; others who
-// administer the same resource see that it is shared with someone.
+// R6: what somebody has typed to share something, such as an address, is shown to them and to those who lead the
+// organization; others who administer the same resource see that it is shared with someone.
 #[tokio::test]
 async fn what_others_typed_is_not_shown_to_outside_administrators() {
     let app = TestApp::start().await;

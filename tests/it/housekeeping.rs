@@ -102,8 +102,8 @@ async fn what_nobody_needs_goes() {
         counts
     };
     sweep(&mut app).await;
-    // Nothing is older than it may be. The mail, its digits and the organization's name were tries of an account, a client and the
-    // deployment each, and the mail one of the day.
+    // Nothing is older than it may be. The mail, its digits and the organization's name were tries of an account, a
+    // client and the deployment each, and the mail one of the day.
     assert_eq!(counts(&app).await, [1, 1, 10, 1, 1]);
     app.shift_clock("6 days").await;
     sweep(&mut app).await;

@@ -381,7 +381,8 @@ async fn an_account_is_invited_by_username_without_its_address_being_told() {
     app.finish().await;
 }
 
-// R23: a day before it expires, once; not where it was answered, taken back, sent again or refused, and not with short ones.
+// R23: a day before it expires, once; not where it was answered, taken back, sent again or refused, and not with short
+// ones.
 #[tokio::test]
 async fn an_open_invitation_is_reminded_of_a_day_before_it_expires() {
     let mut app = TestApp::start().await;

@@ -47,7 +47,8 @@ impl TestApp {
     }
 }
 
-// R30: wrong codes, by whichever accounts, from one client; what a client writes into X-Forwarded-For counts for nothing.
+// R30: wrong codes, by whichever accounts, from one client; what a client writes into X-Forwarded-For counts for
+// nothing.
 #[tokio::test]
 async fn a_client_tries_only_so_many_codes_whoever_it_is() {
     let app = TestApp::start().await;
@@ -74,8 +75,8 @@ async fn a_client_tries_only_so_many_codes_whoever_it_is() {
     app.finish().await;
 }
 
-// R30: the limits of an account, a client and the deployment hold for all API processes together, and over a restart, until the
-// window's end.
+// R30: the limits of an account, a client and the deployment hold for all API processes together, and over a restart,
+// until the window's end.
 #[tokio::test]
 async fn limits_hold_across_processes_and_restarts_until_the_window_ends() {
     let mut app = TestApp::start().await;
@@ -129,7 +130,8 @@ async fn behind_a_trusted_proxy_clients_are_told_apart() {
     app.finish().await;
 }
 
-// R30: for the whole deployment only what is wrong counts: whoever enters right codes neither uses its tries up nor waits for others.
+// R30: for the whole deployment only what is wrong counts: whoever enters right codes neither uses its tries up nor
+// waits for others.
 #[tokio::test]
 async fn the_deployments_limit_counts_wrong_tries_only() {
     let mut app = TestApp::start().await;
@@ -175,7 +177,8 @@ async fn right_codes_and_digits_are_not_counted() {
     app.finish().await;
 }
 
-// R30: whoever asks for mail after mail to somebody's address tries ten digits an hour, not fifty; the mail's link isn't concerned.
+// R30: whoever asks for mail after mail to somebody's address tries ten digits an hour, not fifty; the mail's link
+// isn't concerned.
 #[tokio::test]
 async fn digits_are_limited_per_address_and_links_are_not() {
     let mut app = TestApp::start().await;
@@ -255,7 +258,8 @@ async fn pages_say_how_long_to_wait() {
     app.finish().await;
 }
 
-// R30: counted and committed before they are looked at: of 32 tries at the same moment as many are looked at as one after the other.
+// R30: counted and committed before they are looked at: of 32 tries at the same moment as many are looked at as one
+// after the other.
 #[tokio::test]
 async fn tries_at_once_are_no_more_than_one_after_the_other() {
     let app = TestApp::start().await;
@@ -274,8 +278,8 @@ async fn tries_at_once_are_no_more_than_one_after_the_other() {
     app.finish().await;
 }
 
-// R21, R30: whoever tries names to learn who has accounts and which organizations there are is stopped before they have learnt much,
-// wherever a name is taken; what leads somewhere, or is free, isn't counted.
+// R21, R30: whoever tries names to learn who has accounts and which organizations there are is stopped before they have
+// learnt much, wherever a name is taken; what leads somewhere, or is free, isn't counted.
 #[tokio::test]
 async fn guesses_at_names_are_limited() {
     let app = TestApp::start().await;
@@ -325,7 +329,8 @@ async fn guesses_at_names_are_limited() {
     app.finish().await;
 }
 
-// R21, R19, R30: each username that a request names is a guess, and each that nobody has stays counted, whatever else speaks against it.
+// R21, R19, R30: each username that a request names is a guess, and each that nobody has stays counted, whatever else
+// speaks against it.
 #[tokio::test]
 async fn each_name_of_a_request_is_a_guess() {
     let app = TestApp::start().await;
@@ -365,8 +370,8 @@ async fn each_name_of_a_request_is_a_guess() {
     app.finish().await;
 }
 
-// R25, R19: whoever invites by username learns no address by trying: not by what is refused with something else, not by what one may not
-// send any more, nor among others who are sent no more mails, without being counted.
+// R25, R19: whoever invites by username learns no address by trying: not by what is refused with something else, not by
+// what one may not send any more, nor among others who are sent no more mails, without being counted.
 #[tokio::test]
 async fn nobody_finds_the_address_behind_a_username() {
     let app = TestApp::builder().setting("ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY", "20").start().await;
@@ -425,8 +430,8 @@ async fn nobody_finds_the_address_behind_a_username() {
     app.finish().await;
 }
 
-// R30: nobody waits for whoever has counted a right try and waits for a log, nor they for each other: what is everybody's is held by nobody who
-// holds something else.
+// R30: nobody waits for whoever has counted a right try and waits for a log, nor they for each other: what is
+// everybody's is held by nobody who holds something else.
 #[tokio::test]
 async fn right_tries_hold_up_nobody_elses() {
     let app = TestApp::start().await;
@@ -477,8 +482,8 @@ async fn right_tries_hold_up_nobody_elses() {
     app.finish().await;
 }
 
-// R30: a try that one limit refuses counts for no other: nobody uses up what their neighbours behind the same address have, nor a busy
-// address what its people have.
+// R30: a try that one limit refuses counts for no other: nobody uses up what their neighbours behind the same address
+// have, nor a busy address what its people have.
 #[tokio::test]
 async fn what_is_refused_is_counted_nowhere_else() {
     let app = TestApp::start().await;
@@ -529,7 +534,8 @@ async fn what_is_refused_is_counted_nowhere_else() {
     app.finish().await;
 }
 
-// R30, R21: what is refused before a name is looked up is no guess: nobody uses up by it what others at the same address have.
+// R30, R21: what is refused before a name is looked up is no guess: nobody uses up by it what others at the same
+// address have.
 #[tokio::test]
 async fn what_looks_up_no_name_is_no_guess() {
     let app = TestApp::start().await;

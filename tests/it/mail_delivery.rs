@@ -1,5 +1,5 @@
-//! Mails under fire: a mail server that is away, slow, rude or forgetful, and workers that die. What the database says became
-//! of a mail is held against what the server took.
+//! Mails under fire: a mail server that is away, slow, rude or forgetful, and workers that die. What the database says
+//! became of a mail is held against what the server took.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,8 +64,8 @@ async fn a_greylisting_server_gets_each_mail_once() {
     app.finish().await;
 }
 
-// R16: wherever the server falls silent, the worker goes on after its time limit. Only where it falls silent after the mail's
-// end may the mail come twice, and then it can be told by its Message-ID.
+// R16: wherever the server falls silent, the worker goes on after its time limit. Only where it falls silent after the
+// mail's end may the mail come twice, and then it can be told by its Message-ID.
 #[tokio::test]
 async fn a_server_that_hangs_holds_nothing_up() {
     let app = TestApp::builder().smtp_parameters("?timeout=2").start().await;
@@ -91,7 +91,8 @@ async fn a_server_that_hangs_holds_nothing_up() {
     app.finish().await;
 }
 
-// R16: the connection breaks where the server's answer should come: the mail is sent again, and can be told by its Message-ID.
+// R16: the connection breaks where the server's answer should come: the mail is sent again, and can be told by its
+// Message-ID.
 #[tokio::test]
 async fn a_connection_that_breaks_loses_no_mail() {
     let app = TestApp::start().await;
@@ -243,7 +244,8 @@ async fn a_closed_connection_of_the_pool_costs_no_try() {
     app.finish().await;
 }
 
-// R76: a worker that dies after the server took a mail and before that is written down: the mail comes again, as the same.
+// R76: a worker that dies after the server took a mail and before that is written down: the mail comes again, as the
+// same.
 #[tokio::test]
 async fn a_worker_killed_between_acceptance_and_commit_repeats_the_mail() {
     let mut app = TestApp::start().await;
@@ -349,8 +351,8 @@ async fn a_mail_is_tried_for_a_day() {
     app.finish_with_given_up_jobs().await;
 }
 
-// One organization sends a hundred invitations a minute, over all workers; the rest follow, others don't wait for them, and no
-// try is lost over it.
+// One organization sends a hundred invitations a minute, over all workers; the rest follow, others don't wait for them,
+// and no try is lost over it.
 #[tokio::test]
 async fn an_organization_sends_so_many_mails_a_minute() {
     let mut app =
@@ -455,7 +457,8 @@ async fn the_log_names_each_mail_and_no_address() {
     app.finish().await;
 }
 
-// R25: whoever invites by username learns of the address neither itself, nor its parts, nor its server, whatever that says.
+// R25: whoever invites by username learns of the address neither itself, nor its parts, nor its server, whatever that
+// says.
 #[tokio::test]
 async fn a_server_tells_nothing_of_who_is_invited_by_username() {
     let app = TestApp::start().await;

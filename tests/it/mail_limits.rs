@@ -1,4 +1,5 @@
-//! What strangers are sent: few mails, whoever causes them, and nothing in them that somebody could click but our own links.
+//! What strangers are sent: few mails, whoever causes them, and nothing in them that somebody could click but our own
+//! links.
 
 use crate::support::client::text;
 use crate::support::{Client, Reply, TestApp, Value, json, until};
@@ -30,8 +31,8 @@ impl TestApp {
     }
 }
 
-// R16, R23: five mails an hour to one person, over all organizations, by inviting, inviting again, sending again, sharing and naming
-// their address as one's own; then nothing until the hour is over. Signing in isn't concerned.
+// R16, R23: five mails an hour to one person, over all organizations, by inviting, inviting again, sending again,
+// sharing and naming their address as one's own; then nothing until the hour is over. Signing in isn't concerned.
 #[tokio::test]
 async fn one_person_is_sent_few_mails_whoever_sends_them() {
     let mut app = TestApp::start().await;
@@ -105,7 +106,8 @@ async fn one_person_is_sent_few_mails_whoever_sends_them() {
     app.finish().await;
 }
 
-// R16: what an account may send a day counts addresses, not requests, over all its organizations; more once it isn't new any more.
+// R16: what an account may send a day counts addresses, not requests, over all its organizations; more once it isn't
+// new any more.
 #[tokio::test]
 async fn an_account_invites_so_many_a_day_however_it_asks() {
     let mut app = TestApp::builder()
@@ -188,8 +190,8 @@ async fn clients_and_the_deployment_have_limits_of_their_own() {
     app.finish().await;
 }
 
-// R23: a reminder is a mail too, and isn't sent to whoever has had enough; what belongs to a membership comes twenty times a day, and
-// happens all the same.
+// R23: a reminder is a mail too, and isn't sent to whoever has had enough; what belongs to a membership comes twenty
+// times a day, and happens all the same.
 #[tokio::test]
 async fn nobody_is_reminded_or_told_without_end() {
     let mut app = TestApp::start().await;
@@ -219,7 +221,8 @@ async fn nobody_is_reminded_or_told_without_end() {
     app.finish().await;
 }
 
-// R30: whoever asks for mails to somebody's address doesn't lock them out: until another can be had, a link that was mailed works.
+// R30: whoever asks for mails to somebody's address doesn't lock them out: until another can be had, a link that was
+// mailed works.
 #[tokio::test]
 async fn mails_that_others_ask_for_lock_nobody_out() {
     let mut app = TestApp::start().await;
@@ -380,8 +383,8 @@ async fn a_mail_counts_once() {
     app.finish().await;
 }
 
-// R16: whoever may do something to a membership doesn't flood its person by that, nor those who receive what was left, in however many
-// organizations.
+// R16: whoever may do something to a membership doesn't flood its person by that, nor those who receive what was left,
+// in however many organizations.
 #[tokio::test]
 async fn nobody_is_flooded_by_their_memberships() {
     let app = TestApp::start().await;
@@ -468,7 +471,8 @@ async fn asking_to_sign_in_floods_nobody() {
     app.finish().await;
 }
 
-// R16: nobody uses up what somebody may be sent without a mail: neither by what is refused, nor by requests that are given up.
+// R16: nobody uses up what somebody may be sent without a mail: neither by what is refused, nor by requests that are
+// given up.
 #[tokio::test]
 async fn what_is_not_sent_is_not_counted() {
     let app = TestApp::start().await;

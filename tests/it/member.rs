@@ -244,8 +244,8 @@ async fn permissions_are_changed_by_those_above() {
     app.finish().await;
 }
 
-// R7, R51, R77, D9: under a hidden directory members and viewers see nobody else: neither who leads, nor other teams, nor who has invited
-// or removed them; by no field, id, key, mail or page. Leaders see everyone as ever.
+// R7, R51, R77, D9: under a hidden directory members and viewers see nobody else: neither who leads, nor other teams,
+// nor who has invited or removed them; by no field, id, key, mail or page. Leaders see everyone as ever.
 #[tokio::test]
 async fn a_hidden_directory_shows_nobody_who_leads() {
     let app = TestApp::start().await;

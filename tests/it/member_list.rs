@@ -18,7 +18,8 @@ const QUERY: &str = "query($id: ID!, $first: Int, $after: String, $last: Int, $b
 
 const ORDERS: [&str; 3] = ["NAME", "JOINED_AT", "ROLE"];
 
-/// Fills the organization: a fifth has gone, one in a hundred is an admin, a fifth are viewers, and one in 5,000 is called Grace.
+/// Fills the organization: a fifth has gone, one in a hundred is an admin, a fifth are viewers, and one in 5,000 is
+/// called Grace.
 async fn fill(app: &TestApp, team: &Team) {
     let organization = uuid(&team.id);
     app.database
@@ -69,8 +70,8 @@ fn is_list(statement: &str) -> bool {
     statement.contains("FROM members m") && statement.contains("LIMIT")
 }
 
-// R15: at 100,000 members every page in every order, with whatever filter, takes the same statements and reads no more than a page
-// of each status and role, by the index of the order; nothing sorts more.
+// R15: at 100,000 members every page in every order, with whatever filter, takes the same statements and reads no more
+// than a page of each status and role, by the index of the order; nothing sorts more.
 #[tokio::test]
 async fn every_page_of_a_long_list_costs_the_same() {
     let mut app = TestApp::start().await;

@@ -312,8 +312,8 @@ async fn killed(
     after.into_iter().map(|(table, count)| (table, count - before[table])).filter(|(_, more)| *more != 0).collect()
 }
 
-// R76: killed before its commit, a request has changed nothing; killed between the commit and its answer, it has changed
-// everything: rows, audit events and jobs. A repeat finds either, and what the jobs do happens once.
+// R76: killed before its commit, a request has changed nothing; killed between the commit and its answer, it has
+// changed everything: rows, audit events and jobs. A repeat finds either, and what the jobs do happens once.
 #[tokio::test]
 async fn an_api_killed_around_its_commit_leaves_all_or_nothing() {
     let mut app = TestApp::start().await;

@@ -176,7 +176,8 @@ async fn staff_change_an_owner() {
     app.finish().await;
 }
 
-// R46, R1: one person owns so many organizations, however they come to one: by founding, by a transfer, by staff; two at once too.
+// R46, R1: one person owns so many organizations, however they come to one: by founding, by a transfer, by staff; two
+// at once too.
 #[tokio::test]
 async fn nobody_owns_more_organizations_than_one_may() {
     let app = TestApp::start().await;
@@ -382,7 +383,8 @@ async fn refusals_speak_to_whoever_reads_them() {
     let bob = app.sign_up("bob@example.org").await;
     speaks(bob.refused("redeemJoinCode", json!({ "code": code })).await, seats, "input.code", "you");
 
-    // Whoever is suspended can't own anything, and is told what to do by another refusal than those who would give it to them.
+    // Whoever is suspended can't own anything, and is told what to do by another refusal than those who would give it
+    // to them.
     let plan = json!({ "organizationId": team.id, "plan": "Large", "seatLimit": 9 });
     app.staff().ok("setPlan", plan, "organization { id }").await;
     team.invite("eve@example.org", "MEMBER").await;

@@ -1,4 +1,5 @@
-//! The pages behind mailed links: opening them changes nothing, they work without JavaScript, and they say kindly what is wrong.
+//! The pages behind mailed links: opening them changes nothing, they work without JavaScript, and they say kindly what
+//! is wrong.
 
 use crate::support::browser::Browser;
 use crate::support::mail::Mail;
@@ -732,8 +733,8 @@ async fn the_playground_loads_nothing_from_elsewhere() {
     app.finish().await;
 }
 
-// R24, R25: a link that is dead may be in anybody's hands: neither its page nor its preview tells the address that it went to, or whether
-// that has an account, whatever has ended it.
+// R24, R25: a link that is dead may be in anybody's hands: neither its page nor its preview tells the address that it
+// went to, or whether that has an account, whatever has ended it.
 #[tokio::test]
 async fn a_dead_link_tells_no_address() {
     let mut app = TestApp::start().await;
@@ -800,7 +801,8 @@ async fn a_dead_link_tells_no_address() {
     app.finish().await;
 }
 
-// R6: a mail about what is shared leads to it, through the sign-in that makes the account; to nobody else it shows anything.
+// R6: a mail about what is shared leads to it, through the sign-in that makes the account; to nobody else it shows
+// anything.
 #[tokio::test]
 async fn a_mail_about_what_is_shared_leads_to_it() {
     let app = TestApp::start().await;

@@ -1,4 +1,5 @@
-//! The playground in a real browser: it stays as it was left, begins where its visitor stands, and hands on what it learns.
+//! The playground in a real browser: it stays as it was left, begins where its visitor stands, and hands on what it
+//! learns.
 
 use crate::support::browser::Browser;
 use crate::support::{TestApp, Value, json, until};

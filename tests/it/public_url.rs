@@ -1,4 +1,5 @@
-//! The public URL is the one truth: links, forms, redirects, cookies and the playground honour its path, whatever a proxy makes of it.
+//! The public URL is the one truth: links, forms, redirects, cookies and the playground honour its path, whatever a
+//! proxy makes of it.
 
 use std::path::Path;
 

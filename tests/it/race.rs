@@ -380,7 +380,8 @@ async fn a_departure_under_way_finishes_though_the_organization_is_deleted() {
     app.finish().await;
 }
 
-// R45: reverted, reactivated and invited again at the same instant: one membership, active once, and everything with someone.
+// R45: reverted, reactivated and invited again at the same instant: one membership, active once, and everything with
+// someone.
 #[tokio::test]
 async fn reverting_and_inviting_again_at_once_bring_the_person_back_once() {
     let app = TestApp::start().await;
@@ -453,7 +454,8 @@ async fn the_last_seat_is_taken_once() {
     app.finish().await;
 }
 
-// R3, R10, R12: promoted by the owner and removed by an admin at once: removed as what they were, or an admin whom admins can't touch.
+// R3, R10, R12: promoted by the owner and removed by an admin at once: removed as what they were, or an admin whom
+// admins can't touch.
 #[tokio::test]
 async fn promoting_and_removing_at_once_end_in_one_of_them() {
     let app = TestApp::start().await;
@@ -578,7 +580,8 @@ async fn no_admin_code_is_made_past_the_loss_of_the_power() {
     app.finish().await;
 }
 
-// D6: deactivated in two organizations at the same instant: suspended where the one that made the account came last, and only there.
+// D6: deactivated in two organizations at the same instant: suspended where the one that made the account came last,
+// and only there.
 #[tokio::test]
 async fn deactivation_in_two_organizations_at_once_suspends_who_belongs_nowhere() {
     let app = TestApp::start().await;
@@ -655,8 +658,8 @@ async fn many_invitations_accepted_at_once_lead_into_one_organization_where_one_
     app.finish().await;
 }
 
-// R25, D2: an account is deleted while it accepts invitations, redeems a code, is invited by its username and signs in again:
-// whatever came first, nothing is left of it anywhere.
+// R25, D2: an account is deleted while it accepts invitations, redeems a code, is invited by its username and signs in
+// again: whatever came first, nothing is left of it anywhere.
 #[tokio::test]
 async fn an_account_deleted_while_it_joins_is_nowhere_a_member() {
     let app = TestApp::start().await;

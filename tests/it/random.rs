@@ -1,8 +1,8 @@
 //! Random people do random things, one after the other and all at once: whatever they do, the rules hold.
 //!
-//! The audit log of each organization says in which order things happened. It is replayed here by rules of its own, written
-//! down a second time and independently of `policy`: each event must have been allowed at its place, and what comes of them all
-//! must be what the service says of everyone in the end.
+//! The audit log of each organization says in which order things happened. It is replayed here by rules of its own,
+//! written down a second time and independently of `policy`: each event must have been allowed at its place, and what
+//! comes of them all must be what the service says of everyone in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -611,7 +611,8 @@ impl Replay {
                 }
             }
             "organization.invitation_declined" => {}
-            // What is shared with people outside they change, and what is offered to them they take; `Stored` says who reaches what.
+            // What is shared with people outside they change, and what is offered to them they take; `Stored` says who
+            // reaches what.
             action if ["resource.", "grant.", "transfer."].iter().any(|of| action.starts_with(of)) => {}
             // Whatever else someone does here, they do as a member.
             _ => {
@@ -623,10 +624,10 @@ impl Replay {
     }
 }
 
-// R5, R6, R33, R34, R35, R36, R37, R58, R61, R73: and what they share, move, gather, offer and delete is reached by whom the rules
-// say, and by nobody else.
-// D2, R3, R4, R9, R10, R12, R27, R31, R32, R39, R40, R42, R45, R46: whatever people do in whatever order, each organization has
-// one owner, nobody raises anyone above themselves, and nobody keeps access that they should not have.
+// R5, R6, R33, R34, R35, R36, R37, R58, R61, R73: and what they share, move, gather, offer and delete is reached by
+// whom the rules say, and by nobody else. D2, R3, R4, R9, R10, R12, R27, R31, R32, R39, R40, R42, R45, R46: whatever
+// people do in whatever order, each organization has one owner, nobody raises anyone above themselves, and nobody keeps
+// access that they should not have.
 #[tokio::test]
 async fn whatever_people_do_the_rules_hold() {
     let seed = setting("ROLLCALL_TEST_SEED", 20_261_123);

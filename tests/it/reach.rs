@@ -535,8 +535,8 @@ impl Stored {
         (0..self.things.len()).map(|thing| self.id(thing)).collect()
     }
 
-    /// Everything that checks and lists say to someone, in one organization only where a key limits them, that isn't what the rules
-    /// say.
+    /// Everything that checks and lists say to someone, in one organization only where a key limits them, that isn't
+    /// what the rules say.
     async fn told_apart(
         &self,
         person: usize,
@@ -657,7 +657,8 @@ impl Stored {
     }
 }
 
-// R2, R5, R6, R14, R31, R32, R33, R37, R57, R58, R66, R73, D6: single checks and lists agree with the rules, in random worlds; `make soak` tries hundreds.
+// R2, R5, R6, R14, R31, R32, R33, R37, R57, R58, R66, R73, D6: single checks and lists agree with the rules, in random
+// worlds; `make soak` tries hundreds.
 #[tokio::test]
 async fn checks_and_lists_agree_with_the_rules() {
     let worlds = std::env::var("ROLLCALL_TEST_WORLDS").map_or(15, |worlds| worlds.parse().unwrap());

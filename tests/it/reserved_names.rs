@@ -1,4 +1,5 @@
-//! Usernames and slugs that were given up: nobody else gets them for a time, so that whoever still uses one reaches no impostor.
+//! Usernames and slugs that were given up: nobody else gets them for a time, so that whoever still uses one reaches no
+//! impostor.
 
 use futures_util::join;
 
@@ -12,7 +13,8 @@ async fn call_it(owner: &Client, organization: &str, slug: &str) {
     owner.ok("updateOrganization", json!({ "id": organization, "slug": slug }), "").await;
 }
 
-// R19: an old username finds nobody, is nobody else's for 90 days, and can be taken back; the exact end counts, not the sweep.
+// R19: an old username finds nobody, is nobody else's for 90 days, and can be taken back; the exact end counts, not the
+// sweep.
 #[tokio::test]
 async fn an_old_username_is_kept_for_whoever_had_it() {
     let mut app = TestApp::start().await;

@@ -212,7 +212,8 @@ async fn containers_hold_what_the_table_says() {
     app.finish().await;
 }
 
-// R8, R14, R55: a container takes UPLOAD on it, and moving something ADMINISTER on that; nothing leaves its organization so.
+// R8, R14, R55: a container takes UPLOAD on it, and moving something ADMINISTER on that; nothing leaves its
+// organization so.
 #[tokio::test]
 async fn moving_takes_rights_on_both() {
     let app = TestApp::start().await;
@@ -283,7 +284,8 @@ async fn sources_are_seen_with_their_group() {
     app.finish().await;
 }
 
-// R73: collections gather from wherever in the organization things lie, a thing in several, and show them to who reaches the collection.
+// R73: collections gather from wherever in the organization things lie, a thing in several, and show them to who
+// reaches the collection.
 #[tokio::test]
 async fn collections_gather_and_show() {
     let app = TestApp::start().await;

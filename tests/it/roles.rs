@@ -172,8 +172,8 @@ async fn set_powers(team: &Team, powers: &str, directory: &str) {
     team.owner.ok("updateOrganizationPolicy", policy, "").await;
 }
 
-// D1, D2, D5, R3, R4, R8, R9, R10, R12, R14: for every role, with either powers of the admins, and in a personal organization,
-// `viewerCan` says exactly what the mutations and lists do.
+// D1, D2, D5, R3, R4, R8, R9, R10, R12, R14: for every role, with either powers of the admins, and in a personal
+// organization, `viewerCan` says exactly what the mutations and lists do.
 #[tokio::test]
 async fn viewer_can_says_what_the_mutations_do() {
     let mut app = TestApp::start().await;
@@ -204,7 +204,8 @@ async fn viewer_can_says_what_the_mutations_do() {
     app.finish().await;
 }
 
-// D1, D2, D6, R3, R4, R10, R12, R39, R46: the same for what is done to members, active and gone, to the owner and to oneself.
+// D1, D2, D6, R3, R4, R10, R12, R39, R46: the same for what is done to members, active and gone, to the owner and to
+// oneself.
 #[tokio::test]
 async fn viewer_can_says_what_can_be_done_to_a_member() {
     let mut app = TestApp::start().await;

@@ -165,7 +165,8 @@ async fn the_plans_limit_on_runs_holds_however_many_queue_at_once() {
     app.finish().await;
 }
 
-// R42: a leaver's queued runs are cancelled, in chunks; what runs goes on, and other people's and other organizations' wait.
+// R42: a leaver's queued runs are cancelled, in chunks; what runs goes on, and other people's and other organizations'
+// wait.
 #[tokio::test]
 async fn a_leavers_queued_runs_are_cancelled() {
     let app = TestApp::start().await;

@@ -147,7 +147,8 @@ const PENDING: &[&str] = &[
     "InviteMembersInput.message",
 ];
 
-/// What exists in another form than the contract's until somebody builds that, with the form of today. It only shrinks as well.
+/// What exists in another form than the contract's until somebody builds that, with the form of today. It only shrinks
+/// as well.
 const PENDING_FORMS: &[(&str, &str)] = &[
     // Webhooks for the events of every organization.
     ("CreateWebhookInput.organizationId", "ID!"),

@@ -9,7 +9,8 @@ async fn asked(client: &Client, user: &Client, ids: &[&String]) -> Value {
     client.query(ACCESS, json!({ "user": user.user_id, "ids": ids })).await["access"].clone()
 }
 
-// R32, R42, R62: a service key belongs to the organization: it outlives its maker's departure, which names it, and people's keys don't.
+// R32, R42, R62: a service key belongs to the organization: it outlives its maker's departure, which names it, and
+// people's keys don't.
 #[tokio::test]
 async fn a_service_key_asks_for_everyone_and_outlives_its_maker() {
     let app = TestApp::start().await;

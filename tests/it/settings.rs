@@ -1,5 +1,5 @@
-//! Settings: the environment, or the same names in rollcall.toml. What can't be meant is refused at start, in a line that names the
-//! setting and what to do.
+//! Settings: the environment, or the same names in rollcall.toml. What can't be meant is refused at start, in a line
+//! that names the setting and what to do.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

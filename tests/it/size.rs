@@ -80,7 +80,8 @@ fn too_much(plan: &Value, limit: usize) -> Vec<String> {
     found
 }
 
-// R2, R62, R72: no list of resources and no check reads or sorts more than a page needs, however large the organization is.
+// R2, R62, R72: no list of resources and no check reads or sorts more than a page needs, however large the organization
+// is.
 #[tokio::test]
 async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs() {
     let mut app = TestApp::start().await;
@@ -162,7 +163,8 @@ async fn lists_and_checks_of_a_large_organization_read_no_more_than_a_page_needs
                 if page == "first" && nodes(list).len() < least {
                     found.push(format!("{what}: {} resources", nodes(list).len()));
                 }
-                // The check of an idle connection isn't the query's, nor the clock of a new one, nor when the session was seen last.
+                // The check of an idle connection isn't the query's, nor the clock of a new one, nor when the session
+                // was seen last.
                 let others = ["SELECT 1", "SELECT rollcall_now()", "UPDATE \"sessions\""];
                 let own =
                     plans.iter().filter(|(statement, _)| !others.iter().any(|other| statement.starts_with(other)));
@@ -225,8 +227,8 @@ fn cursor(id: &str) -> Value {
     json!(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("\"{id}\"")))
 }
 
-// R23, R26, R64: what is asked under an organization's lock, and lists of what has ended, read no more than what is open or a page needs: not
-// the accounts of the whole deployment, nor everybody who was ever invited.
+// R23, R26, R64: what is asked under an organization's lock, and lists of what has ended, read no more than what is
+// open or a page needs: not the accounts of the whole deployment, nor everybody who was ever invited.
 #[tokio::test]
 async fn what_is_open_is_found_without_reading_what_is_not() {
     let mut app = TestApp::start().await;
@@ -310,7 +312,8 @@ async fn what_is_open_is_found_without_reading_what_is_not() {
     app.finish().await;
 }
 
-/// How long requests take while something else goes on, in milliseconds: people who read and write, with a pause after each.
+/// How long requests take while something else goes on, in milliseconds: people who read and write, with a pause after
+/// each.
 async fn latencies(people: &[Client], team: &Team, ids: &[String], until: impl AsyncFn() -> bool) -> Vec<f64> {
     let done = std::sync::atomic::AtomicBool::new(false);
     let work = people.iter().enumerate().map(async |(number, person)| {
@@ -357,7 +360,8 @@ fn report(what: &str, times: &[f64]) {
     );
 }
 
-/// `make bench-size`: what a cascade of a fifth of an organization does to it, against a plain UPDATE, and killed at random.
+/// `make bench-size`: what a cascade of a fifth of an organization does to it, against a plain UPDATE, and killed at
+/// random.
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn bench_size() {

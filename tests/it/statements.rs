@@ -50,8 +50,8 @@ pub async fn statements(app: &TestApp) -> usize {
         app.database.texts(&backends).await.into_iter().map(|pid| format!("[{pid}]")).collect();
     let log = std::fs::read(app.database.log()).unwrap();
     let log = String::from_utf8_lossy(&log);
-    // Statements of a transaction's frame, what a new connection begins with, the check of an idle one, and what wakes the
-    // workers aren't the query's.
+    // Statements of a transaction's frame, what a new connection begins with, the check of an idle one, and what wakes
+    // the workers aren't the query's.
     let counted = |line: &&str| {
         (line.contains("execute ") || line.contains("LOG:  statement:"))
             && !line.ends_with("SELECT 1")
@@ -164,8 +164,8 @@ async fn queries_take_as_many_statements_for_many_items_as_for_few() {
     app.finish().await;
 }
 
-// R6, R21: whether an address has an account, nobody reads off from how long it takes to share something with it, also where that is refused:
-// these are the same statements.
+// R6, R21: whether an address has an account, nobody reads off from how long it takes to share something with it, also
+// where that is refused: these are the same statements.
 #[tokio::test]
 async fn sharing_with_an_address_takes_the_same_statements_whether_or_not_there_is_an_account() {
     let mut app = TestApp::start().await;
@@ -225,8 +225,8 @@ async fn sharing_with_an_address_takes_the_same_statements_whether_or_not_there_
     app.finish().await;
 }
 
-// R30: whether an address has an account, nobody reads off from how long it takes to ask for a mail or to try digits: these are the same
-// statements.
+// R30: whether an address has an account, nobody reads off from how long it takes to ask for a mail or to try digits:
+// these are the same statements.
 #[tokio::test]
 async fn signing_in_takes_the_same_statements_whether_or_not_there_is_an_account() {
     let mut app = TestApp::start().await;

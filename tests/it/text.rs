@@ -201,7 +201,8 @@ async fn teams_have_names_that_differ() {
     app.finish().await;
 }
 
-// R24, R25: an address is one, however its domain is written: one account, one invitation, one seat, one limit of mails.
+// R24, R25: an address is one, however its domain is written: one account, one invitation, one seat, one limit of
+// mails.
 #[tokio::test]
 async fn an_address_is_one_however_it_is_written() {
     let app = TestApp::start().await;
@@ -391,7 +392,8 @@ fn migrate(app: &TestApp) -> std::process::Output {
         .unwrap()
 }
 
-// What was stored before is brought to its form by `rollcall migrate`, whatever collides; `rollcall admin verify` tells what isn't.
+// What was stored before is brought to its form by `rollcall migrate`, whatever collides; `rollcall admin verify` tells
+// what isn't.
 #[tokio::test]
 async fn what_is_stored_is_brought_to_its_form() {
     let mut app = TestApp::start().await;

@@ -36,8 +36,8 @@ async fn seen(client: &Client, ids: &[&String]) -> Vec<Value> {
     client.query(SEEN, json!({ "ids": ids })).await["nodes"].as_array().unwrap().clone()
 }
 
-// R55, R61: offered to somebody by mail, accepted for an organization that they may bill; it leaves its workspace and takes along
-// what lies in it, which is read-only until the worker has moved it.
+// R55, R61: offered to somebody by mail, accepted for an organization that they may bill; it leaves its workspace and
+// takes along what lies in it, which is read-only until the worker has moved it.
 #[tokio::test]
 async fn a_project_passes_to_another_organization_with_what_lies_in_it() {
     let mut app = TestApp::start().await;
@@ -191,7 +191,8 @@ async fn what_one_may_bill_moves_at_once() {
     app.finish().await;
 }
 
-// R42, R48, R61: an offer ends when it is declined, taken back, in time, with the departure of who made it, and with the organization.
+// R42, R48, R61: an offer ends when it is declined, taken back, in time, with the departure of who made it, and with
+// the organization.
 #[tokio::test]
 async fn an_offer_ends_in_many_ways() {
     let mut app = TestApp::start().await;
@@ -244,7 +245,8 @@ async fn an_offer_ends_in_many_ways() {
     app.finish().await;
 }
 
-// R64: the organization that receives it has room for all of it, or nothing moves; what has moved counts there and not here.
+// R64: the organization that receives it has room for all of it, or nothing moves; what has moved counts there and not
+// here.
 #[tokio::test]
 async fn what_is_received_counts_for_the_quota() {
     let app = TestApp::start().await;
@@ -276,8 +278,8 @@ async fn what_is_received_counts_for_the_quota() {
     app.finish().await;
 }
 
-// R42, R61, D7: accepted many times, cancelled, deleted and departed from at the same instant: one of them happens, and everything has
-// an owner in the end.
+// R42, R61, D7: accepted many times, cancelled, deleted and departed from at the same instant: one of them happens, and
+// everything has an owner in the end.
 #[tokio::test]
 async fn whatever_happens_at_the_instant_of_an_acceptance_there_is_one_outcome() {
     let app = TestApp::start().await;
@@ -357,7 +359,8 @@ async fn who_accepts_twice_is_told_so() {
     app.finish().await;
 }
 
-// R42, R61: who leaves the organization that a project is offered from takes nothing along, whichever organization they would choose.
+// R42, R61: who leaves the organization that a project is offered from takes nothing along, whichever organization they
+// would choose.
 #[tokio::test]
 async fn what_is_offered_to_a_leaver_stays() {
     let app = TestApp::start().await;
@@ -402,7 +405,8 @@ async fn what_is_taken_at_once_is_offered_to_nobody() {
     app.finish().await;
 }
 
-// R57, R61: where an organization keeps what it holds inside, its owner and admins alone give projects away, and offers of others end.
+// R57, R61: where an organization keeps what it holds inside, its owner and admins alone give projects away, and offers
+// of others end.
 #[tokio::test]
 async fn what_is_kept_inside_is_given_away_by_leaders_alone() {
     let app = TestApp::start().await;
@@ -427,7 +431,8 @@ async fn what_is_kept_inside_is_given_away_by_leaders_alone() {
     app.finish().await;
 }
 
-// R61: whoever owns a project sees the offer that a co-administrator makes of it, finds it on the project, and takes it back.
+// R61: whoever owns a project sees the offer that a co-administrator makes of it, finds it on the project, and takes it
+// back.
 #[tokio::test]
 async fn an_owner_takes_a_co_administrators_offer_back() {
     let app = TestApp::start().await;
@@ -454,7 +459,8 @@ async fn an_owner_takes_a_co_administrators_offer_back() {
     app.finish().await;
 }
 
-// R37, R61: whom something was shared with keeps it where a project has moved to, though they have left that organization before.
+// R37, R61: whom something was shared with keeps it where a project has moved to, though they have left that
+// organization before.
 #[tokio::test]
 async fn what_was_shared_before_a_move_counts_after_it() {
     let app = TestApp::start().await;

@@ -353,8 +353,8 @@ async fn redirects_are_not_followed_and_slow_receivers_hold_up_only_themselves()
     app.finish().await;
 }
 
-// R75: receivers that take every delivery, and their time for it, hold up nobody else's; their own keep their order, and no try is
-// used up by waiting.
+// R75: receivers that take every delivery, and their time for it, hold up nobody else's; their own keep their order,
+// and no try is used up by waiting.
 #[tokio::test]
 async fn slow_receivers_of_others_hold_up_nobody() {
     let app = start().await;
@@ -628,8 +628,8 @@ async fn a_webhook_made_in_the_middle_of_changes_overlooks_none() {
     let receiver = Receiver::start().await;
     let mut told_in_all = 0;
     for round in 0..6 {
-        // Changes queue up at the log's head, before and after one that makes a webhook. It doesn't tell of its own making, and
-        // silence follows, so that nothing that happens later makes up for what was overlooked.
+        // Changes queue up at the log's head, before and after one that makes a webhook. It doesn't tell of its own
+        // making, and silence follows, so that nothing that happens later makes up for what was overlooked.
         let mut holder = app.database.connection().await;
         let hold = format!("BEGIN; SELECT FROM audit_heads WHERE organization_id = '{}' FOR UPDATE", uuid(&team.id));
         holder.batch_execute(&hold).await.unwrap();

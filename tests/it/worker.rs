@@ -7,7 +7,8 @@ use diesel_async::SimpleAsyncConnection;
 use crate::support::people::uuid;
 use crate::support::{Reply, TestApp, json, until};
 
-// R76: 200 invitations, a worker killed in the middle: every address gets its mail, and a repeat is told by its Message-ID.
+// R76: 200 invitations, a worker killed in the middle: every address gets its mail, and a repeat is told by its
+// Message-ID.
 #[tokio::test]
 async fn no_invitation_is_lost_when_a_worker_is_killed() {
     let mut app = TestApp::builder().workers(2).start().await;

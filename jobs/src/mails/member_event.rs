@@ -15,7 +15,8 @@ pub(crate) struct MemberEvent {
     pub(crate) member: Member,
     pub(crate) user: User,
     pub(crate) organization_name: String,
-    /// The name of who did it; none where it was no member, and where the member may not see who leads the organization (R77).
+    /// The name of who did it; none where it was no member, and where the member may not see who leads the organization
+    /// (R77).
     pub(crate) done_by: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! What HTML must be like to look right in mail readers, which know less of it than browsers, and to be read aloud. The lists
-//! hold what Gmail, Outlook, Apple Mail and Thunderbird all show, or do without harm (caniemail.com).
+//! What HTML must be like to look right in mail readers, which know less of it than browsers, and to be read aloud. The
+//! lists hold what Gmail, Outlook, Apple Mail and Thunderbird all show, or do without harm (caniemail.com).
 
 use std::collections::BTreeSet;
 

@@ -121,8 +121,8 @@ proptest! {
     }
 }
 
-/// A name of up to 100 characters, as the API takes them, of every script and of what means something in HTML, headers, MJML
-/// and templates.
+/// A name of up to 100 characters, as the API takes them, of every script and of what means something in HTML, headers,
+/// MJML and templates.
 fn a_name() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => "\\PC{1,20}",

@@ -50,8 +50,8 @@ const MAX_COST: u64 = 25_000;
 const MAX_DOCUMENT: usize = 256 * 1024;
 /// Values in a request's variables, long texts as several.
 const MAX_VALUES: u64 = 10_000;
-/// Bytes of a request, and selections, comparisons, things of introspection or cost, from which on a client has one such
-/// request worked at a time.
+/// Bytes of a request, and selections, comparisons, things of introspection or cost, from which on a client has one
+/// such request worked at a time.
 const LARGE_REQUEST: usize = 16 * 1024;
 const MUCH_WORK: u64 = 2_000;
 

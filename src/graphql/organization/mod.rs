@@ -138,8 +138,8 @@ impl Organization {
 
 /// A group of people who work together, or an account's personal organization.
 ///
-/// Whoever legitimately reaches it from a resource or invitation reads id, name, logoUrl and personal; every other field is
-/// null for those who are no members.
+/// Whoever legitimately reaches it from a resource or invitation reads id, name, logoUrl and personal; every other
+/// field is null for those who are no members.
 #[Object]
 impl Organization {
     /// Begins with org_.
@@ -216,8 +216,8 @@ impl Organization {
         User::load_optional(context, owner).await
     }
 
-    /// Owner and admins with their roles: whom to contact. The owner first, then those who have been members for longest, 100 at most;
-    /// `members(role: ADMIN)` gives all admins. Null for members where the directory is HIDDEN.
+    /// Owner and admins with their roles: whom to contact. The owner first, then those who have been members for
+    /// longest, 100 at most; `members(role: ADMIN)` gives all admins. Null for members where the directory is HIDDEN.
     async fn leadership(&self, context: &Context<'_>) -> async_graphql::Result<Option<Vec<Member>>> {
         if !self.is_visible() || !self.shows_structure() {
             return Ok(None);
@@ -537,8 +537,8 @@ pub async fn departures_of(
 pub struct OrganizationPolicy {
     /// Whom a plain member sees: nobody, the owner and admins, or everyone.
     member_directory: MemberDirectory,
-    /// OWNER_EQUIVALENT: admins may do what the owner may, except transfer, deletion, this setting, and anything done to
-    /// the owner.
+    /// OWNER_EQUIVALENT: admins may do what the owner may, except transfer, deletion, this setting, and anything done
+    /// to the owner.
     admin_powers: AdminPowers,
     /// MEMBERS_ONLY: resources here are not shared with accounts or organizations outside.
     external_sharing: ExternalSharing,

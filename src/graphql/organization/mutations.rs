@@ -58,8 +58,9 @@ pub struct UpdateOrganizationInput {
     id: Id<OrganizationId>,
     /// The name as people see it everywhere, including in emails; 1 to 100 characters without a link.
     name: MaybeUndefined<String>,
-    /// 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nothing from now on: whoever uses it must learn the new one. It is kept
-    /// for this organization, which may take it back, for 90 days, and nobody else has it meanwhile; at most 10 are kept at a time.
+    /// 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nothing from now on: whoever uses it must learn the
+    /// new one. It is kept for this organization, which may take it back, for 90 days, and nobody else has it
+    /// meanwhile; at most 10 are kept at a time.
     slug: MaybeUndefined<String>,
     /// Its name in full, up to 200 characters.
     full_name: MaybeUndefined<String>,
@@ -289,8 +290,8 @@ impl OrganizationMutation {
         Payload::of(outcome, |_| TransferOwnershipPayload { organization, user_errors: Vec::new() })
     }
 
-    /// Deletes an organization: access ends at once, for everyone. For 30 days the platform's staff can restore it; then its data
-    /// is removed for good.
+    /// Deletes an organization: access ends at once, for everyone. For 30 days the platform's staff can restore it;
+    /// then its data is removed for good.
     async fn delete_organization(
         &self,
         context: &Context<'_>,

@@ -386,7 +386,8 @@ impl TestApp {
         .await;
     }
 
-    /// The end of every test: nothing is left to do or given up, the processes are well, and what must always hold does.
+    /// The end of every test: nothing is left to do or given up, the processes are well, and what must always hold
+    /// does.
     pub async fn finish(mut self) {
         if self.workers.is_empty() {
             let left = self.jobs_left().await;

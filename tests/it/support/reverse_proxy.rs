@@ -1,5 +1,5 @@
-//! A reverse proxy as operators set one up before a service below a path: it strips the path, names its own upstream as the host, and
-//! changes nothing in the answers.
+//! A reverse proxy as operators set one up before a service below a path: it strips the path, names its own upstream as
+//! the host, and changes nothing in the answers.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,5 @@
-//! A PostgreSQL of a test's own that listens on TCP, as a deployment's does: with TLS, rules for who may connect, a language.
+//! A PostgreSQL of a test's own that listens on TCP, as a deployment's does: with TLS, rules for who may connect, a
+//! language.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};

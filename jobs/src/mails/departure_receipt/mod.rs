@@ -1,4 +1,5 @@
-//! The receipts of a completed departure: the leaver's, and those of the owners whom it has made the owner of something.
+//! The receipts of a completed departure: the leaver's, and those of the owners whom it has made the owner of
+//! something.
 
 mod to_leaver;
 mod to_owner;

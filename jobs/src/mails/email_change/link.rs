@@ -14,8 +14,8 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{duration, paragraph};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Lets the recipient confirm that their address is an account's new one. It may be somebody else's address: it tells no
-/// more of the account than its username.
+/// Lets the recipient confirm that their address is an account's new one. It may be somebody else's address: it tells
+/// no more of the account than its username.
 #[derive(Clone)]
 pub struct EmailChangeLinkMail {
     /// The account's username, without `@`.
