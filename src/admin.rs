@@ -12,7 +12,7 @@ use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::OrganizationId;
 use rollcall_domain::base::text::EmailAddress;
 use rollcall_domain::database::{Database, Purpose};
-use rollcall_domain::departure::removal;
+use rollcall_domain::departure::organization_deletion;
 use rollcall_domain::organization::billing::{self, SetPlan};
 use rollcall_domain::organization::profile::ProfileInput;
 use rollcall_domain::organization::{founding, ownership};
@@ -161,7 +161,7 @@ async fn set_owner(database: &Database, organization_id: OrganizationId, owner_e
 }
 
 async fn restore_organization(database: &Database, organization_id: OrganizationId) -> anyhow::Result<()> {
-    removal::restore(database, &staff(), organization_id).await?;
+    organization_deletion::restore(database, &staff(), organization_id).await?;
     println!("{organization_id} was restored");
     Ok(())
 }

@@ -38,7 +38,7 @@ fn members_are_written_by_the_roster() {
         "UPDATE members",
         "DELETE FROM members",
     ];
-    let exceptions = ["account/new_account.rs", "departure/removal.rs"];
+    let exceptions = ["account/new_account.rs", "departure/organization_deletion.rs"];
     let expected = &set(&["membership/roster.rs"]) | &set(&exceptions);
     assert_eq!(files_with(&writes), expected);
 }

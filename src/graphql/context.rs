@@ -10,7 +10,7 @@ use rollcall_domain::account::grant_invitation::GrantInvitation;
 use rollcall_domain::account::user::{self, User};
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::level::{self, Access, Question};
+use rollcall_domain::authority::resource_access::{self, Access, Question};
 use rollcall_domain::authority::visibility;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
@@ -390,7 +390,7 @@ impl Loader<Question> for Loaders {
     type Error = async_graphql::Error;
 
     async fn load(&self, keys: &[Question]) -> Result<HashMap<Question, Access>, Self::Error> {
-        level::access_of(&mut *self.connection().await?, keys).await.map_err(top_level)
+        resource_access::access_of(&mut *self.connection().await?, keys).await.map_err(top_level)
     }
 }
 

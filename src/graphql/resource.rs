@@ -3,8 +3,8 @@
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::level::{Access, Question};
 use rollcall_domain::authority::policy;
+use rollcall_domain::authority::resource_access::{Access, Question};
 use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId, TypedId};
 use rollcall_domain::base::page::{Page, PageRequest};
 use rollcall_domain::resource;

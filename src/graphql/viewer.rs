@@ -7,7 +7,7 @@ use rollcall_domain::authority::actor::{Actor, Reach};
 use rollcall_domain::base::id::{OrganizationId, UserId};
 use rollcall_domain::base::page::Page;
 use rollcall_domain::base::text::EmailAddress;
-use rollcall_domain::departure::deletion;
+use rollcall_domain::departure::account_deletion;
 use rollcall_domain::membership::{invitation, member};
 use rollcall_domain::organization::billing;
 use rollcall_domain::resource;
@@ -363,7 +363,7 @@ impl ViewerMutation {
         context: &Context<'_>,
         #[graphql(desc = "The account.")] input: DeleteAccountInput,
     ) -> async_graphql::Result<DeleteAccountPayload> {
-        let outcome = deletion::delete(database(context), actor(context)?, &input.confirm_email).await;
+        let outcome = account_deletion::delete(database(context), actor(context)?, &input.confirm_email).await;
         Payload::of(outcome, |id| DeleteAccountPayload {
             deleted_user_id: Some(id.to_string().into()),
             user_errors: Vec::new(),

@@ -10,8 +10,8 @@ use crate::account::user;
 use crate::authority::access;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
-use crate::authority::level::{self, OWN_COUNTS, Question};
 use crate::authority::policy::AccessLevel;
+use crate::authority::resource_access::{self, OWN_COUNTS, Question};
 use crate::base::attached::Attached;
 use crate::base::error::Result;
 use crate::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, UserId};
@@ -120,7 +120,7 @@ pub(crate) async fn take_up(
         within: None,
     };
     let questions: Vec<Question> = waiting.iter().map(question).collect();
-    let access = level::access_of(transaction, &questions).await?;
+    let access = resource_access::access_of(transaction, &questions).await?;
     let administers = |invitation: &GrantInvitation| {
         access.get(&question(invitation)).is_some_and(|access| access.level == AccessLevel::Administer)
     };

@@ -1,4 +1,5 @@
-//! Every limit and lifetime, in one place.
+//! The limits and lifetimes of the service, in one place; those of a GraphQL document are in `graphql/budget`, and a worker's
+//! own where it keeps them.
 
 use std::time::Duration;
 

@@ -3,13 +3,13 @@
 //! Access ends in the transaction of the departure; what can be long is the worker's, in chunks of
 //! [`limits::CASCADE_CHUNK`], each its own transaction, so that it can be killed and resumed at any point (D7).
 
+pub mod account_deletion;
 pub mod cascade;
 mod cascade_statement;
-pub mod deletion;
 pub mod departing;
+pub mod organization_deletion;
 pub mod plan;
 pub mod receipt;
-pub mod removal;
 pub mod revert;
 
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! Organizations: founding them, their profile, and who finds them.
+//! Organizations: what they are, who finds them, and how they are looked up.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

@@ -2,7 +2,7 @@
 //!
 //! Two lie elsewhere, with what they are part of: the personal organization's one member is made with the account
 //! (`account/new_account.rs`), and an organization that is removed for good takes its members along
-//! (`departure/removal.rs`). `domain/tests/writers.rs` holds that there are no others.
+//! (`departure/organization_deletion.rs`). `domain/tests/writers.rs` holds that there are no others.
 
 use diesel::dsl::sql;
 use diesel::prelude::*;

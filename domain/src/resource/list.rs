@@ -4,7 +4,7 @@
 //! what they own, what is visible to members, what is granted to them, and what lies in containers, or is gathered by
 //! collections, that they reach by these. A page takes no more than a page of each range; what it costs grows with the
 //! grants and containers that someone has, and not with the resources that lie there. A search for a name that few have
-//! begins with these few instead. A property test holds it to [`crate::authority::level::access_of`].
+//! begins with these few instead. A property test holds it to [`crate::authority::resource_access::access_of`].
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Json, Uuid as SqlUuid};

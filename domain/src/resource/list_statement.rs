@@ -3,7 +3,7 @@
 
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
 
-use crate::authority::level::{OWN_COUNTS, access};
+use crate::authority::resource_access::{OWN_COUNTS, access};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::page::Slice;
 use crate::base::sql::parameters;

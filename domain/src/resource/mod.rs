@@ -22,8 +22,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access;
 use crate::authority::actor::{Actor, Reach};
-use crate::authority::level::{Access, Question, access_of};
 use crate::authority::policy::AccessLevel;
+use crate::authority::resource_access::{Access, Question, access_of};
 use crate::base::attached::Attached;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};

@@ -13,8 +13,8 @@ use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
-use crate::authority::level::{self, Access, Question};
 use crate::authority::policy::{AccessLevel, ExternalSharing};
+use crate::authority::resource_access::{self, Access, Question};
 use crate::base::attached::{self, Attached};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, ShareLinkId, UserId};
@@ -226,7 +226,7 @@ pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRe
     // However their right has ended: by a revoked grant, a demotion, or leaving the organization that it was granted
     // to.
     let question = Question { user_id, resource_id: collection.id, within: None };
-    let access = level::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+    let access = resource_access::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
     if access.level < AccessLevel::Administer {
         return Ok(None);
     }

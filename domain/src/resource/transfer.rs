@@ -19,10 +19,10 @@ use crate::authority::attempt;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::expiry::{self, Expiring};
 use crate::authority::issued::Issued;
-use crate::authority::level::{self, Access, OWN_COUNTS, Question};
 use crate::authority::mail_limit::{self, CausedMail};
 use crate::authority::membership::MemberStatus;
 use crate::authority::policy::{AccessLevel, Action};
+use crate::authority::resource_access::{self, Access, OWN_COUNTS, Question};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, TransferId, UserId};
@@ -534,7 +534,8 @@ pub async fn accept(
                 resource_id: project,
                 within: Some(offered.organization_id),
             };
-            let access = level::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
+            let access =
+                resource_access::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
             if locked.is_none() || kept.is_some() || access.level < AccessLevel::Administer {
                 let message = "whoever offered the project may not give it away any more; ask for a new offer";
                 return Err(Error::refused(Code::Revoked, "id", message));

@@ -11,7 +11,7 @@ use crate::base::error::Result;
 use crate::base::job::Hold;
 use crate::base::limits;
 use crate::database::Database;
-use crate::departure::{deletion, removal};
+use crate::departure::{account_deletion, organization_deletion};
 use crate::event::delivery;
 use crate::membership::invitation::{self, Invitation};
 use crate::membership::join_code::JoinCode;
@@ -149,14 +149,14 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
                 Sweep::Sessions => session::prune(transaction, LIMIT).await?,
                 Sweep::SignInRequests => sign_in::prune(transaction, LIMIT).await?,
                 Sweep::EmailChanges => email_change::prune(transaction, LIMIT).await?,
-                Sweep::AccountDeletions => deletion::prune(transaction, LIMIT).await?,
+                Sweep::AccountDeletions => account_deletion::prune(transaction, LIMIT).await?,
                 Sweep::ReservedNames => reserved_name::prune(transaction, LIMIT).await?,
                 Sweep::Attempts => attempt::prune(transaction, LIMIT).await?,
                 Sweep::WebhookDeliveries => delivery::prune_deliveries(transaction, LIMIT).await?,
                 Sweep::UnsentInvitations => invitation::sweep_unsent(transaction, LIMIT).await?,
                 Sweep::StalledWebhooks => delivery::sweep_stalled(transaction, LIMIT).await?,
                 Sweep::DeletedOrganizations => {
-                    let removed = removal::purge(transaction, LIMIT).await?;
+                    let removed = organization_deletion::purge(transaction, LIMIT).await?;
                     return Ok(Swept { rows: removed.unwrap_or(0), more: removed.is_some() });
                 }
                 Sweep::Jobs => apalis_diesel::admin::prune(transaction, limits::JOB_RETENTION, LIMIT).await?,

@@ -3,7 +3,7 @@
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
 use rollcall_domain::base::job::MailAccountDeleted;
-use rollcall_domain::departure::deletion;
+use rollcall_domain::departure::account_deletion;
 
 use crate::context::{Context, Unsent, connection, hold, job_error};
 use crate::mail::document::Document;
@@ -52,7 +52,7 @@ impl AccountDeletedMail {
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailAccountDeleted) -> Result<(), JobError> {
     let user_id = payload.user_id;
     let mut reader = connection(context).await?;
-    let found = deletion::by_user_id(&mut reader, user_id).await.map_err(job_error)?;
+    let found = account_deletion::by_user_id(&mut reader, user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(deletion) = found else { return Ok(()) };
     let mail = AccountDeletedMail { deleted_at: deletion.deleted_at };
@@ -70,7 +70,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailAccou
             .database
             .transaction(async |transaction| {
                 hold(transaction).await?;
-                deletion::forget(transaction, user_id).await
+                account_deletion::forget(transaction, user_id).await
             })
             .await
             .map_err(job_error)?;

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::base::id::{MemberId, OrganizationId, UserId};
-use rollcall_domain::departure::removal;
+use rollcall_domain::departure::organization_deletion;
 use rollcall_domain::organization::profile::{self, ProfileInput};
 use rollcall_domain::organization::{founding, ownership, settings};
 
@@ -298,7 +298,9 @@ impl OrganizationMutation {
         #[graphql(desc = "Which organization.")] input: DeleteOrganizationInput,
     ) -> async_graphql::Result<DeleteOrganizationPayload> {
         let id = input.id.0;
-        let outcome = removal::delete(database(context), actor(context)?, id, &input.confirm_organization_name).await;
+        let outcome =
+            organization_deletion::delete(database(context), actor(context)?, id, &input.confirm_organization_name)
+                .await;
         Payload::of(outcome, |purge_at| DeleteOrganizationPayload {
             deleted_organization_id: Some(id.to_string().into()),
             purge_at: Some(purge_at),
@@ -312,7 +314,7 @@ impl OrganizationMutation {
         context: &Context<'_>,
         #[graphql(desc = "Which organization.")] input: RestoreOrganizationInput,
     ) -> async_graphql::Result<RestoreOrganizationPayload> {
-        let outcome = removal::restore(database(context), actor(context)?, input.id.0).await;
+        let outcome = organization_deletion::restore(database(context), actor(context)?, input.id.0).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| RestoreOrganizationPayload { organization, user_errors: Vec::new() })
     }

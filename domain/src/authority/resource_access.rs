@@ -37,7 +37,7 @@ fn granted(user: &str, resource: &str) -> String {
 /// (R73). A viewer only reads (R14), and so does everyone while a project moves; its new owner reads it already (R61).
 pub(crate) fn access(user: &str) -> String {
     format!(
-        include_str!("access.sql"),
+        include_str!("resource_access.sql"),
         user = user,
         on_chain = granted(user, "ANY (ARRAY[r.id, c1.id, c2.id])"),
         on_collection = granted(user, "ANY (ARRAY[k.id, w.id])"),
@@ -92,7 +92,7 @@ statement! {
         users: Array<SqlUuid> = Vec<UserId>,
         resources: Array<SqlUuid> = Vec<ResourceId>,
         within: Array<Nullable<SqlUuid>> = Vec<Option<OrganizationId>>,
-    } = format!(include_str!("access_of.sql"), access = access("q.user_id"))
+    } = format!(include_str!("resource_access_of.sql"), access = access("q.user_id"))
 }
 
 /// What users may do with resources, in one statement for however many; what isn't there is nothing.
