@@ -571,7 +571,7 @@ async fn who_waits_for_a_lock_keeps_nobody_out() {
     }
     assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "nobody waits any more");
     // The account has so many, whichever address it comes from.
-    assert!(app.database.number(waits).await <= 6);
+    assert!(app.database.number(waits).await <= 8);
     holder.batch_execute("ROLLBACK").await.unwrap();
     for status in join_all(waiting).await {
         assert!(matches!(status.unwrap(), 200 | 503));
@@ -956,15 +956,15 @@ async fn who_waits_for_the_database_keeps_no_turn() {
     holder.batch_execute("BEGIN; LOCK TABLE members IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let waiting = "SELECT count(*) AS value FROM pg_stat_activity WHERE datname = current_database() \
          AND wait_event_type = 'Lock' AND state = 'active'";
-    let asking: Vec<_> = (0..6)
+    let asking: Vec<_> = (0..8)
         .map(|_| {
             let (person, query) = (person.clone(), padded("{ viewer { memberships { totalCount } } }"));
             tokio::spawn(async move { person.run(&query, json!({})).await })
         })
         .collect();
-    until("all wait", async || (app.database.number(waiting).await >= 6).then_some(())).await;
+    until("all wait", async || (app.database.number(waiting).await >= 8).then_some(())).await;
     app.anonymous().query(&padded("{ __typename }"), json!({})).await;
-    assert!(app.database.number(waiting).await >= 6, "nobody waits any more");
+    assert!(app.database.number(waiting).await >= 8, "nobody waits any more");
     holder.batch_execute("ROLLBACK").await.unwrap();
     for answer in asking {
         assert_eq!(answer.await.unwrap().status, 200);

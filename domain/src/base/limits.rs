@@ -27,9 +27,9 @@ pub const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 pub const CONNECTIONS_OF_REQUEST: usize = 4;
 /// Connections to the database that the requests of one account take at a time. Fewer than there are: while all of them
 /// wait for a lock, others are served.
-pub const CONNECTIONS_OF_ACCOUNT: usize = 6;
+pub const CONNECTIONS_OF_ACCOUNT: usize = 8;
 /// Connections to the database that the requests of one client take at a time: an IPv4 address or an IPv6 /64.
-pub const CONNECTIONS_OF_CLIENT: usize = 10;
+pub const CONNECTIONS_OF_CLIENT: usize = 12;
 
 /// When somebody tries again who was sent away because there was too much to do.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::client::{Client, text};
 use super::database::Database;
@@ -25,9 +25,15 @@ impl Drop for Folder {
     }
 }
 
-/// An address of this machine that nobody listens on.
+/// An address of this machine that nobody listens on, nor will: of ports that the system gives to no connection, each once.
 fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    const PORTS: u32 = 12_000;
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    let mut ports =
+        std::iter::repeat_with(|| 20_000 + first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % PORTS);
+    let bind = |port| std::net::TcpListener::bind(("127.0.0.1", u16::try_from(port).ok()?)).ok()?.local_addr().ok();
+    ports.by_ref().take(PORTS as usize).find_map(bind).unwrap()
 }
 
 /// Folders of test processes that were killed.
