@@ -55,7 +55,7 @@ check: ## Format, lints, and what the dependencies may be: quick
 	@! git grep -nE '^ *//.{119}' -- '*.rs' || { echo 'Comments keep within 120 columns.'; exit 1; }
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	@command -v cargo-machete >/dev/null || cargo install --locked cargo-machete
-	cargo deny check --disable-fetch --hide-inclusion-graph $(ADVISORIES) bans licenses sources
+	cargo deny --offline check $(ADVISORIES) bans licenses sources
 	cargo machete
 
 .PHONY: test-quick

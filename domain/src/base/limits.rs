@@ -1,5 +1,5 @@
-//! The limits and lifetimes of the service, in one place; those of a GraphQL document are in `graphql/budget`, and a worker's
-//! own where it keeps them.
+//! The limits and lifetimes of the service, in one place; those of a GraphQL document are in `graphql/budget`, and a
+//! worker's own where it keeps them.
 
 use std::time::Duration;
 

@@ -25,7 +25,8 @@ impl Drop for Folder {
     }
 }
 
-/// An address of this machine that nobody listens on, nor will: of ports that the system gives to no connection, each once.
+/// An address of this machine that nobody listens on, nor will: of ports that the system gives to no connection, each
+/// once.
 fn free_address() -> SocketAddr {
     const PORTS: u32 = 12_000;
     static COUNT: AtomicU32 = AtomicU32::new(0);
