@@ -110,7 +110,7 @@ impl Ending {
     }
 }
 
-/// What one person is told of a departure once everything has passed on (R39).
+/// What one person is told of a departure once everything has passed on.
 #[derive(Debug)]
 pub struct Receipt {
     /// The departure.

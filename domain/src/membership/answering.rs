@@ -13,7 +13,6 @@ use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::attempt::{self, Tries};
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::issued::Issued;
 use crate::authority::policy::MemberDirectory;
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -22,7 +21,7 @@ use crate::base::job::MailInvitationAccepted;
 use crate::base::limits;
 use crate::base::secret::Purpose;
 use crate::base::text::{self, EmailAddress, Username};
-use crate::database::schema::{invitations, organizations, users};
+use crate::database::schema::{organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::cause::Admission;
 use crate::membership::invitation::{self, Invitation, InvitationStatus};
@@ -355,18 +354,7 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) 
                 Some(actor) => Some(invited_person(transaction, actor, &invitation, field).await?.id),
                 None => None,
             };
-            let declined = diesel::update(
-                invitations::table
-                    .find(invitation.id)
-                    .filter(invitations::status.eq(InvitationStatus::Pending))
-                    .filter(invitations::token_version.eq(invitation.token_version))
-                    .filter(invitations::expires_at.gt(rollcall_now()))
-                    .filter(Issued::Invitation.stands()),
-            )
-            .set(invitations::status.eq(InvitationStatus::Declined))
-            .execute(&mut **transaction)
-            .await?;
-            if declined == 0 {
+            if !invitation::answer(transaction, &invitation, InvitationStatus::Declined).await? {
                 let at = now(transaction).await?;
                 let current = invitation::by_id(transaction, invitation.id).await?.unwrap_or(invitation);
                 return Err(invitation::why_closed(&current, at, field).unwrap_or_else(|| link_replaced(field)).into());

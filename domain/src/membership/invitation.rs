@@ -144,14 +144,13 @@ impl AcceptedInvitation {
     }
 }
 
-/// Uses the invitation up for a user, as it was read; none where it can't be accepted any more. Whoever calls this
-/// knows that the user is whom the invitation is for.
-pub(super) async fn accept(
+/// Writes the answer to an invitation; false where it isn't open any more, or its link was replaced.
+pub(super) async fn answer(
     transaction: &mut Transaction,
     invitation: &Invitation,
-    user_id: UserId,
-) -> Result<Option<AcceptedInvitation>> {
-    let taken = diesel::update(
+    answer: InvitationStatus,
+) -> Result<bool> {
+    let answered = diesel::update(
         invitations::table
             .find(invitation.id)
             .filter(invitations::status.eq(InvitationStatus::Pending))
@@ -159,10 +158,21 @@ pub(super) async fn accept(
             .filter(invitations::expires_at.gt(rollcall_now()))
             .filter(Issued::Invitation.stands()),
     )
-    .set(invitations::status.eq(InvitationStatus::Accepted))
+    .set(invitations::status.eq(answer))
     .execute(&mut **transaction)
     .await?;
-    Ok((taken > 0).then(|| AcceptedInvitation {
+    Ok(answered > 0)
+}
+
+/// Uses the invitation up for a user, as it was read; none where it can't be accepted any more. Whoever calls this
+/// knows that the user is whom the invitation is for.
+pub(super) async fn accept(
+    transaction: &mut Transaction,
+    invitation: &Invitation,
+    user_id: UserId,
+) -> Result<Option<AcceptedInvitation>> {
+    let is_taken = answer(transaction, invitation, InvitationStatus::Accepted).await?;
+    Ok(is_taken.then(|| AcceptedInvitation {
         user_id,
         organization_id: invitation.organization_id,
         role: invitation.role,

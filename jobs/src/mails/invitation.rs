@@ -64,13 +64,18 @@ impl InvitationMail {
                     only for you, so please don't share it.",
                 ),
             ],
-            reason: format!(
-                "You received this email because someone in {} entered your email address to invite you.",
-                name(&self.organization_name)
-            ),
+            reason: reason(&self.organization_name),
         }
         .render(envelope)
     }
+}
+
+/// Why somebody receives the emails about an invitation.
+pub(super) fn reason(organization_name: &str) -> String {
+    format!(
+        "You received this email because someone in {} entered your email address to invite you.",
+        name(organization_name)
+    )
 }
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitation) -> Result<(), JobError> {

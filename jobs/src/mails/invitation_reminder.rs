@@ -12,7 +12,7 @@ use rollcall_domain::membership::invitation::{self, InvitationStatus};
 use rollcall_domain::membership::organization;
 use url::Url;
 
-use super::invitation::recipient;
+use super::invitation::{reason, recipient};
 use crate::context::{Context, connection, job_error};
 use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{deadline, greeting, paragraph, row};
@@ -54,10 +54,7 @@ impl InvitationReminderMail {
                     not join, just ignore this email and the invitation will expire. We won't remind you again.",
                 ),
             ],
-            reason: format!(
-                "You received this email because someone in {} entered your email address to invite you.",
-                name(&self.organization_name)
-            ),
+            reason: reason(&self.organization_name),
         }
         .render(envelope)
     }
