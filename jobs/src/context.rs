@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::mail::{Mail, Mailbox, Mailer, RenderError, SendError};
 use crate::webhook_client::WebhookClient;
-use crate::webhook_places::Places;
+use crate::webhook_slots::DeliverySlots;
 
 /// What handlers work with; cloning it is cheap.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub struct Context {
     pub(crate) database: Database,
     mailer: Arc<Mailer>,
     pub(crate) webhooks: Arc<WebhookClient>,
-    pub(crate) webhook_places: Places,
+    pub(crate) webhook_slots: DeliverySlots,
     public_url: Arc<PublicUrl>,
 }
 
@@ -47,7 +47,7 @@ impl Context {
         let webhooks = WebhookClient::new(database.keyring().clone(), database.deployment().webhook_targets)?;
         let public_url = Arc::new(settings.public_url()?);
         let (mailer, webhooks) = (Arc::new(mailer), Arc::new(webhooks));
-        Ok(Self { database, mailer, webhooks, webhook_places: Places::default(), public_url })
+        Ok(Self { database, mailer, webhooks, webhook_slots: DeliverySlots::default(), public_url })
     }
 
     /// Whether the settings hold what a worker needs; the API asks that too, so that nobody finds out by mails that

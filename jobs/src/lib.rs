@@ -17,8 +17,8 @@ pub mod process;
 mod transfer;
 mod webhook_client;
 mod webhook_delivery;
-mod webhook_places;
 mod webhook_redelivery;
+mod webhook_slots;
 pub mod worker;
 
 pub use context::Context;

@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rollcall_domain::base::secret::Keyring;
 use rollcall_domain::database;
 use rollcall_domain::database::deployment::WebhookTargets;
-use rollcall_domain::event::delivery::{self, Attempt, Due};
+use rollcall_domain::event::delivery::{self, Attempt, DueDelivery};
 use standardwebhooks::Webhook as Signer;
 use tower::Service;
 use url::{Host, Url};
@@ -57,7 +57,7 @@ impl WebhookClient {
     }
 
     /// Delivers an event. Whatever the receiver does is an attempt; an error is a fault here.
-    pub(crate) async fn deliver(&self, due: &Due) -> Result<Attempt, JobError> {
+    pub(crate) async fn deliver(&self, due: &DueDelivery) -> Result<Attempt, JobError> {
         database::expect_none_held();
         let url = Url::parse(&due.webhook.url).ok().filter(|url| self.allows(url));
         let Some(uri) = url.and_then(|url| url.as_str().parse::<Uri>().ok()) else {
@@ -94,7 +94,7 @@ impl WebhookClient {
             }
     }
 
-    fn request(&self, uri: Uri, due: &Due) -> Result<Request<Full<Bytes>>, JobError> {
+    fn request(&self, uri: Uri, due: &DueDelivery) -> Result<Request<Full<Bytes>>, JobError> {
         let body = delivery::payload(&due.event).to_string();
         // The receiver compares it with its own clock.
         let at = due.at.timestamp();

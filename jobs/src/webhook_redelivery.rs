@@ -13,11 +13,11 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &Redeliver
     let found = delivery::to_redeliver(&mut reader, id).await.map_err(job_error)?;
     drop(reader);
     let Some(due) = found else { return Ok(()) };
-    let place = context.webhook_places.take(&due.webhook)?;
+    let slot = context.webhook_slots.take(&due.webhook)?;
     let began = Instant::now();
     let attempt = context.webhooks.deliver(&due).await?;
-    place.gives_way_after(began.elapsed());
-    drop(place);
+    slot.gives_way_after(began.elapsed());
+    drop(slot);
     let last = job.is_last_attempt();
     delivery::record_redelivery(&context.database, id, &attempt, last, &hold(job)).await.map_err(job_error)?;
     let pause = attempt.pause(job.counted_attempts);

@@ -25,7 +25,7 @@ use crate::mails::{
     invitation_reminder, joined_by_code, membership_ended, membership_restored, new_sign_in, owner_replaced, owner_set,
     owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered, transfer_offer, webhook_disabled,
 };
-use crate::webhook_places::PLACES;
+use crate::webhook_slots::DELIVERY_SLOTS;
 use crate::{
     departure, ended, housekeeping, invitation_expiry, join_code_expiry, transfer, webhook_delivery, webhook_redelivery,
 };
@@ -45,7 +45,7 @@ const QUEUES: [QueueShare; 5] = [
     QueueShare { queue: MAIL, handlers: 16, connections: 6 },
     QueueShare { queue: EXPIRY, handlers: 2, connections: 2 },
     QueueShare { queue: DEPARTURE, handlers: 2, connections: 2 },
-    QueueShare { queue: WEBHOOK, handlers: PLACES, connections: 4 },
+    QueueShare { queue: WEBHOOK, handlers: DELIVERY_SLOTS, connections: 4 },
     QueueShare { queue: HOUSEKEEPING, handlers: 1, connections: 1 },
 ];
 

@@ -94,7 +94,7 @@ impl AuditEvent {
                 grantees.insert(id);
             }
         }
-        Ok(Json(self.0.clone().for_whom_knows(&audit::Told { people, grantees }).metadata))
+        Ok(Json(self.0.clone().for_whom_knows(&audit::NamedInEvent { people, grantees }).metadata))
     }
 
     /// When.

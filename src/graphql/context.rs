@@ -10,7 +10,7 @@ use rollcall_domain::account::grant_invitation::GrantInvitation;
 use rollcall_domain::account::user::{self, User};
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::resource_access::{self, Access, Question};
+use rollcall_domain::authority::resource_access::{self, Access, AccessQuestion};
 use rollcall_domain::authority::visibility;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
@@ -25,7 +25,7 @@ use rollcall_domain::membership::team::{self, Team};
 use rollcall_domain::membership::{seats, team_members};
 use rollcall_domain::organization::billing;
 use rollcall_domain::resource::grant::{self, Grant};
-use rollcall_domain::resource::list::{Part, Within};
+use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 use rollcall_domain::resource::share_link::{self, ShareLink};
 use rollcall_domain::resource::transfer::{self, Transfer};
 use rollcall_domain::resource::{self, Resource};
@@ -359,7 +359,7 @@ pub struct MembersOfTeam {
     /// Which team.
     pub team_id: TeamId,
     /// Whom the viewer sees.
-    pub sight: team_members::Sight,
+    pub visible: team_members::VisibleTeamMembers,
     /// Which page; checked.
     pub page: PageRequest,
     /// Whether it is asked how many there are in all.
@@ -373,10 +373,10 @@ impl Loader<MembersOfTeam> for Loaders {
     async fn load(&self, keys: &[MembersOfTeam]) -> Result<HashMap<MembersOfTeam, Self::Value>, Self::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
-        let groups = by_page(keys, |key| (key.sight.clone(), key.page.clone(), key.with_count));
-        for ((sight, page, with_count), keys) in groups {
+        let groups = by_page(keys, |key| (key.visible.clone(), key.page.clone(), key.with_count));
+        for ((visible, page, with_count), keys) in groups {
             let ids: Vec<TeamId> = keys.iter().map(|key| key.team_id).collect();
-            let found = team_members::members_of(&mut connection, &ids, &sight, &page, with_count).await;
+            let found = team_members::members_of(&mut connection, &ids, &visible, &page, with_count).await;
             let mut found = found.map_err(top_level)?;
             answers
                 .extend(keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.team_id)?)))));
@@ -385,11 +385,11 @@ impl Loader<MembersOfTeam> for Loaders {
     }
 }
 
-impl Loader<Question> for Loaders {
+impl Loader<AccessQuestion> for Loaders {
     type Value = Access;
     type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[Question]) -> Result<HashMap<Question, Access>, Self::Error> {
+    async fn load(&self, keys: &[AccessQuestion]) -> Result<HashMap<AccessQuestion, Access>, Self::Error> {
         resource_access::access_of(&mut *self.connection().await?, keys).await.map_err(top_level)
     }
 }
@@ -398,9 +398,9 @@ impl Loader<Question> for Loaders {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ResourcesOf {
     /// To what.
-    pub part: Part,
+    pub part: ResourcesBy,
     /// Who looks, for which kind.
-    pub within: Within,
+    pub within: PartFilter,
     /// Which page; checked.
     pub page: PageRequest,
 }
@@ -414,7 +414,7 @@ impl Loader<ResourcesOf> for Loaders {
         let mut connection = self.connection().await?;
         let groups = by_page(keys, |key| (std::mem::discriminant(&key.part), key.within, key.page.clone()));
         for ((_, within, page), keys) in groups {
-            let parts: Vec<Part> = keys.iter().map(|key| key.part).collect();
+            let parts: Vec<ResourcesBy> = keys.iter().map(|key| key.part).collect();
             let pages = resource::list::list_within(&mut connection, within, &parts, &page).await.map_err(top_level)?;
             answers.extend(keys.into_iter().zip(pages).map(|(key, page)| (key.clone(), Arc::new(page))));
         }

@@ -12,8 +12,8 @@ use super::context::{actor, database, request};
 use super::error::{Payload, UserError, payload};
 use super::id::Id;
 use super::organization::Organization;
-use super::policy::AccessLevel;
 use super::resource::Resource;
+use super::rights::AccessLevel;
 use super::team::Team;
 use super::user::{Naming, User};
 

@@ -16,7 +16,7 @@ use super::given;
 use super::id::Id;
 use super::member::{Member, MemberPermissions, MemberPermissionsInput};
 use super::organization::Organization;
-use super::policy::Role;
+use super::rights::Role;
 use super::team::Team;
 use super::user::User;
 
@@ -307,14 +307,14 @@ pub struct DeclineInvitationPayload {
 }
 payload!(DeclineInvitationPayload);
 
-fn named(token: Option<String>, id: Option<Id<InvitationId>>) -> rollcall_domain::Result<answering::Named> {
+fn named(token: Option<String>, id: Option<Id<InvitationId>>) -> rollcall_domain::Result<answering::InvitationBy> {
     use rollcall_domain::Error;
     use rollcall_domain::base::error::Code;
     // What names nothing beside an id is left out; alone it is a token that leads nowhere.
     let token = if id.is_some() { given(token) } else { token };
     match (token, id) {
-        (Some(token), None) => Ok(answering::Named::Token(token)),
-        (None, Some(id)) => Ok(answering::Named::Id(id.0)),
+        (Some(token), None) => Ok(answering::InvitationBy::Token(token)),
+        (None, Some(id)) => Ok(answering::InvitationBy::Id(id.0)),
         (Some(_), Some(_)) => Err(Error::refused(Code::Invalid, "token", "name the token or the id, not both")),
         (None, None) => Err(Error::refused(Code::Blank, "token", "name the token or the id")),
     }
@@ -403,11 +403,11 @@ impl InvitationMutation {
             Ok(invitation) => invitation,
             Err(error) => return Payload::of(Err::<(), _>(error), |()| AcceptInvitationPayload::default()),
         };
-        let command = answering::Accept { invitation, name: input.name, username: input.username };
+        let command = answering::AcceptInvitation { invitation, name: input.name, username: input.username };
         let request = request(context);
         let new = NewSession::random(request.user_agent.as_deref()).map_err(top_level)?;
         let outcome = answering::accept(database(context), request.actor(), &command, &new, request.client).await;
-        if let Ok(answering::Accepted { member, session: Some(session_id), .. }) = &outcome {
+        if let Ok(answering::AcceptedMembership { member, session: Some(session_id), .. }) = &outcome {
             request.becomes(Actor::User { user_id: member.user_id, session_id: *session_id, suspended: false });
         }
         Payload::of(outcome, |accepted| AcceptInvitationPayload {

@@ -10,7 +10,7 @@ use super::context::{actor, database, request};
 use super::error::{Payload, UserError, payload};
 use super::id::Id;
 use super::member::Member;
-use super::policy::Role;
+use super::rights::Role;
 use super::user::User;
 
 /// Where a join code stands.

@@ -3,10 +3,10 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::access::Permit;
-use rollcall_domain::authority::{membership, permissions, policy};
+use rollcall_domain::authority::{membership, permissions, rights};
 use rollcall_domain::base::id::{MemberId, ResourceId, TeamId};
 use rollcall_domain::membership::{member, member_list, role};
-use rollcall_domain::resource::list::{Part, Within};
+use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 
 use super::connection::{connection, forward, wants_total};
 use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, request};
@@ -14,8 +14,8 @@ use super::departure::DepartureConnection;
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::organization::{Organization, departures_of};
-use super::policy::{AccessLevel, MemberAction, Role};
 use super::resource::{Resource, ResourceConnection};
+use super::rights::{AccessLevel, MemberAction, Role};
 use super::team::{Team, TeamConnection};
 use super::user::User;
 
@@ -146,7 +146,7 @@ impl Member {
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
         let own = request(context).actor().is_some_and(|actor| actor.is(self.0.user_id));
         let leads =
-            self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(policy::Role::Admin));
+            self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(rights::Role::Admin));
         let active = self.0.status == membership::MemberStatus::Active;
         if !(own || leads && active) {
             return Ok(None);
@@ -196,8 +196,8 @@ impl Member {
         let page = forward(first, after);
         page.check::<ResourceId>().map_err(top_level)?;
         let key = ResourcesOf {
-            part: Part::Machines(self.0.organization_id, self.0.user_id),
-            within: Within { viewer_id: permit.user_id(), kind: None },
+            part: ResourcesBy::Machines(self.0.organization_id, self.0.user_id),
+            within: PartFilter { viewer_id: permit.user_id(), kind: None },
             page,
         };
         let page = loaders(context).load_one(key).await?;

@@ -9,6 +9,8 @@ mod connection;
 mod context;
 mod departure;
 mod error;
+#[cfg(debug_assertions)]
+mod field_task;
 mod grant;
 mod id;
 mod invitation;
@@ -16,13 +18,11 @@ mod join_code;
 mod member;
 mod node;
 mod organization;
-mod policy;
 mod resource;
+mod rights;
 mod run;
 mod session;
 mod share_link;
-#[cfg(debug_assertions)]
-mod strands;
 mod team;
 mod transfer;
 mod turn;
@@ -46,7 +46,7 @@ use id::{BigInt, Id};
 use invitation::InvitationPreview;
 use node::Node;
 use organization::{Organization, OrganizationBy};
-use policy::AccessLevel;
+use rights::AccessLevel;
 pub use turn::{in_turn, in_turns, turns};
 pub use types::Types;
 use viewer::Viewer;
@@ -190,7 +190,7 @@ pub fn sdl() -> String {
 fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, EmptySubscription> {
     let builder = Schema::build(Query, Mutation::default(), EmptySubscription).disable_suggestions();
     #[cfg(debug_assertions)]
-    let builder = builder.extension(strands::FieldStrands);
+    let builder = builder.extension(field_task::FieldTask);
     builder
 }
 

@@ -3,13 +3,13 @@
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::policy;
-use rollcall_domain::authority::resource_access::{Access, Question};
+use rollcall_domain::authority::resource_access::{Access, AccessQuestion};
+use rollcall_domain::authority::rights;
 use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId, TypedId};
 use rollcall_domain::base::page::{Page, PageRequest};
 use rollcall_domain::resource;
 use rollcall_domain::resource::kind;
-use rollcall_domain::resource::list::{Part, Within};
+use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};
@@ -18,7 +18,7 @@ use super::error::{Payload, UserError, payload, top_level};
 use super::grant::{Grant, GrantConnection, GrantInvitation, GrantInvitationConnection};
 use super::id::{BigInt, Id};
 use super::organization::Organization;
-use super::policy::AccessLevel;
+use super::rights::AccessLevel;
 use super::share_link::{ShareLink, ShareLinkConnection};
 use super::transfer::ProjectTransfer;
 use super::user::User;
@@ -66,7 +66,7 @@ impl Resource {
     /// The resource, if the viewer can reach it.
     pub async fn find(context: &Context<'_>, id: ResourceId) -> async_graphql::Result<Option<Self>> {
         let Some(found) = loaders(context).load_one(id).await?.map(Self) else { return Ok(None) };
-        Ok((found.access(context).await? > policy::AccessLevel::None).then_some(found))
+        Ok((found.access(context).await? > rights::AccessLevel::None).then_some(found))
     }
 
     /// The resource; for what already led to it.
@@ -76,11 +76,11 @@ impl Resource {
     }
 
     /// What the viewer may do with it.
-    pub async fn access(&self, context: &Context<'_>) -> async_graphql::Result<policy::AccessLevel> {
+    pub async fn access(&self, context: &Context<'_>) -> async_graphql::Result<rights::AccessLevel> {
         let Some(reach) = request(context).actor().and_then(Actor::reach) else {
-            return Ok(policy::AccessLevel::None);
+            return Ok(rights::AccessLevel::None);
         };
-        let access = loaders(context).load_one(Question::of(reach, self.0.id)).await?;
+        let access = loaders(context).load_one(AccessQuestion::of(reach, self.0.id)).await?;
         Ok(access.unwrap_or(Access::NONE).level)
     }
 
@@ -88,7 +88,7 @@ impl Resource {
     async fn part(
         &self,
         context: &Context<'_>,
-        part: Part,
+        part: ResourcesBy,
         kind: Option<ResourceKind>,
         page: PageRequest,
     ) -> async_graphql::Result<ResourceConnection> {
@@ -97,10 +97,11 @@ impl Resource {
             return Ok(ResourceConnection::new(Page::default()));
         };
         // Such as a project that is offered: what lies in it would be looked at one by one.
-        if self.access(context).await? == policy::AccessLevel::None {
+        if self.access(context).await? == rights::AccessLevel::None {
             return Ok(ResourceConnection::new(Page::default()));
         }
-        let key = ResourcesOf { part, within: Within { viewer_id: reach.user_id(), kind: kind.map(Into::into) }, page };
+        let key =
+            ResourcesOf { part, within: PartFilter { viewer_id: reach.user_id(), kind: kind.map(Into::into) }, page };
         let page = loaders(context).load_one(key).await?.unwrap_or_default();
         Ok(ResourceConnection::new(page.map_ref(|resource| Self(resource.clone()))))
     }
@@ -163,7 +164,7 @@ impl Resource {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
         #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
     ) -> async_graphql::Result<ResourceConnection> {
-        self.part(context, Part::Contents(self.0.id), kind, forward(first, after)).await
+        self.part(context, ResourcesBy::Contents(self.0.id), kind, forward(first, after)).await
     }
 
     /// Collections only: what it gathers, wherever that lies, oldest first; null for anything else.
@@ -176,7 +177,7 @@ impl Resource {
         if self.0.kind != kind::ResourceKind::Collection {
             return Ok(None);
         }
-        self.part(context, Part::Items(self.0.id), None, forward(first, after)).await.map(Some)
+        self.part(context, ResourcesBy::Items(self.0.id), None, forward(first, after)).await.map(Some)
     }
 
     /// With whom it is shared, oldest first; for who administers it.
@@ -188,7 +189,7 @@ impl Resource {
     ) -> async_graphql::Result<Option<GrantConnection>> {
         let page = forward(first, after);
         page.check::<GrantId>().map_err(top_level)?;
-        if self.access(context).await? < policy::AccessLevel::Administer {
+        if self.access(context).await? < rights::AccessLevel::Administer {
             return Ok(None);
         }
         let key = GrantsOf { parent_id: self.0.id, page, with_count: wants_total(context) };
@@ -206,7 +207,7 @@ impl Resource {
     ) -> async_graphql::Result<Option<GrantInvitationConnection>> {
         let page = forward(first, after);
         page.check::<GrantInvitationId>().map_err(top_level)?;
-        if self.access(context).await? < policy::AccessLevel::Administer {
+        if self.access(context).await? < rights::AccessLevel::Administer {
             return Ok(None);
         }
         let key = GrantInvitationsOf { parent_id: self.0.id, page, with_count: wants_total(context) };
@@ -226,7 +227,7 @@ impl Resource {
     ) -> async_graphql::Result<Option<ShareLinkConnection>> {
         let page = forward(first, after);
         page.check::<ShareLinkId>().map_err(top_level)?;
-        if self.access(context).await? < policy::AccessLevel::Administer {
+        if self.access(context).await? < rights::AccessLevel::Administer {
             return Ok(None);
         }
         let key = ShareLinksOf { parent_id: self.0.id, page, with_count: wants_total(context) };
@@ -237,7 +238,7 @@ impl Resource {
     /// Projects only: the open offer to move it; for who administers it.
     async fn open_transfer(&self, context: &Context<'_>) -> async_graphql::Result<Option<ProjectTransfer>> {
         let project = self.0.kind == kind::ResourceKind::Project;
-        if !project || self.access(context).await? < policy::AccessLevel::Administer {
+        if !project || self.access(context).await? < rights::AccessLevel::Administer {
             return Ok(None);
         }
         ProjectTransfer::open(context, self.0.id).await

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::account::session::{self, NewSession};
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::id::{OrganizationId, SessionId};
-use rollcall_domain::sign_in::{self, Asking};
+use rollcall_domain::sign_in::{self, SignInRequester};
 
 use super::connection::connection;
 use super::context::{actor, connection as connect, database, request};
@@ -164,7 +164,7 @@ impl SessionMutation {
         #[graphql(desc = "The address to email them to.")] input: RequestSignInInput,
     ) -> async_graphql::Result<RequestSignInPayload> {
         let request = request(context);
-        let asking = Asking { user_agent: request.user_agent.as_deref(), ..Asking::default() };
+        let asking = SignInRequester { user_agent: request.user_agent.as_deref(), ..SignInRequester::default() };
         let outcome = sign_in::request(database(context), &input.email, asking, request.client).await;
         Payload::of(outcome, |()| RequestSignInPayload::default())
     }

@@ -83,7 +83,7 @@ impl Team {
         page.check::<UserId>().map_err(top_level)?;
         let key = MembersOfTeam {
             team_id: self.0.id,
-            sight: team_members::Sight::of(&permit),
+            visible: team_members::VisibleTeamMembers::of(&permit),
             page,
             with_count: wants_total(context),
         };

@@ -3,10 +3,10 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
-use rollcall_domain::authority::policy::AccessLevel;
+use rollcall_domain::authority::rights::AccessLevel;
 use rollcall_domain::base::id::{OrganizationId, ResourceId, TransferId, TypedId, UserId};
-use rollcall_domain::database as clock;
-use rollcall_domain::resource::transfer::{self, Recipient, Transfer};
+use rollcall_domain::database;
+use rollcall_domain::resource::transfer::{self, RecipientBy, Transfer};
 
 use super::connection::connection;
 use super::context::{OpenTransferOf, actor, connection as reader, database, loaders, request};
@@ -218,7 +218,7 @@ async fn seen<P: Payload>(
     outcome: rollcall_domain::Result<transfer::Transfer>,
     payload: impl FnOnce(ProjectTransfer) -> P,
 ) -> async_graphql::Result<P> {
-    let now = clock::now(&mut *reader(context).await?).await.map_err(top_level)?;
+    let now = database::now(&mut *reader(context).await?).await.map_err(top_level)?;
     Payload::of(outcome, |transfer| payload(ProjectTransfer::at(transfer, now)))
 }
 
@@ -243,8 +243,8 @@ impl TransferMutation {
                     |()| OfferProjectTransferPayload::default(),
                 );
             }
-            (Some(id), None) => Some(Recipient::Id(id.0)),
-            (None, Some(username)) => Some(Recipient::Username(username)),
+            (Some(id), None) => Some(RecipientBy::Id(id.0)),
+            (None, Some(username)) => Some(RecipientBy::Username(username)),
             (None, None) => None,
         };
         let command = transfer::OfferTransfer {

@@ -73,7 +73,7 @@ impl Admission {
 
     /// A body of the client that is being sent. Where there are too many, the one that has taken longest makes room:
     /// silence keeps no one out, not even behind the same address.
-    fn reading(&self, client: ClientNetwork) -> Reading {
+    fn reading(&self, client: ClientNetwork) -> BodyBeingRead {
         let leave = Arc::<Notify>::default();
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         let of_client = unread.entry(client).or_default();
@@ -83,7 +83,7 @@ impl Admission {
             slowest.notify_one();
         }
         of_client.push_back(leave.clone());
-        Reading { unread: self.unread.clone(), client, leave }
+        BodyBeingRead { unread: self.unread.clone(), client, leave }
     }
 
     fn of_all(&self) -> Option<OwnedSemaphorePermit> {
@@ -92,14 +92,14 @@ impl Admission {
 }
 
 /// A body that is being sent, until it is dropped.
-struct Reading {
+struct BodyBeingRead {
     unread: Arc<Mutex<HashMap<ClientNetwork, VecDeque<Arc<Notify>>>>>,
     client: ClientNetwork,
     /// Tells it to make room.
     leave: Arc<Notify>,
 }
 
-impl Drop for Reading {
+impl Drop for BodyBeingRead {
     fn drop(&mut self) {
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut of_client) = unread.entry(self.client) {
@@ -137,12 +137,12 @@ impl Drop for ClientPlace {
 
 /// In which shape a refusal is answered.
 #[derive(Clone)]
-enum Shape {
+enum RefusalForm {
     Graphql(MediaType),
     Page(Arc<PublicUrl>),
 }
 
-impl Shape {
+impl RefusalForm {
     fn of(request: &Request, public_url: &Arc<PublicUrl>) -> Self {
         match request.uri().path().trim_end_matches('/') == Route::Graphql.path() {
             true => Self::Graphql(MediaType::of(request.headers())),
@@ -175,7 +175,7 @@ impl Shape {
 
 /// Lets a request through that is well formed and for which there is room, and ends it in time.
 pub async fn admit(State(app): State<App>, Client(client): Client, request: Request, next: Next) -> Response {
-    let shape = Shape::of(&request, &app.public_url);
+    let shape = RefusalForm::of(&request, &app.public_url);
     if let Some((status, message)) = malformed(&request) {
         return shape.bad_request(status, message);
     }

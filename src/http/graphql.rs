@@ -43,13 +43,13 @@ const WORD_LIMIT: usize = 200;
 
 /// What requests to a schema are held to, and what is known of them from before.
 #[derive(Debug)]
-pub struct Border {
+pub struct RequestLimits {
     budget: Budget,
     types: Arc<Types>,
     persisted: PersistedDocuments,
 }
 
-impl Border {
+impl RequestLimits {
     /// The border of a schema, by its SDL.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Border {
 /// Mount it for every method (`axum::routing::any`), so that the 405 is a GraphQL answer too.
 pub async fn execute<E: Executor>(
     executor: &E,
-    border: &Border,
+    border: &RequestLimits,
     client: ClientNetwork,
     request: axum::extract::Request,
     prepare: impl FnOnce(Request) -> Request,
@@ -334,7 +334,7 @@ fn to_request(parameters: Parameters, persisted: &PersistedDocuments) -> Result<
             ));
         }
     };
-    let Some(written) = Written::of(&query) else {
+    let Some(written) = DocumentText::of(&query) else {
         return Err(Refusal::bad_request("The document has a string without an end."));
     };
     if written.nesting > NESTING_LIMIT {
@@ -352,14 +352,14 @@ fn to_request(parameters: Parameters, persisted: &PersistedDocuments) -> Result<
 }
 
 /// How a document is written, outside of strings and comments.
-struct Written {
+struct DocumentText {
     /// How deep its brackets nest.
     nesting: usize,
     /// Bytes of its longest name or number.
     longest_word: usize,
 }
 
-impl Written {
+impl DocumentText {
     /// None where a string doesn't end.
     fn of(document: &str) -> Option<Self> {
         let mut written = Self { nesting: 0, longest_word: 0 };
@@ -722,22 +722,22 @@ mod tests {
 
     const NEW: &str = "application/graphql-response+json";
 
-    struct Got {
+    struct TestAnswer {
         status: u16,
         headers: HeaderMap,
         body: String,
         json: serde_json::Value,
     }
 
-    impl Got {
+    impl TestAnswer {
         fn code(&self) -> &str {
             self.json["errors"][0]["extensions"]["code"].as_str().unwrap_or_default()
         }
     }
 
-    async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> Got {
+    async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> TestAnswer {
         let schema = Schema::new(Query, Mutation, EmptySubscription);
-        let border = Border::new(&schema.sdl()).unwrap();
+        let border = RequestLimits::new(&schema.sdl()).unwrap();
         let client = ClientNetwork::of(std::net::Ipv4Addr::LOCALHOST.into());
         let response = execute(&schema, &border, client, request.body(body.into()).unwrap(), |request| request).await;
         let status = response.status().as_u16();
@@ -745,18 +745,18 @@ mod tests {
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         let body = String::from_utf8(bytes.to_vec()).unwrap();
         let json = serde_json::from_str(&body).unwrap();
-        Got { status, headers, body, json }
+        TestAnswer { status, headers, body, json }
     }
 
     fn post() -> axum::http::request::Builder {
         axum::http::Request::post("/graphql").header(CONTENT_TYPE, "application/json")
     }
 
-    async fn ask(accept: &str, query: &str) -> Got {
+    async fn ask(accept: &str, query: &str) -> TestAnswer {
         send(post().header(ACCEPT, accept), serde_json::json!({ "query": query }).to_string()).await
     }
 
-    async fn get(query: &str) -> Got {
+    async fn get(query: &str) -> TestAnswer {
         send(axum::http::Request::get(format!("/graphql?{query}")), Body::empty()).await
     }
 
@@ -951,7 +951,7 @@ mod tests {
             (r#"{ a(b: "\"#, None),
             ("}}}]])){", Some(1)),
         ] {
-            assert_eq!(Written::of(document).map(|written| written.nesting), expected, "{document}");
+            assert_eq!(DocumentText::of(document).map(|written| written.nesting), expected, "{document}");
         }
     }
 

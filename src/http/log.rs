@@ -10,16 +10,16 @@ use rollcall_domain::Error;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A kind of line.
-struct Kind(Mutex<Written>);
+struct Kind(Mutex<LastLine>);
 
-struct Written {
+struct LastLine {
     last: Option<Instant>,
     left_out: u64,
 }
 
 impl Kind {
     const fn new() -> Self {
-        Self(Mutex::new(Written { last: None, left_out: 0 }))
+        Self(Mutex::new(LastLine { last: None, left_out: 0 }))
     }
 
     /// How many lines were left out since the last one, where it is time for another; otherwise this one is left out

@@ -48,7 +48,7 @@ use tower::Layer;
 use crate::graphql::{Request as GraphqlRequest, Schema, UNAVAILABLE, asked_by, schema, sdl};
 use admission::Admission;
 use client::Client;
-use graphql::{Border, MediaType};
+use graphql::{MediaType, RequestLimits};
 
 /// How long requests under way may take after the API was asked to stop.
 const SHUTDOWN: Duration = Duration::from_secs(15);
@@ -57,7 +57,7 @@ const SHUTDOWN: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct App {
     schema: Schema,
-    border: Arc<Border>,
+    border: Arc<RequestLimits>,
     admission: Admission,
     database: Database,
     connections: Arc<ConnectionShares>,
@@ -81,7 +81,7 @@ fn router(
 ) -> anyhow::Result<Router> {
     let app = App {
         schema: schema(public_url.clone()),
-        border: Arc::new(Border::new(&sdl())?),
+        border: Arc::new(RequestLimits::new(&sdl())?),
         admission: Admission::new(),
         database,
         connections: Arc::default(),

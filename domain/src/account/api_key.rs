@@ -10,7 +10,7 @@ use crate::account::user;
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::{Actor, ApiKeyScope, Reach, suspended};
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::policy::Action;
+use crate::authority::rights::Action;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, UserId};
 use crate::base::page::{Page, PageRequest, by_id};

@@ -10,8 +10,8 @@ use crate::account::user;
 use crate::authority::access;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
-use crate::authority::policy::AccessLevel;
-use crate::authority::resource_access::{self, OWN_COUNTS, Question};
+use crate::authority::resource_access::{self, AccessQuestion, OWN_COUNTS};
+use crate::authority::rights::AccessLevel;
 use crate::base::attached::Attached;
 use crate::base::error::Result;
 use crate::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, UserId};
@@ -90,7 +90,7 @@ pub(crate) async fn take_up(
     email: &EmailAddress,
 ) -> Result<Vec<NewEvent>> {
     #[derive(QueryableByName)]
-    struct Taken {
+    struct AcceptedGrant {
         #[diesel(sql_type = SqlUuid)]
         id: GrantId,
         #[diesel(sql_type = SqlUuid)]
@@ -114,12 +114,12 @@ pub(crate) async fn take_up(
     if waiting.is_empty() {
         return Ok(Vec::new());
     }
-    let question = |invitation: &GrantInvitation| Question {
+    let question = |invitation: &GrantInvitation| AccessQuestion {
         user_id: invitation.invited_by_id,
         resource_id: invitation.resource_id,
         within: None,
     };
-    let questions: Vec<Question> = waiting.iter().map(question).collect();
+    let questions: Vec<AccessQuestion> = waiting.iter().map(question).collect();
     let access = resource_access::access_of(transaction, &questions).await?;
     let administers = |invitation: &GrantInvitation| {
         access.get(&question(invitation)).is_some_and(|access| access.level == AccessLevel::Administer)
@@ -138,8 +138,8 @@ pub(crate) async fn take_up(
         at,
         email,
     };
-    let taken: Vec<Taken> = taken.query().load(&mut **transaction).await?;
-    let event = |grant: Taken| {
+    let taken: Vec<AcceptedGrant> = taken.query().load(&mut **transaction).await?;
+    let event = |grant: AcceptedGrant| {
         let action = if grant.is_new { AuditAction::GrantCreated } else { AuditAction::GrantChanged };
         NewEvent::by_user(user_id, grant.organization_id, action, grant.id)
             .summary(format!("took up what was shared: {}", grant.level))

@@ -8,7 +8,7 @@ use crate::account::reserved_name::{self, Holder};
 use crate::authority::audit::{AuditAction, NewEvent};
 use crate::authority::membership::{JoinMethod, MemberStatus};
 use crate::authority::permissions::Permissions;
-use crate::authority::policy::Role;
+use crate::authority::rights::Role;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::text::{self, EmailAddress, Username};

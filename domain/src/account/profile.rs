@@ -71,7 +71,7 @@ pub async fn update_profile(
                 avatar_url: avatar_url.as_ref().map(Option::as_deref),
             };
             let holder = Holder::Account(user_id);
-            guess.make();
+            guess.mark_made();
             if let Some(username) = &username {
                 let (from, to) = (before.username.as_str(), username.as_str());
                 reserved_name::change(transaction, holder, Some(from), Some(to)).await?;
@@ -91,5 +91,5 @@ pub async fn update_profile(
             audit::record(transaction, [event]).await
         })
         .await;
-    guess.settle(updated).await
+    guess.refund_if_right(updated).await
 }

@@ -12,7 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::actor::{Actor, ApiKeyScope};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::{Action, AdminPowers, MemberDirectory, Role, Standing};
+use crate::authority::rights::{Action, AdminPowers, MemberDirectory, MemberRights, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::sql::statement;
@@ -28,7 +28,7 @@ pub struct Permit {
     user_id: UserId,
     organization_id: OrganizationId,
     member_id: MemberId,
-    standing: Standing,
+    standing: MemberRights,
     billable_activities: bool,
 }
 
@@ -54,7 +54,7 @@ impl Permit {
     }
 
     /// What it allows.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> MemberRights {
         self.standing
     }
 
@@ -156,8 +156,8 @@ statement! {
 }
 
 impl Row {
-    fn standing(&self) -> Standing {
-        Standing {
+    fn standing(&self) -> MemberRights {
+        MemberRights {
             role: self.role,
             admin_powers: self.admin_powers,
             member_directory: self.member_directory,
@@ -210,7 +210,7 @@ async fn permit(
 /// What an active membership holds, whosever it is.
 pub(crate) struct Held {
     /// What it allows.
-    pub standing: Standing,
+    pub standing: MemberRights,
     /// Whether that is billing to the organization (R55).
     pub may_bill: bool,
 }
@@ -254,7 +254,7 @@ pub async fn permits(
         .await?;
     let standing_of = |id: OrganizationId, role: Role| {
         let (_, admin_powers, member_directory, personal) = *found.iter().find(|(found, ..)| *found == id)?;
-        Some(Standing { role, admin_powers, member_directory, personal })
+        Some(MemberRights { role, admin_powers, member_directory, personal })
     };
     let permits = permits_by(connection, &keys, standing_of).await?;
     Ok(permits.into_iter().flatten().map(|permit| (permit.organization_id, permit)).collect())
@@ -265,7 +265,7 @@ pub async fn permits(
 pub(crate) async fn permits_by(
     connection: &mut AsyncPgConnection,
     keys: &[(Actor, OrganizationId)],
-    standing_of: impl Fn(OrganizationId, Role) -> Option<Standing>,
+    standing_of: impl Fn(OrganizationId, Role) -> Option<MemberRights>,
 ) -> Result<Vec<Option<Permit>>> {
     let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
     let user_ids: Vec<UserId> = keys.iter().filter_map(|(actor, _)| Some(actor.reach()?.user_id())).collect();

@@ -1,4 +1,4 @@
-//! Tries that are counted and committed before what they guard is checked, so that they hold across processes.
+//! PendingAttempts that are counted and committed before what they guard is checked, so that they hold across processes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use crate::database::{self, Database, Transaction};
 
 /// A try that was counted, with its window.
 #[derive(QueryableByName)]
-pub(crate) struct Counted {
+pub(crate) struct WindowCount {
     #[diesel(sql_type = Integer)]
     count: i32,
     #[diesel(sql_type = Timestamptz)]
@@ -30,17 +30,17 @@ pub(crate) struct Counted {
     now: DateTime<Utc>,
 }
 
-impl Counted {
+impl WindowCount {
     /// Until the window ends.
     fn wait(&self) -> Duration {
         (self.window_ends_at - self.now).to_std().unwrap_or_default()
     }
 }
 
-/// Tries that were counted before anybody knew whether they are right.
+/// PendingAttempts that were counted before anybody knew whether they are right.
 #[must_use]
-pub(crate) struct Tries {
-    counted: CountedTogether,
+pub(crate) struct PendingAttempts {
+    counted: RefundableCounts,
     /// Whether what is tried was looked at, or may be: until then nothing is told, and so nothing stays counted.
     made: AtomicBool,
     /// Where they are counted; nowhere where there are none.
@@ -50,68 +50,72 @@ pub(crate) struct Tries {
 /// Counts a try for the account, for the client and for the deployment, or for none of them: fails with RATE_LIMITED
 /// where one of their windows holds no more, and what that refuses is counted nowhere. So nobody who is at a limit of
 /// their own uses up what others at the same address have, or everybody, nor a busy address its people's own tries.
-pub(crate) async fn count_try(
+pub(crate) async fn count_attempt(
     database: &Database,
     limits: &TryLimits,
     account: &str,
     client: ClientNetwork,
-) -> Result<Tries> {
-    let tries = count_tries(database, limits, account, client, 1).await?;
-    tries.make();
+) -> Result<PendingAttempts> {
+    let tries = count_attempts(database, limits, account, client, 1).await?;
+    tries.mark_made();
     Ok(tries)
 }
 
-/// Like [`count_try`], of a name: it counts only once it is looked up, by [`Tries::make`].
-pub(crate) async fn count_guess_of(database: &Database, account: &str, client: ClientNetwork) -> Result<Tries> {
-    count_tries(database, &limits::NAME_GUESSES, account, client, 1).await
+/// Like [`count_attempt`], of a name: it counts only once it is looked up, by [`PendingAttempts::mark_made`].
+pub(crate) async fn count_guess_of(
+    database: &Database,
+    account: &str,
+    client: ClientNetwork,
+) -> Result<PendingAttempts> {
+    count_attempts(database, &limits::NAME_GUESSES, account, client, 1).await
 }
 
-async fn count_tries(
+async fn count_attempts(
     database: &Database,
     limits: &TryLimits,
     account: &str,
     client: ClientNetwork,
     number: i32,
-) -> Result<Tries> {
+) -> Result<PendingAttempts> {
     let subjects =
         [(limits.account, account.to_owned()), (limits.client, client.to_string()), (limits.deployment, String::new())];
-    let countings = subjects.map(|(limit, subject)| Counting { limit, subject, number });
+    let counts = subjects.map(|(limit, subject)| Count { limit, subject, number });
     let database = database.clone();
-    to_the_end(async move {
-        let counted = require_together(&database, &countings).await?;
-        Ok(Tries { counted, made: AtomicBool::new(false), database: Some(database) })
+    run_to_completion(async move {
+        let counted = require_all(&database, &counts).await?;
+        Ok(PendingAttempts { counted, made: AtomicBool::new(false), database: Some(database) })
     })
     .await?
 }
 
 /// Does something to its end, also where the request that waits for it is given up meanwhile: what was counted is then
 /// taken back by whoever holds it.
-pub(crate) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+pub(crate) async fn run_to_completion<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
     database::expect_none_held();
     tokio::spawn(work.in_current_span()).await.map_err(|_| Error::Bug("what is counted can be counted"))
 }
 
-/// Like [`count_together`]; RATE_LIMITED, until the last of the windows that are full ends, where nothing was counted.
-async fn require_together(database: &Database, countings: &[Counting]) -> Result<CountedTogether> {
-    let counted = count_together(database, countings).await?;
+/// Like [`count_all_or_none`]; RATE_LIMITED, until the last of the windows that are full ends, where nothing was counted.
+async fn require_all(database: &Database, counts: &[Count]) -> Result<RefundableCounts> {
+    let counted = count_all_or_none(database, counts).await?;
     counted
         .map_err(|over| Error::RateLimited { retry_after: over.iter().map(|over| over.wait).max().unwrap_or_default() })
 }
 
 /// Counts guesses at names that somebody may have, such as usernames or slugs: the answer tells which of them are one.
-/// They count once they are looked up, by [`Tries::make`]. Nobody's guesses are counted who has no account.
+/// They count once they are looked up, by [`PendingAttempts::mark_made`]. Nobody's guesses are counted who has no account.
 pub(crate) async fn count_guesses(
     database: &Database,
     actor: &Actor,
     client: ClientNetwork,
     number: usize,
-) -> Result<Tries> {
+) -> Result<PendingAttempts> {
     let number = i32::try_from(number).map_err(|_| Error::Bug("a request names few"))?;
     match actor.account() {
         Some(user_id) if number > 0 => {
-            count_tries(database, &limits::NAME_GUESSES, &user_id.to_string(), client, number).await
+            count_attempts(database, &limits::NAME_GUESSES, &user_id.to_string(), client, number).await
         }
-        Some(_) | None => Ok(Tries::none()),
+        Some(_) | None => Ok(PendingAttempts::none()),
     }
 }
 
@@ -125,20 +129,20 @@ pub(crate) async fn count_refusal<T>(
     outcome: Result<T>,
 ) -> Result<T> {
     if matches!(outcome, Err(Error::Refused(_))) {
-        count_guesses(database, actor, client, number).await?.make();
+        count_guesses(database, actor, client, number).await?.mark_made();
     }
     outcome
 }
 
-impl Tries {
+impl PendingAttempts {
     /// None at all.
     pub(crate) fn none() -> Self {
-        Self { counted: CountedTogether::default(), made: AtomicBool::new(false), database: None }
+        Self { counted: RefundableCounts::default(), made: AtomicBool::new(false), database: None }
     }
 
     /// What is tried is looked at from here on, by somebody who may: it stays counted, whatever becomes of the request,
     /// unless it was right.
-    pub(crate) fn make(&self) {
+    pub(crate) fn mark_made(&self) {
         self.made.store(true, Ordering::Relaxed);
     }
 
@@ -149,37 +153,37 @@ impl Tries {
 
     /// Hands on what came of a command, and takes the counts back where it succeeded, since the tries were right, or
     /// where they weren't made.
-    pub(crate) async fn settle<T>(self, outcome: Result<T>) -> Result<T> {
+    pub(crate) async fn refund_if_right<T>(self, outcome: Result<T>) -> Result<T> {
         if outcome.is_ok() || !self.is_made() {
-            self.keep(0).await;
+            self.refund_all_but(0).await;
         }
         outcome
     }
 
     /// Takes all but so many of each count back: the others were right.
-    pub(crate) async fn keep(mut self, wrong: usize) {
+    pub(crate) async fn refund_all_but(mut self, wrong: usize) {
         let wrong = i32::try_from(wrong).unwrap_or(i32::MAX);
         let mut right = std::mem::take(&mut self.counted);
-        right.0.iter_mut().for_each(|(counting, _)| counting.number = counting.number.saturating_sub(wrong));
-        right.0.retain(|(counting, _)| counting.number > 0);
+        right.0.iter_mut().for_each(|(count, _)| count.number = count.number.saturating_sub(wrong));
+        right.0.retain(|(count, _)| count.number > 0);
         if let Some(database) = &self.database {
-            right.take_back(database).await;
+            right.refund(database).await;
         }
     }
 }
 
 /// A request that was given up before its tries were made has told nothing.
-impl Drop for Tries {
+impl Drop for PendingAttempts {
     fn drop(&mut self) {
         if let (false, Some(database)) = (*self.made.get_mut(), self.database.take()) {
-            std::mem::take(&mut self.counted).take_back_later(database);
+            std::mem::take(&mut self.counted).refund_later(database);
         }
     }
 }
 
 /// So many of a subject, to be counted.
 #[derive(Debug, Clone)]
-pub(crate) struct Counting {
+pub(crate) struct Count {
     /// As what.
     pub(crate) limit: TryLimit,
     /// Of whom.
@@ -190,7 +194,7 @@ pub(crate) struct Counting {
 
 /// A subject whose window doesn't hold so many.
 #[derive(Debug, Clone)]
-pub(crate) struct Over {
+pub(crate) struct FullWindow {
     /// What the limit counts.
     pub(crate) bucket: &'static str,
     /// Of whom.
@@ -206,31 +210,31 @@ pub(crate) struct Over {
 /// What was counted together, so that it can be taken back.
 #[derive(Default)]
 #[must_use]
-pub(crate) struct CountedTogether(Vec<(Counting, DateTime<Utc>)>);
+pub(crate) struct RefundableCounts(Vec<(Count, DateTime<Utc>)>);
 
 /// Counts all or none, and commits: where windows don't hold what is to be counted, it says which, and nothing is
 /// counted. Each subject of a limit is named once.
-pub(crate) async fn count_together(
+pub(crate) async fn count_all_or_none(
     database: &Database,
-    countings: &[Counting],
-) -> Result<Result<CountedTogether, Vec<Over>>> {
+    counts: &[Count],
+) -> Result<Result<RefundableCounts, Vec<FullWindow>>> {
     database
         .transaction(async |transaction| {
-            let counted = count_within(transaction, countings).await?;
+            let counted = count_in_transaction(transaction, counts).await?;
             if counted.is_err() {
-                forget_empty(transaction, countings).await?;
+                forget_empty(transaction, counts).await?;
             }
             Ok(counted)
         })
         .await
 }
 
-/// Like [`count_together`], in the transaction of what is counted: so many are counted as are committed, whatever
+/// Like [`count_all_or_none`], in the transaction of what is counted: so many are counted as are committed, whatever
 /// becomes of a request. What is everybody's isn't counted so, since its row is held until the commit.
-pub(crate) async fn count_within(
+pub(crate) async fn count_in_transaction(
     transaction: &mut Transaction,
-    countings: &[Counting],
-) -> Result<Result<CountedTogether, Vec<Over>>> {
+    counts: &[Count],
+) -> Result<Result<RefundableCounts, Vec<FullWindow>>> {
     #[derive(QueryableByName)]
     struct Window {
         #[diesel(sql_type = Text)]
@@ -238,38 +242,38 @@ pub(crate) async fn count_within(
         #[diesel(sql_type = Text)]
         subject: String,
         #[diesel(embed)]
-        counted: Counted,
+        counted: WindowCount,
     }
-    let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
-    let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
-    let seconds: Vec<f64> = countings.iter().map(|counting| counting.limit.window.as_secs_f64()).collect();
+    let buckets: Vec<&str> = counts.iter().map(|count| count.limit.bucket).collect();
+    let subjects: Vec<&str> = counts.iter().map(|count| count.subject.as_str()).collect();
+    let seconds: Vec<f64> = counts.iter().map(|count| count.limit.window.as_secs_f64()).collect();
     let windows: Vec<Window> =
         OpenWindows { buckets: &buckets, subjects: &subjects, seconds }.query().load(&mut **transaction).await?;
-    let windows: HashMap<(&str, &str), &Counted> =
+    let windows: HashMap<(&str, &str), &WindowCount> =
         windows.iter().map(|window| ((window.bucket.as_str(), window.subject.as_str()), &window.counted)).collect();
     let mut over = Vec::new();
     let mut counted = Vec::new();
-    for counting in countings {
+    for count in counts {
         let window = windows
-            .get(&(counting.limit.bucket, counting.subject.as_str()))
+            .get(&(count.limit.bucket, count.subject.as_str()))
             .ok_or(Error::Bug("each subject has its window"))?;
-        let left = counting.limit.tries.saturating_sub(window.count).max(0);
-        if counting.number > left {
-            over.push(Over {
-                bucket: counting.limit.bucket,
-                subject: counting.subject.clone(),
-                limit: counting.limit.tries,
+        let left = count.limit.tries.saturating_sub(window.count).max(0);
+        if count.number > left {
+            over.push(FullWindow {
+                bucket: count.limit.bucket,
+                subject: count.subject.clone(),
+                limit: count.limit.tries,
                 left,
                 wait: window.wait().max(Duration::from_secs(1)),
             });
         }
-        counted.push((counting.clone(), window.window_ends_at));
+        counted.push((count.clone(), window.window_ends_at));
     }
     if !over.is_empty() {
         return Ok(Err(over));
     }
     add_to_windows(transaction, &counted, 1).await?;
-    Ok(Ok(CountedTogether(counted)))
+    Ok(Ok(RefundableCounts(counted)))
 }
 
 statement! {
@@ -289,9 +293,9 @@ statement! {
 }
 
 /// Nothing remains of who was named where nothing was counted.
-async fn forget_empty(transaction: &mut Transaction, countings: &[Counting]) -> Result<()> {
-    let buckets: Vec<&str> = countings.iter().map(|counting| counting.limit.bucket).collect();
-    let subjects: Vec<&str> = countings.iter().map(|counting| counting.subject.as_str()).collect();
+async fn forget_empty(transaction: &mut Transaction, counts: &[Count]) -> Result<()> {
+    let buckets: Vec<&str> = counts.iter().map(|count| count.limit.bucket).collect();
+    let subjects: Vec<&str> = counts.iter().map(|count| count.subject.as_str()).collect();
     ForgetEmpty { buckets, subjects }.query().execute(&mut **transaction).await?;
     Ok(())
 }
@@ -306,25 +310,25 @@ statement! {
 }
 
 /// Adds to the counts, or with a sign of −1 takes away from them, in those windows that still go on.
-async fn add_to_windows(transaction: &mut Transaction, counted: &[(Counting, DateTime<Utc>)], sign: i32) -> Result<()> {
-    let buckets: Vec<&str> = counted.iter().map(|(counting, _)| counting.limit.bucket).collect();
-    let subjects: Vec<&str> = counted.iter().map(|(counting, _)| counting.subject.as_str()).collect();
-    let numbers: Vec<i32> = counted.iter().map(|(counting, _)| counting.number * sign).collect();
+async fn add_to_windows(transaction: &mut Transaction, counted: &[(Count, DateTime<Utc>)], sign: i32) -> Result<()> {
+    let buckets: Vec<&str> = counted.iter().map(|(count, _)| count.limit.bucket).collect();
+    let subjects: Vec<&str> = counted.iter().map(|(count, _)| count.subject.as_str()).collect();
+    let numbers: Vec<i32> = counted.iter().map(|(count, _)| count.number * sign).collect();
     let windows: Vec<DateTime<Utc>> = counted.iter().map(|(_, window_ends_at)| *window_ends_at).collect();
     AddToWindows { buckets, subjects, numbers, windows }.query().execute(&mut **transaction).await?;
     Ok(())
 }
 
-impl CountedTogether {
+impl RefundableCounts {
     /// Takes the counts back: nothing came of what was counted, or it was right.
     ///
     /// In a transaction of its own, after that of the command: the deployment's row is everybody's, and nobody holds
     /// it, or waits for it, with other locks. What has come of the command stands even where this fails; then it stays
     /// counted until the window ends. A request that is given up meanwhile doesn't stop it.
-    pub(crate) async fn take_back(self, database: &Database) {
+    pub(crate) async fn refund(self, database: &Database) {
         if !self.0.is_empty() {
             let database = database.clone();
-            let _ = to_the_end(async move { self.subtract(&database).await }).await;
+            let _ = run_to_completion(async move { self.subtract(&database).await }).await;
         }
     }
 
@@ -343,7 +347,7 @@ impl CountedTogether {
     }
 
     /// The same for a request that is being given up, and can't wait.
-    pub(crate) fn take_back_later(self, database: Database) {
+    pub(crate) fn refund_later(self, database: Database) {
         if let (false, Ok(runtime)) = (self.0.is_empty(), Handle::try_current()) {
             runtime.spawn(async move { self.subtract(&database).await }.in_current_span());
         }
@@ -361,7 +365,7 @@ pub(crate) async fn forget(transaction: &mut Transaction, limits: &[TryLimit], s
 
 /// Counts what comes back by itself at the time that RATE_LIMITED names, where the window holds no more: as many in
 /// each of the next windows as it holds, and not all at the end of this one.
-pub(crate) async fn take_turn(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
+pub(crate) async fn spread_over_windows(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
     let counted = add(database, limit, subject).await?;
     let over = u32::try_from(counted.count - limit.tries).unwrap_or_default();
     if over > 0 {
@@ -379,7 +383,7 @@ statement! {
     } = include_str!("add_one.sql")
 }
 
-async fn add(database: &Database, limit: &TryLimit, subject: &str) -> Result<Counted> {
+async fn add(database: &Database, limit: &TryLimit, subject: &str) -> Result<WindowCount> {
     let mut connection = database.connection().await?;
     let one = AddOne { bucket: limit.bucket, subject, seconds: limit.window.as_secs_f64() };
     Ok(one.query().get_result(&mut *connection).await?)

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::authority::access::{self, Permit};
 use crate::authority::actor::{Actor, ActorKind};
-use crate::authority::policy::Action;
+use crate::authority::rights::Action;
 use crate::authority::visibility;
 use crate::base::error::Result;
 use crate::base::id::{AuditEventId, OrganizationId, TypedId, UserId, WebhookId};
@@ -356,7 +356,7 @@ pub struct AuditEvent {
 
 /// Those of whom an event tells, beside what it was done to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct NamedInEvent {
     /// People: who did it, and those in its metadata.
     pub people: HashSet<UserId>,
     /// Organizations with which something was shared; those in other places are no secret to whoever reads the event.
@@ -368,8 +368,8 @@ const GRANTEE: &str = "grantee";
 
 impl AuditEvent {
     /// Of whom it tells.
-    pub fn told(&self) -> Told {
-        let mut told = Told { people: self.actor_id.into_iter().collect(), grantees: HashSet::new() };
+    pub fn told(&self) -> NamedInEvent {
+        let mut told = NamedInEvent { people: self.actor_id.into_iter().collect(), grantees: HashSet::new() };
         tell(&self.metadata, &mut told.people);
         let grantee = self.metadata.get(GRANTEE).and_then(Value::as_str);
         told.grantees.extend(grantee.and_then(|id| id.parse::<OrganizationId>().ok()));
@@ -378,7 +378,7 @@ impl AuditEvent {
 
     /// The event as it is for somebody who knows only so many of those: the others' ids aren't in it. The log keeps
     /// them, and who shared something by a name, or invited an address, learns no more from it than that.
-    pub fn for_whom_knows(mut self, known: &Told) -> Self {
+    pub fn for_whom_knows(mut self, known: &NamedInEvent) -> Self {
         self.actor_id = self.actor_id.filter(|id| known.people.contains(id));
         if let Some(grantee) = self.metadata.get_mut(GRANTEE)
             && grantee.as_str().and_then(|id| id.parse().ok()).is_some_and(|id| !known.grantees.contains(&id))
@@ -397,7 +397,8 @@ impl AuditEvent {
             .select(members::user_id)
             .load(connection)
             .await?;
-        let known = Told { people: people.into_iter().collect(), grantees: HashSet::from([self.organization_id]) };
+        let known =
+            NamedInEvent { people: people.into_iter().collect(), grantees: HashSet::from([self.organization_id]) };
         Ok(self.for_whom_knows(&known))
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::authority::audit::{self, NewEvent};
 use crate::base::error::Result;
-use crate::base::job::Hold;
+use crate::base::job::JobClaim;
 use crate::database::{Database, Transaction, now};
 
 /// What expires by itself.
@@ -44,10 +44,10 @@ macro_rules! overdue {
 pub(crate) use overdue;
 
 /// Marks one, if its time is over: the part of its job.
-pub(crate) async fn expire<T: Expiring>(database: &Database, id: T::Id, hold: Hold<'_>) -> Result<()> {
+pub(crate) async fn expire<T: Expiring>(database: &Database, id: T::Id, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let events = T::mark_over(transaction, &[id]).await?;
             audit::record(transaction, events).await
         })

@@ -19,7 +19,7 @@ use crate::base::error::Result;
 use crate::base::id::{
     DepartureId, GrantInvitationId, InvitationId, JoinCodeId, OrganizationId, ShareLinkId, TransferId, TypedId, UserId,
 };
-use crate::base::job::Hold;
+use crate::base::job::JobClaim;
 use crate::base::limits;
 use crate::base::sql::{Statements, parameters};
 use crate::database::{Database, Transaction};
@@ -39,8 +39,8 @@ pub(crate) enum Issued {
     Transfer,
 }
 
-/// How something that is issued is kept. All of it is SQL of ours, never input, with the parameters of [`Concerned`].
-struct Kept {
+/// How something that is issued is kept. All of it is SQL of ours, never input, with the parameters of [`EndedParameters`].
+struct IssuedTable {
     table: &'static str,
     /// Whether it has ended, as a condition on its row, whatever its row says.
     ended: &'static str,
@@ -69,7 +69,7 @@ fn id<T: TypedId>(uuid: Uuid) -> String {
 
 const NONE: &str = "false";
 
-const INVITATION: Kept = Kept {
+const INVITATION: IssuedTable = IssuedTable {
     table: "invitations",
     // By the role that it gives: an admin who was the owner may still invite members. The account is looked up by its
     // key, row by row: an EXISTS would be answered by reading the accounts of the whole deployment, where many
@@ -92,7 +92,7 @@ const INVITATION: Kept = Kept {
     id: id::<InvitationId>,
 };
 
-const JOIN_CODE: Kept = Kept {
+const JOIN_CODE: IssuedTable = IssuedTable {
     table: "join_codes",
     ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = join_codes.organization_id \
          AND m.user_id = join_codes.created_by_id AND join_codes.position <= CASE join_codes.role \
@@ -111,7 +111,7 @@ const JOIN_CODE: Kept = Kept {
     id: id::<JoinCodeId>,
 };
 
-const GRANT_INVITATION: Kept = Kept {
+const GRANT_INVITATION: IssuedTable = IssuedTable {
     table: "grant_invitations",
     ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = grant_invitations.organization_id \
          AND m.user_id = grant_invitations.invited_by_id AND grant_invitations.position <= m.issued_ended_position)",
@@ -127,7 +127,7 @@ const GRANT_INVITATION: Kept = Kept {
     id: id::<GrantInvitationId>,
 };
 
-const SHARE_LINK: Kept = Kept {
+const SHARE_LINK: IssuedTable = IssuedTable {
     table: "share_links",
     ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = share_links.organization_id \
          AND m.user_id = share_links.created_by_id AND share_links.position <= m.issued_ended_position)",
@@ -143,7 +143,7 @@ const SHARE_LINK: Kept = Kept {
     id: id::<ShareLinkId>,
 };
 
-const TRANSFER: Kept = Kept {
+const TRANSFER: IssuedTable = IssuedTable {
     table: "project_transfers",
     // Offers end with whoever made them, with whom they are for, and with the organizations between which they would
     // pass.
@@ -174,7 +174,7 @@ impl Issued {
     /// Everything that people issue.
     const ALL: [Self; 5] = [Self::Invitation, Self::JoinCode, Self::GrantInvitation, Self::ShareLink, Self::Transfer];
 
-    fn kept(self) -> &'static Kept {
+    fn kept(self) -> &'static IssuedTable {
         match self {
             Self::Invitation => &INVITATION,
             Self::JoinCode => &JOIN_CODE,
@@ -196,14 +196,14 @@ impl Issued {
 
     /// Which rows wait to be used, as SQL.
     pub(crate) fn open(self) -> String {
-        let Kept { waiting, ended, .. } = self.kept();
+        let IssuedTable { waiting, ended, .. } = self.kept();
         format!("{waiting} AND NOT ({ended})")
     }
 
     /// Its status as everybody sees it, whether or not the worker has marked it: `waiting` becomes `over` where it has
     /// ended.
     pub(crate) fn status(self, waiting: &str, over: &str) -> SqlLiteral<Text> {
-        let Kept { table, ended, .. } = self.kept();
+        let IssuedTable { table, ended, .. } = self.kept();
         sql(&format!("CASE WHEN {table}.status = '{waiting}' AND ({ended}) THEN '{over}' ELSE {table}.status END"))
     }
 }
@@ -216,7 +216,7 @@ impl Issued {
 }
 
 parameters! {
-    struct AskedAround {
+    struct AroundParameters {
         organization_id: SqlUuid = OrganizationId,
         user_id: SqlUuid = UserId,
         most: Nullable<BigInt> = Option<i64>,
@@ -227,7 +227,7 @@ parameters! {
 fn around_text(issued: &Issued) -> String {
     const TO_LEAVER: &str = " OR invitations.organization_id = :organization_id AND (invitations.user_id = :user_id \
          OR invitations.email = (SELECT u.email FROM users u WHERE u.id = :user_id))";
-    let Kept { table, of_leaver, shown, .. } = issued.kept();
+    let IssuedTable { table, of_leaver, shown, .. } = issued.kept();
     let to_leaver = if *issued == Issued::Invitation { TO_LEAVER } else { "" };
     let rows = format!("FROM {table} WHERE ({of_leaver}{to_leaver}) AND {}", issued.open());
     format!(include_str!("issued_around.sql"), rows = rows, shown = shown, table = table)
@@ -243,7 +243,7 @@ pub(crate) async fn around(
     examples: i64,
 ) -> Result<(i64, Vec<String>)> {
     #[derive(QueryableByName)]
-    struct Around {
+    struct IssuedAround {
         #[diesel(sql_type = BigInt)]
         count: i64,
         #[diesel(sql_type = Array<Text>)]
@@ -252,8 +252,8 @@ pub(crate) async fn around(
     static STATEMENTS: Statements<Issued> = Statements::new();
     let (mut count, mut shown) = (0, Vec::new());
     for issued in Issued::ALL {
-        let asked = AskedAround { organization_id, user_id: leaver, most: limit, examples };
-        let around: Around = STATEMENTS.with(issued, around_text, asked).get_result(connection).await?;
+        let asked = AroundParameters { organization_id, user_id: leaver, most: limit, examples };
+        let around: IssuedAround = STATEMENTS.with(issued, around_text, asked).get_result(connection).await?;
         count += around.count;
         shown.extend(around.examples);
     }
@@ -282,7 +282,7 @@ pub(crate) enum EndedWith {
 }
 
 impl EndedWith {
-    fn parameters(self) -> Concerned {
+    fn parameters(self) -> EndedParameters {
         let (organization_id, user_id, position) = match self {
             Self::Departure { organization_id, leaver, position, .. } => {
                 (Some(organization_id), Some(leaver), Some(position))
@@ -290,14 +290,14 @@ impl EndedWith {
             Self::Organization(id) => (Some(id), None, None),
             Self::Account(id) => (None, Some(id), None),
         };
-        Concerned { organization_id, user_id, position, most: limits::CASCADE_CHUNK }
+        EndedParameters { organization_id, user_id, position, most: limits::CASCADE_CHUNK }
     }
 
-    fn ending(self) -> Ending {
+    fn ending(self) -> EndedWithKind {
         match self {
-            Self::Departure { .. } => Ending::Departure,
-            Self::Organization(_) => Ending::Organization,
-            Self::Account(_) => Ending::Account,
+            Self::Departure { .. } => EndedWithKind::Departure,
+            Self::Organization(_) => EndedWithKind::Organization,
+            Self::Account(_) => EndedWithKind::Account,
         }
     }
 
@@ -320,7 +320,7 @@ impl EndedWith {
 
 parameters! {
     /// What has ended: with which organization, with whose membership or account, up to which position.
-    struct Concerned {
+    struct EndedParameters {
         organization_id: Nullable<SqlUuid> = Option<OrganizationId>,
         user_id: Nullable<SqlUuid> = Option<UserId>,
         position: Nullable<BigInt> = Option<i64>,
@@ -330,16 +330,16 @@ parameters! {
 
 /// What something ends with, as statements differ by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Ending {
+enum EndedWithKind {
     Departure,
     Organization,
     Account,
 }
 
-impl Ending {
+impl EndedWithKind {
     /// Which rows of a kind it concerns.
     fn condition(self, issued: Issued) -> String {
-        let Kept { table, ended, waiting, of_leaver, of_organization, of_account, .. } = issued.kept();
+        let IssuedTable { table, ended, waiting, of_leaver, of_organization, of_account, .. } = issued.kept();
         let concerned = match self {
             Self::Departure => format!("{of_leaver} AND {table}.position <= :position"),
             Self::Organization => (*of_organization).to_owned(),
@@ -355,7 +355,7 @@ impl Ending {
     }
 
     fn mark_text(self, issued: Issued) -> String {
-        let Kept { table, mark, .. } = issued.kept();
+        let IssuedTable { table, mark, .. } = issued.kept();
         format!(include_str!("mark_ended.sql"), table = table, condition = self.condition(issued), mark = mark)
     }
 }
@@ -367,8 +367,8 @@ pub(crate) async fn count_ended(transaction: &mut Transaction, with: EndedWith) 
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
-    static STATEMENTS: Statements<Ending> = Statements::new();
-    let statement = STATEMENTS.with(with.ending(), Ending::count_text, with.parameters());
+    static STATEMENTS: Statements<EndedWithKind> = Statements::new();
+    let statement = STATEMENTS.with(with.ending(), EndedWithKind::count_text, with.parameters());
     let found: Count = statement.get_result(&mut **transaction).await?;
     Ok(found.count)
 }
@@ -377,20 +377,20 @@ pub(crate) async fn count_ended(transaction: &mut Transaction, with: EndedWith) 
 /// each kind and organization, which names them all.
 pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Result<(i64, Vec<NewEvent>)> {
     #[derive(QueryableByName)]
-    struct Marked {
+    struct MarkedRow {
         #[diesel(sql_type = SqlUuid)]
         id: Uuid,
         #[diesel(sql_type = SqlUuid)]
         organization_id: OrganizationId,
     }
-    static STATEMENTS: Statements<(Ending, Issued)> = Statements::new();
+    static STATEMENTS: Statements<(EndedWithKind, Issued)> = Statements::new();
     let (mut room, mut events) = (limits::CASCADE_CHUNK, Vec::new());
     for issued in Issued::ALL {
         let kept = issued.kept();
         let key = (with.ending(), issued);
-        let chunk = Concerned { most: room, ..with.parameters() };
+        let chunk = EndedParameters { most: room, ..with.parameters() };
         let statement = STATEMENTS.with(key, |(ending, issued)| ending.mark_text(*issued), chunk);
-        let mut marked: Vec<Marked> = statement.load(&mut **transaction).await?;
+        let mut marked: Vec<MarkedRow> = statement.load(&mut **transaction).await?;
         room -= i64::try_from(marked.len()).unwrap_or(i64::MAX);
         marked.sort_by_key(|one| (one.organization_id, one.id));
         for of_one in marked.chunk_by(|one, next| one.organization_id == next.organization_id) {
@@ -408,19 +408,19 @@ pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Resu
 
 /// Marks a chunk of what ended in an organization by demotions, or with the organization, in a transaction of its own;
 /// `false` where that was all.
-pub async fn mark_of_organization(database: &Database, id: OrganizationId, hold: Hold<'_>) -> Result<bool> {
-    mark_chunk(database, EndedWith::Organization(id), hold).await
+pub async fn mark_of_organization(database: &Database, id: OrganizationId, claim: JobClaim<'_>) -> Result<bool> {
+    mark_chunk(database, EndedWith::Organization(id), claim).await
 }
 
 /// Likewise what ended with an account.
-pub async fn mark_of_account(database: &Database, id: UserId, hold: Hold<'_>) -> Result<bool> {
-    mark_chunk(database, EndedWith::Account(id), hold).await
+pub async fn mark_of_account(database: &Database, id: UserId, claim: JobClaim<'_>) -> Result<bool> {
+    mark_chunk(database, EndedWith::Account(id), claim).await
 }
 
-async fn mark_chunk(database: &Database, with: EndedWith, hold: Hold<'_>) -> Result<bool> {
+async fn mark_chunk(database: &Database, with: EndedWith, claim: JobClaim<'_>) -> Result<bool> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let (marked, events) = mark(transaction, with).await?;
             audit::record(transaction, events).await?;
             Ok(marked == limits::CASCADE_CHUNK)
@@ -435,9 +435,9 @@ mod tests {
 
     #[test]
     fn the_statements_name_their_parameters() {
-        require_fit::<AskedAround>(Issued::ALL.iter().map(around_text));
-        let endings = [Ending::Departure, Ending::Organization, Ending::Account];
-        require_fit::<Concerned>(endings.iter().flat_map(|ending| {
+        require_fit::<AroundParameters>(Issued::ALL.iter().map(around_text));
+        let endings = [EndedWithKind::Departure, EndedWithKind::Organization, EndedWithKind::Account];
+        require_fit::<EndedParameters>(endings.iter().flat_map(|ending| {
             Issued::ALL.map(|issued| ending.mark_text(issued)).into_iter().chain([ending.count_text()])
         }));
     }

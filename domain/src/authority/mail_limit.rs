@@ -12,7 +12,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use crate::authority::actor::Actor;
-use crate::authority::attempt::{self, CountedTogether, Counting, Over};
+use crate::authority::attempt::{self, Count, FullWindow, RefundableCounts};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::UserId;
@@ -45,9 +45,9 @@ pub(crate) struct CausedMails {
     /// What is at fault where it is the number of them that is too large.
     field: String,
     /// What counts for the account and the recipients.
-    own: Vec<Counting>,
+    own: Vec<Count>,
     /// What was counted for the client and the deployment, or why it wasn't.
-    shared: std::result::Result<CountedTogether, Vec<Over>>,
+    shared: std::result::Result<RefundableCounts, Vec<FullWindow>>,
     database: Database,
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn count(
         mails: mails.to_vec(),
         field: field.to_owned(),
         own: Vec::new(),
-        shared: Ok(CountedTogether::default()),
+        shared: Ok(RefundableCounts::default()),
         database: database.clone(),
     };
     if mails.is_empty() {
@@ -76,23 +76,23 @@ pub(crate) async fn count(
     // Whoever has none isn't limited by it: staff answer for what they do.
     if let Some(user_id) = actor.account() {
         let tries = per_day(database, &deployment, user_id).await?;
-        caused.own.push(Counting { limit: TryLimit { tries, ..account }, subject: user_id.to_string(), number });
+        caused.own.push(Count { limit: TryLimit { tries, ..account }, subject: user_id.to_string(), number });
     }
     let mut recipients: BTreeMap<&EmailAddress, i32> = BTreeMap::new();
     for mail in mails {
         *recipients.entry(&mail.to).or_default() += 1;
     }
     for (recipient, number) in recipients {
-        let to = |limit| Counting { limit, subject: recipient.to_string(), number };
+        let to = |limit| Count { limit, subject: recipient.to_string(), number };
         caused.own.extend(limits::RECIPIENT_MAILS.map(to));
     }
     let most = |limit: TryLimit| TryLimit { tries: limit.tries.max(deployment.invitations_per_day), ..limit };
     let shared = [
-        Counting { limit: most(of_client), subject: client.to_string(), number },
-        Counting { limit: most(of_all), subject: String::new(), number },
+        Count { limit: most(of_client), subject: client.to_string(), number },
+        Count { limit: most(of_all), subject: String::new(), number },
     ];
-    attempt::to_the_end(async move {
-        caused.shared = attempt::count_together(&caused.database, &shared).await?;
+    attempt::run_to_completion(async move {
+        caused.shared = attempt::count_all_or_none(&caused.database, &shared).await?;
         Ok(caused)
     })
     .await?
@@ -107,9 +107,9 @@ async fn per_day(database: &Database, deployment: &Deployment, user_id: UserId) 
     Ok(if is_new { deployment.new_account_invitations_per_day } else { deployment.invitations_per_day })
 }
 
-fn refuse(mails: &[CausedMail], over: &[Over], field: &str) -> Vec<Refusal> {
+fn refuse(mails: &[CausedMail], over: &[FullWindow], field: &str) -> Vec<Refusal> {
     let refusal = |field: Vec<String>, message| Refusal { code: Code::RateLimited, field, message };
-    let is_of_recipient = |over: &&Over| limits::RECIPIENT_MAILS.iter().any(|limit| limit.bucket == over.bucket);
+    let is_of_recipient = |over: &&FullWindow| limits::RECIPIENT_MAILS.iter().any(|limit| limit.bucket == over.bucket);
     let of_all = over.iter().filter(|over| !is_of_recipient(over)).max_by_key(|over| over.wait);
     let of_all = of_all.map(|over| {
         let (limit, left, wait) = (over.limit, over.left, in_words(over.wait));
@@ -144,11 +144,11 @@ impl CausedMails {
     /// Counts them for the account and the recipients, and fails with RATE_LIMITED where some are too many: the last
     /// check before a command changes anything.
     pub(crate) async fn require(&self, transaction: &mut Transaction) -> Result<()> {
-        let refused = |over: &[Over]| Error::Refused(refuse(&self.mails, over, &self.field));
+        let refused = |over: &[FullWindow]| Error::Refused(refuse(&self.mails, over, &self.field));
         if let Err(over) = &self.shared {
             return Err(refused(over));
         }
-        match attempt::count_within(transaction, &self.own).await? {
+        match attempt::count_in_transaction(transaction, &self.own).await? {
             Ok(_) => Ok(()),
             Err(over) => Err(refused(&over)),
         }
@@ -164,7 +164,7 @@ impl CausedMails {
     pub(crate) async fn settle_if<T>(mut self, is_sent: bool, outcome: Result<T>) -> Result<T> {
         let shared = std::mem::replace(&mut self.shared, Err(Vec::new()));
         if let (Ok(counted), false) = (shared, is_sent) {
-            counted.take_back(&self.database).await;
+            counted.refund(&self.database).await;
         }
         outcome
     }
@@ -174,13 +174,13 @@ impl CausedMails {
 impl Drop for CausedMails {
     fn drop(&mut self) {
         if let Ok(counted) = &mut self.shared {
-            std::mem::take(counted).take_back_later(self.database.clone());
+            std::mem::take(counted).refund_later(self.database.clone());
         }
     }
 }
 
 /// Counts a mail that nobody asks for at this moment, such as a reminder; `false` where its recipient has had enough.
 pub async fn count_reminder(database: &Database, recipient: &EmailAddress) -> Result<bool> {
-    let countings = limits::RECIPIENT_MAILS.map(|limit| Counting { limit, subject: recipient.to_string(), number: 1 });
-    Ok(attempt::count_together(database, &countings).await?.is_ok())
+    let counts = limits::RECIPIENT_MAILS.map(|limit| Count { limit, subject: recipient.to_string(), number: 1 });
+    Ok(attempt::count_all_or_none(database, &counts).await?.is_ok())
 }

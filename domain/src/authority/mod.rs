@@ -9,7 +9,7 @@ pub mod issued;
 pub mod mail_limit;
 pub mod membership;
 pub mod permissions;
-pub mod policy;
 pub mod resource_access;
+pub mod rights;
 pub mod verification;
 pub mod visibility;

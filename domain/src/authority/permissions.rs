@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 use serde_json::{Value, json};
 
-use crate::authority::policy::AccessLevel;
+use crate::authority::rights::AccessLevel;
 use crate::database::schema::members;
 
 /// What a member may do with what is shared with, or billed to, the organization.

@@ -7,7 +7,7 @@ use diesel::sql_types::{Array, Bool, Integer, Nullable, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::actor::Reach;
-use crate::authority::policy::AccessLevel;
+use crate::authority::rights::AccessLevel;
 use crate::base::error::Result;
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::sql::statement;
@@ -57,7 +57,7 @@ fn of_rank(rank: i32) -> AccessLevel {
 
 /// Who asks about which resource; with the organization that they are limited to, such as by an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Question {
+pub struct AccessQuestion {
     /// Whose access.
     pub user_id: UserId,
     /// To what.
@@ -66,7 +66,7 @@ pub struct Question {
     pub within: Option<OrganizationId>,
 }
 
-impl Question {
+impl AccessQuestion {
     /// What an actor's reach asks.
     pub fn of(reach: Reach, resource_id: ResourceId) -> Self {
         Self { user_id: reach.user_id(), resource_id, within: reach.only() }
@@ -98,8 +98,8 @@ statement! {
 /// What users may do with resources, in one statement for however many; what isn't there is nothing.
 pub async fn access_of(
     connection: &mut AsyncPgConnection,
-    questions: &[Question],
-) -> Result<HashMap<Question, Access>> {
+    questions: &[AccessQuestion],
+) -> Result<HashMap<AccessQuestion, Access>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = SqlUuid)]
@@ -122,7 +122,7 @@ pub async fn access_of(
     Ok(rows
         .into_iter()
         .map(|row| {
-            let question = Question { user_id: row.user_id, resource_id: row.resource_id, within: row.within };
+            let question = AccessQuestion { user_id: row.user_id, resource_id: row.resource_id, within: row.within };
             (question, Access { level: of_rank(row.rank), moving: row.moving })
         })
         .collect())

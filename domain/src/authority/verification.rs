@@ -6,7 +6,7 @@ use diesel_async::RunQueryDsl;
 
 use crate::authority::access::Permit;
 use crate::authority::audit::AuditEvent;
-use crate::authority::policy::Action;
+use crate::authority::rights::Action;
 use crate::base::error::{Error, Result};
 use crate::base::id::OrganizationId;
 use crate::base::limits;
@@ -35,7 +35,7 @@ impl Verification {
 }
 
 #[derive(QueryableByName)]
-struct Checked {
+struct CheckedChunk {
     #[diesel(sql_type = BigInt)]
     checked: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
@@ -70,7 +70,7 @@ pub async fn verify(
     }
     let mut connection = database.connection().await?;
     let chain = VerifyChain { organization_id, from_sequence: from, most: limits::VERIFY_CHUNK };
-    let checked: Checked = chain.query().get_result(&mut *connection).await?;
+    let checked: CheckedChunk = chain.query().get_result(&mut *connection).await?;
     let first_broken = match checked.broken {
         Some(sequence) => Some(
             audit_events::table

@@ -5,7 +5,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::actor::{Actor, Reach};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::{MemberDirectory, Role};
+use crate::authority::rights::{MemberDirectory, Role};
 use crate::base::error::Result;
 use crate::base::id::UserId;
 use crate::database::schema::{members, organizations};

@@ -13,13 +13,13 @@ use uuid::{ContextV7, Timestamp, Uuid};
 use crate::base::error::{Code, Refusal};
 
 /// What the database's clock showed, and when.
-struct Reading {
+struct ClockReading {
     clock: Duration,
     at: Instant,
 }
 
 struct IdClock {
-    reading: Option<Reading>,
+    reading: Option<ClockReading>,
     /// Keeps each id later than those before it, also where a reading sets the clock back a little.
     context: ContextV7,
 }
@@ -39,7 +39,7 @@ pub(crate) fn require_future(field: &str, end: Option<DateTime<Utc>>, now: DateT
 
 /// The database's clock shows `now`.
 pub(crate) fn was_read(now: DateTime<Utc>) {
-    id_clock().reading = Some(Reading { clock: since_epoch(now), at: Instant::now() });
+    id_clock().reading = Some(ClockReading { clock: since_epoch(now), at: Instant::now() });
 }
 
 /// A UUIDv7 of this moment, later than those before it.

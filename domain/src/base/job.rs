@@ -14,7 +14,7 @@ use crate::base::id::{
 };
 
 /// The worker's claim on its job, checked first in each transaction so that a run that was taken over can't commit.
-pub type Hold<'a> = &'a (
+pub type JobClaim<'a> = &'a (
         dyn for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = crate::Result<()>> + Send + 'c>>
             + Send
             + Sync

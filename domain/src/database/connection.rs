@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::database::endpoint::Endpoint;
-use crate::database::held::Held;
+use crate::database::lent::LentEntry;
 use crate::database::under_way::UnderWay;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
@@ -98,7 +98,7 @@ pub struct Connection {
     in_transaction: bool,
     // What it is counted by ends after it, in this order.
     _shares: Vec<OwnedSemaphorePermit>,
-    _held: Held,
+    _held: LentEntry,
 }
 
 impl Connection {
@@ -118,7 +118,7 @@ impl Connection {
             under_way: under_way.ok_or(Error::Bug("the endpoint counts what is under way on each connection"))?,
             in_transaction: false,
             _shares: places,
-            _held: Held::new(place),
+            _held: LentEntry::new(place),
         })
     }
 

@@ -4,7 +4,7 @@ pub(crate) mod checks;
 mod connection;
 pub mod deployment;
 mod endpoint;
-mod held;
+mod lent;
 pub mod migrations;
 mod readiness;
 pub(crate) mod schema;
@@ -16,9 +16,9 @@ mod wire;
 pub use connection::Connection;
 use connection::{Part, Shares};
 pub use endpoint::Endpoint;
-pub use held::expect_none_held;
+pub use lent::expect_none_held;
 #[cfg(debug_assertions)]
-pub use held::strand;
+pub use lent::subtask;
 
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
@@ -210,7 +210,7 @@ impl Database {
     }
 
     async fn connection_for(&self, place: &'static Location<'static>) -> Result<Connection> {
-        held::report(place);
+        lent::report(place);
         Connection::take(&self.pool, &self.endpoint, &self.shares, place).await
     }
 

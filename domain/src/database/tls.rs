@@ -114,33 +114,33 @@ pub(super) fn connector(
         (SslMode::VerifyFull, Roots::CaSetting(path)) => Some([roots.of_file(path)?, Roots::of_system()].concat()),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let judge = Judge::new(certificates, mode == SslMode::VerifyFull, binds_channel, &provider)?;
+    let verifier = CertificateVerifier::new(certificates, mode == SslMode::VerifyFull, binds_channel, &provider)?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(judge))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(Some(MakeRustlsConnect::new(config)))
 }
 
 /// Judges a server's certificate as libpq does: not at all, by the CA, or by the CA and the host's name.
 #[derive(Debug)]
-struct Judge {
+struct CertificateVerifier {
     /// `None`: whatever it is, it is taken.
-    trusted: Option<Trusted>,
+    trusted: Option<TrustedRoots>,
     names_host: bool,
     binds_channel: bool,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 #[derive(Debug)]
-struct Trusted {
+struct TrustedRoots {
     roots: RootCertStore,
     /// The same: a server may show one of them itself, as where it has made its own certificate.
     certificates: Vec<CertificateDer<'static>>,
 }
 
-impl Judge {
+impl CertificateVerifier {
     fn new(
         certificates: Option<Vec<CertificateDer<'static>>>,
         names_host: bool,
@@ -150,7 +150,7 @@ impl Judge {
         let trusted = certificates.map(|certificates| {
             let mut roots = RootCertStore::empty();
             roots.add_parsable_certificates(certificates.iter().cloned());
-            Trusted { roots, certificates }
+            TrustedRoots { roots, certificates }
         });
         Ok(Self { trusted, names_host, binds_channel, algorithms: provider.signature_verification_algorithms })
     }
@@ -166,7 +166,7 @@ fn refused(reason: CertificateError) -> rustls::Error {
     rustls::Error::InvalidCertificate(reason)
 }
 
-impl ServerCertVerifier for Judge {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

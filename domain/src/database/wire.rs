@@ -59,7 +59,7 @@ where
 {
     transport: Transport<S>,
     ending: Ending,
-    unnaming: Option<Unnaming>,
+    unnaming: Option<StatementUnnamer>,
     unanswered: Unanswered,
     /// Whether the first message was sent, which alone has no type.
     has_begun: bool,
@@ -109,7 +109,7 @@ where
     pub(super) fn new(transport: Transport<S>, names: StatementNames, ending: Ending, unanswered: Unanswered) -> Self {
         let unnaming = match names {
             StatementNames::Kept => None,
-            StatementNames::Removed => Some(Unnaming::default()),
+            StatementNames::Removed => Some(StatementUnnamer::default()),
         };
         unanswered.0.send_replace(0);
         let [outgoing, unwritten, incoming, unread] = Default::default();
@@ -187,7 +187,7 @@ fn put_error(out: &mut BytesMut, body: &[u8]) {
 }
 
 /// What the server is expected to say.
-enum Expected {
+enum ExpectedReply {
     /// That it has parsed a statement, of which tokio-postgres knows or not.
     Parsed { is_known: bool },
     /// That it is ready for the next request.
@@ -196,15 +196,15 @@ enum Expected {
 
 /// Takes the names of statements away.
 #[derive(Default)]
-struct Unnaming {
+struct StatementUnnamer {
     /// Of each statement that tokio-postgres has prepared, what follows its name in the message that did.
     statements: HashMap<Vec<u8>, Bytes>,
     /// Which of them the unnamed statement is, within a request.
     current: Option<Vec<u8>>,
-    expected: VecDeque<Expected>,
+    expected: VecDeque<ExpectedReply>,
 }
 
-impl Unnaming {
+impl StatementUnnamer {
     fn rewrite(&mut self, message: &Bytes, out: &mut BytesMut) {
         let whole = |out: &mut BytesMut| out.put_slice(message);
         let (Some(kind), Some(body)) = (message.first(), message.get(HEADER..)) else { return whole(out) };
@@ -233,7 +233,7 @@ impl Unnaming {
             }
             b'S' | b'Q' => {
                 self.current = None;
-                self.expected.push_back(Expected::Ready);
+                self.expected.push_back(ExpectedReply::Ready);
                 whole(out);
             }
             _ => whole(out),
@@ -247,7 +247,7 @@ impl Unnaming {
         }
         if let Some(text) = self.statements.get(name) {
             put_message(out, b'P', &[&[0], text]);
-            self.expected.push_back(Expected::Parsed { is_known });
+            self.expected.push_back(ExpectedReply::Parsed { is_known });
             self.current = Some(name.to_vec());
         }
     }
@@ -255,10 +255,10 @@ impl Unnaming {
     /// Whether the server's message is for tokio-postgres.
     fn is_passed_on(&mut self, kind: u8) -> bool {
         match kind {
-            b'1' => !matches!(self.expected.pop_front(), Some(Expected::Parsed { is_known: false })),
+            b'1' => !matches!(self.expected.pop_front(), Some(ExpectedReply::Parsed { is_known: false })),
             // After an error the server skips what is left of the request.
             b'Z' => {
-                while let Some(Expected::Parsed { .. }) = self.expected.pop_front() {}
+                while let Some(ExpectedReply::Parsed { .. }) = self.expected.pop_front() {}
                 true
             }
             _ => true,
@@ -464,8 +464,8 @@ mod tests {
 
     #[test]
     fn a_statements_text_goes_along_with_each_use_and_its_name_nowhere() {
-        let mut unnaming = Unnaming::default();
-        let sent = |unnaming: &mut Unnaming, messages: &[Bytes]| {
+        let mut unnaming = StatementUnnamer::default();
+        let sent = |unnaming: &mut StatementUnnamer, messages: &[Bytes]| {
             let mut out = BytesMut::new();
             for message in messages {
                 unnaming.rewrite(message, &mut out);

@@ -11,7 +11,7 @@ use crate::authority::access;
 use crate::authority::actor::{Actor, Person};
 use crate::authority::audit::{self, AuditAction};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::Role;
+use crate::authority::rights::Role;
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::job::{MailAccountDeleted, MarkEndedWithAccount};

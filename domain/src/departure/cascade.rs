@@ -16,7 +16,7 @@ use crate::authority::issued::{self, EndedWith};
 use crate::authority::membership::MemberStatus;
 use crate::base::error::{Error, Result};
 use crate::base::id::{DepartureId, ResourceId, ResourceMoveId, UserId};
-use crate::base::job::{Hold, MailDepartureReceipt};
+use crate::base::job::{JobClaim, MailDepartureReceipt};
 use crate::base::sql::Statements;
 use crate::base::{limits, text};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
@@ -40,10 +40,10 @@ pub enum Chunk {
 }
 
 /// Runs one chunk of a departure's cascade in a transaction of its own.
-pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Chunk> {
+pub async fn run_chunk(database: &Database, id: DepartureId, claim: JobClaim<'_>) -> Result<Chunk> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let found = lock(transaction, id).await?;
             let running = found.filter(|departure| departure.status == DepartureStatus::Running);
             let Some(departure) = running else { return Ok(Chunk::Done) };
@@ -79,14 +79,14 @@ pub async fn run_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> 
 }
 
 /// Who receives what a departure passes on, and what it is about.
-struct Passing {
+struct CascadeContext {
     new_owner: UserId,
     /// Until when what is passed on was the leaver's.
     owned_until: Option<DateTime<Utc>>,
     at: DateTime<Utc>,
 }
 
-impl Passing {
+impl CascadeContext {
     /// Locks whom it is about: whoever receives something stays a member, and the owner, until this commits (R43), and
     /// the leaver doesn't come back.
     async fn enter(transaction: &mut Transaction, departure: &Departure) -> Result<Self> {
@@ -113,12 +113,12 @@ async fn lock_leaver(transaction: &mut Transaction, departure: &Departure) -> Re
 async fn left_behind(
     transaction: &mut Transaction,
     departure: &Departure,
-    passing: &Passing,
+    context: &CascadeContext,
     step: DepartureStep,
     limit: Option<i64>,
 ) -> Result<i64> {
     #[derive(QueryableByName)]
-    struct Left {
+    struct LeftBehindCount {
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
@@ -127,31 +127,31 @@ async fn left_behind(
         organization_id: departure.organization_id,
         leaver_id: departure.user_id,
         kinds: step.kinds(),
-        new_owner_id: passing.new_owner,
-        owned_until: passing.owned_until,
+        new_owner_id: context.new_owner,
+        owned_until: context.owned_until,
         most: limit,
     };
-    let left: Left = STATEMENTS.with(step, left_behind_text, asked).get_result(&mut **transaction).await?;
+    let left: LeftBehindCount = STATEMENTS.with(step, left_behind_text, asked).get_result(&mut **transaction).await?;
     Ok(left.count)
 }
 
 /// Passes a chunk of the leaver's resources of a step's kinds to the owner; samples are collected instead.
 async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
     let kinds = step.step.kinds();
-    let passing = Passing::enter(transaction, departure).await?;
+    let context = CascadeContext::enter(transaction, departure).await?;
     let total = match step.total {
         Some(total) => total,
         None => {
-            let total = left_behind(transaction, departure, &passing, step.step, None).await?;
+            let total = left_behind(transaction, departure, &context, step.step, None).await?;
             i32::try_from(total).unwrap_or(i32::MAX)
         }
     };
     let mut events = Vec::new();
     let collected_in = match step.step {
         DepartureStep::CollectSamples
-            if left_behind(transaction, departure, &passing, step.step, Some(1)).await? > 0 =>
+            if left_behind(transaction, departure, &context, step.step, Some(1)).await? > 0 =>
         {
-            Some(samples_project(transaction, departure, &passing, &mut events).await?)
+            Some(samples_project(transaction, departure, &context, &mut events).await?)
         }
         _ => None,
     };
@@ -161,8 +161,8 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
     for kind in kinds.iter().copied().filter(|kind| step.reached_kind.is_none_or(|reached| *kind >= reached)) {
         let after = reached_id.filter(|_| reached_kind == Some(kind));
         let room = limits::CASCADE_CHUNK - moved;
-        let which = Which { step: step.step, kind, after, room };
-        let chunk = move_chunk(transaction, departure, &passing, &which, collected_in).await?;
+        let which = ChunkSpec { step: step.step, kind, after, room };
+        let chunk = move_chunk(transaction, departure, &context, &which, collected_in).await?;
         moved += chunk.count;
         (reached_kind, reached_id) = (Some(kind), chunk.last_id.or(after));
         if moved >= limits::CASCADE_CHUNK {
@@ -171,19 +171,19 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
     }
     let at_the_end = moved < limits::CASCADE_CHUNK;
     // What would lie before what it has reached isn't expected, and not left behind either.
-    let begins_anew = at_the_end && left_behind(transaction, departure, &passing, step.step, Some(1)).await? > 0;
+    let begins_anew = at_the_end && left_behind(transaction, departure, &context, step.step, Some(1)).await? > 0;
     if begins_anew {
         (reached_kind, reached_id) = (None, None);
     }
     let moved = i32::try_from(moved).unwrap_or(i32::MAX);
     let progress = Advance { done: moved, total, reached_kind, reached_id, is_last: at_the_end && !begins_anew };
-    advance(transaction, departure, step.step, progress, passing.at).await?;
+    advance(transaction, departure, step.step, progress, context.at).await?;
     diesel::update(departures::table.find(departure.id))
-        .set(departures::new_owner_id.eq(passing.new_owner))
+        .set(departures::new_owner_id.eq(context.new_owner))
         .execute(&mut **transaction)
         .await?;
     if moved > 0 {
-        let (leaver, new_owner) = (departure.user_id, passing.new_owner);
+        let (leaver, new_owner) = (departure.user_id, context.new_owner);
         let summary = match collected_in {
             Some(project) => format!("{moved} sample(s) of {leaver} were collected into {project}"),
             None => format!("{moved} resource(s) passed from {leaver} to {new_owner}"),
@@ -200,7 +200,7 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
 }
 
 /// What a chunk is of.
-struct Which {
+struct ChunkSpec {
     step: DepartureStep,
     kind: ResourceKind,
     /// Only behind this one.
@@ -211,7 +211,7 @@ struct Which {
 
 /// What a chunk has moved.
 #[derive(QueryableByName)]
-struct Moved {
+struct MovedChunk {
     #[diesel(sql_type = BigInt)]
     count: i64,
     #[diesel(sql_type = Nullable<SqlUuid>)]
@@ -222,27 +222,27 @@ struct Moved {
 async fn move_chunk(
     transaction: &mut Transaction,
     departure: &Departure,
-    passing: &Passing,
-    which: &Which,
+    context: &CascadeContext,
+    which: &ChunkSpec,
     collected_in: Option<ResourceId>,
-) -> Result<Moved> {
-    let Which { step, kind, after, room } = *which;
+) -> Result<MovedChunk> {
+    let ChunkSpec { step, kind, after, room } = *which;
     static STATEMENTS: Statements<MoveShape> = Statements::new();
     let asked = MoveChunk {
         organization_id: departure.organization_id,
         leaver_id: departure.user_id,
         kinds: vec![kind],
-        new_owner_id: passing.new_owner,
-        owned_until: passing.owned_until,
+        new_owner_id: context.new_owner,
+        owned_until: context.owned_until,
         after,
         most: room,
-        at: passing.at,
+        at: context.at,
         collected_in,
         departure_id: departure.id,
         move_ids: (0..room).map(|_| ResourceMoveId::new()).collect(),
     };
     let shape = MoveShape { step, kind, beyond: after.is_some() };
-    let moved: Moved = STATEMENTS.with(shape, MoveShape::text, asked).get_result(&mut **transaction).await?;
+    let moved: MovedChunk = STATEMENTS.with(shape, MoveShape::text, asked).get_result(&mut **transaction).await?;
     Ok(moved)
 }
 
@@ -250,7 +250,7 @@ async fn move_chunk(
 async fn samples_project(
     transaction: &mut Transaction,
     departure: &Departure,
-    passing: &Passing,
+    context: &CascadeContext,
     events: &mut Vec<NewEvent>,
 ) -> Result<ResourceId> {
     let made: Option<ResourceId> =
@@ -279,12 +279,12 @@ async fn samples_project(
             resources::kind.eq(ResourceKind::Project),
             resources::folded_name.eq(text::fold(&name)),
             resources::name.eq(name),
-            resources::owner_id.eq(passing.new_owner),
-            resources::owned_since.eq(passing.at),
-            resources::created_by_id.eq(passing.new_owner),
+            resources::owner_id.eq(context.new_owner),
+            resources::owned_since.eq(context.at),
+            resources::created_by_id.eq(context.new_owner),
             resources::visibility.eq(Visibility::Private),
-            resources::created_at.eq(passing.at),
-            resources::updated_at.eq(passing.at),
+            resources::created_at.eq(context.at),
+            resources::updated_at.eq(context.at),
         ))
         .execute(&mut **transaction)
         .await?;
@@ -304,7 +304,7 @@ async fn samples_project(
 /// Removes a chunk of the leaver's own grants in the organization, and notes of the others that they are kept.
 pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
     #[derive(QueryableByName)]
-    struct Removed {
+    struct RemovedGrants {
         #[diesel(sql_type = BigInt)]
         looked_at: i64,
         #[diesel(sql_type = BigInt)]
@@ -313,7 +313,7 @@ pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Dep
         last_id: Option<Uuid>,
     }
     #[derive(QueryableByName)]
-    struct Total {
+    struct GrantCount {
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
@@ -323,7 +323,7 @@ pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Dep
         Some(total) => total,
         None => {
             let ending = CountEndingGrants { organization_id, leaver_id, ended_at };
-            let total: Total = ending.query().get_result(&mut **transaction).await?;
+            let total: GrantCount = ending.query().get_result(&mut **transaction).await?;
             i32::try_from(total.count).unwrap_or(i32::MAX)
         }
     };
@@ -334,7 +334,7 @@ pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Dep
         after: step.reached_id.unwrap_or_default(),
         most: limits::CASCADE_CHUNK,
     };
-    let removed: Removed = chunk.query().get_result(&mut **transaction).await?;
+    let removed: RemovedGrants = chunk.query().get_result(&mut **transaction).await?;
     let at = now(transaction).await?;
     let progress = Advance {
         done: i32::try_from(removed.removed).unwrap_or(i32::MAX),

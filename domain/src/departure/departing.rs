@@ -8,7 +8,7 @@ use crate::account::{api_key, suspension, user};
 use crate::authority::access::{self, Lock, lock_users};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, NewEvent};
-use crate::authority::policy::MemberAction;
+use crate::authority::rights::MemberAction;
 use crate::base::error::{Error, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId};
 use crate::base::job::{MailMembershipEnded, RunDeparture};
@@ -18,7 +18,7 @@ use crate::database::{Database, Transaction, now};
 use crate::departure::{self, Departure, DepartureKind, DepartureStep};
 use crate::membership::cause::Cause;
 use crate::membership::member::{self, Member};
-use crate::membership::{invitation, roster, team};
+use crate::membership::{invitation, member_writes, team};
 
 /// The actor leaves (R40).
 ///
@@ -117,7 +117,7 @@ pub(crate) async fn depart(
     words: Words<'_>,
 ) -> Result<(Departure, Vec<NewEvent>)> {
     let (organization_id, user_id) = (member.organization_id, member.user_id);
-    let ended = roster::end(transaction, cause, member, kind.status()).await?;
+    let ended = member_writes::end(transaction, cause, member, kind.status()).await?;
     let started_at = now(transaction).await?;
     let leaver = user::by_id(transaction, user_id).await?;
 

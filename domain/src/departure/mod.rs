@@ -21,10 +21,10 @@ use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::{Action, Role};
+use crate::authority::rights::{Action, Role};
 use crate::base::error::{Code, Refusal, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId, UserId};
-use crate::base::job::{Hold, RevertDeparture, RunDeparture};
+use crate::base::job::{JobClaim, RevertDeparture, RunDeparture};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::text_enum::text_enum;
@@ -232,10 +232,10 @@ async fn lock(transaction: &mut Transaction, id: DepartureId) -> Result<Option<D
 }
 
 /// The worker gives a departure, or its revert, up; it is kept, visible, and can be retried.
-pub async fn fail(database: &Database, id: DepartureId, reason: &str, hold: Hold<'_>) -> Result<()> {
+pub async fn fail(database: &Database, id: DepartureId, reason: &str, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let Some(departure) = lock(transaction, id).await? else { return Ok(()) };
             let (status, summary) = match departure.status {
                 DepartureStatus::Running => (DepartureStatus::Failed, "the cascade was given up"),
@@ -270,10 +270,10 @@ pub async fn to_tell_leaver(connection: &mut AsyncPgConnection, id: DepartureId)
 
 /// Decides whether the leaver is told now that their membership has ended, as [`to_tell_leaver`] says, and writes that
 /// down: the receipt says no more of it. Asked again, it is the same answer.
-pub async fn tell_leaver(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Option<Departure>> {
+pub async fn tell_leaver(database: &Database, id: DepartureId, claim: JobClaim<'_>) -> Result<Option<Departure>> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             if lock(transaction, id).await?.is_none() {
                 return Ok(None);
             }

@@ -12,7 +12,7 @@ use crate::authority::access::{self, Lock, WritePermit};
 use crate::authority::actor::{Actor, Staff};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::Action;
+use crate::authority::rights::Action;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::job::MarkEnded;

@@ -9,7 +9,7 @@ use crate::account::api_key::{self, ApiKey};
 use crate::account::user;
 use crate::authority::access::Permit;
 use crate::authority::issued;
-use crate::authority::policy::{Action, MemberAction, Role};
+use crate::authority::rights::{Action, MemberAction, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::limits;
@@ -92,19 +92,19 @@ pub async fn plan(
     if member.organization_id != permit.organization_id() || !(leads || own && kind == DepartureKind::Leave) {
         return Ok(None);
     }
-    Ok(Some(of_member(connection, permit, member, kind, Detail::Full).await?))
+    Ok(Some(of_member(connection, permit, member, kind, PlanDetail::Full).await?))
 }
 
 /// How much of a plan is wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Detail {
+enum PlanDetail {
     /// All.
     Full,
     /// Whether steps concern anything at all, for the hash: nobody waits for counts while the organization is locked.
     Hash,
 }
 
-impl Detail {
+impl PlanDetail {
     /// How many are counted at most, and how many examples there are.
     fn limits(self) -> (Option<i64>, i64) {
         match self {
@@ -119,7 +119,7 @@ async fn of_member(
     permit: &Permit,
     member: Member,
     kind: DepartureKind,
-    detail: Detail,
+    detail: PlanDetail,
 ) -> Result<Plan> {
     let (organization_id, user_id) = (member.organization_id, member.user_id);
     let new_owner_id = owner(connection, organization_id).await?;
@@ -178,7 +178,7 @@ fn blockers(permit: &Permit, member: &Member, kind: DepartureKind) -> Vec<Refusa
 
 /// How many things a plan would concern, and some of them by name.
 #[derive(QueryableByName)]
-struct Concerned {
+struct PlannedItems {
     #[diesel(sql_type = BigInt)]
     count: i64,
     #[diesel(sql_type = Array<Text>)]
@@ -186,7 +186,7 @@ struct Concerned {
 }
 
 parameters! {
-    struct Owned {
+    struct OwnedParameters {
         organization_id: SqlUuid = OrganizationId,
         leaver_id: SqlUuid = UserId,
         kinds: Array<Text> = Vec<ResourceKind>,
@@ -221,18 +221,18 @@ async fn owned(
     connection: &mut AsyncPgConnection,
     member: &Member,
     step: DepartureStep,
-    detail: Detail,
+    detail: PlanDetail,
 ) -> Result<(i64, Vec<String>)> {
     let (limit, examples) = detail.limits();
     static STATEMENTS: Statements<DepartureStep> = Statements::new();
-    let asked = Owned {
+    let asked = OwnedParameters {
         organization_id: member.organization_id,
         leaver_id: member.user_id,
         kinds: step.kinds(),
         examples,
         most: limit,
     };
-    let found: Concerned = STATEMENTS.with(step, owned_text, asked).get_result(connection).await?;
+    let found: PlannedItems = STATEMENTS.with(step, owned_text, asked).get_result(connection).await?;
     Ok((found.count, found.examples))
 }
 
@@ -240,12 +240,12 @@ async fn owned(
 async fn ending_grants(
     connection: &mut AsyncPgConnection,
     member: &Member,
-    detail: Detail,
+    detail: PlanDetail,
 ) -> Result<(i64, Vec<String>)> {
     let (limit, examples) = detail.limits();
     let (organization_id, leaver_id) = (member.organization_id, member.user_id);
     let asked = EndingGrants { organization_id, leaver_id, examples, most: limit };
-    let found: Concerned = asked.query().get_result(connection).await?;
+    let found: PlannedItems = asked.query().get_result(connection).await?;
     Ok((found.count, found.examples))
 }
 
@@ -261,7 +261,7 @@ pub(super) async fn require(
     kind: DepartureKind,
     hash: &str,
 ) -> Result<()> {
-    if of_member(connection, permit, member.clone(), kind, Detail::Hash).await?.hash() == hash.trim() {
+    if of_member(connection, permit, member.clone(), kind, PlanDetail::Hash).await?.hash() == hash.trim() {
         return Ok(());
     }
     let message = "what would happen has changed since the plan was made; look at the plan again";
@@ -287,6 +287,6 @@ mod tests {
 
     #[test]
     fn the_statements_name_their_parameters() {
-        require_fit::<Owned>(DepartureStep::ALL.iter().map(owned_text));
+        require_fit::<OwnedParameters>(DepartureStep::ALL.iter().map(owned_text));
     }
 }

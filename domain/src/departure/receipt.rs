@@ -87,7 +87,7 @@ pub async fn moves_by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceMov
 
 /// How a membership ended, as people are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum MembershipEnding {
     /// The member left.
     Left,
     /// The member was removed.
@@ -98,7 +98,7 @@ pub enum Ending {
     Deleted,
 }
 
-impl Ending {
+impl MembershipEnding {
     /// How `leaver` went.
     pub fn of(departure: &Departure, leaver: &User) -> Self {
         match (departure.kind, leaver.deleted_at) {
@@ -120,16 +120,16 @@ pub struct Receipt {
     /// Who is told.
     pub recipient: User,
     /// How the membership ended.
-    pub ending: Ending,
+    pub ending: MembershipEnding,
     /// What moved: from the leaver, or to the owner who is told.
-    pub moved: Moved,
+    pub moved: MovedSummary,
     /// What else they are told.
-    pub told: Told,
+    pub told: ReceiptContent,
 }
 
 /// What a leaver is told, and what an owner.
 #[derive(Debug)]
-pub enum Told {
+pub enum ReceiptContent {
     /// The leaver.
     Leaver {
         /// Whether they hear here first that the membership has ended.
@@ -154,7 +154,7 @@ pub enum Told {
 
 /// What a departure moved, in short.
 #[derive(Debug)]
-pub struct Moved {
+pub struct MovedSummary {
     /// How many of each kind.
     pub counts: Vec<(ResourceKind, i64)>,
     /// The names of the first [`limits::RECEIPT_EXAMPLES`].
@@ -178,7 +178,7 @@ pub async fn of(connection: &mut AsyncPgConnection, id: DepartureId, recipient_i
     let recipient = user::by_id(connection, recipient_id).await?;
     let leaver = user::by_id(connection, departure.user_id).await?;
     let member = member::of(connection, departure.organization_id, recipient_id).await?;
-    let ending = Ending::of(&departure, &leaver);
+    let ending = MembershipEnding::of(&departure, &leaver);
     let receivers = receivers(connection, id).await?;
     let samples_owner = samples_owner(connection, id).await?;
     let (moved, told) = if recipient_id == departure.user_id {
@@ -186,7 +186,7 @@ pub async fn of(connection: &mut AsyncPgConnection, id: DepartureId, recipient_i
         let samples_owner = samples_owner.filter(|_| moved.collected_samples > 0);
         // Who mustn't see who leads the organization isn't told of it at the end either (R77).
         let names = member.is_some_and(|member| organization.standing_of(member.role).sees_structure());
-        let told = Told::Leaver {
+        let told = ReceiptContent::Leaver {
             // Who went by themselves knows it; who was told has heard it.
             tells_end: departure.kind != DepartureKind::Leave && departure.told_at.is_none(),
             new_owner_names: match names {
@@ -215,7 +215,7 @@ pub async fn of(connection: &mut AsyncPgConnection, id: DepartureId, recipient_i
         }
         let others: Vec<UserId> = receivers.into_iter().filter(|receiver| *receiver != recipient_id).collect();
         let owns = recipient_id == departure.new_owner_id;
-        let told = Told::Owner {
+        let told = ReceiptContent::Owner {
             other_owners: names_of(connection, &others).await?,
             owns,
             advice: if owns { advice(connection, &departure).await? } else { Vec::new() },
@@ -258,7 +258,7 @@ async fn advice(connection: &mut AsyncPgConnection, departure: &Departure) -> Re
 }
 
 /// What moved to one of these.
-async fn moved(connection: &mut AsyncPgConnection, id: DepartureId, receivers: &[UserId]) -> Result<Moved> {
+async fn moved(connection: &mut AsyncPgConnection, id: DepartureId, receivers: &[UserId]) -> Result<MovedSummary> {
     let moves = passed_on(id).filter(resource_moves::to_id.eq_any(receivers));
     let counts = moves
         .clone()
@@ -279,7 +279,7 @@ async fn moved(connection: &mut AsyncPgConnection, id: DepartureId, receivers: &
         .count()
         .get_result(connection)
         .await?;
-    Ok(Moved { counts, examples, collected_samples })
+    Ok(MovedSummary { counts, examples, collected_samples })
 }
 
 /// Whose the project is that samples were collected into.

@@ -13,10 +13,10 @@ use crate::authority::access::{self, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::MemberAction;
+use crate::authority::rights::MemberAction;
 use crate::base::error::{Code, Error, Reader, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
-use crate::base::job::{Hold, MailMembershipRestored, RevertDeparture};
+use crate::base::job::{JobClaim, MailMembershipRestored, RevertDeparture};
 use crate::base::limits;
 use crate::base::sql::statement;
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
@@ -29,7 +29,7 @@ use crate::departure::{
 use crate::membership::cause::Cause;
 use crate::membership::member::{self, Member};
 use crate::membership::seats::{self, Seats};
-use crate::membership::{invitation, joining, roster};
+use crate::membership::{invitation, joining, member_writes};
 use crate::resource::Visibility;
 use crate::resource::kind::ResourceKind;
 
@@ -44,7 +44,7 @@ pub async fn reactivate(database: &Database, actor: &Actor, id: MemberId) -> Res
     database
         .transaction(async |transaction| {
             let (permit, member) = member::enter(transaction, actor, id, "memberId").await?;
-            let events = bring_back(transaction, &permit, &member, Returns::Nothing, "memberId").await?;
+            let events = bring_back(transaction, &permit, &member, ReturnedWork::Nothing, "memberId").await?;
             audit::record(transaction, events).await?;
             Ok(id)
         })
@@ -53,7 +53,7 @@ pub async fn reactivate(database: &Database, actor: &Actor, id: MemberId) -> Res
 
 /// What becomes of what a member had left behind who is brought back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Returns {
+enum ReturnedWork {
     /// It stays where it is.
     Nothing,
     /// It goes back to them.
@@ -65,7 +65,7 @@ async fn bring_back(
     transaction: &mut Transaction,
     permit: &WritePermit,
     member: &Member,
-    returns: Returns,
+    returns: ReturnedWork,
     field: &str,
 ) -> Result<Vec<NewEvent>> {
     let user = user::require_living(transaction, member.user_id, field).await?;
@@ -86,7 +86,7 @@ async fn bring_back(
     let reason = "the invited person is a member again by another way";
     let mut events = invitation::revoke_to(transaction, Some(permit.actor()), organization_id, &user, reason).await?;
     seats::require_seats(transaction, organization_id, Seats::More(1), field).await?;
-    roster::reactivate(transaction, permit, member.id).await?;
+    member_writes::reactivate(transaction, permit, member.id).await?;
     events.extend(
         suspension::lift_suspension(transaction, user_id, "the organization that suspended it took it back").await?,
     );
@@ -94,7 +94,7 @@ async fn bring_back(
         .event(organization_id, AuditAction::MemberReactivated, member.id)
         .summary(format!("{user_id} is active again as {}", member.role))
         .with(json!({ "role": member.role.as_str() }));
-    let returns = returns == Returns::Everything;
+    let returns = returns == ReturnedWork::Everything;
     transaction.enqueue(&MailMembershipRestored { audit_event_id: restored.id(), returns }).await?;
     events.push(restored);
     Ok(events)
@@ -142,10 +142,10 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                     let message = "they left by themselves; once they are a member again, this returns what they owned";
                     return Err(Error::refused(Code::Conflict, field, message));
                 }
-                events = bring_back(transaction, &permit, &member, Returns::Everything, field).await?;
+                events = bring_back(transaction, &permit, &member, ReturnedWork::Everything, field).await?;
                 // As if it had not happened: what the cascade hasn't taken from them yet is theirs again.
                 let previous = departure.previous_ended_at_position;
-                roster::undo_end(transaction, &permit, member.id, previous).await?;
+                member_writes::undo_end(transaction, &permit, member.id, previous).await?;
             } else if permit.user_id() != member.user_id && !permit.standing().outranks(member.role) {
                 return Err(member::outranked(&permit, &member, field).into());
             }
@@ -168,7 +168,7 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
 /// What became of a resource since the departure passed it on.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = resource_moves)]
-struct Passed {
+struct MovedResource {
     #[diesel(column_name = id)]
     move_id: ResourceMoveId,
     resource_id: Option<ResourceId>,
@@ -183,7 +183,7 @@ struct Passed {
 /// Where a resource is now.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = resources)]
-struct Now {
+struct CurrentPlace {
     id: ResourceId,
     organization_id: OrganizationId,
     owner_id: UserId,
@@ -191,9 +191,14 @@ struct Now {
     container_id: Option<ResourceId>,
 }
 
-impl Passed {
+impl MovedResource {
     /// Why it stays where it is; none where it is where the departure put it.
-    fn stays_because(&self, departure: &Departure, now: Option<&Now>, moving: &[ResourceId]) -> Option<&'static str> {
+    fn stays_because(
+        &self,
+        departure: &Departure,
+        now: Option<&CurrentPlace>,
+        moving: &[ResourceId],
+    ) -> Option<&'static str> {
         let Some(now) = now else { return Some("it was deleted") };
         if now.container_id.is_some_and(|container| moving.contains(&container)) {
             return Some("it is moving to another organization");
@@ -210,11 +215,11 @@ impl Passed {
     }
 }
 
-/// Returns a chunk of what a departure passed on, in a transaction of its own.
-pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) -> Result<Chunk> {
+/// ReturnedWork a chunk of what a departure passed on, in a transaction of its own.
+pub async fn revert_chunk(database: &Database, id: DepartureId, claim: JobClaim<'_>) -> Result<Chunk> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let found = lock(transaction, id).await?;
             let reverting = found.filter(|departure| departure.status == DepartureStatus::Reverting);
             let Some(departure) = reverting else { return Ok(Chunk::Done) };
@@ -225,7 +230,7 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, hold: Hold<'_>) 
                 .for_share()
                 .first(&mut **transaction)
                 .await?;
-            let chunk: Vec<Passed> = to_look_at(transaction, id).await?;
+            let chunk: Vec<MovedResource> = to_look_at(transaction, id).await?;
             let at = now(transaction).await?;
             if chunk.is_empty() {
                 let ended_at: i64 = members::table
@@ -278,14 +283,14 @@ async fn unfinished(transaction: &mut Transaction, id: DepartureId, step: Depart
         .optional()?)
 }
 
-async fn to_look_at(transaction: &mut Transaction, id: DepartureId) -> Result<Vec<Passed>> {
+async fn to_look_at(transaction: &mut Transaction, id: DepartureId) -> Result<Vec<MovedResource>> {
     Ok(resource_moves::table
         .filter(resource_moves::departure_id.eq(id))
         .filter(resource_moves::reverted_at.is_null())
         .filter(resource_moves::kept_because.is_null())
         .order(resource_moves::id)
         .limit(limits::CASCADE_CHUNK)
-        .select(Passed::as_select())
+        .select(MovedResource::as_select())
         .load(&mut **transaction)
         .await?)
 }
@@ -294,14 +299,14 @@ async fn to_look_at(transaction: &mut Transaction, id: DepartureId) -> Result<Ve
 async fn give_back(
     transaction: &mut Transaction,
     departure: &Departure,
-    chunk: &[Passed],
+    chunk: &[MovedResource],
     at: DateTime<Utc>,
 ) -> Result<usize> {
     let ids: Vec<ResourceId> = chunk.iter().filter_map(|passed| passed.resource_id).collect();
-    let found: Vec<Now> = resources::table
+    let found: Vec<CurrentPlace> = resources::table
         .filter(resources::id.eq_any(&ids))
         .order(resources::id)
-        .select(Now::as_select())
+        .select(CurrentPlace::as_select())
         .for_no_key_update()
         .load(&mut **transaction)
         .await?;
@@ -315,7 +320,7 @@ async fn give_back(
         .load(&mut **transaction)
         .await?;
     let moving: Vec<ResourceId> = containers.into_iter().filter(|(_, moving)| *moving).map(|(id, _)| id).collect();
-    let found: HashMap<ResourceId, Now> = found.into_iter().map(|now| (now.id, now)).collect();
+    let found: HashMap<ResourceId, CurrentPlace> = found.into_iter().map(|now| (now.id, now)).collect();
     let mut staying: HashMap<&str, Vec<ResourceMoveId>> = HashMap::new();
     let (mut back, mut owned, mut samples, mut documents) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for passed in chunk {

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, AuditEvent, NewEvent};
-use crate::authority::policy::Action;
+use crate::authority::rights::Action;
 use crate::base::delivery::DeliveryStatus;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, TypedId, WebhookDeliveryId, WebhookId};
-use crate::base::job::{DeliverWebhook, Hold, MailWebhookDisabled, RedeliverWebhook};
+use crate::base::job::{DeliverWebhook, JobClaim, MailWebhookDisabled, RedeliverWebhook};
 use crate::base::page::{Page, PageRequest};
 use crate::base::secret::{Keyring, Token};
 use crate::base::sql::statement;
@@ -29,7 +29,7 @@ use crate::membership::organization;
 
 /// An event that a webhook is to be told now.
 #[derive(Debug)]
-pub struct Due {
+pub struct DueDelivery {
     /// Which webhook, as it stands.
     pub webhook: Webhook,
     /// The event, with nobody in it whom the organization may not know.
@@ -40,7 +40,7 @@ pub struct Due {
     previous_versions: Vec<i32>,
 }
 
-impl Due {
+impl DueDelivery {
     async fn now(connection: &mut AsyncPgConnection, webhook: Webhook, event: AuditEvent) -> Result<Self> {
         let at = now(connection).await?;
         let event = event.for_its_organization(connection).await?;
@@ -219,14 +219,14 @@ statement! {
 /// Enqueues the jobs of up to `limit` webhooks that have events to look at and no job, since it was lost; how many.
 pub(crate) async fn sweep_stalled(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     let stalled = StalledWebhooks { kind: DeliverWebhook::KIND, most: limit.into() };
-    let stalled: Vec<Stalled> = stalled.query().load(&mut **transaction).await?;
+    let stalled: Vec<StalledWebhook> = stalled.query().load(&mut **transaction).await?;
     let jobs: Vec<_> = stalled.into_iter().map(|stalled| DeliverWebhook { webhook_id: stalled.id }).collect();
     transaction.enqueue_all(&jobs).await?;
     Ok(jobs.len())
 }
 
 #[derive(QueryableByName)]
-struct Stalled {
+struct StalledWebhook {
     #[diesel(sql_type = diesel::sql_types::Uuid)]
     id: WebhookId,
 }
@@ -257,28 +257,28 @@ pub fn payload(event: &AuditEvent) -> Value {
 /// The next event that an enabled webhook waits for; `None` where there is none.
 ///
 /// Moves the cursor over what it doesn't wait for, and over what was delivered by hand meanwhile.
-pub async fn next(database: &Database, id: WebhookId, hold: Hold<'_>) -> Result<Option<Due>> {
+pub async fn next(database: &Database, id: WebhookId, claim: JobClaim<'_>) -> Result<Option<DueDelivery>> {
     loop {
-        let ahead = Ahead::of(&mut *database.connection().await?, id).await?;
+        let ahead = NextEvent::of(&mut *database.connection().await?, id).await?;
         match ahead {
-            Ahead::Nothing => return Ok(None),
-            Ahead::Event(due) => return Ok(Some(*due)),
-            Ahead::Passed(webhook, to) => move_cursor(database, &webhook, to, hold).await?,
+            NextEvent::Nothing => return Ok(None),
+            NextEvent::Event(due) => return Ok(Some(*due)),
+            NextEvent::Passed(webhook, to) => move_cursor(database, &webhook, to, claim).await?,
         }
     }
 }
 
 /// What lies ahead of a webhook's cursor.
-enum Ahead {
+enum NextEvent {
     /// Nothing, or the webhook tells nothing.
     Nothing,
     /// An event to be delivered.
-    Event(Box<Due>),
+    Event(Box<DueDelivery>),
     /// Up to this sequence, nothing that is to be delivered.
     Passed(Webhook, i64),
 }
 
-impl Ahead {
+impl NextEvent {
     async fn of(connection: &mut AsyncPgConnection, id: WebhookId) -> Result<Self> {
         let Some(webhook) = webhook::by_ids(connection, &[id]).await?.pop().filter(|webhook| webhook.enabled) else {
             return Ok(Self::Nothing);
@@ -317,15 +317,15 @@ impl Ahead {
             .filter(webhook_deliveries::status.eq(DeliveryStatus::Sent));
         match diesel::select(diesel::dsl::exists(sent)).get_result(connection).await? {
             true => Ok(Self::Passed(webhook, event.sequence)),
-            false => Ok(Self::Event(Box::new(Due::now(connection, webhook, event).await?))),
+            false => Ok(Self::Event(Box::new(DueDelivery::now(connection, webhook, event).await?))),
         }
     }
 }
 
-async fn move_cursor(database: &Database, webhook: &Webhook, to: i64, hold: Hold<'_>) -> Result<()> {
+async fn move_cursor(database: &Database, webhook: &Webhook, to: i64, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             diesel::update(webhooks::table.find(webhook.id).filter(webhooks::cursor.eq(webhook.cursor)))
                 .set(webhooks::cursor.eq(to))
                 .execute(&mut **transaction)
@@ -336,10 +336,10 @@ async fn move_cursor(database: &Database, webhook: &Webhook, to: i64, hold: Hold
 }
 
 /// Lets a new job of the webhook go on, after a pause.
-pub async fn go_on_after(database: &Database, id: WebhookId, pause: Duration, hold: Hold<'_>) -> Result<()> {
+pub async fn go_on_after(database: &Database, id: WebhookId, pause: Duration, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let at = now(transaction).await? + pause;
             transaction.enqueue_at(&DeliverWebhook { webhook_id: id }, at).await
         })
@@ -380,7 +380,7 @@ impl Attempt {
 
 /// What to do after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub enum AfterAttempt {
     /// Deliver the next event.
     GoOn,
     /// Try the same event later.
@@ -398,12 +398,12 @@ pub async fn record_attempt(
     webhook: &Webhook,
     event: &AuditEvent,
     attempt: &Attempt,
-    hold: Hold<'_>,
-) -> Result<Then> {
+    claim: JobClaim<'_>,
+) -> Result<AfterAttempt> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
-            let Some(current) = webhook::lock(transaction, webhook.id).await? else { return Ok(Then::Stop) };
+            claim(transaction).await?;
+            let Some(current) = webhook::lock(transaction, webhook.id).await? else { return Ok(AfterAttempt::Stop) };
             let at = now(transaction).await?;
             let delivered = attempt.error.is_none();
             let failing_since = if delivered { None } else { Some(current.failing_since.unwrap_or(at)) };
@@ -459,9 +459,9 @@ pub async fn record_attempt(
                 audit::record(transaction, [event]).await?;
             }
             Ok(match (delivered, current.enabled && !disable) {
-                (_, false) => Then::Stop,
-                (true, true) => Then::GoOn,
-                (false, true) => Then::Retry { attempts },
+                (_, false) => AfterAttempt::Stop,
+                (true, true) => AfterAttempt::GoOn,
+                (false, true) => AfterAttempt::Retry { attempts },
             })
         })
         .await
@@ -472,7 +472,7 @@ fn day() -> chrono::Duration {
 }
 
 /// What is to be delivered again; `None` where webhook or delivery is gone, or the webhook disabled.
-pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<Due>> {
+pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<DueDelivery>> {
     let Some(delivery) = delivery(connection, id).await? else { return Ok(None) };
     let webhook = webhook::by_ids(connection, &[delivery.webhook_id]).await?.pop().filter(|webhook| webhook.enabled);
     let Some(webhook) = webhook else { return Ok(None) };
@@ -483,7 +483,7 @@ pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliver
         .await
         .optional()?;
     match event {
-        Some(event) => Ok(Some(Due::now(connection, webhook, event).await?)),
+        Some(event) => Ok(Some(DueDelivery::now(connection, webhook, event).await?)),
         None => Ok(None),
     }
 }
@@ -494,7 +494,7 @@ pub async fn record_redelivery(
     id: WebhookDeliveryId,
     attempt: &Attempt,
     give_up: bool,
-    hold: Hold<'_>,
+    claim: JobClaim<'_>,
 ) -> Result<()> {
     let status = match (&attempt.error, give_up) {
         (None, _) => DeliveryStatus::Sent,
@@ -503,7 +503,7 @@ pub async fn record_redelivery(
     };
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let at = now(transaction).await?;
             let webhook_id: Option<WebhookId> = diesel::update(webhook_deliveries::table.find(id))
                 .set((

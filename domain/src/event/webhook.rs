@@ -12,7 +12,7 @@ use url::Url;
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::policy::Action;
+use crate::authority::rights::Action;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, TypedId, UserId, WebhookId};
 use crate::base::job::DeliverWebhook;

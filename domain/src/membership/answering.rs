@@ -11,9 +11,9 @@ use crate::account::suspension;
 use crate::account::user::{self, User};
 use crate::authority::access;
 use crate::authority::actor::Actor;
-use crate::authority::attempt::{self, Tries};
+use crate::authority::attempt::{self, PendingAttempts};
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::policy::MemberDirectory;
+use crate::authority::rights::MemberDirectory;
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{InvitationId, MemberId, SessionId, TypedId, UserId};
@@ -31,7 +31,7 @@ use crate::membership::{organization, team};
 
 /// What the holder of a mailed token may know before signing in.
 #[derive(Debug, Clone)]
-pub struct Preview {
+pub struct InvitationPreview {
     /// The invitation.
     pub invitation: Invitation,
     /// The organization's name.
@@ -49,7 +49,7 @@ pub struct Preview {
 }
 
 /// What a token leads to; `None` where it isn't genuine. Changes nothing (R24).
-pub async fn preview(database: &Database, token: &str) -> Result<Option<Preview>> {
+pub async fn preview(database: &Database, token: &str) -> Result<Option<InvitationPreview>> {
     let Some((id, version)) = database.keyring().read_link_token(Purpose::Invitation, token)? else { return Ok(None) };
     let mut connection = database.connection().await?;
     let Some(invitation) = invitation::by_id(&mut connection, InvitationId::from_uuid(id)).await? else {
@@ -76,7 +76,7 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Preview>
     let is_newest = version == invitation.token_version;
     let stands = is_newest && deleted_at.is_none();
     let status = if stands { invitation.status_at(at) } else { InvitationStatus::Revoked };
-    Ok(Some(Preview {
+    Ok(Some(InvitationPreview {
         organization_name,
         invited_by: directory.shows_structure().then_some(invited_by),
         email: email.filter(|_| status == InvitationStatus::Pending),
@@ -98,14 +98,14 @@ async fn account(connection: &mut AsyncPgConnection, invitation: &Invitation) ->
 
 /// By what an invitation is named.
 #[derive(Debug, Clone)]
-pub enum Named {
+pub enum InvitationBy {
     /// By the token of its mail.
     Token(String),
     /// By its id, for whom it is addressed to.
     Id(InvitationId),
 }
 
-impl Named {
+impl InvitationBy {
     fn field(&self) -> &'static str {
         match self {
             Self::Token(_) => "token",
@@ -115,18 +115,18 @@ impl Named {
 }
 
 /// Reads a named invitation and checks that it can still be answered.
-async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation> {
+async fn open(transaction: &mut Transaction, named: &InvitationBy) -> Result<Invitation> {
     let field = named.field();
     let not_found = || match named {
-        Named::Token(_) => {
+        InvitationBy::Token(_) => {
             let message = "there is no such invitation; copy the whole link, or ask for a new one";
             Refusal::new(Code::NotFound, field, message)
         }
-        Named::Id(_) => not_to_you(),
+        InvitationBy::Id(_) => not_to_you(),
     };
     let (id, version) = match named {
-        Named::Id(id) => (*id, None),
-        Named::Token(token) => {
+        InvitationBy::Id(id) => (*id, None),
+        InvitationBy::Token(token) => {
             let (id, version) =
                 transaction.keyring().read_link_token(Purpose::Invitation, token)?.ok_or_else(not_found)?;
             (InvitationId::from_uuid(id), Some(version))
@@ -140,8 +140,8 @@ async fn open(transaction: &mut Transaction, named: &Named) -> Result<Invitation
     // Invitations pause with a deleted organization, of which nothing is told by id (R48).
     if organization::by_id(transaction, invitation.organization_id).await?.deleted_at.is_some() {
         return Err(match named {
-            Named::Token(_) => organization_gone(field),
-            Named::Id(_) => not_found(),
+            InvitationBy::Token(_) => organization_gone(field),
+            InvitationBy::Id(_) => not_found(),
         }
         .into());
     }
@@ -161,9 +161,9 @@ fn link_replaced(field: &str) -> Refusal {
 }
 
 /// By id only the person themselves may answer, signed in; said before anything is looked up.
-fn require_person(actor: Option<&Actor>, named: &Named) -> Result<()> {
+fn require_person(actor: Option<&Actor>, named: &InvitationBy) -> Result<()> {
     match (actor, named) {
-        (None, Named::Id(_)) => Err(Error::Unauthenticated),
+        (None, InvitationBy::Id(_)) => Err(Error::Unauthenticated),
         (Some(Actor::ApiKey { .. } | Actor::Service { .. } | Actor::Staff { .. }), _) => {
             Err(Error::refused(Code::Forbidden, named.field(), "requires the invited person, signed in"))
         }
@@ -192,9 +192,9 @@ async fn invited_person(
 
 /// An answer by which a new account may be made.
 #[derive(Debug, Clone)]
-pub struct Accept {
+pub struct AcceptInvitation {
     /// Which invitation.
-    pub invitation: Named,
+    pub invitation: InvitationBy,
     /// The person's name, for a new account.
     pub name: Option<String>,
     /// The username, for a new account.
@@ -204,7 +204,7 @@ pub struct Accept {
 /// An accepted invitation. All of it is read before the commit: what is shown once must not be lost by a read that
 /// fails afterwards.
 #[derive(Debug)]
-pub struct Accepted {
+pub struct AcceptedMembership {
     /// The membership.
     pub member: Member,
     /// To what.
@@ -224,23 +224,23 @@ pub struct Accepted {
 pub async fn accept(
     database: &Database,
     actor: Option<&Actor>,
-    command: &Accept,
+    command: &AcceptInvitation,
     new_session: &NewSession,
     client: ClientNetwork,
-) -> Result<Accepted> {
+) -> Result<AcceptedMembership> {
     let name = text::optional_name("name", command.name.as_deref(), limits::NAME)?;
     let username = command.username.as_deref().filter(|username| !username.trim().is_empty());
     let username = username.map(|username| Username::parse("username", username)).transpose()?;
     // For a new account; the answer tells whether somebody has the username. Whoever asks has an invitation, by which
     // they are counted.
     let guess = match (&username, actor, &command.invitation) {
-        (Some(_), None, Named::Token(token)) => match preview(database, token).await? {
-            Some(Preview { status: InvitationStatus::Pending, account_exists: false, invitation, .. }) => {
-                attempt::count_guess_of(database, &invitation.id.to_string(), client).await?
-            }
-            Some(_) | None => Tries::none(),
+        (Some(_), None, InvitationBy::Token(token)) => match preview(database, token).await? {
+            Some(InvitationPreview {
+                status: InvitationStatus::Pending, account_exists: false, invitation, ..
+            }) => attempt::count_guess_of(database, &invitation.id.to_string(), client).await?,
+            Some(_) | None => PendingAttempts::none(),
         },
-        _ => Tries::none(),
+        _ => PendingAttempts::none(),
     };
     let run = || {
         database.transaction(async |transaction| {
@@ -259,7 +259,7 @@ pub async fn accept(
             let (user_id, session) = match (person, &invitation.email) {
                 (Some(person), _) => (person.id, None),
                 (None, Some(email)) if user::by_email(transaction, email).await?.is_none() => {
-                    guess.make();
+                    guess.mark_made();
                     let new = NewUser {
                         email,
                         name: name.as_deref().or(invitation.name.as_deref()),
@@ -289,7 +289,7 @@ pub async fn accept(
             let member = member.ok_or(Error::Bug("a new member is there"))?;
             let organization_name = organization::by_id(transaction, member.organization_id).await?.name;
             audit::record(transaction, events).await?;
-            Ok(Accepted { member, organization_name, session })
+            Ok(AcceptedMembership { member, organization_name, session })
         })
     };
     let accepted = match run().await {
@@ -297,7 +297,7 @@ pub async fn accept(
         Err(error) if refuses_email(&error) => run().await,
         outcome => outcome,
     };
-    guess.settle(accepted).await
+    guess.refund_if_right(accepted).await
 }
 
 fn refuses_email(error: &Error) -> bool {
@@ -344,7 +344,7 @@ async fn take(
 ///
 /// On `token` or `id`: NOT_FOUND, REVOKED, EXPIRED, ALREADY_USED and the like where it can't be answered, WRONG_EMAIL
 /// for another person.
-pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Named) -> Result<()> {
+pub async fn decline(database: &Database, actor: Option<&Actor>, named: &InvitationBy) -> Result<()> {
     database
         .transaction(async |transaction| {
             let field = named.field();

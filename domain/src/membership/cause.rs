@@ -7,7 +7,7 @@ use crate::authority::actor::{Actor, Person, Staff};
 use crate::authority::audit::{AuditAction, NewEvent};
 use crate::authority::membership::JoinMethod;
 use crate::authority::permissions::Permissions;
-use crate::authority::policy::Role;
+use crate::authority::rights::Role;
 use crate::base::error::{Error, Reader, Result};
 use crate::base::id::{OrganizationId, TypedId, UserId};
 use crate::membership::invitation::AcceptedInvitation;

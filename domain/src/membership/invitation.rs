@@ -14,11 +14,11 @@ use crate::authority::audit::{AuditAction, NewEvent};
 use crate::authority::expiry::{self, Expiring};
 use crate::authority::issued::Issued;
 use crate::authority::permissions::Permissions;
-use crate::authority::policy::{AccessLevel, Action, Role};
+use crate::authority::rights::{AccessLevel, Action, Role};
 use crate::base::delivery::DeliveryStatus;
 use crate::base::error::{Code, Refusal, Result};
 use crate::base::id::{InvitationId, OrganizationId, TypedId, UserId};
-use crate::base::job::{Hold, MailInvitation};
+use crate::base::job::{JobClaim, MailInvitation};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Purpose, Token};
@@ -232,8 +232,8 @@ impl Expiring for Invitation {
 }
 
 /// Marks an invitation expired, if its time is over; the worker's part of the expiry (R23).
-pub async fn expire(database: &Database, id: InvitationId, hold: Hold<'_>) -> Result<()> {
-    expiry::expire::<Invitation>(database, id, hold).await
+pub async fn expire(database: &Database, id: InvitationId, claim: JobClaim<'_>) -> Result<()> {
+    expiry::expire::<Invitation>(database, id, claim).await
 }
 
 /// Marks those of the invitations whose time is over expired, and those that have ended with who invited revoked; with

@@ -16,7 +16,7 @@ use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
 use crate::authority::membership::MemberStatus;
 use crate::authority::permissions::PermissionsInput;
-use crate::authority::policy::{Action, Role};
+use crate::authority::rights::{Action, Role};
 use crate::base::client::ClientNetwork;
 use crate::base::delivery::DeliveryStatus;
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -154,7 +154,7 @@ pub async fn invite(
                 "organizationId",
             )
             .await?;
-            guesses.make();
+            guesses.mark_made();
             let accounts = accounts_of(transaction, &parsed).await?;
             let mut events = make_room(transaction, organization_id, &accounts, &parsed).await?;
             let refusals = refuse(transaction, &permit, &parsed, &accounts).await?;
@@ -236,7 +236,7 @@ pub async fn invite(
         ),
         Ok(_) | Err(_) => (0, false),
     };
-    guesses.keep(unknown).await;
+    guesses.refund_all_but(unknown).await;
     // Who of them is sent much was asked without a mail to anybody: one who was invited by username could be found so.
     let asked = if tells_of_recipients { parsed.len() } else { 0 };
     attempt::count_refusal(database, actor, client, asked, made).await

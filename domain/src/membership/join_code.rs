@@ -12,10 +12,10 @@ use crate::authority::actor::{Actor, Person};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::expiry::{self, Expiring};
 use crate::authority::issued::Issued;
-use crate::authority::policy::{Action, Role};
+use crate::authority::rights::{Action, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{JoinCodeId, OrganizationId, UserId};
-use crate::base::job::{ExpireJoinCode, Hold};
+use crate::base::job::{ExpireJoinCode, JobClaim};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Purpose};
 use crate::base::text_enum::text_enum;
@@ -466,8 +466,8 @@ impl Expiring for JoinCode {
 }
 
 /// Marks a code expired, if its time is over; the worker's part of the expiry (R29).
-pub async fn expire(database: &Database, id: JoinCodeId, hold: Hold<'_>) -> Result<()> {
-    expiry::expire::<JoinCode>(database, id, hold).await
+pub async fn expire(database: &Database, id: JoinCodeId, claim: JobClaim<'_>) -> Result<()> {
+    expiry::expire::<JoinCode>(database, id, claim).await
 }
 
 /// Marks those of the codes whose time is over expired, and those that have ended with their maker revoked; with the

@@ -12,7 +12,7 @@ use crate::database::Transaction;
 use crate::database::schema::members;
 use crate::membership::cause::{Admission, Membership};
 use crate::membership::seats::{self, Seats};
-use crate::membership::{invitation, roster};
+use crate::membership::{invitation, member_writes};
 
 /// Fails with ONE_ORGANIZATION where the deployment allows one per user (D3) and the user has one. The user's row is
 /// locked.
@@ -82,6 +82,6 @@ pub(crate) async fn join(
         JoinMethod::Founder | JoinMethod::Staff => Seats::More(1),
     };
     seats::require_seats(transaction, organization_id, seats, field).await?;
-    let id = roster::admit(transaction, admission, before.map(|(id, _)| id)).await?;
+    let id = member_writes::admit(transaction, admission, before.map(|(id, _)| id)).await?;
     Ok((id, events))
 }

@@ -7,10 +7,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::{Actor, Reach};
-use crate::authority::attempt::{self, Counting};
+use crate::authority::attempt::{self, Count};
 use crate::authority::membership::{JoinMethod, MemberStatus};
 use crate::authority::permissions::Permissions;
-use crate::authority::policy::{MemberAction, Role};
+use crate::authority::rights::{MemberAction, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::limits::{self, TryLimit};
@@ -191,11 +191,11 @@ pub async fn take_mail_turn(
     recipient: &EmailAddress,
     limit: TryLimit,
 ) -> Result<bool> {
-    let countings = [
-        Counting { limit: limits::MEMBERSHIP_MAILS, subject: format!("{kind} {id}"), number: 1 },
-        Counting { limit, subject: recipient.to_string(), number: 1 },
+    let counts = [
+        Count { limit: limits::MEMBERSHIP_MAILS, subject: format!("{kind} {id}"), number: 1 },
+        Count { limit, subject: recipient.to_string(), number: 1 },
     ];
-    Ok(attempt::count_together(database, &countings).await?.is_ok())
+    Ok(attempt::count_all_or_none(database, &counts).await?.is_ok())
 }
 
 /// What those get who may not know of a member.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::authority::access::Permit;
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::Role;
+use crate::authority::rights::Role;
 use crate::base::error::{Error, Result};
 use crate::base::id::{MemberId, OrganizationId, TypedId};
 use crate::base::page::{Page, PageRequest, Slice};
@@ -83,7 +83,7 @@ pub struct MemberFilter {
 
 /// What the permit shows of the members that a filter wants (R2, R7, D9): the whole of some statuses and roles, each of
 /// which is a range of an index, and one's own membership where it isn't among them.
-struct Shown {
+struct VisibleMembers {
     organization_id: OrganizationId,
     ranges: Vec<(MemberStatus, Role)>,
     own: Option<MemberId>,
@@ -92,7 +92,7 @@ struct Shown {
     searches_addresses: bool,
 }
 
-impl Shown {
+impl VisibleMembers {
     fn of(permit: &Permit, filter: &MemberFilter) -> Self {
         let standing = permit.standing();
         let leads = standing.role.is_at_least(Role::Admin);
@@ -127,14 +127,14 @@ impl Shown {
 
 /// A row of the list, with what cursors need.
 #[derive(QueryableByName)]
-struct Listed {
+struct MemberRow {
     #[diesel(embed)]
     member: Member,
     #[diesel(sql_type = Text)]
     sort_name: String,
 }
 
-impl Listed {
+impl MemberRow {
     fn sort_key(&self, order: MemberOrder) -> SortKey {
         match order {
             MemberOrder::Name => SortKey::Name(self.sort_name.clone()),
@@ -307,7 +307,7 @@ pub async fn list(
             return Err(Error::BadRequest(format!("`{name}` is a cursor of another order; begin anew in this one")));
         }
     }
-    let shown = Shown::of(permit, filter);
+    let shown = VisibleMembers::of(permit, filter);
     let [after, before] = [&slice.after, &slice.before].map(|cursor| cursor.as_ref().map(|(key, _)| key));
     let mut asked = PageParameters {
         organization_id: shown.organization_id,
@@ -345,7 +345,7 @@ pub async fn list(
         search: shown.search_in(),
         has_trigrams: shown.has_trigrams(),
     };
-    let rows: Vec<Listed> = STATEMENTS.with(shape, PageShape::text, asked).load(connection).await?;
+    let rows: Vec<MemberRow> = STATEMENTS.with(shape, PageShape::text, asked).load(connection).await?;
     let page = slice.page(rows, |row| (row.sort_key(order), row.member.id))?;
     Ok(page.map(|row| row.member.clone()))
 }
@@ -357,7 +357,7 @@ pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, filter: 
         #[diesel(sql_type = BigInt)]
         count: i64,
     }
-    let shown = Shown::of(permit, filter);
+    let shown = VisibleMembers::of(permit, filter);
     let (statuses, roles): (Vec<MemberStatus>, Vec<Role>) = shown.ranges.iter().copied().unzip();
     static STATEMENTS: Statements<(bool, Option<SearchIn>)> = Statements::new();
     let key = (shown.own.is_some(), shown.search_in());

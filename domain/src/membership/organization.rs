@@ -10,7 +10,7 @@ use crate::authority::actor::Actor;
 use crate::authority::attempt;
 use crate::authority::membership::MemberStatus;
 use crate::authority::permissions::Permissions;
-use crate::authority::policy::{AccessLevel, AdminPowers, ExternalSharing, MemberDirectory, Role, Standing};
+use crate::authority::rights::{AccessLevel, AdminPowers, ExternalSharing, MemberDirectory, MemberRights, Role};
 use crate::base::error::Result;
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::limits;
@@ -123,8 +123,8 @@ impl Organization {
     }
 
     /// What somebody with the role may see and do here, by the organization's policy.
-    pub fn standing_of(&self, role: Role) -> Standing {
-        Standing {
+    pub fn standing_of(&self, role: Role) -> MemberRights {
+        MemberRights {
             role,
             admin_powers: self.admin_powers,
             member_directory: self.member_directory,
@@ -171,7 +171,7 @@ pub async fn owners(
 
 /// Takes one of the mails that an organization may send a minute; RATE_LIMITED says when this one's turn comes.
 pub async fn take_mail_turn(database: &Database, organization_id: OrganizationId) -> Result<()> {
-    attempt::take_turn(database, &limits::ORGANIZATION_MAILS, &organization_id.to_string()).await
+    attempt::spread_over_windows(database, &limits::ORGANIZATION_MAILS, &organization_id.to_string()).await
 }
 
 /// The organizations of the ids, each with the actor's permit where they are an active member.

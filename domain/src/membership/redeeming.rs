@@ -34,7 +34,8 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
     let digits = Digits::parse(code)
         .ok_or_else(|| Refusal::new(Code::Invalid, "code", "a code has 8 digits, such as 1234-5678"))?;
     // Counted and committed before anything is looked up.
-    let tried = attempt::count_try(database, &limits::JOIN_CODE_TRIES, &person.user_id().to_string(), client).await?;
+    let tried =
+        attempt::count_attempt(database, &limits::JOIN_CODE_TRIES, &person.user_id().to_string(), client).await?;
     let digests = digits.accepted_digests(database.keyring())?;
     let redeemed = database
         .transaction(async |transaction| {
@@ -62,5 +63,5 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
             Ok(member_id)
         })
         .await;
-    tried.settle(redeemed).await
+    tried.refund_if_right(redeemed).await
 }

@@ -7,14 +7,14 @@ use crate::authority::access::WritePermit;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction};
 use crate::authority::permissions::PermissionsInput;
-use crate::authority::policy::{MemberAction, Role, Standing};
+use crate::authority::rights::{MemberAction, MemberRights, Role};
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::job::{MailRoleChanged, MarkEnded};
 use crate::database::{Database, Transaction};
 use crate::membership::cause::Cause;
 use crate::membership::member;
-use crate::membership::roster::{self, EndingIssues};
+use crate::membership::member_writes::{self, EndingIssues};
 
 /// Changes a member's role (R3, R10, R12); ownership passes by a transfer alone (R46).
 ///
@@ -38,18 +38,18 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
             if member.role == role {
                 return Ok(id);
             }
-            roster::set_role(transaction, &permit, id, role).await?;
+            member_writes::set_role(transaction, &permit, id, role).await?;
             let cause = Cause::Permit(&permit);
             let changed = cause
                 .event(member.organization_id, AuditAction::MemberRoleChanged, id)
                 .summary(format!("changed the role of {} from {} to {role}", member.user_id, member.role))
                 .with(json!({ "from": member.role.as_str(), "to": role.as_str() }));
             transaction.enqueue(&MailRoleChanged { audit_event_id: changed.id() }).await?;
-            let standing = Standing { role, ..permit.standing() };
+            let standing = MemberRights { role, ..permit.standing() };
             if !standing.may_bill(member.permissions.billable_activities) {
                 user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
             }
-            let before = Standing { role: member.role, ..standing };
+            let before = MemberRights { role: member.role, ..standing };
             end_no_longer_issuable(transaction, cause, before, standing, member.organization_id, member.user_id)
                 .await?;
             audit::record(transaction, [changed]).await?;
@@ -77,8 +77,8 @@ pub async fn update_permissions(
             if permissions == member.permissions {
                 return Ok(id);
             }
-            roster::set_permissions(transaction, &permit, id, permissions).await?;
-            let standing = Standing { role: member.role, ..permit.standing() };
+            member_writes::set_permissions(transaction, &permit, id, permissions).await?;
+            let standing = MemberRights { role: member.role, ..permit.standing() };
             if !standing.may_bill(permissions.billable_activities) {
                 user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
             }
@@ -98,8 +98,8 @@ pub async fn update_permissions(
 pub(crate) async fn end_no_longer_issuable(
     transaction: &mut Transaction,
     cause: Cause<'_>,
-    before: Standing,
-    after: Standing,
+    before: MemberRights,
+    after: MemberRights,
     organization_id: OrganizationId,
     user_id: UserId,
 ) -> Result<()> {
@@ -109,13 +109,13 @@ pub(crate) async fn end_no_longer_issuable(
         (false, true) => EndingIssues::ForAdmins,
         (false, false) => return Ok(()),
     };
-    roster::end_issued(transaction, cause, organization_id, user_id, ending).await?;
+    member_writes::end_issued(transaction, cause, organization_id, user_id, ending).await?;
     transaction.enqueue(&MarkEnded { organization_id }).await
 }
 
 /// Admins who lose the owner's powers are demoted in all but name: what they issued for ADMIN ends. The organization is
 /// locked.
 pub(crate) async fn end_issued_for_admins(transaction: &mut Transaction, permit: &WritePermit) -> Result<()> {
-    roster::end_issued_for_admins(transaction, permit).await?;
+    member_writes::end_issued_for_admins(transaction, permit).await?;
     transaction.enqueue(&MarkEnded { organization_id: permit.organization_id() }).await
 }

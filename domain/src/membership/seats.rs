@@ -26,14 +26,14 @@ pub async fn seats_used(
 ) -> Result<HashMap<OrganizationId, i64>> {
     let mut used = active_members(connection, ids).await?;
     #[derive(QueryableByName)]
-    struct Invited {
+    struct InvitedCount {
         #[diesel(sql_type = SqlUuid)]
         organization_id: OrganizationId,
         #[diesel(sql_type = BigInt)]
         people: i64,
     }
-    let invited: Vec<Invited> = InvitedPeople { organizations: ids }.query().load(connection).await?;
-    for Invited { organization_id, people } in invited {
+    let invited: Vec<InvitedCount> = InvitedPeople { organizations: ids }.query().load(connection).await?;
+    for InvitedCount { organization_id, people } in invited {
         *used.entry(organization_id).or_default() += people;
     }
     Ok(used)

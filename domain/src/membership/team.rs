@@ -11,7 +11,7 @@ use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::Action;
+use crate::authority::rights::Action;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{InvitationId, OrganizationId, TeamId, UserId};
 use crate::base::page::{Page, PageRequest, by_id};

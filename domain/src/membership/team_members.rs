@@ -7,7 +7,7 @@ use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access::Permit;
-use crate::authority::policy::Role;
+use crate::authority::rights::Role;
 use crate::base::error::Result;
 use crate::base::id::{MemberId, OrganizationId, TeamId, UserId};
 use crate::base::page::{Page, PageRequest, Slice};
@@ -93,7 +93,7 @@ pub async fn of_members(
 
 /// Whom of a team's members someone sees.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Sight {
+pub struct VisibleTeamMembers {
     /// In which organization.
     organization_id: OrganizationId,
     /// Themselves.
@@ -102,7 +102,7 @@ pub struct Sight {
     roles: Vec<Role>,
 }
 
-impl Sight {
+impl VisibleTeamMembers {
     /// Whom the permit shows.
     pub fn of(permit: &Permit) -> Self {
         let roles = Role::ALL.iter().copied().filter(|role| permit.standing().sees_members_of(*role)).collect();
@@ -158,16 +158,16 @@ statement! {
 pub async fn members_of(
     connection: &mut AsyncPgConnection,
     teams: &[TeamId],
-    sight: &Sight,
+    visible: &VisibleTeamMembers,
     page: &PageRequest,
     with_count: bool,
 ) -> Result<HashMap<TeamId, Part<Member>>> {
     let slice: Slice<UserId> = page.slice()?;
     let asked = MembersOfTeams {
         teams,
-        roles: &sight.roles,
-        viewer_id: sight.user_id,
-        organization_id: sight.organization_id,
+        roles: &visible.roles,
+        viewer_id: visible.user_id,
+        organization_id: visible.organization_id,
         after: slice.after,
         most: slice.fetch(),
     };
@@ -178,8 +178,8 @@ pub async fn members_of(
     let counts: Vec<MembersOf> = match with_count {
         false => Vec::new(),
         true => {
-            let (viewer_id, organization_id) = (sight.user_id, sight.organization_id);
-            CountMembersOfTeams { teams, roles: &sight.roles, viewer_id, organization_id }
+            let (viewer_id, organization_id) = (visible.user_id, visible.organization_id);
+            CountMembersOfTeams { teams, roles: &visible.roles, viewer_id, organization_id }
                 .query()
                 .load(connection)
                 .await?

@@ -13,7 +13,7 @@ use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::{Action, Role};
+use crate::authority::rights::{Action, Role};
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::{CreditPurchaseId, OrganizationId};
 use crate::base::limits;

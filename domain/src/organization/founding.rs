@@ -9,7 +9,7 @@ use crate::account::reserved_name::{self, Holder};
 use crate::account::user;
 use crate::authority::access;
 use crate::authority::actor::{Actor, Person, Staff};
-use crate::authority::attempt::{self, Tries};
+use crate::authority::attempt::{self, PendingAttempts};
 use crate::authority::audit::{self, AuditAction};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Reader, Result, on_violation};
@@ -21,7 +21,7 @@ use crate::database::deployment::OrganizationCreation;
 use crate::database::schema::organizations;
 use crate::database::{Database, Transaction, now};
 use crate::membership::cause::Admission;
-use crate::membership::{joining, roster};
+use crate::membership::{joining, member_writes};
 use crate::organization::ownership;
 use crate::organization::profile::{Profile, ProfileInput};
 
@@ -70,7 +70,7 @@ pub async fn create(
     // too many guesses gets one that tells nothing.
     let is_named = matches!(parsed.slug, Some(Some(_)));
     let (guess, salted) = match attempt::count_guesses(database, actor, client, 1).await {
-        Err(Error::RateLimited { .. }) if !is_named => (Tries::none(), true),
+        Err(Error::RateLimited { .. }) if !is_named => (PendingAttempts::none(), true),
         guess => (guess?, false),
     };
     let created = database
@@ -99,14 +99,14 @@ pub async fn create(
             }
             joining::require_room_for_another(transaction, user_id, reader, field).await?;
             ownership::require_room_for_owner(transaction, user_id, field).await?;
-            guess.make();
+            guess.mark_made();
             let (id, is_salted) = insert(transaction, parsed.clone(), salted).await?;
             let tells_of_another = is_salted && !salted;
             let admission = match founder {
                 Founder::Self_(person) => Admission::Founder { person, organization_id: id },
                 Founder::Appointed(staff, _) => Admission::Staff { staff, user_id, organization_id: id },
             };
-            roster::admit(transaction, admission, None).await?;
+            member_writes::admit(transaction, admission, None).await?;
             if let Admission::Staff { .. } = admission {
                 transaction.enqueue(&MailOwnerWelcome { organization_id: id, user_id }).await?;
             }
@@ -122,10 +122,10 @@ pub async fn create(
         .await;
     match created {
         Ok((id, tells_of_another)) => {
-            guess.keep(usize::from(tells_of_another)).await;
+            guess.refund_all_but(usize::from(tells_of_another)).await;
             Ok(id)
         }
-        Err(error) => guess.settle(Err(error)).await,
+        Err(error) => guess.refund_if_right(Err(error)).await,
     }
 }
 

@@ -3,5 +3,5 @@
 pub mod billing;
 pub mod founding;
 pub mod ownership;
+pub mod policy;
 pub mod profile;
-pub mod settings;

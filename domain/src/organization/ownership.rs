@@ -9,7 +9,7 @@ use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::{Action, Role};
+use crate::authority::rights::{Action, Role};
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::base::job::{MailOwnerReplaced, MailOwnerSet, MailOwnershipTransferred};
@@ -19,7 +19,7 @@ use crate::database::schema::members;
 use crate::database::{Database, Transaction, now};
 use crate::membership::cause::{Admission, Cause};
 use crate::membership::organization::{self, Organization};
-use crate::membership::{joining, member, role, roster};
+use crate::membership::{joining, member, member_writes, role};
 use crate::organization::profile;
 
 /// Staff give an organization to another owner (R1); the old one becomes ADMIN. One transaction: there is never none,
@@ -74,7 +74,7 @@ pub async fn set_owner(
                 .await?
                 .is_some_and(|member| member.status == MemberStatus::Active);
             if is_member {
-                roster::step_up(transaction, cause, id, new_owner).await?;
+                member_writes::step_up(transaction, cause, id, new_owner).await?;
             } else {
                 let admission = Admission::Staff { staff, user_id: new_owner, organization_id: id };
                 events.extend(joining::join(transaction, admission, "userId").await?.1);
@@ -101,7 +101,7 @@ async fn step_down(
     organization: &Organization,
     owner: UserId,
 ) -> Result<()> {
-    roster::step_down(transaction, cause, organization.id, owner).await?;
+    member_writes::step_down(transaction, cause, organization.id, owner).await?;
     let (before, after) = (organization.standing_of(Role::Owner), organization.standing_of(Role::Admin));
     role::end_no_longer_issuable(transaction, cause, before, after, organization.id, owner).await
 }
@@ -170,7 +170,7 @@ pub async fn transfer_ownership(
             }
             require_room_for_owner(transaction, new_owner, "memberId").await?;
             step_down(transaction, cause, &organization, old_owner).await?;
-            roster::step_up(transaction, cause, id, new_owner).await?;
+            member_writes::step_up(transaction, cause, id, new_owner).await?;
             let at = now(transaction).await?;
             let mails = [old_owner, new_owner].map(|recipient_id| MailOwnershipTransferred {
                 organization_id: id,

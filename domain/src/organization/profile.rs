@@ -9,7 +9,7 @@ use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
 use crate::authority::attempt;
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::policy::Action;
+use crate::authority::rights::Action;
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::OrganizationId;
@@ -129,7 +129,7 @@ pub async fn update(
     let updated = database
         .transaction(async |transaction| {
             access::authorize(transaction, actor, id, Lock::Organization, Action::EditProfile, "id").await?;
-            guess.make();
+            guess.mark_made();
             if changed.is_empty() {
                 return Ok(id);
             }
@@ -149,5 +149,5 @@ pub async fn update(
             Ok(id)
         })
         .await;
-    guess.settle(updated).await
+    guess.refund_if_right(updated).await
 }

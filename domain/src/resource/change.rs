@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::AccessLevel;
+use crate::authority::rights::AccessLevel;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{MemberId, ResourceId};
 use crate::base::{limits, text};

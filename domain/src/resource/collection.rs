@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::policy::AccessLevel;
+use crate::authority::rights::AccessLevel;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::ResourceId;
 use crate::base::limits;

@@ -8,7 +8,7 @@ use crate::account::user;
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::{Actor, Reach};
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::policy::{AccessLevel, Action};
+use crate::authority::rights::{AccessLevel, Action};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::{limits, text};

@@ -15,11 +15,11 @@ use serde_json::json;
 
 use crate::account::grant_invitation::GrantInvitation;
 use crate::authority::actor::Actor;
-use crate::authority::attempt::{self, Counting};
+use crate::authority::attempt::{self, Count};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
-use crate::authority::policy::{AccessLevel, ExternalSharing};
+use crate::authority::rights::{AccessLevel, ExternalSharing};
 use crate::authority::{access, visibility};
 use crate::base::attached::{self, Attached};
 use crate::base::client::ClientNetwork;
@@ -134,7 +134,7 @@ pub async fn share(
             let resource =
                 resource::reach(transaction, actor, resource_id, AccessLevel::Administer, "resourceId").await?;
             let sharing = organization::external_sharing(transaction, resource.organization_id).await?;
-            guess.make();
+            guess.mark_made();
             let (found, field) = grantee::find(transaction, actor, &resource, named, address.as_ref()).await?;
             if sharing == ExternalSharing::MembersOnly
                 && !grantee::is_inside(transaction, actor, &resource, &found).await?
@@ -170,7 +170,7 @@ pub async fn share(
     // there is an account.
     let by_id = matches!(named, Named::User(_) | Named::Organization(_));
     let asked = if guess.is_made() { address.iter().len() + usize::from(by_id) } else { 0 };
-    let shared = guess.settle(mails.settle_if(is_sent, shared).await).await;
+    let shared = guess.refund_if_right(mails.settle_if(is_sent, shared).await).await;
     attempt::count_refusal(database, actor, client, asked, shared).await
 }
 
@@ -189,11 +189,11 @@ async fn require_few_to_strangers(
     {
         return Ok(());
     }
-    let countings = [
-        Counting { limit: limits::STRANGERS_GRANTS, subject: by.to_string(), number: 1 },
-        Counting { limit: limits::GRANTS_OF_STRANGERS, subject: id.to_string(), number: 1 },
+    let counts = [
+        Count { limit: limits::STRANGERS_GRANTS, subject: by.to_string(), number: 1 },
+        Count { limit: limits::GRANTS_OF_STRANGERS, subject: id.to_string(), number: 1 },
     ];
-    let Err(over) = attempt::count_within(transaction, &countings).await? else { return Ok(()) };
+    let Err(over) = attempt::count_in_transaction(transaction, &counts).await? else { return Ok(()) };
     let wait = in_words(over.iter().map(|over| over.wait).max().unwrap_or_default());
     let message = match over.iter().any(|over| over.bucket == limits::STRANGERS_GRANTS.bucket) {
         true => format!(

@@ -9,7 +9,7 @@ use crate::account::user::{self, User};
 use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::Role;
+use crate::authority::rights::Role;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, TeamId, UserId};
 use crate::base::text::{EmailAddress, Slug, Username};

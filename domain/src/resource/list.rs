@@ -83,7 +83,7 @@ statement! {
 }
 
 /// A list that is asked for.
-struct Asked<'a> {
+struct ListRequest<'a> {
     user_id: UserId,
     /// The only organization.
     within: Option<OrganizationId>,
@@ -96,7 +96,7 @@ struct Asked<'a> {
     slice: &'a Slice<ResourceId>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ListRequest<'a> {
     fn new(
         user_id: UserId,
         within: Option<OrganizationId>,
@@ -160,7 +160,7 @@ impl<'a> Asked<'a> {
     /// statistics tell: a name that very many have is found sooner by going along the ranges.
     async fn few(&self, connection: &mut AsyncPgConnection) -> Result<Option<Vec<OrganizationId>>> {
         #[derive(QueryableByName)]
-        struct Explained {
+        struct ExplainedPlan {
             #[diesel(sql_type = Json, column_name = "QUERY PLAN")]
             plan: serde_json::Value,
         }
@@ -170,7 +170,7 @@ impl<'a> Asked<'a> {
         }
         let organizations = self.organizations(connection).await?;
         let parameters = self.parameters(&organizations);
-        let explained: Explained =
+        let explained: ExplainedPlan =
             STATEMENTS.with(self.shape(), Shape::explaining, parameters).get_result(connection).await?;
         let rows = explained.plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_f64);
         Ok(rows.is_some_and(|rows| rows <= limits::SEARCH_LOOKED_AT).then_some(organizations))
@@ -219,7 +219,7 @@ pub async fn list_of_user(
     let rows = match reach {
         Some(reach) => {
             let within = filter.organization_id.or(reach.only());
-            Asked::new(reach.user_id(), within, filter, &slice).rows(connection).await?
+            ListRequest::new(reach.user_id(), within, filter, &slice).rows(connection).await?
         }
         None => Vec::new(),
     };
@@ -244,7 +244,7 @@ pub async fn list(
 
 /// Resources that belong to one thing of many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum ResourcesBy {
     /// What lies in a container.
     Contents(ResourceId),
     /// What a collection gathers.
@@ -255,7 +255,7 @@ pub enum Part {
 
 /// Which resources of several parts are wanted, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Within {
+pub struct PartFilter {
     /// Who looks.
     pub viewer_id: UserId,
     /// Only this kind.
@@ -266,8 +266,8 @@ pub struct Within {
 /// however many.
 pub async fn list_within(
     connection: &mut AsyncPgConnection,
-    within: Within,
-    parts: &[Part],
+    within: PartFilter,
+    parts: &[ResourcesBy],
     page: &PageRequest,
 ) -> Result<Vec<Page<Resource>>> {
     use crate::base::id::TypedId;
@@ -280,20 +280,20 @@ pub async fn list_within(
         resource: Resource,
     }
     let slice: Slice<ResourceId> = page.slice()?;
-    let key = |part: &Part| match part {
-        Part::Contents(id) | Part::Items(id) => (id.uuid(), None),
-        Part::Machines(organization_id, owner_id) => (organization_id.uuid(), Some(*owner_id)),
+    let key = |part: &ResourcesBy| match part {
+        ResourcesBy::Contents(id) | ResourcesBy::Items(id) => (id.uuid(), None),
+        ResourcesBy::Machines(organization_id, owner_id) => (organization_id.uuid(), Some(*owner_id)),
     };
     let mut pages: Vec<Vec<Resource>> = parts.iter().map(|_| Vec::new()).collect();
     let sort = match parts.first() {
-        Some(Part::Contents(_)) => PartSort::Contents,
-        Some(Part::Items(_)) => PartSort::Items,
-        Some(Part::Machines(..)) => PartSort::Machines,
+        Some(ResourcesBy::Contents(_)) => PartSort::Contents,
+        Some(ResourcesBy::Items(_)) => PartSort::Items,
+        Some(ResourcesBy::Machines(..)) => PartSort::Machines,
         None => return Ok(Vec::new()),
     };
     let (ids, owners): (Vec<uuid::Uuid>, Vec<Option<UserId>>) = parts.iter().map(key).unzip();
     let kinds: Vec<ResourceKind> = match (parts.first(), within.kind) {
-        (Some(Part::Machines(..)), _) => vec![ResourceKind::Machine],
+        (Some(ResourcesBy::Machines(..)), _) => vec![ResourceKind::Machine],
         (_, Some(kind)) => vec![kind],
         (_, None) => ResourceKind::ALL.to_vec(),
     };

@@ -22,8 +22,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access;
 use crate::authority::actor::{Actor, Reach};
-use crate::authority::policy::AccessLevel;
-use crate::authority::resource_access::{Access, Question, access_of};
+use crate::authority::resource_access::{Access, AccessQuestion, access_of};
+use crate::authority::rights::AccessLevel;
 use crate::base::attached::Attached;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
@@ -143,12 +143,12 @@ async fn reach_each(
     let containers: Vec<ResourceId> = locked.iter().filter_map(|resource| resource.container_id).collect();
     if !containers.is_empty() {
         // What they lie in stays where it is, and isn't accepted for another organization meanwhile.
-        let _: Vec<Locked> = LockContainers { containers }.query().load(&mut **transaction).await?;
+        let _: Vec<LockedRow> = LockContainers { containers }.query().load(&mut **transaction).await?;
         // By what they may have come into before they were locked.
         lock_sources(transaction, reach.user_id(), ids).await?;
     }
-    let question = |id: ResourceId| Question::of(reach, id);
-    let questions: Vec<Question> = locked.iter().map(|resource| question(resource.id)).collect();
+    let question = |id: ResourceId| AccessQuestion::of(reach, id);
+    let questions: Vec<AccessQuestion> = locked.iter().map(|resource| question(resource.id)).collect();
     let access = access_of(transaction, &questions).await?;
     let mut locked: HashMap<ResourceId, Resource> =
         locked.into_iter().map(|resource| (resource.id, resource)).collect();
@@ -181,12 +181,12 @@ statement! {
 /// Locks, shared, the user's memberships in the resources' organizations and in those that they, or what they lie in,
 /// are shared with: nothing is written by someone whose access is just ending.
 async fn lock_sources(transaction: &mut Transaction, user_id: UserId, ids: &[ResourceId]) -> Result<()> {
-    let _: Vec<Locked> = LockSources { user_id, resources: ids }.query().load(&mut **transaction).await?;
+    let _: Vec<LockedRow> = LockSources { user_id, resources: ids }.query().load(&mut **transaction).await?;
     Ok(())
 }
 
 #[derive(QueryableByName)]
-struct Locked {
+struct LockedRow {
     #[expect(dead_code, reason = "the rows are locked, not read")]
     #[diesel(sql_type = SqlUuid)]
     id: uuid::Uuid,
@@ -204,7 +204,7 @@ pub(crate) async fn levels(
     ids: impl IntoIterator<Item = ResourceId>,
 ) -> Result<HashMap<ResourceId, AccessLevel>> {
     let Some(reach) = actor.reach() else { return Ok(HashMap::new()) };
-    let questions: Vec<Question> = ids.into_iter().map(|id| Question::of(reach, id)).collect();
+    let questions: Vec<AccessQuestion> = ids.into_iter().map(|id| AccessQuestion::of(reach, id)).collect();
     let access = access_of(connection, &questions).await?;
     Ok(access.into_iter().map(|(question, access)| (question.resource_id, access.level)).collect())
 }
@@ -235,7 +235,7 @@ pub async fn visible_to(
 /// What a user may do with resources, in the order asked, for who may know that: staff, a service key as far as its
 /// organization holds them, and the user themselves. NONE for anything else.
 ///
-/// Asking for none, or for more than [`limits::MAX_NODES`], is a bad request.
+/// SignInRequester for none, or for more than [`limits::MAX_NODES`], is a bad request.
 pub async fn access_for(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -253,8 +253,8 @@ pub async fn access_for(
         }
     };
     let Some(within) = within else { return Ok(vec![AccessLevel::None; ids.len()]) };
-    let question = |id: &ResourceId| Question { user_id, resource_id: *id, within };
-    let questions: Vec<Question> = ids.iter().map(question).collect();
+    let question = |id: &ResourceId| AccessQuestion { user_id, resource_id: *id, within };
+    let questions: Vec<AccessQuestion> = ids.iter().map(question).collect();
     let access = access_of(connection, &questions).await?;
     Ok(questions.iter().map(|question| access.get(question).unwrap_or(&Access::NONE).level).collect())
 }

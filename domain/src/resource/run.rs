@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
-use crate::authority::policy::{AccessLevel, Action};
+use crate::authority::rights::{AccessLevel, Action};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, RunId, UserId};
 use crate::base::page::{Page, PageRequest, by_id};

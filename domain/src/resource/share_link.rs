@@ -13,8 +13,8 @@ use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
-use crate::authority::policy::{AccessLevel, ExternalSharing};
-use crate::authority::resource_access::{self, Access, Question};
+use crate::authority::resource_access::{self, Access, AccessQuestion};
+use crate::authority::rights::{AccessLevel, ExternalSharing};
 use crate::base::attached::{self, Attached};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, ShareLinkId, UserId};
@@ -198,7 +198,7 @@ pub async fn of_resources(
 
 /// What a link's page shows.
 #[derive(Debug)]
-pub struct Opened {
+pub struct SharedCollection {
     /// The collection.
     pub collection: Resource,
     /// Who shares it.
@@ -209,7 +209,11 @@ pub struct Opened {
 
 /// What a link leads to; none where it is unknown, expired or revoked, where the organization was deleted, while its
 /// policy keeps sharing inside, and while whoever made it doesn't administer the collection. Looking changes nothing.
-pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRequest) -> Result<Option<Opened>> {
+pub async fn open(
+    connection: &mut AsyncPgConnection,
+    token: &str,
+    page: &PageRequest,
+) -> Result<Option<SharedCollection>> {
     let slice: Slice<ResourceId> = page.slice()?;
     let found: Option<(Resource, Organization, UserId)> = share_links::table
         .inner_join(resources::table.on(resources::id.eq(share_links::resource_id)))
@@ -225,7 +229,7 @@ pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRe
     let Some((collection, organization, user_id)) = found else { return Ok(None) };
     // However their right has ended: by a revoked grant, a demotion, or leaving the organization that it was granted
     // to.
-    let question = Question { user_id, resource_id: collection.id, within: None };
+    let question = AccessQuestion { user_id, resource_id: collection.id, within: None };
     let access = resource_access::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
     if access.level < AccessLevel::Administer {
         return Ok(None);
@@ -237,5 +241,5 @@ pub async fn open(connection: &mut AsyncPgConnection, token: &str, page: &PageRe
         .into_boxed();
     let rows = by_id!(query, slice, resources::id).load(connection).await?;
     let items = slice.page(rows, |item: &Resource| item.id)?;
-    Ok(Some(Opened { collection, organization_name: organization.name, items }))
+    Ok(Some(SharedCollection { collection, organization_name: organization.name, items }))
 }

@@ -49,7 +49,7 @@ pub(crate) async fn change(
 }
 
 #[derive(QueryableByName)]
-struct Room {
+struct StorageRoom {
     #[diesel(sql_type = Bool)]
     enough: bool,
 }
@@ -62,6 +62,10 @@ statement! {
 }
 
 /// Counts the bytes, and whether the plan has room for what is counted then; none where nothing was counted before.
-async fn count(transaction: &mut Transaction, organization_id: OrganizationId, bytes: Decimal) -> Result<Option<Room>> {
+async fn count(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    bytes: Decimal,
+) -> Result<Option<StorageRoom>> {
     Ok(CountBytes { organization_id, bytes }.query().get_result(&mut **transaction).await.optional()?)
 }

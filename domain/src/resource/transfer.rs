@@ -21,12 +21,12 @@ use crate::authority::expiry::{self, Expiring};
 use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
 use crate::authority::membership::MemberStatus;
-use crate::authority::policy::{AccessLevel, Action};
-use crate::authority::resource_access::{self, Access, OWN_COUNTS, Question};
+use crate::authority::resource_access::{self, Access, AccessQuestion, OWN_COUNTS};
+use crate::authority::rights::{AccessLevel, Action};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, TransferId, UserId};
-use crate::base::job::{ExpireTransfer, Hold, MailTransferAnswered, MailTransferOffer, MoveProject};
+use crate::base::job::{ExpireTransfer, JobClaim, MailTransferAnswered, MailTransferOffer, MoveProject};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::sql::statement;
@@ -124,7 +124,7 @@ impl Transfer {
 
 /// How a recipient is named.
 #[derive(Debug, Clone)]
-pub enum Recipient {
+pub enum RecipientBy {
     /// By id.
     Id(UserId),
     /// By username.
@@ -139,7 +139,7 @@ pub struct OfferTransfer {
     /// To which organization.
     pub to_organization_id: Option<OrganizationId>,
     /// To whom; where left out the actor takes it to the organization themselves.
-    pub recipient: Option<Recipient>,
+    pub recipient: Option<RecipientBy>,
 }
 
 /// Offers a project, or takes it to an organization that the actor may bill. Takes ADMINISTER on it, and the permission
@@ -157,8 +157,8 @@ pub async fn offer(
 ) -> Result<Transfer> {
     let (user_id, _) = actor.signed_in("resourceId")?;
     let guesses = match &command.recipient {
-        Some(Recipient::Username(_)) => 1,
-        Some(Recipient::Id(_)) | None => 0,
+        Some(RecipientBy::Username(_)) => 1,
+        Some(RecipientBy::Id(_)) | None => 0,
     };
     let guess = attempt::count_guesses(database, actor, client, guesses).await?;
     let mails = mails_to(database, user_id, command.recipient.as_ref()).await?;
@@ -194,7 +194,7 @@ pub async fn offer(
                 return Err(Error::refused(Code::Invalid, "toOrganizationId", "it is in this organization already"));
             }
             // Said last: who has accounts is told to nobody who may not offer it to one.
-            guess.make();
+            guess.mark_made();
             let no_account = || Refusal::new(Code::NotFound, recipient_field, "there is no such account");
             let recipient_id = recipient.ok_or_else(no_account)?;
             let at = now(transaction).await?;
@@ -212,10 +212,10 @@ pub async fn offer(
                 resource_owner_id: project.owner_id,
                 resource_size_bytes: project.size_bytes,
                 recipient_named_as: match &command.recipient {
-                    Some(Recipient::Username(username)) => {
+                    Some(RecipientBy::Username(username)) => {
                         Some(Username::parse("recipientUsername", username)?.to_string())
                     }
-                    Some(Recipient::Id(_)) | None => None,
+                    Some(RecipientBy::Id(_)) | None => None,
                 },
             };
             // One that nobody answered in time, or that has ended with somebody, is in nobody's way.
@@ -258,18 +258,18 @@ pub async fn offer(
         })
         .await;
     // Whose id it is counts only where it was wrong: nobody guesses many.
-    let by_id = matches!(&command.recipient, Some(Recipient::Id(_))) && guess.is_made();
-    let offered = guess.settle(mails.settle(offered).await).await;
+    let by_id = matches!(&command.recipient, Some(RecipientBy::Id(_))) && guess.is_made();
+    let offered = guess.refund_if_right(mails.settle(offered).await).await;
     attempt::count_refusal(database, actor, client, by_id.into(), offered).await
 }
 
 /// The mail that an offer brings: none to whoever offers it to themselves.
-async fn mails_to(database: &Database, user_id: UserId, recipient: Option<&Recipient>) -> Result<Vec<CausedMail>> {
+async fn mails_to(database: &Database, user_id: UserId, recipient: Option<&RecipientBy>) -> Result<Vec<CausedMail>> {
     let Some(recipient) = recipient else { return Ok(Vec::new()) };
     let mut connection = database.connection().await?;
     let (account, field) = match recipient {
-        Recipient::Id(id) => (user::by_ids(&mut connection, &[*id]).await?.pop(), "recipientId"),
-        Recipient::Username(username) => {
+        RecipientBy::Id(id) => (user::by_ids(&mut connection, &[*id]).await?.pop(), "recipientId"),
+        RecipientBy::Username(username) => {
             let username = Username::parse("recipientUsername", username)?;
             (user::by_username(&mut connection, &username).await?, "recipientUsername")
         }
@@ -338,11 +338,11 @@ async fn insert(transaction: &mut Transaction, transfer: &NewTransfer) -> Result
 /// Locks the recipient's account, if there is one, and says in which field they are named.
 async fn lock_recipient(
     transaction: &mut Transaction,
-    recipient: &Recipient,
+    recipient: &RecipientBy,
 ) -> Result<(Option<UserId>, &'static str)> {
     let (id, field) = match recipient {
-        Recipient::Id(id) => (Some(*id), "recipientId"),
-        Recipient::Username(username) => {
+        RecipientBy::Id(id) => (Some(*id), "recipientId"),
+        RecipientBy::Username(username) => {
             let username = Username::parse("recipientUsername", username)?;
             (user::by_username(transaction, &username).await?.map(|user| user.id), "recipientUsername")
         }
@@ -529,7 +529,7 @@ pub async fn accept(
             // Whoever has answered it meanwhile held the project.
             let offered = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
             require_open(&offered, at)?;
-            let question = Question {
+            let question = AccessQuestion {
                 user_id: offered.offered_by_id,
                 resource_id: project,
                 within: Some(offered.organization_id),
@@ -624,8 +624,8 @@ impl Expiring for Transfer {
 }
 
 /// Marks an offer expired once its time is over.
-pub async fn expire(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
-    expiry::expire::<Transfer>(database, id, hold).await
+pub async fn expire(database: &Database, id: TransferId, claim: JobClaim<'_>) -> Result<()> {
+    expiry::expire::<Transfer>(database, id, claim).await
 }
 
 /// Marks those of the offers whose time is over expired, and has whoever offered them told, and those that have ended
@@ -663,10 +663,10 @@ async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<
 /// - Contents whose owner is no member of the other organization become the recipient's; samples stay their owners'
 ///   (R33).
 /// - Where the recipient has gone meanwhile, the owner of the other organization receives it all.
-pub async fn carry_out(database: &Database, id: TransferId, hold: Hold<'_>) -> Result<()> {
+pub async fn carry_out(database: &Database, id: TransferId, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let found: Option<Transfer> = project_transfers::table
                 .find(id)
                 .select(Transfer::as_select())
@@ -793,7 +793,7 @@ async fn carry(
     target: OrganizationId,
 ) -> Result<(UserId, i64)> {
     #[derive(QueryableByName)]
-    struct Passed {
+    struct PassedOnCount {
         #[diesel(sql_type = BigInt)]
         passed: i64,
     }
@@ -815,7 +815,7 @@ async fn carry(
     TakePositions { project_id: project }.query().execute(&mut **transaction).await?;
     // Whoever has become a member since the locks were taken isn't held by one.
     let pass = PassOn { project_id: project, new_owner_id: owner, members };
-    let passed: Passed = pass.query().get_result(&mut **transaction).await?;
+    let passed: PassedOnCount = pass.query().get_result(&mut **transaction).await?;
     Ok((owner, passed.passed))
 }
 

@@ -82,7 +82,7 @@ fn taken() -> Refusal {
 pub async fn request(database: &Database, actor: &Actor, email: &str, client: ClientNetwork) -> Result<()> {
     let (user_id, session_id) = actor.signed_in("email")?;
     let email = EmailAddress::parse("email", email)?;
-    let _ = attempt::count_try(database, &limits::EMAIL_CHANGES, &user_id.to_string(), client).await?;
+    let _ = attempt::count_attempt(database, &limits::EMAIL_CHANGES, &user_id.to_string(), client).await?;
     let mails = [CausedMail::new(email.clone(), ["email"])];
     let mails = mail_limit::count(database, actor, client, &mails, "email").await?;
     let requested = database

@@ -12,13 +12,13 @@ use crate::account::session::{self, NewSession, Session};
 use crate::account::user::{self, User};
 use crate::authority::access;
 use crate::authority::actor::{Actor, suspended};
-use crate::authority::attempt::{self, Counting, Tries};
+use crate::authority::attempt::{self, Count, PendingAttempts};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{InvitationId, SignInRequestId, TypedId, UserId};
-use crate::base::job::{Hold, MailSignIn};
+use crate::base::job::{JobClaim, MailSignIn};
 use crate::base::limits;
 use crate::base::secret::{Purpose, Token};
 use crate::base::text::{self, EmailAddress};
@@ -55,7 +55,7 @@ impl SignInRequest {
 
 /// With what a mail is asked for.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Asking<'a> {
+pub struct SignInRequester<'a> {
     /// What the client calls itself.
     pub user_agent: Option<&'a str>,
     /// The digest of the form, where a page asks: sent twice, it asks for one mail.
@@ -63,10 +63,15 @@ pub struct Asking<'a> {
 }
 
 /// Mails a link and digits to the address. The answer is the same whether or not it has an account.
-pub async fn request(database: &Database, email: &str, asking: Asking<'_>, client: ClientNetwork) -> Result<()> {
+pub async fn request(
+    database: &Database,
+    email: &str,
+    requester: SignInRequester<'_>,
+    client: ClientNetwork,
+) -> Result<()> {
     let email = EmailAddress::parse("email", email)?;
     count_request(database, &email, client).await?;
-    ask(database, &email, asking, None, client).await?;
+    ask(database, &email, requester, None, client).await?;
     Ok(())
 }
 
@@ -75,17 +80,17 @@ pub async fn request_for_invitation(
     database: &Database,
     email: &EmailAddress,
     invitation_id: InvitationId,
-    asking: Asking<'_>,
+    requester: SignInRequester<'_>,
     client: ClientNetwork,
 ) -> Result<()> {
     count_request(database, email, client).await?;
-    ask(database, email, asking, Some(invitation_id), client).await?;
+    ask(database, email, requester, Some(invitation_id), client).await?;
     Ok(())
 }
 
 /// A request is counted for good: there is no wrong one.
 async fn count_request(database: &Database, email: &EmailAddress, client: ClientNetwork) -> Result<()> {
-    let _ = attempt::count_try(database, &limits::SIGN_IN_REQUESTS, email.as_str(), client).await?;
+    let _ = attempt::count_attempt(database, &limits::SIGN_IN_REQUESTS, email.as_str(), client).await?;
     Ok(())
 }
 
@@ -93,7 +98,7 @@ async fn count_request(database: &Database, email: &EmailAddress, client: Client
 pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Token> {
     let id = database
         .transaction(async |transaction| {
-            let id = insert(transaction, email, Asking::default(), None, None).await?;
+            let id = insert(transaction, email, SignInRequester::default(), None, None).await?;
             id.ok_or(Error::Bug("only a form asks twice"))
         })
         .await?;
@@ -103,14 +108,14 @@ pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Tok
 async fn ask(
     database: &Database,
     email: &EmailAddress,
-    asking: Asking<'_>,
+    requester: SignInRequester<'_>,
     invitation_id: Option<InvitationId>,
     client: ClientNetwork,
 ) -> Result<()> {
     database
         .transaction(async |transaction| {
             // No look at whose address it is: that would take longer where it is somebody's.
-            match insert(transaction, email, asking, invitation_id, Some(client)).await? {
+            match insert(transaction, email, requester, invitation_id, Some(client)).await? {
                 Some(id) => transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await,
                 None => Ok(()),
             }
@@ -120,10 +125,10 @@ async fn ask(
 
 /// Records that a sign-in mail was asked for in the log of the account that has the address, if one has; once. The
 /// mail's job does it, and nobody waits for that.
-pub async fn record_request(database: &Database, id: SignInRequestId, hold: Hold<'_>) -> Result<()> {
+pub async fn record_request(database: &Database, id: SignInRequestId, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let email: Option<EmailAddress> =
                 diesel::update(sign_in_requests::table.find(id).filter(sign_in_requests::recorded.eq(false)))
                     .set(sign_in_requests::recorded.eq(true))
@@ -147,23 +152,23 @@ pub async fn take_mail_turn(database: &Database, request: &SignInRequest) -> Res
     let mut connection = database.connection().await?;
     let has_account = user::by_email(&mut connection, &request.email).await?.is_some();
     drop(connection);
-    let of_address = |limit| Counting { limit, subject: request.email.to_string(), number: 1 };
-    let mut countings = vec![of_address(limits::SIGN_IN_MAILS)];
+    let of_address = |limit| Count { limit, subject: request.email.to_string(), number: 1 };
+    let mut counts = vec![of_address(limits::SIGN_IN_MAILS)];
     if !has_account {
         let subject = request.client.clone().unwrap_or_default();
-        countings.push(Counting { limit: limits::STRANGERS_SIGN_IN_MAILS, subject, number: 1 });
+        counts.push(Count { limit: limits::STRANGERS_SIGN_IN_MAILS, subject, number: 1 });
     }
-    if attempt::count_together(database, &countings).await?.is_ok() {
+    if attempt::count_all_or_none(database, &counts).await?.is_ok() {
         return Ok(true);
     }
-    Ok(has_account && attempt::count_together(database, &[of_address(limits::LATER_SIGN_IN_MAILS)]).await?.is_ok())
+    Ok(has_account && attempt::count_all_or_none(database, &[of_address(limits::LATER_SIGN_IN_MAILS)]).await?.is_ok())
 }
 
 /// `None` where the form has asked before.
 async fn insert(
     transaction: &mut Transaction,
     email: &EmailAddress,
-    asking: Asking<'_>,
+    requester: SignInRequester<'_>,
     invitation_id: Option<InvitationId>,
     client: Option<ClientNetwork>,
 ) -> Result<Option<SignInRequestId>> {
@@ -172,8 +177,8 @@ async fn insert(
         .values((
             sign_in_requests::id.eq(id),
             sign_in_requests::email.eq(email),
-            sign_in_requests::user_agent.eq(session::kept_user_agent(asking.user_agent)),
-            sign_in_requests::form_digest.eq(asking.form_digest),
+            sign_in_requests::user_agent.eq(session::kept_user_agent(requester.user_agent)),
+            sign_in_requests::form_digest.eq(requester.form_digest),
             sign_in_requests::invitation_id.eq(invitation_id),
             sign_in_requests::created_at.eq(rollcall_now()),
             sign_in_requests::client.eq(client.map(|client| client.to_string())),
@@ -276,7 +281,7 @@ impl SignedIn {
 /// Signs in; an address without an account gets one.
 pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, client: ClientNetwork) -> Result<SignedIn> {
     let (id, field, tried) = match proof {
-        Proof::Token(token) => (by_token(database, token).await?.id, "token", Tries::none()),
+        Proof::Token(token) => (by_token(database, token).await?.id, "token", PendingAttempts::none()),
         Proof::Digits { email, code } => {
             let (id, tried) = try_digits(database, email, code, client).await?;
             (id, "digits", tried)
@@ -330,7 +335,7 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
             Ok(SignedIn { user, session, suspended: is_suspended, invitation_id })
         })
         .await;
-    tried.settle(signed_in).await
+    tried.refund_if_right(signed_in).await
 }
 
 async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, email: &EmailAddress) -> Result<bool> {
@@ -342,14 +347,14 @@ async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, ema
     Ok(diesel::select(diesel::dsl::exists(open)).get_result(&mut **transaction).await?)
 }
 
-/// Checks the digits, after counting the try and committing the counts: those of one mail die after five, across all
+/// Checks the digits, after count the try and committing the counts: those of one mail die after five, across all
 /// processes.
 async fn try_digits(
     database: &Database,
     email: &str,
     code: &str,
     client: ClientNetwork,
-) -> Result<(SignInRequestId, Tries)> {
+) -> Result<(SignInRequestId, PendingAttempts)> {
     let wrong = || {
         Refusal::new(
             Code::Invalid,
@@ -364,7 +369,7 @@ async fn try_digits(
         Refusal::new(Code::Invalid, "code", message).within(["digits"])
     })?;
     // For addresses without an account and without a mail too: the answer must not tell them apart.
-    let tried = attempt::count_try(database, &limits::SIGN_IN_DIGITS, email.as_str(), client).await?;
+    let tried = attempt::count_attempt(database, &limits::SIGN_IN_DIGITS, email.as_str(), client).await?;
     let mut connection = database.connection().await?;
     let lifetime =
         chrono::Duration::from_std(limits::SIGN_IN_DIGITS_LIFETIME).map_err(|_| Error::Bug("ten minutes are short"))?;

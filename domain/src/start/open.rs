@@ -76,17 +76,17 @@ impl Opened {
 }
 
 /// Where the database is.
-struct Located {
+struct DatabaseLocation {
     endpoint: Endpoint,
     direct: Endpoint,
     postgres: Option<Builtin>,
 }
 
 /// Finds the database, starting the built-in PostgreSQL if that is where it is.
-async fn locate(settings: &Settings, fallback: Fallback) -> anyhow::Result<Located> {
+async fn locate(settings: &Settings, fallback: Fallback) -> anyhow::Result<DatabaseLocation> {
     if let Some(endpoint) = settings.database()? {
         let direct = settings.direct_database()?.unwrap_or_else(|| endpoint.clone());
-        return Ok(Located { endpoint, direct, postgres: None });
+        return Ok(DatabaseLocation { endpoint, direct, postgres: None });
     }
     let data_dir = settings.data_dir();
     let is_chosen = match fallback {
@@ -101,16 +101,16 @@ async fn locate(settings: &Settings, fallback: Fallback) -> anyhow::Result<Locat
 }
 
 #[cfg(feature = "builtin")]
-async fn start_builtin(data_dir: PathBuf) -> anyhow::Result<Located> {
+async fn start_builtin(data_dir: PathBuf) -> anyhow::Result<DatabaseLocation> {
     std::fs::create_dir_all(&data_dir)
         .with_context(|| format!("the data folder {} can't be made", data_dir.display()))?;
     let postgres = tokio::task::spawn_blocking(move || BuiltinPostgres::start(&data_dir, Options::default())).await??;
     let endpoint = Endpoint::parse("the built-in PostgreSQL", &postgres.url(BUILTIN_DATABASE), None)?;
-    Ok(Located { direct: endpoint.clone(), endpoint, postgres: Some(Arc::new(postgres)) })
+    Ok(DatabaseLocation { direct: endpoint.clone(), endpoint, postgres: Some(Arc::new(postgres)) })
 }
 
 #[cfg(not(feature = "builtin"))]
-async fn start_builtin(_: PathBuf) -> anyhow::Result<Located> {
+async fn start_builtin(_: PathBuf) -> anyhow::Result<DatabaseLocation> {
     bail!("this program was built without the built-in PostgreSQL; set DATABASE_URL");
 }
 
@@ -119,7 +119,7 @@ async fn start_builtin(_: PathBuf) -> anyhow::Result<Located> {
 /// # Errors
 /// In a line that says what to do, where it can't be reached, or isn't as it must be.
 pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> anyhow::Result<Opened> {
-    let Located { endpoint, direct, postgres } = locate(settings, fallback).await?;
+    let DatabaseLocation { endpoint, direct, postgres } = locate(settings, fallback).await?;
     let keyring = settings.keyring()?;
     if postgres.is_some() {
         migrate(&direct).await.context("the built-in database can't be migrated")?;

@@ -154,9 +154,9 @@ fn default_new_account_invitations_per_day() -> u32 {
 
 /// The settings that were given, by the upper case of their names, without the white space around them: files of
 /// secrets end with a line break. What is empty isn't given.
-struct Given(BTreeMap<&'static str, String>);
+struct GivenSettings(BTreeMap<&'static str, String>);
 
-impl Given {
+impl GivenSettings {
     /// Those of `rollcall.toml` in the working directory, if there is one, and those of the environment over it.
     fn load() -> anyhow::Result<Self> {
         let mut given = Self(BTreeMap::new());
@@ -259,7 +259,7 @@ impl Settings {
     /// # Errors
     /// In a line that names the setting, what it may be, and what to do, where one isn't as it must be.
     pub fn load() -> anyhow::Result<Self> {
-        let settings = Given::load()?.settings()?;
+        let settings = GivenSettings::load()?.settings()?;
         settings.staff_tokens()?;
         settings.trusted_proxies()?;
         settings.allowed_origins()?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::{grant_invitation, reserved_name, session};
 use crate::authority::{attempt, expiry};
 use crate::base::error::Result;
-use crate::base::job::Hold;
+use crate::base::job::JobClaim;
 use crate::base::limits;
 use crate::database::Database;
 use crate::departure::{account_deletion, organization_deletion};
@@ -102,14 +102,14 @@ impl Sweep {
 
 /// How far a sweep is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepProgress {
     /// Rows that were changed or deleted.
     pub rows: usize,
     /// Whether there may be more to do.
     pub more: bool,
 }
 
-impl Swept {
+impl SweepProgress {
     /// A chunk that is full may not be the last.
     fn chunk(rows: usize) -> Self {
         Self { rows, more: rows >= limits::SWEEP_CHUNK as usize }
@@ -136,11 +136,11 @@ impl Job for RunSweep {
 }
 
 /// Sweeps up to [`limits::SWEEP_CHUNK`] rows in a transaction of its own.
-pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> Result<Swept> {
+pub async fn sweep_chunk(database: &Database, sweep: Sweep, claim: JobClaim<'_>) -> Result<SweepProgress> {
     const LIMIT: u32 = limits::SWEEP_CHUNK;
     database
         .transaction(async |transaction| {
-            hold(transaction).await?;
+            claim(transaction).await?;
             let rows = match sweep {
                 Sweep::JoinCodes => expiry::sweep::<JoinCode>(transaction, LIMIT).await?,
                 Sweep::Invitations => expiry::sweep::<Invitation>(transaction, LIMIT).await?,
@@ -157,11 +157,11 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, hold: Hold<'_>) -> R
                 Sweep::StalledWebhooks => delivery::sweep_stalled(transaction, LIMIT).await?,
                 Sweep::DeletedOrganizations => {
                     let removed = organization_deletion::purge(transaction, LIMIT).await?;
-                    return Ok(Swept { rows: removed.unwrap_or(0), more: removed.is_some() });
+                    return Ok(SweepProgress { rows: removed.unwrap_or(0), more: removed.is_some() });
                 }
                 Sweep::Jobs => apalis_diesel::admin::prune(transaction, limits::JOB_RETENTION, LIMIT).await?,
             };
-            Ok(Swept::chunk(rows))
+            Ok(SweepProgress::chunk(rows))
         })
         .await
 }

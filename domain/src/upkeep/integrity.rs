@@ -376,7 +376,7 @@ pub struct Outcome {
 }
 
 #[derive(QueryableByName)]
-struct Broken {
+struct BrokenCount {
     #[diesel(sql_type = BigInt)]
     count: i64,
     #[diesel(sql_type = Array<SqlUuid>)]
@@ -412,7 +412,7 @@ async fn check(connection: &mut AsyncPgConnection, invariant: &Invariant) -> Res
     static STATEMENTS: Statements<&str> = Statements::new();
     let asked = Examples { examples: limits::VERIFY_EXAMPLES };
     let statement = STATEMENTS.with(invariant.name, |_| check_text(invariant), asked);
-    let broken: Broken = statement.get_result(connection).await?;
+    let broken: BrokenCount = statement.get_result(connection).await?;
     Ok(Outcome {
         invariant: invariant.name,
         broken: broken.count,

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::account::user;
 use rollcall_domain::base::job::MailMembershipEnded;
 use rollcall_domain::base::limits;
-use rollcall_domain::departure::receipt::Ending;
+use rollcall_domain::departure::receipt::MembershipEnding;
 use rollcall_domain::departure::{self, Departure};
 use rollcall_domain::membership::organization;
 
@@ -20,7 +20,7 @@ pub struct MembershipEndedMail {
     /// The organization.
     pub organization_name: String,
     /// How it was ended.
-    pub ending: Ending,
+    pub ending: MembershipEnding,
     /// The end itself.
     pub end: MembershipEnd,
 }
@@ -41,9 +41,9 @@ impl MembershipEndedMail {
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let what = match self.ending {
-            Ending::Left | Ending::Deleted => format!("You left {organization}."),
-            Ending::Removed => format!("You were removed from {organization}."),
-            Ending::Deactivated => format!("You were deactivated in {organization}."),
+            MembershipEnding::Left | MembershipEnding::Deleted => format!("You left {organization}."),
+            MembershipEnding::Removed => format!("You were removed from {organization}."),
+            MembershipEnding::Deactivated => format!("You were deactivated in {organization}."),
         };
         let mut blocks = vec![
             greeting(&envelope),
@@ -98,7 +98,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
     let organization = organization::by_id(&mut reader, departure.organization_id).await.map_err(job_error)?;
     let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
     drop(reader);
-    let ending = Ending::of(&departure, &leaver);
+    let ending = MembershipEnding::of(&departure, &leaver);
     let Some(email) = leaver.email else { return Ok(()) };
     // Before it is written down that they are told: where they aren't, the receipt says it.
     if !context.takes_turn(job, MailMembershipEnded::KIND, departure.member_id, &email, limits::MEMBER_MAILS).await? {

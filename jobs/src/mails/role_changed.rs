@@ -3,7 +3,7 @@
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::audit::AuditEvent;
-use rollcall_domain::authority::policy::Role;
+use rollcall_domain::authority::rights::Role;
 use rollcall_domain::base::job::MailRoleChanged;
 use rollcall_domain::base::limits;
 use rollcall_domain::membership::organization;

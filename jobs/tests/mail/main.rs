@@ -18,7 +18,7 @@ use std::{
 use chrono::{DateTime, TimeZone as _, Utc};
 use mail_parser::{MessageParser, MimeHeaders as _};
 use proptest::prelude::*;
-use rollcall_domain::departure::receipt::Ending;
+use rollcall_domain::departure::receipt::MembershipEnding;
 use rollcall_jobs::mail::{Envelope, Mail, Mailbox, Mailer, SendError};
 use rollcall_jobs::mails::{
     AccountDeletedMail, Count, DepartureToLeaverMail, DepartureToOwnerMail, EmailChangeLinkMail,
@@ -220,9 +220,9 @@ fn signing_in_says_the_same_to_everybody() {
 #[test]
 fn a_departure_says_how_in_subject_and_text() {
     for (ending, to_leaver, to_owner) in [
-        (Ending::Left, "You left", "left"),
-        (Ending::Removed, "You were removed from", "was removed from"),
-        (Ending::Deactivated, "You were deactivated in", "was deactivated in"),
+        (MembershipEnding::Left, "You left", "left"),
+        (MembershipEnding::Removed, "You were removed from", "was removed from"),
+        (MembershipEnding::Deactivated, "You were deactivated in", "was deactivated in"),
     ] {
         let leaver =
             DepartureToLeaverMail { ending, ..departure_to_leaver(&Names::plain()) }.render(envelope(None)).unwrap();
@@ -272,11 +272,11 @@ fn a_stranger_cannot_write_into_the_sign_in_mail() {
 
 #[test]
 fn receipts_fit_what_moved() {
-    let render = |moved: Moved, ending: Ending| {
+    let render = |moved: Moved, ending: MembershipEnding| {
         let receipt = DepartureToLeaverMail { ending, moved, ..departure_to_leaver(&Names::plain()) };
         receipt.render(envelope(None)).unwrap()
     };
-    let none = render(Moved::default(), Ending::Left);
+    let none = render(Moved::default(), MembershipEnding::Left);
     assert!(none.text.contains("You owned nothing there that had to be passed on."));
     assert_eq!(none.subject, "You left Acme Genomics");
 
@@ -286,16 +286,16 @@ fn receipts_fit_what_moved() {
         examples: vec!["Liver atlas".into(), "Heart atlas".into()],
         collected_samples: 0,
     };
-    let few = render(few, Ending::Deactivated);
+    let few = render(few, MembershipEnding::Deactivated);
     assert!(few.text.contains("Projects: 2\n\n- Liver atlas\n- Heart atlas\n\n"), "{}", few.text);
     assert!(!few.text.contains("Volumes"));
 
     let counts_only = Moved { counts: vec![count("Projects", 1_234_567)], ..Moved::default() };
-    let counts_only = render(counts_only, Ending::Removed).text;
+    let counts_only = render(counts_only, MembershipEnding::Removed).text;
     assert!(counts_only.contains("Projects: 1,234,567\n\nThere is"), "{counts_only}");
 
     let samples_only = Moved { collected_samples: 1_234, ..Moved::default() };
-    let samples_only = render(samples_only, Ending::Removed).text;
+    let samples_only = render(samples_only, MembershipEnding::Removed).text;
     assert!(
         samples_only.contains("any project (1,234)") && samples_only.contains("They stay yours."),
         "{samples_only}"
@@ -546,7 +546,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     ];
     let to_owner = DepartureToOwnerMail {
         organization_name: names.organization.into(),
-        ending: Ending::Left,
+        ending: MembershipEnding::Left,
         leaver_name: names.person.into(),
         leaver_username: names.username.into(),
         moved: moved(names),
@@ -647,8 +647,13 @@ fn all_mails() -> Vec<(&'static str, Mail)> {
 fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let anonymous = InvitationMail { inviter_name: None, ..invitation(names) };
     let plain_sign_in = SignInMail { organization_name: None, user_agent: None, ..sign_in(names) };
-    let left = |moved| DepartureToLeaverMail { ending: Ending::Left, end: None, moved, ..departure_to_leaver(names) };
-    let deactivated = DepartureToLeaverMail { ending: Ending::Deactivated, ..departure_to_leaver(names) };
+    let left = |moved| DepartureToLeaverMail {
+        ending: MembershipEnding::Left,
+        end: None,
+        moved,
+        ..departure_to_leaver(names)
+    };
+    let deactivated = DepartureToLeaverMail { ending: MembershipEnding::Deactivated, ..departure_to_leaver(names) };
     let to_owner = |ending, moved| DepartureToOwnerMail {
         organization_name: names.organization.into(),
         ending,
@@ -660,17 +665,17 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         advice: Vec::new(),
     };
     let counts_only = Moved { examples: Vec::new(), ..moved(names) };
-    let removed = to_owner(Ending::Removed, counts_only);
-    let gone = to_owner(Ending::Deactivated, Moved::default());
-    let account_deleted = to_owner(Ending::Deleted, moved(names));
+    let removed = to_owner(MembershipEnding::Removed, counts_only);
+    let gone = to_owner(MembershipEnding::Deactivated, Moved::default());
+    let account_deleted = to_owner(MembershipEnding::Deleted, moved(names));
     let suspended = MembershipEnd { message: None, suspended: true, ..membership_end(names) };
     let deactivated_now = MembershipEndedMail {
-        ending: Ending::Deactivated,
+        ending: MembershipEnding::Deactivated,
         end: suspended.clone(),
         organization_name: names.organization.into(),
     };
     let deactivated_and_done = DepartureToLeaverMail {
-        ending: Ending::Deactivated,
+        ending: MembershipEnding::Deactivated,
         end: Some(suspended),
         moved: Moved::default(),
         ..departure_to_leaver(names)
@@ -785,7 +790,7 @@ fn membership_restored(names: &Names<'_>) -> MembershipRestoredMail {
 fn membership_ended(names: &Names<'_>) -> MembershipEndedMail {
     MembershipEndedMail {
         organization_name: names.organization.into(),
-        ending: Ending::Removed,
+        ending: MembershipEnding::Removed,
         end: membership_end(names),
     }
 }
@@ -827,7 +832,7 @@ fn link(page: &str, query: &str) -> Url {
 fn departure_to_leaver(names: &Names<'_>) -> DepartureToLeaverMail {
     DepartureToLeaverMail {
         organization_name: names.organization.into(),
-        ending: Ending::Removed,
+        ending: MembershipEnding::Removed,
         end: Some(membership_end(names)),
         new_owner_name: Some("Grace Hopper".into()),
         samples_owner_name: Some("Grace Hopper".into()),

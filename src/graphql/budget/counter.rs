@@ -11,7 +11,7 @@ use super::introspection::Shape;
 use super::refusal::limit;
 use super::size::{Sizes, arguments_size, directives_size};
 use super::typename::require_bare;
-use super::values::{Given, Values};
+use super::values::{ArgumentValue, Values};
 use crate::graphql::types::{FieldInfo, Types};
 
 /// A single thing that is read from the database, with others like it.
@@ -197,7 +197,7 @@ impl<'d> Counter<'d> {
         }
         if gives.starts_with("__") {
             let asked = match self.values.of(field, "name") {
-                Some(Given::Literal(Value::String(name)) | Given::Const(ConstValue::String(name))) => {
+                Some(ArgumentValue::Literal(Value::String(name)) | ArgumentValue::Const(ConstValue::String(name))) => {
                     Some(name.as_str())
                 }
                 _ => None,
@@ -252,7 +252,7 @@ impl<'d> Counter<'d> {
         for (name, _) in &field.arguments {
             let name = name.node.as_str();
             let characters = match self.values.of(field, name) {
-                Some(Given::Literal(Value::String(text)) | Given::Const(ConstValue::String(text))) => {
+                Some(ArgumentValue::Literal(Value::String(text)) | ArgumentValue::Const(ConstValue::String(text))) => {
                     text.chars().count()
                 }
                 _ => continue,
@@ -282,8 +282,8 @@ impl<'d> Counter<'d> {
     /// How many items the page may have.
     fn page(&self, field: &Field) -> u64 {
         let wanted = ["first", "last"].iter().find_map(|argument| match self.values.of(field, argument)? {
-            Given::Literal(Value::Number(number)) => number.as_i64(),
-            Given::Const(ConstValue::Number(number)) => number.as_i64(),
+            ArgumentValue::Literal(Value::Number(number)) => number.as_i64(),
+            ArgumentValue::Const(ConstValue::Number(number)) => number.as_i64(),
             _ => None,
         });
         wanted.unwrap_or(limits::DEFAULT_PAGE).clamp(1, limits::MAX_PAGE).unsigned_abs()
@@ -292,8 +292,8 @@ impl<'d> Counter<'d> {
     /// How many things are named by their ids.
     fn listed(&self, field: &Field) -> Option<u64> {
         let lists = field.arguments.iter().filter_map(|(name, _)| match self.values.of(field, &name.node)? {
-            Given::Literal(Value::List(items)) => Some(items.len()),
-            Given::Const(ConstValue::List(items)) => Some(items.len()),
+            ArgumentValue::Literal(Value::List(items)) => Some(items.len()),
+            ArgumentValue::Const(ConstValue::List(items)) => Some(items.len()),
             _ => None,
         });
         lists.max().map(|ids| ids.max(1) as u64)

@@ -16,13 +16,13 @@ use crate::graphql::types::{Types, named};
 
 /// What introspection may ask for, in things: some three times what tools do.
 pub(super) const MAX_THINGS: u64 = 300_000;
-/// How many pairs of a selection set and a thing are looked at.
+/// How many pairs of a selection set and a item are looked at.
 const MAX_STEPS: u64 = 300_000;
 
 /// What introspection shows of a schema. Types, fields and arguments are known by their place in the lists.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    types: Vec<Shown>,
+    types: Vec<TypeShape>,
     places: HashMap<Name, usize>,
     /// How many arguments each directive has.
     directives: Vec<usize>,
@@ -30,7 +30,7 @@ pub(super) struct Shape {
 
 /// What is shown of a type.
 #[derive(Debug, Default)]
-struct Shown {
+struct TypeShape {
     /// The fields, by the places of their types and of those of their arguments.
     fields: Vec<(usize, Vec<usize>)>,
     inputs: Vec<usize>,
@@ -39,9 +39,9 @@ struct Shown {
     possible: Vec<usize>,
 }
 
-/// A thing of the schema that selections are about.
+/// A item of the schema that selections are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Thing {
+enum SchemaItem {
     Schema,
     Type(usize),
     Field {
@@ -82,13 +82,13 @@ impl Shape {
             return *place;
         }
         let place = self.types.len();
-        self.types.push(Shown::default());
+        self.types.push(TypeShape::default());
         self.places.insert(name.clone(), place);
         place
     }
 
-    fn show(&mut self, place: usize, kind: &TypeKind) -> Shown {
-        let mut shown = Shown::default();
+    fn show(&mut self, place: usize, kind: &TypeKind) -> TypeShape {
+        let mut shown = TypeShape::default();
         let of_type = |shape: &mut Self, of: &Positioned<Type>| shape.place(named(&of.node));
         match kind {
             TypeKind::Object(ObjectType { implements, fields })
@@ -119,30 +119,30 @@ impl Shape {
     }
 
     /// The things that a field of introspection gives; `None` where it gives a text or the like.
-    fn given(&self, thing: Thing, field: &str) -> Option<Vec<Thing>> {
+    fn given(&self, item: SchemaItem, field: &str) -> Option<Vec<SchemaItem>> {
         let shown = |place: usize| self.types.get(place);
-        let types = |places: &[usize]| places.iter().copied().map(Thing::Type).collect();
-        let inputs = |places: &[usize]| places.iter().copied().map(Thing::Input).collect();
-        Some(match (thing, field) {
-            (Thing::Schema, "types") => (0..self.types.len()).map(Thing::Type).collect(),
-            (Thing::Schema, "directives") => (0..self.directives.len()).map(Thing::Directive).collect(),
-            (Thing::Schema, "queryType" | "mutationType" | "subscriptionType") => {
+        let types = |places: &[usize]| places.iter().copied().map(SchemaItem::Type).collect();
+        let inputs = |places: &[usize]| places.iter().copied().map(SchemaItem::Input).collect();
+        Some(match (item, field) {
+            (SchemaItem::Schema, "types") => (0..self.types.len()).map(SchemaItem::Type).collect(),
+            (SchemaItem::Schema, "directives") => (0..self.directives.len()).map(SchemaItem::Directive).collect(),
+            (SchemaItem::Schema, "queryType" | "mutationType" | "subscriptionType") => {
                 let name = format!("{}{}", field.get(..1)?.to_uppercase(), field.get(1..)?.strip_suffix("Type")?);
-                self.places.get(name.as_str()).copied().map(Thing::Type).into_iter().collect()
+                self.places.get(name.as_str()).copied().map(SchemaItem::Type).into_iter().collect()
             }
-            (Thing::Type(of), "fields") => {
-                (0..shown(of)?.fields.len()).map(|number| Thing::Field { of, number }).collect()
+            (SchemaItem::Type(of), "fields") => {
+                (0..shown(of)?.fields.len()).map(|number| SchemaItem::Field { of, number }).collect()
             }
-            (Thing::Type(of), "inputFields") => inputs(&shown(of)?.inputs),
-            (Thing::Type(of), "enumValues") => vec![Thing::Value; shown(of)?.values],
-            (Thing::Type(of), "interfaces") => types(&shown(of)?.interfaces),
-            (Thing::Type(of), "possibleTypes") => types(&shown(of)?.possible),
+            (SchemaItem::Type(of), "inputFields") => inputs(&shown(of)?.inputs),
+            (SchemaItem::Type(of), "enumValues") => vec![SchemaItem::Value; shown(of)?.values],
+            (SchemaItem::Type(of), "interfaces") => types(&shown(of)?.interfaces),
+            (SchemaItem::Type(of), "possibleTypes") => types(&shown(of)?.possible),
             // Of a list or what is required; of anything else it is null.
-            (Thing::Type(_), "ofType") => vec![thing],
-            (Thing::Field { of, number }, "args") => inputs(&shown(of)?.fields.get(number)?.1),
-            (Thing::Field { of, number }, "type") => vec![Thing::Type(shown(of)?.fields.get(number)?.0)],
-            (Thing::Input(of), "type") => vec![Thing::Type(of)],
-            (Thing::Directive(number), "args") => vec![Thing::Value; *self.directives.get(number)?],
+            (SchemaItem::Type(_), "ofType") => vec![item],
+            (SchemaItem::Field { of, number }, "args") => inputs(&shown(of)?.fields.get(number)?.1),
+            (SchemaItem::Field { of, number }, "type") => vec![SchemaItem::Type(shown(of)?.fields.get(number)?.0)],
+            (SchemaItem::Input(of), "type") => vec![SchemaItem::Type(of)],
+            (SchemaItem::Directive(number), "args") => vec![SchemaItem::Value; *self.directives.get(number)?],
             _ => return None,
         })
     }
@@ -161,14 +161,14 @@ impl Shape {
         let set = &field.selection_set.node;
         let mut counting = Counting { shape: self, document, counts: HashMap::new(), steps: 0 };
         if field.name.node == "__schema" {
-            return counting.set(set, Thing::Schema);
+            return counting.set(set, SchemaItem::Schema);
         }
         match name.and_then(|name| self.places.get(name)) {
-            Some(place) => counting.set(set, Thing::Type(*place)),
+            Some(place) => counting.set(set, SchemaItem::Type(*place)),
             None => {
                 let mut most = 0;
                 for place in 0..self.types.len() {
-                    most = most.max(counting.set(set, Thing::Type(place))?);
+                    most = most.max(counting.set(set, SchemaItem::Type(place))?);
                 }
                 Ok(most)
             }
@@ -179,13 +179,13 @@ impl Shape {
 struct Counting<'d> {
     shape: &'d Shape,
     document: &'d ExecutableDocument,
-    counts: HashMap<(*const SelectionSet, Thing), u64>,
+    counts: HashMap<(*const SelectionSet, SchemaItem), u64>,
     steps: u64,
 }
 
 impl<'d> Counting<'d> {
-    fn set(&mut self, set: &'d SelectionSet, thing: Thing) -> Result<u64, ServerError> {
-        let key = (std::ptr::from_ref(set), thing);
+    fn set(&mut self, set: &'d SelectionSet, item: SchemaItem) -> Result<u64, ServerError> {
+        let key = (std::ptr::from_ref(set), item);
         if let Some(count) = self.counts.get(&key) {
             return Ok(*count);
         }
@@ -194,11 +194,11 @@ impl<'d> Counting<'d> {
         let mut count = 0_u64;
         for selection in &set.items {
             let more = match &selection.node {
-                Selection::Field(field) => self.field(&field.node, thing)?,
-                Selection::InlineFragment(fragment) => self.set(&fragment.node.selection_set.node, thing)?,
+                Selection::Field(field) => self.field(&field.node, item)?,
+                Selection::InlineFragment(fragment) => self.set(&fragment.node.selection_set.node, item)?,
                 Selection::FragmentSpread(spread) => {
                     match self.document.fragments.get(&spread.node.fragment_name.node) {
-                        Some(fragment) => self.set(&fragment.node.selection_set.node, thing)?,
+                        Some(fragment) => self.set(&fragment.node.selection_set.node, item)?,
                         // The validation reports a fragment that isn't there.
                         None => 0,
                     }
@@ -211,12 +211,12 @@ impl<'d> Counting<'d> {
         Ok(count)
     }
 
-    fn field(&mut self, field: &'d Field, thing: Thing) -> Result<u64, ServerError> {
-        let Some(given) = self.shape.given(thing, field.name.node.as_str()) else { return Ok(1) };
+    fn field(&mut self, field: &'d Field, item: SchemaItem) -> Result<u64, ServerError> {
+        let Some(given) = self.shape.given(item, field.name.node.as_str()) else { return Ok(1) };
         self.steps = self.steps.saturating_add(given.len() as u64);
         let mut count = 1_u64;
-        for thing in given {
-            count = count.saturating_add(1).saturating_add(self.set(&field.selection_set.node, thing)?);
+        for item in given {
+            count = count.saturating_add(1).saturating_add(self.set(&field.selection_set.node, item)?);
             afford("introspection", count, MAX_THINGS)?;
         }
         Ok(count)

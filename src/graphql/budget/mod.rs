@@ -68,7 +68,7 @@ pub struct Budget {
 
 /// What of a document's counts matters once they are within the limits.
 #[derive(Default)]
-struct Counted {
+struct DocumentCounts {
     /// What validating and executing it takes.
     work: u64,
     /// Whether a `__typename` has directives.
@@ -98,7 +98,7 @@ impl Budget {
             let variables = std::mem::take(&mut request.variables);
             let outcome = match request.parsed_query() {
                 Ok(document) => self.count(document, operation_name.as_deref(), &variables),
-                Err(_) => Ok(Counted::default()),
+                Err(_) => Ok(DocumentCounts::default()),
             };
             request.variables = variables;
             let counted = outcome?;
@@ -116,7 +116,7 @@ impl Budget {
         document: &ExecutableDocument,
         operation_name: Option<&str>,
         variables: &Variables,
-    ) -> Result<Counted, ServerError> {
+    ) -> Result<DocumentCounts, ServerError> {
         let definitions = document.operations.iter().count() + document.fragments.len();
         limit("operations and fragments", definitions as u64, MAX_DEFINITIONS as u64)?;
         let operations = document.operations.iter().map(|(_, operation)| &operation.node);
@@ -175,6 +175,6 @@ impl Budget {
         }
         limit(COMPARISONS, counter.comparisons, MAX_COMPARISONS)?;
         let work = selections.max(counter.comparisons).max(selected_work);
-        Ok(Counted { work, directives_on_typename: counter.directives_on_typename })
+        Ok(DocumentCounts { work, directives_on_typename: counter.directives_on_typename })
     }
 }

@@ -11,29 +11,32 @@ pub struct Values<'d> {
 }
 
 /// The value of an argument: as it stands in the document, or a variable's.
-pub enum Given<'v> {
+pub enum ArgumentValue<'v> {
     Literal(&'v Value),
     Const(&'v ConstValue),
 }
 
 impl Values<'_> {
     /// The value of a field's argument; none where the argument is left out.
-    pub fn of<'v>(&'v self, field: &'v Field, argument: &str) -> Option<Given<'v>> {
+    pub fn of<'v>(&'v self, field: &'v Field, argument: &str) -> Option<ArgumentValue<'v>> {
         match &field.get_argument(argument)?.node {
             Value::Variable(name) => match self.variables.get(name) {
-                Some(value) => Some(Given::Const(value)),
+                Some(value) => Some(ArgumentValue::Const(value)),
                 None => {
                     let mut definitions = self.operation.variable_definitions.iter();
                     let definition = definitions.find(|definition| definition.node.name.node == *name)?;
-                    definition.node.default_value.as_ref().map(|value| Given::Const(&value.node))
+                    definition.node.default_value.as_ref().map(|value| ArgumentValue::Const(&value.node))
                 }
             },
-            literal => Some(Given::Literal(literal)),
+            literal => Some(ArgumentValue::Literal(literal)),
         }
     }
 
     /// Whether the argument has a value other than null.
     pub fn is_given(&self, field: &Field, argument: &str) -> bool {
-        !matches!(self.of(field, argument), None | Some(Given::Literal(Value::Null) | Given::Const(ConstValue::Null)))
+        !matches!(
+            self.of(field, argument),
+            None | Some(ArgumentValue::Literal(Value::Null) | ArgumentValue::Const(ConstValue::Null))
+        )
     }
 }

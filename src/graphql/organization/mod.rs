@@ -8,7 +8,7 @@ use rollcall_domain::Error;
 use rollcall_domain::account::api_key;
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::{audit, permissions, policy};
+use rollcall_domain::authority::{audit, permissions, rights};
 use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
 use rollcall_domain::event::webhook;
 use rollcall_domain::membership::{invitation, join_code, member_list, organization, team};
@@ -28,8 +28,8 @@ use super::id::{BigInt, Decimal, Id, Time};
 use super::invitation::{Invitation, InvitationConnection, InvitationStatus};
 use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
 use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberStatus};
-use super::policy::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationAction, Role};
 use super::resource::{Resource, ResourceConnection, ResourceKind};
+use super::rights::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationAction, Role};
 use super::run::{Run, RunConnection, RunStatus};
 use super::team::{Team, TeamConnection};
 use super::user::{Naming, User};
@@ -112,7 +112,7 @@ impl Organization {
     /// Whether the viewer is its owner or an admin, or of the staff.
     pub fn is_led_by_viewer(&self) -> bool {
         match &self.permit {
-            Some(permit) => permit.standing().role.is_at_least(policy::Role::Admin),
+            Some(permit) => permit.standing().role.is_at_least(rights::Role::Admin),
             None => self.shown,
         }
     }

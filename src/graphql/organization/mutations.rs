@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::base::id::{MemberId, OrganizationId, UserId};
 use rollcall_domain::departure::organization_deletion;
 use rollcall_domain::organization::profile::{self, ProfileInput};
-use rollcall_domain::organization::{founding, ownership, settings};
+use rollcall_domain::organization::{founding, ownership, policy};
 
 use super::Organization;
 use crate::graphql::context::{actor, database, request};
 use crate::graphql::error::{Payload, UserError, payload};
 use crate::graphql::id::Id;
 use crate::graphql::member::MemberPermissionsInput;
-use crate::graphql::policy::{AdminPowers, ExternalSharing, MemberDirectory};
+use crate::graphql::rights::{AdminPowers, ExternalSharing, MemberDirectory};
 use crate::graphql::{given, required, undefined_or};
 
 /// An organization to create.
@@ -260,7 +260,7 @@ impl OrganizationMutation {
         context: &Context<'_>,
         #[graphql(desc = "What to change.")] input: UpdateOrganizationPolicyInput,
     ) -> async_graphql::Result<UpdateOrganizationPolicyPayload> {
-        let command = settings::UpdatePolicy {
+        let command = policy::UpdatePolicy {
             member_directory: input.member_directory.map(Into::into),
             admin_powers: input.admin_powers.map(Into::into),
             external_sharing: input.external_sharing.map(Into::into),
@@ -268,7 +268,7 @@ impl OrganizationMutation {
             invitation_days: input.invitation_days,
         };
         let id = input.organization_id.0;
-        let outcome = settings::update_policy(database(context), actor(context)?, id, &command).await;
+        let outcome = policy::update_policy(database(context), actor(context)?, id, &command).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| UpdateOrganizationPolicyPayload { organization, user_errors: Vec::new() })
     }

@@ -8,10 +8,10 @@ use rollcall_domain::account::user;
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::base::text::EmailAddress;
-use rollcall_domain::membership::answering::{self, Accepted, Named, Preview};
+use rollcall_domain::membership::answering::{self, AcceptedMembership, InvitationBy, InvitationPreview};
 use rollcall_domain::membership::invitation::InvitationStatus;
 use rollcall_domain::membership::member;
-use rollcall_domain::sign_in::{self, Asking};
+use rollcall_domain::sign_in::{self, SignInRequester};
 use serde::Deserialize;
 
 use super::super::form::Notice;
@@ -115,7 +115,7 @@ enum Visitor {
     Another,
 }
 
-async fn visitor(visit: &Visit, preview: &Preview, actor: &Actor) -> rollcall_domain::Result<Visitor> {
+async fn visitor(visit: &Visit, preview: &InvitationPreview, actor: &Actor) -> rollcall_domain::Result<Visitor> {
     let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
     let mut connection = visit.app.database.connection().await?;
     let organization_id = preview.invitation.organization_id;
@@ -130,7 +130,7 @@ async fn visitor(visit: &Visit, preview: &Preview, actor: &Actor) -> rollcall_do
 }
 
 /// What a member is told who opens their link again.
-fn member_words(preview: &Preview) -> (String, String) {
+fn member_words(preview: &InvitationPreview) -> (String, String) {
     let name = &preview.organization_name;
     let text = match preview.status {
         InvitationStatus::Accepted => format!(
@@ -142,7 +142,7 @@ fn member_words(preview: &Preview) -> (String, String) {
 }
 
 /// Why an invitation can't be answered any more.
-fn why_closed(preview: &Preview) -> Option<(&'static str, String)> {
+fn why_closed(preview: &InvitationPreview) -> Option<(&'static str, String)> {
     let name = &preview.organization_name;
     let asked = match &preview.invited_by {
         Some(inviter) => format!("Ask {inviter} at {name}"),
@@ -174,8 +174,8 @@ pub async fn accept(Path(token): Path<String>, Sent { mut visit, form, fields, .
     if visit.has_begun(&new).await? {
         return accepted_before(visit, new.token().reveal(), page);
     }
-    let command = answering::Accept {
-        invitation: Named::Token(token.clone()),
+    let command = answering::AcceptInvitation {
+        invitation: InvitationBy::Token(token.clone()),
         name: fields.name.clone(),
         username: fields.username.clone(),
     };
@@ -205,7 +205,7 @@ fn accepted_before(mut visit: Visit, token: &str, page: Route<'_>) -> Answer {
 }
 
 /// What is said after an accepted invitation.
-pub fn joined(accepted: &Accepted) -> Notice {
+pub fn joined(accepted: &AcceptedMembership) -> Notice {
     let name = &accepted.organization_name;
     let text = format!("You are now a member of {name}, and signed in on this device.");
     Notice::done(format!("Welcome to {name}"), text)
@@ -214,7 +214,7 @@ pub fn joined(accepted: &Accepted) -> Notice {
 pub async fn decline(Path(token): Path<String>, Sent { mut visit, .. }: Sent<PlainForm>) -> Answer {
     let page = Route::Invitation(&token);
     let actor = visit.signed_in().await?;
-    let outcome = answering::decline(&visit.app.database, actor.as_ref(), &Named::Token(token.clone())).await;
+    let outcome = answering::decline(&visit.app.database, actor.as_ref(), &InvitationBy::Token(token.clone())).await;
     visit.check_form(outcome, page, |refusals| Notice::refused(refusals, &[]))?;
     let text = "Nothing else will happen. You can close this page.";
     visit.redirect_with(page, Notice::done("You declined the invitation", text))
@@ -229,7 +229,7 @@ pub async fn mail_link(Path(token): Path<String>, Sent { mut visit, form, .. }: 
         return visit.redirect(page);
     };
     let digest = visit.form_digest(&form)?;
-    let asking = Asking { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
+    let asking = SignInRequester { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
     let outcome = sign_in::request_for_invitation(&visit.app.database, &email, id, asking, visit.client).await;
     visit.check(outcome)?;
     let text = format!("We sent an email to {email}. The link in it signs you in and accepts the invitation.");

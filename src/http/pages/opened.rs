@@ -7,7 +7,7 @@ use rollcall_domain::base::link::Route;
 
 use super::super::App;
 use super::super::form::Notice;
-use super::visit::{Ended, Visit};
+use super::visit::{EarlyAnswer, Visit};
 
 /// A page that was opened.
 pub struct Opened {
@@ -17,9 +17,9 @@ pub struct Opened {
 }
 
 impl FromRequestParts<App> for Opened {
-    type Rejection = Ended;
+    type Rejection = EarlyAnswer;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Ended> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, EarlyAnswer> {
         let mut visit = Visit::from_request_parts(parts, app).await?;
         let notice = visit.take_notice();
         Ok(Self { visit, notice })
@@ -34,9 +34,9 @@ pub struct OpenedBySignedIn {
 }
 
 impl FromRequestParts<App> for OpenedBySignedIn {
-    type Rejection = Ended;
+    type Rejection = EarlyAnswer;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Ended> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, EarlyAnswer> {
         let Opened { visit, notice } = Opened::from_request_parts(parts, app).await?;
         match visit.signed_in().await? {
             Some(actor) => Ok(Self { visit, notice, actor }),

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use rollcall_domain::Error;
-use rollcall_domain::authority::policy::AccessLevel;
+use rollcall_domain::authority::rights::AccessLevel;
 use rollcall_domain::base::id::ResourceId;
 use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::membership::organization;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::App;
 use super::super::form::OurForm;
-use super::visit::{Ended, Visit};
+use super::visit::{EarlyAnswer, Visit};
 
 /// A form that was sent, and that one of our own pages has shown to this browser. Any other is refused by a page.
 pub struct Sent<T> {
@@ -33,13 +33,13 @@ struct Protected<T> {
 pub struct PlainForm {}
 
 impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
-    type Rejection = Ended;
+    type Rejection = EarlyAnswer;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Ended> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, EarlyAnswer> {
         let (mut parts, body) = request.into_parts();
         let visit = Visit::from_request_parts(&mut parts, app).await?;
         let request = Request::from_parts(parts, body);
-        let Form(Protected { csrf, fields }) = Form::from_request(request, app).await.map_err(Ended::by)?;
+        let Form(Protected { csrf, fields }) = Form::from_request(request, app).await.map_err(EarlyAnswer::by)?;
         let form = visit.require_ours(&csrf)?;
         Ok(Self { visit, form, csrf, fields })
     }
@@ -55,9 +55,9 @@ pub struct SentBySignedIn {
 }
 
 impl FromRequest<App> for SentBySignedIn {
-    type Rejection = Ended;
+    type Rejection = EarlyAnswer;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Ended> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, EarlyAnswer> {
         let Sent { visit, form, csrf, fields: PlainForm {} } = Sent::from_request(request, app).await?;
         let actor = visit.signed_in().await?;
         let actor = visit.check(actor.ok_or(Error::Unauthenticated))?;

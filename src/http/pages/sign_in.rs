@@ -7,9 +7,9 @@ use rollcall_domain::Error;
 use rollcall_domain::account::session::{self, NewSession};
 use rollcall_domain::base::id::InvitationId;
 use rollcall_domain::base::link::{PublicUrl, Route};
-use rollcall_domain::membership::answering::{self, Named};
+use rollcall_domain::membership::answering::{self, InvitationBy};
 use rollcall_domain::membership::{invitation, organization};
-use rollcall_domain::sign_in::{self, Asking, Proof, SignedIn};
+use rollcall_domain::sign_in::{self, Proof, SignInRequester, SignedIn};
 use serde::Deserialize;
 
 use super::super::form::Notice;
@@ -75,7 +75,7 @@ pub async fn ask_for_mail(Opened { mut visit, notice }: Opened) -> Answer {
 pub async fn send_mail(Sent { mut visit, form, fields, .. }: Sent<EmailForm>) -> Answer {
     let digest = visit.form_digest(&form)?;
     let email = fields.email.trim();
-    let asking = Asking { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
+    let asking = SignInRequester { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
     let outcome = sign_in::request(&visit.app.database, email, asking, visit.client).await;
     let outcome = outcome.map_err(|error| match error {
         // Here it stands alone, without its field's name before it.
@@ -181,7 +181,7 @@ fn go_on(mut visit: Visit) -> Answer {
 async fn welcome(mut visit: Visit, signed_in: SignedIn, new: NewSession) -> Answer {
     visit.begin_session(new.token().reveal());
     let Some(id) = signed_in.invitation_id else { return go_on(visit) };
-    let command = answering::Accept { invitation: Named::Id(id), name: None, username: None };
+    let command = answering::AcceptInvitation { invitation: InvitationBy::Id(id), name: None, username: None };
     let actor = signed_in.actor();
     let outcome = answering::accept(&visit.app.database, Some(&actor), &command, &new, visit.client).await;
     let accepted = visit.check_form(outcome, Route::Account, |refusals| Notice::refused(refusals, &[]))?;

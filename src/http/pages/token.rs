@@ -10,7 +10,7 @@ use rollcall_domain::base::link::{PublicUrl, Route};
 use super::super::form::{Notice, OurForm};
 use super::opened::OpenedBySignedIn;
 use super::sent::SentBySignedIn;
-use super::visit::{Answer, Ended, Visit};
+use super::visit::{Answer, EarlyAnswer, Visit};
 
 #[derive(Template)]
 #[template(path = "pages/token.html")]
@@ -21,7 +21,7 @@ struct TokenPage<'a> {
 }
 
 /// The session that a form makes a token of.
-fn of_form(visit: &Visit, actor: &Actor, form: &OurForm) -> Result<NewSession, Ended> {
+fn of_form(visit: &Visit, actor: &Actor, form: &OurForm) -> Result<NewSession, EarlyAnswer> {
     let (user_id, session_id) = visit.check(actor.session().ok_or(Error::Unauthenticated))?;
     visit.new_session(form, &[&user_id.to_string(), &session_id.to_string()])
 }

@@ -24,19 +24,19 @@ use super::error_page::error_page;
 use super::page::{message, page, page_of};
 
 /// What pages answer; either is an answer, and the error ends the visit.
-pub type Answer = Result<Response, Ended>;
+pub type Answer = Result<Response, EarlyAnswer>;
 
 /// The answer that ends a visit early.
-pub struct Ended(Box<Response>);
+pub struct EarlyAnswer(Box<Response>);
 
-impl Ended {
+impl EarlyAnswer {
     /// Ends the visit with what a rejection says.
     pub fn by(rejection: impl IntoResponse) -> Self {
         Self(Box::new(rejection.into_response()))
     }
 }
 
-impl IntoResponse for Ended {
+impl IntoResponse for EarlyAnswer {
     fn into_response(self) -> Response {
         *self.0
     }
@@ -53,10 +53,10 @@ pub struct Visit {
 }
 
 impl FromRequestParts<App> for Visit {
-    type Rejection = Ended;
+    type Rejection = EarlyAnswer;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Ended> {
-        let Client(client) = Client::from_request_parts(parts, app).await.map_err(Ended::by)?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, EarlyAnswer> {
+        let Client(client) = Client::from_request_parts(parts, app).await.map_err(EarlyAnswer::by)?;
         Ok(Self {
             app: app.for_client(client),
             client,
@@ -82,8 +82,8 @@ impl Visit {
     ///
     /// # Errors
     /// The page that says what failed.
-    pub fn check<T>(&self, outcome: Result<T, Error>) -> Result<T, Ended> {
-        outcome.map_err(|error| Ended::by(error_page(self.site(), self.jar.clone(), error)))
+    pub fn check<T>(&self, outcome: Result<T, Error>) -> Result<T, EarlyAnswer> {
+        outcome.map_err(|error| EarlyAnswer::by(error_page(self.site(), self.jar.clone(), error)))
     }
 
     /// The same for a function whose refusals are told by a notice on a page, where a reload sends nothing again.
@@ -95,11 +95,11 @@ impl Visit {
         outcome: Result<T, Error>,
         page: Route<'_>,
         notice: impl FnOnce(&[Refusal]) -> Notice,
-    ) -> Result<T, Ended> {
+    ) -> Result<T, EarlyAnswer> {
         match outcome {
             Err(Error::Refused(refusals)) => {
                 let answer = self.redirect_with(page, notice(&refusals))?;
-                Err(Ended::by(answer))
+                Err(EarlyAnswer::by(answer))
             }
             outcome => self.check(outcome),
         }
@@ -109,8 +109,8 @@ impl Visit {
     ///
     /// # Errors
     /// The answer.
-    pub fn end<T>(&self, answer: Response) -> Result<T, Ended> {
-        Err(Ended::by(answer))
+    pub fn end<T>(&self, answer: Response) -> Result<T, EarlyAnswer> {
+        Err(EarlyAnswer::by(answer))
     }
 
     /// A page.
@@ -148,7 +148,7 @@ impl Visit {
     ///
     /// # Errors
     /// The notice can't be sealed, which is a mistake here.
-    pub fn keep_notice(&mut self, page: Route<'_>, mut notice: Notice) -> Result<(), Ended> {
+    pub fn keep_notice(&mut self, page: Route<'_>, mut notice: Notice) -> Result<(), EarlyAnswer> {
         notice.page = page.path().into_owned();
         self.jar = self.check(form::with_notice(self.keyring(), self.jar.clone(), self.site(), &notice))?;
         Ok(())
@@ -158,7 +158,7 @@ impl Visit {
     ///
     /// # Errors
     /// The system has no randomness.
-    pub fn protect(&mut self) -> Result<String, Ended> {
+    pub fn protect(&mut self) -> Result<String, EarlyAnswer> {
         let (jar, field) = self.check(form::protect(self.keyring(), self.jar.clone(), self.site()))?;
         self.jar = jar;
         Ok(field)
@@ -168,7 +168,7 @@ impl Visit {
     ///
     /// # Errors
     /// The page that asks to send the form again, where none of ours has sent it.
-    pub fn require_ours(&self, field: &str) -> Result<OurForm, Ended> {
+    pub fn require_ours(&self, field: &str) -> Result<OurForm, EarlyAnswer> {
         let read = form::read(self.keyring(), &self.headers, &self.jar, self.site(), field);
         match self.check(read)? {
             Some(form) => Ok(form),
@@ -185,7 +185,7 @@ impl Visit {
     ///
     /// # Errors
     /// Digests can't be made, which is a mistake here.
-    pub fn form_digest(&self, form: &OurForm) -> Result<Vec<u8>, Ended> {
+    pub fn form_digest(&self, form: &OurForm) -> Result<Vec<u8>, EarlyAnswer> {
         self.check(form.digest(self.keyring(), &self.path))
     }
 
@@ -193,7 +193,7 @@ impl Visit {
     ///
     /// # Errors
     /// Digests can't be made, which is a mistake here.
-    pub fn new_session(&self, form: &OurForm, sent: &[&str]) -> Result<NewSession, Ended> {
+    pub fn new_session(&self, form: &OurForm, sent: &[&str]) -> Result<NewSession, EarlyAnswer> {
         let [browser, showing, path] = form.identity(&self.path);
         let parts: Vec<&[u8]> =
             [browser, showing, path].into_iter().chain(sent.iter().map(|part| part.as_bytes())).collect();
@@ -204,7 +204,7 @@ impl Visit {
     ///
     /// # Errors
     /// The page that says that the database fails.
-    pub async fn has_begun(&self, new: &NewSession) -> Result<bool, Ended> {
+    pub async fn has_begun(&self, new: &NewSession) -> Result<bool, EarlyAnswer> {
         let mut connection = self.check(self.app.database.connection().await)?;
         self.check(session::has_begun(&mut connection, new).await)
     }
@@ -213,7 +213,7 @@ impl Visit {
     ///
     /// # Errors
     /// The page that says that the database fails.
-    pub async fn signed_in(&self) -> Result<Option<Actor>, Ended> {
+    pub async fn signed_in(&self) -> Result<Option<Actor>, EarlyAnswer> {
         let Some(cookie) = self.jar.get(&SESSION.of(self.site())) else { return Ok(None) };
         match authentication::authenticate(&self.app.database, cookie.value()).await {
             // The pages are for people; a key is none, wherever it is put.
@@ -227,7 +227,7 @@ impl Visit {
     ///
     /// # Errors
     /// The answer that ends the visit, where the account has none any more.
-    pub async fn email_of(&self, actor: &Actor) -> Result<String, Ended> {
+    pub async fn email_of(&self, actor: &Actor) -> Result<String, EarlyAnswer> {
         let found = async {
             let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
             let user = user::by_id(&mut *self.app.database.connection().await?, user_id).await?;

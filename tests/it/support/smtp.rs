@@ -87,11 +87,11 @@ pub struct SmtpServer {
     state: Arc<Mutex<State>>,
     arrived: watch::Sender<usize>,
     farewell: watch::Sender<Farewell>,
-    standing: Arc<Mutex<Option<Standing>>>,
+    standing: Arc<Mutex<Option<MemberRights>>>,
 }
 
 /// Whether the server can be reached; its port stays its own.
-enum Standing {
+enum MemberRights {
     Up(JoinHandle<()>),
     Down(TcpSocket),
 }
@@ -104,7 +104,7 @@ impl SmtpServer {
             state: Arc::default(),
             arrived: watch::Sender::new(0),
             farewell: watch::Sender::new(Farewell::Silent),
-            standing: Arc::new(Mutex::new(Some(Standing::Down(socket)))),
+            standing: Arc::new(Mutex::new(Some(MemberRights::Down(socket)))),
         };
         server.come_up();
         server
@@ -113,18 +113,18 @@ impl SmtpServer {
     /// Refuses connections, and ends those that there are.
     pub async fn go_down(&self) {
         let standing = self.standing.lock().unwrap().take();
-        let Some(Standing::Up(listener)) = standing else { panic!("it is down") };
+        let Some(MemberRights::Up(listener)) = standing else { panic!("it is down") };
         listener.abort();
         assert!(listener.await.unwrap_err().is_cancelled());
-        *self.standing.lock().unwrap() = Some(Standing::Down(socket(self.port)));
+        *self.standing.lock().unwrap() = Some(MemberRights::Down(socket(self.port)));
         self.hang_up(Farewell::Silent);
     }
 
     /// Takes connections (again).
     pub fn come_up(&self) {
         let mut standing = self.standing.lock().unwrap();
-        let Some(Standing::Down(socket)) = standing.take() else { panic!("it is up") };
-        *standing = Some(Standing::Up(tokio::spawn(self.clone().serve(socket.listen(1024).unwrap()))));
+        let Some(MemberRights::Down(socket)) = standing.take() else { panic!("it is up") };
+        *standing = Some(MemberRights::Up(tokio::spawn(self.clone().serve(socket.listen(1024).unwrap()))));
     }
 
     async fn serve(self, listener: TcpListener) {

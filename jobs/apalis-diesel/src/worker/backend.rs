@@ -82,7 +82,7 @@ impl JobQueue {
         let stop = watch::Sender::new(false);
         let claimer = Claimer {
             _claimer: self.store.shared().running.claimer(),
-            stop: Stop { backend: stop.subscribe(), store: self.store.shared().phase.subscribe() },
+            stop: StopSignal { backend: stop.subscribe(), store: self.store.shared().phase.subscribe() },
             link: Link::new(self.store.shared().connector.clone(), "claim"),
             slots: Arc::new(Semaphore::new(self.config.concurrency)),
             store: self.store.clone(),
@@ -193,12 +193,12 @@ fn task(job: ClaimedJob) -> Task<ClaimedJob> {
 }
 
 /// Ends what waits for something when the queue stops.
-struct Stop {
+struct StopSignal {
     backend: watch::Receiver<bool>,
     store: watch::Receiver<Phase>,
 }
 
-impl Stop {
+impl StopSignal {
     /// Waits for `future`, or returns `None` because the queue stops.
     async fn or<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
@@ -221,7 +221,7 @@ struct Claimer {
     demand: Arc<Notify>,
     wake: watch::Receiver<()>,
     jobs: mpsc::UnboundedSender<ClaimedJob>,
-    stop: Stop,
+    stop: StopSignal,
     /// How often in a row the database failed.
     failures: u32,
     /// When to look for jobs that must run alone, even if there are others.
@@ -233,7 +233,7 @@ struct Claimer {
 }
 
 /// What a look into the queue found.
-enum Found {
+enum LookResult {
     Jobs,
     /// Nothing; the next job is due after this time.
     Nothing {
@@ -256,8 +256,8 @@ impl Claimer {
             let found = self.claim().await?;
             self.report(&found);
             let pause = match found {
-                Ok(Found::Jobs) => return Some(()),
-                Ok(Found::Nothing { next }) => next.min(self.store.shared().options.look),
+                Ok(LookResult::Jobs) => return Some(()),
+                Ok(LookResult::Nothing { next }) => next.min(self.store.shared().options.look),
                 Err(_) => (Duration::from_millis(50) * 2_u32.saturating_pow(self.failures.min(10))).min(LONGEST_PAUSE),
             };
             let woken = async {
@@ -270,7 +270,7 @@ impl Claimer {
         }
     }
 
-    fn report(&mut self, found: &Result<Found, LinkError>) {
+    fn report(&mut self, found: &Result<LookResult, LinkError>) {
         match found {
             Ok(_) if self.failures > 0 => {
                 self.failures = 0;
@@ -287,25 +287,25 @@ impl Claimer {
         }
     }
 
-    async fn claim(&mut self) -> Option<Result<Found, LinkError>> {
+    async fn claim(&mut self) -> Option<Result<LookResult, LinkError>> {
         let mut seen = None;
         // Jobs that must run alone get their turn even where there is no end of the others.
         if self.look_at <= Instant::now() {
             match self.look().await? {
-                Ok(Found::Nothing { next }) => seen = Some(Found::Nothing { next }),
+                Ok(LookResult::Nothing { next }) => seen = Some(LookResult::Nothing { next }),
                 found => return Some(found),
             }
         }
         match (self.claim_beside_others().await?, seen) {
             (Ok(0), Some(seen)) => Some(Ok(seen)),
             (Ok(0), None) => self.look().await,
-            (Ok(_), _) => Some(Ok(Found::Jobs)),
+            (Ok(_), _) => Some(Ok(LookResult::Jobs)),
             (Err(error), _) => Some(Err(error)),
         }
     }
 
     /// Looks when the next job is due, and claims one that must run alone if there is one.
-    async fn look(&mut self) -> Option<Result<Found, LinkError>> {
+    async fn look(&mut self) -> Option<Result<LookResult, LinkError>> {
         self.look_at = Instant::now() + self.store.shared().options.look;
         let outlook = match self.outlook().await {
             Ok(outlook) => outlook,
@@ -314,11 +314,11 @@ impl Claimer {
         if outlook.alone && self.alone_from <= Instant::now() {
             match self.claim_alone().await? {
                 Ok(0) => {}
-                Ok(_) => return Some(Ok(Found::Jobs)),
+                Ok(_) => return Some(Ok(LookResult::Jobs)),
                 Err(error) => return Some(Err(error)),
             }
         }
-        Some(Ok(Found::Nothing { next: outlook.next }))
+        Some(Ok(LookResult::Nothing { next: outlook.next }))
     }
 
     /// Claims as many jobs as handlers are free, and returns how many there were.
@@ -434,7 +434,7 @@ impl Claimer {
         }
     }
 
-    async fn outlook(&mut self) -> Result<Outlook, LinkError> {
+    async fn outlook(&mut self) -> Result<NextJob, LinkError> {
         let rows: Vec<(Option<f64>, bool)> = self
             .link
             .load(Statement::<LookAhead, (Nullable<Double>, Bool)>::new().bind::<Text, _>(self.queue.clone()))
@@ -442,14 +442,14 @@ impl Claimer {
         let (next, alone) = rows.into_iter().next().unwrap_or_default();
         let next =
             next.map_or(Duration::MAX, |seconds| Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_TIMEOUT_SECONDS)));
-        Ok(Outlook { next, alone })
+        Ok(NextJob { next, alone })
     }
 }
 
 /// About 30 years, which every kind of time here can hold.
 const LONGEST_TIMEOUT_SECONDS: f64 = 1e9;
 
-struct Outlook {
+struct NextJob {
     /// Until the next job is due that isn't now.
     next: Duration,
     /// Whether a job is due that must run alone.

@@ -7,7 +7,7 @@ mod to_owner;
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::base::job::MailDepartureReceipt;
 use rollcall_domain::base::limits;
-use rollcall_domain::departure::receipt::{self, Receipt, Told};
+use rollcall_domain::departure::receipt::{self, Receipt, ReceiptContent};
 use rollcall_domain::resource::kind::ResourceKind;
 pub use to_leaver::DepartureToLeaverMail;
 pub use to_owner::DepartureToOwnerMail;
@@ -38,8 +38,8 @@ pub struct Count {
     pub count: u64,
 }
 
-impl From<receipt::Moved> for Moved {
-    fn from(moved: receipt::Moved) -> Self {
+impl From<receipt::MovedSummary> for Moved {
+    fn from(moved: receipt::MovedSummary) -> Self {
         let number = |count: i64| u64::try_from(count).unwrap_or_default();
         let counts = moved.counts.into_iter();
         Self {
@@ -85,8 +85,10 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     let Some(email) = recipient.email else { return Ok(()) };
     // Each of those who get one has their own turn.
     let (turn, limit) = match told {
-        Told::Leaver { .. } => (MailDepartureReceipt::KIND.to_owned(), limits::MEMBER_MAILS),
-        Told::Owner { .. } => (format!("{} to {recipient_id}", MailDepartureReceipt::KIND), limits::RECEIPT_MAILS),
+        ReceiptContent::Leaver { .. } => (MailDepartureReceipt::KIND.to_owned(), limits::MEMBER_MAILS),
+        ReceiptContent::Owner { .. } => {
+            (format!("{} to {recipient_id}", MailDepartureReceipt::KIND), limits::RECEIPT_MAILS)
+        }
     };
     if !context.takes_turn(job, &turn, departure.member_id, &email, limit).await? {
         return Ok(());
@@ -99,7 +101,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     };
     let moved = moved.into();
     let mail = match told {
-        Told::Leaver { tells_end, new_owner_names, samples_owner_name } => DepartureToLeaverMail {
+        ReceiptContent::Leaver { tells_end, new_owner_names, samples_owner_name } => DepartureToLeaverMail {
             organization_name,
             ending,
             end: tells_end.then(|| MembershipEnd::of(departure)),
@@ -108,7 +110,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
             moved,
         }
         .render(envelope),
-        Told::Owner { leaver, other_owners, owns, advice } => DepartureToOwnerMail {
+        ReceiptContent::Owner { leaver, other_owners, owns, advice } => DepartureToOwnerMail {
             organization_name,
             ending,
             leaver_name: leaver.name,

@@ -1,6 +1,6 @@
 //! The leaver's receipt.
 
-use rollcall_domain::departure::receipt::Ending;
+use rollcall_domain::departure::receipt::MembershipEnding;
 
 use super::Moved;
 use crate::mail::document::{Document, name};
@@ -14,7 +14,7 @@ pub struct DepartureToLeaverMail {
     /// The organization.
     pub organization_name: String,
     /// How the membership ended.
-    pub ending: Ending,
+    pub ending: MembershipEnding,
     /// The end itself, where no earlier mail told of it.
     pub end: Option<MembershipEnd>,
     /// Who has the leaver's things now; without a name the organization's owner.
@@ -31,13 +31,13 @@ impl DepartureToLeaverMail {
         let organization = name(&self.organization_name);
         let owner = self.new_owner_name.as_deref().map_or_else(|| "the organization's owner".to_owned(), name);
         let (heading, back) = match self.ending {
-            Ending::Left | Ending::Deleted => {
+            MembershipEnding::Left | MembershipEnding::Deleted => {
                 (format!("You left {organization}"), "You can come back with a new invitation or a join code.")
             }
-            Ending::Removed => {
+            MembershipEnding::Removed => {
                 (format!("You were removed from {organization}"), "You can come back with a new invitation.")
             }
-            Ending::Deactivated => {
+            MembershipEnding::Deactivated => {
                 (format!("You were deactivated in {organization}"), "Only the organization can let you back in.")
             }
         };

@@ -1,6 +1,6 @@
 //! The owner's receipt.
 
-use rollcall_domain::departure::receipt::Ending;
+use rollcall_domain::departure::receipt::MembershipEnding;
 
 use super::Moved;
 use crate::mail::document::{Block, Document, line, name};
@@ -13,7 +13,7 @@ pub struct DepartureToOwnerMail {
     /// The organization.
     pub organization_name: String,
     /// How the membership ended.
-    pub ending: Ending,
+    pub ending: MembershipEnding,
     /// Who is gone.
     pub leaver_name: String,
     /// Their username, without `@`.
@@ -34,16 +34,16 @@ impl DepartureToOwnerMail {
         let organization = name(&self.organization_name);
         let leaver = name(&self.leaver_name);
         let heading = match self.ending {
-            Ending::Left => format!("{leaver} left {organization}"),
-            Ending::Removed => format!("{leaver} was removed from {organization}"),
-            Ending::Deactivated => format!("{leaver} was deactivated in {organization}"),
-            Ending::Deleted => format!("A member of {organization} deleted their account"),
+            MembershipEnding::Left => format!("{leaver} left {organization}"),
+            MembershipEnding::Removed => format!("{leaver} was removed from {organization}"),
+            MembershipEnding::Deactivated => format!("{leaver} was deactivated in {organization}"),
+            MembershipEnding::Deleted => format!("A member of {organization} deleted their account"),
         };
         let total = self.moved.total();
         let gone = match self.ending {
             // Neither name nor username is left.
-            Ending::Deleted => "Someone who deleted their account".to_owned(),
-            Ending::Left | Ending::Removed | Ending::Deactivated => {
+            MembershipEnding::Deleted => "Someone who deleted their account".to_owned(),
+            MembershipEnding::Left | MembershipEnding::Removed | MembershipEnding::Deactivated => {
                 format!("{leaver} (@{})", name(&self.leaver_username))
             }
         };

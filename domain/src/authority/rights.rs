@@ -182,7 +182,7 @@ text_enum! {
 
 /// What an actor is in an organization, as far as permissions go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct MemberRights {
     /// The actor's role.
     pub role: Role,
     /// The organization's setting.
@@ -193,7 +193,7 @@ pub struct Standing {
     pub personal: bool,
 }
 
-impl Standing {
+impl MemberRights {
     fn is_leader(self) -> bool {
         self.role.is_at_least(Role::Admin)
     }
@@ -321,9 +321,9 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
-    fn standing() -> impl Strategy<Value = Standing> {
+    fn standing() -> impl Strategy<Value = MemberRights> {
         (select(Role::ALL), select(AdminPowers::ALL), select(MemberDirectory::ALL), any::<bool>()).prop_map(
-            |(role, admin_powers, member_directory, personal)| Standing {
+            |(role, admin_powers, member_directory, personal)| MemberRights {
                 role,
                 admin_powers,
                 member_directory,
@@ -338,7 +338,7 @@ mod tests {
         fn a_higher_role_may_do_all_that_a_lower_one_may(standing in standing(), action in select(Action::ALL)) {
             for role in standing.role.at_least() {
                 if standing.allows(action) && action != Action::Leave {
-                    let higher = Standing { role, ..standing };
+                    let higher = MemberRights { role, ..standing };
                     prop_assert!(higher.allows(action), "{higher:?} {action}");
                 }
             }
@@ -360,14 +360,14 @@ mod tests {
         // R12: STANDARD admins do nothing to admins.
         #[test]
         fn standard_admins_do_nothing_to_admins(action in select(MemberAction::ALL), status in select(MemberStatus::ALL), directory in select(MemberDirectory::ALL)) {
-            let admin = Standing { role: Role::Admin, admin_powers: AdminPowers::Standard, member_directory: directory, personal: false };
+            let admin = MemberRights { role: Role::Admin, admin_powers: AdminPowers::Standard, member_directory: directory, personal: false };
             prop_assert!(!admin.allows_on_member(action, Role::Admin, status, false));
         }
 
         // D5: nobody is brought into a personal organization, and nobody leaves or gives it away.
         #[test]
         fn a_personal_organization_is_nobody_elses(standing in standing()) {
-            let personal = Standing { personal: true, ..standing };
+            let personal = MemberRights { personal: true, ..standing };
             for action in [Action::Invite, Action::InviteAdmin, Action::CreateJoinCodes, Action::CreateAdminJoinCode, Action::ManageTeams, Action::TransferOwnership, Action::Delete, Action::Leave] {
                 prop_assert!(!personal.allows(action));
             }
@@ -383,8 +383,8 @@ mod tests {
         ("viewer", Role::Viewer, AdminPowers::Standard),
     ];
 
-    fn standing_of(role: Role, admin_powers: AdminPowers, member_directory: MemberDirectory) -> Standing {
-        Standing { role, admin_powers, member_directory, personal: false }
+    fn standing_of(role: Role, admin_powers: AdminPowers, member_directory: MemberDirectory) -> MemberRights {
+        MemberRights { role, admin_powers, member_directory, personal: false }
     }
 
     fn upper(words: impl IntoIterator<Item = &'static str>) -> String {
@@ -419,7 +419,7 @@ mod tests {
                     _ => format!("where `memberDirectory` is {}", upper(by.iter().map(|directory| directory.as_str()))),
                 }
             });
-            let personal = Standing {
+            let personal = MemberRights {
                 personal: true,
                 ..standing_of(Role::Owner, AdminPowers::Standard, MemberDirectory::Leadership)
             };

@@ -6,13 +6,13 @@
 use std::panic::Location;
 
 /// A connection's entry in the list, as long as it is lent out; it says where the connection was asked for.
-pub(super) use list::Entry as Held;
+pub(super) use list::Entry as LentEntry;
 
 /// Runs what takes turns with others in one task, such as a GraphQL field beside its siblings: what these hold isn't
 /// held by it.
 #[cfg(debug_assertions)]
-pub async fn strand<F: Future>(future: F) -> F::Output {
-    list::in_new_strand(future).await
+pub async fn subtask<F: Future>(future: F) -> F::Output {
+    list::as_subtask(future).await
 }
 
 /// To be called before waiting for anything that may take a connection or long, such as a data loader or a mail server.
@@ -54,7 +54,7 @@ mod list {
 
     /// What runs one step after the other.
     #[derive(Clone, Copy, PartialEq, Eq)]
-    enum Strand {
+    enum LogicalTask {
         /// A part of a task.
         Part(u64),
         /// A task without parts.
@@ -67,12 +67,12 @@ mod list {
         static PART: u64;
     }
 
-    pub(super) fn in_new_strand<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    pub(super) fn as_subtask<F: Future>(future: F) -> impl Future<Output = F::Output> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         PART.scope(COUNT.fetch_add(1, Ordering::Relaxed), future)
     }
 
-    impl Strand {
+    impl LogicalTask {
         fn current() -> Self {
             match (PART.try_with(|part| *part), tokio::task::try_id()) {
                 (Ok(part), _) => Self::Part(part),
@@ -82,15 +82,15 @@ mod list {
         }
     }
 
-    struct Lent {
+    struct LentConnection {
         number: u64,
-        strand: Strand,
+        subtask: LogicalTask,
         place: &'static Location<'static>,
     }
 
     /// As many entries as a process has connections.
-    fn lent() -> MutexGuard<'static, Vec<Lent>> {
-        static LENT: Mutex<Vec<Lent>> = Mutex::new(Vec::new());
+    fn lent() -> MutexGuard<'static, Vec<LentConnection>> {
+        static LENT: Mutex<Vec<LentConnection>> = Mutex::new(Vec::new());
         LENT.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,7 +100,7 @@ mod list {
         pub(in super::super) fn new(place: &'static Location<'static>) -> Self {
             static COUNT: AtomicU64 = AtomicU64::new(0);
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            lent().push(Lent { number, strand: Strand::current(), place });
+            lent().push(LentConnection { number, subtask: LogicalTask::current(), place });
             Self(number)
         }
     }
@@ -113,8 +113,8 @@ mod list {
 
     /// Where the caller took the connection that it holds.
     pub(super) fn newest() -> Option<&'static Location<'static>> {
-        let strand = Strand::current();
-        lent().iter().rev().find(|lent| lent.strand == strand).map(|lent| lent.place)
+        let subtask = LogicalTask::current();
+        lent().iter().rev().find(|lent| lent.subtask == subtask).map(|lent| lent.place)
     }
 }
 
@@ -126,12 +126,12 @@ mod tests {
     async fn what_one_strand_holds_it_alone_holds() {
         assert_eq!(list::newest(), None);
         let (first, second) = (Location::caller(), Location::caller());
-        let held = Held::new(first);
+        let held = LentEntry::new(first);
         assert_eq!(list::newest(), Some(first));
-        let another = Held::new(second);
+        let another = LentEntry::new(second);
         drop(held);
         assert_eq!(list::newest(), Some(second), "it is told by its entry, in whichever order they end");
-        strand(async { assert_eq!(list::newest(), None) }).await;
+        subtask(async { assert_eq!(list::newest(), None) }).await;
         tokio::spawn(async { assert_eq!(list::newest(), None) }).await.unwrap();
         // It is whose it was when it was taken, wherever it ends.
         tokio::spawn(async move { drop(another) }).await.unwrap();
@@ -142,11 +142,11 @@ mod tests {
     async fn siblings_in_a_task_hold_one_each() {
         let field = async || {
             assert_eq!(list::newest(), None);
-            let _held = Held::new(Location::caller());
+            let _held = LentEntry::new(Location::caller());
             tokio::task::yield_now().await;
             assert!(list::newest().is_some());
         };
-        tokio::join!(strand(field()), strand(field()));
+        tokio::join!(subtask(field()), subtask(field()));
         assert_eq!(list::newest(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The roster: the statements that write `members`. Each demands the right to do so.
+//! The member_writes: the statements that write `members`. Each demands the right to do so.
 //!
 //! Two lie elsewhere, with what they are part of: the personal organization's one member is made with the account
 //! (`account/new_account.rs`), and an organization that is removed for good takes its members along
@@ -12,7 +12,7 @@ use diesel_async::RunQueryDsl;
 use crate::authority::access::WritePermit;
 use crate::authority::membership::MemberStatus;
 use crate::authority::permissions::Permissions;
-use crate::authority::policy::Role;
+use crate::authority::rights::Role;
 use crate::base::error::Result;
 use crate::base::id::{MemberId, OrganizationId, UserId};
 use crate::database::schema::members;

@@ -11,7 +11,7 @@ use rollcall_domain::event::webhook::Webhook;
 use tokio::time::Instant;
 
 /// Deliveries that run at the same time: the handlers of the queue.
-pub(crate) const PLACES: usize = 32;
+pub(crate) const DELIVERY_SLOTS: usize = 32;
 /// Of these, of one organization.
 const OF_ORGANIZATION: usize = 8;
 /// Of these, of slow webhooks; of one organization.
@@ -21,16 +21,16 @@ const OF_SLOW_OF_ORGANIZATION: usize = 4;
 const SLOW: Duration = Duration::from_secs(3);
 /// For how long it counts as slow.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
-/// When another place is looked for where there was none.
+/// When another slot is looked for where there was none.
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_SLOW: Duration = Duration::from_secs(5);
 
-/// The places of a worker.
+/// The slots of a worker.
 #[derive(Clone, Default)]
-pub(crate) struct Places(Arc<Mutex<Taken>>);
+pub(crate) struct DeliverySlots(Arc<Mutex<TakenSlots>>);
 
 #[derive(Default)]
-struct Taken {
+struct TakenSlots {
     of_organizations: HashMap<OrganizationId, Count>,
     of_slow: usize,
     /// When webhooks were slow last.
@@ -43,9 +43,9 @@ struct Count {
     slow: usize,
 }
 
-impl Places {
-    /// A place for the webhook. Where there is none its job is put off, which costs it no try.
-    pub(crate) fn take(&self, webhook: &Webhook) -> Result<Place, JobError> {
+impl DeliverySlots {
+    /// A slot for the webhook. Where there is none its job is put off, which costs it no try.
+    pub(crate) fn take(&self, webhook: &Webhook) -> Result<DeliverySlot, JobError> {
         let (organization_id, webhook_id) = (webhook.organization_id, webhook.id);
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let slow = taken.slow.get(&webhook_id).is_some_and(|at| at.elapsed() < REMEMBERED);
@@ -60,35 +60,35 @@ impl Places {
         count.slow += usize::from(slow);
         taken.of_organizations.insert(organization_id, count);
         taken.of_slow += usize::from(slow);
-        Ok(Place { places: self.clone(), organization_id, webhook_id, slow })
+        Ok(DeliverySlot { slots: self.clone(), organization_id, webhook_id, slow })
     }
 }
 
-/// A webhook's place, until it is dropped.
-pub(crate) struct Place {
-    places: Places,
+/// A webhook's slot, until it is dropped.
+pub(crate) struct DeliverySlot {
+    slots: DeliverySlots,
     organization_id: OrganizationId,
     webhook_id: WebhookId,
     slow: bool,
 }
 
-impl Place {
+impl DeliverySlot {
     /// Notes how long a delivery took; for how long the webhook gives way to others, where that was long.
     pub(crate) fn gives_way_after(&self, took: Duration) -> Option<Duration> {
         if took < SLOW {
             return None;
         }
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.slow.retain(|_, at| at.elapsed() < REMEMBERED);
         taken.slow.insert(self.webhook_id, Instant::now());
-        // Half of the time is for the organization's other webhooks, which look for a place every few seconds.
+        // Half of the time is for the organization's other webhooks, which look for a slot every few seconds.
         Some(took)
     }
 }
 
-impl Drop for Place {
+impl Drop for DeliverySlot {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.of_slow -= usize::from(self.slow);
         if let Some(count) = taken.of_organizations.get_mut(&self.organization_id) {
             count.all -= 1;

@@ -8,7 +8,7 @@ use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::permissions::PermissionsInput;
-use crate::authority::policy::{Action, AdminPowers, ExternalSharing, MemberDirectory};
+use crate::authority::rights::{Action, AdminPowers, ExternalSharing, MemberDirectory};
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::OrganizationId;
 use crate::base::limits;

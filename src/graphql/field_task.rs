@@ -7,22 +7,22 @@ use async_graphql::{ServerResult, Value, async_trait};
 use rollcall_domain::database;
 
 /// Tells the list of the connections that are lent out which field holds them; debug builds alone keep that.
-pub struct FieldStrands;
+pub struct FieldTask;
 
-impl ExtensionFactory for FieldStrands {
+impl ExtensionFactory for FieldTask {
     fn create(&self) -> Arc<dyn Extension> {
         Arc::new(Self)
     }
 }
 
 #[async_trait::async_trait]
-impl Extension for FieldStrands {
+impl Extension for FieldTask {
     async fn resolve(
         &self,
         context: &ExtensionContext<'_>,
         info: ResolveInfo<'_>,
         next: NextResolve<'_>,
     ) -> ServerResult<Option<Value>> {
-        database::strand(next.run(context, info)).await
+        database::subtask(next.run(context, info)).await
     }
 }

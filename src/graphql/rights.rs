@@ -1,11 +1,11 @@
 //! Roles, levels and what the viewer may do, from the code that enforces it.
 
 use async_graphql::Enum;
-use rollcall_domain::authority::policy;
+use rollcall_domain::authority::rights;
 
 /// A member's role; each includes the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "policy::Role")]
+#[graphql(remote = "rights::Role")]
 pub enum Role {
     /// Exactly one per organization. May do everything, and alone transfers and deletes it.
     Owner,
@@ -19,7 +19,7 @@ pub enum Role {
 
 /// What one may do with a resource; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "policy::AccessLevel")]
+#[graphql(remote = "rights::AccessLevel")]
 pub enum AccessLevel {
     /// Nothing.
     None,
@@ -35,7 +35,7 @@ pub enum AccessLevel {
 
 /// Whom a plain member sees among the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "policy::MemberDirectory")]
+#[graphql(remote = "rights::MemberDirectory")]
 pub enum MemberDirectory {
     /// Nobody.
     Hidden,
@@ -47,7 +47,7 @@ pub enum MemberDirectory {
 
 /// Whether admins have the owner's powers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "policy::AdminPowers")]
+#[graphql(remote = "rights::AdminPowers")]
 pub enum AdminPowers {
     /// They have their own.
     Standard,
@@ -57,7 +57,7 @@ pub enum AdminPowers {
 
 /// Whether resources may be shared outside the organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "policy::ExternalSharing")]
+#[graphql(remote = "rights::ExternalSharing")]
 pub enum ExternalSharing {
     /// They may.
     Allowed,
@@ -67,7 +67,7 @@ pub enum ExternalSharing {
 
 /// What someone may do in an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "policy::Action")]
+#[graphql(remote = "rights::Action")]
 pub enum OrganizationAction {
     /// Invite members and viewers; see, resend and revoke invitations.
     Invite,
@@ -107,7 +107,7 @@ pub enum OrganizationAction {
 
 /// What someone may do to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "policy::MemberAction")]
+#[graphql(remote = "rights::MemberAction")]
 pub enum MemberAction {
     /// Make them an admin.
     Promote,

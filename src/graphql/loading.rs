@@ -1,0 +1,156 @@
+//! Loading in batches: what the fields of a request need is gathered until none of them can go on without it, and then
+//! loaded with one statement each.
+
+use std::any::{Any, TypeId};
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use async_graphql::Error;
+use async_graphql::dataloader::Loader;
+use futures_util::future::{BoxFuture, poll_fn};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use rollcall_domain::database;
+use tokio::sync::oneshot;
+
+use super::error::bug;
+
+/// What a batch found, for everybody who waits for some of it.
+type Found<K, V> = Result<Arc<HashMap<K, V>>, Error>;
+
+/// The keys of one type that wait to be loaded, and who waits for them.
+struct Batch<K, V> {
+    keys: HashSet<K>,
+    waiting: Vec<oneshot::Sender<Found<K, V>>>,
+}
+
+/// The batches of a request that wait to be loaded.
+#[derive(Default)]
+pub struct Batches {
+    /// By the type of their keys.
+    open: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
+    /// What closes and loads each of them.
+    dispatches: Mutex<Vec<Dispatch>>,
+}
+
+type Dispatch = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
+
+/// Loads by keys, for one request. Nothing is cached.
+pub struct DataLoader<T> {
+    loaders: Arc<T>,
+    batches: Arc<Batches>,
+}
+
+impl<T> DataLoader<T> {
+    /// A loader whose batches are loaded by [`Batches::run`].
+    pub fn new(loaders: T, batches: Arc<Batches>) -> Self {
+        Self { loaders: Arc::new(loaders), batches }
+    }
+
+    /// What the key stands for; none where there is nothing.
+    pub async fn load_one<K>(&self, key: K) -> Result<Option<T::Value>, Error>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        T: Loader<K, Error = Error>,
+    {
+        let found = self.enter([key.clone()]).await?;
+        Ok(found.get(&key).cloned())
+    }
+
+    /// What the keys stand for, as far as there is something.
+    pub async fn load_many<K>(&self, keys: impl IntoIterator<Item = K>) -> Result<HashMap<K, T::Value>, Error>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        T: Loader<K, Error = Error>,
+    {
+        let keys: HashSet<K> = keys.into_iter().collect();
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.enter(keys.iter().cloned()).await?;
+        Ok(keys.into_iter().filter_map(|key| found.get(&key).cloned().map(|value| (key, value))).collect())
+    }
+
+    /// Adds keys to the open batch of their type, and waits for it.
+    fn enter<K>(&self, keys: impl IntoIterator<Item = K>) -> impl Future<Output = Found<K, T::Value>>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        T: Loader<K, Error = Error>,
+    {
+        let (sender, found) = oneshot::channel();
+        let mut open = lock(&self.batches.open);
+        let batch = open.entry(TypeId::of::<K>()).or_insert_with(|| {
+            let (loaders, batches) = (self.loaders.clone(), self.batches.clone());
+            lock(&self.batches.dispatches).push(Box::new(move || {
+                let batch = lock(&batches.open).remove(&TypeId::of::<K>());
+                let batch = batch.and_then(|batch| batch.downcast::<Batch<K, T::Value>>().ok());
+                Box::pin(async move {
+                    if let Some(batch) = batch {
+                        batch.load(&*loaders).await;
+                    }
+                })
+            }));
+            Box::new(Batch::<K, T::Value> { keys: HashSet::new(), waiting: Vec::new() })
+        });
+        if let Some(batch) = batch.downcast_mut::<Batch<K, T::Value>>() {
+            batch.keys.extend(keys);
+            batch.waiting.push(sender);
+        }
+        drop(open);
+        async move { found.await.unwrap_or_else(|_| Err(bug("a batch was given up before its request"))) }
+    }
+}
+
+impl<K, V> Batch<K, V>
+where
+    K: Send + Sync + Hash + Eq + Clone + 'static,
+    V: Send + Sync + Clone + 'static,
+{
+    async fn load<T: Loader<K, Value = V, Error = Error>>(self, loaders: &T) {
+        let keys: Vec<K> = self.keys.into_iter().collect();
+        // A connection that a batch holds is not one that the fields hold which wait for it.
+        let found = database::subtask(loaders.load(&keys)).await.map(Arc::new);
+        for waiting in self.waiting {
+            // Whoever has given up doesn't need it.
+            let _ = waiting.send(found.clone());
+        }
+    }
+}
+
+impl Batches {
+    /// Runs a request: whenever it can't go on, the batches that it has gathered are loaded, side by side.
+    pub async fn run<O>(&self, request: impl Future<Output = O>) -> O {
+        let mut request = pin!(request);
+        let mut loading = FuturesUnordered::new();
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(output) = request.as_mut().poll(context) {
+                    return Poll::Ready(output);
+                }
+                loading.extend(self.dispatch());
+                if !has_loaded(&mut loading, context) {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Closes the open batches.
+    fn dispatch(&self) -> Vec<BoxFuture<'static, ()>> {
+        let dispatches = std::mem::take(&mut *lock(&self.dispatches));
+        dispatches.into_iter().map(|dispatch| dispatch()).collect()
+    }
+}
+
+/// Whether one of the batches has been loaded.
+fn has_loaded(loading: &mut FuturesUnordered<BoxFuture<'static, ()>>, context: &mut Context<'_>) -> bool {
+    matches!(loading.poll_next_unpin(context), Poll::Ready(Some(())))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is locked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
