@@ -29,7 +29,7 @@ fn set(files: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn members_are_written_by_the_roster() {
+fn members_are_written_in_one_file() {
     let writes = [
         "insert_into(members::table",
         "update(members::table",

@@ -495,7 +495,7 @@ mod tests {
         let heads = |first: &[&'static str], last: &[&'static str]| [first, &names, last].concat();
         format!(
             "# Roles\n\n\
-             Made from `domain/src/authority/policy.rs`, which alone decides; `viewerCan` answers from it too. A test compares: run \
+             Made from `domain/src/authority/rights.rs`, which alone decides; `viewerCan` answers from it too. A test compares: run \
              `WRITE_DOCS=1 cargo test -p rollcall-domain the_table_of_roles` to write this file anew.\n\n\
              ## In an organization\n\n\
              The last column is for personal organizations, which have no other member than their owner.\n\n{}\n\
