@@ -347,7 +347,7 @@ async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, ema
     Ok(diesel::select(diesel::dsl::exists(open)).get_result(&mut **transaction).await?)
 }
 
-/// Checks the digits, after count the try and committing the counts: those of one mail die after five, across all
+/// Checks the digits, after counting the try and committing the counts: those of one mail die after five, across all
 /// processes.
 async fn try_digits(
     database: &Database,

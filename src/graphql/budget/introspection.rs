@@ -16,7 +16,7 @@ use crate::graphql::types::{Types, named};
 
 /// What introspection may ask for, in things: some three times what tools do.
 pub(super) const MAX_THINGS: u64 = 300_000;
-/// How many pairs of a selection set and a item are looked at.
+/// How many pairs of a selection set and an item are looked at.
 const MAX_STEPS: u64 = 300_000;
 
 /// What introspection shows of a schema. Types, fields and arguments are known by their place in the lists.
@@ -39,7 +39,7 @@ struct TypeShape {
     possible: Vec<usize>,
 }
 
-/// A item of the schema that selections are about.
+/// An item of the schema that selections are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum SchemaItem {
     Schema,
