@@ -9,6 +9,7 @@ use std::ops::Deref;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::join;
 
 use crate::authority::actor::{Actor, ApiKeyScope};
 use crate::authority::membership::MemberStatus;
@@ -176,7 +177,7 @@ enum Reading {
 }
 
 async fn membership(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     user_id: UserId,
     organization_id: OrganizationId,
     reading: Reading,
@@ -185,11 +186,11 @@ async fn membership(
         Reading::Plain => Membership { organization_id, user_id }.query(),
         Reading::Locked => LockedMembership { organization_id, user_id }.query(),
     };
-    Ok(query.get_result(connection).await.optional()?)
+    Ok(query.get_result(&mut &*connection).await.optional()?)
 }
 
 async fn permit(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     actor: &Actor,
     organization_id: OrganizationId,
     reading: Reading,
@@ -321,10 +322,16 @@ pub(crate) async fn enter(
     not_found: Refusal,
 ) -> Result<WritePermit> {
     require_writing(actor, not_found.field.as_slice().first().map_or("", String::as_str))?;
-    if lock == Lock::Organization {
-        lock_organization(transaction, organization_id).await?;
-    }
-    let permit = permit(transaction, actor, organization_id, Reading::Locked).await?;
+    let transaction = &*transaction;
+    let permit = permit(transaction, actor, organization_id, Reading::Locked);
+    let permit = match lock {
+        Lock::Membership => permit.await?,
+        Lock::Organization => {
+            let (locked, permit) = join!(lock_organization(transaction, organization_id), permit);
+            locked?;
+            permit?
+        }
+    };
     permit.map(WritePermit).ok_or_else(|| not_found.into())
 }
 
@@ -345,13 +352,13 @@ pub(crate) fn organization_not_found(field: &str) -> Refusal {
 }
 
 /// Locks an organization's row against other changes of its members and roles; `false` where there is none.
-pub(crate) async fn lock_organization(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<bool> {
+pub(crate) async fn lock_organization(transaction: &Transaction, organization_id: OrganizationId) -> Result<bool> {
     let found: Option<OrganizationId> = organizations::table
         .find(organization_id)
         .filter(organizations::deleted_at.is_null())
         .select(organizations::id)
         .for_no_key_update()
-        .first(&mut **transaction)
+        .first(&mut &**transaction)
         .await
         .optional()?;
     Ok(found.is_some())

@@ -297,7 +297,7 @@ diesel::define_sql_function! {
 
 /// Writes events with one statement: a transaction's last one, since it holds the log's head until the commit. Where
 /// webhooks wait for the events, one more enqueues their delivery (R75).
-pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
+pub(crate) async fn record(transaction: &Transaction, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
     let events: Vec<Value> = events
         .into_iter()
         .map(|event| {
@@ -312,7 +312,7 @@ pub(crate) async fn record(transaction: &mut Transaction, events: impl IntoItera
         return Ok(());
     }
     let webhooks: Vec<WebhookId> =
-        diesel::select(audit_append(Value::Array(events))).get_result(&mut **transaction).await?;
+        diesel::select(audit_append(Value::Array(events))).get_result(&mut &**transaction).await?;
     let jobs: Vec<_> = webhooks.into_iter().map(|webhook_id| DeliverWebhook { webhook_id }).collect();
     transaction.enqueue_all(&jobs).await
 }

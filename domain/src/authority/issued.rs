@@ -6,8 +6,6 @@
 //! under the lock on the membership that issuing shares, so that no clock decides. Nobody's return wakes it. Marking
 //! it, and the log, are the worker's.
 
-use diesel::dsl::sql;
-use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -21,7 +19,7 @@ use crate::base::id::{
 };
 use crate::base::job::JobClaim;
 use crate::base::limits;
-use crate::base::sql::{Statements, parameters};
+use crate::base::sql::{FixedSql, Statements, fixed_sql, parameters};
 use crate::database::{Database, Transaction};
 
 /// What somebody issues.
@@ -185,13 +183,13 @@ impl Issued {
     }
 
     /// Whether it has ended, as a condition on its table.
-    pub(crate) fn has_ended(self) -> SqlLiteral<Bool> {
-        sql(&format!("({})", self.kept().ended))
+    pub(crate) fn has_ended(self) -> FixedSql<Bool> {
+        fixed_sql(format!("({})", self.kept().ended))
     }
 
     /// Whether it hasn't ended, as a condition on its table.
-    pub(crate) fn stands(self) -> SqlLiteral<Bool> {
-        sql(&format!("NOT ({})", self.kept().ended))
+    pub(crate) fn stands(self) -> FixedSql<Bool> {
+        fixed_sql(format!("NOT ({})", self.kept().ended))
     }
 
     /// Which rows wait to be used, as SQL.
@@ -202,16 +200,16 @@ impl Issued {
 
     /// Its status as everybody sees it, whether or not the worker has marked it: `waiting` becomes `over` where it has
     /// ended.
-    pub(crate) fn status(self, waiting: &str, over: &str) -> SqlLiteral<Text> {
+    pub(crate) fn status(self, waiting: &str, over: &str) -> FixedSql<Text> {
         let IssuedTable { table, ended, .. } = self.kept();
-        sql(&format!("CASE WHEN {table}.status = '{waiting}' AND ({ended}) THEN '{over}' ELSE {table}.status END"))
+        fixed_sql(format!("CASE WHEN {table}.status = '{waiting}' AND ({ended}) THEN '{over}' ELSE {table}.status END"))
     }
 }
 
 impl Issued {
     /// What is written down of what is over: `ended` where it has ended, or else `expired`.
-    pub(crate) fn over(self, ended: &str, expired: &str) -> SqlLiteral<Text> {
-        sql(&format!("CASE WHEN {} THEN '{ended}' ELSE '{expired}' END", self.kept().ended))
+    pub(crate) fn over(self, ended: &str, expired: &str) -> FixedSql<Text> {
+        fixed_sql(format!("CASE WHEN {} THEN '{ended}' ELSE '{expired}' END", self.kept().ended))
     }
 }
 

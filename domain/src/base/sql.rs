@@ -4,16 +4,19 @@
 //! the text and the fields don't name the same. Statements that are put together of parts share a struct of
 //! [`parameters!`], and each is put together once.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
+use diesel::expression::{TypedExpressionType, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Untyped};
+use diesel::{AppearsOnTable, Expression, SelectableExpression};
 
 /// What runs: a statement with its values. Its text is fixed, so that each connection prepares it once;
 /// `diesel::sql_query` would have it parsed and planned anew at each use.
@@ -71,6 +74,42 @@ where
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_bind_param(&self.0)
     }
+}
+
+/// A part of one of diesel's statements, whose text is fixed: the statement is prepared once, which it isn't with a part
+/// made by `diesel::dsl::sql`.
+#[derive(Debug, Clone)]
+pub struct FixedSql<S> {
+    text: Cow<'static, str>,
+    sql_type: PhantomData<S>,
+}
+
+/// A part of a statement with the SQL type `S`; the text is SQL of ours, never input.
+pub(crate) fn fixed_sql<S>(text: impl Into<Cow<'static, str>>) -> FixedSql<S> {
+    FixedSql { text: text.into(), sql_type: PhantomData }
+}
+
+impl<S: TypedExpressionType> Expression for FixedSql<S> {
+    type SqlType = S;
+}
+
+impl<S> QueryFragment<Pg> for FixedSql<S> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(&self.text);
+        Ok(())
+    }
+}
+
+impl<S> QueryId for FixedSql<S> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<S, T> AppearsOnTable<T> for FixedSql<S> where Self: Expression {}
+impl<S, T> SelectableExpression<T> for FixedSql<S> where Self: Expression {}
+
+impl<S, G> ValidGrouping<G> for FixedSql<S> {
+    type IsAggregate = is_aggregate::Never;
 }
 
 /// The parameters of statements, by name.

@@ -23,6 +23,7 @@ pub use lent::subtask;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use apalis_diesel::{Job, Wake};
@@ -282,7 +283,7 @@ impl Database {
             connection: self.connection_for(place).await?,
             keyring: self.keyring.clone(),
             deployment: self.deployment,
-            enqueued: false,
+            enqueued: AtomicBool::new(false),
         };
         // Until it has ended, giving the request up closes the connection: back in the pool it would keep its locks.
         transaction.connection.set_in_transaction(true);
@@ -298,7 +299,7 @@ impl Database {
         let outcome = match outcome {
             Ok(value) => {
                 AnsiTransactionManager::commit_transaction(&mut *transaction).await?;
-                if transaction.enqueued {
+                if AtomicBool::load(&transaction.enqueued, Ordering::Relaxed) {
                     self.wake.wake();
                 }
                 Ok(value)
@@ -314,51 +315,55 @@ impl Database {
 }
 
 /// An open transaction. Writers take it, so that none of them can run outside of one.
+///
+/// Statements that don't need each other's answers can be sent together, by `join!` on shared references: PostgreSQL
+/// carries them out in the order in which they stand there, and there is one round trip. Wait for all of them before
+/// looking at their errors (never `try_join!`): a statement whose answer nobody waits for costs the connection.
 pub struct Transaction {
     connection: Connection,
     keyring: Keyring,
     deployment: Deployment,
-    enqueued: bool,
+    enqueued: AtomicBool,
 }
 
 impl Transaction {
     /// Enqueues a job that exists exactly where this transaction commits (R76).
-    pub async fn enqueue<J: Job>(&mut self, job: &J) -> Result<()> {
-        apalis_diesel::enqueue(&mut self.connection, job).await?;
-        self.enqueued = true;
+    pub async fn enqueue<J: Job>(&self, job: &J) -> Result<()> {
+        apalis_diesel::enqueue(&self.connection, job).await?;
+        self.enqueued.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Enqueues a job; where one with its unique key waits, for a retry say, that one starts now.
-    pub async fn enqueue_or_expedite<J: Job>(&mut self, job: &J) -> Result<()> {
-        if apalis_diesel::enqueue(&mut self.connection, job).await?.is_none() {
-            apalis_diesel::expedite(&mut self.connection, job).await?;
+    pub async fn enqueue_or_expedite<J: Job>(&self, job: &J) -> Result<()> {
+        if apalis_diesel::enqueue(&self.connection, job).await?.is_none() {
+            apalis_diesel::expedite(&self.connection, job).await?;
         }
-        self.enqueued = true;
+        self.enqueued.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Enqueues several jobs of a kind with one statement.
-    pub async fn enqueue_all<J: Job>(&mut self, jobs: &[J]) -> Result<()> {
+    pub async fn enqueue_all<J: Job>(&self, jobs: &[J]) -> Result<()> {
         if !jobs.is_empty() {
-            apalis_diesel::enqueue_all(&mut self.connection, jobs).await?;
-            self.enqueued = true;
+            apalis_diesel::enqueue_all(&self.connection, jobs).await?;
+            self.enqueued.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
 
     /// Enqueues a job that starts at `run_at`, not before.
-    pub async fn enqueue_at<J: Job>(&mut self, job: &J, run_at: DateTime<Utc>) -> Result<()> {
-        apalis_diesel::enqueue_at(&mut self.connection, job, run_at).await?;
-        self.enqueued = true;
+    pub async fn enqueue_at<J: Job>(&self, job: &J, run_at: DateTime<Utc>) -> Result<()> {
+        apalis_diesel::enqueue_at(&self.connection, job, run_at).await?;
+        self.enqueued.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Enqueues several jobs of a kind that start at `run_at`, with one statement.
-    pub async fn enqueue_all_at<J: Job>(&mut self, jobs: &[J], run_at: DateTime<Utc>) -> Result<()> {
+    pub async fn enqueue_all_at<J: Job>(&self, jobs: &[J], run_at: DateTime<Utc>) -> Result<()> {
         if !jobs.is_empty() {
-            apalis_diesel::enqueue_all_at(&mut self.connection, jobs, run_at).await?;
-            self.enqueued = true;
+            apalis_diesel::enqueue_all_at(&self.connection, jobs, run_at).await?;
+            self.enqueued.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -388,8 +393,8 @@ impl DerefMut for Transaction {
 }
 
 /// The database's time, by which everything is decided.
-pub async fn now(connection: &mut AsyncPgConnection) -> Result<DateTime<Utc>> {
-    let now = diesel::select(rollcall_now()).get_result(connection).await?;
+pub async fn now(connection: &AsyncPgConnection) -> Result<DateTime<Utc>> {
+    let now = diesel::select(rollcall_now()).get_result(&mut &*connection).await?;
     clock::was_read(now);
     Ok(now)
 }

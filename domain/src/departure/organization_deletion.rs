@@ -1,7 +1,6 @@
 //! The end of an organization: its deletion, restoration, and removal for good.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
@@ -17,7 +16,7 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::job::MarkEnded;
 use crate::base::limits;
-use crate::base::sql::{Statements, parameters};
+use crate::base::sql::{Statements, fixed_sql, parameters};
 use crate::base::text::{self, Slug};
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
@@ -64,7 +63,7 @@ async fn mark_deleted(transaction: &mut Transaction, permit: &WritePermit, at: D
             organizations::deleted_at.eq(at),
             organizations::deleted_by_id.eq(permit.user_id()),
             // Offers from and to it end for good, whoever restores it.
-            organizations::offers_ended_position.eq(sql::<BigInt>("nextval('grant_positions')")),
+            organizations::offers_ended_position.eq(fixed_sql::<BigInt>("nextval('grant_positions')")),
         ))
         .execute(&mut **transaction)
         .await?;

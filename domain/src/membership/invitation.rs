@@ -2,7 +2,6 @@
 
 use apalis_diesel::Job;
 use chrono::{DateTime, Utc};
-use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -22,7 +21,7 @@ use crate::base::job::{JobClaim, MailInvitation};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Purpose, Token};
-use crate::base::sql::statement;
+use crate::base::sql::{FixedSql, statement};
 use crate::base::text::EmailAddress;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{invitations, organizations};
@@ -69,7 +68,7 @@ pub struct Invitation {
     /// Who invited.
     pub invited_by_id: UserId,
     /// Where it stands, which may have ended with who invited before anybody wrote that down.
-    #[diesel(select_expression = status_now(), select_expression_type = SqlLiteral<Text>)]
+    #[diesel(select_expression = status_now(), select_expression_type = FixedSql<Text>)]
     pub status: InvitationStatus,
     /// Which token is alive.
     pub token_version: i32,
@@ -85,7 +84,7 @@ pub struct Invitation {
     pub expires_at: DateTime<Utc>,
 }
 
-fn status_now() -> SqlLiteral<Text> {
+fn status_now() -> FixedSql<Text> {
     Issued::Invitation.status("pending", "revoked")
 }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::join;
 use serde_json::json;
 
 use crate::account::user::{self, User};
@@ -144,7 +145,9 @@ pub async fn invite(
             // Nobody who is just deleting their account is invited by its username. Users come before organizations in
             // the order of locks.
             let named = named_accounts(transaction, &parsed).await?;
-            access::lock_users(transaction, &named).await?;
+            if !named.is_empty() {
+                access::lock_users(transaction, &named).await?;
+            }
             let permit = access::authorize(
                 transaction,
                 actor,
@@ -155,17 +158,25 @@ pub async fn invite(
             )
             .await?;
             guesses.mark_made();
-            let accounts = accounts_of(transaction, &parsed).await?;
-            let mut events = make_room(transaction, organization_id, &accounts, &parsed).await?;
-            let refusals = refuse(transaction, &permit, &parsed, &accounts).await?;
+            let (accounts, facts) = {
+                let transaction = &*transaction;
+                let (accounts, few, seats, organization, created_at) = join!(
+                    accounts_of(transaction, &parsed),
+                    require_few_open(transaction, organization_id, parsed.len()),
+                    seats::require_seats(transaction, organization_id, Seats::More(parsed.len()), "invitations"),
+                    organization::by_id(transaction, organization_id),
+                    now(transaction),
+                );
+                (accounts?, (few, seats, organization?, created_at?))
+            };
+            let (few, seats, organization, created_at) = facts;
+            let (refusals, mut events) = refuse(transaction, &permit, &parsed, &accounts).await?;
             if !refusals.is_empty() {
                 return Err(Error::Refused(refusals));
             }
-            require_few_open(transaction, organization_id, parsed.len()).await?;
-            seats::require_seats(transaction, organization_id, Seats::More(parsed.len()), "invitations").await?;
+            few?;
+            seats?;
             mails.require(transaction).await?;
-            let organization = organization::by_id(transaction, organization_id).await?;
-            let created_at = now(transaction).await?;
             let expires_at = created_at + chrono::Duration::days(i64::from(organization.invitation_days));
             let rows: Vec<_> = parsed
                 .iter()
@@ -206,7 +217,11 @@ pub async fn invite(
                 .zip(&parsed)
                 .flat_map(|(invitation, invite)| invite.team_ids.iter().map(|team_id| (invitation.id, *team_id)))
                 .collect();
-            team::invite_into(transaction, organization_id, &pairs).await?;
+            events.extend(made.iter().map(|invitation| {
+                NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
+                    .summary(format!("invited someone as {}", invitation.role))
+                    .with(json!({ "role": invitation.role.as_str() }))
+            }));
             let mails: Vec<_> = made
                 .iter()
                 .map(|invitation| MailInvitation {
@@ -214,17 +229,17 @@ pub async fn invite(
                     token_version: invitation.token_version,
                 })
                 .collect();
-            transaction.enqueue_all(&mails).await?;
             let expiries: Vec<_> =
                 made.iter().map(|invitation| ExpireInvitation { invitation_id: invitation.id }).collect();
-            transaction.enqueue_all_at(&expiries, expires_at).await?;
-            remind(transaction, &made, created_at, expires_at).await?;
-            events.extend(made.iter().map(|invitation| {
-                NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
-                    .summary(format!("invited someone as {}", invitation.role))
-                    .with(json!({ "role": invitation.role.as_str() }))
-            }));
-            audit::record(transaction, events).await?;
+            let transaction = &*transaction;
+            let (teams, mailed, expiring, reminding, recorded) = join!(
+                team::invite_into(transaction, organization_id, &pairs),
+                transaction.enqueue_all(&mails),
+                transaction.enqueue_all_at(&expiries, expires_at),
+                remind(transaction, &made, created_at, expires_at),
+                audit::record(transaction, events),
+            );
+            teams.and(mailed).and(expiring).and(reminding).and(recorded)?;
             Ok(made)
         })
         .await;
@@ -264,7 +279,7 @@ async fn mails_to(connection: &mut AsyncPgConnection, parsed: &[Parsed]) -> Resu
 
 /// Has the invited people reminded before the invitations expire; not where that would be with the invitation itself.
 async fn remind(
-    transaction: &mut Transaction,
+    transaction: &Transaction,
     invitations: &[Invitation],
     sent_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
@@ -312,7 +327,7 @@ async fn named_accounts(transaction: &mut Transaction, parsed: &[Parsed]) -> Res
 }
 
 /// The accounts of those who are invited.
-async fn accounts_of(transaction: &mut Transaction, parsed: &[Parsed]) -> Result<Vec<User>> {
+async fn accounts_of(transaction: &Transaction, parsed: &[Parsed]) -> Result<Vec<User>> {
     let mut emails = Vec::new();
     let mut usernames = Vec::new();
     for invite in parsed {
@@ -324,7 +339,7 @@ async fn accounts_of(transaction: &mut Transaction, parsed: &[Parsed]) -> Result
     Ok(users::table
         .filter(users::email.eq_any(emails).or(users::username.eq_any(usernames)))
         .select(User::as_select())
-        .load(&mut **transaction)
+        .load(&mut &**transaction)
         .await?)
 }
 
@@ -350,9 +365,9 @@ fn to_same(parsed: &[Parsed], accounts: &[User]) -> (Vec<EmailAddress>, Vec<User
 
 /// Fails with TOO_MANY where so many invitations would be open that nobody answers them all. The organization is
 /// locked.
-async fn require_few_open(transaction: &mut Transaction, organization_id: OrganizationId, more: usize) -> Result<()> {
+async fn require_few_open(transaction: &Transaction, organization_id: OrganizationId, more: usize) -> Result<()> {
     let open: i64 =
-        invitation::open_of(organization_id).select(diesel::dsl::count_star()).first(&mut **transaction).await?;
+        invitation::open_of(organization_id).select(diesel::dsl::count_star()).first(&mut &**transaction).await?;
     if open.saturating_add(i64::try_from(more).unwrap_or(i64::MAX)) <= limits::MAX_OPEN_INVITATIONS {
         return Ok(());
     }
@@ -363,53 +378,28 @@ async fn require_few_open(transaction: &mut Transaction, organization_id: Organi
     Err(Error::refused(Code::TooMany, "invitations", message))
 }
 
-/// Invitations of the same people that are past their time, or have ended, leave room for new ones, whether or not the
-/// worker has run; with the events to record.
-async fn make_room(
-    transaction: &mut Transaction,
-    organization_id: OrganizationId,
-    accounts: &[User],
-    parsed: &[Parsed],
-) -> Result<Vec<NewEvent>> {
-    let (emails, user_ids) = to_same(parsed, accounts);
-    let overdue: Vec<InvitationId> = invitations::table
-        .filter(invitations::organization_id.eq(organization_id))
-        .filter(invitations::status.eq(InvitationStatus::Pending))
-        .filter(invitations::expires_at.le(rollcall_now()).or(Issued::Invitation.has_ended()))
-        .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(user_ids)))
-        .select(invitations::id)
-        .load(&mut **transaction)
-        .await?;
-    invitation::mark_over(transaction, &overdue).await
-}
-
-/// Everything that speaks against the invitations.
+/// Everything that speaks against the invitations, and the events to record: invitations of the same people that are
+/// past their time, or have ended, leave room for new ones, whether or not the worker has run.
 async fn refuse(
     transaction: &mut Transaction,
     permit: &Permit,
     parsed: &[Parsed],
     accounts: &[User],
-) -> Result<Vec<Refusal>> {
-    let user_ids: Vec<UserId> = accounts.iter().map(|user| user.id).collect();
-    let active: HashSet<UserId> = members::table
-        .filter(members::organization_id.eq(permit.organization_id()))
-        .filter(members::user_id.eq_any(&user_ids))
-        .filter(members::status.eq(MemberStatus::Active))
-        .select(members::user_id)
-        .load(&mut **transaction)
-        .await?
-        .into_iter()
-        .collect();
-    let (emails, invited_ids) = to_same(parsed, accounts);
-    let pending: Vec<(Option<EmailAddress>, Option<UserId>)> = invitations::table
-        .filter(invitations::organization_id.eq(permit.organization_id()))
-        .filter(invitations::status.eq(InvitationStatus::Pending))
-        .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(invited_ids)))
-        .select((invitations::email, invitations::user_id))
-        .load(&mut **transaction)
-        .await?;
+) -> Result<(Vec<Refusal>, Vec<NewEvent>)> {
+    let organization_id = permit.organization_id();
     let team_ids: Vec<TeamId> = parsed.iter().flat_map(|invite| invite.team_ids.iter().copied()).collect();
-    let teams = team::in_organization(transaction, permit.organization_id(), &team_ids).await?;
+    let (active, pending, teams) = {
+        let transaction = &*transaction;
+        let (active, pending, teams) = join!(
+            active_among(transaction, organization_id, accounts),
+            pending_among(transaction, organization_id, parsed, accounts),
+            team::in_organization(transaction, organization_id, &team_ids),
+        );
+        (active?, pending?, teams?)
+    };
+    let (over, pending): (Vec<_>, Vec<_>) = pending.into_iter().partition(|pending| pending.is_over);
+    let over: Vec<InvitationId> = over.into_iter().map(|pending| pending.id).collect();
+    let events = invitation::mark_over(transaction, &over).await?;
     let mut refusals = Vec::new();
     for (position, invite) in parsed.iter().enumerate() {
         let unknown = invite.team_ids.iter().enumerate().filter(|(_, id)| !teams.contains(id));
@@ -426,9 +416,9 @@ async fn refuse(
         }
         // By the same name only: nobody tries out addresses until one is that of a username that they have invited
         // (R25). Who is invited by both holds one seat all the same.
-        let is_pending = pending.iter().any(|(email, user_id)| match &invite.invitee {
-            Invitee::Email(named) => email.as_ref() == Some(named),
-            Invitee::Username(_) => user_id.is_some() && *user_id == account.map(|user| user.id),
+        let is_pending = pending.iter().any(|pending| match &invite.invitee {
+            Invitee::Email(named) => pending.email.as_ref() == Some(named),
+            Invitee::Username(_) => pending.user_id.is_some() && pending.user_id == account.map(|user| user.id),
         });
         match (&invite.invitee, account) {
             (Invitee::Username(_), None) => say(Code::NotFound, field, "there is no account with this username"),
@@ -439,7 +429,58 @@ async fn refuse(
             _ => {}
         }
     }
-    Ok(refusals)
+    Ok((refusals, events))
+}
+
+/// Those of the accounts that are active members.
+async fn active_among(
+    transaction: &Transaction,
+    organization_id: OrganizationId,
+    accounts: &[User],
+) -> Result<HashSet<UserId>> {
+    if accounts.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let active: Vec<UserId> = members::table
+        .filter(members::organization_id.eq(organization_id))
+        .filter(members::user_id.eq_any(accounts.iter().map(|user| user.id)))
+        .filter(members::status.eq(MemberStatus::Active))
+        .select(members::user_id)
+        .load(&mut &**transaction)
+        .await?;
+    Ok(active.into_iter().collect())
+}
+
+/// An invitation that is pending by its row.
+#[derive(Queryable)]
+struct PendingInvitation {
+    id: InvitationId,
+    email: Option<EmailAddress>,
+    user_id: Option<UserId>,
+    /// Whether it has ended, or its time has come, and nothing has marked it yet.
+    is_over: bool,
+}
+
+/// The pending invitations of the same people, by the same name.
+async fn pending_among(
+    transaction: &Transaction,
+    organization_id: OrganizationId,
+    parsed: &[Parsed],
+    accounts: &[User],
+) -> Result<Vec<PendingInvitation>> {
+    let (emails, user_ids) = to_same(parsed, accounts);
+    Ok(invitations::table
+        .filter(invitations::organization_id.eq(organization_id))
+        .filter(invitations::status.eq(InvitationStatus::Pending))
+        .filter(invitations::email.eq_any(emails).or(invitations::user_id.eq_any(user_ids)))
+        .select((
+            invitations::id,
+            invitations::email,
+            invitations::user_id,
+            invitations::expires_at.le(rollcall_now()).or(Issued::Invitation.has_ended()),
+        ))
+        .load(&mut &**transaction)
+        .await?)
 }
 
 /// Locks the organization of an invitation for its inviters, or answers NOT_FOUND.

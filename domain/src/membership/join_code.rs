@@ -1,7 +1,6 @@
 //! Join codes: 8 digits, once, for 24 hours to the moment (R26–R30).
 
 use chrono::{DateTime, Utc};
-use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -18,6 +17,7 @@ use crate::base::id::{JoinCodeId, OrganizationId, UserId};
 use crate::base::job::{ExpireJoinCode, JobClaim};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Purpose};
+use crate::base::sql::FixedSql;
 use crate::base::text_enum::text_enum;
 use crate::base::{limits, random, text};
 use crate::database::schema::join_codes;
@@ -48,7 +48,7 @@ pub struct JoinCode {
     /// As what one joins.
     pub role: Role,
     /// Where it stands, which may have ended with its maker before anybody wrote that down.
-    #[diesel(select_expression = status_now(), select_expression_type = SqlLiteral<Text>)]
+    #[diesel(select_expression = status_now(), select_expression_type = FixedSql<Text>)]
     pub status: JoinCodeStatus,
     /// What its maker calls it.
     pub label: Option<String>,
@@ -66,7 +66,7 @@ pub struct JoinCode {
     pub used_at: Option<DateTime<Utc>>,
 }
 
-fn status_now() -> SqlLiteral<Text> {
+fn status_now() -> FixedSql<Text> {
     Issued::JoinCode.status("active", "revoked")
 }
 

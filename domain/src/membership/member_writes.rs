@@ -4,7 +4,6 @@
 //! (`account/new_account.rs`), and an organization that is removed for good takes its members along
 //! (`departure/organization_deletion.rs`). `domain/tests/writers.rs` holds that there are no others.
 
-use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use diesel_async::RunQueryDsl;
@@ -15,6 +14,7 @@ use crate::authority::permissions::Permissions;
 use crate::authority::rights::Role;
 use crate::base::error::Result;
 use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::base::sql::fixed_sql;
 use crate::database::schema::members;
 use crate::database::{Transaction, now};
 use crate::membership::cause::{Admission, Cause, Membership};
@@ -130,7 +130,7 @@ pub(super) async fn end_issued(
     ending: EndingIssues,
 ) -> Result<()> {
     cause.require_reach(organization_id, user_id)?;
-    let next = || sql::<BigInt>("nextval('grant_positions')");
+    let next = || fixed_sql::<BigInt>("nextval('grant_positions')");
     let all = ending == EndingIssues::All;
     diesel::update(
         members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(user_id)),
@@ -149,7 +149,7 @@ pub(super) async fn end_issued_for_admins(transaction: &mut Transaction, permit:
             .filter(members::status.eq(MemberStatus::Active))
             .filter(members::role.eq(Role::Admin)),
     )
-    .set(members::admin_invites_ended_position.eq(sql::<BigInt>("nextval('grant_positions')")))
+    .set(members::admin_invites_ended_position.eq(fixed_sql::<BigInt>("nextval('grant_positions')")))
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -181,7 +181,8 @@ pub(crate) async fn end(
         .await?;
     // The position is taken only then: every grant that was made under the membership lies before it, and sleeps, and
     // so does all that was issued under it, and has ended.
-    let this: i64 = diesel::select(sql::<BigInt>("nextval('grant_positions')")).get_result(&mut **transaction).await?;
+    let this: i64 =
+        diesel::select(fixed_sql::<BigInt>("nextval('grant_positions')")).get_result(&mut **transaction).await?;
     diesel::update(members::table.find(member.id))
         .set((
             members::status.eq(status),

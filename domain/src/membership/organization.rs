@@ -136,8 +136,8 @@ impl Organization {
 }
 
 /// The organization of an id, whoever asks: for what already led to it.
-pub async fn by_id(connection: &mut AsyncPgConnection, id: OrganizationId) -> Result<Organization> {
-    Ok(organizations::table.find(id).select(Organization::as_select()).first(connection).await?)
+pub async fn by_id(connection: &AsyncPgConnection, id: OrganizationId) -> Result<Organization> {
+    Ok(organizations::table.find(id).select(Organization::as_select()).first(&mut &*connection).await?)
 }
 
 /// Whether an organization's resources may be shared outside.

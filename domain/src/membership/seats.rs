@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::join;
 
 use crate::authority::issued::Issued;
 use crate::authority::membership::MemberStatus;
@@ -21,10 +22,9 @@ statement! {
 
 /// How many seats are in use in each of the organizations: by active members, and by people with open invitations.
 pub async fn seats_used(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     ids: &[OrganizationId],
 ) -> Result<HashMap<OrganizationId, i64>> {
-    let mut used = active_members(connection, ids).await?;
     #[derive(QueryableByName)]
     struct InvitedCount {
         #[diesel(sql_type = SqlUuid)]
@@ -32,7 +32,9 @@ pub async fn seats_used(
         #[diesel(sql_type = BigInt)]
         people: i64,
     }
-    let invited: Vec<InvitedCount> = InvitedPeople { organizations: ids }.query().load(connection).await?;
+    let invited = async { InvitedPeople { organizations: ids }.query().load::<InvitedCount>(&mut &*connection).await };
+    let (used, invited) = join!(active_members(connection, ids), invited);
+    let (mut used, invited) = (used?, invited?);
     for InvitedCount { organization_id, people } in invited {
         *used.entry(organization_id).or_default() += people;
     }
@@ -40,7 +42,7 @@ pub async fn seats_used(
 }
 
 async fn active_members(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     ids: &[OrganizationId],
 ) -> Result<HashMap<OrganizationId, i64>> {
     let active: Vec<(OrganizationId, i64)> = members::table
@@ -48,7 +50,7 @@ async fn active_members(
         .filter(members::status.eq(MemberStatus::Active))
         .group_by(members::organization_id)
         .select((members::organization_id, diesel::dsl::count_star()))
-        .load(connection)
+        .load(&mut &*connection)
         .await?;
     Ok(active.into_iter().collect())
 }
@@ -66,13 +68,13 @@ pub(crate) enum Seats {
 
 /// Fails with SEAT_LIMIT on `field` where there are too few seats. The organization is locked.
 pub(crate) async fn require_seats(
-    transaction: &mut Transaction,
+    transaction: &Transaction,
     id: OrganizationId,
     seats: Seats,
     field: &str,
 ) -> Result<()> {
     let limit: Option<i32> =
-        organizations::table.find(id).select(organizations::seat_limit).first(&mut **transaction).await?;
+        organizations::table.find(id).select(organizations::seat_limit).first(&mut &**transaction).await?;
     let Some(limit) = limit.map(i64::from) else { return Ok(()) };
     let used = match seats {
         Seats::More(_) | Seats::Joining => seats_used(transaction, &[id]).await?,

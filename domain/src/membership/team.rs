@@ -350,7 +350,7 @@ pub(crate) async fn teams_of(
 
 /// Those of the ids that are teams of the organization.
 pub(crate) async fn in_organization(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     organization_id: OrganizationId,
     ids: &[TeamId],
 ) -> Result<Vec<TeamId>> {
@@ -361,13 +361,13 @@ pub(crate) async fn in_organization(
         .filter(teams::organization_id.eq(organization_id))
         .filter(teams::id.eq_any(ids))
         .select(teams::id)
-        .load(connection)
+        .load(&mut &*connection)
         .await?)
 }
 
 /// Has invitations lead into teams of their organization.
 pub(crate) async fn invite_into(
-    transaction: &mut Transaction,
+    transaction: &Transaction,
     organization_id: OrganizationId,
     pairs: &[(InvitationId, TeamId)],
 ) -> Result<()> {
@@ -387,7 +387,7 @@ pub(crate) async fn invite_into(
     diesel::insert_into(invitation_teams::table)
         .values(rows)
         .on_conflict_do_nothing()
-        .execute(&mut **transaction)
+        .execute(&mut &**transaction)
         .await?;
     Ok(())
 }

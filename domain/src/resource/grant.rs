@@ -28,6 +28,7 @@ use crate::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, Te
 use crate::base::job::MailGrantInvitation;
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest};
+use crate::base::sql::{FixedSql, fixed_sql};
 use crate::base::text::{EmailAddress, in_words};
 use crate::database::schema::{grant_invitations, grants, organizations};
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -204,8 +205,8 @@ async fn require_few_to_strangers(
     Err(grantee::at_grantee(Code::RateLimited, field, message))
 }
 
-fn next_position() -> diesel::expression::SqlLiteral<BigInt> {
-    diesel::dsl::sql("nextval('grant_positions')")
+fn next_position() -> FixedSql<BigInt> {
+    fixed_sql("nextval('grant_positions')")
 }
 
 /// Makes a grant, or gives the one there is another level: that is a new decision, and takes a new position. The

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -20,6 +19,7 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, ShareLinkId, UserId};
 use crate::base::page::{Page, PageRequest, Slice, by_id};
 use crate::base::secret::Token;
+use crate::base::sql::FixedSql;
 use crate::base::{clock, limits};
 use crate::database::schema::{collection_items, organizations, resources, share_links};
 use crate::database::{Database, now, rollcall_now};
@@ -72,7 +72,7 @@ impl Attached for ShareLink {
 #[diesel::dsl::auto_type]
 fn is_living() -> _ {
     let now: diesel::dsl::Nullable<rollcall_now> = rollcall_now().nullable();
-    let stands: SqlLiteral<Bool> = Issued::ShareLink.stands();
+    let stands: FixedSql<Bool> = Issued::ShareLink.stands();
     share_links::revoked_at
         .is_null()
         .and(share_links::expires_at.is_null().or(share_links::expires_at.gt(now)))

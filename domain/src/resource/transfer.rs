@@ -5,7 +5,6 @@
 //! one transaction.
 
 use chrono::{DateTime, Utc};
-use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -29,7 +28,7 @@ use crate::base::id::{OrganizationId, ResourceId, TransferId, UserId};
 use crate::base::job::{ExpireTransfer, JobClaim, MailTransferAnswered, MailTransferOffer, MoveProject};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
-use crate::base::sql::statement;
+use crate::base::sql::{FixedSql, statement};
 use crate::base::text::Username;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{grants, members, project_transfers, resources};
@@ -73,7 +72,7 @@ pub struct Transfer {
     pub recipient_id: UserId,
     /// Where it stands, but for its time; see [`Transfer::status_at`]. It may have ended with somebody before anybody
     /// wrote that down.
-    #[diesel(select_expression = status_now(), select_expression_type = SqlLiteral<Text>)]
+    #[diesel(select_expression = status_now(), select_expression_type = FixedSql<Text>)]
     status: TransferStatus,
     /// When it was offered.
     pub created_at: DateTime<Utc>,
@@ -88,7 +87,7 @@ pub struct Transfer {
     pub recipient_named_as: Option<String>,
 }
 
-fn status_now() -> SqlLiteral<Text> {
+fn status_now() -> FixedSql<Text> {
     Issued::Transfer.status("offered", "cancelled")
 }
 

@@ -61,7 +61,8 @@ pub trait Job: Serialize + DeserializeOwned {
 
 /// Enqueues a job, to be run as soon as the transaction of `connection` has committed and a worker is free.
 ///
-/// This is one INSERT on the connection given, so the job exists exactly if its transaction commits. Call
+/// This is one INSERT on the connection given, so the job exists exactly if its transaction commits. A shared reference
+/// to the connection is enough, so that it can be sent along with other statements without waiting for their answers. Call
 /// [`Wake::wake`](crate::Wake::wake) after the commit; without it workers find the job when they look next, within a
 /// second.
 ///
@@ -72,7 +73,7 @@ pub trait Job: Serialize + DeserializeOwned {
 ///
 /// Those of the database, and [`SerializationError`](diesel::result::Error::SerializationError) if the job can't be
 /// written as JSON. The transaction can't go on after the former.
-pub async fn enqueue<J: Job>(connection: &mut AsyncPgConnection, job: &J) -> QueryResult<Option<Uuid>> {
+pub async fn enqueue<J: Job>(connection: &AsyncPgConnection, job: &J) -> QueryResult<Option<Uuid>> {
     Ok(insert(connection, std::slice::from_ref(job), None).await?.into_iter().next().flatten())
 }
 
@@ -84,7 +85,7 @@ pub async fn enqueue<J: Job>(connection: &mut AsyncPgConnection, job: &J) -> Que
 ///
 /// See [`enqueue`].
 pub async fn enqueue_at<J: Job>(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     job: &J,
     run_at: DateTime<Utc>,
 ) -> QueryResult<Option<Uuid>> {
@@ -96,7 +97,7 @@ pub async fn enqueue_at<J: Job>(
 /// # Errors
 ///
 /// See [`enqueue`].
-pub async fn enqueue_all<J: Job>(connection: &mut AsyncPgConnection, jobs: &[J]) -> QueryResult<Vec<Option<Uuid>>> {
+pub async fn enqueue_all<J: Job>(connection: &AsyncPgConnection, jobs: &[J]) -> QueryResult<Vec<Option<Uuid>>> {
     insert(connection, jobs, None).await
 }
 
@@ -106,7 +107,7 @@ pub async fn enqueue_all<J: Job>(connection: &mut AsyncPgConnection, jobs: &[J])
 ///
 /// See [`enqueue`].
 pub async fn enqueue_all_at<J: Job>(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     jobs: &[J],
     run_at: DateTime<Utc>,
 ) -> QueryResult<Vec<Option<Uuid>>> {
@@ -119,12 +120,12 @@ pub async fn enqueue_all_at<J: Job>(
 /// # Errors
 ///
 /// Those of the database.
-pub async fn expedite<J: Job>(connection: &mut AsyncPgConnection, job: &J) -> QueryResult<bool> {
+pub async fn expedite<J: Job>(connection: &AsyncPgConnection, job: &J) -> QueryResult<bool> {
     let Some(unique_key) = job.unique_key() else { return Ok(false) };
     let changed = Statement::<ExpediteJob>::new()
         .bind::<Text, _>(J::KIND)
         .bind::<Text, _>(unique_key)
-        .execute(connection)
+        .execute(&mut &*connection)
         .await?;
     Ok(changed > 0)
 }
@@ -194,7 +195,7 @@ impl NewJob {
 }
 
 async fn insert<J: Job>(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     jobs: &[J],
     run_at: Option<DateTime<Utc>>,
 ) -> QueryResult<Vec<Option<Uuid>>> {
@@ -226,12 +227,12 @@ async fn insert<J: Job>(
 
 /// Enqueues a job that has a unique key.
 #[cfg(feature = "worker")]
-pub(crate) async fn insert_one<J: Job>(connection: &mut AsyncPgConnection, job: NewJob) -> QueryResult<Option<Uuid>> {
+pub(crate) async fn insert_one<J: Job>(connection: &AsyncPgConnection, job: NewJob) -> QueryResult<Option<Uuid>> {
     Ok(insert_unique::<J>(connection, vec![job], None).await?.into_iter().next())
 }
 
 async fn insert_plain<J: Job>(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     jobs: Vec<NewJob>,
     run_at: Option<DateTime<Utc>>,
 ) -> QueryResult<()> {
@@ -252,14 +253,14 @@ async fn insert_plain<J: Job>(
         .bind::<Array<Jsonb>, _>(payloads)
         .bind::<Array<Nullable<Text>>, _>(serial_keys)
         .bind::<Nullable<Timestamptz>, _>(run_at)
-        .execute(connection)
+        .execute(&mut &*connection)
         .await?;
     Ok(())
 }
 
 /// Returns the ids of those that no waiting job stands for.
 async fn insert_unique<J: Job>(
-    connection: &mut AsyncPgConnection,
+    connection: &AsyncPgConnection,
     mut jobs: Vec<NewJob>,
     run_at: Option<DateTime<Utc>>,
 ) -> QueryResult<HashSet<Uuid>> {
@@ -288,7 +289,7 @@ async fn insert_unique<J: Job>(
                 .bind::<Nullable<Timestamptz>, _>(run_at)
                 .bind::<Text, _>(J::KIND)
                 .bind::<Array<Nullable<Text>>, _>(unique_keys)
-                .load(connection)
+                .load(&mut &*connection)
                 .await?;
         let mut found = HashSet::new();
         for (id, key) in rows {
