@@ -19,7 +19,7 @@ use super::user::User;
 pub enum ApiKeyScope {
     /// Read, but change nothing.
     Read,
-    /// Everything that its person, or for a service key the organization, may do with a key.
+    /// Read and change, as far as the key may.
     Write,
 }
 
