@@ -72,12 +72,12 @@ macro_rules! connection {
         pub struct $connection {
             #[doc = concat!("The ", $what, " with their cursors.")]
             edges: Vec<$edge>,
-            #[doc = concat!("The ", $what, " alone.")]
+            #[doc = concat!("The ", $what, " without their cursors.")]
             nodes: Vec<$node>,
             /// The position of this page in the list.
             page_info: $crate::graphql::connection::PageInfo,
             $(
-                #[doc = concat!("How many ", $what, " the list has in all.")]
+                #[doc = concat!("The number of ", $what, " in the whole list.")]
                 $total: i64,
             )?
         }

@@ -44,9 +44,10 @@ impl Grant {
         Resource::load(context, self.0.resource_id).await
     }
 
-    /// Whoever the resource is shared with. If the viewer can't look them up otherwise, those who shared the resource,
-    /// the owner and admins see them as they were named, for example by an email address, a username or a slug: as
-    /// name and username of a placeholder whose id can't be looked up. Everybody else sees an anonymous placeholder.
+    /// Whoever the resource is shared with. Viewers who can't look them up otherwise see a placeholder whose id can't
+    /// be looked up. For the user who shared the resource, the owner and admins, its name and username are the word by
+    /// which the grantee was named, such as an email address, a username or a slug. For everybody else, it is
+    /// anonymous.
     async fn grantee(&self, context: &Context<'_>) -> async_graphql::Result<Grantee> {
         let by = self.0.id.uuid();
         let naming = Naming {

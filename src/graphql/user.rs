@@ -38,8 +38,8 @@ impl User {
     }
 
     /// The unique username: 2 to 39 characters out of a–z, 0–9 and single hyphens. A deleted account gets one that
-    /// contains a dot, which nobody can choose. For a placeholder, it is the word by which the viewer named the
-    /// person, or a general word such as `owner`.
+    /// contains a dot, which nobody can choose. For a placeholder, it is the word by which the person was named, or a
+    /// general word such as `owner`.
     async fn username(&self) -> &str {
         match self {
             Self::Known(user) => user.username.as_str(),

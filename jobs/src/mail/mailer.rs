@@ -56,8 +56,8 @@ pub enum SendError {
 
 impl Mailer {
     /// Sends by SMTP to the server of the URL: `smtps://user:password@host`, `smtp://host?tls=required` (or
-    /// `opportunistic`), or `smtp://host:port`. With `timeout=30`, connecting may take 30 seconds, and sending another
-    /// 30. The default, and the maximum, is 60.
+    /// `opportunistic`), or `smtp://host:port`. With `timeout=30`, connecting may take 30 seconds, and so may sending.
+    /// The default, and the maximum, is 60 seconds.
     pub fn smtp(url: &SecretString, from: Mailbox) -> Result<Self, SmtpUrlError> {
         Ok(Self { from, reply_to: None, transport: Transport::Smtp(Smtp::new(url)?) })
     }

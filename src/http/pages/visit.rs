@@ -109,7 +109,7 @@ impl Visit {
     /// Ends the visit with a response.
     ///
     /// # Errors
-    /// The response.
+    /// Always: the error is the response.
     pub fn end<T>(&self, answer: Response) -> Result<T, EarlyAnswer> {
         Err(EarlyAnswer::by(answer))
     }
