@@ -13,7 +13,7 @@ use crate::base::limits;
 pub struct PageRequest {
     /// The number of items from the start, or after `after`.
     pub first: Option<i32>,
-    /// The cursor before the page.
+    /// The cursor of the item that precedes the page.
     pub after: Option<String>,
     /// The number of items from the end, or before `before`.
     pub last: Option<i32>,

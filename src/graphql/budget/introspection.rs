@@ -152,8 +152,8 @@ impl Shape {
     /// Counts the items that `__schema`, or `__type` for the given name, would return. If the name isn't known, the
     /// result is the largest count for any type.
     ///
+    /// # Errors
     /// If the count exceeds the limit.
-    /// Where that is more than may be.
     pub(super) fn count(
         &self,
         document: &ExecutableDocument,
