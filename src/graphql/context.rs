@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use async_graphql::Context;
-use async_graphql::dataloader::{DataLoader, Loader};
-use futures_util::future::BoxFuture;
 use rollcall_domain::account::grant_invitation::GrantInvitation;
 use rollcall_domain::account::user::{self, User};
 use rollcall_domain::authority::access::Permit;
@@ -30,9 +28,9 @@ use rollcall_domain::resource::share_link::{self, ShareLink};
 use rollcall_domain::resource::transfer::{self, Transfer};
 use rollcall_domain::resource::{self, Resource};
 use rust_decimal::Decimal;
-use tokio_util::sync::CancellationToken;
 
 use super::error::{top_level, unauthenticated};
+use super::loading::{Batches, DataLoader, Loader};
 
 /// Who asks, and with what.
 #[derive(Debug)]
@@ -92,24 +90,22 @@ pub fn loaders<'c>(context: &Context<'c>) -> &'c DataLoader<Loaders> {
 }
 
 /// Completes a request: by who asks, and with what it has of the database. It takes a few connections at a time, so
-/// that no request takes them all, and what it loads ends with it.
-pub fn asked_by(who: Request, database: &Database, request: async_graphql::Request) -> async_graphql::Request {
+/// that no request takes them all. The batches are for [`Batches::run`].
+pub fn asked_by(
+    who: Request,
+    database: &Database,
+    request: async_graphql::Request,
+) -> (async_graphql::Request, Arc<Batches>) {
     let database = database.share(limits::CONNECTIONS_OF_REQUEST);
-    let over = CancellationToken::new();
-    let loaders = Loaders::new(database.clone(), over.clone());
-    request.data(who).data(database).data(loaders).data(over.drop_guard())
+    let batches = Arc::new(Batches::default());
+    let loaders = DataLoader::new(Loaders(database.clone()), batches.clone());
+    (request.data(who).data(database).data(loaders), batches)
 }
 
-/// Loads in batches, for one request; keys say on whose behalf where that matters. Nothing is cached.
+/// Loads in batches, for one request; keys say on whose behalf where that matters.
 pub struct Loaders(Database);
 
 impl Loaders {
-    /// The loaders of a request, which load until it is over.
-    fn new(database: Database, over: CancellationToken) -> DataLoader<Self> {
-        let spawn = move |batch: BoxFuture<'static, ()>| tokio::spawn(over.clone().run_until_cancelled_owned(batch));
-        DataLoader::new(Self(database), spawn).max_batch_size(1_000)
-    }
-
     /// A connection for a batch.
     pub async fn connection(&self) -> Result<Connection, async_graphql::Error> {
         self.0.connection().await.map_err(top_level)
@@ -118,9 +114,8 @@ impl Loaders {
 
 impl Loader<UserId> for Loaders {
     type Value = User;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, User>, Self::Error> {
+    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, User>, async_graphql::Error> {
         let users = user::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
         Ok(users.into_iter().map(|user| (user.id, user)).collect())
     }
@@ -131,9 +126,8 @@ pub type UserKey = (Actor, UserId);
 
 impl Loader<UserKey> for Loaders {
     type Value = User;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[UserKey]) -> Result<HashMap<UserKey, User>, Self::Error> {
+    async fn load(&self, keys: &[UserKey]) -> Result<HashMap<UserKey, User>, async_graphql::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
         for (actor, keys) in by_page(keys, |(actor, _)| actor.clone()) {
@@ -151,9 +145,8 @@ pub type TeamKey = (Actor, TeamId);
 
 impl Loader<TeamKey> for Loaders {
     type Value = Team;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[TeamKey]) -> Result<HashMap<TeamKey, Team>, Self::Error> {
+    async fn load(&self, keys: &[TeamKey]) -> Result<HashMap<TeamKey, Team>, async_graphql::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
         for (actor, keys) in by_page(keys, |(actor, _)| actor.clone()) {
@@ -170,9 +163,11 @@ pub type OrganizationKey = (Actor, OrganizationId);
 
 impl Loader<OrganizationKey> for Loaders {
     type Value = (Organization, Option<Permit>);
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[OrganizationKey]) -> Result<HashMap<OrganizationKey, Self::Value>, Self::Error> {
+    async fn load(
+        &self,
+        keys: &[OrganizationKey],
+    ) -> Result<HashMap<OrganizationKey, Self::Value>, async_graphql::Error> {
         let found =
             organization::organizations_with_permits(&mut *self.connection().await?, keys).await.map_err(top_level)?;
         Ok(found
@@ -188,9 +183,8 @@ pub struct OwnerOf(pub OrganizationId);
 
 impl Loader<OwnerOf> for Loaders {
     type Value = UserId;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[OwnerOf]) -> Result<HashMap<OwnerOf, UserId>, Self::Error> {
+    async fn load(&self, keys: &[OwnerOf]) -> Result<HashMap<OwnerOf, UserId>, async_graphql::Error> {
         let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
         let owners = organization::owners(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         Ok(owners.into_iter().map(|(organization_id, user_id)| (OwnerOf(organization_id), user_id)).collect())
@@ -203,9 +197,8 @@ pub struct SeatsUsedOf(pub OrganizationId);
 
 impl Loader<SeatsUsedOf> for Loaders {
     type Value = i64;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[SeatsUsedOf]) -> Result<HashMap<SeatsUsedOf, i64>, Self::Error> {
+    async fn load(&self, keys: &[SeatsUsedOf]) -> Result<HashMap<SeatsUsedOf, i64>, async_graphql::Error> {
         let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
         let used = seats::seats_used(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         Ok(used.into_iter().map(|(id, used)| (SeatsUsedOf(id), used)).collect())
@@ -218,9 +211,8 @@ pub struct CreditsOf(pub OrganizationId);
 
 impl Loader<CreditsOf> for Loaders {
     type Value = Decimal;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[CreditsOf]) -> Result<HashMap<CreditsOf, Decimal>, Self::Error> {
+    async fn load(&self, keys: &[CreditsOf]) -> Result<HashMap<CreditsOf, Decimal>, async_graphql::Error> {
         let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
         let bought = billing::credits_purchased(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         Ok(bought.into_iter().map(|(id, credits)| (CreditsOf(id), credits)).collect())
@@ -233,9 +225,8 @@ pub struct LeadershipOf(pub OrganizationId);
 
 impl Loader<LeadershipOf> for Loaders {
     type Value = Vec<Member>;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[LeadershipOf]) -> Result<HashMap<LeadershipOf, Vec<Member>>, Self::Error> {
+    async fn load(&self, keys: &[LeadershipOf]) -> Result<HashMap<LeadershipOf, Vec<Member>>, async_graphql::Error> {
         let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
         let leaders = member::leadership(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         let mut answers: HashMap<LeadershipOf, Vec<Member>> = HashMap::new();
@@ -248,9 +239,8 @@ impl Loader<LeadershipOf> for Loaders {
 
 impl Loader<MemberId> for Loaders {
     type Value = Member;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[MemberId]) -> Result<HashMap<MemberId, Member>, Self::Error> {
+    async fn load(&self, keys: &[MemberId]) -> Result<HashMap<MemberId, Member>, async_graphql::Error> {
         let members = member::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
         Ok(members.into_iter().map(|member| (member.id, member)).collect())
     }
@@ -258,9 +248,8 @@ impl Loader<MemberId> for Loaders {
 
 impl Loader<ResourceId> for Loaders {
     type Value = Resource;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, Self::Error> {
+    async fn load(&self, keys: &[ResourceId]) -> Result<HashMap<ResourceId, Resource>, async_graphql::Error> {
         let resources = resource::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
         Ok(resources.into_iter().map(|resource| (resource.id, resource)).collect())
     }
@@ -272,9 +261,8 @@ pub struct StepsOf(pub DepartureId);
 
 impl Loader<StepsOf> for Loaders {
     type Value = Arc<Vec<Progress>>;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[StepsOf]) -> Result<HashMap<StepsOf, Self::Value>, Self::Error> {
+    async fn load(&self, keys: &[StepsOf]) -> Result<HashMap<StepsOf, Self::Value>, async_graphql::Error> {
         let ids: Vec<DepartureId> = keys.iter().map(|key| key.0).collect();
         let steps = departure::steps(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         let mut answers: HashMap<StepsOf, Vec<Progress>> = HashMap::new();
@@ -287,9 +275,8 @@ impl Loader<StepsOf> for Loaders {
 
 impl Loader<TeamId> for Loaders {
     type Value = Team;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[TeamId]) -> Result<HashMap<TeamId, Team>, Self::Error> {
+    async fn load(&self, keys: &[TeamId]) -> Result<HashMap<TeamId, Team>, async_graphql::Error> {
         let teams = team::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
         Ok(teams.into_iter().map(|team| (team.id, team)).collect())
     }
@@ -301,9 +288,11 @@ pub struct TeamsOfInvitation(pub InvitationId);
 
 impl Loader<TeamsOfInvitation> for Loaders {
     type Value = Vec<Team>;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[TeamsOfInvitation]) -> Result<HashMap<TeamsOfInvitation, Vec<Team>>, Self::Error> {
+    async fn load(
+        &self,
+        keys: &[TeamsOfInvitation],
+    ) -> Result<HashMap<TeamsOfInvitation, Vec<Team>>, async_graphql::Error> {
         let ids: Vec<InvitationId> = keys.iter().map(|key| key.0).collect();
         let teams = team::of_invitations(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         let mut answers: HashMap<TeamsOfInvitation, Vec<Team>> = HashMap::new();
@@ -336,9 +325,8 @@ pub struct TeamsOfMember {
 
 impl Loader<TeamsOfMember> for Loaders {
     type Value = Arc<team_members::Part<Team>>;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[TeamsOfMember]) -> Result<HashMap<TeamsOfMember, Self::Value>, Self::Error> {
+    async fn load(&self, keys: &[TeamsOfMember]) -> Result<HashMap<TeamsOfMember, Self::Value>, async_graphql::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
         let groups = by_page(keys, |key| (key.page.clone(), key.with_count));
@@ -368,9 +356,8 @@ pub struct MembersOfTeam {
 
 impl Loader<MembersOfTeam> for Loaders {
     type Value = Arc<team_members::Part<Member>>;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[MembersOfTeam]) -> Result<HashMap<MembersOfTeam, Self::Value>, Self::Error> {
+    async fn load(&self, keys: &[MembersOfTeam]) -> Result<HashMap<MembersOfTeam, Self::Value>, async_graphql::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
         let groups = by_page(keys, |key| (key.visible.clone(), key.page.clone(), key.with_count));
@@ -387,9 +374,8 @@ impl Loader<MembersOfTeam> for Loaders {
 
 impl Loader<AccessQuestion> for Loaders {
     type Value = Access;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[AccessQuestion]) -> Result<HashMap<AccessQuestion, Access>, Self::Error> {
+    async fn load(&self, keys: &[AccessQuestion]) -> Result<HashMap<AccessQuestion, Access>, async_graphql::Error> {
         resource_access::access_of(&mut *self.connection().await?, keys).await.map_err(top_level)
     }
 }
@@ -407,9 +393,8 @@ pub struct ResourcesOf {
 
 impl Loader<ResourcesOf> for Loaders {
     type Value = Arc<Page<Resource>>;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[ResourcesOf]) -> Result<HashMap<ResourcesOf, Self::Value>, Self::Error> {
+    async fn load(&self, keys: &[ResourcesOf]) -> Result<HashMap<ResourcesOf, Self::Value>, async_graphql::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
         let groups = by_page(keys, |key| (std::mem::discriminant(&key.part), key.within, key.page.clone()));
@@ -428,9 +413,8 @@ pub struct OpenTransferOf(pub ResourceId);
 
 impl Loader<OpenTransferOf> for Loaders {
     type Value = Transfer;
-    type Error = async_graphql::Error;
 
-    async fn load(&self, keys: &[OpenTransferOf]) -> Result<HashMap<OpenTransferOf, Transfer>, Self::Error> {
+    async fn load(&self, keys: &[OpenTransferOf]) -> Result<HashMap<OpenTransferOf, Transfer>, async_graphql::Error> {
         let ids: Vec<ResourceId> = keys.iter().map(|key| key.0).collect();
         let open = transfer::open_of_resources(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
         Ok(open.into_iter().map(|transfer| (OpenTransferOf(transfer.resource_id), transfer)).collect())
@@ -453,9 +437,8 @@ macro_rules! attached {
 
         impl Loader<$key> for Loaders {
             type Value = Arc<(Page<$value>, i64)>;
-            type Error = async_graphql::Error;
 
-            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, Self::Value>, Self::Error> {
+            async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, Self::Value>, async_graphql::Error> {
                 let mut answers = HashMap::new();
                 let mut connection = self.connection().await?;
                 let groups = by_page(keys, |key| (key.page.clone(), key.with_count));

@@ -4,18 +4,26 @@
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use async_graphql::Error;
-use async_graphql::dataloader::Loader;
 use futures_util::future::{BoxFuture, poll_fn};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rollcall_domain::database;
 use tokio::sync::oneshot;
 
-use super::error::bug;
+use super::error::top_level;
+
+/// What loads a batch of keys.
+pub trait Loader<K>: Send + Sync + 'static {
+    /// What a key stands for.
+    type Value: Send + Sync + Clone + 'static;
+
+    /// What the keys stand for, with one statement; nothing for those that stand for nothing.
+    fn load(&self, keys: &[K]) -> impl Future<Output = Result<HashMap<K, Self::Value>, Error>> + Send;
+}
 
 /// What a batch found, for everybody who waits for some of it.
 type Found<K, V> = Result<Arc<HashMap<K, V>>, Error>;
@@ -53,7 +61,7 @@ impl<T> DataLoader<T> {
     pub async fn load_one<K>(&self, key: K) -> Result<Option<T::Value>, Error>
     where
         K: Send + Sync + Hash + Eq + Clone + 'static,
-        T: Loader<K, Error = Error>,
+        T: Loader<K>,
     {
         let found = self.enter([key.clone()]).await?;
         Ok(found.get(&key).cloned())
@@ -63,7 +71,7 @@ impl<T> DataLoader<T> {
     pub async fn load_many<K>(&self, keys: impl IntoIterator<Item = K>) -> Result<HashMap<K, T::Value>, Error>
     where
         K: Send + Sync + Hash + Eq + Clone + 'static,
-        T: Loader<K, Error = Error>,
+        T: Loader<K>,
     {
         let keys: HashSet<K> = keys.into_iter().collect();
         if keys.is_empty() {
@@ -77,7 +85,7 @@ impl<T> DataLoader<T> {
     fn enter<K>(&self, keys: impl IntoIterator<Item = K>) -> impl Future<Output = Found<K, T::Value>>
     where
         K: Send + Sync + Hash + Eq + Clone + 'static,
-        T: Loader<K, Error = Error>,
+        T: Loader<K>,
     {
         let (sender, found) = oneshot::channel();
         let mut open = lock(&self.batches.open);
@@ -99,7 +107,11 @@ impl<T> DataLoader<T> {
             batch.waiting.push(sender);
         }
         drop(open);
-        async move { found.await.unwrap_or_else(|_| Err(bug("a batch was given up before its request"))) }
+        async move {
+            found.await.unwrap_or_else(|_| {
+                Err(top_level(rollcall_domain::Error::Bug("a batch was given up before its request")))
+            })
+        }
     }
 }
 
@@ -108,7 +120,7 @@ where
     K: Send + Sync + Hash + Eq + Clone + 'static,
     V: Send + Sync + Clone + 'static,
 {
-    async fn load<T: Loader<K, Value = V, Error = Error>>(self, loaders: &T) {
+    async fn load<T: Loader<K, Value = V>>(self, loaders: &T) {
         let keys: Vec<K> = self.keys.into_iter().collect();
         // A connection that a batch holds is not one that the fields hold which wait for it.
         let found = database::subtask(loaders.load(&keys)).await.map(Arc::new);

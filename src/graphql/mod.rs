@@ -15,6 +15,7 @@ mod grant;
 mod id;
 mod invitation;
 mod join_code;
+mod loading;
 mod member;
 mod node;
 mod organization;
@@ -44,6 +45,7 @@ pub use context::{Request, asked_by};
 pub use error::{UNAVAILABLE, noting_refusals, whole_seconds};
 use id::{BigInt, Id};
 use invitation::InvitationPreview;
+pub use loading::Batches;
 use node::Node;
 use organization::{Organization, OrganizationBy};
 use rights::AccessLevel;
@@ -215,8 +217,8 @@ mod tests {
             let request =
                 async_graphql::Request::new(*document).variables(async_graphql::Variables::from_json(variables));
             let nobody = Request::new(None, None, ClientNetwork::of([127, 0, 0, 1].into()));
-            let request = asked_by(nobody, &database, request);
-            let errors = schema.execute(request).await.errors;
+            let (request, batches) = asked_by(nobody, &database, request);
+            let errors = batches.run(schema.execute(request)).await.errors;
             let invalid: Vec<_> = errors.iter().filter(|error| error.path.is_empty()).collect();
             assert!(invalid.is_empty(), "{document}\n{invalid:?}");
         }

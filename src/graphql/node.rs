@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use async_graphql::dataloader::Loader;
 use async_graphql::{Context, ID, Interface};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::account::{api_key, session, user};
@@ -29,6 +28,7 @@ use super::error::{bad_request, top_level};
 use super::grant::{Grant, GrantInvitation};
 use super::invitation::Invitation;
 use super::join_code::JoinCode;
+use super::loading::Loader;
 use super::member::Member;
 use super::organization::Organization;
 use super::resource::Resource;
@@ -109,10 +109,9 @@ type NodeKey = (Actor, String, Uuid);
 
 impl Loader<NodeKey> for Loaders {
     type Value = Node;
-    type Error = async_graphql::Error;
 
     /// Runs one statement, or a few, for each actor and kind of object, however many ids there are.
-    async fn load(&self, keys: &[NodeKey]) -> Result<HashMap<NodeKey, Node>, Self::Error> {
+    async fn load(&self, keys: &[NodeKey]) -> Result<HashMap<NodeKey, Node>, async_graphql::Error> {
         let mut kinds: HashMap<(&Actor, &str), Vec<Uuid>> = HashMap::new();
         for (actor, prefix, uuid) in keys {
             kinds.entry((actor, prefix)).or_default().push(*uuid);

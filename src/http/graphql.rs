@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::persisted::{PersistedDocuments, Sha256};
 use super::{log, metrics};
-use crate::graphql::{AnswerForm, Budget, Types, in_turn, in_turns, noting_refusals, whole_seconds};
+use crate::graphql::{AnswerForm, Batches, Budget, Types, in_turn, in_turns, noting_refusals, whole_seconds};
 
 /// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its
 /// own, so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
@@ -69,7 +69,7 @@ pub async fn execute<E: Executor>(
     border: &RequestLimits,
     client: ClientNetwork,
     request: axum::extract::Request,
-    prepare: impl FnOnce(Request) -> Request,
+    prepare: impl FnOnce(Request) -> (Request, Arc<Batches>),
 ) -> Response {
     let Some(media_type) = MediaType::negotiate(request.headers()) else {
         return Refusal::new(
@@ -99,7 +99,8 @@ pub async fn execute<E: Executor>(
                 border.persisted.insert(hash, &request.query);
             }
             let form = in_turn(&line, || AnswerForm::of(&border.types, &mut request)).await;
-            let executing = in_turns(&line, executor.execute(prepare(request)));
+            let (request, batches) = prepare(request);
+            let executing = in_turns(&line, batches.run(executor.execute(request)));
             let (answer, refused) = noting_refusals(executing).await;
             (answer, refused, form, line)
         }
@@ -739,7 +740,9 @@ mod tests {
         let schema = Schema::new(Query, Mutation, EmptySubscription);
         let border = RequestLimits::new(&schema.sdl()).unwrap();
         let client = ClientNetwork::of(std::net::Ipv4Addr::LOCALHOST.into());
-        let response = execute(&schema, &border, client, request.body(body.into()).unwrap(), |request| request).await;
+        let response =
+            execute(&schema, &border, client, request.body(body.into()).unwrap(), |request| (request, Arc::default()))
+                .await;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();

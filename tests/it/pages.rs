@@ -333,7 +333,7 @@ async fn a_form_sent_twice_acts_once() {
     let sent_to = |app: &TestApp, address: &str| {
         app.smtp.mails().iter().filter(|mail| mail.recipient == address && mail.subject.contains("sign in")).count()
     };
-    // SignInRequester for a mail, and signing in by its code.
+    // Asking for a mail, and signing in by its code.
     let visitor = Visitor::new(&app.url);
     let page = visitor.get("/sign-in").await;
     let [sent, _] = visitor.submit_twice(&page, &page.form("email"), &[("email", "ada@example.org")]).await;

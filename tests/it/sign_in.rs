@@ -138,7 +138,7 @@ async fn the_answer_does_not_tell_whether_there_is_an_account() {
     let known = anonymous.refused("signIn", digits("ada@example.org", "000000")).await;
     let unknown = anonymous.refused("signIn", digits("unknown@example.org", "000000")).await;
     assert_eq!(known, unknown);
-    // SignInRequester alone makes no account.
+    // Asking alone makes no account.
     assert_eq!(app.database.number("SELECT count(*) AS value FROM users").await, 1);
     app.finish().await;
 }

@@ -234,57 +234,65 @@ pub async fn view(
     permit(connection, actor, organization_id, Reading::Plain).await
 }
 
+/// An active membership, as a permit is made of it. It comes from a join with [`membership_of`].
+#[derive(Debug, Clone, Copy, Queryable, Selectable)]
+#[diesel(table_name = members)]
+pub(crate) struct ActiveMembership {
+    id: MemberId,
+    user_id: UserId,
+    role: Role,
+    billable_activities: bool,
+}
+
+impl ActiveMembership {
+    /// The permit of an actor in the organization that the membership is in, which isn't deleted; `rights_of` says what
+    /// a role may do there. `None` for an actor whose membership it isn't.
+    pub(crate) fn permit(
+        self,
+        actor: &Actor,
+        organization_id: OrganizationId,
+        rights_of: impl FnOnce(Role) -> MemberRights,
+    ) -> Option<Permit> {
+        let reach = actor.reach().filter(|reach| reach.includes(organization_id))?;
+        (reach.user_id() == self.user_id).then(|| Permit {
+            actor: actor.clone(),
+            user_id: self.user_id,
+            organization_id,
+            member_id: self.id,
+            standing: rights_of(self.role),
+            billable_activities: self.billable_activities,
+        })
+    }
+}
+
 /// The actor's permits in those of the organizations where they are an active member.
 pub async fn permits(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
     ids: impl IntoIterator<Item = OrganizationId>,
 ) -> Result<HashMap<OrganizationId, Permit>> {
-    let keys: Vec<(Actor, OrganizationId)> = ids.into_iter().map(|id| (actor.clone(), id)).collect();
-    let found: Vec<(OrganizationId, AdminPowers, MemberDirectory, bool)> = organizations::table
-        .filter(organizations::id.eq_any(keys.iter().map(|(_, id)| *id)))
+    let Some(reach) = actor.reach() else { return Ok(HashMap::new()) };
+    let ids: Vec<OrganizationId> = ids.into_iter().collect();
+    let found: Vec<(OrganizationId, AdminPowers, MemberDirectory, bool, ActiveMembership)> = organizations::table
+        .inner_join(members::table.on(members::organization_id.eq(organizations::id)))
+        .filter(organizations::id.eq_any(ids))
         .filter(organizations::deleted_at.is_null())
+        .filter(members::user_id.eq(reach.user_id()))
+        .filter(members::status.eq(MemberStatus::Active))
         .select((
             organizations::id,
             organizations::admin_powers,
             organizations::member_directory,
             organizations::personal_user_id.is_not_null(),
+            ActiveMembership::as_select(),
         ))
         .load(connection)
         .await?;
-    let standing_of = |id: OrganizationId, role: Role| {
-        let (_, admin_powers, member_directory, personal) = *found.iter().find(|(found, ..)| *found == id)?;
-        Some(MemberRights { role, admin_powers, member_directory, personal })
+    let permit = |(id, admin_powers, member_directory, personal, membership): (_, _, _, _, ActiveMembership)| {
+        let rights_of = |role| MemberRights { role, admin_powers, member_directory, personal };
+        Some((id, membership.permit(actor, id, rights_of)?))
     };
-    let permits = permits_by(connection, &keys, standing_of).await?;
-    Ok(permits.into_iter().flatten().map(|permit| (permit.organization_id, permit)).collect())
-}
-
-/// The permit of each actor in each organization, where they are an active member; `standing_of` says what a role is in
-/// an organization, as long as that isn't deleted.
-pub(crate) async fn permits_by(
-    connection: &mut AsyncPgConnection,
-    keys: &[(Actor, OrganizationId)],
-    standing_of: impl Fn(OrganizationId, Role) -> Option<MemberRights>,
-) -> Result<Vec<Option<Permit>>> {
-    let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
-    let user_ids: Vec<UserId> = keys.iter().filter_map(|(actor, _)| Some(actor.reach()?.user_id())).collect();
-    let memberships: Vec<(UserId, OrganizationId, MemberId, Role, bool)> = members::table
-        .filter(members::organization_id.eq_any(&ids))
-        .filter(members::user_id.eq_any(&user_ids))
-        .filter(members::status.eq(MemberStatus::Active))
-        .select((members::user_id, members::organization_id, members::id, members::role, members::billable_activities))
-        .load(connection)
-        .await?;
-    let permit_of = |(actor, id): &(Actor, OrganizationId)| {
-        let reach = actor.reach().filter(|reach| reach.includes(*id))?;
-        let (user_id, organization_id, member_id, role, billable_activities) = *memberships
-            .iter()
-            .find(|(user_id, organization_id, ..)| *user_id == reach.user_id() && organization_id == id)?;
-        let standing = standing_of(*id, role)?;
-        Some(Permit { actor: actor.clone(), user_id, organization_id, member_id, standing, billable_activities })
-    };
-    Ok(keys.iter().map(permit_of).collect())
+    Ok(found.into_iter().filter_map(permit).collect())
 }
 
 /// Locks what the lock says and gives the actor's permit, if the action is allowed.

@@ -1,4 +1,4 @@
-//! PendingAttempts that are counted and committed before what they guard is checked, so that they hold across processes.
+//! Attempts that are counted and committed before what they guard is checked, so that they hold across processes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +37,7 @@ impl WindowCount {
     }
 }
 
-/// PendingAttempts that were counted before anybody knew whether they are right.
+/// Attempts that were counted before anybody knew whether they are right.
 #[must_use]
 pub(crate) struct PendingAttempts {
     counted: RefundableCounts,

@@ -6,13 +6,72 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use diesel::pg::Pg;
-use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::serialize::ToSql;
+use diesel::sql_types::{HasSqlType, Untyped};
 
-/// What runs: a statement's text with its values.
-pub(crate) type Query<'a> = BoxedSqlQuery<'a, Pg, SqlQuery>;
+/// What runs: a statement with its values. Its text is fixed, so that each connection prepares it once;
+/// `diesel::sql_query` would have it parsed and planned anew at each use.
+#[must_use]
+pub(crate) struct Query<'a> {
+    statement: Arc<Statement>,
+    values: Vec<Box<dyn QueryFragment<Pg> + Send + 'a>>,
+}
+
+impl<'a> Query<'a> {
+    /// Gives the next parameter its value.
+    pub(crate) fn bind<S, V>(mut self, value: V) -> Self
+    where
+        Pg: HasSqlType<S>,
+        S: Send + 'a,
+        V: ToSql<S, Pg> + Send + 'a,
+    {
+        self.values.push(Box::new(Value(value, PhantomData::<S>)));
+        self
+    }
+}
+
+impl QueryFragment<Pg> for Query<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let mut values = self.values.iter();
+        for piece in &self.statement.pieces {
+            match piece {
+                Piece::Text(text) => out.push_sql(text),
+                // Diesel numbers values as they come, as the pieces do.
+                Piece::Value => values.next().map_or(Ok(()), |value| value.walk_ast(out.reborrow()))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl QueryId for Query<'_> {
+    // The text tells one from the other.
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl diesel::query_builder::Query for Query<'_> {
+    type SqlType = Untyped;
+}
+
+/// A value of the SQL type `S`.
+struct Value<S, V>(V, PhantomData<S>);
+
+impl<S, V> QueryFragment<Pg> for Value<S, V>
+where
+    Pg: HasSqlType<S>,
+    V: ToSql<S, Pg>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_bind_param(&self.0)
+    }
+}
 
 /// The parameters of statements, by name.
 pub(crate) trait Parameters<'a> {
@@ -26,9 +85,18 @@ pub(crate) trait Parameters<'a> {
 /// A statement's text, with its parameters numbered as PostgreSQL takes them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
-    text: String,
+    pieces: Vec<Piece>,
     /// The names of $1, $2 and so on.
     names: Vec<&'static str>,
+}
+
+/// A piece of a statement.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece {
+    /// SQL, with the numbers of parameters that have come before.
+    Text(String),
+    /// The next parameter.
+    Value,
 }
 
 impl Statement {
@@ -51,26 +119,30 @@ impl Statement {
     /// Where it has others.
     fn with_some(text: &str, known: &'static [&'static str]) -> Self {
         let mut names: Vec<&'static str> = Vec::new();
-        let mut numbered = String::with_capacity(text.len());
+        let (mut pieces, mut sql) = (Vec::new(), String::with_capacity(text.len()));
         for token in tokens(text.trim()) {
             match token {
-                Token::Text(text) => numbered.push_str(text),
-                Token::Space => numbered.push(' '),
-                Token::Parameter(name) => {
-                    let known = known.iter().copied().find(|known| *known == name);
-                    assert!(known.is_some(), "a statement has no parameter :{name}; it is: {text}");
-                    names.extend(known.filter(|name| !names.contains(name)));
-                    let number = names.iter().take_while(|known| **known != name).count() + 1;
-                    numbered.push_str(&format!("${number}"));
-                }
+                Token::Text(text) => sql.push_str(text),
+                Token::Space => sql.push(' '),
+                Token::Parameter(name) => match names.iter().position(|known| *known == name) {
+                    Some(before) => sql.push_str(&format!("${}", before + 1)),
+                    None => {
+                        let known = known.iter().copied().find(|known| *known == name);
+                        assert!(known.is_some(), "a statement has no parameter :{name}; it is: {text}");
+                        names.extend(known);
+                        pieces.extend([Piece::Text(std::mem::take(&mut sql)), Piece::Value]);
+                    }
+                },
             }
         }
-        Self { text: numbered.trim().to_owned(), names }
+        pieces.push(Piece::Text(sql.trim_end().to_owned()));
+        Self { pieces, names }
     }
 
     /// The statement with values.
-    pub(crate) fn with<'a>(&self, parameters: impl Parameters<'a>) -> Query<'a> {
-        parameters.bind(&self.names, diesel::sql_query(self.text.clone()).into_boxed())
+    pub(crate) fn with<'a>(self: &Arc<Self>, parameters: impl Parameters<'a>) -> Query<'a> {
+        let query = Query { statement: self.clone(), values: Vec::with_capacity(self.names.len()) };
+        parameters.bind(&self.names, query)
     }
 }
 
@@ -206,11 +278,12 @@ macro_rules! statement {
     };
     (@make [$vis:vis] [$name:ident] [$life:lifetime] [$($generics:tt)*] $text:expr) => {
         impl<$life> $name $($generics)* {
-            fn statement() -> &'static $crate::base::sql::Statement {
-                static STATEMENT: std::sync::LazyLock<$crate::base::sql::Statement> = std::sync::LazyLock::new(|| {
-                    let names = <$name as $crate::base::sql::Parameters>::NAMES;
-                    $crate::base::sql::Statement::new($text.as_ref(), names)
-                });
+            fn statement() -> &'static std::sync::Arc<$crate::base::sql::Statement> {
+                static STATEMENT: std::sync::LazyLock<std::sync::Arc<$crate::base::sql::Statement>> =
+                    std::sync::LazyLock::new(|| {
+                        let names = <$name as $crate::base::sql::Parameters>::NAMES;
+                        $crate::base::sql::Statement::new($text.as_ref(), names).into()
+                    });
                 &STATEMENT
             }
 
@@ -252,8 +325,15 @@ mod tests {
             "SELECT id, ':most'::text -- not :this\n  FROM a WHERE user_id = :user_id\n AND (b < :most OR c = :user_id)",
             NAMES,
         );
-        let text = "SELECT id, ':most'::text FROM a WHERE user_id = $1 AND (b < $2 OR c = $1)";
-        assert_eq!(statement, Statement { text: text.to_owned(), names: vec!["user_id", "most"] });
+        let text = |text: &str| Piece::Text(text.to_owned());
+        let pieces = vec![
+            text("SELECT id, ':most'::text FROM a WHERE user_id = "),
+            Piece::Value,
+            text(" AND (b < "),
+            Piece::Value,
+            text(" OR c = $1)"),
+        ];
+        assert_eq!(statement, Statement { pieces, names: vec!["user_id", "most"] });
     }
 
     #[test]

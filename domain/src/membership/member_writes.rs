@@ -1,4 +1,4 @@
-//! The member_writes: the statements that write `members`. Each demands the right to do so.
+//! The statements that write `members`. Each demands the right to do so.
 //!
 //! Two lie elsewhere, with what they are part of: the personal organization's one member is made with the account
 //! (`account/new_account.rs`), and an organization that is removed for good takes its members along

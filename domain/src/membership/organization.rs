@@ -1,11 +1,13 @@
 //! Organizations: what they are, who finds them, and how they are looked up.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 
-use crate::authority::access::{self, Permit};
+use crate::authority::access::{ActiveMembership, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::attempt;
 use crate::authority::membership::MemberStatus;
@@ -174,25 +176,36 @@ pub async fn take_mail_turn(database: &Database, organization_id: OrganizationId
     attempt::spread_over_windows(database, &limits::ORGANIZATION_MAILS, &organization_id.to_string()).await
 }
 
-/// The organizations of the ids, each with the actor's permit where they are an active member.
+/// The organizations of the ids, each with the actor's permit where they are an active member: one statement for each
+/// actor, of whom a request has one.
 pub async fn organizations_with_permits(
     connection: &mut AsyncPgConnection,
     keys: &[(Actor, OrganizationId)],
 ) -> Result<Vec<(Actor, Organization, Option<Permit>)>> {
-    let ids: Vec<OrganizationId> = keys.iter().map(|(_, id)| *id).collect();
-    let found: Vec<Organization> = organizations::table
-        .filter(organizations::id.eq_any(&ids))
-        .select(Organization::as_select())
-        .load(connection)
-        .await?;
-    let named = |id: OrganizationId| found.iter().find(|organization| organization.id == id);
-    let standing_of = |id: OrganizationId, role: Role| {
-        let living = named(id).filter(|organization| organization.deleted_at.is_none())?;
-        Some(living.standing_of(role))
-    };
-    let permits = access::permits_by(connection, keys, standing_of).await?;
-    let answer = |((actor, id), permit): (&(Actor, OrganizationId), Option<Permit>)| {
-        Some((actor.clone(), named(*id)?.clone(), permit))
-    };
-    Ok(keys.iter().zip(permits).filter_map(answer).collect())
+    let mut ids_of: HashMap<&Actor, Vec<OrganizationId>> = HashMap::new();
+    for (actor, id) in keys {
+        ids_of.entry(actor).or_default().push(*id);
+    }
+    let mut answers = Vec::with_capacity(keys.len());
+    for (actor, ids) in ids_of {
+        let user_id = actor.reach().map(|reach| reach.user_id());
+        let membership = members::organization_id
+            .eq(organizations::id)
+            .and(members::user_id.nullable().eq(user_id))
+            .and(members::status.eq(MemberStatus::Active));
+        let found: Vec<(Organization, Option<ActiveMembership>)> = organizations::table
+            .left_join(members::table.on(membership))
+            .filter(organizations::id.eq_any(ids))
+            .select((Organization::as_select(), Option::<ActiveMembership>::as_select()))
+            .load(connection)
+            .await?;
+        answers.extend(found.into_iter().map(|(organization, membership)| {
+            let membership = membership.filter(|_| organization.deleted_at.is_none());
+            let permit = membership.and_then(|membership| {
+                membership.permit(actor, organization.id, |role| organization.standing_of(role))
+            });
+            (actor.clone(), organization, permit)
+        }));
+    }
+    Ok(answers)
 }

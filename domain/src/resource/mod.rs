@@ -235,7 +235,7 @@ pub async fn visible_to(
 /// What a user may do with resources, in the order asked, for who may know that: staff, a service key as far as its
 /// organization holds them, and the user themselves. NONE for anything else.
 ///
-/// SignInRequester for none, or for more than [`limits::MAX_NODES`], is a bad request.
+/// Asking for none, or for more than [`limits::MAX_NODES`], is a bad request.
 pub async fn access_for(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
