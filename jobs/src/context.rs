@@ -1,4 +1,4 @@
-//! What handlers work with.
+//! What the handlers of jobs share: the database, the mailer, the webhook client.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use crate::mail::{Mail, Mailbox, Mailer, RenderError, SendError};
 use crate::webhook_client::WebhookClient;
 use crate::webhook_slots::DeliverySlots;
 
-/// What handlers work with; cloning it is cheap.
+/// What handlers work with. It is cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     pub(crate) database: Database,
@@ -35,7 +35,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of the settings: mails go to the SMTP server, or into a folder.
+    /// Makes the context from the settings. Emails go to the SMTP server or, if none is set, into a directory.
     pub fn new(settings: &Settings, database: Database) -> anyhow::Result<Self> {
         let mailer = Destination::of(settings)?.open()?;
         let mailer = match settings.support_email()? {
@@ -50,27 +50,27 @@ impl Context {
         Ok(Self { database, mailer, webhooks, webhook_slots: DeliverySlots::default(), public_url })
     }
 
-    /// Whether the settings hold what a worker needs; the API asks that too, so that nobody finds out by mails that
-    /// never come.
+    /// Checks that the settings contain what a worker needs. The API checks this at its start too, so that a mistake
+    /// doesn't first show in emails that never arrive.
     ///
     /// # Errors
-    /// In a line that names the setting and what to do.
+    /// If a setting is missing or wrong. The error is one line that names the setting and says what to do.
     pub fn check(settings: &Settings) -> anyhow::Result<()> {
         Destination::of(settings).map(drop)
     }
 
-    /// The same for the handlers of a queue, which take at most so many connections at a time.
+    /// The same context for the handlers of one queue, which may take at most this many connections at a time.
     pub(crate) fn share(&self, connections: usize) -> Self {
         Self { database: self.database.share(connections), ..self.clone() }
     }
 
-    /// A link to a page.
+    /// The URL of a page.
     pub(crate) fn link(&self, route: Route<'_>) -> Url {
         self.public_url.link(route)
     }
 
-    /// Takes the turn of a mail of this kind about a membership; false where its recipient has had enough of them
-    /// today. A retry is still the same mail.
+    /// Counts an email of this kind about a membership. Returns `false` if its recipient has already had enough of
+    /// them today. A retry isn't counted again, since it is still the same email.
     pub(crate) async fn takes_turn(
         &self,
         job: &ClaimedJob,
@@ -88,12 +88,12 @@ impl Context {
         Ok(false)
     }
 
-    /// Sends a mail whose fate nobody writes down.
+    /// Sends an email whose outcome isn't recorded.
     pub(crate) async fn send(&self, job: &ClaimedJob, mail: Result<Mail, RenderError>) -> Result<(), JobError> {
         self.try_send(job, mail).await?.map_err(Unsent::into)
     }
 
-    /// Sends a mail; outside of any transaction, since a mail server may take its time.
+    /// Sends an email. This must not happen within a transaction, since the mail server may take its time.
     pub(crate) async fn try_send(
         &self,
         job: &ClaimedJob,
@@ -114,7 +114,8 @@ impl Context {
         })
     }
 
-    /// When a mail is tried again; `None` where it has been tried for its day.
+    /// How long to wait before the next attempt to send an email. `None` if it has been tried for as long as emails
+    /// are.
     async fn next_try(&self, job: &ClaimedJob) -> Result<Option<Duration>, JobError> {
         let now = database::now(&mut *connection(self).await?).await.map_err(job_error)?;
         let left = (job.scheduled_at + limits::MAIL_TRIED_FOR - now).to_std().unwrap_or_default();
@@ -123,7 +124,7 @@ impl Context {
     }
 }
 
-/// Where mails go.
+/// Where emails go: to an SMTP server or into a directory.
 enum Destination {
     Smtp(Box<Mailer>),
     Directory(PathBuf, Mailbox),
@@ -153,17 +154,18 @@ impl Destination {
     }
 }
 
-/// A mail that wasn't sent.
+/// An email that wasn't sent.
 pub(crate) struct Unsent {
-    /// The mail server's words, or what happened.
+    /// The mail server's response, or a description of what happened.
     pub(crate) reply: String,
-    /// When it is tried again; `None`: it was refused for good, or tried for long enough.
+    /// How long to wait before the next attempt. `None` if the email was refused for good, or was tried for long
+    /// enough.
     pub(crate) again_after: Option<Duration>,
 }
 
 impl Unsent {
-    /// The same in our own words, with no more of the server's than its codes: to whoever may not know the address,
-    /// neither it, its parts nor its server is told (R25).
+    /// The response in our own words, with only the codes of the server's response. Whoever may not know the address
+    /// isn't told the address, its parts or its server either (R25).
     pub(crate) fn in_own_words(&self) -> String {
         let mut words = self.reply.split_whitespace();
         let code = words.next().filter(|word| word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit()));
@@ -192,9 +194,10 @@ impl From<Unsent> for JobError {
     }
 }
 
-/// A mail server's words without the address that they repeat, in whichever letters: logs hold none.
+/// Removes the address from the mail server's response, in upper or lower case, since logs contain no addresses.
 fn without_address(reply: &str, address: &str) -> String {
-    // Whole words first: servers name it in ASCII, or another one, which it may be a part of.
+    // Whole addresses are removed first. The server may write this one in ASCII, or respond with another address that
+    // contains it.
     let reply = text::without_addresses(reply);
     let mut shown = String::new();
     let mut rest = reply.as_str();
@@ -207,7 +210,7 @@ fn without_address(reply: &str, address: &str) -> String {
     shown + rest
 }
 
-/// What an error of the domain means for the job.
+/// The outcome of a job whose handler got an error from the domain.
 pub(crate) fn job_error(error: Error) -> JobError {
     match error {
         Error::JobLost => JobError::Lost,
@@ -217,7 +220,7 @@ pub(crate) fn job_error(error: Error) -> JobError {
     }
 }
 
-/// When a notice was called for; its id is a UUIDv7.
+/// When a notice was requested, read from its id, which is a UUIDv7.
 pub(crate) fn noticed_at(notice: Uuid) -> Result<DateTime<Utc>, JobError> {
     let called_for = notice.get_timestamp().and_then(|timestamp| {
         let (seconds, nanoseconds) = timestamp.to_unix();
@@ -226,13 +229,14 @@ pub(crate) fn noticed_at(notice: Uuid) -> Result<DateTime<Utc>, JobError> {
     called_for.ok_or_else(|| JobError::discard("the notice's id holds no time"))
 }
 
-/// For how long a job that goes on chunk by chunk runs before it is the turn of those that wait behind it.
+/// How long a job that works in chunks may run before the jobs that wait behind it get their turn.
 const TURN: Duration = Duration::from_secs(20);
 
-/// The outcome of a job whose turn is over: it goes on behind those that wait, and has used up no try.
+/// The outcome of a job whose turn is over. It continues after the jobs that are waiting, and this doesn't count as an
+/// attempt.
 pub(crate) const GIVES_WAY: JobError = JobError::Postpone { after: Duration::ZERO };
 
-/// A job's turn.
+/// The turn of a job, which ends after [`TURN`].
 pub(crate) struct Turn(Instant);
 
 impl Turn {
@@ -245,12 +249,12 @@ impl Turn {
     }
 }
 
-/// A handler's connection, for reading.
+/// A connection for a handler to read with.
 pub(crate) async fn connection(context: &Context) -> Result<rollcall_domain::database::Connection, JobError> {
     context.database.connection().await.map_err(job_error)
 }
 
-/// The check that a transaction of the domain makes first: the job is still this run's.
+/// The check that each transaction of the domain makes first: that the job still belongs to this run.
 pub(crate) fn hold(
     job: &ClaimedJob,
 ) -> impl for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = rollcall_domain::Result<()>> + Send + 'c>>

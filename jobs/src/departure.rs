@@ -1,4 +1,5 @@
-//! Runs a departure's cascade, chunk by chunk; a run that is killed goes on where the last chunk ended (D7).
+//! Runs a departure's cascade, chunk by chunk. If a run is killed, the next one continues where the last chunk ended
+//! (D7).
 
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use rollcall_domain::departure::cascade::Chunk;
 
 use crate::context::{Context, GIVES_WAY, Turn, hold, job_error};
 
-/// What is shown of a failure; its details are for the logs.
+/// The message that is shown when a cascade fails. The details are in the logs.
 const GIVEN_UP: &str = "the worker gave up after many tries; its log says why";
 
 /// Passes on what a leaver owned (R33–R38).
@@ -28,7 +29,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &RunDepart
     }
 }
 
-/// Returns what a departure passed on (R45).
+/// Returns what a departure moved (R45).
 pub(crate) async fn revert(context: &Context, job: &ClaimedJob, payload: &RevertDeparture) -> Result<(), JobError> {
     let (id, hold, turn) = (payload.departure_id, hold(job), Turn::begin());
     loop {
@@ -42,17 +43,17 @@ pub(crate) async fn revert(context: &Context, job: &ClaimedJob, payload: &Revert
     }
 }
 
-/// Rests as long as a chunk took: a cascade may last, and people who wait for answers come first, however few
-/// processors the database has.
+/// Pauses for as long as the chunk took. A cascade may take its time; requests that people wait for come first, even
+/// if the database has few processors.
 async fn rest(began: Instant) {
     tokio::time::sleep(began.elapsed()).await;
 }
 
-/// The job's outcome after an error; after the last attempt the departure says so.
+/// The job's outcome after an error. After the last attempt, the departure is marked as failed.
 async fn failed(context: &Context, job: &ClaimedJob, id: DepartureId, error: Error) -> Result<JobError, JobError> {
     let error = job_error(error);
     if job.is_last_attempt() && error != JobError::Lost {
-        // Kept and visible: `retryDeparture` goes on from here.
+        // The failure is kept and visible, and `retryDeparture` continues from here.
         departure::fail(&context.database, id, GIVEN_UP, &hold(job)).await.map_err(job_error)?;
     }
     Ok(error)

@@ -1,4 +1,5 @@
-//! Marks what has ended with somebody's right, an organization or an account, chunk by chunk; it is refused already.
+//! Marks, chunk by chunk, what has ended together with somebody's right, an organization or an account. From that end
+//! on, it is refused anyway.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::authority::issued;

@@ -1,4 +1,4 @@
-//! Marks an invitation expired once its days are over (R23).
+//! Marks an invitation as expired once its days are over (R23).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::base::job::ExpireInvitation;

@@ -1,4 +1,4 @@
-//! Marks a join code expired once its 24 hours are over (R29).
+//! Marks a join code as expired once its 24 hours are over (R29).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::base::job::ExpireJoinCode;

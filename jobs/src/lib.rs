@@ -1,8 +1,9 @@
-//! Rollcall's worker: the mails, what ends at its time, the cascades of departures, webhooks, and the hourly sweeps.
+//! Rollcall's worker. It sends emails, marks what has expired, runs the cascades of departures, delivers webhooks, and
+//! does the hourly sweeps.
 //!
-//! One file per job, named like the feature it serves. A handler reads, acts and writes the outcome; every transaction
-//! of it checks that the job is still its own, so that a worker that was only slow can't finish what another has taken
-//! over.
+//! There is one file per job, named like the feature that it serves. A handler reads, acts and records the outcome.
+//! Each of its transactions checks that the job still belongs to this run, so that a slow worker can't finish a job
+//! that another worker has taken over.
 
 mod context;
 mod departure;

@@ -1,4 +1,4 @@
-//! `rollcall-worker`: a worker alone, any number of them beside any number of APIs.
+//! `rollcall-worker`: runs only a worker. Any number of workers can run beside any number of APIs.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
-//! Metrics of a process, for Prometheus: a listener of their own, apart from the API's.
+//! The metrics of a process, for Prometheus. They have a listener of their own, apart from the API's.
 //!
-//! What happens is counted where it happens, by the `metrics` macros, which do nothing where there is no listener. What
-//! is a state (the pool, the queues) is asked for when Prometheus asks.
+//! Events are counted where they happen, with the `metrics` macros, which do nothing if there is no listener. States
+//! (the pool, the queues) are read when Prometheus asks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,22 +26,23 @@ use tokio_util::sync::CancellationToken;
 use crate::mail::SendError;
 use crate::worker;
 
-/// Upper bounds of the histograms, in seconds: from a claim that comes at once to a cascade that takes an hour.
+/// The upper bounds of the histograms' buckets, in seconds: from a claim that succeeds at once to a cascade that takes
+/// an hour.
 const BUCKETS: [f64; 17] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0, 3_600.0];
-/// What histograms have gathered is counted this often, even if nobody asks.
+/// How often the histograms' samples are aggregated, even if nobody reads them.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// The queues are read from the database this often at most, however many ask.
+/// The queues are read from the database at most this often, however many requests ask for them.
 const GRAIN: Duration = Duration::from_secs(1);
-/// How long an answer waits for the database; the rest is answered without it.
+/// How long a response waits for the database. After that, the other metrics are returned without it.
 const DATABASE_WAIT: Duration = Duration::from_secs(2);
 
-/// Begins to count, and answers `/metrics` on the settings' listener until `shutdown` is cancelled. Does nothing where
-/// no listener is set.
+/// Starts counting, and serves `/metrics` on the listener of the settings until `shutdown` is cancelled. Does nothing
+/// if no listener is set.
 ///
 /// # Errors
 ///
-/// Where the address can't be listened on.
+/// If the address can't be listened on.
 pub async fn start(settings: &Settings, database: &Database, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let Some(address) = settings.rollcall_metrics_listen else { return Ok(()) };
     let listener = TcpListener::bind(address)
@@ -49,7 +50,7 @@ pub async fn start(settings: &Settings, database: &Database, shutdown: &Cancella
         .with_context(|| format!("ROLLCALL_METRICS_LISTEN: can't listen on {address}"))?;
     let handle = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
     describe();
-    // An address that left the port open has one now.
+    // If the setting left the choice of port open, this is the actual port.
     tracing::info!("metrics on http://{}/metrics", listener.local_addr()?);
     gauge!("rollcall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     #[expect(clippy::disallowed_methods, reason = "Prometheus compares it with the host's other processes")]
@@ -92,13 +93,14 @@ fn describe() {
     );
     describe_counter!("rollcall_mails_total", "Mails by what became of them: sent, deferred or refused.");
     describe_histogram!("rollcall_mail_duration_seconds", Unit::Seconds, "How long handing over a mail took.");
-    // A rise from nothing is no rise to Prometheus: what alerts watch begins at 0.
+    // Prometheus doesn't see an increase if a counter didn't exist before. Therefore, counters that alerts watch start
+    // at 0.
     for outcome in ["sent", "deferred", "refused"] {
         counter!("rollcall_mails_total", "outcome" => outcome).increment(0);
     }
 }
 
-/// Counts a mail by what became of it.
+/// Counts an email by its outcome.
 pub(crate) fn count_mail(outcome: &Result<(), SendError>, duration: Duration) {
     let outcome = match outcome {
         Ok(()) => "sent",
@@ -109,7 +111,7 @@ pub(crate) fn count_mail(outcome: &Result<(), SendError>, duration: Duration) {
     histogram!("rollcall_mail_duration_seconds").record(duration);
 }
 
-/// What answers are made of.
+/// What a response is made from.
 struct Scrape {
     handle: PrometheusHandle,
     database: Database,
@@ -119,7 +121,7 @@ struct Scrape {
 #[derive(Default)]
 struct Queues {
     read_at: Option<Instant>,
-    /// Every queue that was ever seen: one that has emptied is shown as empty.
+    /// All queues that were ever seen. One that has become empty is shown as empty.
     names: BTreeSet<String>,
 }
 
@@ -139,7 +141,7 @@ fn show_pool(database: &Database) {
 }
 
 impl Queues {
-    /// Shows the queues as they are, or as unknown (NaN) where the database doesn't tell.
+    /// Updates the figures of the queues. They are unknown (NaN) if the database doesn't respond.
     async fn show(&mut self, database: &Database) {
         if self.read_at.is_some_and(|read_at| read_at.elapsed() < GRAIN) {
             return;
@@ -160,7 +162,7 @@ impl Queues {
     }
 }
 
-/// A queue's figures: none at all where it is empty, unknown where the database didn't tell.
+/// Sets a queue's figures: 0 if it is empty, and unknown (NaN) if the database didn't respond.
 #[expect(clippy::cast_precision_loss, reason = "so many jobs that a float is inexact would not fit a disk")]
 fn show_queue(name: &str, found: Option<Option<&QueueStatistics>>) {
     let figure = |of: fn(&QueueStatistics) -> f64| found.map_or(f64::NAN, |queue| queue.map_or(0.0, of));

@@ -1,4 +1,4 @@
-//! What both binaries do as processes: logs, signals and the exit code.
+//! What both binaries need as processes: logs, signals and the exit code.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -12,15 +12,16 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// How much is logged unless RUST_LOG says otherwise.
+/// The log level, unless RUST_LOG sets another one.
 const DEFAULT_LEVEL: &str = "info";
 
-/// How long after SIGTERM a process is there at the most.
+/// How long a process may take to stop after SIGTERM.
 const STOPPING: Duration = Duration::from_secs(19);
-/// How long what still runs at a program's end is waited for.
+/// How long a program waits at its end for tasks that are still running.
 const ENDING: Duration = Duration::from_secs(1);
 
-/// Runs a program to its end, with its settings; an error is told in one line with its causes, without a backtrace.
+/// Runs a program with its settings until it ends. An error is printed on one line with its causes, without a
+/// backtrace.
 pub fn run(program: impl AsyncFnOnce(Settings) -> anyhow::Result<()>) -> ExitCode {
     match try_run(program) {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,7 +35,7 @@ pub fn run(program: impl AsyncFnOnce(Settings) -> anyhow::Result<()>) -> ExitCod
 fn try_run(program: impl AsyncFnOnce(Settings) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let settings = Settings::load()?;
     let filter = log_filter(settings.rust_log.as_deref().unwrap_or(DEFAULT_LEVEL))?;
-    // Colours are for people: in a file or a journal they are in the way of whoever searches.
+    // Colours are for people. In a file or a journal, they would only hinder searches.
     let colours = std::io::stderr().is_terminal();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match settings.rollcall_log {
@@ -48,8 +49,8 @@ fn try_run(program: impl AsyncFnOnce(Settings) -> anyhow::Result<()>) -> anyhow:
     outcome
 }
 
-/// What RUST_LOG says. A word alone must be a level: tracing would take `inof` for the name of a module, and log
-/// nothing else.
+/// Parses RUST_LOG. A single word must be a level: tracing would take a typo such as `inof` for the name of a module,
+/// and log nothing else.
 fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
     const ALLOWED: &str = "RUST_LOG must be a level (error, warn, info, debug, trace or off), or levels by target such as \
                            info,rollcall_jobs=debug";
@@ -60,22 +61,22 @@ fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
         }
     }
     let filter = EnvFilter::builder().parse(text).map_err(|error| anyhow::anyhow!("{ALLOWED}: {error}"))?;
-    // In more detail than that it tells the values of statements, and addresses with them: to whoever asks for it by
-    // name.
+    // With more detail, tokio_postgres logs the values of statements, which include addresses. That has to be
+    // requested by its name.
     match filter.max_level_hint() > Some(LevelFilter::INFO) && !text.contains("tokio_postgres") {
         true => Ok(filter.add_directive("tokio_postgres=info".parse()?)),
         false => Ok(filter),
     }
 }
 
-/// A token that SIGTERM or SIGINT cancels. Whatever is running then, the process ends in time.
+/// Returns a token that SIGTERM or SIGINT cancels. After that, the process ends in time whatever is still running.
 ///
 /// # Errors
-/// Where the process can't listen to signals.
+/// If the process can't listen for signals.
 pub fn shutdown() -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let cancelled = token.clone();
-    // Signals have a thread and a runtime of their own: the other's threads may be busy.
+    // Signals are handled on a thread and a runtime of their own, since the threads of the main runtime may be busy.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut terminate, mut interrupt) = {
         let _runtime = runtime.enter();

@@ -1,4 +1,4 @@
-//! Moves accepted projects, and marks offers expired that nobody answered (R61).
+//! Moves accepted projects, and marks unanswered offers as expired (R61).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::base::job::{ExpireTransfer, MoveProject};

@@ -1,4 +1,4 @@
-//! The HTTP side of webhooks: one signed POST, to where the name leads and nowhere else.
+//! The HTTP side of webhooks: one signed POST, sent only to the addresses that the webhook's host name resolves to.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,13 +25,13 @@ use standardwebhooks::Webhook as Signer;
 use tower::Service;
 use url::{Host, Url};
 
-/// A receiver that takes longer is as good as away.
+/// The time limit of a request. A receiver that takes longer counts as unreachable.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_TIME_LIMIT: Duration = Duration::from_secs(5);
-/// Idle connections that are kept for the next event of a backlog.
+/// How long idle connections are kept for the next event of a backlog.
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
-/// Sends webhooks. It follows no redirects, uses no proxy and reads no answer but its status.
+/// Sends webhooks. It follows no redirects, uses no proxy, and reads only the status of the response.
 pub(crate) struct WebhookClient {
     http: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
     keyring: Keyring,
@@ -56,7 +56,8 @@ impl WebhookClient {
         Ok(Self { http, keyring, targets })
     }
 
-    /// Delivers an event. Whatever the receiver does is an attempt; an error is a fault here.
+    /// Delivers an event. Whatever the receiver does, the result is an attempt; an error means that something is wrong
+    /// on our side.
     pub(crate) async fn deliver(&self, due: &DueDelivery) -> Result<Attempt, JobError> {
         database::expect_none_held();
         let url = Url::parse(&due.webhook.url).ok().filter(|url| self.allows(url));
@@ -67,7 +68,7 @@ impl WebhookClient {
         let attempt = match tokio::time::timeout(TIME_LIMIT, self.http.request(request)).await {
             Err(_) => failed(None, format!("no answer within {} seconds", TIME_LIMIT.as_secs())),
             Ok(Err(error)) => failed(None, reason(&error)),
-            // Its body is dropped unread, and the connection with it unless it was empty.
+            // The body is dropped unread, and unless it is empty, the connection with it.
             Ok(Ok(response)) => match response.status() {
                 status if status.is_success() => {
                     Attempt { response_status: Some(status.as_u16()), error: None, retry_after: None }
@@ -82,7 +83,8 @@ impl WebhookClient {
         Ok(attempt)
     }
 
-    /// The settings may be stricter than when the webhook was made. A name is resolved, and looked at, when connecting.
+    /// Whether the settings allow this URL. They may be stricter than when the webhook was created. A host name is
+    /// resolved and checked when connecting.
     fn allows(&self, url: &Url) -> bool {
         let scheme = url.scheme() == "https" || self.targets.allow_http;
         scheme
@@ -96,7 +98,7 @@ impl WebhookClient {
 
     fn request(&self, uri: Uri, due: &DueDelivery) -> Result<Request<Full<Bytes>>, JobError> {
         let body = delivery::payload(&due.event).to_string();
-        // The receiver compares it with its own clock.
+        // The receiver compares this time with its own clock.
         let at = due.at.timestamp();
         let id = due.event.id.to_string();
         let secrets =
@@ -123,7 +125,7 @@ fn failed(status: Option<StatusCode>, error: impl Into<String>) -> Attempt {
     Attempt { response_status: status.map(|status| status.as_u16()), error: Some(error.into()), retry_after: None }
 }
 
-/// When the receiver wants to be tried again: in so many seconds, or from a date on.
+/// How long the receiver wants us to wait before the next attempt, given in seconds or as a date.
 fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -133,7 +135,7 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     Some((date - now).to_std().unwrap_or_default())
 }
 
-/// The root of an error, in a line.
+/// The root cause of an error, on one line.
 fn reason(error: &hyper_util::client::legacy::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
@@ -143,8 +145,8 @@ fn reason(error: &hyper_util::client::legacy::Error) -> String {
     format!("{what}: {cause}").chars().take(300).collect()
 }
 
-/// Resolves names, and gives only addresses that deliveries may go to. The connection is made to one of these, so what
-/// a name leads to a moment later doesn't matter.
+/// Resolves host names, and returns only addresses that deliveries may go to. The connection is made to one of these
+/// addresses, so it doesn't matter if the name resolves to others a moment later.
 #[derive(Clone)]
 struct Resolver {
     targets: WebhookTargets,

@@ -1,4 +1,4 @@
-//! Delivers the events that a webhook waits for, one after the other (R75).
+//! Delivers the events that a webhook is subscribed to, one after the other (R75).
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::context::{Context, hold, job_error};
 
-/// A long backlog gives way to other webhooks after this time.
+/// How long a webhook with a backlog may deliver before others get their turn.
 const TURN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &DeliverWebhook) -> Result<(), JobError> {
@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &DeliverWe
             (AfterAttempt::GoOn, None) => {}
             (AfterAttempt::GoOn, Some(pause)) => return go_on_after(pause).await,
             (AfterAttempt::Stop, _) => return Ok(()),
-            // It is the webhook that is given up, after a day, and never the job.
+            // It is the webhook that is given up, after a day; the job never is.
             (AfterAttempt::Retry { attempts }, _) if job.is_last_attempt() => {
                 return go_on_after(attempt.pause(attempts)).await;
             }

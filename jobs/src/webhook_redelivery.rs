@@ -1,4 +1,4 @@
-//! Delivers one event again, as someone asked for.
+//! Delivers one event again, on request.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::base::job::RedeliverWebhook;
@@ -22,7 +22,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &Redeliver
     delivery::record_redelivery(&context.database, id, &attempt, last, &hold(job)).await.map_err(job_error)?;
     let pause = attempt.pause(job.counted_attempts);
     match attempt.error {
-        // After the last attempt the delivery says so: nobody needs to look after the job.
+        // After the last attempt, the delivery itself shows the failure, so that the job doesn't need to.
         Some(reason) if !last => Err(JobError::retry_after(reason, pause)),
         _ => Ok(()),
     }

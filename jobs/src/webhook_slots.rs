@@ -1,5 +1,5 @@
-//! Which webhooks are delivered at the same time, so that receivers that take their time hold up those alone who chose
-//! them.
+//! Limits which webhooks are delivered to at the same time, so that slow receivers hold up only the organizations that
+//! chose them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,22 +10,22 @@ use rollcall_domain::base::id::{OrganizationId, WebhookId};
 use rollcall_domain::event::webhook::Webhook;
 use tokio::time::Instant;
 
-/// Deliveries that run at the same time: the handlers of the queue.
+/// The number of deliveries that run at the same time, which is the number of the queue's handlers.
 pub(crate) const DELIVERY_SLOTS: usize = 32;
-/// Of these, of one organization.
+/// How many of these may belong to one organization.
 const OF_ORGANIZATION: usize = 8;
-/// Of these, of slow webhooks; of one organization.
+/// How many of these may belong to slow webhooks, in total and of one organization.
 const OF_SLOW: usize = 16;
 const OF_SLOW_OF_ORGANIZATION: usize = 4;
-/// A webhook is slow where a delivery took that long.
+/// A webhook is slow if one of its deliveries took this long.
 const SLOW: Duration = Duration::from_secs(3);
-/// For how long it counts as slow.
+/// How long a webhook counts as slow.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
-/// When another slot is looked for where there was none.
+/// How long to wait before looking for a slot again if none is free.
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_SLOW: Duration = Duration::from_secs(5);
 
-/// The slots of a worker.
+/// The delivery slots of a worker.
 #[derive(Clone, Default)]
 pub(crate) struct DeliverySlots(Arc<Mutex<TakenSlots>>);
 
@@ -33,7 +33,7 @@ pub(crate) struct DeliverySlots(Arc<Mutex<TakenSlots>>);
 struct TakenSlots {
     of_organizations: HashMap<OrganizationId, Count>,
     of_slow: usize,
-    /// When webhooks were slow last.
+    /// When each webhook was last slow.
     slow: HashMap<WebhookId, Instant>,
 }
 
@@ -44,7 +44,7 @@ struct Count {
 }
 
 impl DeliverySlots {
-    /// A slot for the webhook. Where there is none its job is put off, which costs it no try.
+    /// Takes a slot for the webhook. If none is free, the job is postponed, which doesn't count as an attempt.
     pub(crate) fn take(&self, webhook: &Webhook) -> Result<DeliverySlot, JobError> {
         let (organization_id, webhook_id) = (webhook.organization_id, webhook.id);
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl DeliverySlots {
     }
 }
 
-/// A webhook's slot, until it is dropped.
+/// A slot for a webhook. It is free again when this value is dropped.
 pub(crate) struct DeliverySlot {
     slots: DeliverySlots,
     organization_id: OrganizationId,
@@ -73,7 +73,7 @@ pub(crate) struct DeliverySlot {
 }
 
 impl DeliverySlot {
-    /// Notes how long a delivery took; for how long the webhook gives way to others, where that was long.
+    /// Records how long a delivery took. If the webhook is slow, returns how long it must give way to others.
     pub(crate) fn gives_way_after(&self, took: Duration) -> Option<Duration> {
         if took < SLOW {
             return None;
@@ -81,7 +81,7 @@ impl DeliverySlot {
         let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.slow.retain(|_, at| at.elapsed() < REMEMBERED);
         taken.slow.insert(self.webhook_id, Instant::now());
-        // Half of the time is for the organization's other webhooks, which look for a slot every few seconds.
+        // This leaves half of the time for the organization's other webhooks, which look for a slot every few seconds.
         Some(took)
     }
 }

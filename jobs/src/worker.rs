@@ -1,4 +1,4 @@
-//! The worker: a Monitor with one apalis worker per queue, on the jobs of the database.
+//! The worker: a Monitor with one apalis worker per queue, which process the jobs in the database.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -30,17 +30,17 @@ use crate::{
     departure, ended, housekeeping, invitation_expiry, join_code_expiry, transfer, webhook_delivery, webhook_redelivery,
 };
 
-/// A queue, and what its handlers may take.
+/// A queue, and the resources that its handlers may use.
 struct QueueShare {
     queue: &'static str,
-    /// How many run at a time.
+    /// How many handlers run at the same time.
     handlers: usize,
-    /// How many of the process's connections they take at a time, so that no queue stands still because another's
-    /// handlers wait for a lock.
+    /// How many of the process's connections they may use at the same time, so that no queue stops because the
+    /// handlers of another one wait for a lock.
     connections: usize,
 }
 
-/// Mails and webhooks wait for the network most of the time, the others for the database.
+/// The handlers for emails and webhooks mostly wait for the network, the others for the database.
 const QUEUES: [QueueShare; 5] = [
     QueueShare { queue: MAIL, handlers: 16, connections: 6 },
     QueueShare { queue: EXPIRY, handlers: 2, connections: 2 },
@@ -49,12 +49,12 @@ const QUEUES: [QueueShare; 5] = [
     QueueShare { queue: HOUSEKEEPING, handlers: 1, connections: 1 },
 ];
 
-/// How long what is under way may take after the worker was asked to stop.
+/// How long running jobs may take after the worker was asked to stop.
 const SHUTDOWN: Duration = Duration::from_secs(15);
 
-/// Works until `shutdown` is cancelled; then finishes what is under way and gives back the rest.
+/// Works until `shutdown` is cancelled. Then it finishes the running jobs and releases the others.
 ///
-/// `direct` leads to PostgreSQL around any pooler, for listening.
+/// `direct` must lead to PostgreSQL without a pooler, since it is used to listen.
 pub async fn run(context: Context, direct: &Endpoint, shutdown: CancellationToken) -> anyhow::Result<()> {
     let endpoint = direct.clone();
     let connect = move || -> Pin<Box<dyn Future<Output = _> + Send>> {
@@ -92,7 +92,7 @@ pub fn queues() -> impl Iterator<Item = &'static str> {
     QUEUES.into_iter().map(|share| share.queue)
 }
 
-/// What happens by the hour or by night, at different minutes so that not all of it comes at once.
+/// The jobs that run every hour or every night. They run at different minutes, so that they don't all come at once.
 fn schedules() -> Result<Schedules, ScheduleError> {
     let mut schedules = Schedules::new();
     for (number, sweep) in Sweep::ALL.into_iter().enumerate() {
@@ -103,7 +103,7 @@ fn schedules() -> Result<Schedules, ScheduleError> {
     Ok(schedules)
 }
 
-/// Gives a job to its handler.
+/// Passes a job to its handler.
 async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
     match job.kind.as_str() {
         MailInvitation::KIND => invitation::run(context, job, &job.decode()?).await,

@@ -1,4 +1,4 @@
-//! Looking after the jobs: what waits, what was given up and why, and what becomes of that.
+//! Commands for jobs: what is waiting, what was given up and why, and retrying or deleting it.
 
 use std::io::{ErrorKind, Write};
 
@@ -12,7 +12,7 @@ use rollcall_domain::upkeep::job_admin;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Given-up jobs that are looked up at a time.
+/// The number of given-up jobs that are read at a time.
 const PAGE: u32 = 500;
 
 /// What can be done with jobs.
@@ -75,7 +75,7 @@ pub struct Of {
     kind: Option<String>,
 }
 
-/// Looks after jobs.
+/// Runs a command.
 pub async fn run(database: &Database, staff: &Actor, command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { of, status, limit, json } => {
@@ -108,7 +108,7 @@ pub async fn run(database: &Database, staff: &Actor, command: Command) -> anyhow
     }
 }
 
-/// Prints, also where the reader has seen enough.
+/// Prints a text. It isn't an error if the reader closes the pipe before the end.
 fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -122,7 +122,7 @@ async fn retry(database: &Database, staff: &Actor, id: Uuid) -> anyhow::Result<(
     print(&format!("{id} will be retried\n"))
 }
 
-/// The jobs that are given up now; one that is given up again meanwhile isn't met twice.
+/// Retries the jobs that are given up now. A job that is given up again in the meantime isn't retried twice.
 async fn retry_all(database: &Database, staff: &Actor, of: Of) -> anyhow::Result<()> {
     let mut filter =
         JobFilter { queue: of.queue, kind: of.kind, status: Some(JobStatus::GivenUp), ..JobFilter::default() };
@@ -137,7 +137,7 @@ async fn retry_all(database: &Database, staff: &Actor, of: Of) -> anyhow::Result
                     log(staff, &job, "retried");
                     retried += 1;
                 }
-                // Somebody else was faster.
+                // Somebody else has already retried or cancelled the job.
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "not retried");
@@ -168,12 +168,12 @@ fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// How many attempts counted, of how many.
+/// The number of attempts that counted, and the maximum.
 fn tries(job: &JobRecord) -> String {
     format!("{}/{}", job.attempt - job.uncounted_attempts, job.max_attempts)
 }
 
-/// What somebody else said, such as a mail server, on one line.
+/// Puts a text from elsewhere, for example from a mail server, on one line.
 fn one_line(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
@@ -247,7 +247,7 @@ fn lines(objects: impl IntoIterator<Item = Value>) -> String {
     objects.into_iter().map(|object| format!("{object}\n")).collect()
 }
 
-/// Columns as wide as their widest cell.
+/// A table whose columns are as wide as their widest cell.
 fn table<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let mut widths = [0; N];

@@ -1,4 +1,4 @@
-//! API keys: the viewer's, and the organizations' service keys.
+//! API keys: those of the viewer, and the service keys of organizations.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -17,64 +17,64 @@ use super::user::User;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "actor::ApiKeyScope")]
 pub enum ApiKeyScope {
-    /// Only read.
+    /// Read, but change nothing.
     Read,
-    /// All that its person may do in the organization.
+    /// Read and change, as far as the key may.
     Write,
 }
 
 #[derive(Debug, Clone)]
 pub struct ApiKey(pub api_key::ApiKey);
 
-/// A way in for programs, in one organization only.
+/// A key with which a program can call this API. It reaches one organization only.
 #[Object]
 impl ApiKey {
-    /// Begins with key_.
+    /// The key's id. It begins with `key_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// What its maker calls it.
+    /// The name that its creator gave it.
     async fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The first characters of the secret, to tell keys apart.
+    /// The first characters of the secret, which help people to tell keys apart.
     async fn prefix(&self) -> &str {
         &self.0.prefix
     }
 
-    /// What it may do.
+    /// What the key may do.
     async fn scope(&self) -> ApiKeyScope {
         self.0.scope.into()
     }
 
-    /// The only organization that it reaches.
+    /// The only organization that the key reaches.
     async fn organization(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
         Organization::load(context, self.0.organization_id).await
     }
 
-    /// Who made it.
+    /// The person who created the key.
     async fn created_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         User::load_optional(context, Some(self.0.user_id)).await
     }
 
-    /// Whether it belongs to the organization rather than to a person.
+    /// Whether this is a service key, which belongs to the organization and not to a person.
     async fn service(&self) -> bool {
         self.0.service
     }
 
-    /// When it was made.
+    /// When the key was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When it was last used, to within five minutes.
+    /// When the key was last used, with a precision of five minutes.
     async fn last_used_at(&self) -> Option<DateTime<Utc>> {
         self.0.last_used_at
     }
 
-    /// When it ends by itself.
+    /// When the key expires; null if it doesn't.
     async fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.0.expires_at
     }
@@ -82,86 +82,86 @@ impl ApiKey {
 
 connection!(ApiKeyConnection, ApiKeyEdge, ApiKey, "API keys", total_count);
 
-/// A key to be made.
+/// Describes the API key to create.
 #[derive(InputObject)]
 pub struct CreateApiKeyInput {
-    /// The only organization that it shall reach; the viewer belongs to it.
+    /// The only organization that the key will reach. The viewer must be a member of it.
     organization_id: Id<OrganizationId>,
-    /// What to call it, in 1 to 100 characters.
+    /// A name for the key, 1 to 100 characters.
     name: String,
-    /// What it may do.
+    /// What the key may do.
     #[graphql(default_with = "Some(ApiKeyScope::Write)")]
     scope: Option<ApiKeyScope>,
-    /// When it ends by itself; never where left out.
+    /// When the key expires. If omitted, it doesn't expire.
     expires_at: Option<Time>,
 }
 
-/// A new key with its secret.
+/// The new API key and its secret.
 #[derive(SimpleObject, Default)]
 pub struct CreateApiKeyPayload {
     /// The key.
     api_key: Option<ApiKey>,
-    /// To be sent as `Authorization: Bearer …`; shown this once.
+    /// The secret, to be sent as `Authorization: Bearer …`. It is shown only this once.
     secret: Option<String>,
-    /// Why none was made.
+    /// Why no key was created.
     user_errors: Vec<UserError>,
 }
 payload!(CreateApiKeyPayload);
 
-/// A service key to be made.
+/// Describes the service key to create.
 #[derive(InputObject)]
 pub struct CreateServiceKeyInput {
-    /// The organization that it shall belong to.
+    /// The organization that the key will belong to.
     organization_id: Id<OrganizationId>,
-    /// What to call it, in 1 to 100 characters.
+    /// A name for the key, 1 to 100 characters.
     name: String,
-    /// What it may do.
+    /// What the key may do.
     #[graphql(default_with = "Some(ApiKeyScope::Write)")]
     scope: Option<ApiKeyScope>,
-    /// When it ends by itself; never where left out.
+    /// When the key expires. If omitted, it doesn't expire.
     expires_at: Option<Time>,
 }
 
-/// A new service key with its secret.
+/// The new service key and its secret.
 #[derive(SimpleObject, Default)]
 pub struct CreateServiceKeyPayload {
     /// The key.
     api_key: Option<ApiKey>,
-    /// To be sent as `Authorization: Bearer …`; shown this once.
+    /// The secret, to be sent as `Authorization: Bearer …`. It is shown only this once.
     secret: Option<String>,
-    /// Why none was made.
+    /// Why no key was created.
     user_errors: Vec<UserError>,
 }
 payload!(CreateServiceKeyPayload);
 
-/// A key to be revoked.
+/// Identifies the key to revoke.
 #[derive(InputObject)]
 pub struct RevokeApiKeyInput {
-    /// One of the viewer's keys, or a service key that they may manage.
+    /// One of the viewer's own keys, or a service key that they may manage.
     id: Id<ApiKeyId>,
 }
 
-/// A key that no longer works.
+/// The result of revoking an API key.
 #[derive(SimpleObject, Default)]
 pub struct RevokeApiKeyPayload {
-    /// Which.
+    /// The id of the key, which no longer works.
     revoked_api_key_id: Option<ID>,
-    /// Why none was revoked.
+    /// Why no key was revoked.
     user_errors: Vec<UserError>,
 }
 payload!(RevokeApiKeyPayload);
 
-/// API keys.
+/// The mutations of API keys.
 #[derive(Default)]
 pub struct ApiKeyMutation;
 
 #[Object]
 impl ApiKeyMutation {
-    /// Makes an API key of the viewer for one organization.
+    /// Creates an API key with which the viewer's programs reach one organization.
     async fn create_api_key(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The key.")] input: CreateApiKeyInput,
+        #[graphql(desc = "The key to create.")] input: CreateApiKeyInput,
     ) -> async_graphql::Result<CreateApiKeyPayload> {
         let command = api_key::CreateApiKey {
             organization_id: input.organization_id.0,
@@ -177,12 +177,12 @@ impl ApiKeyMutation {
         })
     }
 
-    /// Makes a service key: it belongs to the organization and outlives its maker's membership. It asks `access`, and
-    /// reaches nothing else.
+    /// Creates a service key. It belongs to the organization and stays valid when its creator's membership ends. It
+    /// can query `access` and reaches nothing else.
     async fn create_service_key(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The key.")] input: CreateServiceKeyInput,
+        #[graphql(desc = "The service key to create.")] input: CreateServiceKeyInput,
     ) -> async_graphql::Result<CreateServiceKeyPayload> {
         let command = api_key::CreateApiKey {
             organization_id: input.organization_id.0,
@@ -198,11 +198,12 @@ impl ApiKeyMutation {
         })
     }
 
-    /// Revokes an API key of the viewer, or a service key that they may manage: the next request with it is refused.
+    /// Revokes one of the viewer's API keys, or a service key that they may manage. Later requests with the key are
+    /// refused.
     async fn revoke_api_key(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The key.")] input: RevokeApiKeyInput,
+        #[graphql(desc = "The key to revoke.")] input: RevokeApiKeyInput,
     ) -> async_graphql::Result<RevokeApiKeyPayload> {
         let outcome = api_key::revoke(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| RevokeApiKeyPayload {

@@ -15,7 +15,7 @@ use super::node::{self, Node};
 use super::organization::Organization;
 use super::user::User;
 
-/// What kind of actor did something.
+/// The kind of actor that did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "actor::ActorKind")]
 pub enum ActorKind {
@@ -23,37 +23,38 @@ pub enum ActorKind {
     User,
     /// A person's API key.
     ApiKey,
-    /// A key that belongs to the organization.
+    /// A service key, which belongs to the organization.
     Service,
-    /// The platform's staff.
+    /// A member of the platform's staff.
     Staff,
-    /// Rollcall itself, such as at an expiry.
+    /// Rollcall itself, for example when something expires.
     System,
 }
 
 #[derive(Debug, Clone)]
 pub struct AuditEvent(pub audit::AuditEvent);
 
-/// Something that happened, written by the transaction that did it.
+/// An entry of the audit log. It is written in the same transaction as the change that it records.
 #[Object]
 impl AuditEvent {
-    /// Begins with evt_.
+    /// The event's id. It begins with `evt_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// Gapless within the organization, in commit order, from 1.
+    /// The event's number in the organization's log. Numbers start at 1, follow the order of commits, and have no
+    /// gaps.
     async fn sequence(&self) -> BigInt {
         BigInt(self.0.sequence)
     }
 
-    /// What happened, such as organization.member_invited.
+    /// What happened, such as `organization.member_invited`.
     async fn action(&self) -> &str {
         &self.0.action
     }
 
-    /// The user who did it, by session or API key; null where the viewer may not know them, such as somebody who
-    /// declined.
+    /// The user who did it, with a session or an API key. Null if the viewer may not know this user, for example
+    /// somebody who declined an invitation.
     async fn actor(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         match self.0.actor_id {
             Some(id) => User::if_known(context, id).await,
@@ -61,17 +62,17 @@ impl AuditEvent {
         }
     }
 
-    /// What kind of actor did it.
+    /// The kind of actor that did it.
     async fn actor_kind(&self) -> ActorKind {
         self.0.actor_kind.into()
     }
 
-    /// The id of what it was done to.
+    /// The id of the object that was changed.
     async fn target_id(&self) -> Option<ID> {
         self.0.target_id.clone().map(Into::into)
     }
 
-    /// What it was done to, if it still exists and the viewer may see it.
+    /// The object that was changed, if it still exists and the viewer may see it.
     async fn target(&self, context: &Context<'_>) -> async_graphql::Result<Option<Node>> {
         match &self.0.target_id {
             Some(id) => Ok(node::find(context, &[ID::from(id.clone())]).await?.pop().flatten()),
@@ -79,12 +80,13 @@ impl AuditEvent {
         }
     }
 
-    /// What happened, in words, without addresses.
+    /// What happened, as a sentence. It contains no email addresses.
     async fn summary(&self) -> &str {
         &self.0.summary
     }
 
-    /// More of it, by action; ids of people and organizations that the viewer may not know are null.
+    /// Further details, which depend on the action. Ids of people and organizations that the viewer may not know are
+    /// null.
     async fn metadata(&self, context: &Context<'_>) -> async_graphql::Result<Json<serde_json::Value>> {
         let told = self.0.told();
         let people = User::known_of(context, &told.people).await?;
@@ -97,12 +99,12 @@ impl AuditEvent {
         Ok(Json(self.0.clone().for_whom_knows(&audit::NamedInEvent { people, grantees }).metadata))
     }
 
-    /// When.
+    /// When it happened.
     async fn occurred_at(&self) -> DateTime<Utc> {
         self.0.occurred_at
     }
 
-    /// SHA-256, in hexadecimal digits, over the hash of the event before and this event.
+    /// The SHA-256 hash of the previous event's hash and this event, in hexadecimal digits.
     async fn hash(&self) -> String {
         self.0.hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -110,20 +112,20 @@ impl AuditEvent {
 
 connection!(AuditEventConnection, AuditEventEdge, AuditEvent, "audit events");
 
-/// What a check of the log found.
+/// The result of verifying an organization's audit log.
 #[derive(SimpleObject)]
 pub struct AuditVerification {
-    /// Whether everything checked is whole.
+    /// Whether every event that was checked is intact.
     ok: bool,
-    /// How many events were checked; at most 10,000 a call.
+    /// How many events were checked. One call checks at most 10,000.
     checked: i64,
-    /// The first event that doesn't match the one before it, or that follows a gap.
+    /// The first event whose hash doesn't match its predecessor's, or that follows a gap in the sequence.
     first_broken: Option<AuditEvent>,
-    /// Where to go on; null once the newest event was reached.
+    /// The sequence number at which the next call should continue. Null once the newest event has been checked.
     next_sequence: Option<BigInt>,
 }
 
-/// Checks an organization's log, if the viewer may read it.
+/// Verifies an organization's audit log, if the viewer may read it.
 pub async fn verify(
     context: &Context<'_>,
     organization_id: OrganizationId,

@@ -1,4 +1,4 @@
-//! Plans, credits, and where organizations are billed.
+//! Plans, credits and billing accounts of organizations.
 
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use rollcall_domain::base::id::OrganizationId;
@@ -11,68 +11,70 @@ use super::organization::Organization;
 use super::organization::mutations::loaded;
 use super::undefined_or;
 
-/// What an organization has by its plan, and where it is billed.
+/// An organization's plan, usage and billing account.
 #[derive(SimpleObject)]
 pub struct Billing {
-    /// Whose account pays, for all members.
+    /// The name of the billing account that pays for all members.
     pub account_name: Option<String>,
-    /// Whom to ask about bills.
+    /// The email address of the contact for invoices.
     pub contact_email: Option<String>,
-    /// What bills shall say, such as a cost centre.
+    /// A reference to print on invoices, such as a cost centre.
     pub reference: Option<String>,
-    /// The plan's name.
+    /// The name of the plan.
     pub plan: String,
-    /// How many seats come with it; null for as many as like.
+    /// The number of seats in the plan; null for no limit.
     pub seat_limit: Option<i32>,
-    /// Seats in use: one for each active member, and for each open invitation.
+    /// The number of seats in use. Each active member and each pending invitation takes one.
     pub seats_used: i64,
-    /// How many bytes its resources may take up; null for no limit.
+    /// The number of bytes that the organization's resources may take up; null for no limit.
     pub storage_limit_bytes: Option<BigInt>,
-    /// How many runs may go on at a time; null for no limit.
+    /// The number of runs that may be in progress at the same time; null for no limit.
     pub run_limit: Option<i32>,
-    /// Credits that were bought in all; one is one US dollar.
+    /// The sum of all credits that were purchased. One credit is one US dollar.
     pub credits_purchased: Decimal,
 }
 
-/// What an organization shall have.
+/// The plan and the limits to set.
 #[derive(InputObject)]
 pub struct SetPlanInput {
     /// The organization.
     organization_id: Id<OrganizationId>,
-    /// The plan's name, 1 to 100 characters.
+    /// The name of the plan, 1 to 100 characters.
     plan: String,
-    /// How many seats come with it, at least 1; null for no limit. A limit below the seats in use takes no seat away.
+    /// The number of seats, at least 1; null for no limit. If the limit is below the number of seats in use, nobody
+    /// loses their seat.
     seat_limit: MaybeUndefined<i32>,
-    /// How many bytes its resources may take up; null for no limit. A lower limit takes nothing away.
+    /// The number of bytes that the organization's resources may take up; null for no limit. If the limit is below the
+    /// current usage, nothing is deleted.
     storage_limit_bytes: MaybeUndefined<BigInt>,
-    /// How many runs may go on at a time; null for no limit.
+    /// The number of runs that may be in progress at the same time; null for no limit.
     run_limit: MaybeUndefined<i32>,
 }
 
-/// An organization with its plan as it is now.
+/// The organization with its new plan.
 #[derive(SimpleObject, Default)]
 pub struct SetPlanPayload {
     /// The organization.
     organization: Option<Organization>,
-    /// Why the plan is the same.
+    /// Why the plan wasn't changed.
     user_errors: Vec<UserError>,
 }
 payload!(SetPlanPayload);
 
-/// Where an organization is billed; a field left out stays as it is, and null clears it.
+/// The billing account to set. An omitted field stays as it is; null clears it.
 #[derive(InputObject)]
 pub struct UpdateBillingInput {
     /// The organization.
     organization_id: Id<OrganizationId>,
-    /// Whose account pays, up to 200 characters.
+    /// The name of the billing account that pays for all members, up to 200 characters.
     account_name: MaybeUndefined<String>,
-    /// Whom to ask about bills.
+    /// The email address of the contact for invoices.
     contact_email: MaybeUndefined<String>,
-    /// What bills shall say, up to 200 characters.
+    /// A reference to print on invoices, up to 200 characters.
     reference: MaybeUndefined<String>,
 }
 
-/// An organization with where it is billed now.
+/// The organization with its new billing account.
 #[derive(SimpleObject, Default)]
 pub struct UpdateBillingPayload {
     /// The organization.
@@ -82,38 +84,39 @@ pub struct UpdateBillingPayload {
 }
 payload!(UpdateBillingPayload);
 
-/// Credits that an organization has bought.
+/// Credits that an organization has purchased.
 #[derive(InputObject)]
 pub struct AddCreditsInput {
     /// The organization.
     organization_id: Id<OrganizationId>,
-    /// The exact number, with up to four decimal places; negative to take some back. One credit is one US dollar.
+    /// The exact number of credits, with up to four decimal places. A negative number takes credits back. One credit
+    /// is one US dollar.
     amount: Decimal,
-    /// Names this purchase: the same counts once.
+    /// A key that identifies this purchase. A purchase that is sent again with the same key isn't counted again.
     idempotency_key: String,
 }
 
-/// An organization with its credits.
+/// The organization with its new credits.
 #[derive(SimpleObject, Default)]
 pub struct AddCreditsPayload {
     /// The organization.
     organization: Option<Organization>,
-    /// Why none were added.
+    /// Why no credits were added.
     user_errors: Vec<UserError>,
 }
 payload!(AddCreditsPayload);
 
-/// Billing.
+/// The mutations of plans, credits and billing accounts.
 #[derive(Default)]
 pub struct BillingMutation;
 
 #[Object]
 impl BillingMutation {
-    /// Staff: gives an organization a plan.
+    /// Sets an organization's plan and limits. For the platform's staff only.
     async fn set_plan(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which organization, which plan.")] input: SetPlanInput,
+        #[graphql(desc = "The organization and its new plan.")] input: SetPlanInput,
     ) -> async_graphql::Result<SetPlanPayload> {
         let command = billing::SetPlan {
             plan: input.plan,
@@ -126,11 +129,11 @@ impl BillingMutation {
         Payload::of(outcome, |_| SetPlanPayload { organization, user_errors: Vec::new() })
     }
 
-    /// Says where an organization is billed.
+    /// Changes an organization's billing account.
     async fn update_billing(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which organization, and where.")] input: UpdateBillingInput,
+        #[graphql(desc = "The organization and its new billing account.")] input: UpdateBillingInput,
     ) -> async_graphql::Result<UpdateBillingPayload> {
         let command = billing::UpdateBilling {
             account_name: undefined_or(input.account_name),
@@ -142,11 +145,11 @@ impl BillingMutation {
         Payload::of(outcome, |_| UpdateBillingPayload { organization, user_errors: Vec::new() })
     }
 
-    /// Staff: adds credits that an organization has bought.
+    /// Adds credits that an organization has purchased. For the platform's staff only.
     async fn add_credits(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which organization, how many credits.")] input: AddCreditsInput,
+        #[graphql(desc = "The organization and the number of credits.")] input: AddCreditsInput,
     ) -> async_graphql::Result<AddCreditsPayload> {
         let (id, key) = (input.organization_id.0, &input.idempotency_key);
         let outcome = billing::add_credits(database(context), actor(context)?, id, input.amount.0, key).await;

@@ -1,28 +1,29 @@
-//! Relay connections over the domain's pages.
+//! Relay connections for the domain's pages.
 //!
-//! async-graphql takes a field's arguments from the parameters of its method, each with its own description. So each
-//! list spells the arguments of its pages; here they become a request, and a test holds that they are described alike.
+//! async-graphql takes a field's arguments, and their descriptions, from the parameters of its method. Each list
+//! therefore spells out the pagination arguments, and the functions here make a [`PageRequest`] of them. A test
+//! ensures that the descriptions are the same everywhere.
 
 use async_graphql::{Context, SimpleObject};
 use rollcall_domain::base::page::{Page, PageRequest};
 
 use super::error::top_level;
 
-/// Where a page lies in its list.
+/// The position of a page in its list.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct PageInfo {
-    /// Whether there is more after the page; ask with `first` and `after: endCursor`.
+    /// Whether there are more items after this page. Query them with `first` and `after: endCursor`.
     pub has_next_page: bool,
-    /// Whether there is more before the page; ask with `last` and `before: startCursor`.
+    /// Whether there are more items before this page. Query them with `last` and `before: startCursor`.
     pub has_previous_page: bool,
-    /// The first item's cursor.
+    /// The cursor of the first item on the page.
     pub start_cursor: Option<String>,
-    /// The last item's cursor.
+    /// The cursor of the last item on the page.
     pub end_cursor: Option<String>,
 }
 
 impl PageInfo {
-    /// Where a page lies.
+    /// The position of a page of the domain.
     pub fn of<T>(page: &Page<T>) -> Self {
         Self {
             has_next_page: page.has_next,
@@ -33,25 +34,26 @@ impl PageInfo {
     }
 }
 
-/// A request for a page from the start.
+/// A request for a page counted from the start of the list.
 pub fn forward(first: Option<i32>, after: Option<String>) -> PageRequest {
     PageRequest { first, after, ..PageRequest::default() }
 }
 
-/// A request for a page from the start or from the end.
+/// A request for a page counted from the start or from the end of the list.
 pub fn either_way(first: Option<i32>, after: Option<String>, last: Option<i32>, before: Option<String>) -> PageRequest {
     PageRequest { first, after, last, before }
 }
 
-/// Whether the selection asks how many items there are in all: that takes a statement of its own.
+/// Whether the query selects `totalCount`, which needs a statement of its own.
 pub fn wants_total(context: &Context<'_>) -> bool {
     context.look_ahead().field("totalCount").exists()
 }
 
-/// How many items there are in all, by a statement that is made only where the selection asks for it; else 0.
+/// The number of items in the whole list. The statement runs only if the query selects `totalCount`; otherwise the
+/// result is 0.
 ///
 /// # Errors
-/// Those of the statement.
+/// The statement's errors.
 pub async fn total(
     context: &Context<'_>,
     count: impl Future<Output = rollcall_domain::Result<i64>>,
@@ -62,7 +64,7 @@ pub async fn total(
     }
 }
 
-/// Defines a connection and its edge over a node type.
+/// Defines the connection and the edge of a node type.
 macro_rules! connection {
     ($connection:ident, $edge:ident, $node:ty, $what:literal $(, $total:ident)?) => {
         #[doc = concat!("A page of ", $what, ".")]
@@ -70,12 +72,12 @@ macro_rules! connection {
         pub struct $connection {
             #[doc = concat!("The ", $what, " with their cursors.")]
             edges: Vec<$edge>,
-            #[doc = concat!("The ", $what, " alone.")]
+            #[doc = concat!("The ", $what, " without their cursors.")]
             nodes: Vec<$node>,
-            /// Where the page lies.
+            /// The position of this page in the list.
             page_info: $crate::graphql::connection::PageInfo,
             $(
-                #[doc = concat!("How many ", $what, " the list has in all.")]
+                #[doc = concat!("The number of ", $what, " in the whole list.")]
                 $total: i64,
             )?
         }
@@ -83,14 +85,14 @@ macro_rules! connection {
         #[doc = concat!("One of the ", $what, " in a page.")]
         #[derive(async_graphql::SimpleObject)]
         pub struct $edge {
-            /// Its place in the list; for `after` and `before`.
+            /// The item's position in the list, for use as `after` or `before`.
             cursor: String,
             /// The item itself.
             node: $node,
         }
 
         impl $connection {
-            /// The connection of a page.
+            /// Makes a connection of a page.
             pub fn new(page: rollcall_domain::base::page::Page<$node> $(, $total: i64)?) -> Self {
                 let page_info = $crate::graphql::connection::PageInfo::of(&page);
                 let nodes = page.items.iter().map(|(_, node)| node.clone()).collect();

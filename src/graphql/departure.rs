@@ -1,4 +1,4 @@
-//! Departures: leaving, being removed, being deactivated.
+//! Departures: how members leave, are removed, or are deactivated.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -16,73 +16,75 @@ use super::member::Member;
 use super::resource::Resource;
 use super::user::User;
 
-/// How someone goes.
+/// The way in which a membership ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "departure::DepartureKind")]
 pub enum DepartureKind {
-    /// By themselves.
+    /// The member leaves.
     Leave,
-    /// Removed by owner or admin.
+    /// The owner or an admin removes the member.
     Remove,
-    /// Deactivated by owner or admin; an account that this organization's invitation created, and that belongs to no
-    /// other, is suspended as well.
+    /// The owner or an admin deactivates the member. If an invitation from this organization created the account, and
+    /// the account belongs to no other organization, the account is suspended too.
     Deactivate,
 }
 
-/// Where a departure stands.
+/// The status of a departure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "departure::DepartureStatus")]
 pub enum DepartureStatus {
-    /// Access has ended; the worker passes things on.
+    /// Access has ended, and the worker is passing on what the leaver owned.
     Running,
-    /// Everything is passed on.
+    /// Everything has been passed on.
     Completed,
-    /// The worker gave up; retryDeparture goes on where it stopped.
+    /// The worker gave up. `retryDeparture` continues where it stopped.
     Failed,
-    /// What was moved is on its way back.
+    /// The worker is returning what the departure moved.
     Reverting,
-    /// What was moved is back.
+    /// What the departure moved has been returned.
     Reverted,
 }
 
-/// The steps of a departure, in their order.
+/// The steps of a departure, in the order in which they are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "departure::DepartureStep")]
 pub enum DepartureStep {
-    /// Membership and API keys end; active organization and default bill-to are reset. Done with the departure itself.
+    /// The membership and the API keys end, and the active organization and the default bill-to are reset. This is
+    /// part of the departure's own transaction.
     RevokeAccess,
-    /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and so
-    /// do invitations and offers to them. They count no more with the departure itself; the worker marks them one after
-    /// the other.
+    /// Pending invitations (including those to resources), join codes, share links and project offers that the leaver
+    /// issued end, and so do invitations and offers made to the leaver. They are void from the moment of the
+    /// departure; the worker then marks them one by one.
     RevokeIssued,
-    /// Projects pass to the owner.
+    /// Projects pass to the organization's owner.
     TransferProjects,
-    /// Volumes pass to the owner.
+    /// Volumes pass to the organization's owner.
     TransferVolumes,
-    /// Machines, workspaces, apps, sources, source groups and collections pass to the owner.
+    /// Machines, workspaces, apps, sources, source groups and collections pass to the organization's owner.
     TransferOthers,
-    /// Samples that aren't in any project are collected into a new project of the owner's; they stay the leaver's.
+    /// Samples that aren't in a project are collected into a new project that belongs to the organization's owner. The
+    /// samples themselves still belong to the leaver.
     CollectSamples,
-    /// Documents pass to the owner and become visible to the organization.
+    /// Documents pass to the organization's owner and become visible to the organization.
     ShareDocuments,
-    /// What was shared with the leaver is no longer shared with them. Projects that they uploaded samples to stay
-    /// shared, but without effect until they are an active member again.
+    /// What was shared with the leaver is no longer shared with them. Grants on projects that they uploaded samples to
+    /// are kept, but have no effect until they are an active member again.
     RemoveGrants,
-    /// The leaver is taken out of all teams. Done with the departure itself.
+    /// The leaver is removed from all teams. This is part of the departure's own transaction.
     LeaveTeams,
-    /// Runs that the leaver queued and that haven't started are cancelled; those in progress continue.
+    /// Runs that the leaver queued and that haven't started are cancelled. Runs in progress continue.
     CancelRuns,
-    /// Owner and leaver are told what moved.
+    /// The owner and the leaver are sent an email that lists what moved.
     Notify,
 }
 
 #[derive(Debug, Clone)]
 pub struct Departure(pub departure::Departure);
 
-/// The end of a membership, and what becomes of what the leaver owned.
+/// The end of a membership, and the transfer of what the leaver owned.
 #[Object]
 impl Departure {
-    /// Begins with dep_.
+    /// The departure's id. It begins with `dep_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
@@ -92,33 +94,34 @@ impl Departure {
         Member::load(context, self.0.member_id).await?.ok_or_else(|| top_level(Error::Bug("a membership is missing")))
     }
 
-    /// How.
+    /// The way in which the membership ended.
     async fn kind(&self) -> DepartureKind {
         self.0.kind.into()
     }
 
-    /// Where it stands.
+    /// The departure's status.
     async fn status(&self) -> DepartureStatus {
         self.0.status.into()
     }
 
-    /// Who receives what the leaver owned: the organization's owner, whoever that is when it moves. For the leaver,
-    /// where the directory is HIDDEN, somebody called `owner`.
+    /// The user who receives what the leaver owned: whoever is the organization's owner when it moves. If the
+    /// directory is HIDDEN, the leaver sees a placeholder user with the username `owner` instead.
     async fn new_owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::who_received(context, self.0.organization_id, self.0.new_owner_id, self.0.id.uuid()).await
     }
 
-    /// Who started it; null for the leaver where the directory is HIDDEN, unless it was them.
+    /// The user who started the departure. If the directory is HIDDEN, this is null for the leaver, unless they
+    /// started it themselves.
     async fn started_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         User::who_acted(context, self.0.organization_id, self.0.started_by_id).await
     }
 
-    /// Why, as it was said; for owner and admins, and null for the leaver.
+    /// The reason that was given. Only the owner and admins see it; it is null for the leaver.
     async fn reason(&self, context: &Context<'_>) -> async_graphql::Result<Option<&str>> {
         Ok(self.0.reason_for(actor(context)?))
     }
 
-    /// How far each step is, in their order.
+    /// The progress of each step, in order.
     async fn steps(&self, context: &Context<'_>) -> async_graphql::Result<Vec<DepartureProgress>> {
         let steps = loaders(context).load_one(StepsOf(self.0.id)).await?.unwrap_or_default();
         Ok(steps
@@ -132,7 +135,7 @@ impl Departure {
             .collect())
     }
 
-    /// What was moved, one by one: the leaver's receipt and the new owner's.
+    /// The resources that were moved, one by one. This is the receipt for both the leaver and the new owner.
     async fn moves(
         &self,
         context: &Context<'_>,
@@ -146,52 +149,52 @@ impl Departure {
         Ok(ResourceMoveConnection::new(found.0.map_ref(|moved| ResourceMove(moved.clone()))))
     }
 
-    /// When it began, and access ended.
+    /// When the departure began and access ended.
     async fn started_at(&self) -> DateTime<Utc> {
         self.0.started_at
     }
 
-    /// When everything was passed on.
+    /// When everything had been passed on.
     async fn completed_at(&self) -> Option<DateTime<Utc>> {
         self.0.completed_at
     }
 
-    /// Until when it can be reverted: 30 days from its beginning.
+    /// Until when the departure can be reverted: 30 days after it began.
     async fn revertible_until(&self) -> Option<DateTime<Utc>> {
         Some(self.0.revertible_until())
     }
 
-    /// What stopped it, where it failed.
+    /// The error that stopped the departure, if it failed.
     async fn error(&self) -> Option<&str> {
         self.0.error.as_deref()
     }
 }
 
-/// How far a step of a departure is.
+/// The progress of one step of a departure.
 #[derive(SimpleObject)]
 pub struct DepartureProgress {
-    /// Which step.
+    /// The step.
     step: DepartureStep,
-    /// How many things are done.
+    /// The number of items that are done.
     done: i32,
-    /// Of how many; null before the step begins.
+    /// The number of items in total; null until the step begins.
     total: Option<i32>,
-    /// When it was done.
+    /// When the step was completed.
     completed_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone)]
 pub struct ResourceMove(pub receipt::ResourceMove);
 
-/// A resource that a departure passed on.
+/// A resource that a departure moved.
 #[Object]
 impl ResourceMove {
-    /// Begins with mov_.
+    /// The move's id. It begins with `mov_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// What moved; null if it is deleted, or if the viewer can't reach it (anymore).
+    /// The resource. Null if it was deleted, or if the viewer can't reach it.
     async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
         match self.0.resource_id {
             Some(id) => Resource::find(context, id).await,
@@ -199,23 +202,23 @@ impl ResourceMove {
         }
     }
 
-    /// What it was called when it moved.
+    /// The resource's name at the time of the move.
     async fn resource_name(&self) -> &str {
         &self.0.resource_name
     }
 
-    /// Whose it was.
+    /// The user who owned it before.
     async fn from(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::load(context, self.0.from_id).await
     }
 
-    /// Whose it became; samples stay whose they are. For the leaver, where the directory is HIDDEN, somebody called
-    /// `owner`.
+    /// The user who owned it afterwards. For samples, this is still the leaver. If the directory is HIDDEN, the leaver
+    /// sees a placeholder user with the username `owner` instead of the new owner.
     async fn to(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::who_received(context, self.0.organization_id, self.0.to_id, self.0.departure_id.uuid()).await
     }
 
-    /// The project that a sample was collected into, where the viewer reaches that.
+    /// The project that a sample was collected into, if the viewer can reach it.
     async fn container(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
         match self.0.container_id {
             Some(id) => Resource::find(context, id).await,
@@ -223,17 +226,17 @@ impl ResourceMove {
         }
     }
 
-    /// When.
+    /// When the resource was moved.
     async fn moved_at(&self) -> DateTime<Utc> {
         self.0.moved_at
     }
 
-    /// When a revert gave it back.
+    /// When a revert returned the resource.
     async fn reverted_at(&self) -> Option<DateTime<Utc>> {
         self.0.reverted_at
     }
 
-    /// Why a revert left it where it is.
+    /// Why a revert didn't return the resource.
     async fn kept_because(&self) -> Option<&str> {
         self.0.kept_because.as_deref()
     }
@@ -241,26 +244,27 @@ impl ResourceMove {
 
 pub struct DeparturePlan(pub departure::plan::Plan);
 
-/// What a departure would do, before anyone decides.
+/// A preview of a departure: what it would do if it happened now.
 #[Object]
 impl DeparturePlan {
-    /// Whose.
+    /// The member who would leave.
     async fn member(&self) -> Member {
         Member(self.0.member.clone())
     }
 
-    /// How.
+    /// The way in which the membership would end.
     async fn kind(&self) -> DepartureKind {
         self.0.kind.into()
     }
 
-    /// Who would receive what they own; for members, where the directory is HIDDEN, somebody called `owner`.
+    /// The user who would receive what the member owns. If the directory is HIDDEN, members see a placeholder user
+    /// with the username `owner` instead.
     async fn new_owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         let departure::plan::Plan { member, new_owner_id, .. } = &self.0;
         User::who_received(context, member.organization_id, *new_owner_id, member.id.uuid()).await
     }
 
-    /// Every step with what it would concern.
+    /// Every step, with the number of items that it would affect.
     async fn steps(&self) -> Vec<DeparturePlanStep> {
         let steps = self.0.steps.iter();
         steps
@@ -272,173 +276,174 @@ impl DeparturePlan {
             .collect()
     }
 
-    /// True where this organization's invitation created the account and it belongs to no other.
+    /// Whether the departure would suspend the account, because an invitation from this organization created it and it
+    /// belongs to no other organization.
     async fn suspends_account(&self) -> bool {
         self.0.suspends_account
     }
 
-    /// The organization's keys that would stop working, with their last use. A suspension ends the keys to the
-    /// account's personal organization as well, which are nobody else's business.
+    /// The member's keys for this organization, which would stop working. A suspension also ends the keys for the
+    /// account's personal organization, but those aren't shown here.
     async fn api_keys(&self) -> Vec<ApiKey> {
         self.0.api_keys.iter().cloned().map(ApiKey).collect()
     }
 
-    /// What should be done afterwards, one sentence each, such as renewing secrets that the leaver knew.
+    /// What should be done afterwards, one sentence each, such as rotating secrets that the leaver knew.
     async fn advice(&self) -> &[String] {
         &self.0.advice
     }
 
-    /// What stands in its way; empty where it can be done.
+    /// What prevents the departure. Empty if it is possible.
     async fn blocked_by(&self) -> Vec<UserError> {
         self.0.blocked_by.iter().cloned().map(Into::into).collect()
     }
 
-    /// Over member, role, new owner, steps that apply and blockers, not over counts. Passed back as `planHash`, the
-    /// departure is refused with PLAN_STALE where they have changed.
+    /// A hash of the member, their role, the new owner, the steps that apply and the blockers, but not of the counts.
+    /// If it is passed as `planHash` and any of these has changed, the departure is refused with PLAN_STALE.
     async fn hash(&self) -> String {
         self.0.hash()
     }
 }
 
-/// A step of a plan.
+/// One step of a departure plan.
 #[derive(SimpleObject)]
 pub struct DeparturePlanStep {
-    /// Which.
+    /// The step.
     step: DepartureStep,
-    /// How many things it would concern.
+    /// The number of items that the step would affect.
     affects: i32,
-    /// Some of them by name.
+    /// The names of some of these items.
     examples: Vec<String>,
 }
 
 connection!(DepartureConnection, DepartureEdge, Departure, "departures", total_count);
 connection!(ResourceMoveConnection, ResourceMoveEdge, ResourceMove, "moves");
 
-/// Whom to remove.
+/// Identifies the member to remove.
 #[derive(InputObject)]
 pub struct RemoveMemberInput {
     /// The member.
     member_id: Id<MemberId>,
-    /// Why; up to 2000 characters, kept in the audit log for owner and admins. The member isn't told.
+    /// The reason, up to 2000 characters. The audit log keeps it for the owner and admins; the member isn't told.
     reason: Option<String>,
-    /// What the email tells the member; up to 2000 characters.
+    /// A message to the member, up to 2000 characters, which is included in their email.
     message_to_member: Option<String>,
-    /// The hash of a plan: the departure is refused with PLAN_STALE if it would now do something else.
+    /// The hash of a departure plan. If the departure would now do something else, it is refused with PLAN_STALE.
     plan_hash: Option<String>,
 }
 
-/// A removal under way.
+/// The result of removing a member.
 #[derive(SimpleObject, Default)]
 pub struct RemoveMemberPayload {
-    /// The departure; access has ended already.
+    /// The departure. Access has already ended.
     departure: Option<Departure>,
     /// Why nobody was removed.
     user_errors: Vec<UserError>,
 }
 payload!(RemoveMemberPayload);
 
-/// Whom to deactivate.
+/// Identifies the member to deactivate.
 #[derive(InputObject)]
 pub struct DeactivateMemberInput {
     /// The member.
     member_id: Id<MemberId>,
-    /// Why; up to 2000 characters, kept in the audit log for owner and admins. The member isn't told.
+    /// The reason, up to 2000 characters. The audit log keeps it for the owner and admins; the member isn't told.
     reason: Option<String>,
-    /// What the email tells the member; up to 2000 characters.
+    /// A message to the member, up to 2000 characters, which is included in their email.
     message_to_member: Option<String>,
-    /// The hash of a plan: the departure is refused with PLAN_STALE if it would now do something else.
+    /// The hash of a departure plan. If the departure would now do something else, it is refused with PLAN_STALE.
     plan_hash: Option<String>,
 }
 
-/// A deactivation under way.
+/// The result of deactivating a member.
 #[derive(SimpleObject, Default)]
 pub struct DeactivateMemberPayload {
-    /// The departure; access has ended already.
+    /// The departure. Access has already ended.
     departure: Option<Departure>,
     /// Why nobody was deactivated.
     user_errors: Vec<UserError>,
 }
 payload!(DeactivateMemberPayload);
 
-/// What to leave.
+/// Identifies the organization to leave.
 #[derive(InputObject)]
 pub struct LeaveOrganizationInput {
     /// The organization.
     organization_id: Id<OrganizationId>,
 }
 
-/// A leaving under way.
+/// The result of leaving an organization.
 #[derive(SimpleObject, Default)]
 pub struct LeaveOrganizationPayload {
-    /// The departure; access has ended already.
+    /// The departure. Access has already ended.
     departure: Option<Departure>,
-    /// Why the viewer is still there.
+    /// Why the viewer is still a member.
     user_errors: Vec<UserError>,
 }
 payload!(LeaveOrganizationPayload);
 
-/// What to retry.
+/// Identifies the departure to retry.
 #[derive(InputObject)]
 pub struct RetryDepartureInput {
-    /// A failed departure.
+    /// The departure, which must have failed.
     departure_id: Id<DepartureId>,
 }
 
-/// A departure that goes on.
+/// The result of retrying a departure.
 #[derive(SimpleObject, Default)]
 pub struct RetryDeparturePayload {
-    /// The departure.
+    /// The departure, which continues.
     departure: Option<Departure>,
-    /// Why it doesn't go on.
+    /// Why the departure doesn't continue.
     user_errors: Vec<UserError>,
 }
 payload!(RetryDeparturePayload);
 
-/// Whom to make active again.
+/// Identifies the member to reactivate.
 #[derive(InputObject)]
 pub struct ReactivateMemberInput {
-    /// A removed or deactivated member.
+    /// The member, who must have been removed or deactivated.
     member_id: Id<MemberId>,
 }
 
-/// A member who is active again.
+/// The result of reactivating a member.
 #[derive(SimpleObject, Default)]
 pub struct ReactivateMemberPayload {
-    /// The member.
+    /// The member, who is active again.
     member: Option<Member>,
-    /// Why they aren't.
+    /// Why the member wasn't reactivated.
     user_errors: Vec<UserError>,
 }
 payload!(ReactivateMemberPayload);
 
-/// What to take back.
+/// Identifies the departure to revert.
 #[derive(InputObject)]
 pub struct RevertDepartureInput {
-    /// A departure of the last 30 days.
+    /// The departure, which must have begun within the last 30 days.
     departure_id: Id<DepartureId>,
 }
 
-/// A departure that is taken back.
+/// The result of reverting a departure.
 #[derive(SimpleObject, Default)]
 pub struct RevertDeparturePayload {
-    /// The departure, REVERTING.
+    /// The departure, now with the status REVERTING.
     departure: Option<Departure>,
-    /// Why it stands.
+    /// Why the departure wasn't reverted.
     user_errors: Vec<UserError>,
 }
 payload!(RevertDeparturePayload);
 
-/// Departures.
+/// The mutations of departures.
 #[derive(Default)]
 pub struct DepartureMutation;
 
 #[Object]
 impl DepartureMutation {
-    /// Removes a member: access ends at once, and the worker passes on what they owned to the organization's owner.
+    /// Removes a member. Access ends at once, and the worker passes what they owned to the organization's owner.
     async fn remove_member(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whom to remove.")] input: RemoveMemberInput,
+        #[graphql(desc = "The member to remove.")] input: RemoveMemberInput,
     ) -> async_graphql::Result<RemoveMemberPayload> {
         let command = departing::RemoveMember {
             member_id: input.member_id.0,
@@ -454,12 +459,12 @@ impl DepartureMutation {
         })
     }
 
-    /// Deactivates a member: like a removal, and an account that this organization's invitation created, and that
-    /// belongs to no other, is suspended.
+    /// Deactivates a member. This does the same as a removal. In addition, the account is suspended if an invitation
+    /// from this organization created it and it belongs to no other organization.
     async fn deactivate_member(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whom to deactivate.")] input: DeactivateMemberInput,
+        #[graphql(desc = "The member to deactivate.")] input: DeactivateMemberInput,
     ) -> async_graphql::Result<DeactivateMemberPayload> {
         let command = departing::RemoveMember {
             member_id: input.member_id.0,
@@ -475,11 +480,11 @@ impl DepartureMutation {
         })
     }
 
-    /// Leaves an organization; the owner only after transferring the ownership.
+    /// Ends the viewer's own membership. The owner can leave only after transferring the ownership.
     async fn leave_organization(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to leave.")] input: LeaveOrganizationInput,
+        #[graphql(desc = "The organization to leave.")] input: LeaveOrganizationInput,
     ) -> async_graphql::Result<LeaveOrganizationPayload> {
         let outcome = departing::leave(database(context), actor(context)?, input.organization_id.0).await;
         Payload::of(outcome, |departure| LeaveOrganizationPayload {
@@ -488,25 +493,25 @@ impl DepartureMutation {
         })
     }
 
-    /// Makes a removed or deactivated member active again, with role and permissions; nothing that was moved comes back
-    /// by this.
+    /// Reactivates a removed or deactivated member, with their role and permissions. It doesn't return anything that
+    /// the departure moved.
     async fn reactivate_member(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whom.")] input: ReactivateMemberInput,
+        #[graphql(desc = "The member to reactivate.")] input: ReactivateMemberInput,
     ) -> async_graphql::Result<ReactivateMemberPayload> {
         let outcome = departure::revert::reactivate(database(context), actor(context)?, input.member_id.0).await;
         let member = Member::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| ReactivateMemberPayload { member, user_errors: Vec::new() })
     }
 
-    /// Takes a departure back: stops its cascade, makes a removed or deactivated member active again, and has the
-    /// worker return what was moved and is still where the departure put it. If the person left by themselves or has
-    /// rejoined, and is a member again, it only returns what was moved.
+    /// Reverts a departure: stops its cascade, reactivates a removed or deactivated member, and has the worker return
+    /// what was moved and is still where the departure put it. If the person left by themselves or has rejoined, and
+    /// is a member again, it only returns what was moved.
     async fn revert_departure(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which departure.")] input: RevertDepartureInput,
+        #[graphql(desc = "The departure to revert.")] input: RevertDepartureInput,
     ) -> async_graphql::Result<RevertDeparturePayload> {
         let outcome = departure::revert::revert(database(context), actor(context)?, input.departure_id.0).await;
         Payload::of(outcome, |departure| RevertDeparturePayload {
@@ -515,11 +520,11 @@ impl DepartureMutation {
         })
     }
 
-    /// Lets a failed departure, or its revert, go on where it stopped.
+    /// Retries a failed departure, or its failed revert. It continues where it stopped.
     async fn retry_departure(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which departure.")] input: RetryDepartureInput,
+        #[graphql(desc = "The departure to retry.")] input: RetryDepartureInput,
     ) -> async_graphql::Result<RetryDeparturePayload> {
         let outcome = departure::retry(database(context), actor(context)?, input.departure_id.0).await;
         Payload::of(outcome, |departure| RetryDeparturePayload {

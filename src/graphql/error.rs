@@ -1,4 +1,4 @@
-//! What a client hears of an error: data in `userErrors` where it can act on it, a top-level error otherwise.
+//! How errors reach the client: as data in `userErrors` if the client can act on them, otherwise as top-level errors.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use rollcall_domain::Error;
 use rollcall_domain::base::error::{Code, Refusal};
 use rollcall_domain::base::limits;
 
-/// Why a mutation changed nothing, in a form that programs can act on.
+/// Why a mutation changed nothing, as a code for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "Code")]
 pub enum UserErrorCode {
@@ -20,67 +20,67 @@ pub enum UserErrorCode {
     Blank,
     /// The value has too many characters.
     TooLong,
-    /// More items than allowed.
+    /// There are more items than are allowed.
     TooMany,
-    /// There is no such thing, or none that the viewer may know of.
+    /// The object doesn't exist, or the viewer may not know that it does.
     NotFound,
-    /// The viewer knows of it and may not do this.
+    /// The viewer may see the object, but isn't allowed to do this.
     Forbidden,
-    /// Someone else is changing the same thing at this moment, or its state doesn't allow it.
+    /// Somebody else is changing the same object at this moment, or the object's state doesn't allow this.
     Conflict,
     /// Nobody can do this to themselves.
     #[graphql(name = "SELF")]
     Self_,
-    /// The person belongs to the organization already.
+    /// The person is already a member of the organization.
     AlreadyMember,
-    /// An invitation to the person is open.
+    /// The person already has a pending invitation.
     AlreadyInvited,
-    /// It was used before.
+    /// It has already been used.
     AlreadyUsed,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// It was taken back.
+    /// It has been revoked.
     Revoked,
     /// It is meant for another email address.
     WrongEmail,
     /// The account is suspended.
     Suspended,
-    /// What was typed to confirm isn't what it should be.
+    /// The text that was typed as confirmation doesn't match.
     ConfirmationMismatch,
-    /// The owner can't leave before the ownership is transferred.
+    /// The owner can't leave before they transfer the ownership.
     OwnerMustStay,
-    /// Ownership goes to an admin only.
+    /// The ownership can be transferred only to an admin.
     NotAnAdmin,
-    /// What would happen has changed since the plan was made.
+    /// The departure would now do something else than the plan showed.
     PlanStale,
-    /// This deployment allows one organization per user.
+    /// This deployment allows each user to create only one organization.
     OneOrganization,
-    /// The organization's plan has too few seats.
+    /// The organization's plan has no free seats left.
     SeatLimit,
-    /// Billing to the organization takes the permission for billable activities.
+    /// Billing to an organization requires its permission for billable activities.
     BillingAccessRequired,
-    /// The organization's plan has too little storage.
+    /// The organization's plan has too little storage left.
     QuotaExceeded,
-    /// A published app's organization can't change.
+    /// A published app can't move to another organization.
     Published,
-    /// The slug is in use.
+    /// The slug is already in use.
     SlugTaken,
-    /// The username is in use.
+    /// The username is already in use.
     UsernameTaken,
-    /// The address has an account.
+    /// An account with this email address already exists.
     EmailTaken,
-    /// Only so many are allowed in a given time; the message says when to try again.
+    /// The limit for a period of time is used up. The message says when to try again.
     RateLimited,
 }
 
-/// Something in the input that the viewer can act on; nothing has changed.
+/// A problem with the input that the client can correct. If there is one, the mutation has changed nothing.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct UserError {
-    /// Why.
+    /// The kind of problem.
     pub code: UserErrorCode,
-    /// What is wrong and what would be right, for people.
+    /// What is wrong and what would be right, in words for people.
     pub message: String,
-    /// Path to the input field at fault, such as ["input", "email"].
+    /// The path to the input field at fault, such as `["input", "email"]`.
     pub field: Vec<String>,
 }
 
@@ -93,12 +93,12 @@ impl From<Refusal> for UserError {
     }
 }
 
-/// A mutation's payload: its fields where it succeeded, and otherwise its errors alone.
+/// A mutation's payload: its fields if the mutation succeeded, and only its user errors otherwise.
 pub trait Payload: Default {
-    /// A payload of errors alone.
+    /// Makes a payload that contains nothing but user errors.
     fn refused(user_errors: Vec<UserError>) -> Self;
 
-    /// The payload of a command's outcome.
+    /// Makes the payload for a command's outcome.
     fn of<T>(outcome: rollcall_domain::Result<T>, payload: impl FnOnce(T) -> Self) -> async_graphql::Result<Self> {
         match outcome {
             Ok(value) => Ok(payload(value)),
@@ -117,7 +117,7 @@ tokio::task_local! {
     static REFUSED: Cell<bool>;
 }
 
-/// Runs an operation, and tells whether a mutation of it was refused.
+/// Runs an operation, and returns its result and whether one of its mutations was refused.
 pub async fn noting_refusals<T>(operation: impl Future<Output = T>) -> (T, bool) {
     REFUSED.scope(Cell::new(false), async { (operation.await, REFUSED.with(Cell::get)) }).await
 }
@@ -127,7 +127,7 @@ fn note_refusal(errors: &[UserError]) {
         let code = UserErrorCode::items().iter().find(|item| item.value == error.code).map_or("", |item| item.name);
         counter!("rollcall_graphql_user_errors_total", "code" => code).increment(1);
     }
-    // Outside of an operation nobody asks.
+    // Outside of an operation there is no such cell, and nobody reads it.
     let _ = REFUSED.try_with(|refused| refused.set(true));
 }
 
@@ -142,22 +142,22 @@ macro_rules! payload {
 }
 pub(crate) use payload;
 
-/// Nobody is signed in.
+/// The error for requests without a valid session or key.
 pub fn unauthenticated() -> async_graphql::Error {
     async_graphql::Error::new("sign in first: send `Authorization: Bearer <session token or API key>`")
         .extend_with(|_, extensions| extensions.set("code", "UNAUTHENTICATED"))
 }
 
-/// The request has the wrong form.
+/// The error for requests that have the wrong form.
 pub fn bad_request(message: impl Into<String>) -> async_graphql::Error {
     async_graphql::Error::new(message).extend_with(|_, extensions| extensions.set("code", "BAD_REQUEST"))
 }
 
-/// What is answered where there is too much to do just now.
+/// The message that clients get while the service is overloaded.
 pub const UNAVAILABLE: &str = "the service is too busy just now; try again in a moment";
 
-/// There is too much to do just now. The error holds the cause: a request logs it once, however many of its fields
-/// fail.
+/// The error for requests that fail because the service is overloaded. It holds its cause, so that a request logs it
+/// once, however many of its fields fail.
 fn unavailable(error: Error) -> async_graphql::Error {
     let error =
         async_graphql::Error { message: UNAVAILABLE.to_owned(), ..async_graphql::Error::new_with_source(error) };
@@ -167,12 +167,12 @@ fn unavailable(error: Error) -> async_graphql::Error {
     })
 }
 
-/// Rounded up: who waits that long gets through.
+/// The seconds of a duration, rounded up, so that a client that waits that long succeeds.
 pub fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// The top-level error of what no input field is at fault for.
+/// Converts an error for which no input field is at fault into a top-level error.
 pub fn top_level(error: Error) -> async_graphql::Error {
     match error {
         Error::Unauthenticated => unauthenticated(),
@@ -186,15 +186,16 @@ pub fn top_level(error: Error) -> async_graphql::Error {
         }
         Error::Unavailable(_) => unavailable(error),
         error if error.is_unstorable() => bad_request("a text holds a NUL character, or a time is out of range"),
-        // In queries, what one may not see is absent; a refusal that comes here is a mistake of ours. The HTTP layer
-        // logs the cause and tells clients an id to quote.
+        // In queries, what the viewer may not see is absent, so a refusal that comes here is a bug. The HTTP layer
+        // logs the cause and gives the client an id to quote.
         Error::Refused(_) | Error::Database(_) | Error::JobLost | Error::Bug(_) => {
             async_graphql::Error::new_with_source(error)
         }
     }
 }
 
-/// The top-level error of a query: there, what one may not see is null.
+/// Converts the outcome of a query: what the viewer may not see becomes null, and other errors become top-level
+/// errors.
 pub fn visible<T>(outcome: rollcall_domain::Result<T>) -> async_graphql::Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),

@@ -1,4 +1,4 @@
-//! Fields of one selection take turns in one task. Each may hold a connection of its own, and none two.
+//! The fields of one selection run concurrently in one task. Each may hold a connection of its own, but not two.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, N
 use async_graphql::{ServerResult, Value, async_trait};
 use rollcall_domain::database;
 
-/// Tells the list of the connections that are lent out which field holds them; debug builds alone keep that.
+/// Tells the registry of lent connections which field is running, so that it can attribute connections to fields. The
+/// registry exists only in debug builds.
 pub struct FieldTask;
 
 impl ExtensionFactory for FieldTask {

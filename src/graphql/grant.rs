@@ -1,4 +1,4 @@
-//! Sharing: grants, and invitations of addresses to resources.
+//! Sharing: grants, and invitations of email addresses to resources.
 
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject, Union};
 use chrono::{DateTime, Utc};
@@ -17,36 +17,37 @@ use super::rights::AccessLevel;
 use super::team::Team;
 use super::user::{Naming, User};
 
-/// Who has something by a grant.
+/// Whoever a resource is shared with.
 #[derive(Union)]
 pub enum Grantee {
     /// A person.
     User(User),
-    /// A team of the organization that holds the resource.
+    /// A team of the resource's organization.
     Team(Team),
-    /// All members of an organization, as far as their permissions go.
+    /// All members of an organization, as far as their permissions allow.
     Organization(Organization),
 }
 
 #[derive(Debug, Clone)]
 pub struct Grant(pub grant::Grant);
 
-/// What is shared of a resource with somebody.
+/// A resource that is shared with a person, a team or an organization.
 #[Object]
 impl Grant {
-    /// Begins with grt_.
+    /// The grant's id. It begins with `grt_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// What is shared.
+    /// The shared resource.
     async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Resource> {
         Resource::load(context, self.0.resource_id).await
     }
 
-    /// With whom. Whom the viewer can't look up otherwise is shown to whoever named them, and to the owner and admins,
-    /// as they were named, such as by an address, a username or a slug: by name and username, under an id that leads
-    /// nowhere. To others they are someone.
+    /// Whoever the resource is shared with. Viewers who can't look them up otherwise see a placeholder whose id can't
+    /// be looked up. For the user who shared the resource, the owner and admins, its name and username are the word by
+    /// which the grantee was named, such as an email address, a username or a slug. For everybody else, it is
+    /// anonymous.
     async fn grantee(&self, context: &Context<'_>) -> async_graphql::Result<Grantee> {
         let by = self.0.id.uuid();
         let naming = Naming {
@@ -64,12 +65,12 @@ impl Grant {
         })
     }
 
-    /// How much.
+    /// The level of access that the grant gives.
     async fn level(&self) -> AccessLevel {
         self.0.level.into()
     }
 
-    /// Since when.
+    /// When the resource was shared.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
@@ -78,22 +79,22 @@ impl Grant {
 #[derive(Debug, Clone)]
 pub struct GrantInvitation(pub grant_invitation::GrantInvitation);
 
-/// An email address that something is shared with, whether or not it has an account: whoever signs in with it next gets
-/// the grant.
+/// An email address that a resource is shared with, whether or not it has an account. Whoever signs in with it next
+/// gets the grant.
 #[Object]
 impl GrantInvitation {
-    /// Begins with gin_.
+    /// The invitation's id. It begins with `gin_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// What is shared.
+    /// The shared resource.
     async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Resource> {
         Resource::load(context, self.0.resource_id).await
     }
 
-    /// With whom; null for whoever administers the resource, didn't share it, and is neither the organization's owner
-    /// nor an admin.
+    /// The email address. Only the person who shared the resource, the organization's owner and its admins see it; for
+    /// others who administer the resource it is null.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<&str>> {
         let email = self.0.email.as_str();
         let naming = Naming {
@@ -105,22 +106,22 @@ impl GrantInvitation {
         Ok(naming.is_shown(context).await?.then_some(email))
     }
 
-    /// How much.
+    /// The level of access that the grant will give.
     async fn level(&self) -> AccessLevel {
         self.0.level.into()
     }
 
-    /// Who shared it; null for members where the directory is HIDDEN, but for their own.
+    /// The person who shared the resource. If the directory is HIDDEN, members see only themselves here.
     async fn invited_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         User::who_acted(context, self.0.organization_id, Some(self.0.invited_by_id)).await
     }
 
-    /// Since when.
+    /// When the resource was shared.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// Until when; as long as the organization's invitations last.
+    /// When the invitation expires. It is valid for as many days as the organization's invitations are.
     async fn expires_at(&self) -> DateTime<Utc> {
         self.0.expires_at
     }
@@ -129,21 +130,22 @@ impl GrantInvitation {
 connection!(GrantConnection, GrantEdge, Grant, "grants", total_count);
 connection!(GrantInvitationConnection, GrantInvitationEdge, GrantInvitation, "invitations to a resource", total_count);
 
-/// With whom to share: exactly one.
+/// Whoever to share with. Exactly one field must be set.
 #[derive(OneofObject)]
 pub enum GranteeInput {
-    /// A person by id.
+    /// A person, by id.
     UserId(Id<UserId>),
-    /// A person by username.
+    /// A person, by username.
     Username(String),
-    /// A person by address. The address is invited to this resource, and whoever signs in with it gets the grant; whom
-    /// the viewer knows by it, such as a member whom they lead, gets it at once.
+    /// A person, by email address. The address is invited to the resource, and whoever signs in with it gets the
+    /// grant. If the viewer already knows that this person has the address, for example because they lead an
+    /// organization in which the person is a member, the person gets the grant at once.
     Email(String),
-    /// A team of the organization that holds the resource.
+    /// A team of the resource's organization.
     TeamId(Id<TeamId>),
-    /// An organization by id.
+    /// An organization, by id.
     OrganizationId(Id<OrganizationId>),
-    /// An organization by slug.
+    /// An organization, by slug.
     OrganizationSlug(String),
 }
 
@@ -160,75 +162,76 @@ impl From<GranteeInput> for grantee::Named {
     }
 }
 
-/// What to share with whom.
+/// The resource to share, with whom, and at which level.
 #[derive(InputObject)]
 pub struct GrantAccessInput {
-    /// The resource; takes ADMINISTER on it.
+    /// The resource. The viewer must have ADMINISTER access to it.
     resource_id: Id<ResourceId>,
-    /// With whom.
+    /// The person, team or organization to share with.
     grantee: GranteeInput,
-    /// How much; raises or lowers what is shared with them already.
+    /// The level of access. It replaces the level of an existing grant, whether that is higher or lower.
     level: AccessLevel,
 }
 
-/// What came of sharing.
+/// The result of sharing a resource.
 #[derive(SimpleObject, Default)]
 pub struct GrantAccessPayload {
-    /// The grant; null where an address was invited.
+    /// The grant. Null if an email address was invited.
     grant: Option<Grant>,
-    /// Whether an address was invited, which may or may not have an account.
+    /// Whether an email address was invited. This doesn't reveal whether the address has an account.
     invited: Option<bool>,
     /// Why nothing was shared.
     user_errors: Vec<UserError>,
 }
 payload!(GrantAccessPayload);
 
-/// A grant to end.
+/// Identifies the grant to revoke.
 #[derive(InputObject)]
 pub struct RevokeAccessInput {
-    /// The grant: on what the viewer administers, or to the viewer.
+    /// The grant. It must be on a resource that the viewer administers, or belong to the viewer.
     grant_id: Id<GrantId>,
 }
 
-/// A grant that has ended.
+/// The result of revoking a grant.
 #[derive(SimpleObject, Default)]
 pub struct RevokeAccessPayload {
-    /// Which.
+    /// The id of the grant, which has ended.
     revoked_grant_id: Option<ID>,
-    /// Why none has.
+    /// Why no grant was revoked.
     user_errors: Vec<UserError>,
 }
 payload!(RevokeAccessPayload);
 
-/// An invitation to take back.
+/// Identifies the invitation to revoke.
 #[derive(InputObject)]
 pub struct RevokeGrantInvitationInput {
-    /// The invitation of an address to a resource that the viewer administers.
+    /// The invitation of an email address to a resource that the viewer administers.
     id: Id<GrantInvitationId>,
 }
 
-/// An invitation that was taken back.
+/// The result of revoking an invitation to a resource.
 #[derive(SimpleObject, Default)]
 pub struct RevokeGrantInvitationPayload {
-    /// Which.
+    /// The id of the invitation, which is no longer valid.
     revoked_grant_invitation_id: Option<ID>,
-    /// Why none was.
+    /// Why no invitation was revoked.
     user_errors: Vec<UserError>,
 }
 payload!(RevokeGrantInvitationPayload);
 
-/// Sharing.
+/// The mutations of grants.
 #[derive(Default)]
 pub struct GrantMutation;
 
 #[Object]
 impl GrantMutation {
-    /// Shares a resource with a user, a team or an organization; it works at once. What is shared with an address waits
-    /// for whoever signs in with it, and its email counts like an invitation, and so can be RATE_LIMITED.
+    /// Shares a resource with a user, a team or an organization. The grant takes effect at once. A grant to an email
+    /// address waits until somebody signs in with it; its email counts towards the same limits as an invitation, so
+    /// the mutation can be RATE_LIMITED.
     async fn grant_access(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to share with whom.")] input: GrantAccessInput,
+        #[graphql(desc = "The resource to share, and with whom.")] input: GrantAccessInput,
     ) -> async_graphql::Result<GrantAccessPayload> {
         let (named, level) = (input.grantee.into(), input.level.into());
         let (database, client) = (database(context), request(context).client);
@@ -241,11 +244,11 @@ impl GrantMutation {
         })
     }
 
-    /// Ends a grant.
+    /// Revokes a grant.
     async fn revoke_access(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which grant.")] input: RevokeAccessInput,
+        #[graphql(desc = "The grant to revoke.")] input: RevokeAccessInput,
     ) -> async_graphql::Result<RevokeAccessPayload> {
         let outcome = grant::revoke(database(context), actor(context)?, input.grant_id.0).await;
         Payload::of(outcome, |id| RevokeAccessPayload {
@@ -254,11 +257,11 @@ impl GrantMutation {
         })
     }
 
-    /// Takes back the invitation of an address to a resource.
+    /// Revokes the invitation of an email address to a resource.
     async fn revoke_grant_invitation(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which invitation.")] input: RevokeGrantInvitationInput,
+        #[graphql(desc = "The invitation to revoke.")] input: RevokeGrantInvitationInput,
     ) -> async_graphql::Result<RevokeGrantInvitationPayload> {
         let outcome = grant::revoke_invitation(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| RevokeGrantInvitationPayload {

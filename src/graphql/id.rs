@@ -1,6 +1,6 @@
-//! Ids, numbers and times as they cross the border.
+//! Ids, numbers and times as arguments and results.
 //!
-//! What has the wrong form is refused by the validation already, which names the field that it was given for.
+//! Values that have the wrong form are refused during validation, and the error names the field.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use async_graphql::{ID, InputType, InputValueError, InputValueResult, Scalar, Sc
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use rollcall_domain::base::id::{self, TypedId};
 
-/// A typed id as an argument; in the schema it is an `ID`.
+/// A typed id as an argument. In the schema, it is an `ID`.
 #[derive(Debug, Clone, Copy)]
 pub struct Id<T>(pub T);
 
@@ -40,7 +40,8 @@ impl<T: TypedId> InputType for Id<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BigInt(pub i64);
 
-/// A 64-bit integer, as a string of decimal digits since JSON numbers are exact to 53 bits only; read from either.
+/// A 64-bit integer. It is written as a string of decimal digits, since JSON numbers are exact only up to 53 bits. As
+/// input, both a string and a number are accepted.
 #[Scalar]
 impl ScalarType for BigInt {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -65,7 +66,7 @@ impl ScalarType for BigInt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decimal(pub rust_decimal::Decimal);
 
-/// An exact decimal number, as a string such as "0.0250"; read from a string or a number.
+/// An exact decimal number, written as a string such as "0.0250". As input, both a string and a number are accepted.
 #[Scalar]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -88,13 +89,13 @@ impl ScalarType for Decimal {
     }
 }
 
-/// A time as an argument; in the schema it is a `DateTime`.
+/// A time as an argument. In the schema, it is a `DateTime`.
 #[derive(Debug, Clone, Copy)]
 pub struct Time(pub DateTime<Utc>);
 
 impl Time {
-    /// As RFC 3339 writes it and PostgreSQL keeps it, so that what is answered is what will be read: to the
-    /// microsecond, and a leap second is the one that follows it.
+    /// Reads a time in RFC 3339 format as PostgreSQL will store it, so that it is the same when it is read back: it is
+    /// cut to microseconds, and a leap second becomes the second that follows it.
     fn read(value: &Value) -> Option<Self> {
         let Value::String(text) = value else { return None };
         let time = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);

@@ -20,33 +20,33 @@ use super::rights::Role;
 use super::team::Team;
 use super::user::User;
 
-/// Where an invitation stands.
+/// The status of an invitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "invitation::InvitationStatus")]
 pub enum InvitationStatus {
     /// It waits for an answer.
     Pending,
-    /// It made a membership.
+    /// It was accepted and led to a membership.
     Accepted,
     /// The invited person declined.
     Declined,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
-    /// Its time ran out.
+    /// It expired without an answer.
     Expired,
 }
 
-/// The outcome of an email or of a webhook's delivery.
+/// The outcome of sending an email or delivering to a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "delivery::DeliveryStatus")]
 pub enum DeliveryStatus {
-    /// The worker will send it.
+    /// The worker has yet to send it.
     Queued,
-    /// It was taken.
+    /// The receiving server accepted it.
     Sent,
-    /// It could not be taken yet; it is tried again.
+    /// It wasn't accepted yet, and the worker will try again.
     Deferred,
-    /// It was refused for good, or nobody took it in time.
+    /// It was rejected for good, or it wasn't accepted in time.
     Failed,
 }
 
@@ -57,31 +57,31 @@ pub struct Invitation {
 }
 
 impl Invitation {
-    /// The invitation as it stands at a time.
+    /// The invitation, with its status at the given time.
     pub fn at(invitation: invitation::Invitation, at: DateTime<Utc>) -> Self {
         Self { invitation, at }
     }
 }
 
-/// An invitation to an organization.
+/// An invitation to join an organization.
 #[Object]
 impl Invitation {
-    /// Begins with inv_.
+    /// The invitation's id. It begins with `inv_`.
     pub async fn id(&self) -> ID {
         self.invitation.id.to_string().into()
     }
 
-    /// To which organization.
+    /// The organization that the person is invited to.
     async fn organization(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
         Organization::load(context, self.invitation.organization_id).await
     }
 
-    /// The address; null where the person was invited by username.
+    /// The email address of the invited person. Null if they were invited by username.
     async fn email(&self) -> Option<&str> {
         self.invitation.email.as_ref().map(|email| email.as_str())
     }
 
-    /// The username; null where the person was invited by address.
+    /// The username of the invited person. Null if they were invited by email address.
     async fn username(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
         match self.invitation.user_id {
             Some(id) => Ok(loaders(context).load_one(id).await?.map(|user| user.username.to_string())),
@@ -89,53 +89,53 @@ impl Invitation {
         }
     }
 
-    /// What the inviter called the person.
+    /// The name by which the inviter called the person.
     async fn name(&self) -> Option<&str> {
         self.invitation.name.as_deref()
     }
 
-    /// The role that it gives.
+    /// The role that the person gets.
     async fn role(&self) -> Role {
         self.invitation.role.into()
     }
 
-    /// The permissions that it gives.
+    /// The permissions that the person gets.
     async fn permissions(&self) -> MemberPermissions {
         self.invitation.permissions().into()
     }
 
-    /// The teams that it leads into.
+    /// The teams that the person joins.
     async fn teams(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Team>> {
         let teams = loaders(context).load_one(TeamsOfInvitation(self.invitation.id)).await?.unwrap_or_default();
         Ok(teams.iter().cloned().map(Team).collect())
     }
 
-    /// Who invited; null for the invited person where the organization's directory is HIDDEN.
+    /// The user who sent the invitation. If the directory is HIDDEN, this is null for the invited person.
     async fn invited_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         User::who_acted(context, self.invitation.organization_id, Some(self.invitation.invited_by_id)).await
     }
 
-    /// Where it stands.
+    /// The invitation's status.
     async fn status(&self) -> InvitationStatus {
         self.invitation.status_at(self.at).into()
     }
 
-    /// The outcome of the email itself.
+    /// The outcome of sending its email.
     async fn delivery(&self) -> DeliveryStatus {
         self.invitation.delivery.into()
     }
 
-    /// What the mail server said if it refused.
+    /// The mail server's response, if it rejected or deferred the email.
     async fn delivery_error(&self) -> Option<&str> {
         self.invitation.delivery_error.as_deref()
     }
 
-    /// When it was made.
+    /// When the invitation was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.invitation.created_at
     }
 
-    /// Until when it can be accepted.
+    /// When the invitation expires.
     async fn expires_at(&self) -> DateTime<Utc> {
         self.invitation.expires_at
     }
@@ -143,28 +143,29 @@ impl Invitation {
 
 connection!(InvitationConnection, InvitationEdge, Invitation, "invitations", total_count);
 
-/// What the holder of an emailed token may know before signing in.
+/// What the holder of an emailed token sees of an invitation before signing in.
 #[derive(SimpleObject)]
 pub struct InvitationPreview {
-    /// To which organization.
+    /// The name of the organization.
     organization_name: String,
-    /// Who invited; null where the organization's directory is HIDDEN.
+    /// The name of the person who sent the invitation. Null if the organization's directory is HIDDEN.
     invited_by: Option<String>,
-    /// The address that it was sent to; empty unless the status is PENDING, since anybody may hold a link that no
-    /// longer works.
+    /// The email address that the invitation was sent to. Empty unless the status is PENDING, since anybody may have
+    /// got hold of a link that no longer works.
     email: String,
-    /// The role that it gives.
+    /// The role that the person gets.
     role: Role,
-    /// Its status; also REVOKED if a newer email has replaced the token.
+    /// The invitation's status. It is also REVOKED if a newer email has replaced this token.
     status: InvitationStatus,
-    /// Until when it can be accepted.
+    /// When the invitation expires.
     expires_at: DateTime<Utc>,
-    /// Whether the address has an account, so that its owner must sign in first; false unless the status is PENDING.
+    /// Whether the email address has an account, whose owner must sign in before accepting. False unless the status is
+    /// PENDING.
     account_exists: bool,
 }
 
 impl InvitationPreview {
-    /// What a token leads to; looking changes nothing.
+    /// Finds the invitation of a token. This changes nothing.
     pub async fn find(context: &Context<'_>, token: &str) -> async_graphql::Result<Option<Self>> {
         let preview = answering::preview(database(context), token).await.map_err(top_level)?;
         Ok(preview.map(|preview| Self {
@@ -179,30 +180,30 @@ impl InvitationPreview {
     }
 }
 
-/// Whom to invite.
+/// The people to invite.
 #[derive(InputObject)]
 pub struct InviteMembersInput {
-    /// To which organization.
+    /// The organization to invite them to.
     organization_id: Id<OrganizationId>,
-    /// 1 to 50 people; all are invited or none.
+    /// 1 to 50 people. Either all of them are invited or nobody is.
     invitations: Vec<InvitationInput>,
 }
 
-/// One person to invite: exactly one of email and username.
+/// One person to invite. Exactly one of `email` and `username` must be set.
 #[derive(InputObject)]
 pub struct InvitationInput {
-    /// The address; it needs no account.
+    /// The person's email address, which doesn't need to have an account.
     email: Option<String>,
-    /// The username of an account.
+    /// The username of the person's account.
     username: Option<String>,
-    /// What to call the person, up to 100 characters.
+    /// The person's name, up to 100 characters.
     name: Option<String>,
-    /// The role: MEMBER, VIEWER or, by those who may, ADMIN.
+    /// The role: MEMBER, VIEWER, or ADMIN if the viewer may invite admins.
     #[graphql(default_with = "Some(Role::Member)")]
     role: Option<Role>,
-    /// The permissions; what is left out comes from the organization's policy.
+    /// The person's permissions. Omitted ones come from the organization's policy.
     permissions: Option<MemberPermissionsInput>,
-    /// Teams of the organization, at most 20, that the person joins by accepting.
+    /// Teams of the organization, at most 20, that the person joins on accepting.
     team_ids: Option<Vec<Id<TeamId>>>,
 }
 
@@ -219,90 +220,91 @@ impl From<InvitationInput> for inviting::Invite {
     }
 }
 
-/// The invitations that were made.
+/// The result of inviting people.
 #[derive(SimpleObject, Default)]
 pub struct InviteMembersPayload {
-    /// The invitations.
+    /// The new invitations.
     invitations: Option<Vec<Invitation>>,
     /// Why nobody was invited.
     user_errors: Vec<UserError>,
 }
 payload!(InviteMembersPayload);
 
-/// An invitation to be sent again.
+/// Identifies the invitation to resend.
 #[derive(InputObject)]
 pub struct ResendInvitationInput {
     /// The invitation.
     id: Id<InvitationId>,
 }
 
-/// The invitation with its new days.
+/// The result of resending an invitation.
 #[derive(SimpleObject, Default)]
 pub struct ResendInvitationPayload {
-    /// The invitation.
+    /// The invitation, with its new expiry.
     invitation: Option<Invitation>,
     /// Why nothing was sent.
     user_errors: Vec<UserError>,
 }
 payload!(ResendInvitationPayload);
 
-/// An invitation to be taken back.
+/// Identifies the invitation to revoke.
 #[derive(InputObject)]
 pub struct RevokeInvitationInput {
     /// The invitation.
     id: Id<InvitationId>,
 }
 
-/// The invitation that was taken back.
+/// The result of revoking an invitation.
 #[derive(SimpleObject, Default)]
 pub struct RevokeInvitationPayload {
-    /// The invitation.
+    /// The invitation, now with the status REVOKED.
     invitation: Option<Invitation>,
-    /// Why nothing was taken back.
+    /// Why the invitation wasn't revoked.
     user_errors: Vec<UserError>,
 }
 payload!(RevokeInvitationPayload);
 
-/// Exactly one of token and id.
+/// Identifies the invitation to accept. Exactly one of `token` and `id` must be set.
 #[derive(InputObject)]
 pub struct AcceptInvitationInput {
-    /// The token of the emailed link.
+    /// The token from the emailed link.
     token: Option<String>,
-    /// One of the viewer's open invitations.
+    /// The id of one of the viewer's pending invitations.
     id: Option<Id<InvitationId>>,
-    /// The person's name, for a new account.
+    /// The person's name, if a new account is created.
     name: Option<String>,
-    /// A username, for a new account; made from the name if left out.
+    /// A username, if a new account is created. If omitted, it is derived from the name.
     username: Option<String>,
 }
 
-/// A new member.
+/// The result of accepting an invitation.
 #[derive(SimpleObject, Default)]
 pub struct AcceptInvitationPayload {
-    /// The membership.
+    /// The new membership.
     member: Option<Member>,
-    /// For an account that this made: to be sent as `Authorization: Bearer …`; shown this once.
+    /// A session token, if an account was created: to be sent as `Authorization: Bearer …`. It is shown only this
+    /// once.
     session_token: Option<String>,
-    /// Why nobody joined.
+    /// Why the person didn't join.
     user_errors: Vec<UserError>,
 }
 payload!(AcceptInvitationPayload);
 
-/// Exactly one of token and id.
+/// Identifies the invitation to decline. Exactly one of `token` and `id` must be set.
 #[derive(InputObject)]
 pub struct DeclineInvitationInput {
-    /// The token of the emailed link.
+    /// The token from the emailed link.
     token: Option<String>,
-    /// One of the viewer's open invitations.
+    /// The id of one of the viewer's pending invitations.
     id: Option<Id<InvitationId>>,
 }
 
-/// Whether an invitation was declined.
+/// The result of declining an invitation.
 #[derive(SimpleObject, Default)]
 pub struct DeclineInvitationPayload {
-    /// Whether it was.
+    /// Whether the invitation was declined.
     declined: bool,
-    /// Why it was not.
+    /// Why the invitation wasn't declined.
     user_errors: Vec<UserError>,
 }
 payload!(DeclineInvitationPayload);
@@ -310,7 +312,7 @@ payload!(DeclineInvitationPayload);
 fn named(token: Option<String>, id: Option<Id<InvitationId>>) -> rollcall_domain::Result<answering::InvitationBy> {
     use rollcall_domain::Error;
     use rollcall_domain::base::error::Code;
-    // What names nothing beside an id is left out; alone it is a token that leads nowhere.
+    // Next to an id, an empty token counts as omitted. Without an id, it is a token that doesn't match anything.
     let token = if id.is_some() { given(token) } else { token };
     match (token, id) {
         (Some(token), None) => Ok(answering::InvitationBy::Token(token)),
@@ -333,20 +335,20 @@ async fn shown(
     }
 }
 
-/// Invitations.
+/// The mutations of invitations.
 #[derive(Default)]
 pub struct InvitationMutation;
 
 #[Object]
 impl InvitationMutation {
-    /// Invites 1 to 50 people, all or none, and emails each a link. TOO_MANY if the organization would have more than
-    /// 10,000 open invitations. RATE_LIMITED for one person if others have had 5 emails sent to them within an hour or
-    /// 20 within a day, from whichever organizations; RATE_LIMITED for all if the viewer's account or network has
-    /// caused as many emails as are allowed. The message says when to try again.
+    /// Invites 1 to 50 people and emails each of them a link. Either all are invited or nobody is. TOO_MANY if the
+    /// organization would have more than 10,000 pending invitations. RATE_LIMITED for one person if other people have
+    /// caused 5 emails to them within an hour or 20 within a day, from any organizations. RATE_LIMITED for all if the
+    /// viewer's account or network has used up its limit of emails. The message says when to try again.
     async fn invite_members(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whom to invite.")] input: InviteMembersInput,
+        #[graphql(desc = "The organization and the people to invite.")] input: InviteMembersInput,
     ) -> async_graphql::Result<InviteMembersPayload> {
         let invites: Vec<inviting::Invite> = input.invitations.into_iter().map(Into::into).collect();
         let (database, client) = (database(context), request(context).client);
@@ -364,12 +366,13 @@ impl InvitationMutation {
         })
     }
 
-    /// Sends an open invitation again, with a new link and its full number of days from now. The old link stops
-    /// working. It counts like an invitation, and so can be RATE_LIMITED.
+    /// Sends a pending invitation again, with a new link. It is then valid for its full number of days from now, and
+    /// the old link stops working. The email counts towards the same limits as an invitation, so the mutation can be
+    /// RATE_LIMITED.
     async fn resend_invitation(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which invitation.")] input: ResendInvitationInput,
+        #[graphql(desc = "The invitation to resend.")] input: ResendInvitationInput,
     ) -> async_graphql::Result<ResendInvitationPayload> {
         let client = request(context).client;
         let outcome = inviting::resend(database(context), actor(context)?, input.id.0, client).await;
@@ -379,11 +382,11 @@ impl InvitationMutation {
         })
     }
 
-    /// Takes an open invitation back: its link stops working.
+    /// Revokes a pending invitation. Its link stops working.
     async fn revoke_invitation(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which invitation.")] input: RevokeInvitationInput,
+        #[graphql(desc = "The invitation to revoke.")] input: RevokeInvitationInput,
     ) -> async_graphql::Result<RevokeInvitationPayload> {
         let outcome = inviting::revoke(database(context), actor(context)?, input.id.0).await;
         Payload::of(shown(context, outcome).await?, |invitation| RevokeInvitationPayload {
@@ -392,12 +395,13 @@ impl InvitationMutation {
         })
     }
 
-    /// By token without a session only if no account has the address: one is then created, and signed in by
-    /// sessionToken; otherwise UNAUTHENTICATED. By token or id with a session of the invited account.
+    /// Accepts an invitation, by `token` or `id`. With a session of the invited account, either works. Without a
+    /// session, only `token` works, and only if no account has the email address: an account is then created, and
+    /// `sessionToken` signs it in. Otherwise the result is UNAUTHENTICATED.
     async fn accept_invitation(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which invitation.")] input: AcceptInvitationInput,
+        #[graphql(desc = "The invitation to accept.")] input: AcceptInvitationInput,
     ) -> async_graphql::Result<AcceptInvitationPayload> {
         let invitation = match named(input.token, input.id) {
             Ok(invitation) => invitation,
@@ -417,11 +421,11 @@ impl InvitationMutation {
         })
     }
 
-    /// Declines an invitation: by the token in its email, or by its id with a session of the invited account.
+    /// Declines an invitation, either by the token from its email, or by its id with a session of the invited account.
     async fn decline_invitation(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which invitation.")] input: DeclineInvitationInput,
+        #[graphql(desc = "The invitation to decline.")] input: DeclineInvitationInput,
     ) -> async_graphql::Result<DeclineInvitationPayload> {
         let named = match named(input.token, input.id) {
             Ok(named) => named,

@@ -13,15 +13,15 @@ use super::member::Member;
 use super::rights::Role;
 use super::user::User;
 
-/// Where a join code stands.
+/// The status of a join code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "join_code::JoinCodeStatus")]
 pub enum JoinCodeStatus {
-    /// It works.
+    /// It can be redeemed.
     Active,
-    /// Someone joined by it.
+    /// Somebody joined with it.
     Used,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
     /// Its 24 hours are over.
     Expired,
@@ -34,56 +34,57 @@ pub struct JoinCode {
 }
 
 impl JoinCode {
-    /// The code as it stands at a time.
+    /// The code, with its status at the given time.
     pub fn at(code: join_code::JoinCode, at: DateTime<Utc>) -> Self {
         Self { code, at }
     }
 }
 
-/// Eight digits that let one person in, once, for 24 hours; the digits themselves are shown only when they are made.
+/// A code of eight digits with which one person can join, once, within 24 hours. The digits are shown only when the
+/// code is created.
 #[Object]
 impl JoinCode {
-    /// Begins with jco_.
+    /// The code's id. It begins with `jco_`.
     pub async fn id(&self) -> ID {
         self.code.id.to_string().into()
     }
 
-    /// As what one joins: MEMBER or ADMIN.
+    /// The role that the person gets: MEMBER or ADMIN.
     async fn role(&self) -> Role {
         self.code.role.into()
     }
 
-    /// Where it stands.
+    /// The code's status.
     async fn status(&self) -> JoinCodeStatus {
         self.code.status_at(self.at).into()
     }
 
-    /// What its maker calls it.
+    /// The label that its creator gave it.
     async fn label(&self) -> Option<&str> {
         self.code.label.as_deref()
     }
 
-    /// The last two digits, to tell codes apart.
+    /// The last two digits, which help people to tell codes apart.
     async fn hint(&self) -> &str {
         &self.code.hint
     }
 
-    /// Who made it.
+    /// The user who created the code.
     async fn created_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         User::load_optional(context, Some(self.code.created_by_id)).await
     }
 
-    /// When it was made.
+    /// When the code was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.code.created_at
     }
 
-    /// Until when it works: 24 hours from its making.
+    /// When the code expires: 24 hours after it was created.
     async fn expires_at(&self) -> DateTime<Utc> {
         self.code.expires_at
     }
 
-    /// Who joined by it.
+    /// The user who joined with the code.
     async fn used_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         User::load_optional(context, self.code.used_by_id).await
     }
@@ -91,98 +92,98 @@ impl JoinCode {
 
 connection!(JoinCodeConnection, JoinCodeEdge, JoinCode, "join codes", total_count);
 
-/// A new code with its digits.
+/// A new join code and its digits.
 #[derive(SimpleObject)]
 pub struct NewJoinCode {
-    /// As 1234-5678; shown this once.
+    /// The digits, written as 1234-5678. They are shown only this once.
     code: String,
-    /// The code without its digits.
+    /// The join code.
     join_code: JoinCode,
 }
 
-/// New codes as a file to download or print.
+/// New join codes as a file to download or print.
 #[derive(SimpleObject)]
 pub struct CodeFile {
-    /// What to call it.
+    /// The file's name.
     filename: String,
-    /// text/csv.
+    /// The file's media type, `text/csv`.
     content_type: String,
-    /// One line a code, after a line that names the columns.
+    /// The file's content: a line that names the columns, and then one line for each code.
     content: String,
 }
 
-/// Codes to be made.
+/// Describes the join codes to create.
 #[derive(InputObject)]
 pub struct CreateJoinCodesInput {
-    /// To which organization.
+    /// The organization that the codes let people join.
     organization_id: Id<OrganizationId>,
-    /// 1 to 50 for MEMBER; 1 for ADMIN.
+    /// The number of codes: 1 to 50 for MEMBER, and 1 for ADMIN.
     #[graphql(default = 1)]
     count: i32,
-    /// As what one joins: MEMBER, or by those who may, ADMIN.
+    /// The role that people get: MEMBER, or ADMIN if the viewer may create such codes.
     #[graphql(default_with = "Some(Role::Member)")]
     role: Option<Role>,
-    /// What to call them, up to 100 characters.
+    /// A label for the codes, up to 100 characters.
     label: Option<String>,
 }
 
-/// New codes.
+/// The result of creating join codes.
 #[derive(SimpleObject, Default)]
 pub struct CreateJoinCodesPayload {
-    /// The codes with their digits; shown this once.
+    /// The codes and their digits, which are shown only this once.
     codes: Option<Vec<NewJoinCode>>,
-    /// The same as a file.
+    /// The same codes as a file.
     file: Option<CodeFile>,
-    /// Why none were made.
+    /// Why no codes were created.
     user_errors: Vec<UserError>,
 }
 payload!(CreateJoinCodesPayload);
 
-/// A code that someone was given.
+/// Contains the join code to redeem.
 #[derive(InputObject)]
 pub struct RedeemJoinCodeInput {
-    /// Eight digits, with or without the hyphen.
+    /// The eight digits, with or without the hyphen.
     code: String,
 }
 
-/// A new member.
+/// The result of redeeming a join code.
 #[derive(SimpleObject, Default)]
 pub struct RedeemJoinCodePayload {
-    /// The membership.
+    /// The new membership.
     member: Option<Member>,
-    /// Why nobody joined.
+    /// Why the viewer didn't join.
     user_errors: Vec<UserError>,
 }
 payload!(RedeemJoinCodePayload);
 
-/// A code to be taken back.
+/// Identifies the join code to revoke.
 #[derive(InputObject)]
 pub struct RevokeJoinCodeInput {
     /// The code's id.
     id: Id<JoinCodeId>,
 }
 
-/// A code that was taken back.
+/// The result of revoking a join code.
 #[derive(SimpleObject, Default)]
 pub struct RevokeJoinCodePayload {
-    /// The code.
+    /// The join code, now with the status REVOKED.
     join_code: Option<JoinCode>,
-    /// Why none was taken back.
+    /// Why the code wasn't revoked.
     user_errors: Vec<UserError>,
 }
 payload!(RevokeJoinCodePayload);
 
-/// Join codes.
+/// The mutations of join codes.
 #[derive(Default)]
 pub struct JoinCodeMutation;
 
 #[Object]
 impl JoinCodeMutation {
-    /// Makes 1 to 50 codes for MEMBER, or one for ADMIN; of the latter, one is active at a time.
+    /// Creates 1 to 50 join codes for MEMBER, or one for ADMIN. Only one code for ADMIN can be active at a time.
     async fn create_join_codes(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "How many, and for what.")] input: CreateJoinCodesInput,
+        #[graphql(desc = "The number of codes, and what they are for.")] input: CreateJoinCodesInput,
     ) -> async_graphql::Result<CreateJoinCodesPayload> {
         let command = join_code::CreateJoinCodes {
             organization_id: input.organization_id.0,
@@ -209,11 +210,12 @@ impl JoinCodeMutation {
         })
     }
 
-    /// Joins the organization of a code. A wrong, used, revoked and expired code all give the same answer.
+    /// Joins the organization that a code belongs to. Wrong, used, revoked and expired codes all get the same
+    /// response.
     async fn redeem_join_code(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The code.")] input: RedeemJoinCodeInput,
+        #[graphql(desc = "The code to redeem.")] input: RedeemJoinCodeInput,
     ) -> async_graphql::Result<RedeemJoinCodePayload> {
         let client = request(context).client;
         let outcome = redeeming::redeem(database(context), actor(context)?, &input.code, client).await;
@@ -224,11 +226,11 @@ impl JoinCodeMutation {
         Payload::of(outcome, |_| RedeemJoinCodePayload { member, user_errors: Vec::new() })
     }
 
-    /// Takes a code back: it stops working.
+    /// Revokes a join code. It stops working.
     async fn revoke_join_code(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which code.")] input: RevokeJoinCodeInput,
+        #[graphql(desc = "The code to revoke.")] input: RevokeJoinCodeInput,
     ) -> async_graphql::Result<RevokeJoinCodePayload> {
         let outcome = join_code::revoke(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |code| {

@@ -19,17 +19,17 @@ use super::rights::{AccessLevel, MemberAction, Role};
 use super::team::{Team, TeamConnection};
 use super::user::User;
 
-/// Where a membership stands.
+/// The status of a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "membership::MemberStatus")]
 pub enum MemberStatus {
-    /// In force.
+    /// The membership is active.
     Active,
-    /// Ended by the member.
+    /// The member left.
     Left,
-    /// Ended by owner or admin.
+    /// The owner or an admin removed the member.
     Removed,
-    /// Ended by the owner or an admin because the person has left the organization altogether.
+    /// The owner or an admin deactivated the member, because the person has left the organization altogether.
     Deactivated,
 }
 
@@ -37,36 +37,36 @@ pub enum MemberStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "membership::JoinMethod")]
 pub enum JoinMethod {
-    /// By founding the organization.
+    /// They founded the organization.
     Founder,
-    /// By the platform's staff.
+    /// The platform's staff made them a member.
     Staff,
-    /// By an invitation.
+    /// They accepted an invitation.
     Invitation,
-    /// By a join code.
+    /// They redeemed a join code.
     JoinCode,
 }
 
-/// In which order members are listed.
+/// The order in which members are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "member_list::MemberOrder")]
 pub enum MemberOrder {
-    /// By name, without case.
+    /// By name, ignoring case.
     Name,
-    /// By the time they joined, the earliest first.
+    /// By the time they joined, earliest first.
     JoinedAt,
-    /// Owner first, viewers last.
+    /// By role, from the owner down to viewers.
     Role,
 }
 
-/// What a member may do with what is shared with, or billed to, the organization.
+/// What a member may do with resources that are shared with the organization, or billed to it.
 #[derive(Debug, Clone, Copy, SimpleObject)]
 pub struct MemberPermissions {
-    /// Whether they may bill to the organization.
+    /// Whether they may bill activities to the organization.
     billable_activities: bool,
-    /// Whether they may use apps that are shared with it.
+    /// Whether they may use apps that are shared with the organization.
     shared_apps: bool,
-    /// What they get at most from projects that are shared with it.
+    /// The highest level of access that they get to projects that are shared with the organization.
     shared_projects: AccessLevel,
 }
 
@@ -80,14 +80,14 @@ impl From<permissions::Permissions> for MemberPermissions {
     }
 }
 
-/// What a member shall be able to do; what is left out stays as it is, or comes from the organization's policy.
+/// The permissions to give a member. Omitted ones stay as they are, or come from the organization's policy.
 #[derive(InputObject)]
 pub struct MemberPermissionsInput {
-    /// Whether they may bill to the organization.
+    /// Whether they may bill activities to the organization.
     pub billable_activities: Option<bool>,
-    /// Whether they may use apps that are shared with it.
+    /// Whether they may use apps that are shared with the organization.
     pub shared_apps: Option<bool>,
-    /// What they get at most from projects that are shared with it.
+    /// The highest level of access that they get to projects that are shared with the organization.
     pub shared_projects: Option<AccessLevel>,
 }
 
@@ -105,12 +105,13 @@ impl From<MemberPermissionsInput> for permissions::PermissionsInput {
 pub struct Member(pub member::Member);
 
 impl Member {
-    /// The member of an id, as an outcome of something that the viewer did.
+    /// Loads a member as the outcome of something that the viewer did, without a further check of what the viewer may
+    /// see.
     pub async fn load(context: &Context<'_>, id: MemberId) -> async_graphql::Result<Option<Self>> {
         Ok(loaders(context).load_one(id).await?.map(Self))
     }
 
-    /// The member that a command was about, where it succeeded.
+    /// Loads the member that a command was about, if the command succeeded.
     pub async fn loaded(
         context: &Context<'_>,
         outcome: &rollcall_domain::Result<MemberId>,
@@ -127,11 +128,11 @@ impl Member {
     }
 }
 
-/// A person's membership in an organization: one per user and organization, forever. A person who comes back gets the
-/// same membership.
+/// A person's membership in an organization. A person has at most one membership in each organization; if they come
+/// back, the same membership becomes active again.
 #[Object]
 impl Member {
-    /// Begins with mem_.
+    /// The membership's id. It begins with `mem_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
@@ -141,8 +142,8 @@ impl Member {
         User::load(context, self.0.user_id).await
     }
 
-    /// Their address; for the member, and for owner and admins as long as the membership is active: once it has ended,
-    /// the person's address is no longer the organization's business.
+    /// The person's email address. It is visible to the person, and while the membership is active also to the owner
+    /// and admins.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
         let own = request(context).actor().is_some_and(|actor| actor.is(self.0.user_id));
         let leads =
@@ -160,32 +161,32 @@ impl Member {
         Organization::load(context, self.0.organization_id).await
     }
 
-    /// Their role; after the end of the membership the one they had.
+    /// The person's role. After the membership has ended, it is the role that they had.
     async fn role(&self) -> Role {
         self.0.role.into()
     }
 
-    /// What they may do with what is shared with, or billed to, the organization.
+    /// What they may do with resources that are shared with the organization, or billed to it.
     async fn permissions(&self) -> MemberPermissions {
         self.0.permissions.into()
     }
 
-    /// Where the membership stands.
+    /// The membership's status.
     async fn status(&self) -> MemberStatus {
         self.0.status.into()
     }
 
-    /// When they joined, the last time.
+    /// When they last joined.
     async fn joined_at(&self) -> DateTime<Utc> {
         self.0.joined_at
     }
 
-    /// How they joined, the last time.
+    /// How they last joined.
     async fn joined_via(&self) -> JoinMethod {
         self.0.joined_via.into()
     }
 
-    /// The machines that they have registered here and the viewer can reach, oldest first.
+    /// The machines that the person registered in this organization and that the viewer can reach, oldest first.
     async fn machines(
         &self,
         context: &Context<'_>,
@@ -204,7 +205,7 @@ impl Member {
         Ok(page.map(|page| ResourceConnection::new(page.map_ref(|machine| Resource(machine.clone())))))
     }
 
-    /// The teams of the organization that they are in, oldest first.
+    /// The organization's teams that the person is in, oldest first.
     async fn teams(
         &self,
         context: &Context<'_>,
@@ -225,7 +226,7 @@ impl Member {
         }))
     }
 
-    /// Their departures from this organization, oldest first; for owner and admins.
+    /// The person's departures from this organization, oldest first. Only the owner and admins see them.
     async fn departures(
         &self,
         context: &Context<'_>,
@@ -238,7 +239,7 @@ impl Member {
         }
     }
 
-    /// What the viewer may do to this member, from the code that enforces it.
+    /// What the viewer may do to this member. It comes from the same rules that the mutations enforce.
     async fn viewer_can(&self, context: &Context<'_>) -> async_graphql::Result<Vec<MemberAction>> {
         let Some(permit) = self.permit(context).await? else { return Ok(Vec::new()) };
         let is_self = self.0.user_id == permit.user_id();
@@ -249,66 +250,68 @@ impl Member {
 
 connection!(MemberConnection, MemberEdge, Member, "members", total_count);
 
-/// A role to be given.
+/// The member and their new role.
 #[derive(InputObject)]
 pub struct ChangeMemberRoleInput {
     /// The member.
     member_id: Id<MemberId>,
-    /// ADMIN, MEMBER or VIEWER; ownership passes by a transfer alone.
+    /// The new role: ADMIN, MEMBER or VIEWER. Only a transfer of the ownership makes somebody the owner.
     role: Role,
 }
 
-/// A member with the role as it is now.
+/// The result of changing a member's role.
 #[derive(SimpleObject, Default)]
 pub struct ChangeMemberRolePayload {
-    /// The member.
+    /// The member with the new role.
     member: Option<Member>,
-    /// Why nothing was changed.
+    /// Why the role wasn't changed.
     user_errors: Vec<UserError>,
 }
 payload!(ChangeMemberRolePayload);
 
-/// Permissions to be given.
+/// The member and their new permissions.
 #[derive(InputObject)]
 pub struct UpdateMemberPermissionsInput {
-    /// The member; the owner has every permission.
+    /// The member. The owner always has every permission, so theirs can't be changed.
     member_id: Id<MemberId>,
-    /// What they shall be able to do; what is left out stays as it is.
+    /// The permissions to set. Omitted ones stay as they are.
     permissions: MemberPermissionsInput,
 }
 
-/// A member with the permissions as they are now.
+/// The result of changing a member's permissions.
 #[derive(SimpleObject, Default)]
 pub struct UpdateMemberPermissionsPayload {
-    /// The member.
+    /// The member with the new permissions.
     member: Option<Member>,
-    /// Why nothing was changed.
+    /// Why the permissions weren't changed.
     user_errors: Vec<UserError>,
 }
 payload!(UpdateMemberPermissionsPayload);
 
-/// Members.
+/// The mutations of members.
 #[derive(Default)]
 pub struct MemberMutation;
 
 #[Object]
 impl MemberMutation {
-    /// Changes a member's role. A demotion also revokes what the person issued and can no longer issue.
+    /// Changes a member's role. A demotion also revokes what the person issued and could no longer issue in the new
+    /// role.
     async fn change_member_role(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whom to give which role.")] input: ChangeMemberRoleInput,
+        #[graphql(desc = "The member and their new role.")] input: ChangeMemberRoleInput,
     ) -> async_graphql::Result<ChangeMemberRolePayload> {
         let outcome = role::change_role(database(context), actor(context)?, input.member_id.0, input.role.into()).await;
         let member = Member::loaded(context, &outcome).await?;
         Payload::of(outcome, |_| ChangeMemberRolePayload { member, user_errors: Vec::new() })
     }
 
-    /// Changes what a member may bill to the organization, and what they get from what is shared with it.
+    /// Changes what a member may bill to the organization, and what they may do with resources that are shared with
+    /// it.
     async fn update_member_permissions(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whom to give which permissions.")] input: UpdateMemberPermissionsInput,
+        #[graphql(desc = "The member and their new permissions.")] input: UpdateMemberPermissionsInput,
     ) -> async_graphql::Result<UpdateMemberPermissionsPayload> {
         let (id, permissions) = (input.member_id.0, input.permissions.into());
         let outcome = role::update_permissions(database(context), actor(context)?, id, permissions).await;

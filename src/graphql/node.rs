@@ -1,4 +1,4 @@
-//! Anything by its id, under the same authorization as the fields that lead to it.
+//! Lookup of any object by its id, under the same authorization as the fields that lead to it.
 
 use std::collections::HashMap;
 
@@ -40,12 +40,12 @@ use super::transfer::ProjectTransfer;
 use super::user::User;
 use super::webhook::{Webhook, WebhookDelivery};
 
-/// Anything that has a global id.
+/// Any object that has a global id.
 #[derive(Debug, Clone, Interface)]
 #[graphql(field(
     name = "id",
     ty = "ID",
-    desc = "Global and opaque: a short prefix that tells the type, and the rest."
+    desc = "A global, opaque id. It begins with a short prefix that tells the object's type."
 ))]
 pub enum Node {
     /// A person.
@@ -64,15 +64,15 @@ pub enum Node {
     JoinCode(JoinCode),
     /// A departure.
     Departure(Departure),
-    /// A resource that a departure passed on.
+    /// A resource that a departure moved.
     ResourceMove(ResourceMove),
     /// A resource.
     Resource(Resource),
-    /// What is shared of a resource with somebody.
+    /// A resource that is shared with somebody.
     Grant(Grant),
-    /// An address that something is shared with.
+    /// An email address that a resource is shared with.
     GrantInvitation(GrantInvitation),
-    /// A link to a collection.
+    /// A share link to a collection.
     ShareLink(ShareLink),
     /// An offer to move a project.
     ProjectTransfer(ProjectTransfer),
@@ -84,11 +84,12 @@ pub enum Node {
     AuditEvent(AuditEvent),
     /// A webhook.
     Webhook(Webhook),
-    /// A webhook's delivery.
+    /// A delivery to a webhook.
     WebhookDelivery(WebhookDelivery),
 }
 
-/// What the ids lead to, in their order; null for what doesn't exist or the viewer may not see.
+/// Finds the objects of the ids, in the same order. The entry is null if the object doesn't exist or the viewer may
+/// not see it.
 pub async fn find(context: &Context<'_>, ids: &[ID]) -> async_graphql::Result<Vec<Option<Node>>> {
     if ids.len() > limits::MAX_NODES {
         return Err(bad_request(format!("`ids` must be at most {}", limits::MAX_NODES)));
@@ -103,13 +104,13 @@ pub async fn find(context: &Context<'_>, ids: &[ID]) -> async_graphql::Result<Ve
     Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
 }
 
-/// Something on behalf of someone: who asks, the prefix of its id, and the UUID inside.
+/// The key of a lookup: the actor who asks, the prefix of the id, and the UUID inside it.
 type NodeKey = (Actor, String, Uuid);
 
 impl Loader<NodeKey> for Loaders {
     type Value = Node;
 
-    /// A statement or a few per person and kind, however many ids there are.
+    /// Runs one statement, or a few, for each actor and kind of object, however many ids there are.
     async fn load(&self, keys: &[NodeKey]) -> Result<HashMap<NodeKey, Node>, async_graphql::Error> {
         let mut kinds: HashMap<(&Actor, &str), Vec<Uuid>> = HashMap::new();
         for (actor, prefix, uuid) in keys {
@@ -135,7 +136,7 @@ async fn of_kind(
     fn typed<T: TypedId>(uuids: &[Uuid]) -> Vec<T> {
         uuids.iter().map(|uuid| T::from_uuid(*uuid)).collect()
     }
-    /// The nodes with the UUIDs inside their ids.
+    /// Pairs each node with the UUID inside its id.
     fn nodes<T, I: TypedId>(found: Vec<T>, id: impl Fn(&T) -> I, node: impl Fn(T) -> Node) -> Vec<(Uuid, Node)> {
         found.into_iter().map(|found| (id(&found).uuid(), node(found))).collect()
     }

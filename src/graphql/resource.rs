@@ -23,33 +23,37 @@ use super::share_link::{ShareLink, ShareLinkConnection};
 use super::transfer::ProjectTransfer;
 use super::user::User;
 
-/// What a resource is.
+/// The kind of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "kind::ResourceKind")]
 pub enum ResourceKind {
-    /// A project: holds samples, documents, volumes and apps. Creating one bills to its organization.
+    /// A project. It can contain samples, documents, volumes and apps. Whoever creates a project bills it to its
+    /// organization.
     Project,
     /// A volume.
     Volume,
-    /// A sample. It stays its owner's when they leave the organization.
+    /// A sample. When its owner leaves the organization, it still belongs to them.
     Sample,
     /// A document.
     Document,
     /// A machine that a member has registered.
     Machine,
-    /// An app. Creating one bills to its organization, which can't change once it is published.
+    /// An app. Whoever creates an app bills it to its organization. A published app can't move to another
+    /// organization.
     App,
-    /// A workspace: holds projects, volumes, documents, machines, apps, sources, source groups and collections.
+    /// A workspace. It can contain projects, volumes, documents, machines, apps, sources, source groups and
+    /// collections.
     Workspace,
     /// A source.
     Source,
-    /// A group of sources, which it holds.
+    /// A group that contains sources.
     SourceGroup,
-    /// Gathers samples, documents, volumes, machines, apps and sources from wherever in the organization they lie.
+    /// A collection. It refers to samples, documents, volumes, machines, apps and sources from anywhere in the
+    /// organization.
     Collection,
 }
 
-/// Who reads a resource beside those it is shared with.
+/// Who can read a resource, apart from those it is shared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "resource::Visibility")]
 pub enum Visibility {
@@ -63,19 +67,19 @@ pub enum Visibility {
 pub struct Resource(pub resource::Resource);
 
 impl Resource {
-    /// The resource, if the viewer can reach it.
+    /// Finds the resource, if the viewer can reach it.
     pub async fn find(context: &Context<'_>, id: ResourceId) -> async_graphql::Result<Option<Self>> {
         let Some(found) = loaders(context).load_one(id).await?.map(Self) else { return Ok(None) };
         Ok((found.access(context).await? > rights::AccessLevel::None).then_some(found))
     }
 
-    /// The resource; for what already led to it.
+    /// Loads the resource. Only for ids that a visible object has led to.
     pub async fn load(context: &Context<'_>, id: ResourceId) -> async_graphql::Result<Self> {
         let found = loaders(context).load_one(id).await?;
         Ok(Self(found.ok_or_else(|| top_level(rollcall_domain::Error::Bug("a resource is missing")))?))
     }
 
-    /// What the viewer may do with it.
+    /// What the viewer may do with the resource.
     pub async fn access(&self, context: &Context<'_>) -> async_graphql::Result<rights::AccessLevel> {
         let Some(reach) = request(context).actor().and_then(Actor::reach) else {
             return Ok(rights::AccessLevel::None);
@@ -84,7 +88,7 @@ impl Resource {
         Ok(access.unwrap_or(Access::NONE).level)
     }
 
-    /// A page of what belongs to it, as far as the viewer reaches it.
+    /// Loads a page of the resources that belong to this one and that the viewer can reach.
     async fn part(
         &self,
         context: &Context<'_>,
@@ -96,7 +100,8 @@ impl Resource {
         let Some(reach) = request(context).actor().and_then(Actor::reach) else {
             return Ok(ResourceConnection::new(Page::default()));
         };
-        // Such as a project that is offered: what lies in it would be looked at one by one.
+        // The viewer may see a resource without access to it, for example a project that is offered to them. Without
+        // this check, each resource inside would be checked one by one.
         if self.access(context).await? == rights::AccessLevel::None {
             return Ok(ResourceConnection::new(Page::default()));
         }
@@ -107,48 +112,52 @@ impl Resource {
     }
 }
 
-/// A piece of work that an organization holds and someone owns.
+/// A piece of work, such as a project, a volume or a document. It belongs to an organization and has one owner.
 #[Object]
 impl Resource {
-    /// Begins with res_.
+    /// The resource's id. It begins with `res_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// What it is.
+    /// The kind of the resource.
     async fn kind(&self) -> ResourceKind {
         self.0.kind.into()
     }
 
-    /// What it is called.
+    /// The resource's name.
     async fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// More about it.
+    /// The resource's description.
     async fn description(&self) -> Option<&str> {
         self.0.description.as_deref()
     }
 
-    /// Holds it and pays for it.
+    /// The organization that holds the resource and pays for it.
     async fn organization(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
         Organization::load(context, self.0.organization_id).await
     }
 
-    /// Whose it is; passes on when they leave the organization. Where the directory is HIDDEN, for whoever doesn't lead
-    /// the organization and isn't that person, somebody called `owner`.
+    /// The user who owns the resource. When they leave the organization, it passes to somebody else. If the directory
+    /// is HIDDEN, viewers who don't lead the organization and aren't the owner themselves see a placeholder user with
+    /// the username `owner`.
     async fn owner(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::who_is(context, self.0.organization_id, self.0.owner_id, "owner", self.0.id.uuid()).await
     }
 
-    /// Who made it; never changes. Where the directory is HIDDEN, likewise somebody called `creator`.
+    /// The user who created the resource; this never changes. If the directory is HIDDEN, viewers who don't lead the
+    /// organization and aren't that user see a placeholder user with the username `creator`.
     async fn created_by(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        // Not under the id of whoever owns it: nothing tells whether that is the same person.
+        // The placeholder's id differs from that of the owner's placeholder, so that nothing reveals whether they are
+        // the same person.
         let by = Uuid::from_u128(self.0.id.uuid().as_u128() ^ 1);
         User::who_is(context, self.0.organization_id, self.0.created_by_id, "creator", by).await
     }
 
-    /// The project, workspace or source group it lies in, where the viewer reaches that; at most two above one another.
+    /// The project, workspace or source group that the resource is in, if the viewer can reach it. Containers can be
+    /// nested two deep.
     async fn container(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
         match self.0.container_id {
             Some(id) => Resource::find(context, id).await,
@@ -156,18 +165,18 @@ impl Resource {
         }
     }
 
-    /// What lies in it and the viewer can reach, oldest first.
+    /// The resources directly inside that the viewer can reach, oldest first.
     async fn contents(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-        #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
+        #[graphql(desc = "Only resources of this kind.")] kind: Option<ResourceKind>,
     ) -> async_graphql::Result<ResourceConnection> {
         self.part(context, ResourcesBy::Contents(self.0.id), kind, forward(first, after)).await
     }
 
-    /// Collections only: what it gathers, wherever that lies, oldest first; null for anything else.
+    /// The items of a collection, wherever they are stored, oldest first. Null for other kinds of resources.
     async fn items(
         &self,
         context: &Context<'_>,
@@ -180,7 +189,7 @@ impl Resource {
         self.part(context, ResourcesBy::Items(self.0.id), None, forward(first, after)).await.map(Some)
     }
 
-    /// With whom it is shared, oldest first; for who administers it.
+    /// The grants by which the resource is shared, oldest first. Only those who administer the resource see them.
     async fn grants(
         &self,
         context: &Context<'_>,
@@ -197,8 +206,8 @@ impl Resource {
         Ok(found.map(|found| GrantConnection::new(found.0.map_ref(|grant| Grant(grant.clone())), found.1)))
     }
 
-    /// Addresses that it is shared with and that nobody has signed in with since, oldest first; for those who
-    /// administer it.
+    /// The email addresses that the resource is shared with and that nobody has signed in with since, oldest first.
+    /// Only those who administer the resource see them.
     async fn grant_invitations(
         &self,
         context: &Context<'_>,
@@ -218,7 +227,7 @@ impl Resource {
         Ok(found.map(|found| GrantInvitationConnection::new(found.0.map_ref(invitation), found.1)))
     }
 
-    /// Its links, oldest first; for who administers it.
+    /// The share links to the resource, oldest first. Only those who administer the resource see them.
     async fn share_links(
         &self,
         context: &Context<'_>,
@@ -235,7 +244,8 @@ impl Resource {
         Ok(found.map(|found| ShareLinkConnection::new(found.0.map_ref(|link| ShareLink(link.clone())), found.1)))
     }
 
-    /// Projects only: the open offer to move it; for who administers it.
+    /// The pending offer to move a project to another organization. Null for other kinds of resources. Only those who
+    /// administer the project see it.
     async fn open_transfer(&self, context: &Context<'_>) -> async_graphql::Result<Option<ProjectTransfer>> {
         let project = self.0.kind == kind::ResourceKind::Project;
         if !project || self.access(context).await? < rights::AccessLevel::Administer {
@@ -244,32 +254,33 @@ impl Resource {
         ProjectTransfer::open(context, self.0.id).await
     }
 
-    /// Who reads it.
+    /// Who can read the resource, apart from those it is shared with.
     async fn visibility(&self) -> Visibility {
         self.0.visibility.into()
     }
 
-    /// Its size in bytes.
+    /// The resource's size in bytes.
     async fn size_bytes(&self) -> BigInt {
         BigInt(self.0.size_bytes)
     }
 
-    /// Since when an app is published, and its organization can't change.
+    /// When the app was published. Since then, it can't move to another organization. Null for other kinds of
+    /// resources.
     async fn published_at(&self) -> Option<DateTime<Utc>> {
         self.0.published_at
     }
 
-    /// When it was made.
+    /// When the resource was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When it was last changed.
+    /// When the resource was last changed.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.0.updated_at
     }
 
-    /// What the viewer may do with it.
+    /// What the viewer may do with the resource.
     async fn viewer_access(&self, context: &Context<'_>) -> async_graphql::Result<AccessLevel> {
         Ok(self.access(context).await?.into())
     }
@@ -277,150 +288,154 @@ impl Resource {
 
 connection!(ResourceConnection, ResourceEdge, Resource, "resources");
 
-/// A resource to be made.
+/// The resource to create.
 #[derive(InputObject)]
 pub struct CreateResourceInput {
-    /// Where; the container's organization where left out, and the viewer's default bill-to without a container.
+    /// The organization that will hold the resource. If omitted, it is the container's organization, or without a
+    /// container the viewer's default bill-to.
     organization_id: Option<Id<OrganizationId>>,
-    /// What it is.
+    /// The kind of the resource.
     kind: ResourceKind,
-    /// What it is called; 1 to 100 characters.
+    /// The name, 1 to 100 characters.
     name: String,
-    /// More about it, up to 2000 characters.
+    /// A description, up to 2000 characters.
     description: Option<String>,
-    /// What it shall lie in: a project, workspace or source group that the viewer may add to. It takes the container's
-    /// organization. What someone outside adds, except samples, is the organization's owner's.
+    /// The project, workspace or source group to put the resource in. The viewer must be allowed to add to it. The
+    /// resource belongs to the container's organization. If somebody from outside adds it, and it isn't a sample, the
+    /// organization's owner owns it.
     container_id: Option<Id<ResourceId>>,
-    /// Who reads it.
+    /// Who can read the resource, apart from those it is shared with.
     #[graphql(default_with = "Some(Visibility::Private)")]
     visibility: Option<Visibility>,
-    /// Its size in bytes; 0 where left out.
+    /// The size in bytes; 0 if omitted.
     size_bytes: Option<BigInt>,
 }
 
-/// A new resource.
+/// The result of creating a resource.
 #[derive(SimpleObject, Default)]
 pub struct CreateResourcePayload {
-    /// The resource.
+    /// The new resource.
     resource: Option<Resource>,
-    /// Why none was made.
+    /// Why no resource was created.
     user_errors: Vec<UserError>,
 }
 payload!(CreateResourcePayload);
 
-/// What to change of a resource; a field left out stays as it is.
+/// The changes to a resource. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateResourceInput {
     /// The resource.
     id: Id<ResourceId>,
-    /// What it is called; 1 to 100 characters.
+    /// The name, 1 to 100 characters.
     name: MaybeUndefined<String>,
-    /// More about it, up to 2000 characters; null clears it.
+    /// A description, up to 2000 characters; null clears it.
     description: MaybeUndefined<String>,
-    /// Who reads it; changing that takes ADMINISTER.
+    /// Who can read the resource, apart from those it is shared with. To change this, the viewer needs ADMINISTER
+    /// access.
     visibility: MaybeUndefined<Visibility>,
-    /// What it lies in, of the same organization; null takes it out. Takes ADMINISTER on it and UPLOAD on the
-    /// container.
+    /// The container to move the resource to, in the same organization; null takes it out of its container. This
+    /// requires ADMINISTER access to the resource and UPLOAD access to the container.
     container_id: MaybeUndefined<Id<ResourceId>>,
-    /// Its size in bytes.
+    /// The size in bytes.
     size_bytes: MaybeUndefined<BigInt>,
 }
 
-/// A resource as it is now.
+/// The result of changing a resource.
 #[derive(SimpleObject, Default)]
 pub struct UpdateResourcePayload {
-    /// The resource.
+    /// The changed resource.
     resource: Option<Resource>,
     /// Why nothing was changed.
     user_errors: Vec<UserError>,
 }
 payload!(UpdateResourcePayload);
 
-/// A resource to be deleted.
+/// Identifies the resource to delete.
 #[derive(InputObject)]
 pub struct DeleteResourceInput {
     /// The resource.
     id: Id<ResourceId>,
 }
 
-/// A resource that is gone.
+/// The result of deleting a resource.
 #[derive(SimpleObject, Default)]
 pub struct DeleteResourcePayload {
-    /// Which.
+    /// The id of the deleted resource.
     deleted_resource_id: Option<ID>,
-    /// Why none was deleted.
+    /// Why no resource was deleted.
     user_errors: Vec<UserError>,
 }
 payload!(DeleteResourcePayload);
 
-/// An app to publish.
+/// Identifies the app to publish.
 #[derive(InputObject)]
 pub struct PublishAppInput {
     /// The app.
     id: Id<ResourceId>,
 }
 
-/// A published app.
+/// The result of publishing an app.
 #[derive(SimpleObject, Default)]
 pub struct PublishAppPayload {
-    /// The app.
+    /// The published app.
     resource: Option<Resource>,
-    /// Why it isn't published.
+    /// Why the app wasn't published.
     user_errors: Vec<UserError>,
 }
 payload!(PublishAppPayload);
 
-/// What to add to a collection.
+/// The collection, and the resources to add to it.
 #[derive(InputObject)]
 pub struct AddToCollectionInput {
-    /// The collection; takes CONTRIBUTE on it.
+    /// The collection. The viewer needs CONTRIBUTE access to it.
     collection_id: Id<ResourceId>,
-    /// 1 to 100 resources of its organization; takes ADMINISTER on each, since whoever reaches the collection may read
-    /// them. All are added or none; resources already in it stay in it.
+    /// 1 to 100 resources of the collection's organization. The viewer needs ADMINISTER access to each, since everyone
+    /// who reaches the collection can read them. Either all are added or none. Resources that are already in the
+    /// collection stay there.
     resource_ids: Vec<Id<ResourceId>>,
 }
 
-/// A collection with what was added.
+/// The result of adding resources to a collection.
 #[derive(SimpleObject, Default)]
 pub struct AddToCollectionPayload {
-    /// The collection.
+    /// The collection, with the resources that were added.
     collection: Option<Resource>,
     /// Why nothing was added.
     user_errors: Vec<UserError>,
 }
 payload!(AddToCollectionPayload);
 
-/// What to take out of a collection.
+/// The collection, and the resources to remove from it.
 #[derive(InputObject)]
 pub struct RemoveFromCollectionInput {
-    /// The collection; requires CONTRIBUTE on it, or ADMINISTER on each of the resources.
+    /// The collection. The viewer needs CONTRIBUTE access to it, or ADMINISTER access to each of the resources.
     collection_id: Id<ResourceId>,
-    /// 1 to 100 resources; what isn't in it is passed over.
+    /// 1 to 100 resources. Those that aren't in the collection are ignored.
     resource_ids: Vec<Id<ResourceId>>,
 }
 
-/// A collection without what was taken out.
+/// The result of removing resources from a collection.
 #[derive(SimpleObject, Default)]
 pub struct RemoveFromCollectionPayload {
-    /// The collection; null where the viewer doesn't reach it.
+    /// The collection. Null if the viewer can't reach it.
     collection: Option<Resource>,
-    /// Why nothing was taken out.
+    /// Why nothing was removed.
     user_errors: Vec<UserError>,
 }
 payload!(RemoveFromCollectionPayload);
 
-/// Resources.
+/// The mutations of resources.
 #[derive(Default)]
 pub struct ResourceMutation;
 
 #[Object]
 impl ResourceMutation {
-    /// Creates a resource. The viewer owns it; in a container of an organization that they don't belong to, the
-    /// organization's owner does.
+    /// Creates a resource. The viewer owns it, unless it is put in a container of an organization that they aren't a
+    /// member of: then that organization's owner does.
     async fn create_resource(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The resource.")] input: CreateResourceInput,
+        #[graphql(desc = "The resource to create.")] input: CreateResourceInput,
     ) -> async_graphql::Result<CreateResourcePayload> {
         let command = resource::creation::CreateResource {
             organization_id: input.organization_id.map(|id| id.0),
@@ -438,11 +453,11 @@ impl ResourceMutation {
         })
     }
 
-    /// Changes a resource; takes CONTRIBUTE on it.
+    /// Changes a resource. The viewer needs CONTRIBUTE access to it.
     async fn update_resource(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateResourceInput,
+        #[graphql(desc = "The resource and the changes.")] input: UpdateResourceInput,
     ) -> async_graphql::Result<UpdateResourcePayload> {
         let command = resource::change::UpdateResource {
             name: super::required(input.name),
@@ -458,11 +473,11 @@ impl ResourceMutation {
         })
     }
 
-    /// Deletes a resource for good; takes ADMINISTER on it, and it must be empty.
+    /// Deletes a resource for good. The viewer needs ADMINISTER access to it, and it must be empty.
     async fn delete_resource(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which resource.")] input: DeleteResourceInput,
+        #[graphql(desc = "The resource to delete.")] input: DeleteResourceInput,
     ) -> async_graphql::Result<DeleteResourcePayload> {
         let outcome = resource::change::delete(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| DeleteResourcePayload {
@@ -471,21 +486,22 @@ impl ResourceMutation {
         })
     }
 
-    /// Publishes an app, once; takes ADMINISTER on it. From here on its organization can't change.
+    /// Publishes an app, which can be done only once. The viewer needs ADMINISTER access to it. From then on, the app
+    /// can't move to another organization.
     async fn publish_app(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which app.")] input: PublishAppInput,
+        #[graphql(desc = "The app to publish.")] input: PublishAppInput,
     ) -> async_graphql::Result<PublishAppPayload> {
         let outcome = resource::change::publish_app(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |app| PublishAppPayload { resource: Some(Resource(app)), user_errors: Vec::new() })
     }
 
-    /// Adds resources to a collection, from wherever in the organization they lie.
+    /// Adds resources to a collection, from anywhere in the organization.
     async fn add_to_collection(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to add.")] input: AddToCollectionInput,
+        #[graphql(desc = "The collection and the resources to add.")] input: AddToCollectionInput,
     ) -> async_graphql::Result<AddToCollectionPayload> {
         let ids: Vec<ResourceId> = input.resource_ids.into_iter().map(|id| id.0).collect();
         let outcome =
@@ -497,11 +513,11 @@ impl ResourceMutation {
         })
     }
 
-    /// Takes resources out of a collection; they stay where they lie.
+    /// Removes resources from a collection. The resources themselves stay where they are stored.
     async fn remove_from_collection(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to take out.")] input: RemoveFromCollectionInput,
+        #[graphql(desc = "The collection and the resources to remove.")] input: RemoveFromCollectionInput,
     ) -> async_graphql::Result<RemoveFromCollectionPayload> {
         let ids: Vec<ResourceId> = input.resource_ids.into_iter().map(|id| id.0).collect();
         let outcome = resource::collection::remove_from_collection(
@@ -511,7 +527,7 @@ impl ResourceMutation {
             &ids,
         )
         .await;
-        // Who took out what is theirs needn't reach the collection.
+        // Those who removed their own resources don't necessarily reach the collection.
         let seen = match &outcome {
             Ok(collection) => Resource::find(context, collection.id).await?,
             Err(_) => None,

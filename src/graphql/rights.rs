@@ -1,39 +1,40 @@
-//! Roles, levels and what the viewer may do, from the code that enforces it.
+//! Roles, access levels, and lists of what the viewer may do, which come from the same rules that are enforced.
 
 use async_graphql::Enum;
 use rollcall_domain::authority::rights;
 
-/// A member's role; each includes the next.
+/// A member's role. Each role includes the rights of those after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "rights::Role")]
 pub enum Role {
-    /// Exactly one per organization. May do everything, and alone transfers and deletes it.
+    /// The owner, of whom each organization has exactly one. May do everything; only the owner can transfer and delete
+    /// the organization.
     Owner,
-    /// Invites, removes members and viewers, edits the profile and settings, sees everything.
+    /// An admin. Invites people, removes members and viewers, edits the profile and settings, and sees everything.
     Admin,
-    /// Works: creates and manages what is theirs.
+    /// A member. Creates resources and manages their own.
     Member,
-    /// Reads what is shared with them or visible to the organization; changes nothing.
+    /// A viewer. Reads what is shared with them or visible to the organization, and can't change anything.
     Viewer,
 }
 
-/// What one may do with a resource; each level includes those before it.
+/// What somebody may do with a resource. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "rights::AccessLevel")]
 pub enum AccessLevel {
-    /// Nothing.
+    /// No access.
     None,
-    /// Read.
+    /// Read the resource.
     View,
     /// Also add contents.
     Upload,
-    /// Also change.
+    /// Also change the resource.
     Contribute,
-    /// Also share, move and delete.
+    /// Also share, move and delete the resource.
     Administer,
 }
 
-/// Whom a plain member sees among the others.
+/// Which other members plain members can see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "rights::MemberDirectory")]
 pub enum MemberDirectory {
@@ -41,7 +42,7 @@ pub enum MemberDirectory {
     Hidden,
     /// The owner and the admins.
     Leadership,
-    /// Everyone.
+    /// All members.
     Everyone,
 }
 
@@ -49,9 +50,10 @@ pub enum MemberDirectory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "rights::AdminPowers")]
 pub enum AdminPowers {
-    /// They have their own.
+    /// Admins have only the powers of an admin.
     Standard,
-    /// They have the owner's, except transfer, deletion, this setting, and anything done to the owner.
+    /// Admins have the owner's powers, except transferring or deleting the organization, changing this setting, and
+    /// anything done to the owner.
     OwnerEquivalent,
 }
 
@@ -59,13 +61,13 @@ pub enum AdminPowers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "rights::ExternalSharing")]
 pub enum ExternalSharing {
-    /// They may.
+    /// Resources may be shared outside.
     Allowed,
-    /// They are shared with members only.
+    /// Resources can be shared with members only.
     MembersOnly,
 }
 
-/// What someone may do in an organization.
+/// What somebody may do in an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "rights::Action")]
 pub enum OrganizationAction {
@@ -73,56 +75,56 @@ pub enum OrganizationAction {
     Invite,
     /// Invite admins.
     InviteAdmin,
-    /// Make, see and revoke join codes.
+    /// Create, see and revoke join codes.
     CreateJoinCodes,
-    /// Make an admin code.
+    /// Create join codes for admins.
     CreateAdminJoinCode,
     /// See all members, not only those that the directory shows.
     ViewMembers,
     /// See all resources of every member; see, retry and revert departures.
     ViewAllResources,
-    /// Create resources here.
+    /// Create resources in the organization.
     CreateResources,
     /// Edit the profile.
     EditProfile,
-    /// Edit the policy, except the admins' powers.
+    /// Edit the policy, except whether admins have the owner's powers.
     EditPolicy,
     /// Create, change and delete teams.
     ManageTeams,
-    /// Say where the organization is billed.
+    /// Change the billing account.
     ManageBilling,
-    /// Make and revoke keys that belong to the organization.
+    /// Create and revoke service keys, which belong to the organization.
     ManageServiceKeys,
-    /// Make, change and delete webhooks.
+    /// Create, change and delete webhooks.
     ManageWebhooks,
     /// Read the audit log.
     ViewAuditLog,
-    /// Hand the organization over.
+    /// Transfer the ownership to an admin.
     TransferOwnership,
     /// Delete the organization.
     Delete,
-    /// Leave.
+    /// Leave the organization.
     Leave,
 }
 
-/// What someone may do to a member.
+/// What somebody may do to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "rights::MemberAction")]
 pub enum MemberAction {
     /// Make them an admin.
     Promote,
-    /// Make them a member or viewer again.
+    /// Make an admin a member or viewer again.
     Demote,
-    /// Change between member and viewer.
+    /// Change their role between member and viewer.
     ChangeRole,
-    /// Change what they may bill and what they get from grants.
+    /// Change what they may bill and what they may do with shared resources.
     ChangePermissions,
-    /// Remove them.
+    /// Remove them from the organization.
     Remove,
     /// Deactivate them.
     Deactivate,
-    /// Make them active again.
+    /// Reactivate them.
     Reactivate,
-    /// Hand the ownership to them.
+    /// Transfer the ownership to them.
     MakeOwner,
 }

@@ -12,7 +12,7 @@ use super::id::{Decimal, Id};
 use super::resource::Resource;
 use super::user::User;
 
-/// What is run.
+/// The kind of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "run::RunKind")]
 pub enum RunKind {
@@ -24,17 +24,17 @@ pub enum RunKind {
     Job,
 }
 
-/// Where a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "run::RunStatus")]
 pub enum RunStatus {
-    /// It waits for the platform.
+    /// It waits until the platform starts it.
     Queued,
-    /// The platform carries it out.
+    /// The platform is carrying it out.
     Running,
-    /// It came to its end.
+    /// It finished successfully.
     Succeeded,
-    /// It went wrong.
+    /// It failed.
     Failed,
     /// It was cancelled.
     Cancelled,
@@ -43,30 +43,30 @@ pub enum RunStatus {
 #[derive(Debug, Clone)]
 pub struct Run(pub run::Run);
 
-/// What a member has queued for the platform to carry out.
+/// A piece of computing work that a member has queued for the platform.
 #[Object]
 impl Run {
-    /// Begins with run_.
+    /// The run's id. It begins with `run_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// What is run.
+    /// The kind of the run.
     async fn kind(&self) -> RunKind {
         self.0.kind.into()
     }
 
-    /// What it is called.
+    /// The run's name.
     async fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Where it stands.
+    /// The run's status.
     async fn status(&self) -> RunStatus {
         self.0.status.into()
     }
 
-    /// What it is about, where the viewer reaches that.
+    /// The resource that the run is for, if the viewer can reach it.
     async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
         match self.0.resource_id {
             Some(id) => Resource::find(context, id).await,
@@ -74,37 +74,37 @@ impl Run {
         }
     }
 
-    /// Who queued it.
+    /// The user who queued the run.
     async fn queued_by(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::load(context, self.0.queued_by_id).await
     }
 
-    /// When it was queued.
+    /// When the run was queued.
     async fn queued_at(&self) -> DateTime<Utc> {
         self.0.queued_at
     }
 
-    /// When the platform began.
+    /// When the platform started the run.
     async fn started_at(&self) -> Option<DateTime<Utc>> {
         self.0.started_at
     }
 
-    /// When it ended, in whichever way.
+    /// When the run ended, whether it succeeded, failed or was cancelled.
     async fn finished_at(&self) -> Option<DateTime<Utc>> {
         self.0.finished_at
     }
 
-    /// CPU-hours so far.
+    /// The CPU-hours used so far.
     async fn cpu_hours(&self) -> Decimal {
         Decimal(self.0.cpu_hours)
     }
 
-    /// GiB-hours of memory so far.
+    /// The GiB-hours of memory used so far.
     async fn memory_gib_hours(&self) -> Decimal {
         Decimal(self.0.memory_gib_hours)
     }
 
-    /// Credits so far; one is one US dollar.
+    /// The credits used so far. One credit is one US dollar.
     async fn credits(&self) -> Decimal {
         Decimal(self.0.credits)
     }
@@ -112,57 +112,57 @@ impl Run {
 
 connection!(RunConnection, RunEdge, Run, "runs");
 
-/// What to queue.
+/// The run to queue.
 #[derive(InputObject)]
 pub struct QueueRunInput {
-    /// In which organization.
+    /// The organization that the run belongs to.
     organization_id: Id<OrganizationId>,
-    /// What is run.
+    /// The kind of the run.
     kind: RunKind,
-    /// What to call it, 1 to 100 characters.
+    /// A name for the run, 1 to 100 characters.
     name: String,
-    /// What it is about: a resource of the organization that the viewer reaches.
+    /// The resource that the run is for. It must belong to the organization, and the viewer must be able to reach it.
     resource_id: Option<Id<ResourceId>>,
 }
 
-/// What was queued.
+/// The result of queuing a run.
 #[derive(SimpleObject, Default)]
 pub struct QueueRunPayload {
-    /// The run.
+    /// The new run.
     run: Option<Run>,
     /// Why nothing was queued.
     user_errors: Vec<UserError>,
 }
 payload!(QueueRunPayload);
 
-/// What to cancel.
+/// Identifies the run to cancel.
 #[derive(InputObject)]
 pub struct CancelRunInput {
-    /// Which run.
+    /// The run.
     id: Id<RunId>,
 }
 
-/// What was cancelled.
+/// The result of cancelling a run.
 #[derive(SimpleObject, Default)]
 pub struct CancelRunPayload {
-    /// The run.
+    /// The cancelled run.
     run: Option<Run>,
     /// Why nothing was cancelled.
     user_errors: Vec<UserError>,
 }
 payload!(CancelRunPayload);
 
-/// What members queue.
+/// The mutations of runs.
 #[derive(Default)]
 pub struct RunMutation;
 
 #[Object]
 impl RunMutation {
-    /// Queues a run, if the organization's plan has room for it; for the owner, admins and members.
+    /// Queues a run, if the organization's limit for runs allows another one. For the owner, admins and members.
     async fn queue_run(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to queue.")] input: QueueRunInput,
+        #[graphql(desc = "The run to queue.")] input: QueueRunInput,
     ) -> async_graphql::Result<QueueRunPayload> {
         let command = run::QueueRun {
             organization_id: input.organization_id.0,
@@ -174,11 +174,11 @@ impl RunMutation {
         Payload::of(outcome, |run| QueueRunPayload { run: Some(Run(run)), user_errors: Vec::new() })
     }
 
-    /// Cancels a run that hasn't ended; for the member who queued it, the owner and admins.
+    /// Cancels a run that hasn't ended. For the member who queued it, the owner and admins.
     async fn cancel_run(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which run.")] input: CancelRunInput,
+        #[graphql(desc = "The run to cancel.")] input: CancelRunInput,
     ) -> async_graphql::Result<CancelRunPayload> {
         let outcome = run::cancel(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |run| CancelRunPayload { run: Some(Run(run)), user_errors: Vec::new() })

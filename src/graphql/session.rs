@@ -1,4 +1,4 @@
-//! Signing in and out, and the sessions of the viewer.
+//! Signing in and out, and the viewer's sessions.
 
 use async_graphql::{Context, ID, InputObject, Object, OneofObject, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -17,39 +17,39 @@ use super::viewer::Viewer;
 pub struct Session {
     /// The session.
     pub session: session::Session,
-    /// Whether it is the one that asks.
+    /// Whether the request was made with this session.
     pub current: bool,
 }
 
-/// Someone's session: what signing in began.
+/// A session of the viewer, which began when they signed in.
 #[Object]
 impl Session {
-    /// Begins with ses_.
+    /// The session's id. It begins with `ses_`.
     pub async fn id(&self) -> ID {
         self.session.id.to_string().into()
     }
 
-    /// When it began.
+    /// When the session began.
     async fn created_at(&self) -> DateTime<Utc> {
         self.session.created_at
     }
 
-    /// When it was last used, to within five minutes.
+    /// When the session was last used, with a precision of five minutes.
     async fn last_seen_at(&self) -> DateTime<Utc> {
         self.session.last_seen_at
     }
 
-    /// When it ends by itself, 30 days after it began.
+    /// When the session expires: 30 days after it began.
     async fn expires_at(&self) -> DateTime<Utc> {
         self.session.expires_at
     }
 
-    /// Whether it is the session that asks.
+    /// Whether this request was made with the session.
     async fn current(&self) -> bool {
         self.current
     }
 
-    /// The client that began it, as it called itself.
+    /// The `User-Agent` header of the client that began the session.
     async fn user_agent(&self) -> Option<&str> {
         self.session.user_agent.as_deref()
     }
@@ -65,14 +65,14 @@ impl Session {
 
 connection!(SessionConnection, SessionEdge, Session, "sessions", total_count);
 
-/// The address to email a link and digits to.
+/// The email address to send a sign-in link and digits to.
 #[derive(InputObject)]
 pub struct RequestSignInInput {
-    /// The address; an account is made for it at the first sign-in.
+    /// The email address. If it has no account, one is created at the first sign-in.
     email: String,
 }
 
-/// The same answer whether or not the address has an account.
+/// The result of requesting a sign-in email. It is the same whether or not the address has an account.
 #[derive(SimpleObject, Default)]
 pub struct RequestSignInPayload {
     /// Why no email was sent.
@@ -85,83 +85,85 @@ impl Payload for RequestSignInPayload {
     }
 }
 
-/// What proves the address: the link's token, or the address with the digits from its newest email.
+/// The proof that the person controls the email address. Exactly one field must be set.
 #[derive(OneofObject)]
 pub enum SignInInput {
-    /// The token of the emailed link; it works once, for an hour.
+    /// The token from the emailed link. It works once, within an hour.
     Token(String),
-    /// The digits from the newest email; they work once, for 10 minutes and 5 tries.
+    /// The email address, with the digits from the newest email to it. The digits work once, for 10 minutes and 5
+    /// attempts.
     Digits(SignInDigits),
 }
 
 /// The digits from a sign-in email.
 #[derive(InputObject)]
 pub struct SignInDigits {
-    /// The address that the email went to.
+    /// The address that the email was sent to.
     email: String,
     /// The 6 digits.
     code: String,
 }
 
-/// Someone who signed in.
+/// The result of signing in.
 #[derive(SimpleObject, Default)]
 pub struct SignInPayload {
-    /// Who signed in.
+    /// The user who signed in.
     viewer: Option<Viewer>,
-    /// The session that began.
+    /// The new session.
     session: Option<Session>,
-    /// To be sent as `Authorization: Bearer …`; shown this once.
+    /// The session token, to be sent as `Authorization: Bearer …`. It is shown only this once.
     session_token: Option<String>,
     /// Why nobody was signed in.
     user_errors: Vec<UserError>,
 }
 payload!(SignInPayload);
 
-/// Which session to end.
+/// Identifies the session to end.
 #[derive(InputObject)]
 pub struct SignOutInput {
-    /// One of the viewer's sessions; without it, the one that asks.
+    /// One of the viewer's sessions. If omitted, it is the session with which the request is made.
     session_id: Option<Id<SessionId>>,
 }
 
-/// A session that ended.
+/// The result of signing out.
 #[derive(SimpleObject, Default)]
 pub struct SignOutPayload {
-    /// Which.
+    /// The id of the session, which has ended.
     signed_out_session_id: Option<ID>,
-    /// Why none was ended.
+    /// Why no session was ended.
     user_errors: Vec<UserError>,
 }
 payload!(SignOutPayload);
 
-/// Where to switch to.
+/// Identifies the organization to switch to.
 #[derive(InputObject)]
 pub struct SwitchOrganizationInput {
-    /// An organization of the viewer, the personal one included.
+    /// One of the viewer's organizations, which may be the personal one.
     organization_id: Id<OrganizationId>,
 }
 
-/// The viewer with the organization that is active now.
+/// The result of switching to another organization.
 #[derive(SimpleObject, Default)]
 pub struct SwitchOrganizationPayload {
-    /// The viewer.
+    /// The viewer, with the organization that is now active.
     viewer: Option<Viewer>,
-    /// Why nothing was switched.
+    /// Why the organization wasn't switched.
     user_errors: Vec<UserError>,
 }
 payload!(SwitchOrganizationPayload);
 
-/// Signing in and out.
+/// The mutations of sessions.
 #[derive(Default)]
 pub struct SessionMutation;
 
 #[Object]
 impl SessionMutation {
-    /// Emails a link and six digits for signing in. The answer is the same whether or not the address has an account.
+    /// Sends an email with a link and six digits for signing in. The response is the same whether or not the address
+    /// has an account.
     async fn request_sign_in(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The address to email them to.")] input: RequestSignInInput,
+        #[graphql(desc = "The email address.")] input: RequestSignInInput,
     ) -> async_graphql::Result<RequestSignInPayload> {
         let request = request(context);
         let asking = SignInRequester { user_agent: request.user_agent.as_deref(), ..SignInRequester::default() };
@@ -169,11 +171,11 @@ impl SessionMutation {
         Payload::of(outcome, |()| RequestSignInPayload::default())
     }
 
-    /// Signs in with what was emailed; an address without an account gets one.
+    /// Signs in with the link or the digits from an email. If the address has no account, one is created.
     async fn sign_in(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What was emailed.")] input: SignInInput,
+        #[graphql(desc = "The token, or the address and digits.")] input: SignInInput,
     ) -> async_graphql::Result<SignInPayload> {
         let proof = match input {
             SignInInput::Token(token) => sign_in::Proof::Token(token),
@@ -190,18 +192,19 @@ impl SessionMutation {
         request.becomes(actor.clone());
         Ok(SignInPayload {
             session: Some(Session::of(&actor, signed_in.session)),
-            // Whoever has just signed in has an address; and nothing may fail any more.
+            // Somebody who has just signed in always has an address, so this is never `None`; and at this point
+            // nothing may fail any more.
             viewer: Viewer::of(signed_in.user, actor).ok(),
             session_token: Some(new.token().reveal().to_owned()),
             user_errors: Vec::new(),
         })
     }
 
-    /// Ends a session at once.
+    /// Ends a session. It stops working at once.
     async fn sign_out(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which session.")] input: SignOutInput,
+        #[graphql(desc = "The session to end.")] input: SignOutInput,
     ) -> async_graphql::Result<SignOutPayload> {
         let outcome = session::sign_out(database(context), actor(context)?, input.session_id.map(|id| id.0)).await;
         Payload::of(outcome, |id| SignOutPayload {
@@ -210,11 +213,12 @@ impl SessionMutation {
         })
     }
 
-    /// Makes an organization the active one of the session that asks; other sessions keep theirs.
+    /// Makes an organization the active one of the session with which the request is made. Other sessions aren't
+    /// affected.
     async fn switch_organization(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Where to switch to.")] input: SwitchOrganizationInput,
+        #[graphql(desc = "The organization to switch to.")] input: SwitchOrganizationInput,
     ) -> async_graphql::Result<SwitchOrganizationPayload> {
         let outcome = session::switch_organization(database(context), actor(context)?, input.organization_id.0).await;
         let viewer = Viewer::load(&mut *connect(context).await?, actor(context)?).await?;

@@ -1,4 +1,4 @@
-//! Links to collections, for whoever has them.
+//! Share links to collections.
 
 use std::sync::Arc;
 
@@ -17,31 +17,31 @@ use super::user::User;
 #[derive(Debug, Clone)]
 pub struct ShareLink(pub share_link::ShareLink);
 
-/// A link to a collection: whoever has it reads a page of what the collection gathers.
+/// A link to a collection. Everyone who has the link can read a page with the collection's items, without an account.
 #[Object]
 impl ShareLink {
-    /// Begins with lnk_.
+    /// The link's id. It begins with `lnk_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// The last characters of the link, to tell links apart.
+    /// The last characters of the link, which help people to tell links apart.
     async fn hint(&self) -> &str {
         &self.0.hint
     }
 
-    /// When it ends by itself.
+    /// When the link expires; null if it doesn't.
     async fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.0.expires_at
     }
 
-    /// When it was made.
+    /// When the link was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// Who made it; it ends when they leave the organization. Null for members where the directory is HIDDEN, but for
-    /// their own.
+    /// The user who created the link. The link ends when they leave the organization. If the directory is HIDDEN,
+    /// members see only themselves here.
     async fn created_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         User::who_acted(context, self.0.organization_id, Some(self.0.created_by_id)).await
     }
@@ -49,55 +49,55 @@ impl ShareLink {
 
 connection!(ShareLinkConnection, ShareLinkEdge, ShareLink, "links", total_count);
 
-/// A link to be made.
+/// The link to create.
 #[derive(InputObject)]
 pub struct CreateShareLinkInput {
-    /// The collection; takes ADMINISTER on it.
+    /// The collection. The viewer needs ADMINISTER access to it.
     resource_id: Id<ResourceId>,
-    /// When the link ends by itself; never where left out.
+    /// When the link expires. If omitted, it doesn't expire.
     expires_at: Option<Time>,
 }
 
-/// A new link.
+/// The result of creating a share link.
 #[derive(SimpleObject, Default)]
 pub struct CreateShareLinkPayload {
-    /// What is known of it afterwards.
+    /// The share link, without its URL.
     share_link: Option<ShareLink>,
-    /// The link itself; shown this once.
+    /// The URL. It is shown only this once.
     url: Option<String>,
-    /// Why none was made.
+    /// Why no link was created.
     user_errors: Vec<UserError>,
 }
 payload!(CreateShareLinkPayload);
 
-/// A link to revoke.
+/// Identifies the share link to revoke.
 #[derive(InputObject)]
 pub struct RevokeShareLinkInput {
-    /// The link; takes ADMINISTER on its collection.
+    /// The link. The viewer needs ADMINISTER access to its collection.
     id: Id<ShareLinkId>,
 }
 
-/// A link that no longer works.
+/// The result of revoking a share link.
 #[derive(SimpleObject, Default)]
 pub struct RevokeShareLinkPayload {
-    /// Which.
+    /// The id of the link, which no longer works.
     revoked_share_link_id: Option<ID>,
-    /// Why none was revoked.
+    /// Why no link was revoked.
     user_errors: Vec<UserError>,
 }
 payload!(RevokeShareLinkPayload);
 
-/// Links to collections.
+/// The mutations of share links.
 #[derive(Default)]
 pub struct ShareLinkMutation;
 
 #[Object]
 impl ShareLinkMutation {
-    /// Makes a link to a collection: whoever has it reads the collection, without an account.
+    /// Creates a link to a collection. Everyone who has the link can read the collection, without an account.
     async fn create_share_link(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "To which collection.")] input: CreateShareLinkInput,
+        #[graphql(desc = "The collection, and when the link expires.")] input: CreateShareLinkInput,
     ) -> async_graphql::Result<CreateShareLinkPayload> {
         let expires_at = input.expires_at.map(|time| time.0);
         let outcome = share_link::create(database(context), actor(context)?, input.resource_id.0, expires_at).await;
@@ -109,11 +109,11 @@ impl ShareLinkMutation {
         })
     }
 
-    /// Revokes a link: it stops working at once.
+    /// Revokes a share link. It stops working at once.
     async fn revoke_share_link(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which link.")] input: RevokeShareLinkInput,
+        #[graphql(desc = "The link to revoke.")] input: RevokeShareLinkInput,
     ) -> async_graphql::Result<RevokeShareLinkPayload> {
         let outcome = share_link::revoke(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| RevokeShareLinkPayload {

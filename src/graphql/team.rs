@@ -19,7 +19,7 @@ use super::{required, undefined_or};
 pub struct Team(pub team::Team);
 
 impl Team {
-    /// The team of an id; for what already led to it.
+    /// Loads the team. Only for ids that a visible object has led to.
     pub async fn load(context: &Context<'_>, id: TeamId) -> async_graphql::Result<Self> {
         let team = loaders(context).load_one(id).await?;
         Ok(Self(team.ok_or_else(|| top_level(Error::Bug("a team is missing")))?))
@@ -27,8 +27,8 @@ impl Team {
 }
 
 impl Team {
-    /// A team that something is shared with: as the viewer sees it, or else no more than that it is one, with an id
-    /// that leads nowhere.
+    /// A team that something is shared with. If the viewer can't see the team, this is a placeholder that reveals only
+    /// that it is a team, with an id that can't be looked up.
     pub async fn shared_with(context: &Context<'_>, id: TeamId, by: Uuid) -> async_graphql::Result<Self> {
         if let Some(actor) = request(context).actor().cloned()
             && let Some(team) = loaders(context).load_one((actor, id)).await?
@@ -44,32 +44,32 @@ impl Team {
 /// A named group of an organization's members.
 #[Object]
 impl Team {
-    /// Begins with tea_.
+    /// The team's id. It begins with `tea_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// Whose.
+    /// The organization that the team belongs to.
     async fn organization(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
         Organization::load(context, self.0.organization_id).await
     }
 
-    /// What it is called; unique in its organization, without case.
+    /// The team's name, which is unique in its organization, ignoring case.
     async fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// What it does.
+    /// The team's description.
     async fn description(&self) -> Option<&str> {
         self.0.description.as_deref()
     }
 
-    /// A link to a picture.
+    /// The URL of the team's picture.
     async fn avatar_url(&self) -> Option<&str> {
         self.0.avatar_url.as_deref()
     }
 
-    /// Who is in it, as far as the viewer may see them; null for those who aren't members of the organization.
+    /// The team's members that the viewer may see. Null for viewers who aren't members of the organization.
     async fn members(
         &self,
         context: &Context<'_>,
@@ -100,7 +100,7 @@ pub struct TeamMember {
     member: Member,
 }
 
-/// Someone in a team.
+/// A person in a team.
 #[Object]
 impl TeamMember {
     /// The person.
@@ -108,7 +108,7 @@ impl TeamMember {
         User::load(context, self.member.0.user_id).await
     }
 
-    /// Their membership in the team's organization.
+    /// The person's membership in the team's organization.
     async fn member(&self) -> Option<Member> {
         Some(self.member.clone())
     }
@@ -117,118 +117,119 @@ impl TeamMember {
 connection!(TeamConnection, TeamEdge, Team, "teams", total_count);
 connection!(TeamMemberConnection, TeamMemberEdge, TeamMember, "people", total_count);
 
-/// A team to be created.
+/// The team to create.
 #[derive(InputObject)]
 pub struct CreateTeamInput {
-    /// Where.
+    /// The organization that the team will belong to.
     organization_id: Id<OrganizationId>,
-    /// What it is called; 1 to 100 characters, unique in its organization.
+    /// The name: 1 to 100 characters, unique in the organization.
     name: String,
-    /// What it does, up to 2000 characters.
+    /// A description, up to 2000 characters.
     description: Option<String>,
-    /// A link to a picture.
+    /// The URL of a picture.
     avatar_url: Option<String>,
 }
 
-/// A new team.
+/// The result of creating a team.
 #[derive(SimpleObject, Default)]
 pub struct CreateTeamPayload {
-    /// The team.
+    /// The new team.
     team: Option<Team>,
-    /// Why none was created.
+    /// Why no team was created.
     user_errors: Vec<UserError>,
 }
 payload!(CreateTeamPayload);
 
-/// What to change of a team; a field left out stays as it is, and null clears it.
+/// The changes to a team. An omitted field stays as it is; null clears it.
 #[derive(InputObject)]
 pub struct UpdateTeamInput {
     /// The team.
     id: Id<TeamId>,
-    /// What it is called; 1 to 100 characters, unique in its organization.
+    /// The name: 1 to 100 characters, unique in the organization.
     name: MaybeUndefined<String>,
-    /// What it does, up to 2000 characters.
+    /// A description, up to 2000 characters.
     description: MaybeUndefined<String>,
-    /// A link to a picture.
+    /// The URL of a picture.
     avatar_url: MaybeUndefined<String>,
 }
 
-/// A team as it is now.
+/// The result of changing a team.
 #[derive(SimpleObject, Default)]
 pub struct UpdateTeamPayload {
-    /// The team.
+    /// The changed team.
     team: Option<Team>,
     /// Why nothing was changed.
     user_errors: Vec<UserError>,
 }
 payload!(UpdateTeamPayload);
 
-/// A team to be deleted.
+/// Identifies the team to delete.
 #[derive(InputObject)]
 pub struct DeleteTeamInput {
     /// The team.
     id: Id<TeamId>,
 }
 
-/// A team that is gone.
+/// The result of deleting a team.
 #[derive(SimpleObject, Default)]
 pub struct DeleteTeamPayload {
-    /// Which.
+    /// The id of the deleted team.
     deleted_team_id: Option<ID>,
-    /// Why it is still there.
+    /// Why the team wasn't deleted.
     user_errors: Vec<UserError>,
 }
 payload!(DeleteTeamPayload);
 
-/// Whom to add to a team.
+/// The team, and the people to add to it.
 #[derive(InputObject)]
 pub struct AddTeamMembersInput {
     /// The team.
     team_id: Id<TeamId>,
-    /// 1 to 100 members of its organization; all are added or none. Those already in the team stay in it.
+    /// 1 to 100 members of the team's organization. Either all are added or nobody is. Those who are already in the
+    /// team stay there.
     user_ids: Vec<Id<UserId>>,
 }
 
-/// A team with those who were added.
+/// The result of adding members to a team.
 #[derive(SimpleObject, Default)]
 pub struct AddTeamMembersPayload {
-    /// The team.
+    /// The team, with the people who were added.
     team: Option<Team>,
     /// Why nobody was added.
     user_errors: Vec<UserError>,
 }
 payload!(AddTeamMembersPayload);
 
-/// Whom to take out of a team.
+/// The team, and the person to remove from it.
 #[derive(InputObject)]
 pub struct RemoveTeamMemberInput {
     /// The team.
     team_id: Id<TeamId>,
-    /// The person; everyone may take themselves out.
+    /// The person. Everyone may remove themselves.
     user_id: Id<UserId>,
 }
 
-/// A team without the person.
+/// The result of removing somebody from a team.
 #[derive(SimpleObject, Default)]
 pub struct RemoveTeamMemberPayload {
-    /// The team.
+    /// The team, without the person.
     team: Option<Team>,
-    /// Why nobody was taken out.
+    /// Why nobody was removed.
     user_errors: Vec<UserError>,
 }
 payload!(RemoveTeamMemberPayload);
 
-/// Teams.
+/// The mutations of teams.
 #[derive(Default)]
 pub struct TeamMutation;
 
 #[Object]
 impl TeamMutation {
-    /// Creates a team without members.
+    /// Creates a team, which has no members yet.
     async fn create_team(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The team.")] input: CreateTeamInput,
+        #[graphql(desc = "The team to create.")] input: CreateTeamInput,
     ) -> async_graphql::Result<CreateTeamPayload> {
         let team = team::TeamInput {
             name: Some(input.name),
@@ -239,11 +240,11 @@ impl TeamMutation {
         Payload::of(outcome, |team| CreateTeamPayload { team: Some(Team(team)), user_errors: Vec::new() })
     }
 
-    /// Changes what is said of a team.
+    /// Changes a team's name, description and picture.
     async fn update_team(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateTeamInput,
+        #[graphql(desc = "The team and the changes.")] input: UpdateTeamInput,
     ) -> async_graphql::Result<UpdateTeamPayload> {
         let team = team::TeamInput {
             name: required(input.name),
@@ -254,11 +255,11 @@ impl TeamMutation {
         Payload::of(outcome, |team| UpdateTeamPayload { team: Some(Team(team)), user_errors: Vec::new() })
     }
 
-    /// Deletes a team; its members stay in the organization, and open invitations no longer lead into it.
+    /// Deletes a team. Its members stay in the organization, and pending invitations no longer lead to the team.
     async fn delete_team(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which team.")] input: DeleteTeamInput,
+        #[graphql(desc = "The team to delete.")] input: DeleteTeamInput,
     ) -> async_graphql::Result<DeleteTeamPayload> {
         let outcome = team::delete(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| DeleteTeamPayload {
@@ -271,18 +272,18 @@ impl TeamMutation {
     async fn add_team_members(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whom to add.")] input: AddTeamMembersInput,
+        #[graphql(desc = "The team and the people to add.")] input: AddTeamMembersInput,
     ) -> async_graphql::Result<AddTeamMembersPayload> {
         let user_ids: Vec<UserId> = input.user_ids.into_iter().map(|id| id.0).collect();
         let outcome = team::add_members(database(context), actor(context)?, input.team_id.0, &user_ids).await;
         Payload::of(outcome, |team| AddTeamMembersPayload { team: Some(Team(team)), user_errors: Vec::new() })
     }
 
-    /// Takes someone out of a team; they stay in the organization.
+    /// Removes somebody from a team. They stay in the organization.
     async fn remove_team_member(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whom to take out.")] input: RemoveTeamMemberInput,
+        #[graphql(desc = "The team and the person to remove.")] input: RemoveTeamMemberInput,
     ) -> async_graphql::Result<RemoveTeamMemberPayload> {
         let outcome = team::remove_member(database(context), actor(context)?, input.team_id.0, input.user_id.0).await;
         Payload::of(outcome, |team| RemoveTeamMemberPayload { team: Some(Team(team)), user_errors: Vec::new() })

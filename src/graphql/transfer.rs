@@ -17,19 +17,19 @@ use super::organization::Organization;
 use super::resource::Resource;
 use super::user::{Naming, User};
 
-/// Where an offer of a project stands.
+/// The status of an offer to transfer a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "transfer::TransferStatus")]
 pub enum TransferStatus {
-    /// It waits for the recipient.
+    /// It waits for the recipient's answer.
     Offered,
-    /// The project is the recipient's, and moved or about to be.
+    /// It was accepted. The project belongs to the recipient, and has moved or is about to move.
     Accepted,
-    /// The recipient doesn't want it.
+    /// The recipient declined it.
     Declined,
-    /// It was taken back.
+    /// It was cancelled.
     Cancelled,
-    /// Nobody answered in time.
+    /// It expired without an answer.
     Expired,
 }
 
@@ -40,29 +40,29 @@ pub struct ProjectTransfer {
 }
 
 impl ProjectTransfer {
-    /// The transfer as it stands at a moment.
+    /// The transfer, with its status at the given time.
     pub fn at(transfer: transfer::Transfer, now: DateTime<Utc>) -> Self {
         let status = transfer.status_at(now).into();
         Self { transfer, status }
     }
 
-    /// The open offer of a project.
+    /// Finds the pending offer of a project.
     pub async fn open(context: &Context<'_>, project: ResourceId) -> async_graphql::Result<Option<Self>> {
         let found = loaders(context).load_one(OpenTransferOf(project)).await?;
         Ok(found.map(|transfer| Self { transfer, status: TransferStatus::Offered }))
     }
 }
 
-/// An offer to move a project, its ownership and its bills to another organization.
+/// An offer to transfer a project to another organization, which then holds it and pays for it.
 #[Object]
 impl ProjectTransfer {
-    /// Begins with trf_.
+    /// The transfer's id. It begins with `trf_`.
     pub async fn id(&self) -> ID {
         self.transfer.id.to_string().into()
     }
 
-    /// The project. Those who can't reach it, such as the recipient of an open offer, see it as it was offered, without
-    /// its description.
+    /// The project. Viewers who can't reach it, such as the recipient of a pending offer, see it as it was when it was
+    /// offered, without its description.
     async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Resource> {
         let project = Resource::load(context, self.transfer.resource_id).await?;
         Ok(match project.access(context).await? {
@@ -71,12 +71,13 @@ impl ProjectTransfer {
         })
     }
 
-    /// The organization that it is from.
+    /// The organization that holds the project before the transfer.
     async fn from(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
         Organization::load(context, self.transfer.organization_id).await
     }
 
-    /// The organization that it goes to; if only a recipient was named, null until they choose one.
+    /// The organization that the project moves to. If the offer names only a recipient, this is null until they choose
+    /// an organization.
     async fn to(&self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
         match self.transfer.to_organization_id {
             Some(id) => Organization::load(context, id).await.map(Some),
@@ -84,16 +85,16 @@ impl ProjectTransfer {
         }
     }
 
-    /// Who offered it. Where the directory of the organization that it is from is HIDDEN, for whoever doesn't lead that
-    /// and isn't that person, somebody called `member`.
+    /// The user who made the offer. If the directory of the project's organization is HIDDEN, viewers who don't lead
+    /// it and aren't this user themselves see a placeholder user with the username `member`.
     async fn offered_by(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         let Transfer { id, organization_id, offered_by_id, .. } = &self.transfer;
         User::who_is(context, *organization_id, *offered_by_id, "member", id.uuid()).await
     }
 
-    /// Who receives it. Until they have accepted it, whom the viewer can't look up otherwise is shown to whoever offers
-    /// it, and to the owner and admins, as they were named, such as by a username, under an id that leads nowhere. To
-    /// others they are someone.
+    /// The user who receives the project. Until they accept, viewers who can't look them up otherwise see a
+    /// placeholder whose id can't be looked up. For the user who made the offer, the owner and admins, its username is
+    /// the word by which the recipient was named, such as a username; for everybody else it is anonymous.
     async fn recipient(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         let Transfer { id, organization_id, offered_by_id, recipient_id, recipient_named_as, .. } = &self.transfer;
         match self.status {
@@ -113,12 +114,12 @@ impl ProjectTransfer {
         }
     }
 
-    /// Where it stands.
+    /// The offer's status.
     async fn status(&self) -> TransferStatus {
         self.status
     }
 
-    /// When it was offered.
+    /// When the offer was made.
     async fn created_at(&self) -> DateTime<Utc> {
         self.transfer.created_at
     }
@@ -128,7 +129,7 @@ impl ProjectTransfer {
         self.transfer.expires_at
     }
 
-    /// When the project and what lies in it had moved; read-only from the acceptance until then.
+    /// When the move of the project and its contents was completed. They are read-only from the acceptance until then.
     async fn moved_at(&self) -> Option<DateTime<Utc>> {
         self.transfer.moved_at
     }
@@ -136,83 +137,85 @@ impl ProjectTransfer {
 
 connection!(ProjectTransferConnection, ProjectTransferEdge, ProjectTransfer, "transfers", total_count);
 
-/// What to offer to whom.
+/// The project to transfer, and who receives it.
 #[derive(InputObject)]
 pub struct OfferProjectTransferInput {
-    /// The project; takes ADMINISTER on it and the permission to bill where it is.
+    /// The project. The viewer needs ADMINISTER access to it and the permission to bill to its current organization.
     resource_id: Id<ResourceId>,
-    /// To an organization: without a recipient one that the viewer may bill, and it is moved at once.
+    /// The organization to move the project to. Without a recipient, it must be one that the viewer may bill to, and
+    /// the project is moved at once.
     to_organization_id: Option<Id<OrganizationId>>,
-    /// To somebody, who chooses an organization where none is named.
+    /// The recipient. If no organization is named, they choose one when they accept.
     recipient_id: Option<Id<UserId>>,
-    /// Somebody by username instead.
+    /// The recipient's username, as an alternative to `recipientId`.
     recipient_username: Option<String>,
 }
 
-/// An offer.
+/// The result of offering a project.
 #[derive(SimpleObject, Default)]
 pub struct OfferProjectTransferPayload {
     /// The transfer.
     transfer: Option<ProjectTransfer>,
-    /// Why nothing was offered.
+    /// Why the project wasn't offered.
     user_errors: Vec<UserError>,
 }
 payload!(OfferProjectTransferPayload);
 
-/// An offer to accept.
+/// The offer to accept, and where the project goes.
 #[derive(InputObject)]
 pub struct AcceptProjectTransferInput {
     /// The offer.
     id: Id<TransferId>,
-    /// The organization to accept it for, if the offer names none; the viewer must be allowed to bill it.
+    /// The organization to move the project to, if the offer doesn't name one. The viewer must be allowed to bill to
+    /// it.
     organization_id: Option<Id<OrganizationId>>,
 }
 
-/// An accepted offer.
+/// The result of accepting an offer.
 #[derive(SimpleObject, Default)]
 pub struct AcceptProjectTransferPayload {
-    /// The transfer.
+    /// The accepted transfer.
     transfer: Option<ProjectTransfer>,
-    /// Why it wasn't accepted.
+    /// Why the offer wasn't accepted.
     user_errors: Vec<UserError>,
 }
 payload!(AcceptProjectTransferPayload);
 
-/// An offer to decline.
+/// Identifies the offer to decline.
 #[derive(InputObject)]
 pub struct DeclineProjectTransferInput {
     /// The offer.
     id: Id<TransferId>,
 }
 
-/// A declined offer.
+/// The result of declining an offer.
 #[derive(SimpleObject, Default)]
 pub struct DeclineProjectTransferPayload {
-    /// The transfer.
+    /// The declined transfer.
     transfer: Option<ProjectTransfer>,
-    /// Why it wasn't declined.
+    /// Why the offer wasn't declined.
     user_errors: Vec<UserError>,
 }
 payload!(DeclineProjectTransferPayload);
 
-/// An offer to take back.
+/// Identifies the offer to cancel.
 #[derive(InputObject)]
 pub struct CancelProjectTransferInput {
     /// The offer.
     id: Id<TransferId>,
 }
 
-/// An offer that was taken back.
+/// The result of cancelling an offer.
 #[derive(SimpleObject, Default)]
 pub struct CancelProjectTransferPayload {
-    /// The transfer.
+    /// The cancelled transfer.
     transfer: Option<ProjectTransfer>,
-    /// Why it wasn't taken back.
+    /// Why the offer wasn't cancelled.
     user_errors: Vec<UserError>,
 }
 payload!(CancelProjectTransferPayload);
 
-/// What became of a transfer, as the viewer sees it at this moment.
+/// Makes a payload that contains the transfer as it is now.
 async fn seen<P: Payload>(
     context: &Context<'_>,
     outcome: rollcall_domain::Result<transfer::Transfer>,
@@ -222,18 +225,18 @@ async fn seen<P: Payload>(
     Payload::of(outcome, |transfer| payload(ProjectTransfer::at(transfer, now)))
 }
 
-/// Project transfers.
+/// The mutations of project transfers.
 #[derive(Default)]
 pub struct TransferMutation;
 
 #[Object]
 impl TransferMutation {
-    /// Offers a project to somebody, or takes it to another organization that the viewer may bill. The email of an
-    /// offer counts like an invitation, and so can be RATE_LIMITED.
+    /// Offers a project to another user, or moves it to another organization that the viewer may bill to. The email of
+    /// an offer counts towards the same limits as an invitation, so the mutation can be RATE_LIMITED.
     async fn offer_project_transfer(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to offer to whom.")] input: OfferProjectTransferInput,
+        #[graphql(desc = "The project, and who receives it.")] input: OfferProjectTransferInput,
     ) -> async_graphql::Result<OfferProjectTransferPayload> {
         let recipient = match (input.recipient_id, given(input.recipient_username)) {
             (Some(_), Some(_)) => {
@@ -260,12 +263,12 @@ impl TransferMutation {
         .await
     }
 
-    /// Accepts an offered project for an organization that the viewer may bill; they become its owner. It is read-only
-    /// until it has moved with what lies in it.
+    /// Accepts a project for an organization that the viewer may bill to. The viewer becomes the project's owner. The
+    /// project is read-only until it has moved together with its contents.
     async fn accept_project_transfer(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which offer.")] input: AcceptProjectTransferInput,
+        #[graphql(desc = "The offer to accept.")] input: AcceptProjectTransferInput,
     ) -> async_graphql::Result<AcceptProjectTransferPayload> {
         let organization_id = input.organization_id.map(|id| id.0);
         let outcome = transfer::accept(database(context), actor(context)?, input.id.0, organization_id).await;
@@ -276,11 +279,11 @@ impl TransferMutation {
         .await
     }
 
-    /// Declines an offered project.
+    /// Declines a project that was offered to the viewer.
     async fn decline_project_transfer(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which offer.")] input: DeclineProjectTransferInput,
+        #[graphql(desc = "The offer to decline.")] input: DeclineProjectTransferInput,
     ) -> async_graphql::Result<DeclineProjectTransferPayload> {
         let outcome = transfer::decline(database(context), actor(context)?, input.id.0).await;
         seen(context, outcome, |transfer| DeclineProjectTransferPayload {
@@ -290,11 +293,11 @@ impl TransferMutation {
         .await
     }
 
-    /// Takes an offer back: who made it, or whoever administers the project, such as its owner.
+    /// Cancels an offer. For the user who made it, and for everybody who administers the project, such as its owner.
     async fn cancel_project_transfer(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which offer.")] input: CancelProjectTransferInput,
+        #[graphql(desc = "The offer to cancel.")] input: CancelProjectTransferInput,
     ) -> async_graphql::Result<CancelProjectTransferPayload> {
         let outcome = transfer::cancel(database(context), actor(context)?, input.id.0).await;
         seen(context, outcome, |transfer| CancelProjectTransferPayload {

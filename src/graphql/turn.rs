@@ -1,5 +1,5 @@
-//! Turns: what keeps a thread busy is done by as many requests at a time as there are cores. The clients that wait for
-//! one take them one after the other, so that nobody waits for all of somebody else's.
+//! Turns. Work that keeps a thread busy is done by only as many requests at a time as there are cores. Waiting clients
+//! take turns one after the other, so that no client has to wait for all requests of another client.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -12,15 +12,15 @@ use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::keyed::Keyed;
 use tokio::sync::{Semaphore, oneshot};
 
-/// The turns that there are, and who waits for them.
+/// The turns that exist, and the requests that wait for one.
 #[derive(Debug)]
 pub struct Turns {
     queue: Arc<Mutex<Queue>>,
-    /// What is much work is done by one request of a client at a time.
+    /// Lets each client have only one expensive request processed at a time.
     much_work: Keyed<ClientNetwork, Semaphore>,
 }
 
-/// Those who wait, by client, and the clients in the order in which they are next.
+/// The waiting requests by client, and the clients in the order in which their turn comes.
 #[derive(Debug)]
 struct Queue {
     free: usize,
@@ -28,20 +28,20 @@ struct Queue {
     next: VecDeque<ClientNetwork>,
 }
 
-/// A turn, until it is dropped.
+/// A turn. It lasts until this value is dropped.
 #[derive(Debug)]
 struct Turn(Arc<Mutex<Queue>>);
 
-/// A line in which a client's request waits for its turns.
+/// A queue in which a client's request waits for its turns.
 #[derive(Debug, Clone)]
 pub struct Line {
     queue: Arc<Mutex<Queue>>,
     client: ClientNetwork,
-    /// Where it is much work.
+    /// Set if the request is expensive.
     much_work: Option<Arc<Semaphore>>,
 }
 
-/// How many have their turn at the same time.
+/// The number of turns that can be taken at the same time.
 pub fn turns() -> usize {
     std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2))
 }
@@ -52,7 +52,7 @@ impl Turns {
         Self { queue: Arc::new(Mutex::new(queue)), much_work: Keyed::default() }
     }
 
-    /// The line of a client's request.
+    /// The queue for a client's request.
     pub(super) fn line(&self, client: ClientNetwork, is_much_work: bool) -> Line {
         let much_work = is_much_work.then(|| self.much_work.get(client, || Semaphore::new(1)));
         Line { queue: self.queue.clone(), client, much_work }
@@ -76,7 +76,7 @@ impl Line {
             own.push_back(sender);
             turn
         };
-        // Nobody leaves the queue without a turn.
+        // Senders aren't dropped without sending a turn, so the fallback is never used.
         turn.await.unwrap_or_else(|_| Turn(self.queue.clone()))
     }
 }
@@ -89,13 +89,13 @@ impl Drop for Turn {
             return;
         };
         drop(queue);
-        // Whoever has given up meanwhile passes it on by dropping it.
+        // If the receiver has given up in the meantime, dropping this turn passes it on to the next one.
         let _ = next.send(Self(self.0.clone()));
     }
 }
 
 impl Queue {
-    /// Who is next: the client that has waited longest since its last turn, and of its requests the first.
+    /// Removes and returns the next request: the first one of the client whose last turn was longest ago.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         let client = self.next.pop_front()?;
         let own = self.waiting.get_mut(&client)?;
@@ -110,14 +110,14 @@ impl Queue {
 }
 
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    // Nothing panics while it is locked.
+    // Nothing panics while the lock is held.
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does what keeps the thread busy when it is its turn.
+/// Waits for a turn, and then does work that keeps the thread busy.
 pub async fn in_turn<T>(line: &Line, work: impl FnOnce() -> T) -> T {
     let _alone = match &line.much_work {
-        // Nobody closes it.
+        // The semaphore is never closed.
         Some(much_work) => much_work.acquire().await.ok(),
         None => None,
     };
@@ -125,7 +125,8 @@ pub async fn in_turn<T>(line: &Line, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Runs a future, each of its steps when it is its turn. While it waits for something else it has none.
+/// Runs a future and takes a turn for each of its steps. While the future waits for something else, it doesn't hold a
+/// turn.
 pub async fn in_turns<T>(line: &Line, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
@@ -134,7 +135,7 @@ pub async fn in_turns<T>(line: &Line, future: impl Future<Output = T>) -> T {
         if let Poll::Ready(outcome) = polled {
             return outcome;
         }
-        // Until what it waits for wakes the task.
+        // Suspends until whatever the future waits for wakes the task.
         pending!();
     }
 }
@@ -146,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// However many requests of one client wait, another's is the next but one.
+    /// However many requests of one client are waiting, another client gets the turn after next at the latest.
     #[tokio::test]
     async fn clients_take_their_turns_one_after_the_other() {
         let turns = Turns::new();
@@ -166,7 +167,7 @@ mod tests {
         };
         let mut waiting = pin!(waiting);
         futures_util::future::poll_immediate(&mut waiting).await;
-        // Whoever gives up keeps nobody waiting.
+        // A request that gives up doesn't hold up the others.
         futures_util::future::poll_immediate(pin!(given_up.turn())).await;
         drop(all.pop());
         waiting.await;

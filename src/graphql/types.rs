@@ -1,4 +1,4 @@
-//! The types of the schema, read once from its SDL: for the budget of requests and the form of answers.
+//! The types of the schema, parsed once from its SDL. The budget of requests and the form of answers use them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use async_graphql::parser::types::{
     BaseType, FieldDefinition, OperationType, Type, TypeDefinition, TypeKind, TypeSystemDefinition,
 };
 
-/// The types of introspection, which no schema exports.
+/// The types of introspection, which the SDL doesn't contain.
 const INTROSPECTION: &str = "
     type __Schema {
       types: [__Type] queryType: __Type mutationType: __Type subscriptionType: __Type directives: [__Directive]
@@ -20,11 +20,11 @@ const INTROSPECTION: &str = "
     type __EnumValue { name: String }
     type __Directive { args: [__InputValue] }";
 
-/// The types of a schema, with those of introspection.
+/// The types of a schema, including those of introspection.
 #[derive(Debug)]
 pub struct Types {
     fields: HashMap<Name, HashMap<Name, FieldInfo>>,
-    /// The objects of each interface and union.
+    /// The object types that each interface and union can be.
     possible: HashMap<Name, HashSet<Name>>,
     query: Name,
     mutation: Name,
@@ -32,12 +32,12 @@ pub struct Types {
     directives: Vec<usize>,
 }
 
-/// A field of an object or an interface.
+/// A field of an object type or an interface.
 #[derive(Debug)]
 pub struct FieldInfo {
-    /// The type of what it gives.
+    /// The field's type.
     pub ty: Type,
-    /// Whether it gives a part of a list, by `first`.
+    /// Whether the field returns a page of a list, which `first` limits.
     pub has_pages: bool,
 }
 
@@ -47,22 +47,22 @@ impl FieldInfo {
         Self { ty: definition.ty.node.clone(), has_pages }
     }
 
-    /// The type of what it gives, or of the list's items.
+    /// The name of the field's type, or of the items' type if it is a list.
     pub fn gives(&self) -> &Name {
         named(&self.ty)
     }
 
-    /// Whether it gives a list.
+    /// Whether the field's type is a list.
     pub fn is_list(&self) -> bool {
         matches!(self.ty.base, BaseType::List(_))
     }
 }
 
 impl Types {
-    /// The types of a schema, by its SDL.
+    /// Parses the types of a schema from its SDL.
     ///
     /// # Errors
-    /// The SDL can't be parsed.
+    /// If the SDL can't be parsed.
     pub fn new(sdl: &str) -> Result<Self, async_graphql::parser::Error> {
         let mut types = Self {
             fields: HashMap::new(),
@@ -112,7 +112,7 @@ impl Types {
         self.definitions.push(definition);
     }
 
-    /// The type at the root of an operation.
+    /// The root type of an operation.
     pub fn root(&self, operation: OperationType) -> &Name {
         match operation {
             OperationType::Query | OperationType::Subscription => &self.query,
@@ -120,60 +120,60 @@ impl Types {
         }
     }
 
-    /// Whether it is the type at the root of queries.
+    /// Whether this is the root type of queries.
     pub fn is_query(&self, name: &Name) -> bool {
         *name == self.query
     }
 
-    /// Whether it is the type at the root of mutations.
+    /// Whether this is the root type of mutations.
     pub fn is_mutation(&self, name: &Name) -> bool {
         *name == self.mutation
     }
 
-    /// A field of a type.
+    /// Looks up a field of a type.
     pub fn field(&self, on: &str, field: &str) -> Option<&FieldInfo> {
         self.fields.get(on)?.get(field)
     }
 
-    /// The type of what a field gives; none for the fields of introspection, which never fail.
+    /// The type of a field, or `None` for the fields of introspection, which never fail.
     pub fn of_field(&self, on: &str, field: &str) -> Option<&Type> {
         if on.starts_with("__") { None } else { self.field(on, field).map(|field| &field.ty) }
     }
 
-    /// Whether it is an interface or a union.
+    /// Whether the type is an interface or a union.
     pub fn is_abstract(&self, name: &str) -> bool {
         self.possible.contains_key(name)
     }
 
-    /// Whether it is a thing with an id, or may be one.
+    /// Whether the type is an object with a global id, or an abstract type that can be one.
     pub fn is_node(&self, name: &str) -> bool {
         self.is_abstract(name) || self.possible.get("Node").is_some_and(|nodes| nodes.contains(name))
     }
 
-    /// Whether something is selected of it: an object, an interface or a union.
+    /// Whether the type is an object, interface or union, so that it needs a selection set.
     pub fn is_composite(&self, name: &str) -> bool {
         self.is_abstract(name) || self.fields.get(name).is_some_and(|fields| !fields.is_empty())
     }
 
-    /// Whether what is selected on `condition` is selected of a `concrete` object.
+    /// Whether a fragment with this type condition applies to an object of the `concrete` type.
     pub fn applies(&self, condition: Option<&Name>, concrete: &str) -> bool {
         condition.is_none_or(|condition| {
             condition == concrete || self.possible.get(condition).is_some_and(|possible| possible.contains(concrete))
         })
     }
 
-    /// The definitions of all types, as they stand.
+    /// The definitions of all types, as parsed from the SDL.
     pub fn definitions(&self) -> &[TypeDefinition] {
         &self.definitions
     }
 
-    /// How many arguments each directive has.
+    /// The number of arguments of each directive.
     pub fn directives(&self) -> &[usize] {
         &self.directives
     }
 }
 
-/// The type without its lists and exclamation marks.
+/// The name of the type inside all list and non-null wrappers.
 pub fn named(of: &Type) -> &Name {
     match &of.base {
         BaseType::Named(name) => name,

@@ -14,13 +14,14 @@ use super::organization::Organization;
 
 #[derive(Debug, Clone)]
 pub enum User {
-    /// Somebody whom the viewer may know.
+    /// A user whom the viewer may know.
     Known(Box<user::User>),
-    /// Somebody of whom they know no more than this word, such as what they were named by.
+    /// A placeholder for a user whom the viewer may not know. It has only a word as its name, such as the one by which
+    /// the user was named.
     Called {
-        /// The id, which leads nowhere where they don't know that either.
+        /// The id. Unless the viewer already knows the user's id, this is another id, which can't be looked up.
         id: UserId,
-        /// The word.
+        /// The word that is shown as name and username.
         word: String,
     },
 }
@@ -28,7 +29,7 @@ pub enum User {
 /// A person with an account.
 #[Object]
 impl User {
-    /// Begins with usr_.
+    /// The user's id. It begins with `usr_`.
     pub async fn id(&self) -> ID {
         match self {
             Self::Known(user) => user.id.to_string().into(),
@@ -36,8 +37,9 @@ impl User {
         }
     }
 
-    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens. A deleted account has one with a dot, which nobody can choose.
-    /// Where the viewer may not know the person, what they named them by, or a word for them.
+    /// The unique username: 2 to 39 characters out of a–z, 0–9 and single hyphens. A deleted account gets one that
+    /// contains a dot, which nobody can choose. For a placeholder, it is the word by which the person was named, or a
+    /// general word such as `owner`.
     async fn username(&self) -> &str {
         match self {
             Self::Known(user) => user.username.as_str(),
@@ -45,7 +47,7 @@ impl User {
         }
     }
 
-    /// The person's name; “Deleted account” where the account was deleted. Where the viewer may not know the person, as
+    /// The person's name. It is “Deleted account” if the account was deleted. For a placeholder, it is the same as
     /// `username`.
     async fn name(&self) -> &str {
         match self {
@@ -54,7 +56,7 @@ impl User {
         }
     }
 
-    /// A link to a picture.
+    /// The URL of the person's picture.
     async fn avatar_url(&self) -> Option<&str> {
         match self {
             Self::Known(user) => user.avatar_url.as_deref(),
@@ -63,21 +65,22 @@ impl User {
     }
 }
 
-/// How somebody named another person or organization.
+/// Describes how somebody named another person or organization.
 pub struct Naming<'a> {
-    /// For what is of which organization.
+    /// The organization in which they were named.
     pub organization_id: OrganizationId,
-    /// Who named them.
+    /// The user who named them.
     pub named_by: UserId,
-    /// By which word; none where it was an id.
+    /// The word by which they were named. `None` if they were named by their id.
     pub word: Option<&'a str>,
-    /// What led to them, whose id stands for theirs.
+    /// The id of the object that refers to them. A placeholder gets this id instead of theirs.
     pub by: Uuid,
 }
 
 impl Naming<'_> {
-    /// Whether the word is shown to the viewer: to whoever typed it, and to those who lead the organization. It may be
-    /// an address, which others don't learn because they administer the same resource.
+    /// Whether the viewer may see the word. That is the case for the user who typed it, and for those who lead the
+    /// organization. The word may be an email address, which others don't learn just because they administer the same
+    /// resource.
     pub async fn is_shown(&self, context: &Context<'_>) -> async_graphql::Result<bool> {
         let own = request(context).actor().is_some_and(|actor| actor.is_in(self.organization_id, self.named_by));
         Ok(own || Organization::load(context, self.organization_id).await?.is_led_by_viewer())
@@ -85,12 +88,12 @@ impl Naming<'_> {
 }
 
 impl User {
-    /// The user of an id that something visible led to.
+    /// Loads the user. Only for ids that a visible object has led to.
     pub async fn load(context: &Context<'_>, id: UserId) -> async_graphql::Result<Self> {
         Self::load_optional(context, Some(id)).await?.ok_or_else(|| top_level(Error::Bug("an account is missing")))
     }
 
-    /// Like [`Self::load`], where there may be none.
+    /// Like [`Self::load`], for ids that may be absent.
     pub async fn load_optional(context: &Context<'_>, id: Option<UserId>) -> async_graphql::Result<Option<Self>> {
         match id {
             Some(id) => Ok(loaders(context).load_one(id).await?.map(Self::known)),
@@ -98,12 +101,12 @@ impl User {
         }
     }
 
-    /// An account that the viewer may know.
+    /// A user whom the viewer may know.
     pub fn known(user: user::User) -> Self {
         Self::Known(Box::new(user))
     }
 
-    /// The user of an id, where the viewer may know them.
+    /// Loads the user, if the viewer may know them.
     pub async fn if_known(context: &Context<'_>, id: UserId) -> async_graphql::Result<Option<Self>> {
         match request(context).actor().cloned() {
             Some(actor) => Ok(loaders(context).load_one((actor, id)).await?.map(Self::known)),
@@ -111,15 +114,16 @@ impl User {
         }
     }
 
-    /// Those of the ids whom the viewer may know.
+    /// The ids of those users whom the viewer may know.
     pub async fn known_of(context: &Context<'_>, ids: &HashSet<UserId>) -> async_graphql::Result<HashSet<UserId>> {
         let Some(actor) = request(context).actor() else { return Ok(HashSet::new()) };
         let known = loaders(context).load_many(ids.iter().map(|id| (actor.clone(), *id))).await?;
         Ok(known.into_values().map(|user| user.id).collect())
     }
 
-    /// Somebody whom others have named: as the viewer knows them; else, to those to whom the word is shown, as they
-    /// were named, with an id that leads nowhere, or by their id alone where that is what named them; else somebody.
+    /// A user whom somebody has named. Viewers who know the user see them as they are. Viewers to whom the word is
+    /// shown see a placeholder: named by the word and with an id that can't be looked up, or, if the user was named by
+    /// their id, with that id alone. Everybody else sees an anonymous placeholder.
     pub async fn named(context: &Context<'_>, id: UserId, naming: Naming<'_>) -> async_graphql::Result<Self> {
         if let Some(known) = Self::if_known(context, id).await? {
             return Ok(known);
@@ -132,8 +136,8 @@ impl User {
         })
     }
 
-    /// Who did something for an organization, where the viewer sees that of it (R77) or is that person; nobody
-    /// otherwise.
+    /// The user who did something in an organization. `None` unless the viewer may see the organization's structure
+    /// (R77) or is that user.
     pub async fn who_acted(
         context: &Context<'_>,
         organization_id: OrganizationId,
@@ -145,8 +149,8 @@ impl User {
         }
     }
 
-    /// Who received something in an organization: where the viewer doesn't see who leads it (R77), somebody called its
-    /// owner, with an id that leads nowhere.
+    /// The user who received something in an organization. If the viewer may not see the organization's structure
+    /// (R77), this is a placeholder with the username `owner`, with an id that can't be looked up.
     pub async fn who_received(
         context: &Context<'_>,
         organization_id: OrganizationId,
@@ -156,8 +160,9 @@ impl User {
         Self::who_is(context, organization_id, id, "owner", by).await
     }
 
-    /// Who is something in an organization, such as the owner of a resource: where the viewer doesn't see its structure
-    /// (R77) and isn't that person, somebody called by what they are, with an id that leads nowhere.
+    /// The user who has a role in an organization, such as the owner of a resource. If the viewer may not see the
+    /// organization's structure (R77) and isn't that user, this is a placeholder named after the role, with an id that
+    /// can't be looked up.
     pub async fn who_is(
         context: &Context<'_>,
         organization_id: OrganizationId,

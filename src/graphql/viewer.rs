@@ -1,4 +1,4 @@
-//! The person who asks.
+//! The viewer: the user who makes the request.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel_async::AsyncPgConnection;
@@ -37,15 +37,15 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// The person whose account an actor is; staff and service keys are nobody's. UNAUTHENTICATED where the account was
-    /// deleted at this very moment.
+    /// Loads the viewer for an actor. `None` for staff and service keys, which don't have an account. Fails with
+    /// UNAUTHENTICATED if the account was deleted in the meantime.
     pub async fn load(connection: &mut AsyncPgConnection, actor: &Actor) -> async_graphql::Result<Option<Self>> {
         let Some(user_id) = actor.account() else { return Ok(None) };
         let user = user::by_id(connection, user_id).await.map_err(top_level)?;
         Self::of(user, actor.clone()).map(Some)
     }
 
-    /// The person of an actor. UNAUTHENTICATED where the account is deleted.
+    /// Makes the viewer for an actor. Fails with UNAUTHENTICATED if the account is deleted.
     pub fn of(user: user::User, actor: Actor) -> async_graphql::Result<Self> {
         let email = user.email.clone().ok_or_else(unauthenticated)?;
         Ok(Self { user, email, actor })
@@ -56,25 +56,24 @@ impl Viewer {
     }
 }
 
-/// The person who asks, with what only they see.
+/// The user who makes the request, including what only they can see.
 #[Object]
 impl Viewer {
-    /// As others see them.
+    /// The viewer's account, as others see it.
     async fn user(&self) -> User {
         User::known(self.user.clone())
     }
 
-    /// The address that their emails go to.
+    /// The email address of the viewer's account.
     async fn email(&self) -> &str {
         self.email.as_str()
     }
 
-    /// Active memberships at this role or above, each with its organization; the personal organization isn't among
-    /// them.
+    /// The viewer's active memberships with this role or a higher one. The personal organization isn't included.
     async fn memberships(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The lowest role to list.", default_with = "Some(Role::Viewer)")] at_least: Option<Role>,
+        #[graphql(desc = "The lowest role to include.", default_with = "Some(Role::Viewer)")] at_least: Option<Role>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<MemberConnection> {
@@ -85,14 +84,15 @@ impl Viewer {
         Ok(MemberConnection::new(page.map_err(top_level)?.map(Member), total))
     }
 
-    /// Holds and pays for what belongs to no team; nobody else gets into it.
+    /// The viewer's personal organization. It holds and pays for what doesn't belong to any other organization, and
+    /// nobody else can join it.
     async fn personal_organization(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
         let id =
             user::personal_organization_id(&mut *connection(context).await?, self.id()).await.map_err(top_level)?;
         Organization::load_as(context, &self.actor, id).await
     }
 
-    /// The session's active organization; null where none was chosen.
+    /// The session's active organization. Null if none was chosen.
     async fn active_organization(&self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
         let Some((user_id, session_id)) = self.actor.session() else { return Ok(None) };
         let found =
@@ -103,21 +103,22 @@ impl Viewer {
         }
     }
 
-    /// True where the account belongs to no organization but its personal one: offer to create one or to enter a join
-    /// code. False for an API key, which does neither.
+    /// Whether the account has no organization except its personal one, so that a client should offer to create one or
+    /// to enter a join code. Always false for API keys, which can do neither.
     async fn needs_organization(&self, context: &Context<'_>) -> async_graphql::Result<bool> {
         user::needs_organization(&mut *connection(context).await?, &self.actor).await.map_err(top_level)
     }
 
-    /// Pays for new projects and apps unless another organization is named; for an API key its own.
+    /// The organization that pays for new projects and apps, unless another one is named. For an API key, it is the
+    /// key's organization.
     async fn default_bill_to(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
         let only = self.actor.reach().and_then(Reach::only);
         let id = user::default_bill_to(&mut *connection(context).await?, &self.user, only).await.map_err(top_level)?;
         Organization::load_as(context, &self.actor, id).await
     }
 
-    /// Organizations that the viewer may bill to, the personal one first, the others by name, 100 at most;
-    /// `memberships` gives all that the viewer belongs to. For an API key at most its own.
+    /// The organizations that the viewer may bill to: first the personal one, then the others by name, 100 at most.
+    /// `memberships` lists all that the viewer belongs to. For an API key, it is at most the key's organization.
     async fn billable_organizations(&self, context: &Context<'_>) -> async_graphql::Result<Vec<Organization>> {
         let found =
             billing::billable_organizations(&mut *connection(context).await?, &self.actor).await.map_err(top_level)?;
@@ -125,7 +126,7 @@ impl Viewer {
         Ok(found.into_iter().map(seen).collect())
     }
 
-    /// Open invitations to this account.
+    /// The pending invitations to this account.
     async fn invitations(
         &self,
         context: &Context<'_>,
@@ -133,7 +134,7 @@ impl Viewer {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<InvitationConnection> {
         if self.actor.session().is_none() {
-            // A key reaches its one organization, not those that its person is invited to.
+            // A key reaches only its own organization, not those that its person is invited to.
             return Ok(InvitationConnection::new(Page::default(), 0));
         }
         let mut connection = connection(context).await?;
@@ -143,16 +144,16 @@ impl Viewer {
         Ok(InvitationConnection::new(page.map(|invitation| Invitation::at(invitation, now)), total))
     }
 
-    /// Everything the viewer can reach, in whichever organization, oldest first.
+    /// Everything that the viewer can reach in any organization, oldest first.
     async fn resources(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-        #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
-        #[graphql(desc = "Only this organization's.")] organization_id: Option<Id<OrganizationId>>,
+        #[graphql(desc = "Only resources of this kind.")] kind: Option<ResourceKind>,
+        #[graphql(desc = "Only resources of this organization.")] organization_id: Option<Id<OrganizationId>>,
         #[graphql(
-            desc = "Only those whose name contains this text, ignoring case and accents; with one or two letters or digits, those with a word that begins with them."
+            desc = "Only resources whose name contains this text, ignoring case and accents. A text of one or two letters or digits finds names with a word that begins with it."
         )]
         search: Option<String>,
     ) -> async_graphql::Result<ResourceConnection> {
@@ -167,7 +168,7 @@ impl Viewer {
         Ok(ResourceConnection::new(page.map_err(top_level)?.map(Resource)))
     }
 
-    /// Open offers of projects to the viewer, oldest first.
+    /// The pending offers of projects to the viewer, oldest first.
     async fn incoming_transfers(
         &self,
         context: &Context<'_>,
@@ -212,40 +213,40 @@ impl Viewer {
     }
 }
 
-/// What to change of the viewer's profile; a field left out stays as it is.
+/// The changes to the viewer's profile. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateProfileInput {
-    /// The person's name, as emails show it; 1 to 100 characters without a link.
+    /// The name, which emails show: 1 to 100 characters, without links.
     name: MaybeUndefined<String>,
-    /// Unique; 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nobody from now on: whoever shares or invites
-    /// by it must learn the new one. It is kept for the viewer, who may take it back, for 90 days, and nobody else has
-    /// it meanwhile; at most 10 are kept at a time.
+    /// The unique username: 2 to 39 characters out of a–z, 0–9 and single hyphens. The old username stops working at
+    /// once, so everybody who shares or invites by it needs the new one. For 90 days it is reserved for the viewer,
+    /// who may take it back. At most 10 old usernames are reserved at a time.
     username: MaybeUndefined<String>,
-    /// A link to a picture; null clears it.
+    /// The URL of a picture; null clears it.
     avatar_url: MaybeUndefined<String>,
 }
 
-/// The viewer with the profile as it is now.
+/// The result of changing the viewer's profile.
 #[derive(SimpleObject, Default)]
 pub struct UpdateProfilePayload {
-    /// The viewer.
+    /// The viewer with the new profile.
     viewer: Option<Viewer>,
     /// Why nothing was changed.
     user_errors: Vec<UserError>,
 }
 payload!(UpdateProfilePayload);
 
-/// Another address for the viewer's account.
+/// The new email address for the viewer's account.
 #[derive(InputObject)]
 pub struct ChangeEmailInput {
-    /// The address, which no account has.
+    /// The new email address. No account may have it.
     email: String,
 }
 
-/// Whether the emails are on their way.
+/// The result of requesting a change of the email address.
 #[derive(SimpleObject, Default)]
 pub struct ChangeEmailPayload {
-    /// Why nothing was emailed.
+    /// Why no email was sent.
     user_errors: Vec<UserError>,
 }
 
@@ -255,58 +256,58 @@ impl Payload for ChangeEmailPayload {
     }
 }
 
-/// What proves that the new address is the account's.
+/// The proof that the new email address belongs to the account's owner.
 #[derive(InputObject)]
 pub struct ConfirmEmailChangeInput {
-    /// The token of the link that was emailed there; it works once, for an hour.
+    /// The token from the link that was emailed to the new address. It works once, within an hour.
     token: String,
 }
 
-/// An account with another address.
+/// The result of changing the email address.
 #[derive(SimpleObject, Default)]
 pub struct ConfirmEmailChangePayload {
-    /// The address that the account has now.
+    /// The account's new email address.
     email: Option<String>,
-    /// Why nothing was changed.
+    /// Why the address wasn't changed.
     user_errors: Vec<UserError>,
 }
 payload!(ConfirmEmailChangePayload);
 
-/// An account to be deleted.
+/// The confirmation that the account is to be deleted.
 #[derive(InputObject)]
 pub struct DeleteAccountInput {
-    /// The account's address, typed to confirm it.
+    /// The account's email address, typed as confirmation.
     confirm_email: String,
 }
 
-/// An account that is deleted.
+/// The result of deleting an account.
 #[derive(SimpleObject, Default)]
 pub struct DeleteAccountPayload {
-    /// Which.
+    /// The id of the deleted account.
     deleted_user_id: Option<ID>,
-    /// Why nothing was deleted.
+    /// Why the account wasn't deleted.
     user_errors: Vec<UserError>,
 }
 payload!(DeleteAccountPayload);
 
-/// Who shall pay for the viewer's new projects and apps.
+/// The organization that pays for the viewer's new projects and apps.
 #[derive(InputObject)]
 pub struct SetDefaultBillToInput {
-    /// An organization that the viewer may bill to, the personal one included.
+    /// An organization that the viewer may bill to, which may be the personal one.
     organization_id: Id<OrganizationId>,
 }
 
-/// The viewer with the default bill-to as it is now.
+/// The result of changing the default bill-to.
 #[derive(SimpleObject, Default)]
 pub struct SetDefaultBillToPayload {
-    /// The viewer.
+    /// The viewer with the new default bill-to.
     viewer: Option<Viewer>,
     /// Why nothing was changed.
     user_errors: Vec<UserError>,
 }
 payload!(SetDefaultBillToPayload);
 
-/// The viewer's account.
+/// The mutations of the viewer's account.
 #[derive(Default)]
 pub struct ViewerMutation;
 
@@ -316,7 +317,7 @@ impl ViewerMutation {
     async fn update_profile(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateProfileInput,
+        #[graphql(desc = "The changes.")] input: UpdateProfileInput,
     ) -> async_graphql::Result<UpdateProfilePayload> {
         let command = profile::UpdateProfile {
             name: super::required(input.name),
@@ -329,24 +330,26 @@ impl ViewerMutation {
         Payload::of(outcome, |()| UpdateProfilePayload { viewer, user_errors: Vec::new() })
     }
 
-    /// Emails a link to another address, and tells the old one. The new address replaces the old one once the link is
-    /// confirmed, within the hour; asking again ends the link. RATE_LIMITED if others have had 5 emails sent to the
-    /// address within an hour, or 20 within a day.
+    /// Requests a change of the account's email address. The new address gets an email with a link, and the old
+    /// address gets a notice. Once the link is confirmed within the hour, the new address replaces the old one.
+    /// Another request makes the link invalid. RATE_LIMITED if other people have caused 5 emails to the address within
+    /// an hour or 20 within a day.
     async fn change_email(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The other address.")] input: ChangeEmailInput,
+        #[graphql(desc = "The new email address.")] input: ChangeEmailInput,
     ) -> async_graphql::Result<ChangeEmailPayload> {
         let outcome =
             email_change::request(database(context), actor(context)?, &input.email, request(context).client).await;
         Payload::of(outcome, |()| ChangeEmailPayload::default())
     }
 
-    /// Gives an account the address that the link was emailed to. It needs no session; the old address is told.
+    /// Confirms the new email address of an account by the emailed link. This works without a session. The old address
+    /// gets an email about it.
     async fn confirm_email_change(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What was emailed.")] input: ConfirmEmailChangeInput,
+        #[graphql(desc = "The token from the email.")] input: ConfirmEmailChangeInput,
     ) -> async_graphql::Result<ConfirmEmailChangePayload> {
         let outcome = email_change::confirm(database(context), &input.token).await;
         Payload::of(outcome, |email| ConfirmEmailChangePayload {
@@ -355,13 +358,13 @@ impl ViewerMutation {
         })
     }
 
-    /// Deletes the viewer's account, for good: it leaves every organization, its sessions and keys end, and its name
-    /// and address are removed. Nobody else ever gets its username. Its personal organization is removed after 30 days.
-    /// Owners hand their organizations over first.
+    /// Deletes the viewer's account for good. It leaves every organization, its sessions and keys end, and its name
+    /// and email address are removed. Its username is never given to anyone else. Its personal organization is removed
+    /// after 30 days. Owners must transfer their organizations first.
     async fn delete_account(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The account.")] input: DeleteAccountInput,
+        #[graphql(desc = "The confirmation.")] input: DeleteAccountInput,
     ) -> async_graphql::Result<DeleteAccountPayload> {
         let outcome = account_deletion::delete(database(context), actor(context)?, &input.confirm_email).await;
         Payload::of(outcome, |id| DeleteAccountPayload {
@@ -370,11 +373,11 @@ impl ViewerMutation {
         })
     }
 
-    /// Says which organization pays for the viewer's new projects and apps unless another one is named.
+    /// Chooses the organization that pays for the viewer's new projects and apps, unless another one is named.
     async fn set_default_bill_to(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Who shall pay.")] input: SetDefaultBillToInput,
+        #[graphql(desc = "The organization.")] input: SetDefaultBillToInput,
     ) -> async_graphql::Result<SetDefaultBillToPayload> {
         let outcome = user::set_default_bill_to(database(context), actor(context)?, input.organization_id.0).await;
         let viewer = Viewer::load(&mut *connection(context).await?, actor(context)?).await?;

@@ -15,42 +15,44 @@ use super::required;
 #[derive(Debug, Clone)]
 pub struct Webhook(pub webhook::Webhook);
 
-/// Tells another service what happens in an organization: each event of the audit log that it waits for, in their
-/// order, at least once, signed as Standard Webhooks says. What can't be delivered holds up what comes after it, and is
-/// tried again for 24 hours; then the webhook is disabled, and the owner gets an email.
+/// A webhook notifies another service of what happens in an organization. It delivers the audit log's events that it
+/// is subscribed to, in order and at least once, signed according to Standard Webhooks. An event that can't be
+/// delivered holds up those after it, and is retried for 24 hours. After that, the webhook is disabled and the
+/// organization's owner gets an email.
 #[Object]
 impl Webhook {
-    /// Begins with whk_.
+    /// The webhook's id. It begins with `whk_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// Where it leads.
+    /// The URL that events are delivered to.
     async fn url(&self) -> &str {
         &self.0.url
     }
 
-    /// The actions of the audit log that it tells; `*` for all.
+    /// The audit log's actions that the webhook is subscribed to; `*` for all.
     async fn events(&self) -> &[String] {
         &self.0.events
     }
 
-    /// Whether it delivers anything. Once enabled again, it continues with the event after the last one delivered.
+    /// Whether the webhook delivers events. When it is enabled again, it continues with the event after the last one
+    /// that was delivered.
     async fn enabled(&self) -> bool {
         self.0.enabled
     }
 
-    /// Since when every attempt failed; null where the last one didn't.
+    /// Since when all attempts have failed. Null if the last attempt succeeded.
     async fn failing_since(&self) -> Option<DateTime<Utc>> {
         self.0.failing_since
     }
 
-    /// When it was made.
+    /// When the webhook was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// What was delivered to it or tried to, the newest event first; kept for 30 days.
+    /// The deliveries that were made or attempted, newest event first. They are kept for 30 days.
     async fn deliveries(
         &self,
         context: &Context<'_>,
@@ -68,35 +70,35 @@ connection!(WebhookConnection, WebhookEdge, Webhook, "webhooks", total_count);
 #[derive(Debug, Clone)]
 pub struct WebhookDelivery(pub delivery::WebhookDelivery);
 
-/// An event on its way to a webhook.
+/// The delivery of an event to a webhook.
 #[Object]
 impl WebhookDelivery {
-    /// Begins with whd_.
+    /// The delivery's id. It begins with `whd_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
     }
 
-    /// The event's action, such as organization.member_joined.
+    /// The event's action, such as `organization.member_joined`.
     async fn event(&self) -> &str {
         &self.0.event
     }
 
-    /// The event's sequence in the audit log.
+    /// The event's sequence number in the audit log.
     async fn sequence(&self) -> BigInt {
         BigInt(self.0.sequence)
     }
 
-    /// What became of it.
+    /// The outcome of the delivery.
     async fn status(&self) -> DeliveryStatus {
         self.0.status.into()
     }
 
-    /// How often it was tried.
+    /// The number of attempts so far.
     async fn attempts(&self) -> i32 {
         self.0.attempts
     }
 
-    /// The HTTP status of the last answer; null where there was none.
+    /// The HTTP status of the last response. Null if there was no response.
     async fn response_status(&self) -> Option<i32> {
         self.0.response_status
     }
@@ -106,7 +108,7 @@ impl WebhookDelivery {
         self.0.error.as_deref()
     }
 
-    /// When it was last tried.
+    /// When the last attempt was made.
     async fn last_attempt_at(&self) -> Option<DateTime<Utc>> {
         self.0.last_attempt_at
     }
@@ -114,102 +116,103 @@ impl WebhookDelivery {
 
 connection!(WebhookDeliveryConnection, WebhookDeliveryEdge, WebhookDelivery, "deliveries");
 
-/// A webhook to be made.
+/// The webhook to create.
 #[derive(InputObject)]
 pub struct CreateWebhookInput {
-    /// Whose events it shall tell.
+    /// The organization whose events are delivered.
     organization_id: Id<OrganizationId>,
-    /// The URL to deliver to: https://… at a public address, up to 2,000 characters.
+    /// The URL to deliver to: `https://…` at a public address, up to 2,000 characters.
     url: String,
-    /// Actions of the audit log, such as organization.member_joined; `*` for all.
+    /// The audit log's actions to subscribe to, such as `organization.member_joined`; `*` for all.
     events: Vec<String>,
 }
 
-/// A new webhook with its secret.
+/// The result of creating a webhook.
 #[derive(SimpleObject, Default)]
 pub struct CreateWebhookPayload {
-    /// The webhook; it tells what happens from now on, its own making first.
+    /// The new webhook. It delivers what happens from now on, beginning with the event of its own creation.
     webhook: Option<Webhook>,
-    /// Verifies the deliveries' signatures, begins with whsec_; shown this once.
+    /// The secret for verifying the signatures of deliveries. It begins with `whsec_` and is shown only this once.
     secret: Option<String>,
-    /// Why none was made.
+    /// Why no webhook was created.
     user_errors: Vec<UserError>,
 }
 payload!(CreateWebhookPayload);
 
-/// A change of a webhook; what is left out stays.
+/// The changes to a webhook. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateWebhookInput {
-    /// Which.
+    /// The webhook.
     id: Id<WebhookId>,
-    /// Where it shall lead; what waits is tried there at once.
+    /// The new URL to deliver to. Waiting deliveries are attempted there at once.
     url: MaybeUndefined<String>,
-    /// Actions of the audit log; `*` for all.
+    /// The audit log's actions to subscribe to; `*` for all.
     events: MaybeUndefined<Vec<String>>,
-    /// Whether it delivers anything. Once enabled again, it continues with the event after the last one delivered.
+    /// Whether the webhook delivers events. When it is enabled again, it continues with the event after the last one
+    /// that was delivered.
     enabled: Option<bool>,
-    /// Whether it gets a new secret. Deliveries are signed with the old one too, for 24 hours, whatever other rotations
-    /// follow; at most 5 old ones at a time.
+    /// Whether to create a new secret. For 24 hours, deliveries are also signed with the old secret, even if it is
+    /// rotated again. At most 5 old secrets are in use at a time.
     rotate_secret: Option<bool>,
 }
 
-/// The changed webhook.
+/// The result of changing a webhook.
 #[derive(SimpleObject, Default)]
 pub struct UpdateWebhookPayload {
-    /// As it stands now.
+    /// The changed webhook.
     webhook: Option<Webhook>,
-    /// The new secret, where one was asked for; shown this once.
+    /// The new secret, if one was requested. It is shown only this once.
     secret: Option<String>,
-    /// Why nothing has changed.
+    /// Why nothing was changed.
     user_errors: Vec<UserError>,
 }
 payload!(UpdateWebhookPayload);
 
-/// A webhook to be deleted.
+/// Identifies the webhook to delete.
 #[derive(InputObject)]
 pub struct DeleteWebhookInput {
-    /// Which.
+    /// The webhook.
     id: Id<WebhookId>,
 }
 
-/// A webhook that is gone with its deliveries.
+/// The result of deleting a webhook.
 #[derive(SimpleObject, Default)]
 pub struct DeleteWebhookPayload {
-    /// Which.
+    /// The id of the webhook, which is deleted together with its deliveries.
     deleted_webhook_id: Option<ID>,
-    /// Why none was deleted.
+    /// Why the webhook wasn't deleted.
     user_errors: Vec<UserError>,
 }
 payload!(DeleteWebhookPayload);
 
-/// A delivery to be made again.
+/// Identifies the delivery to repeat.
 #[derive(InputObject)]
 pub struct RedeliverWebhookInput {
-    /// Which; its webhook is enabled.
+    /// The delivery. Its webhook must be enabled.
     delivery_id: Id<WebhookDeliveryId>,
 }
 
-/// A delivery that is made again, out of its order and under the same `webhook-id`.
+/// The result of repeating a delivery. It is sent out of order and with the same `webhook-id` as before.
 #[derive(SimpleObject, Default)]
 pub struct RedeliverWebhookPayload {
-    /// The delivery, QUEUED.
+    /// The delivery, now with the status QUEUED.
     delivery: Option<WebhookDelivery>,
-    /// Why it isn't made again.
+    /// Why the delivery isn't repeated.
     user_errors: Vec<UserError>,
 }
 payload!(RedeliverWebhookPayload);
 
-/// Webhooks.
+/// The mutations of webhooks.
 #[derive(Default)]
 pub struct WebhookMutation;
 
 #[Object]
 impl WebhookMutation {
-    /// Makes a webhook; for owner and admins.
+    /// Creates a webhook. For the owner and admins.
     async fn create_webhook(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The webhook.")] input: CreateWebhookInput,
+        #[graphql(desc = "The webhook to create.")] input: CreateWebhookInput,
     ) -> async_graphql::Result<CreateWebhookPayload> {
         let command =
             webhook::CreateWebhook { organization_id: input.organization_id.0, url: input.url, events: input.events };
@@ -225,7 +228,7 @@ impl WebhookMutation {
     async fn update_webhook(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The change.")] input: UpdateWebhookInput,
+        #[graphql(desc = "The webhook and the changes.")] input: UpdateWebhookInput,
     ) -> async_graphql::Result<UpdateWebhookPayload> {
         let command = webhook::UpdateWebhook {
             id: input.id.0,
@@ -242,11 +245,11 @@ impl WebhookMutation {
         })
     }
 
-    /// Deletes a webhook with its deliveries.
+    /// Deletes a webhook and its deliveries.
     async fn delete_webhook(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The webhook.")] input: DeleteWebhookInput,
+        #[graphql(desc = "The webhook to delete.")] input: DeleteWebhookInput,
     ) -> async_graphql::Result<DeleteWebhookPayload> {
         let outcome = webhook::delete(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |id| DeleteWebhookPayload {
@@ -255,12 +258,12 @@ impl WebhookMutation {
         })
     }
 
-    /// Has an event delivered again; up to 100 of one webhook may wait for that. If it succeeds, deliveries waiting
-    /// behind it continue at once.
+    /// Delivers an event again. For each webhook, up to 100 deliveries can wait for this at a time. If the delivery
+    /// succeeds, those that wait behind it continue at once.
     async fn redeliver_webhook(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The delivery.")] input: RedeliverWebhookInput,
+        #[graphql(desc = "The delivery to repeat.")] input: RedeliverWebhookInput,
     ) -> async_graphql::Result<RedeliverWebhookPayload> {
         let outcome = delivery::redeliver(database(context), actor(context)?, input.delivery_id.0).await;
         Payload::of(outcome, |delivery| RedeliverWebhookPayload {

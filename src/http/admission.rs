@@ -1,4 +1,5 @@
-//! What every request passes before any work is done for it: its form, its body, and whether there is room for it.
+//! The admission of requests, before any work is done for them: the request must be well formed, its body is read, and
+//! there must be room for it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -30,11 +31,11 @@ use super::{App, pages};
 use crate::graphql::whole_seconds;
 
 const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MB.");
-/// For how long what is too large is read on.
+/// How long an oversized body is still read before the connection is closed.
 const LINGER: Duration = Duration::from_secs(2);
 const SHED: &str = "rollcall_http_requests_shed_total";
 
-/// Says what the metrics mean.
+/// Describes the metrics.
 pub fn describe() {
     describe_counter!(SHED, "Requests that were sent away with 503, by reason: client, total or time.");
     for reason in ["client", "total", "time"] {
@@ -42,24 +43,24 @@ pub fn describe() {
     }
 }
 
-/// The requests that are being answered.
+/// Counts the requests that are in progress.
 #[derive(Clone)]
 pub struct Admission {
     total: Arc<Semaphore>,
     clients: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
-    /// Bodies that are still being sent, by client, in the order in which they were begun.
+    /// The bodies that are still being received, by client, in the order in which they began.
     unread: Arc<Mutex<HashMap<ClientNetwork, VecDeque<Arc<Notify>>>>>,
 }
 
 impl Admission {
-    /// With room for as many as the limits say.
+    /// An admission with the capacity of the limits.
     pub fn new() -> Self {
         Self { total: Arc::new(Semaphore::new(limits::MAX_REQUESTS)), clients: Arc::default(), unread: Arc::default() }
     }
 
-    /// A place for a request of the client; none where it has as many under way as it may: no more than
-    /// [`limits::MAX_REQUESTS_OF_CLIENT`], and fewer than there are places left for everybody. However many clients
-    /// take all they can get, a newcomer so finds as much room as each of them has.
+    /// Takes a place for a request of the client. `None` if it has as many in progress as it may: at most
+    /// [`limits::MAX_REQUESTS_OF_CLIENT`], and fewer than the places that are left for everybody. However many clients
+    /// take all they can get, a new client thus finds as much room as each of them has.
     fn of_client(&self, client: ClientNetwork) -> Option<ClientPlace> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = clients.get(&client).copied().unwrap_or_default();
@@ -71,8 +72,8 @@ impl Admission {
         Some(ClientPlace { clients: self.clients.clone(), client })
     }
 
-    /// A body of the client that is being sent. Where there are too many, the one that has taken longest makes room:
-    /// silence keeps no one out, not even behind the same address.
+    /// Registers a body of the client that is being received. If there are too many, the one that has taken longest is
+    /// aborted, so that silent senders don't keep others out, not even behind the same address.
     fn reading(&self, client: ClientNetwork) -> BodyBeingRead {
         let leave = Arc::<Notify>::default();
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,11 +92,11 @@ impl Admission {
     }
 }
 
-/// A body that is being sent, until it is dropped.
+/// A body that is being received, until this value is dropped.
 struct BodyBeingRead {
     unread: Arc<Mutex<HashMap<ClientNetwork, VecDeque<Arc<Notify>>>>>,
     client: ClientNetwork,
-    /// Tells it to make room.
+    /// Notified when the body must make room.
     leave: Arc<Notify>,
 }
 
@@ -111,13 +112,13 @@ impl Drop for BodyBeingRead {
     }
 }
 
-/// The places that an answer takes until it is sent: so long it lies in memory.
+/// The places that a response occupies until it has been sent, since it stays in memory until then.
 #[derive(Clone)]
 pub struct Places {
     _places: Arc<(ClientPlace, OwnedSemaphorePermit)>,
 }
 
-/// A place among the client's requests, until it is dropped.
+/// A place among the requests of a client, until this value is dropped.
 struct ClientPlace {
     clients: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
     client: ClientNetwork,
@@ -135,7 +136,7 @@ impl Drop for ClientPlace {
     }
 }
 
-/// In which shape a refusal is answered.
+/// The form in which a refusal is sent.
 #[derive(Clone)]
 enum RefusalForm {
     Graphql(MediaType),
@@ -173,20 +174,20 @@ impl RefusalForm {
     }
 }
 
-/// Lets a request through that is well formed and for which there is room, and ends it in time.
+/// Admits a request if it is well formed and there is room for it, and aborts it when its time is up.
 pub async fn admit(State(app): State<App>, Client(client): Client, request: Request, next: Next) -> Response {
     let shape = RefusalForm::of(&request, &app.public_url);
     if let Some((status, message)) = malformed(&request) {
         return shape.bad_request(status, message);
     }
-    // Whoever probes must hear of an overload from elsewhere.
+    // Probes are always answered, so that an overload doesn't look like a dead process.
     let connection = request.extensions().get::<ConnectionInUse>().cloned();
     let answering = || connection.as_ref().map(ConnectionInUse::answering);
     if request.uri().path().starts_with("/health/") {
         let _answering = answering();
         return next.run(request).await;
     }
-    // Before there is a place for it: whoever sends slowly keeps no one else out.
+    // The body is read before the request takes a place, so that slow senders don't keep others out.
     let request = match read(request, &app.admission, client).await {
         Ok(request) => request,
         Err((status, message)) => return shape.bad_request(status, message),
@@ -215,11 +216,11 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
     }
 }
 
-/// Why a request isn't one that is answered here.
+/// Why a request is malformed. `None` if it isn't.
 fn malformed(request: &Request) -> Option<(StatusCode, &'static str)> {
     let headers = request.headers();
     let mut hosts = headers.get_all(HOST).iter();
-    // Probes of HTTP/1.0 name no host.
+    // Probes with HTTP/1.0 don't send a Host header.
     let is_named = match (hosts.next(), hosts.next()) {
         (None, _) => request.version() != Version::HTTP_11,
         (Some(host), None) => is_host(host),
@@ -234,7 +235,7 @@ fn malformed(request: &Request) -> Option<(StatusCode, &'static str)> {
     is_encoded(headers).then_some((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Compressed bodies are not accepted."))
 }
 
-/// Whether a header names one host, as it is or with its port.
+/// Whether a header contains exactly one host, with or without a port.
 fn is_host(header: &HeaderValue) -> bool {
     let authority = header.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
     authority.is_some_and(|host| !host.host().is_empty() && !host.as_str().contains([',', '@']))
@@ -244,7 +245,7 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// The request with its whole body.
+/// Reads the whole body of a request.
 async fn read(
     request: Request,
     admission: &Admission,
@@ -257,7 +258,7 @@ async fn read(
     let reading = admission.reading(client);
     let whole = async {
         if http_body::Body::size_hint(&body).lower() > limits::BODY as u64 {
-            // Whoever asks first sends nothing.
+            // A client that sends `Expect` waits for permission before it sends the body.
             return Err(if head.headers.contains_key(EXPECT) { TOO_LARGE } else { too_large(&mut body).await });
         }
         match Limited::new(&mut body, limits::BODY).collect().await {
@@ -274,8 +275,8 @@ async fn read(
     Ok(Request::from_parts(head, Body::from(bytes)))
 }
 
-/// What a body is refused with that is too large, after some of what is left of it: who is still sending when the
-/// connection is closed doesn't see the answer.
+/// The refusal of an oversized body. Before that, some of the rest of the body is read, because a client that is still
+/// sending when the connection is closed doesn't see the response.
 async fn too_large(body: &mut Body) -> (StatusCode, &'static str) {
     let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.frame().await {} }).await;
     TOO_LARGE
@@ -299,7 +300,7 @@ mod tests {
             let newcomer = ClientNetwork::of(IpAddr::from([198, 51, 100, last]));
             assert!(admission.of_client(newcomer).is_some() && admission.of_all().is_some(), "{last}");
         }
-        // One alone has what a client may have.
+        // A client that is alone has as many places as a client may have.
         drop(places);
         let client = ClientNetwork::of(IpAddr::from([192, 0, 2, 1]));
         let places: Vec<_> = std::iter::from_fn(|| Some((admission.of_client(client)?, admission.of_all()?))).collect();

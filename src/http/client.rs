@@ -1,4 +1,4 @@
-//! The client that a request comes from: the peer, or whom a trusted proxy names in X-Forwarded-For.
+//! The client that a request comes from: the peer, or the address that a trusted proxy gives in X-Forwarded-For.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
@@ -14,7 +14,7 @@ use super::App;
 
 const HEADER: &str = "x-forwarded-for";
 
-/// Extracts the client, for limits on tries.
+/// Extracts the client, for limits on attempts.
 pub struct Client(pub ClientNetwork);
 
 impl FromRequestParts<App> for Client {
@@ -26,9 +26,9 @@ impl FromRequestParts<App> for Client {
     }
 }
 
-/// Each proxy adds at the right who has asked it, so that from the right on one believes a trusted proxy after the
-/// other, and the first address that isn't one of them is the client's. What stands left of it anybody can have
-/// written.
+/// Finds the client's address. Each proxy appends the address of its own peer. So the list is read from the right as
+/// long as the addresses belong to trusted proxies, and the first one that doesn't is the client's. Anything to the
+/// left of it may have been written by anybody.
 fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut address = peer.to_canonical();
@@ -39,14 +39,15 @@ fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let mut entries = std::iter::from_fn(|| lines.pop())
         .flat_map(|line| line.to_str().unwrap_or_default().rsplit(',').map(entry).collect::<Vec<_>>());
     while is_trusted(address) {
-        // Where a trusted proxy names nobody, or somebody wrote what is no address, it is the proxy itself.
+        // If a trusted proxy doesn't give an address, or somebody wrote something that isn't one, the proxy itself is
+        // the client.
         let Some(Some(next)) = entries.next() else { break };
         address = next;
     }
     address
 }
 
-/// An address, with or without a port.
+/// Parses an address with or without a port.
 fn entry(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let address = text.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
@@ -54,7 +55,7 @@ fn entry(text: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-/// Behind a proxy that isn't trusted all clients count as one, which an operator wants to know, once.
+/// Logs, once, that a proxy isn't trusted. All clients behind it count as one, which the operator should know.
 fn hint(peer: IpAddr) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -84,26 +85,26 @@ mod tests {
     #[test]
     fn proxies_are_believed_from_the_right_as_far_as_they_are_trusted() {
         for (peer, lines, client) in [
-            // Nobody is believed who isn't trusted.
+            // X-Forwarded-For from an untrusted peer is ignored.
             ("203.0.113.7", &[][..], "203.0.113.7"),
             ("203.0.113.7", &[b"198.51.100.1".as_slice()], "203.0.113.7"),
             ("::ffff:203.0.113.7", &[b"198.51.100.1"], "203.0.113.7"),
-            // A trusted one is, and no further.
+            // A trusted proxy is believed, but only for its own peer.
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &[b"198.51.100.1"], "198.51.100.1"),
             ("::ffff:10.0.0.1", &[b"198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", &[b"1.1.1.1, 198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", &[b"1.1.1.1, 198.51.100.1, 10.0.0.2,fd00::1"], "198.51.100.1"),
             ("10.0.0.1", &[b"1.1.1.1", b"198.51.100.1", b"192.0.2.1"], "198.51.100.1"),
-            // Through trusted ones alone it is the farthest.
+            // If all of them are trusted, the client is the farthest one.
             ("10.0.0.1", &[b"10.0.0.3, 10.0.0.2"], "10.0.0.3"),
-            // In every form that proxies write.
+            // Every form that proxies write is accepted.
             ("fd00::1", &[b"2001:db8::1"], "2001:db8::1"),
             ("fd00::1", &[b"[2001:db8::1]"], "2001:db8::1"),
             ("fd00::1", &[b"[2001:db8::1]:443"], "2001:db8::1"),
             ("fd00::1", &[b"198.51.100.1:443"], "198.51.100.1"),
             ("fd00::1", &[b"::ffff:198.51.100.1"], "198.51.100.1"),
-            // Garbage is nobody, and nothing behind it is believed.
+            // Entries that aren't addresses end the search, and nothing to their left is believed.
             ("10.0.0.1", &[b""], "10.0.0.1"),
             ("10.0.0.1", &[b"unknown"], "10.0.0.1"),
             ("10.0.0.1", &[b"198.51.100.1, unknown"], "10.0.0.1"),

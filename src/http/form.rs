@@ -1,5 +1,5 @@
-//! Forms of the pages: a POST acts only with the hidden field that was made for the browser's own cookie, and never
-//! when the browser says that another site sent it. Its answer is a redirect; what there is to say waits in a cookie
+//! The forms of the pages. A POST takes effect only with the hidden field that was made for the browser's own cookie,
+//! and never if the browser says that another site sent it. The response is a redirect; any message waits in a cookie
 //! for the page that it leads to.
 
 use std::time::Duration;
@@ -18,19 +18,19 @@ use rollcall_domain::base::secret::{Keyring, Purpose};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-/// The browser's own secret, by which its forms are told.
+/// The browser's own secret, which identifies its forms.
 const FORM: CookieName = CookieName("rollcall_form");
-/// Who is signed in.
+/// The session token.
 pub const SESSION: CookieName = CookieName("rollcall_session");
-/// To which address a sign-in mail was asked for.
+/// The address to which a sign-in email was sent.
 pub const EMAIL: CookieName = CookieName("rollcall_email");
-/// What is to be shown once somebody is signed in.
+/// The resource to show once the person is signed in.
 pub const RESOURCE: CookieName = CookieName("rollcall_resource");
 const NOTICE: CookieName = CookieName("rollcall_notice");
 
-/// Characters of a typed value that a notice brings back to its form; forms take no more.
+/// The maximum number of characters of a typed value that a notice returns to its form. Forms don't accept more.
 const TYPED: usize = 254;
-/// Bytes of a cookie's value that every browser keeps.
+/// The size in bytes of a cookie's value that every browser accepts.
 const LARGEST_NOTICE: usize = 3_500;
 
 /// A cookie's name, without its prefix.
@@ -38,8 +38,9 @@ const LARGEST_NOTICE: usize = 3_500;
 pub struct CookieName(&'static str);
 
 impl CookieName {
-    /// The name as browsers know it. On https it begins so that no other host, and no page without https, can set it;
-    /// `__Host-` also demands that it belongs to the whole host, which a cookie below a path doesn't.
+    /// The name that is sent to browsers. With HTTPS, its prefix ensures that no other host, and no page without
+    /// HTTPS, can set the cookie. `__Host-` also requires that the cookie is for the whole host, which a cookie below
+    /// a path isn't.
     pub fn of(self, site: &PublicUrl) -> String {
         match (site.is_https(), site.base_path()) {
             (true, "") => format!("__Host-{}", self.0),
@@ -49,7 +50,7 @@ impl CookieName {
     }
 }
 
-/// A cookie for the pages: kept from scripts and from other sites' requests.
+/// Makes a cookie for the pages. Scripts can't read it, and requests from other sites don't contain it.
 pub fn cookie(name: CookieName, value: String, site: &PublicUrl, lifetime: Duration) -> Cookie<'static> {
     let path = match site.base_path() {
         "" => "/",
@@ -64,7 +65,7 @@ pub fn cookie(name: CookieName, value: String, site: &PublicUrl, lifetime: Durat
         .build()
 }
 
-/// The jar without a cookie.
+/// Removes a cookie from the jar.
 pub fn without(jar: CookieJar, name: CookieName, site: &PublicUrl) -> CookieJar {
     jar.remove(cookie(name, String::new(), site, Duration::ZERO))
 }
@@ -74,23 +75,24 @@ pub fn without(jar: CookieJar, name: CookieName, site: &PublicUrl) -> CookieJar 
 pub struct OurForm {
     /// The browser's secret.
     browser: String,
-    /// What tells this showing of the form from all others.
+    /// A value that distinguishes this instance of the form from all others.
     showing: Vec<u8>,
 }
 
 impl OurForm {
-    /// What a form that is sent to a path is known by, when it is sent again.
+    /// The parts that identify a form when it is sent again to a path.
     pub fn identity<'a>(&'a self, path: &'a str) -> [&'a [u8]; 3] {
         [self.browser.as_bytes(), &self.showing, path.as_bytes()]
     }
 
-    /// The digest of that.
+    /// The digest of the form's identity.
     pub fn digest(&self, keyring: &Keyring, path: &str) -> Result<Vec<u8>, Error> {
         keyring.digest(Purpose::Form, &self.identity(path))
     }
 }
 
-/// The hidden field for a form that is to be shown, and the jar with the cookie that it belongs to.
+/// Makes the hidden field for a form that is about to be shown. Also returns the jar with the cookie that the field
+/// belongs to.
 pub fn protect(keyring: &Keyring, jar: CookieJar, site: &PublicUrl) -> Result<(CookieJar, String), Error> {
     let browser = match jar.get(&FORM.of(site)) {
         Some(cookie) => cookie.value().to_owned(),
@@ -99,11 +101,11 @@ pub fn protect(keyring: &Keyring, jar: CookieJar, site: &PublicUrl) -> Result<(C
     let showing = random::bytes::<16>()?;
     let digest = keyring.digest(Purpose::Form, &[browser.as_bytes(), &showing])?;
     let field = URL_SAFE_NO_PAD.encode([showing.as_slice(), &digest].concat());
-    // Set anew each time: a form that is open works as long as anybody may have it open.
+    // The cookie is set again each time, so that it lasts as long as the form may be open.
     Ok((jar.add(cookie(FORM, browser, site, limits::SESSION_LIFETIME)), field))
 }
 
-/// The form, where one of our own pages has shown it to this browser.
+/// Checks that one of our own pages has shown the form to this browser. `None` if that isn't the case.
 pub fn read(
     keyring: &Keyring,
     headers: &HeaderMap,
@@ -121,10 +123,10 @@ pub fn read(
     Ok(is_ours.then(|| OurForm { browser: browser.to_owned(), showing: showing.to_vec() }))
 }
 
-/// Whether the browser says that a page of ours sent the form, as far as it says anything. What counts is where people
-/// reach the service, whatever a proxy makes of the request's host.
+/// Whether the browser says that one of our pages sent the form, if it says anything. This compares with the public
+/// URL, whatever a proxy has done to the request's host.
 fn is_from_here(headers: &HeaderMap, site: &PublicUrl) -> bool {
-    // What can't be read isn't ours.
+    // A header that can't be read doesn't come from our pages.
     let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or_default());
     let fetch_site = text(header::HeaderName::from_static("sec-fetch-site"));
     if fetch_site.is_some_and(|fetch_site| !matches!(fetch_site, "same-origin" | "none")) {
@@ -132,13 +134,14 @@ fn is_from_here(headers: &HeaderMap, site: &PublicUrl) -> bool {
     }
     match text(header::ORIGIN) {
         None => true,
-        // Hidden by the browser, which has said by Sec-Fetch-Site what it hides.
+        // The browser hides the origin, but has already told with Sec-Fetch-Site where the form comes from.
         Some("null") => fetch_site.is_some(),
         Some(origin) => origin == site.origin() || is_this_machine(origin, text(header::HOST), site),
     }
 }
 
-/// Whether it is a service that this machine alone reaches, by another of its names or ports, such as localhost.
+/// Whether the origin is a service that is reached only on this machine, under another of its names or ports, such as
+/// localhost.
 fn is_this_machine(origin: &str, host: Option<&str>, site: &PublicUrl) -> bool {
     let is_loopback = Url::parse(origin).is_ok_and(|url| match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -149,35 +152,35 @@ fn is_this_machine(origin: &str, host: Option<&str>, site: &PublicUrl) -> bool {
     site.is_loopback() && is_loopback && origin.split_once("://").map(|(_, authority)| authority) == host
 }
 
-/// What a page says once about a form that was sent.
+/// A message that a page shows once after a form was sent.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Notice {
-    /// The page, by its path below the public URL.
+    /// The path of the page below the public URL.
     pub page: String,
-    /// What was done, as a title and a sentence.
+    /// The title and the text of what was done.
     pub done: Option<(String, String)>,
-    /// What is wrong.
+    /// What is wrong with the form.
     problems: Vec<Problem>,
-    /// What was typed, by field.
+    /// The values that were typed, by field.
     typed: Vec<(String, String)>,
 }
 
-/// Something wrong with a form.
+/// A problem with a form.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Problem {
-    /// With which field; empty where it is the whole.
+    /// The field that it is about. Empty if it is about the form as a whole.
     pub field: String,
-    /// What, and what would be right.
+    /// What is wrong and what would be right.
     pub message: String,
 }
 
 impl Notice {
-    /// That something was done.
+    /// A notice that something was done.
     pub fn done(title: impl Into<String>, text: impl Into<String>) -> Self {
         Self { done: Some((title.into(), text.into())), ..Self::default() }
     }
 
-    /// That a form was refused which has these fields.
+    /// A notice that a form with these fields was refused.
     pub fn refused(refusals: &[Refusal], fields: &[&str]) -> Self {
         let problems = refusals.iter().map(|refusal| {
             let field = refusal.field.last().filter(|field| fields.contains(&field.as_str()));
@@ -186,12 +189,12 @@ impl Notice {
         Self { problems: problems.collect(), ..Self::default() }
     }
 
-    /// That something is wrong with the form as a whole.
+    /// A notice of a problem with the form as a whole.
     pub fn problem(message: impl Into<String>) -> Self {
         Self { problems: vec![Problem { field: String::new(), message: message.into() }], ..Self::default() }
     }
 
-    /// The same with what was typed into a field.
+    /// Adds the value that was typed into a field.
     pub fn with(mut self, field: &str, typed: Option<&str>) -> Self {
         if let Some(typed) = typed {
             self.typed.push((field.to_owned(), typed.chars().take(TYPED).collect()));
@@ -199,44 +202,44 @@ impl Notice {
         self
     }
 
-    /// What is wrong.
+    /// The problems with the form.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// What is wrong with a field.
+    /// The problem with a field.
     pub fn of(&self, field: &str) -> Option<&str> {
         self.problems.iter().find(|problem| problem.field == field).map(|problem| problem.message.as_str())
     }
 
-    /// What was typed into a field.
+    /// The value that was typed into a field.
     pub fn typed(&self, field: &str) -> Option<&str> {
         self.typed.iter().find(|(name, _)| name == field).map(|(_, typed)| typed.as_str())
     }
 }
 
-/// Any text as a cookie's value.
+/// Encodes any text as the value of a cookie.
 pub fn to_cookie_text(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(text.chars().take(TYPED).collect::<String>())
 }
 
-/// The text of a cookie's value.
+/// Decodes the text from the value of a cookie.
 pub fn from_cookie_text(value: &str) -> Option<String> {
     String::from_utf8(URL_SAFE_NO_PAD.decode(value).ok()?).ok()
 }
 
-/// A refusal's message as a sentence.
+/// A refusal's message as a full sentence.
 pub fn sentence(message: &str) -> String {
     let mut letters = message.chars();
     let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())
 }
 
-/// The jar with a notice for a page.
+/// Adds the notice for a page to the jar.
 pub fn with_notice(keyring: &Keyring, jar: CookieJar, site: &PublicUrl, notice: &Notice) -> Result<CookieJar, Error> {
     let seal = |notice: &Notice| -> Result<String, Error> {
         let json = serde_json::to_vec(notice).map_err(|_| Error::Bug("notices are plain"))?;
-        // Nobody else writes what our pages say.
+        // The notice is authenticated, so that nobody else can write what our pages show.
         let digest = keyring.digest(Purpose::Notice, &[&json])?;
         Ok(URL_SAFE_NO_PAD.encode([digest, json].concat()))
     };
@@ -248,7 +251,7 @@ pub fn with_notice(keyring: &Keyring, jar: CookieJar, site: &PublicUrl, notice: 
     Ok(jar.add(cookie(NOTICE, value, site, limits::FORM_SENT_AGAIN)))
 }
 
-/// The notice for a page, and the jar without it.
+/// Takes the notice for a page out of the jar.
 pub fn take_notice(keyring: &Keyring, jar: CookieJar, site: &PublicUrl, page: &str) -> (CookieJar, Notice) {
     let open = |value: &str| {
         let bytes = URL_SAFE_NO_PAD.decode(value).ok()?;
@@ -275,7 +278,7 @@ mod tests {
         for (site, host, origin, fetch_site, is_ours) in [
             (public, "rollcall.example", Some("https://rollcall.example"), Some("same-origin"), true),
             (public, "rollcall.example", Some("https://rollcall.example"), None, true),
-            // Whatever the proxy has made of the host.
+            // The result doesn't depend on what the proxy has done to the host.
             (public, "backend:8080", Some("https://rollcall.example"), None, true),
             (public, "backend:8080", Some("http://backend:8080"), None, false),
             (public, "127.0.0.1:8080", Some("http://127.0.0.1:8080"), None, false),
@@ -288,7 +291,7 @@ mod tests {
             (public, "rollcall.example", Some("null"), Some("same-origin"), true),
             (public, "rollcall.example", Some("null"), Some("cross-site"), false),
             (public, "rollcall.example", Some("null"), None, false),
-            // On this machine by any of its names, and through a tunnel to another port.
+            // On this machine, any of its names is accepted, and a tunnel to another port is too.
             (local, "127.0.0.1:8080", Some("http://127.0.0.1:8080"), None, true),
             (local, "localhost:8080", Some("http://localhost:8080"), None, true),
             (local, "localhost:9000", Some("http://localhost:9000"), None, true),
@@ -333,7 +336,7 @@ mod tests {
         assert!(taken.get("rollcall_notice").is_none());
         let forged = Keyring::new("another secret of more than thirty-two characters".into(), None);
         assert!(take_notice(&forged, jar, &site, "/a").1.problems().is_empty());
-        // However much was typed, it fits into a cookie.
+        // However much was typed, the notice fits into a cookie.
         for name in ["𝔸".repeat(10_000), "\u{1}".repeat(10_000)] {
             let jar = with_notice(&keyring, CookieJar::new(), &site, &notice(&name).with("x", Some(&name))).unwrap();
             assert!(jar.get("rollcall_notice").unwrap().value().len() <= LARGEST_NOTICE);

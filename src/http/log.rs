@@ -1,15 +1,16 @@
-//! Lines that many requests cause at once: one of a kind a second, with the number of those that it stands for, so that
-//! nobody floods the log. The metrics count each.
+//! Rate-limited log lines for events that can happen to many requests at once. Of each kind, one line a second is
+//! written, with the number of lines that were left out, so that nobody can flood the log. The metrics count every
+//! event.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rollcall_domain::Error;
 
-/// A line of a kind is written no sooner than so long after the one before.
+/// The minimum time between two lines of the same kind.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A kind of line.
+/// A kind of log line.
 struct Kind(Mutex<LastLine>);
 
 struct LastLine {
@@ -22,8 +23,8 @@ impl Kind {
         Self(Mutex::new(LastLine { last: None, left_out: 0 }))
     }
 
-    /// How many lines were left out since the last one, where it is time for another; otherwise this one is left out
-    /// too.
+    /// Returns the number of lines that were left out since the last one, if it is time for another line. Otherwise
+    /// this line is left out too.
     fn turn(&self) -> Option<u64> {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if written.last.is_some_and(|last| last.elapsed() < PAUSE) {
@@ -35,7 +36,7 @@ impl Kind {
     }
 }
 
-/// There was too much to do for a request, or for so many fields of it.
+/// Logs that a request, or this many of its fields, failed because of overload.
 pub fn unavailable(error: &Error, fields: usize) {
     static KIND: Kind = Kind::new();
     if let Some(left_out) = KIND.turn() {
@@ -44,7 +45,7 @@ pub fn unavailable(error: &Error, fields: usize) {
     }
 }
 
-/// A request was answered with 503.
+/// Logs that a request got the response 503.
 pub fn sent_away(duration: Duration) {
     static KIND: Kind = Kind::new();
     match KIND.turn() {

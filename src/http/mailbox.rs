@@ -1,8 +1,8 @@
-//! The mails of a machine that has no mail server: the .eml files of a folder, shown at /mail.
+//! The emails of a machine without a mail server: shows the .eml files of a directory at `/mail`.
 //!
-//! Whoever reads these pages can sign in as anyone, so they are for a loopback listener only, and answer only to a
-//! loopback name: a website whose name resolves to 127.0.0.1 (DNS rebinding) would otherwise read them through a
-//! visitor's browser.
+//! Anybody who can read these pages can sign in as anyone. Therefore they are served only on a loopback listener, and
+//! only under a loopback name. Otherwise, a website whose name resolves to 127.0.0.1 (DNS rebinding) could read them
+//! through a visitor's browser.
 
 use std::{
     io,
@@ -33,10 +33,10 @@ use mail_parser::{Address, Message, MessageParser};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rollcall_domain::base::link::{PublicUrl, Route};
 
-/// What is written with percent signs in an address.
+/// The characters that are percent-encoded in paths.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 
-/// How many mails the list shows.
+/// How many emails the list shows.
 const LISTED: usize = 200;
 
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
@@ -44,15 +44,16 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
      frame-ancestors 'none'",
 );
 
-/// A mail's own HTML runs no script and loads nothing; its links open in a new tab, which isn't sandboxed.
+/// An email's own HTML can't run scripts or load anything. Its links open in a new tab, which isn't sandboxed.
 const HTML_POLICY: HeaderValue = HeaderValue::from_static(
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
      frame-ancestors 'self'",
 );
 
-/// The pages that show the .eml files of a folder, which needn't exist yet: /mail and what lies below it.
+/// The pages that show the .eml files of a directory, which doesn't have to exist yet: `/mail` and everything below
+/// it.
 ///
-/// To be mounted on a loopback listener only, and never where mails go out by SMTP.
+/// They must be mounted only on a loopback listener, and never if emails are sent by SMTP.
 pub fn router<S>(site: Arc<PublicUrl>, directory: PathBuf) -> Router<S> {
     let name = "{name}";
     let mailbox = Arc::new(Mailbox { site, directory });
@@ -65,7 +66,7 @@ pub fn router<S>(site: Arc<PublicUrl>, directory: PathBuf) -> Router<S> {
         .with_state(mailbox)
 }
 
-/// What the pages show, and where people reach them.
+/// The directory that the pages show, and the public URL.
 struct Mailbox {
     site: Arc<PublicUrl>,
     directory: PathBuf,
@@ -73,8 +74,8 @@ struct Mailbox {
 
 type Shown = State<Arc<Mailbox>>;
 
-/// Refuses what a proxy passes on, and other names than loopback ones, and gives every answer the headers that protect
-/// it.
+/// Refuses requests that come through a proxy or have a host name other than a loopback one, and adds protective
+/// headers to every response.
 async fn guard(State(mailbox): Shown, request: Request, next: Next) -> Response {
     let mut response = if is_passed_on(&request) {
         let message = "There is no page at this address.";
@@ -93,8 +94,8 @@ async fn guard(State(mailbox): Shown, request: Request, next: Next) -> Response 
     response
 }
 
-/// Whether a proxy passes the request on: they say so, or for whom they ask. Then it comes from elsewhere, whatever the
-/// name.
+/// Whether the request comes through a proxy, which shows in the headers that proxies add. Such a request comes from
+/// another machine, whatever its host name is.
 fn is_passed_on(request: &Request) -> bool {
     const BY_PROXIES: [&str; 12] = [
         "via",
@@ -117,7 +118,7 @@ fn is_passed_on(request: &Request) -> bool {
         .any(|name| name.starts_with("x-forwarded") || BY_PROXIES.contains(&name))
 }
 
-/// Whether every name that the request gives its server is a loopback one, and it gives one at all.
+/// Whether the request names its server, and every name that it gives is a loopback one.
 fn is_for_loopback(request: &Request) -> bool {
     let hosts = request.headers().get_all(HOST);
     let mut names = hosts
@@ -147,7 +148,7 @@ async fn list(State(mailbox): Shown) -> Response {
         let total = files.len();
         files.sort_by(|a, b| b.cmp(a));
         files.truncate(LISTED);
-        // A mail that vanishes meanwhile is left out.
+        // An email that has been deleted in the meantime is left out.
         let mails = files.iter().filter_map(|(_, name)| read(folder, name).ok()).map(|file| file.summary());
         Ok((mails.collect::<Vec<_>>(), total))
     });
@@ -209,7 +210,7 @@ async fn raw(State(mailbox): Shown, extract::Path(name): extract::Path<String>) 
     }
 }
 
-/// Runs file access where it doesn't hold up other requests.
+/// Runs file access on a thread where it doesn't block other requests.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, Problem> {
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(value)) => Ok(value),
@@ -226,12 +227,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     }
 }
 
-/// Whether it is a name that the folder's own mails can have: one component that stays in the folder.
+/// Whether the name can belong to one of the directory's emails: it is a single path component inside the directory.
 fn is_mail(name: &str) -> bool {
     name.ends_with(".eml") && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
 }
 
-/// The folder's mails with the time each was written. Without a folder there are none.
+/// The names of the directory's emails, with the time when each was written. Without a directory, there are none.
 fn files(directory: &Path) -> io::Result<Vec<(SystemTime, String)>> {
     let entries = match directory.read_dir() {
         Ok(entries) => entries,
@@ -253,7 +254,7 @@ struct MailFile {
     content: Vec<u8>,
 }
 
-/// One mail. Symbolic links, which could lead out of the folder, are not followed.
+/// Reads an email. Symbolic links aren't followed, since they could lead out of the directory.
 fn read(directory: &Path, name: &str) -> io::Result<MailFile> {
     if !is_mail(name) {
         return Err(io::ErrorKind::NotFound.into());
@@ -267,7 +268,7 @@ fn read(directory: &Path, name: &str) -> io::Result<MailFile> {
 }
 
 impl MailFile {
-    /// None where it is empty, such as while it is being written.
+    /// Parses the email. `None` if the file is empty, for example because it is just being written.
     fn parse(&self) -> Option<Message<'_>> {
         MessageParser::default().parse(&self.content)
     }
@@ -287,7 +288,7 @@ impl MailFile {
 }
 
 struct Summary {
-    /// Its name as it stands in an address.
+    /// The percent-encoded file name.
     path: String,
     subject: String,
     to: String,
@@ -303,7 +304,7 @@ fn addresses(addresses: Option<&Address<'_>>) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
-/// The HTML part itself; the parser would otherwise make HTML of a text part.
+/// The HTML part of the email. Without this check, the parser would convert a text part to HTML.
 fn html_of<'a>(message: &'a Message<'_>) -> Option<&'a str> {
     message.html_part(0).filter(|part| part.is_text_html()).and_then(|part| part.text_contents())
 }
@@ -312,10 +313,11 @@ fn headers_of(message: &Message<'_>) -> Vec<(String, String)> {
     message.headers_raw().map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
 }
 
-/// The mail's HTML, whose links would otherwise open within its sandboxed frame, where no form can be sent.
+/// Makes the email's links open in new tabs. Otherwise they would open within its sandboxed frame, where forms can't
+/// be sent.
 fn with_links_in_new_tabs(html: &str) -> String {
     let base = "<base target=\"_blank\">";
-    // Within the head, since a doctype must stay first. ASCII lower case keeps every index where it was.
+    // The tag goes inside the head, since a doctype must stay first. ASCII lower case doesn't change any index.
     let lower = html.to_ascii_lowercase();
     let head_ends = lower.find("<head").and_then(|start| Some(start + lower.get(start..)?.find('>')? + 1));
     match head_ends.and_then(|end| html.split_at_checked(end)) {
@@ -324,21 +326,21 @@ fn with_links_in_new_tabs(html: &str) -> String {
     }
 }
 
-/// A piece of a mail's text.
+/// A part of an email's text.
 #[derive(Debug, PartialEq)]
 enum Piece {
     Text(String),
     Link(String),
 }
 
-/// The text with its web addresses apart.
+/// Splits the text into web addresses and the text between them.
 fn linked(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(start) = ["https://", "http://"].into_iter().filter_map(|scheme| rest.find(scheme)).min() {
         let (before, from_link) = rest.split_at(start);
         let end = from_link.find(|c: char| c.is_whitespace() || "<>\"".contains(c)).unwrap_or(from_link.len());
-        // What ends a sentence or closes a parenthesis around the address isn't part of it.
+        // Characters that end a sentence or close a parenthesis aren't part of the address.
         let link = from_link.split_at(end).0.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '\'']);
         pieces.push(Piece::Text(before.to_owned()));
         pieces.push(Piece::Link(link.to_owned()));
@@ -377,7 +379,7 @@ struct ProblemPage<'a> {
     message: &'a str,
 }
 
-/// Why there is no page.
+/// Why a page can't be shown.
 struct Problem {
     status: StatusCode,
     title: &'static str,
@@ -412,7 +414,7 @@ mod tests {
         --x\r\nContent-Type: text/plain\r\n\r\nOpen http://localhost:8080/invitation/abc?a=1&b=2.\r\n\
         --x\r\nContent-Type: text/html\r\n\r\n<!doctype html><html><HEAD lang=en></HEAD><body><script>1</script><a href=\"http://localhost/x\">Join</a></body></html>\r\n--x--\r\n";
 
-    /// A mailbox served on a port of its own, in a folder that goes away with it.
+    /// A mailbox that is served on a port of its own, with a directory that is removed at the end.
     struct Served {
         folder: PathBuf,
         port: u16,
@@ -430,7 +432,7 @@ mod tests {
             Self { folder, port }
         }
 
-        /// Writes a mail as if so many seconds ago.
+        /// Writes an email whose modification time is this many seconds ago.
         fn write(&self, name: &str, content: &str, seconds_ago: u64) {
             let folder = self.folder.join("mails");
             std::fs::create_dir_all(&folder).unwrap();

@@ -1,4 +1,4 @@
-//! What the API counts: HTTP requests, GraphQL operations, and what they were answered.
+//! The metrics of the API: HTTP requests, GraphQL operations, and their outcomes.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-/// Says what the metrics mean.
+/// Describes the metrics.
 pub fn describe() {
     describe_counter!("rollcall_http_requests_total", "Answered HTTP requests, by method, route and status.");
     describe_gauge!("rollcall_http_requests_in_flight", "HTTP requests that are being answered.");
@@ -31,11 +31,12 @@ pub fn describe() {
         "rollcall_graphql_errors_total",
         "Top-level errors, by code; INTERNAL is a fault of the service."
     );
-    // A rise from nothing is no rise to Prometheus: what alerts watch begins at 0.
+    // Prometheus doesn't see an increase if a counter didn't exist before. Therefore, counters that alerts watch start
+    // at 0.
     counter!("rollcall_graphql_errors_total", "code" => "INTERNAL").increment(0);
 }
 
-/// One request that is being answered; also where it is given up before its end.
+/// A request that is in progress. Dropping this also covers requests that are aborted.
 struct InFlight;
 
 impl InFlight {
@@ -51,7 +52,7 @@ impl Drop for InFlight {
     }
 }
 
-/// Counts a request under its route, which is one of ours whatever the path was.
+/// Counts a request by its route. The label is one of our routes, whatever the path was.
 pub async fn count(request: Request, next: Next) -> Response {
     let _in_flight = InFlight::begin();
     let started = Instant::now();
@@ -69,7 +70,7 @@ pub async fn count(request: Request, next: Next) -> Response {
     response
 }
 
-/// Clients make up methods as they like; labels are few.
+/// The label for a method. Clients can send any method, but the number of labels must stay small.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -80,7 +81,7 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
-/// Counts an operation: whether it was `refused` by user errors, and the codes of its top-level errors.
+/// Counts an operation: whether it was `refused` with user errors, and the codes of its top-level errors.
 pub fn count_operation<'e>(
     operation: &'static str,
     refused: bool,

@@ -1,8 +1,9 @@
-//! Automatic persisted queries: a client names a document by its hash, and sends it whole where that isn't known here.
+//! Automatic persisted queries: a client refers to a document by its hash, and sends the whole document if the hash
+//! isn't known.
 //!
-//! It is Apollo's protocol, which its clients and others' speak: `extensions: { persistedQuery: { version: 1,
-//! sha256Hash: "…" } }`. Each process keeps what it was sent, in bounded memory. What it forgets, or another process
-//! learned, is just sent again.
+//! This is Apollo's protocol, which its clients and those of others use: `extensions: { persistedQuery: { version: 1,
+//! sha256Hash: "…" } }`. Each process keeps the documents that it was sent, in bounded memory. A document that it has
+//! evicted, or that was sent to another process, is simply sent again.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -13,21 +14,21 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use rollcall_domain::base::limits;
 use sha2::Digest;
 
-/// How long documents are, about, from which the cache is laid out.
+/// The typical size of a document, from which the capacity of the cache is estimated.
 const USUAL_DOCUMENT: u64 = 2_000;
-/// The cache's parts are locked one by one, and each has its share of the memory. The largest document must fit into
-/// one.
+/// The number of the cache's shards, which are locked separately. Each has its share of the memory, and the largest
+/// document must fit into one.
 const PARTS: usize = 8;
 
-/// The documents that clients name by their hashes.
+/// The documents that clients can refer to by their hashes.
 #[derive(Debug)]
 pub struct PersistedDocuments(Cache<Sha256, Arc<str>, Bytes>);
 
 impl PersistedDocuments {
-    /// None so far.
+    /// An empty cache.
     ///
     /// # Errors
-    /// The options don't fit together, which is a mistake here.
+    /// If the options contradict each other, which would be a bug.
     pub fn new() -> anyhow::Result<Self> {
         let options = OptionsBuilder::new()
             .estimated_items_capacity((limits::PERSISTED_DOCUMENTS / USUAL_DOCUMENT) as usize)
@@ -37,18 +38,18 @@ impl PersistedDocuments {
         Ok(Self(Cache::with_options(options, Bytes, DefaultHashBuilder::default(), DefaultLifecycle::default())))
     }
 
-    /// The document of this hash.
+    /// The document with this hash.
     pub fn get(&self, hash: &Sha256) -> Option<String> {
         self.0.get(hash).map(|document| document.to_string())
     }
 
-    /// Keeps a document under its hash; others may have to go.
+    /// Stores a document under its hash. Others may be evicted.
     pub fn insert(&self, hash: Sha256, document: &str) {
         self.0.insert(hash, document.into());
     }
 }
 
-/// What a document takes up.
+/// The size of a document in the cache.
 #[derive(Debug, Clone)]
 struct Bytes;
 
@@ -58,7 +59,7 @@ impl Weighter<Sha256, Arc<str>> for Bytes {
     }
 }
 
-/// A document's hash, as hexadecimal digits.
+/// The hash of a document, as hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Sha256(String);
 
@@ -67,16 +68,16 @@ impl Sha256 {
     pub fn of(document: &str) -> Self {
         let mut digits = String::with_capacity(64);
         for byte in sha2::Sha256::digest(document.as_bytes()) {
-            // Writing to a String can't fail.
+            // Writing to a String never fails.
             let _ = write!(digits, "{byte:02x}");
         }
         Self(digits)
     }
 
-    /// The hash by which a request names its document.
+    /// The hash by which a request refers to its document.
     ///
     /// # Errors
-    /// What the extension should look like.
+    /// If the extension is malformed. The error says what it should look like.
     pub fn named_by(extensions: &Extensions) -> Result<Option<Self>, &'static str> {
         let extension = match extensions.get("persistedQuery") {
             None | Some(Value::Null) => return Ok(None),

@@ -1,5 +1,5 @@
-//! The playground at `/`: GraphiQL with tabs that walk through the main job. Everything it needs is in the binary, and
-//! its Content-Security-Policy lets it load nothing from elsewhere.
+//! The playground at `/`: GraphiQL with tabs that walk through the main tasks. All of its files are in the binary, and
+//! its Content-Security-Policy doesn't let it load anything from elsewhere.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -33,7 +33,7 @@ macro_rules! tab {
     };
 }
 
-/// The tabs in the order of the walk-through, each as its document and its variables in JSON.
+/// The tabs in the order of the walk-through, each with its document and its variables in JSON.
 pub const TABS: &[(&str, &str)] = &[
     tab!("01_request_sign_in"),
     tab!("02_sign_in"),
@@ -49,7 +49,7 @@ pub const TABS: &[(&str, &str)] = &[
     tab!("12_audit_log"),
 ];
 
-/// GraphiQL sets styles on its elements; nothing else is inline.
+/// GraphiQL sets styles on its elements. Nothing else is inline.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -57,8 +57,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 const STYLESHEET: &str = include_str!("style.css");
 
-/// The page at `/` and its assets below `/playground`. `mailbox` says whether mails are shown at /mail, which it then
-/// links to.
+/// The page at `/`, and its assets below `/playground`. If `mailbox` is set, the page links to the emails at `/mail`.
 pub fn router<S: Clone + Send + Sync + 'static>(site: &PublicUrl, mailbox: bool) -> Router<S> {
     let page = Bytes::from(page(site, mailbox));
     Router::new()
@@ -69,7 +68,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(site: &PublicUrl, mailbox: bool)
         .route(&Route::PlaygroundFile("{version}", "{name}").path(), get(asset))
 }
 
-/// The stylesheet of the server-rendered pages, /style.css.
+/// The stylesheet of the server-rendered pages, at `/style.css`.
 pub fn stylesheet<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route(&Route::Style.path(), get(style))
 }
@@ -79,7 +78,7 @@ fn page(site: &PublicUrl, mailbox: bool) -> String {
         .iter()
         .map(|(query, variables)| serde_json::json!({ "query": query.trim_end(), "variables": variables.trim_end() }))
         .collect();
-    // Within a script element only `<` could end the JSON.
+    // Within a script element, only `<` could end the JSON.
     let tabs = serde_json::Value::from(tabs).to_string().replace('<', "\\u003c");
     include_str!("playground/page.html")
         .replace("{graphql}", &site.path(Route::Graphql))
@@ -99,7 +98,7 @@ struct Asset {
     gzipped: Vec<u8>,
 }
 
-/// Compressed once, when the first of them is asked for.
+/// The files, compressed once when the first of them is requested.
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     FILES
         .iter()
@@ -125,7 +124,7 @@ const FILES: &[(&str, &str)] = &[
     ("page.js", include_str!("playground/page.js")),
 ];
 
-/// Changes with any of the files, so that browsers may keep them for good.
+/// A version that changes with any of the files, so that browsers may cache them forever.
 static VERSION: LazyLock<String> = LazyLock::new(|| digest(&FILES));
 
 fn digest(content: &impl Hash) -> String {
@@ -134,7 +133,8 @@ fn digest(content: &impl Hash) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Empty where it fails, which writing to memory doesn't; the file is then sent as it is.
+/// Compresses a file. The result is empty on failure, which doesn't happen when writing to memory; the file is then
+/// sent uncompressed.
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(content).and_then(|()| encoder.finish()).unwrap_or_default()
@@ -168,7 +168,7 @@ fn accepts_gzip(request: &HeaderMap) -> bool {
     })
 }
 
-/// Small and at a fixed address: browsers ask whether it has changed.
+/// The stylesheet is small and has a fixed path, so browsers ask each time whether it has changed.
 async fn style(request: HeaderMap) -> Response {
     static TAG: LazyLock<String> = LazyLock::new(|| format!("\"{}\"", digest(&STYLESHEET)));
     let headers = [

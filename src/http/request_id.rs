@@ -1,4 +1,4 @@
-//! One id per request: in the answer, in every log line, and in the jobs that the request enqueues.
+//! The request id, which is in the response, in every log line, and in the jobs that the request enqueues.
 
 use std::time::Instant;
 
@@ -13,13 +13,14 @@ use tracing::Instrument;
 use super::log;
 
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-/// Characters of a client's id, of a method, and of a path's first part.
+/// The maximum length in characters of a client's id, of a method, and of a path's first segment.
 const LONGEST: usize = 64;
 
-/// Runs a request under its id, which the answer names: the client's own where it sent a sane one, else a new one.
+/// Runs a request under its id, which the response contains. It is the client's own id if that is acceptable, and a
+/// new one otherwise.
 pub async fn identify(request: Request, next: Next) -> Response {
     let id = given(request.headers()).unwrap_or_else(|| new_name().to_string());
-    // Paths of pages hold tokens, so logs name the method and the path's first part only.
+    // The paths of pages contain tokens, so logs contain only the method and the path's first segment.
     let place = cut(request.uri().path().split('/').nth(1).unwrap_or_default());
     let is_probe = place == "health";
     let span = tracing::info_span!("request", id, method = cut(request.method().as_str()), place);
@@ -27,9 +28,9 @@ pub async fn identify(request: Request, next: Next) -> Response {
     let mut response = correlation::scope(id.as_str(), next.run(request)).instrument(span.clone()).await;
     let (status, duration) = (response.status(), started.elapsed());
     span.in_scope(|| match status {
-        // Whoever probes knows; every few seconds of it would bury the rest.
+        // Probes know their result. Logging one every few seconds would bury everything else.
         _ if is_probe => tracing::debug!(status = status.as_u16(), ?duration, "answered"),
-        // Too much to do is no fault of the service.
+        // Overload isn't a fault of the service.
         StatusCode::SERVICE_UNAVAILABLE => log::sent_away(duration),
         _ if status.is_server_error() => tracing::error!(status = status.as_u16(), ?duration, "failed"),
         _ => tracing::info!(status = status.as_u16(), ?duration, "answered"),
@@ -40,12 +41,12 @@ pub async fn identify(request: Request, next: Next) -> Response {
     response
 }
 
-/// As much of a client's word as a line of the log has room for.
+/// A word from a client, cut to a length that fits into a log line.
 fn cut(word: &str) -> &str {
     word.get(..LONGEST).unwrap_or(word)
 }
 
-/// The client's id, where it is one that can stand in logs.
+/// The client's id, if it is acceptable in logs.
 fn given(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(HEADER)?.to_str().ok()?;
     let is_sane = (1..=LONGEST).contains(&id.len())

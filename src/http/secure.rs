@@ -1,4 +1,4 @@
-//! Headers by which browsers protect what they are given.
+//! Headers that make browsers protect the responses.
 
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, STRICT_TRANSPORT_SECURITY};
@@ -8,19 +8,19 @@ use axum::response::Response;
 
 use super::App;
 
-/// A year. Other names of the domain are for their own operators to decide about.
+/// One year. Subdomains aren't included, since their operators must decide for themselves.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
-/// No page here needs any of it.
+/// The pages need none of these permissions.
 const PERMISSIONS: HeaderValue = HeaderValue::from_static(
     "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), publickey-credentials-get=(), usb=()",
 );
 
-/// Gives each answer what belongs to it: all that other sites may not embed it, pages that they keep their window and
-/// the device to themselves, and https that it stays https.
+/// Adds the appropriate headers to each response: other sites may not embed it, pages keep their window and the device
+/// to themselves, and HTTPS stays HTTPS.
 pub async fn protect(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -29,7 +29,7 @@ pub async fn protect(State(app): State<App>, request: Request, next: Next) -> Re
         headers.entry(OPENER_POLICY).or_insert(SAME_ORIGIN);
         headers.entry(PERMISSIONS_POLICY).or_insert(PERMISSIONS);
     }
-    // Below a path the host is others' too, who may not have https.
+    // With a base path, the host also serves other applications, which may not have HTTPS.
     if app.public_url.is_https() && app.public_url.base_path().is_empty() {
         headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(HSTS);
     }

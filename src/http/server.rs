@@ -1,6 +1,6 @@
-//! Connections: how many there are, and for how long a client may be slow or silent.
+//! Connections: how many there may be, and how long a client may be slow or silent.
 //!
-//! `axum::serve` sets no such limits; hyper's own connections do.
+//! `axum::serve` has no such limits, but hyper's connections do.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -34,11 +34,11 @@ use tower::ServiceExt;
 use super::admission::Places;
 use crate::graphql::turns;
 
-/// Files that a process has open besides its connections: the database's, libraries, logs.
+/// The number of files that a process opens besides its connections: for the database, libraries and logs.
 const OTHER_FILES: u64 = 128;
 
-/// Answers requests until `shutdown` is cancelled; then it closes idle connections, finishes what is under way, and
-/// returns.
+/// Serves requests until `shutdown` is cancelled. Then it closes idle connections, finishes the requests in progress,
+/// and returns.
 pub async fn serve(
     mut listener: TcpListener,
     router: Router,
@@ -50,7 +50,7 @@ pub async fn serve(
     let tasks = TaskTracker::new();
     loop {
         let (stream, peer) = tokio::select! {
-            // It waits where there are no more files to be had.
+            // If no more files can be opened, this waits.
             accepted = Listener::accept(&mut listener) => accepted,
             () = shutdown.cancelled() => break,
         };
@@ -64,8 +64,8 @@ pub async fn serve(
     tasks.wait().await;
 }
 
-/// The threads that answer requests. Connections and probes have others: whatever keeps these busy, a client is heard,
-/// and whoever asks whether the process lives gets an answer.
+/// The threads that process requests. Connections and probes have other threads, so that the server can accept
+/// connections and respond to probes however busy these are.
 #[derive(Clone)]
 pub struct WorkThreads {
     handle: Handle,
@@ -75,10 +75,11 @@ pub struct WorkThreads {
 struct Threads(Option<Runtime>);
 
 impl WorkThreads {
-    /// As many as have their turn at the same time, and two more, which hear from the database meanwhile.
+    /// Starts as many threads as requests can have their turn at the same time, and two more, which handle responses
+    /// of the database in the meantime.
     ///
     /// # Errors
-    /// Where the system has no more threads.
+    /// If the system can't start more threads.
     pub fn start() -> io::Result<Self> {
         let runtime = runtime::Builder::new_multi_thread()
             .thread_name("requests")
@@ -88,14 +89,14 @@ impl WorkThreads {
         Ok(Self { handle: runtime.handle().clone(), _threads: Arc::new(Threads(Some(runtime))) })
     }
 
-    /// Runs to its end there, or until it is given up here.
+    /// Runs a future on these threads. If the caller drops the returned future, it is aborted.
     async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, JoinError> {
         AbortOnDropHandle::new(self.handle.spawn(work)).await
     }
 }
 
 impl Drop for Threads {
-    /// Nobody waits for what is left on them.
+    /// Nothing waits for the tasks that are still running on the threads.
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
@@ -103,7 +104,7 @@ impl Drop for Threads {
     }
 }
 
-/// Answers the requests of one connection.
+/// Serves the requests of one connection.
 async fn answer(
     stream: TcpStream,
     peer: SocketAddr,
@@ -113,7 +114,7 @@ async fn answer(
     open: OpenConnection,
     shutdown: CancellationToken,
 ) {
-    // An answer goes out at once, however short.
+    // Responses are sent at once, however short they are.
     let _ = stream.set_nodelay(true);
     let state = open.state.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -139,11 +140,11 @@ async fn answer(
     loop {
         tokio::select! {
             biased;
-            // A client that is slow, gone or not one of HTTP is no concern of ours.
+            // Errors of a client that is slow, gone, or doesn't speak HTTP can be ignored.
             _ = connection.as_mut() => return,
             () = open.state.leave.notified() => {
-                // It may have begun to answer meanwhile; an answer isn't broken off for a newcomer, unless nobody reads
-                // it.
+                // It may have begun a response in the meantime. A response isn't cut off for a new connection, unless
+                // nobody reads it.
                 if !open.state.is_answering() {
                     return;
                 }
@@ -156,14 +157,14 @@ async fn answer(
     }
 }
 
-/// As many as the process may open files for, with some for what else it does.
+/// The maximum number of connections: as many as the process may open files for, with some left for other purposes.
 fn most_connections() -> usize {
     let files = rlimit::increase_nofile_limit(limits::MAX_CONNECTIONS as u64 + OTHER_FILES).unwrap_or(1_024);
     let most = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(limits::MAX_CONNECTIONS);
     most.clamp(1, limits::MAX_CONNECTIONS)
 }
 
-/// The open connections.
+/// All open connections.
 struct Connections {
     limit: usize,
     open: Mutex<OpenConnections>,
@@ -173,22 +174,22 @@ struct Connections {
 struct OpenConnections {
     states: BTreeMap<u64, Arc<ConnectionState>>,
     opened: u64,
-    /// How many each client has; trusted proxies aren't among them.
+    /// The number of connections of each client. Trusted proxies aren't included.
     of_clients: HashMap<ClientNetwork, usize>,
 }
 
 struct ConnectionState {
-    /// None for a trusted proxy.
+    /// `None` for a trusted proxy.
     client: Option<ClientNetwork>,
-    /// Requests that are being answered.
+    /// The number of requests that are in progress.
     answering: AtomicUsize,
-    /// Whether an answer is on its way to the client.
+    /// Whether a response is being sent to the client.
     writing: AtomicBool,
-    /// Since when it does nothing, where it does nothing.
+    /// Since when the connection has been idle, if it is.
     idle_since: Mutex<Instant>,
-    /// Those of the answer that is on its way.
+    /// The places of the response that is being sent.
     places: Mutex<Option<Places>>,
-    /// Tells it to make room.
+    /// Notified when the connection must make room.
     leave: Notify,
 }
 
@@ -216,17 +217,17 @@ impl ConnectionState {
         *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps an answer's places until it has gone out.
+    /// Keeps the places of a response until it has been sent.
     fn keep(&self, places: Option<Places>) {
         *self.places.lock().unwrap_or_else(PoisonError::into_inner) = places;
     }
 
-    /// Notes that an answer goes out from now on; returns whether one did before.
+    /// Records that a response is now being sent. Returns whether one was being sent before.
     fn begin(&self) -> bool {
         self.writing.swap(true, Ordering::Relaxed)
     }
 
-    /// Notes that all that was written has gone out.
+    /// Records that everything has been sent.
     fn sent(&self) {
         if self.writing.swap(false, Ordering::Relaxed) {
             self.keep(None);
@@ -236,9 +237,10 @@ impl ConnectionState {
 }
 
 impl OpenConnections {
-    /// Who makes room for one more: of the client with the most connections the one that has been idle for longest;
-    /// then any that is idle, trusted proxies last; then one whose answer nobody reads. So neither silence nor many
-    /// connections keep others out.
+    /// The connection to close when another one needs room. It is the one that has been idle for longest among those
+    /// of the client with the most connections; otherwise the one that has been idle for longest at all, trusted
+    /// proxies last; otherwise one whose response nobody reads. Thus neither silent connections nor many connections
+    /// keep others out.
     fn least_needed(&self) -> Option<u64> {
         let crowd = self.of_clients.iter().max_by_key(|(_, connections)| **connections).map(|(client, _)| *client);
         let idle = self.states.iter().filter(|(_, state)| state.is_idle());
@@ -266,8 +268,8 @@ impl Connections {
         Self { limit, open: Mutex::default() }
     }
 
-    /// Room for one more; none where every connection is being answered. Where there are too many, the least needed
-    /// makes room.
+    /// Makes room for one more connection. If there are too many, the least needed one is closed. `None` if all of
+    /// them have requests in progress.
     fn open(self: &Arc<Self>, client: Option<ClientNetwork>) -> Option<OpenConnection> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.states.len() >= self.limit {
@@ -287,7 +289,7 @@ impl Connections {
     }
 }
 
-/// A connection that counts until it is dropped, or has to make room.
+/// A connection that counts until it is dropped or has to make room.
 struct OpenConnection {
     connections: Arc<Connections>,
     number: u64,
@@ -300,20 +302,20 @@ impl Drop for OpenConnection {
     }
 }
 
-/// The connection by which a request came.
+/// The connection that a request came on.
 #[derive(Clone)]
 pub struct ConnectionInUse(Arc<ConnectionState>);
 
 impl ConnectionInUse {
-    /// Notes that a request of it is being answered, until that is dropped. Until then it makes room for others, where
-    /// there are too many: its client may still be sending.
+    /// Records that a request of this connection is in progress, until the returned value is dropped. Before that, the
+    /// connection may be closed to make room for others, since its client may still be sending.
     pub fn answering(&self) -> Answering {
         self.0.answering.fetch_add(1, Ordering::Relaxed);
         Answering(self.0.clone())
     }
 }
 
-/// A request of a connection that is being answered; also where it is given up before its end.
+/// A request of a connection that is in progress. Dropping this also covers requests that are aborted.
 pub struct Answering(Arc<ConnectionState>);
 
 impl Drop for Answering {
@@ -322,11 +324,11 @@ impl Drop for Answering {
     }
 }
 
-/// A stream whose client has to read each answer in time.
+/// A stream that fails if its client doesn't read a response in time.
 struct Patient {
     stream: TcpStream,
     state: Arc<ConnectionState>,
-    /// By when what is being written must have gone out.
+    /// The time by which everything that is being written must have been sent.
     deadline: Pin<Box<Sleep>>,
 }
 
@@ -335,16 +337,16 @@ impl Patient {
         Self { stream, state, deadline: Box::pin(sleep_until(Instant::now())) }
     }
 
-    /// Notes that an answer has begun.
+    /// Records that a response has begun.
     fn begin(&mut self) {
         if !self.state.begin() {
             self.deadline.as_mut().reset(Instant::now() + limits::READING_TIMEOUT);
         }
     }
 
-    /// What came of a write, unless the time is up.
+    /// The outcome of a write, or a timeout if the time is up.
     fn in_time<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        // Also while the client reads a little every now and then.
+        // The time also ends for a client that reads a little every now and then.
         if self.deadline.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -410,14 +412,15 @@ mod tests {
         let crowd: Vec<_> = (0..3).map(|_| connections.open(client(2)).unwrap()).collect();
         crowd[0].state.answering.fetch_add(1, Ordering::Relaxed);
         let left = |open: &OpenConnection| !connections.open.lock().unwrap().states.contains_key(&open.number);
-        // Not the one that is being answered; of the others, the one that has been idle for longest.
+        // The connection with a request in progress stays. Of the others, the one that has been idle for longest is
+        // closed.
         let third = connections.open(client(3)).unwrap();
         assert_eq!((left(&crowd[0]), left(&crowd[1]), left(&crowd[2])), (false, true, false));
         crowd[2].state.begin();
         crowd[2].state.sent();
         let fourth = connections.open(client(4)).unwrap();
         assert!(left(&crowd[2]) && !left(&lone) && !left(&third) && !left(&fourth) && !left(&proxy));
-        // Among those with one each: whoever has been idle for longest, the proxy last.
+        // Among clients with one connection each, it is the one that has been idle for longest, and the proxy last.
         lone.state.begin();
         lone.state.sent();
         crowd[0].state.answering.fetch_sub(1, Ordering::Relaxed);

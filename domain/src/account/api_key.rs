@@ -1,5 +1,5 @@
-//! API keys: a way in for programs, in one organization only. A person's end with the membership (R32); service keys
-//! are the organization's and outlive the membership of whoever made them.
+//! API keys, with which programs reach one organization only. A person's keys end together with the membership (R32).
+//! Service keys belong to the organization and outlive the membership of whoever created them.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -19,63 +19,64 @@ use crate::base::{clock, limits, text};
 use crate::database::schema::api_keys;
 use crate::database::{Database, Transaction, now, rollcall_now};
 
-/// What API keys begin with.
+/// The prefix of API keys.
 pub(crate) const TOKEN_PREFIX: &str = "rck_";
-/// Characters of the secret that are kept to tell keys apart.
+/// The number of characters of the secret that are kept, so that people can tell keys apart.
 const SHOWN: usize = 8;
 
 /// An API key.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = api_keys)]
 pub struct ApiKey {
-    /// Its id.
+    /// The key's id.
     pub id: ApiKeyId,
-    /// The only organization it reaches.
+    /// The only organization that the key reaches.
     pub organization_id: OrganizationId,
-    /// Whose it is; of a service key, who made it.
+    /// The person whom the key belongs to. For a service key, the person who created it.
     pub user_id: UserId,
-    /// Whether it belongs to the organization and not to a person.
+    /// Whether the key belongs to the organization and not to a person.
     pub service: bool,
-    /// What its person calls it.
+    /// The name that its creator gave it.
     pub name: String,
     /// The first characters of the secret.
     pub prefix: String,
-    /// What it may do.
+    /// What the key may do.
     pub scope: ApiKeyScope,
-    /// When it was made.
+    /// When the key was created.
     pub created_at: DateTime<Utc>,
-    /// When it was last used, to within five minutes.
+    /// When the key was last used, with a precision of five minutes.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// When it ends by itself.
+    /// When the key expires. `None` if it doesn't.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// A key to be made.
+/// The key to create.
 #[derive(Debug)]
 pub struct CreateApiKey {
-    /// The organization it shall reach.
+    /// The organization that the key will reach.
     pub organization_id: OrganizationId,
-    /// What to call it.
+    /// A name for the key.
     pub name: String,
-    /// What it may do.
+    /// What the key may do.
     pub scope: ApiKeyScope,
-    /// When it ends by itself.
+    /// When the key expires. `None` if it doesn't.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl ApiKey {
-    /// What to do about a service key once who made it has gone: a sentence.
+    /// Advice, as a sentence, for when the creator of a service key has left.
     pub fn renewal_advice(&self) -> String {
         format!("Replace the service key {} ({}…): they were shown its secret.", self.id, self.prefix)
     }
 }
 
-/// Makes a key for the actor; its secret is shown this once.
+/// Creates an API key for the actor. Its secret is returned only this once.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateApiKey) -> Result<(ApiKey, Token)> {
     make(database, actor, command, false).await
 }
 
-/// Makes a service key for the organization; its secret is shown this once. Takes [`Action::ManageServiceKeys`].
+/// Creates a service key for the organization. Its secret is returned only this once. Requires
+/// [`Action::ManageServiceKeys`].
 pub async fn create_service(database: &Database, actor: &Actor, command: &CreateApiKey) -> Result<(ApiKey, Token)> {
     make(database, actor, command, true).await
 }
@@ -86,8 +87,8 @@ async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, servic
     let organization_id = command.organization_id;
     database
         .transaction(async |transaction| {
-            // A suspension ends all keys, and locks the account: no key is made past it, not even for the personal
-            // organization.
+            // A suspension locks the account and ends all of its keys. Under this lock, no key can be created after
+            // it, not even for the personal organization.
             access::lock_users(transaction, &[user_id]).await?;
             if user::by_id(transaction, user_id).await?.suspended_at.is_some() {
                 return Err(suspended("organizationId").into());
@@ -146,7 +147,7 @@ async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, servic
         .await
 }
 
-/// Revokes a key of the actor, or a service key for those who may manage them.
+/// Revokes one of the actor's keys, or a service key if the actor may manage those.
 pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<ApiKeyId> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such API key, or it isn't yours");
@@ -179,7 +180,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<
         .await
 }
 
-/// Revokes every key of the user for the organization (R32); how many.
+/// Revokes all of the user's keys for the organization (R32), and returns how many.
 pub(crate) async fn revoke_for(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -191,7 +192,7 @@ pub(crate) async fn revoke_for(
         .await?)
 }
 
-/// Revokes every key of the user: for an account that is suspended or deleted (R32).
+/// Revokes all of the user's keys, because the account is being suspended or deleted (R32).
 pub(crate) async fn revoke_all(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(of_user(user_id))
         .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
@@ -200,7 +201,7 @@ pub(crate) async fn revoke_all(transaction: &mut Transaction, user_id: UserId) -
     Ok(())
 }
 
-/// Revokes the service keys of a personal organization: for an account that is suspended (R32).
+/// Revokes the service keys of a personal organization, because the account is being suspended (R32).
 pub(crate) async fn revoke_services(transaction: &mut Transaction, personal: OrganizationId) -> Result<()> {
     diesel::update(of_organization(personal))
         .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
@@ -209,7 +210,7 @@ pub(crate) async fn revoke_services(transaction: &mut Transaction, personal: Org
     Ok(())
 }
 
-/// The living keys of a member.
+/// The valid keys of a member.
 pub(crate) async fn of_member(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -223,8 +224,8 @@ pub(crate) async fn of_member(
         .await?)
 }
 
-/// The living service keys of an organization that someone was shown the secret of: they should be replaced once they
-/// are gone (R42).
+/// The valid service keys of an organization whose secret somebody was shown. They should be replaced once that person
+/// has left (R42).
 pub async fn known_to(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -243,7 +244,7 @@ fn living() -> _ {
     api_keys::table.filter(api_keys::revoked_at.is_null())
 }
 
-/// A person's own.
+/// The keys of a person that aren't revoked. They may have expired.
 #[diesel::dsl::auto_type(no_type_alias)]
 fn of_user(user_id: UserId) -> _ {
     api_keys::table
@@ -252,7 +253,7 @@ fn of_user(user_id: UserId) -> _ {
         .filter(api_keys::user_id.eq(user_id))
 }
 
-/// An organization's service keys.
+/// The service keys of an organization that aren't revoked. They may have expired.
 #[diesel::dsl::auto_type(no_type_alias)]
 fn of_organization(organization_id: OrganizationId) -> _ {
     api_keys::table
@@ -261,7 +262,7 @@ fn of_organization(organization_id: OrganizationId) -> _ {
         .filter(api_keys::organization_id.eq(organization_id))
 }
 
-/// Those of the ids that the actor may see: their own, and service keys that they may manage.
+/// Loads those keys that the actor may see: their own keys, and service keys that they may manage.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[ApiKeyId]) -> Result<Vec<ApiKey>> {
     let found: Vec<ApiKey> =
         living().filter(api_keys::id.eq_any(ids)).select(ApiKey::as_select()).load(connection).await?;
@@ -278,7 +279,7 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
 
 type Query = diesel::helper_types::IntoBoxed<'static, api_keys::table, diesel::pg::Pg>;
 
-/// The person's own keys, as far as one of them reaches.
+/// The person's keys, limited to what this actor reaches.
 fn reached(reach: Reach) -> Query {
     let query = api_keys::table
         .into_boxed()
@@ -300,13 +301,13 @@ pub async fn list(connection: &mut AsyncPgConnection, actor: &Actor, page: &Page
     slice.page(rows, |key| key.id)
 }
 
-/// How many keys the actor has.
+/// The number of the actor's keys.
 pub async fn count(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<i64> {
     let Some(reach) = actor.reach() else { return Ok(0) };
     Ok(reached(reach).select(diesel::dsl::count_star()).first(connection).await?)
 }
 
-/// A page of the organization's service keys, oldest first; FORBIDDEN for those who don't manage them.
+/// A page of the organization's service keys, oldest first. FORBIDDEN for members who may not manage them.
 pub async fn list_services(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -319,7 +320,7 @@ pub async fn list_services(
     slice.page(rows, |key| key.id)
 }
 
-/// How many service keys the organization has.
+/// The number of the organization's service keys.
 pub async fn count_services(connection: &mut AsyncPgConnection, permit: &Permit) -> Result<i64> {
     permit.require(Action::ManageServiceKeys)?;
     Ok(of_organization(permit.organization_id()).count().get_result(connection).await?)

@@ -1,4 +1,4 @@
-//! Invitations of addresses to resources: what is shared with an address waits for whoever signs in with it next.
+//! Invitations of email addresses to resources. What is shared with an address waits until somebody signs in with it.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -20,25 +20,25 @@ use crate::base::text::EmailAddress;
 use crate::database::schema::{grant_invitations, users};
 use crate::database::{Database, Transaction, now};
 
-/// An address that something is shared with once somebody signs in with it.
+/// An email address that gets a grant once somebody signs in with it.
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = grant_invitations)]
 pub struct GrantInvitation {
-    /// Its id.
+    /// The invitation's id.
     pub id: GrantInvitationId,
-    /// Which organization holds the resource.
+    /// The organization that holds the resource.
     pub organization_id: OrganizationId,
-    /// What is shared.
+    /// The shared resource.
     pub resource_id: ResourceId,
-    /// With whom.
+    /// The email address.
     pub email: EmailAddress,
-    /// How much.
+    /// The level of access that the grant will give.
     pub level: AccessLevel,
-    /// Who shared it.
+    /// The user who shared the resource.
     pub invited_by_id: UserId,
-    /// Since when.
+    /// When the resource was shared.
     pub created_at: DateTime<Utc>,
-    /// Until when.
+    /// When the invitation expires.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -63,7 +63,8 @@ statement! {
         "SELECT pg_advisory_xact_lock(hashtextextended('grant_invitations ' || :email, 0))"
 }
 
-/// Holds an address until the commit, between what invites it and what makes it an account's: neither misses the other.
+/// Locks an address until the commit. This serializes inviting the address and making it an account's, so that neither
+/// misses the other.
 pub(crate) async fn hold_address(transaction: &mut Transaction, email: &EmailAddress) -> Result<()> {
     HoldAddress { email }.query().execute(&mut **transaction).await?;
     Ok(())
@@ -82,8 +83,9 @@ statement! {
     } = format!(include_str!("take_up.sql"), own_counts = OWN_COUNTS)
 }
 
-/// Gives an account what was shared with its address, as far as whoever shared it still may; with the events to record.
-/// One statement each, however much that is: it is part of what makes the account, and of signing in.
+/// Gives an account what was shared with its address, if the users who shared it still have the right to. Returns the
+/// events to record. It takes a constant number of statements however much was shared, since it is part of creating an
+/// account and of signing in.
 pub(crate) async fn take_up(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -149,8 +151,8 @@ pub(crate) async fn take_up(
     Ok(taken.into_iter().map(event).collect())
 }
 
-/// Gives an account what was shared with its address since it signed in last; for whoever has been signed in all the
-/// time.
+/// Gives an account what was shared with its address since it last signed in. For people who have been signed in all
+/// the time.
 pub(crate) async fn take_up_meanwhile(database: &Database, user_id: UserId) -> Result<()> {
     let waiting = users::table
         .inner_join(grant_invitations::table.on(users::email.eq(grant_invitations::email.nullable())))
@@ -163,7 +165,7 @@ pub(crate) async fn take_up_meanwhile(database: &Database, user_id: UserId) -> R
     }
     database
         .transaction(async |transaction| {
-            // A request waits for it.
+            // A request waits for this.
             transaction.batch_execute("SET LOCAL lock_timeout = '500ms'").await?;
             access::lock_users(transaction, &[user_id]).await?;
             let Some(email) = user::by_id(transaction, user_id).await?.email else { return Ok(()) };
@@ -191,7 +193,7 @@ pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<u
     Ok(overdue.len())
 }
 
-/// The invitation to a resource of an id, for its mail; none where it has ended.
+/// Loads the invitation for its email. `None` if it has ended.
 pub async fn invitation_by_id(
     connection: &mut AsyncPgConnection,
     id: GrantInvitationId,

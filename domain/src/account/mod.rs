@@ -1,4 +1,4 @@
-//! Accounts, and what proves that a caller is one: sessions and API keys.
+//! Accounts, and the credentials that identify them: sessions and API keys.
 
 pub mod api_key;
 pub mod authentication;

@@ -1,4 +1,4 @@
-//! Making an account with its personal organization.
+//! Creates an account together with its personal organization.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -16,7 +16,7 @@ use crate::base::{limits, random};
 use crate::database::schema::{members, organizations, users};
 use crate::database::{Transaction, now};
 
-/// An account to be made.
+/// The account to create.
 pub(crate) struct NewUser<'a> {
     pub email: &'a EmailAddress,
     pub name: Option<&'a str>,
@@ -24,15 +24,16 @@ pub(crate) struct NewUser<'a> {
     pub origin_organization_id: Option<OrganizationId>,
 }
 
-/// The account and the personal organization that came with it.
+/// A new account and its personal organization.
 pub(crate) struct Created {
     pub user_id: UserId,
     pub personal_organization_id: OrganizationId,
-    /// What tells of it, and of what the account found shared with it.
+    /// The events to record: the creation, and what was already shared with the address.
     pub events: Vec<NewEvent>,
 }
 
-/// Makes an account with its personal organization. CONFLICT where the address got one at this very moment.
+/// Creates an account together with its personal organization. CONFLICT if somebody else creates an account for the
+/// address at the same time.
 pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> Result<Created> {
     let user_id = UserId::new();
     let at = now(transaction).await?;

@@ -1,4 +1,4 @@
-//! What people change of their own accounts.
+//! The profile, which people change themselves.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -16,14 +16,14 @@ use crate::base::text::{self, Username};
 use crate::database::Database;
 use crate::database::schema::{organizations, users};
 
-/// What to change of a profile; `None` leaves it as it is.
+/// The changes to a profile. `None` leaves a field as it is.
 #[derive(Debug, Default)]
 pub struct UpdateProfile {
     /// The person's name.
     pub name: Option<String>,
-    /// Their unique name.
+    /// The unique username.
     pub username: Option<String>,
-    /// A link to a picture; `Some(None)` clears it.
+    /// The URL of a picture; `Some(None)` clears it.
     pub avatar_url: Option<Option<String>>,
 }
 
@@ -47,7 +47,7 @@ pub async fn update_profile(
     if changed.is_empty() {
         return Ok(());
     }
-    // The answer tells whether somebody else has the username.
+    // The response reveals whether somebody else has the username.
     let guess = attempt::count_guesses(database, actor, client, username.iter().len()).await?;
     let updated = database
         .transaction(async |transaction| {
@@ -79,7 +79,7 @@ pub async fn update_profile(
             let updated = diesel::update(users::table.find(user_id)).set(changes).execute(&mut **transaction).await;
             on_violation(updated, "users_username_key", || holder.taken())?;
             if let Some(name) = &name {
-                // The personal organization carries its user's name.
+                // The personal organization has the name of its user.
                 diesel::update(organizations::table.find(personal))
                     .set(organizations::name.eq(name))
                     .execute(&mut **transaction)

@@ -1,11 +1,12 @@
-//! Usernames and slugs that were given up. For a time nobody but their holder may take them, so that whoever still
-//! shares with an old name, or invites it, reaches nobody else; those of deleted accounts and organizations, nobody
-//! ever.
+//! Usernames and slugs that were given up. For a time, only their former holder may take them again, so that people
+//! who still share with an old name, or invite it, don't reach somebody else. The names of deleted accounts and
+//! organizations are reserved for good.
 //!
-//! What was given up finds nothing: an old slug leads to no organization, and an old username to no account.
+//! A name that was given up can't be used for lookups: an old slug doesn't find the organization, nor an old username
+//! the account.
 //!
-//! Words by which a platform or its people are taken for somebody, or which its pages' addresses hold, are nobody's
-//! (`reserved_words.txt`). Who had one before it was listed keeps it.
+//! Some words are never given to anyone (`reserved_words.txt`): those that could be mistaken for the platform or its
+//! staff, and those that occur in the URLs of its pages. Whoever had one before it was listed keeps it.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -22,25 +23,25 @@ use crate::base::{limits, text};
 use crate::database::schema::reserved_names;
 use crate::database::{Transaction, now, rollcall_now};
 
-/// Words that are nobody's username or slug.
+/// Words that can't be a username or a slug.
 static RESERVED_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| include_str!("reserved_words.txt").lines().collect());
 
 text_enum! {
-    /// What kind of name it is.
+    /// The kind of a name.
     NameKind {
-        /// An account's.
+        /// The username of an account.
         Username = "username",
-        /// An organization's.
+        /// The slug of an organization.
         Slug = "slug",
     }
 }
 
-/// Whose name it is.
+/// The account or organization that has a name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Holder {
-    /// An account, with its username.
+    /// An account, which has a username.
     Account(UserId),
-    /// An organization, with its slug.
+    /// An organization, which has a slug.
     Organization(OrganizationId),
 }
 
@@ -59,7 +60,7 @@ impl Holder {
         }
     }
 
-    /// The refusal where a name is in use, or reserved for another: the two aren't told apart.
+    /// The refusal for a name that is in use, or is reserved for somebody else. The two can't be told apart.
     pub(crate) fn taken(self) -> Refusal {
         match self {
             Self::Account(_) => {
@@ -73,7 +74,7 @@ impl Holder {
         }
     }
 
-    /// The refusal of a word that is nobody's name.
+    /// The refusal for a reserved word.
     fn reserved(self, word: &str) -> Refusal {
         let (code, what) = match self {
             Self::Account(_) => (Code::UsernameTaken, "a username"),
@@ -93,7 +94,7 @@ impl Holder {
     }
 }
 
-/// Whether a name is reserved for another than who would have it, or for nobody.
+/// Whether a name is a reserved word, or is reserved for somebody other than this holder.
 pub(crate) async fn is_reserved(transaction: &mut Transaction, holder: Holder, name: &str) -> Result<bool> {
     Ok(RESERVED_WORDS.contains(name) || is_kept_for_another(transaction, holder, name).await?)
 }
@@ -108,7 +109,7 @@ async fn is_kept_for_another(transaction: &mut Transaction, holder: Holder, name
     Ok(diesel::select(diesel::dsl::exists(reserved)).get_result(&mut **transaction).await?)
 }
 
-/// Fails where the name is reserved for another, or for nobody.
+/// Fails if a name is a reserved word, or is reserved for somebody other than this holder.
 pub(crate) async fn require_free(transaction: &mut Transaction, holder: Holder, name: &str) -> Result<()> {
     if RESERVED_WORDS.contains(name) {
         return Err(holder.reserved(name).into());
@@ -116,8 +117,8 @@ pub(crate) async fn require_free(transaction: &mut Transaction, holder: Holder, 
     if is_kept_for_another(transaction, holder, name).await? { Err(holder.taken().into()) } else { Ok(()) }
 }
 
-/// Reserves the name that a holder gives up for another, or for none, and lets them take back one of their own. The
-/// holder's row is locked, and gets its new name in this transaction.
+/// Reserves the name that a holder gives up, and releases the reservation if the new name is one of their own. The
+/// caller has locked the holder's row, and sets the new name in the same transaction.
 pub(crate) async fn change(
     transaction: &mut Transaction,
     holder: Holder,
@@ -153,7 +154,8 @@ pub(crate) async fn change(
     reserve(transaction, holder, from, Some(holder.id()), Some(at + limits::NAME_RESERVATION)).await
 }
 
-/// Reserves the last name of an account or organization that is gone for good, which takes back nothing any more.
+/// Reserves the last name of an account or organization that is gone for good. Nobody can take it, or its earlier
+/// names, again.
 pub(crate) async fn retire(transaction: &mut Transaction, holder: Holder, name: Option<&str>) -> Result<()> {
     diesel::update(reserved_names::table.filter(reserved_names::holder_id.eq(holder.id())))
         .set(reserved_names::holder_id.eq(None::<Uuid>))
@@ -175,7 +177,7 @@ async fn reserve(
     let values = (reserved_names::holder_id.eq(holder_id), reserved_names::reserved_until.eq(until));
     diesel::insert_into(reserved_names::table)
         .values((reserved_names::kind.eq(holder.kind()), reserved_names::name.eq(name), values))
-        // What another had given up was free by the time at which this one took it.
+        // A name that another holder had given up was free when this holder took it.
         .on_conflict((reserved_names::kind, reserved_names::name))
         .do_update()
         .set(values)
@@ -184,7 +186,7 @@ async fn reserve(
     Ok(())
 }
 
-/// Deletes up to `limit` reservations whose time is over, and returns how many.
+/// Deletes up to `limit` reservations that have expired, and returns how many.
 pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     let at = now(transaction).await?;
     let over: Vec<(NameKind, String)> = reserved_names::table

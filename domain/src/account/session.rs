@@ -1,4 +1,4 @@
-//! Sessions: bearer tokens of 256 random bits, of which only the digest is kept.
+//! Sessions. Their bearer tokens have 256 bits, and only the digest is stored.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
@@ -19,30 +19,30 @@ use crate::base::{limits, text};
 use crate::database::schema::sessions;
 use crate::database::{Database, Transaction, now, rollcall_now};
 
-/// What session tokens begin with.
+/// The prefix of session tokens.
 pub(crate) const TOKEN_PREFIX: &str = "rcs_";
 
 /// A session.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = sessions)]
 pub struct Session {
-    /// Its id.
+    /// The session's id.
     pub id: SessionId,
-    /// Whose it is.
+    /// The user who is signed in.
     pub user_id: UserId,
-    /// The organization that was switched to.
+    /// The organization that the session has switched to.
     pub active_organization_id: Option<OrganizationId>,
-    /// With what it was begun.
+    /// The `User-Agent` of the client that began the session.
     pub user_agent: Option<String>,
-    /// When it was begun.
+    /// When the session began.
     pub created_at: DateTime<Utc>,
-    /// When it was last used, to within five minutes.
+    /// When the session was last used, with a precision of five minutes.
     pub last_seen_at: DateTime<Utc>,
-    /// When it ends.
+    /// When the session ends.
     pub expires_at: DateTime<Utc>,
 }
 
-/// A session that is to begin.
+/// A session to begin.
 #[derive(Debug)]
 pub struct NewSession {
     user_agent: Option<String>,
@@ -50,25 +50,25 @@ pub struct NewSession {
 }
 
 impl NewSession {
-    /// One with a token of 256 random bits.
+    /// A session with a random token of 256 bits.
     pub fn random(user_agent: Option<&str>) -> Result<Self> {
         Ok(Self { user_agent: kept_user_agent(user_agent), token: Token::random(TOKEN_PREFIX)? })
     }
 
-    /// One that a page's form begins. Its token is derived from `form`, which holds a secret of the browser: a form
-    /// that is sent again finds the session that it has begun, while nobody who has only the form or only the database
-    /// comes by the token.
+    /// A session that is begun by a page's form. Its token is derived from `form`, which contains a secret of the
+    /// browser. If the form is sent again, it finds the session that it has begun; but the form alone, or the database
+    /// alone, isn't enough to derive the token.
     pub fn by_form(keyring: &Keyring, user_agent: Option<&str>, form: &[&[u8]]) -> Result<Self> {
         Ok(Self { user_agent: kept_user_agent(user_agent), token: keyring.session_token(TOKEN_PREFIX, form)? })
     }
 
-    /// Its token.
+    /// The session's token.
     pub fn token(&self) -> &Token {
         &self.token
     }
 }
 
-/// Whether the form was sent a moment ago, and the session that it has begun lives.
+/// Whether the same form was sent a moment ago, and the session that it began is still valid.
 pub async fn has_begun(connection: &mut AsyncPgConnection, new: &NewSession) -> Result<bool> {
     let lately = now(connection).await? - limits::FORM_SENT_AGAIN;
     let begun = sessions::table
@@ -78,7 +78,7 @@ pub async fn has_begun(connection: &mut AsyncPgConnection, new: &NewSession) -> 
     Ok(diesel::select(exists(begun)).get_result(connection).await?)
 }
 
-/// Begins a session. One on a device that the account wasn't signed in with before is told by mail.
+/// Begins a session. If the account wasn't signed in on this device before, its owner gets an email.
 pub(crate) async fn create(transaction: &mut Transaction, user_id: UserId, new: &NewSession) -> Result<Session> {
     let user_agent = new.user_agent.as_deref();
     let is_new_device = is_new_device(transaction, user_id, user_agent).await?;
@@ -107,7 +107,7 @@ pub(crate) async fn create(transaction: &mut Transaction, user_id: UserId, new: 
     Ok(session)
 }
 
-/// Whether the account has been signed in to before, and no session that is kept had this user agent.
+/// Whether the account has been signed in to before, but never with this user agent, as far as sessions are kept.
 async fn is_new_device(transaction: &mut Transaction, user_id: UserId, user_agent: Option<&str>) -> Result<bool> {
     let same = sessions::table
         .filter(sessions::user_id.eq(user_id))
@@ -115,23 +115,23 @@ async fn is_new_device(transaction: &mut Transaction, user_id: UserId, user_agen
     if diesel::select(exists(same)).get_result(&mut **transaction).await? {
         return Ok(false);
     }
-    // Sessions are pruned; the log isn't.
+    // Sessions are pruned, but the log isn't.
     let personal = user::personal_organization_id(transaction, user_id).await?;
     audit::has_happened(transaction, personal, AuditAction::UserSignedIn).await
 }
 
-/// The user agent as it is kept: cut, and without what would break a line.
+/// The user agent in the form in which it is stored: cut to a maximum length, and without line breaks.
 pub(crate) fn kept_user_agent(user_agent: Option<&str>) -> Option<String> {
     user_agent.map(|text| text::cut(text, limits::USER_AGENT))
 }
 
-/// Another session of the same person, such as for the playground beside the pages' cookie.
+/// Begins another session for the same person, for example for the playground beside the pages, which use a cookie.
 pub async fn begin_another(database: &Database, actor: &Actor, new: &NewSession) -> Result<()> {
     let (user_id, session_id) = actor.signed_in("sessionId")?;
     database
         .transaction(async |transaction| {
             access::lock_users(transaction, &[user_id]).await?;
-            // A sign-out or suspension that came first has ended the one that asks.
+            // A concurrent sign-out or suspension may have ended the session that makes the request.
             if by_ids(transaction, user_id, &[session_id]).await?.is_empty() {
                 return Err(Error::Unauthenticated);
             }
@@ -144,7 +144,7 @@ pub async fn begin_another(database: &Database, actor: &Actor, new: &NewSession)
         .await
 }
 
-/// The sessions of the ids that belong to the user and still live.
+/// Loads those sessions that belong to the user and are still valid.
 pub async fn by_ids(connection: &mut AsyncPgConnection, user_id: UserId, ids: &[SessionId]) -> Result<Vec<Session>> {
     Ok(sessions::table
         .filter(sessions::id.eq_any(ids))
@@ -155,12 +155,12 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, user_id: UserId, ids: &[
         .await?)
 }
 
-/// The session of an id, whoever asks and even where it has ended: for the mail about it.
+/// Loads a session for the email about it, without checking who asks, and even if it has ended.
 pub async fn by_id(connection: &mut AsyncPgConnection, id: SessionId) -> Result<Option<Session>> {
     Ok(sessions::table.find(id).select(Session::as_select()).first(connection).await.optional()?)
 }
 
-/// A page of the user's living sessions, oldest first.
+/// A page of the user's valid sessions, oldest first.
 pub async fn list(connection: &mut AsyncPgConnection, user_id: UserId, page: &PageRequest) -> Result<Page<Session>> {
     let slice = page.slice()?;
     let query = sessions::table
@@ -172,7 +172,7 @@ pub async fn list(connection: &mut AsyncPgConnection, user_id: UserId, page: &Pa
     slice.page(rows, |session| session.id)
 }
 
-/// How many living sessions the user has.
+/// The number of the user's valid sessions.
 pub async fn count(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<i64> {
     Ok(sessions::table
         .filter(sessions::user_id.eq(user_id))
@@ -182,7 +182,7 @@ pub async fn count(connection: &mut AsyncPgConnection, user_id: UserId) -> Resul
         .await?)
 }
 
-/// Ends a session of the actor; without an id the one that asks.
+/// Ends one of the actor's sessions. Without an id, it ends the session that makes the request.
 pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<SessionId>) -> Result<SessionId> {
     let (user_id, current) = actor.session().ok_or_else(|| {
         Refusal::new(Code::Forbidden, "sessionId", "only a session can be signed out; revoke API keys instead")
@@ -190,7 +190,7 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
     let session_id = session_id.unwrap_or(current);
     database
         .transaction(async |transaction| {
-            // Kept for a while as one that has ended: its device is known.
+            // The ended session is kept for a while, so that its device is still known.
             let ended = diesel::update(
                 sessions::table
                     .find(session_id)
@@ -212,13 +212,13 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
         .await
 }
 
-/// Ends every session of the actor but the one that asks, and returns how many.
+/// Ends all of the actor's sessions except the one that makes the request, and returns how many.
 pub async fn end_others(database: &Database, actor: &Actor) -> Result<usize> {
     let (user_id, current) = actor.session().ok_or(Error::Unauthenticated)?;
     database
         .transaction(async |transaction| {
             access::lock_users(transaction, &[user_id]).await?;
-            // One that was ended itself meanwhile ends no others.
+            // A session that was itself ended in the meantime may not end others.
             if by_ids(transaction, user_id, &[current]).await?.is_empty() {
                 return Err(Error::Unauthenticated);
             }
@@ -245,7 +245,7 @@ pub async fn end_others(database: &Database, actor: &Actor) -> Result<usize> {
         .await
 }
 
-/// Ends every session of the user.
+/// Ends all of the user's sessions.
 pub(crate) async fn end_all(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(
         sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::expires_at.gt(rollcall_now())),
@@ -271,7 +271,7 @@ pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<u
     Ok(diesel::delete(sessions::table.filter(sessions::id.eq_any(ended))).execute(&mut **transaction).await?)
 }
 
-/// Makes an organization the session's active one (R53); the personal one as well.
+/// Makes an organization the session's active one (R53). It may be the personal organization.
 pub async fn switch_organization(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<()> {
     let (user_id, session_id) = actor.signed_in("organizationId")?;
     database

@@ -1,4 +1,4 @@
-//! Suspending an account, and lifting that (D6).
+//! Suspending an account, and lifting the suspension (D6).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -12,7 +12,8 @@ use crate::base::id::{OrganizationId, UserId};
 use crate::database::schema::users;
 use crate::database::{Transaction, rollcall_now};
 
-/// Lifts a suspension: an organization's invitation was accepted (D6). The account's row is locked.
+/// Lifts a suspension, because the account is a member of an organization again (D6). The caller has locked the
+/// account's row.
 pub(crate) async fn lift_suspension(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -29,7 +30,8 @@ pub(crate) async fn lift_suspension(
     Ok(Some(NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id).summary(reason)))
 }
 
-/// Suspends the account: its organization let it go, and it belongs to no other (D6). Sessions end; keys don't answer.
+/// Suspends the account, because the organization that created it has deactivated it and it belongs to no other (D6).
+/// Its sessions end, and its keys stop working.
 pub(crate) async fn suspend(transaction: &mut Transaction, user_id: UserId, by: OrganizationId) -> Result<NewEvent> {
     diesel::update(users::table.find(user_id))
         .set(users::suspended_at.eq(rollcall_now().nullable()))

@@ -1,4 +1,5 @@
-//! Accounts: a person, their address, and the personal organization that holds what belongs to no team (D5).
+//! Accounts: a person, their email address, and the personal organization that holds what doesn't belong to any other
+//! organization (D5).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -19,27 +20,27 @@ use crate::database::{Database, Transaction};
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = users)]
 pub struct User {
-    /// Its id.
+    /// The account's id.
     pub id: UserId,
-    /// Where its mails go; compared without case (R24). A deleted account has none.
+    /// The email address, which is compared without case (R24). `None` for a deleted account.
     pub email: Option<EmailAddress>,
-    /// Its unique name.
+    /// The unique username.
     pub username: Username,
     /// The person's name.
     pub name: String,
-    /// A link to a picture.
+    /// The URL of a picture.
     pub avatar_url: Option<String>,
     /// The organization whose invitation created the account.
     pub origin_organization_id: Option<OrganizationId>,
-    /// Since when it is suspended (D6).
+    /// When the account was suspended (D6). `None` if it isn't.
     pub suspended_at: Option<DateTime<Utc>>,
-    /// Who pays for new projects and apps; the personal organization where it is none.
+    /// The organization that pays for new projects and apps. `None` for the personal organization.
     pub default_bill_to_id: Option<OrganizationId>,
-    /// Since when it is deleted: a row without a name, that others' data refers to.
+    /// When the account was deleted. What remains is a row without a name, which other people's data refers to.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
-/// The account with a username.
+/// Finds the account with this username.
 pub async fn by_username(connection: &mut AsyncPgConnection, username: &Username) -> Result<Option<User>> {
     Ok(users::table
         .filter(users::username.eq(username))
@@ -49,17 +50,17 @@ pub async fn by_username(connection: &mut AsyncPgConnection, username: &Username
         .optional()?)
 }
 
-/// The account of an address.
+/// Finds the account with this email address.
 pub async fn by_email(connection: &mut AsyncPgConnection, email: &EmailAddress) -> Result<Option<User>> {
     Ok(users::table.filter(users::email.eq(email)).select(User::as_select()).first(connection).await.optional()?)
 }
 
-/// The accounts of the ids, whoever asks: for what already led to them.
+/// Loads the accounts, without checking who asks. Only for ids that a visible object has led to.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[UserId]) -> Result<Vec<User>> {
     Ok(users::table.filter(users::id.eq_any(ids)).select(User::as_select()).load(connection).await?)
 }
 
-/// The account of an id.
+/// Loads the account.
 pub async fn by_id(connection: &mut AsyncPgConnection, id: UserId) -> Result<User> {
     Ok(users::table.find(id).select(User::as_select()).first(connection).await?)
 }
@@ -73,8 +74,8 @@ pub async fn personal_organization_id(connection: &mut AsyncPgConnection, user_i
         .await?)
 }
 
-/// Whether the actor's account belongs to no organization but its personal one (R52); a key, which founds none, isn't
-/// told.
+/// Whether the actor's account belongs to no organization except its personal one (R52). Always `false` for API keys,
+/// which can't create organizations.
 pub async fn needs_organization(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<bool> {
     match actor.session() {
         Some((user_id, _)) => Ok(team_memberships(connection, user_id).await? == 0),
@@ -82,7 +83,7 @@ pub async fn needs_organization(connection: &mut AsyncPgConnection, actor: &Acto
     }
 }
 
-/// Where the account is an active member, its personal organization included.
+/// The organizations in which the account is an active member, including its personal one.
 pub(crate) async fn organizations_of(transaction: &mut Transaction, user_id: UserId) -> Result<Vec<OrganizationId>> {
     Ok(members::table
         .filter(members::user_id.eq(user_id))
@@ -92,7 +93,7 @@ pub(crate) async fn organizations_of(transaction: &mut Transaction, user_id: Use
         .await?)
 }
 
-/// How many organizations the account belongs to, its personal one apart.
+/// The number of organizations that the account belongs to, without its personal one.
 pub(crate) async fn team_memberships(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<i64> {
     Ok(members::table
         .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
@@ -105,8 +106,8 @@ pub(crate) async fn team_memberships(connection: &mut AsyncPgConnection, user_id
         .await?)
 }
 
-/// Whether the account belongs to an organization other than this one, its personal one apart; one that is deleted
-/// counts while it can be restored.
+/// Whether the account belongs to any organization other than this one, without its personal one. A deleted
+/// organization counts while it can be restored.
 pub(crate) async fn belongs_to_another_team(
     connection: &mut AsyncPgConnection,
     user_id: UserId,
@@ -121,7 +122,7 @@ pub(crate) async fn belongs_to_another_team(
     Ok(diesel::select(diesel::dsl::exists(memberships)).get_result(connection).await?)
 }
 
-/// How many of the users belong to an organization other than this one, personal ones apart.
+/// The number of these users who belong to any organization other than this one, without personal ones.
 pub(crate) async fn in_other_teams(
     connection: &mut AsyncPgConnection,
     ids: &[UserId],
@@ -139,7 +140,7 @@ pub(crate) async fn in_other_teams(
         .await?)
 }
 
-/// The account, as it stands under the lock on its row; CONFLICT where it was deleted.
+/// Loads the account under the lock on its row. CONFLICT if it was deleted.
 pub(crate) async fn require_living(transaction: &mut Transaction, user_id: UserId, field: &str) -> Result<User> {
     let user = by_id(transaction, user_id).await?;
     if user.deleted_at.is_some() {
@@ -148,13 +149,13 @@ pub(crate) async fn require_living(transaction: &mut Transaction, user_id: UserI
     Ok(user)
 }
 
-/// Makes an organization pay for the actor's new projects and apps, unless another one is named (R56). It takes the
-/// permission to bill there (R55); the personal organization always pays.
+/// Makes an organization pay for the actor's new projects and apps, unless another one is named (R56). Requires the
+/// permission to bill there (R55); the personal organization can always be chosen.
 pub async fn set_default_bill_to(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<()> {
     let (user_id, _) = actor.signed_in("organizationId")?;
     database
         .transaction(async |transaction| {
-            // Whoever takes the permission away locks the account too.
+            // Taking the permission away locks the account too.
             access::lock_users(transaction, &[user_id]).await?;
             let not_found = access::organization_not_found("organizationId");
             let permit = access::enter(transaction, actor, organization_id, Lock::Membership, not_found).await?;
@@ -173,8 +174,8 @@ pub async fn set_default_bill_to(database: &Database, actor: &Actor, organizatio
         .await
 }
 
-/// Who pays for the user's new projects and apps where nobody else is named (R56): the default, or the personal
-/// organization; with a key the only organization that this reaches.
+/// The organization that pays for the user's new projects and apps if no other one is named (R56): the default, or the
+/// personal organization. For an API key, it is the only organization that the key reaches.
 pub async fn default_bill_to(
     connection: &mut AsyncPgConnection,
     user: &User,
@@ -184,7 +185,7 @@ pub async fn default_bill_to(
         return Ok(only);
     }
     if let Some(id) = user.default_bill_to_id {
-        // A deleted one pays again once it is restored (R48).
+        // A deleted organization pays again once it is restored (R48).
         let living = organizations::table.find(id).filter(organizations::deleted_at.is_null());
         if diesel::select(diesel::dsl::exists(living)).get_result(connection).await? {
             return Ok(id);
@@ -193,8 +194,8 @@ pub async fn default_bill_to(
     personal_organization_id(connection, user.id).await
 }
 
-/// The personal organization pays again, where it was this one that did: the account may not bill there any more. Its
-/// row is locked.
+/// Resets the default bill-to to the personal organization if it was this organization, since the account may not bill
+/// to it any more. The caller has locked the account's row.
 pub(crate) async fn reset_default_bill_to(
     transaction: &mut Transaction,
     user_id: UserId,

@@ -1,4 +1,5 @@
-//! Lists of what hangs on something, such as grants on resources: on many of them with one statement.
+//! Lists of objects that belong to a parent, such as the grants on a resource. They are loaded for many parents with
+//! one statement.
 
 use std::collections::HashMap;
 
@@ -14,21 +15,21 @@ use crate::base::id::TypedId;
 use crate::base::page::{Page, PageRequest, Slice};
 use crate::base::sql::{Statements, parameters};
 
-/// What hangs on something.
+/// An object that belongs to a parent.
 pub(crate) trait Attached: FromSqlRow<Untyped, Pg> + Send + 'static {
-    /// Its id's type.
+    /// The type of the object's id.
     type Id: TypedId + serde::Serialize + serde::de::DeserializeOwned + diesel::expression::AsExpression<SqlUuid>;
-    /// The type of the ids of what it hangs on.
+    /// The type of the parent's id.
     type Parent: TypedId;
-    /// Its table; this and the next are ours, never input.
+    /// The object's table. This and the column are constants, never input.
     const TABLE: &'static str;
-    /// The column that says what it hangs on.
+    /// The column with the parent's id.
     const PARENT: &'static str;
-    /// Which rows count.
+    /// The condition for rows that are included.
     fn condition() -> String;
-    /// Its id.
+    /// The object's id.
     fn id(&self) -> Self::Id;
-    /// What it hangs on.
+    /// The parent's id.
     fn parent(&self) -> Self::Parent;
 }
 
@@ -44,7 +45,8 @@ parameters! {
     struct CountOf<'a> { ids: Array<SqlUuid> = &'a [Uuid] }
 }
 
-/// A page of what hangs on each of these, oldest first, and how many there are in all where that is asked.
+/// A page of the objects of each parent, oldest first. Also returns the number of objects of each parent, if it is
+/// requested.
 pub(crate) async fn to<T: Attached>(
     connection: &mut AsyncPgConnection,
     ids: &[T::Parent],

@@ -1,14 +1,14 @@
-//! Where a request comes from, as far as limits on tries go.
+//! The client that a request comes from, for the limits on attempts.
 
 use std::fmt::{Display, Formatter};
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What counts as one client: an IPv4 address, or an IPv6 /64, which one host has to itself.
+/// A network that counts as one client: an IPv4 address, or an IPv6 /64, which one host usually has to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientNetwork(IpAddr);
 
 impl ClientNetwork {
-    /// The client of an address; an IPv4 address that IPv6 carries counts as what it is.
+    /// The client of an address. An IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),
@@ -30,7 +30,7 @@ impl Display for ClientNetwork {
 mod tests {
     use super::*;
 
-    // R30: an address of a kind each; a /64 is one.
+    // R30: one address of each kind; a whole /64 counts as one client.
     #[test]
     fn a_client_is_an_ipv4_address_or_an_ipv6_64() {
         for (address, client) in [

@@ -1,8 +1,8 @@
-//! The time that ids hold: the database's, as this process read it last, and what has passed since.
+//! The time in ids. It is the database's time, as this process last read it, plus the time that has passed since.
 //!
-//! Whatever is decided, and every date that people see, comes from `rollcall_now()` itself. Ids are made before the
-//! statement that writes them, and things are listed by their ids in the order in which they came to be, whichever
-//! process made them.
+//! All decisions, and all dates that people see, use `rollcall_now()` itself. Ids, however, are created before the
+//! statement that writes them. Lists are in the order of ids, so they are in the order of creation whichever process
+//! created the objects.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 use crate::base::error::{Code, Refusal};
 
-/// What the database's clock showed, and when.
+/// What the database's clock showed, and when it was read.
 struct ClockReading {
     clock: Duration,
     at: Instant,
@@ -20,7 +20,7 @@ struct ClockReading {
 
 struct IdClock {
     reading: Option<ClockReading>,
-    /// Keeps each id later than those before it, also where a reading sets the clock back a little.
+    /// Makes each id greater than those before it, even if a reading sets the clock back a little.
     context: ContextV7,
 }
 
@@ -29,7 +29,7 @@ fn id_clock() -> MutexGuard<'static, IdClock> {
     CLOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The end that somebody gives to something: to come, and in the years that a `DateTime` can name.
+/// Checks an expiry that somebody has set: it must be in the future, and in a year that a `DateTime` can express.
 pub(crate) fn require_future(field: &str, end: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Refusal> {
     if end.is_some_and(|end| end <= now || end.year() > 9999) {
         return Err(Refusal::new(Code::Invalid, field, "must lie in the future, before the year 10000 in UTC"));
@@ -37,12 +37,12 @@ pub(crate) fn require_future(field: &str, end: Option<DateTime<Utc>>, now: DateT
     Ok(())
 }
 
-/// The database's clock shows `now`.
+/// Records that the database's clock shows `now`.
 pub(crate) fn was_read(now: DateTime<Utc>) {
     id_clock().reading = Some(ClockReading { clock: since_epoch(now), at: Instant::now() });
 }
 
-/// A UUIDv7 of this moment, later than those before it.
+/// A UUIDv7 with the current time, which is greater than those before it.
 pub(crate) fn new_uuid() -> Uuid {
     let clock = id_clock();
     let now = match &clock.reading {
@@ -52,7 +52,7 @@ pub(crate) fn new_uuid() -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(&clock.context, now.as_secs(), now.subsec_nanos()))
 }
 
-/// A UUIDv7 of a given time.
+/// A UUIDv7 with the given time.
 pub(crate) fn uuid_of(time: DateTime<Utc>) -> Uuid {
     let time = since_epoch(time);
     Uuid::new_v7(Timestamp::from_unix(ContextV7::new(), time.as_secs(), time.subsec_nanos()))
@@ -62,7 +62,8 @@ fn since_epoch(time: DateTime<Utc>) -> Duration {
     (time - DateTime::UNIX_EPOCH).to_std().unwrap_or_default()
 }
 
-/// Each connection begins with a reading, so that no id which is kept comes from here.
+/// The host's clock, used only before the first reading. Each connection begins with a reading, so no id that is
+/// stored gets its time from here.
 #[expect(clippy::disallowed_methods, reason = "without a database there is no other clock")]
 fn own_clock() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -82,7 +83,7 @@ mod tests {
         was_read(tomorrow);
         let ids: Vec<Uuid> = (0..1_000).map(|_| new_uuid()).collect();
         assert!(ids.iter().all(|id| (4_000_000_000..4_000_000_060).contains(&time_of(*id))));
-        // A little back.
+        // The clock is set back a little.
         was_read(tomorrow - Duration::from_millis(10));
         let later = new_uuid();
         assert!(ids.is_sorted() && ids.last() < Some(&later));

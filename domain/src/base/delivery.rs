@@ -1,17 +1,17 @@
-//! How far a message to somebody outside has come: a mail, or a call of a webhook.
+//! The outcome of sending something to a recipient outside: an email, or a webhook's delivery.
 
 use crate::base::text_enum::text_enum;
 
 text_enum! {
-    /// What became of a mail or of a webhook's delivery.
+    /// The outcome of sending an email or delivering to a webhook.
     DeliveryStatus {
-        /// The worker will send it.
+        /// The worker has yet to send it.
         Queued = "queued",
-        /// It was taken.
+        /// The receiving server accepted it.
         Sent = "sent",
-        /// It could not be taken yet; it is tried again.
+        /// It wasn't accepted yet, and the worker will try again.
         Deferred = "deferred",
-        /// It was refused for good, or nobody took it in time.
+        /// It was rejected for good, or it wasn't accepted in time.
         Failed = "failed",
     }
 }

@@ -1,14 +1,14 @@
-//! Devices as people know them, by what their browsers call themselves.
+//! Names of devices for people, derived from the User-Agent header.
 
-/// Such as `Safari on an iPhone`. Only known names are said: a stranger who asks for a mail to somebody else must not
-/// get to write in it.
+/// The name of a device, such as `Safari on an iPhone`. It consists only of known names: a stranger who requests an
+/// email to somebody else must not be able to put text into it.
 pub fn name(user_agent: Option<&str>) -> String {
     let known = |names: &[(&str, &'static str)]| {
         let agent = user_agent.unwrap_or_default();
         names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name)
     };
-    // In this order: browsers also call themselves by the names of those whose engine they have, nearly all of them
-    // Safari.
+    // The order matters. Browsers also include the names of browsers with the same engine, and nearly all of them
+    // include Safari.
     let browser = known(&[
         ("Edg", "Edge"),
         ("OPR/", "Opera"),

@@ -1,4 +1,4 @@
-//! What can come of a command: its result, refusals that the caller can act on, or a fault.
+//! The outcomes of commands: a result, refusals that the caller can act on, or a fault.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 /// The result of a domain function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a refusal was given; the contract's `UserErrorCode`.
+/// The reason of a refusal. It is the `UserErrorCode` of the GraphQL schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
     /// The value has the wrong form.
@@ -16,145 +16,146 @@ pub enum Code {
     Blank,
     /// The value has too many characters.
     TooLong,
-    /// More items than allowed.
+    /// There are more items than are allowed.
     TooMany,
-    /// There is no such thing, or none that the caller may know of.
+    /// The object doesn't exist, or the caller may not know that it does.
     NotFound,
-    /// The caller knows of it and may not do this.
+    /// The caller may see the object, but isn't allowed to do this.
     Forbidden,
-    /// Someone else changed the same at the same moment, or its state doesn't allow it.
+    /// Somebody else changed the same object at the same moment, or the object's state doesn't allow this.
     Conflict,
     /// Nobody can do this to themselves.
     Self_,
-    /// The person belongs to the organization.
+    /// The person is already a member of the organization.
     AlreadyMember,
-    /// An invitation to the person is open.
+    /// The person already has a pending invitation.
     AlreadyInvited,
-    /// It was used before.
+    /// It has already been used.
     AlreadyUsed,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// It was taken back.
+    /// It has been revoked.
     Revoked,
-    /// It is meant for another address.
+    /// It is meant for another email address.
     WrongEmail,
     /// The account is suspended.
     Suspended,
-    /// What was typed to confirm isn't what it should be.
+    /// The text that was typed as confirmation doesn't match.
     ConfirmationMismatch,
-    /// The owner can't leave before handing over.
+    /// The owner can't leave before they transfer the ownership.
     OwnerMustStay,
-    /// Ownership goes to admins only (R46).
+    /// The ownership can be transferred only to an admin (R46).
     NotAnAdmin,
-    /// What was planned isn't what would happen now (R44).
+    /// The departure would now do something else than the plan showed (R44).
     PlanStale,
-    /// The deployment allows one organization per user (D3).
+    /// The deployment allows each user only one organization (D3).
     OneOrganization,
-    /// The organization's plan has too few seats (R64).
+    /// The organization's plan has no free seats left (R64).
     SeatLimit,
-    /// Billing to the organization takes the permission for it (R55).
+    /// Billing to an organization requires its permission (R55).
     BillingAccessRequired,
-    /// The organization's plan has too little storage (R64).
+    /// The organization's plan has too little storage left (R64).
     QuotaExceeded,
-    /// A published app's organization can't change (R60).
+    /// A published app can't move to another organization (R60).
     Published,
-    /// The slug is in use.
+    /// The slug is already in use.
     SlugTaken,
-    /// The username is in use.
+    /// The username is already in use.
     UsernameTaken,
-    /// The address has an account.
+    /// An account with this email address already exists.
     EmailTaken,
-    /// So many are allowed in a time, and no more; the message says when it can be tried again.
+    /// The limit for a period of time is used up. The message says when to try again.
     RateLimited,
 }
 
-/// Who reads a refusal that is about somebody.
+/// The reader of a refusal that is about a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reader {
-    /// The person themselves.
+    /// The person that it is about.
     Themselves,
-    /// Someone else, who does something with them.
+    /// Somebody else, who does something that concerns the person.
     Another,
 }
 
-/// A refusal that the caller can act on; nothing has changed.
+/// A refusal that the caller can act on. If there is one, nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason, for programs.
     pub code: Code,
-    /// Path to the input field at fault, without the leading `input`.
+    /// The path to the input field at fault, without the leading `input`.
     pub field: Vec<String>,
-    /// What is wrong and what would be right, for people.
+    /// What is wrong and what would be right, in words for people.
     pub message: String,
 }
 
 impl Refusal {
-    /// A refusal on one field of the input.
+    /// A refusal because of one field of the input.
     pub fn new(code: Code, field: &str, message: impl Into<String>) -> Self {
         Self { code, field: vec![field.to_owned()], message: message.into() }
     }
 
-    /// The same refusal, its field inside `parents`.
+    /// The same refusal, for a field inside `parents`.
     pub fn within<const N: usize>(mut self, parents: [&str; N]) -> Self {
         self.field.splice(0..0, parents.map(str::to_owned));
         self
     }
 
-    /// Whether this field of the input, wherever it lies, is at fault.
+    /// Whether the refusal is about this field of the input, at any depth.
     pub(crate) fn is_on(&self, field: &str) -> bool {
         self.field.last().is_some_and(|last| last == field)
     }
 }
 
-/// What a domain function can fail with.
+/// The errors of domain functions.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller can act on it; nothing has changed.
+    /// The caller can act on it, and nothing has changed.
     #[error("refused: {0:?}")]
     Refused(Vec<Refusal>),
-    /// Nobody is signed in, or no longer.
+    /// There is no valid session or key, or no longer one.
     #[error("not signed in")]
     Unauthenticated,
-    /// Too many tries.
+    /// Too many attempts.
     #[error("too many tries")]
     RateLimited {
         /// How long to wait.
         retry_after: Duration,
     },
-    /// A cursor, page or id isn't of the right form.
+    /// A cursor, page or id doesn't have the right form.
     #[error("{0}")]
     BadRequest(String),
-    /// The database failed or a rule of its own was broken.
+    /// The database failed, or one of its constraints was violated unexpectedly.
     #[error("the database failed")]
     Database(#[source] DieselError),
-    /// The service has too much to do just now: no connection was free in time, or a statement took or waited too long.
+    /// The service is overloaded: no connection was free in time, or a statement took or waited too long.
     #[error("the database is too busy, or can't be reached")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A job that runs was taken over by another worker: this run must not commit.
+    /// Another worker has taken over the running job, so this run must not commit.
     #[error("the job was taken over")]
     JobLost,
-    /// What can't happen did.
+    /// Something happened that should be impossible.
     #[error("{0}")]
     Bug(&'static str),
 }
 
 impl Error {
-    /// A refusal on one field of the input.
+    /// A refusal because of one field of the input.
     pub fn refused(code: Code, field: &str, message: impl Into<String>) -> Self {
         Refusal::new(code, field, message).into()
     }
 
-    /// Whether the transaction may simply be run again: another one stood in its way.
+    /// Whether the transaction can simply be run again, because it only conflicted with another one.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self.sqlstate(), Some(sqlstate::SERIALIZATION_FAILURE | sqlstate::DEADLOCK_DETECTED))
     }
 
-    /// Whether another transaction held what this one needed for longer than anyone should wait.
+    /// Whether another transaction held a needed lock for too long.
     pub(crate) fn is_lock_timeout(&self) -> bool {
         self.sqlstate() == Some(sqlstate::LOCK_NOT_AVAILABLE)
     }
 
-    /// Whether the input held what PostgreSQL can't store: a NUL character, or a number or time out of its range.
+    /// Whether the input contained something that PostgreSQL can't store: a NUL character, or a number or time that is
+    /// out of range.
     pub fn is_unstorable(&self) -> bool {
         match self {
             Self::Database(DieselError::SerializationError(_)) => true,
@@ -171,7 +172,7 @@ impl Error {
         }
     }
 
-    /// The code of PostgreSQL's error, which says what happened in every language.
+    /// The SQLSTATE of PostgreSQL's error, which is the same in every language.
     fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Database(error) => sqlstate::of(error),
@@ -180,7 +181,7 @@ impl Error {
         }
     }
 
-    /// The name of the constraint that was violated, if that is what happened.
+    /// The name of the constraint that was violated, if this is a violation.
     pub fn constraint(&self) -> Option<&str> {
         match self {
             Self::Database(DieselError::DatabaseError(_, info)) => info.constraint_name(),
@@ -204,15 +205,15 @@ impl From<DieselError> for Error {
     }
 }
 
-/// Whether the connection has ended, so that no code came.
+/// Whether the connection was lost, in which case there is no SQLSTATE.
 fn is_connection_lost(error: &DieselError) -> bool {
     use DatabaseErrorKind::{ClosedConnection, UnableToSendCommand};
     matches!(error, DieselError::DatabaseError(ClosedConnection | UnableToSendCommand, _))
 }
 
-/// The codes of PostgreSQL's errors that mean something here.
+/// The SQLSTATEs that have a meaning here.
 ///
-/// diesel keeps them to itself; `database/wire.rs` writes them before the messages.
+/// diesel doesn't expose them; `database/wire.rs` puts them before the messages.
 mod sqlstate {
     use diesel::result::Error;
 
@@ -228,7 +229,7 @@ mod sqlstate {
     const CLASS_CONNECTION: &str = "08";
     const CLASS_RESOURCES: &str = "53";
     const IDLE_IN_TRANSACTION: &str = "25P03";
-    /// A standby, which the primary has just become.
+    /// The server is a standby, which was the primary until just now.
     const READ_ONLY: &str = "25006";
     const SHUTTING_DOWN: [&str; 4] = ["57P01", "57P02", "57P03", "57P05"];
 
@@ -239,7 +240,7 @@ mod sqlstate {
         (is_code && rest.starts_with(": ")).then_some(code)
     }
 
-    /// Whether the database had too much to do, or is going away: a moment later the same may succeed.
+    /// Whether the database is overloaded or shutting down, so that the same may succeed a moment later.
     pub(super) fn is_unavailable(code: &str) -> bool {
         matches!(code, LOCK_NOT_AVAILABLE | QUERY_CANCELED | IDLE_IN_TRANSACTION | READ_ONLY)
             || SHUTTING_DOWN.contains(&code)
@@ -248,7 +249,7 @@ mod sqlstate {
     }
 }
 
-/// Gives a violated constraint its meaning.
+/// Converts the violation of this constraint into a refusal.
 pub(crate) fn on_violation<T>(
     result: Result<T, DieselError>,
     constraint: &str,

@@ -1,4 +1,4 @@
-//! Typed ids: a UUIDv7 inside, a TypeID (`org_01h…`) outside.
+//! Typed ids: UUIDv7 internally, and a TypeID (`org_01h…`) externally.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -7,54 +7,54 @@ use std::str::FromStr;
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
 
-/// A name for what is kept in no table, such as a request; nobody reads its time.
+/// A unique name for something that isn't in any table, such as a request. Nobody reads the time in it.
 pub fn new_name() -> Uuid {
     crate::base::clock::new_uuid()
 }
 
-/// An id of one kind of thing.
+/// An id of one type of object.
 pub trait TypedId: Copy + Debug + Eq + Hash + Ord + Send + Sync + 'static {
-    /// What its TypeID begins with, without the underscore.
+    /// The prefix of the TypeID, without the underscore.
     const PREFIX: &'static str;
-    /// Wraps a UUID that is known to be of this kind.
+    /// Wraps a UUID that is known to belong to this type.
     fn from_uuid(uuid: Uuid) -> Self;
-    /// The UUID inside.
+    /// The UUID of the id.
     fn uuid(self) -> Uuid;
 }
 
-/// Why a text is no id.
+/// Why a text isn't an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// The text isn't a TypeID at all.
+    /// The text isn't a TypeID.
     #[error("not an id: {given:?}; something like {expected}_01h455vb4pex5vsknk084sn02q is expected")]
     Malformed {
-        /// The text, as much of it as one reads.
+        /// The text, cut to a readable length.
         given: String,
-        /// The prefix that was wanted.
+        /// The expected prefix.
         expected: &'static str,
     },
-    /// The id is well formed and of another kind.
+    /// The id is well formed, but belongs to another type.
     #[error("{given:?} is an id of another kind; one that begins with {expected}_ is expected here")]
     OtherKind {
         /// The id.
         given: String,
-        /// The prefix that was wanted.
+        /// The expected prefix.
         expected: &'static str,
     },
 }
 
-/// A text that is no id, as an error shows it.
+/// A text that isn't an id, cut for an error message.
 pub fn shown(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-/// A TypeID of any kind, split into prefix and UUID; `None` where the text isn't one.
+/// Splits a TypeID of any type into prefix and UUID. `None` if the text isn't a TypeID.
 pub fn parse_any(text: &str) -> Option<(String, Uuid)> {
     let id = TypeSafeId::<DynamicType>::from_str(text).ok()?;
     Some((id.type_prefix().to_owned(), id.uuid()))
 }
 
-/// Parses a TypeID of the kind `T`.
+/// Parses a TypeID of the type `T`.
 pub fn parse<T: TypedId>(text: &str) -> Result<T, IdError> {
     match parse_any(text) {
         Some((prefix, uuid)) if prefix == T::PREFIX => Ok(T::from_uuid(uuid)),
@@ -63,9 +63,9 @@ pub fn parse<T: TypedId>(text: &str) -> Result<T, IdError> {
     }
 }
 
-/// The TypeID of an id.
+/// Formats an id as a TypeID.
 pub fn to_text<T: TypedId>(id: T) -> String {
-    // The prefixes are constants of this module, and valid.
+    // The prefixes are constants of this module, and all of them are valid.
     DynamicType::new(T::PREFIX)
         .map(|prefix| TypeSafeId::from_type_and_uuid(prefix, id.uuid()).to_string())
         .unwrap_or_default()
@@ -94,7 +94,7 @@ macro_rules! typed_ids {
         }
 
         impl $name {
-            /// A new id, later than those before it.
+            /// A new id, which is greater than those before it.
             #[expect(clippy::new_without_default, reason = "a default id would be a fresh one each time")]
             pub fn new() -> Self {
                 Self(crate::base::clock::new_uuid())
@@ -135,49 +135,49 @@ macro_rules! typed_ids {
 }
 
 typed_ids! {
-    /// Of an account.
+    /// The id of an account.
     UserId = "usr";
-    /// Of an organization.
+    /// The id of an organization.
     OrganizationId = "org";
-    /// Of a membership.
+    /// The id of a membership.
     MemberId = "mem";
-    /// Of a change of an account's address.
+    /// The id of a change of an account's address.
     EmailChangeId = "emc";
-    /// Of a request to sign in.
+    /// The id of a request to sign in.
     SignInRequestId = "sir";
-    /// Of a session.
+    /// The id of a session.
     SessionId = "ses";
-    /// Of an API key.
+    /// The id of an API key.
     ApiKeyId = "key";
-    /// Of an invitation.
+    /// The id of an invitation.
     InvitationId = "inv";
-    /// Of a join code.
+    /// The id of a join code.
     JoinCodeId = "jco";
-    /// Of a resource of any kind.
+    /// The id of a resource of any kind.
     ResourceId = "res";
-    /// Of credits that were bought.
+    /// The id of a purchase of credits.
     CreditPurchaseId = "crp";
-    /// Of a grant.
+    /// The id of a grant.
     GrantId = "grt";
-    /// Of an invitation of an address to a resource.
+    /// The id of an invitation of an address to a resource.
     GrantInvitationId = "gin";
-    /// Of a link to a collection.
+    /// The id of a share link.
     ShareLinkId = "lnk";
-    /// Of an offer to move a project.
+    /// The id of an offer to transfer a project.
     TransferId = "trf";
-    /// Of a team.
+    /// The id of a team.
     TeamId = "tea";
-    /// Of a departure.
+    /// The id of a departure.
     DepartureId = "dep";
-    /// Of a resource's move in a departure.
+    /// The id of the move of a resource by a departure.
     ResourceMoveId = "mov";
-    /// Of an audit event.
+    /// The id of an audit event.
     AuditEventId = "evt";
-    /// Of a run.
+    /// The id of a run.
     RunId = "run";
-    /// Of a webhook.
+    /// The id of a webhook.
     WebhookId = "whk";
-    /// Of a webhook's delivery.
+    /// The id of a webhook's delivery.
     WebhookDeliveryId = "whd";
 }
 

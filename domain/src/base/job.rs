@@ -1,4 +1,5 @@
-//! The jobs that changes call for: payloads only, with ids only. Handlers are the worker's.
+//! The jobs that changes enqueue. This module has only their payloads, which contain only ids. The handlers are in the
+//! worker.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,24 +14,25 @@ use crate::base::id::{
     SessionId, SignInRequestId, TransferId, UserId, WebhookDeliveryId, WebhookId,
 };
 
-/// The worker's claim on its job, checked first in each transaction so that a run that was taken over can't commit.
+/// The worker's claim on its job. Each transaction checks it first, so that a run whose job was taken over can't
+/// commit.
 pub type JobClaim<'a> = &'a (
         dyn for<'c> Fn(&'c mut AsyncPgConnection) -> Pin<Box<dyn Future<Output = crate::Result<()>> + Send + 'c>>
             + Send
             + Sync
     );
 
-/// Queue of the mails.
+/// The queue of emails.
 pub const MAIL: &str = "mail";
-/// Queue of what ends at its time.
+/// The queue of jobs that mark what has expired.
 pub const EXPIRY: &str = "expiry";
-/// Queue of the cascades.
+/// The queue of cascades and other long work.
 pub const DEPARTURE: &str = "departure";
-/// Queue of what is told to other services.
+/// The queue of webhooks.
 pub const WEBHOOK: &str = "webhook";
 
-/// More than fit into the day that a mail is tried for (`limits::MAIL_TRIED_FOR`), which ends it; this stops one that
-/// kills its process.
+/// More attempts than fit into the time for which an email is tried (`limits::MAIL_TRIED_FOR`), which normally ends
+/// the attempts. This limit stops an email that kills its process.
 const MAIL_TRIES: i32 = 64;
 
 macro_rules! job {
@@ -57,37 +59,37 @@ macro_rules! job {
 }
 
 job! {
-    /// Mails an invitation's link.
+    /// Sends the email with an invitation's link.
     MailInvitation {
         /// The invitation.
         invitation_id: InvitationId,
-        /// The token's version: a mail that a resend overtook isn't sent.
+        /// The version of the token. An email that was replaced by a resent one isn't sent.
         token_version: i32,
     } in MAIL as "mail_invitation", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Mails the link and digits of a sign-in.
+    /// Sends the email with the link and digits for signing in.
     MailSignIn {
         /// The request.
         sign_in_request_id: SignInRequestId,
     } in MAIL as "mail_sign_in", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Mails the link that confirms an account's new address.
+    /// Sends the email with the link that confirms an account's new address.
     MailEmailChangeLink {
         /// The change.
         email_change_id: EmailChangeId,
     } in MAIL as "mail_email_change_link", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells an account's address that another one was asked for.
+    /// Tells an account's address that a change to another one was requested.
     MailEmailChangeRequested {
         /// The change.
         email_change_id: EmailChangeId,
     } in MAIL as "mail_email_change_requested", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells an account's old address that another one took its place.
+    /// Tells an account's old address that a new one has replaced it.
     MailEmailChanged {
         /// The change.
         email_change_id: EmailChangeId,
@@ -101,63 +103,63 @@ job! {
     } in MAIL as "mail_account_deleted", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells someone that they were signed in on a device that wasn't before.
+    /// Tells somebody that their account was signed in to on a new device.
     MailNewSignIn {
         /// The session.
         session_id: SessionId,
     } in MAIL as "mail_new_sign_in", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Reminds the invited person a day before an invitation expires.
+    /// Reminds the invited person one day before an invitation expires.
     MailInvitationReminder {
         /// The invitation.
         invitation_id: InvitationId,
-        /// The token's version: a resend has a reminder of its own.
+        /// The version of the token. A resent invitation has a reminder of its own.
         token_version: i32,
     } in MAIL as "mail_invitation_reminder", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells the inviter that an invitation was accepted.
+    /// Tells the inviter that their invitation was accepted.
     MailInvitationAccepted {
         /// The invitation.
         invitation_id: InvitationId,
-        /// Who joined.
+        /// The new member.
         member_id: MemberId,
     } in MAIL as "mail_invitation_accepted", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells a member that their role changed.
+    /// Tells a member that their role was changed.
     MailRoleChanged {
-        /// The event of the change: it knows the member, the roles and by whom.
+        /// The audit event of the change, which contains the member, the roles and the actor.
         audit_event_id: AuditEventId,
     } in MAIL as "mail_role_changed", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells someone that they are a member again, without having done anything for it.
+    /// Tells somebody that they are a member again, which they didn't bring about themselves.
     MailMembershipRestored {
-        /// The event of that: it knows the member, the role and who did it.
+        /// The audit event, which contains the member, the role and the actor.
         audit_event_id: AuditEventId,
-        /// Whether what they left behind goes back to them.
+        /// Whether what they left behind is being returned to them.
         returns: bool,
     } in MAIL as "mail_membership_restored", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells someone that they were removed or deactivated, where that takes longer to pass on than
-    /// [`limits::DEPARTURE_NOTICE`]: the receipt follows. Otherwise that says both.
+    /// Tells somebody that they were removed or deactivated, if passing on their work takes longer than
+    /// [`limits::DEPARTURE_NOTICE`]. The receipt follows later. If it doesn't take that long, the receipt tells both.
     MailMembershipEnded {
         /// The departure.
         departure_id: DepartureId,
     } in MAIL as "mail_membership_ended", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells the owner that someone joined by code (R30).
+    /// Tells the owner that somebody joined with a code (R30).
     MailJoinedByCode {
-        /// The code that was used.
+        /// The join code.
         join_code_id: JoinCodeId,
     } in MAIL as "mail_joined_by_code", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells someone that staff founded an organization for them (R1).
+    /// Tells somebody that staff created an organization for them (R1).
     MailOwnerWelcome {
         /// The organization.
         organization_id: OrganizationId,
@@ -166,48 +168,49 @@ job! {
     } in MAIL as "mail_owner_welcome", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells someone that staff gave them an organization (R1).
+    /// Tells somebody that staff gave them an organization (R1).
     MailOwnerSet {
         /// The organization.
         organization_id: OrganizationId,
         /// Its new owner.
         user_id: UserId,
-        /// Names this mail among others to the same person, and when it was called for; a UUIDv7.
+        /// A UUIDv7 that distinguishes this email from others to the same person, and contains the time of the change.
         notice: Uuid,
     } in MAIL as "mail_owner_set", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells an owner that staff gave the organization to somebody else (R1).
+    /// Tells the former owner that staff gave the organization to somebody else (R1).
     MailOwnerReplaced {
-        /// The event of that: it knows the organization, and both owners.
+        /// The audit event, which contains the organization and both owners.
         audit_event_id: AuditEventId,
     } in MAIL as "mail_owner_replaced", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Mails a completed departure's receipt to the leaver or to the new owner.
+    /// Sends the receipt of a completed departure to the leaver or to an owner.
     MailDepartureReceipt {
         /// The departure.
         departure_id: DepartureId,
-        /// Who gets it.
+        /// The recipient.
         recipient_id: UserId,
     } in MAIL as "mail_departure_receipt", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Marks a join code expired once its 24 hours are over (R29).
+    /// Marks a join code as expired once its 24 hours are over (R29).
     ExpireJoinCode {
         /// The code.
         join_code_id: JoinCodeId,
     } in EXPIRY as "expire_join_code", tries 25, timeout 30 s
 }
 job! {
-    /// Marks an invitation expired once its days are over (R23).
+    /// Marks an invitation as expired once its days are over (R23).
     ExpireInvitation {
         /// The invitation.
         invitation_id: InvitationId,
     } in EXPIRY as "expire_invitation", tries 25, timeout 30 s
 }
 job! {
-    /// Runs a departure's cascade (D6, D7); one job waits per departure, one runs per membership.
+    /// Runs a departure's cascade (D6, D7). At most one job waits for each departure, and at most one runs for each
+    /// membership.
     RunDeparture {
         /// The departure.
         departure_id: DepartureId,
@@ -216,60 +219,62 @@ job! {
     } in DEPARTURE as "run_departure", tries 25, timeout 3_600 s, unique departure_id, serial member_id
 }
 job! {
-    /// Marks what ended in an organization by demotions, or with the organization (R42).
+    /// Marks what has ended in an organization because of demotions, or together with the organization (R42).
     MarkEnded {
         /// The organization.
         organization_id: OrganizationId,
     } in DEPARTURE as "mark_ended", tries 25, timeout 3_600 s, unique organization_id, serial organization_id
 }
 job! {
-    /// Marks what ended with an account: invitations to it, and offers by and to it.
+    /// Marks what has ended together with an account: invitations to it, and offers by it and to it.
     MarkEndedWithAccount {
         /// The account.
         user_id: UserId,
     } in DEPARTURE as "mark_ended_with_account", tries 25, timeout 3_600 s, unique user_id, serial user_id
 }
 job! {
-    /// Delivers the events that a webhook waits for, in the order of the audit log (R75); one job waits and one runs
-    /// per webhook, whatever happens meanwhile.
+    /// Delivers the events that a webhook is subscribed to, in the order of the audit log (R75). At most one job waits
+    /// and one runs for each webhook.
     DeliverWebhook {
         /// The webhook.
         webhook_id: WebhookId,
     } in WEBHOOK as "deliver_webhook", tries 1_000, timeout 150 s, unique webhook_id, serial webhook_id
 }
 job! {
-    /// Delivers one event again, as someone asked for.
+    /// Delivers one event again, on request.
     RedeliverWebhook {
         /// The delivery.
         delivery_id: WebhookDeliveryId,
     } in WEBHOOK as "redeliver_webhook", tries 5, timeout 30 s, unique delivery_id, serial delivery_id
 }
 job! {
-    /// Tells the owner that a webhook was disabled, since nobody took its deliveries (R75).
+    /// Tells the owner that a webhook was disabled, since its deliveries failed (R75).
     MailWebhookDisabled {
         /// The webhook.
         webhook_id: WebhookId,
-        /// Names this mail among others about the same, and when it was called for; a UUIDv7.
+        /// A UUIDv7 that distinguishes this email from others about the same webhook, and contains the time when it
+        /// was disabled.
         notice: Uuid,
     } in MAIL as "mail_webhook_disabled", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells someone that the ownership passed to them, or from them to another (R46).
+    /// Tells the old or the new owner that the ownership was transferred (R46).
     MailOwnershipTransferred {
         /// The organization.
         organization_id: OrganizationId,
-        /// Who owned it.
+        /// The previous owner.
         from_id: UserId,
-        /// Who owns it now.
+        /// The new owner.
         to_id: UserId,
-        /// Which of the two gets the mail.
+        /// The one of the two who gets this email.
         recipient_id: UserId,
-        /// Names this mail among others about the same, and when it was called for; a UUIDv7.
+        /// A UUIDv7 that distinguishes this email from others about the same organization, and contains the time of
+        /// the transfer.
         notice: Uuid,
     } in MAIL as "mail_ownership_transferred", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Returns what a departure passed on (R45); never at the same time as its cascade.
+    /// Returns what a departure moved (R45). It never runs at the same time as the departure's cascade.
     RevertDeparture {
         /// The departure.
         departure_id: DepartureId,
@@ -278,14 +283,14 @@ job! {
     } in DEPARTURE as "revert_departure", tries 25, timeout 3_600 s, unique departure_id, serial member_id
 }
 job! {
-    /// Marks the offer of a project expired once its days are over.
+    /// Marks the offer of a project as expired once its days are over.
     ExpireTransfer {
         /// The offer.
         transfer_id: TransferId,
     } in EXPIRY as "expire_transfer", tries 25, timeout 30 s
 }
 job! {
-    /// Moves an accepted project with what lies in it (R61).
+    /// Moves an accepted project and its contents (R61).
     MoveProject {
         /// The accepted offer.
         transfer_id: TransferId,
@@ -299,14 +304,14 @@ job! {
     } in MAIL as "mail_transfer_offer", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Tells whoever offered a project what became of the offer: it was accepted, declined, or has expired.
+    /// Tells the user who offered a project how the offer ended: it was accepted, declined, or has expired.
     MailTransferAnswered {
         /// The offer.
         transfer_id: TransferId,
     } in MAIL as "mail_transfer_answered", tries MAIL_TRIES, timeout 150 s
 }
 job! {
-    /// Mails an address what was shared with it.
+    /// Sends an email to an address that a resource was shared with.
     MailGrantInvitation {
         /// The invitation to the resource.
         grant_invitation_id: GrantInvitationId,

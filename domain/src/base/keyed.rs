@@ -1,10 +1,10 @@
-//! Values that exist once for each key, for as long as somebody holds them.
+//! Shared values by key. Each exists only as long as somebody holds it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// One value for each key that is in use.
+/// A map with one shared value for each key that is in use.
 #[derive(Debug)]
 pub struct Keyed<K, V>(Mutex<HashMap<K, Weak<V>>>);
 
@@ -15,7 +15,7 @@ impl<K, V> Default for Keyed<K, V> {
 }
 
 impl<K: Eq + Hash, V> Keyed<K, V> {
-    /// The key's value: the one that somebody holds, or a new one.
+    /// The value of a key: the one that somebody holds, or a new one.
     pub fn get(&self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = values.get(&key).and_then(Weak::upgrade) {

@@ -1,222 +1,228 @@
-//! The limits and lifetimes of the service, in one place; those of a GraphQL document are in `graphql/budget`, and a
-//! worker's own where it keeps them.
+//! The limits and lifetimes of the service. Limits on GraphQL documents are in `graphql/budget`, and the worker has
+//! some limits of its own.
 
 use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-/// Characters of a person's, organization's or resource's name.
+/// The maximum length in characters of the name of a person, organization or resource.
 pub const NAME: usize = 100;
-/// Characters of one line of a profile.
+/// The maximum length in characters of one line of a profile.
 pub const LINE: usize = 200;
-/// Characters of a description or a reason.
+/// The maximum length in characters of a description or a reason.
 pub const DESCRIPTION: usize = 2_000;
-/// Characters of a label.
+/// The maximum length in characters of a label.
 pub const LABEL: usize = 100;
-/// Characters of a user agent that are kept.
+/// The maximum length in characters to which user agents are cut.
 pub const USER_AGENT: usize = 200;
 
-/// How long a request may take; then it is given up and rolled back.
+/// How long a request may take. After that, it is aborted and rolled back.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one statement of a request may take.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a request waits for a connection to the database.
 pub const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 
-/// Connections to the database that one request takes at a time.
+/// The number of database connections that one request may use at the same time.
 pub const CONNECTIONS_OF_REQUEST: usize = 4;
-/// Connections to the database that the requests of one account take at a time. Fewer than there are: while all of them
-/// wait for a lock, others are served.
+/// The number of database connections that the requests of one account may use at the same time. It is lower than the
+/// size of the pool, so that others are served while all of these wait for a lock.
 pub const CONNECTIONS_OF_ACCOUNT: usize = 8;
-/// Connections to the database that the requests of one client take at a time: an IPv4 address or an IPv6 /64.
+/// The number of database connections that the requests of one client (an IPv4 address or an IPv6 /64) may use at the
+/// same time.
 pub const CONNECTIONS_OF_CLIENT: usize = 12;
 
-/// When somebody tries again who was sent away because there was too much to do.
+/// How long clients should wait before they try again, if they were refused because of overload.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Requests that are answered at the same time.
+/// The number of requests that are processed at the same time.
 pub const MAX_REQUESTS: usize = 512;
-/// Of these, requests of one client: an IPv4 address or an IPv6 /64.
+/// How many of these may come from one client (an IPv4 address or an IPv6 /64).
 pub const MAX_REQUESTS_OF_CLIENT: usize = 128;
-/// Requests of one client whose bodies are still being sent; beyond that, the one that has taken longest is given up.
+/// The number of requests of one client whose bodies are still being received. If there are more, the one that has
+/// taken longest is aborted.
 pub const MAX_UNREAD_OF_CLIENT: usize = 128;
-/// Open connections; more than there are requests, since most are idle.
+/// The number of open connections. It is higher than the number of requests, since most connections are idle.
 pub const MAX_CONNECTIONS: usize = 4_096;
-/// How long a client may take to send the headers of a request, and how long an idle connection is kept.
+/// How long a client may take to send a request's headers, and how long an idle connection is kept.
 pub const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an idle connection of a trusted proxy is kept: longer than proxies keep it, so that they don't use one that
-/// is just closed.
+/// How long an idle connection of a trusted proxy is kept. It is longer than proxies keep theirs, so that they never
+/// use a connection that is just being closed.
 pub const PROXY_IDLE: Duration = Duration::from_secs(75);
 /// How long a client may take to send a request's body.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client may take to read an answer.
+/// How long a client may take to read a response.
 pub const READING_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of a request's body.
+/// The maximum size in bytes of a request's body.
 pub const BODY: usize = 1024 * 1024;
-/// Bytes of a request's line and headers.
+/// The maximum size in bytes of a request's line and headers.
 pub const HEADERS: usize = 64 * 1024;
-/// Bytes of an answer.
+/// The maximum size in bytes of a response.
 pub const ANSWER: usize = 10 * 1024 * 1024;
-/// Bytes of the documents that a process keeps, so that clients can name them by their hashes.
+/// The size in bytes of the documents that a process keeps, so that clients can refer to them by their hashes.
 pub const PERSISTED_DOCUMENTS: u64 = 16 * 1024 * 1024;
-/// Top-level errors of an answer.
+/// The maximum number of top-level errors in a response.
 pub const ANSWER_ERRORS: usize = 50;
-/// Characters of an error's message.
+/// The maximum length in characters of an error's message.
 pub const ERROR_MESSAGE: usize = 500;
 
-/// Items a page holds where the request names no number.
+/// The number of items on a page if the request doesn't specify it.
 pub const DEFAULT_PAGE: i64 = 20;
-/// Items a page holds at most.
+/// The maximum number of items on a page.
 pub const MAX_PAGE: i64 = 100;
-/// Ids that `nodes` takes at most.
+/// The maximum number of ids that `nodes` accepts.
 pub const MAX_NODES: usize = 100;
 
-/// Invitations of one request (1 to 50).
+/// The maximum number of invitations in one request.
 pub const MAX_INVITATIONS: usize = 50;
-/// Invitations that are open at the same time, of one organization.
+/// The maximum number of pending invitations of one organization.
 pub const MAX_OPEN_INVITATIONS: i64 = 10_000;
-/// Join codes that work at the same time, of one organization.
+/// The maximum number of active join codes of one organization.
 pub const MAX_ACTIVE_JOIN_CODES: i64 = 5_000;
-/// Join codes of one request (1 to 50, R28).
+/// The maximum number of join codes in one request (R28).
 pub const MAX_JOIN_CODES: i32 = 50;
-/// How long a join code works (R26).
+/// How long a join code can be redeemed (R26).
 pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// The most credits of one purchase; one is one US dollar.
+/// The maximum number of credits in one purchase. One credit is one US dollar.
 pub const MAX_CREDITS: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
-/// Digits of credits behind the point.
+/// The number of decimal places of credits.
 pub const CREDIT_DIGITS: u32 = 4;
-/// API keys one person may have in one organization, and service keys of an organization.
+/// The maximum number of API keys of one person for one organization, and of service keys of one organization.
 pub const MAX_API_KEYS: i64 = 100;
-/// Organizations that an account belongs to, its personal one included, and leaves when it is deleted.
+/// The maximum number of organizations, including the personal one, that an account can leave when it is deleted.
 pub const MAX_LEFT_WITH_ACCOUNT: usize = 100;
-/// Items of a list that has no pages, where there is one with pages that gives all of them.
+/// The maximum number of items in a list without pagination. For each such list, there is one with pagination that
+/// contains all items.
 pub const MAX_UNPAGED: i64 = 100;
-/// Organizations one person may own.
+/// The maximum number of organizations that one person may own.
 pub const MAX_OWNED_ORGANIZATIONS: i64 = 1_000;
 
-/// How long a username or slug that was given up is kept for whoever had it.
+/// How long a username or slug that was given up is reserved for its former holder.
 pub const NAME_RESERVATION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// Names that are kept so for one account or organization at a time: nobody keeps names from others by changing theirs.
+/// The maximum number of names that are reserved for one account or organization at the same time. It prevents anyone
+/// from blocking names by changing their own.
 pub const MAX_RESERVED_NAMES: usize = 10;
 
 /// How long a session lasts.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// For how long a form that was sent before leads to what it did then, and a page to the token that it made.
+/// How long a form that is sent again leads to the result of the first time, and a page to the token that it created.
 pub const FORM_SENT_AGAIN: Duration = Duration::from_secs(10 * 60);
-/// How often the last use of a session or key is written down.
+/// The precision with which the last use of a session or key is recorded.
 pub const LAST_SEEN_GRAIN: Duration = Duration::from_secs(5 * 60);
-/// How long the digits of a sign-in mail work.
+/// How long the digits of a sign-in email work.
 pub const SIGN_IN_DIGITS_LIFETIME: Duration = Duration::from_secs(10 * 60);
-/// Tries on the digits of one mail.
+/// The number of attempts at the digits of one email.
 pub const SIGN_IN_DIGIT_TRIES: i32 = 5;
-/// How long the link of a sign-in mail works.
+/// How long the link of a sign-in email works.
 pub const SIGN_IN_LINK_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// How long the link works that confirms an account's new address.
 pub const EMAIL_CHANGE_LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// How long the mail that tells somebody of the end of their membership waits for the receipt, which then says both.
+/// How long the email about the end of a membership waits for the receipt, which then tells both.
 pub const DEPARTURE_NOTICE: Duration = Duration::from_secs(60);
 /// How long after a departure it can be reverted.
 pub const REVERTIBLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How long an offer to move a project is open.
+/// How long an offer to transfer a project is valid.
 pub const TRANSFER_OFFER: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// How many days an organization's invitations may last (R23).
+/// How many days an organization's invitations may be valid (R23).
 pub const INVITATION_DAYS: std::ops::RangeInclusive<i32> = 1..=30;
-/// How long before an invitation expires its invitee is reminded of it.
+/// How long before its expiry the invited person is reminded of an invitation.
 pub const INVITATION_REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a deleted organization can be restored (R48).
 pub const RESTORABLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Teams of one organization.
+/// The maximum number of teams in one organization.
 pub const MAX_TEAMS: i64 = 1_000;
-/// People whom one request adds to a team.
+/// The maximum number of people that one request adds to a team.
 pub const MAX_TEAM_ADDITIONS: usize = 100;
-/// Teams that one invitation leads into.
+/// The maximum number of teams that one invitation leads to.
 pub const MAX_INVITATION_TEAMS: usize = 20;
 
-/// Users, teams and organizations that one resource is shared with.
+/// The maximum number of users, teams and organizations that one resource is shared with.
 pub const MAX_GRANTS: i64 = 1_000;
-/// Addresses that are invited to one resource.
+/// The maximum number of addresses that are invited to one resource.
 pub const MAX_GRANT_INVITATIONS: i64 = 100;
-/// Things of one organization that are shared with one address until somebody signs in with it.
+/// The maximum number of resources of one organization that wait for one address to sign in.
 pub const MAX_GRANT_INVITATIONS_OF_ADDRESS: i64 = 1_000;
-/// Links to one collection.
+/// The maximum number of share links to one collection.
 pub const MAX_SHARE_LINKS: i64 = 50;
-/// Resources that one request adds to a collection, or takes out of it.
+/// The maximum number of resources that one request adds to a collection, or removes from it.
 pub const MAX_COLLECTED: usize = 100;
-/// Resources that one collection gathers.
+/// The maximum number of resources in one collection.
 pub const MAX_COLLECTION_ITEMS: i64 = 10_000;
-/// Names that a search for resources looks at one by one, to see which the viewer reaches; of more it goes along the
-/// list.
+/// The number of matching names up to which a search for resources checks each name's resource. If there are more, it
+/// goes along the list of what the viewer reaches.
 pub const SEARCH_LOOKED_AT: f64 = 20_000.0;
 
-/// Webhooks of one organization.
+/// The maximum number of webhooks of one organization.
 pub const MAX_WEBHOOKS: i64 = 20;
-/// Characters of a webhook's URL.
+/// The maximum length in characters of a webhook's URL.
 pub const WEBHOOK_URL: usize = 2_000;
-/// How long a webhook's deliveries are tried before it is disabled (R75).
+/// How long deliveries are attempted before the webhook is disabled (R75).
 pub const WEBHOOK_FAILING: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a webhook's receiver may put the next attempt off by `Retry-After`.
+/// The maximum time by which a webhook's receiver can delay the next attempt with `Retry-After`.
 pub const LONGEST_WEBHOOK_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
-/// For how long after a rotation deliveries are signed with the secret before it too.
+/// How long after a rotation deliveries are also signed with the previous secret.
 pub const WEBHOOK_SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
-/// Earlier secrets of a webhook that sign beside its current one: each is one more signature in every delivery.
+/// The maximum number of earlier secrets that sign a webhook's deliveries. Each of them adds a signature to every
+/// delivery.
 pub const MAX_WEBHOOK_PREVIOUS_SECRETS: i64 = 5;
-/// Deliveries of one webhook that wait to be made again.
+/// The maximum number of deliveries of one webhook that wait to be repeated.
 pub const MAX_REDELIVERIES: i64 = 100;
-/// Events of an audit log that one statement searches for those that a webhook wants.
+/// The number of audit events in which one statement searches for those that a webhook is subscribed to.
 pub const WEBHOOK_WINDOW: i64 = 10_000;
 
-/// Resources that one transaction of a cascade moves: short enough that nobody waits for its locks.
+/// The number of resources that one transaction of a cascade moves. It is low enough that nobody notices its locks.
 pub const CASCADE_CHUNK: i64 = 1_000;
-/// Things that a step of a departure's plan names.
+/// The number of examples that each step of a departure's plan names.
 pub const PLAN_EXAMPLES: usize = 5;
-/// Rows that one transaction of a sweep changes or deletes.
+/// The number of rows that one transaction of a sweep changes or deletes.
 pub const SWEEP_CHUNK: u32 = 500;
 /// How long an ended session is kept.
 pub const SESSION_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How long a request to sign in is kept; its link has long expired then.
+/// How long a request to sign in is kept. Its link has long expired by then.
 pub const SIGN_IN_REQUEST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How long a change of an account's address is kept; its link has long expired then.
+/// How long a change of an account's address is kept. Its link has long expired by then.
 pub const EMAIL_CHANGE_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How long the address of a deleted account is kept at most, for the mail that confirms the deletion; longer than that
-/// is tried.
+/// How long the address of a deleted account is kept at most, for the email that confirms the deletion. It is longer
+/// than the email is tried.
 pub const ACCOUNT_DELETION_RETENTION: Duration = Duration::from_secs(2 * 24 * 60 * 60);
-/// How long a webhook's delivery is kept, once it was taken or given up.
+/// How long a webhook's delivery is kept after it succeeded or was given up.
 pub const WEBHOOK_DELIVERY_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How long a job that was done is kept, for whoever asks what became of it.
+/// How long a completed job is kept, so that its outcome can be looked up.
 pub const JOB_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Resources that a departure's mail names.
+/// The number of resources that a departure's receipt names.
 pub const RECEIPT_EXAMPLES: i64 = 20;
-/// Audit events that one call of `verifyAuditLog` checks.
+/// The number of audit events that one call of `verifyAuditLog` checks.
 pub const VERIFY_CHUNK: i64 = 10_000;
-/// Things that break an invariant and are named by `rollcall admin verify`.
+/// The number of violations of an invariant that `rollcall admin verify` names.
 pub const VERIFY_EXAMPLES: i64 = 10;
 
-/// For how long a mail is tried after it was called for.
+/// How long sending an email is attempted.
 pub const MAIL_TRIED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest pause between two tries of a mail: a mail server that is back has its mails soon.
+/// The longest pause between two attempts to send an email, so that a mail server that is back gets its emails soon.
 pub const LONGEST_MAIL_PAUSE: Duration = Duration::from_secs(30 * 60);
 
-/// So many tries in a window, counted before they are checked.
+/// The number of attempts that are allowed in a period. Attempts are counted before they are checked.
 #[derive(Debug, Clone, Copy)]
 pub struct TryLimit {
-    /// What is counted.
+    /// The name under which attempts are counted.
     pub bucket: &'static str,
-    /// How many are let through.
+    /// The number of attempts that are allowed.
     pub tries: i32,
-    /// In which time.
+    /// The period.
     pub window: Duration,
 }
 
-/// The limits that a try counts for (R30). Only wrong tries stay counted: a right one is taken back in its transaction.
+/// The limits that an attempt counts towards (R30). Only wrong attempts stay counted: a right one is taken back in its
+/// transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct TryLimits {
-    /// Per account, or per address that someone signs in with.
+    /// For each account, or for each address that somebody signs in with.
     pub account: TryLimit,
-    /// Per client: an IPv4 address or an IPv6 /64.
+    /// For each client: an IPv4 address or an IPv6 /64.
     pub client: TryLimit,
-    /// Of everybody together.
+    /// For the whole deployment.
     pub deployment: TryLimit,
 }
 
@@ -226,90 +232,93 @@ const fn quarter_of_an_hour(bucket: &'static str, tries: i32) -> TryLimit {
 
 /// Wrong join codes.
 ///
-/// A guess hits a given active code with a chance of 1 in 10^8. Within the code's 24 hours an account makes 960 guesses
-/// (1 in 100,000), a client with as many accounts as it likes 5,760 (1 in 17,000), and all the world together 96,000 (1
-/// in 1,000). Where a thousand codes are active, that last one hits one of them a day, joins as a MEMBER, and the owner
-/// hears of it by mail.
+/// A guess hits a given active code with a probability of 1 in 10^8. Within the code's 24 hours, an account can make
+/// 960 guesses (1 in 100,000), a client with any number of accounts 5,760 (1 in 17,000), and the whole world 96,000 (1
+/// in 1,000). If a thousand codes are active, the whole world together hits one of them a day. Whoever does so joins
+/// as a MEMBER, and the owner gets an email about it.
 ///
-/// A client has room for a class of 50 that enters its codes at the same moment, since each counts until it is found
-/// right. To use up the deployment's tries and so keep others from joining, it takes 100 accounts at 17 addresses,
-/// every quarter of an hour; invitations work all the same.
+/// The client's limit is enough for a class of 50 that enters its codes at the same moment, since each code counts
+/// until it is found to be right. To use up the deployment's limit, and thereby prevent others from joining, somebody
+/// needs 100 accounts at 17 addresses every quarter of an hour. Invitations still work then.
 pub const JOIN_CODE_TRIES: TryLimits = TryLimits {
     account: quarter_of_an_hour("join_code", 10),
     client: quarter_of_an_hour("join_code_client", 60),
     deployment: quarter_of_an_hour("join_code_deployment", 1_000),
 };
-/// Wrong digits of sign-in mails. The link of the same mail needs no digits, so a limit that is reached locks nobody
-/// out.
+/// Wrong digits of sign-in emails. The link in the same email works without digits, so reaching this limit doesn't
+/// lock anybody out.
 ///
-/// A guess hits with a chance of 1 in 10^6, and only for the ten minutes of a mail and five times. Somebody who asks
-/// for mails to an address again and again makes 240 guesses a day at its digits (1 in 4,000); all the world together
-/// makes 28,800, at whichever accounts (1 in 35).
+/// A guess hits with a probability of 1 in 10^6, and only during the ten minutes of an email and for five attempts.
+/// Somebody who keeps requesting emails to an address can make 240 guesses a day at its digits (1 in 4,000). The whole
+/// world together can make 28,800, at any accounts (1 in 35).
 pub const SIGN_IN_DIGITS: TryLimits = TryLimits {
     account: TryLimit { bucket: "sign_in_digits", tries: 10, window: Duration::from_secs(60 * 60) },
     client: quarter_of_an_hour("sign_in_digits_client", 60),
     deployment: quarter_of_an_hour("sign_in_digits_deployment", 300),
 };
-/// Sign-in mails. Each counts, whether or not it is used: it goes to an address that somebody has typed.
+/// Requests for sign-in emails. Each is counted, whether or not the email is used, since it goes to an address that
+/// somebody has typed.
 ///
-/// Anybody can ask for mails to anybody's address. The window is not longer than [`SIGN_IN_LINK_LIFETIME`], so that
-/// whoever is refused has mails whose links work: nobody is locked out by others who ask.
+/// Anybody can request emails to anybody's address. The period isn't longer than [`SIGN_IN_LINK_LIFETIME`], so that
+/// whoever is refused has emails whose links still work. Thus nobody is locked out by the requests of others.
 ///
-/// A client has room for all who are behind it, many times over: what somebody sends to strangers from there is held
-/// back later, by [`STRANGERS_SIGN_IN_MAILS`], and keeps nobody who has an account from signing in. The deployment has
-/// room for 33 mails a second.
+/// The client's limit is many times what all people behind one client need. Emails that are sent from there to
+/// strangers are limited later, by [`STRANGERS_SIGN_IN_MAILS`], which doesn't prevent anybody with an account from
+/// signing in. The deployment's limit is 33 emails a second.
 pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
     account: TryLimit { bucket: "sign_in_request", tries: 10, window: SIGN_IN_LINK_LIFETIME },
     client: quarter_of_an_hour("sign_in_request_client", 3_000),
     deployment: quarter_of_an_hour("sign_in_request_deployment", 30_000),
 };
-/// Sign-in mails that an address is sent a day. The mail's job decides it, and nobody is told: the answer is the same
-/// for every address.
+/// Sign-in emails that an address is sent in a day. The email's job checks this limit and nobody is told, since the
+/// response is the same for every address.
 pub const SIGN_IN_MAILS: TryLimit = a_day("sign_in_mail", 20);
-/// Those beyond it to somebody who has an account: one as often as a link expires, so that there is always one that
-/// works. Whoever signs in begins anew with both.
+/// Further sign-in emails, to somebody who has an account. There is one for each lifetime of a link, so that there is
+/// always one that works. Signing in resets both limits.
 pub const LATER_SIGN_IN_MAILS: TryLimit =
     TryLimit { bucket: "sign_in_mail_later", tries: 1, window: SIGN_IN_LINK_LIFETIME };
-/// Sign-in mails to addresses that have no account, by the client that asks: enough for a class that begins together.
+/// Sign-in emails to addresses without an account, for each client that requests them. The limit is enough for a class
+/// that starts together.
 pub const STRANGERS_SIGN_IN_MAILS: TryLimit = quarter_of_an_hour("sign_in_mail_stranger", 100);
-/// Changes of address that are asked for: each mails an address that somebody has typed. Each counts.
+/// Requests to change an account's address. Each is counted, since it sends an email to an address that somebody has
+/// typed.
 pub const EMAIL_CHANGES: TryLimits = TryLimits {
     account: TryLimit { bucket: "email_change", tries: 10, window: Duration::from_secs(60 * 60) },
     client: quarter_of_an_hour("email_change_client", 30),
     deployment: quarter_of_an_hour("email_change_deployment", 1_000),
 };
-/// Mails per organization that its members cause: invitations to it and to its resources, reminders, changes of roles,
-/// and offers of projects with their answers. What they hold back is sent in the next minutes. Mails that keep an
-/// account or an organization safe don't wait for them: those that sign in, those about accounts, and those that tell
-/// of who came and went.
+/// The emails of an organization that its members cause: invitations to it and to its resources, reminders, changes of
+/// roles, and offers of projects with their answers. Emails beyond the limit are sent in the following minutes. Emails
+/// that keep an account or an organization safe aren't limited: those for signing in, those about accounts, and those
+/// about who joined or left.
 pub const ORGANIZATION_MAILS: TryLimit =
     TryLimit { bucket: "organization_mail", tries: 100, window: Duration::from_secs(60) };
-/// Names that the answers tell of: usernames and slugs with which something is shared, to whom something is offered or
-/// who are invited, and that lead nowhere; and those that somebody would like to have and another has. Nobody learns
-/// from the answers who has accounts and which organizations there are (R21). What leads somewhere, or is free, is
-/// taken back.
+/// Guesses at names that the responses reveal. These are usernames and slugs that don't exist, with which somebody
+/// tries to share, offer or invite, and names that somebody wants to have and that are taken. The limit ensures that
+/// nobody learns from the responses who has an account and which organizations exist (R21). Names that exist, or that
+/// are free, aren't counted in the end.
 pub const NAME_GUESSES: TryLimits = TryLimits {
     account: quarter_of_an_hour("name_guess", 300),
     client: quarter_of_an_hour("name_guess_client", 600),
     deployment: quarter_of_an_hour("name_guess_deployment", 20_000),
 };
-/// Mails that one address gets because others want something of it, whoever and wherever they are: invitations, sent
-/// again or for the first time, their reminders, what is shared with an address without an account, offers of projects,
-/// and links that confirm an address. What is over is refused; a reminder that is over isn't sent.
+/// Emails that one address gets because other people want something of it, whoever and wherever they are: invitations,
+/// whether new or resent, their reminders, resources shared with an address without an account, offers of projects,
+/// and links that confirm an address. Emails beyond the limit are refused; a reminder beyond it isn't sent.
 ///
-/// Addresses count as they are written, without case: `ada+lab@…` and `a.da@…` are other mailboxes to us, since only
-/// their server knows better. Mails that sign in have limits of their own: whoever uses this up for an address keeps
-/// nobody from signing in.
+/// Addresses are counted as they are written, ignoring case. `ada+lab@…` and `a.da@…` count as different mailboxes,
+/// since only their server knows better. Sign-in emails have limits of their own, so using up this limit for an
+/// address doesn't prevent anybody from signing in.
 pub const RECIPIENT_MAILS: [TryLimit; 2] = [
     TryLimit { bucket: "recipient_mail_hour", tries: 5, window: Duration::from_secs(60 * 60) },
     TryLimit { bucket: "recipient_mail_day", tries: 20, window: Duration::from_secs(24 * 60 * 60) },
 ];
-/// The same mails by who causes them: each address counts, however many a request names.
+/// The same emails, counted for those who cause them. Each address counts, however many a request names.
 ///
-/// The account's number is that of `ROLLCALL_INVITATIONS_PER_DAY`, or of `ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY`
-/// while the account is new; where the operator allows one account more than these allow a client or the deployment,
-/// that counts for them too. What is shared by many ends within the hour. To use up the deployment's, it takes 10
-/// accounts that are older than a day or 100 new ones.
+/// The account's limit is that of `ROLLCALL_INVITATIONS_PER_DAY`, or of `ROLLCALL_NEW_ACCOUNT_INVITATIONS_PER_DAY`
+/// while the account is new. If the operator allows an account more than the limits for a client or the deployment,
+/// that applies to them too. The limits that are shared by many people have a period of an hour. To use up the
+/// deployment's limit, somebody needs 10 accounts that are older than a day, or 100 new ones.
 pub const CAUSED_MAILS: TryLimits = TryLimits {
     account: TryLimit { bucket: "caused_mail", tries: 2_000, window: Duration::from_secs(24 * 60 * 60) },
     client: TryLimit { bucket: "caused_mail_client", tries: 2_500, window: Duration::from_secs(60 * 60) },
@@ -317,24 +326,25 @@ pub const CAUSED_MAILS: TryLimits = TryLimits {
 };
 /// How long an account counts as new.
 pub const NEW_ACCOUNT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Mails that a new account may cause a day.
+/// The number of emails that a new account may cause in a day.
 pub const NEW_ACCOUNT_MAILS: i32 = 200;
-/// Mails of each kind about one membership: changes of its role, its end, its receipts, and its return. Nobody's role
-/// or membership waits for them: what is over isn't sent. They are so few that no organization uses up what the others
-/// may send.
+/// Emails of each kind about one membership: changes of its role, its end, its receipts, and its return. The change
+/// itself never waits for its email; emails beyond the limit aren't sent. The limit is so low that no organization can
+/// use up what others may send to the same person.
 pub const MEMBERSHIP_MAILS: TryLimit = a_day("membership_mail", 5);
-/// About the end of memberships, with its receipts, and their return, to the person whose they are, in whichever
+/// Emails to one person about the end of their memberships, with its receipts, and about their return, in all
 /// organizations.
 pub const MEMBER_MAILS: TryLimit = a_day("member_mail", 20);
-/// About changes of somebody's roles, in whichever organizations: they use up nothing of what tells of an end.
+/// Emails to one person about changes of their roles, in all organizations. They don't count towards the limit for the
+/// end of memberships.
 pub const ROLE_MAILS: TryLimit = a_day("role_mail", 20);
-/// Receipts to whoever has become the owner of what others left, in whichever organizations; `Organization.departures`
-/// has them all.
+/// Receipts to one person who received what others left behind, in all organizations. `Organization.departures` shows
+/// all of them.
 pub const RECEIPT_MAILS: TryLimit = a_day("receipt_mail", 200);
 
-/// New grants that one account gives to people whom it may not look up, by their ids or usernames: they need no
-/// consent, and stand in the others' lists of resources. What is shared with an address, a team or an organization
-/// isn't counted.
+/// New grants that one account gives, by id or username, to people whom it may not look up. They need no consent, and
+/// appear in those people's lists of resources. What is shared with an address, a team or an organization isn't
+/// counted.
 pub const STRANGERS_GRANTS: TryLimit = a_day("stranger_grant", 50);
 /// New grants that one person gets from people who may not look them up.
 pub const GRANTS_OF_STRANGERS: TryLimit = a_day("stranger_grant_to", 20);

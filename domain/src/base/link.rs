@@ -1,5 +1,5 @@
-//! Where people reach the service, and the address of each of its pages. Addresses are spelled here alone: for the
-//! API's routes, forms and redirects, and for the links that the worker mails.
+//! The service's public URL, and the path of each of its pages. Paths are written only here: for the API's routes,
+//! forms and redirects, and for the links in the worker's emails.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,13 +9,13 @@ use std::str::FromStr;
 use serde::Deserialize;
 use url::{Host, Url};
 
-/// The address at which people reach the service. It may have a path, which a proxy strips: every link, form, redirect
-/// and cookie has it, and no route.
+/// The URL at which people reach the service. It may have a path, which a proxy strips: every link, form, redirect and
+/// cookie includes it, but no route does.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PublicUrl(Url);
 
-/// Why a text is no public URL.
+/// Why a text isn't a public URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "ROLLCALL_PUBLIC_URL {0}; set it to where people reach the service, such as https://example.org or https://example.org/rollcall"
@@ -28,7 +28,7 @@ impl FromStr for PublicUrl {
     fn from_str(text: &str) -> Result<Self, PublicUrlError> {
         let mut url = match Url::parse(text.trim()) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => url,
-            // Without a scheme, a name and its port look like one.
+            // Without a scheme, a host name followed by a port looks like a scheme.
             Ok(_) | Err(url::ParseError::RelativeUrlWithoutBase) => {
                 return Err(PublicUrlError("must begin with https:// or http://"));
             }
@@ -41,7 +41,7 @@ impl FromStr for PublicUrl {
             return Err(PublicUrlError("must end with its path, without ? or #"));
         }
         let path = url.path().trim_end_matches('/').to_owned();
-        // It stands in the attributes of cookies, and a second slash at its start would lead to another host.
+        // The path is used in the attributes of cookies. A second slash at its start would lead to another host.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte);
         if path.contains("//") || !path.bytes().all(is_plain) {
             return Err(PublicUrlError("must have a path of letters, digits, - . _ ~ and single slashes"));
@@ -60,34 +60,34 @@ impl TryFrom<String> for PublicUrl {
 }
 
 impl fmt::Display for PublicUrl {
-    /// Without a slash at the end.
+    /// The URL, without a slash at its end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str().trim_end_matches('/'))
     }
 }
 
 impl PublicUrl {
-    /// The address of a service that this machine alone reaches.
+    /// The URL of a service that is reached only on this machine.
     pub(crate) fn of_listener(address: SocketAddr) -> Result<Self, PublicUrlError> {
         format!("http://{address}").parse()
     }
 
-    /// The path that every address of the service begins with: empty, or `/rollcall` say.
+    /// The path that all paths of the service begin with: empty, or for example `/rollcall`.
     pub fn base_path(&self) -> &str {
         self.0.path().trim_end_matches('/')
     }
 
-    /// What browsers send as Origin from our pages.
+    /// The Origin header that browsers send from our pages.
     pub fn origin(&self) -> String {
         self.0.origin().ascii_serialization()
     }
 
-    /// Whether pages are served over https, so that cookies can insist on it.
+    /// Whether pages are served over HTTPS, so that cookies can require it.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    /// Whether it leads to the machine on which it is followed.
+    /// Whether the URL leads to the machine on which it is opened.
     pub fn is_loopback(&self) -> bool {
         match self.0.host() {
             Some(Host::Domain(name)) => name == "localhost",
@@ -97,12 +97,12 @@ impl PublicUrl {
         }
     }
 
-    /// A page's path as browsers ask for it.
+    /// The path of a page as browsers request it.
     pub fn path(&self, route: Route<'_>) -> String {
         format!("{}{}", self.base_path(), route.path())
     }
 
-    /// A link to a page, such as for a mail.
+    /// The full URL of a page, for example for an email.
     pub fn link(&self, route: Route<'_>) -> Url {
         let mut url = self.0.clone();
         url.set_path(&self.path(route));
@@ -110,60 +110,60 @@ impl PublicUrl {
     }
 }
 
-/// What has an address. Tokens and names stand in it as they are given, so that `{token}` makes the template of a
+/// Everything that has a path. Tokens and names are inserted as given, so that `{token}` produces the template of a
 /// route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route<'a> {
-    /// The playground, which is the first page.
+    /// The playground, which is the start page.
     Playground,
-    /// A file of the playground, in its version.
+    /// A file of the playground, with its version and name.
     PlaygroundFile(&'a str, &'a str),
     /// The stylesheet of the pages.
     Style,
     /// The API.
     Graphql,
-    /// Asks for a mail to sign in by.
+    /// The form that requests a sign-in email.
     SignIn,
-    /// Takes the six digits of that mail.
+    /// The form that takes the six digits from the sign-in email.
     SignInCode,
-    /// The link of that mail.
+    /// The link in the sign-in email, with its token.
     SignInLink(&'a str),
-    /// Ends the session of this device.
+    /// The form that ends the session on this device.
     SignOut,
-    /// The account, and where it is signed in.
+    /// The account, and the devices on which it is signed in.
     Account,
-    /// A token for the playground and other clients.
+    /// The form that creates a token for the playground or other clients.
     AccountToken,
-    /// Ends a session elsewhere.
+    /// The form that ends a session on another device.
     EndSession(&'a str),
-    /// Ends every session elsewhere.
+    /// The form that ends the sessions on all other devices.
     EndOtherSessions,
-    /// Confirms another address.
+    /// The page that confirms a new email address.
     EmailChange(&'a str),
-    /// An invitation.
+    /// The page of an invitation.
     Invitation(&'a str),
-    /// Accepts it.
+    /// The form that accepts an invitation.
     AcceptInvitation(&'a str),
-    /// Declines it.
+    /// The form that declines an invitation.
     DeclineInvitation(&'a str),
-    /// Mails the invited address a link that signs in and accepts.
+    /// The form that emails the invited address a link that signs in and accepts.
     SignInForInvitation(&'a str),
-    /// A shared collection.
+    /// The page of a shared collection.
     Shared(&'a str),
-    /// A resource, for whoever is signed in and reaches it.
+    /// The page of a resource, for people who are signed in and can reach it.
     Resource(&'a str),
-    /// The mails that are kept on this machine.
+    /// The list of emails that are kept on this machine.
     Mails,
-    /// One of them, its name percent-encoded.
+    /// One of these emails, with its percent-encoded name.
     Mail(&'a str),
-    /// Its HTML part.
+    /// The HTML part of such an email.
     MailHtml(&'a str),
-    /// The mail as a file.
+    /// The source file of such an email.
     MailFile(&'a str),
 }
 
 impl Route<'_> {
-    /// Its path below the public URL: the route.
+    /// The path below the public URL, which is the route.
     pub fn path(self) -> Cow<'static, str> {
         let fixed = match self {
             Self::Playground => "/",

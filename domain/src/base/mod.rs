@@ -1,4 +1,4 @@
-//! What every other room uses: errors, ids, texts in canonical form, pages of lists, limits, secrets, links and job
+//! What all other rooms use: errors, ids, texts in canonical form, pagination, limits, secrets, links and job
 //! payloads.
 
 pub(crate) mod attached;

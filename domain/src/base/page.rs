@@ -1,4 +1,4 @@
-//! Keyset pages: a cursor is the sort key of an item, so that a page costs the same wherever it lies.
+//! Keyset pagination. A cursor is the sort key of an item, so that a page costs the same wherever it is in the list.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,27 +8,27 @@ use serde::de::DeserializeOwned;
 use crate::base::error::{Error, Result};
 use crate::base::limits;
 
-/// Which part of a list is wanted, as the request said it.
+/// The part of a list that a request asks for, as it was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PageRequest {
-    /// So many from the start, or after `after`.
+    /// The number of items from the start, or after `after`.
     pub first: Option<i32>,
-    /// The cursor before the page.
+    /// The cursor of the item that precedes the page.
     pub after: Option<String>,
-    /// So many from the end, or before `before`.
+    /// The number of items from the end, or before `before`.
     pub last: Option<i32>,
-    /// The cursor behind the page.
+    /// The cursor of the item that follows the page.
     pub before: Option<String>,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug)]
 pub struct Page<T> {
-    /// The items with their cursors, in the list's order.
+    /// The items with their cursors, in the order of the list.
     pub items: Vec<(String, T)>,
-    /// Whether there is more behind.
+    /// Whether there are more items after this page.
     pub has_next: bool,
-    /// Whether there is more before.
+    /// Whether there are more items before this page.
     pub has_previous: bool,
 }
 
@@ -39,7 +39,7 @@ impl<T> Default for Page<T> {
 }
 
 impl<T> Page<T> {
-    /// The page of other items that are made of these.
+    /// The same page, with items made from references to these.
     pub fn map_ref<U>(&self, f: impl Fn(&T) -> U) -> Page<U> {
         Page {
             items: self.items.iter().map(|(cursor, item)| (cursor.clone(), f(item))).collect(),
@@ -48,7 +48,7 @@ impl<T> Page<T> {
         }
     }
 
-    /// The same page of other items.
+    /// The same page, with items made from these.
     pub fn map<U>(self, f: impl Fn(T) -> U) -> Page<U> {
         Page {
             items: self.items.into_iter().map(|(cursor, item)| (cursor, f(item))).collect(),
@@ -58,21 +58,21 @@ impl<T> Page<T> {
     }
 }
 
-/// A parsed request: what a query needs to fetch the page.
+/// A parsed request, with what a query needs to fetch the page.
 #[derive(Debug)]
 pub(crate) struct Slice<K> {
     limit: i64,
-    /// Read from the end.
+    /// Whether the page is read from the end.
     pub backward: bool,
-    /// Only items behind this key.
+    /// Only items after this key.
     pub after: Option<K>,
     /// Only items before this key.
     pub before: Option<K>,
 }
 
 impl PageRequest {
-    /// Fails where limit or cursors aren't such of a list whose keys are these: before the page is asked for together
-    /// with others'.
+    /// Checks that the limit and the cursors are valid for a list with these keys. This happens before the page is
+    /// queried together with the pages of others.
     pub fn check<K: DeserializeOwned>(&self) -> Result<()> {
         self.slice::<K>().map(|_| ())
     }
@@ -81,7 +81,7 @@ impl PageRequest {
         let backward = match (self.first, self.last) {
             (Some(_), Some(_)) => return Err(Error::BadRequest("name `first` or `last`, not both".to_owned())),
             (None, Some(_)) => true,
-            // `before` alone asks for the items next to it.
+            // `before` alone asks for the items just before it.
             (None, None) => given(self.before.as_ref()).is_some() && given(self.after.as_ref()).is_none(),
             (Some(_), None) => false,
         };
@@ -99,7 +99,7 @@ impl PageRequest {
     }
 }
 
-/// Some clients send an empty cursor for the first page.
+/// An empty cursor counts as none, since some clients send it for the first page.
 fn given(cursor: Option<&String>) -> Option<&str> {
     cursor.map(String::as_str).filter(|cursor| !cursor.is_empty())
 }
@@ -112,13 +112,13 @@ fn cursor<K: DeserializeOwned>(name: &str, cursor: Option<&String>) -> Result<Op
 }
 
 impl<K: Serialize> Slice<K> {
-    /// How many rows to fetch: one more than the page, to see whether there are more.
+    /// The number of rows to fetch: one more than the page has, to see whether there are more.
     pub(crate) fn fetch(&self) -> i64 {
         self.limit + 1
     }
 
-    /// The rows of several ranges of one list, each fetched by itself, in reading direction; what has passed from one
-    /// range to another meanwhile is there once.
+    /// Merges the rows of several ranges of one list, each of which was fetched separately, into reading direction. A
+    /// row that moved from one range to another in the meantime is included only once.
     pub(crate) fn merge<T, O: Ord>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> O) -> Vec<T> {
         rows.sort_by_key(&key);
         rows.dedup_by_key(|row| key(row));
@@ -128,7 +128,7 @@ impl<K: Serialize> Slice<K> {
         rows
     }
 
-    /// Makes the page of the rows fetched, which come in reading direction.
+    /// Makes a page from fetched rows, which are in reading direction.
     pub(crate) fn page<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> K) -> Result<Page<T>> {
         let limit = usize::try_from(self.limit).map_err(|_| Error::Bug("a page is small"))?;
         let more = rows.len() > limit;
@@ -149,7 +149,7 @@ impl<K: Serialize> Slice<K> {
     }
 }
 
-/// Restricts and orders a boxed query by an id column, for the slice.
+/// Restricts a boxed query to the slice, and orders it, by an id column.
 macro_rules! by_id {
     ($query:expr, $slice:expr, $column:expr) => {{
         let mut query = $query;
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What a query would answer.
+    /// The rows that a query would return.
     fn fetch(list: &[i64], slice: &Slice<i64>) -> Vec<i64> {
         let mut rows: Vec<i64> = list
             .iter()

@@ -1,4 +1,4 @@
-//! The one place that chance comes from; both sources are fit for secrets.
+//! The only source of randomness. Both functions are suitable for secrets.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use rand::{RngExt, TryRng};
 /// Random bytes from the operating system.
 ///
 /// # Errors
-/// [`Error::Bug`](crate::Error::Bug) where it gives none.
+/// [`Error::Bug`](crate::Error::Bug) if the operating system provides none.
 pub fn bytes<const N: usize>() -> crate::Result<[u8; N]> {
     let mut bytes = [0; N];
     rand::rngs::SysRng
@@ -16,7 +16,7 @@ pub fn bytes<const N: usize>() -> crate::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// A number of a range, each as likely as the next.
+/// A uniformly distributed number in a range.
 ///
 /// # Panics
 /// If the range is empty.

@@ -1,4 +1,5 @@
-//! ROLLCALL_SECRET and what is derived from it: digests of codes, tokens of mails, digits of sign-ins.
+//! ROLLCALL_SECRET and what is derived from it, such as digests of codes, tokens in emails, and the digits for signing
+//! in.
 
 use std::fmt;
 
@@ -11,28 +12,29 @@ use uuid::Uuid;
 
 use super::random;
 
-/// What a derived secret is for; part of the derivation, so that none serves for another.
+/// The purpose of a derived secret. It is part of the derivation, so that a secret for one purpose is never valid for
+/// another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The link of an invitation.
+    /// The token in an invitation's link.
     Invitation,
-    /// The link of a sign-in mail.
+    /// The token in a sign-in email's link.
     SignInLink,
-    /// The digits of a sign-in mail.
+    /// The digits in a sign-in email.
     SignInDigits,
-    /// The link that confirms an account's new address.
+    /// The token in the link that confirms an account's new address.
     EmailChange,
-    /// The kept digest of a join code.
+    /// The stored digest of a join code.
     JoinCode,
     /// The hidden field of a form.
     Form,
-    /// What a page says once about a form that was sent.
+    /// The message that a page shows once after a form was sent.
     Notice,
-    /// The session that a form begins.
+    /// The token of a session that a form begins.
     FormSession,
     /// The secret that signs a webhook's deliveries.
     Webhook,
-    /// What the database keeps of the secret itself.
+    /// The fingerprint of the secret that the database stores.
     Fingerprint,
 }
 
@@ -53,17 +55,17 @@ impl Purpose {
     }
 }
 
-/// A secret that was made for someone and is shown once.
+/// A secret that was created for somebody and is shown only once.
 #[derive(Clone)]
 pub struct Token(SecretString);
 
 impl Token {
-    /// 256 random bits with a prefix that tells what it is.
+    /// A token with 256 random bits, and a prefix that tells its kind.
     pub(crate) fn random(prefix: &str) -> crate::Result<Self> {
         Ok(Self(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)).into()))
     }
 
-    /// What is kept of it.
+    /// The digest of a token, which is what is stored.
     pub(crate) fn digest(token: &str) -> Vec<u8> {
         Sha256::digest(token.as_bytes()).to_vec()
     }
@@ -80,7 +82,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The deployment's key, and the one before it while it is still accepted.
+/// The deployment's secret, and the previous one while it is still accepted.
 #[derive(Clone)]
 pub struct Keyring {
     current: SecretString,
@@ -88,7 +90,7 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// A keyring of ROLLCALL_SECRET and ROLLCALL_PREVIOUS_SECRET.
+    /// Makes a keyring of ROLLCALL_SECRET and ROLLCALL_PREVIOUS_SECRET.
     pub fn new(current: SecretString, previous: Option<SecretString>) -> Self {
         Self { current, previous }
     }
@@ -98,19 +100,19 @@ impl Keyring {
             .map_err(|_| crate::Error::Bug("HMAC takes keys of any length"))?;
         mac.update(purpose.label());
         for part in data {
-            // Lengths keep ("ab", "c") and ("a", "bc") apart.
+            // The lengths distinguish ("ab", "c") from ("a", "bc").
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
         Ok(mac)
     }
 
-    /// The digest under the current secret.
+    /// The digest with the current secret.
     pub fn digest(&self, purpose: Purpose, data: &[&[u8]]) -> crate::Result<Vec<u8>> {
         Ok(Self::mac(&self.current, purpose, data)?.finalize().into_bytes().to_vec())
     }
 
-    /// The digests under every accepted secret, the current one first.
+    /// The digests with every accepted secret, the current one first.
     pub fn accepted_digests(&self, purpose: Purpose, data: &[&[u8]]) -> crate::Result<Vec<Vec<u8>>> {
         std::iter::once(&self.current)
             .chain(&self.previous)
@@ -118,7 +120,7 @@ impl Keyring {
             .collect()
     }
 
-    /// Whether `digest` was made under an accepted secret; takes the same time wherever it differs.
+    /// Whether `digest` was made with an accepted secret. The comparison takes constant time.
     pub fn verify(&self, purpose: Purpose, data: &[&[u8]], digest: &[u8]) -> crate::Result<bool> {
         for secret in std::iter::once(&self.current).chain(&self.previous) {
             if Self::mac(secret, purpose, data)?.verify_slice(digest).is_ok() {
@@ -128,7 +130,8 @@ impl Keyring {
         Ok(false)
     }
 
-    /// The token of a mailed link: id, version and their HMAC, so that a mail sent again carries the same.
+    /// The token of a link in an email. It consists of the id, the version and their HMAC, so that an email that is
+    /// sent again contains the same token.
     pub fn link_token(&self, purpose: Purpose, id: Uuid, version: i32) -> crate::Result<Token> {
         let version = version.to_be_bytes();
         let mut bytes = Vec::with_capacity(52);
@@ -138,7 +141,7 @@ impl Keyring {
         Ok(Token(URL_SAFE_NO_PAD.encode(bytes).into()))
     }
 
-    /// Id and version of a genuine link token; `None` for anything else.
+    /// Reads the id and the version from a genuine link token. `None` for anything else.
     pub fn read_link_token(&self, purpose: Purpose, token: &str) -> crate::Result<Option<(Uuid, i32)>> {
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(token.trim()) else { return Ok(None) };
         let Some((id, rest)) = bytes.split_first_chunk::<16>() else { return Ok(None) };
@@ -147,26 +150,26 @@ impl Keyring {
         Ok(genuine.then(|| (Uuid::from_bytes(*id), i32::from_be_bytes(*version))))
     }
 
-    /// A webhook's secret of a version, under every accepted secret of the deployment, the current one first.
+    /// The secret of a webhook in a version, with every accepted secret of the deployment, the current one first.
     ///
-    /// In the form of Standard Webhooks: `whsec_` and 32 bytes in base64.
+    /// It has the form of Standard Webhooks: `whsec_` and 32 bytes in base64.
     pub fn webhook_secrets(&self, id: Uuid, version: i32) -> crate::Result<Vec<Token>> {
         let digests = self.accepted_digests(Purpose::Webhook, &[id.as_bytes(), &version.to_be_bytes()])?;
         Ok(digests.into_iter().map(|digest| Token(format!("whsec_{}", STANDARD.encode(digest)).into())).collect())
     }
 
-    /// The token of the session that a form begins: the same however often the form is sent.
+    /// The token of the session that a form begins. It is the same however often the form is sent.
     pub(crate) fn session_token(&self, prefix: &str, form: &[&[u8]]) -> crate::Result<Token> {
         let digest = self.digest(Purpose::FormSession, form)?;
         Ok(Token(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(digest)).into()))
     }
 
-    /// The six digits of a sign-in mail.
+    /// The six digits of a sign-in email.
     pub fn digits(&self, id: Uuid) -> crate::Result<String> {
         Ok(Self::to_digits(&self.digest(Purpose::SignInDigits, &[id.as_bytes()])?))
     }
 
-    /// Whether the digits are those of the mail, under any accepted secret.
+    /// Whether the digits are those of the email, with any accepted secret.
     pub fn verify_digits(&self, id: Uuid, given: &str) -> crate::Result<bool> {
         let accepted = self.accepted_digests(Purpose::SignInDigits, &[id.as_bytes()])?;
         Ok(accepted.iter().any(|digest| Self::to_digits(digest) == given))

@@ -1,4 +1,4 @@
-//! Closed sets of words that are stored as text.
+//! Enums that are stored as text.
 
 /// Defines an enum whose variants are stored as the given words.
 macro_rules! text_enum {
@@ -12,10 +12,10 @@ macro_rules! text_enum {
         pub enum $name { $($(#[$variant_doc])* $variant,)+ }
 
         impl $name {
-            /// Every variant, in the order of their definition.
+            /// Every variant, in the order of definition.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word in the database, the audit log and the docs.
+            /// The word that is used in the database, the audit log and the documentation.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }

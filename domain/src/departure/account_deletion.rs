@@ -1,5 +1,5 @@
-//! The end of an account: it leaves every organization, and what remains is a row without a name that others' data
-//! refers to.
+//! The deletion of an account. The account leaves every organization. What remains is a row without a name, which
+//! other people's data refers to.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -26,40 +26,42 @@ use crate::membership::member::Member;
 use crate::resource::{grant, transfer};
 use crate::sign_in::email_change;
 
-/// What a deleted account is called.
+/// The name of deleted accounts.
 pub const NAME: &str = "Deleted account";
 /// How many organizations a refusal names.
 const NAMED: usize = 5;
 
-/// Where the confirmation of a deletion goes, until it is sent.
+/// The data that the email about a deletion needs. It is kept until the email is sent.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = account_deletions)]
 pub struct AccountDeletion {
-    /// The account.
+    /// The deleted account.
     pub user_id: UserId,
-    /// The address it had.
+    /// The address that the account had.
     pub email: EmailAddress,
-    /// The name it had.
+    /// The name that the account had.
     pub name: String,
-    /// When it was deleted.
+    /// When the account was deleted.
     pub deleted_at: DateTime<Utc>,
 }
 
-/// Deletes the actor's account, its address having been typed to confirm it.
+/// Deletes the actor's account, whose address was typed as confirmation.
 ///
-/// In one transaction it leaves every organization, as by leaving (R31 to R42), its sessions and keys end, its personal
-/// organization is deleted, and name, username and address go; the username is nobody else's, ever.
+/// In one transaction, the account leaves every organization as its members do (R31 to R42), its sessions and keys
+/// end, its personal organization is deleted, and its name, username and address are removed. The username is never
+/// given to anyone else.
 ///
 /// # Errors
 ///
-/// CONFIRMATION_MISMATCH where another address was typed; OWNER_MUST_STAY while the account owns an organization (R40);
-/// TOO_MANY where it belongs to more than can be left at once.
+/// CONFIRMATION_MISMATCH if another address was typed; OWNER_MUST_STAY while the account owns an organization (R40);
+/// TOO_MANY if it belongs to more organizations than it can leave at once.
 pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> Result<UserId> {
     let person = actor.person("confirmEmail")?;
     let (cause, user_id) = (Cause::Account(person), person.user_id());
     database
         .transaction(async |transaction| {
-            // Whatever makes the account a member or an owner locks it first: from here on there is nothing new.
+            // Everything that makes an account a member or an owner locks it first, so from here on nothing new can be
+            // added.
             access::lock_users(transaction, &[user_id]).await?;
             let user = user::by_id(transaction, user_id).await?;
             let email = user.email.ok_or(Error::Unauthenticated)?;
@@ -81,7 +83,8 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
             let personal = user::personal_organization_id(transaction, user_id).await?;
             let at = now(transaction).await?;
 
-            // Those of deleted organizations too: a restored one must not bring the account back. Read under the locks.
+            // This includes deleted organizations, so that a restored one doesn't bring the account back. It is read
+            // while the locks are held.
             let memberships: Vec<Member> = members::table
                 .filter(members::user_id.eq(user_id))
                 .filter(members::status.eq(MemberStatus::Active))
@@ -96,7 +99,7 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
                     departing::depart(transaction, cause, member, DepartureKind::Leave, Words::default()).await?.1,
                 );
             }
-            // Invitations to it, and offers by and to it, end with the account itself.
+            // Invitations to the account, and offers by it and to it, end together with the account.
             transaction.enqueue(&MarkEndedWithAccount { user_id }).await?;
             api_key::revoke_all(transaction, user_id).await?;
             email_change::forget(transaction, user_id).await?;
@@ -147,7 +150,7 @@ async fn delete_personal_organization(
     Ok(())
 }
 
-/// Leaves of the account a row without name and address.
+/// Removes name, address and everything else from the account's row.
 async fn empty(transaction: &mut Transaction, person: Person<'_>, at: DateTime<Utc>) -> Result<()> {
     let user_id = person.user_id();
     diesel::update(users::table.find(user_id))
@@ -167,8 +170,8 @@ async fn empty(transaction: &mut Transaction, person: Person<'_>, at: DateTime<U
     Ok(())
 }
 
-/// Fails with OWNER_MUST_STAY while the account owns organizations; a deleted one counts until it is removed for good,
-/// since it can be restored.
+/// Fails with OWNER_MUST_STAY while the account owns organizations. A deleted organization counts until it is removed
+/// for good, since it can be restored.
 async fn require_no_organization(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     let owned: Vec<String> = members::table
         .inner_join(organizations::table.on(organizations::id.eq(members::organization_id)))
@@ -194,7 +197,7 @@ async fn require_no_organization(transaction: &mut Transaction, user_id: UserId)
     Err(Error::refused(Code::OwnerMustStay, "confirmEmail", message))
 }
 
-/// Where the confirmation of an account's deletion goes; none once it was sent.
+/// The data for the email about an account's deletion. `None` once the email was sent.
 pub async fn by_user_id(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<Option<AccountDeletion>> {
     Ok(account_deletions::table
         .find(user_id)
@@ -204,14 +207,14 @@ pub async fn by_user_id(connection: &mut AsyncPgConnection, user_id: UserId) -> 
         .optional()?)
 }
 
-/// Forgets the address of a deleted account: the mail was sent, or will never be.
+/// Forgets the address of a deleted account. Its email was sent, or never will be.
 pub async fn forget(connection: &mut AsyncPgConnection, user_id: UserId) -> Result<()> {
     diesel::delete(account_deletions::table.find(user_id)).execute(connection).await?;
     Ok(())
 }
 
 /// Forgets up to `limit` addresses of accounts that were deleted [`limits::ACCOUNT_DELETION_RETENTION`] ago, and
-/// returns how many: their mails' jobs were lost.
+/// returns how many. The jobs for their emails were lost.
 pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     let until = now(transaction).await? - limits::ACCOUNT_DELETION_RETENTION;
     let old: Vec<UserId> = account_deletions::table

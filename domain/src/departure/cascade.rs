@@ -1,7 +1,7 @@
-//! The cascade: what becomes of a leaver's work, chunk by chunk (R33–R38).
+//! The cascade: it passes on a leaver's work, chunk by chunk (R33–R38).
 //!
-//! Each chunk is one transaction: it locks what it moves, moves it, writes down each move, and how far it has come.
-//! Whoever receives something is locked as the owner until it commits.
+//! Each chunk is one transaction. It locks what it moves, moves it, and records each move and how far the step has
+//! come. Whoever receives something is locked as the owner until the chunk commits.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -30,12 +30,12 @@ use crate::resource::Visibility;
 use crate::resource::kind::ResourceKind;
 use crate::resource::run;
 
-/// What is left after a chunk.
+/// Whether anything is left to do after a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chunk {
     /// There is more to do.
     More,
-    /// The departure has come to its end.
+    /// The departure, or its revert, is complete.
     Done,
 }
 
@@ -78,17 +78,18 @@ pub async fn run_chunk(database: &Database, id: DepartureId, claim: JobClaim<'_>
         .await
 }
 
-/// Who receives what a departure passes on, and what it is about.
+/// The people, and the times, that a chunk of the cascade depends on.
 struct CascadeContext {
     new_owner: UserId,
-    /// Until when what is passed on was the leaver's.
+    /// The time until which a resource must have become the leaver's to be passed on. `None` if all of their resources
+    /// are.
     owned_until: Option<DateTime<Utc>>,
     at: DateTime<Utc>,
 }
 
 impl CascadeContext {
-    /// Locks whom it is about: whoever receives something stays a member, and the owner, until this commits (R43), and
-    /// the leaver doesn't come back.
+    /// Locks the members concerned. Whoever receives something stays a member and the owner until this transaction
+    /// commits (R43), and the leaver can't come back before.
     async fn enter(transaction: &mut Transaction, departure: &Departure) -> Result<Self> {
         let new_owner = member::lock_owner(transaction, departure.organization_id).await?;
         let owned_until = lock_leaver(transaction, departure).await?;
@@ -97,19 +98,20 @@ impl CascadeContext {
     }
 }
 
-/// Locks the leaver's membership, shared, so that they don't come back meanwhile, and gives the moment until which what
-/// is theirs is the departure's; none where all of it is.
+/// Locks the leaver's membership in shared mode, so that they can't come back in the meantime. Returns the time until
+/// which a resource must have become the leaver's to belong to this departure; `None` if all of their resources do.
 async fn lock_leaver(transaction: &mut Transaction, departure: &Departure) -> Result<Option<DateTime<Utc>>> {
     let status: MemberStatus =
         members::table.find(departure.member_id).select(members::status).for_share().first(&mut **transaction).await?;
-    // Who came back keeps what they made or received since; what they left behind when they went again is the newer
-    // departure's. Otherwise everything is this one's, whatever a clock that was set back may have written down.
+    // A leaver who came back keeps what they have created or received since then. If they then left again, what they
+    // left behind at that time belongs to the newer departure. Otherwise everything belongs to this departure,
+    // whatever times a clock that was set back may have recorded.
     let is_newest = newest_of(transaction, departure.member_id).await? == Some(departure.id);
     let is_gone = status != MemberStatus::Active && is_newest;
     Ok((!is_gone).then_some(departure.started_at))
 }
 
-/// How many of the kinds are left behind; with a limit no more than that are looked at.
+/// Counts the resources of a step's kinds that are left behind. With a limit, it stops there.
 async fn left_behind(
     transaction: &mut Transaction,
     departure: &Departure,
@@ -135,7 +137,8 @@ async fn left_behind(
     Ok(left.count)
 }
 
-/// Passes a chunk of the leaver's resources of a step's kinds to the owner; samples are collected instead.
+/// Passes a chunk of the leaver's resources of a step's kinds to the owner. Samples are collected into a project
+/// instead.
 async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
     let kinds = step.step.kinds();
     let context = CascadeContext::enter(transaction, departure).await?;
@@ -155,7 +158,8 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
         }
         _ => None,
     };
-    // Kind by kind and id by id, as the index lies; behind what was moved before, which would only be in the way.
+    // Resources are moved kind by kind and in the order of their ids, as in the index, starting after those that were
+    // moved before, which would only slow the search down.
     let (mut reached_kind, mut reached_id) = (step.reached_kind, step.reached_id);
     let mut moved = 0;
     for kind in kinds.iter().copied().filter(|kind| step.reached_kind.is_none_or(|reached| *kind >= reached)) {
@@ -170,7 +174,7 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
         }
     }
     let at_the_end = moved < limits::CASCADE_CHUNK;
-    // What would lie before what it has reached isn't expected, and not left behind either.
+    // A resource before the point that was reached isn't expected, but if there is one, it isn't left behind either.
     let begins_anew = at_the_end && left_behind(transaction, departure, &context, step.step, Some(1)).await? > 0;
     if begins_anew {
         (reached_kind, reached_id) = (None, None);
@@ -199,17 +203,17 @@ async fn pass_on(transaction: &mut Transaction, departure: &Departure, step: &Pr
     audit::record(transaction, events).await
 }
 
-/// What a chunk is of.
+/// Describes a chunk of resources to move.
 struct ChunkSpec {
     step: DepartureStep,
     kind: ResourceKind,
-    /// Only behind this one.
+    /// Only resources after this one.
     after: Option<Uuid>,
-    /// How many at most.
+    /// The maximum number of resources.
     room: i64,
 }
 
-/// What a chunk has moved.
+/// The result of moving a chunk.
 #[derive(QueryableByName)]
 struct MovedChunk {
     #[diesel(sql_type = BigInt)]
@@ -218,7 +222,7 @@ struct MovedChunk {
     last_id: Option<Uuid>,
 }
 
-/// Moves a chunk of a kind and writes down each move, with one statement.
+/// Moves a chunk of resources of one kind and records each move, in one statement.
 async fn move_chunk(
     transaction: &mut Transaction,
     departure: &Departure,
@@ -246,7 +250,8 @@ async fn move_chunk(
     Ok(moved)
 }
 
-/// The project that a departure's samples are collected into, made with the first of them: the owner's (R36).
+/// The project that a departure's samples are collected into. It is created with the first of them and belongs to the
+/// owner (R36).
 async fn samples_project(
     transaction: &mut Transaction,
     departure: &Departure,
@@ -292,7 +297,7 @@ async fn samples_project(
         .set(departures::samples_project_id.eq(project))
         .execute(&mut **transaction)
         .await?;
-    // Recorded with the chunk: the log's head is locked last.
+    // This is recorded together with the chunk, since the head of the log must be locked last.
     events.push(
         NewEvent::by_system(departure.organization_id, AuditAction::ResourceCreated, project)
             .summary(format!("created a project for the samples of {}", departure.user_id))
@@ -301,7 +306,7 @@ async fn samples_project(
     Ok(project)
 }
 
-/// Removes a chunk of the leaver's own grants in the organization, and notes of the others that they are kept.
+/// Removes a chunk of the leaver's own grants in the organization, and records that the others are kept.
 pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
     #[derive(QueryableByName)]
     struct RemovedGrants {
@@ -353,7 +358,8 @@ pub(super) async fn remove_grants(transaction: &mut Transaction, departure: &Dep
     Ok(())
 }
 
-/// Marks a chunk of what the leaver had issued, or should have accepted, which has ended with the membership (R42).
+/// Marks a chunk of what the leaver had issued or could have accepted, and which ended together with the membership
+/// (R42).
 pub(super) async fn revoke_issued(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
     let ended = EndedWith::Departure {
         id: departure.id,
@@ -374,7 +380,7 @@ pub(super) async fn revoke_issued(transaction: &mut Transaction, departure: &Dep
         done: i32::try_from(marked).unwrap_or(i32::MAX),
         total,
         reached_kind: None,
-        // What is marked isn't found again.
+        // What has been marked isn't found again.
         reached_id: None,
         is_last: marked < limits::CASCADE_CHUNK,
     };
@@ -382,7 +388,7 @@ pub(super) async fn revoke_issued(transaction: &mut Transaction, departure: &Dep
     audit::record(transaction, events).await
 }
 
-/// Cancels a chunk of what the leaver has queued (R42); what runs already goes on.
+/// Cancels a chunk of the runs that the leaver queued (R42). Runs in progress continue.
 async fn cancel_runs(transaction: &mut Transaction, departure: &Departure, step: &Progress) -> Result<()> {
     let (organization_id, leaver) = (departure.organization_id, departure.user_id);
     let queued_until = lock_leaver(transaction, departure).await?;
@@ -400,7 +406,7 @@ async fn cancel_runs(transaction: &mut Transaction, departure: &Departure, step:
         done: i32::try_from(cancelled).unwrap_or(i32::MAX),
         total,
         reached_kind: None,
-        // What is cancelled isn't found again.
+        // What has been cancelled isn't found again.
         reached_id: None,
         is_last: cancelled < limits::CASCADE_CHUNK,
     };
@@ -414,7 +420,7 @@ async fn cancel_runs(transaction: &mut Transaction, departure: &Departure, step:
     Ok(())
 }
 
-/// How far a chunk has taken a step.
+/// The progress that a chunk makes in a step.
 struct Advance {
     done: i32,
     total: i32,
@@ -443,11 +449,12 @@ async fn advance(
     Ok(())
 }
 
-/// The last step: the receipts are called for and the departure is completed.
+/// The last step: enqueues the receipts and completes the departure.
 async fn complete(transaction: &mut Transaction, departure: &Departure, step: DepartureStep) -> Result<()> {
     let at = now(transaction).await?;
     let new_owner = owner(transaction, departure.organization_id).await?;
-    // Whoever received something, and the owner: the ownership may have passed on meanwhile (R43).
+    // The recipients are everybody who received something, and the owner. The ownership may have been transferred in
+    // the meantime (R43).
     let mut recipients: Vec<UserId> = resource_moves::table
         .filter(resource_moves::departure_id.eq(departure.id))
         .select(resource_moves::to_id)

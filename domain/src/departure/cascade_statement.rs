@@ -1,4 +1,4 @@
-//! The statements of the cascade, of parts that the plan shares.
+//! The SQL statements of the cascade, assembled from parts that the plan uses too.
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz, Uuid as SqlUuid};
@@ -9,9 +9,9 @@ use crate::base::sql::{parameters, statement};
 use crate::departure::DepartureStep;
 use crate::resource::kind::ResourceKind;
 
-/// Which of what a leaver owns a step concerns: conditions on resources `r`, by `:organization_id`, `:leaver_id` and
-/// `:kinds`. Samples in projects stay where they lie (R33). What is moving to another organization, with what lies in
-/// it, finds its owner there.
+/// The leaver's resources that a step concerns: conditions on resources `r`, with the parameters `:organization_id`,
+/// `:leaver_id` and `:kinds`. Samples in projects stay where they are (R33). Resources that are moving to another
+/// organization, and their contents, will have their owner there.
 pub(super) fn concerned(step: DepartureStep) -> String {
     let lies_loose = match step {
         DepartureStep::CollectSamples => " AND r.container_id IS NULL",
@@ -23,11 +23,11 @@ pub(super) fn concerned(step: DepartureStep) -> String {
     )
 }
 
-/// What of that is left behind: also by `:new_owner_id`, and by `:owned_until`, the moment until which it was the
-/// leaver's (null: all of it is the departure's).
+/// The resources out of those that are left behind. It also has the parameters `:new_owner_id` and `:owned_until`, the
+/// time until which a resource must have become the leaver's (null if all of them belong to the departure).
 ///
-/// A leaver who came back and became the owner keeps what is theirs, and so does who came back with samples that they
-/// have taken out of a project since.
+/// A leaver who came back and became the owner keeps their resources. A leaver who came back also keeps samples that
+/// they have taken out of a project since then.
 fn left_behind_by(step: DepartureStep) -> String {
     let untouched = match step {
         DepartureStep::CollectSamples => " AND r.updated_at <= coalesce(:owned_until, 'infinity')",
@@ -71,19 +71,19 @@ parameters! {
     }
 }
 
-/// What the statement that moves a chunk depends on.
+/// The parameters that decide the text of the statement that moves a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct MoveShape {
     pub step: DepartureStep,
     pub kind: ResourceKind,
-    /// Whether it goes on behind what was moved before.
+    /// Whether it continues after the resource that was moved last.
     pub beyond: bool,
 }
 
 impl MoveShape {
     pub(super) fn text(&self) -> String {
         let (to, change) = match self.kind {
-            // They stay the leaver's (R33).
+            // Samples still belong to the leaver (R33).
             ResourceKind::Sample => (":leaver_id", "container_id = :collected_in"),
             ResourceKind::Document => {
                 (":new_owner_id", "owner_id = :new_owner_id, owned_since = :at, visibility = 'organization'")
@@ -105,9 +105,9 @@ impl MoveShape {
     }
 }
 
-/// A leaver's grants that end: conditions on grants `g`, by `:organization_id` and `:leaver_id`. Those on projects that
-/// they have uploaded samples to sleep instead (R37), and those after the membership's end were made for someone
-/// outside.
+/// The leaver's grants that end: conditions on grants `g`, with the parameters `:organization_id` and `:leaver_id`.
+/// Grants on projects that they uploaded samples to become dormant instead (R37). Grants that were given after the
+/// membership's end aren't concerned, since they were given to somebody outside.
 pub(super) const ENDING_GRANTS: &str = include_str!("ending_grants.sql");
 
 statement! {

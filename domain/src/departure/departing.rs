@@ -1,4 +1,4 @@
-//! Leaving an organization, and removing a member: access ends with it.
+//! Leaving an organization, and removing a member. Access ends in the same transaction.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -20,12 +20,12 @@ use crate::membership::cause::Cause;
 use crate::membership::member::{self, Member};
 use crate::membership::{invitation, member_writes, team};
 
-/// The actor leaves (R40).
+/// Ends the actor's own membership (R40).
 ///
 /// # Errors
 ///
-/// NOT_FOUND on `organizationId` for all but members; OWNER_MUST_STAY for the owner; FORBIDDEN in a personal
-/// organization.
+/// NOT_FOUND on `organizationId` for everyone who isn't a member; OWNER_MUST_STAY for the owner; FORBIDDEN in a
+/// personal organization.
 pub async fn leave(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<Departure> {
     let (user_id, _) = actor.signed_in("organizationId")?;
     database
@@ -51,37 +51,37 @@ pub async fn leave(database: &Database, actor: &Actor, organization_id: Organiza
         .await
 }
 
-/// Whom to remove or deactivate.
+/// The member to remove or deactivate.
 #[derive(Debug)]
 pub struct RemoveMember {
     /// The member.
     pub member_id: MemberId,
-    /// Whether they are removed or deactivated.
+    /// Whether the member is removed or deactivated.
     pub kind: DepartureKind,
-    /// Why: for the audit log, and so for owner and admins.
+    /// The reason, which the audit log keeps for the owner and admins.
     pub reason: Option<String>,
-    /// What the mail tells the member.
+    /// A message to the member, which is included in their email.
     pub message_to_member: Option<String>,
-    /// The hash of a plan: the departure is refused where it doesn't fit any more (R44).
+    /// The hash of a plan. The departure is refused if the plan is no longer accurate (R44).
     pub plan_hash: Option<String>,
 }
 
-/// What is said about a departure.
+/// The texts that were given for a departure.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Words<'a> {
-    /// To owner and admins.
+    /// For the owner and admins.
     reason: Option<&'a str>,
-    /// To whom it concerns.
+    /// For the member.
     message_to_member: Option<&'a str>,
 }
 
-/// A member is removed or deactivated by owner or admin (R3, R9, R12); with the hash of a plan only if that still fits
-/// (R44).
+/// Removes or deactivates a member, on behalf of the owner or an admin (R3, R9, R12). If the hash of a plan is given,
+/// this happens only if the plan is still accurate (R44).
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; what makes the
-/// plan not fit.
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` if the actor may not do this to the member; PLAN_STALE if the
+/// plan is no longer accurate.
 pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) -> Result<Departure> {
     let RemoveMember { member_id: id, kind, .. } = *command;
     let reason = text::optional_text("reason", command.reason.as_deref(), limits::DESCRIPTION)?;
@@ -107,8 +107,8 @@ pub async fn remove(database: &Database, actor: &Actor, command: &RemoveMember) 
         .await
 }
 
-/// Ends the membership and what hangs on it, and calls for the cascade; with the events to record. User and
-/// organization are locked, and the member is checked.
+/// Ends the membership and everything that depends on it, and enqueues the cascade. Returns the departure and the
+/// events to record. The caller has locked the user and the organization, and has checked the member.
 pub(crate) async fn depart(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -169,7 +169,7 @@ pub(crate) async fn depart(
         .iter()
         .enumerate()
         .map(|(position, step)| {
-            // What this transaction does is done with it.
+            // The steps that are part of this transaction are complete from the start.
             let done = match step {
                 DepartureStep::RevokeAccess => Some(keys + 1),
                 DepartureStep::LeaveTeams => Some(teams.len()),
@@ -199,7 +199,7 @@ pub(crate) async fn depart(
     departure::expedite(transaction, member.id).await?;
     transaction.enqueue(&RunDeparture { departure_id: departure.id, member_id: member.id }).await?;
     if kind != DepartureKind::Leave {
-        // They hear of it soon, and not when the last of a million resources is passed on.
+        // The member is told soon, not only after the last of possibly a million resources has been passed on.
         let notice = MailMembershipEnded { departure_id: departure.id };
         transaction.enqueue_at(&notice, started_at + limits::DEPARTURE_NOTICE).await?;
     }

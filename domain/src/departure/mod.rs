@@ -1,7 +1,8 @@
 //! Departures: leaving, being removed and being deactivated run the same cascade (D6, R31–R43).
 //!
-//! Access ends in the transaction of the departure; what can be long is the worker's, in chunks of
-//! [`limits::CASCADE_CHUNK`], each its own transaction, so that it can be killed and resumed at any point (D7).
+//! Access ends in the departure's own transaction. Whatever can take long is done by the worker in chunks of
+//! [`limits::CASCADE_CHUNK`]. Each chunk is a transaction, so that the worker can be killed and resumed at any point
+//! (D7).
 
 pub mod account_deletion;
 pub mod cascade;
@@ -35,65 +36,68 @@ use crate::membership::member;
 use crate::resource::kind::ResourceKind;
 
 text_enum! {
-    /// How someone goes.
+    /// The way in which a membership ends.
     DepartureKind {
-        /// By themselves.
+        /// The member leaves.
         Leave = "leave",
-        /// Removed by owner or admin.
+        /// The owner or an admin removes the member.
         Remove = "remove",
-        /// Deactivated by owner or admin (D6).
+        /// The owner or an admin deactivates the member (D6).
         Deactivate = "deactivate",
     }
 }
 
 text_enum! {
-    /// Where a departure stands.
+    /// The status of a departure.
     DepartureStatus {
-        /// The worker passes things on.
+        /// The worker is passing on what the leaver owned.
         Running = "running",
-        /// Everything is passed on.
+        /// Everything has been passed on.
         Completed = "completed",
-        /// The worker gave up; a retry goes on where it stopped.
+        /// The worker gave up. A retry continues where it stopped.
         Failed = "failed",
-        /// What was moved is on its way back.
+        /// The worker is returning what the departure moved.
         Reverting = "reverting",
-        /// What was moved is back.
+        /// What the departure moved has been returned.
         Reverted = "reverted",
     }
 }
 
 text_enum! {
-    /// The steps of a departure, in their order.
+    /// The steps of a departure, in the order in which they are done.
     DepartureStep {
-        /// Membership and API keys end, the active organization and the default bill-to are reset. With the departure
-        /// itself.
+        /// The membership and the API keys end, and the active organization and the default bill-to are reset. This is
+        /// part of the departure's own transaction.
         RevokeAccess = "revoke_access",
-        /// Open invitations (to resources as well), codes, share links and project offers that the leaver made end, and
-        /// so do invitations and offers to them. With the departure itself; they are marked one after the other.
+        /// Pending invitations (including those to resources), join codes, share links and project offers that the
+        /// leaver issued end, and so do invitations and offers made to the leaver. They end in the departure's own
+        /// transaction; the worker then marks them one by one.
         RevokeIssued = "revoke_issued",
-        /// Projects pass to the owner (R34).
+        /// Projects pass to the organization's owner (R34).
         TransferProjects = "transfer_projects",
-        /// Volumes pass to the owner (R35).
+        /// Volumes pass to the organization's owner (R35).
         TransferVolumes = "transfer_volumes",
-        /// Machines, workspaces, apps, sources, source groups and collections likewise (R35).
+        /// Machines, workspaces, apps, sources, source groups and collections pass to the organization's owner (R35).
         TransferOthers = "transfer_others",
-        /// Samples that lie in no project are collected into a new one, which is the owner's; they stay the leaver's
-        /// (R33, R36).
+        /// Samples that aren't in a project are collected into a new project that belongs to the organization's owner.
+        /// The samples themselves still belong to the leaver (R33, R36).
         CollectSamples = "collect_samples",
-        /// Documents pass to the owner and become visible to the organization (R38).
+        /// Documents pass to the organization's owner and become visible to the organization (R38).
         ShareDocuments = "share_documents",
-        /// What was shared with the leaver isn't any more, but for projects that they uploaded samples to (R37, R38).
+        /// What was shared with the leaver is no longer shared with them, except projects that they uploaded samples
+        /// to (R37, R38).
         RemoveGrants = "remove_grants",
-        /// The leaver is taken out of all teams. With the departure itself (R42).
+        /// The leaver is removed from all teams. This is part of the departure's own transaction (R42).
         LeaveTeams = "leave_teams",
-        /// What the leaver has queued and nothing has begun is cancelled (R42).
+        /// Runs that the leaver queued and that haven't started are cancelled (R42).
         CancelRuns = "cancel_runs",
-        /// Owner and leaver are told what moved.
+        /// The owner and the leaver are sent an email that lists what moved.
         Notify = "notify",
     }
 }
 
-/// What becomes of a leaver's resources of a kind: the one place where kinds and steps meet (R33–R38).
+/// The step that handles a leaver's resources of a kind. This is the only place where kinds and steps are connected
+/// (R33–R38).
 fn step_for(kind: ResourceKind) -> DepartureStep {
     match kind {
         ResourceKind::Project => DepartureStep::TransferProjects,
@@ -110,7 +114,7 @@ fn step_for(kind: ResourceKind) -> DepartureStep {
 }
 
 impl DepartureStep {
-    /// The kinds of resources that a step concerns.
+    /// The kinds of resources that a step handles.
     fn kinds(self) -> Vec<ResourceKind> {
         ResourceKind::ALL.iter().copied().filter(|kind| step_for(*kind) == self).collect()
     }
@@ -134,75 +138,76 @@ impl DepartureKind {
     }
 }
 
-/// A departure.
+/// A departure: the end of a membership, and the transfer of what the leaver owned.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = departures)]
 pub struct Departure {
-    /// Its id.
+    /// The departure's id.
     pub id: DepartureId,
-    /// From which organization.
+    /// The organization that the member left.
     pub organization_id: OrganizationId,
     /// The membership that ended.
     pub member_id: MemberId,
-    /// Who went.
+    /// The leaver.
     pub user_id: UserId,
-    /// How.
+    /// The way in which the membership ended.
     pub kind: DepartureKind,
-    /// Where it stands.
+    /// The departure's status.
     pub status: DepartureStatus,
-    /// Who receives what the leaver owned; follows a transfer of ownership (R43).
+    /// The user who receives what the leaver owned. It changes if the ownership is transferred (R43).
     pub new_owner_id: UserId,
-    /// Who started it.
+    /// The user who started the departure.
     pub started_by_id: Option<UserId>,
     reason: Option<String>,
-    /// What the mail tells the leaver.
+    /// A message to the leaver, which is included in their email.
     pub message_to_member: Option<String>,
-    /// When the leaver was told that their membership has ended, where that was before everything was passed on.
+    /// When the leaver was told that their membership has ended. `None` if they weren't told before everything was
+    /// passed on.
     pub told_at: Option<DateTime<Utc>>,
-    /// What stopped it.
+    /// The error that stopped the departure.
     pub error: Option<String>,
-    /// When.
+    /// When the departure began.
     pub started_at: DateTime<Utc>,
-    /// When everything was passed on.
+    /// When everything had been passed on.
     pub completed_at: Option<DateTime<Utc>>,
-    /// The end of the membership that it is: what was shared with the leaver before this position is its to remove or
-    /// keep.
+    /// The position of this end of the membership. The departure removes or keeps what was shared with the leaver
+    /// before this position.
     ended_at_position: i64,
-    /// The end before it, if there was one.
+    /// The position of the previous end of the membership, if there was one.
     previous_ended_at_position: i64,
-    /// Whether the account was suspended with it (D6).
+    /// Whether the account was suspended as well (D6).
     pub suspended_account: bool,
 }
 
 impl Departure {
-    /// Why, in words, which are not for the leaver.
+    /// The reason that was given. The leaver may not see it.
     pub fn reason_for(&self, actor: &Actor) -> Option<&str> {
         self.reason.as_deref().filter(|_| !actor.is(self.user_id))
     }
 
-    /// Until when it can be reverted.
+    /// Until when the departure can be reverted.
     pub fn revertible_until(&self) -> DateTime<Utc> {
         self.started_at + limits::REVERTIBLE
     }
 }
 
-/// How far a step is.
+/// The progress of a step.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = departure_steps)]
 pub struct Progress {
-    /// Of which departure.
+    /// The departure that the step belongs to.
     pub departure_id: DepartureId,
-    /// Which step.
+    /// The step.
     pub step: DepartureStep,
-    /// How many things are done.
+    /// The number of items that are done.
     pub done: i32,
-    /// Of how many; none before the step began.
+    /// The number of items in total. `None` until the step begins.
     pub total: Option<i32>,
-    /// When it was done.
+    /// When the step was completed.
     pub completed_at: Option<DateTime<Utc>>,
-    /// Of which kind its last chunk was.
+    /// The kind of resource that the last chunk moved.
     reached_kind: Option<ResourceKind>,
-    /// The last thing that it has dealt with.
+    /// The last item that was processed.
     reached_id: Option<Uuid>,
 }
 
@@ -220,7 +225,7 @@ pub(crate) async fn owner(connection: &mut AsyncPgConnection, organization_id: O
         .await?)
 }
 
-/// Locks a departure against whatever else would take it further.
+/// Locks a departure, so that nothing else can advance it.
 async fn lock(transaction: &mut Transaction, id: DepartureId) -> Result<Option<Departure>> {
     Ok(departures::table
         .find(id)
@@ -231,7 +236,7 @@ async fn lock(transaction: &mut Transaction, id: DepartureId) -> Result<Option<D
         .optional()?)
 }
 
-/// The worker gives a departure, or its revert, up; it is kept, visible, and can be retried.
+/// Marks a departure, or its revert, as failed, because the worker gives up. It stays visible and can be retried.
 pub async fn fail(database: &Database, id: DepartureId, reason: &str, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
@@ -253,8 +258,8 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, claim: Job
         .await
 }
 
-/// The departure of whose end the leaver is to be told now; `None` where the receipt says it, which is on its way or
-/// was sent, and where nothing has ended any more.
+/// The departure, if the leaver is to be told now that their membership has ended. `None` if the receipt tells them,
+/// which is about to be sent or was sent, or if the membership hasn't ended any more.
 pub async fn to_tell_leaver(connection: &mut AsyncPgConnection, id: DepartureId) -> Result<Option<Departure>> {
     let Some(departure) = by_ids(connection, &[id]).await?.pop() else { return Ok(None) };
     let is_under_way = match departure.status {
@@ -263,13 +268,13 @@ pub async fn to_tell_leaver(connection: &mut AsyncPgConnection, id: DepartureId)
         DepartureStatus::Reverting | DepartureStatus::Reverted => false,
     };
     let member = member::by_ids(connection, &[departure.member_id]).await?.pop();
-    // Back by an invitation meanwhile.
+    // The leaver has come back by an invitation in the meantime.
     let is_back = member.is_none_or(|member| member.status == MemberStatus::Active);
     Ok((is_under_way && !is_back).then_some(departure))
 }
 
-/// Decides whether the leaver is told now that their membership has ended, as [`to_tell_leaver`] says, and writes that
-/// down: the receipt says no more of it. Asked again, it is the same answer.
+/// Decides whether the leaver is told now that their membership has ended (see [`to_tell_leaver`]), and records the
+/// decision. If they are, the receipt doesn't tell it again. Repeated calls give the same answer.
 pub async fn tell_leaver(database: &Database, id: DepartureId, claim: JobClaim<'_>) -> Result<Option<Departure>> {
     database
         .transaction(async |transaction| {
@@ -289,14 +294,14 @@ pub async fn tell_leaver(database: &Database, id: DepartureId, claim: JobClaim<'
         .await
 }
 
-/// Lets a departure go on where it stopped: a failed one, or one that runs and whose job was lost to a fault.
+/// Lets a departure continue where it stopped. It must have failed, or be running although its job was lost because of
+/// a fault.
 ///
-/// Where its job waits already, nothing is added; where it runs, the second finds nothing to do.
+/// If its job is waiting, no further job is added. If its job is running, the second one finds nothing to do.
 ///
 /// # Errors
 ///
-/// On `departureId`: NOT_FOUND or FORBIDDEN where it isn't the actor's to decide, CONFLICT where it has come to its
-/// end.
+/// On `departureId`: NOT_FOUND or FORBIDDEN if the actor may not decide about it; CONFLICT if it is already complete.
 pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
     let field = "departureId";
     access::require_writing(actor, field)?;
@@ -314,14 +319,14 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
         .await
 }
 
-/// The departure that the actor may know of.
+/// Loads the departure, if the actor may see it.
 async fn known(transaction: &mut Transaction, actor: &Actor, id: DepartureId, field: &str) -> Result<Departure> {
     let not_found = || Refusal::new(Code::NotFound, field, "there is no such departure");
     Ok(visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?)
 }
 
-/// Locks the organization of a departure that the actor knows of, and gives their permit where they decide about it;
-/// leavers don't.
+/// Locks the organization of a departure that the actor may see, and returns the actor's permit if they may decide
+/// about the departure. Leavers may not.
 async fn enter(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -337,7 +342,8 @@ async fn enter(
     Ok(permit)
 }
 
-/// Enqueues what takes a departure, or its revert, further, or has it start now where it waits for its next try.
+/// Enqueues the job that continues a departure, or its revert. If the job is waiting for its next attempt, it starts
+/// now.
 async fn call_for(
     transaction: &mut Transaction,
     status: DepartureStatus,
@@ -352,8 +358,8 @@ async fn call_for(
     }
 }
 
-/// Has the departures of a member that are under way go on now: what comes next of the same member runs after them, and
-/// would wait for their next try.
+/// Makes a member's unfinished departures continue now. The next job of the same member runs only after theirs, and
+/// would otherwise wait for their next attempt.
 pub(crate) async fn expedite(transaction: &mut Transaction, member_id: MemberId) -> Result<()> {
     let under_way: Vec<(DepartureId, DepartureStatus)> = departures::table
         .filter(departures::member_id.eq(member_id))
@@ -368,7 +374,7 @@ pub(crate) async fn expedite(transaction: &mut Transaction, member_id: MemberId)
     Ok(())
 }
 
-/// A member's newest departure.
+/// The newest departure of a member.
 async fn newest_of(connection: &mut AsyncPgConnection, member_id: MemberId) -> Result<Option<DepartureId>> {
     Ok(departures::table
         .filter(departures::member_id.eq(member_id))
@@ -379,7 +385,7 @@ async fn newest_of(connection: &mut AsyncPgConnection, member_id: MemberId) -> R
         .optional()?)
 }
 
-/// Has a departure, or its revert, go on that hasn't come to its end; none where it has. Its job is the caller's.
+/// Makes a departure, or its revert, continue. `None` if it is already complete. The caller must enqueue its job.
 pub(crate) async fn resume(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -399,7 +405,7 @@ pub(crate) async fn resume(
     Ok(Some(resumed))
 }
 
-/// Has a departure, which is locked, go on or back.
+/// Sets the status of a departure, which the caller has locked, to running or reverting.
 async fn set_under_way(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -414,12 +420,14 @@ async fn set_under_way(
         .await?)
 }
 
-/// Whether a permit shows a departure, and lets it be retried and reverted; leavers see their own without a permit.
+/// Whether the permit's holder may see a departure, and may retry and revert it. Leavers see their own departures
+/// without a permit.
 pub fn is_visible(permit: &Permit, departure: &Departure) -> bool {
     permit.organization_id() == departure.organization_id && permit.standing().allows(Action::ViewAllResources)
 }
 
-/// Those of the ids that the actor may see: as owner or admin of their organization, or as the leaver.
+/// Loads those departures that the actor may see, because they are the owner or an admin of the organization, or the
+/// leaver.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -434,12 +442,12 @@ pub async fn visible_to(
     Ok(found.into_iter().filter(may_see).collect())
 }
 
-/// The departures of the ids, whoever asks.
+/// Loads the departures, without checking who asks.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[DepartureId]) -> Result<Vec<Departure>> {
     Ok(departures::table.filter(departures::id.eq_any(ids)).select(Departure::as_select()).load(connection).await?)
 }
 
-/// The steps of departures, in their order.
+/// Loads the steps of departures, in order.
 pub async fn steps(connection: &mut AsyncPgConnection, ids: &[DepartureId]) -> Result<Vec<Progress>> {
     Ok(departure_steps::table
         .filter(departure_steps::departure_id.eq_any(ids))
@@ -481,7 +489,7 @@ pub async fn list(
     slice.page(rows, |departure: &Departure| departure.id)
 }
 
-/// How many departures [`list`] would give in all.
+/// The number of departures in the whole list of [`list`].
 pub async fn count_all(
     connection: &mut AsyncPgConnection,
     permit: &Permit,

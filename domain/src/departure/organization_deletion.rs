@@ -1,4 +1,4 @@
-//! The end of an organization: its deletion, restoration, and removal for good.
+//! The end of an organization: its deletion, its restoration, and its removal for good.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -24,12 +24,12 @@ use crate::event::webhook;
 use crate::membership::organization;
 use crate::organization::ownership;
 
-/// The owner deletes the organization, having typed its name (R48). Access ends at once; staff can restore it for
-/// [`limits::RESTORABLE`], and then it is removed for good. Returns when.
+/// Deletes an organization on behalf of its owner, who has typed its name (R48). Access ends at once. Staff can
+/// restore it for [`limits::RESTORABLE`]; after that, it is removed for good. Returns the time of that removal.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but the owner, signed in; CONFIRMATION_MISMATCH where another name was typed.
+/// FORBIDDEN for everyone except the owner with a session; CONFIRMATION_MISMATCH if another name was typed.
 pub async fn delete(
     database: &Database,
     actor: &Actor,
@@ -62,7 +62,7 @@ async fn mark_deleted(transaction: &mut Transaction, permit: &WritePermit, at: D
         .set((
             organizations::deleted_at.eq(at),
             organizations::deleted_by_id.eq(permit.user_id()),
-            // Offers from and to it end for good, whoever restores it.
+            // Offers from and to the organization end for good, even if it is restored.
             organizations::offers_ended_position.eq(fixed_sql::<BigInt>("nextval('grant_positions')")),
         ))
         .execute(&mut **transaction)
@@ -70,18 +70,20 @@ async fn mark_deleted(transaction: &mut Transaction, permit: &WritePermit, at: D
     Ok(())
 }
 
-/// Staff restore a deleted organization (R48): everyone who was a member is one again, and what waited goes on.
+/// Restores a deleted organization on behalf of staff (R48). Everyone who was a member is a member again, and jobs
+/// that waited continue.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but staff, and for personal organizations; on `id`: NOT_FOUND, CONFLICT where it isn't deleted,
-/// EXPIRED after 30 days, ONE_ORGANIZATION where members belong to another one by now.
+/// FORBIDDEN for everyone except staff, and for personal organizations. On `id`: NOT_FOUND; CONFLICT if it isn't
+/// deleted; EXPIRED after 30 days; ONE_ORGANIZATION if members belong to another organization by now.
 pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> Result<OrganizationId> {
     let staff = actor.require_staff("id", "ask them")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such organization");
     database
         .transaction(async |transaction| {
-            // D3: members may have joined elsewhere meanwhile. Users come before organizations in the order of locks.
+            // D3: members may have joined other organizations in the meantime. In the order of locks, users come
+            // before organizations.
             if transaction.deployment().one_organization_per_user {
                 let users: Vec<UserId> = members::table
                     .filter(members::organization_id.eq(id))
@@ -134,7 +136,8 @@ async fn mark_restored(transaction: &mut Transaction, _: Staff<'_>, id: Organiza
     Ok(())
 }
 
-/// What belongs to an organization, in an order that its references allow. Its log stays; the rest goes with these.
+/// The tables with an organization's data, in an order that the references between them allow. The log stays;
+/// everything else is deleted together with these rows.
 const TENANT_TABLES: [&str; 19] = [
     "webhook_deliveries",
     "webhooks",
@@ -157,15 +160,15 @@ const TENANT_TABLES: [&str; 19] = [
     "invitations",
 ];
 
-/// Which rows of such a table go next.
+/// The condition for rows of a table that can be deleted next.
 fn condition(table: &str) -> &'static str {
     match table {
-        // What lies in something goes before it.
+        // Contents must be deleted before their container.
         "resources" => {
             "organization_id = :organization_id \
              AND NOT EXISTS (SELECT FROM resources inside WHERE inside.container_id = resources.id)"
         }
-        // By what there is an index for.
+        // There is an index on this column.
         "webhook_deliveries" => {
             "organization_id = :organization_id \
              AND webhook_id IN (SELECT id FROM webhooks WHERE organization_id = :organization_id)"
@@ -174,18 +177,19 @@ fn condition(table: &str) -> &'static str {
     }
 }
 
-/// Then its members; the owner goes with the organization, which is never without one.
+/// After that, the members are deleted. The owner is deleted together with the organization, which must always have
+/// one.
 const MEMBERS: (&str, &str) =
     ("members", "organization_id = :organization_id AND NOT (role = 'owner' AND status = 'active')");
 
-/// And what others have shared with it.
+/// Also, grants that others have given to the organization are deleted.
 const SHARED: (&str, &str) = ("grants", "grantee_organization_id = :organization_id");
 
-/// Removes up to `limit` rows of an organization that was deleted [`limits::RESTORABLE`] ago, and at last the
-/// organization itself (R48). Returns how many; none where there is no such organization left.
+/// Deletes up to `limit` rows of an organization that was deleted [`limits::RESTORABLE`] ago, and finally the
+/// organization itself (R48). Returns the number of rows, or `None` if there is no such organization left.
 pub(crate) async fn purge(transaction: &mut Transaction, limit: u32) -> Result<Option<usize>> {
     let until = now(transaction).await? - limits::RESTORABLE;
-    // Who restores it, or deletes in it, holds it.
+    // Whoever restores the organization, or deletes data in it, holds this lock.
     let overdue: Option<OrganizationId> = organizations::table
         .filter(organizations::deleted_at.le(until))
         .order(organizations::deleted_at)
@@ -224,8 +228,8 @@ fn remove_text((table, condition): &(&str, &str)) -> String {
     format!("DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} WHERE {condition} LIMIT :most)")
 }
 
-/// Deletes up to `limit` rows of a table for which the condition holds, which names the organization; table and
-/// condition are ours, never input.
+/// Deletes up to `limit` rows of a table for which the condition holds; it must name the organization. Table and
+/// condition are constants, never input.
 async fn remove_where(
     transaction: &mut Transaction,
     table: &'static str,
@@ -243,7 +247,7 @@ mod tests {
     use super::*;
     use crate::base::sql::require_fit;
 
-    /// What a removal doesn't delete by a statement of its own, and why.
+    /// The tables whose rows the removal doesn't delete with a statement of its own, and why.
     const NOT_DELETED: [(&str, &str); 4] = [
         ("members", "at last, together with the organization: it is never without an owner"),
         ("audit_heads", "the log stays"),

@@ -1,4 +1,4 @@
-//! What a departure would do, before anyone decides (R44).
+//! A preview of what a departure would do (R44).
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
@@ -22,41 +22,41 @@ use crate::membership::team;
 use crate::resource::kind::ResourceKind;
 use crate::resource::run;
 
-/// What a departure would do.
+/// What a departure would do if it happened now.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Whose.
+    /// The member who would leave.
     pub member: Member,
-    /// How.
+    /// The way in which the membership would end.
     pub kind: DepartureKind,
-    /// Who would receive what they own.
+    /// The user who would receive what the member owns.
     pub new_owner_id: UserId,
-    /// Every step, with what it would concern.
+    /// Every step, with the number of items that it would affect.
     pub steps: Vec<PlannedStep>,
     /// Whether the account would be suspended (D6).
     pub suspends_account: bool,
-    /// Keys that would stop working.
+    /// The keys that would stop working.
     pub api_keys: Vec<ApiKey>,
-    /// What should be done afterwards, a sentence each.
+    /// What should be done afterwards, one sentence each.
     pub advice: Vec<String>,
-    /// What stands in its way.
+    /// What prevents the departure.
     pub blocked_by: Vec<Refusal>,
 }
 
-/// A step of a plan.
+/// One step of a plan.
 #[derive(Debug, Clone)]
 pub struct PlannedStep {
-    /// Which.
+    /// The step.
     pub step: DepartureStep,
-    /// How many things it would concern.
+    /// The number of items that the step would affect.
     pub affects: i64,
-    /// Some of them by name.
+    /// The names of some of these items.
     pub examples: Vec<String>,
 }
 
 impl Plan {
-    /// Over member, kind, role, new owner, the steps that apply, suspension and blockers; not over counts, so that work
-    /// that goes on meanwhile doesn't make a plan stale.
+    /// A hash of the member, kind, role, new owner, the steps that apply, the suspension and the blockers. Counts
+    /// aren't included, so that a plan doesn't become stale because people continue to work.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let mut part = |text: &str| {
@@ -78,8 +78,8 @@ impl Plan {
     }
 }
 
-/// The plan of a member's departure, as the permit's holder sees it; `None` where it is none of their business: who
-/// isn't owner or admin sees the plan of their own leaving alone.
+/// The plan of a member's departure. `None` if the permit's holder may not see it: apart from the owner and admins,
+/// members see only the plan of their own leaving.
 pub async fn plan(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -95,17 +95,18 @@ pub async fn plan(
     Ok(Some(of_member(connection, permit, member, kind, PlanDetail::Full).await?))
 }
 
-/// How much of a plan is wanted.
+/// How detailed a plan should be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PlanDetail {
-    /// All.
+    /// With all counts and examples.
     Full,
-    /// Whether steps concern anything at all, for the hash: nobody waits for counts while the organization is locked.
+    /// Only whether each step concerns anything at all. This is enough for the hash, and avoids counting while the
+    /// organization is locked.
     Hash,
 }
 
 impl PlanDetail {
-    /// How many are counted at most, and how many examples there are.
+    /// The maximum count, and the maximum number of examples.
     fn limits(self) -> (Option<i64>, i64) {
         match self {
             Self::Full => (None, i64::try_from(limits::PLAN_EXAMPLES).unwrap_or(i64::MAX)),
@@ -144,7 +145,7 @@ async fn of_member(
             }
             DepartureStep::LeaveTeams => team::teams_of(connection, organization_id, user_id, limit, examples).await?,
             DepartureStep::CancelRuns => run::queued_by(connection, organization_id, user_id, limit, examples).await?,
-            // The leaver and, where it isn't the same person, the owner.
+            // The leaver and the owner, who may be the same person.
             DepartureStep::Notify => (1 + i64::from(new_owner_id != user_id), Vec::new()),
         };
         steps.push(PlannedStep { step, affects, examples });
@@ -160,7 +161,7 @@ async fn of_member(
     Ok(Plan { member, kind, new_owner_id, steps, suspends_account, api_keys, advice, blocked_by })
 }
 
-/// What the departure itself would refuse.
+/// The refusals with which the departure itself would fail.
 fn blockers(permit: &Permit, member: &Member, kind: DepartureKind) -> Vec<Refusal> {
     let outcome = match kind {
         DepartureKind::Leave if member.user_id != permit.user_id() => {
@@ -176,7 +177,7 @@ fn blockers(permit: &Permit, member: &Member, kind: DepartureKind) -> Vec<Refusa
     }
 }
 
-/// How many things a plan would concern, and some of them by name.
+/// The number of items that a step would affect, and the names of some of them.
 #[derive(QueryableByName)]
 struct PlannedItems {
     #[diesel(sql_type = BigInt)]
@@ -216,7 +217,7 @@ statement! {
     )
 }
 
-/// What the leaver owns that a step would concern.
+/// The leaver's resources that a step would affect.
 async fn owned(
     connection: &mut AsyncPgConnection,
     member: &Member,
@@ -236,7 +237,7 @@ async fn owned(
     Ok((found.count, found.examples))
 }
 
-/// The grants that would end, by the names of what they are on.
+/// The grants that would end, named after the resources that they are on.
 async fn ending_grants(
     connection: &mut AsyncPgConnection,
     member: &Member,
@@ -253,7 +254,8 @@ fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Fails with PLAN_STALE where what was planned isn't what would happen now. User, organization and member are locked.
+/// Fails with PLAN_STALE if what would happen now differs from the plan. The caller has locked the user, the
+/// organization and the member.
 pub(super) async fn require(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -268,7 +270,7 @@ pub(super) async fn require(
     Err(Error::refused(Code::PlanStale, "planHash", message))
 }
 
-/// Fails with what keeps someone from leaving.
+/// Fails if the member can't leave, with the reason.
 pub(super) fn require_leave(permit: &Permit) -> Result<()> {
     if permit.standing().role == Role::Owner && !permit.standing().personal {
         return Err(Error::refused(

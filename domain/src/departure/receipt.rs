@@ -1,4 +1,4 @@
-//! What became of the work of somebody who departed.
+//! The receipts of departures: what became of the leaver's work.
 
 use std::collections::HashMap;
 
@@ -20,33 +20,33 @@ use crate::event::webhook::{self, Webhook};
 use crate::membership::{member, organization};
 use crate::resource::kind::ResourceKind;
 
-/// A resource that passed on.
+/// A resource that a departure moved.
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = resource_moves)]
 pub struct ResourceMove {
-    /// Its id.
+    /// The move's id.
     pub id: ResourceMoveId,
-    /// Of which organization.
+    /// The organization that the departure is from.
     pub organization_id: OrganizationId,
-    /// In which departure.
+    /// The departure.
     pub departure_id: DepartureId,
-    /// What; none once it is deleted.
+    /// The resource. `None` once it is deleted.
     pub resource_id: Option<ResourceId>,
-    /// What it was called.
+    /// The resource's name at the time of the move.
     pub resource_name: String,
-    /// What it is.
+    /// The kind of the resource.
     pub resource_kind: ResourceKind,
-    /// From whom.
+    /// The user who owned it before.
     pub from_id: UserId,
-    /// To whom; samples stay whose they are.
+    /// The user who owned it afterwards. For samples, this is still the leaver.
     pub to_id: UserId,
     /// The project that a sample was collected into (R36).
     pub container_id: Option<ResourceId>,
-    /// When.
+    /// When the resource was moved.
     pub moved_at: DateTime<Utc>,
-    /// When a revert gave it back.
+    /// When a revert returned the resource.
     pub reverted_at: Option<DateTime<Utc>>,
-    /// Why a revert left it where it is.
+    /// Why a revert didn't return the resource.
     pub kept_because: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Attached for ResourceMove {
     }
 }
 
-/// A page of what each of the departures moved, in the order of moving, and how many moves there are.
+/// A page of the moves of each departure, in the order in which they were made, and the number of its moves.
 pub async fn moves(
     connection: &mut AsyncPgConnection,
     ids: &[DepartureId],
@@ -76,7 +76,7 @@ pub async fn moves(
     attached::to(connection, ids, page, with_count).await
 }
 
-/// The moves of the ids, whoever asks.
+/// Loads the moves, without checking who asks.
 pub async fn moves_by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceMoveId]) -> Result<Vec<ResourceMove>> {
     Ok(resource_moves::table
         .filter(resource_moves::id.eq_any(ids))
@@ -85,7 +85,7 @@ pub async fn moves_by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceMov
         .await?)
 }
 
-/// How a membership ended, as people are told.
+/// How a membership ended, in the way that people are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MembershipEnding {
     /// The member left.
@@ -94,12 +94,12 @@ pub enum MembershipEnding {
     Removed,
     /// The member was deactivated.
     Deactivated,
-    /// The member deleted their account, and left with it.
+    /// The member deleted their account, and thereby left.
     Deleted,
 }
 
 impl MembershipEnding {
-    /// How `leaver` went.
+    /// How the membership of `leaver` ended.
     pub fn of(departure: &Departure, leaver: &User) -> Self {
         match (departure.kind, leaver.deleted_at) {
             (DepartureKind::Leave, Some(_)) => Self::Deleted,
@@ -110,67 +110,69 @@ impl MembershipEnding {
     }
 }
 
-/// What one person is told of a departure once everything has passed on.
+/// What one person is told about a departure once everything has been passed on.
 #[derive(Debug)]
 pub struct Receipt {
     /// The departure.
     pub departure: Departure,
-    /// The name of the organization.
+    /// The organization's name.
     pub organization_name: String,
-    /// Who is told.
+    /// The person who is told.
     pub recipient: User,
     /// How the membership ended.
     pub ending: MembershipEnding,
-    /// What moved: from the leaver, or to the owner who is told.
+    /// What moved from the leaver, or to the owner who is told.
     pub moved: MovedSummary,
-    /// What else they are told.
+    /// The details for this kind of recipient.
     pub told: ReceiptContent,
 }
 
-/// What a leaver is told, and what an owner.
+/// What the leaver is told, and what an owner is told.
 #[derive(Debug)]
 pub enum ReceiptContent {
-    /// The leaver.
+    /// For the leaver.
     Leaver {
-        /// Whether they hear here first that the membership has ended.
+        /// Whether this is the first email that tells them about the end of their membership.
         tells_end: bool,
-        /// The names of those who have their things now; none where they may not see who leads the organization (R77).
+        /// The names of those who have the leaver's resources now. `None` if the leaver may not see who leads the
+        /// organization (R77).
         new_owner_names: Option<Vec<String>>,
-        /// Whose the project is that samples were collected into (R36), where they may know.
+        /// The name of the user who owns the project that samples were collected into (R36), if the leaver may know
+        /// it.
         samples_owner_name: Option<String>,
     },
-    /// Somebody who received something, or owns the organization.
+    /// For somebody who received something, or who owns the organization.
     Owner {
-        /// Who is gone.
+        /// The leaver.
         leaver: User,
         /// The names of the others who received something.
         other_owners: Vec<String>,
         /// Whether they still own the organization.
         owns: bool,
-        /// What the owner should do now, such as secrets to renew; a sentence each.
+        /// What the owner should do now, one sentence each, such as rotating secrets.
         advice: Vec<String>,
     },
 }
 
-/// What a departure moved, in short.
+/// A summary of what a departure moved.
 #[derive(Debug)]
 pub struct MovedSummary {
-    /// How many of each kind.
+    /// The number of resources of each kind.
     pub counts: Vec<(ResourceKind, i64)>,
-    /// The names of the first [`limits::RECEIPT_EXAMPLES`].
+    /// The names of the first [`limits::RECEIPT_EXAMPLES`] resources.
     pub examples: Vec<String>,
-    /// How many samples were collected into a project (R36); they are not among the others, since they stay whose they
-    /// are.
+    /// The number of samples that were collected into a project (R36). The other counts don't include them, since they
+    /// still belong to the leaver.
     pub collected_samples: i64,
 }
 
-/// What `recipient_id` is told of the departure; none where it was taken back, or is no business of theirs any more.
+/// What `recipient_id` is told about the departure. `None` if it was reverted, or no longer concerns them.
 ///
 /// # Errors
-/// Those of the database.
+/// If the database fails.
 pub async fn of(connection: &mut AsyncPgConnection, id: DepartureId, recipient_id: UserId) -> Result<Option<Receipt>> {
     let Some(departure) = super::by_ids(connection, &[id]).await?.pop() else { return Ok(None) };
-    // Taken back meanwhile: what it would tell isn't so any more.
+    // The departure was reverted in the meantime, so the receipt would no longer be true.
     if matches!(departure.status, DepartureStatus::Reverting | DepartureStatus::Reverted) {
         return Ok(None);
     }
@@ -184,10 +186,11 @@ pub async fn of(connection: &mut AsyncPgConnection, id: DepartureId, recipient_i
     let (moved, told) = if recipient_id == departure.user_id {
         let moved = moved(connection, id, &receivers).await?;
         let samples_owner = samples_owner.filter(|_| moved.collected_samples > 0);
-        // Who mustn't see who leads the organization isn't told of it at the end either (R77).
+        // Leavers who may not see who leads the organization aren't told it in the receipt either (R77).
         let names = member.is_some_and(|member| organization.standing_of(member.role).sees_structure());
         let told = ReceiptContent::Leaver {
-            // Who went by themselves knows it; who was told has heard it.
+            // Somebody who left by themselves knows it, and somebody who was told before doesn't need to be told
+            // again.
             tells_end: departure.kind != DepartureKind::Leave && departure.told_at.is_none(),
             new_owner_names: match names {
                 true => {
@@ -203,8 +206,8 @@ pub async fn of(connection: &mut AsyncPgConnection, id: DepartureId, recipient_i
         };
         (moved, told)
     } else {
-        // Who handed the organization over and has gone since is no business of its any more; their own receipt tells
-        // the rest.
+        // Somebody who transferred the organization and has left since then has nothing to do with it any more. The
+        // receipt of their own departure tells them the rest.
         if member.is_none_or(|member| member.status != MemberStatus::Active) {
             return Ok(None);
         }
@@ -226,12 +229,13 @@ pub async fn of(connection: &mut AsyncPgConnection, id: DepartureId, recipient_i
     Ok(Some(Receipt { departure, organization_name: organization.name, recipient, ending, moved, told }))
 }
 
-/// Who received something: more than one where the ownership passed on meanwhile (R43).
+/// The users who received something. There is more than one if the ownership was transferred in the meantime (R43).
 async fn receivers(connection: &mut AsyncPgConnection, id: DepartureId) -> Result<Vec<UserId>> {
     Ok(passed_on(id).select(resource_moves::to_id).distinct().load(connection).await?)
 }
 
-/// The leaver hears of all who have something of theirs now: what somebody received who has gone since is the owner's.
+/// The users whom the leaver is told of: those who have the resources now. If a user who received some has left since
+/// then, the owner has them.
 async fn owners_now(
     connection: &mut AsyncPgConnection,
     departure: &Departure,
@@ -250,14 +254,14 @@ async fn names_of(connection: &mut AsyncPgConnection, users: &[UserId]) -> Resul
     Ok(user::by_ids(connection, users).await?.into_iter().map(|user| user.name).collect())
 }
 
-/// The secrets that the leaver knew.
+/// Advice to renew the secrets that the leaver knew.
 async fn advice(connection: &mut AsyncPgConnection, departure: &Departure) -> Result<Vec<String>> {
     let webhooks = webhook::known_to(connection, departure.organization_id, departure.user_id).await?;
     let services = api_key::known_to(connection, departure.organization_id, departure.user_id).await?;
     Ok(webhooks.iter().map(Webhook::renewal_advice).chain(services.iter().map(ApiKey::renewal_advice)).collect())
 }
 
-/// What moved to one of these.
+/// A summary of what moved to any of these users.
 async fn moved(connection: &mut AsyncPgConnection, id: DepartureId, receivers: &[UserId]) -> Result<MovedSummary> {
     let moves = passed_on(id).filter(resource_moves::to_id.eq_any(receivers));
     let counts = moves
@@ -282,7 +286,7 @@ async fn moved(connection: &mut AsyncPgConnection, id: DepartureId, receivers: &
     Ok(MovedSummary { counts, examples, collected_samples })
 }
 
-/// Whose the project is that samples were collected into.
+/// The owner of the project that samples were collected into.
 async fn samples_owner(connection: &mut AsyncPgConnection, id: DepartureId) -> Result<Option<UserId>> {
     let owner = departures::table
         .find(id)

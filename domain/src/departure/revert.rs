@@ -1,4 +1,4 @@
-//! The way back: reactivating a member, and returning what a departure passed on (R45).
+//! Reactivating a member, and reverting a departure, which returns what it moved (R45).
 
 use std::collections::HashMap;
 
@@ -33,13 +33,13 @@ use crate::membership::{invitation, joining, member_writes};
 use crate::resource::Visibility;
 use crate::resource::kind::ResourceKind;
 
-/// Makes a removed or deactivated member active again, with the role and permissions of old (R45). What was passed on
-/// stays where it is; a cascade that runs goes on.
+/// Reactivates a removed or deactivated member, with their former role and permissions (R45). What was moved stays
+/// where it is, and a running cascade continues.
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; ALREADY_MEMBER,
-/// ONE_ORGANIZATION or NO_SEAT where they can't be one again.
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` if the actor may not do this to the member; ALREADY_MEMBER,
+/// ONE_ORGANIZATION or SEAT_LIMIT if they can't be a member again.
 pub async fn reactivate(database: &Database, actor: &Actor, id: MemberId) -> Result<MemberId> {
     database
         .transaction(async |transaction| {
@@ -51,16 +51,17 @@ pub async fn reactivate(database: &Database, actor: &Actor, id: MemberId) -> Res
         .await
 }
 
-/// What becomes of what a member had left behind who is brought back.
+/// Whether a reactivated member gets back what they had left behind.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReturnedWork {
     /// It stays where it is.
     Nothing,
-    /// It goes back to them.
+    /// It is returned to them.
     Everything,
 }
 
-/// Makes the member active again, and has them told. User and organization are locked.
+/// Reactivates the member, and enqueues the email that tells them. The caller has locked the user and the
+/// organization.
 async fn bring_back(
     transaction: &mut Transaction,
     permit: &WritePermit,
@@ -73,7 +74,7 @@ async fn bring_back(
         MemberStatus::Active => {
             return Err(Error::refused(Code::AlreadyMember, field, "this member is active"));
         }
-        // D6: who left comes back by an own decision.
+        // D6: somebody who left comes back only by their own decision.
         MemberStatus::Left => {
             let message = "they left by themselves; invite them, and they come back if they want to";
             return Err(Error::refused(Code::Conflict, field, message));
@@ -100,16 +101,16 @@ async fn bring_back(
     Ok(events)
 }
 
-/// Takes a departure back: stops its cascade, makes a removed or deactivated member active again, and has the worker
-/// return what was passed on and still is where the departure put it.
+/// Reverts a departure: stops its cascade, reactivates a removed or deactivated member, and has the worker return what
+/// was moved and is still where the departure put it.
 ///
-/// Who left by themselves, or has rejoined, is an active member already or not at all: to them it returns resources
-/// only.
+/// If the person left by themselves or has rejoined, they are either an active member already or they aren't one at
+/// all. In these cases, only resources are returned.
 ///
 /// # Errors
 ///
-/// On `departureId`: NOT_FOUND or FORBIDDEN where it isn't the actor's to decide, EXPIRED after 30 days, CONFLICT where
-/// it was reverted before or isn't the newest, and what forbids the member to be one again.
+/// On `departureId`: NOT_FOUND or FORBIDDEN if the actor may not decide about it; EXPIRED after 30 days; CONFLICT if
+/// it was already reverted or isn't the newest one; and the reasons for which the person can't be a member again.
 pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Result<Departure> {
     access::require_writing(actor, "departureId")?;
     let field = "departureId";
@@ -119,7 +120,7 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
             access::lock_users(transaction, &[found.user_id]).await?;
             let permit = enter(transaction, actor, &found, field).await?;
             user::require_living(transaction, found.user_id, field).await?;
-            // Waits for the chunk that is being passed on; nothing more is passed on afterwards.
+            // This waits until the running chunk has committed. After that, nothing more is passed on.
             let departure = lock(transaction, id).await?.ok_or(Error::Bug("a departure stays"))?;
             if matches!(departure.status, DepartureStatus::Reverting | DepartureStatus::Reverted) {
                 return Err(Error::refused(Code::Conflict, field, "this departure was reverted before"));
@@ -143,13 +144,14 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                     return Err(Error::refused(Code::Conflict, field, message));
                 }
                 events = bring_back(transaction, &permit, &member, ReturnedWork::Everything, field).await?;
-                // As if it had not happened: what the cascade hasn't taken from them yet is theirs again.
+                // The end of the membership is undone, so the member still has what the cascade hasn't taken from them
+                // yet.
                 let previous = departure.previous_ended_at_position;
                 member_writes::undo_end(transaction, &permit, member.id, previous).await?;
             } else if permit.user_id() != member.user_id && !permit.standing().outranks(member.role) {
                 return Err(member::outranked(&permit, &member, field).into());
             }
-            // The cascade, where it waits for its next try, finds that it is over, and lets the revert begin.
+            // If the cascade is waiting for its next attempt, it finds that it is over, and the revert can begin.
             expedite(transaction, departure.member_id).await?;
             let cause = Cause::Permit(&permit);
             let reverting = set_under_way(transaction, cause, &departure, DepartureStatus::Reverting).await?;
@@ -165,7 +167,7 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
         .await
 }
 
-/// What became of a resource since the departure passed it on.
+/// A resource that the departure moved, and whether it is still where the departure put it.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = resource_moves)]
 struct MovedResource {
@@ -176,7 +178,7 @@ struct MovedResource {
     moved_at: DateTime<Utc>,
     /// The project that a sample was collected into.
     container_id: Option<ResourceId>,
-    /// Who read a document before.
+    /// The visibility that a document had before.
     visibility: Option<Visibility>,
 }
 
@@ -192,7 +194,7 @@ struct CurrentPlace {
 }
 
 impl MovedResource {
-    /// Why it stays where it is; none where it is where the departure put it.
+    /// Why the resource stays where it is. `None` if it is still where the departure put it.
     fn stays_because(
         &self,
         departure: &Departure,
@@ -215,7 +217,7 @@ impl MovedResource {
     }
 }
 
-/// ReturnedWork a chunk of what a departure passed on, in a transaction of its own.
+/// Returns a chunk of what a departure moved, in a transaction of its own.
 pub async fn revert_chunk(database: &Database, id: DepartureId, claim: JobClaim<'_>) -> Result<Chunk> {
     database
         .transaction(async |transaction| {
@@ -223,7 +225,7 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, claim: JobClaim<
             let found = lock(transaction, id).await?;
             let reverting = found.filter(|departure| departure.status == DepartureStatus::Reverting);
             let Some(departure) = reverting else { return Ok(Chunk::Done) };
-            // Who receives something stays a member until this commits.
+            // Whoever receives something stays a member until this transaction commits.
             let status: MemberStatus = members::table
                 .find(departure.member_id)
                 .select(members::status)
@@ -238,13 +240,13 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, claim: JobClaim<
                     .select(members::ended_at_position)
                     .first(&mut **transaction)
                     .await?;
-                // What has ended stays so, whoever comes back.
+                // What has ended remains so, whoever comes back.
                 if let Some(step) = unfinished(transaction, id, DepartureStep::RevokeIssued).await? {
                     revoke_issued(transaction, &departure, &step).await?;
                     return Ok(Chunk::More);
                 }
-                // Who came back by another way than this revert has what was shared with them no more (R37, R45); whom
-                // it brought back has it still.
+                // A member who came back in another way than by this revert loses what was shared with them (R37,
+                // R45). A member whom the revert reactivated still has it.
                 let step = unfinished(transaction, id, DepartureStep::RemoveGrants).await?;
                 if let Some(step) = step.filter(|_| ended_at >= departure.ended_at_position) {
                     remove_grants(transaction, &departure, &step).await?;
@@ -272,7 +274,7 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, claim: JobClaim<
         .await
 }
 
-/// A step, where the cascade hasn't come to its end.
+/// The step, unless the cascade has completed it.
 async fn unfinished(transaction: &mut Transaction, id: DepartureId, step: DepartureStep) -> Result<Option<Progress>> {
     Ok(departure_steps::table
         .find((id, step))
@@ -295,7 +297,8 @@ async fn to_look_at(transaction: &mut Transaction, id: DepartureId) -> Result<Ve
         .await?)
 }
 
-/// Gives back those that still are where the departure put them, and names why the others stay; how many went back.
+/// Returns those resources that are still where the departure put them, and records why the others stay. The result is
+/// the number of returned resources.
 async fn give_back(
     transaction: &mut Transaction,
     departure: &Departure,
@@ -310,7 +313,7 @@ async fn give_back(
         .for_no_key_update()
         .load(&mut **transaction)
         .await?;
-    // What is accepted for another organization counts for that already.
+    // Resources that were accepted for another organization already count as being there.
     let containers: Vec<ResourceId> = found.iter().filter_map(|now| now.container_id).collect();
     let containers: Vec<(ResourceId, bool)> = resources::table
         .filter(resources::id.eq_any(containers))
@@ -341,8 +344,8 @@ async fn give_back(
         .set((resources::owner_id.eq(departure.user_id), resources::owned_since.eq(at)))
         .execute(&mut **transaction)
         .await?;
-    // What the departure made of them beside that: samples lie in no project again, and documents are read by whom they
-    // were.
+    // Also undoes the departure's other changes: samples are taken out of the project, and documents get back their
+    // former visibility.
     diesel::update(resources::table.filter(resources::id.eq_any(&samples)))
         .set((resources::container_id.eq(None::<ResourceId>), resources::updated_at.eq(at)))
         .execute(&mut **transaction)
@@ -375,7 +378,8 @@ statement! {
     struct RemoveEmptyProject { project_id: SqlUuid = ResourceId } = include_str!("remove_empty_project.sql")
 }
 
-/// Deletes the project that samples were collected into, where they have all gone back and nobody has made it theirs.
+/// Deletes the project that samples were collected into, if all of them were returned and nobody has started to use
+/// it.
 async fn remove_samples_project(transaction: &mut Transaction, departure: &Departure) -> Result<Option<NewEvent>> {
     let project: Option<ResourceId> = departures::table
         .find(departure.id)
@@ -390,7 +394,7 @@ async fn remove_samples_project(transaction: &mut Transaction, departure: &Depar
         .await
         .optional()?;
     let Some(project) = project else { return Ok(None) };
-    // In a statement of its own: it sees what was put in, shared or offered before the lock.
+    // A separate statement also sees what was put into the project, shared or offered before the lock was taken.
     let deleted = RemoveEmptyProject { project_id: project }.query().execute(&mut **transaction).await?;
     let event = NewEvent::by_system(departure.organization_id, AuditAction::ResourceDeleted, project)
         .summary(format!("deleted the project for the samples of {}, which is empty again", departure.user_id))

@@ -1,4 +1,4 @@
-//! Deliveries of webhooks: what is sent next, what became of it, and sending it again.
+//! The deliveries of webhooks: what is delivered next, the outcome, and delivering again.
 
 use std::time::Duration;
 
@@ -27,16 +27,16 @@ use crate::database::{Database, Transaction, now};
 use crate::event::webhook::{self, EVERY_EVENT, Webhook};
 use crate::membership::organization;
 
-/// An event that a webhook is to be told now.
+/// An event that is to be delivered to a webhook now.
 #[derive(Debug)]
 pub struct DueDelivery {
-    /// Which webhook, as it stands.
+    /// The webhook, as it is now.
     pub webhook: Webhook,
-    /// The event, with nobody in it whom the organization may not know.
+    /// The event, without people whom the organization may not know.
     pub event: AuditEvent,
-    /// This moment.
+    /// The current time.
     pub at: DateTime<Utc>,
-    /// The versions of the earlier secrets that haven't ended.
+    /// The versions of earlier secrets that are still in use.
     previous_versions: Vec<i32>,
 }
 
@@ -56,8 +56,9 @@ impl DueDelivery {
         Ok(Self { webhook, event, at, previous_versions })
     }
 
-    /// What signs the delivery: the webhook's secret, and each one before it until a day after its rotation, so that
-    /// the receiver can change over without missing anything; each under every accepted secret of the deployment.
+    /// The secrets that sign the delivery: the webhook's current secret, and earlier ones until a day after their
+    /// rotation, so that the receiver can switch over without missing anything. Each of them is derived from every
+    /// accepted secret of the deployment.
     pub fn signing_secrets(&self, keyring: &Keyring) -> Result<Vec<Token>> {
         let mut secrets = Vec::new();
         for version in std::iter::once(self.webhook.secret_version).chain(self.previous_versions.iter().copied()) {
@@ -67,37 +68,37 @@ impl DueDelivery {
     }
 }
 
-/// An event on its way to a webhook.
+/// The delivery of an event to a webhook.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = webhook_deliveries)]
 pub struct WebhookDelivery {
-    /// Its id.
+    /// The delivery's id.
     pub id: WebhookDeliveryId,
-    /// Whose event it is.
+    /// The organization that the event belongs to.
     pub organization_id: OrganizationId,
-    /// To which webhook.
+    /// The webhook.
     pub webhook_id: WebhookId,
-    /// The event's place in the audit log.
+    /// The event's sequence number in the audit log.
     pub sequence: i64,
     /// The event's action.
     pub event: String,
-    /// What became of it.
+    /// The outcome of the delivery.
     pub status: DeliveryStatus,
-    /// How often it was tried.
+    /// The number of attempts so far.
     pub attempts: i32,
-    /// The HTTP status of the last answer.
+    /// The HTTP status of the last response.
     pub response_status: Option<i32>,
     /// Why the last attempt failed.
     pub error: Option<String>,
-    /// When it was last tried.
+    /// When the last attempt was made.
     pub last_attempt_at: Option<DateTime<Utc>>,
 }
 
-/// Has an event delivered again, out of its order.
+/// Delivers an event again, out of order.
 ///
 /// # Errors
 ///
-/// On `deliveryId`: NOT_FOUND for whoever doesn't manage the webhook, CONFLICT or TOO_MANY where it can't be delivered
+/// On `deliveryId`: NOT_FOUND if the actor doesn't manage the webhook; CONFLICT or TOO_MANY if it can't be delivered
 /// again now.
 pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId) -> Result<WebhookDelivery> {
     access::require_writing(actor, "deliveryId")?;
@@ -149,13 +150,13 @@ pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId
         .await
 }
 
-/// The delivery of the id, whoever asks.
+/// Loads the delivery, without checking who asks.
 pub async fn delivery(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<WebhookDelivery>> {
     let query = webhook_deliveries::table.find(id).select(WebhookDelivery::as_select());
     Ok(query.first(connection).await.optional()?)
 }
 
-/// Those deliveries of the ids that the actor may see.
+/// Loads those deliveries that the actor may see.
 pub async fn deliveries_visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -173,7 +174,7 @@ pub async fn deliveries_visible_to(
     Ok(found.into_iter().filter(may_see).collect())
 }
 
-/// A page of a webhook's deliveries, the newest event first. The webhook is one that the asker may see.
+/// A page of a webhook's deliveries, newest event first. The caller has checked that the viewer may see the webhook.
 pub async fn deliveries(
     connection: &mut AsyncPgConnection,
     webhook: &Webhook,
@@ -191,7 +192,7 @@ pub async fn deliveries(
     slice.page(rows, |delivery: &WebhookDelivery| delivery.sequence)
 }
 
-/// Deletes up to `limit` deliveries that were taken or given up and are older than
+/// Deletes up to `limit` deliveries that succeeded or were given up and are older than
 /// [`limits::WEBHOOK_DELIVERY_RETENTION`], and returns how many.
 pub(crate) async fn prune_deliveries(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     let until = now(transaction).await? - limits::WEBHOOK_DELIVERY_RETENTION;
@@ -216,7 +217,8 @@ statement! {
     } = include_str!("stalled_webhooks.sql")
 }
 
-/// Enqueues the jobs of up to `limit` webhooks that have events to look at and no job, since it was lost; how many.
+/// Enqueues the jobs of up to `limit` webhooks that have events to deliver but whose job was lost, and returns how
+/// many.
 pub(crate) async fn sweep_stalled(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     let stalled = StalledWebhooks { kind: DeliverWebhook::KIND, most: limit.into() };
     let stalled: Vec<StalledWebhook> = stalled.query().load(&mut **transaction).await?;
@@ -231,8 +233,8 @@ struct StalledWebhook {
     id: WebhookId,
 }
 
-/// What a webhook's receiver gets: an event of the audit log, with the names that it has in the API. Why somebody was
-/// removed is for owner and admins alone, who read the log.
+/// The payload that a webhook's receiver gets: an event of the audit log, with the names that it has in the API. The
+/// reason of a removal isn't included; it is only for the owner and admins, who read the log.
 pub fn payload(event: &AuditEvent) -> Value {
     let mut metadata = event.metadata.clone();
     if let Value::Object(entries) = &mut metadata {
@@ -254,9 +256,10 @@ pub fn payload(event: &AuditEvent) -> Value {
     })
 }
 
-/// The next event that an enabled webhook waits for; `None` where there is none.
+/// The next event to deliver to an enabled webhook. `None` if there is none.
 ///
-/// Moves the cursor over what it doesn't wait for, and over what was delivered by hand meanwhile.
+/// Advances the cursor past events that the webhook isn't subscribed to, and past those that were already delivered
+/// again by hand.
 pub async fn next(database: &Database, id: WebhookId, claim: JobClaim<'_>) -> Result<Option<DueDelivery>> {
     loop {
         let ahead = NextEvent::of(&mut *database.connection().await?, id).await?;
@@ -268,13 +271,13 @@ pub async fn next(database: &Database, id: WebhookId, claim: JobClaim<'_>) -> Re
     }
 }
 
-/// What lies ahead of a webhook's cursor.
+/// What comes after a webhook's cursor.
 enum NextEvent {
-    /// Nothing, or the webhook tells nothing.
+    /// There are no events, or the webhook doesn't deliver any.
     Nothing,
-    /// An event to be delivered.
+    /// An event to deliver.
     Event(Box<DueDelivery>),
-    /// Up to this sequence, nothing that is to be delivered.
+    /// Up to this sequence number, there is nothing to deliver.
     Passed(Webhook, i64),
 }
 
@@ -283,12 +286,12 @@ impl NextEvent {
         let Some(webhook) = webhook::by_ids(connection, &[id]).await?.pop().filter(|webhook| webhook.enabled) else {
             return Ok(Self::Nothing);
         };
-        // A deleted organization tells nothing (R48); restored it goes on.
+        // A deleted organization delivers nothing (R48). If it is restored, delivery continues.
         let organization = organization::by_id(connection, webhook.organization_id).await?;
         if organization.deleted_at.is_some() {
             return Ok(Self::Nothing);
         }
-        // Read before the events: all up to the head are committed, and visible.
+        // The head is read before the events: all events up to it are committed and visible.
         let head: i64 = audit_heads::table
             .find(webhook.organization_id)
             .select(audit_heads::sequence)
@@ -335,7 +338,7 @@ async fn move_cursor(database: &Database, webhook: &Webhook, to: i64, claim: Job
         .await
 }
 
-/// Lets a new job of the webhook go on, after a pause.
+/// Enqueues a new job for the webhook, which continues after a pause.
 pub async fn go_on_after(database: &Database, id: WebhookId, pause: Duration, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
@@ -346,21 +349,21 @@ pub async fn go_on_after(database: &Database, id: WebhookId, pause: Duration, cl
         .await
 }
 
-/// How an attempt ended.
+/// The outcome of one attempt at a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// The HTTP status of the answer, where there was one.
+    /// The HTTP status of the response, if there was one.
     pub response_status: Option<u16>,
-    /// Why the event doesn't count as delivered; without the receiver's words.
+    /// Why the attempt failed. It doesn't contain any of the receiver's words.
     pub error: Option<String>,
-    /// When the receiver would like to be tried again, from then on.
+    /// How long the receiver wants us to wait before the next attempt.
     pub retry_after: Option<Duration>,
 }
 
 impl Attempt {
-    /// How long to wait before the next one, after so many failures in a row: as long as the receiver wants, within
-    /// reason, or else as the queue does, but no longer than a quarter of an hour, so that a receiver that is back is
-    /// told soon.
+    /// How long to wait before the next attempt after this many failures in a row. It is as long as the receiver
+    /// wants, within limits. Otherwise it is as long as the queue would wait, but at most 15 minutes, so that a
+    /// receiver that is back gets its events soon.
     pub fn pause(&self, failures: i32) -> Duration {
         const LONGEST: Duration = Duration::from_secs(15 * 60);
         const SHORTEST: Duration = Duration::from_secs(2);
@@ -372,7 +375,7 @@ impl Attempt {
         }
     }
 
-    /// The receiver wants no more of this (410 Gone).
+    /// Whether the receiver doesn't want any more deliveries (410 Gone).
     fn is_gone(&self) -> bool {
         self.response_status == Some(410)
     }
@@ -383,16 +386,17 @@ impl Attempt {
 pub enum AfterAttempt {
     /// Deliver the next event.
     GoOn,
-    /// Try the same event later.
+    /// Try the same event again later.
     Retry {
-        /// How often it has failed by now.
+        /// How often it has failed so far.
         attempts: i32,
     },
     /// The webhook is disabled or deleted.
     Stop,
 }
 
-/// Writes down an attempt at the next event, and moves the cursor or, after a day of failures, disables the webhook.
+/// Records an attempt to deliver the next event, and advances the cursor. After a day of failures, it disables the
+/// webhook instead.
 pub async fn record_attempt(
     database: &Database,
     webhook: &Webhook,
@@ -408,7 +412,8 @@ pub async fn record_attempt(
             let delivered = attempt.error.is_none();
             let failing_since = if delivered { None } else { Some(current.failing_since.unwrap_or(at)) };
             let overdue = failing_since.is_some_and(|since| at - since >= day());
-            // What was changed while the attempt was under way gets its own try.
+            // If the webhook was changed while the attempt was in progress, the changed webhook gets an attempt of its
+            // own.
             let same = current.enabled && current.url == webhook.url;
             let disable = !delivered && same && (overdue || attempt.is_gone());
             let status = match (delivered, disable) {
@@ -471,7 +476,8 @@ fn day() -> chrono::Duration {
     chrono::Duration::from_std(limits::WEBHOOK_FAILING).unwrap_or(chrono::Duration::MAX)
 }
 
-/// What is to be delivered again; `None` where webhook or delivery is gone, or the webhook disabled.
+/// The delivery that is to be repeated. `None` if the webhook or the delivery no longer exists, or if the webhook is
+/// disabled.
 pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliveryId) -> Result<Option<DueDelivery>> {
     let Some(delivery) = delivery(connection, id).await? else { return Ok(None) };
     let webhook = webhook::by_ids(connection, &[delivery.webhook_id]).await?.pop().filter(|webhook| webhook.enabled);
@@ -488,7 +494,8 @@ pub async fn to_redeliver(connection: &mut AsyncPgConnection, id: WebhookDeliver
     }
 }
 
-/// Writes down an attempt at a redelivery. Where it succeeded, what waits behind the same event goes on at once.
+/// Records an attempt to repeat a delivery. If it succeeded, deliveries that wait behind the same event continue at
+/// once.
 pub async fn record_redelivery(
     database: &Database,
     id: WebhookDeliveryId,

@@ -1,4 +1,4 @@
-//! What the service tells other services about.
+//! Webhooks, by which other services are notified of events.
 
 pub mod delivery;
 pub mod target;

@@ -1,4 +1,4 @@
-//! Where webhooks may lead: whether an address is of the public internet.
+//! The targets that webhooks may have: only addresses of the public internet, unless the deployment allows others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,7 @@ use crate::base::{limits, text};
 use crate::database::deployment::WebhookTargets;
 
 impl WebhookTargets {
-    /// Whether deliveries may go to the address.
+    /// Whether deliveries may go to this address.
     pub fn allow(self, address: IpAddr) -> bool {
         self.allow_private || is_public(address)
     }
@@ -29,7 +29,8 @@ impl WebhookTargets {
         if url.fragment().is_some() {
             return Err(invalid("may hold no fragment (#…)"));
         }
-        // A name may lead anywhere, and elsewhere tomorrow: what it resolves to is looked at for each delivery.
+        // A host name can resolve to any address, and to another one later. Therefore it is resolved and checked for
+        // each delivery.
         let allowed = match url.host() {
             Some(Host::Domain(name)) => {
                 self.allow_private || !(name == "localhost" || name.trim_end_matches('.').ends_with(".localhost"))
@@ -42,7 +43,7 @@ impl WebhookTargets {
     }
 }
 
-/// Whether an address is of the public internet, rather than of this machine, its network or a reserved range.
+/// Whether an address belongs to the public internet, and not to this machine, its network or a reserved range.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -50,7 +51,7 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// By IANA's registry of special-purpose addresses.
+/// Follows IANA's registry of special-purpose addresses.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let special = match address.octets() {
         [0 | 10 | 127 | 240..=255, ..]
@@ -74,10 +75,10 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {
-        // NAT64 and 6to4 lead to the IPv4 address inside.
+        // NAT64 and 6to4 addresses lead to the IPv4 address that they contain.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
         [0x2001, 0xdb8, ..] | [0x2001, 0..=0x1ff, ..] | [0x3fff, 0..=0xfff, ..] => false,
-        // Nothing else is given out.
+        // No other range is assigned for the public internet.
         [first, ..] => (0x2000..=0x3fff).contains(&first),
     }
 }

@@ -1,7 +1,8 @@
-//! Webhooks: an organization's audit log, told to other services in its order, at least once (R75).
+//! Webhooks: an organization's audit log is delivered to other services in order and at least once (R75).
 //!
-//! A webhook has a cursor into the log. Whatever records an event that it waits for enqueues its one job, which
-//! delivers event by event and moves the cursor on; so nothing is sent before its commit, overtaken, or lost.
+//! A webhook has a cursor into the log. Whatever records an event that it is subscribed to enqueues the webhook's
+//! single job, which delivers one event after the other and advances the cursor. So no event is sent before its
+//! commit, overtaken by another one, or lost.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -22,76 +23,76 @@ use crate::base::secret::{Keyring, Token};
 use crate::database::schema::{audit_heads, webhook_previous_secrets, webhooks};
 use crate::database::{Database, Transaction, now};
 
-/// What stands for every event.
+/// The entry that subscribes to every event.
 pub(super) const EVERY_EVENT: &str = "*";
 
-/// A webhook.
+/// A webhook of an organization.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = webhooks)]
 pub struct Webhook {
-    /// Its id.
+    /// The webhook's id.
     pub id: WebhookId,
-    /// Whose events it tells.
+    /// The organization whose events are delivered.
     pub organization_id: OrganizationId,
-    /// Where it leads.
+    /// The URL that events are delivered to.
     pub url: String,
-    /// The actions that it tells; `*` for all.
+    /// The actions that the webhook is subscribed to; `*` for all.
     pub events: Vec<String>,
-    /// Whether it tells anything.
+    /// Whether the webhook delivers events.
     pub enabled: bool,
-    /// The last sequence of the audit log that is dealt with.
+    /// The last sequence number of the audit log that has been processed.
     pub cursor: i64,
-    /// Since when every attempt failed.
+    /// Since when all attempts have failed. `None` if the last one succeeded.
     pub failing_since: Option<DateTime<Utc>>,
-    /// Which secret signs.
+    /// The version of the secret that signs deliveries.
     pub secret_version: i32,
-    /// When this secret was made.
+    /// When this secret was created.
     pub secret_made_at: DateTime<Utc>,
-    /// Who was shown it.
+    /// The user who was shown this secret.
     pub secret_made_by_id: UserId,
-    /// When the webhook was made.
+    /// When the webhook was created.
     pub created_at: DateTime<Utc>,
 }
 
 impl Webhook {
-    /// The host that it leads to, for people.
+    /// The host that the webhook delivers to, as it is shown to people.
     pub fn host(&self) -> String {
         Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
     }
 
-    /// What to do once someone who was shown the secret departs, in a sentence.
+    /// Advice, as a sentence, for when somebody who was shown the secret leaves.
     pub fn renewal_advice(&self) -> String {
         format!("Renew the secret of the webhook {} to {}: they were shown it.", self.id, self.host())
     }
 }
 
-/// A webhook to be made.
+/// The webhook to create.
 #[derive(Debug)]
 pub struct CreateWebhook {
-    /// Whose events it shall tell.
+    /// The organization whose events are delivered.
     pub organization_id: OrganizationId,
-    /// Where it shall lead.
+    /// The URL to deliver to.
     pub url: String,
-    /// The actions that it shall tell.
+    /// The actions to subscribe to.
     pub events: Vec<String>,
 }
 
-/// A change of a webhook; what is left out stays.
+/// The changes to a webhook. `None` leaves a field as it is.
 #[derive(Debug)]
 pub struct UpdateWebhook {
-    /// Which.
+    /// The webhook.
     pub id: WebhookId,
-    /// Where it shall lead.
+    /// The new URL to deliver to.
     pub url: Option<String>,
-    /// The actions that it shall tell.
+    /// The actions to subscribe to.
     pub events: Option<Vec<String>>,
-    /// Whether it shall tell anything.
+    /// Whether the webhook delivers events.
     pub enabled: Option<bool>,
-    /// Whether it gets a new secret.
+    /// Whether to create a new secret.
     pub rotate_secret: bool,
 }
 
-/// The actions named, each once.
+/// Parses the names of actions, and removes duplicates.
 fn parse_events(field: &str, events: &[String]) -> Result<Vec<String>, Refusal> {
     if events.is_empty() {
         return Err(Refusal::new(Code::Blank, field, "name at least one event, or \"*\" for all"));
@@ -112,7 +113,7 @@ fn parse_events(field: &str, events: &[String]) -> Result<Vec<String>, Refusal> 
     Ok(parsed)
 }
 
-/// Makes a webhook, which tells what happens from now on; its secret is shown this once.
+/// Creates a webhook, which delivers what happens from now on. Its secret is returned only this once.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateWebhook) -> Result<(Webhook, Token)> {
     let url = database.deployment().webhook_targets.parse("url", &command.url)?;
     let events = parse_events("events", &command.events)?;
@@ -133,7 +134,8 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateWebhook)
                 let message = format!("there are {existing} webhooks already; delete one that nobody needs");
                 return Err(Error::refused(Code::TooMany, "organizationId", message));
             }
-            // The log's head is held from here on: what is recorded before isn't told, and what comes after is.
+            // The head of the log is locked from here on. Events recorded before aren't delivered; those recorded
+            // after are.
             let cursor: Option<i64> = audit_heads::table
                 .find(organization_id)
                 .select(audit_heads::sequence)
@@ -206,8 +208,8 @@ pub(super) async fn lock(transaction: &mut Transaction, id: WebhookId) -> Result
         .optional()?)
 }
 
-/// Changes a webhook; a new secret is shown this once. Enabled again it goes on with the event after the last one that
-/// was dealt with.
+/// Changes a webhook. A new secret is returned only this once. When the webhook is enabled again, it continues with
+/// the event after the last one that was processed.
 pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook) -> Result<(Webhook, Option<Token>)> {
     let targets = database.deployment().webhook_targets;
     let url = command.url.as_deref().map(|url| targets.parse("url", url)).transpose()?;
@@ -230,7 +232,7 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
                 changed.secret_made_at = at;
                 changed.secret_made_by_id = actor.account().unwrap_or(before.secret_made_by_id);
             }
-            // Another target, or another try: the day until it is disabled begins anew.
+            // With another URL, or after it was enabled again, the webhook has another full day before it is disabled.
             let fresh = changed.enabled && (changed.url != before.url || !before.enabled);
             if fresh {
                 changed.failing_since = None;
@@ -275,7 +277,8 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
         .await
 }
 
-/// Has the webhook's secret sign beside the next one for a day, and forgets those whose day is over.
+/// Lets the current secret sign deliveries together with the next one for a day, and forgets secrets whose day is
+/// over.
 async fn retire_secret(transaction: &mut Transaction, webhook: &Webhook, at: DateTime<Utc>) -> Result<()> {
     let previous = || {
         webhook_previous_secrets::table
@@ -306,7 +309,7 @@ async fn retire_secret(transaction: &mut Transaction, webhook: &Webhook, at: Dat
     Ok(())
 }
 
-/// Deletes a webhook with its deliveries; nothing more is sent to it.
+/// Deletes a webhook and its deliveries. Nothing more is sent to it.
 pub async fn delete(database: &Database, actor: &Actor, id: WebhookId) -> Result<WebhookId> {
     database
         .transaction(async |transaction| {
@@ -320,12 +323,12 @@ pub async fn delete(database: &Database, actor: &Actor, id: WebhookId) -> Result
         .await
 }
 
-/// The webhooks of the ids, whoever asks.
+/// Loads the webhooks, without checking who asks.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[WebhookId]) -> Result<Vec<Webhook>> {
     Ok(webhooks::table.filter(webhooks::id.eq_any(ids)).select(Webhook::as_select()).load(connection).await?)
 }
 
-/// Those of the ids that the actor may see.
+/// Loads those webhooks that the actor may see.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[WebhookId]) -> Result<Vec<Webhook>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|webhook| webhook.organization_id)).await?;
@@ -347,14 +350,15 @@ pub async fn list(connection: &mut AsyncPgConnection, permit: &Permit, page: &Pa
     slice.page(rows, |webhook: &Webhook| webhook.id)
 }
 
-/// How many webhooks an organization has.
+/// The number of an organization's webhooks.
 pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit) -> Result<i64> {
     permit.require(Action::ManageWebhooks)?;
     let query = webhooks::table.filter(webhooks::organization_id.eq(permit.organization_id()));
     Ok(query.count().get_result(connection).await?)
 }
 
-/// The webhooks of an organization whose secret the user was shown: after their departure it should be renewed.
+/// The webhooks of an organization whose secret the user was shown. The secrets should be renewed after the user's
+/// departure.
 pub async fn known_to(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -369,7 +373,7 @@ pub async fn known_to(
         .await?)
 }
 
-/// Lets the webhooks of a restored organization go on.
+/// Lets the webhooks of a restored organization continue.
 pub(crate) async fn resume(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
     let enabled: Vec<WebhookId> = webhooks::table
         .filter(webhooks::organization_id.eq(organization_id))

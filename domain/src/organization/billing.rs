@@ -1,6 +1,6 @@
-//! What an organization has by its plan (R64), where it is billed (R63), and its credits.
+//! Plans (R64), billing accounts (R63) and credits of organizations.
 //!
-//! Active members hold a seat each, and so do open invitations, so that everyone who was invited finds one.
+//! Each active member and each pending invitation takes a seat, so that there is a seat for everyone who was invited.
 
 use std::collections::HashMap;
 
@@ -22,20 +22,23 @@ use crate::database::schema::{credit_purchases, members, organizations};
 use crate::database::{Database, rollcall_now};
 use crate::membership::organization::{self, Organization};
 
-/// What an organization shall have.
+/// The plan and limits to set.
 #[derive(Debug)]
 pub struct SetPlan {
     /// The plan's name, as the platform calls it.
     pub plan: String,
-    /// How many seats come with it; `Some(None)` for as many as like, and `None` leaves it as it is.
+    /// The number of seats. `Some(None)` removes the limit, and `None` leaves it as it is.
     pub seat_limit: Option<Option<i32>>,
-    /// How many bytes its resources may take up; likewise.
+    /// The number of bytes that the organization's resources may take up. `Some(None)` and `None` mean the same as for
+    /// seats.
     pub storage_limit_bytes: Option<Option<i64>>,
-    /// How many runs may go on at a time; likewise.
+    /// The number of runs that may be in progress at the same time. `Some(None)` and `None` mean the same as for
+    /// seats.
     pub run_limit: Option<Option<i32>>,
 }
 
-/// Staff give an organization a plan. A limit below what is in use takes nothing away; it only lets nothing in.
+/// Sets an organization's plan, on behalf of staff. A limit that is below the current usage takes nothing away; it
+/// only prevents further usage.
 pub async fn set_plan(
     database: &Database,
     actor: &Actor,
@@ -83,18 +86,19 @@ pub async fn set_plan(
         .await
 }
 
-/// Where an organization shall be billed; `None` leaves it as it is, and `Some(None)` clears it.
+/// The changes to a billing account. `None` leaves a field as it is, and `Some(None)` clears it.
 #[derive(Debug, Default)]
 pub struct UpdateBilling {
-    /// Whose account.
+    /// The name of the billing account.
     pub account_name: Option<Option<String>>,
-    /// Whom to ask about bills.
+    /// The email address of the contact for invoices.
     pub contact_email: Option<Option<String>>,
-    /// What bills shall say.
+    /// A reference to print on invoices.
     pub reference: Option<Option<String>>,
 }
 
-/// Says where an organization is billed, for all of its members (R63); takes [`Action::ManageBilling`].
+/// Changes an organization's billing account, which pays for all of its members (R63). Requires
+/// [`Action::ManageBilling`].
 pub async fn update(
     database: &Database,
     actor: &Actor,
@@ -125,7 +129,7 @@ pub async fn update(
                 billing_contact_email: contact_email.as_ref().map(Option::as_ref),
                 billing_reference: reference.as_ref().map(Option::as_deref),
             };
-            // Nothing to change would be no statement at all.
+            // Without any change, there would be no statement to execute.
             if account_name.is_some() || contact_email.is_some() || reference.is_some() {
                 diesel::update(organizations::table.find(id)).set(changes).execute(&mut **transaction).await?;
             }
@@ -137,11 +141,11 @@ pub async fn update(
         .await
 }
 
-/// Staff add credits that an organization has bought, or with a negative amount take them back; the same key counts
-/// once.
+/// Adds credits that an organization has purchased, on behalf of staff. A negative amount takes credits back. A
+/// purchase with the same key isn't counted again.
 ///
-/// INVALID for nothing, for more than four digits behind the point, and for what no invoice would say; CONFLICT where
-/// the key came with another amount.
+/// INVALID for zero, for more than four decimal places, and for an amount that no invoice would have; CONFLICT if the
+/// key was used with another amount.
 pub async fn add_credits(
     database: &Database,
     actor: &Actor,
@@ -165,7 +169,7 @@ pub async fn add_credits(
             if !access::lock_organization(transaction, id).await? {
                 return Err(Error::refused(Code::NotFound, "organizationId", "there is no such organization"));
             }
-            // The lock keeps the same key from coming twice at once.
+            // The lock prevents the same key from being used twice at the same time.
             let before: Option<Decimal> = credit_purchases::table
                 .filter(credit_purchases::organization_id.eq(id))
                 .filter(credit_purchases::idempotency_key.eq(&key))
@@ -200,7 +204,7 @@ pub async fn add_credits(
         .await
 }
 
-/// The credits that each of the organizations has bought.
+/// The credits that each of the organizations has purchased.
 pub async fn credits_purchased(
     connection: &mut AsyncPgConnection,
     ids: &[OrganizationId],
@@ -215,12 +219,12 @@ pub async fn credits_purchased(
 }
 
 diesel::define_sql_function! {
-    /// For an order that people see.
+    /// SQL's `lower`, for an order that people see.
     fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text;
 }
 
-/// The organizations that the actor may bill to (R55), the personal one first, the others by name, as many as a list
-/// without pages holds; for an API key at most its own.
+/// The organizations that the actor may bill to (R55): first the personal one, then the others by name, up to the
+/// limit for lists without pagination. For an API key, it is at most the key's organization.
 pub async fn billable_organizations(
     connection: &mut AsyncPgConnection,
     actor: &Actor,

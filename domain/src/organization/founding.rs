@@ -1,4 +1,4 @@
-//! Founding an organization.
+//! Creating an organization.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -25,12 +25,12 @@ use crate::membership::{joining, member_writes};
 use crate::organization::ownership;
 use crate::organization::profile::{Profile, ProfileInput};
 
-/// Founds an organization: its creator owns it (R11), or, where staff name one, the account of `owner_email` (R1).
+/// Creates an organization. Its creator owns it (R11), or, if staff name one, the account with `owner_email` (R1).
 ///
 /// # Errors
 ///
-/// FORBIDDEN where the actor may not found organizations, or names an owner; BLANK or INVALID on what isn't named
-/// rightly; SLUG_TAKEN; SUSPENDED, ONE_ORGANIZATION or TOO_MANY where the owner can't own another one; RATE_LIMITED.
+/// FORBIDDEN if the actor may not create organizations, or may not name an owner; BLANK or INVALID for invalid fields;
+/// SLUG_TAKEN; SUSPENDED, ONE_ORGANIZATION or TOO_MANY if the owner can't own another organization; RATE_LIMITED.
 pub async fn create(
     database: &Database,
     actor: &Actor,
@@ -66,8 +66,8 @@ pub async fn create(
         return Err(Error::refused(Code::Blank, "name", "may not be empty"));
     }
     let parsed = profile.parse()?;
-    // The slug tells whether another organization has it (R21), also the one that is made of the name: whoever has made
-    // too many guesses gets one that tells nothing.
+    // The slug reveals whether another organization has it (R21), even if it is derived from the name. Therefore, an
+    // actor who has made too many guesses gets a derived slug that reveals nothing.
     let is_named = matches!(parsed.slug, Some(Some(_)));
     let (guess, salted) = match attempt::count_guesses(database, actor, client, 1).await {
         Err(Error::RateLimited { .. }) if !is_named => (PendingAttempts::none(), true),
@@ -81,7 +81,7 @@ pub async fn create(
                 Founder::Appointed(_, email) => match user::by_email(transaction, email).await? {
                     Some(user) => user.id,
                     None => {
-                        // The address is a pre-registration: whoever controls it signs in as the owner.
+                        // This pre-registers the address: whoever controls it can sign in as the owner.
                         let new = NewUser { email, name: None, username: None, origin_organization_id: None };
                         let created = new_account::create(transaction, new).await?;
                         events.extend(created.events);
@@ -134,8 +134,9 @@ enum Founder<'a> {
     Appointed(Staff<'a>, EmailAddress),
 }
 
-/// Inserts the organization; one without a slug gets one made of its name, salted where it shall tell nothing. And
-/// whether it is salted, which otherwise tells that another one has the slug that the name gives.
+/// Inserts the organization. If it has no slug, one is derived from its name; with `salted`, in a form that reveals
+/// nothing. Also returns whether the slug is salted; otherwise, a salted slug reveals that another organization has
+/// the one that the name would give.
 async fn insert(transaction: &mut Transaction, mut profile: Profile, salted: bool) -> Result<(OrganizationId, bool)> {
     let id = OrganizationId::new();
     let at = now(transaction).await?;

@@ -1,4 +1,4 @@
-//! What owners and admins do with an organization as a whole.
+//! What owners, admins and staff do with an organization as a whole.
 
 pub mod billing;
 pub mod founding;

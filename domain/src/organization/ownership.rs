@@ -1,4 +1,4 @@
-//! Who owns an organization: transfers, and owners whom staff set.
+//! The ownership of an organization: transfers, and owners set by staff.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -22,13 +22,13 @@ use crate::membership::organization::{self, Organization};
 use crate::membership::{joining, member, member_writes, role};
 use crate::organization::profile;
 
-/// Staff give an organization to another owner (R1); the old one becomes ADMIN. One transaction: there is never none,
-/// never two.
+/// Gives an organization to another owner, on behalf of staff (R1). The previous owner becomes an admin. Both happen
+/// in one transaction, so that there is always exactly one owner.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but staff; NOT_FOUND, SUSPENDED, ONE_ORGANIZATION or TOO_MANY on what doesn't fit; CONFLICT where
-/// the owner has just changed.
+/// FORBIDDEN for everyone except staff; NOT_FOUND, SUSPENDED, ONE_ORGANIZATION or TOO_MANY for invalid fields;
+/// CONFLICT if the owner has just changed.
 pub async fn set_owner(
     database: &Database,
     actor: &Actor,
@@ -54,7 +54,7 @@ pub async fn set_owner(
                     "a personal organization stays with its account",
                 ));
             }
-            // Another change of owner may have come first: its outcome counts now.
+            // The owner may have changed before the lock was taken. From here on, the current one counts.
             let current = organization::owners(transaction, &[id]).await?.pop().map(|(_, user_id)| user_id);
             if current != Some(old_owner) {
                 return Err(Error::refused(Code::Conflict, "organizationId", "the owner has just changed; look again"));
@@ -93,8 +93,8 @@ pub async fn set_owner(
         .await
 }
 
-/// The owner becomes ADMIN; what they issued and as an admin can issue no longer ends (R42). Another owner must follow
-/// at once. The organization is locked.
+/// Makes the owner an admin. What they issued and can no longer issue as an admin ends (R42). The caller has locked
+/// the organization, and must make somebody else the owner right afterwards.
 async fn step_down(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -106,16 +106,16 @@ async fn step_down(
     role::end_no_longer_issuable(transaction, cause, before, after, organization.id, owner).await
 }
 
-/// To whom the owner hands the organization over, and what they typed to confirm it.
+/// The new owner of an organization, and the texts typed as confirmation.
 #[derive(Debug)]
 pub struct TransferOwnership {
     /// The organization.
     pub organization_id: OrganizationId,
-    /// The admin who shall own it.
+    /// The membership of the new owner, who must be an admin.
     pub member_id: MemberId,
-    /// The organization's name.
+    /// The organization's name, typed as confirmation.
     pub confirm_organization_name: String,
-    /// The admin's username.
+    /// The admin's username, typed as confirmation.
     pub confirm_username: String,
 }
 
@@ -123,12 +123,13 @@ pub(crate) fn mismatch(field: &str, what: &str) -> Refusal {
     Refusal::new(Code::ConfirmationMismatch, field, format!("type {what} to confirm"))
 }
 
-/// The owner hands the organization over to an admin (R46), having typed both names (R47); the old owner becomes ADMIN.
+/// Transfers the organization to an admin (R46), on behalf of the owner, who has typed both names (R47). The previous
+/// owner becomes an admin.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but the owner; CONFIRMATION_MISMATCH; NOT_FOUND, SELF, NOT_AN_ADMIN, SUSPENDED or TOO_MANY on
-/// `memberId`.
+/// FORBIDDEN for everyone except the owner; CONFIRMATION_MISMATCH; NOT_FOUND, SELF, NOT_AN_ADMIN, SUSPENDED or
+/// TOO_MANY on `memberId`.
 pub async fn transfer_ownership(
     database: &Database,
     actor: &Actor,
@@ -139,7 +140,7 @@ pub async fn transfer_ownership(
     let not_found = || member::not_found("memberId");
     database
         .transaction(async |transaction| {
-            // Users come before organizations in the order of locks.
+            // In the order of locks, users come before organizations.
             let found = member::by_ids(transaction, &[command.member_id]).await?.pop();
             let target = found.filter(|member| member.organization_id == id).map(|member| member.user_id);
             let mut users = vec![old_owner];
@@ -190,8 +191,8 @@ pub async fn transfer_ownership(
         .await
 }
 
-/// Fails with TOO_MANY where someone owns as many organizations as one person may; those that are deleted count while
-/// they can be restored, so that restoring one takes no room. The account's row is locked.
+/// Fails with TOO_MANY if somebody already owns as many organizations as one person may. Deleted ones count while they
+/// can be restored, so that restoring one never exceeds the limit. The caller has locked the account's row.
 pub(super) async fn require_room_for_owner(transaction: &mut Transaction, user_id: UserId, field: &str) -> Result<()> {
     let owned: i64 = members::table
         .filter(members::user_id.eq(user_id))
@@ -200,7 +201,7 @@ pub(super) async fn require_room_for_owner(transaction: &mut Transaction, user_i
         .count()
         .get_result(&mut **transaction)
         .await?;
-    // The personal one comes on top.
+    // The personal organization isn't included in the limit.
     if owned > limits::MAX_OWNED_ORGANIZATIONS {
         let most = limits::MAX_OWNED_ORGANIZATIONS;
         let message =

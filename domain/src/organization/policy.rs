@@ -1,4 +1,4 @@
-//! An organization's policy: what its owner lets others do.
+//! An organization's policy, which is its settings.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -17,18 +17,18 @@ use crate::database::schema::organizations;
 use crate::membership::organization::{self, Organization};
 use crate::membership::role;
 
-/// What to change of a policy; what is left out stays as it is.
+/// The changes to a policy. `None` leaves a field as it is.
 #[derive(Debug, Default)]
 pub struct UpdatePolicy {
-    /// Whom plain members see (D9).
+    /// Which other members plain members can see (D9).
     pub member_directory: Option<MemberDirectory>,
-    /// Whether admins have the owner's powers (D2); for the owner alone.
+    /// Whether admins have the owner's powers (D2). Only the owner can change this.
     pub admin_powers: Option<AdminPowers>,
-    /// Whether resources may be shared outside.
+    /// Whether resources may be shared outside the organization.
     pub external_sharing: Option<ExternalSharing>,
-    /// What new members may do.
+    /// The permissions of new members.
     pub default_permissions: PermissionsInput,
-    /// How many days invitations last (R23).
+    /// How many days invitations are valid (R23).
     pub invitation_days: Option<i32>,
 }
 
@@ -36,8 +36,7 @@ pub struct UpdatePolicy {
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN where the actor may not change the policy, or what they change of it; INVALID on
-/// `invitationDays`.
+/// NOT_FOUND or FORBIDDEN if the actor may not change the policy, or one of the fields; INVALID on `invitationDays`.
 pub async fn update_policy(
     database: &Database,
     actor: &Actor,

@@ -1,4 +1,4 @@
-//! An organization's name, slug and picture.
+//! An organization's profile, such as its name, slug and logo.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -19,26 +19,26 @@ use crate::database::Database;
 use crate::database::schema::organizations;
 use crate::membership::organization;
 
-/// The profile as it was sent; a field left out of an update stays as it is, and null clears it.
+/// The profile as it was sent. In an update, `None` leaves a field as it is, and `Some(None)` clears it.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileInput {
-    /// As it appears everywhere.
+    /// The name that is shown everywhere.
     pub name: Option<String>,
-    /// Its short name.
+    /// The short name in URLs.
     pub slug: Option<Option<String>>,
-    /// Its name in full.
+    /// The full name.
     pub full_name: Option<Option<String>>,
-    /// What it is.
+    /// A description.
     pub description: Option<Option<String>>,
-    /// A link.
+    /// The URL of the website.
     pub website: Option<Option<String>>,
-    /// Where it is.
+    /// The place where the organization is located.
     pub location: Option<Option<String>>,
-    /// In which sector.
+    /// The sector in which it works.
     pub sector: Option<Option<String>>,
-    /// Of which university.
+    /// The name of the university that it belongs to.
     pub university_name: Option<Option<String>>,
-    /// A link to its logo.
+    /// The URL of the logo.
     pub logo_url: Option<Option<String>>,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Profile {
 }
 
 impl ProfileInput {
-    /// Parses every field, so that all that is wrong is said at once.
+    /// Parses every field, so that all problems are reported at once.
     pub(super) fn parse(&self) -> Result<Profile> {
         let mut refusals = Vec::new();
         let mut line = |field: &str, value: &Option<Option<String>>| -> Option<Option<String>> {
@@ -115,7 +115,7 @@ pub(super) fn not_found() -> Error {
     Error::refused(Code::NotFound, "organizationId", "there is no such organization")
 }
 
-/// Changes the profile (R49); it is cosmetic and changes no right (R50).
+/// Changes the profile (R49). This has no effect on anyone's rights (R50).
 pub async fn update(
     database: &Database,
     actor: &Actor,

@@ -1,5 +1,5 @@
-//! Another address for an account: its person asks for it, and it is taken once the link that is mailed there is
-//! confirmed.
+//! Changes of an account's email address. The owner requests the change, and it takes effect once they confirm the
+//! link that is emailed to the new address.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -23,13 +23,13 @@ use crate::database::{Database, Transaction, now};
 use crate::membership::invitation;
 
 text_enum! {
-    /// Where a change of address stands.
+    /// The status of a change of address.
     EmailChangeStatus {
-        /// Its link waits to be confirmed.
+        /// The link waits for confirmation.
         Open = "open",
-        /// The account has the address.
+        /// The account has the new address.
         Confirmed = "confirmed",
-        /// A newer one took its place.
+        /// A newer request has replaced this one.
         Replaced = "replaced",
     }
 }
@@ -38,31 +38,31 @@ text_enum! {
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = email_changes)]
 pub struct EmailChange {
-    /// Its id.
+    /// The change's id.
     pub id: EmailChangeId,
-    /// Whose address.
+    /// The account.
     pub user_id: UserId,
-    /// Which session asked.
+    /// The session that requested the change.
     pub session_id: SessionId,
-    /// The address that the account had when this was asked for.
+    /// The address that the account had at the time of the request.
     pub old_email: EmailAddress,
-    /// The address that it shall have.
+    /// The new address.
     pub new_email: EmailAddress,
-    /// Where it stands.
+    /// The status of the change.
     pub status: EmailChangeStatus,
-    /// When it was asked for.
+    /// When the change was requested.
     pub created_at: DateTime<Utc>,
-    /// When it was confirmed.
+    /// When the change was confirmed.
     pub confirmed_at: Option<DateTime<Utc>>,
 }
 
 impl EmailChange {
-    /// Until when the link works.
+    /// When the link expires.
     pub fn expires_at(&self) -> DateTime<Utc> {
         self.created_at + limits::EMAIL_CHANGE_LIFETIME
     }
 
-    /// Why it can't be confirmed, if so.
+    /// Why the change can't be confirmed. `None` if it can.
     pub fn why_closed(&self, at: DateTime<Utc>) -> Option<Refusal> {
         let (code, message) = match self.status {
             EmailChangeStatus::Open if self.expires_at() > at => return None,
@@ -78,7 +78,8 @@ fn taken() -> Refusal {
     Refusal::new(Code::EmailTaken, "token", "another account has this address; name one that has none")
 }
 
-/// Mails a link to the new address, and tells the old one. A newer request ends the link of an older one.
+/// Emails a link to the new address, and a notice to the old one. A newer request makes the link of an older one
+/// invalid.
 pub async fn request(database: &Database, actor: &Actor, email: &str, client: ClientNetwork) -> Result<()> {
     let (user_id, session_id) = actor.signed_in("email")?;
     let email = EmailAddress::parse("email", email)?;
@@ -92,7 +93,8 @@ pub async fn request(database: &Database, actor: &Actor, email: &str, client: Cl
             if old_email == email {
                 return Err(Error::refused(Code::Invalid, "email", "this is your address already; name another"));
             }
-            // Whether another account has the address is told to whoever reads its mails: when it is confirmed.
+            // Whether another account has the address is revealed only on confirmation, to somebody who reads its
+            // emails.
             mails.require(transaction).await?;
             end_open(transaction, user_id).await?;
             let id = EmailChangeId::new();
@@ -119,7 +121,7 @@ pub async fn request(database: &Database, actor: &Actor, email: &str, client: Cl
     mails.settle(requested).await
 }
 
-/// Ends the open change of an account, if there is one. The account's row is locked.
+/// Ends the account's pending change, if there is one. The caller has locked the account's row.
 async fn end_open(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(
         email_changes::table
@@ -132,23 +134,23 @@ async fn end_open(transaction: &mut Transaction, user_id: UserId) -> Result<()> 
     Ok(())
 }
 
-/// Forgets every change of an account, with the addresses. The account's row is locked.
+/// Deletes all changes of an account, together with the addresses. The caller has locked the account's row.
 pub(crate) async fn forget(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::delete(email_changes::table.filter(email_changes::user_id.eq(user_id))).execute(&mut **transaction).await?;
     Ok(())
 }
 
-/// The change of an id, for its mails.
+/// Loads the change for its emails.
 pub async fn by_id(connection: &mut AsyncPgConnection, id: EmailChangeId) -> Result<Option<EmailChange>> {
     Ok(email_changes::table.find(id).select(EmailChange::as_select()).first(connection).await.optional()?)
 }
 
-/// The token of a change's link, for its mail.
+/// The token of the link, for the email.
 pub fn link_token(database: &Database, id: EmailChangeId) -> Result<Token> {
     database.keyring().link_token(Purpose::EmailChange, id.uuid(), 1)
 }
 
-/// The change behind a link's token, while it can be confirmed; changes nothing (R24).
+/// Finds the change of a link's token, if it can still be confirmed. This changes nothing (R24).
 pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
     let wrong = || {
         let message = "this link is incomplete or isn't genuine; copy all of it, or ask for the change again";
@@ -164,8 +166,8 @@ pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
     Ok(change)
 }
 
-/// Fails with REVOKED where the session that asked was ended, as the mail to the old address advises: that puts an end
-/// to this too.
+/// Fails with REVOKED if the session that requested the change was ended. The email to the old address advises people
+/// to end it, and that must stop the change too.
 async fn require_session(connection: &mut AsyncPgConnection, user_id: UserId, session_id: SessionId) -> Result<()> {
     if session::by_ids(connection, user_id, &[session_id]).await?.is_empty() {
         let message = "the session that asked for this was ended; ask for the change again";
@@ -174,8 +176,8 @@ async fn require_session(connection: &mut AsyncPgConnection, user_id: UserId, se
     Ok(())
 }
 
-/// Gives the account the address that the token was mailed to, and returns it. Who holds the token needs no session:
-/// they read the mails of the address.
+/// Gives the account the new address and returns it. This needs no session: whoever holds the token can read the
+/// emails to that address.
 pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
     let EmailChange { id, user_id, session_id, new_email, .. } = by_token(database, token).await?;
     database
@@ -206,9 +208,10 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
                 .set((users::email.eq(&new_email), users::folded_email.eq(new_email.folded())))
                 .execute(&mut **transaction)
                 .await;
-            // Somebody has it, now or when it was asked for.
+            // Somebody else has the address, perhaps already since before the request.
             on_violation(updated, "users_email_key", taken)?;
-            // What invited this address where the person belongs already has no purpose any more.
+            // Invitations of this address to organizations that the person is already a member of have no purpose any
+            // more.
             let user = user::by_id(transaction, user_id).await?;
             let mut events = Vec::new();
             for organization_id in organizations {

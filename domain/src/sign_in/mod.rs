@@ -1,4 +1,4 @@
-//! Signing in without a password: a mailed link, or six digits of the same mail.
+//! Signing in without a password, with a link or six digits, which are sent in the same email.
 
 pub mod email_change;
 
@@ -26,43 +26,43 @@ use crate::database::schema::{invitations, sign_in_requests};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::invitation::InvitationStatus;
 
-/// A request to sign in, as its mail needs it.
+/// A request to sign in, with what its email needs.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = sign_in_requests)]
 pub struct SignInRequest {
-    /// Its id.
+    /// The request's id.
     pub id: SignInRequestId,
-    /// Where the mail goes.
+    /// The address that the email goes to.
     pub email: EmailAddress,
-    /// With what it was asked for.
+    /// The `User-Agent` of the client that made the request.
     pub user_agent: Option<String>,
-    /// The invitation that is accepted with the sign-in (R20).
+    /// The invitation that is accepted by the sign-in (R20).
     pub invitation_id: Option<InvitationId>,
-    /// When it was used.
+    /// When the request was used to sign in.
     pub used_at: Option<DateTime<Utc>>,
-    /// When it was asked for.
+    /// When the request was made.
     pub created_at: DateTime<Utc>,
-    /// From where; nothing where that was before this was written down.
+    /// The client's network. `None` for requests from before this was recorded.
     client: Option<String>,
 }
 
 impl SignInRequest {
-    /// Until when the link works.
+    /// When the link expires.
     pub fn link_expires_at(&self) -> DateTime<Utc> {
         self.created_at + limits::SIGN_IN_LINK_LIFETIME
     }
 }
 
-/// With what a mail is asked for.
+/// The client that requests an email.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SignInRequester<'a> {
-    /// What the client calls itself.
+    /// The client's `User-Agent` header.
     pub user_agent: Option<&'a str>,
-    /// The digest of the form, where a page asks: sent twice, it asks for one mail.
+    /// The digest of the form, if a page made the request. A form that is sent twice requests one email.
     pub form_digest: Option<&'a [u8]>,
 }
 
-/// Mails a link and digits to the address. The answer is the same whether or not it has an account.
+/// Emails a link and digits to the address. The response is the same whether or not the address has an account.
 pub async fn request(
     database: &Database,
     email: &str,
@@ -75,7 +75,7 @@ pub async fn request(
     Ok(())
 }
 
-/// Mails the invited address a link that signs in and accepts the invitation (R20).
+/// Emails a link to the invited address that signs in and accepts the invitation (R20).
 pub async fn request_for_invitation(
     database: &Database,
     email: &EmailAddress,
@@ -88,13 +88,14 @@ pub async fn request_for_invitation(
     Ok(())
 }
 
-/// A request is counted for good: there is no wrong one.
+/// Counts a request. Unlike other attempts, it is never taken back, since a request can't be wrong.
 async fn count_request(database: &Database, email: &EmailAddress, client: ClientNetwork) -> Result<()> {
     let _ = attempt::count_attempt(database, &limits::SIGN_IN_REQUESTS, email.as_str(), client).await?;
     Ok(())
 }
 
-/// A link that signs the address in, for the banner of a service that runs on one machine for the first time.
+/// Makes a link that signs the address in. It is for the banner of a service that runs on one machine for the first
+/// time.
 pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Token> {
     let id = database
         .transaction(async |transaction| {
@@ -114,7 +115,7 @@ async fn ask(
 ) -> Result<()> {
     database
         .transaction(async |transaction| {
-            // No look at whose address it is: that would take longer where it is somebody's.
+            // This doesn't look up whose address it is, since that would take longer for an address with an account.
             match insert(transaction, email, requester, invitation_id, Some(client)).await? {
                 Some(id) => transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await,
                 None => Ok(()),
@@ -123,8 +124,8 @@ async fn ask(
         .await
 }
 
-/// Records that a sign-in mail was asked for in the log of the account that has the address, if one has; once. The
-/// mail's job does it, and nobody waits for that.
+/// Records in the account's log that a sign-in email was requested, if the address has an account. This happens once,
+/// in the email's job, so that nobody waits for it.
 pub async fn record_request(database: &Database, id: SignInRequestId, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
@@ -146,8 +147,9 @@ pub async fn record_request(database: &Database, id: SignInRequestId, claim: Job
         .await
 }
 
-/// Takes the turn of a request's mail; `false` where the address has had enough of them, or its client has had them
-/// sent to enough strangers. Only here, where nobody waits for an answer, it is looked at whose address it is.
+/// Counts the email of a request. Returns `false` if the address has already had enough of them, or the client has
+/// caused enough of them to strangers. Whether the address has an account is looked up only here, where nobody waits
+/// for a response.
 pub async fn take_mail_turn(database: &Database, request: &SignInRequest) -> Result<bool> {
     let mut connection = database.connection().await?;
     let has_account = user::by_email(&mut connection, &request.email).await?.is_some();
@@ -164,7 +166,7 @@ pub async fn take_mail_turn(database: &Database, request: &SignInRequest) -> Res
     Ok(has_account && attempt::count_all_or_none(database, &[of_address(limits::LATER_SIGN_IN_MAILS)]).await?.is_ok())
 }
 
-/// `None` where the form has asked before.
+/// Inserts a request. `None` if the same form was sent before.
 async fn insert(
     transaction: &mut Transaction,
     email: &EmailAddress,
@@ -190,12 +192,12 @@ async fn insert(
     Ok((inserted > 0).then_some(id))
 }
 
-/// The request of an id, for its mail.
+/// Loads the request for its email.
 pub async fn by_id(connection: &mut AsyncPgConnection, id: SignInRequestId) -> Result<Option<SignInRequest>> {
     Ok(sign_in_requests::table.find(id).select(SignInRequest::as_select()).first(connection).await.optional()?)
 }
 
-/// The request behind a link's token, while it can be used; for the page that asks.
+/// Finds the request of a link's token, if it can still be used. For the page that asks for confirmation.
 pub async fn by_token(database: &Database, token: &str) -> Result<SignInRequest> {
     let Some((id, _)) = database.keyring().read_link_token(Purpose::SignInLink, token)? else {
         return Err(link_is_wrong().into());
@@ -243,42 +245,42 @@ pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<u
     Ok(diesel::delete(old).execute(&mut **transaction).await?)
 }
 
-/// What proves the address.
+/// The proof that somebody controls an email address.
 #[derive(Debug, Clone)]
 pub enum Proof {
-    /// The link's token.
+    /// The token from the link.
     Token(String),
-    /// The address and the six digits of its newest mail.
+    /// The address, with the six digits from the newest email to it.
     Digits {
-        /// The address.
+        /// The email address.
         email: String,
-        /// The digits.
+        /// The six digits.
         code: String,
     },
 }
 
-/// Someone who signed in. All of it is read before the commit: what is shown once must not be lost by a read that fails
-/// afterwards.
+/// The result of signing in. It is read completely before the commit, so that what is shown only once can't be lost
+/// because a later read fails.
 #[derive(Debug)]
 pub struct SignedIn {
-    /// Who.
+    /// The user who signed in.
     pub user: User,
-    /// The session that began.
+    /// The new session.
     pub session: Session,
-    /// Whether the account is suspended and signed in for an open invitation alone (D6).
+    /// Whether the account is suspended, and could sign in only because of a pending invitation (D6).
     pub suspended: bool,
-    /// The invitation that the sign-in was asked for (R20).
+    /// The invitation for which the sign-in was requested (R20).
     pub invitation_id: Option<InvitationId>,
 }
 
 impl SignedIn {
-    /// Whoever signed in, as the one who asks from now on.
+    /// The actor for the rest of this request.
     pub fn actor(&self) -> Actor {
         Actor::User { user_id: self.user.id, session_id: self.session.id, suspended: self.suspended }
     }
 }
 
-/// Signs in; an address without an account gets one.
+/// Signs in. If the address has no account, one is created.
 pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, client: ClientNetwork) -> Result<SignedIn> {
     let (id, field, tried) = match proof {
         Proof::Token(token) => (by_token(database, token).await?.id, "token", PendingAttempts::none()),
@@ -303,7 +305,8 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
             let (user, personal, is_suspended) = match user::by_email(transaction, &email).await? {
                 Some(user) => {
                     access::lock_users(transaction, &[user.id]).await?;
-                    // Read again under the lock: it may have been suspended or deleted, or got another address.
+                    // The account is read again under the lock, since it may have been suspended or deleted, or have
+                    // got another address.
                     let user = user::by_id(transaction, user.id).await?;
                     if user.email.as_ref() != Some(&email) {
                         let message = "the account of this address has just changed; try again";
@@ -347,8 +350,8 @@ async fn has_open_invitation(transaction: &mut Transaction, user_id: UserId, ema
     Ok(diesel::select(diesel::dsl::exists(open)).get_result(&mut **transaction).await?)
 }
 
-/// Checks the digits, after counting the try and committing the counts: those of one mail die after five, across all
-/// processes.
+/// Checks the digits, after counting the attempt and committing the counts. The digits of one email become invalid
+/// after five attempts, across all processes.
 async fn try_digits(
     database: &Database,
     email: &str,
@@ -368,7 +371,8 @@ async fn try_digits(
         let message = "must be the six digits from the email; nothing was tried";
         Refusal::new(Code::Invalid, "code", message).within(["digits"])
     })?;
-    // For addresses without an account and without a mail too: the answer must not tell them apart.
+    // Addresses without an account, and without an email, are counted too, so that the response doesn't tell them
+    // apart.
     let tried = attempt::count_attempt(database, &limits::SIGN_IN_DIGITS, email.as_str(), client).await?;
     let mut connection = database.connection().await?;
     let lifetime =
@@ -381,7 +385,8 @@ async fn try_digits(
         .first(&mut *connection)
         .await
         .optional()?;
-    // Without a mail there is nothing to compare with, and it is done all the same: it takes as long.
+    // Without an email, there is nothing to compare the digits with. The statement is executed nevertheless, so that
+    // the response takes as long.
     let newest = newest.unwrap_or_else(SignInRequestId::new);
     let counted = diesel::update(
         sign_in_requests::table

@@ -1,4 +1,4 @@
-//! What a process needs when it starts: its settings, and the database opened.
+//! What a process does at its start: it loads the settings and opens the database.
 
 pub mod open;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! Opening the database that the settings name: a given one, or the built-in PostgreSQL of the data folder.
+//! Opens the database of the settings, which is either a given one or the built-in PostgreSQL of the data directory.
 
 use std::path::PathBuf;
 #[cfg(feature = "builtin")]
@@ -15,49 +15,49 @@ use crate::database::migrations::{is_migrated, migrate};
 use crate::database::{Database, Endpoint, Purpose, now};
 use crate::start::settings::Settings;
 
-/// A use of the built-in PostgreSQL.
+/// The built-in PostgreSQL, while this process uses it.
 #[cfg(feature = "builtin")]
 type Builtin = Arc<BuiltinPostgres>;
-/// A program that was built without it never uses it.
+/// A program that was built without the built-in PostgreSQL never has one.
 #[cfg(not(feature = "builtin"))]
 type Builtin = std::convert::Infallible;
 
-/// The built-in PostgreSQL's database.
+/// The name of the database in the built-in PostgreSQL.
 #[cfg(feature = "builtin")]
 const BUILTIN_DATABASE: &str = "rollcall";
 
-/// Whether the built-in PostgreSQL may be used without being asked for.
+/// Whether the built-in PostgreSQL is used if the settings don't name a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
-    /// `rollcall` without arguments: it runs everything by itself.
+    /// For `rollcall` without arguments, which runs everything itself.
     BuiltIn,
-    /// Commands beside it: they use what it has made.
+    /// For commands beside it, which use it only if it already exists.
     Existing,
-    /// `serve` and `rollcall-worker`: they must be told where the database is.
+    /// For `serve` and `rollcall-worker`, whose settings must name the database.
     None,
 }
 
-/// An open database, and the built-in PostgreSQL as long as this process uses it.
+/// An open database. The built-in PostgreSQL runs at least as long as this value exists.
 #[derive(Debug, Clone)]
 pub struct Opened {
-    /// The database, for what it was opened for.
+    /// The database, opened for its purpose.
     pub database: Database,
-    /// The way there around any pooler: for migrations and for listening.
+    /// The endpoint without any pooler, for migrations and for listening.
     pub direct: Endpoint,
-    // Dropping it leaves the cluster, which the last one out stops.
+    // Dropping this releases the cluster. The last process that uses it stops it.
     postgres: Option<Builtin>,
 }
 
 impl Opened {
-    /// The same database for something else, with connections of its own.
+    /// The same database for another purpose, with connections of its own.
     pub fn database_for(&self, purpose: Purpose) -> anyhow::Result<Database> {
         self.database.another(purpose)
     }
 
-    /// The way around any pooler leads to a database that will do, and that was used with the same secret.
+    /// Checks that the endpoint without a pooler leads to a suitable database, which was used with the same secret.
     ///
     /// # Errors
-    /// Those of [`open`].
+    /// The same as for [`open`].
     pub async fn check_direct(&self) -> anyhow::Result<()> {
         if self.postgres.is_none() && self.database.endpoint().is_pooler() {
             checks::require_way(&self.direct).await?;
@@ -69,20 +69,20 @@ impl Opened {
             .with_context(|| format!("where {} leads", self.direct.setting()))
     }
 
-    /// Whether it is the built-in PostgreSQL of this machine.
+    /// Whether this is the built-in PostgreSQL of this machine.
     pub fn is_builtin(&self) -> bool {
         self.postgres.is_some()
     }
 }
 
-/// Where the database is.
+/// The location of the database.
 struct DatabaseLocation {
     endpoint: Endpoint,
     direct: Endpoint,
     postgres: Option<Builtin>,
 }
 
-/// Finds the database, starting the built-in PostgreSQL if that is where it is.
+/// Finds the database, and starts the built-in PostgreSQL if it is used.
 async fn locate(settings: &Settings, fallback: Fallback) -> anyhow::Result<DatabaseLocation> {
     if let Some(endpoint) = settings.database()? {
         let direct = settings.direct_database()?.unwrap_or_else(|| endpoint.clone());
@@ -114,10 +114,10 @@ async fn start_builtin(_: PathBuf) -> anyhow::Result<DatabaseLocation> {
     bail!("this program was built without the built-in PostgreSQL; set DATABASE_URL");
 }
 
-/// Opens the database of the settings. The built-in one is migrated; any other must have been.
+/// Opens the database of the settings. The built-in one is migrated; any other one must be up to date.
 ///
 /// # Errors
-/// In a line that says what to do, where it can't be reached, or isn't as it must be.
+/// If the database can't be reached, or isn't as it must be. The error is one line that says what to do.
 pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> anyhow::Result<Opened> {
     let DatabaseLocation { endpoint, direct, postgres } = locate(settings, fallback).await?;
     let keyring = settings.keyring()?;
@@ -129,14 +129,14 @@ pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> 
         checks::require_way(&endpoint).await?;
     }
     require_all(&mut connection, &keyring).await?;
-    // For the ids that are made before the pool has a connection.
+    // Reads the time, for ids that are created before the pool has a connection.
     now(&mut connection).await?;
     drop(connection);
     let database = Database::new(endpoint, keyring, settings.deployment(), purpose)?;
     Ok(Opened { database, direct, postgres })
 }
 
-/// Brings the database of the settings up to date.
+/// Migrates the database of the settings.
 pub async fn migrate_located(settings: &Settings) -> anyhow::Result<()> {
     let located = locate(settings, Fallback::Existing).await?;
     if located.postgres.is_none() {
@@ -145,7 +145,7 @@ pub async fn migrate_located(settings: &Settings) -> anyhow::Result<()> {
     migrate(&located.direct).await
 }
 
-/// Everything that a process needs before it works.
+/// Checks everything that a process needs before it starts working.
 async fn require_all(connection: &mut AsyncPgConnection, keyring: &Keyring) -> anyhow::Result<()> {
     checks::require_server(connection).await?;
     if !is_migrated(connection).await? {

@@ -1,4 +1,4 @@
-//! The settings that API and worker share: environment variables, or the same names in `rollcall.toml`.
+//! The settings of the API and the worker: environment variables, or the same names in `rollcall.toml`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use crate::base::text::EmailAddress;
 use crate::database::Endpoint;
 use crate::database::deployment::{Deployment, OrganizationCreation, WebhookTargets};
 
-/// In which form the process logs.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -28,19 +28,19 @@ pub enum LogFormat {
     Json,
 }
 
-/// A staff member's bearer token, `name=token` in the setting.
+/// A staff member's bearer token, which is `name=token` in the setting.
 #[derive(Debug, Clone)]
 pub struct StaffToken {
-    /// By which the audit log knows them.
+    /// The name under which the audit log records them.
     pub name: String,
-    /// What they send as bearer token.
+    /// The bearer token.
     pub token: SecretString,
 }
 
-/// The settings as they were given.
+/// The settings, as they were given.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Settings {
-    /// PostgreSQL; without it the built-in one.
+    /// The URL of the database. Without it, the built-in PostgreSQL is used.
     #[serde(default)]
     database_url: Option<SecretString>,
     #[serde(default)]
@@ -51,15 +51,15 @@ pub struct Settings {
     rollcall_pooler_prepared_statements: bool,
     #[serde(default)]
     rollcall_data_dir: Option<PathBuf>,
-    /// Where the API listens.
+    /// The address that the API listens on.
     #[serde(default = "default_listen")]
     pub rollcall_listen: SocketAddr,
-    /// Where Prometheus finds metrics; without it there are none.
+    /// The address that serves metrics to Prometheus. Without it, there are no metrics.
     #[serde(default)]
     pub rollcall_metrics_listen: Option<SocketAddr>,
     #[serde(default)]
     rollcall_public_url: Option<PublicUrl>,
-    /// lettre's smtp:// or smtps:// URL; without it mails are files.
+    /// A URL with smtp:// or smtps://, as lettre defines them. Without it, emails are written to files.
     #[serde(default)]
     pub rollcall_smtp_url: Option<SecretString>,
     #[serde(default)]
@@ -78,32 +78,32 @@ pub struct Settings {
     rollcall_trusted_proxies: Option<String>,
     #[serde(default)]
     rollcall_allowed_origins: Option<String>,
-    /// D3.
+    /// Whether each user may belong to only one organization (D3).
     #[serde(default)]
     pub rollcall_one_organization_per_user: bool,
-    /// D4.
+    /// Who may create organizations (D4).
     #[serde(default)]
     pub rollcall_organization_creation: OrganizationCreation,
-    /// Webhooks may lead to plain http.
+    /// Whether webhooks may use plain HTTP.
     #[serde(default)]
     pub rollcall_webhook_allow_http: bool,
-    /// Webhooks may lead to private, loopback and link-local addresses.
+    /// Whether webhooks may deliver to private, loopback and link-local addresses.
     #[serde(default)]
     pub rollcall_webhook_allow_private: bool,
     #[serde(default = "default_invitations_per_day")]
     rollcall_invitations_per_day: u32,
     #[serde(default = "default_new_account_invitations_per_day")]
     rollcall_new_account_invitations_per_day: u32,
-    /// How much is logged, in the words of `tracing_subscriber::EnvFilter`.
+    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`.
     #[serde(default)]
     pub rust_log: Option<String>,
-    /// In which form it is logged.
+    /// The format of the log.
     #[serde(default)]
     pub rollcall_log: LogFormat,
 }
 
-/// The settings' names with what each may be, for whoever gave something else. What isn't one of them is a mistake that
-/// must not go unnoticed.
+/// The names of the settings, each with a description of its valid values for error messages. Other names are an
+/// error, so that no mistake goes unnoticed.
 const NAMES: &[(&str, &str)] = &[
     ("DATABASE_URL", "a URL such as postgres://user:password@host:5432/database"),
     ("ROLLCALL_DIRECT_DATABASE_URL", "a URL such as postgres://user:password@host:5432/database"),
@@ -139,9 +139,9 @@ fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8080))
 }
 
-/// Whom mails are from that go nowhere.
+/// The sender of emails that are only written to files.
 const LOCAL_SENDER: &str = "Rollcall <rollcall@localhost.localdomain>";
-/// How short a secret may be.
+/// The minimum length of a secret.
 const SHORTEST_SECRET: usize = 32;
 
 fn default_invitations_per_day() -> u32 {
@@ -152,12 +152,12 @@ fn default_new_account_invitations_per_day() -> u32 {
     limits::NEW_ACCOUNT_MAILS.unsigned_abs()
 }
 
-/// The settings that were given, by the upper case of their names, without the white space around them: files of
-/// secrets end with a line break. What is empty isn't given.
+/// The settings that were given, by their names in upper case. White space around values is removed, since files with
+/// secrets end with a line break. An empty value counts as not given.
 struct GivenSettings(BTreeMap<&'static str, String>);
 
 impl GivenSettings {
-    /// Those of `rollcall.toml` in the working directory, if there is one, and those of the environment over it.
+    /// Reads `rollcall.toml` in the working directory, if it exists, and then the environment, which overrides it.
     fn load() -> anyhow::Result<Self> {
         let mut given = Self(BTreeMap::new());
         let file = config::Config::builder()
@@ -201,7 +201,7 @@ impl GivenSettings {
         settings.build()?.try_deserialize()
     }
 
-    /// The settings; the error names the one that isn't of the right form, without what it is, which may be a secret.
+    /// Parses the settings. The error names the setting that is invalid, but not its value, which may be a secret.
     fn settings(self) -> anyhow::Result<Settings> {
         let error = match self.read() {
             Ok(settings) => return Ok(settings),
@@ -219,19 +219,19 @@ impl GivenSettings {
     }
 }
 
-/// The setting of the name, in whichever case that is written.
+/// The name of a setting, whatever the case in which it is written.
 fn known(name: &str) -> Option<&'static str> {
     NAMES.iter().map(|(known, _)| *known).find(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// What the setting may be.
+/// A description of the setting's valid values.
 fn allowed(name: &str) -> &'static str {
     NAMES.iter().find(|(known, _)| *known == name).map_or("", |(_, allowed)| allowed)
 }
 
 /// The setting that was probably meant, as the end of a sentence.
 fn meant(name: &str) -> String {
-    // Of what sets them apart.
+    // Only the parts that differ between settings are compared.
     let own_part = |name: &str| name.to_uppercase().trim_start_matches("ROLLCALL_").to_owned();
     let name = own_part(name);
     let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&own_part(known), &name);
@@ -243,8 +243,8 @@ fn meant(name: &str) -> String {
     }
 }
 
-/// Whether an environment variable is one of those that Kubernetes sets for each Service of a namespace, which may be
-/// called `rollcall` too.
+/// Whether an environment variable is one of those that Kubernetes sets for each Service of a namespace. Such a
+/// Service may be called `rollcall` too.
 fn is_service_link(name: &str, value: &str) -> bool {
     let is_port = name.contains("_PORT_") && ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| name.contains(protocol));
     name.ends_with("_SERVICE_HOST")
@@ -254,10 +254,10 @@ fn is_service_link(name: &str, value: &str) -> bool {
 }
 
 impl Settings {
-    /// Reads `rollcall.toml` of the working directory, if there is one, and the environment over it.
+    /// Reads `rollcall.toml` in the working directory, if it exists, and then the environment, which overrides it.
     ///
     /// # Errors
-    /// In a line that names the setting, what it may be, and what to do, where one isn't as it must be.
+    /// If a setting is invalid. The error is one line that names the setting, its valid values, and what to do.
     pub fn load() -> anyhow::Result<Self> {
         let settings = GivenSettings::load()?.settings()?;
         settings.staff_tokens()?;
@@ -355,41 +355,43 @@ impl Settings {
         Ok(())
     }
 
-    /// Where the given database is; `None` where none is given.
+    /// The endpoint of the given database. `None` if none is given.
     pub(crate) fn database(&self) -> anyhow::Result<Option<Endpoint>> {
         let Some(url) = &self.database_url else { return Ok(None) };
         let endpoint = Endpoint::parse("DATABASE_URL", url.expose_secret(), self.rollcall_database_ca.as_deref())?;
-        // Where there is a way around it, a pooler stands there.
+        // If there is a direct endpoint as well, this one leads to a pooler.
         match self.rollcall_direct_database_url {
             Some(_) => Ok(Some(endpoint.behind_pooler(self.rollcall_pooler_prepared_statements))),
             None => Ok(Some(endpoint)),
         }
     }
 
-    /// Where it is around any pooler, for migrations and listening; `None` where no such way is given.
+    /// The endpoint that leads to the database without a pooler, for migrations and listening. `None` if none is
+    /// given.
     pub(crate) fn direct_database(&self) -> anyhow::Result<Option<Endpoint>> {
         let Some(url) = &self.rollcall_direct_database_url else { return Ok(None) };
         let ca = self.rollcall_database_ca.as_deref();
         Endpoint::parse("ROLLCALL_DIRECT_DATABASE_URL", url.expose_secret(), ca).map(Some)
     }
 
-    /// Whom mails are from.
+    /// The sender of emails.
     pub fn mail_from(&self) -> &str {
         self.rollcall_mail_from.as_deref().unwrap_or(LOCAL_SENDER)
     }
 
-    /// Whether a data folder was named, and with it the built-in PostgreSQL chosen.
+    /// Whether a data directory is set, which selects the built-in PostgreSQL.
     pub fn has_data_dir(&self) -> bool {
         self.rollcall_data_dir.is_some()
     }
 
-    /// The folder of the built-in PostgreSQL, the mails and the secret.
+    /// The directory of the built-in PostgreSQL, the emails and the secret.
     pub fn data_dir(&self) -> PathBuf {
         self.rollcall_data_dir.clone().unwrap_or_else(|| PathBuf::from("./data"))
     }
 
-    /// Where mails are written while no SMTP server is set: where the settings say, or in the data folder. `None` with
-    /// a given database: whoever runs that may take mails for sent that lie in a folder of some worker.
+    /// The directory that emails are written to while no SMTP server is set: the one in the settings, or one in the
+    /// data directory. `None` with a given database, since its operator might believe that emails were sent which are
+    /// only in a directory of some worker.
     pub fn mail_dir(&self) -> Option<PathBuf> {
         match (&self.rollcall_mail_dir, &self.database_url) {
             (Some(folder), _) => Some(folder.clone()),
@@ -398,13 +400,13 @@ impl Settings {
         }
     }
 
-    /// Where people reach the service. Fails where nobody could follow a link: it isn't set, and the API listens for
-    /// others too.
+    /// The URL at which people reach the service. Fails if nobody could follow a link, because the URL isn't set
+    /// although the API listens for other machines too.
     pub fn public_url(&self) -> anyhow::Result<PublicUrl> {
         self.public_url_at(self.rollcall_listen)
     }
 
-    /// The same for an API that has found its port: `ROLLCALL_LISTEN` may leave that open.
+    /// The same for an API that has found its port, since `ROLLCALL_LISTEN` may leave the choice of port open.
     pub fn public_url_at(&self, address: SocketAddr) -> anyhow::Result<PublicUrl> {
         match &self.rollcall_public_url {
             Some(url) => Ok(url.clone()),
@@ -416,13 +418,13 @@ impl Settings {
         }
     }
 
-    /// Whether the API is for this machine alone: it listens here, and links don't lead elsewhere.
+    /// Whether the API is only for this machine: it listens only here, and links lead only here.
     pub fn is_local(&self) -> bool {
         let public_is_local = self.rollcall_public_url.as_ref().is_none_or(PublicUrl::is_loopback);
         self.rollcall_listen.ip().is_loopback() && public_is_local
     }
 
-    /// What the deployment decides about organizations.
+    /// The deployment's choices about organizations.
     pub fn deployment(&self) -> Deployment {
         let count = |number| i32::try_from(number).unwrap_or(i32::MAX);
         Deployment {
@@ -437,7 +439,7 @@ impl Settings {
         }
     }
 
-    /// The tokens of the platform's staff.
+    /// The bearer tokens of the platform's staff.
     pub fn staff_tokens(&self) -> anyhow::Result<Vec<StaffToken>> {
         let Some(list) = &self.rollcall_staff_tokens else { return Ok(Vec::new()) };
         let mut tokens: Vec<StaffToken> = Vec::new();
@@ -456,7 +458,7 @@ impl Settings {
         Ok(tokens)
     }
 
-    /// Whom people write to, and whom replies to mails reach.
+    /// The address that people can write to, and that replies to emails go to.
     pub fn support_email(&self) -> anyhow::Result<Option<EmailAddress>> {
         let Some(address) = self.rollcall_support_email.as_deref().map(str::trim).filter(|text| !text.is_empty())
         else {
@@ -470,14 +472,14 @@ impl Settings {
         }
     }
 
-    /// The proxies whose X-Forwarded-For is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub fn trusted_proxies(&self) -> anyhow::Result<Vec<IpNet>> {
         let entries = self.rollcall_trusted_proxies.as_deref().unwrap_or_default().split(',').map(str::trim);
         entries
             .filter(|entry| !entry.is_empty())
             .map(|entry| match (entry.parse::<IpAddr>(), entry.parse::<IpNet>()) {
                 (Ok(address), _) => Ok(address.to_canonical().into()),
-                // Addresses are compared as IPv4 where they are.
+                // IPv4 addresses are compared as IPv4, even if they are mapped to IPv6.
                 (_, Ok(IpNet::V6(network))) if network.addr().to_ipv4_mapped().is_some() => {
                     bail!("ROLLCALL_TRUSTED_PROXIES: {entry:?} is a network of IPv4; write it as 10.0.0.0/8")
                 }
@@ -489,13 +491,13 @@ impl Settings {
             .collect()
     }
 
-    /// The origins of browser apps that may call /graphql, as browsers name them.
+    /// The origins of browser apps that may call `/graphql`, in the form in which browsers send them.
     pub fn allowed_origins(&self) -> anyhow::Result<Vec<String>> {
         let entries = self.rollcall_allowed_origins.as_deref().unwrap_or_default().split(',').map(str::trim);
         entries.filter(|entry| !entry.is_empty()).map(origin).collect()
     }
 
-    /// The keyring: of ROLLCALL_SECRET, or, with the built-in database, of a secret kept in the data folder.
+    /// The keyring of ROLLCALL_SECRET. With the built-in database, the secret may also be kept in the data directory.
     pub fn keyring(&self) -> anyhow::Result<Keyring> {
         let previous = self.rollcall_previous_secret.clone();
         if let Some(secret) = &self.rollcall_secret {
@@ -510,7 +512,7 @@ impl Settings {
     }
 }
 
-/// One of ROLLCALL_ALLOWED_ORIGINS: scheme, host and port, and nothing else.
+/// Parses an entry of ROLLCALL_ALLOWED_ORIGINS: scheme, host and port, and nothing else.
 fn origin(entry: &str) -> anyhow::Result<String> {
     let refuse = |why: String| anyhow::anyhow!("ROLLCALL_ALLOWED_ORIGINS: {entry:?} {why}");
     const FORM: &str = "write exact origins, such as https://app.example.org or http://localhost:5173";
@@ -522,16 +524,16 @@ fn origin(entry: &str) -> anyhow::Result<String> {
         return Err(refuse(format!("is neither http:// nor https://; {FORM}")));
     }
     let origin = url.origin().ascii_serialization();
-    // What is behind the host: `Url` makes a slash of nothing.
+    // The part after the host is checked in the text, since `Url` turns an empty path into a slash.
     let rest = entry.split_once("://").map_or("", |(_, rest)| rest);
     if !url.username().is_empty() || url.password().is_some() || rest.contains(['/', '\\', '?', '#', '@']) {
         return Err(refuse(format!("has more than scheme, host and port; write {origin}")));
     }
-    // Browsers write hosts in their ASCII form, and leave out the port that the scheme implies.
+    // Browsers write hosts in their ASCII form, and omit the port if it is the scheme's default.
     Ok(origin)
 }
 
-/// The secret in the data folder, made at the first use.
+/// The secret in the data directory. It is created at the first use.
 fn kept_secret(data_dir: &Path) -> anyhow::Result<SecretString> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -540,7 +542,8 @@ fn kept_secret(data_dir: &Path) -> anyhow::Result<SecretString> {
     let folder = || format!("{} can't be used", data_dir.display());
     std::fs::create_dir_all(data_dir).with_context(folder)?;
     if !path.exists() {
-        // Written whole under another name first: a process that starts at the same moment sees all or nothing.
+        // The secret is first written completely under another name, so that a process that starts at the same moment
+        // sees all of it or nothing.
         let draft = data_dir.join(format!("secret.{}", crate::base::id::new_name()));
         let bytes = crate::base::random::bytes::<32>()?;
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,4 +1,4 @@
-//! The sweeps: they finish what a lost job would have left open, and delete what nobody needs any more.
+//! The sweeps. They finish what lost jobs have left unfinished, and delete what is no longer needed.
 
 use std::time::Duration;
 
@@ -19,42 +19,42 @@ use crate::resource::transfer::Transfer;
 use crate::sign_in;
 use crate::sign_in::email_change;
 
-/// Queue of the sweeps.
+/// The queue of the sweeps.
 pub const HOUSEKEEPING: &str = "housekeeping";
 
-/// What is swept.
+/// The kinds of sweeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sweep {
-    /// Join codes past their 24 hours that nobody has marked expired (R29).
+    /// Marks join codes whose 24 hours are over as expired (R29).
     JoinCodes,
-    /// Invitations past their days that nobody has marked expired (R23).
+    /// Marks invitations whose days are over as expired (R23).
     Invitations,
-    /// Offers of projects past their days that nobody has marked expired (R61).
+    /// Marks offers of projects whose days are over as expired (R61).
     Transfers,
-    /// Invitations of addresses to resources that have expired.
+    /// Deletes invitations of addresses to resources that have expired.
     GrantInvitations,
-    /// Sessions that ended [`limits::SESSION_RETENTION`] ago.
+    /// Deletes sessions that ended [`limits::SESSION_RETENTION`] ago.
     Sessions,
-    /// Requests to sign in that are older than [`limits::SIGN_IN_REQUEST_RETENTION`].
+    /// Deletes requests to sign in that are older than [`limits::SIGN_IN_REQUEST_RETENTION`].
     SignInRequests,
-    /// Changes of address that are older than [`limits::EMAIL_CHANGE_RETENTION`].
+    /// Deletes changes of address that are older than [`limits::EMAIL_CHANGE_RETENTION`].
     EmailChanges,
-    /// Addresses of deleted accounts that are older than [`limits::ACCOUNT_DELETION_RETENTION`].
+    /// Deletes addresses of deleted accounts that are older than [`limits::ACCOUNT_DELETION_RETENTION`].
     AccountDeletions,
-    /// Usernames and slugs that were given up [`limits::NAME_RESERVATION`] ago.
+    /// Deletes reservations of usernames and slugs that were given up [`limits::NAME_RESERVATION`] ago.
     ReservedNames,
-    /// Counted tries whose window is over.
+    /// Deletes counts of attempts whose window is over.
     Attempts,
-    /// Deliveries of webhooks that are older than [`limits::WEBHOOK_DELIVERY_RETENTION`].
+    /// Deletes webhook deliveries that are older than [`limits::WEBHOOK_DELIVERY_RETENTION`].
     WebhookDeliveries,
-    /// Invitations whose mail nobody will send any more, since its job was lost.
+    /// Marks invitations as failed whose email will never be sent, since its job was lost.
     UnsentInvitations,
-    /// Webhooks that have something to tell and no job.
+    /// Enqueues jobs for webhooks that have events to deliver but no job.
     StalledWebhooks,
-    /// Organizations that were deleted [`limits::RESTORABLE`] ago, with all that belongs to them (R48).
+    /// Removes organizations that were deleted [`limits::RESTORABLE`] ago, with everything that belongs to them (R48).
     DeletedOrganizations,
-    /// Jobs that were done [`limits::JOB_RETENTION`] ago.
+    /// Deletes jobs that were completed [`limits::JOB_RETENTION`] ago.
     Jobs,
 }
 
@@ -78,7 +78,7 @@ impl Sweep {
         Self::Jobs,
     ];
 
-    /// Its name in schedules and logs.
+    /// The sweep's name in schedules and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::JoinCodes => "join_codes",
@@ -100,33 +100,33 @@ impl Sweep {
     }
 }
 
-/// How far a sweep is.
+/// The progress of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SweepProgress {
-    /// Rows that were changed or deleted.
+    /// The number of rows that were changed or deleted.
     pub rows: usize,
     /// Whether there may be more to do.
     pub more: bool,
 }
 
 impl SweepProgress {
-    /// A chunk that is full may not be the last.
+    /// A chunk that isn't full is the last one.
     fn chunk(rows: usize) -> Self {
         Self { rows, more: rows >= limits::SWEEP_CHUNK as usize }
     }
 }
 
-/// Runs a sweep; one of each waits at a time.
+/// Runs a sweep. At most one job of each kind of sweep waits at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSweep {
-    /// Which one.
+    /// The sweep.
     pub sweep: Sweep,
 }
 
 impl Job for RunSweep {
     const QUEUE: &'static str = HOUSEKEEPING;
     const KIND: &'static str = "sweep";
-    // Over about half an hour; the next hour brings another.
+    // These take about half an hour; an hour later, the next sweep comes anyway.
     const MAX_ATTEMPTS: i32 = 10;
     const TIMEOUT: Duration = Duration::from_secs(3_600);
 

@@ -1,8 +1,8 @@
-//! Every invariant, checked on the whole database: what `rollcall admin verify` does.
+//! Checks every invariant on the whole database, for `rollcall admin verify`.
 //!
-//! Nothing here should ever find anything. It looks as a stranger would, by plain SQL over what is stored, and asks
-//! none of the code that keeps the invariants; but for the forms of texts and the hashes of the audit logs, which are
-//! made once more.
+//! These checks should never find anything. They look at the stored data with plain SQL, from the outside, and don't
+//! use the code that maintains the invariants. The exceptions are the forms of texts and the hashes of the audit logs,
+//! which are computed again.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Uuid as SqlUuid};
@@ -20,13 +20,13 @@ use crate::base::sql::{Statements, parameters};
 use crate::database::schema::audit_heads;
 use crate::database::{Database, stored_text};
 
-/// What holds of the database at every moment.
+/// A condition that the database must satisfy at every moment.
 struct Invariant {
-    /// In words.
+    /// The condition in words.
     name: &'static str,
-    /// Selects the ids of what breaks it, as `id`.
+    /// An SQL query for the ids of what violates it, as `id`.
     broken: &'static str,
-    /// How those ids read.
+    /// Formats such an id.
     id: fn(Uuid) -> String,
 }
 
@@ -161,7 +161,8 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<ResourceId>,
     },
     Invariant {
-        // Those on projects sleep where the person had uploaded a sample there, which may be gone by now.
+        // Grants on projects are kept, but dormant, if the person had uploaded a sample there. The sample may have
+        // been deleted since.
         name: "what was shared with a leaver isn't any more, but for projects (R37, R38)",
         broken: "SELECT g.resource_id AS id FROM grants g JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
              JOIN resources p ON p.id = g.resource_id WHERE m.status <> 'active' AND g.position <= m.ended_at_position AND p.kind <> 'project' \
@@ -356,7 +357,7 @@ const INVARIANTS: &[Invariant] = &[
     },
 ];
 
-/// Where a deployment allows one organization per user (D3).
+/// The additional invariant of deployments that allow one organization per user (D3).
 const ONE_ORGANIZATION: Invariant = Invariant {
     name: "everyone belongs to one organization (D3)",
     broken: "SELECT m.user_id AS id FROM members m JOIN organizations o ON o.id = m.organization_id \
@@ -364,12 +365,12 @@ const ONE_ORGANIZATION: Invariant = Invariant {
     id: id::<UserId>,
 };
 
-/// What became of a check.
+/// The result of checking an invariant.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What should hold, in words.
+    /// The invariant in words.
     pub invariant: &'static str,
-    /// How many things break it.
+    /// How many things violate it.
     pub broken: i64,
     /// The first [`limits::VERIFY_EXAMPLES`] of them.
     pub examples: Vec<String>,
@@ -383,8 +384,8 @@ struct BrokenCount {
     examples: Vec<Uuid>,
 }
 
-/// Checks every invariant. Each is one statement, and so of one moment, whatever happens meanwhile; the forms of texts
-/// and the audit logs are recomputed, some rows after the other.
+/// Checks every invariant. Each is checked by one statement, and thus at one moment, whatever happens in the meantime.
+/// The forms of texts and the audit logs are recomputed in chunks of rows.
 pub async fn verify(database: &Database) -> Result<Vec<Outcome>> {
     let one_organization = database.deployment().one_organization_per_user.then_some(&ONE_ORGANIZATION);
     let mut outcomes = Vec::new();

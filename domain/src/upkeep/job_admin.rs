@@ -1,4 +1,4 @@
-//! What staff do with jobs that were given up.
+//! What staff can do with jobs that were given up.
 
 use apalis_diesel::Job;
 use apalis_diesel::admin::{self, JobRecord};
@@ -13,14 +13,15 @@ use crate::database::{Database, Transaction};
 use crate::departure;
 use crate::membership::cause::Cause;
 
-/// Has a job that was given up tried again, at once and with all its attempts. Returns it as it was; none where no job
-/// of this id was given up.
+/// Retries a job that was given up, at once and with all its attempts. Returns the job as it was, or `None` if no job
+/// with this id was given up.
 ///
-/// A departure has failed with the job of its cascade or revert: it goes on, too.
+/// If it is the job of a departure's cascade or revert, the departure has failed with it. In this case, the departure
+/// continues too.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but staff.
+/// FORBIDDEN for everyone except staff.
 pub async fn retry(database: &Database, actor: &Actor, id: Uuid) -> Result<Option<JobRecord>> {
     let staff = actor.require_staff("id", "ask them")?;
     database
@@ -46,8 +47,8 @@ pub async fn retry(database: &Database, actor: &Actor, id: Uuid) -> Result<Optio
         .await
 }
 
-/// Deletes a job that was given up: nobody will try it again. Returns it as it was; none where no job of this id was
-/// given up.
+/// Deletes a job that was given up, so that it can't be retried any more. Returns the job as it was, or `None` if no
+/// job with this id was given up.
 pub async fn cancel(database: &Database, id: Uuid) -> Result<Option<JobRecord>> {
     database
         .transaction(async |transaction| {
@@ -63,7 +64,7 @@ statement! {
         "SELECT FROM jobs WHERE id = :id AND status = 'given_up' FOR UPDATE"
 }
 
-/// The job, kept from whoever else would retry or cancel it.
+/// Loads the job, locked against others who would retry or cancel it.
 async fn given_up(transaction: &mut Transaction, id: Uuid) -> Result<Option<JobRecord>> {
     let locked = LockGivenUp { id }.query().execute(&mut **transaction).await?;
     Ok(if locked == 0 { None } else { admin::find(transaction, id).await? })

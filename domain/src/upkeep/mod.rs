@@ -1,4 +1,4 @@
-//! What runs by itself or is done by staff: sweeps, checks of the data, and work on jobs.
+//! Maintenance: sweeps, which run by themselves, and checks of the data and work on jobs, which staff do.
 
 pub mod housekeeping;
 pub mod integrity;

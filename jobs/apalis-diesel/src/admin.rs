@@ -1,4 +1,4 @@
-//! For those who look after the jobs.
+//! Functions for operators who look after the jobs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use crate::statement::{is_next_of_serial_key, unique_key_when_waiting};
 
-/// Where a job is in its life.
+/// The status of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromSqlRow)]
 pub enum JobStatus {
-    /// For its time, for a free worker, or for a retry.
+    /// It waits for its time, for a free worker, or for a retry.
     Waiting,
     /// A worker has claimed it.
     Running,
@@ -29,10 +29,10 @@ pub enum JobStatus {
 }
 
 impl JobStatus {
-    /// All there are.
+    /// All statuses.
     pub const ALL: [Self; 4] = [Self::Waiting, Self::Running, Self::Done, Self::GivenUp];
 
-    /// As it stands in the column `status`.
+    /// The value in the column `status`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -49,7 +49,7 @@ impl fmt::Display for JobStatus {
     }
 }
 
-/// There is no such status.
+/// The error for a text that isn't a status.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is none of waiting, running, done, given_up")]
 pub struct UnknownStatus(String);
@@ -68,10 +68,10 @@ impl FromSql<Text, Pg> for JobStatus {
     }
 }
 
-/// A job as it stands in the table.
+/// A row of the table `jobs`.
 #[derive(Clone, Debug, PartialEq, QueryableByName)]
 pub struct JobRecord {
-    /// UUIDv7.
+    /// The job's id, a UUIDv7.
     #[diesel(sql_type = SqlUuid)]
     pub id: Uuid,
     /// See [`Job::QUEUE`](crate::Job::QUEUE).
@@ -80,29 +80,29 @@ pub struct JobRecord {
     /// See [`Job::KIND`](crate::Job::KIND).
     #[diesel(sql_type = Text)]
     pub kind: String,
-    /// The job itself.
+    /// The payload.
     #[diesel(sql_type = Jsonb)]
     pub payload: serde_json::Value,
-    /// Where it is in its life.
+    /// The job's status.
     #[diesel(sql_type = Text)]
     pub status: JobStatus,
     /// See [`Job::PRIORITY`](crate::Job::PRIORITY).
     #[diesel(sql_type = SmallInt)]
     pub priority: i16,
-    /// When it was to run first.
+    /// When the job was first to run.
     #[diesel(sql_type = Timestamptz)]
     pub scheduled_at: DateTime<Utc>,
-    /// Not before this time; a retry moves it.
+    /// The job doesn't run before this time. A retry moves it.
     #[diesel(sql_type = Timestamptz)]
     pub run_at: DateTime<Utc>,
-    /// How often it was claimed.
+    /// How many times the job was claimed.
     #[diesel(sql_type = Integer)]
     pub attempt: i32,
-    /// How many of these claims don't count: those given back unfinished at a shutdown, those whose process died while
-    /// it ran other jobs too, and those before a retry by hand.
+    /// How many of these claims don't count: those of jobs that were given back unfinished at a shutdown, those whose
+    /// process died while it ran other jobs too, and those before a manual retry.
     #[diesel(sql_type = Integer)]
     pub uncounted_attempts: i32,
-    /// How many may count before it is given up.
+    /// How many claims may count before the job is given up.
     #[diesel(sql_type = Integer)]
     pub max_attempts: i32,
     /// See [`Job::unique_key`](crate::Job::unique_key).
@@ -114,25 +114,25 @@ pub struct JobRecord {
     /// See [`correlation`](crate::correlation).
     #[diesel(sql_type = Nullable<Text>)]
     pub correlation_id: Option<String>,
-    /// Whether its last lease ran out, so that only a process that runs nothing else claims it.
+    /// Whether its last lease ran out, so that the job is claimed only by a process that runs nothing else.
     #[diesel(sql_type = Bool)]
     pub alone: bool,
-    /// The process that has it or, once it is finished, had it.
+    /// The process that has claimed the job or, once it is finished, had claimed it.
     #[diesel(sql_type = Nullable<Text>)]
     pub worker: Option<String>,
-    /// Until when the worker has it, unless it extends that.
+    /// Until when the worker holds the claim, unless it extends the lease.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub lease_expires_at: Option<DateTime<Utc>>,
     /// Why the last failed attempt failed.
     #[diesel(sql_type = Nullable<Text>)]
     pub last_error: Option<String>,
-    /// When it was enqueued.
+    /// When the job was enqueued.
     #[diesel(sql_type = Timestamptz)]
     pub created_at: DateTime<Utc>,
-    /// When it was last claimed.
+    /// When the job was last claimed.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was done or given up.
+    /// When the job was done or given up.
     #[diesel(sql_type = Nullable<Timestamptz>)]
     pub finished_at: Option<DateTime<Utc>>,
 }
@@ -141,24 +141,24 @@ const COLUMNS: &str = "id, queue, kind, payload, status, priority, scheduled_at,
      max_attempts, unique_key, serial_key, correlation_id, alone, worker, lease_expires_at, last_error, created_at, started_at, \
      finished_at";
 
-/// Which jobs are meant: those that fit whatever is given.
+/// Selects jobs. A job must match every field that is given.
 #[derive(Clone, Debug, Default)]
 pub struct JobFilter {
-    /// Of this queue.
+    /// Only jobs in this queue.
     pub queue: Option<String>,
-    /// Of this kind.
+    /// Only jobs of this kind.
     pub kind: Option<String>,
-    /// With this status.
+    /// Only jobs with this status.
     pub status: Option<JobStatus>,
-    /// Older than the job of this id: the last one of a page, for the next page.
+    /// Only jobs older than the one with this id. To get the next page, give the last id of a page.
     pub before: Option<Uuid>,
 }
 
 impl JobFilter {
-    /// The condition of a query whose first four values are those that [`bind`](Self::bind) gives it.
+    /// The condition of a query whose first four values are bound by [`bind`](Self::bind).
     ///
-    /// The last two lines say nothing new, but match the conditions of partial indexes. As the values are known when
-    /// the query is planned, whatever doesn't apply costs nothing.
+    /// The last two lines are always true, but match the conditions of partial indexes. The values are known when the
+    /// query is planned, so conditions that don't apply cost nothing.
     const CONDITION: &str = "($1 IS NULL OR queue = $1) AND ($2 IS NULL OR kind = $2) AND ($3 IS NULL OR status = $3)
         AND ($4 IS NULL OR id < $4)
         AND ($3 IS DISTINCT FROM 'waiting' OR alone OR NOT alone)
@@ -174,14 +174,14 @@ impl JobFilter {
     }
 }
 
-/// The newest jobs that fit the filter, the newest first, at most `limit`.
+/// Lists at most `limit` jobs that match the filter, newest first.
 ///
-/// With a status other than done this is quick however many jobs there are. Else it reads back through the table until
-/// it has found enough, which can be all of it where few jobs fit.
+/// With a status other than done, this is fast however many jobs there are. Otherwise it reads the table backwards
+/// until it has found enough jobs. If only few match, it reads the whole table.
 ///
 /// # Errors
 ///
-/// Those of the database.
+/// If the database fails.
 pub async fn list(connection: &mut AsyncPgConnection, filter: &JobFilter, limit: u32) -> QueryResult<Vec<JobRecord>> {
     filter
         .bind(format!("SELECT {COLUMNS} FROM jobs WHERE {} ORDER BY id DESC LIMIT $5", JobFilter::CONDITION))
@@ -190,11 +190,11 @@ pub async fn list(connection: &mut AsyncPgConnection, filter: &JobFilter, limit:
         .await
 }
 
-/// One job, if it exists.
+/// Finds a job.
 ///
 /// # Errors
 ///
-/// Those of the database.
+/// If the database fails.
 pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<Option<JobRecord>> {
     sql_query(format!("SELECT {COLUMNS} FROM jobs WHERE id = $1"))
         .bind::<SqlUuid, _>(id)
@@ -203,13 +203,14 @@ pub async fn find(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<O
         .optional()
 }
 
-/// Has a job that was given up tried again, at once and with all its attempts. Returns whether there is such a job.
+/// Retries a job that was given up, at once and with all its attempts. Returns whether there is such a job.
 ///
-/// If another job with its [unique key](crate::Job::unique_key) waits already, it loses its key and both run.
+/// If another job with its [unique key](crate::Job::unique_key) is already waiting, this job loses its key and both
+/// run.
 ///
 /// # Errors
 ///
-/// Those of the database.
+/// If the database fails.
 pub async fn retry(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<bool> {
     let changed = sql_query(concat!(
         "UPDATE jobs SET status = 'waiting', run_at = job_clock(), finished_at = NULL, worker = NULL,
@@ -223,14 +224,14 @@ pub async fn retry(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<
     Ok(changed > 0)
 }
 
-/// [Retries](retry) the jobs that were given up and fit the filter, those first that were given up first, at most
-/// `limit`. Returns how many.
+/// [Retries](retry) at most `limit` given-up jobs that match the filter, starting with those that were given up first.
+/// Returns how many were retried.
 ///
-/// The jobs are retried one by one, so without a transaction around it an error leaves those before it retried.
+/// The jobs are retried one by one. Without a transaction around this call, an error leaves the earlier ones retried.
 ///
 /// # Errors
 ///
-/// Those of the database.
+/// If the database fails.
 pub async fn retry_all(connection: &mut AsyncPgConnection, filter: &JobFilter, limit: u32) -> QueryResult<usize> {
     let sql = format!(
         "SELECT id FROM jobs WHERE {} AND status = 'given_up' ORDER BY finished_at LIMIT $5",
@@ -250,11 +251,12 @@ struct Id {
     id: Uuid,
 }
 
-/// Deletes a job that waits or was given up. Returns whether there is such a job: one that runs can't be cancelled.
+/// Deletes a job that is waiting or was given up. Returns whether there is such a job; a running job can't be
+/// cancelled.
 ///
 /// # Errors
 ///
-/// Those of the database.
+/// If the database fails.
 pub async fn cancel(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult<bool> {
     let deleted = sql_query("DELETE FROM jobs WHERE id = $1 AND status IN ('waiting', 'given_up')")
         .bind::<SqlUuid, _>(id)
@@ -263,14 +265,13 @@ pub async fn cancel(connection: &mut AsyncPgConnection, id: Uuid) -> QueryResult
     Ok(deleted > 0)
 }
 
-/// Deletes the jobs that were done longer than `retention` ago, at most `limit`, and returns how many. Jobs given up
-/// stay.
+/// Deletes at most `limit` jobs that were done longer than `retention` ago, and returns how many. Given-up jobs stay.
 ///
-/// The limit keeps transactions short: call this again while it returns `limit`.
+/// The limit keeps transactions short. Call this again while it returns `limit`.
 ///
 /// # Errors
 ///
-/// Those of the database.
+/// If the database fails.
 pub async fn prune(connection: &mut AsyncPgConnection, retention: Duration, limit: u32) -> QueryResult<usize> {
     sql_query(
         "DELETE FROM jobs WHERE id IN (
@@ -284,40 +285,40 @@ pub async fn prune(connection: &mut AsyncPgConnection, retention: Duration, limi
     .await
 }
 
-/// How a queue is doing.
+/// The statistics of a queue.
 #[derive(Clone, Debug, PartialEq, QueryableByName)]
 pub struct QueueStatistics {
     /// The queue's name.
     #[diesel(sql_type = Text)]
     pub queue: String,
-    /// Jobs that are due and weren't tried yet. One that waits for another of its [serial key](crate::Job::serial_key)
-    /// isn't due.
+    /// The number of jobs that are due and haven't been tried yet. A job that waits for another one with its [serial
+    /// key](crate::Job::serial_key) isn't due.
     #[diesel(sql_type = BigInt)]
     pub waiting: i64,
-    /// Jobs whose time or turn hasn't come and that weren't tried yet.
+    /// The number of jobs whose time or turn hasn't come yet, and that haven't been tried yet.
     #[diesel(sql_type = BigInt)]
     pub scheduled: i64,
-    /// Jobs that failed and wait for the next attempt, due or not.
+    /// The number of jobs that failed and wait for their next attempt, whether it is due or not.
     #[diesel(sql_type = BigInt)]
     pub retrying: i64,
-    /// Jobs that a worker has claimed.
+    /// The number of jobs that a worker has claimed.
     #[diesel(sql_type = BigInt)]
     pub running: i64,
-    /// Jobs that were given up.
+    /// The number of jobs that were given up.
     #[diesel(sql_type = BigInt)]
     pub given_up: i64,
-    /// For how many seconds the longest waiting due job is due; 0 where none is.
+    /// For how many seconds the oldest due job has been due; 0 if no job is due.
     #[diesel(sql_type = Double)]
     pub oldest_due_seconds: f64,
 }
 
-/// How each queue is doing that has any unfinished or given-up job, by name.
+/// The statistics of all queues that have unfinished or given-up jobs, ordered by name.
 ///
 /// # Errors
 ///
-/// Those of the database.
+/// If the database fails.
 pub async fn statistics(connection: &mut AsyncPgConnection) -> QueryResult<Vec<QueueStatistics>> {
-    // One branch per partial index, so that the finished jobs aren't read.
+    // There is one branch per partial index, so that finished jobs aren't read.
     sql_query(concat!(
         "WITH clock AS MATERIALIZED (SELECT job_clock() AS now),
          unfinished AS (

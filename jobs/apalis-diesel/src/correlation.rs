@@ -1,7 +1,8 @@
-//! One id through a chain of work: what a request enqueues, and what those jobs enqueue in turn.
+//! Correlation ids. An id follows a chain of work: from a request to the jobs that it enqueues, and to the jobs that
+//! those enqueue in turn.
 //!
-//! Within [`scope`], every job that is enqueued keeps the id in its row. A worker runs the handler in the scope of its
-//! job's id again, and the `job` span around it has the field `correlation_id`.
+//! Every job that is enqueued within [`scope`] stores the id in its row. A worker runs the job's handler in the scope
+//! of this id again, and the `job` span around it has the field `correlation_id`.
 //!
 //! ```
 //! use apalis_diesel::correlation;
@@ -17,17 +18,17 @@
 //! # Ok::<_, std::io::Error>(())
 //! ```
 
-/// What the column takes.
+/// The maximum length of an id in bytes, which is that of the column.
 const LONGEST_ID: usize = 100;
 
 tokio::task_local! {
     static CURRENT: Option<String>;
 }
 
-/// Runs `future` with `id` as the current correlation id. A task that is spawned in it is not part of it.
+/// Runs `future` with `id` as the current correlation id. Tasks that are spawned within it aren't part of the scope.
 ///
-/// Of an id of more than 100 bytes only the beginning is kept, and no NULs, which PostgreSQL's text can't hold: an id
-/// is there for the logs and isn't worth an error.
+/// An id longer than 100 bytes is cut, and NUL characters, which PostgreSQL's text can't contain, are removed. An id
+/// is only there for the logs, so these aren't errors.
 pub async fn scope<F: Future>(id: impl Into<String>, future: F) -> F::Output {
     let mut id = id.into();
     id.retain(|character| character != '\0');
@@ -40,13 +41,13 @@ pub fn current() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok().flatten()
 }
 
-/// What a job of this id, or of none, does.
+/// Runs a job's handler in the scope of the job's id, if it has one.
 #[cfg(feature = "worker")]
 pub(crate) fn scope_of_job<F: Future>(id: Option<String>, future: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(id, future)
 }
 
-/// Like [`scope_of_job`], for what isn't asynchronous.
+/// Like [`scope_of_job`], for a function that isn't asynchronous.
 #[cfg(feature = "worker")]
 pub(crate) fn in_scope_of_job<T>(id: Option<String>, call: impl FnOnce() -> T) -> T {
     CURRENT.sync_scope(id, call)

@@ -13,45 +13,47 @@ use crate::correlation;
 use crate::new_name;
 use crate::statement::{self, Statement};
 
-/// What is to be done: the payload of one kind of job, and how that kind is treated.
+/// A job: the payload of one kind of job, and how jobs of this kind are handled.
 ///
-/// The payload is kept as JSON. Keep it to identifiers: what a job needs to know is in the database when it runs, and a
-/// small payload of a stable form survives upgrades.
+/// The payload is stored as JSON. It should contain only identifiers: whatever else a job needs to know is in the
+/// database when it runs, and a small payload with a stable form survives upgrades.
 ///
-/// Handlers must be idempotent: a job runs at least once, and once more if the handler's commit isn't followed by the
-/// acknowledgement, for example because the process dies in between.
+/// Handlers must be idempotent. A job runs at least once. It runs again if the handler commits but the acknowledgement
+/// doesn't follow, for example because the process dies in between.
 pub trait Job: Serialize + DeserializeOwned {
-    /// The queue that it waits in. A worker serves one queue.
+    /// The queue in which the job waits. Each worker serves one queue.
     const QUEUE: &'static str;
 
-    /// Its name among all jobs, by which handlers tell it from the others.
+    /// The unique name of this kind of job, by which handlers recognize it.
     const KIND: &'static str;
 
-    /// How many times it is tried before it is given up, at least 1.
+    /// How many times the job is attempted before it is given up, at least 1.
     ///
-    /// The default 24 spans about a day, as the pauses grow from 2 seconds to 2 hours.
+    /// With the default of 24, the attempts take about a day, since the pauses grow from 2 seconds to 2 hours.
     const MAX_ATTEMPTS: i32 = 24;
 
-    /// How long one attempt may take. An attempt that takes longer is ended and counts as failed.
+    /// How long one attempt may take. An attempt that takes longer is aborted and counts as failed.
     const TIMEOUT: Duration = Duration::from_secs(60);
 
-    /// Among the due jobs of a queue those with the highest priority run first.
+    /// The priority. Of the due jobs in a queue, those with the highest priority run first.
     const PRIORITY: i16 = 0;
 
-    /// Jobs of one kind and with the same unique key wait only once: while one waits, whether for its first attempt or
-    /// for a retry, enqueueing another does nothing. While it runs it doesn't wait, so another can be enqueued; that is
-    /// needed, since the run may have missed what the new one is about.
+    /// The unique key. Of the jobs of one kind with the same unique key, only one waits at a time: while it waits, for
+    /// its first attempt or for a retry, enqueuing another one does nothing. While it is running it doesn't wait, so
+    /// another one can be enqueued. This is necessary, since the running job may have missed the reason for the new
+    /// one.
     ///
-    /// A job that must be retried while another with its key waits already keeps its place and loses its key: both run.
+    /// If a job must be retried while another one with its key is already waiting, it stays in the queue but loses its
+    /// key, and both run.
     ///
     /// At most 1,000 bytes.
     fn unique_key(&self) -> Option<String> {
         None
     }
 
-    /// Of the jobs with the same serial key, of whatever kind and queue, only one runs at a time, and they run in the
-    /// order of the times they are scheduled for (or else enqueued at). One that waits for a retry holds up those after
-    /// it until it is done or given up.
+    /// The serial key. Of the jobs with the same serial key, of any kind and in any queue, only one runs at a time.
+    /// They run in the order of the times for which they are scheduled, or else at which they were enqueued. A job
+    /// that waits for a retry holds up those after it until it is done or given up.
     ///
     /// At most 1,000 bytes.
     fn serial_key(&self) -> Option<String> {
@@ -59,27 +61,27 @@ pub trait Job: Serialize + DeserializeOwned {
     }
 }
 
-/// Enqueues a job, to be run as soon as the transaction of `connection` has committed and a worker is free.
+/// Enqueues a job. It runs as soon as the transaction of `connection` has committed and a worker is free.
 ///
-/// This is one INSERT on the connection given, so the job exists exactly if its transaction commits. A shared reference
-/// to the connection is enough, so that it can be sent along with other statements without waiting for their answers. Call
-/// [`Wake::wake`](crate::Wake::wake) after the commit; without it workers find the job when they look next, within a
-/// second.
+/// This is a single INSERT on the given connection, so the job exists exactly if the transaction commits. A
+/// shared reference to the connection is enough, so the INSERT can be sent together with other statements. Call
+/// [`Wake::wake`](crate::Wake::wake) after the commit. Without that call, workers find the job at their next look,
+/// within a second.
 ///
-/// Returns the new job's id, or `None` if a job with its [unique key](Job::unique_key) waits already. That one then
-/// doesn't start before this transaction has ended, so it sees what the transaction did.
+/// Returns the new job's id, or `None` if a job with its [unique key](Job::unique_key) is already waiting. In the
+/// latter case, the waiting job doesn't start before this transaction has ended, so it sees what the transaction did.
 ///
 /// # Errors
 ///
-/// Those of the database, and [`SerializationError`](diesel::result::Error::SerializationError) if the job can't be
-/// written as JSON. The transaction can't go on after the former.
+/// If the database fails, after which the transaction can't continue; or
+/// [`SerializationError`](diesel::result::Error::SerializationError) if the job can't be serialized to JSON.
 pub async fn enqueue<J: Job>(connection: &AsyncPgConnection, job: &J) -> QueryResult<Option<Uuid>> {
     Ok(insert(connection, std::slice::from_ref(job), None).await?.into_iter().next().flatten())
 }
 
-/// Like [`enqueue`], for a job that isn't to run before `run_at`. A time that has passed means at once.
+/// Like [`enqueue`], for a job that must not run before `run_at`. If that time has passed, it runs at once.
 ///
-/// If a job with its [unique key](Job::unique_key) waits already, that one's time doesn't change.
+/// If a job with its [unique key](Job::unique_key) is already waiting, the time of that job doesn't change.
 ///
 /// # Errors
 ///
@@ -92,7 +94,8 @@ pub async fn enqueue_at<J: Job>(
     Ok(insert(connection, std::slice::from_ref(job), Some(run_at)).await?.into_iter().next().flatten())
 }
 
-/// Like [`enqueue`], for many jobs of a kind in the same one INSERT. Returns what `enqueue` would, in the same order.
+/// Like [`enqueue`], for many jobs of one kind in a single INSERT. Returns what `enqueue` would return for each, in
+/// the same order.
 ///
 /// # Errors
 ///
@@ -101,7 +104,7 @@ pub async fn enqueue_all<J: Job>(connection: &AsyncPgConnection, jobs: &[J]) -> 
     insert(connection, jobs, None).await
 }
 
-/// Like [`enqueue_all`], for jobs that aren't to run before `run_at`.
+/// Like [`enqueue_all`], for jobs that must not run before `run_at`.
 ///
 /// # Errors
 ///
@@ -114,12 +117,12 @@ pub async fn enqueue_all_at<J: Job>(
     insert(connection, jobs, Some(run_at)).await
 }
 
-/// Has the waiting job with the same [unique key](Job::unique_key) start now rather than at its time: a retry whose
-/// reason is gone, say. Returns whether one waits.
+/// Makes the waiting job with the same [unique key](Job::unique_key) run now instead of at its time, for example
+/// because the reason for its retry is gone. Returns whether such a job is waiting.
 ///
 /// # Errors
 ///
-/// Those of the database.
+/// If the database fails.
 pub async fn expedite<J: Job>(connection: &AsyncPgConnection, job: &J) -> QueryResult<bool> {
     let Some(unique_key) = job.unique_key() else { return Ok(false) };
     let changed = Statement::<ExpediteJob>::new()
@@ -154,8 +157,8 @@ impl statement::Text for InsertJobs {
 
 struct InsertUniqueJobs;
 
-/// A conflicting job is locked as `ClaimedJob::hold` does, so that it isn't claimed before the transaction has ended:
-/// else it could run without seeing the change that it now stands for.
+/// A conflicting job is locked in the same way as by `ClaimedJob::hold`, so that it isn't claimed before the
+/// transaction has ended. Otherwise it could run without seeing the change that it now also stands for.
 impl statement::Text for InsertUniqueJobs {
     const SQL: &'static str = "
         WITH clock AS MATERIALIZED (SELECT job_clock() AS now),
@@ -178,7 +181,7 @@ impl statement::Text for InsertUniqueJobs {
         SELECT id, NULL::text FROM inserted UNION ALL SELECT NULL::uuid, unique_key FROM found";
 }
 
-/// A job as it is to be written.
+/// A job that is to be inserted.
 pub(crate) struct NewJob {
     id: Uuid,
     payload: serde_json::Value,
@@ -225,7 +228,7 @@ async fn insert<J: Job>(
     Ok(ids)
 }
 
-/// Enqueues a job that has a unique key.
+/// Enqueues a job with a unique key.
 #[cfg(feature = "worker")]
 pub(crate) async fn insert_one<J: Job>(connection: &AsyncPgConnection, job: NewJob) -> QueryResult<Option<Uuid>> {
     Ok(insert_unique::<J>(connection, vec![job], None).await?.into_iter().next())
@@ -258,7 +261,7 @@ async fn insert_plain<J: Job>(
     Ok(())
 }
 
-/// Returns the ids of those that no waiting job stands for.
+/// Returns the ids of the jobs that were inserted, because no waiting job stands for them.
 async fn insert_unique<J: Job>(
     connection: &AsyncPgConnection,
     mut jobs: Vec<NewJob>,
@@ -296,8 +299,8 @@ async fn insert_unique<J: Job>(
             inserted.extend(id);
             found.extend(key);
         }
-        // The rest ran into a job that a worker claimed meanwhile, or into one that was enqueued after this statement
-        // began: neither stands for them for certain, so they are tried again.
+        // The others conflicted with a job that a worker has claimed in the meantime, or with one that was enqueued
+        // after this statement began. Neither reliably stands for them, so they are tried again.
         jobs.retain(|job| {
             !inserted.contains(&job.id) && !job.unique_key.as_ref().is_some_and(|key| found.contains(key))
         });

@@ -19,13 +19,13 @@ pub use wake::Wake;
 #[cfg(feature = "worker")]
 pub use worker::*;
 
-/// A name for a job, a process or a chain of work. When a job was enqueued stands in `jobs.created_at`, by
-/// `job_clock()`; the time in its id decides nothing, and sorts the list of an operator.
+/// A unique name for a job, a process or a chain of work. The time in a job's id decides nothing and only sorts an
+/// operator's list; when a job was enqueued is in `jobs.created_at`, by `job_clock()`.
 #[expect(clippy::disallowed_methods, reason = "nothing is decided by a name's time")]
 fn new_name() -> uuid::Uuid {
     uuid::Uuid::now_v7()
 }
 
-/// The tables `jobs` and `job_schedules`, their indexes, and the function `job_clock()`. To be run before anything else
-/// here is used.
+/// The migrations, which create the tables `jobs` and `job_schedules`, their indexes, and the function `job_clock()`.
+/// They must be run before anything else in this crate is used.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");

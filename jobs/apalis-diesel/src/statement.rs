@@ -1,4 +1,4 @@
-//! SQL of our own that is prepared once per connection.
+//! SQL statements that are prepared once per connection.
 
 use std::marker::PhantomData;
 
@@ -6,14 +6,14 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::{AppearsOnTable, Expression, IntoSql, QueryResult};
 
-/// The text of a statement, with `?` where a value goes.
+/// The text of a statement, with `?` for each value.
 pub(crate) trait Text: 'static {
     const SQL: &'static str;
 }
 
-/// A statement with the text `T` that returns rows of the SQL types `R`.
+/// A statement with the text `T`, which returns rows of the SQL types `R`.
 ///
-/// `diesel::sql_query` would do, but it is parsed anew, over one more round trip, at each use.
+/// `diesel::sql_query` would work too, but is parsed again at each use, which takes another round trip.
 pub(crate) struct Statement<T, R = ()> {
     values: Vec<Box<dyn QueryFragment<Pg> + Send>>,
     marker: PhantomData<fn() -> (T, R)>,
@@ -24,7 +24,7 @@ impl<T: Text, R> Statement<T, R> {
         Self { values: Vec::new(), marker: PhantomData }
     }
 
-    /// Gives the next `?` its value.
+    /// Binds a value to the next `?`.
     pub(crate) fn bind<S, V>(mut self, value: V) -> Self
     where
         S: diesel::sql_types::SqlType + diesel::expression::TypedExpressionType,
@@ -60,8 +60,8 @@ impl<T: Text, R> Query for Statement<T, R> {
     type SqlType = R;
 }
 
-/// What the unique key of a row of `jobs` becomes when the row goes back to waiting: it is taken away where another job
-/// waits with it already.
+/// The unique key of a row of `jobs` when it goes back to waiting. It is removed if another job with the same key is
+/// already waiting.
 macro_rules! unique_key_when_waiting {
     () => {
         "CASE WHEN NOT EXISTS (
@@ -72,7 +72,7 @@ macro_rules! unique_key_when_waiting {
 }
 pub(crate) use unique_key_when_waiting;
 
-/// Whether no other job with a row's serial key runs or comes before it.
+/// Whether no other job with the same serial key is running or comes first.
 macro_rules! is_next_of_serial_key {
     () => {
         "(jobs.serial_key IS NULL OR (
@@ -85,8 +85,8 @@ macro_rules! is_next_of_serial_key {
 }
 pub(crate) use is_next_of_serial_key;
 
-/// Joins the claims that hold to rows of `id` and `attempt`, and locks them; claims that somebody else keeps locked are
-/// left out. Each row takes one look into the primary key, whatever the planner believes about the table.
+/// Joins valid claims to rows with `id` and `attempt`, and locks them. Claims that are locked by somebody else are
+/// left out. Each row takes one lookup in the primary key, whatever the planner believes about the table.
 #[cfg(feature = "worker")]
 macro_rules! lock_claims {
     ($of:literal) => {

@@ -4,26 +4,26 @@ use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::sync::mpsc;
 
-/// Channel of the notifications.
+/// The channel of the notifications.
 pub(crate) const CHANNEL: &str = "apalis_diesel";
 
-/// Notifications of one process follow each other at this distance at least.
+/// The minimum time between two notifications of one process.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Wakes the workers of every process, after a commit that enqueued something.
+/// Wakes the workers of all processes after a commit that enqueued something.
 ///
-/// Cloning it is cheap. All clones share one background task, so that a thousand calls in a burst become a few
-/// `NOTIFY`s. These are sent on connections of their own, for a reason: a transaction that notifies takes a lock that
-/// makes all such commits wait for each other.
+/// It is cheap to clone. All clones share one background task, so that a burst of a thousand calls becomes a few
+/// `NOTIFY`s. These are sent on separate connections, because a transaction that notifies takes a lock that makes all
+/// such commits wait for each other.
 ///
-/// A wake-up can be lost with its process; workers look for jobs every second anyway.
+/// A wake-up can be lost if the process dies. Workers look for jobs every second anyway.
 #[derive(Clone, Debug)]
 pub struct Wake {
     due: mpsc::Sender<()>,
 }
 
 impl Wake {
-    /// Starts the background task, which borrows a connection from the pool for each `NOTIFY` and ends when the last
+    /// Starts the background task. It borrows a connection from the pool for each `NOTIFY`, and ends when the last
     /// clone is dropped.
     ///
     /// # Panics
@@ -35,10 +35,10 @@ impl Wake {
         Self { due }
     }
 
-    /// Wakes the workers soon, and doesn't wait for that. To be called once the transaction has committed: workers
-    /// woken earlier find nothing.
+    /// Wakes the workers soon, without waiting for it. Call this after the transaction has committed, since workers
+    /// that are woken earlier find nothing.
     pub fn wake(&self) {
-        // Where the channel is full, a notification is due anyway and will be sent after this call.
+        // If the channel is full, a notification is due anyway and will be sent after this call.
         let _ = self.due.try_send(());
     }
 }

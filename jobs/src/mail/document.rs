@@ -1,4 +1,4 @@
-//! A mail's content as blocks, and its two renderings.
+//! The content of an email as a list of blocks, and its two renderings.
 
 use askama::Template;
 use mrml::prelude::render::RenderOptions;
@@ -8,22 +8,23 @@ use url::Url;
 
 use super::{Envelope, Mail};
 
-/// Stands for the subject while MJML is rendered, which writes it into an attribute too, with Rust's escapes.
+/// A placeholder for the subject while MJML is rendered. MJML also writes the title into an attribute, where Rust's
+/// escapes would appear.
 const TITLE: &str = "the-subject";
 
-/// Columns of the plain text.
+/// The width of the plain text in columns.
 const WIDTH: usize = 76;
 
-/// A mail's content. Names in it have gone through [`name`].
+/// The content of an email. Names in it have gone through [`name`].
 #[derive(Template)]
 #[template(path = "mail.mjml", escape = "html")]
 pub(crate) struct Document {
     pub subject: String,
-    /// What a list of mails shows beside the subject.
+    /// The text that mail programs show beside the subject in a list of emails.
     pub preheader: String,
     pub heading: String,
     pub blocks: Vec<Block>,
-    /// Why the recipient gets this mail.
+    /// Why the recipient gets this email.
     pub reason: String,
 }
 
@@ -33,21 +34,21 @@ pub(crate) enum Block {
         label: &'static str,
         url: Url,
     },
-    /// Digits to read and type.
+    /// A code of digits to read and type.
     Code(String),
-    /// Pairs of label and value.
+    /// A table of labels and values.
     Rows(Vec<(&'static str, String)>),
     List(Vec<String>),
 }
 
-/// A text as it stands in HTML.
+/// A text, escaped for HTML.
 #[derive(Template)]
 #[template(source = "{{ text }}", ext = "html")]
 struct Escaped<'a> {
     text: &'a str,
 }
 
-/// The layout does not render: a fault of the template, never of the content.
+/// The error when an email's layout can't be rendered. It is a fault of the template, never of the content.
 #[derive(Debug, thiserror::Error)]
 #[error("the mail can't be rendered: {0}")]
 pub struct RenderError(String);
@@ -109,8 +110,8 @@ impl Text {
         self.0.push('\n');
     }
 
-    /// `first` begins the first line, `indent`, of the same length, the others. A word longer than
-    /// a line is cut.
+    /// Adds a text, wrapped into lines. The first line begins with `first`, the others with `indent`, which has the
+    /// same length. A word that is longer than a line is broken.
     fn wrapped(&mut self, first: &str, indent: &str, text: &str) {
         let room = WIDTH - indent.chars().count();
         let mut line = String::new();
@@ -137,21 +138,21 @@ impl Text {
     }
 }
 
-/// A subject's words should be found by a search, without the joiners of [`line()`]; not so where they hold a link that
-/// some readers would show as one.
+/// A subject without the joiners of [`line()`], so that a search finds its words. If it contains a link that some mail
+/// programs would make clickable, the joiners stay.
 fn subject(text: &str) -> String {
     let plain = one_line(text);
     if hyperlink::is_in(&plain) { text.to_owned() } else { plain }
 }
 
-/// A name that somebody chose, made harmless: [`line()`] with at most 80 characters.
+/// Makes a name that somebody chose harmless, like [`line()`], and cuts it at 80 characters.
 pub(crate) fn name(raw: &str) -> String {
     line(raw, 80)
 }
 
-/// Text that holds what somebody chose, made harmless: on one line, cut at `limit` characters, and
-/// never taken for a link by a mail reader (an invisible word joiner follows each dot, colon, slash and
-/// at sign inside a word, in whichever script).
+/// Makes a text that somebody wrote harmless. It is put on one line, cut at `limit` characters, and changed so that no
+/// mail program takes any part of it for a link: an invisible word joiner follows each dot, colon, slash and at sign
+/// inside a word, in any script.
 pub(crate) fn line(raw: &str, limit: usize) -> String {
     let whole = one_line(raw);
     let mut line = String::new();
@@ -171,12 +172,12 @@ pub(crate) fn line(raw: &str, limit: usize) -> String {
     line
 }
 
-/// The address of a mailbox or a host, which people compare and copy: nothing is put between its characters.
+/// The address of a mailbox or a host, which people compare and copy. Therefore nothing is put between its characters.
 pub(crate) fn address(raw: &str) -> String {
     one_line(raw).chars().take(254).collect()
 }
 
-/// What a link can't do without, and what browsers take for it.
+/// Whether the character is one that links need, or one that browsers treat like it.
 fn is_of_link(character: char) -> bool {
     matches!(
         character,
@@ -196,8 +197,9 @@ fn is_of_link(character: char) -> bool {
     )
 }
 
-/// Without line breaks and other control characters, without invisible ones that reorder or hide
-/// text, without doubled spaces. Joiners and variation selectors stay, which scripts and emoji need.
+/// Puts a text on one line: without line breaks and other control characters, without invisible characters that
+/// reorder or hide text, and without repeated spaces. Joiners and variation selectors stay, since scripts and emoji
+/// need them.
 pub(crate) fn one_line(raw: &str) -> String {
     let spaced: String = raw.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
     let visible = text::settled_line(&spaced);

@@ -1,4 +1,4 @@
-//! From a rendered mail to a message on its way.
+//! Turns rendered emails into messages, and sends them.
 
 use std::{
     fs, io,
@@ -24,7 +24,7 @@ use super::{
     smtp::{Smtp, SmtpUrlError},
 };
 
-/// Sends mails, over SMTP or into a folder.
+/// Sends emails by SMTP, or writes them into a directory.
 pub struct Mailer {
     from: Mailbox,
     reply_to: Option<Mailbox>,
@@ -36,18 +36,17 @@ enum Transport {
     Directory(PathBuf),
 }
 
-/// Why a mail was not sent.
+/// Why an email wasn't sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The server refused this mail for good, or the address can't be written to; trying again
-    /// won't help.
+    /// The server refused the email for good, or the address is invalid. Trying again won't help.
     #[error("refused: {reply}")]
     Permanent {
         /// The server's code and words on one line, such as `550 5.1.1 No such user`.
         reply: String,
     },
-    /// Refused for now, or no server could be reached; try again later. The mail may have arrived
-    /// all the same where the connection broke at its very end: the repeat has the same Message-ID.
+    /// The server refused the email for now, or no server could be reached. Try again later. If the connection broke
+    /// at the very end, the email may nevertheless have arrived; the repeated email has the same Message-ID.
     #[error("not sent yet: {reply}")]
     Temporary {
         /// The server's code and words, or what happened, on one line.
@@ -56,28 +55,28 @@ pub enum SendError {
 }
 
 impl Mailer {
-    /// Sends by SMTP, as `url` says: `smtps://user:password@host`, `smtp://host?tls=required` (or
-    /// `opportunistic`), `smtp://host:port`. With `timeout=30` connecting may take 30 seconds, and
-    /// sending as many; 60 unless told, which is the most.
+    /// Sends by SMTP to the server of the URL: `smtps://user:password@host`, `smtp://host?tls=required` (or
+    /// `opportunistic`), or `smtp://host:port`. With `timeout=30`, connecting may take 30 seconds, and so may sending.
+    /// The default, and the maximum, is 60 seconds.
     pub fn smtp(url: &SecretString, from: Mailbox) -> Result<Self, SmtpUrlError> {
         Ok(Self { from, reply_to: None, transport: Transport::Smtp(Smtp::new(url)?) })
     }
 
-    /// Writes each mail as a file `20261122T014500.123Z-<key>.eml` into `directory`, which is made
-    /// where it is missing, for its owner only.
+    /// Writes each email into `directory`, as a file named `20261122T014500.123Z-<key>.eml`. If the directory is
+    /// missing, it is created, accessible only to its owner.
     pub fn directory(directory: impl Into<PathBuf>, from: Mailbox) -> io::Result<Self> {
         let directory = directory.into();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         Ok(Self { from, reply_to: None, transport: Transport::Directory(directory) })
     }
 
-    /// The same, with an address that replies go to; `None` where it can't be written to.
+    /// Adds an address that replies go to. `None` if the address is invalid.
     pub fn with_reply_to(self, raw: &str) -> Option<Self> {
         Some(Self { reply_to: Some(Mailbox::new(None, address(raw)?)), ..self })
     }
 
-    /// Returns once the server has taken the mail, or the file is in its place. May be cancelled at
-    /// any time.
+    /// Sends an email. Returns once the server has accepted it, or the file is in its place. May be cancelled at any
+    /// time.
     pub async fn send(&self, mail: &Mail) -> Result<(), SendError> {
         let started = Instant::now();
         let outcome = self.hand_over(mail).await;
@@ -94,7 +93,7 @@ impl Mailer {
         }
     }
 
-    /// What identifies a mail for good, without the angle brackets around it.
+    /// The Message-ID of an email, without the angle brackets. It never changes.
     pub fn message_id(&self, envelope: &Envelope) -> String {
         format!("{}@{}", key(envelope), self.from.email.domain())
     }
@@ -104,8 +103,9 @@ impl Mailer {
         let permanent = |reply: String| SendError::Permanent { reply };
         let address = address(&envelope.address).ok_or_else(|| permanent("the address is not valid".into()))?;
         let name = envelope.name.as_deref().map(|name| one_line(name).chars().take(80).collect::<String>());
-        // A name from before the rule against links isn't shown where nothing of it can be made harmless.
-        // Headers have no way to write one that begins with a dot, bare as it would be sent.
+        // A name that contains a link (it may be older than the rule against that) isn't shown, since nothing in a
+        // header could make it harmless. Neither is a name that begins with a dot, since it would be sent without
+        // quotes, which headers don't allow.
         let is_shown = |name: &String| !name.is_empty() && !name.starts_with('.') && !hyperlink::is_in(name);
         let to = Mailbox::new(name.filter(is_shown), address);
         let mut message = Message::builder().from(self.from.clone()).to(to);
@@ -127,7 +127,7 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-/// An international domain goes by its ASCII form, which every server takes.
+/// Parses an email address. An international domain is converted to its ASCII form, which every server accepts.
 fn address(raw: &str) -> Option<Address> {
     let (user, domain) = raw.rsplit_once('@')?;
     if domain.is_ascii() {
@@ -144,7 +144,7 @@ fn key(envelope: &Envelope) -> String {
         .collect()
 }
 
-/// Written under a hidden name first, so that a reader never sees half a mail. A mail sent twice is
+/// Writes the file under a hidden name first, so that readers never see half an email. An email that is sent twice is
 /// one file.
 fn write(directory: &Path, envelope: &Envelope, message: &Message) -> io::Result<()> {
     let name = format!("{}-{}.eml", envelope.date.format("%Y%m%dT%H%M%S%.3fZ"), key(envelope));

@@ -1,9 +1,9 @@
 //! SMTP with one pool of connections.
 //!
-//! The connections are lettre's; the pool is not, because lettre's takes a connection back even
-//! when its user was cancelled in the middle of a conversation (a timeout), and the next mail would
-//! then take the late answer to the last one for its own. Here a connection returns to the pool
-//! only after a mail that went through.
+//! The connections are lettre's, but the pool isn't. lettre's pool takes back a connection even if its user was
+//! cancelled in the middle of a conversation, for example by a timeout. The next email would then take the late
+//! response to the previous one for its own. Here, a connection returns to the pool only after an email that went
+//! through.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -32,11 +32,11 @@ use super::{SendError, document::one_line};
 const IDLE_CONNECTIONS: usize = 8;
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
-/// Long enough for a server that looks at a mail before it answers, and short enough that two of
-/// them fit into the time of a mail's job.
+/// This is long enough for a server that examines an email before it responds, and short enough that a job has time
+/// for two of them.
 const LONGEST_TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// What is wrong with an SMTP URL. Never repeats the URL, which may hold a password.
+/// What is wrong with an SMTP URL. The error never repeats the URL, which may contain a password.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "must be a URL such as smtps://user:password@mail.example.com or \
@@ -50,24 +50,24 @@ pub(super) struct Smtp {
     tls: Tls,
     credentials: Option<Credentials>,
     hello: ClientId,
-    /// How long connecting may take, and sending.
+    /// How long connecting may take, and how long sending may take.
     time_limit: Duration,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
 }
 
 enum Tls {
     None,
-    /// From the first byte on.
+    /// TLS from the first byte on.
     Implicit(TlsParameters),
-    /// By STARTTLS where the server offers it.
+    /// STARTTLS, if the server offers it.
     Opportunistic(TlsParameters),
-    /// By STARTTLS, or not at all.
+    /// STARTTLS; without it, nothing is sent.
     Required(TlsParameters),
 }
 
 impl Smtp {
-    /// Takes the URLs that lettre's `from_url` takes, with the same meaning, and `timeout` in whole
-    /// seconds.
+    /// Parses a URL. It accepts the same URLs as lettre's `from_url`, with the same meaning, and also `timeout` in
+    /// whole seconds.
     pub(super) fn new(url: &SecretString) -> Result<Self, SmtpUrlError> {
         let url = Url::parse(url.expose_secret()).map_err(|error| SmtpUrlError(error.to_string()))?;
         if !matches!(url.scheme(), "smtp" | "smtps") {
@@ -106,7 +106,7 @@ impl Smtp {
             (_, None) => return Err(SmtpUrlError("it names a user and no password".into())),
             (user, Some(password)) => Some(Credentials::new(decoded(user)?, decoded(password)?)),
         };
-        // Who listens, or answers instead of the server, would have them.
+        // Otherwise, anybody who listens to the network or impersonates the server would get the credentials.
         let may_be_plain = matches!(tls, Tls::None | Tls::Opportunistic(_));
         if credentials.is_some() && may_be_plain && wanted_tls.as_deref() != Some("none") {
             return Err(SmtpUrlError(
@@ -127,7 +127,7 @@ impl Smtp {
         })
     }
 
-    /// Takes no longer than twice the time limit.
+    /// Sends a message. This takes at most twice the time limit.
     pub(super) async fn send(&self, message: &Message) -> Result<(), SendError> {
         timeout(self.time_limit * 2, self.try_send(message)).await.unwrap_or_else(|_| Err(self.late()))
     }
@@ -143,14 +143,14 @@ impl Smtp {
         if let Some(mut connection) = idle {
             let sending = converse(&mut connection, message.envelope(), &raw);
             match timeout(self.time_limit, sending).await.map_err(late)? {
-                // The server closes a connection that has rested or carried enough: that says
-                // nothing about this mail, which it has not taken.
+                // The server closes a connection that was idle for long or has carried enough emails. That says
+                // nothing about this email, which the server hasn't accepted.
                 Err(error) if is_closing(&error) => {}
                 outcome => return self.end(connection, outcome),
             }
         }
-        // Whatever goes wrong before the mail itself, be it a refused password, is about this
-        // deployment and not about the recipient.
+        // Anything that fails before the email itself, such as a rejected password, is a problem of this deployment
+        // and not of the recipient.
         let mut connection = timeout(self.time_limit, self.connect())
             .await
             .map_err(late)?
@@ -160,7 +160,7 @@ impl Smtp {
         self.end(connection, outcome)
     }
 
-    /// What a conversation about a mail ended with.
+    /// Handles the end of a conversation: returns the connection to the pool or drops it, and converts the outcome.
     fn end(&self, connection: AsyncSmtpConnection, outcome: Result<(), Error>) -> Result<(), SendError> {
         match outcome {
             Ok(()) => {
@@ -172,7 +172,7 @@ impl Smtp {
         }
     }
 
-    /// An idle connection that still answers.
+    /// Takes an idle connection that still responds.
     async fn idle_connection(&self) -> Option<AsyncSmtpConnection> {
         while let Some((mut connection, since)) = self.take_idle() {
             let answer = timeout(Duration::from_secs(5), connection.test_connected());
@@ -216,11 +216,11 @@ impl Smtp {
     }
 }
 
-/// One mail's conversation, as lettre's `send` has it but for the end: after a refusal that one waits
-/// for the answer to a QUIT, and the server's words are lost where none comes.
+/// Sends one email, like lettre's `send` except for the end. After a refusal, lettre waits for the response to a QUIT,
+/// and the server's words are lost if there is none.
 async fn converse(connection: &mut AsyncSmtpConnection, envelope: &Envelope, raw: &[u8]) -> Result<(), Error> {
     if !raw.is_ascii() {
-        // An address that not every server takes; lettre asks this one.
+        // Not every server accepts such an address; lettre finds out whether this one does.
         return connection.send(envelope, raw).await.map(drop);
     }
     connection.command(Mail::new(envelope.from().cloned(), Vec::new())).await?;
@@ -231,8 +231,8 @@ async fn converse(connection: &mut AsyncSmtpConnection, envelope: &Envelope, raw
     connection.message(raw).await.map(drop)
 }
 
-/// The server refused this mail (5xx), or can't take such an address. 530 to 538 ask for a login:
-/// not the recipient's doing.
+/// Whether the server refused this email for good (5xx), or doesn't support such an address. The codes 530 to 538 ask
+/// for a login, so they aren't about the recipient.
 fn is_permanent(error: &Error) -> bool {
     match error.status().map(u16::from) {
         Some(530..=538) => false,
@@ -241,12 +241,12 @@ fn is_permanent(error: &Error) -> bool {
     }
 }
 
-/// The server ends the connection (421), whatever it was asked for.
+/// Whether the server is closing the connection (421), whatever the command was.
 fn is_closing(error: &Error) -> bool {
     error.status().map(u16::from) == Some(421)
 }
 
-/// The server's words with their code, or what happened to the connection.
+/// The server's code and words, or what happened to the connection.
 fn reply(error: &Error) -> String {
     let words = match (error.status(), std::error::Error::source(error)) {
         (Some(code), Some(words)) => format!("{code} {words}"),

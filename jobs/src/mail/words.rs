@@ -1,4 +1,4 @@
-//! What the mails' words are made of.
+//! Phrases that the emails are made of.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -20,14 +20,14 @@ pub(crate) fn row(label: &'static str, value: String) -> (&'static str, String) 
     (label, value)
 }
 
-/// Such as `29 November 2026, 14:05 UTC`.
+/// Formats a time like `29 November 2026, 14:05 UTC`.
 pub(crate) fn time(time: DateTime<Utc>) -> String {
     time.format("%-d %B %Y, %H:%M UTC").to_string()
 }
 
-/// A time to come, also as counted from the mail's date: `29 November 2026, 14:05 UTC (in 7 days)`.
+/// Formats a future time, including how far it is from the email's date: `29 November 2026, 14:05 UTC (in 7 days)`.
 pub(crate) fn deadline(deadline: DateTime<Utc>, envelope: &Envelope) -> String {
-    // What was counted from a moment before the mail's is as long as it was meant to be.
+    // A deadline that was computed slightly before the email's date should still count as its full duration.
     let left = deadline - envelope.date + TimeDelta::seconds(1);
     let (days, hours, minutes) = (left.num_days(), left.num_hours(), left.num_minutes());
     let left = match (days, hours, minutes) {
@@ -48,7 +48,7 @@ pub(crate) fn duration(minutes: u32) -> String {
     }
 }
 
-/// Such as `20,000`.
+/// Formats a number like `20,000`.
 pub(crate) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();

@@ -1,4 +1,5 @@
-//! Confirms that an account was deleted; the address goes with the mail.
+//! The email that confirms an account's deletion. The job's payload contains the address, since the account no longer
+//! has one.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -13,12 +14,12 @@ use crate::mail::{Envelope, Mail, RenderError};
 /// Confirms that the recipient's account was deleted.
 #[derive(Debug, Clone)]
 pub struct AccountDeletedMail {
-    /// When.
+    /// When the account was deleted.
     pub deleted_at: DateTime<Utc>,
 }
 
 impl AccountDeletedMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         Document {
             subject: "Your Rollcall account was deleted".into(),

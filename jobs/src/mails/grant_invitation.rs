@@ -1,4 +1,4 @@
-//! Mails an address what was shared with it.
+//! The email to an address that a resource was shared with.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -14,27 +14,27 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{deadline, greeting, paragraph, row};
 use crate::mail::{Envelope, Mail, RenderError, SOMEBODY};
 
-/// Something is shared with an address that has no account.
+/// Tells the recipient that a resource was shared with their address.
 #[derive(Debug, Clone)]
 pub struct GrantInvitationMail {
-    /// Who shares it.
+    /// The name of the user who shared the resource.
     pub inviter_name: String,
-    /// The organization that holds it.
+    /// The organization that holds the resource.
     pub organization_name: String,
-    /// What it is, such as `project`.
+    /// The kind of the resource, such as `project`.
     pub kind: String,
-    /// What it is called.
+    /// The resource's name.
     pub resource_name: String,
-    /// What the person may do with it.
+    /// What the person may do with the resource.
     pub level: String,
-    /// Until when.
+    /// When the invitation expires.
     pub expires_at: DateTime<Utc>,
-    /// The page that shows it, to whoever is signed in.
+    /// The page that shows the resource to whoever is signed in.
     pub link: Url,
 }
 
 impl GrantInvitationMail {
-    /// Renders the mail.
+    /// Renders the email.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let (inviter, organization) = (name(&self.inviter_name), name(&self.organization_name));
         let (resource, kind) = (name(&self.resource_name), name(&self.kind));
@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrant
     let found =
         grant_invitation::invitation_by_id(&mut reader, payload.grant_invitation_id).await.map_err(job_error)?;
     let now = database::now(&mut reader).await.map_err(job_error)?;
-    // What is taken up or back by now is no news.
+    // An invitation that was already taken up or revoked isn't worth an email.
     let Some(shared) = found.filter(|shared| shared.expires_at > now) else { return Ok(()) };
     let resource = resource::by_ids(&mut reader, &[shared.resource_id]).await.map_err(job_error)?.pop();
     let Some(resource) = resource else { return Ok(()) };
@@ -82,7 +82,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrant
     let inviter = user::by_id(&mut reader, shared.invited_by_id).await.map_err(job_error)?;
     drop(reader);
     let mail = GrantInvitationMail {
-        // Who acts for an organization that doesn't show it is nobody's to know (R77).
+        // Nobody may know who acts for an organization that hides its structure (R77).
         inviter_name: match organization.member_directory.shows_structure() {
             true => inviter.name,
             false => SOMEBODY.to_owned(),

@@ -1,4 +1,4 @@
-//! Mails an invitation's link.
+//! The email with an invitation's link.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -23,18 +23,18 @@ use crate::mail::{Envelope, Mail, RenderError};
 pub struct InvitationMail {
     /// The organization.
     pub organization_name: String,
-    /// Who invites; `None` where the name is not to be told.
+    /// The name of the user who invites. `None` if the recipient may not know it.
     pub inviter_name: Option<String>,
     /// The role offered, such as `Member`.
     pub role: String,
     /// The page that shows the invitation.
     pub link: Url,
-    /// Until when it can be accepted.
+    /// When the invitation expires.
     pub expires_at: DateTime<Utc>,
 }
 
 impl InvitationMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let invites = match &self.inviter_name {
@@ -88,7 +88,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         return Ok(());
     }
     let organization = organization::by_id(&mut reader, invitation.organization_id).await.map_err(job_error)?;
-    // Its invitations pause with a deleted organization (R48); one whose mail was due then is sent again by hand.
+    // The invitations of a deleted organization are paused (R48). If this email was due in that time, somebody has to
+    // resend the invitation later.
     if organization.deleted_at.is_some() {
         return Ok(());
     }
@@ -111,7 +112,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     };
     organization::take_mail_turn(&context.database, invitation.organization_id).await.map_err(job_error)?;
     let outcome = context.try_send(job, mail.render(envelope)).await?;
-    // Who was invited by username keeps their address to themselves, whatever the server tells of it.
+    // The address of a person who was invited by username must not become known, whatever the server says about it.
     let told = |unsent: &Unsent| match &invitation.email {
         Some(_) => unsent.reply.clone(),
         None => unsent.in_own_words(),
@@ -133,7 +134,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     outcome.map_err(Unsent::into)
 }
 
-/// Where an invitation's mails go, and whom they greet; none where its account is deleted.
+/// The address and the name to greet for the emails about an invitation. `None` if the invited account is deleted.
 pub(crate) async fn recipient(
     reader: &mut AsyncPgConnection,
     invitation: &rollcall_domain::membership::invitation::Invitation,

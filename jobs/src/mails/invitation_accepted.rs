@@ -1,4 +1,5 @@
-//! Tells the inviter that an invitation was accepted, while they are an active member.
+//! The email that tells the inviter that their invitation was accepted. It is sent only if they are still an active
+//! member.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -12,23 +13,23 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{greeting, paragraph, row, time};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells an inviter that somebody accepted.
+/// Tells the inviter that their invitation was accepted.
 #[derive(Debug, Clone)]
 pub struct InvitationAcceptedMail {
     /// The organization.
     pub organization_name: String,
-    /// Who joined.
+    /// The new member's name.
     pub member_name: String,
-    /// Their username, without `@`.
+    /// The new member's username, without `@`.
     pub username: String,
-    /// The role they joined with, such as `Member`.
+    /// The role that they joined with, such as `Member`.
     pub role: String,
     /// When they joined.
     pub joined_at: DateTime<Utc>,
 }
 
 impl InvitationAcceptedMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let member = name(&self.member_name);

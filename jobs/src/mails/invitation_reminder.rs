@@ -1,4 +1,4 @@
-//! Reminds the invited person a day before an invitation expires.
+//! The email that reminds the invited person, one day before an invitation expires.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -27,12 +27,12 @@ pub struct InvitationReminderMail {
     pub role: String,
     /// The page that shows the invitation.
     pub link: Url,
-    /// Until when it can be accepted.
+    /// When the invitation expires.
     pub expires_at: DateTime<Utc>,
 }
 
 impl InvitationReminderMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let expires = deadline(self.expires_at, &envelope);
@@ -65,7 +65,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let mut reader = connection(context).await?;
     let Some(invitation) = invitation::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
     let now = database::now(&mut reader).await.map_err(job_error)?;
-    // Whom the invitation itself didn't reach, there is nothing to remind of.
+    // If the invitation itself didn't reach the person, there is nothing to remind them of.
     let is_open = invitation.status_at(now) == InvitationStatus::Pending
         && invitation.token_version == token_version
         && invitation.delivery == DeliveryStatus::Sent;
@@ -88,7 +88,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         name,
         date: invitation.expires_at - limits::INVITATION_REMINDER,
     };
-    // A retry is still the same mail.
+    // A retry is still the same email, so it isn't counted again.
     if job.attempt == 1 && !mail_limit::count_reminder(&context.database, &address).await.map_err(job_error)? {
         tracing::info!("not sent: this person has had enough mails for now");
         return Ok(());

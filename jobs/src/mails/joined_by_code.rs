@@ -1,4 +1,4 @@
-//! Tells the owner that someone joined by code (R30).
+//! The email that tells the owner that somebody joined with a code (R30).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -11,25 +11,25 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{greeting, paragraph, row, time};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells an owner that somebody joined with a code.
+/// Tells the owner that somebody joined with a code.
 #[derive(Debug, Clone)]
 pub struct JoinedByCodeMail {
     /// The organization.
     pub organization_name: String,
-    /// Who joined.
+    /// The new member's name.
     pub member_name: String,
-    /// Their username, without `@`.
+    /// The new member's username, without `@`.
     pub username: String,
-    /// The role they joined with, such as `Member`.
+    /// The role that they joined with, such as `Member`.
     pub role: String,
-    /// What may be shown of the code, such as `••••-••78`.
+    /// The part of the code that may be shown, such as `••••-••78`.
     pub code_hint: String,
     /// When they joined.
     pub joined_at: DateTime<Utc>,
 }
 
 impl JoinedByCodeMail {
-    /// Renders the mail.
+    /// Renders the email.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let member = name(&self.member_name);

@@ -1,4 +1,4 @@
-//! What the mails that tell a member of something start from: the event of the audit log.
+//! The audit event that an email to a member is about.
 
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::Result;
@@ -9,19 +9,20 @@ use rollcall_domain::base::id::{AuditEventId, MemberId};
 use rollcall_domain::membership::member::{self, Member};
 use rollcall_domain::membership::organization;
 
-/// Something that was done to a member who is one still.
+/// Something that was done to a member, who is still a member.
 pub(crate) struct MemberEvent {
     pub(crate) event: AuditEvent,
     pub(crate) member: Member,
     pub(crate) user: User,
     pub(crate) organization_name: String,
-    /// The name of who did it; none where it was no member, and where the member may not see who leads the organization
-    /// (R77).
+    /// The name of the user who did it. `None` if that wasn't a member, or if the member may not see who leads the
+    /// organization (R77).
     pub(crate) done_by: Option<String>,
 }
 
 impl MemberEvent {
-    /// The event; none where there is nothing to tell any more: its member is gone, or the organization is deleted.
+    /// Loads the event. `None` if there is nothing to tell any more, because the member is gone or the organization is
+    /// deleted.
     pub(crate) async fn find(reader: &mut AsyncPgConnection, id: AuditEventId) -> Result<Option<Self>> {
         let Some(event) = audit::by_id(reader, id).await? else { return Ok(None) };
         let member_id: Option<MemberId> = event.target_id.as_deref().and_then(|id| id.parse().ok());

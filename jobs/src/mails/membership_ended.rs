@@ -1,4 +1,5 @@
-//! Tells someone that they were removed or deactivated, where the receipt, which otherwise says both, takes longer.
+//! The email that tells somebody that they were removed or deactivated. It is sent only if the receipt, which would
+//! otherwise tell this too, takes longer.
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use chrono::{DateTime, Utc};
@@ -14,30 +15,30 @@ use crate::mail::document::{Block, Document, line, name};
 use crate::mail::words::{greeting, paragraph, row, time};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells somebody that their membership was ended, before everything is passed on.
+/// Tells the recipient that their membership was ended, before everything has been passed on.
 #[derive(Debug, Clone)]
 pub struct MembershipEndedMail {
     /// The organization.
     pub organization_name: String,
-    /// How it was ended.
+    /// How the membership was ended.
     pub ending: MembershipEnding,
-    /// The end itself.
+    /// The details of the end.
     pub end: MembershipEnd,
 }
 
-/// What the first mail about it says of a membership that was ended.
+/// The details of a membership's end, which only the first email about it contains.
 #[derive(Debug, Clone)]
 pub struct MembershipEnd {
-    /// What whoever ended it wants to tell the member.
+    /// A message to the member from whoever ended the membership.
     pub message: Option<String>,
-    /// When.
+    /// When the membership ended.
     pub ended_at: DateTime<Utc>,
-    /// Whether the account was suspended with it.
+    /// Whether the account was suspended as well.
     pub suspended: bool,
 }
 
 impl MembershipEndedMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let what = match self.ending {
@@ -100,7 +101,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
     drop(reader);
     let ending = MembershipEnding::of(&departure, &leaver);
     let Some(email) = leaver.email else { return Ok(()) };
-    // Before it is written down that they are told: where they aren't, the receipt says it.
+    // This comes before it is recorded that the leaver was told. If this email isn't sent, the receipt tells them.
     if !context.takes_turn(job, MailMembershipEnded::KIND, departure.member_id, &email, limits::MEMBER_MAILS).await? {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Tells someone that they are a member again whom an owner or admin has brought back.
+//! The email that tells somebody that the owner or an admin has reactivated their membership.
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use chrono::{DateTime, Utc};
@@ -13,25 +13,25 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{greeting, paragraph, row, time};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells somebody that they are a member again.
+/// Tells the recipient that they are a member again.
 #[derive(Debug, Clone)]
 pub struct MembershipRestoredMail {
     /// The organization.
     pub organization_name: String,
     /// The role that they have again, such as `Member`.
     pub role: String,
-    /// Who brought them back; `None` where it was no member.
+    /// The name of the member who reactivated them. `None` if it wasn't a member.
     pub restored_by: Option<String>,
-    /// When.
+    /// When they were reactivated.
     pub restored_at: DateTime<Utc>,
-    /// Whether what they left behind goes back to them.
+    /// Whether what they left behind is being returned to them.
     pub returns: bool,
-    /// The page to sign in at.
+    /// The page for signing in.
     pub sign_in_link: Url,
 }
 
 impl MembershipRestoredMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let mut rows = vec![row("Organization", organization.clone()), row("Your role", name(&self.role))];
@@ -65,7 +65,7 @@ impl MembershipRestoredMail {
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembershipRestored) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
-    // Who is gone again hears of that by its own mail.
+    // If they have left again in the meantime, another email tells them so.
     let found = MemberEvent::find(&mut reader, payload.audit_event_id).await.map_err(job_error)?;
     drop(reader);
     let Some(MemberEvent { event, member, user, organization_name, done_by }) = found else { return Ok(()) };

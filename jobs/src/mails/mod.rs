@@ -1,4 +1,4 @@
-//! The mails, one file each: its facts, its words, and the handler of the job that sends it.
+//! The emails, one file each: its facts, its text, and the handler of the job that sends it.
 
 pub(crate) mod account_deleted;
 pub(crate) mod departure_receipt;

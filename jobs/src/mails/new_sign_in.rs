@@ -1,4 +1,4 @@
-//! Tells someone that they were signed in on a device that wasn't before.
+//! The email that tells somebody that their account was signed in to on a new device.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -13,21 +13,21 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{greeting, paragraph, row, time};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells somebody that they were signed in on a new device.
+/// Tells the recipient that their account was signed in to on a new device.
 #[derive(Debug, Clone)]
 pub struct NewSignInMail {
-    /// When.
+    /// When that happened.
     pub signed_in_at: DateTime<Utc>,
     /// The User-Agent header of the device. Only the browser and system recognized in it are shown.
     pub user_agent: Option<String>,
     /// The session's id.
     pub session_id: String,
-    /// The page that ends sessions.
+    /// The page on which sessions can be ended.
     pub account_link: Url,
 }
 
 impl NewSignInMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         Document {
             subject: "New sign-in to your Rollcall account".into(),

@@ -1,4 +1,4 @@
-//! Tells the former owner that staff gave their organization to somebody else (R1).
+//! The email that tells the former owner that the platform's staff gave their organization to somebody else (R1).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -13,21 +13,21 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{greeting, paragraph, row, time};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells an owner that the platform's staff gave the organization to somebody else.
+/// Tells the former owner that the platform's staff gave the organization to somebody else.
 #[derive(Debug, Clone)]
 pub struct OwnerReplacedMail {
     /// The organization.
     pub organization_name: String,
-    /// Who owns it now.
+    /// The new owner's name.
     pub new_owner_name: String,
-    /// Their username, without `@`.
+    /// The new owner's username, without `@`.
     pub new_owner_username: String,
-    /// When.
+    /// When the owner was replaced.
     pub replaced_at: DateTime<Utc>,
 }
 
 impl OwnerReplacedMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let owner = format!("{} (@{})", name(&self.new_owner_name), name(&self.new_owner_username));
@@ -84,7 +84,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwner
     context.send(job, mail.render(envelope)).await
 }
 
-/// The user whom the event names.
+/// The user whose id is under this key of the event's metadata.
 fn user_of(event: &AuditEvent, key: &str) -> Option<UserId> {
     event.metadata.get(key)?.as_str()?.parse().ok()
 }

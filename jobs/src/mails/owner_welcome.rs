@@ -1,4 +1,4 @@
-//! Tells someone that staff founded an organization for them (R1).
+//! The email that tells somebody that the platform's staff created an organization for them (R1).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::account::user;
@@ -12,17 +12,17 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{greeting, paragraph};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells somebody that the platform's staff founded an organization for them.
+/// Tells the recipient that the platform's staff created an organization for them.
 #[derive(Debug, Clone)]
 pub struct OwnerWelcomeMail {
     /// The organization.
     pub organization_name: String,
-    /// The page to sign in at.
+    /// The page for signing in.
     pub sign_in_link: Url,
 }
 
 impl OwnerWelcomeMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         Document {

@@ -1,4 +1,4 @@
-//! Tells the old and the new owner that the ownership passed between them (R46).
+//! The emails that tell the old and the new owner that the ownership was transferred (R46).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::account::user;
@@ -12,23 +12,23 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{greeting, paragraph};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells the old or the new owner that the ownership passed between them.
+/// Tells the old or the new owner that the ownership was transferred.
 #[derive(Debug, Clone)]
 pub struct OwnershipTransferredMail {
     /// The organization.
     pub organization_name: String,
-    /// The other of the two.
+    /// The name of the other one of the two.
     pub other_name: String,
-    /// Their username, without `@`.
+    /// The username of the other one, without `@`.
     pub other_username: String,
     /// Whether the recipient is the new owner.
     pub receives: bool,
-    /// The page to sign in at.
+    /// The page for signing in.
     pub sign_in_link: Url,
 }
 
 impl OwnershipTransferredMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let other = format!("{} (@{})", name(&self.other_name), name(&self.other_username));

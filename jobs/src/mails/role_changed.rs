@@ -1,4 +1,4 @@
-//! Tells a member that their role changed: from what to what, and by whom.
+//! The email that tells a member that their role was changed, and by whom.
 
 use apalis_diesel::{ClaimedJob, Job, JobError};
 use chrono::{DateTime, Utc};
@@ -14,23 +14,23 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{greeting, paragraph, row, time};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells a member that their role changed.
+/// Tells a member that their role was changed.
 #[derive(Debug, Clone)]
 pub struct RoleChangedMail {
     /// The organization.
     pub organization_name: String,
-    /// The role they had, such as `Member`.
+    /// The previous role, such as `Member`.
     pub old_role: String,
-    /// The role they have now.
+    /// The new role.
     pub new_role: String,
-    /// Who changed it; `None` where it was no member.
+    /// The name of the member who changed it. `None` if it wasn't a member.
     pub changed_by: Option<String>,
-    /// When.
+    /// When the role was changed.
     pub changed_at: DateTime<Utc>,
 }
 
 impl RoleChangedMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let (old, new) = (name(&self.old_role), name(&self.new_role));
@@ -62,7 +62,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailRoleC
     drop(reader);
     let Some(MemberEvent { event, member, user, organization_name, done_by }) = found else { return Ok(()) };
     let (from, to) = change(&event).ok_or_else(|| JobError::discard("the event is no change of a role"))?;
-    // Who is gone meanwhile hears of that, and of the role that they have now by its own mail.
+    // If the member has left or has another role in the meantime, another email tells them so.
     if member.role != to {
         return Ok(());
     }
@@ -87,7 +87,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailRoleC
     context.send(job, mail.render(envelope)).await
 }
 
-/// From what to what a role changed.
+/// The previous and the new role.
 fn change(event: &AuditEvent) -> Option<(Role, Role)> {
     let role = |key: &str| {
         let word = event.metadata.get(key)?.as_str()?;

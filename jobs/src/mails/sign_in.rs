@@ -1,4 +1,4 @@
-//! Mails the link and digits of a sign-in.
+//! The email with the link and the digits for signing in.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::base::device;
@@ -16,34 +16,33 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{duration, paragraph, row};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Lets the recipient sign in. It says the same whether or not the address has an account.
+/// Lets the recipient sign in. The email is the same whether or not the address has an account.
 #[derive(Clone)]
 pub struct SignInMail {
-    /// The page that signs in.
+    /// The page for signing in.
     pub link: Url,
-    /// The digits to type instead.
+    /// The digits that can be typed instead.
     pub digits: String,
-    /// For how long the link works.
+    /// The number of minutes for which the link works.
     pub link_minutes: u32,
-    /// For how long the digits work.
+    /// The number of minutes for which the digits work.
     pub digits_minutes: u32,
-    /// The User-Agent header of the request. Only the browser and system recognized in it are
-    /// shown.
+    /// The User-Agent header of the request. Only the browser and system recognized in it are shown.
     pub user_agent: Option<String>,
-    /// The organization that the recipient joins after signing in, where there is one.
+    /// The organization that the recipient can join after signing in, if there is one.
     pub organization_name: Option<String>,
 }
 
 impl SignInMail {
-    /// Renders the mail. The envelope's name is left out, so that nothing differs between addresses
-    /// with and without an account.
+    /// Renders the email. It doesn't use the envelope's name, so that it is the same for addresses with and without an
+    /// account.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let welcome = match &self.organization_name {
             Some(organization) => format!("Sign in, and you can join {} right after.", name(organization)),
             None => "Welcome. This is all you need to sign in; there is no password.".into(),
         };
         Document {
-            // Where people see it before they open the mail, and can type it from.
+            // In the subject, people see the digits before they open the email, and can type them from there.
             subject: format!("{} is your code to sign in to Rollcall", self.digits),
             preheader: format!(
                 "The link works for {}, the code for {}.",
@@ -79,7 +78,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailSignI
     sign_in::record_request(&context.database, id, &hold(job)).await.map_err(job_error)?;
     let mut reader = connection(context).await?;
     let Some(request) = sign_in::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
-    // A mail that can't be used any more would only puzzle.
+    // An email with a link that no longer works would only confuse.
     let now = database::now(&mut reader).await.map_err(job_error)?;
     if request.used_at.is_some() || request.link_expires_at() <= now {
         return Ok(());
@@ -94,7 +93,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailSignI
         },
     };
     drop(reader);
-    // A retry is still the same mail.
+    // A retry is still the same email, so it isn't counted again.
     if job.attempt == 1 && !sign_in::take_mail_turn(&context.database, &request).await.map_err(job_error)? {
         tracing::info!("not sent: this address has had enough such mails, or strangers have from there");
         return Ok(());

@@ -1,4 +1,4 @@
-//! Tells whoever offered a project what became of the offer (R61).
+//! The email that tells the user who offered a project how the offer ended (R61).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::authority::visibility;
@@ -13,38 +13,38 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{greeting, paragraph, row};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// What became of an offered project.
+/// How an offer of a project ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferAnswer {
     /// It was accepted.
     Accepted,
     /// It was declined.
     Declined,
-    /// Nobody answered in time.
+    /// It expired without an answer.
     Expired,
 }
 
-/// An offer of a project has come to its end.
+/// Tells the user who offered a project how the offer ended.
 #[derive(Debug, Clone)]
 pub struct TransferAnsweredMail {
-    /// In which way.
+    /// How the offer ended.
     pub answer: TransferAnswer,
     /// The project.
     pub project_name: String,
     /// The organization that it was offered from.
     pub from_name: String,
-    /// The organization that it is for, where one was named or chosen.
+    /// The organization that the project was offered to, if one was named or chosen.
     pub to_name: Option<String>,
-    /// To whom it was offered.
+    /// The recipient's name.
     pub recipient_name: String,
-    /// Their username, without `@`, where whoever offered it knows them.
+    /// The recipient's username, without `@`, if the user who made the offer knows them.
     pub recipient_username: Option<String>,
     /// The offer's id.
     pub transfer_id: String,
 }
 
 impl TransferAnsweredMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let project = name(&self.project_name);
         let recipient = match &self.recipient_username {
@@ -96,7 +96,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     };
     let Parties { from_name, to_name, offered_by, recipient } =
         Parties::of(&mut reader, &transfer).await.map_err(job_error)?;
-    // Whoever offered it learns no more of somebody who didn't accept it than they knew.
+    // If the recipient didn't accept, the user who made the offer learns no more about them than they already knew.
     let is_known = answer == TransferAnswer::Accepted
         || visibility::knows(&mut reader, offered_by.id, recipient.id).await.map_err(job_error)?;
     let (recipient_name, recipient_username) = match is_known {

@@ -1,4 +1,4 @@
-//! Tells somebody that a project is offered to them (R61).
+//! The email that tells somebody that a project is offered to them (R61).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::context::{Context, connection, job_error};
 
-/// Whom a transfer is between.
+/// The organizations and users of a transfer.
 pub(crate) struct Parties {
     pub(crate) from_name: String,
     pub(crate) to_name: Option<String>,
@@ -40,29 +40,29 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{deadline, greeting, paragraph, row};
 use crate::mail::{Envelope, Mail, RenderError, SOMEBODY};
 
-/// A project is offered to somebody.
+/// Tells the recipient that a project is offered to them.
 #[derive(Debug, Clone)]
 pub struct TransferOfferMail {
-    /// Who offers it.
+    /// The name of the user who offers the project.
     pub offered_by_name: String,
-    /// Their username, without `@`, where the recipient may know it.
+    /// Their username, without `@`, if the recipient may know it.
     pub offered_by_username: Option<String>,
     /// The project.
     pub project_name: String,
-    /// The organization that it is in.
+    /// The organization that holds the project.
     pub from_name: String,
-    /// The organization that it is for, where one is named.
+    /// The organization that the project is offered to, if one is named.
     pub to_name: Option<String>,
     /// The offer's id.
     pub transfer_id: String,
-    /// Until when it is open.
+    /// When the offer expires.
     pub expires_at: DateTime<Utc>,
-    /// Where one signs in.
+    /// The page for signing in.
     pub sign_in_link: Url,
 }
 
 impl TransferOfferMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let project = name(&self.project_name);
         let offered_by = match &self.offered_by_username {
@@ -104,13 +104,13 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     let mut reader = connection(context).await?;
     let found = transfer::by_ids(&mut reader, &[payload.transfer_id]).await.map_err(job_error)?.pop();
     let now = database::now(&mut reader).await.map_err(job_error)?;
-    // What is answered or taken back by now is no news.
+    // An offer that was already answered or cancelled isn't worth an email.
     let Some(transfer) = found.filter(|transfer| transfer.status_at(now) == TransferStatus::Offered) else {
         return Ok(());
     };
     let Parties { from_name, to_name, offered_by, recipient } =
         Parties::of(&mut reader, &transfer).await.map_err(job_error)?;
-    // Who acts for an organization that doesn't show it is nobody's to know but its leaders' (R77).
+    // Only those who lead the organization may know who acts for it if it hides its structure (R77).
     let organization = organization::by_id(&mut reader, transfer.organization_id).await.map_err(job_error)?;
     let member = member::of(&mut reader, organization.id, recipient.id).await.map_err(job_error)?;
     let is_shown = match member.filter(|member| member.status == MemberStatus::Active) {

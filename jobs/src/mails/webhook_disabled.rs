@@ -1,4 +1,4 @@
-//! Tells the owner that a webhook was disabled, since nobody took its deliveries (R75).
+//! The email that tells the owner that a webhook was disabled, since its deliveries failed (R75).
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::account::user;
@@ -12,21 +12,21 @@ use crate::mail::document::{Block, Document, address, line, name};
 use crate::mail::words::{greeting, paragraph};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells an owner that a webhook was disabled.
+/// Tells the owner that a webhook was disabled.
 #[derive(Debug, Clone)]
 pub struct WebhookDisabledMail {
     /// The organization.
     pub organization_name: String,
-    /// Where it leads.
+    /// The host that the webhook delivers to.
     pub host: String,
     /// Why the last attempt failed.
     pub error: Option<String>,
-    /// Its id, for whoever enables it again.
+    /// The webhook's id, with which it can be enabled again.
     pub webhook_id: String,
 }
 
 impl WebhookDisabledMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let host = address(&self.host);
@@ -57,7 +57,7 @@ impl WebhookDisabledMail {
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailWebhookDisabled) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
     let found = webhook::by_ids(&mut reader, &[payload.webhook_id]).await.map_err(job_error)?.pop();
-    // Enabled again or deleted meanwhile: whoever did it knows.
+    // If somebody has enabled or deleted it in the meantime, they know about it.
     let Some(webhook) = found.filter(|webhook| !webhook.enabled) else { return Ok(()) };
     let organization = organization::by_id(&mut reader, webhook.organization_id).await.map_err(job_error)?;
     let owner = organization::owners(&mut reader, &[webhook.organization_id]).await.map_err(job_error)?.pop();

@@ -1,4 +1,4 @@
-//! Brings an answer into the form of its request.
+//! Brings an answer into the form that its request asks for.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -11,13 +11,13 @@ use super::form::{AnswerForm, SetId};
 use super::typenames::HIDDEN_TYPENAME;
 use crate::graphql::types::named;
 
-/// Selection sets that are put together, by their place among such groups.
+/// A group of selection sets that are merged, identified by its index.
 type GroupId = usize;
 
 impl AnswerForm<'_> {
     /// Brings an answer into its form.
     pub fn complete(&self, response: &mut Response) {
-        // What isn't executed has no data.
+        // A document that wasn't executed has no data.
         if !response.errors.is_empty() && response.errors.iter().all(|error| error.path.is_empty()) {
             return;
         }
@@ -39,7 +39,7 @@ impl AnswerForm<'_> {
     }
 }
 
-/// The fields that failed, by their paths.
+/// The fields that failed, as a tree of their paths.
 #[derive(Default)]
 struct Failures {
     fields: HashMap<String, Failures>,
@@ -62,15 +62,15 @@ impl Failures {
     }
 }
 
-/// A field that is selected of an object, as often as it is.
+/// A field of an object, merged from all places where it is selected.
 struct Merged<'f> {
     key: &'f Name,
     ty: Option<&'f Type>,
-    /// What is selected of what it gives.
+    /// The merged selection set of the field's value.
     below: Option<GroupId>,
 }
 
-/// Completes one answer. What is selected of objects is put together once for all that are of one type at one place.
+/// Completes one answer. The selections of objects are merged once for all objects of the same type at the same place.
 struct Completion<'f> {
     form: &'f AnswerForm<'f>,
     groups: Vec<Vec<SetId>>,
@@ -79,7 +79,7 @@ struct Completion<'f> {
 }
 
 impl<'f> Completion<'f> {
-    /// The selection sets of fields that are one field of the answer.
+    /// The group of selection sets that belong to one field of the answer.
     fn group(&mut self, sets: Vec<SetId>) -> GroupId {
         if let Some(id) = self.group_ids.get(&sets) {
             return *id;
@@ -89,7 +89,7 @@ impl<'f> Completion<'f> {
         self.groups.len() - 1
     }
 
-    /// What is selected of a concrete object, in order.
+    /// The fields that are selected on a concrete object type, in order.
     fn merged(&mut self, group: GroupId, concrete: &Name) -> Rc<[Merged<'f>]> {
         if let Some(merged) = self.objects.get(&(group, concrete.clone())) {
             return merged.clone();
@@ -112,7 +112,7 @@ impl<'f> Completion<'f> {
         merged
     }
 
-    /// Completes an object; false where a field that can't be null failed, so that the object is null.
+    /// Completes an object. Returns `false` if a non-null field failed, so that the object itself must be null.
     fn object(
         &mut self,
         fields: &mut IndexMap<Name, Value>,
@@ -125,8 +125,9 @@ impl<'f> Completion<'f> {
         merged.iter().all(|field| self.field(fields, field, failures))
     }
 
-    /// Completes what the steps of a mutation gave; false where all of them failed. What was done is in the answer
-    /// whatever became of the others, since some of it is shown once: there alone a field is null that can't be.
+    /// Completes the results of a mutation's steps. Returns `false` if all of them failed. Results of steps that
+    /// succeeded stay in the answer whatever became of the others, since some are shown only once. This is the only
+    /// place where a non-null field can be null.
     fn steps(
         &mut self,
         fields: &mut IndexMap<Name, Value>,
@@ -146,7 +147,8 @@ impl<'f> Completion<'f> {
         self.value(value, field.ty, field.below, failures)
     }
 
-    /// Completes what a field or a list's item gives; false where it is null and can't be.
+    /// Completes the value of a field or of a list's item. Returns `false` if the value is null although its type is
+    /// non-null.
     fn value(
         &mut self,
         value: &mut Value,
@@ -154,7 +156,7 @@ impl<'f> Completion<'f> {
         below: Option<GroupId>,
         failures: Option<&Failures>,
     ) -> bool {
-        // Of an object that is there, all may have failed.
+        // The object exists, but all of its fields may have failed.
         if let (Value::Null, Some(BaseType::Named(_)), Some(_), Some(failures)) =
             (&*value, ty.map(|ty| &ty.base), below, failures)
             && !failures.fields.is_empty()
@@ -162,7 +164,7 @@ impl<'f> Completion<'f> {
             *value = Value::Object(IndexMap::new());
         }
         let fits = match value {
-            // Only what failed is ours to pass on.
+            // Nulls that didn't come from a failure aren't ours to propagate.
             Value::Null => return failures.is_none() || ty.is_none_or(|ty| ty.nullable),
             Value::Object(fields) => match below {
                 None => true,
@@ -194,7 +196,7 @@ impl<'f> Completion<'f> {
     }
 }
 
-/// Brings the fields of an object into the order of the selection, with null for those that failed.
+/// Brings the fields of an object into the order of the selection. Fields that failed become null.
 fn arrange(fields: &mut IndexMap<Name, Value>, merged: &[Merged<'_>], failures: Option<&Failures>) {
     fields.shift_remove(HIDDEN_TYPENAME);
     if fields.len() == merged.len() && fields.keys().zip(merged).all(|(key, field)| key == field.key) {

@@ -1,4 +1,4 @@
-//! What a request selects, read from its document.
+//! The form of an answer: what a request selects, read from its document.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use async_graphql_value::Value as Literal;
 use super::typenames::{tells_typename, with_typenames};
 use crate::graphql::types::{Types, named};
 
-/// What a request selects.
+/// The fields that a request selects.
 #[derive(Debug)]
 pub struct AnswerForm<'t> {
     pub(super) types: &'t Types,
@@ -19,7 +19,7 @@ pub struct AnswerForm<'t> {
     sets: Vec<Vec<Selected>>,
 }
 
-/// A selection set, by its place among those of the request.
+/// A selection set, identified by its index among those of the request.
 pub(super) type SetId = usize;
 
 /// A selection that isn't skipped.
@@ -30,8 +30,8 @@ enum Selected {
 }
 
 impl<'t> AnswerForm<'t> {
-    /// What a request that is within its budget selects. Some objects of its answer will tell their type besides. None
-    /// for what isn't executed, which the executor reports.
+    /// Reads the form of the answer from a request that is within its budget. Also changes the request so that some
+    /// objects of its answer include their type. `None` if the request won't be executed; the executor reports why.
     pub fn of(types: &'t Types, request: &mut Request) -> Option<Self> {
         let operation_name = request.operation_name.clone();
         let variables = std::mem::take(&mut request.variables);
@@ -63,7 +63,7 @@ impl<'t> AnswerForm<'t> {
         Some(form)
     }
 
-    /// What a selection set selects of a concrete object, each key where it appears first.
+    /// Collects the fields that a selection set selects on a concrete object type, each key where it first appears.
     pub(super) fn collect<'f>(
         &'f self,
         set: SetId,
@@ -80,7 +80,7 @@ impl<'t> AnswerForm<'t> {
                     let (_, sets) = collected.entry(key).or_insert_with(|| (name, Vec::new()));
                     sets.extend(below);
                 }
-                // Objects of introspection have one type each.
+                // Introspection objects have only one possible type each.
                 Selected::Fragment { on, set } => {
                     if concrete.is_empty() || self.types.applies(on.as_ref(), concrete) {
                         self.collect(*set, concrete, visited, collected);
@@ -91,7 +91,7 @@ impl<'t> AnswerForm<'t> {
     }
 }
 
-/// Reads the selected operation of a document, each fragment once.
+/// Reads the selected operation of a document. Each fragment is read once.
 struct Reader<'d> {
     types: &'d Types,
     document: &'d ExecutableDocument,

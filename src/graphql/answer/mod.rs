@@ -1,9 +1,9 @@
-//! The form of an answer: the order of the selection, and null where the specification says so.
+//! The form of an answer: fields in the order of the selection, and nulls where the specification requires them.
 //!
-//! async-graphql puts fields into an answer as they become ready, leaves out those that fail, and answers null for an
-//! object of which nothing is selected. The specification wants the order of the selection (§ 6.3.1), null for a field
-//! that failed, or else for the nearest parent that may be null (§ 6.4.4), and an empty object. Here the answer is
-//! brought into that form, by the document as it was before the execution.
+//! async-graphql puts fields into an answer in the order in which they become ready, leaves out fields that fail, and
+//! returns null for an object without selected fields. The specification requires the order of the selection (§
+//! 6.3.1), null for a field that failed or else for its nearest nullable parent (§ 6.4.4), and an empty object. This
+//! module brings answers into that form, based on the document as it was before execution.
 
 mod completion;
 mod form;

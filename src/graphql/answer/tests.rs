@@ -4,7 +4,7 @@ use serde_json::json;
 use super::AnswerForm;
 use crate::graphql::types::Types;
 
-/// Lets others be ready first.
+/// Lets other fields become ready first.
 async fn wait() {
     for _ in 0..8 {
         tokio::task::yield_now().await;
@@ -132,7 +132,7 @@ impl Mutation {
     }
 }
 
-/// The data of an answer as JSON, and its errors' paths.
+/// Executes a query. Returns the answer's data as JSON, and the paths of its errors.
 async fn ask_with(query: &str, variables: serde_json::Value) -> (String, Vec<serde_json::Value>) {
     let schema = Schema::new(Query, Mutation, EmptySubscription);
     let types = Types::new(&schema.sdl()).unwrap();
@@ -157,7 +157,7 @@ async fn fields_stand_in_the_order_of_the_selection() {
         ("{ quick slow again: quick }", r#"{"quick":"quick","slow":"slow","again":"quick"}"#),
         ("{ cat { name lives } quick }", r#"{"cat":{"name":"Tom","lives":9},"quick":"quick"}"#),
         ("{ z: slow __typename a: quick }", r#"{"z":"slow","__typename":"Query","a":"quick"}"#),
-        // Fields of fragments stand where the fragment is spread first, and what is selected twice is there once.
+        // Fields of fragments are where the fragment is spread first, and a field that is selected twice appears once.
         ("{ ...F quick ...F } fragment F on Query { slow }", r#"{"slow":"slow","quick":"quick"}"#),
         ("{ quick ... { slow ... on Query { quick x: quick } } }", r#"{"quick":"quick","slow":"slow","x":"quick"}"#),
         (
@@ -197,7 +197,7 @@ async fn what_is_skipped_is_not_in_the_answer() {
     assert_eq!(data, r#"{"slow":"slow","cat":{"name":"Tom"},"dog":{"bark":"woof"}}"#);
 }
 
-// What is there and of which nothing is selected is empty, not null: null says that there is no such thing.
+// An existing object without selected fields is empty, not null: null would mean that it doesn't exist.
 #[tokio::test]
 async fn an_object_of_which_nothing_is_selected_is_empty() {
     for (query, expected) in [
@@ -237,13 +237,13 @@ async fn a_field_that_fails_is_null_or_else_what_holds_it() {
             r#"{"animals":[null,null,{"name":"Tom"}]}"#,
             json!([["animals", 0, "broken"]]),
         ),
-        // Items that can't be null take their list along.
+        // If a non-null item fails, the whole list becomes null.
         (
             "{ quick pets { ... on Dog { broken } } }",
             r#"{"quick":"quick","pets":null}"#,
             json!([["pets", 1, "broken"]]),
         ),
-        // What was done is told.
+        // The results of steps that succeeded are in the answer.
         ("mutation { a: count(to: 1) fail b: count(to: 2) }", r#"{"a":1,"fail":null,"b":2}"#, json!([["fail"]])),
         ("mutation { fail }", "null", json!([["fail"]])),
         ("{ failing nobody { broken } }", r#"{"failing":null,"nobody":null}"#, json!([["failing"]])),

@@ -1,4 +1,4 @@
-//! Objects that tell their type, where that decides what the answer holds of them.
+//! Adds `__typename` to selections where the type of an object decides how the answer is completed.
 
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet,
@@ -7,11 +7,11 @@ use async_graphql::{Name, Positioned};
 
 use crate::graphql::types::{Types, named};
 
-/// Under which an object tells its type. No document can choose that name.
+/// The key under which an object's type is returned. No document can choose this name, since it contains a space.
 pub(super) const HIDDEN_TYPENAME: &str = " typename";
 
-/// Whether what a field gives must tell its type: where several are possible, or where nothing may be selected of it,
-/// so that the executor would answer null for something that is there.
+/// Whether the value of a field must include its type. That is the case if several types are possible, or if the
+/// selection may be empty, for which the executor would return null even though the object exists.
 pub(super) fn tells_typename(
     types: &Types,
     document: &ExecutableDocument,
@@ -24,7 +24,7 @@ pub(super) fn tells_typename(
     })
 }
 
-/// Whether something is selected of every such object, whatever the variables are.
+/// Whether something is selected on every object of this type, whatever the variables are.
 fn selects_always(types: &Types, document: &ExecutableDocument, set: &SelectionSet, on: &Name) -> bool {
     set.items.iter().any(|selection| {
         let selection = &selection.node;
@@ -46,7 +46,7 @@ fn selects_always(types: &Types, document: &ExecutableDocument, set: &SelectionS
     })
 }
 
-/// The document, in which objects tell their type where [`tells_typename`] says so.
+/// Returns the document with `__typename` added wherever [`tells_typename`] requires it.
 pub(super) fn with_typenames(types: &Types, document: &ExecutableDocument) -> ExecutableDocument {
     let mut told = document.clone();
     for fragment in told.fragments.values_mut() {

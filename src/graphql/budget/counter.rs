@@ -1,4 +1,4 @@
-//! What a document counts and costs, each of its fragments once.
+//! Counts the size and the cost of a document. Each of its fragments is counted once.
 
 use std::collections::HashMap;
 
@@ -14,14 +14,14 @@ use super::typename::require_bare;
 use super::values::{ArgumentValue, Values};
 use crate::graphql::types::{FieldInfo, Types};
 
-/// A single thing that is read from the database, with others like it.
+/// A single object that is loaded from the database together with others like it.
 const LOAD: u64 = 2;
-/// A list, or a field at the root: a statement or two of its own.
+/// A list, or a field of the root type: one or two statements of its own.
 const STATEMENT: u64 = 10;
-/// A mutation: a transaction.
+/// A mutation: one transaction.
 const TRANSACTION: u64 = 250;
 
-/// How many things of a list without pages are counted.
+/// The number of items for which a list without pagination is counted.
 fn unpaged(field: &str) -> u64 {
     match field {
         "apiKeys" | "billableOrganizations" | "leadership" => 100,
@@ -29,55 +29,55 @@ fn unpaged(field: &str) -> u64 {
     }
 }
 
-/// Fields that cost much more than others of their kind.
+/// The additional cost of fields that are much more expensive than others of their kind.
 fn surcharge(field: &str) -> u64 {
     match field {
-        // It counts all that would happen.
+        // It counts everything that the departure would affect.
         "departurePlan" => 1_000,
         // It recomputes up to 10,000 hashes.
         "verifyAuditLog" => 5_000,
-        // Thousands of bytes, which lie in memory until the answer is complete.
+        // Thousands of bytes, which stay in memory until the answer is complete.
         "description" | "message" | "reason" | "metadata" | "avatarUrl" | "logoUrl" | "website" | "url" => 10,
         _ => 0,
     }
 }
 
-/// What `totalCount` adds to a list of an organization or of the viewer: a statement that counts all that it has.
+/// The cost that `totalCount` adds to a list of an organization or of the viewer: a statement that counts all items.
 const TOTAL: u64 = 200;
-/// What it adds to a list of anything else: such lists are counted together, and few of them are long.
+/// The cost that `totalCount` adds to other lists. They are counted together, and few of them are long.
 const TOTAL_OF_MANY: u64 = 20;
 
-/// What a search adds to a list's cost.
+/// The cost that a search adds to a list.
 const SEARCH: u64 = 300;
 
-/// Characters of a search, and of other texts that a query asks by.
+/// The maximum length of a search text in characters, and of other texts in a query's arguments.
 const MAX_SEARCH: usize = 200;
 const MAX_TEXT: usize = 5_000;
 
-/// What a selection set counts, with all that lies below it.
+/// The size and cost of a selection set, including everything below it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Count {
     pub selections: u64,
     pub aliases: u64,
-    /// Of its own fields, through fragments.
+    /// The number of its own fields, including those in fragments.
     pub fields: u64,
-    /// What is compared for them.
+    /// The number of selections that are compared with each other for these fields.
     width: u64,
-    /// How often `__schema` is among them.
+    /// How often `__schema` is among these fields.
     pub schemas: u64,
     pub depth: u64,
     pub nesting: u64,
-    /// What it costs once.
+    /// The cost that arises once.
     pub cost: u64,
-    /// What it costs for each item of the page that it is a connection of.
+    /// The cost that arises for each item, if this is the selection set of a connection.
     pub cost_per_item: u64,
-    /// How often it asks how many items the connection has in all.
+    /// How often the connection's `totalCount` is selected.
     totals: u64,
     pub introspection: u64,
 }
 
 impl Count {
-    /// Adds what stands beside it.
+    /// Adds the count of a sibling.
     fn add(&mut self, other: Self) {
         self.selections = self.selections.saturating_add(other.selections);
         self.aliases = self.aliases.saturating_add(other.aliases);
@@ -99,17 +99,17 @@ pub struct Counter<'d> {
     shape: &'d Shape,
     document: &'d ExecutableDocument,
     values: Values<'d>,
-    /// Of the variables: each use of one is validated anew.
+    /// The sizes of the variables. Each use of a variable is validated again.
     sizes: Sizes,
     fragments: HashMap<&'d str, Count>,
     /// Whether a `__typename` has directives.
     pub directives_on_typename: bool,
-    /// The widths of all selection sets.
+    /// The sum of the widths of all selection sets.
     pub comparisons: u64,
 }
 
 impl<'d> Counter<'d> {
-    /// A counter of a document with these values and sizes of variables.
+    /// Makes a counter for a document, with these argument values and sizes of variables.
     pub fn new(
         types: &'d Types,
         shape: &'d Shape,
@@ -121,10 +121,10 @@ impl<'d> Counter<'d> {
         Self { types, shape, document, values, sizes, fragments, directives_on_typename: false, comparisons: 0 }
     }
 
-    /// Counts a fragment; those that it spreads were counted before.
+    /// Counts a fragment. The fragments that it spreads must have been counted before.
     ///
     /// # Errors
-    /// A limit that a field of it exceeds, or what is wrong with a `__typename`.
+    /// If one of its fields exceeds a limit, or uses `__typename` incorrectly.
     pub fn fragment(&mut self, name: &'d str) -> Result<(), ServerError> {
         if let Some(fragment) = self.document.fragments.get(name) {
             let fragment = &fragment.node;
@@ -137,14 +137,14 @@ impl<'d> Counter<'d> {
     /// Counts a selection set on a type.
     ///
     /// # Errors
-    /// A limit that a field of it exceeds, or what is wrong with a `__typename`.
+    /// If one of its fields exceeds a limit, or uses `__typename` incorrectly.
     pub fn selection_set(&mut self, set: &'d SelectionSet, on: &Name) -> Result<Count, ServerError> {
         let mut count = Count::default();
         for selection in &set.items {
             count.add(match &selection.node {
                 Selection::Field(field) => self.field(field, on)?,
                 Selection::FragmentSpread(spread) => {
-                    // The validation reports a fragment that isn't there.
+                    // Validation reports a fragment that doesn't exist.
                     let spread_name = spread.node.fragment_name.node.as_str();
                     let within = self.fragments.get(spread_name).copied().unwrap_or_default();
                     self.inside(within, &spread.node.directives)
@@ -174,7 +174,7 @@ impl<'d> Counter<'d> {
             "__type" => Some(Name::new("__Type")),
             _ => info.map(|info| info.gives().clone()),
         };
-        // A field that isn't there is for the validation to report; its selections count all the same.
+        // Validation reports a field that doesn't exist. Its selections are counted nevertheless.
         let gives = gives.unwrap_or_else(|| Name::new(""));
         let below = self.selection_set(&field.selection_set.node, &gives)?;
 
@@ -214,7 +214,7 @@ impl<'d> Counter<'d> {
             },
             _ => 1,
         };
-        // Of a connection, only the items come as often as the page has them.
+        // Of a connection's fields, only the items occur as often as the page has items.
         let content = match info {
             Some(info) if info.has_pages => {
                 let total = if matches!(on.as_str(), "Organization" | "Viewer") { TOTAL } else { TOTAL_OF_MANY };
@@ -236,7 +236,7 @@ impl<'d> Counter<'d> {
         Ok(count)
     }
 
-    /// What a fragment's selections count where it is spread.
+    /// The count of a fragment's selections at the place where it is spread.
     fn inside(&self, within: Count, directives: &[Positioned<Directive>]) -> Count {
         let own = 1 + directives_size(directives, &self.sizes);
         Count {
@@ -247,7 +247,7 @@ impl<'d> Counter<'d> {
         }
     }
 
-    /// Searching for a long text takes long, however little is found.
+    /// Refuses long texts, because searching for them takes long, however little is found.
     fn require_short_texts(&self, field: &Field) -> Result<(), ServerError> {
         for (name, _) in &field.arguments {
             let name = name.node.as_str();
@@ -263,7 +263,7 @@ impl<'d> Counter<'d> {
         Ok(())
     }
 
-    /// What a field costs by itself.
+    /// The cost of a field itself, without its selections.
     fn base(&self, field: &Field, on: &Name, info: Option<&FieldInfo>) -> u64 {
         let name = field.name.node.as_str();
         let asks = if self.types.is_mutation(on) {
@@ -279,7 +279,7 @@ impl<'d> Counter<'d> {
         1 + asks + surcharge(name) + search
     }
 
-    /// How many items the page may have.
+    /// The number of items that the page can have.
     fn page(&self, field: &Field) -> u64 {
         let wanted = ["first", "last"].iter().find_map(|argument| match self.values.of(field, argument)? {
             ArgumentValue::Literal(Value::Number(number)) => number.as_i64(),
@@ -289,7 +289,7 @@ impl<'d> Counter<'d> {
         wanted.unwrap_or(limits::DEFAULT_PAGE).clamp(1, limits::MAX_PAGE).unsigned_abs()
     }
 
-    /// How many things are named by their ids.
+    /// The number of objects that are requested by their ids.
     fn listed(&self, field: &Field) -> Option<u64> {
         let lists = field.arguments.iter().filter_map(|(name, _)| match self.values.of(field, &name.node)? {
             ArgumentValue::Literal(Value::List(items)) => Some(items.len()),

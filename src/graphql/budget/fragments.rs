@@ -7,10 +7,10 @@ use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 
 use super::refusal::refusal;
 
-/// The fragments, each behind those that it spreads.
+/// Sorts the fragments so that each comes after those that it spreads.
 ///
 /// # Errors
-/// A fragment spreads itself.
+/// If a fragment spreads itself.
 pub fn in_order(document: &ExecutableDocument) -> Result<Vec<&str>, ServerError> {
     enum Step<'d> {
         Enter(&'d str),

@@ -1,7 +1,8 @@
-//! How much an operation asks of introspection: as many things as the answer would hold, counted in the schema itself.
+//! The size of an introspection query: the number of items that the answer would contain, counted in the schema
+//! itself.
 //!
-//! Types lead to types, so that a few words can ask for millions of things. What a selection set asks of a type is
-//! counted once, however often that type is come to.
+//! Types refer to types, so that a few words can ask for millions of items. What a selection set asks of a type is
+//! counted once, however often the query reaches that type.
 
 use std::collections::HashMap;
 
@@ -14,24 +15,25 @@ use async_graphql::{Name, Positioned};
 use super::refusal::afford;
 use crate::graphql::types::{Types, named};
 
-/// What introspection may ask for, in things: some three times what tools do.
+/// The number of items that introspection may return: about three times as many as tools ask for.
 pub(super) const MAX_THINGS: u64 = 300_000;
-/// How many pairs of a selection set and an item are looked at.
+/// The number of pairs of a selection set and an item that the counter visits.
 const MAX_STEPS: u64 = 300_000;
 
-/// What introspection shows of a schema. Types, fields and arguments are known by their place in the lists.
+/// The shape of a schema as introspection shows it. Types, fields and arguments are identified by their index in the
+/// lists.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
     types: Vec<TypeShape>,
     places: HashMap<Name, usize>,
-    /// How many arguments each directive has.
+    /// The number of arguments of each directive.
     directives: Vec<usize>,
 }
 
-/// What is shown of a type.
+/// The shape of a type.
 #[derive(Debug, Default)]
 struct TypeShape {
-    /// The fields, by the places of their types and of those of their arguments.
+    /// The fields: the index of each field's type, and the indexes of its arguments' types.
     fields: Vec<(usize, Vec<usize>)>,
     inputs: Vec<usize>,
     values: usize,
@@ -39,7 +41,7 @@ struct TypeShape {
     possible: Vec<usize>,
 }
 
-/// An item of the schema that selections are about.
+/// An item of the schema to which a selection set can apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum SchemaItem {
     Schema,
@@ -48,14 +50,14 @@ enum SchemaItem {
         of: usize,
         number: usize,
     },
-    /// An argument or an input field, of the type.
+    /// An argument or an input field, with the index of its type.
     Input(usize),
     Value,
     Directive(usize),
 }
 
 impl Shape {
-    /// What introspection shows of a schema with these types.
+    /// The shape of a schema with these types.
     pub(super) fn of(types: &Types) -> Self {
         let definitions = types.definitions();
         let mut shape = Self { directives: types.directives().to_vec(), ..Self::default() };
@@ -76,7 +78,7 @@ impl Shape {
         shape
     }
 
-    /// A type's place, also of one that isn't defined, as scalars of the language are.
+    /// The index of a type. Types without a definition, such as the built-in scalars, get one too.
     fn place(&mut self, name: &Name) -> usize {
         if let Some(place) = self.places.get(name) {
             return *place;
@@ -118,7 +120,7 @@ impl Shape {
         shown
     }
 
-    /// The things that a field of introspection gives; `None` where it gives a text or the like.
+    /// The items that a field of introspection returns. `None` for fields with a scalar value.
     fn given(&self, item: SchemaItem, field: &str) -> Option<Vec<SchemaItem>> {
         let shown = |place: usize| self.types.get(place);
         let types = |places: &[usize]| places.iter().copied().map(SchemaItem::Type).collect();
@@ -137,7 +139,7 @@ impl Shape {
             (SchemaItem::Type(of), "enumValues") => vec![SchemaItem::Value; shown(of)?.values],
             (SchemaItem::Type(of), "interfaces") => types(&shown(of)?.interfaces),
             (SchemaItem::Type(of), "possibleTypes") => types(&shown(of)?.possible),
-            // Of a list or what is required; of anything else it is null.
+            // Not null only for list and non-null types; counted as if it always were.
             (SchemaItem::Type(_), "ofType") => vec![item],
             (SchemaItem::Field { of, number }, "args") => inputs(&shown(of)?.fields.get(number)?.1),
             (SchemaItem::Field { of, number }, "type") => vec![SchemaItem::Type(shown(of)?.fields.get(number)?.0)],
@@ -147,11 +149,11 @@ impl Shape {
         })
     }
 
-    /// How many things `__schema`, or `__type` of the name, would answer with in a document; the most that any type
-    /// would where the name isn't known.
+    /// Counts the items that `__schema`, or `__type` for the given name, would return. If the name isn't known, the
+    /// result is the largest count for any type.
     ///
     /// # Errors
-    /// Where that is more than may be.
+    /// If the count exceeds the limit.
     pub(super) fn count(
         &self,
         document: &ExecutableDocument,
@@ -199,7 +201,7 @@ impl<'d> Counting<'d> {
                 Selection::FragmentSpread(spread) => {
                     match self.document.fragments.get(&spread.node.fragment_name.node) {
                         Some(fragment) => self.set(&fragment.node.selection_set.node, item)?,
-                        // The validation reports a fragment that isn't there.
+                        // Validation reports a fragment that doesn't exist.
                         None => 0,
                     }
                 }

@@ -1,8 +1,8 @@
-//! What a request may ask for: counted on the parsed document, before anything else walks it.
+//! The budget of a request. It is counted on the parsed document, before anything else walks it.
 //!
-//! async-graphql follows each spread of a fragment anew, before it looks at limits of its own. A document of some
-//! hundred bytes can so keep a core busy for minutes, where no timeout can interrupt it. Here each fragment is counted
-//! once, and what it counts is added wherever it is spread.
+//! async-graphql follows each spread of a fragment again, before it checks its own limits. A document of a few hundred
+//! bytes can thus keep a core busy for minutes, and no timeout can interrupt that. Here, each fragment is counted
+//! once, and its count is added wherever it is spread.
 
 mod counter;
 mod fragments;
@@ -28,37 +28,37 @@ use size::{const_size, head, size, variable_sizes};
 use typename::spell_out_directives;
 use values::Values;
 
-/// Selections, arguments with the values in them, directives and variables of a document, each as often as its fragment
-/// is spread.
+/// The maximum number of selections, arguments with the values in them, directives and variables of a document. A
+/// fragment counts as often as it is spread.
 const MAX_SELECTIONS: u64 = 25_000;
-/// What of that is compared with each other: what stands beside a field, through fragments, counts for each selection
-/// that it lies in.
+/// The maximum number of comparisons of selections with each other. All selections beside a field, including those in
+/// fragments, count for each selection that they are in.
 const MAX_COMPARISONS: u64 = 100_000;
-/// Operations and fragments of a document.
+/// The maximum number of operations and fragments in a document.
 const MAX_DEFINITIONS: usize = 500;
-/// How deep selections nest, through fragments.
+/// The maximum depth of selections, including those in fragments.
 const MAX_NESTING: u64 = 30;
-/// How deep fields nest; introspection needs 13.
+/// The maximum depth of fields. Introspection needs 13.
 const MAX_DEPTH: u64 = 16;
-/// Fields at the root of an operation: each is a request of its own.
+/// The maximum number of fields at the root of an operation, each of which is like a request of its own.
 const MAX_ROOT_FIELDS: u64 = 30;
-/// Fields that are given another name.
+/// The maximum number of fields with an alias.
 const MAX_ALIASES: u64 = 200;
-/// What an operation may cost.
+/// The maximum cost of an operation.
 const MAX_COST: u64 = 25_000;
-/// Bytes of a document.
+/// The maximum size of a document in bytes.
 const MAX_DOCUMENT: usize = 256 * 1024;
-/// Values in a request's variables, long texts as several.
+/// The maximum number of values in a request's variables. Long texts count as several.
 const MAX_VALUES: u64 = 10_000;
-/// Bytes of a request, and selections, comparisons, things of introspection or cost, from which on a client has one
-/// such request worked at a time.
+/// From this size in bytes, or this number of selections, comparisons, introspection items or units of cost, a request
+/// counts as expensive. A client has only one expensive request processed at a time.
 const LARGE_REQUEST: usize = 16 * 1024;
 const MUCH_WORK: u64 = 2_000;
 
 const SELECTIONS: &str = "selections, with those of its fragments,";
 const COMPARISONS: &str = "fields and arguments beside each other, counted for each selection that they lie in,";
 
-/// The budget of requests to a schema.
+/// The budget for requests to a schema.
 #[derive(Debug)]
 pub struct Budget {
     turns: Turns,
@@ -66,31 +66,31 @@ pub struct Budget {
     shape: Shape,
 }
 
-/// What of a document's counts matters once they are within the limits.
+/// The counts of a document that are still needed after the limits were checked.
 #[derive(Default)]
 struct DocumentCounts {
-    /// What validating and executing it takes.
+    /// The work that validating and executing the document takes.
     work: u64,
     /// Whether a `__typename` has directives.
     directives_on_typename: bool,
 }
 
 impl Budget {
-    /// The budget for the schema of these types.
+    /// Makes the budget for a schema with these types.
     pub fn new(types: Arc<Types>) -> Self {
         Self { turns: Turns::new(), shape: Shape::of(&types), types }
     }
 
-    /// The line in which the client's request of so many bytes waits for its turns.
+    /// The queue in which a client's request waits for its turns, depending on its size in bytes.
     pub fn line(&self, client: ClientNetwork, bytes: usize) -> Line {
         self.turns.line(client, bytes > LARGE_REQUEST)
     }
 
-    /// Refuses a request that asks for too much. What can't be parsed is left for the executor to report. Returns the
-    /// line in which it waits for its turns from then on; it has been in `line` so far.
+    /// Refuses a request that asks for too much. Documents that can't be parsed are left for the executor to report.
+    /// Up to now, the request has waited for its turns in `line`; from now on, it waits in the line that is returned.
     ///
     /// # Errors
-    /// What the limit is, and how much the document has of it.
+    /// If a limit is exceeded. The error says what the limit is, and how much of it the document uses.
     pub async fn check(&self, request: &mut Request, client: ClientNetwork, line: Line) -> Result<Line, ServerError> {
         limit("bytes", request.query.len() as u64, MAX_DOCUMENT as u64)?;
         let counted = in_turn(&line, || {
@@ -136,7 +136,7 @@ impl Budget {
 
         let is_selected =
             |name: Option<&Name>| operation_name.is_none_or(|selected| name.is_some_and(|name| name == selected));
-        // The executor would validate the whole document before it looks for the operation.
+        // Without this check, the executor would validate the whole document before it looks for the operation.
         let Some((_, selected)) = document.operations.iter().find(|(name, _)| is_selected(*name)) else {
             let wanted = operation_name.unwrap_or_default();
             return Err(refusal(format!("the document has no operation named {wanted:?}"), None));
@@ -154,7 +154,7 @@ impl Budget {
         for name in in_order(document)? {
             counter.fragment(name)?;
         }
-        // Operations that aren't executed are validated all the same.
+        // Operations that aren't executed are counted too, since they are validated nevertheless.
         let (mut selections, mut selected_work) = (heads, 0);
         for (name, operation) in document.operations.iter() {
             let root = self.types.root(operation.node.ty);

@@ -1,11 +1,11 @@
-//! What is answered to who asks for too much.
+//! The errors for requests that ask for too much.
 
 use async_graphql::{ErrorExtensionValues, Pos, ServerError};
 
-/// Refuses what there is more of than the limit.
+/// Refuses a count that exceeds its limit.
 ///
 /// # Errors
-/// What the limit is, and how much there is.
+/// If it does. The error contains the limit and the count.
 pub fn limit(what: &str, count: u64, limit: u64) -> Result<(), ServerError> {
     if count <= limit {
         return Ok(());
@@ -14,10 +14,10 @@ pub fn limit(what: &str, count: u64, limit: u64) -> Result<(), ServerError> {
     Err(with_limit(error, limit))
 }
 
-/// Refuses what costs more than the limit.
+/// Refuses a cost that exceeds its limit.
 ///
 /// # Errors
-/// What the limit is, and what it costs.
+/// If it does. The error contains the limit and the cost.
 pub fn afford(what: &str, cost: u64, limit: u64) -> Result<(), ServerError> {
     if cost <= limit {
         return Ok(());
@@ -31,13 +31,13 @@ pub fn afford(what: &str, cost: u64, limit: u64) -> Result<(), ServerError> {
     Err(error)
 }
 
-/// A count for people: beyond a billion nobody cares.
+/// A count as it is shown to people. Beyond a billion, the exact number doesn't matter.
 fn shown(count: u64) -> String {
     const MANY: u64 = 1_000_000_000;
     if count > MANY { format!("more than {MANY}") } else { count.to_string() }
 }
 
-/// The error of a document that isn't executed.
+/// The error for a document that isn't executed.
 pub fn refusal(message: String, pos: Option<Pos>) -> ServerError {
     let mut error = ServerError::new(message, pos);
     let mut extensions = ErrorExtensionValues::default();

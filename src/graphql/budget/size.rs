@@ -1,4 +1,4 @@
-//! How much stands in a document, as it is written.
+//! The size of a document as it is written.
 
 use std::collections::HashMap;
 
@@ -8,17 +8,17 @@ use async_graphql_value::Value;
 
 use super::refusal::limit;
 
-/// Arguments of a field or a directive, which are searched one by one.
+/// The maximum number of arguments of a field or a directive. They are searched one by one.
 const MAX_ARGUMENTS: usize = 30;
-/// Variables of an operation, which are searched one by one.
+/// The maximum number of variables of an operation. They are searched one by one.
 const MAX_VARIABLES: usize = 200;
-/// Bytes of a text that take as long as any other value.
+/// The number of bytes of text that take as long as any other value.
 const TEXT: usize = 256;
 
-/// How much validating the value of each variable takes, which is done wherever one is used.
+/// The work of validating the value of each variable, which is done wherever the variable is used.
 pub type Sizes = HashMap<Name, u64>;
 
-/// The sizes of the variables' values and defaults.
+/// The sizes of the variables' values and default values.
 pub fn variable_sizes(document: &ExecutableDocument, variables: &Variables) -> Sizes {
     let mut sizes: Sizes = variables.iter().map(|(name, value)| (name.clone(), const_size(value))).collect();
     for (_, operation) in document.operations.iter() {
@@ -32,10 +32,10 @@ pub fn variable_sizes(document: &ExecutableDocument, variables: &Variables) -> S
     sizes
 }
 
-/// How many selections stand in a set, as it is written.
+/// The number of selections in a set, as it is written.
 ///
 /// # Errors
-/// A field or a directive has too many arguments.
+/// If a field or a directive has too many arguments.
 pub fn size(set: &SelectionSet, sizes: &Sizes) -> Result<u64, ServerError> {
     let mut written = 0_u64;
     for selection in &set.items {
@@ -57,10 +57,10 @@ pub fn size(set: &SelectionSet, sizes: &Sizes) -> Result<u64, ServerError> {
     Ok(written)
 }
 
-/// How much stands in an operation before its selections.
+/// The size of an operation's head, before its selections.
 ///
 /// # Errors
-/// The operation has too many variables, or a directive too many arguments.
+/// If the operation has too many variables, or a directive has too many arguments.
 pub fn head(operation: &OperationDefinition, sizes: &Sizes) -> Result<u64, ServerError> {
     let variables = &operation.variable_definitions;
     limit("variables of an operation", variables.len() as u64, MAX_VARIABLES as u64)?;
@@ -77,7 +77,7 @@ fn require_few_arguments(directives: &[Positioned<Directive>]) -> Result<(), Ser
     Ok(())
 }
 
-/// The size of directives, with their arguments.
+/// The size of directives and their arguments.
 pub fn directives_size(directives: &[Positioned<Directive>], sizes: &Sizes) -> u64 {
     let sizes = directives.iter().map(|directive| arguments_size(&directive.node.arguments, sizes).saturating_add(1));
     sizes.fold(0, u64::saturating_add)

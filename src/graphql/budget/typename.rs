@@ -1,14 +1,14 @@
-//! `__typename`, which async-graphql doesn't validate.
+//! Checks of `__typename`, which async-graphql doesn't validate.
 
 use async_graphql::parser::types::{DocumentOperations, Field, InlineFragment, Selection, SelectionSet};
 use async_graphql::{Name, Pos, Positioned, Request, ServerError};
 
 use super::refusal::refusal;
 
-/// Refuses a `__typename` that has arguments or selections.
+/// Refuses a `__typename` with arguments or selections.
 ///
 /// # Errors
-/// What is wrong, in the words of the validation.
+/// If it has any. The error is worded like those of the validation.
 pub fn require_bare(field: &Field, on: &Name, pos: Pos) -> Result<(), ServerError> {
     if let Some((argument, _)) = field.arguments.first() {
         let message = format!("Unknown argument \"{}\" on field \"__typename\" of type \"{on}\".", argument.node);
@@ -21,7 +21,7 @@ pub fn require_bare(field: &Field, on: &Name, pos: Pos) -> Result<(), ServerErro
     Ok(())
 }
 
-/// Puts the directives of each `__typename` on a fragment around it, which means the same and is validated.
+/// Moves the directives of each `__typename` to a fragment around it. That has the same meaning, and is validated.
 pub fn spell_out_directives(request: &mut Request) {
     let Ok(document) = request.parsed_query() else { return };
     let mut document = document.clone();

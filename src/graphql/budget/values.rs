@@ -1,23 +1,23 @@
-//! The values of arguments, whether they stand in the document or come as variables.
+//! The values of arguments, whether they are written in the document or come from variables.
 
 use async_graphql::parser::types::{Field, OperationDefinition};
 use async_graphql::{Value as ConstValue, Variables};
 use async_graphql_value::Value;
 
-/// The values of arguments in an operation.
+/// Looks up the values of arguments in an operation.
 pub struct Values<'d> {
     pub operation: &'d OperationDefinition,
     pub variables: &'d Variables,
 }
 
-/// The value of an argument: as it stands in the document, or a variable's.
+/// The value of an argument, either a literal in the document or a variable's value.
 pub enum ArgumentValue<'v> {
     Literal(&'v Value),
     Const(&'v ConstValue),
 }
 
 impl Values<'_> {
-    /// The value of a field's argument; none where the argument is left out.
+    /// The value of a field's argument. `None` if the argument is omitted.
     pub fn of<'v>(&'v self, field: &'v Field, argument: &str) -> Option<ArgumentValue<'v>> {
         match &field.get_argument(argument)?.node {
             Value::Variable(name) => match self.variables.get(name) {

@@ -1,4 +1,4 @@
-//! Organizations: their profile, their policy, and the lists that hang on them.
+//! Organizations: their profile, their policy, and the lists that belong to them.
 
 pub mod mutations;
 
@@ -39,19 +39,20 @@ use super::webhook::{Webhook, WebhookConnection};
 pub struct Organization {
     organization: Box<organization::Organization>,
     permit: Option<Permit>,
-    /// Its profile is shown without a permit: to staff, and to the owner who deleted it.
+    /// Whether the profile is shown even without a permit, as it is to staff and to the owner who deleted the
+    /// organization.
     shown: bool,
 }
 
 impl Organization {
-    /// The organization as the actor of the request sees it; for what already led to it.
+    /// Loads the organization as the request's actor sees it. Only for ids that a visible object has led to.
     ///
     /// # Errors
-    /// There is no such organization, which is a mistake here; or the database's.
+    /// If there is no such organization, which would be a bug; or if the database fails.
     pub async fn load(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Self> {
         match request(context).actor() {
             Some(actor) => Self::load_as(context, actor, id).await,
-            // Who has just accepted an invitation without a session sees the organization's name.
+            // A person who has just accepted an invitation without a session may see the organization's name.
             None => {
                 let organization =
                     organization::by_id(&mut *connection(context).await?, id).await.map_err(top_level)?;
@@ -60,20 +61,20 @@ impl Organization {
         }
     }
 
-    /// The organization as an actor sees it.
+    /// Loads the organization as the given actor sees it.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load).
+    /// The same as for [`load`](Self::load).
     pub async fn load_as(context: &Context<'_>, actor: &Actor, id: OrganizationId) -> async_graphql::Result<Self> {
         let found = loaders(context).load_one((actor.clone(), id)).await?;
         let (organization, permit) = found.ok_or_else(|| top_level(Error::Bug("an organization is missing")))?;
         Ok(Self::seen_by(actor, organization, permit))
     }
 
-    /// The organization, if the actor belongs to it or is of the staff; to anyone else it doesn't exist (R21).
+    /// Finds the organization if the actor is a member of it or staff. For anyone else it doesn't exist (R21).
     ///
     /// # Errors
-    /// The database's.
+    /// If the database fails.
     pub async fn find(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Option<Self>> {
         let Some(actor) = request(context).actor() else { return Ok(None) };
         let Some((organization, permit)) = loaders(context).load_one((actor.clone(), id)).await? else {
@@ -83,18 +84,18 @@ impl Organization {
         Ok(found.is_visible().then_some(found))
     }
 
-    /// The organization with what an actor is in it.
+    /// The organization, with the permit that the actor has in it.
     pub fn seen_by(actor: &Actor, organization: organization::Organization, permit: Option<Permit>) -> Self {
         let deleted_it = organization.deleted_by_id.is_some_and(|user_id| actor.is_in(organization.id, user_id));
         Self { organization: Box::new(organization), permit, shown: actor.is_staff() || deleted_it }
     }
 
-    /// An organization that somebody has named: as the viewer knows it; else, to those to whom the word is shown, by
-    /// what it was named, with an id that leads nowhere, or by its id alone where that is what named it; else some
-    /// organization.
+    /// An organization that somebody has named. Viewers who know the organization see it as it is. Viewers to whom the
+    /// word is shown see a placeholder: named by the word and with an id that can't be looked up, or, if it was named
+    /// by its id, with that id alone. Everybody else sees an anonymous placeholder.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load).
+    /// The same as for [`load`](Self::load).
     pub async fn named(context: &Context<'_>, id: OrganizationId, naming: Naming<'_>) -> async_graphql::Result<Self> {
         let found = Self::load(context, id).await?;
         if found.is_visible() {
@@ -109,7 +110,7 @@ impl Organization {
         Ok(Self { organization: Box::new(organization), permit: None, shown: false })
     }
 
-    /// Whether the viewer is its owner or an admin, or of the staff.
+    /// Whether the viewer is the owner or an admin, or staff.
     pub fn is_led_by_viewer(&self) -> bool {
         match &self.permit {
             Some(permit) => permit.standing().role.is_at_least(rights::Role::Admin),
@@ -117,13 +118,14 @@ impl Organization {
         }
     }
 
-    /// Whether the actor may know of it by itself.
+    /// Whether the actor may know that this organization exists, apart from what led to it.
     pub fn is_visible(&self) -> bool {
         self.permit.is_some() || self.shown
     }
 
-    /// Whether the viewer sees more of its structure than their own part (R77): by their membership, as staff, or,
-    /// having reached it from outside, where its members do.
+    /// Whether the viewer may see more of the organization's structure than their own part (R77). Members see as much
+    /// as their role allows, and staff see everything. Viewers who reached the organization from outside see as much
+    /// as its members do.
     pub fn shows_structure(&self) -> bool {
         match &self.permit {
             Some(permit) => permit.standing().sees_structure(),
@@ -138,76 +140,78 @@ impl Organization {
 
 /// A group of people who work together, or an account's personal organization.
 ///
-/// Whoever legitimately reaches it from a resource or invitation reads id, name, logoUrl and personal; every other
-/// field is null for those who are no members.
+/// Everyone who legitimately reaches it from a resource or an invitation can read `id`, `name`, `logoUrl` and
+/// `personal`. All other fields are null for those who aren't members.
 #[Object]
 impl Organization {
-    /// Begins with org_.
+    /// The organization's id. It begins with `org_`.
     pub async fn id(&self) -> ID {
         self.organization.id.to_string().into()
     }
 
-    /// As it appears everywhere.
+    /// The name that is shown everywhere.
     async fn name(&self) -> &str {
         &self.organization.name
     }
 
-    /// A link to its logo.
+    /// The URL of its logo.
     async fn logo_url(&self) -> Option<&str> {
         self.organization.logo_url.as_deref()
     }
 
-    /// Whether it is an account's personal organization, which nobody else gets into.
+    /// Whether this is an account's personal organization, which nobody else can join.
     async fn personal(&self) -> bool {
         self.organization.is_personal()
     }
 
-    /// Its short name: 2 to 39 of a–z, 0–9 and single hyphens. Personal organizations have none.
+    /// The short name in URLs: 2 to 39 characters out of a–z, 0–9 and single hyphens. Personal organizations don't
+    /// have one.
     async fn slug(&self) -> Option<String> {
         self.shown(|organization| organization.slug.as_ref().map(ToString::to_string))
     }
 
-    /// Its name in full.
+    /// The full name.
     async fn full_name(&self) -> Option<String> {
         self.shown(|organization| organization.full_name.clone())
     }
 
-    /// What it is, in up to 2000 characters.
+    /// A description, up to 2000 characters.
     async fn description(&self) -> Option<String> {
         self.shown(|organization| organization.description.clone())
     }
 
-    /// A link to its website.
+    /// The URL of its website.
     async fn website(&self) -> Option<String> {
         self.shown(|organization| organization.website.clone())
     }
 
-    /// Where it is.
+    /// The place where it is located.
     async fn location(&self) -> Option<String> {
         self.shown(|organization| organization.location.clone())
     }
 
-    /// In which sector it works.
+    /// The sector in which it works.
     async fn sector(&self) -> Option<String> {
         self.shown(|organization| organization.sector.clone())
     }
 
-    /// The university that it belongs to.
+    /// The name of the university that it belongs to.
     async fn university_name(&self) -> Option<String> {
         self.shown(|organization| organization.university_name.clone())
     }
 
-    /// When it was created.
+    /// When the organization was created.
     async fn created_at(&self) -> Option<DateTime<Utc>> {
         self.shown(|organization| Some(organization.created_at))
     }
 
-    /// Set while the organization waits for its final removal; only owner and staff still see it.
+    /// When the organization was deleted. Set until it is removed for good; meanwhile, only its owner and staff can
+    /// still see it.
     async fn deleted_at(&self) -> Option<DateTime<Utc>> {
         self.shown(|organization| organization.deleted_at)
     }
 
-    /// The one owner; null for members where the directory is HIDDEN.
+    /// The organization's only owner. If the directory is HIDDEN, this is null for members.
     async fn owner(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         if !self.is_visible() || !self.shows_structure() {
             return Ok(None);
@@ -216,8 +220,9 @@ impl Organization {
         User::load_optional(context, owner).await
     }
 
-    /// Owner and admins with their roles: whom to contact. The owner first, then those who have been members for
-    /// longest, 100 at most; `members(role: ADMIN)` gives all admins. Null for members where the directory is HIDDEN.
+    /// The owner and admins, as people to contact: first the owner, then the admins who have been members for longest,
+    /// 100 people at most. `members(role: ADMIN)` lists all admins. If the directory is HIDDEN, this is null for
+    /// members.
     async fn leadership(&self, context: &Context<'_>) -> async_graphql::Result<Option<Vec<Member>>> {
         if !self.is_visible() || !self.shows_structure() {
             return Ok(None);
@@ -226,12 +231,12 @@ impl Organization {
         Ok(leaders.map(|leaders| leaders.into_iter().map(Member).collect()))
     }
 
-    /// How the organization is run.
+    /// The organization's settings.
     async fn policy(&self) -> Option<OrganizationPolicy> {
         self.shown(|organization| Some(OrganizationPolicy::of(organization)))
     }
 
-    /// The viewer's own membership.
+    /// The viewer's own membership. Null if the viewer isn't a member.
     async fn viewer_membership(&self, context: &Context<'_>) -> async_graphql::Result<Option<Member>> {
         match &self.permit {
             Some(permit) => Ok(loaders(context).load_one(permit.member_id()).await?.map(Member)),
@@ -239,7 +244,7 @@ impl Organization {
         }
     }
 
-    /// What the viewer may do here, from the code that enforces it.
+    /// What the viewer may do in this organization. It comes from the same rules that the mutations enforce.
     async fn viewer_can(&self) -> Vec<OrganizationAction> {
         self.permit
             .as_ref()
@@ -247,8 +252,8 @@ impl Organization {
             .unwrap_or_default()
     }
 
-    /// The members that the viewer may see: the owner and admins see everyone, others see themselves and what the
-    /// directory shows.
+    /// The members that the viewer may see. The owner and admins see everyone; others see themselves and those that
+    /// the directory shows.
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn members(
         &self,
@@ -257,17 +262,17 @@ impl Organization {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
         #[graphql(desc = "How many from the end, at most 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor behind the page.")] before: Option<String>,
-        #[graphql(desc = "Only this role.")] role: Option<Role>,
+        #[graphql(desc = "Only members with this role.")] role: Option<Role>,
         #[graphql(
-            desc = "Only this status; null for all. Statuses other than ACTIVE are for the owner and admins.",
+            desc = "Only members with this status; null for all. Only the owner and admins see statuses other than ACTIVE.",
             default_with = "Some(MemberStatus::Active)"
         )]
         status: Option<MemberStatus>,
         #[graphql(
-            desc = "Only those whose name or username (for owner and admins also address) contains this text, ignoring case and accents: `zoe` finds Zoë."
+            desc = "Only members whose name or username contains this text, ignoring case and accents: `zoe` finds Zoë. For the owner and admins, the email address counts too."
         )]
         search: Option<String>,
-        #[graphql(desc = "In which order.", default_with = "Some(MemberOrder::Name)")] order_by: Option<MemberOrder>,
+        #[graphql(desc = "The sort order.", default_with = "Some(MemberOrder::Name)")] order_by: Option<MemberOrder>,
     ) -> async_graphql::Result<Option<MemberConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         let filter = member_list::MemberFilter { role: role.map(Into::into), status: status.map(Into::into), search };
@@ -279,13 +284,13 @@ impl Organization {
         Ok(Some(MemberConnection::new(page.map(Member), total)))
     }
 
-    /// Its invitations, oldest first; for those who invite.
+    /// The organization's invitations, oldest first. Only members who may invite see them.
     async fn invitations(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-        #[graphql(desc = "Only this status.")] status: Option<InvitationStatus>,
+        #[graphql(desc = "Only invitations with this status.")] status: Option<InvitationStatus>,
     ) -> async_graphql::Result<Option<InvitationConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         let status = status.map(Into::into);
@@ -297,13 +302,13 @@ impl Organization {
         Ok(Some(InvitationConnection::new(page.map(|invitation| Invitation::at(invitation, now)), total)))
     }
 
-    /// Its join codes, oldest first; for those who make them.
+    /// The organization's join codes, oldest first. Only members who may create them see them.
     async fn join_codes(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-        #[graphql(desc = "Only this status.")] status: Option<JoinCodeStatus>,
+        #[graphql(desc = "Only join codes with this status.")] status: Option<JoinCodeStatus>,
     ) -> async_graphql::Result<Option<JoinCodeConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         let status = status.map(Into::into);
@@ -315,7 +320,7 @@ impl Organization {
         Ok(Some(JoinCodeConnection::new(page.map(|code| JoinCode::at(code, now)), total)))
     }
 
-    /// Its plan, credits, and where it is billed; for owner and admins, and for the platform's staff.
+    /// The organization's plan, credits and billing account. Only the owner, admins and the platform's staff see them.
     async fn billing(&self, context: &Context<'_>) -> async_graphql::Result<Option<Billing>> {
         let staff = request(context).actor().is_some_and(Actor::is_staff);
         if !staff && !self.permit.as_ref().is_some_and(|permit| permit.standing().sees_billing()) {
@@ -338,7 +343,8 @@ impl Organization {
         }))
     }
 
-    /// Its teams, oldest first; for members where the directory is HIDDEN those that they are in.
+    /// The organization's teams, oldest first. If the directory is HIDDEN, members see only the teams that they are
+    /// in.
     async fn teams(
         &self,
         context: &Context<'_>,
@@ -354,7 +360,7 @@ impl Organization {
         Ok(Some(TeamConnection::new(page.map(Team), total)))
     }
 
-    /// Its webhooks, oldest first; for owner and admins.
+    /// The organization's webhooks, oldest first. Only the owner and admins see them.
     async fn webhooks(
         &self,
         context: &Context<'_>,
@@ -369,7 +375,7 @@ impl Organization {
         Ok(Some(WebhookConnection::new(page.map(Webhook), total)))
     }
 
-    /// The organization's service keys, oldest first; for those who may manage them.
+    /// The organization's service keys, oldest first. Only members who may manage them see them.
     async fn service_keys(
         &self,
         context: &Context<'_>,
@@ -384,18 +390,18 @@ impl Organization {
         Ok(Some(ApiKeyConnection::new(page.map(ApiKey), total)))
     }
 
-    /// The resources here that the viewer can reach, oldest first; owner and admins reach all.
+    /// The organization's resources that the viewer can reach, oldest first. The owner and admins reach all of them.
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn resources(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-        #[graphql(desc = "Only this kind.")] kind: Option<ResourceKind>,
-        #[graphql(desc = "Only this owner's.")] owner_id: Option<Id<UserId>>,
-        #[graphql(desc = "Only what lies in this container.")] container_id: Option<Id<ResourceId>>,
+        #[graphql(desc = "Only resources of this kind.")] kind: Option<ResourceKind>,
+        #[graphql(desc = "Only resources that this user owns.")] owner_id: Option<Id<UserId>>,
+        #[graphql(desc = "Only resources that are directly in this container.")] container_id: Option<Id<ResourceId>>,
         #[graphql(
-            desc = "Only those whose name contains this text, ignoring case and accents; with one or two letters or digits, those with a word that begins with them."
+            desc = "Only resources whose name contains this text, ignoring case and accents. A text of one or two letters or digits finds names with a word that begins with it."
         )]
         search: Option<String>,
     ) -> async_graphql::Result<Option<ResourceConnection>> {
@@ -409,7 +415,7 @@ impl Organization {
         self.resources_where(context, &filter, first, after).await
     }
 
-    /// The projects here that the viewer can reach, oldest first.
+    /// The organization's projects that the viewer can reach, oldest first.
     async fn projects(
         &self,
         context: &Context<'_>,
@@ -420,7 +426,7 @@ impl Organization {
         self.resources_where(context, &filter, first, after).await
     }
 
-    /// The volumes here that the viewer can reach, oldest first.
+    /// The organization's volumes that the viewer can reach, oldest first.
     async fn volumes(
         &self,
         context: &Context<'_>,
@@ -431,13 +437,13 @@ impl Organization {
         self.resources_where(context, &filter, first, after).await
     }
 
-    /// What members have queued, oldest first: all of it for owner and admins, and for others their own.
+    /// The runs that members have queued, oldest first. The owner and admins see all of them; others see their own.
     async fn runs(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-        #[graphql(desc = "Only this status.")] status: Option<RunStatus>,
+        #[graphql(desc = "Only runs with this status.")] status: Option<RunStatus>,
     ) -> async_graphql::Result<Option<RunConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         let mut connection = connection(context).await?;
@@ -445,31 +451,33 @@ impl Organization {
         Ok(Some(RunConnection::new(page.map_err(top_level)?.map(Run))))
     }
 
-    /// Who left, was removed or was deactivated, oldest first; for owner and admins.
+    /// The departures of members who left, were removed or were deactivated, oldest first. Only the owner and admins
+    /// see them.
     async fn departures(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-        #[graphql(desc = "Only this status.")] status: Option<DepartureStatus>,
+        #[graphql(desc = "Only departures with this status.")] status: Option<DepartureStatus>,
     ) -> async_graphql::Result<Option<DepartureConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         departures_of(context, permit, None, status, first, after).await
     }
 
-    /// What a member's departure would do; for owner and admins, and for one's own leaving.
+    /// A preview of what a member's departure would do. Members can query it for their own leaving, the owner and
+    /// admins also for others.
     async fn departure_plan(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whose.")] member_id: Id<MemberId>,
-        #[graphql(desc = "How.")] kind: DepartureKind,
+        #[graphql(desc = "The member who would leave.")] member_id: Id<MemberId>,
+        #[graphql(desc = "The way in which the membership would end.")] kind: DepartureKind,
     ) -> async_graphql::Result<Option<DeparturePlan>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         let plan = departure::plan::plan(&mut *connection(context).await?, permit, member_id.0, kind.into()).await;
         Ok(plan.map_err(top_level)?.map(DeparturePlan))
     }
 
-    /// What happened here, oldest first by sequence; `last` for the newest. For owner and admins.
+    /// The organization's audit log, oldest event first; use `last` for the newest. Only the owner and admins see it.
     #[expect(clippy::too_many_arguments, reason = "the contract's arguments")]
     async fn audit_log(
         &self,
@@ -478,11 +486,11 @@ impl Organization {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
         #[graphql(desc = "How many from the end, at most 100.")] last: Option<i32>,
         #[graphql(desc = "The cursor behind the page.")] before: Option<String>,
-        #[graphql(desc = "Only this action, such as organization.member_invited.")] action: Option<String>,
-        #[graphql(desc = "Only what this user did, whom the viewer may know.")] actor_id: Option<Id<UserId>>,
-        #[graphql(desc = "Only what was done to this.")] target_id: Option<ID>,
-        #[graphql(desc = "Not before this time.")] since: Option<Time>,
-        #[graphql(desc = "Before this time.")] until: Option<Time>,
+        #[graphql(desc = "Only this action, such as `organization.member_invited`.")] action: Option<String>,
+        #[graphql(desc = "Only events caused by this user, if the viewer may know them.")] actor_id: Option<Id<UserId>>,
+        #[graphql(desc = "Only events that concern the object with this id.")] target_id: Option<ID>,
+        #[graphql(desc = "Only events at or after this time.")] since: Option<Time>,
+        #[graphql(desc = "Only events before this time.")] until: Option<Time>,
     ) -> async_graphql::Result<Option<AuditEventConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
         let filter = audit::AuditFilter {
@@ -512,10 +520,11 @@ impl Organization {
     }
 }
 
-/// The departures of an organization, or of one of its members; none for those who may not see them.
+/// Lists the departures of an organization, or of one of its members. The result is `None` if the viewer may not see
+/// them.
 ///
 /// # Errors
-/// What is wrong with the page's arguments; or the database's.
+/// If the page's arguments are invalid, or the database fails.
 pub async fn departures_of(
     context: &Context<'_>,
     permit: &Permit,
@@ -532,19 +541,20 @@ pub async fn departures_of(
     Ok(Some(DepartureConnection::new(page.map(Departure), total)))
 }
 
-/// How an organization is run.
+/// The settings of an organization.
 #[derive(SimpleObject)]
 pub struct OrganizationPolicy {
-    /// Whom a plain member sees: nobody, the owner and admins, or everyone.
+    /// Which other members plain members can see: nobody, the owner and admins, or everyone.
     member_directory: MemberDirectory,
-    /// OWNER_EQUIVALENT: admins may do what the owner may, except transfer, deletion, this setting, and anything done
-    /// to the owner.
+    /// Whether admins have the owner's powers. With OWNER_EQUIVALENT, they may do everything that the owner may,
+    /// except transfer or delete the organization, change this setting, or do anything to the owner.
     admin_powers: AdminPowers,
-    /// MEMBERS_ONLY: resources here are not shared with accounts or organizations outside.
+    /// Whether resources may be shared outside. With MEMBERS_ONLY, they can't be shared with accounts or organizations
+    /// outside.
     external_sharing: ExternalSharing,
-    /// What who joins may do, unless the invitation says otherwise.
+    /// The permissions of new members, unless their invitation specifies others.
     default_permissions: MemberPermissions,
-    /// How long invitations last: 1 to 30 days.
+    /// How many days invitations are valid: 1 to 30.
     invitation_days: i32,
 }
 
@@ -562,20 +572,20 @@ impl OrganizationPolicy {
     }
 }
 
-/// How an organization is named.
+/// Identifies an organization. Exactly one field must be set.
 #[derive(OneofObject)]
 pub enum OrganizationBy {
-    /// By its id.
+    /// The organization's id.
     Id(Id<OrganizationId>),
-    /// By its slug of now; one that it gave up finds nothing.
+    /// The organization's current slug. Former slugs don't find it.
     Slug(String),
 }
 
 impl OrganizationBy {
-    /// The organization, if the viewer may know of it.
+    /// Finds the organization, if the viewer may know that it exists.
     ///
     /// # Errors
-    /// The database's.
+    /// If the database fails.
     pub async fn find(self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
         let id = match self {
             Self::Id(id) => Some(id.0),

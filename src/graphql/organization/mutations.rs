@@ -1,4 +1,4 @@
-//! What changes an organization: its founding, profile, policy, ownership and end.
+//! The mutations that create and delete organizations, and change their profile, policy and owner.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -15,198 +15,200 @@ use crate::graphql::member::MemberPermissionsInput;
 use crate::graphql::rights::{AdminPowers, ExternalSharing, MemberDirectory};
 use crate::graphql::{given, required, undefined_or};
 
-/// An organization to create.
+/// The organization to create.
 #[derive(InputObject)]
 pub struct CreateOrganizationInput {
-    /// The name as people see it everywhere, including in emails; 1 to 100 characters without a link.
+    /// The name that is shown everywhere, including in emails: 1 to 100 characters, without links.
     name: String,
-    /// 2 to 39 of a–z, 0–9 and single hyphens; made from the name if left out. SLUG_TAKEN where another organization
-    /// has it, gave it up within 90 days, or had it when it was removed for good.
+    /// The short name: 2 to 39 characters out of a–z, 0–9 and single hyphens. If omitted, it is derived from the name.
+    /// SLUG_TAKEN if another organization has it, gave it up within the last 90 days, or had it when it was removed
+    /// for good.
     slug: Option<String>,
-    /// Its name in full, up to 200 characters.
+    /// The full name, up to 200 characters.
     full_name: Option<String>,
-    /// What it is, up to 2000 characters.
+    /// A description, up to 2000 characters.
     description: Option<String>,
-    /// A link to its website.
+    /// The URL of the website.
     website: Option<String>,
-    /// Where it is, up to 200 characters.
+    /// The place where the organization is located, up to 200 characters.
     location: Option<String>,
-    /// In which sector it works, up to 200 characters.
+    /// The sector in which the organization works, up to 200 characters.
     sector: Option<String>,
-    /// The university that it belongs to, up to 200 characters.
+    /// The name of the university that the organization belongs to, up to 200 characters.
     university_name: Option<String>,
-    /// A link to its logo.
+    /// The URL of the logo.
     logo_url: Option<String>,
-    /// For staff: the owner's email address. If it has no account, one is created when someone signs in with it.
+    /// For the platform's staff only: the owner's email address. If it has no account, one is created when somebody
+    /// signs in with it.
     owner_email: Option<String>,
 }
 
-/// A new organization.
+/// The result of creating an organization.
 #[derive(SimpleObject, Default)]
 pub struct CreateOrganizationPayload {
-    /// The organization.
+    /// The new organization.
     organization: Option<Organization>,
-    /// Why none was created.
+    /// Why no organization was created.
     user_errors: Vec<UserError>,
 }
 payload!(CreateOrganizationPayload);
 
-/// What to change of a profile; a field left out stays as it is, and null clears it.
+/// The changes to an organization's profile. An omitted field stays as it is; null clears it.
 #[derive(InputObject)]
 pub struct UpdateOrganizationInput {
     /// The organization.
     id: Id<OrganizationId>,
-    /// The name as people see it everywhere, including in emails; 1 to 100 characters without a link.
+    /// The name that is shown everywhere, including in emails: 1 to 100 characters, without links.
     name: MaybeUndefined<String>,
-    /// 2 to 39 of a–z, 0–9 and single hyphens. The old one finds nothing from now on: whoever uses it must learn the
-    /// new one. It is kept for this organization, which may take it back, for 90 days, and nobody else has it
-    /// meanwhile; at most 10 are kept at a time.
+    /// The short name: 2 to 39 characters out of a–z, 0–9 and single hyphens. The old slug stops working at once, so
+    /// everybody who uses it needs the new one. For 90 days it is reserved for this organization, which may take it
+    /// back. At most 10 old slugs are reserved at a time.
     slug: MaybeUndefined<String>,
-    /// Its name in full, up to 200 characters.
+    /// The full name, up to 200 characters.
     full_name: MaybeUndefined<String>,
-    /// What it is, up to 2000 characters.
+    /// A description, up to 2000 characters.
     description: MaybeUndefined<String>,
-    /// A link to its website.
+    /// The URL of the website.
     website: MaybeUndefined<String>,
-    /// Where it is, up to 200 characters.
+    /// The place where the organization is located, up to 200 characters.
     location: MaybeUndefined<String>,
-    /// In which sector it works, up to 200 characters.
+    /// The sector in which the organization works, up to 200 characters.
     sector: MaybeUndefined<String>,
-    /// The university that it belongs to, up to 200 characters.
+    /// The name of the university that the organization belongs to, up to 200 characters.
     university_name: MaybeUndefined<String>,
-    /// A link to its logo.
+    /// The URL of the logo.
     logo_url: MaybeUndefined<String>,
 }
 
-/// An organization with its profile as it is now.
+/// The result of changing an organization's profile.
 #[derive(SimpleObject, Default)]
 pub struct UpdateOrganizationPayload {
-    /// The organization.
+    /// The organization with the new profile.
     organization: Option<Organization>,
     /// Why nothing was changed.
     user_errors: Vec<UserError>,
 }
 payload!(UpdateOrganizationPayload);
 
-/// Whom to give an organization to.
+/// The organization and its new owner.
 #[derive(InputObject)]
 pub struct SetOrganizationOwnerInput {
     /// The organization.
     organization_id: Id<OrganizationId>,
-    /// Its new owner; joins where they are no member.
+    /// The new owner. They become a member if they aren't one.
     user_id: Id<UserId>,
 }
 
-/// An organization with its new owner.
+/// The result of replacing an organization's owner.
 #[derive(SimpleObject, Default)]
 pub struct SetOrganizationOwnerPayload {
-    /// The organization.
+    /// The organization with the new owner.
     organization: Option<Organization>,
-    /// Why the owner is the same.
+    /// Why the owner wasn't replaced.
     user_errors: Vec<UserError>,
 }
 payload!(SetOrganizationOwnerPayload);
 
-/// What to change of a policy; what is left out stays as it is.
+/// The changes to an organization's policy. Omitted fields stay as they are.
 #[derive(InputObject)]
 pub struct UpdateOrganizationPolicyInput {
     /// The organization.
     organization_id: Id<OrganizationId>,
-    /// Whom a plain member sees.
+    /// Which other members plain members can see.
     member_directory: Option<MemberDirectory>,
-    /// Whether admins have the owner's powers; for the owner alone. What admins issued and can no longer issue is
-    /// revoked.
+    /// Whether admins have the owner's powers. Only the owner can change this. If admins lose the owner's powers, what
+    /// they issued and could no longer issue is revoked.
     admin_powers: Option<AdminPowers>,
-    /// Whether resources here may be shared outside.
+    /// Whether resources may be shared outside the organization.
     external_sharing: Option<ExternalSharing>,
-    /// What people who join from now on may do, unless the invitation says otherwise.
+    /// The permissions of people who join from now on, unless their invitation specifies others.
     default_permissions: Option<MemberPermissionsInput>,
-    /// How long invitations that are made from now on last: 1 to 30 days.
+    /// How many days invitations created from now on are valid: 1 to 30.
     invitation_days: Option<i32>,
 }
 
-/// An organization with its policy as it is now.
+/// The result of changing an organization's policy.
 #[derive(SimpleObject, Default)]
 pub struct UpdateOrganizationPolicyPayload {
-    /// The organization.
+    /// The organization with the new policy.
     organization: Option<Organization>,
     /// Why nothing was changed.
     user_errors: Vec<UserError>,
 }
 payload!(UpdateOrganizationPolicyPayload);
 
-/// To whom to hand an organization over.
+/// The organization and its new owner, with confirmation.
 #[derive(InputObject)]
 pub struct TransferOwnershipInput {
-    /// The organization; the viewer owns it.
+    /// The organization, which the viewer must own.
     organization_id: Id<OrganizationId>,
-    /// The admin who shall own it.
+    /// The membership of the new owner, who must be an admin.
     member_id: Id<MemberId>,
-    /// The organization's name, typed to confirm.
+    /// The organization's name, typed as confirmation.
     confirm_organization_name: String,
-    /// The admin's username, typed to confirm.
+    /// The admin's username, typed as confirmation.
     confirm_username: String,
 }
 
-/// An organization with its new owner.
+/// The result of transferring the ownership.
 #[derive(SimpleObject, Default)]
 pub struct TransferOwnershipPayload {
-    /// The organization; the viewer is an admin of it now.
+    /// The organization. The viewer is now an admin of it.
     organization: Option<Organization>,
-    /// Why the owner is the same.
+    /// Why the ownership wasn't transferred.
     user_errors: Vec<UserError>,
 }
 payload!(TransferOwnershipPayload);
 
-/// An organization to be deleted.
+/// Identifies the organization to delete.
 #[derive(InputObject)]
 pub struct DeleteOrganizationInput {
-    /// The organization; the viewer owns it.
+    /// The organization, which the viewer must own.
     id: Id<OrganizationId>,
-    /// Its name, typed to confirm.
+    /// The organization's name, typed as confirmation.
     confirm_organization_name: String,
 }
 
-/// An organization that nobody reaches anymore.
+/// The result of deleting an organization.
 #[derive(SimpleObject, Default)]
 pub struct DeleteOrganizationPayload {
-    /// Which.
+    /// The id of the deleted organization.
     deleted_organization_id: Option<ID>,
-    /// When its data is removed for good; until then the platform's staff can restore it.
+    /// When its data will be removed for good. Until then, the platform's staff can restore it.
     purge_at: Option<DateTime<Utc>>,
-    /// Why it is still there.
+    /// Why the organization wasn't deleted.
     user_errors: Vec<UserError>,
 }
 payload!(DeleteOrganizationPayload);
 
-/// An organization to be restored.
+/// Identifies the organization to restore.
 #[derive(InputObject)]
 pub struct RestoreOrganizationInput {
     /// The organization.
     id: Id<OrganizationId>,
 }
 
-/// An organization that is back.
+/// The result of restoring an organization.
 #[derive(SimpleObject, Default)]
 pub struct RestoreOrganizationPayload {
-    /// The organization.
+    /// The restored organization.
     organization: Option<Organization>,
-    /// Why it is still deleted.
+    /// Why the organization wasn't restored.
     user_errors: Vec<UserError>,
 }
 payload!(RestoreOrganizationPayload);
 
-/// Organizations.
+/// The mutations of organizations.
 #[derive(Default)]
 pub struct OrganizationMutation;
 
 #[Object]
 impl OrganizationMutation {
-    /// Founds an organization; its creator owns it.
+    /// Creates an organization. Whoever creates it becomes its owner.
     async fn create_organization(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The organization.")] input: CreateOrganizationInput,
+        #[graphql(desc = "The organization to create.")] input: CreateOrganizationInput,
     ) -> async_graphql::Result<CreateOrganizationPayload> {
         let profile = ProfileInput {
             name: Some(input.name),
@@ -231,11 +233,11 @@ impl OrganizationMutation {
         Payload::of(outcome, |_| CreateOrganizationPayload { organization, user_errors: Vec::new() })
     }
 
-    /// Changes an organization's profile; it is cosmetic and changes no right.
+    /// Changes an organization's profile. This has no effect on anyone's rights.
     async fn update_organization(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateOrganizationInput,
+        #[graphql(desc = "The organization and the changes.")] input: UpdateOrganizationInput,
     ) -> async_graphql::Result<UpdateOrganizationPayload> {
         let profile = ProfileInput {
             name: required(input.name),
@@ -254,11 +256,11 @@ impl OrganizationMutation {
         Payload::of(outcome, |_| UpdateOrganizationPayload { organization, user_errors: Vec::new() })
     }
 
-    /// Changes how an organization is run.
+    /// Changes an organization's policy.
     async fn update_organization_policy(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateOrganizationPolicyInput,
+        #[graphql(desc = "The organization and the changes.")] input: UpdateOrganizationPolicyInput,
     ) -> async_graphql::Result<UpdateOrganizationPolicyPayload> {
         let command = policy::UpdatePolicy {
             member_directory: input.member_directory.map(Into::into),
@@ -273,11 +275,11 @@ impl OrganizationMutation {
         Payload::of(outcome, |_| UpdateOrganizationPolicyPayload { organization, user_errors: Vec::new() })
     }
 
-    /// Hands an organization over to one of its admins; the old owner becomes ADMIN. Both get an email.
+    /// Transfers an organization to one of its admins. The previous owner becomes an admin. Both get an email.
     async fn transfer_ownership(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which organization, to whom.")] input: TransferOwnershipInput,
+        #[graphql(desc = "The organization and its new owner.")] input: TransferOwnershipInput,
     ) -> async_graphql::Result<TransferOwnershipPayload> {
         let command = ownership::TransferOwnership {
             organization_id: input.organization_id.0,
@@ -290,12 +292,12 @@ impl OrganizationMutation {
         Payload::of(outcome, |_| TransferOwnershipPayload { organization, user_errors: Vec::new() })
     }
 
-    /// Deletes an organization: access ends at once, for everyone. For 30 days the platform's staff can restore it;
-    /// then its data is removed for good.
+    /// Deletes an organization. Access ends at once for everyone. For 30 days, the platform's staff can restore it;
+    /// after that, its data is removed for good.
     async fn delete_organization(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which organization.")] input: DeleteOrganizationInput,
+        #[graphql(desc = "The organization to delete.")] input: DeleteOrganizationInput,
     ) -> async_graphql::Result<DeleteOrganizationPayload> {
         let id = input.id.0;
         let outcome =
@@ -308,22 +310,23 @@ impl OrganizationMutation {
         })
     }
 
-    /// Staff: restores a deleted organization, within 30 days.
+    /// Restores an organization that was deleted within the last 30 days. For the platform's staff only.
     async fn restore_organization(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which organization.")] input: RestoreOrganizationInput,
+        #[graphql(desc = "The organization to restore.")] input: RestoreOrganizationInput,
     ) -> async_graphql::Result<RestoreOrganizationPayload> {
         let outcome = organization_deletion::restore(database(context), actor(context)?, input.id.0).await;
         let organization = loaded(context, &outcome).await?;
         Payload::of(outcome, |_| RestoreOrganizationPayload { organization, user_errors: Vec::new() })
     }
 
-    /// Staff: gives an organization to another owner; the old one becomes ADMIN.
+    /// Makes another user the owner of an organization. The previous owner becomes an admin. For the platform's staff
+    /// only.
     async fn set_organization_owner(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Which organization, to whom.")] input: SetOrganizationOwnerInput,
+        #[graphql(desc = "The organization and its new owner.")] input: SetOrganizationOwnerInput,
     ) -> async_graphql::Result<SetOrganizationOwnerPayload> {
         let (id, user_id) = (input.organization_id.0, input.user_id.0);
         let outcome = ownership::set_owner(database(context), actor(context)?, id, user_id).await;
@@ -332,10 +335,10 @@ impl OrganizationMutation {
     }
 }
 
-/// The organization that a command was about, as the actor sees it now.
+/// Loads the organization that a command was about, as the actor now sees it.
 ///
 /// # Errors
-/// Those of [`Organization::load`].
+/// The same as for [`Organization::load`].
 pub async fn loaded(
     context: &Context<'_>,
     outcome: &rollcall_domain::Result<OrganizationId>,

@@ -1,4 +1,4 @@
-//! The account, and where it is signed in.
+//! The account page, and the devices on which the account is signed in.
 
 use askama::Template;
 use axum::extract::Path;
@@ -16,7 +16,7 @@ use super::page::shown;
 use super::sent::SentBySignedIn;
 use super::visit::Answer;
 
-/// How many sessions the page shows, the newest.
+/// How many sessions the page shows, newest first.
 const SESSIONS: i32 = 50;
 
 #[derive(Template)]
@@ -30,7 +30,7 @@ struct AccountPage<'a> {
     sessions: Vec<SessionLine>,
 }
 
-/// A session as the page shows it.
+/// A session, as the page shows it.
 struct SessionLine {
     id: String,
     device: String,
@@ -42,7 +42,7 @@ struct SessionLine {
 impl SessionLine {
     fn of(session: Session, current: SessionId) -> Self {
         let device = match session.user_agent {
-            // Programs are known by what they call themselves; browsers call themselves by one another's names.
+            // Programs are shown by their own User-Agent. Those of browsers contain the names of other browsers too.
             Some(agent) if !agent.is_empty() && !agent.starts_with("Mozilla/") => agent,
             agent => capitalized(&device::name(agent.as_deref())),
         };
@@ -56,7 +56,7 @@ impl SessionLine {
     }
 }
 
-/// Such as `An app on an iPhone`.
+/// A text with a capital first letter, such as `An app on an iPhone`.
 fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default()
@@ -82,7 +82,7 @@ pub async fn show(OpenedBySignedIn { mut visit, notice, actor }: OpenedBySignedI
 pub async fn end_session(Path(id): Path<String>, SentBySignedIn { mut visit, actor, .. }: SentBySignedIn) -> Answer {
     if let Ok(id) = id.parse::<SessionId>() {
         match session::sign_out(&visit.app.database, &actor, Some(id)).await {
-            // Nobody has it any more, which is what was wanted.
+            // The session has already ended, which is what was wanted.
             Err(Error::Refused(_)) => {}
             outcome => {
                 visit.check(outcome)?;

@@ -1,4 +1,4 @@
-//! Confirming another address.
+//! The page that confirms a new email address.
 
 use askama::Template;
 use axum::extract::Path;

@@ -1,4 +1,4 @@
-//! The page that says why something wasn't done.
+//! The pages that explain why something wasn't done.
 
 use axum::http::{StatusCode, header};
 use axum::response::Response;
@@ -12,7 +12,7 @@ use super::super::{form, log};
 use super::page::message;
 use crate::graphql::whole_seconds;
 
-/// The page for a request that isn't answered, for instance because there is too much to do.
+/// The page for a request that was refused, for example because of overload.
 pub fn refusal(site: &PublicUrl, status: StatusCode, text: &str) -> Response {
     let title = match status.is_server_error() {
         true => "Please try again",
@@ -21,7 +21,7 @@ pub fn refusal(site: &PublicUrl, status: StatusCode, text: &str) -> Response {
     message(site, CookieJar::new(), status, title, text, None)
 }
 
-/// The page for an error that no form is shown again for.
+/// The page for an error after which no form is shown again.
 pub fn error_page(site: &PublicUrl, jar: CookieJar, error: Error) -> Response {
     let sign_in = Some((Route::SignIn, "Sign in"));
     match error {
@@ -66,7 +66,7 @@ pub fn error_page(site: &PublicUrl, jar: CookieJar, error: Error) -> Response {
     }
 }
 
-/// The refusals as sentences.
+/// The messages of the refusals, as sentences.
 pub fn in_words(refusals: &[Refusal]) -> String {
     refusals.iter().map(|refusal| form::sentence(&refusal.message)).collect::<Vec<_>>().join(" ")
 }

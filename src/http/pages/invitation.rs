@@ -1,4 +1,4 @@
-//! An invitation: what it is to, and its answer.
+//! The page of an invitation, and the forms that accept or decline it.
 
 use askama::Template;
 use axum::extract::Path;
@@ -20,7 +20,7 @@ use super::page::shown;
 use super::sent::{PlainForm, Sent};
 use super::visit::{Answer, Visit};
 
-/// By which way an invitation is accepted.
+/// The ways to accept an invitation.
 enum WayToAccept {
     NewAccount,
     SignInFirst,
@@ -57,11 +57,11 @@ pub struct AcceptForm {
     username: Option<String>,
 }
 
-/// The invitation with what can be done about it, or why nothing can.
+/// Shows the invitation with the possible actions, or why there are none.
 pub async fn show(Path(token): Path<String>, Opened { mut visit, notice }: Opened) -> Answer {
     let actor = visit.signed_in().await?;
     let go_on = actor.as_ref().map(|_| (Route::Account, "Continue"));
-    // All of it was read before the commit that it tells of: nothing else need be read to say it.
+    // The notice was written before the commit that it reports, so nothing else needs to be read to show it.
     if let Some((title, text)) = &notice.done {
         return visit.message(StatusCode::OK, title, text, go_on);
     }
@@ -105,12 +105,12 @@ pub async fn show(Path(token): Path<String>, Opened { mut visit, notice }: Opene
     })
 }
 
-/// Whom an invitation finds signed in.
+/// Who is signed in when an invitation is opened.
 enum Visitor {
     Nobody,
-    /// Whom it is for.
+    /// The person whom it is for.
     Invited,
-    /// Whom it is for, who is a member already; or any member, once it is over.
+    /// The person whom it is for, if they are a member already; or any member, if the invitation is no longer pending.
     Member,
     Another,
 }
@@ -129,7 +129,7 @@ async fn visitor(visit: &Visit, preview: &InvitationPreview, actor: &Actor) -> r
     })
 }
 
-/// What a member is told who opens their link again.
+/// The text for a member who opens their link again.
 fn member_words(preview: &InvitationPreview) -> (String, String) {
     let name = &preview.organization_name;
     let text = match preview.status {
@@ -180,7 +180,7 @@ pub async fn accept(Path(token): Path<String>, Sent { mut visit, form, fields, .
         username: fields.username.clone(),
     };
     let outcome = answering::accept(&visit.app.database, actor.as_ref(), &command, &new, visit.client).await;
-    // At the same moment: the browser shows the answer to the last one only.
+    // The form was sent twice at the same moment, and the browser shows only the second response.
     if matches!(outcome, Err(Error::Refused(_) | Error::Unauthenticated)) && visit.has_begun(&new).await? {
         return accepted_before(visit, new.token().reveal(), page);
     }
@@ -198,13 +198,13 @@ pub async fn accept(Path(token): Path<String>, Sent { mut visit, form, fields, .
     visit.redirect_with(page, joined(&accepted))
 }
 
-/// The form that was accepted has made the account, and signs this device in.
+/// Handles a form that was accepted before and has created the account: signs this device in.
 fn accepted_before(mut visit: Visit, token: &str, page: Route<'_>) -> Answer {
     visit.begin_session(token);
     visit.redirect(page)
 }
 
-/// What is said after an accepted invitation.
+/// The notice after an invitation was accepted.
 pub fn joined(accepted: &AcceptedMembership) -> Notice {
     let name = &accepted.organization_name;
     let text = format!("You are now a member of {name}, and signed in on this device.");
@@ -224,7 +224,7 @@ pub async fn mail_link(Path(token): Path<String>, Sent { mut visit, form, .. }: 
     let page = Route::Invitation(&token);
     let preview = visit.check(answering::preview(&visit.app.database, &token).await)?;
     let open = preview.filter(|preview| preview.status == InvitationStatus::Pending);
-    // Its page says why it is over.
+    // The page of the invitation says why it is no longer pending.
     let Some((id, email)) = open.and_then(|preview| Some((preview.invitation.id, preview.email?))) else {
         return visit.redirect(page);
     };

@@ -1,11 +1,11 @@
-//! The pages behind mailed links: signing in, answering invitations and confirming another address. They work without
-//! JavaScript. Each flow is a file.
+//! The pages behind the links in emails: signing in, answering invitations and confirming a new email address. They
+//! work without JavaScript. There is one file per flow.
 //!
-//! Opening a page (GET) changes nothing, since scanners open links; a POST acts (R24), and answers with a redirect to a
-//! page that can be opened again. A form that is sent again leads to what it did.
+//! Opening a page (GET) changes nothing, since scanners open links. Only a POST acts (R24). Its response is a redirect
+//! to a page that can be opened again. A form that is sent twice leads to the result of the first time.
 //!
-//! Handlers begin with an extractor: [`opened`] for a GET, [`sent`] for a POST. What isn't for them to answer, such as
-//! a form of another site, the extractor has answered by then.
+//! Handlers begin with an extractor: [`opened`] for a GET, [`sent`] for a POST. The extractor itself responds to
+//! requests that the handler must not see, such as a form of another site.
 
 mod account;
 mod email_change;
@@ -30,7 +30,7 @@ use super::App;
 pub use error_page::refusal;
 pub use unmatched::{method_not_allowed, not_found};
 
-/// The pages.
+/// The routes of the pages.
 pub fn router(app: App) -> Router<App> {
     let token = "{token}";
     let route = |route: Route<'_>| route.path();

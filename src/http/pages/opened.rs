@@ -1,4 +1,4 @@
-//! Pages that a browser opens.
+//! Extractors for pages that a browser opens.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,7 +12,7 @@ use super::visit::{EarlyAnswer, Visit};
 /// A page that was opened.
 pub struct Opened {
     pub visit: Visit,
-    /// What the page is to say once.
+    /// The notice that the page shows once.
     pub notice: Notice,
 }
 
@@ -26,7 +26,7 @@ impl FromRequestParts<App> for Opened {
     }
 }
 
-/// A page that was opened by somebody who is signed in. Whoever isn't is led to sign in.
+/// A page that was opened by somebody who is signed in. Others are redirected to sign in.
 pub struct OpenedBySignedIn {
     pub visit: Visit,
     pub notice: Notice,

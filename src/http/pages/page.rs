@@ -1,4 +1,4 @@
-//! A page, and the one that only says something.
+//! Pages, and the simple page that shows only a message.
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -7,7 +7,7 @@ use axum_extra::extract::cookie::CookieJar;
 use chrono::{DateTime, Utc};
 use rollcall_domain::base::link::{PublicUrl, Route};
 
-/// A page, with the headers that keep its secrets and its forms to itself.
+/// Renders a page, with headers that protect its secrets and its forms.
 pub fn page(status: StatusCode, jar: CookieJar, template: &impl Template) -> Response {
     let html = match template.render() {
         Ok(html) => html,
@@ -24,7 +24,7 @@ pub fn page(status: StatusCode, jar: CookieJar, template: &impl Template) -> Res
                  frame-ancestors 'none'",
             ),
         ),
-        // The path of the page is a secret. Without its origin, browsers would hide where a form comes from.
+        // The path of the page is a secret. Without the origin, browsers would hide where a form comes from.
         (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -41,7 +41,7 @@ struct MessagePage<'a> {
     next: Option<(Route<'a>, &'a str)>,
 }
 
-/// A page that says something, and where to go on.
+/// A page that shows a message, and a link to continue.
 pub fn message(
     site: &PublicUrl,
     jar: CookieJar,
@@ -53,7 +53,7 @@ pub fn message(
     page(status, jar, &MessagePage { site, title, text, next })
 }
 
-/// The page whose form is sent to a path.
+/// The page whose form is sent to this path.
 pub fn page_of(path: &str) -> Route<'_> {
     match path.strip_prefix("/invitations/").and_then(|rest| rest.split('/').next()) {
         Some(token) => Route::Invitation(token),
@@ -62,7 +62,7 @@ pub fn page_of(path: &str) -> Route<'_> {
     }
 }
 
-/// Such as `29 November 2026, 14:05 UTC`.
+/// Formats a time like `29 November 2026, 14:05 UTC`.
 pub fn shown(time: DateTime<Utc>) -> String {
     time.format("%-d %B %Y, %H:%M UTC").to_string()
 }

@@ -1,4 +1,4 @@
-//! What is shared with somebody: where the mail that tells of it leads.
+//! The page of a resource that is shared with somebody. The link in the email about it leads here.
 
 use askama::Template;
 use axum::extract::Path;
@@ -25,7 +25,7 @@ struct ResourcePage<'a> {
     level: &'a str,
 }
 
-/// Shows a resource to whoever reaches it; somebody who isn't signed in comes back here once they are.
+/// Shows a resource to people who can reach it. Somebody who isn't signed in returns here after signing in.
 pub async fn show(mut visit: Visit, Path(text): Path<String>) -> Answer {
     let id: Option<ResourceId> = text.parse().ok();
     let Some(actor) = visit.signed_in().await? else {

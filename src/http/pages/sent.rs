@@ -1,4 +1,4 @@
-//! Forms that a browser sends.
+//! Extractors for forms that a browser sends.
 
 use axum::extract::{Form, FromRequest, FromRequestParts, Request};
 use rollcall_domain::Error;
@@ -10,16 +10,16 @@ use super::super::App;
 use super::super::form::OurForm;
 use super::visit::{EarlyAnswer, Visit};
 
-/// A form that was sent, and that one of our own pages has shown to this browser. Any other is refused by a page.
+/// A form that was sent, and that one of our own pages has shown to this browser. Other forms are refused with a page.
 pub struct Sent<T> {
     pub visit: Visit,
     pub form: OurForm,
-    /// The hidden field that proves it.
+    /// The hidden field that proves this.
     pub csrf: String,
     pub fields: T,
 }
 
-/// The fields of a form, with the hidden one.
+/// The fields of a form, including the hidden one.
 #[derive(Deserialize)]
 struct Protected<T> {
     #[serde(default)]
@@ -28,7 +28,7 @@ struct Protected<T> {
     fields: T,
 }
 
-/// A form of nothing but its button.
+/// A form that has only a button.
 #[derive(Deserialize)]
 pub struct PlainForm {}
 
@@ -45,11 +45,11 @@ impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
     }
 }
 
-/// A form of nothing but its button that was sent by somebody who is signed in. Anybody else is refused by a page.
+/// A form with only a button, sent by somebody who is signed in. Others are refused with a page.
 pub struct SentBySignedIn {
     pub visit: Visit,
     pub form: OurForm,
-    /// The hidden field.
+    /// The hidden field that proves that the form is ours.
     pub csrf: String,
     pub actor: Actor,
 }

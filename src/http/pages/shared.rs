@@ -1,4 +1,4 @@
-//! A collection for whoever has its link.
+//! The page of a shared collection, for everyone who has its link.
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::visit::{Answer, Visit};
 
-/// How many things a page shows.
+/// How many items a page shows.
 const ITEMS: i32 = 100;
 
 #[derive(Template)]
@@ -24,20 +24,20 @@ struct SharedCollectionPage<'a> {
     more: Option<String>,
 }
 
-/// What the page says of one thing.
+/// An item, as the page shows it.
 struct SharedItem {
     name: String,
     kind: &'static str,
     size: String,
 }
 
-/// Where in a long collection a page begins.
+/// The position in a long collection at which a page begins.
 #[derive(Deserialize)]
 pub struct PageQuery {
     after: Option<String>,
 }
 
-/// What a link to a collection shows to whoever has it: reading changes nothing (R73).
+/// Shows the collection behind a share link. Reading it changes nothing (R73).
 pub async fn show(visit: Visit, Path(token): Path<String>, Query(PageQuery { after }): Query<PageQuery>) -> Answer {
     let request = PageRequest { first: Some(ITEMS), after, ..PageRequest::default() };
     let opened = match visit.app.database.connection().await {
@@ -70,7 +70,7 @@ pub async fn show(visit: Visit, Path(token): Path<String>, Query(PageQuery { aft
     Ok(response)
 }
 
-/// A size as people read it.
+/// Formats a size for people.
 fn size(bytes: i64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut size = bytes as f64;

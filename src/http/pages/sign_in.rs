@@ -1,4 +1,4 @@
-//! Signing in by a mailed link or its six digits, and out.
+//! The pages for signing in, by the emailed link or its six digits, and for signing out.
 
 use askama::Template;
 use axum::extract::Path;
@@ -25,7 +25,7 @@ struct SignInPage<'a> {
     site: &'a PublicUrl,
     csrf: &'a str,
     notice: &'a Notice,
-    /// Who is signed in on this device already.
+    /// The address that is already signed in on this device.
     signed_in: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub async fn send_mail(Sent { mut visit, form, fields, .. }: Sent<EmailForm>) ->
     let asking = SignInRequester { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
     let outcome = sign_in::request(&visit.app.database, email, asking, visit.client).await;
     let outcome = outcome.map_err(|error| match error {
-        // Here it stands alone, without its field's name before it.
+        // On this page, the message isn't preceded by the name of its field.
         Error::Refused(mut refusals) => {
             refusals.iter_mut().for_each(|refusal| refusal.message = format!("the address {}", refusal.message));
             Error::Refused(refusals)
@@ -94,7 +94,7 @@ pub async fn send_mail(Sent { mut visit, form, fields, .. }: Sent<EmailForm>) ->
 
 pub async fn ask_for_code(Opened { mut visit, notice }: Opened) -> Answer {
     let Some(email) = visit.remembered_email() else {
-        // Signed in since, or never asked.
+        // The person has signed in since then, or never requested an email.
         return match visit.signed_in().await? {
             Some(_) => visit.redirect(Route::Account),
             None => visit.redirect(Route::SignIn),
@@ -113,7 +113,7 @@ pub async fn sign_in_by_code(Sent { visit, form, fields, .. }: Sent<CodeForm>) -
 pub async fn ask_to_sign_in(Path(token): Path<String>, Opened { mut visit, notice }: Opened) -> Answer {
     let request = match sign_in::by_token(&visit.app.database, &token).await {
         Err(Error::Refused(refusals)) => {
-            // A link that was opened again by who is signed in with it, say.
+            // For example, somebody who is signed in with the link has opened it again.
             return match visit.signed_in().await? {
                 Some(actor) => {
                     let email = visit.email_of(&actor).await?;
@@ -152,12 +152,12 @@ pub async fn sign_in_by_link(Path(token): Path<String>, Sent { visit, form, .. }
     sign_in(visit, &proof, new, Route::SignInLink(&token)).await
 }
 
-/// Signs in, or says on the form's page why not.
+/// Signs in, or shows on the form's page why that failed.
 async fn sign_in(mut visit: Visit, proof: &Proof, new: NewSession, page: Route<'_>) -> Answer {
     if !visit.has_begun(&new).await? {
         match sign_in::sign_in(&visit.app.database, proof, &new, visit.client).await {
             Ok(signed_in) => return welcome(visit, signed_in, new).await,
-            // At the same moment: the browser shows the answer to the last one only.
+            // The form was sent twice at the same moment, and the browser shows only the second response.
             Err(Error::Refused(_)) if visit.has_begun(&new).await? => {}
             outcome => {
                 visit.check_form(outcome, page, |refusals| Notice::refused(refusals, &["code"]))?;
@@ -168,7 +168,7 @@ async fn sign_in(mut visit: Visit, proof: &Proof, new: NewSession, page: Route<'
     go_on(visit)
 }
 
-/// Leads to what was to be seen, or to the account.
+/// Redirects to the resource that was to be shown, or to the account.
 fn go_on(mut visit: Visit) -> Answer {
     match visit.take_resource() {
         Some(id) => visit.redirect(Route::Resource(&id.to_string())),
@@ -176,8 +176,8 @@ fn go_on(mut visit: Visit) -> Answer {
     }
 }
 
-/// What follows a sign-in: the invitation that it was asked for is accepted (R20), and the account is shown, or what
-/// was to be seen.
+/// Continues after a sign-in. If it was requested for an invitation, the invitation is accepted (R20). Otherwise it
+/// redirects to the resource that was to be shown, or to the account.
 async fn welcome(mut visit: Visit, signed_in: SignedIn, new: NewSession) -> Answer {
     visit.begin_session(new.token().reveal());
     let Some(id) = signed_in.invitation_id else { return go_on(visit) };
@@ -191,7 +191,7 @@ async fn welcome(mut visit: Visit, signed_in: SignedIn, new: NewSession) -> Answ
 pub async fn sign_out(Sent { mut visit, .. }: Sent<PlainForm>) -> Answer {
     if let Some(actor) = visit.signed_in().await? {
         match session::sign_out(&visit.app.database, &actor, None).await {
-            // It was ended at the same moment.
+            // The session was ended at the same moment.
             Err(Error::Refused(_)) => {}
             outcome => {
                 visit.check(outcome)?;

@@ -1,4 +1,4 @@
-//! Tokens for other clients: each is a session of the account.
+//! Tokens for other clients. Each is a session of the account.
 
 use askama::Template;
 use rollcall_domain::Error;
@@ -20,13 +20,13 @@ struct TokenPage<'a> {
     minutes: u64,
 }
 
-/// The session that a form makes a token of.
+/// The session that a form creates a token for.
 fn of_form(visit: &Visit, actor: &Actor, form: &OurForm) -> Result<NewSession, EarlyAnswer> {
     let (user_id, session_id) = visit.check(actor.session().ok_or(Error::Unauthenticated))?;
     visit.new_session(form, &[&user_id.to_string(), &session_id.to_string()])
 }
 
-/// Makes a token. It isn't kept: the page that shows it derives it again from the form.
+/// Creates a token. It isn't stored: the page that shows it derives it again from the form.
 pub async fn make(SentBySignedIn { mut visit, form, csrf, actor, .. }: SentBySignedIn) -> Answer {
     let new = of_form(&visit, &actor, &form)?;
     if !visit.has_begun(&new).await? {
@@ -40,7 +40,7 @@ pub async fn make(SentBySignedIn { mut visit, form, csrf, actor, .. }: SentBySig
     visit.redirect_with(Route::AccountToken, Notice::default().with("csrf", Some(&csrf)))
 }
 
-/// The token that a form has made a moment ago.
+/// Shows the token that a form created a moment ago.
 pub async fn show(OpenedBySignedIn { mut visit, notice, actor }: OpenedBySignedIn) -> Answer {
     let Some(csrf) = notice.typed("csrf") else { return visit.redirect(Route::Account) };
     let new = of_form(&visit, &actor, &visit.require_ours(csrf)?)?;

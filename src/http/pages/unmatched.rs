@@ -1,4 +1,4 @@
-//! Requests that no page answers, and what the framework refuses.
+//! Requests that match no page, and errors that the framework returns.
 
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -13,7 +13,8 @@ use super::super::graphql::{self, MediaType};
 use super::error_page::refusal;
 use super::page::{message, page_of};
 
-/// Gives what the framework refuses by a few bare words, such as a path that is no text, a page.
+/// Replaces errors that the framework returns as a few bare words, for example for a path that isn't valid text, by a
+/// page.
 pub async fn with_words(State(app): State<App>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status();
@@ -26,12 +27,12 @@ pub async fn with_words(State(app): State<App>, request: Request, next: Next) ->
     refusal(&app.public_url, status, text)
 }
 
-/// A page's address with a slash at its end leads to the page; any other leads nowhere.
+/// Redirects a page's path with a slash at its end to the page. Other paths aren't found.
 pub async fn not_found(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path();
     let trimmed = path.trim_end_matches('/');
     if trimmed.len() < path.len() && !trimmed.is_empty() {
-        // One slash at the start: two, or a backslash, would lead to another host.
+        // There must be one slash at the start: two, or a backslash, would lead to another host.
         let rest = trimmed.trim_start_matches(['/', '\\']);
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         let location = format!("{}/{rest}{query}", app.public_url.base_path());
@@ -49,7 +50,7 @@ pub async fn not_found(State(app): State<App>, request: Request) -> Response {
     )
 }
 
-/// An address that only takes forms was opened, or a page was sent something.
+/// The path accepts only forms and was opened, or it is a page and was sent something.
 pub async fn method_not_allowed(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let (title, text) = match *request.method() {
@@ -60,7 +61,7 @@ pub async fn method_not_allowed(State(app): State<App>, request: Request) -> Res
     nowhere(&app.public_url, request.headers(), status, "METHOD_NOT_ALLOWED", title, text, page_of(&path))
 }
 
-/// Says to browsers by a page, and to programs in the API's shape, that something isn't there.
+/// Responds that something doesn't exist: to browsers with a page, and to programs in the API's form.
 fn nowhere(
     site: &PublicUrl,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! A visit of a browser to a page: its cookies, and the answers that they go out with.
+//! A browser's visit to a page: its cookies, and the responses that set them.
 
 use askama::Template;
 use axum::extract::FromRequestParts;
@@ -23,14 +23,14 @@ use super::super::{App, user_agent};
 use super::error_page::error_page;
 use super::page::{message, page, page_of};
 
-/// What pages answer; either is an answer, and the error ends the visit.
+/// The response of a page. An error is a response too, which ends the visit early.
 pub type Answer = Result<Response, EarlyAnswer>;
 
-/// The answer that ends a visit early.
+/// A response that ends the visit early.
 pub struct EarlyAnswer(Box<Response>);
 
 impl EarlyAnswer {
-    /// Ends the visit with what a rejection says.
+    /// Ends the visit with the response of a rejection.
     pub fn by(rejection: impl IntoResponse) -> Self {
         Self(Box::new(rejection.into_response()))
     }
@@ -42,7 +42,7 @@ impl IntoResponse for EarlyAnswer {
     }
 }
 
-/// A visit of a browser.
+/// A browser's visit to a page.
 pub struct Visit {
     pub app: App,
     pub client: ClientNetwork,
@@ -69,7 +69,7 @@ impl FromRequestParts<App> for Visit {
 }
 
 impl Visit {
-    /// Where people reach the service.
+    /// The service's public URL.
     pub fn site(&self) -> &PublicUrl {
         &self.app.public_url
     }
@@ -78,7 +78,7 @@ impl Visit {
         self.app.database.keyring()
     }
 
-    /// What came of a function of the domain; where it failed, the page that says so ends the visit.
+    /// Unwraps the outcome of a domain function. If it failed, the visit ends with a page that says so.
     ///
     /// # Errors
     /// The page that says what failed.
@@ -86,10 +86,11 @@ impl Visit {
         outcome.map_err(|error| EarlyAnswer::by(error_page(self.site(), self.jar.clone(), error)))
     }
 
-    /// The same for a function whose refusals are told by a notice on a page, where a reload sends nothing again.
+    /// The same for a function whose refusals are shown as a notice on a page, so that a reload doesn't send the form
+    /// again.
     ///
     /// # Errors
-    /// The redirect to that page, where it was refused; else the page that says what failed.
+    /// The redirect to that page if it was refused; otherwise the page that says what failed.
     pub fn check_form<T>(
         &mut self,
         outcome: Result<T, Error>,
@@ -105,10 +106,10 @@ impl Visit {
         }
     }
 
-    /// Ends the visit with an answer.
+    /// Ends the visit with a response.
     ///
     /// # Errors
-    /// The answer.
+    /// Always: the error is the response.
     pub fn end<T>(&self, answer: Response) -> Result<T, EarlyAnswer> {
         Err(EarlyAnswer::by(answer))
     }
@@ -118,56 +119,56 @@ impl Visit {
         Ok(page(StatusCode::OK, self.jar.clone(), template))
     }
 
-    /// A page that says something, and where to go on.
+    /// A page that shows a message, and a link to continue.
     pub fn message(&self, status: StatusCode, title: &str, text: &str, next: Option<(Route<'_>, &str)>) -> Answer {
         Ok(message(self.site(), self.jar.clone(), status, title, text, next))
     }
 
-    /// Leads to another page.
+    /// Redirects to another page.
     pub fn redirect(&self, page: Route<'_>) -> Answer {
         Ok((self.jar.clone(), Redirect::to(&self.site().path(page))).into_response())
     }
 
-    /// Leads to another page, which says something once.
+    /// Redirects to another page, which shows a notice once.
     ///
     /// # Errors
-    /// Those of [`keep_notice`](Self::keep_notice).
+    /// The same as for [`keep_notice`](Self::keep_notice).
     pub fn redirect_with(&mut self, page: Route<'_>, notice: Notice) -> Answer {
         self.keep_notice(page, notice)?;
         self.redirect(page)
     }
 
-    /// What this page is to say once.
+    /// Takes the notice that this page shows once.
     pub fn take_notice(&mut self) -> Notice {
         let (jar, notice) = form::take_notice(self.keyring(), self.jar.clone(), self.site(), &self.path);
         self.jar = jar;
         notice
     }
 
-    /// Lets a page say something again.
+    /// Adds a notice that a page shows once.
     ///
     /// # Errors
-    /// The notice can't be sealed, which is a mistake here.
+    /// If the notice can't be authenticated, which would be a bug.
     pub fn keep_notice(&mut self, page: Route<'_>, mut notice: Notice) -> Result<(), EarlyAnswer> {
         notice.page = page.path().into_owned();
         self.jar = self.check(form::with_notice(self.keyring(), self.jar.clone(), self.site(), &notice))?;
         Ok(())
     }
 
-    /// The hidden field for the forms of a page.
+    /// Makes the hidden field for the forms of a page.
     ///
     /// # Errors
-    /// The system has no randomness.
+    /// If the operating system provides no randomness.
     pub fn protect(&mut self) -> Result<String, EarlyAnswer> {
         let (jar, field) = self.check(form::protect(self.keyring(), self.jar.clone(), self.site()))?;
         self.jar = jar;
         Ok(field)
     }
 
-    /// Lets only our own forms through.
+    /// Checks that a form is one of ours.
     ///
     /// # Errors
-    /// The page that asks to send the form again, where none of ours has sent it.
+    /// If it isn't: the page that asks to send the form again.
     pub fn require_ours(&self, field: &str) -> Result<OurForm, EarlyAnswer> {
         let read = form::read(self.keyring(), &self.headers, &self.jar, self.site(), field);
         match self.check(read)? {
@@ -181,18 +182,18 @@ impl Visit {
         }
     }
 
-    /// The digest by which a form is known when it is sent again.
+    /// The digest that identifies a form when it is sent again.
     ///
     /// # Errors
-    /// Digests can't be made, which is a mistake here.
+    /// If digests can't be made, which would be a bug.
     pub fn form_digest(&self, form: &OurForm) -> Result<Vec<u8>, EarlyAnswer> {
         self.check(form.digest(self.keyring(), &self.path))
     }
 
-    /// The session that a form begins, by what else was sent with it.
+    /// The session that a form begins, which also depends on what else was sent with it.
     ///
     /// # Errors
-    /// Digests can't be made, which is a mistake here.
+    /// If digests can't be made, which would be a bug.
     pub fn new_session(&self, form: &OurForm, sent: &[&str]) -> Result<NewSession, EarlyAnswer> {
         let [browser, showing, path] = form.identity(&self.path);
         let parts: Vec<&[u8]> =
@@ -203,30 +204,30 @@ impl Visit {
     /// Whether the form was sent before and has begun its session.
     ///
     /// # Errors
-    /// The page that says that the database fails.
+    /// If the database fails: the page that says so.
     pub async fn has_begun(&self, new: &NewSession) -> Result<bool, EarlyAnswer> {
         let mut connection = self.check(self.app.database.connection().await)?;
         self.check(session::has_begun(&mut connection, new).await)
     }
 
-    /// The person whom the session cookie signs in.
+    /// The person who is signed in by the session cookie.
     ///
     /// # Errors
-    /// The page that says that the database fails.
+    /// If the database fails: the page that says so.
     pub async fn signed_in(&self) -> Result<Option<Actor>, EarlyAnswer> {
         let Some(cookie) = self.jar.get(&SESSION.of(self.site())) else { return Ok(None) };
         match authentication::authenticate(&self.app.database, cookie.value()).await {
-            // The pages are for people; a key is none, wherever it is put.
+            // The pages are for people. An API key isn't accepted, even as the value of the cookie.
             Ok(actor) => Ok(actor.session().is_some().then_some(actor)),
             Err(Error::Unauthenticated) => Ok(None),
             Err(error) => self.check(Err(error)),
         }
     }
 
-    /// The address of the person who is signed in.
+    /// The email address of the person who is signed in.
     ///
     /// # Errors
-    /// The answer that ends the visit, where the account has none any more.
+    /// If the account has none any more: the response that ends the visit.
     pub async fn email_of(&self, actor: &Actor) -> Result<String, EarlyAnswer> {
         let found = async {
             let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
@@ -236,7 +237,7 @@ impl Visit {
         self.check(found.await)
     }
 
-    /// Signs this device in, for as long as the session lasts that has just begun.
+    /// Signs this device in, for as long as the new session lasts.
     pub fn begin_session(&mut self, token: &str) {
         let cookie = form::cookie(SESSION, token.to_owned(), self.site(), limits::SESSION_LIFETIME);
         self.jar = form::without(self.jar.clone(), EMAIL, self.site()).add(cookie);
@@ -247,13 +248,13 @@ impl Visit {
         self.jar = form::without(self.jar.clone(), SESSION, self.site());
     }
 
-    /// Remembers where a sign-in mail was sent, for as long as its link works.
+    /// Remembers the address to which a sign-in email was sent, for as long as its link works.
     pub fn remember_email(&mut self, email: &str) {
         let email = form::to_cookie_text(email);
         self.jar = self.jar.clone().add(form::cookie(EMAIL, email, self.site(), limits::SIGN_IN_LINK_LIFETIME));
     }
 
-    /// Remembers what is to be shown once this device is signed in.
+    /// Remembers the resource to show once this device is signed in.
     pub fn remember_resource(&mut self, id: Option<ResourceId>) {
         if let Some(id) = id {
             let cookie = form::cookie(RESOURCE, id.to_string(), self.site(), limits::SIGN_IN_LINK_LIFETIME);
@@ -261,14 +262,14 @@ impl Visit {
         }
     }
 
-    /// What is to be shown now that this device is signed in, this once.
+    /// Takes the resource to show now that this device is signed in.
     pub fn take_resource(&mut self) -> Option<ResourceId> {
         let id = self.jar.get(&RESOURCE.of(self.site()))?.value().parse().ok();
         self.jar = form::without(self.jar.clone(), RESOURCE, self.site());
         id
     }
 
-    /// Where a sign-in mail was sent.
+    /// The address to which a sign-in email was sent.
     pub fn remembered_email(&self) -> Option<String> {
         form::from_cookie_text(self.jar.get(&EMAIL.of(self.site()))?.value())
     }

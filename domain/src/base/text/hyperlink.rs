@@ -1,23 +1,23 @@
-//! What readers of a text may take for a link.
+//! Recognizes what mail programs and browsers may take for a link.
 //!
-//! Names stand in mails that strangers receive, and a name that holds a link makes such a mail an advertisement or a
-//! trap under Rollcall's own sender. So nobody chooses such a name; what was stored before the rule is shown so that
-//! nothing of it can be clicked.
+//! Names are part of emails that strangers receive. A name that contains a link would turn such an email into an
+//! advertisement or a trap, sent by Rollcall itself. Therefore nobody can choose such a name. Names that were stored
+//! before this rule are shown in such a way that nothing in them can be clicked.
 //!
-//! A link is
-//! - a scheme: `://` anywhere, or a word such as `skype:` with something right behind its colon, whichever program has
-//!   come to take it;
-//! - `www.` at the beginning of a word, or a path on a network (`\\\\server\\share`, `//server`);
-//! - host and path: `claim.example/x`, `claim.example:8080`, `claim.example?x`, whether or not there is such a
-//!   top-level domain;
-//! - a host alone whose last label is a top-level domain, as programs that look for links see it: `claim.example`,
-//!   `клейм.рф`. An e-mail address holds one;
-//! - an address of IPv4: four numbers below 256, or in one of the other ways in which browsers read it.
+//! A text contains a link if it contains one of the following:
+//! - a scheme: `://` anywhere, or a word such as `skype:` that is directly followed by something, whatever program may
+//!   handle it;
+//! - `www.` at the beginning of a word, or a network path (`\\\\server\\share`, `//server`);
+//! - a host with a path: `claim.example/x`, `claim.example:8080`, `claim.example?x`, whether or not such a top-level
+//!   domain exists;
+//! - a host alone, if its last label is a top-level domain in the eyes of programs that look for links:
+//!   `claim.example`, `клейм.рф`. An email address contains one;
+//! - an IPv4 address: four numbers below 256, or one of the other forms that browsers accept.
 //!
-//! Full-width letters and dots count as what browsers make of them, and invisible characters for nothing. So `St.
-//! John's Lab`, `Dr. No`, `Node.js Foundation`, `J.R.R. Tolkien`, `ada.lovelace`, `Lab A: Physics`, `Team 3:1` and
-//! `v1.2.3.4` are names; `M.Sc` and `GmbH & Co.KG` take a space after the dot, since `.sc` and `.kg` are countries, and
-//! `Re:Start` one after the colon.
+//! Full-width letters and dots count as the characters that browsers convert them to, and invisible characters are
+//! ignored. So `St. John's Lab`, `Dr. No`, `Node.js Foundation`, `J.R.R. Tolkien`, `ada.lovelace`, `Lab A: Physics`,
+//! `Team 3:1` and `v1.2.3.4` are valid names. `M.Sc` and `GmbH & Co.KG` need a space after the dot, since `.sc` and
+//! `.kg` are countries, and `Re:Start` needs one after the colon.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -28,13 +28,13 @@ use unicode_normalization::char::is_combining_mark;
 
 use crate::base::text::unicode::is_invisible;
 
-/// Every top-level domain, as IANA lists them and in the letters that people read, and the names that standards set
-/// aside. What was added since this list was made is still a link where a path follows.
+/// Every top-level domain in IANA's list, in the script that people read, and the names that standards reserve. A
+/// domain that was added after this list was made still counts as a link if a path follows.
 static TOP_LEVEL_DOMAINS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("top_level_domains.txt").lines().collect());
 
-/// Those that lead somewhere in a file's name too, where `chr1:1000` and `sample:12` stand for themselves; nothing else
-/// than such a link begins like that.
+/// The schemes that also count as links in names of files, where `chr1:1000` and `sample:12` are ordinary names.
+/// Nothing other than a link begins with one of these.
 const SCHEMES: [&str; 14] = [
     "http:",
     "https:",
@@ -52,7 +52,7 @@ const SCHEMES: [&str; 14] = [
     "vbscript:",
 ];
 
-/// Whether a text holds a link.
+/// Whether a text contains a link.
 pub fn is_in(text: &str) -> bool {
     let plain = plain(text);
     holds_scheme(&plain)
@@ -61,13 +61,14 @@ pub fn is_in(text: &str) -> bool {
         || hosts(&plain).any(|host| host.leads_somewhere() || host.is_registered() || host.is_ipv4())
 }
 
-/// Whether a text holds a link that isn't a host alone: names of files look like hosts (`notes.zip`, `main.rs`).
+/// Whether a text contains a link other than a host alone, since names of files look like hosts (`notes.zip`,
+/// `main.rs`).
 pub(crate) fn is_in_file_name(text: &str) -> bool {
     let plain = plain(text);
     holds_scheme(&plain) || hosts(&plain).any(|host| host.begins_with_www() || host.has_path && host.is_registered())
 }
 
-/// Without what is invisible, in the characters that browsers make of a host's.
+/// Removes invisible characters, and converts characters as browsers do in hosts.
 fn plain(text: &str) -> String {
     let visible = text.chars().filter(|c| !is_invisible(*c));
     let folded = visible.nfkc().map(|c| match c {
@@ -85,8 +86,8 @@ fn holds_scheme(plain: &str) -> bool {
         || words.any(|word| SCHEMES.iter().any(|scheme| word.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty())))
 }
 
-/// Whether a word such as `zoommtg:` stands right before something that a program might be given. `Bio::Perl` and `A:B`
-/// hold none.
+/// Whether a word such as `zoommtg:` is directly followed by something that a program could open. `Bio::Perl` and
+/// `A:B` don't count.
 fn holds_any_scheme(plain: &str) -> bool {
     plain.match_indices(':').any(|(at, _)| {
         let (before, behind) = (plain.get(..at).unwrap_or_default(), plain.get(at + 1..).unwrap_or_default());
@@ -98,7 +99,7 @@ fn holds_any_scheme(plain: &str) -> bool {
     })
 }
 
-/// Whether a word begins as a path on a network does: `\\\\server\\share`, `//server/share`.
+/// Whether a word begins like a network path: `\\\\server\\share`, `//server/share`.
 fn holds_network_path(plain: &str) -> bool {
     let mut words =
         plain.split(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '{' | '<' | '"' | '\'' | ',' | ';'));
@@ -108,7 +109,7 @@ fn holds_network_path(plain: &str) -> bool {
     })
 }
 
-/// Labels with dots between them, and whether a path or port follows.
+/// Labels with dots between them, and whether a path or a port follows.
 struct Host<'a> {
     labels: Vec<&'a str>,
     has_path: bool,
@@ -123,14 +124,14 @@ impl Host<'_> {
         self.labels.len() > 1 && self.labels.first() == Some(&"www")
     }
 
-    /// Whether it says by itself that it is one.
+    /// Whether it is recognizable as a host, even if its top-level domain isn't known.
     fn leads_somewhere(&self) -> bool {
         let is_name = self.last().chars().all(|c| !c.is_numeric()) && self.last().chars().count() >= 2;
         self.begins_with_www() || self.has_path && (self.labels.len() > 1 && is_name || self.is_registered())
     }
 
-    /// Whether browsers take it for an address of IPv4: as people write one, or with hexadecimal numbers, or, where a
-    /// path follows, as one number too large for anything else.
+    /// Whether browsers take it for an IPv4 address: one in the usual form, one with hexadecimal numbers, or, if a
+    /// path follows, a single number that is too large for anything else.
     fn is_ipv4(&self) -> bool {
         let is_hexadecimal =
             |label: &str| label.strip_prefix("0x").is_some_and(|digits| u32::from_str_radix(digits, 16).is_ok());
@@ -150,7 +151,7 @@ impl Host<'_> {
     }
 
     fn is_registered(&self) -> bool {
-        // Readers see through a mark on a letter.
+        // Readers ignore a diacritic on a letter.
         let bare: String = self.last().chars().filter(|c| !is_combining_mark(*c)).collect();
         let is_top_level = TOP_LEVEL_DOMAINS.contains(self.last()) || TOP_LEVEL_DOMAINS.contains(bare.as_str());
         self.labels.len() > 1 && (self.last().starts_with("xn--") || is_top_level)
@@ -159,7 +160,7 @@ impl Host<'_> {
 
 fn hosts(plain: &str) -> impl Iterator<Item = Host<'_>> {
     let is_of_host = |c: char| {
-        // There are hosts in emoji.
+        // Hosts can contain emoji.
         let is_sign = !c.is_ascii() && ExtendedPictographic::for_char(c);
         c.is_alphanumeric() || matches!(c, '.' | '-' | '_') || is_combining_mark(c) || is_sign
     };

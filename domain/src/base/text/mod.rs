@@ -1,5 +1,5 @@
-//! Values from outside, brought to their canonical form at the border and trusted inside: whatever people, programs,
-//! forms and headers send goes through here.
+//! Parses texts from outside into their canonical form. Everything that people, programs, forms and headers send goes
+//! through this module, and everything inside trusts the result.
 
 pub mod hyperlink;
 pub(crate) mod unicode;
@@ -21,10 +21,10 @@ use url::Url;
 use crate::base::error::{Code, Refusal};
 use crate::base::id::UserId;
 
-/// A required line of text in its canonical form, of at most `max` characters.
+/// Parses a required line of text, with at most `max` characters.
 pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
     let composed = unicode::composed(text);
-    // Names made of nothing visible can't be told apart.
+    // Names without any visible character couldn't be told apart.
     if unicode::is_blank(&composed) {
         return Err(Refusal::new(Code::Blank, field, "may not be empty"));
     }
@@ -49,23 +49,23 @@ fn invisible(field: &str, c: char) -> Refusal {
     Refusal::new(Code::Invalid, field, message)
 }
 
-/// An optional line of text; empty means none.
+/// Parses an optional line of text. An empty one counts as none.
 pub(crate) fn optional_line(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
     text.filter(|text| !text.trim().is_empty()).map(|text| line(field, text, max)).transpose()
 }
 
-/// A required name: a line that holds no link, since strangers receive mails with it.
+/// Parses a required name: a line without links, since strangers receive emails that contain it.
 pub(crate) fn name(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
     let name = line(field, text, max)?;
     if hyperlink::is_in(&name) { Err(reads_as_link(field)) } else { Ok(name) }
 }
 
-/// An optional name; empty means none.
+/// Parses an optional name. An empty one counts as none.
 pub(crate) fn optional_name(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
     text.filter(|text| !text.trim().is_empty()).map(|text| name(field, text, max)).transpose()
 }
 
-/// The required name of something that may be a file: `notes.zip` is one, and no host.
+/// Parses the required name of something that may be a file, so that `notes.zip` isn't taken for a host.
 pub(crate) fn file_name(field: &str, text: &str, max: usize) -> Result<String, Refusal> {
     let name = line(field, text, max)?;
     if hyperlink::is_in_file_name(&name) { Err(reads_as_link(field)) } else { Ok(name) }
@@ -77,7 +77,7 @@ fn reads_as_link(field: &str) -> Refusal {
     Refusal::new(Code::Invalid, field, message)
 }
 
-/// An optional text of several lines in its canonical form; one in which nothing can be seen means none.
+/// Parses an optional text of several lines. A text without visible characters counts as none.
 pub(crate) fn optional_text(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
     let Some(text) = text.map(unicode::trim).filter(|text| !unicode::is_blank(text)) else { return Ok(None) };
     if text.chars().count() > max {
@@ -90,58 +90,59 @@ pub(crate) fn optional_text(field: &str, text: Option<&str>, max: usize) -> Resu
     Ok(Some(settled_text(&text)))
 }
 
-/// What parts lines and columns in a text.
+/// Whether the character separates lines or columns.
 fn is_layout(c: char) -> bool {
     matches!(c, '\n' | '\t')
 }
 
-/// Lines end as forms, systems and word processors end them; here with a line feed.
+/// Converts all line endings that forms, operating systems and word processors use into line feeds.
 fn with_line_feeds(text: &str) -> String {
     text.replace("\r\n", "\n").replace(['\r', '\u{85}', '\u{2028}', '\u{2029}'], "\n")
 }
 
-/// The canonical form of a line that is stored, or that a header brings: what would be refused is left out.
+/// The canonical form of a line that is stored or comes from a header. Characters that would be refused are removed.
 pub fn settled_line(text: &str) -> String {
     unicode::canonical(text, |_| false)
 }
 
-/// The canonical form of a text of several lines.
+/// The canonical form of a text of several lines. Characters that would be refused are removed.
 pub(crate) fn settled_text(text: &str) -> String {
     unicode::canonical(&with_line_feeds(text), is_layout)
 }
 
-/// The beginning of a text that is too long for a line.
+/// The first `max` characters of a text, in the canonical form of a line.
 pub(crate) fn cut(text: &str, max: usize) -> String {
     settled_line(&text.chars().take(max).collect::<String>())
 }
 
-/// Whether somebody typed a name as it stands, to confirm it: in whichever form their keyboard writes it.
+/// Whether somebody typed this name as confirmation, in any form in which their keyboard may write it.
 pub(crate) fn is_typed(typed: &str, name: &str) -> bool {
     settled_line(typed) == settled_line(name)
 }
 
-/// What is searched for, folded as names are; `None` where that is nothing.
+/// The text to search for, folded like names. `None` if nothing of it is left.
 pub(crate) fn searched(search: Option<&str>) -> Option<String> {
     search.map(fold).filter(|search| !search.is_empty())
 }
 
-/// Whether a link is one wherever it is shown: `Url` takes `https:example.org` too, which pages take for a path.
+/// Whether a link is absolute wherever it is shown. `Url` also accepts `https:example.org`, which pages take for a
+/// path.
 fn is_absolute(link: &str) -> bool {
     let scheme = link.split_once("://").map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)))
 }
 
-/// An optional link; http or https only, since pages and mails show it.
+/// Parses an optional link. It must use http or https, since pages and emails show it.
 pub(crate) fn optional_link(field: &str, text: Option<&str>) -> Result<Option<String>, Refusal> {
     let Some(text) = optional_line(field, text, 2_000)? else { return Ok(None) };
     match Url::parse(&text) {
-        // In the characters that programs send, where people have written it in others.
+        // Links with other characters are stored in the ASCII form in which programs send them.
         Ok(url) if is_absolute(&text) && url.has_host() => Ok(Some(if text.is_ascii() { text } else { url.into() })),
         _ => Err(Refusal::new(Code::Invalid, field, "must be a link that begins with https:// or http://")),
     }
 }
 
-/// How long something takes, rounded up: "40 seconds", "12 minutes", "5 hours", "80 days".
+/// A duration in words, rounded up: "40 seconds", "12 minutes", "5 hours", "80 days".
 pub(crate) fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     let (number, unit) = match seconds {
@@ -153,18 +154,18 @@ pub(crate) fn in_words(duration: Duration) -> String {
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A text with which something is looked up. PostgreSQL can't store a NUL character: another control character, which
-/// nothing that is looked up holds either, stands for it, and finds nothing.
+/// A text for a lookup. PostgreSQL can't store a NUL character, so it is replaced by another control character. No
+/// stored text contains that one either, so nothing is found.
 pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{1}")
 }
 
-/// Ways in which people and programs write the @ of an address.
+/// The ways in which people and programs write the @ of an address.
 const AT_SIGNS: [&str; 10] =
     ["@", "\u{fe6b}", "\u{ff20}", "%40", "&#64;", "&#x40;", "&commat;", "(at)", "[at]", "{at}"];
 
-/// Without the e-mail addresses that somebody has written into it: whatever word has an @ within, however that is
-/// written, and with spaces around it where what follows is like a host.
+/// Removes the email addresses that somebody has written into a text: every word that contains an @, in any of its
+/// forms. Spaces around the @ are allowed if what follows looks like a host.
 pub fn without_addresses(text: &str) -> String {
     let is_edge: fn(char) -> bool = |c| {
         matches!(
@@ -200,7 +201,7 @@ pub fn without_addresses(text: &str) -> String {
     closed_up.split_inclusive(char::is_whitespace).map(mask).collect()
 }
 
-/// Without the spaces around an @ behind which something like a host stands.
+/// Removes the spaces around an @ that is followed by something that looks like a host.
 fn closed_up(text: &str, is_edge: fn(char) -> bool) -> String {
     let lower = text.to_ascii_lowercase();
     let mut closed = String::new();
@@ -219,12 +220,12 @@ fn closed_up(text: &str, is_edge: fn(char) -> bool) -> String {
     closed + text.get(from..).unwrap_or_default()
 }
 
-/// The pattern that finds a text anywhere, taken literally.
+/// A LIKE pattern that finds a text anywhere, taken literally.
 pub(crate) fn like_pattern(text: &str) -> String {
     format!("%{}", like_beginning(text))
 }
 
-/// The pattern that finds what begins with a text, taken literally.
+/// A LIKE pattern that finds what begins with a text, taken literally.
 pub(crate) fn like_beginning(text: &str) -> String {
     format!("{}%", storable(text).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
 }
@@ -232,7 +233,7 @@ pub(crate) fn like_beginning(text: &str) -> String {
 macro_rules! text_newtype {
     ($name:ident) => {
         impl $name {
-            /// The text inside.
+            /// The value as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -261,30 +262,30 @@ macro_rules! text_newtype {
     };
 }
 
-/// An e-mail address in its one form, which is stored, shown and mailed: in lower case (R24), the domain in the form of
-/// the DNS (UTS 46: `xn--mnchen-3ya.example` for `münchen.example`), which every mail server takes, and in which no two
-/// domains look alike.
+/// An email address in its canonical form, in which it is stored, shown and used. It is in lower case (R24). Its
+/// domain has the form of the DNS (UTS 46: `xn--mnchen-3ya.example` for `münchen.example`), which every mail server
+/// accepts, and in which no two domains look alike.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct EmailAddress(String);
 text_newtype!(EmailAddress);
 
 impl fmt::Debug for EmailAddress {
-    // Addresses stay out of logs.
+    // Addresses must not appear in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EmailAddress(…)")
     }
 }
 
 impl EmailAddress {
-    /// Parses an address of the field named.
+    /// Parses the address in the given field.
     pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
         let text = line(field, text, ADDRESS)?;
         text.parse()
             .map_err(|()| Refusal::new(Code::Invalid, field, "must be an email address such as ada@example.org"))
     }
 
-    /// By what a search finds it, in lines: as it stands, and as people write it.
+    /// The forms by which a search finds the address, one per line: as it is stored, and as people write it.
     pub(crate) fn folded(&self) -> String {
         let folded = fold(&self.0);
         match self.0.rsplit_once('@') {
@@ -296,7 +297,7 @@ impl EmailAddress {
         }
     }
 
-    /// A name for a person of whom nothing else is known: what stands before the @, as words.
+    /// A name for a person of whom only the address is known: the part before the @, as words.
     pub(crate) fn as_name(&self) -> String {
         let local_part = self.0.split('@').next().unwrap_or_default();
         let name = local_part.replace('.', " ");
@@ -323,7 +324,7 @@ impl FromStr for EmailAddress {
             email_address::Options::default().without_display_text().without_domain_literal().with_required_tld();
         let address = format!("{local_part}@{domain}");
         email_address::EmailAddress::parse_with_options(&address, options).map_err(|_| ())?;
-        // Quoted local parts are legal, unused, and a way to smuggle spaces and commas into headers.
+        // Quoted local parts are valid but not in use, and could smuggle spaces and commas into headers.
         if address.contains(['"', ' ', ',', ';', '<', '>']) || address.chars().count() > ADDRESS {
             return Err(());
         }
@@ -331,45 +332,45 @@ impl FromStr for EmailAddress {
     }
 }
 
-/// The longest address, in characters.
+/// The maximum length of an address in characters.
 const ADDRESS: usize = 254;
 
-/// A username: 2 to 39 of a–z, 0–9 and single hyphens between them.
+/// A username: 2 to 39 characters out of a–z, 0–9 and single hyphens between them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct Username(String);
 text_newtype!(Username);
 
 impl Username {
-    /// Parses a username of the field named; capitals become small letters.
+    /// Parses the username in the given field. Capital letters become small letters.
     pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
         name_like(field, text, "a username").map(Self)
     }
 
-    /// The username of a deleted account: nobody can choose it, for its dot.
+    /// The username of a deleted account. It contains a dot, so nobody can choose it.
     pub(crate) fn of_deleted(id: UserId) -> Self {
         Self(format!("deleted.{}", id.to_string().trim_start_matches("usr_")))
     }
 
-    /// A username made of a name, for an account that chose none; `salt` makes it unlike others.
+    /// A username derived from a name, for an account that didn't choose one. `salt` makes it differ from others.
     pub(crate) fn derived(from: &str, salt: &str) -> Self {
         Self(derived(from, salt, "user"))
     }
 }
 
-/// An organization's short name for addresses, of the same form as a username.
+/// An organization's short name for URLs. It has the same form as a username.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub struct Slug(String);
 text_newtype!(Slug);
 
 impl Slug {
-    /// Parses a slug of the field named; capitals become small letters.
+    /// Parses the slug in the given field. Capital letters become small letters.
     pub fn parse(field: &str, text: &str) -> Result<Self, Refusal> {
         name_like(field, text, "a slug").map(Self)
     }
 
-    /// A slug made of a name, for an organization that was given none; `salt` makes it unlike others.
+    /// A slug derived from a name, for an organization that wasn't given one. `salt` makes it differ from others.
     pub(crate) fn derived(from: &str, salt: &str) -> Self {
         Self(derived(from, salt, "organization"))
     }
@@ -395,7 +396,7 @@ fn derived(from: &str, salt: &str, fallback: &str) -> String {
     let plain: String = from.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
     let base = if words.is_empty() { fallback.to_owned() } else { words.join("-") };
-    // Cut so that the salt fits; a hyphen at the cut would double.
+    // The text is cut so that the salt fits. A hyphen at the cut would be doubled.
     let base: String = base.chars().take(39 - 1 - salt.len().min(20)).collect();
     let base = base.trim_end_matches('-');
     if salt.is_empty() && base.len() >= 2 {
@@ -433,7 +434,7 @@ mod tests {
         }
     }
 
-    // R24: however an address is written, it is one.
+    // R24: an address is the same in whatever way it is written.
     #[test]
     fn addresses_have_one_form() {
         let address =

@@ -1,11 +1,11 @@
-//! The one form of a text from outside, by Unicode's properties: what is stored, what is compared, and what may not be
-//! in it.
+//! The canonical form of texts from outside, by Unicode's properties: what is stored, what is compared, and which
+//! characters aren't allowed.
 //!
-//! - [`canonical`] is Normalization Form C without what is invisible and has no business where it stands. Joiners and
-//!   variation selectors stay where scripts and emoji need them.
-//! - [`fold`] is by what names are found, and unlike each other: without case, marks, width and invisible characters.
-//!   The database never folds, since what it makes of a letter depends on its locale.
-//! - [`digits`] are the values of digits of any script.
+//! - [`canonical`] is Normalization Form C without invisible characters that have no function where they are. Joiners
+//!   and variation selectors stay where scripts and emoji need them.
+//! - [`fold`] is the form in which names are searched and compared: without case, marks, width and invisible
+//!   characters. The database never folds, since its idea of a letter depends on its locale.
+//! - [`digits`] reads the digits of any script.
 
 use icu_casemap::CaseMapper;
 use icu_properties::props::{
@@ -15,8 +15,8 @@ use icu_properties::props::{
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Raised where [`fold`] or [`canonical`] answers otherwise than before, also by another version of Unicode: `rollcall
-/// migrate` then brings what is stored to it.
+/// The version of these forms. It must be raised whenever [`fold`] or [`canonical`] gives other results than before,
+/// even if only because of another version of Unicode. `rollcall migrate` then converts what is stored.
 pub(crate) const VERSION: i32 = 1;
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
@@ -26,22 +26,22 @@ const EMOJI_STYLE: char = '\u{fe0f}';
 const KEYCAP: char = '\u{20e3}';
 const BLACK_FLAG: char = '\u{1f3f4}';
 
-/// A character that a text may not hold.
+/// A character that isn't allowed in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stray {
-    /// It controls something, or ends a line.
+    /// A control character, or one that ends a line.
     Control(char),
-    /// It is invisible, or turns the text around it.
+    /// An invisible character, or one that changes the direction of the text around it.
     Invisible(char),
 }
 
-/// Symbols that are assigned for being blank.
+/// Symbols that are assigned, but blank.
 fn is_blank_symbol(c: char) -> bool {
-    // Braille blank, the musical symbol for no notehead, and the place of an object.
+    // The Braille blank, the musical symbol for no notehead, and the object replacement character.
     matches!(c, '\u{2800}' | '\u{1d159}' | '\u{fffc}')
 }
 
-/// Whether a character is invisible by itself, or turns the text around it.
+/// Whether a character is invisible by itself, or changes the direction of the text around it.
 pub(crate) fn is_invisible(c: char) -> bool {
     DefaultIgnorableCodePoint::for_char(c)
         || BidiControl::for_char(c)
@@ -53,7 +53,8 @@ fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || NoncharacterCodePoint::for_char(c)
 }
 
-/// Whether nothing of the text can be seen: spaces, marks without a letter, and what is blank or ignorable.
+/// Whether no character of the text can be seen: it has only spaces, marks without a letter, and blank or ignorable
+/// characters.
 pub(crate) fn is_blank(text: &str) -> bool {
     text.chars().all(|c| {
         WhiteSpace::for_char(c)
@@ -65,12 +66,12 @@ pub(crate) fn is_blank(text: &str) -> bool {
     })
 }
 
-/// Whether nothing can be seen of a character where it stands alone: no address holds one.
+/// Whether a character can't be seen when it stands alone. Addresses can't contain such characters.
 pub(super) fn is_unseen(c: char) -> bool {
     is_space(c) || is_control(c) || is_invisible(c)
 }
 
-/// With the letters, digits and signs of ASCII for their wide forms, which keyboards of East Asia write.
+/// Converts the full-width letters, digits and signs that East Asian keyboards write into ASCII.
 pub(super) fn narrow(text: &str) -> String {
     let narrow = |c: char| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
@@ -79,22 +80,22 @@ pub(super) fn narrow(text: &str) -> String {
     text.chars().map(narrow).collect()
 }
 
-/// Whether the edge of a text ends before it: a space, or what looks like one.
+/// Whether the character is a space, or looks like one, so that it is trimmed.
 fn is_space(c: char) -> bool {
     WhiteSpace::for_char(c) || is_blank_symbol(c)
 }
 
-/// Without what looks like a space at either end.
+/// Removes everything that looks like a space from both ends.
 pub(super) fn trim(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
-/// In Normalization Form C.
+/// The text in Normalization Form C.
 pub(super) fn composed(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// The first character of a line that may not be there; the line is composed.
+/// Finds the first character of a composed line that isn't allowed where it is.
 pub(super) fn stray(text: &str) -> Option<Stray> {
     let chars: Vec<char> = text.chars().collect();
     chars.iter().enumerate().find_map(|(position, c)| match *c {
@@ -104,11 +105,11 @@ pub(super) fn stray(text: &str) -> Option<Stray> {
     })
 }
 
-/// The canonical form of a text that may hold anything: composed, and without what would be refused. `keep` says which
+/// The canonical form of any text: composed, and without characters that would be refused. `keep` decides which
 /// control characters stay.
 pub(super) fn canonical(text: &str, keep: fn(char) -> bool) -> String {
     let mut text = composed(text);
-    // What goes may have parted what joins now, or stood between what composes.
+    // Removing a character may join others, or let them compose, so this is repeated.
     loop {
         let chars: Vec<char> = text.chars().collect();
         let kept = chars.iter().enumerate().filter(|(position, c)| {
@@ -124,8 +125,8 @@ pub(super) fn canonical(text: &str, keep: fn(char) -> bool) -> String {
     }
 }
 
-/// Whether an invisible character changes what is seen where it stands: the joiners in scripts whose letters join and
-/// in emoji, variation selectors behind what has variants, and tags behind the flag that they make another.
+/// Whether an invisible character changes how the text looks where it is: joiners in scripts whose letters join and in
+/// emoji, variation selectors after a character with variants, and tags after the flag that they modify.
 fn has_business(chars: &[char], position: usize) -> bool {
     let at = |position: usize| chars.get(position).copied();
     let Some(c) = at(position) else { return false };
@@ -141,7 +142,7 @@ fn has_business(chars: &[char], position: usize) -> bool {
                     JoiningType::DualJoining | JoiningType::LeftJoining | JoiningType::RightJoining
                 )
             };
-            // Marks lie on letters that join.
+            // Marks can be on letters that join.
             let letter = chars.get(..position).and_then(|before| before.iter().rfind(|c| !is_combining_mark(**c)));
             is_virama(before)
                 || after.is_some_and(is_virama)
@@ -160,7 +161,7 @@ fn has_business(chars: &[char], position: usize) -> bool {
     }
 }
 
-/// Whether a joiner stands between two pictures, of which the first may have a style or a colour of its own.
+/// Whether a joiner is between two pictographs, of which the first may have a style or a colour.
 fn is_in_emoji(chars: &[char], position: usize) -> bool {
     let mut before = chars.get(..position).unwrap_or_default().iter().rev().copied();
     let picture = before.find(|c| *c != EMOJI_STYLE && !EmojiModifier::for_char(*c));
@@ -168,19 +169,19 @@ fn is_in_emoji(chars: &[char], position: usize) -> bool {
     picture.is_some_and(ExtendedPictographic::for_char) && after.is_some_and(ExtendedPictographic::for_char)
 }
 
-/// Whether a tag belongs to a flag such as Scotland's: a black flag, tags, and the tag that ends them.
+/// Whether a tag belongs to a flag such as Scotland's: a black flag, tags, and a closing tag.
 fn is_tag_of_flag(chars: &[char], position: usize) -> bool {
     let is_tag = |c: &char| matches!(c, '\u{e0020}'..='\u{e007e}');
     let before = chars.get(..position).unwrap_or_default();
     let flag = before.iter().rposition(|c| !is_tag(c));
     let Some(flag) = flag.filter(|flag| before.get(*flag) == Some(&BLACK_FLAG)) else { return false };
     let mut tags = chars.get(flag + 1..).unwrap_or_default().iter().skip_while(|c| is_tag(c));
-    // At least one, and the end.
+    // There must be at least one tag, and the closing one.
     chars.get(flag + 1).is_some_and(is_tag) && tags.next() == Some(&'\u{e007f}')
 }
 
-/// The form by which names are found, and by which those that are unique differ: two that look alike have the same one,
-/// and so have `Zoë` and `zoe`, `Straße` and `STRASSE`.
+/// The form in which names are searched, and in which unique names must differ. Two names that look alike have the
+/// same form, and so do `Zoë` and `zoe`, or `Straße` and `STRASSE`.
 pub(crate) fn fold(text: &str) -> String {
     let plain: String = text.nfkd().filter(|c| !is_left_out(*c)).collect();
     let plain = CaseMapper::new().fold_string(&plain).nfkd().filter(|c| !is_left_out(*c)).collect::<String>();
@@ -196,7 +197,7 @@ pub(crate) fn fold(text: &str) -> String {
             '\u{2212}' => folded.push('-'),
             '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2bb}' | '\u{2bc}' | '\u{2032}' => folded.push('\''),
             c if GeneralCategory::for_char(c) == GeneralCategory::DashPunctuation => folded.push('-'),
-            // Letters with strokes, and those that are two: ø, ł, đ, ı, æ.
+            // Latin letters with strokes, and ligatures: ø, ł, đ, ı, æ.
             c if Script::for_char(c) == Script::Latin => {
                 folded.push_str(&deunicode::deunicode_char(c).map_or_else(|| c.to_string(), str::to_lowercase));
             }
@@ -207,9 +208,9 @@ pub(crate) fn fold(text: &str) -> String {
     folded
 }
 
-/// What makes no other name of a name: invisible characters, what only widens a word, and the marks that a script's
-/// letters do without. In others they are letters themselves, such as the vowels of Hindi and Thai, or make another
-/// one, as in Japanese.
+/// Whether the character makes no difference to a name: invisible characters, those that only lengthen a word, and the
+/// marks that a script's letters can do without. In other scripts, marks are letters themselves, such as the vowels of
+/// Hindi and Thai, or make another letter, as in Japanese.
 fn is_left_out(c: char) -> bool {
     let is_kana_mark = matches!(c, '\u{3099}' | '\u{309a}');
     let is_mark = is_combining_mark(c)
@@ -222,8 +223,8 @@ fn is_left_out(c: char) -> bool {
     is_invisible(c) || is_mark || is_tatweel
 }
 
-/// The digits of what somebody typed, by their value in whatever script and width; without what parts them: spaces,
-/// hyphens, dots and other punctuation. `None` where there is anything else.
+/// The digits that somebody typed, in any script and width. Spaces, hyphens, dots and other punctuation between them
+/// are ignored. `None` if there is anything else.
 pub(crate) fn digits(text: &str) -> Option<String> {
     let mut digits = String::new();
     for c in text.nfkd() {
@@ -238,7 +239,8 @@ pub(crate) fn digits(text: &str) -> Option<String> {
 
 fn is_separator(c: char) -> bool {
     let is_white = WhiteSpace::for_char(c) || is_blank_symbol(c) || is_invisible(c);
-    // What Japanese keyboards have beside the digits, where others have a hyphen; and the minus.
+    // The long vowel mark, which Japanese keyboards have where others have a hyphen, the minus sign, and a box-drawing
+    // line.
     let is_dash = matches!(c, '\u{30fc}' | '\u{2212}' | '\u{2500}');
     let is_punctuation = matches!(
         GeneralCategory::for_char(c),
@@ -253,7 +255,7 @@ fn is_separator(c: char) -> bool {
     is_white || is_dash || is_punctuation
 }
 
-/// A digit's value. Those of each script follow one another from zero to nine.
+/// The value of a digit. In each script, the digits from zero to nine are consecutive.
 fn digit(c: char) -> Option<char> {
     if c.is_ascii_digit() {
         return Some(c);
@@ -268,7 +270,7 @@ fn digit(c: char) -> Option<char> {
     char::from_digit(u32::try_from(before % 10).ok()?, 10)
 }
 
-/// In the letters a to z, as far as they can say it: for usernames and slugs.
+/// Transliterates a text into the letters a to z, as far as possible. For usernames and slugs.
 pub(super) fn transliterated(text: &str) -> String {
     deunicode::deunicode(&composed(text))
 }
@@ -278,7 +280,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Characters of every kind that is treated in its own way, among letters.
+    /// Random texts of letters and of all kinds of characters that are treated specially.
     fn odd_text() -> impl Strategy<Value = String> {
         let odd = prop_oneof![
             any::<char>(),
@@ -334,7 +336,7 @@ mod tests {
 
         #[test]
         fn what_can_be_seen_is_found(text in odd_text()) {
-            // Marks alone can't be seen, nor what only widens a word.
+            // Marks alone can't be seen, and neither can characters that only lengthen a word.
             let seen = text.chars().any(|c| c.is_alphanumeric() && !is_left_out(c) && !is_blank(&c.to_string()));
             prop_assert!(!seen || !fold(&text).is_empty(), "{:?}", text);
         }

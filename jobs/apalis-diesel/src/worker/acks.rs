@@ -1,4 +1,4 @@
-//! Acknowledgements, in batches.
+//! Acknowledgements, which are written in batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +15,13 @@ use super::shared::{Ack, Shared, closed};
 use crate::statement::{self, Statement, lock_claims, unique_key_when_waiting};
 
 const BATCH: usize = 1_000;
-/// Between a failure and the next try.
+/// The pause between a failure and the next attempt to write.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Longer reasons are cut off.
+/// The length to which reasons are cut.
 const LONGEST_REASON: usize = 2_000;
 
-/// Writes acknowledgements until the store is closed, as many at a time as have come in during the last statement.
+/// Writes acknowledgements until the store is closed. Those that arrive during a statement are written together by the
+/// next one.
 pub(crate) async fn acknowledge(shared: Arc<Shared>, mut acks: mpsc::UnboundedReceiver<Ack>) {
     let mut phase = shared.phase.subscribe();
     let mut writer = Writer { link: Link::new(shared.connector.clone(), "acknowledge"), shared, failing: false };
@@ -54,8 +55,8 @@ impl Writer {
         for ack in batch.drain(..) {
             match ack.outcome {
                 Outcome::Done => done.push(ack),
-                // Going back to waiting with a unique key can wait for somebody else's transaction that enqueues a job
-                // with the same key. Nothing else may be held up or locked meanwhile.
+                // A job with a unique key that goes back to waiting may have to wait for another transaction that
+                // enqueues a job with the same key. Nothing else may be held up or locked during that time.
                 _ if ack.unique => self.write(vec![ack]).await,
                 _ => back.push(ack),
             }
@@ -64,7 +65,7 @@ impl Writer {
         self.write(back).await;
     }
 
-    /// Writes acks that are all `Done`, or all something else.
+    /// Writes acknowledgements, which must either all be `Done` or all be something else.
     async fn write(&mut self, acks: Vec<Ack>) {
         if acks.is_empty() {
             return;
@@ -77,7 +78,7 @@ impl Writer {
                 }
                 self.settle(acks, &locked);
             }
-            // So that one that can't be written doesn't keep the others.
+            // They are written one by one, so that one that can't be written doesn't hold up the others.
             Err(LinkError::Query(error)) if acks.len() > 1 && !is_connection_error(&error) => {
                 tracing::warn!(%error, "could not acknowledge jobs together");
                 for ack in acks {
@@ -95,7 +96,7 @@ impl Writer {
         }
     }
 
-    /// Returns those that another transaction keeps locked.
+    /// Returns the claims that another transaction has locked.
     async fn try_write(&mut self, acks: &[Ack]) -> Result<Vec<Key>, LinkError> {
         let ids: Vec<Uuid> = acks.iter().map(|ack| ack.key.0).collect();
         let attempts: Vec<i32> = acks.iter().map(|ack| ack.key.1).collect();
@@ -110,7 +111,8 @@ impl Writer {
         if changed == acks.len() {
             return Ok(Vec::new());
         }
-        // The rest are locked, or lost, which the heartbeat reports, or the handler completed them itself.
+        // The other claims are locked, or they are lost, which the heartbeat reports, or the handler has completed
+        // them itself.
         let running = Statement::<StillRunning, (SqlUuid, Integer)>::new()
             .bind::<Array<SqlUuid>, _>(ids)
             .bind::<Array<Integer>, _>(attempts);
@@ -127,7 +129,7 @@ impl Writer {
             } else {
                 wake |= ack.serial || ack.outcome != Outcome::Done;
                 self.shared.running.remove(ack.key);
-                // Where nobody waits for it any more, nobody needs to be told.
+                // If nobody waits for the receiver any more, nobody needs to be notified.
                 let _ = ack.settled.send(());
             }
         }
@@ -144,7 +146,7 @@ impl Writer {
         tokio::spawn(async move {
             tokio::time::sleep(PAUSE).await;
             for ack in acks {
-                // After the store has closed, the lease must run out.
+                // If the store has closed, the lease must run out.
                 let _ = sender.send(ack);
             }
         });
@@ -180,7 +182,7 @@ fn is_connection_error(error: &diesel::result::Error) -> bool {
     matches!(error, diesel::result::Error::DatabaseError(ClosedConnection | UnableToSendCommand, _))
 }
 
-/// PostgreSQL's text holds no NUL.
+/// Cuts a reason, and removes NUL characters, which PostgreSQL's text can't contain.
 fn cut(reason: &str) -> String {
     reason.chars().filter(|character| *character != '\0').take(LONGEST_REASON).collect()
 }

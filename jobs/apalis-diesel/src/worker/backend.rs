@@ -28,19 +28,19 @@ use super::service::OutcomeLayer;
 use super::shared::{Handle, MARGIN, Phase};
 use crate::statement::{self, Statement, is_next_of_serial_key};
 
-/// How many jobs one statement claims at most.
+/// The maximum number of jobs that one statement claims.
 const BATCH: usize = 500;
-/// Pauses while the database can't be reached grow up to this.
+/// The longest pause between attempts while the database can't be reached.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long a queue first waits for the process to have nothing else to do.
+/// How long a queue at first waits for the process to have nothing else to do.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// One queue, as a backend for a worker of apalis; made by [`JobStore::queue`](crate::JobStore::queue).
+/// One queue, as a backend for an apalis worker. It is made by [`JobStore::queue`](crate::JobStore::queue).
 ///
-/// Jobs are claimed as the worker asks for them, as many at a time as handlers are free. Handlers get a [`ClaimedJob`].
-/// The backend's middleware, [`OutcomeLayer`], runs and acknowledges them.
+/// It claims jobs when the worker asks for them, as many at a time as there are free handlers. Handlers receive a
+/// [`ClaimedJob`]. The backend's middleware, [`OutcomeLayer`], runs the handlers and acknowledges the jobs.
 ///
-/// It never fails: while the database can't be reached it has no jobs.
+/// It never fails. While the database can't be reached, it simply has no jobs.
 pub struct JobQueue {
     store: Handle,
     config: QueueConfig,
@@ -48,16 +48,16 @@ pub struct JobQueue {
     closing: Option<BoxFuture<'static, ()>>,
 }
 
-/// Which jobs a [`JobQueue`] claims.
+/// The configuration of a [`JobQueue`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
     /// The queue's name.
     pub queue: String,
-    /// How many handlers run at a time.
+    /// How many handlers run at the same time.
     pub concurrency: usize,
 }
 
-/// Where a queue's jobs come from.
+/// The source of a queue's jobs.
 enum Claims {
     Unstarted,
     Started { jobs: mpsc::UnboundedReceiver<ClaimedJob>, demand: Arc<Notify>, stop: watch::Sender<bool> },
@@ -99,7 +99,7 @@ impl JobQueue {
         Claims::Started { jobs, demand, stop }
     }
 
-    /// Stops claiming; the future gives back what was claimed and not started.
+    /// Stops claiming. The returned future gives back the jobs that were claimed but not started.
     fn stop(&mut self) -> BoxFuture<'static, ()> {
         let Claims::Started { mut jobs, stop, .. } = std::mem::replace(&mut self.claims, Claims::Ended) else {
             return async {}.boxed();
@@ -108,12 +108,12 @@ impl JobQueue {
         stop.send_replace(true);
         async move {
             let mut given_back = Vec::new();
-            // Ends when the claimer has ended.
+            // This ends when the claimer has ended.
             while let Some(job) = jobs.recv().await {
                 given_back.push(give_back(&store, &job));
             }
             for settled in given_back {
-                // Fails only where the store has closed before.
+                // This fails only if the store has already closed.
                 let _ = settled.await;
             }
         }
@@ -186,24 +186,24 @@ impl BackendConfig for JobQueue {
 
 fn task(job: ClaimedJob) -> Task<ClaimedJob> {
     let (id, queue) = (TaskId::from_string(job.id.to_string()), job.queue.as_str().into());
-    // apalis counts the attempt itself when it begins, and a count here is never negative.
+    // apalis itself counts the attempt when it begins. A count is never negative here.
     let before = usize::try_from(job.attempt - 1).unwrap_or_default();
     let max_attempts = usize::try_from(job.max_attempts).unwrap_or_default();
     TaskBuilder::new(job).task_id(id).queue(queue).attempt(before).max_attempts(max_attempts).build()
 }
 
-/// Ends what waits for something when the queue stops.
+/// Interrupts whatever waits when the queue stops.
 struct StopSignal {
     backend: watch::Receiver<bool>,
     store: watch::Receiver<Phase>,
 }
 
 impl StopSignal {
-    /// Waits for `future`, or returns `None` because the queue stops.
+    /// Waits for `future`. Returns `None` if the queue stops before it is ready.
     async fn or<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            // Where the other end is gone, the queue has been dropped.
+            // If the sender is gone, the queue has been dropped.
             _ = self.backend.wait_for(|stopped| *stopped) => None,
             _ = self.store.wait_for(|phase| *phase != Phase::Open) => None,
             output = future => Some(output),
@@ -211,8 +211,8 @@ impl StopSignal {
     }
 }
 
-/// The task that claims a queue's jobs. It stops only between statements: a claim whose answer nobody reads would be
-/// lost until its lease has run out.
+/// The task that claims a queue's jobs. It stops only between statements: if nobody read the response, the claimed
+/// jobs would be lost until their leases run out.
 struct Claimer {
     store: Handle,
     queue: String,
@@ -222,20 +222,21 @@ struct Claimer {
     wake: watch::Receiver<()>,
     jobs: mpsc::UnboundedSender<ClaimedJob>,
     stop: StopSignal,
-    /// How often in a row the database failed.
+    /// How many times in a row the database has failed.
     failures: u32,
     /// When to look for jobs that must run alone, even if there are others.
     look_at: Instant,
-    /// How long to wait, next time, for the process to have nothing else to do; and not before when.
+    /// How long to wait, at the next attempt, until the process has nothing else to do; and when that attempt may
+    /// begin.
     patience: Duration,
     alone_from: Instant,
     _claimer: running::Claimer,
 }
 
-/// What a look into the queue found.
+/// The result of looking into the queue.
 enum LookResult {
     Jobs,
-    /// Nothing; the next job is due after this time.
+    /// There are no jobs now. The next one is due after this time.
     Nothing {
         next: Duration,
     },
@@ -246,8 +247,7 @@ impl Claimer {
         while self.serve().await.is_some() {}
     }
 
-    /// Claims some jobs once the worker wants them and as soon as there are any. `None` here and below means that the
-    /// queue stops.
+    /// Claims jobs once the worker wants them and there are some. Here and below, `None` means that the queue stops.
     async fn serve(&mut self) -> Option<()> {
         let demand = self.demand.clone();
         self.stop.or(demand.notified()).await?;
@@ -289,7 +289,7 @@ impl Claimer {
 
     async fn claim(&mut self) -> Option<Result<LookResult, LinkError>> {
         let mut seen = None;
-        // Jobs that must run alone get their turn even where there is no end of the others.
+        // Jobs that must run alone get their turn even if the others never end.
         if self.look_at <= Instant::now() {
             match self.look().await? {
                 Ok(LookResult::Nothing { next }) => seen = Some(LookResult::Nothing { next }),
@@ -304,7 +304,7 @@ impl Claimer {
         }
     }
 
-    /// Looks when the next job is due, and claims one that must run alone if there is one.
+    /// Finds out when the next job is due, and claims a job that must run alone if there is one.
     async fn look(&mut self) -> Option<Result<LookResult, LinkError>> {
         self.look_at = Instant::now() + self.store.shared().options.look;
         let outlook = match self.outlook().await {
@@ -321,7 +321,7 @@ impl Claimer {
         Some(Ok(LookResult::Nothing { next: outlook.next }))
     }
 
-    /// Claims as many jobs as handlers are free, and returns how many there were.
+    /// Claims as many jobs as there are free handlers, and returns their number.
     async fn claim_beside_others(&mut self) -> Option<Result<usize, LinkError>> {
         let slots = self.free_slots().await?;
         let company = self.store.shared().company.clone();
@@ -340,8 +340,8 @@ impl Claimer {
         Some(Ok(count))
     }
 
-    /// Claims a job whose lease ran out, once this process runs nothing else. That can take long; until then, nothing
-    /// else is claimed, so the wait is limited, and the other jobs get as much time in between.
+    /// Claims a job whose lease ran out, once this process runs nothing else. That can take long, and until then
+    /// nothing else is claimed. Therefore the wait is limited, and other jobs get the same amount of time in between.
     async fn claim_alone(&mut self) -> Option<Result<usize, LinkError>> {
         let company = self.store.shared().company.clone();
         let waited = self.stop.or(tokio::time::timeout(self.patience, company.write_owned())).await?;
@@ -363,7 +363,7 @@ impl Claimer {
         Some(Ok(1))
     }
 
-    /// At least one.
+    /// Takes all free slots, and waits until there is at least one.
     async fn free_slots(&mut self) -> Option<OwnedSemaphorePermit> {
         let mut slots = self.stop.or(self.slots.clone().acquire_owned()).await?.ok()?;
         let more = self.slots.available_permits().min(BATCH - 1);
@@ -429,7 +429,7 @@ impl Claimer {
             run_at,
         };
         if let Err(mpsc::error::SendError(job)) = self.jobs.send(job) {
-            // The worker has been dropped. Nobody waits for this.
+            // The worker has been dropped. The job is given back without waiting for it.
             drop(give_back(&self.store, &job));
         }
     }
@@ -446,11 +446,11 @@ impl Claimer {
     }
 }
 
-/// About 30 years, which every kind of time here can hold.
+/// About 30 years, which every type of time used here can represent.
 const LONGEST_TIMEOUT_SECONDS: f64 = 1e9;
 
 struct NextJob {
-    /// Until the next job is due that isn't now.
+    /// The time until the next job is due, of those that aren't due now.
     next: Duration,
     /// Whether a job is due that must run alone.
     alone: bool,
@@ -489,8 +489,8 @@ type ClaimedRow = (
     f64,
 );
 
-/// The values and, for indexes to be of use, the time once per statement; and the priorities of what waits, the highest
-/// first, each found by one look into the index.
+/// The first common table expressions of a claim: the current time, once per statement, so that indexes can be used;
+/// and the priorities of the waiting jobs, highest first, each found by one lookup in the index.
 macro_rules! waiting_priorities {
     () => {
         "clock AS MATERIALIZED (SELECT job_clock() AS now),

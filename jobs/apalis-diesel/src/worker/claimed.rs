@@ -9,7 +9,7 @@ use super::failure::{JobError, Undecodable, some_pause};
 use crate::Job;
 use crate::statement::{Statement, Text};
 
-/// A job that this process has claimed: what handlers get.
+/// A job that this process has claimed. Handlers receive it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimedJob {
     /// The job's id.
@@ -18,63 +18,64 @@ pub struct ClaimedJob {
     pub queue: String,
     /// See [`Job::KIND`].
     pub kind: String,
-    /// The job itself; see [`decode`](Self::decode).
+    /// The payload; see [`decode`](Self::decode).
     pub payload: serde_json::Value,
-    /// Number of this claim, from 1. `(id, attempt)` names one claim for good.
+    /// The number of this claim, starting at 1. `(id, attempt)` identifies a claim for good.
     pub attempt: i32,
-    /// How many of the claims, including this one, count towards `max_attempts`.
+    /// How many of the claims so far, including this one, count towards `max_attempts`.
     pub counted_attempts: i32,
     /// See [`Job::MAX_ATTEMPTS`].
     pub max_attempts: i32,
     /// See [`correlation`](crate::correlation).
     pub correlation_id: Option<String>,
-    /// When it was enqueued.
+    /// When the job was enqueued.
     pub created_at: DateTime<Utc>,
-    /// When it was to run first: later than it was enqueued where that was asked for.
+    /// When the job was first to run. This is later than `created_at` if it was scheduled.
     pub scheduled_at: DateTime<Utc>,
-    /// When it was due.
+    /// When the job was due.
     pub run_at: DateTime<Utc>,
 }
 
 impl ClaimedJob {
-    /// The payload as the job it is; `J::KIND` should be [`kind`](Self::kind).
+    /// Decodes the payload as a `J`. `J::KIND` should be equal to [`kind`](Self::kind).
     ///
     /// # Errors
     ///
-    /// [`Undecodable`] if the payload isn't of that form. As a [`JobError`] it asks for a retry: during an upgrade, a
-    /// worker of the other version may understand it. In the end it is given up like whatever fails.
+    /// [`Undecodable`] if the payload doesn't have that form. Converted to a [`JobError`], it asks for a retry: during
+    /// an upgrade, a worker of the other version may understand the payload. If none does, the job is eventually given
+    /// up like any other that fails.
     pub fn decode<J: Job>(&self) -> Result<J, Undecodable> {
         J::deserialize(&self.payload).map_err(|source| Undecodable { kind: self.kind.clone(), source })
     }
 
-    /// The error for a handler that doesn't know this kind. It asks for a retry, for the reason given at
+    /// The error for a handler that doesn't know the job's kind. It asks for a retry, for the reason given in
     /// [`decode`](Self::decode).
     pub fn unknown_kind(&self) -> JobError {
         JobError::retry(format!("no handler for the kind {:?} in the queue {:?}", self.kind, self.queue))
     }
 
-    /// Whether the job is given up if this attempt fails.
+    /// Whether the job will be given up if this attempt fails.
     pub fn is_last_attempt(&self) -> bool {
         self.counted_attempts >= self.max_attempts
     }
 
-    /// The usual pause before a next attempt, each time another one, for a handler that retries after one of its own
-    /// making; see [`JobError::Retry`].
+    /// The usual pause before the next attempt, with a new random variation at each call. For handlers that choose the
+    /// pause before a retry themselves; see [`JobError::Retry`].
     pub fn backoff(&self) -> Duration {
         some_pause(self.counted_attempts)
     }
 
-    /// Makes sure that this claim holds, and that it does until the transaction of `connection` ends. To be called in
-    /// every transaction of a handler, first: the transactions of a worker that was only slow, so that another has
-    /// taken its job over, then fail.
+    /// Checks that this claim is still valid, and keeps it valid until the transaction of `connection` ends. Call this
+    /// first in every transaction of a handler. If a worker was so slow that another one has taken over the job, its
+    /// transactions then fail.
     ///
-    /// It locks the job's row `FOR KEY SHARE`. Heartbeats and acknowledgements change no key, so they aren't held up;
-    /// claims, and whatever frees a job for another claim, lock `FOR UPDATE SKIP LOCKED`, so they pass over the row
-    /// while the transaction is open.
+    /// This locks the job's row `FOR KEY SHARE`. Heartbeats and acknowledgements don't change the key, so they aren't
+    /// held up. Claims, and everything that frees a job for another claim, lock with `FOR UPDATE SKIP LOCKED`, so they
+    /// skip the row while the transaction is open.
     ///
     /// # Errors
     ///
-    /// [`JobError::Lost`] if the claim doesn't hold any more, and [`JobError::Retry`] for an error of the database.
+    /// [`JobError::Lost`] if the claim is no longer valid, and [`JobError::Retry`] if the database fails.
     pub async fn hold(&self, connection: &mut AsyncPgConnection) -> Result<(), JobError> {
         let held = Statement::<HoldClaim>::new()
             .bind::<SqlUuid, _>(self.id)
@@ -84,9 +85,9 @@ impl ClaimedJob {
         if held == 0 { Err(JobError::Lost) } else { Ok(()) }
     }
 
-    /// Marks the job as done in the transaction of `connection`: what the handler did and the end of the job then
-    /// commit together, and no other run can commit anything, whatever happens to this process. To be called last in
-    /// the transaction, in place of [`hold`](Self::hold) or after it; the handler then returns `Ok`.
+    /// Marks the job as done in the transaction of `connection`. The handler's changes and the end of the job are then
+    /// committed together, and no other run can commit anything, whatever happens to this process. Call this last in
+    /// the transaction, instead of [`hold`](Self::hold) or after it, and then return `Ok` from the handler.
     ///
     /// # Errors
     ///

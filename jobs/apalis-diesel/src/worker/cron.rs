@@ -1,4 +1,4 @@
-//! Jobs at recurring times.
+//! Jobs that are enqueued at recurring times.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,17 +23,17 @@ use crate::statement::{self, Statement};
 use crate::wake::CHANNEL;
 use crate::{Job, correlation, new_name};
 
-/// Before what failed, or what another process is at, is looked at again.
+/// How long to wait before looking again at a schedule that failed, or that another process is working on.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Jobs to be enqueued at recurring times, for [`JobStore::run_schedules`](crate::JobStore::run_schedules).
+/// Jobs to enqueue at recurring times, for [`JobStore::run_schedules`](crate::JobStore::run_schedules).
 ///
 /// A schedule *ticks* at the times of its expression. Each tick enqueues the schedule's job **once**, however many
-/// processes run the same schedules: the row of the schedule in the table `job_schedules` moves on to its next time in
-/// the transaction that enqueues the job. Where several ticks were missed because no process ran, or the database was
-/// away, the schedule ticks once on return.
+/// processes run the same schedules, because the transaction that enqueues the job also advances the schedule's row in
+/// the table `job_schedules` to its next time. If several ticks were missed because no process was running or the
+/// database wasn't available, the schedule ticks once afterwards.
 ///
-/// While a job of the schedule still waits, a tick enqueues no other: see [`add`](Self::add).
+/// While a job of the schedule is still waiting, a tick doesn't enqueue another one: see [`add`](Self::add).
 ///
 /// ```
 /// use apalis_diesel::{Job, Schedules};
@@ -56,7 +56,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Default)]
 pub struct Schedules {
-    /// By name: each process locks them in the same order.
+    /// The schedules, sorted by name, so that all processes lock them in the same order.
     schedules: Vec<Schedule>,
 }
 
@@ -70,26 +70,26 @@ impl fmt::Debug for Schedules {
 }
 
 impl Schedules {
-    /// None yet.
+    /// Makes an empty list of schedules.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds a schedule.
     ///
-    /// `name` stands for it in the table, so it shall stay the same. It has at most 1,000 bytes.
+    /// `name` identifies the schedule in the table, so it should never change. It has at most 1,000 bytes.
     ///
-    /// `expression` is that of the crate [`cron`]: second, minute, hour, day of month, month, day of week and, if
-    /// wanted, year, in UTC, or one of `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly`. Days of the week are
-    /// best written as names, since 1 is Sunday. Where both kinds of day are given, both must be right. A process that
-    /// starts with another expression than the table's replaces it.
+    /// `expression` has the syntax of the crate [`cron`]: second, minute, hour, day of month, month, day of week and
+    /// optionally year, in UTC; or one of `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly`. Days of the week
+    /// are best written as names, since 1 is Sunday. If both kinds of day are given, both must match. If a process
+    /// starts with a different expression than the table has, it replaces the one in the table.
     ///
-    /// `job` makes the job from the time of the tick, or of the first of those missed. The job's unique key is that of
-    /// [`Job::unique_key`] or else `name`. Each tick is a [`correlation`] of its own.
+    /// `job` makes the job from the time of the tick, or of the first missed tick. The job's unique key is that of
+    /// [`Job::unique_key`], or otherwise `name`. Each tick has a [`correlation`] id of its own.
     ///
     /// # Errors
     ///
-    /// If the expression can't be understood or no time fits it, or if there is a schedule of this name already.
+    /// If the expression can't be parsed or never matches, or if a schedule with this name already exists.
     pub fn add<J, F>(mut self, name: impl Into<String>, expression: &str, job: F) -> Result<Self, ScheduleError>
     where
         J: Job + 'static,
@@ -122,31 +122,31 @@ impl Schedules {
     }
 }
 
-/// Why a schedule can't be.
+/// Why a schedule is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
-    /// The expression can't be understood.
+    /// The expression can't be parsed.
     #[error("{expression:?}, the expression of the schedule {name:?}, can't be understood")]
     Expression {
         /// The schedule's name.
         name: String,
-        /// What was given.
+        /// The expression.
         expression: String,
         /// What is wrong with it.
         source: cron::error::Error,
     },
-    /// No time fits the expression.
+    /// The expression never matches.
     #[error("no time fits {expression:?}, the expression of the schedule {name:?}")]
     Never {
         /// The schedule's name.
         name: String,
-        /// What was given.
+        /// The expression.
         expression: String,
     },
-    /// There is another one of the name.
+    /// A schedule with this name already exists.
     #[error("there is a schedule {name:?} already")]
     Duplicate {
-        /// The schedules' name.
+        /// The name of the schedules.
         name: String,
     },
 }
@@ -157,7 +157,7 @@ struct Schedule {
     enqueue: Box<Enqueue>,
 }
 
-/// Enqueues the job of a tick.
+/// A function that enqueues the job of a tick.
 type Enqueue = dyn for<'connection> Fn(
         &'connection mut AsyncPgConnection,
         DateTime<Utc>,
@@ -170,14 +170,14 @@ impl Schedule {
         self.times.source()
     }
 
-    /// The next tick after this time; where all its years have passed, the end of time.
+    /// The time of the next tick after `now`. If all years of the expression have passed, it is the maximum time.
     fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         self.times.after(&now).next().unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// Ticks if it is due and no other process is at it. Returns whether it did.
+    /// Ticks if the schedule is due and no other process is working on it. Returns whether it ticked.
     async fn tick(&self, connection: &mut AsyncPgConnection) -> QueryResult<bool> {
-        // Its `load` and `execute` would hide those of `Link` elsewhere.
+        // Imported only here, since its `load` and `execute` would hide those of `Link` elsewhere.
         use diesel_async::RunQueryDsl;
 
         let due: Vec<(DateTime<Utc>, DateTime<Utc>)> = Statement::<LockDue, (Timestamptz, Timestamptz)>::new()
@@ -214,7 +214,7 @@ pub(crate) async fn run(shared: Arc<Shared>, schedules: Schedules) {
     };
     tokio::select! {
         () = clock.run() => {}
-        // Where the other end is gone, everything has been dropped. A transaction that is cut off rolls back.
+        // If the sender is gone, everything has been dropped. An interrupted transaction is rolled back.
         _ = phase.wait_for(|phase| *phase != Phase::Open) => {}
     }
 }
@@ -223,7 +223,7 @@ struct Clock {
     link: Link,
     look: Duration,
     schedules: Vec<Schedule>,
-    /// Whether the table has all of them.
+    /// Whether the table contains all schedules.
     registered: bool,
 }
 
@@ -247,7 +247,8 @@ impl Clock {
         }
     }
 
-    /// Has those tick that are due. Returns when to look again, or the last error after all have had their turn.
+    /// Lets the schedules that are due tick. Returns when to look again or, after all have had their turn, the last
+    /// error.
     async fn look(&mut self) -> Result<Duration, LinkError> {
         if !self.registered {
             self.register().await?;
@@ -255,7 +256,7 @@ impl Clock {
         let names: Vec<String> = self.schedules.iter().map(|schedule| schedule.name.clone()).collect();
         let times = Statement::<TimesLeft, (Text, Double)>::new().bind::<Array<Text>, _>(names);
         let times: Vec<(String, f64)> = self.link.load(times).await?;
-        // Somebody may have deleted some.
+        // Somebody may have deleted a row.
         self.registered = times.len() == self.schedules.len();
         let mut pause = Ok(self.look);
         for (name, seconds) in times {
@@ -273,7 +274,7 @@ impl Clock {
         pause
     }
 
-    /// Sees to it that the table has the schedules with these expressions.
+    /// Ensures that the table contains the schedules with these expressions.
     async fn register(&mut self) -> Result<(), LinkError> {
         let now: Vec<(DateTime<Utc>,)> = self.link.load(Statement::<Now, (Timestamptz,)>::new()).await?;
         let Some((now,)) = now.into_iter().next() else { return Ok(()) };
@@ -300,7 +301,7 @@ async fn tick(link: &mut Link, schedule: &Schedule) -> Result<bool, LinkError> {
         .await
         .map_err(|_| LinkError::TimedOut)?
         .map_err(LinkError::Query)?;
-    // If that fails, workers find the job when they look next.
+    // If the notification fails, workers find the job at their next look.
     if !ticked || connection.batch_execute(&format!("NOTIFY {CHANNEL}")).await.is_ok() {
         link.put_back(connection);
     }

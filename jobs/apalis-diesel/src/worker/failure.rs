@@ -1,4 +1,4 @@
-//! Why an attempt failed, and what that asks for.
+//! Why an attempt failed, and what should happen next.
 
 use std::any::Any;
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use apalis_core::error::{AbortError, BoxDynError, RetryAfterError};
 use diesel_async::pooled_connection::deadpool::PoolError;
 
-/// A job's payload isn't of the form that its kind has here.
+/// The error for a payload that doesn't have the form of its kind.
 #[derive(Debug, thiserror::Error)]
 #[error("the payload of a job of kind {kind:?} can't be decoded")]
 pub struct Undecodable {
@@ -15,35 +15,35 @@ pub struct Undecodable {
     pub(crate) source: serde_json::Error,
 }
 
-/// Why a handler didn't do its job, and what is to become of it.
+/// Why a handler didn't complete its job, and what should happen to the job.
 ///
-/// Handlers may return any other error, too: it asks for a retry, and apalis-core's `AbortError` and `RetryAfterError`
-/// do what they say.
+/// Handlers can also return any other error. It asks for a retry, and apalis-core's `AbortError` and `RetryAfterError`
+/// have their usual meaning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// It shall be tried again, unless this was the last attempt: then it is given up.
+    /// The job should be tried again. If this was the last attempt, it is given up.
     #[error("{reason}")]
     Retry {
-        /// For whoever looks after the jobs; kept in the row. No secrets.
+        /// The reason, for operators. It is stored in the job's row, so it must not contain secrets.
         reason: String,
-        /// How long to wait. Without it 2 seconds after the first attempt, then twice as long each time, up to 2 hours,
-        /// and each time up to a quarter more or less.
+        /// How long to wait. By default, it is 2 seconds after the first attempt, and then twice as long each time, up
+        /// to 2 hours, with a random variation of up to a quarter.
         after: Option<Duration>,
     },
-    /// It can't be done yet, through no fault of its own, such as a limit that others have used up: it shall be run
-    /// later. The attempt doesn't count.
+    /// The job can't be done yet for a reason outside of it, such as a limit that others have used up. It should run
+    /// later, and this attempt doesn't count.
     #[error("put off")]
     Postpone {
         /// How long to wait.
         after: Duration,
     },
-    /// It shall not be tried again: it is given up at once.
+    /// The job should not be tried again: it is given up at once.
     #[error("{reason}")]
     Discard {
-        /// For whoever looks after the jobs; kept in the row. No secrets.
+        /// The reason, for operators. It is stored in the job's row, so it must not contain secrets.
         reason: String,
     },
-    /// The claim doesn't hold any more, so whatever becomes of the job is no business of this handler.
+    /// The claim is no longer valid, so this handler no longer decides what happens to the job.
     #[error("the claim on the job was lost")]
     Lost,
 }
@@ -54,22 +54,22 @@ impl JobError {
         Self::Retry { reason: reason.into(), after: None }
     }
 
-    /// A retry after a pause of this length.
+    /// A retry after the given pause.
     pub fn retry_after(reason: impl Into<String>, after: Duration) -> Self {
         Self::Retry { reason: reason.into(), after: Some(after) }
     }
 
-    /// To be run after a pause of this length; the attempt doesn't count.
+    /// Postpones the job by the given time. The attempt doesn't count.
     pub fn postpone(after: Duration) -> Self {
         Self::Postpone { after }
     }
 
-    /// No retry.
+    /// Gives the job up without a retry.
     pub fn discard(reason: impl Into<String>) -> Self {
         Self::Discard { reason: reason.into() }
     }
 
-    /// What an error that came through apalis and its layers asks for.
+    /// Interprets an error that was returned through apalis and its layers.
     pub(crate) fn from_boxed(error: BoxDynError) -> Self {
         let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
         while let Some(current) = cause {
@@ -106,7 +106,7 @@ impl From<Undecodable> for JobError {
     }
 }
 
-/// An error with its causes, unless they repeat each other.
+/// Formats an error with its causes, leaving out those that it already contains.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -121,7 +121,7 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// What became of whatever panicked.
+/// The error for an attempt that panicked.
 pub(crate) fn panicked(panic: &(dyn Any + Send)) -> JobError {
     let message = panic
         .downcast_ref::<&str>()
@@ -131,19 +131,19 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> JobError {
     JobError::retry(format!("panicked: {message}"))
 }
 
-/// What a handler can ask for.
+/// The longest pause that a handler can ask for.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(366 * 24 * 3600);
 
 const FIRST_PAUSE_SECONDS: f64 = 2.0;
 const LONGEST_USUAL_PAUSE_SECONDS: f64 = 7_200.0;
 
-/// The pause after so many counted attempts, each time another one.
+/// The pause after this many counted attempts, with a new random variation at each call.
 #[expect(clippy::disallowed_methods, reason = "so that what failed together isn't tried together again")]
 pub(crate) fn some_pause(attempts: i32) -> Duration {
     pause(attempts, rand::random())
 }
 
-/// `random` is from 0 to 1.
+/// The pause with a given variation; `random` must be between 0 and 1.
 fn pause(attempts: i32, random: f64) -> Duration {
     let doublings = attempts.clamp(1, 30) - 1;
     let seconds =

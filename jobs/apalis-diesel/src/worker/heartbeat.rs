@@ -1,5 +1,5 @@
-//! Extends this process's leases and frees the jobs whose lease ran out, on a thread and a connection of its own:
-//! neither handlers that block their threads nor a pool without a free connection may stop it.
+//! The heartbeat: extends this process's leases, and frees jobs whose leases ran out. It has a thread and a connection
+//! of its own, so that neither handlers that block their threads nor an exhausted pool can stop it.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::running::{Cancel, Key};
 use super::shared::{MARGIN, Shared, closed};
 use crate::statement::{self, Statement, lock_claims, unique_key_when_waiting};
 
-/// How many lapsed leases one statement frees.
+/// The maximum number of lapsed leases that one statement frees.
 const BATCH: i64 = 500;
 
 pub(crate) fn start(shared: Arc<Shared>) -> io::Result<()> {
@@ -37,8 +37,8 @@ async fn beat(shared: Arc<Shared>) {
             _ = ticks.tick() => {}
             () = closed(&mut phase) => return,
         }
-        // Its own leases first: after a pause of the whole process they may have run out without anybody having
-        // noticed.
+        // The process's own leases come first. If the whole process was paused, they may have run out without anybody
+        // having noticed.
         let result = match extend(&shared, &mut link).await {
             Ok(()) => free(&mut link).await,
             Err(error) => Err(error),
@@ -55,7 +55,7 @@ async fn beat(shared: Arc<Shared>) {
                     tracing::warn!(%error, "could not extend the leases of the running jobs; trying again");
                 }
                 failing = true;
-                // Sooner than usual, as the leases run out meanwhile.
+                // The next attempt comes sooner than usual, since the leases are running out.
                 ticks.reset_at(Instant::now() + Duration::from_secs(1).min(shared.options.heartbeat));
             }
         }
@@ -79,7 +79,7 @@ async fn extend(shared: &Shared, link: &mut Link) -> Result<(), LinkError> {
         )
         .await?;
     for key in lost {
-        // A claim that was just acknowledged looks lost, too, but there is nothing left to stop.
+        // A claim that was just acknowledged looks lost too, but there is no handler left to stop.
         if shared.running.cancel(key, Cancel::Lost) {
             tracing::warn!(job = %key.0, attempt = key.1, "lost a job: its lease ran out, and it was taken away");
         }
@@ -88,7 +88,7 @@ async fn extend(shared: &Shared, link: &mut Link) -> Result<(), LinkError> {
 }
 
 async fn free(link: &mut Link) -> Result<(), LinkError> {
-    // Those with a unique key one by one: two of them may have the same, and only one can keep it.
+    // Jobs with a unique key are freed one by one. Two of them may have the same key, and only one can keep it.
     while free_some::<FreeLapsed>(link, BATCH).await? == BATCH as usize {}
     while free_some::<FreeLapsedUnique>(link, 1).await? == 1 {}
     Ok(())
@@ -115,7 +115,7 @@ const LAPSED: &str = "its lease ran out: the worker died, was stopped, or lost t
 
 struct ExtendLeases;
 
-/// Returns the claims that don't hold any more. Rows that are locked don't count as lost, and aren't waited for.
+/// Returns the claims that are no longer valid. Locked rows don't count as lost and aren't waited for.
 impl statement::Text for ExtendLeases {
     const SQL: &'static str = concat!(
         "WITH clock AS MATERIALIZED (SELECT job_clock() AS now),
@@ -137,7 +137,7 @@ impl statement::Text for ExtendLeases {
     );
 }
 
-/// An attempt counts only if the job ran alone: only then it was for certain the one that ended its process.
+/// An attempt counts only if the job ran alone, because only then is it certain that this job ended its process.
 macro_rules! free_lapsed {
     ($which:literal) => {
         concat!(

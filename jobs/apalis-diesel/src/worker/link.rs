@@ -1,4 +1,4 @@
-//! Connections of the worker's own, outside of any pool.
+//! The worker's own connections, which don't come from any pool.
 
 use std::error::Error;
 use std::fmt;
@@ -13,15 +13,16 @@ use futures_util::future::BoxFuture;
 
 use crate::statement::{Statement, Text};
 
-/// After this a statement is taken for lost, with its connection.
+/// The time after which a statement counts as lost, together with its connection.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes the planner use the indexes that are made for these statements, in their order, whatever it believes about the
-/// table: a plan that was made while the table was empty would be a catastrophe once it isn't. As such plans don't
-/// depend on the values either, they are made once. The statements are written such that these settings leave but one
-/// sensible plan. Where a step is forced on it, its "cost" is huge; that must not start the JIT.
+/// The settings of a session. They make the planner use the indexes that exist for these statements, in their order,
+/// whatever it believes about the table: a plan that was made while the table was empty would be disastrous later.
+/// Such plans don't depend on the values either, so they are made only once. The statements are written so that only
+/// one sensible plan remains with these settings. If the planner has to use a disabled kind of step, its estimated
+/// cost is huge, which must not start the JIT.
 ///
-/// Nothing here waits long for a lock: what is locked is tried again later.
+/// Statements never wait long for a lock. Whatever is locked is tried again later.
 const SESSION: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
     SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; SET plan_cache_mode = force_generic_plan;
     SET lock_timeout = '2s'; SET statement_timeout = '9s';";
@@ -31,7 +32,7 @@ pub(crate) struct Connector {
     connect: Connect,
 }
 
-/// How a connection is made.
+/// A function that makes a connection.
 pub(crate) type Connect = Box<dyn Fn() -> BoxFuture<'static, ConnectionResult<AsyncPgConnection>> + Send + Sync>;
 
 impl Connector {
@@ -46,7 +47,7 @@ impl Connector {
         Self { connect }
     }
 
-    /// Opens a connection whose `application_name` says what it is for.
+    /// Opens a connection whose `application_name` contains its purpose.
     pub(crate) async fn connect(&self, purpose: &'static str) -> Result<AsyncPgConnection, LinkError> {
         let opening = async {
             let mut connection = (self.connect)().await.map_err(LinkError::Connect)?;
@@ -58,7 +59,7 @@ impl Connector {
     }
 }
 
-/// One connection, opened when it is needed and again after every failure.
+/// A connection that is opened when it is needed, and again after every failure.
 pub(crate) struct Link {
     connector: Arc<Connector>,
     purpose: &'static str,
@@ -100,9 +101,9 @@ impl Link {
         Ok(rows)
     }
 
-    /// A connection for more than a statement, to be [put back](Self::put_back).
+    /// Takes the connection for more than one statement. It must be [put back](Self::put_back) afterwards.
     ///
-    /// That is done after a success only, so that one whose state is unknown isn't used again.
+    /// It is put back only after a success, so that a connection in an unknown state isn't used again.
     pub(crate) async fn take(&mut self) -> Result<AsyncPgConnection, LinkError> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
@@ -115,7 +116,7 @@ impl Link {
     }
 }
 
-/// Why a statement of the worker's own didn't succeed.
+/// Why a statement of the worker failed.
 #[derive(Debug)]
 pub(crate) enum LinkError {
     Connect(ConnectionError),

@@ -1,4 +1,4 @@
-//! The connection that listens for wake-ups.
+//! The connection that listens for notifications.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ async fn listen_again_and_again(shared: &Shared) {
     }
 }
 
-/// Returns when the connection is lost.
+/// Listens until the connection is lost.
 async fn listen_once(shared: &Shared, failing: &mut bool) -> Result<(), LinkError> {
     let mut connection = shared.connector.connect("listen").await?;
     connection.batch_execute(&format!("LISTEN {CHANNEL}")).await.map_err(LinkError::Query)?;
@@ -46,7 +46,7 @@ async fn listen_once(shared: &Shared, failing: &mut bool) -> Result<(), LinkErro
         *failing = false;
         tracing::info!("hears wake-ups again");
     }
-    // What was notified before counts, too.
+    // There may have been notifications before this connection listened.
     shared.wake.send_modify(|_| ());
     let mut notifications = pin!(connection.notifications_stream());
     while let Some(notification) = notifications.next().await {

@@ -1,4 +1,5 @@
-//! What is measured, through the facade [`metrics`]: nothing, at next to no cost, where no recorder is installed.
+//! Metrics, recorded with the facade [`metrics`]. If no recorder is installed, they do nothing and cost almost
+//! nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ const RUNNING: &str = "apalis_diesel_jobs_running";
 const DURATION: &str = "apalis_diesel_job_duration_seconds";
 const PICKUP: &str = "apalis_diesel_job_pickup_seconds";
 
-/// Gives the installed recorder of the crate `metrics` a description of each metric. To be called once, after it was
+/// Describes each metric to the installed recorder of the crate `metrics`. Call this once, after the recorder was
 /// installed.
 pub fn describe_metrics() {
     metrics::describe_counter!(FINISHED, Unit::Count, "Attempts at jobs that have ended, by their outcome");
@@ -21,8 +22,8 @@ pub fn describe_metrics() {
     metrics::describe_histogram!(PICKUP, Unit::Seconds, "How long jobs were due before they were claimed");
 }
 
-/// Of one queue. Made anew for each batch of claims, so that a recorder that is installed later is found, and yet not
-/// every job looks its metrics up.
+/// The metrics of one queue. They are made again for each batch of claims, so that a recorder that is installed later
+/// is used, and yet not every job has to look up its metrics.
 pub(crate) struct QueueMetrics {
     queue: SharedString,
     running: Gauge,
@@ -41,7 +42,7 @@ impl QueueMetrics {
         }
     }
 
-    /// Notes that a job was claimed so many seconds after it was due.
+    /// Records that a job was claimed this many seconds after it was due.
     pub(crate) fn claimed(&mut self, kind: &str, pickup: f64) -> JobMetrics {
         self.pickup.record(pickup.max(0.0));
         let kind = match self.kinds.get(kind) {
@@ -57,7 +58,7 @@ impl QueueMetrics {
     }
 }
 
-/// Of a job, as long as it is claimed.
+/// The metrics of a job while it is claimed.
 pub(crate) struct JobMetrics {
     pub(crate) kind: Arc<KindMetrics>,
     _running: Running,
@@ -71,7 +72,7 @@ impl Drop for Running {
     }
 }
 
-/// Of the jobs of one kind in one queue.
+/// The metrics of the jobs of one kind in one queue.
 pub(crate) struct KindMetrics {
     done: Counter,
     retried: Counter,
@@ -106,7 +107,8 @@ impl KindMetrics {
     }
 }
 
-/// Notes that a lease ran out. Whoever frees the job does, as the process that had the lease may be dead.
+/// Records that a lease ran out. The process that frees the job calls this, since the one that held the lease may be
+/// dead.
 pub(crate) fn lease_ran_out(queue: String, kind: String, given_up: bool) {
     finished(queue.into(), kind.into(), if given_up { "given_up" } else { "lost" }).increment(1);
 }

@@ -1,4 +1,4 @@
-//! What runs jobs.
+//! The part of the crate that runs jobs.
 
 mod acks;
 mod backend;

@@ -1,8 +1,8 @@
-//! What becomes of a job whose attempt has ended.
+//! The outcomes of attempts.
 
 use std::time::Duration;
 
-/// What becomes of a job whose attempt has ended.
+/// The outcome of an attempt, which decides what happens to the job.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
     Done,
@@ -13,10 +13,10 @@ pub(crate) enum Outcome {
     GivenUp {
         reason: String,
     },
-    /// The attempt found that the job must wait, and doesn't count.
+    /// The attempt found that the job must wait. It doesn't count.
     Postponed {
         after: Duration,
     },
-    /// The attempt didn't take place, or was stopped for no fault of the job's.
+    /// The attempt didn't take place, or was stopped for a reason outside of the job.
     GivenBack,
 }

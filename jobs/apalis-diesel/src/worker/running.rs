@@ -1,4 +1,4 @@
-//! What this process has claimed and not yet acknowledged.
+//! The claims of this process that aren't acknowledged yet.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::metrics::{JobMetrics, KindMetrics};
 use super::outcome::Outcome;
 
-/// One claim: the job and the number of the attempt.
+/// The key of a claim: the job's id and the number of the attempt.
 pub(crate) type Key = (Uuid, i32);
 
 /// Why a handler is stopped before it has finished.
@@ -20,11 +20,11 @@ pub(crate) enum Cancel {
     Closing,
 }
 
-/// What a claim occupies in this process until it is acknowledged.
+/// The lock that a claim holds in this process until it is acknowledged.
 pub(crate) enum Company {
-    /// It runs beside others.
+    /// The job runs beside others.
     Shared { _guard: Arc<OwnedRwLockReadGuard<()>> },
-    /// It runs alone.
+    /// The job runs alone.
     Exclusive { _guard: OwnedRwLockWriteGuard<()> },
 }
 
@@ -32,11 +32,11 @@ pub(crate) enum Company {
 pub(crate) struct Claim {
     /// When the attempt times out.
     pub(crate) deadline: Instant,
-    /// Whether the job has a serial key, so that its end may free another job.
+    /// Whether the job has a serial key, so that its end may make another job due.
     pub(crate) serial: bool,
     /// Whether the job has a unique key.
     pub(crate) unique: bool,
-    /// Until the handler has ended, its place among the queue's handlers.
+    /// The job's place among the queue's handlers, until its handler has ended.
     pub(crate) slot: Option<OwnedSemaphorePermit>,
     pub(crate) _company: Company,
     pub(crate) metrics: JobMetrics,
@@ -62,16 +62,16 @@ impl Claim {
     }
 }
 
-/// What a handler starts with.
+/// What a handler needs when it starts.
 pub(crate) struct Start {
-    /// Until when it may run.
+    /// When the attempt times out.
     pub(crate) deadline: Instant,
-    /// What may stop it earlier.
+    /// Tells the handler to stop earlier.
     pub(crate) cancelled: oneshot::Receiver<Cancel>,
     pub(crate) metrics: Arc<KindMetrics>,
 }
 
-/// All claims of the process, and how many tasks may add some.
+/// All claims of the process, and the number of tasks that may add more.
 #[derive(Default)]
 pub(crate) struct Running {
     claims: Mutex<Claims>,
@@ -84,7 +84,7 @@ struct Claims {
     claimers: usize,
 }
 
-/// Says that claims may be added, until it is dropped.
+/// A task that may add claims, until this value is dropped.
 pub(crate) struct Claimer(Arc<Running>);
 
 impl Drop for Claimer {
@@ -104,7 +104,7 @@ impl Running {
         self.lock().by_key.insert(key, claim);
     }
 
-    /// Notes that the handler starts. Returns an error if it needn't start at all.
+    /// Records that the handler starts. Returns an error if it should not start at all.
     pub(crate) fn start(&self, key: Key) -> Result<Start, Cancel> {
         let mut claims = self.lock();
         let claim = claims.by_key.get_mut(&key).ok_or(Cancel::Lost)?;
@@ -116,7 +116,7 @@ impl Running {
         Ok(Start { deadline: claim.deadline, cancelled, metrics: claim.metrics.kind.clone() })
     }
 
-    /// Notes that the handler has ended. Returns whether the job has a serial and a unique key.
+    /// Records that the handler has ended. Returns whether the job has a serial key, and whether it has a unique key.
     pub(crate) fn end(&self, key: Key, outcome: &Outcome) -> (bool, bool) {
         self.lock().by_key.get_mut(&key).map_or((false, false), |claim| {
             claim.slot = None;
@@ -136,7 +136,7 @@ impl Running {
         self.lock().by_key.keys().copied().collect()
     }
 
-    /// Stops a handler, or keeps it from starting. Returns whether there was one to be stopped.
+    /// Stops a handler, or prevents it from starting. Returns whether there was one to stop.
     pub(crate) fn cancel(&self, key: Key, reason: Cancel) -> bool {
         self.lock().by_key.get_mut(&key).is_some_and(|claim| claim.cancel(reason))
     }
@@ -147,7 +147,7 @@ impl Running {
         }
     }
 
-    /// Waits until nothing is claimed and nothing will be.
+    /// Waits until nothing is claimed and nothing can be claimed any more.
     pub(crate) async fn idle(&self) {
         loop {
             let changed = self.idle.notified();
@@ -166,7 +166,7 @@ impl Running {
     }
 
     fn lock(&self) -> MutexGuard<'_, Claims> {
-        // Nothing panics while it is locked.
+        // Nothing panics while the lock is held.
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

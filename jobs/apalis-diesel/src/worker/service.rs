@@ -16,11 +16,11 @@ use super::running::{Cancel, Key, Start};
 use super::shared::Handle;
 use crate::correlation;
 
-/// Runs handlers and acknowledges what became of them. [`JobQueue`](crate::JobQueue) brings it along as its middleware,
-/// around all other layers, so that whatever they do has an outcome.
+/// Runs handlers and acknowledges their outcomes. It is the middleware of [`JobQueue`](crate::JobQueue) and surrounds
+/// all other layers, so that whatever they do has an outcome.
 ///
-/// Each handler is a tokio task of its own, which neither a blocking neighbour nor the end of the worker stops. It ends
-/// at its timeout, when the claim is lost, and when the store closes. A panic counts as a failure.
+/// Each handler runs in a tokio task of its own, which neither a blocking neighbour nor the end of the worker can
+/// stop. It is stopped at its timeout, when its claim is lost, and when the store closes. A panic counts as a failure.
 #[derive(Clone, Debug)]
 pub struct OutcomeLayer {
     store: Handle,
@@ -74,7 +74,7 @@ where
             id = %task.args.id,
             kind = task.args.kind,
             attempt = task.args.attempt,
-            // A field of `None` isn't recorded.
+            // A field with the value `None` isn't recorded.
             correlation_id,
         );
         let started_at = Instant::now();
@@ -98,7 +98,7 @@ where
                 Ok(cancel) = cancelled => Err(End::Cancelled(cancel)),
                 () = tokio::time::sleep_until(deadline) => Err(End::Failed(JobError::retry("timed out"))),
             };
-            // A handler that was stopped has been dropped by now.
+            // A handler that was stopped has been dropped at this point.
             metrics.duration.record(started_at.elapsed());
             match ended {
                 Ok(response) => Ok(attempt.done(response).await),
@@ -111,13 +111,13 @@ where
     }
 }
 
-/// How an attempt ends without success.
+/// How an attempt ended without success.
 enum End {
     Failed(JobError),
     Cancelled(Cancel),
 }
 
-/// One attempt at a job, and what can become of it.
+/// One attempt at a job, which has yet to get its outcome.
 struct Attempt {
     store: Handle,
     key: Key,
@@ -173,7 +173,7 @@ impl Attempt {
     }
 
     async fn acknowledge(self, outcome: Outcome) {
-        // Fails only where the store has closed before.
+        // This fails only if the store has already closed.
         let _ = self.store.acknowledge(self.key, outcome).await;
     }
 }

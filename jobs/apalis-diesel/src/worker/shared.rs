@@ -1,4 +1,4 @@
-//! What the queues, the background tasks and the handlers of a process share.
+//! State that the queues, the background tasks and the handlers of a process share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,26 +11,28 @@ use super::outcome::Outcome;
 use super::running::{Key, Running};
 use crate::new_name;
 
-/// For how long after its timeout a job's lease holds: the outcome must be written meanwhile.
+/// How long a job's lease lasts after its timeout. The outcome must be written in that time.
 pub(crate) const MARGIN: Duration = Duration::from_secs(5);
 
-/// How a [`JobStore`](crate::JobStore) works. The defaults are meant to be used.
+/// The options of a [`JobStore`](crate::JobStore). Most users need only the defaults.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoreOptions {
-    /// Name of this process in the column `worker`, for whoever looks at the jobs. By default a random one.
+    /// The name of this process in the column `worker`, for operators. By default, it is random.
     pub worker: String,
-    /// For how long a job is this process's without a heartbeat; 20 seconds. Within this time and one heartbeat after
-    /// its process has died, a job is free again.
+    /// How long this process holds a job without a heartbeat; 20 seconds by default. If the process dies, its jobs are
+    /// free again after this time plus at most one heartbeat.
     pub lease: Duration,
-    /// How often leases are extended, and those of dead processes looked for; 5 seconds. A fraction of `lease`.
+    /// How often leases are extended, and those of dead processes are freed; every 5 seconds by default. It must be a
+    /// fraction of `lease`.
     pub heartbeat: Duration,
-    /// How often a queue without work looks for some, in case that a wake-up was lost; 1 second.
+    /// How often a queue without work looks for jobs, in case a wake-up was lost; every second by default.
     pub look: Duration,
-    /// How often [schedules](crate::Schedules) are looked at, apart from the times when one is due, in case that the
-    /// clock or their table was changed; 1 minute.
+    /// How often [schedules](crate::Schedules) are checked apart from the times when one is due, in case the clock or
+    /// their table was changed; every minute by default.
     pub schedule_look: Duration,
-    /// How long [`JobStore::close`](crate::JobStore::close) waits for the handlers that it stopped; 5 seconds.
+    /// How long [`JobStore::close`](crate::JobStore::close) waits for the handlers that it stops; 5 seconds by
+    /// default.
     pub close: Duration,
 }
 
@@ -47,7 +49,7 @@ impl Default for StoreOptions {
     }
 }
 
-/// What the background tasks have; it doesn't keep the store open.
+/// The state of the background tasks. It doesn't keep the store open.
 pub(crate) struct Shared {
     pub(crate) connector: Arc<Connector>,
     pub(crate) options: StoreOptions,
@@ -55,28 +57,28 @@ pub(crate) struct Shared {
     pub(crate) acks: mpsc::UnboundedSender<Ack>,
     /// Changes when there may be something to claim.
     pub(crate) wake: watch::Sender<()>,
-    /// Read by what runs, written by what runs alone.
+    /// Jobs that run beside others hold it for reading, and jobs that run alone hold it for writing.
     pub(crate) company: Arc<RwLock<()>>,
     pub(crate) phase: watch::Sender<Phase>,
 }
 
-/// Where the store is in its life.
+/// The phases of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Open,
-    /// Nothing is claimed any more.
+    /// Nothing more is claimed.
     Closing,
     /// The background tasks end.
     Closed,
 }
 
-/// Waits for the end of the store.
+/// Waits until the store is closed.
 pub(crate) async fn closed(phase: &mut watch::Receiver<Phase>) {
-    // Where the other end is gone, everything has been dropped.
+    // If the sender is gone, everything has been dropped.
     let _ = phase.wait_for(|phase| *phase == Phase::Closed).await;
 }
 
-/// Keeps the store open; with the last of them it closes.
+/// A handle that keeps the store open. When the last one is dropped, the store closes.
 #[derive(Clone)]
 pub(crate) struct Handle {
     shared: Arc<Shared>,
@@ -91,13 +93,13 @@ impl Drop for CloseWhenDropped {
     }
 }
 
-/// An outcome on its way to the database.
+/// An outcome that is yet to be written to the database.
 pub(crate) struct Ack {
     pub(crate) key: Key,
     pub(crate) outcome: Outcome,
     pub(crate) serial: bool,
     pub(crate) unique: bool,
-    /// Told when the outcome is in the database, or the claim turned out to be lost.
+    /// Notified when the outcome is in the database, or the claim turned out to be lost.
     pub(crate) settled: oneshot::Sender<()>,
 }
 
@@ -116,11 +118,11 @@ impl Handle {
         &self.shared
     }
 
-    /// Has an outcome written. The receiver is told when that has happened.
+    /// Requests that an outcome is written. The receiver is notified when it is.
     pub(crate) fn acknowledge(&self, key: Key, outcome: Outcome) -> oneshot::Receiver<()> {
         let (serial, unique) = self.shared.running.end(key, &outcome);
         let (settled, receiver) = oneshot::channel();
-        // After the store has closed, the lease must run out.
+        // If the store has closed, the lease must run out.
         let _ = self.shared.acks.send(Ack { key, outcome, serial, unique, settled });
         receiver
     }

@@ -13,21 +13,22 @@ use super::running::Cancel;
 use super::shared::{Handle, Phase, Shared, StoreOptions};
 use super::{acks, heartbeat, listener};
 
-/// What the queues of a process share: the connection that listens for wake-ups, the heartbeat, the acknowledgements. A
-/// process needs one. Cloning it is cheap.
+/// The parts that the queues of a process share: the connection that listens for notifications, the heartbeat and the
+/// acknowledgements. A process needs only one. It is cheap to clone.
 ///
-/// It opens connections of its own, three and one more per queue, so that handlers that have taken all of a pool can't
-/// stop it. Where they are lost, the queues pause, and resume as soon as the database can be reached again.
+/// It opens connections of its own: three, and one for each queue. Therefore handlers that use up a pool can't stop
+/// it. If these connections are lost, the queues pause until the database can be reached again.
 #[derive(Clone, Debug)]
 pub struct JobStore {
     handle: Handle,
 }
 
 impl JobStore {
-    /// Starts the background tasks. Doesn't wait for the database, nor fail without it.
+    /// Starts the background tasks. It doesn't wait for the database, and doesn't fail if the database can't be
+    /// reached.
     ///
-    /// `url` must lead to PostgreSQL itself and not to a pooler that gives each transaction another connection: neither
-    /// LISTEN nor settings of the session work there. The connections use no TLS; see
+    /// `url` must lead to PostgreSQL itself, and not to a pooler that uses another connection for each transaction,
+    /// since neither LISTEN nor session settings work there. The connections don't use TLS; see
     /// [`start_with`](Self::start_with).
     ///
     /// # Errors
@@ -41,8 +42,8 @@ impl JobStore {
         Self::open(Connector::new(url.into()), options)
     }
 
-    /// Like [`start`](Self::start), with connections that `connect` makes, for example with TLS. It is called on
-    /// different runtimes. Its connections must hear notifications: `AsyncPgConnection::try_from` makes some that
+    /// Like [`start`](Self::start), with connections made by `connect`, for example with TLS. `connect` is called on
+    /// different runtimes. Its connections must receive notifications; those made by `AsyncPgConnection::try_from`
     /// don't.
     ///
     /// # Errors
@@ -76,17 +77,17 @@ impl JobStore {
         Ok(Self { handle: Handle::new(shared) })
     }
 
-    /// A backend for a worker of the queue `name`, for
+    /// Makes a backend for a worker of the queue `name`, for
     /// [`WorkerBuilder::backend`](apalis_core::worker::builder::WorkerBuilder).
     ///
-    /// At most `concurrency` handlers run at a time, at least one; that many jobs are claimed at once. A tower layer
-    /// that limits them further makes jobs wait in this process that others could run.
+    /// At most `concurrency` handlers run at the same time, but at least one, and as many jobs are claimed at once. If
+    /// a tower layer limits the handlers further, jobs wait in this process although others could run them.
     pub fn queue(&self, name: impl Into<String>, concurrency: usize) -> JobQueue {
         JobQueue::new(self.handle.clone(), name.into(), concurrency)
     }
 
-    /// Starts a task that enqueues jobs at the times of `schedules`, on one more connection, until the store is closed.
-    /// Every process may do so: see [`Schedules`] for what it promises.
+    /// Starts a task that enqueues jobs at the times of `schedules`, on another connection, until the store is closed.
+    /// Every process can do this; see [`Schedules`] for the guarantees.
     ///
     /// # Panics
     ///
@@ -95,14 +96,14 @@ impl JobStore {
         tokio::spawn(cron::run(self.handle.shared().clone(), schedules));
     }
 
-    /// How many jobs this process has claimed and not yet acknowledged.
+    /// The number of jobs that this process has claimed and not yet acknowledged.
     pub fn running(&self) -> usize {
         self.handle.shared().running.count()
     }
 
-    /// Ends the store, after its workers have ended: stops the handlers that still run, gives their jobs back without
-    /// counting the attempt, and writes the last acknowledgements. Waits no longer than [`StoreOptions::close`] for
-    /// that: the lease of a job whose handler didn't stop runs out.
+    /// Closes the store, after its workers have ended. It stops the handlers that are still running, gives their jobs
+    /// back without counting the attempt, and writes the last acknowledgements. It waits at most
+    /// [`StoreOptions::close`] for that. If a handler doesn't stop in time, the lease of its job runs out.
     pub async fn close(&self) {
         self.handle.shared().phase.send_replace(Phase::Closing);
         self.handle.shared().running.cancel_all(Cancel::Closing);

@@ -1,5 +1,4 @@
-//! The receipts of a completed departure: the leaver's, and those of the owners whom it has made the owner of
-//! something.
+//! The receipts of a completed departure: one for the leaver, and one for each owner to whom it passed something.
 
 mod to_leaver;
 mod to_owner;
@@ -18,23 +17,23 @@ use crate::mail::Envelope;
 use crate::mail::document::{Block, name};
 use crate::mail::words::{row, thousands};
 
-/// What passed from a leaver to the owner.
+/// What passed from the leaver to the owner.
 #[derive(Debug, Clone, Default)]
 pub struct Moved {
-    /// How many of each kind; kinds with none are not shown.
+    /// The number of resources of each kind. Kinds without any aren't shown.
     pub counts: Vec<Count>,
-    /// Names of some; the first 20 are shown.
+    /// The names of some resources. The first 20 are shown.
     pub examples: Vec<String>,
-    /// Samples that were collected into a project of the owner's and stay the leaver's.
+    /// The number of samples that were collected into one of the owner's projects. They still belong to the leaver.
     pub collected_samples: u64,
 }
 
-/// So many of one kind.
+/// The number of resources of one kind.
 #[derive(Debug, Clone)]
 pub struct Count {
     /// The kind in the plural, such as `Projects`.
     pub kind: &'static str,
-    /// How many.
+    /// The number of resources.
     pub count: u64,
 }
 
@@ -75,7 +74,7 @@ impl Moved {
     }
 }
 
-/// Mails the receipt to one of them.
+/// Sends the receipt to one of its recipients.
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepartureReceipt) -> Result<(), JobError> {
     let MailDepartureReceipt { departure_id: id, recipient_id } = *payload;
     let mut reader = connection(context).await?;
@@ -83,7 +82,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailDepar
     drop(reader);
     let Some(Receipt { departure, organization_name, recipient, ending, moved, told }) = found else { return Ok(()) };
     let Some(email) = recipient.email else { return Ok(()) };
-    // Each of those who get one has their own turn.
+    // The limits count each recipient on their own.
     let (turn, limit) = match told {
         ReceiptContent::Leaver { .. } => (MailDepartureReceipt::KIND.to_owned(), limits::MEMBER_MAILS),
         ReceiptContent::Owner { .. } => {

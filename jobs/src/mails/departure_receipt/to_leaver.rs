@@ -8,25 +8,26 @@ use crate::mail::words::{greeting, paragraph, thousands};
 use crate::mail::{Envelope, Mail, RenderError};
 use crate::mails::membership_ended::MembershipEnd;
 
-/// The leaver's receipt.
+/// The receipt that the leaver gets.
 #[derive(Debug, Clone)]
 pub struct DepartureToLeaverMail {
     /// The organization.
     pub organization_name: String,
     /// How the membership ended.
     pub ending: MembershipEnding,
-    /// The end itself, where no earlier mail told of it.
+    /// The end of the membership, if no earlier email told of it.
     pub end: Option<MembershipEnd>,
-    /// Who has the leaver's things now; without a name the organization's owner.
+    /// The name of the user who received the leaver's resources. `None` if the email is to say only that it is the
+    /// organization's owner.
     pub new_owner_name: Option<String>,
-    /// Whose the project is that samples were collected into.
+    /// The name of the user who owns the project that samples were collected into.
     pub samples_owner_name: Option<String>,
     /// What moved.
     pub moved: Moved,
 }
 
 impl DepartureToLeaverMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let owner = self.new_owner_name.as_deref().map_or_else(|| "the organization's owner".to_owned(), name);

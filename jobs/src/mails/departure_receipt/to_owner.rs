@@ -7,29 +7,29 @@ use crate::mail::document::{Block, Document, line, name};
 use crate::mail::words::{greeting, paragraph, thousands};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// The owner's receipt.
+/// The receipt that an owner gets.
 #[derive(Debug, Clone)]
 pub struct DepartureToOwnerMail {
     /// The organization.
     pub organization_name: String,
     /// How the membership ended.
     pub ending: MembershipEnding,
-    /// Who is gone.
+    /// The leaver's name.
     pub leaver_name: String,
-    /// Their username, without `@`.
+    /// The leaver's username, without `@`.
     pub leaver_username: String,
     /// What moved to the recipient.
     pub moved: Moved,
-    /// Who else received something, having owned the organization while it passed on.
+    /// The names of others who received something because they owned the organization while the cascade was running.
     pub other_owners: Vec<String>,
     /// Whether the recipient still owns the organization.
     pub owns: bool,
-    /// What the owner should do now, such as secrets to renew; a sentence each.
+    /// What the owner should do now, one sentence each, such as rotating secrets.
     pub advice: Vec<String>,
 }
 
 impl DepartureToOwnerMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let organization = name(&self.organization_name);
         let leaver = name(&self.leaver_name);
@@ -41,7 +41,7 @@ impl DepartureToOwnerMail {
         };
         let total = self.moved.total();
         let gone = match self.ending {
-            // Neither name nor username is left.
+            // A deleted account has neither name nor username left.
             MembershipEnding::Deleted => "Someone who deleted their account".to_owned(),
             MembershipEnding::Left | MembershipEnding::Removed | MembershipEnding::Deactivated => {
                 format!("{leaver} (@{})", name(&self.leaver_username))

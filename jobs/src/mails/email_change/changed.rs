@@ -1,4 +1,4 @@
-//! Tells the old address that the new one took its place.
+//! The email that tells an account's old address that a new one has replaced it.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -10,19 +10,19 @@ use crate::mail::document::{Block, Document, address, name};
 use crate::mail::words::{greeting, paragraph, row, time};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells an account's old address that another one took its place.
+/// Tells an account's old address that a new one has replaced it.
 #[derive(Debug, Clone)]
 pub struct EmailChangedMail {
     /// The account's username, without `@`.
     pub username: String,
-    /// The account's address now.
+    /// The account's new address.
     pub new_address: String,
-    /// When.
+    /// When the address was changed.
     pub changed_at: DateTime<Utc>,
 }
 
 impl EmailChangedMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         Document {
             subject: "Your Rollcall email address was changed".into(),

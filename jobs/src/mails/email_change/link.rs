@@ -1,4 +1,4 @@
-//! Mails the link that confirms a new address.
+//! The email with the link that confirms a new address.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use rollcall_domain::base::job::MailEmailChangeLink;
@@ -14,20 +14,20 @@ use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{duration, paragraph};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Lets the recipient confirm that their address is an account's new one. It may be somebody else's address: it tells
-/// no more of the account than its username.
+/// Lets the recipient confirm that their address is the new address of an account. The address may belong to somebody
+/// else, so the email reveals only the account's username.
 #[derive(Clone)]
 pub struct EmailChangeLinkMail {
     /// The account's username, without `@`.
     pub username: String,
-    /// The page that confirms.
+    /// The page that confirms the change.
     pub link: Url,
-    /// For how long the link works.
+    /// The number of minutes for which the link works.
     pub link_minutes: u32,
 }
 
 impl EmailChangeLinkMail {
-    /// Renders the mail. The envelope's name is left out, since the address may be somebody else's.
+    /// Renders the email. It doesn't use the envelope's name, since the address may belong to somebody else.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let lifetime = duration(self.link_minutes);
         Document {
@@ -59,7 +59,7 @@ impl EmailChangeLinkMail {
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailEmailChangeLink) -> Result<(), JobError> {
     let Some((change, user)) = find(context, payload.email_change_id).await? else { return Ok(()) };
-    // A link that can't be used any more would only puzzle.
+    // An email with a link that no longer works would only confuse.
     let now = database::now(&mut *connection(context).await?).await.map_err(job_error)?;
     if change.why_closed(now).is_some() {
         return Ok(());
@@ -73,7 +73,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailEmail
     let envelope = Envelope {
         key: format!("email-change-link.{}", change.id),
         address: change.new_email.to_string(),
-        // Whoever reads the address's mails may be somebody else.
+        // Somebody else may read the emails to this address.
         name: None,
         date: change.created_at,
     };

@@ -1,4 +1,4 @@
-//! The mails of a change of address: the link to the new one, and what the old one hears of it.
+//! The emails about a change of address: the link that goes to the new address, and what the old address is told.
 
 pub(crate) mod changed;
 pub(crate) mod link;
@@ -14,7 +14,7 @@ use rollcall_domain::sign_in::email_change::{self, EmailChange};
 
 use crate::context::{Context, connection, job_error};
 
-/// A deleted account has no name to greet.
+/// The name to greet. A deleted account doesn't have one.
 fn greeted(user: User) -> Option<String> {
     user.deleted_at.is_none().then_some(user.name)
 }

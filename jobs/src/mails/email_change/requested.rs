@@ -1,4 +1,4 @@
-//! Tells the old address that another one was asked for.
+//! The email that tells an account's old address that a change to another one was requested.
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
@@ -12,21 +12,21 @@ use crate::mail::document::{Block, Document, address, name};
 use crate::mail::words::{greeting, paragraph, row, time};
 use crate::mail::{Envelope, Mail, RenderError};
 
-/// Tells an account's address that another one was asked for.
+/// Tells an account's address that a change to another one was requested.
 #[derive(Debug, Clone)]
 pub struct EmailChangeRequestedMail {
     /// The account's username, without `@`.
     pub username: String,
-    /// The address that was asked for.
+    /// The address that was requested.
     pub new_address: String,
-    /// When.
+    /// When the change was requested.
     pub requested_at: DateTime<Utc>,
-    /// The page that ends sessions.
+    /// The page on which sessions can be ended.
     pub account_link: Url,
 }
 
 impl EmailChangeRequestedMail {
-    /// Renders the mail; it greets the envelope's name.
+    /// Renders the email. It greets the recipient by the envelope's name.
     pub fn render(&self, envelope: Envelope) -> Result<Mail, RenderError> {
         let new_address = address(&self.new_address);
         Document {
@@ -62,7 +62,7 @@ pub(crate) async fn run(
     payload: &MailEmailChangeRequested,
 ) -> Result<(), JobError> {
     let Some((change, user)) = find(context, payload.email_change_id).await? else { return Ok(()) };
-    // The mail that it was changed is on its way: this one would say that nothing has changed.
+    // Another email already tells that the address was changed; this one would say that nothing has changed.
     if change.confirmed_at.is_some() {
         return Ok(());
     }
