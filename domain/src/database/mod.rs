@@ -16,9 +16,7 @@ mod wire;
 pub use connection::Connection;
 use connection::{Part, Shares};
 pub use endpoint::Endpoint;
-pub use lent::expect_none_held;
-#[cfg(debug_assertions)]
-pub use lent::subtask;
+pub use lent::{expect_none_held, subtask};
 
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
