@@ -5,12 +5,14 @@ use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 
 use async_graphql::Error;
 use futures_util::future::{BoxFuture, poll_fn};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::task::AtomicWaker;
 use rollcall_domain::database;
 use tokio::sync::oneshot;
 
@@ -136,16 +138,27 @@ impl Batches {
     pub async fn run<O>(&self, request: impl Future<Output = O>) -> O {
         let mut request = pin!(request);
         let mut loading = FuturesUnordered::new();
+        let progress = Arc::new(Progress::default());
+        let waker = Waker::from(progress.clone());
         poll_fn(|context| {
-            loop {
-                if let Poll::Ready(output) = request.as_mut().poll(context) {
+            progress.task.register(context.waker());
+            for _ in 0..MOST_POLLS {
+                progress.begin();
+                let polled = request.as_mut().poll(&mut Context::from_waker(&waker));
+                let is_woken = progress.end();
+                if let Poll::Ready(output) = polled {
                     return Poll::Ready(output);
+                }
+                if is_woken {
+                    continue;
                 }
                 loading.extend(self.dispatch());
                 if !has_loaded(&mut loading, context) {
                     return Poll::Pending;
                 }
             }
+            context.waker().wake_by_ref();
+            Poll::Pending
         })
         .await
     }
@@ -154,6 +167,44 @@ impl Batches {
     fn dispatch(&self) -> Vec<BoxFuture<'static, ()>> {
         let dispatches = std::mem::take(&mut *lock(&self.dispatches));
         dispatches.into_iter().map(|dispatch| dispatch()).collect()
+    }
+}
+
+/// How often a request is polled before others get their turn.
+const MOST_POLLS: usize = 100;
+
+/// Whether a request can go on although it is pending: what resolves the fields of many objects gives way after a few of
+/// them, and wakes itself.
+#[derive(Default)]
+struct Progress {
+    state: AtomicU8,
+    task: AtomicWaker,
+}
+
+const IDLE: u8 = 0;
+const POLLED: u8 = 1;
+const WOKEN: u8 = 2;
+
+impl Progress {
+    fn begin(&self) {
+        self.state.store(POLLED, Ordering::SeqCst);
+    }
+
+    /// Whether it was woken while it was polled.
+    fn end(&self) -> bool {
+        self.state.swap(IDLE, Ordering::SeqCst) == WOKEN
+    }
+}
+
+impl Wake for Progress {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.state.compare_exchange(POLLED, WOKEN, Ordering::SeqCst, Ordering::SeqCst) == Err(IDLE) {
+            self.task.wake();
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! How many statements queries take: as many for a hundred items as for one.
 
-use std::collections::BTreeSet;
-
 use crate::support::people::uuid;
 use crate::support::{Client, Team, TestApp, json};
 
@@ -40,27 +38,25 @@ const QUERIES: &[(&str, &str)] = &[
     ),
 ];
 
-/// How many statements of the database's connections PostgreSQL has logged so far.
-pub async fn statements(app: &TestApp) -> usize {
-    let backends = format!(
-        "SELECT pid::text AS value FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
-        app.database.name
-    );
-    let backends: BTreeSet<String> =
-        app.database.texts(&backends).await.into_iter().map(|pid| format!("[{pid}]")).collect();
+/// The lines that PostgreSQL has logged about the test's database so far.
+fn logged(app: &TestApp) -> Vec<String> {
     let log = std::fs::read(app.database.log()).unwrap();
-    let log = String::from_utf8_lossy(&log);
+    let database = format!("] {} LOG:  ", app.database.name);
+    String::from_utf8_lossy(&log).lines().filter(|line| line.contains(&database)).map(str::to_owned).collect()
+}
+
+/// How many statements PostgreSQL has logged so far.
+pub async fn statements(app: &TestApp) -> usize {
     // Statements of a transaction's frame, what a new connection begins with, the check of an idle one, and what wakes
     // the workers aren't the query's.
-    let counted = |line: &&str| {
+    let counted = |line: &&String| {
         (line.contains("execute ") || line.contains("LOG:  statement:"))
             && !line.ends_with("SELECT 1")
             && !line.contains("statement: SET lock_timeout")
             && !line.ends_with("SELECT rollcall_now()")
             && !line.contains("NOTIFY ")
-            && line.split(' ').any(|word| backends.contains(word))
     };
-    log.lines().filter(counted).count()
+    logged(app).iter().filter(counted).count()
 }
 
 impl TestApp {
@@ -209,7 +205,7 @@ async fn sharing_with_an_address_takes_the_same_statements_whether_or_not_there_
                 taken.push((statements(&app).await - before, code));
             }
         }
-        // A connection that is new at that moment takes some more: of each address the least counts.
+        // Now and then one is idle, and tried, or another counts as well: of each address the least counts.
         let least = [0, 1].map(|which| taken.iter().skip(which).step_by(2).min());
         assert!(least[0] == least[1] && least[0].is_some_and(|taken| taken.0 > 0), "{taken:?}");
         assert!(taken.iter().all(|(_, code)| *code == taken[0].1), "{taken:?}");
@@ -263,5 +259,81 @@ async fn signing_in_takes_the_same_statements_whether_or_not_there_is_an_account
     app.start_worker();
     app.until_idle().await;
     assert_eq!(app.database.number(recorded).await, before + 4);
+    app.finish().await;
+}
+
+/// Queries that platforms ask again and again, with what they are asked by.
+const FREQUENT: &[(&str, &str)] = &[
+    ("viewer", "query { viewer { email memberships { nodes { role organization { name } } } } }"),
+    (
+        "organization and members",
+        "query($id: ID!) { organization(by: { id: $id }) { name members(first: 50) { nodes { role user { name } } } } }",
+    ),
+    (
+        "resources of an organization",
+        "query($id: ID!) { organization(by: { id: $id }) { resources(first: 20) { nodes { name kind viewerAccess } } } }",
+    ),
+    ("resources of somebody", "query { viewer { resources(first: 20) { nodes { name kind } } } }"),
+    ("access to one", "query($user: ID!, $one: [ID!]!) { access(userId: $user, resourceIds: $one) }"),
+    ("access to many", "query($user: ID!, $many: [ID!]!) { access(userId: $user, resourceIds: $many) }"),
+    ("audit log", "query($id: ID!) { organization(by: { id: $id }) { auditLog(first: 20) { nodes { action } } } }"),
+];
+
+// What is asked again and again is prepared and planned once per connection: planning takes longer than executing.
+#[tokio::test]
+async fn frequent_queries_are_not_planned_again() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "ADMIN").await;
+    let mut many = Vec::new();
+    for n in 0..30 {
+        many.push(ada.create(&team.id, "PROJECT", &format!("Atlas {n}")).await);
+    }
+    app.until_idle().await;
+    app.stop_workers().await;
+    app.stop_api().await;
+    app.database.sql(&format!("ALTER DATABASE {} SET log_planner_stats = on", app.database.name)).await;
+    app.start_api().await;
+    let planned = || logged(&app).iter().filter(|line| line.contains("PLANNER STATISTICS")).count();
+    for (name, query) in FREQUENT {
+        let variables = json!({ "id": team.id, "user": ada.user_id, "one": [many[0]], "many": many });
+        let used = |variable: &str| query.contains(&format!("${variable}"));
+        let variables: serde_json::Map<_, _> =
+            variables.as_object().unwrap().clone().into_iter().filter(|(variable, _)| used(variable)).collect();
+        let mut rounds = Vec::new();
+        while rounds.len() < 20 && !rounds.ends_with(&[0]) {
+            let before = planned();
+            for _ in 0..10 {
+                ada.query(query, variables.clone().into()).await;
+            }
+            rounds.push(planned() - before);
+        }
+        assert!(rounds.ends_with(&[0]), "{name} is planned each time: {rounds:?}");
+    }
+    assert!(planned() > FREQUENT.len());
+    app.finish().await;
+}
+
+// So are the statements of what is done again and again.
+#[tokio::test]
+async fn frequent_changes_are_not_planned_again() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    app.stop_api().await;
+    app.database.sql(&format!("ALTER DATABASE {} SET log_planner_stats = on", app.database.name)).await;
+    app.start_api().await;
+    let planned = || logged(&app).iter().filter(|line| line.contains("PLANNER STATISTICS")).count();
+    let mut rounds = Vec::new();
+    while rounds.len() < 20 && !rounds.ends_with(&[0]) {
+        let before = planned();
+        for n in 0..4 {
+            team.invite(&format!("person{}x{n}@example.org", rounds.len()), "MEMBER").await;
+        }
+        rounds.push(planned() - before);
+    }
+    assert!(rounds.ends_with(&[0]) && rounds[0] > 0, "some of it is planned each time: {rounds:?}");
+    app.start_worker();
     app.finish().await;
 }

@@ -249,7 +249,7 @@ fn living() -> _ {
 fn of_user(user_id: UserId) -> _ {
     api_keys::table
         .filter(api_keys::revoked_at.is_null())
-        .filter(api_keys::service.eq(false))
+        .filter(diesel::dsl::not(api_keys::service))
         .filter(api_keys::user_id.eq(user_id))
 }
 
@@ -258,7 +258,7 @@ fn of_user(user_id: UserId) -> _ {
 fn of_organization(organization_id: OrganizationId) -> _ {
     api_keys::table
         .filter(api_keys::revoked_at.is_null())
-        .filter(api_keys::service.eq(true))
+        .filter(api_keys::service)
         .filter(api_keys::organization_id.eq(organization_id))
 }
 
@@ -284,7 +284,7 @@ fn reached(reach: Reach) -> Query {
     let query = api_keys::table
         .into_boxed()
         .filter(api_keys::revoked_at.is_null())
-        .filter(api_keys::service.eq(false))
+        .filter(diesel::dsl::not(api_keys::service))
         .filter(api_keys::user_id.eq(reach.user_id()));
     match reach.only() {
         Some(only) => query.filter(api_keys::organization_id.eq(only)),

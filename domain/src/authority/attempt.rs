@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Double, Integer, Text, Timestamptz};
-use diesel_async::RunQueryDsl;
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
@@ -95,7 +95,7 @@ pub(crate) async fn run_to_completion<T: Send + 'static>(work: impl Future<Outpu
     tokio::spawn(work.in_current_span()).await.map_err(|_| Error::Bug("what is counted can be counted"))
 }
 
-/// Like [`count_all_or_none`]; RATE_LIMITED, until the last of the windows that are full ends, where nothing was counted.
+/// Like [`count_all_or_none`]; where nothing was counted the error is RATE_LIMITED, until the last full window ends.
 async fn require_all(database: &Database, counts: &[Count]) -> Result<RefundableCounts> {
     let counted = count_all_or_none(database, counts).await?;
     counted
@@ -103,7 +103,7 @@ async fn require_all(database: &Database, counts: &[Count]) -> Result<Refundable
 }
 
 /// Counts guesses at names that somebody may have, such as usernames or slugs: the answer tells which of them are one.
-/// They count once they are looked up, by [`PendingAttempts::mark_made`]. Nobody's guesses are counted who has no account.
+/// They count once they are looked up, by [`PendingAttempts::mark_made`]. Actors without an account aren't counted.
 pub(crate) async fn count_guesses(
     database: &Database,
     actor: &Actor,
@@ -220,6 +220,9 @@ pub(crate) async fn count_all_or_none(
 ) -> Result<Result<RefundableCounts, Vec<FullWindow>>> {
     database
         .transaction(async |transaction| {
+            // Some of the rows are everybody's: nobody holds them until the disk has written the commit. What a crash
+            // of the database loses is the counts of its last moment.
+            transaction.batch_execute("SET LOCAL synchronous_commit = off").await?;
             let counted = count_in_transaction(transaction, counts).await?;
             if counted.is_err() {
                 forget_empty(transaction, counts).await?;
@@ -247,8 +250,9 @@ pub(crate) async fn count_in_transaction(
     let buckets: Vec<&str> = counts.iter().map(|count| count.limit.bucket).collect();
     let subjects: Vec<&str> = counts.iter().map(|count| count.subject.as_str()).collect();
     let seconds: Vec<f64> = counts.iter().map(|count| count.limit.window.as_secs_f64()).collect();
+    let numbers: Vec<i32> = counts.iter().map(|count| count.number).collect();
     let windows: Vec<Window> =
-        OpenWindows { buckets: &buckets, subjects: &subjects, seconds }.query().load(&mut **transaction).await?;
+        AddAll { buckets: &buckets, subjects: &subjects, seconds, numbers }.query().load(&mut &**transaction).await?;
     let windows: HashMap<(&str, &str), &WindowCount> =
         windows.iter().map(|window| ((window.bucket.as_str(), window.subject.as_str()), &window.counted)).collect();
     let mut over = Vec::new();
@@ -257,7 +261,7 @@ pub(crate) async fn count_in_transaction(
         let window = windows
             .get(&(count.limit.bucket, count.subject.as_str()))
             .ok_or(Error::Bug("each subject has its window"))?;
-        let left = count.limit.tries.saturating_sub(window.count).max(0);
+        let left = count.limit.tries.saturating_sub(window.count.saturating_sub(count.number)).max(0);
         if count.number > left {
             over.push(FullWindow {
                 bucket: count.limit.bucket,
@@ -269,19 +273,20 @@ pub(crate) async fn count_in_transaction(
         }
         counted.push((count.clone(), window.window_ends_at));
     }
-    if !over.is_empty() {
-        return Ok(Err(over));
+    if over.is_empty() {
+        return Ok(Ok(RefundableCounts(counted)));
     }
-    add_to_windows(transaction, &counted, 1).await?;
-    Ok(Ok(RefundableCounts(counted)))
+    subtract(transaction, &counted).await?;
+    Ok(Err(over))
 }
 
 statement! {
-    struct OpenWindows<'a> {
+    struct AddAll<'a> {
         buckets: Array<Text> = &'a [&'a str],
         subjects: Array<Text> = &'a [&'a str],
         seconds: Array<Double> = Vec<f64>,
-    } = include_str!("open_windows.sql")
+        numbers: Array<Integer> = Vec<i32>,
+    } = include_str!("add_all.sql")
 }
 
 statement! {
@@ -301,21 +306,21 @@ async fn forget_empty(transaction: &mut Transaction, counts: &[Count]) -> Result
 }
 
 statement! {
-    struct AddToWindows<'a> {
+    struct SubtractAll<'a> {
         buckets: Array<Text> = Vec<&'a str>,
         subjects: Array<Text> = Vec<&'a str>,
         numbers: Array<Integer> = Vec<i32>,
         windows: Array<Timestamptz> = Vec<DateTime<Utc>>,
-    } = include_str!("add_to_windows.sql")
+    } = include_str!("subtract_all.sql")
 }
 
-/// Adds to the counts, or with a sign of −1 takes away from them, in those windows that still go on.
-async fn add_to_windows(transaction: &mut Transaction, counted: &[(Count, DateTime<Utc>)], sign: i32) -> Result<()> {
+/// Subtracts from the counts, in those windows that still go on.
+async fn subtract(transaction: &mut Transaction, counted: &[(Count, DateTime<Utc>)]) -> Result<()> {
     let buckets: Vec<&str> = counted.iter().map(|(count, _)| count.limit.bucket).collect();
     let subjects: Vec<&str> = counted.iter().map(|(count, _)| count.subject.as_str()).collect();
-    let numbers: Vec<i32> = counted.iter().map(|(count, _)| count.number * sign).collect();
+    let numbers: Vec<i32> = counted.iter().map(|(count, _)| count.number).collect();
     let windows: Vec<DateTime<Utc>> = counted.iter().map(|(_, window_ends_at)| *window_ends_at).collect();
-    AddToWindows { buckets, subjects, numbers, windows }.query().execute(&mut **transaction).await?;
+    SubtractAll { buckets, subjects, numbers, windows }.query().execute(&mut **transaction).await?;
     Ok(())
 }
 
@@ -335,7 +340,7 @@ impl RefundableCounts {
     async fn subtract(&self, database: &Database) {
         // Where there is much to do it waits in line again, as often as the request's time allows.
         for is_last in [false, false, true] {
-            match database.transaction(async |transaction| add_to_windows(transaction, &self.0, -1).await).await {
+            match database.transaction(async |transaction| subtract(transaction, &self.0).await).await {
                 Ok(()) => return,
                 Err(Error::Unavailable(_)) if !is_last => {}
                 Err(error) => {

@@ -37,7 +37,7 @@ pub(crate) enum Issued {
     Transfer,
 }
 
-/// How something that is issued is kept. All of it is SQL of ours, never input, with the parameters of [`EndedParameters`].
+/// How an issued thing is stored. All fields are SQL of ours, never input, with the parameters of [`EndedParameters`].
 struct IssuedTable {
     table: &'static str,
     /// Whether it has ended, as a condition on its row, whatever its row says.

@@ -16,7 +16,10 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::serialize::ToSql;
 use diesel::sql_types::{HasSqlType, Untyped};
-use diesel::{AppearsOnTable, Expression, SelectableExpression};
+use diesel::{AppearsOnTable, Expression, QueryableByName, SelectableExpression};
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection, TransactionManager};
+
+use crate::base::error::Result;
 
 /// What runs: a statement with its values. Its text is fixed, so that each connection prepares it once;
 /// `diesel::sql_query` would have it parsed and planned anew at each use.
@@ -36,6 +39,29 @@ impl<'a> Query<'a> {
     {
         self.values.push(Box::new(Value(value, PhantomData::<S>)));
         self
+    }
+
+    /// Loads the rows of a statement whose best plan depends on its values, such as a search: it is planned for them, in
+    /// a transaction of its own, while other statements of requests keep the one plan that they have on a connection.
+    pub(crate) async fn load_planned_for_values<R>(self, connection: &mut AsyncPgConnection) -> Result<Vec<R>>
+    where
+        R: QueryableByName<Pg> + Send + 'static,
+    {
+        AnsiTransactionManager::begin_transaction(connection).await?;
+        let rows = async {
+            connection.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan").await?;
+            self.load(connection).await
+        };
+        match rows.await {
+            Ok(rows) => {
+                AnsiTransactionManager::commit_transaction(connection).await?;
+                Ok(rows)
+            }
+            Err(error) => {
+                AnsiTransactionManager::rollback_transaction(connection).await?;
+                Err(error.into())
+            }
+        }
     }
 }
 
@@ -76,7 +102,7 @@ where
     }
 }
 
-/// A part of one of diesel's statements, whose text is fixed: the statement is prepared once, which it isn't with a part
+/// A part of one of diesel's statements with a fixed text. The statement is prepared once, which it isn't with a part
 /// made by `diesel::dsl::sql`.
 #[derive(Debug, Clone)]
 pub struct FixedSql<S> {

@@ -4,11 +4,7 @@
 macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(
-            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,
-            diesel::expression::AsExpression, diesel::deserialize::FromSqlRow,
-        )]
-        #[diesel(sql_type = diesel::sql_types::Text)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, diesel::deserialize::FromSqlRow)]
         pub enum $name { $($(#[$variant_doc])* $variant,)+ }
 
         impl $name {
@@ -25,6 +21,11 @@ macro_rules! text_enum {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
+        }
+
+        $crate::base::text_enum::literal! { $name { $($variant = $word,)+ } diesel::sql_types::Text }
+        $crate::base::text_enum::literal! {
+            $name { $($variant = $word,)+ } diesel::sql_types::Nullable<diesel::sql_types::Text>
         }
 
         impl diesel::serialize::ToSql<diesel::sql_types::Text, diesel::pg::Pg> for $name {
@@ -46,3 +47,26 @@ macro_rules! text_enum {
     };
 }
 pub(crate) use text_enum;
+
+/// A variant stands in diesel's statements as a literal: a statement that is planned without its values uses an index of
+/// the rows with one status only where it says itself that it is about these.
+macro_rules! literal {
+    ($name:ident { $($variant:ident = $word:literal,)+ } $sql_type:ty) => {
+        impl diesel::expression::AsExpression<$sql_type> for $name {
+            type Expression = $crate::base::sql::FixedSql<$sql_type>;
+
+            fn as_expression(self) -> Self::Expression {
+                $crate::base::sql::fixed_sql(match self { $(Self::$variant => concat!("'", $word, "'"),)+ })
+            }
+        }
+
+        impl diesel::expression::AsExpression<$sql_type> for &$name {
+            type Expression = $crate::base::sql::FixedSql<$sql_type>;
+
+            fn as_expression(self) -> Self::Expression {
+                (*self).as_expression()
+            }
+        }
+    };
+}
+pub(crate) use literal;

@@ -110,15 +110,16 @@ impl Database {
     /// A pool of connections to the endpoint, made when they are needed.
     pub fn new(endpoint: Endpoint, keyring: Keyring, deployment: Deployment, purpose: Purpose) -> anyhow::Result<Self> {
         // Nobody waits for ever, nor makes others wait. Statements here are short: what compiling them takes, in a
-        // large database a second each, is longer than they do.
-        let statement_timeout = match purpose {
-            Purpose::Requests => limits::STATEMENT_TIMEOUT.as_millis(),
-            Purpose::Work => 0,
+        // large database a second each, is longer than they do. So is planning them: those of requests are planned once
+        // per connection, whatever their values; see `Query::load_planned_for_values`.
+        let (statement_timeout, plans) = match purpose {
+            Purpose::Requests => (limits::STATEMENT_TIMEOUT.as_millis(), "force_generic_plan"),
+            Purpose::Work => (0, "auto"),
         };
         let settings = |set: &str| {
             format!(
                 "{set} lock_timeout = '10s'; {set} idle_in_transaction_session_timeout = '60s'; {set} jit = off; \
-                 {set} statement_timeout = {statement_timeout}"
+                 {set} statement_timeout = {statement_timeout}; {set} plan_cache_mode = {plans}"
             )
         };
         // Where each transaction may be on another connection, a session has no settings of its own.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::future::join_all;
 use futures_util::join;
 use serde_json::json;
 
@@ -178,40 +179,38 @@ pub async fn invite(
             seats?;
             mails.require(transaction).await?;
             let expires_at = created_at + chrono::Duration::days(i64::from(organization.invitation_days));
-            let rows: Vec<_> = parsed
-                .iter()
-                .map(|invite| {
-                    let permissions = invite.permissions.or(organization.default_permissions.into());
-                    let (email, user_id) = match &invite.invitee {
-                        Invitee::Email(email) => (Some(email), None),
-                        Invitee::Username(username) => {
-                            (None, accounts.iter().find(|user| user.username == *username).map(|user| user.id))
-                        }
-                    };
-                    (
-                        invitations::id.eq(InvitationId::new()),
-                        invitations::organization_id.eq(organization_id),
-                        invitations::email.eq(email),
-                        invitations::user_id.eq(user_id),
-                        invitations::name.eq(invite.name.as_deref()),
-                        invitations::role.eq(invite.role),
-                        invitations::billable_activities.eq(permissions.billable_activities),
-                        invitations::shared_apps.eq(permissions.shared_apps),
-                        invitations::shared_projects.eq(permissions.shared_projects),
-                        invitations::invited_by_id.eq(permit.user_id()),
-                        invitations::created_at.eq(created_at),
-                        invitations::sent_at.eq(created_at),
-                        invitations::expires_at.eq(expires_at),
-                    )
-                })
-                .collect();
-            let mut made: Vec<Invitation> = diesel::insert_into(invitations::table)
-                .values(rows)
-                .returning(Invitation::as_returning())
-                .get_results(&mut **transaction)
-                .await?;
-            // As they were asked for: ids are made in that order.
-            made.sort_by_key(|invitation| invitation.id);
+            let inserts = parsed.iter().map(|invite| {
+                let permissions = invite.permissions.or(organization.default_permissions.into());
+                let (email, user_id) = match &invite.invitee {
+                    Invitee::Email(email) => (Some(email), None),
+                    Invitee::Username(username) => {
+                        (None, accounts.iter().find(|user| user.username == *username).map(|user| user.id))
+                    }
+                };
+                let row = (
+                    invitations::id.eq(InvitationId::new()),
+                    invitations::organization_id.eq(organization_id),
+                    invitations::email.eq(email),
+                    invitations::user_id.eq(user_id),
+                    invitations::name.eq(invite.name.as_deref()),
+                    invitations::role.eq(invite.role),
+                    invitations::billable_activities.eq(permissions.billable_activities),
+                    invitations::shared_apps.eq(permissions.shared_apps),
+                    invitations::shared_projects.eq(permissions.shared_projects),
+                    invitations::invited_by_id.eq(permit.user_id()),
+                    invitations::created_at.eq(created_at),
+                    invitations::sent_at.eq(created_at),
+                    invitations::expires_at.eq(expires_at),
+                );
+                let transaction = &*transaction;
+                async move {
+                    let insert = diesel::insert_into(invitations::table).values(row);
+                    insert.returning(Invitation::as_returning()).get_result(&mut &**transaction).await
+                }
+            });
+            // One by one they are the same prepared statement, and sent together.
+            let made = join_all(inserts).await;
+            let made: Vec<Invitation> = made.into_iter().collect::<diesel::QueryResult<_>>()?;
             let pairs: Vec<(InvitationId, TeamId)> = made
                 .iter()
                 .zip(&parsed)

@@ -345,7 +345,11 @@ pub async fn list(
         search: shown.search_in(),
         has_trigrams: shown.has_trigrams(),
     };
-    let rows: Vec<MemberRow> = STATEMENTS.with(shape, PageShape::text, asked).load(connection).await?;
+    let query = STATEMENTS.with(shape, PageShape::text, asked);
+    let rows: Vec<MemberRow> = match shape.search {
+        Some(_) => query.load_planned_for_values(connection).await?,
+        None => query.load(connection).await?,
+    };
     let page = slice.page(rows, |row| (row.sort_key(order), row.member.id))?;
     Ok(page.map(|row| row.member.clone()))
 }
@@ -368,8 +372,12 @@ pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, filter: 
         own_id: shown.own,
         pattern: shown.search,
     };
-    let counted: Count = STATEMENTS.with(key, count_text, asked).get_result(connection).await?;
-    Ok(counted.count)
+    let query = STATEMENTS.with(key, count_text, asked);
+    let counted: Vec<Count> = match key {
+        (_, Some(_)) => query.load_planned_for_values(connection).await?,
+        (_, None) => query.load(connection).await?,
+    };
+    Ok(counted.into_iter().next().map_or(0, |counted| counted.count))
 }
 
 #[cfg(test)]

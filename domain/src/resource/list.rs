@@ -179,13 +179,15 @@ impl<'a> ListRequest<'a> {
     async fn rows(&self, connection: &mut AsyncPgConnection) -> Result<Vec<Resource>> {
         static MERGING: Statements<Shape> = Statements::new();
         static SIFTING: Statements<Shape> = Statements::new();
-        Ok(match self.few(connection).await? {
-            Some(organizations) => {
-                let parameters = self.parameters(&organizations);
-                SIFTING.with(self.shape(), Shape::sifting, parameters).load(connection).await?
-            }
-            None => MERGING.with(self.shape(), Shape::merging, self.parameters(&[])).load(connection).await?,
-        })
+        let few = self.few(connection).await?;
+        let query = match &few {
+            Some(organizations) => SIFTING.with(self.shape(), Shape::sifting, self.parameters(organizations)),
+            None => MERGING.with(self.shape(), Shape::merging, self.parameters(&[])),
+        };
+        match self.search {
+            Some(_) => query.load_planned_for_values(connection).await,
+            None => Ok(query.load(connection).await?),
+        }
     }
 }
 

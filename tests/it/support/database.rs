@@ -183,6 +183,9 @@ async fn template(cluster: &BuiltinPostgres) -> String {
     // Held by this connection, in another database than the template.
     server.batch_execute("SELECT pg_advisory_lock(hashtext('template of the tests'))").await.unwrap();
     drop_leftovers(&server_url).await;
+    // Tests count what is logged about their own database, whichever connections it had.
+    run(&server_url, "ALTER SYSTEM SET log_line_prefix = '%m [%p] %d '").await;
+    run(&server_url, "SELECT pg_reload_conf()").await;
     let exists =
         texts(&server_url, &format!("SELECT datname::text AS value FROM pg_database WHERE datname = '{name}'")).await;
     if exists.is_empty() {

@@ -1,4 +1,4 @@
-UPDATE attempts a SET count = a.count + held.number
+UPDATE attempts a SET count = a.count - held.number
 FROM (
   SELECT b.bucket, b.subject, n.number FROM attempts b
   JOIN unnest(:buckets, :subjects, :numbers, :windows) AS n (bucket, subject, number, window_ends_at)

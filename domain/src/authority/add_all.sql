@@ -1,9 +1,9 @@
 -- In one order, so that those who count at the same moment wait for each other and not in a circle.
 INSERT INTO attempts AS a (bucket, subject, window_ends_at, count)
-SELECT n.bucket, n.subject, rollcall_now() + make_interval(secs => n.seconds), 0
-FROM unnest(:buckets, :subjects, :seconds) AS n (bucket, subject, seconds)
+SELECT n.bucket, n.subject, rollcall_now() + make_interval(secs => n.seconds), n.number
+FROM unnest(:buckets, :subjects, :seconds, :numbers) AS n (bucket, subject, seconds, number)
 ORDER BY n.bucket, n.subject
 ON CONFLICT ON CONSTRAINT attempts_pkey DO UPDATE SET
-  count = CASE WHEN a.window_ends_at > rollcall_now() THEN a.count ELSE 0 END,
+  count = CASE WHEN a.window_ends_at > rollcall_now() THEN a.count ELSE 0 END + excluded.count,
   window_ends_at = CASE WHEN a.window_ends_at > rollcall_now() THEN a.window_ends_at ELSE excluded.window_ends_at END
 RETURNING bucket, subject, count, window_ends_at, rollcall_now() AS now
