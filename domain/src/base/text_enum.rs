@@ -64,7 +64,7 @@ macro_rules! literal {
             type Expression = $crate::base::sql::FixedSql<$sql_type>;
 
             fn as_expression(self) -> Self::Expression {
-                (*self).as_expression()
+                diesel::expression::AsExpression::<$sql_type>::as_expression(*self)
             }
         }
     };
