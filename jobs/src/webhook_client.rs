@@ -16,26 +16,40 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rollcall_domain::base::secret::Keyring;
 use rollcall_domain::database;
 use rollcall_domain::database::deployment::WebhookTargets;
 use rollcall_domain::event::delivery::{self, Attempt, DueDelivery};
 use standardwebhooks::Webhook as Signer;
-use tower::Service;
+use tokio::net::TcpStream;
+use tower::util::MapResponse;
+use tower::{Service, ServiceExt};
 use url::{Host, Url};
+
+use crate::bounded_stream::BoundedStream;
 
 /// The time limit of a request. A receiver that takes longer counts as unreachable.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How long idle connections are kept for the next event of a backlog.
 const IDLE_TIME: Duration = Duration::from_secs(20);
+/// How many bytes a receiver may send before the head of its response ends, with everything that belongs to TLS. hyper
+/// reads interim responses (`100 Continue`) without end, in one go, and meanwhile the thread does nothing else.
+const HEAD: usize = 64 * 1_024;
 
 /// Sends webhooks. It follows no redirects, uses no proxy, and reads only the status of the response.
 pub(crate) struct WebhookClient {
-    http: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    http: Client<HttpsConnector<Connector>, Full<Bytes>>,
     keyring: Keyring,
     targets: WebhookTargets,
+}
+
+/// Connects to receivers, each of which may send so much at a time.
+type Connector = MapResponse<HttpConnector<Resolver>, fn(TokioIo<TcpStream>) -> TokioIo<BoundedStream>>;
+
+fn bounded(stream: TokioIo<TcpStream>) -> TokioIo<BoundedStream> {
+    TokioIo::new(BoundedStream::new(stream.into_inner(), HEAD, "the head of the response is too long"))
 }
 
 impl WebhookClient {
@@ -44,6 +58,7 @@ impl WebhookClient {
         tcp.set_connect_timeout(Some(CONNECT_TIME_LIMIT));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
+        let connector: Connector = ServiceExt::<Uri>::map_response(tcp, bounded);
         let tls = HttpsConnectorBuilder::new().with_native_roots().context(
             "this machine has no root certificates, by which webhooks judge their receivers: install ca-certificates",
         )?;
@@ -52,7 +67,7 @@ impl WebhookClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
             .pool_max_idle_per_host(1)
-            .build(scheme.enable_http1().wrap_connector(tcp));
+            .build(scheme.enable_http1().wrap_connector(connector));
         Ok(Self { http, keyring, targets })
     }
 

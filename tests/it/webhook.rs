@@ -1,6 +1,7 @@
 //! Webhooks: what happens in an organization, told to other services in its order.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use diesel_async::SimpleAsyncConnection;
@@ -395,6 +396,42 @@ async fn slow_receivers_of_others_hold_up_nobody() {
     assert_eq!(app.database.number(tries).await, 1);
     for receiver in [&slow, &one_of_them] {
         receiver.always(None);
+    }
+    app.finish().await;
+}
+
+// R75: receivers whose response never begins, since interim ones come before it without end, keep no thread busy.
+#[tokio::test]
+async fn endless_interim_responses_hold_up_nobody() {
+    let app = start().await;
+    let team = app.team().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let responses = "HTTP/1.1 100 Continue\r\n\r\n".repeat(2_000);
+                stream.read(&mut [0; 1_024]).unwrap();
+                while stream.write_all(responses.as_bytes()).is_ok() {}
+            });
+        }
+    });
+    // More than the worker has threads.
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.push(create(&team.owner, &team.id, &url, &["resource.created"]).await.0);
+    }
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    for id in &ids {
+        until("it is given up", async || (newest(&team, id).await["status"] == "DEFERRED").then_some(())).await;
+        let error = text(&newest(&team, id).await["error"]);
+        assert!(error.contains("the head of the response is too long"), "{error}");
+    }
+    app.sign_up("grace@example.org").await;
+    assert_eq!(app.health("live").await, 200);
+    for id in ids {
+        team.owner.ok("deleteWebhook", json!({ "id": id }), "").await;
     }
     app.finish().await;
 }
