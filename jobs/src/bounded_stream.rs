@@ -27,6 +27,15 @@ impl BoundedStream {
     pub(crate) fn new(stream: TcpStream, limit: usize, excess: &'static str) -> Self {
         Self { stream, limit, excess, read: 0 }
     }
+
+    /// Whether the peer has sent something since we last wrote.
+    pub(crate) fn has_read(&self) -> bool {
+        self.read > 0
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<std::net::SocketAddr> {
+        self.stream.peer_addr()
+    }
 }
 
 impl AsyncRead for BoundedStream {
