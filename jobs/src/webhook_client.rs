@@ -23,6 +23,7 @@ use rollcall_domain::database::deployment::WebhookTargets;
 use rollcall_domain::event::delivery::{self, Attempt, DueDelivery};
 use standardwebhooks::Webhook as Signer;
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::{self, CertificateError};
 use tower::util::MapResponse;
 use tower::{Service, ServiceExt};
 use url::{Host, Url};
@@ -152,12 +153,25 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
 
 /// The root cause of an error, on one line.
 fn reason(error: &hyper_util::client::legacy::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    while let Some(deeper) = inner(cause) {
         cause = deeper;
     }
     let what = if error.is_connect() { "can't connect" } else { "the connection broke" };
+    let cause = match cause.downcast_ref() {
+        // rustls would recite the names that are in the certificate.
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "the certificate isn't valid for the host".to_owned(),
+        _ => cause.to_string(),
+    };
     format!("{what}: {cause}").chars().take(300).collect()
+}
+
+/// The error inside another one. An `io::Error` passes over the error that it was made from.
+fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    let made_from = error.downcast_ref().and_then(io::Error::get_ref);
+    made_from.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source())
 }
 
 /// Resolves host names, and returns only addresses that deliveries may go to. The connection is made to one of these
@@ -179,7 +193,9 @@ impl Service<Name> for Resolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let targets = self.targets;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            // A name that doesn't exist gets the same error as one that leads into a private network. Otherwise, the
+            // errors would tell which names there are in the network of the deployment.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.into_iter().flatten();
             let allowed: Vec<SocketAddr> = found.filter(|address| targets.allow(address.ip())).collect();
             if allowed.is_empty() {
                 return Err(io::Error::other("the name leads to no public address"));
@@ -212,11 +228,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_resolves_to_nothing_unless_that_is_allowed() {
-        let resolve = async |allow_private| {
+        let resolve = async |name: &str, allow_private| {
             let mut resolver = Resolver { targets: WebhookTargets { allow_http: true, allow_private } };
-            resolver.call("localhost".parse().unwrap()).await.map(Iterator::count)
+            resolver.call(name.parse().unwrap()).await.map(Iterator::count)
         };
-        assert!(resolve(true).await.unwrap() > 0);
-        assert_eq!(resolve(false).await.unwrap_err().to_string(), "the name leads to no public address");
+        assert!(resolve("localhost", true).await.unwrap() > 0);
+        assert_eq!(resolve("localhost", false).await.unwrap_err().to_string(), "the name leads to no public address");
+        // Nobody learns whether there is such a name.
+        let unknown = resolve("nowhere.invalid", false).await.unwrap_err();
+        assert_eq!(unknown.to_string(), "the name leads to no public address");
     }
 }

@@ -10,6 +10,8 @@ use rollcall_domain::base::id::{TypedId, WebhookDeliveryId, to_text};
 use crate::support::client::{nodes, text};
 use crate::support::people::uuid;
 use crate::support::receiver::{Answer, Arrival, Receiver};
+use crate::support::server::Authority;
+use crate::support::tls_relay::TlsRelay;
 use crate::support::{Client, Team, TestApp, Value, json, until};
 
 /// An app whose webhooks may lead to this machine.
@@ -495,6 +497,43 @@ async fn webhooks_lead_to_public_https_only() {
     until("it is refused", async || (newest(&team, &id).await["status"] == "DEFERRED").then_some(())).await;
     assert!(text(&newest(&team, &id).await["error"]).contains("isn't allowed"));
     assert!(receiver.arrivals().is_empty());
+    app.finish().await;
+}
+
+// R75: errors don't tell which names there are in the deployment's network.
+#[tokio::test]
+async fn a_name_of_the_own_network_looks_like_one_that_does_not_exist() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let mut ids = Vec::new();
+    for host in ["localhost", "nowhere.invalid"] {
+        let (id, _) = create(&team.owner, &team.id, "https://example.org/hook", &["resource.created"]).await;
+        app.database.sql(&format!("UPDATE webhooks SET url = 'https://{host}/hook' WHERE id = '{}'", uuid(&id))).await;
+        ids.push(id);
+    }
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    for id in ids {
+        until("it is refused", async || (newest(&team, &id).await["status"] == "DEFERRED").then_some(())).await;
+        assert_eq!(newest(&team, &id).await["error"], "can't connect: the name leads to no public address");
+    }
+    app.finish().await;
+}
+
+// R75: nor which names the certificate of another host has.
+#[tokio::test]
+async fn the_certificate_of_another_host_is_not_recited() {
+    let authority = Authority::new("the receivers' authority");
+    let relay = TlsRelay::start(&authority.certificate("intranet.example.org")).await;
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let ca = authority.write_to(&folder.join(format!("webhook-ca-{}.pem", relay.port)));
+    let app = TestApp::builder().local_webhooks().setting("SSL_CERT_FILE", &ca).start().await;
+    let team = app.team().await;
+    let url = format!("https://localhost:{}/hook", relay.port);
+    let (id, _) = create(&team.owner, &team.id, &url, &["resource.created"]).await;
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    until("it is refused", async || (newest(&team, &id).await["status"] == "DEFERRED").then_some(())).await;
+    assert_eq!(newest(&team, &id).await["error"], "can't connect: the certificate isn't valid for the host");
+    std::fs::remove_file(ca).unwrap();
     app.finish().await;
 }
 
