@@ -478,6 +478,7 @@ async fn webhooks_lead_to_public_https_only() {
         "http://example.org/hook",
         "https://127.0.0.1/hook",
         "https://localhost/hook",
+        "https://localhost./hook",
         "https://10.0.0.7/",
         "https://169.254.169.254/latest/meta-data",
         "https://[::1]/",
