@@ -10,7 +10,7 @@ use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::verification;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::OrganizationId;
-use rollcall_domain::base::text::EmailAddress;
+use rollcall_domain::base::text::{self, EmailAddress};
 use rollcall_domain::database::{Database, Purpose};
 use rollcall_domain::departure::organization_deletion;
 use rollcall_domain::organization::billing::{self, SetPlan};
@@ -119,8 +119,14 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     outcome.map_err(in_words)
 }
 
+/// The system's user. The name comes from the environment, so it gets the canonical form of a text from outside.
 fn staff() -> Actor {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
+    let name = |variable: &str| {
+        let name = std::env::var(variable).ok().map(|name| text::settled_line(&name));
+        name.filter(|name| !name.is_empty())
+    };
+    let user = name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
+    let user: String = user.chars().take(100).collect();
     Actor::Staff { name: format!("command line ({user})") }
 }
 

@@ -5,6 +5,7 @@
 //! Each of its transactions checks that the job still belongs to this run, so that a slow worker can't finish a job
 //! that another worker has taken over.
 
+mod bounded_stream;
 mod context;
 mod departure;
 mod ended;

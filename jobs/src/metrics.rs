@@ -3,7 +3,7 @@
 //! Events are counted where they happen, with the `metrics` macros, which do nothing if there is no listener. States
 //! (the pool, the queues) are read when Prometheus asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,14 +14,20 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rollcall_domain::database::Database;
 use rollcall_domain::start::settings::Settings;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tower::ServiceExt as _;
 
 use crate::mail::SendError;
 use crate::worker;
@@ -36,6 +42,10 @@ const UPKEEP: Duration = Duration::from_secs(5);
 const GRAIN: Duration = Duration::from_secs(1);
 /// How long a response waits for the database. After that, the other metrics are returned without it.
 const DATABASE_WAIT: Duration = Duration::from_secs(2);
+/// The maximum number of open connections. One more closes the oldest one.
+const MAX_CONNECTIONS: usize = 32;
+/// How long a connection may take. Each carries one request.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
 /// Starts counting, and serves `/metrics` on the listener of the settings until `shutdown` is cancelled. Does nothing
 /// if no listener is set.
@@ -67,14 +77,33 @@ pub async fn start(settings: &Settings, database: &Database, shutdown: &Cancella
     }));
     let scrape = Arc::new(Scrape { handle, database: database.clone(), queues: Mutex::default() });
     let router = Router::new().route("/metrics", get(answer)).with_state(scrape);
-    let stopping = shutdown.clone();
-    tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(error = &error as &dyn std::error::Error, "metrics are no longer answered");
-        }
-    });
+    tokio::spawn(shutdown.clone().run_until_cancelled_owned(serve(listener, router)));
     Ok(())
+}
+
+/// Serves the router. Clients that are silent or slow use up neither the process's files nor the places of others.
+async fn serve(mut listener: TcpListener, router: Router) {
+    let mut connections = VecDeque::new();
+    loop {
+        // If no more files can be opened, this waits.
+        let (stream, _) = Listener::accept(&mut listener).await;
+        connections.retain(|connection: &AbortOnDropHandle<()>| !connection.is_finished());
+        if connections.len() >= MAX_CONNECTIONS {
+            connections.pop_front();
+        }
+        let answered = tokio::time::timeout(CONNECTION_TIME, answer_one(stream, router.clone()));
+        connections.push_back(AbortOnDropHandle::new(tokio::spawn(async {
+            let _ = answered.await;
+        })));
+    }
+}
+
+/// Serves one request of a connection. Errors of a client that is gone or doesn't speak HTTP can be ignored.
+async fn answer_one(stream: TcpStream, router: Router) {
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        router.clone().oneshot(request.map(axum::body::Body::new))
+    });
+    let _ = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service).await;
 }
 
 fn describe() {

@@ -16,26 +16,41 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rollcall_domain::base::secret::Keyring;
 use rollcall_domain::database;
 use rollcall_domain::database::deployment::WebhookTargets;
 use rollcall_domain::event::delivery::{self, Attempt, DueDelivery};
 use standardwebhooks::Webhook as Signer;
-use tower::Service;
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::{self, CertificateError};
+use tower::util::MapResponse;
+use tower::{Service, ServiceExt};
 use url::{Host, Url};
+
+use crate::bounded_stream::BoundedStream;
 
 /// The time limit of a request. A receiver that takes longer counts as unreachable.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How long idle connections are kept for the next event of a backlog.
 const IDLE_TIME: Duration = Duration::from_secs(20);
+/// How many bytes a receiver may send before the head of its response ends, with everything that belongs to TLS. hyper
+/// reads interim responses (`100 Continue`) without end, in one go, and meanwhile the thread does nothing else.
+const HEAD: usize = 64 * 1_024;
 
 /// Sends webhooks. It follows no redirects, uses no proxy, and reads only the status of the response.
 pub(crate) struct WebhookClient {
-    http: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    http: Client<HttpsConnector<Connector>, Full<Bytes>>,
     keyring: Keyring,
     targets: WebhookTargets,
+}
+
+/// Connects to receivers, each of which may send so much at a time.
+type Connector = MapResponse<HttpConnector<Resolver>, fn(TokioIo<TcpStream>) -> TokioIo<BoundedStream>>;
+
+fn bounded(stream: TokioIo<TcpStream>) -> TokioIo<BoundedStream> {
+    TokioIo::new(BoundedStream::new(stream.into_inner(), HEAD, "the head of the response is too long"))
 }
 
 impl WebhookClient {
@@ -44,6 +59,7 @@ impl WebhookClient {
         tcp.set_connect_timeout(Some(CONNECT_TIME_LIMIT));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
+        let connector: Connector = ServiceExt::<Uri>::map_response(tcp, bounded);
         let tls = HttpsConnectorBuilder::new().with_native_roots().context(
             "this machine has no root certificates, by which webhooks judge their receivers: install ca-certificates",
         )?;
@@ -52,7 +68,7 @@ impl WebhookClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
             .pool_max_idle_per_host(1)
-            .build(scheme.enable_http1().wrap_connector(tcp));
+            .build(scheme.enable_http1().wrap_connector(connector));
         Ok(Self { http, keyring, targets })
     }
 
@@ -137,12 +153,25 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
 
 /// The root cause of an error, on one line.
 fn reason(error: &hyper_util::client::legacy::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
+    while let Some(deeper) = inner(cause) {
         cause = deeper;
     }
     let what = if error.is_connect() { "can't connect" } else { "the connection broke" };
+    let cause = match cause.downcast_ref() {
+        // rustls would recite the names that are in the certificate.
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => "the certificate isn't valid for the host".to_owned(),
+        _ => cause.to_string(),
+    };
     format!("{what}: {cause}").chars().take(300).collect()
+}
+
+/// The error inside another one. An `io::Error` passes over the error that it was made from.
+fn inner<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    let made_from = error.downcast_ref().and_then(io::Error::get_ref);
+    made_from.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source())
 }
 
 /// Resolves host names, and returns only addresses that deliveries may go to. The connection is made to one of these
@@ -164,7 +193,9 @@ impl Service<Name> for Resolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let targets = self.targets;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            // A name that doesn't exist gets the same error as one that leads into a private network. Otherwise, the
+            // errors would tell which names there are in the network of the deployment.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.into_iter().flatten();
             let allowed: Vec<SocketAddr> = found.filter(|address| targets.allow(address.ip())).collect();
             if allowed.is_empty() {
                 return Err(io::Error::other("the name leads to no public address"));
@@ -197,11 +228,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_resolves_to_nothing_unless_that_is_allowed() {
-        let resolve = async |allow_private| {
+        let resolve = async |name: &str, allow_private| {
             let mut resolver = Resolver { targets: WebhookTargets { allow_http: true, allow_private } };
-            resolver.call("localhost".parse().unwrap()).await.map(Iterator::count)
+            resolver.call(name.parse().unwrap()).await.map(Iterator::count)
         };
-        assert!(resolve(true).await.unwrap() > 0);
-        assert_eq!(resolve(false).await.unwrap_err().to_string(), "the name leads to no public address");
+        assert!(resolve("localhost", true).await.unwrap() > 0);
+        assert_eq!(resolve("localhost", false).await.unwrap_err().to_string(), "the name leads to no public address");
+        // Nobody learns whether there is such a name.
+        let unknown = resolve("nowhere.invalid", false).await.unwrap_err();
+        assert_eq!(unknown.to_string(), "the name leads to no public address");
     }
 }

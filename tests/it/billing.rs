@@ -155,7 +155,7 @@ async fn an_invitation_that_ends_gives_its_seat_back() {
 // R64: plans are the staff's, by token and from the command line.
 #[tokio::test]
 async fn staff_set_plans() {
-    let app = TestApp::start().await;
+    let mut app = TestApp::start().await;
     let team = app.team().await;
     let output = app.admin(&["set-plan", "--organization", &team.id, "--plan", "campus", "--seat-limit", "300"]);
     assert!(output.status.success(), "{output:?}");
@@ -171,6 +171,12 @@ async fn staff_set_plans() {
         assert_eq!(app.staff().refused("setPlan", input).await.is(), ("INVALID", "input.seatLimit"));
     }
     assert_eq!(billing(&team.owner, &team).await["seatLimit"], json!(null));
+    // The log names the system's user, whatever the environment makes of the name.
+    app.set("USER", "ops\u{1b}[2J\nroot\u{202e}");
+    let output = app.admin(&["set-plan", "--organization", &team.id, "--plan", "campus"]);
+    assert!(output.status.success(), "{output:?}");
+    let names = "SELECT metadata->>'staff' AS value FROM audit_events WHERE metadata->>'staff' LIKE '%ops%'";
+    assert!(app.database.texts(names).await.contains(&"command line (ops[2Jroot)".to_owned()));
     app.finish().await;
 }
 

@@ -139,6 +139,12 @@ async fn fifty_codes_come_with_a_file_and_51_are_refused() {
     }
     // A spreadsheet must not run the label.
     assert!(!file.contains(",\"=SUM") && !file.contains(",=SUM"), "{file}");
+    for label in ["+1", "-1", "@SUM(A1)", "＝SUM(A1)", "＋1", "－1", "＠SUM(A1)"] {
+        let input = json!({ "organizationId": team.id, "label": label });
+        let payload = team.owner.ok("createJoinCodes", input, "file { content }").await;
+        let file = text(&payload["file"]["content"]);
+        assert!(file.contains(&format!(",\"'{label}\",")), "{file}");
+    }
     codes.sort();
     codes.dedup();
     assert_eq!(codes.len(), 50);

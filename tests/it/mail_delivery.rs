@@ -220,6 +220,37 @@ async fn a_mail_server_is_judged_by_the_machines_certificates() {
     app.finish().await;
 }
 
+// R16: what somebody on the network appends to the answer to STARTTLS doesn't count as said by the server.
+#[tokio::test]
+async fn what_comes_before_tls_counts_for_nothing_within_it() {
+    let authority = Authority::new("the mail server's authority");
+    let certificate = authority.certificate("localhost");
+    let honest = TlsRelay::with_starttls(&certificate, "").await;
+    let meddled = TlsRelay::with_starttls(&certificate, "250-test\r\n250 AUTH PLAIN\r\n").await;
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let ca = authority.write_to(&folder.join(format!("mail-ca-{}.pem", honest.port)));
+    let url = |relay: &TlsRelay| format!("smtp://localhost:{}?tls=required", relay.port);
+    let settings = TestApp::builder().setting("SSL_CERT_FILE", &ca).setting("ROLLCALL_SMTP_URL", &url(&honest));
+    let mut app = settings.start().await;
+    honest.lead_to(app.smtp.port);
+    meddled.lead_to(app.smtp.port);
+    let team = app.team().await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    app.set("ROLLCALL_SMTP_URL", &url(&meddled));
+    app.start_worker();
+    let id = team.invite("ada@example.org", "MEMBER").await;
+    let deferred = delivered(&team, &id, "DEFERRED").await;
+    assert!(text(&deferred["deliveryError"]).contains("spoke out of turn"), "{deferred}");
+    assert!(invitations(&app).is_empty());
+    app.stop_workers().await;
+    app.set("ROLLCALL_SMTP_URL", &url(&honest));
+    app.start_worker();
+    delivered(&team, &id, "SENT").await;
+    std::fs::remove_file(ca).unwrap();
+    app.finish().await;
+}
+
 // A connection of the pool that the server has closed, or closes at the next mail, doesn't count against that mail.
 #[tokio::test]
 async fn a_closed_connection_of_the_pool_costs_no_try() {

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
 use crate::support::client::{document, text};
 use crate::support::proxy::{Hold, Proxy};
-use crate::support::{Client, Reply, TestApp, Value, json, scrape, until};
+use crate::support::{Client, PATIENCE, Reply, TestApp, Value, json, scrape, until};
 
 #[tokio::test]
 async fn metrics_move_with_what_happens() {
@@ -71,6 +74,26 @@ async fn metrics_move_with_what_happens() {
     })
     .await;
     app.finish_with_given_up_jobs().await;
+}
+
+// Whoever connects to the metrics and says nothing uses up neither the process's files nor the places of others.
+#[tokio::test]
+async fn silent_connections_to_the_metrics_make_room() {
+    let app = TestApp::builder().setting("ROLLCALL_METRICS_LISTEN", "127.0.0.1:0").without_worker().start().await;
+    let log = app.api_log();
+    let (_, address) = log.split_once("metrics on http://").unwrap();
+    let address = address.split_once('/').unwrap().0;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    assert_eq!(scrape(&log).await.get("rollcall_database_up", &[]), 1.0);
+    // The first have made room at once, and the time of the last is soon up.
+    for stream in [&mut silent.remove(0), &mut silent.pop().unwrap()] {
+        assert_eq!(tokio::time::timeout(PATIENCE, stream.read(&mut [0])).await.unwrap().unwrap_or(0), 0);
+    }
+    assert_eq!(scrape(&log).await.get("rollcall_database_up", &[]), 1.0);
+    app.finish().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! How many statements queries take: as many for a hundred items as for one.
 
+use std::time::Duration;
+
+use crate::support::client::text;
 use crate::support::people::uuid;
 use crate::support::{Client, Team, TestApp, json};
 
@@ -259,6 +262,71 @@ async fn signing_in_takes_the_same_statements_whether_or_not_there_is_an_account
     app.start_worker();
     app.until_idle().await;
     assert_eq!(app.database.number(recorded).await, before + 4);
+    app.finish().await;
+}
+
+/// The statements of the requests so far, once PostgreSQL has written them all into its log.
+async fn all_statements(app: &TestApp) -> usize {
+    let mut count = statements(app).await;
+    loop {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = statements(app).await;
+        if now == count {
+            return count;
+        }
+        count = now;
+    }
+}
+
+// R21: whether there is an organization, or anything else that the viewer may not know of, nobody reads off from how
+// long its lookup takes: these are the same statements.
+#[tokio::test]
+async fn looking_something_up_takes_the_same_statements_whether_or_not_it_exists() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let group = team.group("Team", &[&ada]).await;
+    let invitation = team.invite("invited@example.org", "MEMBER").await;
+    team.code("MEMBER").await;
+    let inside = "query($id: ID!) { organization(by: { id: $id }) { slug members(first: 1) { nodes { id } } joinCodes(first: 1) { nodes { id } } \
+         auditLog(first: 1) { nodes { id } } } }";
+    let inside = team.owner.query(inside, json!({ "id": team.id })).await["organization"].clone();
+    let first = |list: &str| text(&inside[list]["nodes"][0]["id"]);
+    let stranger = app.sign_up("mallory@example.org").await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    app.database.sql(&format!("ALTER DATABASE {} SET log_statement = 'all'", app.database.name)).await;
+    app.stop_api().await;
+    app.start_api().await;
+    let by_slug = "query($is: String!) { organization(by: { slug: $is }) { id } }";
+    let by_id = "query($is: ID!) { organization(by: { id: $is }) { id } }";
+    let node = "query($is: ID!) { node(id: $is) { id } }";
+    // Something that isn't shown, and something that isn't there.
+    let elsewhere =
+        |id: &str, other: &str| format!("{}_{}", id.split_once('_').unwrap().0, other.split_once('_').unwrap().1);
+    let mut pairs = vec![
+        (by_slug, text(&inside["slug"]), "no-such-slug".to_owned()),
+        (by_id, team.id.clone(), elsewhere(&team.id, &project)),
+    ];
+    let ids = [team.id.clone(), ada.user_id.clone(), project.clone(), group, invitation];
+    for id in ids.into_iter().chain(["members", "joinCodes", "auditLog"].map(first)) {
+        let other = if id.starts_with("res_") { &team.id } else { &project };
+        pairs.push((node, id.clone(), elsewhere(&id, other)));
+    }
+    for (query, hidden, missing) in pairs {
+        let mut taken = Vec::new();
+        for is in [&hidden, &missing].into_iter().cycle().take(8) {
+            let before = all_statements(&app).await;
+            let found = stranger.query(query, json!({ "is": is })).await;
+            assert!(found.as_object().unwrap().values().all(|found| found.is_null()), "{found}");
+            taken.push(all_statements(&app).await - before);
+        }
+        // A connection that is new at that moment takes some more: of each the least counts.
+        let least = [0, 1].map(|which| taken.iter().skip(which).step_by(2).min());
+        assert!(least[0] == least[1] && least[0] > Some(&0), "{query} {hidden}: {taken:?}");
+    }
+    app.start_worker();
     app.finish().await;
 }
 

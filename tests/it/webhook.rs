@@ -1,6 +1,7 @@
 //! Webhooks: what happens in an organization, told to other services in its order.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use diesel_async::SimpleAsyncConnection;
@@ -9,6 +10,8 @@ use rollcall_domain::base::id::{TypedId, WebhookDeliveryId, to_text};
 use crate::support::client::{nodes, text};
 use crate::support::people::uuid;
 use crate::support::receiver::{Answer, Arrival, Receiver};
+use crate::support::server::Authority;
+use crate::support::tls_relay::TlsRelay;
 use crate::support::{Client, Team, TestApp, Value, json, until};
 
 /// An app whose webhooks may lead to this machine.
@@ -399,6 +402,42 @@ async fn slow_receivers_of_others_hold_up_nobody() {
     app.finish().await;
 }
 
+// R75: receivers whose response never begins, since interim ones come before it without end, keep no thread busy.
+#[tokio::test]
+async fn endless_interim_responses_hold_up_nobody() {
+    let app = start().await;
+    let team = app.team().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let responses = "HTTP/1.1 100 Continue\r\n\r\n".repeat(2_000);
+                stream.read(&mut [0; 1_024]).unwrap();
+                while stream.write_all(responses.as_bytes()).is_ok() {}
+            });
+        }
+    });
+    // More than the worker has threads.
+    let mut ids = Vec::new();
+    for _ in 0..8 {
+        ids.push(create(&team.owner, &team.id, &url, &["resource.created"]).await.0);
+    }
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    for id in &ids {
+        until("it is given up", async || (newest(&team, id).await["status"] == "DEFERRED").then_some(())).await;
+        let error = text(&newest(&team, id).await["error"]);
+        assert!(error.contains("the head of the response is too long"), "{error}");
+    }
+    app.sign_up("grace@example.org").await;
+    assert_eq!(app.health("live").await, 200);
+    for id in ids {
+        team.owner.ok("deleteWebhook", json!({ "id": id }), "").await;
+    }
+    app.finish().await;
+}
+
 // R75: nor do many deliveries that are made again.
 #[tokio::test]
 async fn so_many_deliveries_wait_to_be_made_again() {
@@ -439,6 +478,7 @@ async fn webhooks_lead_to_public_https_only() {
         "http://example.org/hook",
         "https://127.0.0.1/hook",
         "https://localhost/hook",
+        "https://localhost./hook",
         "https://10.0.0.7/",
         "https://169.254.169.254/latest/meta-data",
         "https://[::1]/",
@@ -458,6 +498,43 @@ async fn webhooks_lead_to_public_https_only() {
     until("it is refused", async || (newest(&team, &id).await["status"] == "DEFERRED").then_some(())).await;
     assert!(text(&newest(&team, &id).await["error"]).contains("isn't allowed"));
     assert!(receiver.arrivals().is_empty());
+    app.finish().await;
+}
+
+// R75: errors don't tell which names there are in the deployment's network.
+#[tokio::test]
+async fn a_name_of_the_own_network_looks_like_one_that_does_not_exist() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let mut ids = Vec::new();
+    for host in ["localhost", "nowhere.invalid"] {
+        let (id, _) = create(&team.owner, &team.id, "https://example.org/hook", &["resource.created"]).await;
+        app.database.sql(&format!("UPDATE webhooks SET url = 'https://{host}/hook' WHERE id = '{}'", uuid(&id))).await;
+        ids.push(id);
+    }
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    for id in ids {
+        until("it is refused", async || (newest(&team, &id).await["status"] == "DEFERRED").then_some(())).await;
+        assert_eq!(newest(&team, &id).await["error"], "can't connect: the name leads to no public address");
+    }
+    app.finish().await;
+}
+
+// R75: nor which names the certificate of another host has.
+#[tokio::test]
+async fn the_certificate_of_another_host_is_not_recited() {
+    let authority = Authority::new("the receivers' authority");
+    let relay = TlsRelay::start(&authority.certificate("intranet.example.org")).await;
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let ca = authority.write_to(&folder.join(format!("webhook-ca-{}.pem", relay.port)));
+    let app = TestApp::builder().local_webhooks().setting("SSL_CERT_FILE", &ca).start().await;
+    let team = app.team().await;
+    let url = format!("https://localhost:{}/hook", relay.port);
+    let (id, _) = create(&team.owner, &team.id, &url, &["resource.created"]).await;
+    team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    until("it is refused", async || (newest(&team, &id).await["status"] == "DEFERRED").then_some(())).await;
+    assert_eq!(newest(&team, &id).await["error"], "can't connect: the certificate isn't valid for the host");
+    std::fs::remove_file(ca).unwrap();
     app.finish().await;
 }
 

@@ -33,7 +33,9 @@ impl WebhookTargets {
         // each delivery.
         let allowed = match url.host() {
             Some(Host::Domain(name)) => {
-                self.allow_private || !(name == "localhost" || name.trim_end_matches('.').ends_with(".localhost"))
+                // A name may end with the dot of the DNS's root.
+                let name = name.trim_end_matches('.');
+                self.allow_private || !(name == "localhost" || name.ends_with(".localhost"))
             }
             Some(Host::Ipv4(address)) => self.allow(address.into()),
             Some(Host::Ipv6(address)) => self.allow(address.into()),
@@ -110,8 +112,10 @@ mod tests {
             "https://user:password@example.org",
             "https://example.org/#x",
             "https://localhost",
+            "https://localhost.",
             "https://a.localhost.",
             "https://127.0.0.1",
+            "https://127.0.0.1.",
             "https://127.1",
             "https://0x7f.1",
             "https://2130706433",

@@ -301,8 +301,9 @@ pub fn file(codes: &[(Digits, JoinCode)]) -> String {
     let mut file = String::from("code,role,label,expires_at\r\n");
     for (digits, code) in codes {
         let label = code.label.as_deref().unwrap_or_default();
-        // A spreadsheet would run a label that begins like a formula.
-        let guard = if label.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+        // A spreadsheet would run a label that begins like a formula. Some also read the full-width forms.
+        let formula = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
+        let guard = if label.starts_with(formula) { "'" } else { "" };
         file.push_str(&format!(
             "{},{},\"{guard}{}\",{}\r\n",
             digits.shown(),

@@ -13,7 +13,7 @@ use url::Url;
 use crate::base::limits;
 use crate::base::link::PublicUrl;
 use crate::base::secret::Keyring;
-use crate::base::text::EmailAddress;
+use crate::base::text::{self, EmailAddress};
 use crate::database::Endpoint;
 use crate::database::deployment::{Deployment, OrganizationCreation, WebhookTargets};
 
@@ -446,14 +446,14 @@ impl Settings {
         for entry in list.expose_secret().split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let (name, token) = match entry.split_once('=') {
                 Some((name, token)) if !name.trim().is_empty() && token.trim().len() >= 16 => {
-                    (name.trim(), token.trim())
+                    (text::settled_line(name), token.trim())
                 }
                 _ => bail!("ROLLCALL_STAFF_TOKENS: each must be name=token, the token of at least 16 characters"),
             };
             if tokens.iter().any(|other| other.name == name || other.token.expose_secret() == token) {
                 bail!("ROLLCALL_STAFF_TOKENS: {name} has the name or the token of another; each needs its own");
             }
-            tokens.push(StaffToken { name: name.to_owned(), token: token.into() });
+            tokens.push(StaffToken { name, token: token.into() });
         }
         Ok(tokens)
     }

@@ -15,6 +15,7 @@
 pub(crate) mod document;
 mod mailer;
 mod smtp;
+mod smtp_stream;
 pub(crate) mod words;
 
 use chrono::{DateTime, Utc};

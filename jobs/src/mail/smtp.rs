@@ -6,17 +6,19 @@
 //! through.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    io,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use hyper_rustls::ConfigBuilderExt as _;
 use lettre::{
     Message,
     address::Envelope,
     transport::smtp::{
         Error,
         authentication::{Credentials, DEFAULT_MECHANISMS},
-        client::{AsyncSmtpConnection, TlsParameters},
+        client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters},
         commands::{Data, Mail, Rcpt},
         extension::ClientId,
     },
@@ -24,9 +26,17 @@ use lettre::{
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, crypto::ring, pki_types::ServerName},
+};
 use url::Url;
 
-use super::{SendError, document::one_line};
+use super::{
+    SendError,
+    document::one_line,
+    smtp_stream::{self, EncryptedStream, PlainStream},
+};
 
 /// How many idle connections are kept, and for how long.
 const IDLE_CONNECTIONS: usize = 8;
@@ -58,7 +68,7 @@ pub(super) struct Smtp {
 enum Tls {
     None,
     /// TLS from the first byte on.
-    Implicit(TlsParameters),
+    Implicit(TlsConnector),
     /// STARTTLS, if the server offers it.
     Opportunistic(TlsParameters),
     /// STARTTLS; without it, nothing is sent.
@@ -92,7 +102,7 @@ impl Smtp {
             ("smtp", None | Some("none")) => (Tls::None, 25),
             ("smtp", Some("opportunistic")) => (Tls::Opportunistic(parameters()?), 587),
             ("smtp", Some("required")) => (Tls::Required(parameters()?), 587),
-            ("smtps", None) => (Tls::Implicit(parameters()?), 465),
+            ("smtps", None) => (Tls::Implicit(connector()?), 465),
             ("smtps", Some(_)) => return Err(SmtpUrlError("smtps:// is TLS already, and takes no tls".into())),
             ("smtp", Some(_)) => return Err(SmtpUrlError("tls must be required, opportunistic or none".into())),
             _ => return Err(SmtpUrlError("it must begin with smtp:// or smtps://".into())),
@@ -149,12 +159,7 @@ impl Smtp {
                 outcome => return self.end(connection, outcome),
             }
         }
-        // Anything that fails before the email itself, such as a rejected password, is a problem of this deployment
-        // and not of the recipient.
-        let mut connection = timeout(self.time_limit, self.connect())
-            .await
-            .map_err(late)?
-            .map_err(|error| SendError::Temporary { reply: reply(&error) })?;
+        let mut connection = timeout(self.time_limit, self.connect()).await.map_err(late)??;
         let sending = converse(&mut connection, message.envelope(), &raw);
         let outcome = timeout(self.time_limit, sending).await.map_err(late)?;
         self.end(connection, outcome)
@@ -183,22 +188,32 @@ impl Smtp {
         None
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
-        let implicit = match &self.tls {
-            Tls::Implicit(parameters) => Some(parameters.clone()),
-            _ => None,
-        };
-        let address = (self.host.as_str(), self.port);
-        let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello, implicit, None).await?;
-        match &self.tls {
-            Tls::Required(parameters) => connection.starttls(parameters.clone(), &self.hello).await?,
-            Tls::Opportunistic(parameters) if connection.can_starttls() => {
-                connection.starttls(parameters.clone(), &self.hello).await?;
+    /// Opens a connection and logs in. Anything that fails there, such as a rejected password, is a problem of this
+    /// deployment and not of the recipient.
+    async fn connect(&self) -> Result<AsyncSmtpConnection, SendError> {
+        let unreachable =
+            |error: io::Error| SendError::Temporary { reply: words(&format!("Connection error: {error}")) };
+        let refused = |error: Error| SendError::Temporary { reply: reply(&error) };
+        let stream = smtp_stream::connect(&self.host, self.port).await.map_err(unreachable)?;
+        let stream: Box<dyn AsyncTokioStream> = match &self.tls {
+            Tls::Implicit(connector) => {
+                let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other).map_err(unreachable)?;
+                Box::new(EncryptedStream(connector.connect(name, stream).await.map_err(unreachable)?))
             }
-            _ => {}
+            Tls::None | Tls::Opportunistic(_) | Tls::Required(_) => Box::new(PlainStream::new(stream)),
+        };
+        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(refused)?;
+        match &self.tls {
+            Tls::Required(parameters) => {
+                connection.starttls(parameters.clone(), &self.hello).await.map_err(refused)?;
+            }
+            Tls::Opportunistic(parameters) if connection.can_starttls() => {
+                connection.starttls(parameters.clone(), &self.hello).await.map_err(refused)?;
+            }
+            Tls::None | Tls::Implicit(_) | Tls::Opportunistic(_) => {}
         }
         if let Some(credentials) = &self.credentials {
-            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
+            connection.auth(DEFAULT_MECHANISMS, credentials).await.map_err(refused)?;
         }
         Ok(connection)
     }
@@ -214,6 +229,16 @@ impl Smtp {
             idle.push((connection, Instant::now()));
         }
     }
+}
+
+/// TLS that judges servers by this machine's certificates.
+fn connector() -> Result<TlsConnector, SmtpUrlError> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SmtpUrlError(error.to_string()))?
+        .with_native_roots()
+        .map_err(|_| SmtpUrlError("this machine has no root certificates: install ca-certificates".into()))?;
+    Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())))
 }
 
 /// Sends one email, like lettre's `send` except for the end. After a refusal, lettre waits for the response to a QUIT,
@@ -248,9 +273,13 @@ fn is_closing(error: &Error) -> bool {
 
 /// The server's code and words, or what happened to the connection.
 fn reply(error: &Error) -> String {
-    let words = match (error.status(), std::error::Error::source(error)) {
-        (Some(code), Some(words)) => format!("{code} {words}"),
-        _ => error.to_string(),
-    };
-    one_line(&words).chars().take(500).collect()
+    match (error.status(), std::error::Error::source(error)) {
+        (Some(code), Some(reply)) => words(&format!("{code} {reply}")),
+        _ => words(&error.to_string()),
+    }
+}
+
+/// A text on one line, and not too long.
+fn words(text: &str) -> String {
+    one_line(text).chars().take(500).collect()
 }

@@ -426,6 +426,28 @@ async fn a_refusal_counts_where_the_server_falls_silent_after_it() {
 }
 
 #[tokio::test]
+async fn an_answer_without_end_is_not_kept() {
+    let server = SmtpServer::start([Script::EndlessLine]);
+    let mailer = server.mailer("");
+    assert_eq!(mailer.send(&some_mail()).await, temporary("network error: the server's answer is too long"));
+    assert_eq!(mailer.send(&some_mail()).await, Ok(()));
+}
+
+// What comes with the answer to STARTTLS wasn't received with TLS. Nothing is said after it, not even the beginning of
+// TLS.
+#[tokio::test]
+async fn what_a_server_says_before_tls_ends_the_conversation() {
+    let server = SmtpServer::start([Script::MoreAfterStartTls, Script::MoreAfterStartTls]);
+    for tls in ["required", "opportunistic"] {
+        let url = format!("smtp://127.0.0.1:{}?tls={tls}", server.port);
+        let mailer = Mailer::smtp(&url.into(), from()).unwrap();
+        let Err(SendError::Temporary { reply }) = mailer.send(&some_mail()).await else { panic!("{tls}") };
+        assert!(reply.ends_with("the server spoke out of turn"), "{reply}");
+    }
+    assert!(server.received().iter().all(String::is_empty));
+}
+
+#[tokio::test]
 async fn without_the_encryption_that_is_required_nothing_is_sent() {
     let server = SmtpServer::start([]);
     let mailer = Mailer::smtp(&format!("smtp://127.0.0.1:{}?tls=required", server.port).into(), from()).unwrap();
@@ -898,6 +920,10 @@ enum Script {
     AtEnd(&'static str),
     DropAfterData,
     SilentAfterData,
+    /// Answers MAIL by a line that never ends.
+    EndlessLine,
+    /// Offers STARTTLS, and says more in the packet with the answer to it.
+    MoreAfterStartTls,
 }
 
 struct SmtpServer {
@@ -952,7 +978,20 @@ fn converse(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> 
     while let Some(line) = lines.next().transpose()? {
         let verb = line.split([' ', ':']).next().unwrap_or_default();
         let answer = match (verb, script) {
-            ("EHLO", _) => "250-test\r\n250 AUTH PLAIN",
+            ("EHLO", _) => match state.lock().unwrap().scripts.front() {
+                Some(Script::MoreAfterStartTls) => "250-test\r\n250 STARTTLS",
+                _ => "250-test\r\n250 AUTH PLAIN",
+            },
+            ("STARTTLS", _) => {
+                next_script();
+                stream.write_all(b"220 Go ahead\r\n250-test\r\n250 AUTH PLAIN\r\n")?;
+                let mut answer = String::new();
+                for line in lines {
+                    answer.push_str(&line?);
+                }
+                state.lock().unwrap().received.push(answer);
+                return Ok(());
+            }
             ("AUTH", _) => {
                 match state.lock().unwrap().scripts.pop_front_if(|script| matches!(script, Script::AtLogin(_))) {
                     Some(Script::AtLogin(answer)) => answer,
@@ -961,6 +1000,11 @@ fn converse(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> 
             }
             ("MAIL", _) => {
                 script = Some(next_script());
+                if let Some(Script::EndlessLine) = script {
+                    loop {
+                        stream.write_all(&[b'2'; 4_096])?;
+                    }
+                }
                 "250 OK"
             }
             ("RCPT", Some(Script::AtRecipient(answer))) => answer,

@@ -15,6 +15,7 @@ use rollcall_domain::membership::{invitation, join_code, member_list, organizati
 use rollcall_domain::resource::list::ResourceFilter;
 use rollcall_domain::resource::{kind, run};
 use rollcall_domain::{departure, resource};
+use uuid::Uuid;
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
@@ -588,14 +589,14 @@ impl OrganizationBy {
     /// If the database fails.
     pub async fn find(self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
         let id = match self {
-            Self::Id(id) => Some(id.0),
+            Self::Id(id) => id.0,
             Self::Slug(slug) => {
-                organization::id_by_slug(&mut *connection(context).await?, &slug).await.map_err(top_level)?
+                let id = organization::id_by_slug(&mut *connection(context).await?, &slug).await.map_err(top_level)?;
+                // An unknown slug takes the same statements as the slug of an organization that the viewer may not
+                // know of. Otherwise, the time that the answer takes would tell which slugs there are.
+                id.unwrap_or(OrganizationId::from_uuid(Uuid::nil()))
             }
         };
-        match id {
-            Some(id) => Organization::find(context, id).await,
-            None => Ok(None),
-        }
+        Organization::find(context, id).await
     }
 }
