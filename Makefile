@@ -74,7 +74,11 @@ rules: ## Write docs/rules-tests.md anew
 
 .PHONY: dist
 dist: ## Build the binaries for deployments and benchmarks, in target/dist
-	cargo build --workspace --bins --profile dist
+	cargo build -p rollcall -p rollcall-jobs --bins --profile dist
+
+.PHONY: bench
+bench: postgres dist ## Measure the API beside what PostgreSQL can do; ARGS="--help" lists the arguments
+	cargo run --profile dist -p rollcall-bench -- $(ARGS)
 
 .PHONY: bench-queue
 bench-queue: postgres ## Compare the job queue with graphile-worker, on a PostgreSQL of its own

@@ -1,0 +1,278 @@
+//! Measures Rollcall beside the floor and the alternatives, on a PostgreSQL of its own: `make bench` runs it.
+//!
+//! Within a scenario the contenders take turns, round by round, so that whatever else the machine does meets all of
+//! them. Compare figures of one run only.
+
+mod floor;
+mod load;
+mod measure;
+mod postgres;
+mod process;
+mod report;
+mod rollcall;
+mod scenarios;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use serde_json::json;
+
+use floor::Floor;
+use measure::{Figures, Pace, median};
+use postgres::Postgres;
+use process::Server;
+use report::{ContenderResult, ROLLCALL, Run, ScenarioResult, StartResult};
+use rollcall::{DATABASE, Rollcall};
+use scenarios::Scenario;
+use world::Sizes;
+
+/// Measures Rollcall beside pgbench and the alternatives, and writes a table, JSON and a chart.
+#[derive(Parser, Debug)]
+#[command(name = "make bench ARGS=\"…\"", bin_name = "make bench ARGS=\"…\"")]
+struct Arguments {
+    /// Only the scenarios whose names begin with one of these, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    scenarios: Vec<String>,
+    /// Print the scenarios and end.
+    #[arg(long)]
+    list: bool,
+    /// Rounds of each contender.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Seconds that are measured of each round.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Seconds before them.
+    #[arg(long, default_value_t = 1)]
+    warm_up: u64,
+    /// Connections of the load generator.
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Organizations: up to 10,000.
+    #[arg(long, default_value_t = 200)]
+    organizations: u64,
+    /// Memberships in them: up to 1,000,000.
+    #[arg(long, default_value_t = 20_000)]
+    members: u64,
+    /// Resources in them: up to 5,000,000.
+    #[arg(long, default_value_t = 100_000)]
+    resources: u64,
+    /// Rollcall alone, without the floor.
+    #[arg(long)]
+    alone: bool,
+    /// Where the results go.
+    #[arg(long, default_value = "bench/results")]
+    results: PathBuf,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let sizes =
+        Sizes { organizations: arguments.organizations, members: arguments.members, resources: arguments.resources };
+    sizes.check()?;
+    let wanted = |name: &str| {
+        arguments.scenarios.is_empty() || arguments.scenarios.iter().any(|prefix| name.starts_with(prefix.as_str()))
+    };
+    let mut scenarios = scenarios::all(sizes)?;
+    scenarios.retain(|scenario| wanted(&scenario.name));
+    if arguments.list {
+        for scenario in &scenarios {
+            println!("{:<20} {}", scenario.name, scenario.title);
+        }
+        return Ok(());
+    }
+    let folder = Folder::new()?;
+    let postgres = Postgres::start(&folder.0.join("postgres")).await?;
+    let outcome = measure_all(&arguments, sizes, &scenarios, wanted("start"), &postgres, &folder.0).await;
+    postgres.stop()?;
+    let run = outcome?;
+    let table = run.write(&arguments.results)?;
+    println!("\n{}\n{} has this table, and beside it are JSON and a chart", run.table(), table.display());
+    let failed =
+        run.scenarios.iter().flat_map(|scenario| &scenario.contenders).filter(|one| one.failure.is_some()).count();
+    if failed > 0 {
+        bail!("{failed} measurements failed");
+    }
+    Ok(())
+}
+
+async fn measure_all(
+    arguments: &Arguments,
+    sizes: Sizes,
+    scenarios: &[Scenario],
+    starts: bool,
+    postgres: &Postgres,
+    folder: &Path,
+) -> anyhow::Result<Run> {
+    let rollcall = Rollcall::new(folder, postgres.url(DATABASE));
+    rollcall.migrate()?;
+    let client = postgres.client(DATABASE).await?;
+    eprintln!("loading the world");
+    world::load(&client, sizes).await?;
+    postgres.checkpoint().await?;
+    let starts = if starts { vec![start(&rollcall).await?] } else { Vec::new() };
+
+    let pace = Pace {
+        connections: arguments.connections,
+        warm_up: Duration::from_secs(arguments.warm_up),
+        duration: Duration::from_secs(arguments.seconds),
+    };
+    let bench = Bench {
+        postgres,
+        postmaster: postgres.pid()?,
+        socket: postgres.socket_folder().await?,
+        server: rollcall.serve().await?,
+        pace,
+        folder: folder.join("pgbench"),
+    };
+    std::fs::create_dir_all(&bench.folder)?;
+    let mut results = Vec::new();
+    for scenario in scenarios {
+        results.push(bench.scenario(scenario, arguments).await?);
+    }
+    let row = client.query_one("SELECT to_char(now(), 'YYYY-MM-DD'), version()", &[]).await?;
+    let (date, version): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    let about = json!({
+        "versions": { "rollcall": revision(), "postgresql": version },
+        "machine": machine(),
+        "arguments": { "rounds": arguments.rounds, "seconds": arguments.seconds, "warm_up": arguments.warm_up,
+            "connections": arguments.connections },
+        "world": sizes,
+        "postgresql_settings": postgres::SETTINGS.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
+        "rollcall_settings": Rollcall::settings().into_iter().filter(|(name, _)| !name.contains("SECRET"))
+            .collect::<std::collections::BTreeMap<_, _>>(),
+    });
+    Ok(Run { date, about, scenarios: results, starts })
+}
+
+/// Starts the API a few times, and looks at its memory a second after the last.
+async fn start(rollcall: &Rollcall) -> anyhow::Result<StartResult> {
+    let mut times = Vec::new();
+    let mut memory = 0;
+    for _ in 0..5 {
+        let server = rollcall.serve().await?;
+        times.push(server.start_up.as_secs_f64() * 1_000.0);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        memory = process::memory(server.pid())?;
+    }
+    let first_answer_ms = median(times).unwrap_or_default();
+    Ok(StartResult { name: ROLLCALL.to_owned(), first_answer_ms, idle_memory_mb: memory as f64 / 1e6 })
+}
+
+/// What the rounds need.
+struct Bench<'a> {
+    postgres: &'a Postgres,
+    postmaster: u32,
+    socket: String,
+    server: Server,
+    pace: Pace,
+    /// Where pgbench's scripts and logs are.
+    folder: PathBuf,
+}
+
+impl Bench<'_> {
+    async fn scenario(&self, scenario: &Scenario, arguments: &Arguments) -> anyhow::Result<ScenarioResult> {
+        let mut own = ContenderResult::new(ROLLCALL, None);
+        let mut floor = None;
+        if scenario.reads && !arguments.alone {
+            let recorded = Floor::record(self.postgres, DATABASE, &self.server.address, &scenario.load).await;
+            let recorded = recorded.with_context(|| format!("the statements of {}", scenario.name))?;
+            let generic = self.prefers_generic_plans(&recorded).await;
+            let plans = if generic { "generic plans" } else { "plans as PostgreSQL chooses" };
+            let note = format!("{} statements, {plans}", recorded.statements.len());
+            let mut result = ContenderResult::new("pgbench", Some(note));
+            result.statements.clone_from(&recorded.statements);
+            floor = Some((recorded, generic, result));
+        }
+        for round in 1..=arguments.rounds {
+            if let Some(sql) = scenario.reset {
+                for statement in sql.split(';') {
+                    self.postgres.client(DATABASE).await?.batch_execute(statement).await?;
+                }
+            }
+            self.postgres.checkpoint().await?;
+            let server = &self.server;
+            let figures =
+                measure::server(&server.address, server.pid(), self.postmaster, &scenario.load, self.pace).await;
+            note(&scenario.name, round, &mut own, figures);
+            if let Some((floor, generic, result)) = &mut floor {
+                let figures = self.floor(floor, *generic, self.pace).await;
+                note(&scenario.name, round, result, figures);
+            }
+        }
+        let contenders = [own].into_iter().chain(floor.map(|(_, _, result)| result)).collect();
+        Ok(ScenarioResult { name: scenario.name.clone(), title: scenario.title.clone(), contenders })
+    }
+
+    async fn floor(&self, floor: &Floor, generic: bool, pace: Pace) -> anyhow::Result<Figures> {
+        let before = process::cpu(self.postmaster)?;
+        let outcome = floor.run(&self.folder, &self.socket, DATABASE, generic, pace.warm_up, pace.duration).await?;
+        // The warm-up's processor time is part of the difference, and its share is taken out.
+        let measured = outcome.seconds / (outcome.seconds + pace.warm_up.as_secs_f64());
+        Ok(Figures::of(&outcome, process::cpu(self.postmaster)?.saturating_sub(before).mul_f64(measured)))
+    }
+
+    /// Whether the statements are faster with plans that PostgreSQL makes once. The floor is the faster of the two.
+    async fn prefers_generic_plans(&self, floor: &Floor) -> bool {
+        let pace = Pace { warm_up: Duration::from_secs(1), duration: Duration::from_secs(1), ..self.pace };
+        let rate = async |generic| self.floor(floor, generic, pace).await.map_or(0.0, |figures| figures.rate);
+        rate(true).await > rate(false).await
+    }
+}
+
+/// Keeps a round's figures, or why there are none.
+fn note(scenario: &str, round: usize, result: &mut ContenderResult, figures: anyhow::Result<Figures>) {
+    match figures {
+        Ok(figures) => {
+            eprintln!(
+                "{scenario:<20} {round}  {:<24} {:>9.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms",
+                result.name, figures.rate, figures.p50_ms, figures.p99_ms
+            );
+            result.rounds.push(figures);
+        }
+        Err(error) => {
+            eprintln!("{scenario:<20} {round}  {:<24} failed: {error:#}", result.name);
+            result.failure = Some(format!("{error:#}"));
+        }
+    }
+}
+
+/// The commit that is measured, where git knows it.
+fn revision() -> String {
+    let output = std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// The machine, and how busy it was at the end.
+fn machine() -> serde_json::Value {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, model)| model);
+    let memory = read("/proc/meminfo");
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    json!({
+        "cpu": model, "cores": cores, "memory": memory.lines().next(), "kernel": read("/proc/sys/kernel/osrelease").trim(),
+        "load_average": read("/proc/loadavg").trim(),
+    })
+}
+
+/// The folder of a run's files, which goes with it. PostgreSQL's user reaches it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> anyhow::Result<Self> {
+        let path = std::env::temp_dir().join(format!("rollcall-bench-{}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("can't create {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}

@@ -1,0 +1,134 @@
+//! The world of a run: organizations, members, resources and sessions, made by set-based SQL through the product's own
+//! constraints and triggers.
+
+use anyhow::{Context as _, bail};
+use tokio_postgres::Client;
+use type_safe_id::{DynamicType, TypeSafeId};
+use uuid::Uuid;
+
+/// How large a world is.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Sizes {
+    /// Organizations, beside everybody's personal one.
+    pub organizations: u64,
+    /// Memberships in them.
+    pub members: u64,
+    /// Resources in them.
+    pub resources: u64,
+}
+
+impl Sizes {
+    /// Organizations about which people ask for access and pages of resources.
+    pub fn asked(self) -> u64 {
+        self.organizations.min(64)
+    }
+
+    /// People who belong to two organizations each.
+    pub fn people(self) -> u64 {
+        self.members / 2
+    }
+
+    /// All accounts.
+    pub fn accounts(self) -> u64 {
+        self.people() + self.asked()
+    }
+
+    /// # Errors
+    ///
+    /// Where an organization would have too few members or resources for the scenarios.
+    pub fn check(self) -> anyhow::Result<()> {
+        if self.organizations < 2 || self.members < 60 * self.organizations || self.resources < 200 * self.organizations
+        {
+            bail!("the scenarios need two organizations, and 60 members and 200 resources for each of them");
+        }
+        Ok(())
+    }
+
+    /// The owner of an organization.
+    pub fn owner(self, organization: u64) -> u64 {
+        organization
+    }
+
+    /// An admin of an organization: one of seven.
+    pub fn admin(self, organization: u64, number: u64) -> u64 {
+        let place = match number % 7 {
+            0 => 1,
+            later => later + 2,
+        };
+        organization + self.organizations * place
+    }
+
+    /// A member who is in the organization's team.
+    pub fn team_member(self, organization: u64) -> u64 {
+        organization + 2 * self.organizations
+    }
+
+    /// Somebody outside with whom resources of the organization are shared.
+    pub fn outsider(self, organization: u64) -> u64 {
+        self.people() + organization
+    }
+
+    /// A resource of an organization: the first hundred are shared with its team, the next with the person outside.
+    pub fn resource(self, organization: u64, place: u64) -> u64 {
+        organization + self.organizations * place
+    }
+}
+
+/// Fills an empty, migrated database.
+pub async fn load(client: &Client, sizes: Sizes) -> anyhow::Result<()> {
+    let mut sql = include_str!("world.sql").to_owned();
+    for (name, value) in [
+        ("accounts", sizes.accounts()),
+        ("organizations", sizes.organizations),
+        ("people", sizes.people()),
+        ("resources", sizes.resources),
+        ("asked", sizes.asked()),
+    ] {
+        sql = sql.replace(&format!("{{{name}}}"), &value.to_string());
+    }
+    client.batch_execute(&sql).await.context("the world can't be loaded")?;
+    client.batch_execute("VACUUM ANALYZE").await?;
+    Ok(())
+}
+
+/// As world.sql makes them: a UUIDv7 of a kind and a number.
+fn id(kind: u64, number: u64) -> Uuid {
+    let time = u128::from(1_790_000_000_000 + number) << 80;
+    Uuid::from_u128(time | (0x7000 | u128::from(kind)) << 64 | 0x8000 << 48 | u128::from(number))
+}
+
+/// As the API writes ids.
+fn text(prefix: &str, id: Uuid) -> String {
+    // The prefixes are constants, and valid.
+    DynamicType::new(prefix).map(|prefix| TypeSafeId::from_type_and_uuid(prefix, id).to_string()).unwrap_or_default()
+}
+
+/// The id of an account, as the API knows it.
+pub fn user_id(number: u64) -> String {
+    text("usr", id(1, number))
+}
+
+/// The id of an organization, as the API knows it.
+pub fn organization_id(number: u64) -> String {
+    text("org", id(3, number))
+}
+
+/// The id of a resource, as the API knows it.
+pub fn resource_id(number: u64) -> String {
+    text("res", id(6, number))
+}
+
+/// The bearer token of an account's session.
+pub fn token(number: u64) -> String {
+    format!("rcs_bench{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::id;
+
+    #[test]
+    fn ids_are_those_of_the_sql() {
+        assert_eq!(id(3, 10).to_string(), "01a0c450-6c0a-7003-8000-00000000000a");
+    }
+}
