@@ -77,7 +77,8 @@ dist: ## Build the binaries for deployments and benchmarks, in target/dist
 	cargo build -p rollcall -p rollcall-jobs --bins --profile dist
 
 .PHONY: bench
-bench: postgres dist ## Measure the API beside what PostgreSQL can do; ARGS="--help" lists the arguments
+bench: postgres dist ## Measure the service beside what PostgreSQL can do and beside alternatives; see docs/performance.md
+	npm --prefix bench/alternatives ci --no-audit --no-fund
 	cargo run --profile dist -p rollcall-bench -- $(ARGS)
 
 .PHONY: bench-queue

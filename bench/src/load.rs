@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
@@ -55,6 +55,8 @@ fn owned(expected: &[(&str, usize)]) -> Vec<(String, usize)> {
 pub enum Credentials<'a> {
     /// A bearer token.
     Bearer(&'a str),
+    /// A cookie, from the server's own pages.
+    Cookie(&'a str),
     /// None.
     Nobody,
 }
@@ -73,6 +75,7 @@ fn build(method: Method, path: &str, credentials: Credentials, body: Option<Stri
     let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
     match credentials {
         Credentials::Bearer(token) => request = request.header(AUTHORIZATION, format!("Bearer {token}")),
+        Credentials::Cookie(cookie) => request = request.header(COOKIE, cookie).header(ORIGIN, "http://localhost"),
         Credentials::Nobody => {}
     }
     if body.is_some() {
@@ -146,14 +149,14 @@ pub async fn send_once(address: &str, load: &Load, number: u64) -> anyhow::Resul
     exchange(&mut sender, &client(0)?, load, request).await
 }
 
-/// Whether the server answers to a GET at all.
-pub async fn answers(address: &str, path: &str) -> bool {
+/// Whether the server answers a request.
+pub async fn answers(address: &str, request: &LoadRequest) -> bool {
     let ask = async {
         let mut sender = connect(address).await?;
-        let answer = sender.send_request(get(path, Credentials::Nobody)?).await?;
+        let answer = sender.send_request(request.clone()).await?;
         anyhow::Ok(answer.status())
     };
-    ask.await.is_ok_and(|status| !status.is_server_error())
+    ask.await.is_ok_and(|status| status == StatusCode::OK)
 }
 
 /// Every connection is another client's, as if a proxy passed them on.

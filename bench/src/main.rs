@@ -3,6 +3,7 @@
 //! Within a scenario the contenders take turns, round by round, so that whatever else the machine does meets all of
 //! them. Compare figures of one run only.
 
+mod alternatives;
 mod floor;
 mod load;
 mod measure;
@@ -20,7 +21,9 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use serde_json::json;
 
+use alternatives::{Alternative, Alternatives};
 use floor::Floor;
+use load::Load;
 use measure::{Figures, Pace, median};
 use postgres::Postgres;
 use process::Server;
@@ -60,7 +63,7 @@ struct Arguments {
     /// Resources in them: up to 5,000,000.
     #[arg(long, default_value_t = 100_000)]
     resources: u64,
-    /// Rollcall alone, without the floor.
+    /// Rollcall alone, without the floor and the alternatives.
     #[arg(long)]
     alone: bool,
     /// Where the results go.
@@ -113,8 +116,20 @@ async fn measure_all(
     let client = postgres.client(DATABASE).await?;
     eprintln!("loading the world");
     world::load(&client, sizes).await?;
+    let alternatives = match arguments.alone {
+        true => None,
+        false => Some(Alternatives::prepare(&client, folder, postgres.url(DATABASE), sizes).await?),
+    };
     postgres.checkpoint().await?;
-    let starts = if starts { vec![start(&rollcall).await?] } else { Vec::new() };
+    let mut start_results = Vec::new();
+    if starts {
+        start_results.push(start(ROLLCALL, async || rollcall.serve().await).await?);
+        if let Some(alternatives) = &alternatives {
+            for which in Alternative::ALL {
+                start_results.push(start(which.name(), async || alternatives.start(which).await).await?);
+            }
+        }
+    }
 
     let pace = Pace {
         connections: arguments.connections,
@@ -132,7 +147,16 @@ async fn measure_all(
     std::fs::create_dir_all(&bench.folder)?;
     let mut results = Vec::new();
     for scenario in scenarios {
-        results.push(bench.scenario(scenario, arguments).await?);
+        let mut rivals = Vec::new();
+        if let Some(alternatives) = &alternatives {
+            for which in Alternative::ALL {
+                if let Some(load) = alternatives.load(which, &scenario.name)? {
+                    let server = alternatives.start(which).await?;
+                    rivals.push(Rival { server, load, result: ContenderResult::new(which.name(), None) });
+                }
+            }
+        }
+        results.push(bench.scenario(scenario, rivals, arguments).await?);
     }
     let row = client.query_one("SELECT to_char(now(), 'YYYY-MM-DD'), version()", &[]).await?;
     let (date, version): (String, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -146,21 +170,28 @@ async fn measure_all(
         "rollcall_settings": Rollcall::settings().into_iter().filter(|(name, _)| !name.contains("SECRET"))
             .collect::<std::collections::BTreeMap<_, _>>(),
     });
-    Ok(Run { date, about, scenarios: results, starts })
+    Ok(Run { date, about, scenarios: results, starts: start_results })
 }
 
-/// Starts the API a few times, and looks at its memory a second after the last.
-async fn start(rollcall: &Rollcall) -> anyhow::Result<StartResult> {
+/// Starts a server a few times, and looks at its memory a second after the last.
+async fn start(name: &str, server: impl AsyncFn() -> anyhow::Result<Server>) -> anyhow::Result<StartResult> {
     let mut times = Vec::new();
     let mut memory = 0;
     for _ in 0..5 {
-        let server = rollcall.serve().await?;
+        let server = server().await?;
         times.push(server.start_up.as_secs_f64() * 1_000.0);
         tokio::time::sleep(Duration::from_secs(1)).await;
         memory = process::memory(server.pid())?;
     }
     let first_answer_ms = median(times).unwrap_or_default();
-    Ok(StartResult { name: ROLLCALL.to_owned(), first_answer_ms, idle_memory_mb: memory as f64 / 1e6 })
+    Ok(StartResult { name: name.to_owned(), first_answer_ms, idle_memory_mb: memory as f64 / 1e6 })
+}
+
+/// An alternative in a scenario.
+struct Rival {
+    server: Server,
+    load: Load,
+    result: ContenderResult,
 }
 
 /// What the rounds need.
@@ -175,7 +206,12 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    async fn scenario(&self, scenario: &Scenario, arguments: &Arguments) -> anyhow::Result<ScenarioResult> {
+    async fn scenario(
+        &self,
+        scenario: &Scenario,
+        mut rivals: Vec<Rival>,
+        arguments: &Arguments,
+    ) -> anyhow::Result<ScenarioResult> {
         let mut own = ContenderResult::new(ROLLCALL, None);
         let mut floor = None;
         if scenario.reads && !arguments.alone {
@@ -190,8 +226,12 @@ impl Bench<'_> {
         }
         for round in 1..=arguments.rounds {
             if let Some(sql) = scenario.reset {
+                let client = self.postgres.client(DATABASE).await?;
                 for statement in sql.split(';') {
-                    self.postgres.client(DATABASE).await?.batch_execute(statement).await?;
+                    client.batch_execute(statement).await?;
+                }
+                if !rivals.is_empty() {
+                    Alternatives::reset(&client).await?;
                 }
             }
             self.postgres.checkpoint().await?;
@@ -203,8 +243,13 @@ impl Bench<'_> {
                 let figures = self.floor(floor, *generic, self.pace).await;
                 note(&scenario.name, round, result, figures);
             }
+            for Rival { server, load, result } in &mut rivals {
+                let figures = measure::server(&server.address, server.pid(), self.postmaster, load, self.pace).await;
+                note(&scenario.name, round, result, figures);
+            }
         }
-        let contenders = [own].into_iter().chain(floor.map(|(_, _, result)| result)).collect();
+        let floor = floor.map(|(_, _, result)| result);
+        let contenders = [own].into_iter().chain(floor).chain(rivals.into_iter().map(|rival| rival.result)).collect();
         Ok(ScenarioResult { name: scenario.name.clone(), title: scenario.title.clone(), contenders })
     }
 
@@ -229,13 +274,13 @@ fn note(scenario: &str, round: usize, result: &mut ContenderResult, figures: any
     match figures {
         Ok(figures) => {
             eprintln!(
-                "{scenario:<20} {round}  {:<24} {:>9.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms",
+                "{scenario:<20} {round}  {:<32} {:>9.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms",
                 result.name, figures.rate, figures.p50_ms, figures.p99_ms
             );
             result.rounds.push(figures);
         }
         Err(error) => {
-            eprintln!("{scenario:<20} {round}  {:<24} failed: {error:#}", result.name);
+            eprintln!("{scenario:<20} {round}  {:<32} failed: {error:#}", result.name);
             result.failure = Some(format!("{error:#}"));
         }
     }

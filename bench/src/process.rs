@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+
+use crate::load::{self, LoadRequest};
 
 /// Clock ticks of `/proc` in a second; Linux shows every process 100.
 const TICKS: f64 = 100.0;
@@ -24,6 +27,12 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
+/// A port that nobody listens on.
+pub fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
+    Ok(listener.local_addr()?.port())
+}
+
 /// A server that is stopped with its value.
 pub struct Server {
     child: Child,
@@ -34,8 +43,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it answers to `GET path`.
-    pub async fn start(mut command: Command, port: u16, path: &str, log: &Path) -> anyhow::Result<Self> {
+    /// Starts a server and waits until it answers the probe.
+    pub async fn start(mut command: Command, port: u16, probe: &LoadRequest, log: &Path) -> anyhow::Result<Self> {
         let file = File::create(log).with_context(|| format!("can't create {}", log.display()))?;
         let program = command.get_program().to_owned();
         let started = Instant::now();
@@ -45,7 +54,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("can't start {}", program.display()))?;
         let mut server = Self { child, address: format!("127.0.0.1:{port}"), start_up: Duration::ZERO };
-        while !crate::load::answers(&server.address, path).await {
+        while !load::answers(&server.address, probe).await {
             if let Some(status) = server.child.try_wait()? {
                 bail!("{} ended with {status}; see {}", program.display(), log.display());
             }

@@ -1,12 +1,12 @@
 //! Rollcall's own processes, with the settings of a run.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
-use crate::process::{Server, command};
+use crate::load::{Credentials, post};
+use crate::process::{Server, command, free_port};
 use crate::scenarios::STAFF_TOKEN;
 
 /// The name of the database.
@@ -53,7 +53,8 @@ impl Rollcall {
         let port = free_port()?;
         let mut command = self.command("rollcall")?;
         command.arg("serve").env("ROLLCALL_LISTEN", format!("127.0.0.1:{port}"));
-        Server::start(command, port, "/graphql?query=%7B__typename%7D", &self.folder.join("api.log")).await
+        let probe = post("/graphql", Credentials::Nobody, r#"{"query":"{ __typename }"}"#.to_owned())?;
+        Server::start(command, port, &probe, &self.folder.join("api.log")).await
     }
 
     fn command(&self, program: &str) -> anyhow::Result<Command> {
@@ -67,10 +68,4 @@ impl Rollcall {
         command.env("ROLLCALL_MAIL_DIR", self.folder.join("mails"));
         Ok(command)
     }
-}
-
-/// A port that nobody listens on.
-pub fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
-    Ok(listener.local_addr()?.port())
 }

@@ -118,6 +118,16 @@ pub fn resource_id(number: u64) -> String {
     text("res", id(6, number))
 }
 
+/// The id of an account, as the database knows it.
+pub fn user_uuid(number: u64) -> String {
+    id(1, number).to_string()
+}
+
+/// The id of an organization, as the database knows it.
+pub fn organization_uuid(number: u64) -> String {
+    id(3, number).to_string()
+}
+
 /// The bearer token of an account's session.
 pub fn token(number: u64) -> String {
     format!("rcs_bench{number}")
