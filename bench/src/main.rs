@@ -8,13 +8,17 @@ mod floor;
 mod load;
 mod measure;
 mod postgres;
+mod preparation;
 mod process;
 mod report;
 mod rollcall;
 mod scenarios;
+mod smtp;
+mod work;
 mod world;
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -30,7 +34,8 @@ use process::Server;
 use report::{ContenderResult, ROLLCALL, Run, ScenarioResult, StartResult};
 use rollcall::{DATABASE, Rollcall};
 use scenarios::Scenario;
-use world::Sizes;
+use work::{Work, Workshop};
+use world::{Accounts, Sizes};
 
 /// Measures Rollcall beside pgbench and the alternatives, and writes a table, JSON and a chart.
 #[derive(Parser, Debug)]
@@ -63,6 +68,9 @@ struct Arguments {
     /// Resources in them: up to 5,000,000.
     #[arg(long, default_value_t = 100_000)]
     resources: u64,
+    /// Also the removal of a member who owns 1,000,000 resources.
+    #[arg(long)]
+    huge: bool,
     /// Rollcall alone, without the floor and the alternatives.
     #[arg(long)]
     alone: bool,
@@ -73,24 +81,39 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let sizes =
-        Sizes { organizations: arguments.organizations, members: arguments.members, resources: arguments.resources };
+    tokio::task::LocalSet::new().run_until(run(Arguments::parse())).await
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let sizes = Sizes {
+        organizations: arguments.organizations,
+        members: arguments.members,
+        resources: arguments.resources,
+        joiners: 5_000 * u64::try_from(arguments.rounds)?,
+    };
     sizes.check()?;
     let wanted = |name: &str| {
         arguments.scenarios.is_empty() || arguments.scenarios.iter().any(|prefix| name.starts_with(prefix.as_str()))
     };
-    let mut scenarios = scenarios::all(sizes)?;
-    scenarios.retain(|scenario| wanted(&scenario.name));
+    let accounts = Rc::new(Accounts::new(sizes));
+    let mut plan = Plan {
+        sizes,
+        scenarios: scenarios::all(sizes, &accounts)?,
+        accounts,
+        work: Work::all(arguments.huge),
+        starts: wanted("start"),
+    };
+    plan.scenarios.retain(|scenario| wanted(&scenario.name));
+    plan.work.retain(|work| wanted(&work.name()));
     if arguments.list {
-        for scenario in &scenarios {
-            println!("{:<20} {}", scenario.name, scenario.title);
+        for (name, title) in plan.names() {
+            println!("{name:<20} {title}");
         }
         return Ok(());
     }
     let folder = Folder::new()?;
     let postgres = Postgres::start(&folder.0.join("postgres")).await?;
-    let outcome = measure_all(&arguments, sizes, &scenarios, wanted("start"), &postgres, &folder.0).await;
+    let outcome = measure_all(&arguments, &plan, &postgres, &folder.0).await;
     postgres.stop()?;
     let run = outcome?;
     let table = run.write(&arguments.results)?;
@@ -103,14 +126,27 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure_all(
-    arguments: &Arguments,
+/// What is to be measured.
+struct Plan {
     sizes: Sizes,
-    scenarios: &[Scenario],
+    accounts: Rc<Accounts>,
+    scenarios: Vec<Scenario>,
+    work: Vec<Work>,
+    /// Whether the servers' start is measured.
     starts: bool,
-    postgres: &Postgres,
-    folder: &Path,
-) -> anyhow::Result<Run> {
+}
+
+impl Plan {
+    fn names(&self) -> Vec<(String, String)> {
+        let start = self.starts.then(|| ("start".to_owned(), "start to first answer, and idle memory".to_owned()));
+        let scenarios = self.scenarios.iter().map(|scenario| (scenario.name.clone(), scenario.title.clone()));
+        let work = self.work.iter().map(|work| (work.name(), work.title()));
+        start.into_iter().chain(scenarios).chain(work).collect()
+    }
+}
+
+async fn measure_all(arguments: &Arguments, plan: &Plan, postgres: &Postgres, folder: &Path) -> anyhow::Result<Run> {
+    let sizes = plan.sizes;
     let rollcall = Rollcall::new(folder, postgres.url(DATABASE));
     rollcall.migrate()?;
     let client = postgres.client(DATABASE).await?;
@@ -122,7 +158,7 @@ async fn measure_all(
     };
     postgres.checkpoint().await?;
     let mut start_results = Vec::new();
-    if starts {
+    if plan.starts {
         start_results.push(start(ROLLCALL, async || rollcall.serve().await).await?);
         if let Some(alternatives) = &alternatives {
             for which in Alternative::ALL {
@@ -143,10 +179,12 @@ async fn measure_all(
         server: rollcall.serve().await?,
         pace,
         folder: folder.join("pgbench"),
+        plan,
+        rollcall: &rollcall,
     };
     std::fs::create_dir_all(&bench.folder)?;
     let mut results = Vec::new();
-    for scenario in scenarios {
+    for scenario in &plan.scenarios {
         let mut rivals = Vec::new();
         if let Some(alternatives) = &alternatives {
             for which in Alternative::ALL {
@@ -157,6 +195,9 @@ async fn measure_all(
             }
         }
         results.push(bench.scenario(scenario, rivals, arguments).await?);
+    }
+    for work in &plan.work {
+        results.push(bench.work(*work, &client, arguments).await);
     }
     let row = client.query_one("SELECT to_char(now(), 'YYYY-MM-DD'), version()", &[]).await?;
     let (date, version): (String, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -203,6 +244,8 @@ struct Bench<'a> {
     pace: Pace,
     /// Where pgbench's scripts and logs are.
     folder: PathBuf,
+    plan: &'a Plan,
+    rollcall: &'a Rollcall,
 }
 
 impl Bench<'_> {
@@ -234,8 +277,10 @@ impl Bench<'_> {
                     Alternatives::reset(&client).await?;
                 }
             }
-            self.postgres.checkpoint().await?;
             let server = &self.server;
+            let (sizes, accounts) = (self.plan.sizes, &self.plan.accounts);
+            preparation::make(&scenario.preparation, &server.address, self.rollcall, sizes, accounts).await?;
+            self.postgres.checkpoint().await?;
             let figures =
                 measure::server(&server.address, server.pid(), self.postmaster, &scenario.load, self.pace).await;
             note(&scenario.name, round, &mut own, figures);
@@ -251,6 +296,27 @@ impl Bench<'_> {
         let floor = floor.map(|(_, _, result)| result);
         let contenders = [own].into_iter().chain(floor).chain(rivals.into_iter().map(|rival| rival.result)).collect();
         Ok(ScenarioResult { name: scenario.name.clone(), title: scenario.title.clone(), contenders })
+    }
+
+    async fn work(&self, work: Work, client: &tokio_postgres::Client, arguments: &Arguments) -> ScenarioResult {
+        let workshop = Workshop {
+            postgres: self.postgres,
+            postmaster: self.postmaster,
+            client,
+            rollcall: self.rollcall,
+            api: &self.server.address,
+            sizes: self.plan.sizes,
+            accounts: self.plan.accounts.clone(),
+        };
+        let names = work.contenders(arguments.alone);
+        let mut contenders: Vec<ContenderResult> = names.iter().map(|name| ContenderResult::new(name, None)).collect();
+        for round in 1..=arguments.rounds {
+            for result in &mut contenders {
+                let figures = workshop.round(work, &result.name).await;
+                note(&work.name(), round, result, figures);
+            }
+        }
+        ScenarioResult { name: work.name(), title: work.title(), contenders }
     }
 
     async fn floor(&self, floor: &Floor, generic: bool, pace: Pace) -> anyhow::Result<Figures> {
@@ -273,10 +339,10 @@ impl Bench<'_> {
 fn note(scenario: &str, round: usize, result: &mut ContenderResult, figures: anyhow::Result<Figures>) {
     match figures {
         Ok(figures) => {
-            eprintln!(
-                "{scenario:<20} {round}  {:<32} {:>9.0}/s  p50 {:>7.2} ms  p99 {:>7.2} ms",
-                result.name, figures.rate, figures.p50_ms, figures.p99_ms
-            );
+            let latencies = figures.p50_ms.zip(figures.p99_ms);
+            let latencies = latencies.map(|(p50, p99)| format!("  p50 {p50:>7.2} ms  p99 {p99:>7.2} ms"));
+            let latencies = latencies.unwrap_or_default();
+            eprintln!("{scenario:<20} {round}  {:<32} {:>9.0}/s{latencies}", result.name, figures.rate);
             result.rounds.push(figures);
         }
         Err(error) => {

@@ -22,16 +22,16 @@ pub struct Pace {
 /// A round's figures.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Figures {
-    /// Requests a second.
+    /// Requests a second, or what the scenario's title says.
     pub rate: f64,
     /// The median latency, in milliseconds.
-    pub p50_ms: f64,
+    pub p50_ms: Option<f64>,
     /// The latency that 99 of 100 requests don't exceed, in milliseconds.
-    pub p99_ms: f64,
+    pub p99_ms: Option<f64>,
     /// Processor time of the server for a request, in microseconds; none where there is no server.
     pub server_cpu_us: Option<f64>,
     /// Processor time of PostgreSQL for a request, in microseconds.
-    pub database_cpu_us: f64,
+    pub database_cpu_us: Option<f64>,
     /// Memory of the server behind the round, in MB.
     pub server_memory_mb: Option<f64>,
 }
@@ -59,12 +59,17 @@ impl Figures {
     pub fn of(outcome: &Outcome, database_cpu: Duration) -> Self {
         Self {
             rate: outcome.rate(),
-            p50_ms: outcome.percentile(0.5),
-            p99_ms: outcome.percentile(0.99),
+            p50_ms: Some(outcome.percentile(0.5)),
+            p99_ms: Some(outcome.percentile(0.99)),
             server_cpu_us: None,
-            database_cpu_us: per_answer(database_cpu, outcome),
+            database_cpu_us: Some(per_answer(database_cpu, outcome)),
             server_memory_mb: None,
         }
+    }
+
+    /// Of work, of which only the rate is known.
+    pub fn of_work(rate: f64) -> Self {
+        Self { rate, p50_ms: None, p99_ms: None, server_cpu_us: None, database_cpu_us: None, server_memory_mb: None }
     }
 
     /// The median of each figure over the rounds.
@@ -72,10 +77,10 @@ impl Figures {
         let of = |figure: fn(&Self) -> Option<f64>| median(rounds.iter().filter_map(figure).collect());
         Some(Self {
             rate: of(|round| Some(round.rate))?,
-            p50_ms: of(|round| Some(round.p50_ms))?,
-            p99_ms: of(|round| Some(round.p99_ms))?,
+            p50_ms: of(|round| round.p50_ms),
+            p99_ms: of(|round| round.p99_ms),
             server_cpu_us: of(|round| round.server_cpu_us),
-            database_cpu_us: of(|round| Some(round.database_cpu_us))?,
+            database_cpu_us: of(|round| round.database_cpu_us),
             server_memory_mb: of(|round| round.server_memory_mb),
         })
     }

@@ -43,17 +43,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it answers the probe.
-    pub async fn start(mut command: Command, port: u16, probe: &LoadRequest, log: &Path) -> anyhow::Result<Self> {
+    /// Starts a process that nobody asks anything.
+    pub fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let file = File::create(log).with_context(|| format!("can't create {}", log.display()))?;
+        command.stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().with_context(|| format!("can't start {}", command.get_program().display()))?;
+        Ok(Self { child, address: String::new(), start_up: Duration::ZERO })
+    }
+
+    /// Starts a server and waits until it answers the probe.
+    pub async fn start(command: Command, port: u16, probe: &LoadRequest, log: &Path) -> anyhow::Result<Self> {
         let program = command.get_program().to_owned();
         let started = Instant::now();
-        let child = command
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()
-            .with_context(|| format!("can't start {}", program.display()))?;
-        let mut server = Self { child, address: format!("127.0.0.1:{port}"), start_up: Duration::ZERO };
+        let mut server = Self::spawn(command, log)?;
+        server.address = format!("127.0.0.1:{port}");
         while !load::answers(&server.address, probe).await {
             if let Some(status) = server.child.try_wait()? {
                 bail!("{} ended with {status}; see {}", program.display(), log.display());

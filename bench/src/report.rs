@@ -97,7 +97,7 @@ impl Run {
     /// The figures as Markdown.
     pub fn table(&self) -> String {
         let mut table = String::from(
-            "| scenario | who | requests/s | Rollcall ÷ this | p50 ms | p99 ms | CPU µs: server | database | server MB |\n\
+            "| scenario | who | per second | Rollcall ÷ this | p50 ms | p99 ms | CPU µs: server | database | server MB |\n\
              | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         );
         for scenario in &self.scenarios {
@@ -110,10 +110,10 @@ impl Run {
                         [
                             digits(Some(figures.rate)),
                             digits(ratio),
-                            digits(Some(figures.p50_ms)),
-                            digits(Some(figures.p99_ms)),
+                            digits(figures.p50_ms),
+                            digits(figures.p99_ms),
                             digits(figures.server_cpu_us),
-                            digits(Some(figures.database_cpu_us)),
+                            digits(figures.database_cpu_us),
                             digits(figures.server_memory_mb),
                         ]
                         .join(" | ")

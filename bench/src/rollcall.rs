@@ -57,6 +57,17 @@ impl Rollcall {
         Server::start(command, port, &probe, &self.folder.join("api.log")).await
     }
 
+    /// Starts a worker that sends its mails to a server.
+    pub fn work(&self, mail_server: &str) -> anyhow::Result<Server> {
+        let mut command = self.command("rollcall-worker")?;
+        command
+            .env_remove("ROLLCALL_MAIL_DIR")
+            .env("ROLLCALL_SMTP_URL", format!("smtp://{mail_server}?tls=none"))
+            .env("ROLLCALL_MAIL_FROM", "Rollcall <rollcall@bench.example>")
+            .env("ROLLCALL_PUBLIC_URL", "http://127.0.0.1:8080");
+        Server::spawn(command, &self.folder.join("worker.log"))
+    }
+
     fn command(&self, program: &str) -> anyhow::Result<Command> {
         let own = std::env::current_exe()?;
         let path = own.with_file_name(program);

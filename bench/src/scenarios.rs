@@ -1,12 +1,12 @@
 //! What is measured of Rollcall's API: each scenario's requests, and what every answer must contain.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use crate::load::{Credentials, Load, LoadRequest, post};
-use crate::world::{Sizes, organization_id, resource_id, token, user_id};
+use crate::world::{Accounts, Sizes, organization_id, resource_id, token, user_id};
 
 /// The bearer token of the platform's staff.
 pub const STAFF_TOKEN: &str = "bench-staff-token";
@@ -23,19 +23,42 @@ pub struct Scenario {
     pub reads: bool,
     /// SQL that brings the database back before each round.
     pub reset: Option<&'static str>,
+    /// What is made before each round.
+    pub preparation: Preparation,
+}
+
+/// Texts of which each request of a round takes one.
+pub type Supply = Rc<RefCell<Vec<String>>>;
+
+/// What is made before a round.
+pub enum Preparation {
+    /// Nothing.
+    Nothing,
+    /// Join codes.
+    JoinCodes(Supply),
+    /// Tokens of sign-in emails.
+    SignInTokens(Supply),
 }
 
 /// Invitations of the rounds before count against the limit of open ones; nothing is mailed, since no worker runs.
-const FORGET_INVITATIONS: &str = "DELETE FROM invitations; TRUNCATE jobs, attempts; VACUUM ANALYZE invitations";
+pub const FORGET_INVITATIONS: &str = "DELETE FROM invitations; TRUNCATE jobs, attempts; VACUUM ANALYZE invitations";
 
-fn graphql(token: &str, query: &str, variables: Value) -> anyhow::Result<LoadRequest> {
+/// A request of GraphQL with a bearer token.
+pub fn graphql(token: &str, query: &str, variables: Value) -> anyhow::Result<LoadRequest> {
     post("/graphql", Credentials::Bearer(token), json!({ "query": query, "variables": variables }).to_string())
 }
 
 /// Requests that only read.
 fn reading(name: &str, title: &str, requests: Vec<LoadRequest>, expected: &[(&str, usize)]) -> Scenario {
     let load = Load::cycle(requests, expected);
-    Scenario { name: name.to_owned(), title: title.to_owned(), load, reads: true, reset: None }
+    Scenario {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        load,
+        reads: true,
+        reset: None,
+        preparation: Preparation::Nothing,
+    }
 }
 
 /// Who asks for a list of resources, or is asked about.
@@ -64,7 +87,7 @@ const ASKERS: [Asker; 3] = [
 ];
 
 /// All scenarios, in the order of the report.
-pub fn all(sizes: Sizes) -> anyhow::Result<Vec<Scenario>> {
+pub fn all(sizes: Sizes, accounts: &Rc<Accounts>) -> anyhow::Result<Vec<Scenario>> {
     let mut scenarios = vec![typename()?, viewer(sizes)?, organization(sizes)?];
     for asker in ASKERS {
         scenarios.push(access(sizes, asker, 1)?);
@@ -75,13 +98,15 @@ pub fn all(sizes: Sizes) -> anyhow::Result<Vec<Scenario>> {
     for asker in ASKERS {
         scenarios.push(resources(sizes, asker)?);
     }
-    // Every address is invited once in a run, so that no recipient gets too many mails.
-    let invited = Rc::new(Cell::new(0));
+    scenarios.push(audit_log(sizes)?);
     for organizations in [1, 200.min(sizes.organizations)] {
         for count in [1, 50] {
-            scenarios.push(invite(sizes, organizations, count, invited.clone()));
+            scenarios.push(invite(sizes, organizations, count, accounts.clone()));
         }
     }
+    scenarios.push(request_sign_in(sizes, accounts.clone()));
+    scenarios.push(sign_in());
+    scenarios.push(redeem(sizes, accounts.clone()));
     Ok(scenarios)
 }
 
@@ -149,15 +174,29 @@ fn resources(sizes: Sizes, asker: Asker) -> anyhow::Result<Scenario> {
     Ok(reading(&name, &format!("page of 20 resources, for {}", asker.title), requests, &[("\"kind\"", 20)]))
 }
 
-fn invite(sizes: Sizes, organizations: u64, count: u64, invited: Rc<Cell<u64>>) -> Scenario {
+fn audit_log(sizes: Sizes) -> anyhow::Result<Scenario> {
+    let query = "query($id: ID!) { organization(by: { id: $id }) { \
+         auditLog(last: 50) { nodes { sequence action summary occurredAt actor { username } } pageInfo { startCursor } } } }";
+    let requests = (0..sizes.asked()).map(|organization| {
+        let token = token(sizes.owner(organization));
+        graphql(&token, query, json!({ "id": organization_id(organization) }))
+    });
+    let requests = requests.collect::<anyhow::Result<_>>()?;
+    Ok(reading(
+        "audit-log",
+        "the newest 50 events of the audit log, each with its actor",
+        requests,
+        &[("\"summary\"", 50)],
+    ))
+}
+
+fn invite(sizes: Sizes, organizations: u64, count: u64, accounts: Rc<Accounts>) -> Scenario {
     let query = "mutation($input: InviteMembersInput!) { inviteMembers(input: $input) { invitations { id status } userErrors { code message } } }";
     let request = move |number: u64| {
         let organization = number % organizations;
         let account = sizes.admin(organization, number / organizations);
-        let first = invited.get();
-        invited.set(first + count);
-        let invitations: Vec<Value> = (first..first + count)
-            .map(|n| json!({ "email": format!("invited{n}@bench.example"), "role": "MEMBER" }))
+        let invitations: Vec<Value> = (0..count)
+            .map(|_| json!({ "email": format!("invited{}@bench.example", accounts.new_address()), "role": "MEMBER" }))
             .collect();
         let input = json!({ "organizationId": organization_id(organization), "invitations": invitations });
         // An organization has at most 10,000 open invitations.
@@ -175,5 +214,64 @@ fn invite(sizes: Sizes, organizations: u64, count: u64, invited: Rc<Cell<u64>>) 
         load: Load::each(request, &expected),
         reads: false,
         reset: Some(FORGET_INVITATIONS),
+        preparation: Preparation::Nothing,
+    }
+}
+
+/// What the rounds before have left: attempts are counted for a quarter of an hour or longer, and nothing is mailed.
+const FORGET_TRIES: &str = "TRUNCATE jobs, attempts";
+
+fn request_sign_in(sizes: Sizes, accounts: Rc<Accounts>) -> Scenario {
+    let query =
+        "mutation($input: RequestSignInInput!) { requestSignIn(input: $input) { userErrors { code message } } }";
+    let request = move |_| {
+        let email = format!("person{}@bench.example", accounts.new_address() % sizes.people());
+        let body = json!({ "query": query, "variables": { "input": { "email": email } } });
+        post("/graphql", Credentials::Nobody, body.to_string()).ok()
+    };
+    Scenario {
+        name: "sign-in-request".to_owned(),
+        title: "`requestSignIn`".to_owned(),
+        load: Load::each(request, &[("\"userErrors\":[]", 1)]),
+        reads: false,
+        reset: Some(FORGET_TRIES),
+        preparation: Preparation::Nothing,
+    }
+}
+
+fn sign_in() -> Scenario {
+    let query = "mutation($input: SignInInput!) { signIn(input: $input) { viewer { user { username } } sessionToken userErrors { code message } } }";
+    let supply = Supply::default();
+    let tokens = supply.clone();
+    let request = move |_| {
+        let body = json!({ "query": query, "variables": { "input": { "token": tokens.borrow_mut().pop()? } } });
+        post("/graphql", Credentials::Nobody, body.to_string()).ok()
+    };
+    Scenario {
+        name: "sign-in".to_owned(),
+        title: "`signIn` with the link of an email".to_owned(),
+        load: Load::each(request, &[("\"rcs_", 1), ("\"userErrors\":[]", 1)]),
+        reads: false,
+        reset: Some(FORGET_TRIES),
+        preparation: Preparation::SignInTokens(supply),
+    }
+}
+
+fn redeem(sizes: Sizes, accounts: Rc<Accounts>) -> Scenario {
+    let query = "mutation($input: RedeemJoinCodeInput!) { redeemJoinCode(input: $input) { member { role } userErrors { code message } } }";
+    let supply = Supply::default();
+    let codes = supply.clone();
+    let request = move |_| {
+        let code = codes.borrow_mut().pop()?;
+        let person = sizes.joiner(accounts.take(1).ok()?);
+        graphql(&token(person), query, json!({ "input": { "code": code } })).ok()
+    };
+    Scenario {
+        name: "redeem".to_owned(),
+        title: format!("`redeemJoinCode`, spread over {} organizations", sizes.asked()),
+        load: Load::each(request, &[("\"MEMBER\"", 1), ("\"userErrors\":[]", 1)]),
+        reads: false,
+        reset: Some("DELETE FROM join_codes WHERE status = 'active'; TRUNCATE jobs, attempts"),
+        preparation: Preparation::JoinCodes(supply),
     }
 }

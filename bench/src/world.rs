@@ -1,7 +1,9 @@
 //! The world of a run: organizations, members, resources and sessions, made by set-based SQL through the product's own
 //! constraints and triggers.
 
-use anyhow::{Context as _, bail};
+use std::cell::Cell;
+
+use anyhow::{Context as _, bail, ensure};
 use tokio_postgres::Client;
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
@@ -15,6 +17,8 @@ pub struct Sizes {
     pub members: u64,
     /// Resources in them.
     pub resources: u64,
+    /// Accounts that belong to none of them yet.
+    pub joiners: u64,
 }
 
 impl Sizes {
@@ -30,7 +34,7 @@ impl Sizes {
 
     /// All accounts.
     pub fn accounts(self) -> u64 {
-        self.people() + self.asked()
+        self.people() + self.asked() + self.joiners
     }
 
     /// # Errors
@@ -68,9 +72,47 @@ impl Sizes {
         self.people() + organization
     }
 
+    /// Somebody who belonged to no organization at first.
+    pub fn joiner(self, number: u64) -> u64 {
+        self.people() + self.asked() + number
+    }
+
     /// A resource of an organization: the first hundred are shared with its team, the next with the person outside.
     pub fn resource(self, organization: u64, place: u64) -> u64 {
         organization + self.organizations * place
+    }
+}
+
+/// Accounts and addresses of which each is used once in a run.
+pub struct Accounts {
+    joiners: u64,
+    taken: Cell<u64>,
+    addresses: Cell<u64>,
+}
+
+impl Accounts {
+    /// Those of a world.
+    pub fn new(sizes: Sizes) -> Self {
+        Self { joiners: sizes.joiners, taken: Cell::new(0), addresses: Cell::new(0) }
+    }
+
+    /// The first of so many joiners.
+    ///
+    /// # Errors
+    ///
+    /// Where not as many are left.
+    pub fn take(&self, count: u64) -> anyhow::Result<u64> {
+        let first = self.taken.get();
+        ensure!(first + count <= self.joiners, "all {} accounts are used up: ask for fewer rounds", self.joiners);
+        self.taken.set(first + count);
+        Ok(first)
+    }
+
+    /// A number that no address has had.
+    pub fn new_address(&self) -> u64 {
+        let number = self.addresses.get();
+        self.addresses.set(number + 1);
+        number
     }
 }
 
@@ -111,6 +153,11 @@ pub fn user_id(number: u64) -> String {
 /// The id of an organization, as the API knows it.
 pub fn organization_id(number: u64) -> String {
     text("org", id(3, number))
+}
+
+/// The id of the membership that a joiner gets.
+pub fn member_id(sizes: Sizes, joiner: u64) -> String {
+    text("mem", id(4, 3 * sizes.accounts() + joiner))
 }
 
 /// The id of a resource, as the API knows it.

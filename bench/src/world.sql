@@ -7,7 +7,7 @@ $$;
 
 BEGIN;
 
--- People of the organizations, then those outside.
+-- People of the organizations, then those outside, then those who are to join.
 INSERT INTO users (id, email, folded_email, username, name, folded_name, created_at)
 SELECT pg_temp.id(1, n), 'person' || n || '@bench.example', 'person' || n || '@bench.example', 'person-' || n,
   'Person ' || n, 'person ' || n, rollcall_now() - interval '30 days'
