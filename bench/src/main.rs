@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Parser;
 use serde_json::json;
 
@@ -33,9 +33,9 @@ use postgres::Postgres;
 use process::Server;
 use report::{ContenderResult, ROLLCALL, Run, ScenarioResult, StartResult};
 use rollcall::{DATABASE, Rollcall};
-use scenarios::Scenario;
+use scenarios::{Preparation, Scenario};
 use work::{Work, Workshop};
-use world::{Accounts, Sizes};
+use world::{Accounts, LargeOrganization, Sizes};
 
 /// Measures Rollcall beside pgbench and the alternatives, and writes a table, JSON and a chart.
 #[derive(Parser, Debug)]
@@ -68,6 +68,9 @@ struct Arguments {
     /// Resources in them: up to 5,000,000.
     #[arg(long, default_value_t = 100_000)]
     resources: u64,
+    /// Also the main queries in organizations of these sizes, such as 100,10000,1000000.
+    #[arg(long, value_delimiter = ',')]
+    sizes: Vec<u64>,
     /// Also the removal of a member who owns 1,000,000 resources.
     #[arg(long)]
     huge: bool,
@@ -90,30 +93,39 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         members: arguments.members,
         resources: arguments.resources,
         joiners: 5_000 * u64::try_from(arguments.rounds)?,
+        of_large: arguments.sizes.iter().sum(),
     };
     sizes.check()?;
     let wanted = |name: &str| {
         arguments.scenarios.is_empty() || arguments.scenarios.iter().any(|prefix| name.starts_with(prefix.as_str()))
     };
     let accounts = Rc::new(Accounts::new(sizes));
+    let large = LargeOrganization::all(sizes, &arguments.sizes)?;
     let mut plan = Plan {
         sizes,
+        large,
         scenarios: scenarios::all(sizes, &accounts)?,
         accounts,
         work: Work::all(arguments.huge),
         starts: wanted("start"),
     };
+    for one in &plan.large {
+        plan.scenarios.extend(scenarios::by_size(*one)?);
+    }
     plan.scenarios.retain(|scenario| wanted(&scenario.name));
     plan.work.retain(|work| wanted(&work.name()));
     if arguments.list {
         for (name, title) in plan.names() {
-            println!("{name:<20} {title}");
+            println!("{name:<28} {title}");
         }
         return Ok(());
     }
     let folder = Folder::new()?;
     let postgres = Postgres::start(&folder.0.join("postgres")).await?;
-    let outcome = measure_all(&arguments, &plan, &postgres, &folder.0).await;
+    let outcome = tokio::select! {
+        outcome = measure_all(&arguments, &plan, &postgres, &folder.0) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+    };
     postgres.stop()?;
     let run = outcome?;
     let table = run.write(&arguments.results)?;
@@ -129,6 +141,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// What is to be measured.
 struct Plan {
     sizes: Sizes,
+    large: Vec<LargeOrganization>,
     accounts: Rc<Accounts>,
     scenarios: Vec<Scenario>,
     work: Vec<Work>,
@@ -151,7 +164,7 @@ async fn measure_all(arguments: &Arguments, plan: &Plan, postgres: &Postgres, fo
     rollcall.migrate()?;
     let client = postgres.client(DATABASE).await?;
     eprintln!("loading the world");
-    world::load(&client, sizes).await?;
+    world::load(&client, sizes, &plan.large).await?;
     let alternatives = match arguments.alone {
         true => None,
         false => Some(Alternatives::prepare(&client, folder, postgres.url(DATABASE), sizes).await?),
@@ -202,7 +215,7 @@ async fn measure_all(arguments: &Arguments, plan: &Plan, postgres: &Postgres, fo
     let row = client.query_one("SELECT to_char(now(), 'YYYY-MM-DD'), version()", &[]).await?;
     let (date, version): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     let about = json!({
-        "versions": { "rollcall": revision(), "postgresql": version },
+        "versions": { "rollcall": revision(), "postgresql": version, "npm": alternatives::versions()? },
         "machine": machine(),
         "arguments": { "rounds": arguments.rounds, "seconds": arguments.seconds, "warm_up": arguments.warm_up,
             "connections": arguments.connections },
@@ -257,15 +270,16 @@ impl Bench<'_> {
     ) -> anyhow::Result<ScenarioResult> {
         let mut own = ContenderResult::new(ROLLCALL, None);
         let mut floor = None;
-        if scenario.reads && !arguments.alone {
+        if !arguments.alone && matches!(scenario.preparation, Preparation::Nothing) {
             let recorded = Floor::record(self.postgres, DATABASE, &self.server.address, &scenario.load).await;
             let recorded = recorded.with_context(|| format!("the statements of {}", scenario.name))?;
-            let generic = self.prefers_generic_plans(&recorded).await;
-            let plans = if generic { "generic plans" } else { "plans as PostgreSQL chooses" };
-            let note = format!("{} statements, {plans}", recorded.statements.len());
-            let mut result = ContenderResult::new("pgbench", Some(note));
-            result.statements.clone_from(&recorded.statements);
-            floor = Some((recorded, generic, result));
+            own.note = Some(format!("statements: {}", recorded.statements.len()));
+            own.statements.clone_from(&recorded.statements);
+            if scenario.reads {
+                let generic = self.prefers_generic_plans(&recorded).await;
+                let plans = if generic { "generic plans" } else { "plans as PostgreSQL chooses" };
+                floor = Some((recorded, generic, ContenderResult::new("pgbench", Some(plans.to_owned()))));
+            }
         }
         for round in 1..=arguments.rounds {
             if let Some(sql) = scenario.reset {
@@ -342,11 +356,11 @@ fn note(scenario: &str, round: usize, result: &mut ContenderResult, figures: any
             let latencies = figures.p50_ms.zip(figures.p99_ms);
             let latencies = latencies.map(|(p50, p99)| format!("  p50 {p50:>7.2} ms  p99 {p99:>7.2} ms"));
             let latencies = latencies.unwrap_or_default();
-            eprintln!("{scenario:<20} {round}  {:<32} {:>9.0}/s{latencies}", result.name, figures.rate);
+            eprintln!("{scenario:<28} {round}  {:<32} {:>9.0}/s{latencies}", result.name, figures.rate);
             result.rounds.push(figures);
         }
         Err(error) => {
-            eprintln!("{scenario:<20} {round}  {:<32} failed: {error:#}", result.name);
+            eprintln!("{scenario:<28} {round}  {:<32} failed: {error:#}", result.name);
             result.failure = Some(format!("{error:#}"));
         }
     }
@@ -371,12 +385,13 @@ fn machine() -> serde_json::Value {
     })
 }
 
-/// The folder of a run's files, which goes with it. PostgreSQL's user reaches it.
+/// The folder of a run's files, which goes with it. PostgreSQL's user reaches it, and it is on a disk: `/tmp` may be
+/// memory, where commits cost less.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> anyhow::Result<Self> {
-        let path = std::env::temp_dir().join(format!("rollcall-bench-{}", std::process::id()));
+        let path = Path::new("/var/tmp").join(format!("rollcall-bench-{}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("can't create {}", path.display()))?;
         Ok(Self(path))
     }

@@ -31,7 +31,7 @@ pub struct ContenderResult {
     pub note: Option<String>,
     /// Its rounds.
     pub rounds: Vec<Figures>,
-    /// The statements of a request, of the floor.
+    /// The statements of a request, where they were recorded.
     pub statements: Vec<String>,
     /// Why it has fewer rounds than it should.
     pub failure: Option<String>,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use crate::load::{Credentials, Load, LoadRequest, post};
-use crate::world::{Accounts, Sizes, organization_id, resource_id, token, user_id};
+use crate::world::{Accounts, LargeOrganization, Sizes, organization_id, resource_id, token, user_id};
 
 /// The bearer token of the platform's staff.
 pub const STAFF_TOKEN: &str = "bench-staff-token";
@@ -42,6 +42,12 @@ pub enum Preparation {
 
 /// Invitations of the rounds before count against the limit of open ones; nothing is mailed, since no worker runs.
 pub const FORGET_INVITATIONS: &str = "DELETE FROM invitations; TRUNCATE jobs, attempts; VACUUM ANALYZE invitations";
+
+const MEMBERS: &str = "query($id: ID!) { organization(by: { id: $id }) { id name slug \
+     members(first: 50) { nodes { id role user { id name username } } } } }";
+const RESOURCES: &str =
+    "resources(first: 20) { nodes { id name kind owner { username } } pageInfo { hasNextPage endCursor } }";
+const ACCESS: &str = "query($user: ID!, $ids: [ID!]!) { access(userId: $user, resourceIds: $ids) }";
 
 /// A request of GraphQL with a bearer token.
 pub fn graphql(token: &str, query: &str, variables: Value) -> anyhow::Result<LoadRequest> {
@@ -110,6 +116,31 @@ pub fn all(sizes: Sizes, accounts: &Rc<Accounts>) -> anyhow::Result<Vec<Scenario
     Ok(scenarios)
 }
 
+/// The main queries in one organization of a size; only Rollcall's figures are compared.
+pub fn by_size(one: LargeOrganization) -> anyhow::Result<Vec<Scenario>> {
+    let id = organization_id(one.organization);
+    let about = format!("in an organization of {} members and resources", one.count);
+    let (owner, member) = (token(one.owner), token(one.team_member()));
+    let members = vec![graphql(&owner, MEMBERS, json!({ "id": id }))?];
+    let list = format!("query($id: ID!) {{ organization(by: {{ id: $id }}) {{ {RESOURCES} }} }}");
+    let page = |token| anyhow::Ok(vec![graphql(token, &list, json!({ "id": id }))?]);
+    let checks = (0..100).map(|n| {
+        let variables = json!({ "user": user_id(one.team_member()), "ids": [resource_id(one.resource + n)] });
+        graphql(STAFF_TOKEN, ACCESS, variables)
+    });
+    let checks = checks.collect::<anyhow::Result<_>>()?;
+    let of_size = |name: &str, title: &str, requests, expected: &[(&str, usize)]| {
+        let scenario = reading(&format!("size-{name}-{}", one.count), &format!("{title}, {about}"), requests, expected);
+        Scenario { reads: false, ..scenario }
+    };
+    Ok(vec![
+        of_size("members", "page of 50 members", members, &[("\"username\"", 50)]),
+        of_size("resources-owner", "page of 20 resources, for the owner", page(&owner)?, &[("\"kind\"", 20)]),
+        of_size("resources-team", "page of 20 resources, for a member by a team", page(&member)?, &[("\"kind\"", 20)]),
+        of_size("access", "`access`, one check, about a member by a team", checks, &[("\"VIEW\"", 1)]),
+    ])
+}
+
 fn typename() -> anyhow::Result<Scenario> {
     let request = post("/graphql", Credentials::Nobody, json!({ "query": "{ __typename }" }).to_string())?;
     let mut scenario = reading("typename", "`{ __typename }`, without credentials", vec![request], &[("\"Query\"", 1)]);
@@ -126,11 +157,9 @@ fn viewer(sizes: Sizes) -> anyhow::Result<Scenario> {
 }
 
 fn organization(sizes: Sizes) -> anyhow::Result<Scenario> {
-    let query = "query($id: ID!) { organization(by: { id: $id }) { id name slug \
-         members(first: 50) { nodes { id role user { id name username } } } } }";
     let requests = (0..sizes.asked()).flat_map(|organization| {
         [sizes.owner(organization), sizes.admin(organization, 0), sizes.admin(organization, 1)]
-            .map(|account| graphql(&token(account), query, json!({ "id": organization_id(organization) })))
+            .map(|account| graphql(&token(account), MEMBERS, json!({ "id": organization_id(organization) })))
     });
     let requests = requests.collect::<anyhow::Result<_>>()?;
     Ok(reading(
@@ -142,14 +171,13 @@ fn organization(sizes: Sizes) -> anyhow::Result<Scenario> {
 }
 
 fn access(sizes: Sizes, asker: Asker, count: u64) -> anyhow::Result<Scenario> {
-    let query = "query($user: ID!, $ids: [ID!]!) { access(userId: $user, resourceIds: $ids) }";
     let requests = (0..256).map(|number| {
         let organization = number % sizes.asked();
         let first = if count == 1 { number % 100 } else { 0 };
         let place = |n| asker.from + (first + n) % 100;
         let ids: Vec<String> = (0..count).map(|n| resource_id(sizes.resource(organization, place(n)))).collect();
         let user = user_id((asker.account)(sizes, organization));
-        graphql(STAFF_TOKEN, query, json!({ "user": user, "ids": ids }))
+        graphql(STAFF_TOKEN, ACCESS, json!({ "user": user, "ids": ids }))
     });
     let requests = requests.collect::<anyhow::Result<_>>()?;
     let checks = if count == 1 { "one check".to_owned() } else { format!("{count} checks") };
@@ -159,9 +187,8 @@ fn access(sizes: Sizes, asker: Asker, count: u64) -> anyhow::Result<Scenario> {
 }
 
 fn resources(sizes: Sizes, asker: Asker) -> anyhow::Result<Scenario> {
-    let list = "resources(first: 20) { nodes { id name kind owner { username } } pageInfo { hasNextPage endCursor } }";
-    let inside = format!("query($id: ID!) {{ organization(by: {{ id: $id }}) {{ {list} }} }}");
-    let outside = format!("{{ viewer {{ {list} }} }}");
+    let inside = format!("query($id: ID!) {{ organization(by: {{ id: $id }}) {{ {RESOURCES} }} }}");
+    let outside = format!("{{ viewer {{ {RESOURCES} }} }}");
     let requests = (0..sizes.asked()).map(|organization| {
         let token = token((asker.account)(sizes, organization));
         match asker.name {

@@ -19,6 +19,41 @@ pub struct Sizes {
     pub resources: u64,
     /// Accounts that belong to none of them yet.
     pub joiners: u64,
+    /// Members of the organizations whose size is compared, all together.
+    pub of_large: u64,
+}
+
+/// An organization with as many members as resources.
+#[derive(Debug, Clone, Copy)]
+pub struct LargeOrganization {
+    /// How many.
+    pub count: u64,
+    /// Its number.
+    pub organization: u64,
+    /// Its owner; the next account is in its team.
+    pub owner: u64,
+    /// The first of its resources: a hundred are shared with its team.
+    pub resource: u64,
+}
+
+impl LargeOrganization {
+    /// Those of these sizes.
+    pub fn all(sizes: Sizes, counts: &[u64]) -> anyhow::Result<Vec<Self>> {
+        let mut all = Vec::new();
+        let (mut owner, mut resource) = (sizes.accounts() - sizes.of_large, sizes.resources);
+        for (organization, count) in (sizes.organizations..).zip(counts.iter().copied()) {
+            ensure!(count >= 100, "an organization whose size is compared has at least 100 members");
+            all.push(Self { count, organization, owner, resource });
+            owner += count;
+            resource += count;
+        }
+        Ok(all)
+    }
+
+    /// A member who reaches a hundred resources by a team.
+    pub fn team_member(self) -> u64 {
+        self.owner + 1
+    }
 }
 
 impl Sizes {
@@ -34,7 +69,7 @@ impl Sizes {
 
     /// All accounts.
     pub fn accounts(self) -> u64 {
-        self.people() + self.asked() + self.joiners
+        self.people() + self.asked() + self.joiners + self.of_large
     }
 
     /// # Errors
@@ -117,20 +152,38 @@ impl Accounts {
 }
 
 /// Fills an empty, migrated database.
-pub async fn load(client: &Client, sizes: Sizes) -> anyhow::Result<()> {
-    let mut sql = include_str!("world.sql").to_owned();
-    for (name, value) in [
-        ("accounts", sizes.accounts()),
-        ("organizations", sizes.organizations),
-        ("people", sizes.people()),
-        ("resources", sizes.resources),
-        ("asked", sizes.asked()),
-    ] {
-        sql = sql.replace(&format!("{{{name}}}"), &value.to_string());
+pub async fn load(client: &Client, sizes: Sizes, large: &[LargeOrganization]) -> anyhow::Result<()> {
+    let world = with(
+        include_str!("world.sql"),
+        &[
+            ("accounts", sizes.accounts()),
+            ("organizations", sizes.organizations),
+            ("people", sizes.people()),
+            ("resources", sizes.resources),
+            ("asked", sizes.asked()),
+        ],
+    );
+    client.batch_execute(&world).await.context("the world can't be loaded")?;
+    for one in large {
+        let sql = with(
+            include_str!("large.sql"),
+            &[
+                ("accounts", sizes.accounts()),
+                ("organization", one.organization),
+                ("account", one.owner),
+                ("resource", one.resource),
+                ("count", one.count),
+            ],
+        );
+        client.batch_execute(&sql).await.context("a large organization can't be loaded")?;
     }
-    client.batch_execute(&sql).await.context("the world can't be loaded")?;
     client.batch_execute("VACUUM ANALYZE").await?;
     Ok(())
+}
+
+/// SQL with numbers in the place of `{name}`.
+fn with(sql: &str, numbers: &[(&str, u64)]) -> String {
+    numbers.iter().fold(sql.to_owned(), |sql, (name, number)| sql.replace(&format!("{{{name}}}"), &number.to_string()))
 }
 
 /// As world.sql makes them: a UUIDv7 of a kind and a number.
