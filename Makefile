@@ -74,13 +74,13 @@ rules: ## Write docs/rules-tests.md anew
 
 .PHONY: dist
 dist: ## Build the binaries for deployments and benchmarks, in target/dist
-	cargo build -p rollcall -p rollcall-jobs --bins --profile dist
+	cargo build --workspace --bins --profile dist
 
 .PHONY: bench
 bench: postgres dist ## Measure the service beside what PostgreSQL can do and beside alternatives; see docs/performance.md
 	npm --prefix bench/alternatives ci --no-audit --no-fund
 	cargo build --profile dist -p apalis-diesel --example measure
-	cargo run --profile dist -p rollcall-bench -- $(ARGS)
+	"$${CARGO_TARGET_DIR:-target}"/dist/rollcall-bench $(ARGS)
 
 .PHONY: bench-queue
 bench-queue: postgres ## Compare the job queue with graphile-worker, on a PostgreSQL of its own

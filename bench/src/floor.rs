@@ -46,15 +46,12 @@ impl Floor {
         let mut statements = Vec::new();
         postgres.log_statements(true).await?;
         for number in 0..RECORDED {
-            let mut log = std::fs::File::open(postgres.log()).context("PostgreSQL's log can't be opened")?;
-            let position = log.seek(SeekFrom::End(0))?;
+            let position = std::fs::metadata(postgres.log()).context("PostgreSQL has no log")?.len();
+            let (begin, end) = (format!("SELECT 'begin {number}'"), format!("SELECT 'end {number}'"));
+            client.batch_execute(&begin).await?;
             load::send_once(address, load, number).await?;
-            // The collector writes a moment later.
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            log.seek(SeekFrom::Start(position))?;
-            let mut text = String::new();
-            log.read_to_string(&mut text)?;
-            let logged = logged(&text, database)?;
+            client.batch_execute(&end).await?;
+            let logged = logged(&between(postgres, position, &begin, &end).await?, database)?;
             statements = logged.iter().map(|(statement, _)| statement.clone()).collect();
             let mut typed = Vec::new();
             for (statement, parameters) in logged {
@@ -131,6 +128,24 @@ fn outcome(folder: &Path, warm_up: Duration) -> anyhow::Result<Outcome> {
     latencies.sort_unstable();
     let seconds = Duration::from_micros(last.saturating_sub(begin)).as_secs_f64();
     Ok(Outcome { answers: latencies.len() as u64, seconds, latencies })
+}
+
+/// The lines of the log between two statements of our own. The collector writes them a moment later, and in their order.
+async fn between(postgres: &Postgres, position: u64, begin: &str, end: &str) -> anyhow::Result<String> {
+    for _ in 0..500 {
+        let mut log = std::fs::File::open(postgres.log()).context("PostgreSQL's log can't be opened")?;
+        log.seek(SeekFrom::Start(position))?;
+        let mut bytes = Vec::new();
+        log.read_to_end(&mut bytes)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text.lines().collect();
+        let of = |marker: &str| lines.iter().position(|line| line.contains(marker));
+        if let (Some(begin), Some(end)) = (of(begin), of(end)) {
+            return Ok(lines.get(begin + 1..end).unwrap_or_default().join("\n"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!("PostgreSQL's log doesn't get to its end")
 }
 
 /// A statement and its parameters: `None` for NULL.

@@ -51,7 +51,7 @@ struct Arguments {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds that are measured of each round.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 3)]
     seconds: u64,
     /// Seconds before them.
     #[arg(long, default_value_t = 1)]
@@ -357,10 +357,11 @@ fn note(scenario: &str, round: usize, result: &mut ContenderResult, figures: any
             let latencies = latencies.map(|(p50, p99)| format!("  p50 {p50:>7.2} ms  p99 {p99:>7.2} ms"));
             let latencies = latencies.unwrap_or_default();
             eprintln!("{scenario:<28} {round}  {:<32} {:>9.0}/s{latencies}", result.name, figures.rate);
-            result.rounds.push(figures);
+            result.rounds.push(Some(figures));
         }
         Err(error) => {
             eprintln!("{scenario:<28} {round}  {:<32} failed: {error:#}", result.name);
+            result.rounds.push(None);
             result.failure = Some(format!("{error:#}"));
         }
     }

@@ -29,11 +29,11 @@ pub struct ContenderResult {
     pub name: String,
     /// What is particular about it.
     pub note: Option<String>,
-    /// Its rounds.
-    pub rounds: Vec<Figures>,
+    /// Its rounds; none where one failed.
+    pub rounds: Vec<Option<Figures>>,
     /// The statements of a request, where they were recorded.
     pub statements: Vec<String>,
-    /// Why it has fewer rounds than it should.
+    /// Why a round failed: the last that did.
     pub failure: Option<String>,
 }
 
@@ -44,11 +44,27 @@ impl ContenderResult {
     }
 }
 
+impl ContenderResult {
+    /// The median of each figure over the rounds that didn't fail.
+    fn median(&self) -> Option<Figures> {
+        Figures::median(&self.rounds.iter().copied().flatten().collect::<Vec<_>>())
+    }
+
+    /// What is in brackets behind its name.
+    fn remarks(&self) -> String {
+        let failed = self.rounds.iter().filter(|round| round.is_none()).count();
+        let failed = (failed > 0).then(|| format!("{failed} of {} rounds failed", self.rounds.len()));
+        let remarks: Vec<String> = self.note.iter().cloned().chain(failed).collect();
+        if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) }
+    }
+}
+
 impl ScenarioResult {
     /// Rollcall's rate in comparison with a contender's: the median over the rounds.
     fn ratio(&self, contender: &ContenderResult) -> Option<f64> {
         let own = self.contenders.iter().find(|other| other.name == ROLLCALL)?;
-        median(own.rounds.iter().zip(&contender.rounds).map(|(own, other)| own.rate / other.rate).collect())
+        let ratio = |(own, other): (&Option<Figures>, &Option<Figures>)| Some((*own)?.rate / (*other)?.rate);
+        median(own.rounds.iter().zip(&contender.rounds).filter_map(ratio).collect())
     }
 }
 
@@ -82,7 +98,7 @@ impl Run {
         let scenarios: Vec<Value> = self.scenarios.iter().map(|scenario| {
             let contenders: Vec<Value> = scenario.contenders.iter().map(|contender| json!({
                 "name": contender.name, "note": contender.note, "failure": contender.failure, "rounds": contender.rounds, "statements": contender.statements,
-                "median": Figures::median(&contender.rounds), "rollcall_to_this": scenario.ratio(contender),
+                "median": contender.median(), "rollcall_to_this": scenario.ratio(contender),
             })).collect();
             json!({ "name": scenario.name, "title": scenario.title, "contenders": contenders })
         }).collect();
@@ -103,9 +119,9 @@ impl Run {
         for scenario in &self.scenarios {
             for (position, contender) in scenario.contenders.iter().enumerate() {
                 let title = if position == 0 { scenario.title.as_str() } else { "" };
-                let note = contender.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
-                let row = match (&contender.failure, Figures::median(&contender.rounds)) {
-                    (None, Some(figures)) => {
+                let note = contender.remarks();
+                let row = match contender.median() {
+                    Some(figures) => {
                         let ratio = if contender.name == ROLLCALL { None } else { scenario.ratio(contender) };
                         [
                             digits(Some(figures.rate)),
@@ -118,7 +134,7 @@ impl Run {
                         ]
                         .join(" | ")
                     }
-                    _ => "failed | | | | | |".to_owned(),
+                    None => " | | | | | | ".to_owned(),
                 };
                 // Writing to a text can't fail.
                 let _ = writeln!(table, "| {title} | {}{note} | {row} |", contender.name);
@@ -145,7 +161,7 @@ impl Run {
             let rates: Vec<(&str, f64)> = scenario
                 .contenders
                 .iter()
-                .filter_map(|contender| Some((contender.name.as_str(), Figures::median(&contender.rounds)?.rate)))
+                .filter_map(|contender| Some((contender.name.as_str(), contender.median()?.rate)))
                 .collect();
             let most = rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
             if most <= 0.0 {
