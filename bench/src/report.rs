@@ -220,8 +220,9 @@ fn digits(value: Option<f64>) -> String {
     }
 }
 
+/// As text of an SVG, which knows no code.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('`', "").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -68,10 +68,13 @@ impl Work {
     /// What it does, and of what the rate is.
     pub fn title(self) -> String {
         match self {
-            Self::Jobs => format!("{JOBS} jobs that do nothing, by one worker: jobs/s"),
+            Self::Jobs => "20,000 jobs that do nothing, by one worker: jobs/s".to_owned(),
             Self::Mails => "invitations' emails to a local SMTP server, by one worker: emails/s".to_owned(),
             Self::Departures { members, resources } => {
-                format!("removal of {members} members who own {resources} resources each, by one worker: resources/s")
+                let members = if members == 1 { "a member".to_owned() } else { format!("{members} members") };
+                let resources =
+                    if resources == 1 { "one resource".to_owned() } else { format!("{resources} resources") };
+                format!("removal of {members} with {resources} each, by one worker: resources/s")
             }
         }
     }
@@ -87,7 +90,7 @@ impl Work {
     }
 }
 
-const PLAIN_UPDATE: &str = "plain UPDATE in the same chunks, one connection";
+const PLAIN_UPDATE: &str = "plain UPDATE, in such chunks";
 
 /// What the rounds need.
 pub struct Workshop<'a> {
