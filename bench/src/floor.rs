@@ -130,7 +130,7 @@ fn outcome(folder: &Path, warm_up: Duration) -> anyhow::Result<Outcome> {
     Ok(Outcome { answers: latencies.len() as u64, seconds, latencies })
 }
 
-/// The lines of the log between two statements of our own. The collector writes them a moment later, and in their order.
+/// The lines of the log between two statements of our own. The collector writes them a moment later, and in order.
 async fn between(postgres: &Postgres, position: u64, begin: &str, end: &str) -> anyhow::Result<String> {
     for _ in 0..500 {
         let mut log = std::fs::File::open(postgres.log()).context("PostgreSQL's log can't be opened")?;

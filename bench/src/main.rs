@@ -24,6 +24,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Parser;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use alternatives::{Alternative, Alternatives};
 use floor::Floor;
@@ -124,7 +125,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let postgres = Postgres::start(&folder.0.join("postgres")).await?;
     let outcome = tokio::select! {
         outcome = measure_all(&arguments, &plan, &postgres, &folder.0) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
+        error = interruption() => Err(error),
     };
     postgres.stop()?;
     let run = outcome?;
@@ -136,6 +137,21 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         bail!("{failed} measurements failed");
     }
     Ok(())
+}
+
+/// Waits until somebody ends the run, so that its processes and files go with it.
+async fn interruption() -> anyhow::Error {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+    anyhow!("interrupted")
 }
 
 /// What is to be measured.
