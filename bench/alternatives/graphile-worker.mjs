@@ -1,7 +1,7 @@
 // Drains no-op jobs with graphile-worker in its fastest configuration, the one with which its own documentation gives its
 // figures (https://worker.graphile.org/docs/performance), and prints one line of JSON.
 //
-//   DATABASE_URL=postgres://… NO_LOG_SUCCESS=1 node drain.mjs 20000
+//   DATABASE_URL=postgres://… NO_LOG_SUCCESS=1 node graphile-worker.mjs 20000
 
 import { Logger, run, runMigrations } from "graphile-worker";
 import pg from "pg";

@@ -1,0 +1,113 @@
+//! One round of one contender, and what it used.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::load::{self, Load, Outcome};
+use crate::process;
+
+/// How long and with how many connections each round is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Connections of the load generator.
+    pub connections: usize,
+    /// What isn't measured of each round.
+    pub warm_up: Duration,
+    /// What is.
+    pub duration: Duration,
+}
+
+/// A round's figures.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Figures {
+    /// Requests a second, or what the scenario's title says.
+    pub rate: f64,
+    /// The median latency, in milliseconds.
+    pub p50_ms: Option<f64>,
+    /// The latency that 99 of 100 requests don't exceed, in milliseconds.
+    pub p99_ms: Option<f64>,
+    /// Processor time of the server for a request, in microseconds; none where there is no server.
+    pub server_cpu_us: Option<f64>,
+    /// Processor time of PostgreSQL for a request, in microseconds.
+    pub database_cpu_us: Option<f64>,
+    /// Memory of the server behind the round, in MB.
+    pub server_memory_mb: Option<f64>,
+}
+
+/// Runs a load against a server.
+pub async fn server(address: &str, pid: u32, postmaster: u32, load: &Load, pace: Pace) -> anyhow::Result<Figures> {
+    let before = Cell::new((Duration::ZERO, Duration::ZERO));
+    let begun = || {
+        before.set((process::cpu(pid)?, process::cpu(postmaster)?));
+        Ok(())
+    };
+    let outcome = load::run(address, load, pace.connections, pace.warm_up, pace.duration, begun).await?;
+    let (server, database) = before.get();
+    let server = process::cpu(pid)?.saturating_sub(server);
+    let database = process::cpu(postmaster)?.saturating_sub(database);
+    Ok(Figures {
+        server_cpu_us: Some(per_answer(server, &outcome)),
+        server_memory_mb: Some(process::memory(pid)? as f64 / 1e6),
+        ..Figures::of(&outcome, database)
+    })
+}
+
+impl Figures {
+    /// Without a server.
+    pub fn of(outcome: &Outcome, database_cpu: Duration) -> Self {
+        Self {
+            rate: outcome.rate(),
+            p50_ms: Some(outcome.percentile(0.5)),
+            p99_ms: Some(outcome.percentile(0.99)),
+            server_cpu_us: None,
+            database_cpu_us: Some(per_answer(database_cpu, outcome)),
+            server_memory_mb: None,
+        }
+    }
+
+    /// Of work, of which only the rate is known.
+    pub fn of_work(rate: f64) -> Self {
+        Self { rate, p50_ms: None, p99_ms: None, server_cpu_us: None, database_cpu_us: None, server_memory_mb: None }
+    }
+
+    /// The median of each figure over the rounds.
+    pub fn median(rounds: &[Self]) -> Option<Self> {
+        let of = |figure: fn(&Self) -> Option<f64>| median(rounds.iter().filter_map(figure).collect());
+        Some(Self {
+            rate: of(|round| Some(round.rate))?,
+            p50_ms: of(|round| round.p50_ms),
+            p99_ms: of(|round| round.p99_ms),
+            server_cpu_us: of(|round| round.server_cpu_us),
+            database_cpu_us: of(|round| round.database_cpu_us),
+            server_memory_mb: of(|round| round.server_memory_mb),
+        })
+    }
+}
+
+fn per_answer(cpu: Duration, outcome: &Outcome) -> f64 {
+    cpu.as_secs_f64() * 1e6 / (outcome.answers.max(1) as f64)
+}
+
+/// The median; of an even number of values the mean of the two in the middle.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    match values.len() % 2 {
+        1 => Some(upper),
+        _ => Some(f64::midpoint(*values.get(values.len() / 2 - 1)?, upper)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(Vec::new()), None);
+    }
+}
