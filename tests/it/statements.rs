@@ -393,15 +393,17 @@ async fn frequent_changes_are_not_planned_again() {
     app.database.sql(&format!("ALTER DATABASE {} SET log_planner_stats = on", app.database.name)).await;
     app.start_api().await;
     let planned = || logged(&app).iter().filter(|line| line.contains("PLANNER STATISTICS")).count();
-    let mut rounds = Vec::new();
-    while rounds.len() < 20 && !rounds.ends_with(&[0]) {
+    // One remains for each: PostgreSQL plans a function in SQL, as `audit_hash` is, whenever it is called.
+    const INVITATIONS: usize = 4;
+    let mut rounds = vec![usize::MAX];
+    while rounds.len() < 20 && rounds.last() > Some(&INVITATIONS) {
         let before = planned();
-        for n in 0..4 {
+        for n in 0..INVITATIONS {
             team.invite(&format!("person{}x{n}@example.org", rounds.len()), "MEMBER").await;
         }
         rounds.push(planned() - before);
     }
-    assert!(rounds.ends_with(&[0]) && rounds[0] > 0, "some of it is planned each time: {rounds:?}");
+    assert!(rounds.last() <= Some(&INVITATIONS) && rounds.len() > 2, "more is planned each time: {rounds:?}");
     app.start_worker();
     app.finish().await;
 }

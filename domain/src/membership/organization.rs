@@ -186,7 +186,7 @@ pub async fn organizations_with_permits(
     for (actor, id) in keys {
         ids_of.entry(actor).or_default().push(*id);
     }
-    let mut answers = Vec::with_capacity(keys.len());
+    let mut answers = HashMap::with_capacity(keys.len());
     for (actor, ids) in ids_of {
         let user_id = actor.reach().map(|reach| reach.user_id());
         let membership = members::organization_id
@@ -204,8 +204,12 @@ pub async fn organizations_with_permits(
             let permit = membership.and_then(|membership| {
                 membership.permit(actor, organization.id, |role| organization.standing_of(role))
             });
-            (actor.clone(), organization, permit)
+            ((actor, organization.id), (organization, permit))
         }));
     }
-    Ok(answers)
+    let answer = |(actor, id): &(Actor, OrganizationId)| {
+        let (organization, permit) = answers.get(&(actor, *id))?.clone();
+        Some((actor.clone(), organization, permit))
+    };
+    Ok(keys.iter().filter_map(answer).collect())
 }
