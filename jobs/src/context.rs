@@ -117,7 +117,7 @@ impl Context {
     /// How long to wait before the next attempt to send an email. `None` if it has been tried for as long as emails
     /// are.
     async fn next_try(&self, job: &ClaimedJob) -> Result<Option<Duration>, JobError> {
-        let now = database::now(&mut *connection(self).await?).await.map_err(job_error)?;
+        let now = database::now(&*connection(self).await?).await.map_err(job_error)?;
         let left = (job.scheduled_at + limits::MAIL_TRIED_FOR - now).to_std().unwrap_or_default();
         let is_over = left.is_zero() || job.is_last_attempt();
         Ok((!is_over).then(|| job.backoff().min(limits::LONGEST_MAIL_PAUSE).min(left)))

@@ -200,7 +200,7 @@ impl Loader<SeatsUsedOf> for Loaders {
 
     async fn load(&self, keys: &[SeatsUsedOf]) -> Result<HashMap<SeatsUsedOf, i64>, async_graphql::Error> {
         let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
-        let used = seats::seats_used(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        let used = seats::seats_used(&*self.connection().await?, &ids).await.map_err(top_level)?;
         Ok(used.into_iter().map(|(id, used)| (SeatsUsedOf(id), used)).collect())
     }
 }

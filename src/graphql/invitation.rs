@@ -328,7 +328,7 @@ async fn shown(
 ) -> async_graphql::Result<rollcall_domain::Result<Invitation>> {
     match outcome {
         Ok(invitation) => {
-            let at = now(&mut *connect(context).await?).await.map_err(top_level)?;
+            let at = now(&*connect(context).await?).await.map_err(top_level)?;
             Ok(Ok(Invitation::at(invitation, at)))
         }
         Err(error) => Ok(Err(error)),

@@ -221,7 +221,7 @@ async fn seen<P: Payload>(
     outcome: rollcall_domain::Result<transfer::Transfer>,
     payload: impl FnOnce(ProjectTransfer) -> P,
 ) -> async_graphql::Result<P> {
-    let now = database::now(&mut *reader(context).await?).await.map_err(top_level)?;
+    let now = database::now(&*reader(context).await?).await.map_err(top_level)?;
     Payload::of(outcome, |transfer| payload(ProjectTransfer::at(transfer, now)))
 }
 

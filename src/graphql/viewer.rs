@@ -140,7 +140,7 @@ impl Viewer {
         let mut connection = connection(context).await?;
         let page = invitation::list_to(&mut connection, &self.user, &forward(first, after)).await.map_err(top_level)?;
         let total = total(context, invitation::count_to(&mut connection, &self.user)).await?;
-        let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
+        let now = rollcall_domain::database::now(&connection).await.map_err(top_level)?;
         Ok(InvitationConnection::new(page.map(|invitation| Invitation::at(invitation, now)), total))
     }
 
@@ -178,7 +178,7 @@ impl Viewer {
         let mut connection = connection(context).await?;
         let page = transfer::list_incoming(&mut connection, &self.actor, &forward(first, after)).await;
         let total = total(context, transfer::count_incoming(&mut connection, &self.actor)).await?;
-        let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
+        let now = rollcall_domain::database::now(&connection).await.map_err(top_level)?;
         let page = page.map_err(top_level)?.map(|transfer| ProjectTransfer::at(transfer, now));
         Ok(ProjectTransferConnection::new(page, total))
     }

@@ -141,7 +141,7 @@ impl Database {
                         .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                 }
                 // For the ids that are made with it. A database that isn't migrated has no clock, and gets no ids.
-                let _ = now(&mut connection).await;
+                let _ = now(&connection).await;
                 Ok(connection)
             })
         });

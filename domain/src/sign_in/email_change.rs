@@ -159,7 +159,7 @@ pub async fn by_token(database: &Database, token: &str) -> Result<EmailChange> {
     let (id, _) = database.keyring().read_link_token(Purpose::EmailChange, token)?.ok_or_else(wrong)?;
     let mut connection = database.connection().await?;
     let change = by_id(&mut connection, EmailChangeId::from_uuid(id)).await?.ok_or_else(wrong)?;
-    if let Some(refusal) = change.why_closed(now(&mut connection).await?) {
+    if let Some(refusal) = change.why_closed(now(&connection).await?) {
         return Err(refusal.into());
     }
     require_session(&mut connection, change.user_id, change.session_id).await?;

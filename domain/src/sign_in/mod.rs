@@ -203,7 +203,7 @@ pub async fn by_token(database: &Database, token: &str) -> Result<SignInRequest>
         return Err(link_is_wrong().into());
     };
     let mut connection = database.connection().await?;
-    let at = now(&mut connection).await?;
+    let at = now(&connection).await?;
     let request = by_id(&mut connection, SignInRequestId::from_uuid(id)).await?.ok_or_else(link_is_wrong)?;
     if let Some(refusal) = why_unusable(&request, at) {
         return Err(refusal.into());
@@ -377,7 +377,7 @@ async fn try_digits(
     let mut connection = database.connection().await?;
     let lifetime =
         chrono::Duration::from_std(limits::SIGN_IN_DIGITS_LIFETIME).map_err(|_| Error::Bug("ten minutes are short"))?;
-    let since = now(&mut connection).await? - lifetime;
+    let since = now(&connection).await? - lifetime;
     let newest: Option<SignInRequestId> = sign_in_requests::table
         .filter(sign_in_requests::email.eq(&email))
         .order((sign_in_requests::created_at.desc(), sign_in_requests::id.desc()))

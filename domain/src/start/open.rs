@@ -130,7 +130,7 @@ pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> 
     }
     require_all(&mut connection, &keyring).await?;
     // Reads the time, for ids that are created before the pool has a connection.
-    now(&mut connection).await?;
+    now(&connection).await?;
     drop(connection);
     let database = Database::new(endpoint, keyring, settings.deployment(), purpose)?;
     Ok(Opened { database, direct, postgres })

@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let start = Instant::now();
     let numbers: Vec<Nothing> = (0..jobs).map(|number| Nothing { number }).collect();
     for chunk in numbers.chunks(1_000) {
-        enqueue_all(&mut connection, chunk).await?;
+        enqueue_all(&connection, chunk).await?;
     }
     let enqueued = start.elapsed();
     // The drain is measured, not what is left of this.
@@ -77,7 +77,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let wake = Wake::start(Pool::builder(AsyncDieselConnectionManager::new(&url)).build()?);
     let mut delays = Vec::new();
     for number in 0..200 {
-        enqueue(&mut connection, &Nothing { number }).await?;
+        enqueue(&connection, &Nothing { number }).await?;
         let committed = Instant::now();
         wake.wake();
         if let Some(started) = finished.recv().await {

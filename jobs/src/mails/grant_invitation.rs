@@ -70,12 +70,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrant
     let mut reader = connection(context).await?;
     let found =
         grant_invitation::invitation_by_id(&mut reader, payload.grant_invitation_id).await.map_err(job_error)?;
-    let now = database::now(&mut reader).await.map_err(job_error)?;
+    let now = database::now(&reader).await.map_err(job_error)?;
     // An invitation that was already taken up or revoked isn't worth an email.
     let Some(shared) = found.filter(|shared| shared.expires_at > now) else { return Ok(()) };
     let resource = resource::by_ids(&mut reader, &[shared.resource_id]).await.map_err(job_error)?.pop();
     let Some(resource) = resource else { return Ok(()) };
-    let organization = organization::by_id(&mut reader, shared.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, shared.organization_id).await.map_err(job_error)?;
     if organization.deleted_at.is_some() {
         return Ok(());
     }

@@ -82,12 +82,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let MailInvitation { invitation_id: id, token_version } = *payload;
     let mut reader = connection(context).await?;
     let Some(invitation) = invitation::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
-    let at = database::now(&mut reader).await.map_err(job_error)?;
+    let at = database::now(&reader).await.map_err(job_error)?;
     let is_current = invitation.token_version == token_version && invitation.status_at(at) == InvitationStatus::Pending;
     if !is_current || invitation.delivery == DeliveryStatus::Sent {
         return Ok(());
     }
-    let organization = organization::by_id(&mut reader, invitation.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, invitation.organization_id).await.map_err(job_error)?;
     // The invitations of a deleted organization are paused (R48). If this email was due in that time, somebody has to
     // resend the invitation later.
     if organization.deleted_at.is_some() {

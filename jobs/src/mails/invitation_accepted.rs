@@ -64,7 +64,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let Some(joined) = member::by_ids(&mut reader, &[member_id]).await.map_err(job_error)?.pop() else { return Ok(()) };
     let (organization_id, inviter_id) = (invitation.organization_id, invitation.invited_by_id);
     let inviter = member::of(&mut reader, organization_id, inviter_id).await.map_err(job_error)?;
-    let organization = organization::by_id(&mut reader, organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, organization_id).await.map_err(job_error)?;
     let is_told = inviter.is_some_and(|inviter| inviter.status == MemberStatus::Active);
     if !is_told || organization.deleted_at.is_some() {
         return Ok(());

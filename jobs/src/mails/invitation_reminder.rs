@@ -64,12 +64,12 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let MailInvitationReminder { invitation_id: id, token_version } = *payload;
     let mut reader = connection(context).await?;
     let Some(invitation) = invitation::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
-    let now = database::now(&mut reader).await.map_err(job_error)?;
+    let now = database::now(&reader).await.map_err(job_error)?;
     // If the invitation itself didn't reach the person, there is nothing to remind them of.
     let is_open = invitation.status_at(now) == InvitationStatus::Pending
         && invitation.token_version == token_version
         && invitation.delivery == DeliveryStatus::Sent;
-    let organization = organization::by_id(&mut reader, invitation.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, invitation.organization_id).await.map_err(job_error)?;
     if !is_open || organization.deleted_at.is_some() {
         return Ok(());
     }

@@ -72,7 +72,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailJoine
     else {
         return Ok(());
     };
-    let organization = organization::by_id(&mut reader, code.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, code.organization_id).await.map_err(job_error)?;
     let Some((_, owner_id)) =
         organization::owners(&mut reader, &[code.organization_id]).await.map_err(job_error)?.pop()
     else {

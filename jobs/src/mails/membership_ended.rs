@@ -96,7 +96,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailMembe
     let id = payload.departure_id;
     let mut reader = connection(context).await?;
     let Some(departure) = departure::to_tell_leaver(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
-    let organization = organization::by_id(&mut reader, departure.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, departure.organization_id).await.map_err(job_error)?;
     let leaver = user::by_id(&mut reader, departure.user_id).await.map_err(job_error)?;
     drop(reader);
     let ending = MembershipEnding::of(&departure, &leaver);

@@ -64,7 +64,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwner
     let not_of_this_kind = || JobError::discard("the event is no change of the owner");
     let former = user_of(&event, "from").ok_or_else(not_of_this_kind)?;
     let new = user_of(&event, "to").ok_or_else(not_of_this_kind)?;
-    let organization = organization::by_id(&mut reader, event.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, event.organization_id).await.map_err(job_error)?;
     let former = user::by_id(&mut reader, former).await.map_err(job_error)?;
     let new = user::by_id(&mut reader, new).await.map_err(job_error)?;
     drop(reader);

@@ -52,7 +52,7 @@ impl OwnerSetMail {
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwnerSet) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
-    let organization = organization::by_id(&mut reader, payload.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, payload.organization_id).await.map_err(job_error)?;
     let owner = user::by_id(&mut reader, payload.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = owner.email else { return Ok(()) };

@@ -76,7 +76,7 @@ pub(crate) async fn run(
     payload: &MailOwnershipTransferred,
 ) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
-    let organization = organization::by_id(&mut reader, payload.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, payload.organization_id).await.map_err(job_error)?;
     let recipient = user::by_id(&mut reader, payload.recipient_id).await.map_err(job_error)?;
     let receives = payload.recipient_id == payload.to_id;
     let other_id = if receives { payload.from_id } else { payload.to_id };

@@ -79,7 +79,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailSignI
     let mut reader = connection(context).await?;
     let Some(request) = sign_in::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
     // An email with a link that no longer works would only confuse.
-    let now = database::now(&mut reader).await.map_err(job_error)?;
+    let now = database::now(&reader).await.map_err(job_error)?;
     if request.used_at.is_some() || request.link_expires_at() <= now {
         return Ok(());
     }
@@ -88,7 +88,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailSignI
         Some(invitation_id) => match invitation::by_id(&mut reader, invitation_id).await.map_err(job_error)? {
             None => None,
             Some(invitation) => {
-                Some(organization::by_id(&mut reader, invitation.organization_id).await.map_err(job_error)?.name)
+                Some(organization::by_id(&reader, invitation.organization_id).await.map_err(job_error)?.name)
             }
         },
     };

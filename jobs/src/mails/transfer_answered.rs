@@ -87,7 +87,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     let mut reader = connection(context).await?;
     let found = transfer::by_ids(&mut reader, &[payload.transfer_id]).await.map_err(job_error)?.pop();
     let Some(transfer) = found else { return Ok(()) };
-    let now = database::now(&mut reader).await.map_err(job_error)?;
+    let now = database::now(&reader).await.map_err(job_error)?;
     let answer = match transfer.status_at(now) {
         TransferStatus::Accepted => TransferAnswer::Accepted,
         TransferStatus::Declined => TransferAnswer::Declined,

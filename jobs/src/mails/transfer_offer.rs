@@ -103,7 +103,7 @@ impl TransferOfferMail {
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTransferOffer) -> Result<(), JobError> {
     let mut reader = connection(context).await?;
     let found = transfer::by_ids(&mut reader, &[payload.transfer_id]).await.map_err(job_error)?.pop();
-    let now = database::now(&mut reader).await.map_err(job_error)?;
+    let now = database::now(&reader).await.map_err(job_error)?;
     // An offer that was already answered or cancelled isn't worth an email.
     let Some(transfer) = found.filter(|transfer| transfer.status_at(now) == TransferStatus::Offered) else {
         return Ok(());
@@ -111,7 +111,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailTrans
     let Parties { from_name, to_name, offered_by, recipient } =
         Parties::of(&mut reader, &transfer).await.map_err(job_error)?;
     // Only those who lead the organization may know who acts for it if it hides its structure (R77).
-    let organization = organization::by_id(&mut reader, transfer.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, transfer.organization_id).await.map_err(job_error)?;
     let member = member::of(&mut reader, organization.id, recipient.id).await.map_err(job_error)?;
     let is_shown = match member.filter(|member| member.status == MemberStatus::Active) {
         Some(member) => organization.standing_of(member.role).sees_structure(),

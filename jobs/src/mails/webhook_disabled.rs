@@ -59,7 +59,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailWebho
     let found = webhook::by_ids(&mut reader, &[payload.webhook_id]).await.map_err(job_error)?.pop();
     // If somebody has enabled or deleted it in the meantime, they know about it.
     let Some(webhook) = found.filter(|webhook| !webhook.enabled) else { return Ok(()) };
-    let organization = organization::by_id(&mut reader, webhook.organization_id).await.map_err(job_error)?;
+    let organization = organization::by_id(&reader, webhook.organization_id).await.map_err(job_error)?;
     let owner = organization::owners(&mut reader, &[webhook.organization_id]).await.map_err(job_error)?.pop();
     let Some((_, owner_id)) = owner else { return Ok(()) };
     let owner = user::by_id(&mut reader, owner_id).await.map_err(job_error)?;

@@ -56,7 +56,7 @@ impl Organization {
             // A person who has just accepted an invitation without a session may see the organization's name.
             None => {
                 let organization =
-                    organization::by_id(&mut *connection(context).await?, id).await.map_err(top_level)?;
+                    organization::by_id(&*connection(context).await?, id).await.map_err(top_level)?;
                 Ok(Self { organization: Box::new(organization), permit: None, shown: false })
             }
         }
@@ -299,7 +299,7 @@ impl Organization {
         let page = invitation::list(&mut connection, permit, status, &forward(first, after)).await;
         let Some(page) = visible(page)? else { return Ok(None) };
         let total = total(context, invitation::count(&mut connection, permit, status)).await?;
-        let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
+        let now = rollcall_domain::database::now(&connection).await.map_err(top_level)?;
         Ok(Some(InvitationConnection::new(page.map(|invitation| Invitation::at(invitation, now)), total)))
     }
 
@@ -317,7 +317,7 @@ impl Organization {
         let page = join_code::list(&mut connection, permit, status, &forward(first, after)).await;
         let Some(page) = visible(page)? else { return Ok(None) };
         let total = total(context, join_code::count(&mut connection, permit, status)).await?;
-        let now = rollcall_domain::database::now(&mut connection).await.map_err(top_level)?;
+        let now = rollcall_domain::database::now(&connection).await.map_err(top_level)?;
         Ok(Some(JoinCodeConnection::new(page.map(|code| JoinCode::at(code, now)), total)))
     }
 

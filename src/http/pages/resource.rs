@@ -39,7 +39,7 @@ pub async fn show(mut visit: Visit, Path(text): Path<String>) -> Answer {
         let level = resource::access_for(&mut connection, &actor, user_id, &[id]).await?.pop();
         let Some(level) = level.filter(|level| *level > AccessLevel::None) else { return Ok(None) };
         let Some(resource) = resource::by_ids(&mut connection, &[id]).await?.pop() else { return Ok(None) };
-        let organization = organization::by_id(&mut connection, resource.organization_id).await?;
+        let organization = organization::by_id(&connection, resource.organization_id).await?;
         Ok::<_, Error>(Some((resource, organization.name, level)))
     };
     let Some((resource, organization, level)) = visit.check(found.await)? else {

@@ -143,7 +143,7 @@ pub async fn ask_to_sign_in(Path(token): Path<String>, Opened { mut visit, notic
 async fn invited_to(visit: &Visit, id: InvitationId) -> rollcall_domain::Result<Option<String>> {
     let mut connection = visit.app.database.connection().await?;
     let Some(invitation) = invitation::by_id(&mut connection, id).await? else { return Ok(None) };
-    Ok(Some(organization::by_id(&mut connection, invitation.organization_id).await?.name))
+    Ok(Some(organization::by_id(&connection, invitation.organization_id).await?.name))
 }
 
 pub async fn sign_in_by_link(Path(token): Path<String>, Sent { visit, form, .. }: Sent<PlainForm>) -> Answer {

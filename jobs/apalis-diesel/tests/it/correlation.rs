@@ -55,8 +55,8 @@ async fn what_a_handler_enqueues_carries_the_id_of_its_job_on() {
             assert_eq!(correlation::current(), job.correlation_id);
             assert_eq!(at_call, job.correlation_id);
             if job.decode::<Note>()?.text == "first" {
-                let mut connection = pool.get().await?;
-                enqueued.send(enqueue(&mut connection, &Note::new("second")).await?.unwrap()).unwrap();
+                let connection = pool.get().await?;
+                enqueued.send(enqueue(&connection, &Note::new("second")).await?.unwrap()).unwrap();
             }
             Ok(())
         }

@@ -161,8 +161,8 @@ async fn racing_transactions_enqueue_a_unique_job_once() {
         .map(|_| {
             let pool = database.pool.clone();
             tokio::spawn(async move {
-                let mut connection = pool.get().await.unwrap();
-                enqueue(&mut connection, &Note::unique("key")).await.unwrap()
+                let connection = pool.get().await.unwrap();
+                enqueue(&connection, &Note::unique("key")).await.unwrap()
             })
         })
         .collect();

@@ -138,14 +138,14 @@ async fn a_job_that_must_run_alone_gets_its_turn_though_there_is_no_end_of_other
     let database = Database::new().await;
     let id = database.enqueue(&Note::new("lapsed")).await.unwrap();
     database.let_lease_run_out(id).await;
-    enqueue_all(&mut database.connection().await, &vec![Note::new("other"); 4]).await.unwrap();
+    enqueue_all(&database.connection().await, &vec![Note::new("other"); 4]).await.unwrap();
     let pool = database.pool.clone();
     let worker = Worker::start(&database, lively(), 2, move |job: ClaimedJob| {
         let pool = pool.clone();
         async move {
             if job.id != id {
-                let mut connection = pool.get().await?;
-                enqueue(&mut connection, &Note::new("other")).await?;
+                let connection = pool.get().await?;
+                enqueue(&connection, &Note::new("other")).await?;
             }
             Ok(())
         }

@@ -200,7 +200,7 @@ async fn acknowledgements_go_in_batches() {
                  FOR EACH STATEMENT EXECUTE FUNCTION count_done()",
         )
         .await;
-    enqueue_all(&mut database.connection().await, &vec![Note::new(""); 200]).await.unwrap();
+    enqueue_all(&database.connection().await, &vec![Note::new(""); 200]).await.unwrap();
     let all = Arc::new(Barrier::new(200));
     let worker = Worker::start(&database, StoreOptions::default(), 200, move |_| {
         let all = all.clone();

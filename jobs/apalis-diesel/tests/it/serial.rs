@@ -13,7 +13,7 @@ async fn jobs_with_a_serial_key_run_one_at_a_time_and_in_order_across_workers() 
     let database = Database::new().await;
     let notes: Vec<Note> =
         (0..40).map(|number| Note::serial(if number % 2 == 0 { "even" } else { "odd" }, &number.to_string())).collect();
-    enqueue_all(&mut database.connection().await, &notes).await.unwrap();
+    enqueue_all(&database.connection().await, &notes).await.unwrap();
 
     let (started, mut starts) = mpsc::unbounded_channel();
     let running = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);

@@ -10,7 +10,7 @@ use crate::support::{Database, Note, Worker, soon};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_finishes_what_runs_and_gives_back_the_rest_unharmed() {
     let database = Database::new().await;
-    let ids = enqueue_all(&mut database.connection().await, &vec![Note::new(""); 5]).await.unwrap();
+    let ids = enqueue_all(&database.connection().await, &vec![Note::new(""); 5]).await.unwrap();
     let (started, mut starts) = mpsc::unbounded_channel();
     let (release, released) = watch::channel(false);
     let store = JobStore::start(&database.url, StoreOptions::default()).unwrap();

@@ -113,7 +113,7 @@ impl Database {
     }
 
     pub async fn enqueue<J: Job>(&self, job: &J) -> Option<Uuid> {
-        apalis_diesel::enqueue(&mut self.connection().await, job).await.unwrap()
+        apalis_diesel::enqueue(&self.connection().await, job).await.unwrap()
     }
 
     pub async fn job(&self, id: Uuid) -> JobRecord {

@@ -60,7 +60,7 @@ impl EmailChangeLinkMail {
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailEmailChangeLink) -> Result<(), JobError> {
     let Some((change, user)) = find(context, payload.email_change_id).await? else { return Ok(()) };
     // An email with a link that no longer works would only confuse.
-    let now = database::now(&mut *connection(context).await?).await.map_err(job_error)?;
+    let now = database::now(&*connection(context).await?).await.map_err(job_error)?;
     if change.why_closed(now).is_some() {
         return Ok(());
     }

@@ -284,7 +284,7 @@ impl Host {
             }
             Step::Commit | Step::Complete | Step::CompleteAtGate => self.commit(step, job).await?,
             Step::Enqueue => {
-                enqueue(&mut *self.pool.get().await?, &Script::new([Step::Complete])).await?;
+                enqueue(&*self.pool.get().await?, &Script::new([Step::Complete])).await?;
             }
         }
         Ok(())

@@ -85,7 +85,7 @@ impl Scene {
     }
 
     pub async fn enqueue_scripts(&self, scripts: &[Script]) -> Vec<Uuid> {
-        enqueue_all(&mut self.connection().await, scripts).await.unwrap().into_iter().flatten().collect()
+        enqueue_all(&self.connection().await, scripts).await.unwrap().into_iter().flatten().collect()
     }
 
     pub fn open_gate(&self, job: Uuid, attempt: i32) {
