@@ -149,7 +149,7 @@ impl Endpoint {
         self.setting
     }
 
-    /// Whether `sslmode` is require, verify-ca or verify-full.
+    /// Whether the server's certificate is verified if a CA is given: `sslmode` is require, verify-ca or verify-full.
     pub(crate) fn judges_server(&self) -> bool {
         matches!(self.mode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull)
     }
