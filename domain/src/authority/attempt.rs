@@ -375,8 +375,8 @@ pub(crate) async fn forget(transaction: &mut Transaction, limits: &[TryLimit], s
     Ok(())
 }
 
-/// Counts an action that is retried by itself at the time that RATE_LIMITED gives. If the window is full, the retries
-/// are spread over the next windows, as many in each as it holds, rather than all at the end of this one.
+/// Counts an action that is retried automatically at the time that RATE_LIMITED gives. If the window is full, the
+/// retries are spread over the next windows, as many in each as it holds, rather than all at the end of this one.
 pub(crate) async fn spread_over_windows(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
     let counted = add(database, limit, subject).await?;
     let over = u32::try_from(counted.count - limit.tries).unwrap_or_default();

@@ -226,7 +226,7 @@ impl NewEvent {
         Self { metadata, ..Self::of(organization_id, action, target, kind, actor.account()) }
     }
 
-    /// An event that a user without a session caused, such as somebody who is signing in.
+    /// An event caused by a user who may not have a session yet, for example while signing in.
     pub(crate) fn by_user(
         user_id: UserId,
         organization_id: OrganizationId,

@@ -150,8 +150,8 @@ impl Drop for Connection {
             }
             let mut connection = Object::take(pooled);
             // PostgreSQL notices that a client is gone only when it writes to it, and a pooler doesn't cancel anything
-            // for a client that is gone. The connection therefore stays open until the statement that follows has been
-            // answered.
+            // for a client that is gone. The connection therefore stays open until the ROLLBACK after the statement
+            // has been answered.
             let statement = connection.cancel_token();
             let cancelling = async {
                 if endpoint.cancel(statement).await.is_ok() {

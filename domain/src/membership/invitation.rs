@@ -54,7 +54,7 @@ pub struct Invitation {
     pub organization_id: OrganizationId,
     /// The address, unless the person was invited by username.
     pub email: Option<EmailAddress>,
-    /// The account, where the person was invited by username.
+    /// The account, if the person was invited by username.
     pub user_id: Option<UserId>,
     /// The name that the inviter gave the person.
     pub name: Option<String>,

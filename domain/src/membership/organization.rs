@@ -80,7 +80,7 @@ pub struct Organization {
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = organizations)]
 pub struct BillingAccount {
-    /// The name of the account's holder.
+    /// The name of the billing account that pays for all members.
     pub billing_account_name: Option<String>,
     /// Whom to contact about bills.
     pub billing_contact_email: Option<EmailAddress>,

@@ -115,7 +115,7 @@ pub(super) async fn find(
     if actor.is(user.id) {
         return Err(at_grantee(Code::Self_, field, "you administer it; nobody grants anything to themselves"));
     }
-    // A grant on a sample of their own lets former members reach it again (R33).
+    // A grant on a sample of their own lets owners who aren't members reach it again (R33).
     if user.id == resource.owner_id
         && lock_member(transaction, resource.organization_id, user.id).await? == Some(MemberStatus::Active)
     {
