@@ -101,8 +101,8 @@ impl Query {
         Ok(node::find(context, &[id]).await?.pop().flatten())
     }
 
-    /// Looks up at most 100 objects by their ids, in the same order. Null for each that doesn't exist or that the viewer
-    /// may not see.
+    /// Looks up at most 100 objects by their ids, in the same order. Null for each that doesn't exist or that the
+    /// viewer may not see.
     async fn nodes(
         &self,
         context: &Context<'_>,
