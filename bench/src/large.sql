@@ -1,4 +1,5 @@
--- One organization with {count} members and as many resources, of which a hundred are shared with a team. pg_temp.id is world.sql's.
+-- One organization with {count} members and as many resources, of which a hundred are shared with a team. pg_temp.id is
+-- created by world.sql.
 
 BEGIN;
 

@@ -1,5 +1,5 @@
-//! The load generator: so many connections, each of which sends its next request when it has the answer to the last.
-//! Every answer is checked.
+//! The load generator: a number of connections, each of which sends its next request when it has the answer to the
+//! last. Every answer is checked.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,17 +21,17 @@ pub type LoadRequest = Request<Full<Bytes>>;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// What is sent, and what comes back for it.
+/// The requests to send, and the expected answers.
 #[derive(Clone)]
 pub struct Load {
-    /// The request of a number, which counts up over all connections; none where they are used up.
+    /// Returns the request with a number, which counts up over all connections; `None` when all are used up.
     pub request: Rc<dyn Fn(u64) -> Option<LoadRequest>>,
-    /// What every answer contains, and how often.
+    /// The texts that every answer contains, and how many times.
     pub expected: Vec<(String, usize)>,
 }
 
 impl Load {
-    /// These requests one after the other, and then again.
+    /// Sends these requests in turn, over and over.
     pub fn cycle(requests: Vec<LoadRequest>, expected: &[(&str, usize)]) -> Self {
         let request = move |number: u64| {
             let count = u64::try_from(requests.len()).unwrap_or(1).max(1);
@@ -40,7 +40,7 @@ impl Load {
         Self { request: Rc::new(request), expected: owned(expected) }
     }
 
-    /// Requests that are made one by one, each once.
+    /// Sends requests that are created one by one, each of them once.
     pub fn each(request: impl Fn(u64) -> Option<LoadRequest> + 'static, expected: &[(&str, usize)]) -> Self {
         Self { request: Rc::new(request), expected: owned(expected) }
     }
@@ -50,23 +50,23 @@ fn owned(expected: &[(&str, usize)]) -> Vec<(String, usize)> {
     expected.iter().map(|(needle, count)| ((*needle).to_owned(), *count)).collect()
 }
 
-/// How requests say who asks.
+/// The credentials of a request.
 #[derive(Clone, Copy)]
 pub enum Credentials<'a> {
     /// A bearer token.
     Bearer(&'a str),
     /// A cookie, from the server's own pages.
     Cookie(&'a str),
-    /// None.
+    /// No credentials.
     Nobody,
 }
 
-/// A POST of JSON.
+/// Creates a POST request with a JSON body.
 pub fn post(path: &str, credentials: Credentials, body: String) -> anyhow::Result<LoadRequest> {
     build(Method::POST, path, credentials, Some(body))
 }
 
-/// A GET.
+/// Creates a GET request.
 pub fn get(path: &str, credentials: Credentials) -> anyhow::Result<LoadRequest> {
     build(Method::GET, path, credentials, None)
 }
@@ -84,31 +84,31 @@ fn build(method: Method, path: &str, credentials: Credentials, body: Option<Stri
     Ok(request.body(Full::from(body.unwrap_or_default()))?)
 }
 
-/// How a load went.
+/// The result of a load.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// Answers within the measured time.
+    /// The number of answers within the measured time.
     pub answers: u64,
-    /// From the end of the warm-up to the last of them.
+    /// The time from the end of the warm-up to the last answer.
     pub seconds: f64,
-    /// How long each took, in microseconds, the shortest first.
+    /// The latency of each answer in microseconds, in ascending order.
     pub latencies: Vec<u32>,
 }
 
 impl Outcome {
-    /// Answers a second.
+    /// The answers per second.
     pub fn rate(&self) -> f64 {
         if self.seconds > 0.0 { self.answers as f64 / self.seconds } else { 0.0 }
     }
 
-    /// The latency that this part of the answers doesn't exceed, in milliseconds.
+    /// The latency in milliseconds that this fraction of the answers doesn't exceed.
     pub fn percentile(&self, part: f64) -> f64 {
         let last = self.latencies.len().saturating_sub(1) as f64;
         self.latencies.get((last * part).round() as usize).map_or(0.0, |micros| f64::from(*micros) / 1_000.0)
     }
 }
 
-/// Sends a load over so many connections for so long; what happens before `begun` is called isn't measured.
+/// Sends a load over a number of connections for some time. The time before `begun` is called isn't measured.
 pub async fn run(
     address: &str,
     load: &Load,
@@ -142,7 +142,7 @@ pub async fn run(
     Ok(Outcome { answers: latencies.len() as u64, seconds, latencies })
 }
 
-/// One request, checked like all of them.
+/// Sends one request and checks its answer.
 pub async fn send_once(address: &str, load: &Load, number: u64) -> anyhow::Result<Bytes> {
     let mut sender = connect(address).await?;
     let request = (load.request)(number).context("there is no such request")?;
@@ -159,7 +159,7 @@ pub async fn answers(address: &str, request: &LoadRequest) -> bool {
     ask.await.is_ok_and(|status| status == StatusCode::OK)
 }
 
-/// Every connection is another client's, as if a proxy passed them on.
+/// Gives every connection the address of another client, as if a proxy forwarded them.
 fn client(number: usize) -> anyhow::Result<HeaderValue> {
     Ok(HeaderValue::from_str(&format!("198.51.100.{}", number % 250 + 1))?)
 }

@@ -1,7 +1,7 @@
-//! Measures Rollcall beside the floor and the alternatives, on a PostgreSQL of its own: `make bench` runs it.
+//! Measures Rollcall together with the floor and the alternatives, on a PostgreSQL of its own. `make bench` runs it.
 //!
-//! Within a scenario the contenders take turns, round by round, so that whatever else the machine does meets all of
-//! them. Compare figures of one run only.
+//! Within a scenario the contenders take turns, round by round, so that whatever else the machine does affects all of
+//! them. Only figures of the same run can be compared.
 
 mod alternatives;
 mod floor;
@@ -139,7 +139,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until somebody ends the run, so that its processes and files go with it.
+/// Waits for a signal to end the run, so that its processes and files are removed.
 async fn interruption() -> anyhow::Error {
     let terminated = async {
         match signal(SignalKind::terminate()) {
@@ -154,14 +154,14 @@ async fn interruption() -> anyhow::Error {
     anyhow!("interrupted")
 }
 
-/// What is to be measured.
+/// What a run measures.
 struct Plan {
     sizes: Sizes,
     large: Vec<LargeOrganization>,
     accounts: Rc<Accounts>,
     scenarios: Vec<Scenario>,
     work: Vec<Work>,
-    /// Whether the servers' start is measured.
+    /// Whether to measure how long the servers take to start.
     starts: bool,
 }
 
@@ -243,7 +243,7 @@ async fn measure_all(arguments: &Arguments, plan: &Plan, postgres: &Postgres, fo
     Ok(Run { date, about, scenarios: results, starts: start_results })
 }
 
-/// Starts a server a few times, and looks at its memory a second after the last.
+/// Starts a server a few times, and measures its memory one second after the last start.
 async fn start(name: &str, server: impl AsyncFn() -> anyhow::Result<Server>) -> anyhow::Result<StartResult> {
     let mut times = Vec::new();
     let mut memory = 0;
@@ -257,21 +257,21 @@ async fn start(name: &str, server: impl AsyncFn() -> anyhow::Result<Server>) -> 
     Ok(StartResult { name: name.to_owned(), first_answer_ms, idle_memory_mb: memory as f64 / 1e6 })
 }
 
-/// An alternative in a scenario.
+/// An alternative that takes part in a scenario.
 struct Rival {
     server: Server,
     load: Load,
     result: ContenderResult,
 }
 
-/// What the rounds need.
+/// Everything that the rounds need.
 struct Bench<'a> {
     postgres: &'a Postgres,
     postmaster: u32,
     socket: String,
     server: Server,
     pace: Pace,
-    /// Where pgbench's scripts and logs are.
+    /// The folder for pgbench's scripts and logs.
     folder: PathBuf,
     plan: &'a Plan,
     rollcall: &'a Rollcall,
@@ -352,12 +352,12 @@ impl Bench<'_> {
     async fn floor(&self, floor: &Floor, generic: bool, pace: Pace) -> anyhow::Result<Figures> {
         let before = process::cpu(self.postmaster)?;
         let outcome = floor.run(&self.folder, &self.socket, DATABASE, generic, pace.warm_up, pace.duration).await?;
-        // The warm-up's processor time is part of the difference, and its share is taken out.
+        // The difference includes the processor time of the warm-up, whose share is subtracted here.
         let measured = outcome.seconds / (outcome.seconds + pace.warm_up.as_secs_f64());
         Ok(Figures::of(&outcome, process::cpu(self.postmaster)?.saturating_sub(before).mul_f64(measured)))
     }
 
-    /// Whether the statements are faster with plans that PostgreSQL makes once. The floor is the faster of the two.
+    /// Whether the statements are faster with generic plans. The floor is the faster variant.
     async fn prefers_generic_plans(&self, floor: &Floor) -> bool {
         let pace = Pace { warm_up: Duration::from_secs(1), duration: Duration::from_secs(1), ..self.pace };
         let rate = async |generic| self.floor(floor, generic, pace).await.map_or(0.0, |figures| figures.rate);
@@ -365,7 +365,7 @@ impl Bench<'_> {
     }
 }
 
-/// Keeps a round's figures, or why there are none.
+/// Records a round's figures, or the reason why there are none.
 fn note(scenario: &str, round: usize, result: &mut ContenderResult, figures: anyhow::Result<Figures>) {
     match figures {
         Ok(figures) => {
@@ -383,13 +383,13 @@ fn note(scenario: &str, round: usize, result: &mut ContenderResult, figures: any
     }
 }
 
-/// The commit that is measured, where git knows it.
+/// The commit that is measured, if git knows it.
 fn revision() -> String {
     let output = std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// The machine, and how busy it was at the end.
+/// Information about the machine, including its load at the end.
 fn machine() -> serde_json::Value {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
@@ -402,8 +402,8 @@ fn machine() -> serde_json::Value {
     })
 }
 
-/// The folder of a run's files, which goes with it. PostgreSQL's user reaches it, and it is on a disk: `/tmp` may be
-/// memory, where commits cost less.
+/// The folder for a run's files, which is removed at the end. PostgreSQL's user can access it, and it is on a disk:
+/// `/tmp` may be in memory, where commits are cheaper.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! One round of one contender, and what it used.
+//! One round of one contender, and the resources that it used.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -8,35 +8,35 @@ use serde::Serialize;
 use crate::load::{self, Load, Outcome};
 use crate::process;
 
-/// How long and with how many connections each round is run.
+/// How long each round lasts, and how many connections it uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// Connections of the load generator.
     pub connections: usize,
-    /// What isn't measured of each round.
+    /// The time at the beginning of each round that isn't measured.
     pub warm_up: Duration,
-    /// What is.
+    /// The time that is measured.
     pub duration: Duration,
 }
 
 /// A round's figures.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Figures {
-    /// Requests a second, or what the scenario's title says.
+    /// Requests per second, or whatever the scenario's title says.
     pub rate: f64,
     /// The median latency, in milliseconds.
     pub p50_ms: Option<f64>,
     /// The latency that 99 of 100 requests don't exceed, in milliseconds.
     pub p99_ms: Option<f64>,
-    /// Processor time of the server for a request, in microseconds; none where there is no server.
+    /// The server's processor time per request, in microseconds; `None` if there is no server.
     pub server_cpu_us: Option<f64>,
-    /// Processor time of PostgreSQL for a request, in microseconds.
+    /// PostgreSQL's processor time per request, in microseconds.
     pub database_cpu_us: Option<f64>,
-    /// Memory of the server behind the round, in MB.
+    /// The server's memory at the end of the round, in MB.
     pub server_memory_mb: Option<f64>,
 }
 
-/// Runs a load against a server.
+/// Runs a load against a server and measures it.
 pub async fn server(address: &str, pid: u32, postmaster: u32, load: &Load, pace: Pace) -> anyhow::Result<Figures> {
     let before = Cell::new((Duration::ZERO, Duration::ZERO));
     let begun = || {
@@ -55,7 +55,7 @@ pub async fn server(address: &str, pid: u32, postmaster: u32, load: &Load, pace:
 }
 
 impl Figures {
-    /// Without a server.
+    /// The figures of a round without a server.
     pub fn of(outcome: &Outcome, database_cpu: Duration) -> Self {
         Self {
             rate: outcome.rate(),
@@ -67,7 +67,7 @@ impl Figures {
         }
     }
 
-    /// Of work, of which only the rate is known.
+    /// The figures of work of which only the rate is known.
     pub fn of_work(rate: f64) -> Self {
         Self { rate, p50_ms: None, p99_ms: None, server_cpu_us: None, database_cpu_us: None, server_memory_mb: None }
     }
@@ -90,7 +90,7 @@ fn per_answer(cpu: Duration, outcome: &Outcome) -> f64 {
     cpu.as_secs_f64() * 1e6 / (outcome.answers.max(1) as f64)
 }
 
-/// The median; of an even number of values the mean of the two in the middle.
+/// The median. For an even number of values, it is the mean of the two in the middle.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use rollcall_builtin_postgres::{BuiltinPostgres, Options};
 use tokio_postgres::{Client, NoTls};
 
-/// What differs from PostgreSQL's defaults. `fsync` and `synchronous_commit` keep theirs: on.
+/// The settings that differ from PostgreSQL's defaults. `fsync` and `synchronous_commit` stay on.
 pub const SETTINGS: &[(&str, &str)] = &[
     ("shared_buffers", "512MB"),
     ("max_wal_size", "4GB"),
@@ -15,7 +15,7 @@ pub const SETTINGS: &[(&str, &str)] = &[
     ("random_page_cost", "1.1"),
     ("effective_cache_size", "2GB"),
     ("shared_preload_libraries", "pg_stat_statements"),
-    // Read back for the statements of the floor; nothing is logged while something is measured.
+    // The floor reads its statements from the log. Nothing is logged while something is measured.
     ("logging_collector", "on"),
     ("log_destination", "jsonlog"),
     ("log_directory", "log"),
@@ -52,19 +52,19 @@ impl Postgres {
         self.builtin.url(database)
     }
 
-    /// A connection to a database.
+    /// Connects to a database.
     pub async fn client(&self, database: &str) -> anyhow::Result<Client> {
         connect(&self.url(database)).await
     }
 
-    /// The postmaster's process.
+    /// The process id of the postmaster.
     pub fn pid(&self) -> anyhow::Result<u32> {
         let file = self.data.join("postmaster.pid");
         let text = std::fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
         Ok(text.lines().next().unwrap_or_default().trim().parse()?)
     }
 
-    /// One of PostgreSQL's own programs, of the version that runs.
+    /// The path of one of PostgreSQL's own programs, in the version that is running.
     pub fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = std::fs::read_link(format!("/proc/{}/exe", self.pid()?))?.with_file_name(name);
         ensure!(path.exists(), "{} is missing", path.display());
@@ -77,28 +77,28 @@ impl Postgres {
         Ok(client.query_one("SHOW unix_socket_directories", &[]).await?.try_get(0)?)
     }
 
-    /// Its log, in which each line is a JSON object.
+    /// The log file, in which each line is a JSON object.
     pub fn log(&self) -> PathBuf {
         self.data.join("log/statements.json")
     }
 
-    /// Has every statement logged with its parameters, or none.
+    /// Turns the logging of all statements with their parameters on or off.
     pub async fn log_statements(&self, on: bool) -> anyhow::Result<()> {
         let client = self.client("rollcall").await?;
         let threshold = if on { 0 } else { -1 };
         client.batch_execute(&format!("ALTER SYSTEM SET log_min_duration_statement = {threshold}")).await?;
         client.batch_execute("SELECT pg_reload_conf()").await?;
-        // Every backend looks at it before its next statement, once the postmaster has passed the signal on.
+        // Every backend reads the setting before its next statement, once the postmaster has passed the signal on.
         tokio::time::sleep(Duration::from_millis(300)).await;
         Ok(())
     }
 
-    /// Brings the cluster to rest, so that no round pays for the one before it.
+    /// Runs a checkpoint, so that no round pays for the previous one.
     pub async fn checkpoint(&self) -> anyhow::Result<()> {
         Ok(self.client("rollcall").await?.batch_execute("CHECKPOINT").await?)
     }
 
-    /// Stops it.
+    /// Stops the cluster.
     pub fn stop(self) -> anyhow::Result<()> {
         Ok(self.builtin.leave()?)
     }

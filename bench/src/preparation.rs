@@ -1,4 +1,4 @@
-//! What is made before a round, by the product's own front door.
+//! Preparations before a round, made through the public API.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use crate::scenarios::{Preparation, graphql};
 use crate::smtp::{self, Sink};
 use crate::world::{Accounts, Sizes, organization_id, token};
 
-/// Codes of one request.
+/// The number of codes created by one request.
 const CODES: u64 = 50;
-/// Sign-in emails of a round.
+/// The number of sign-in emails of a round.
 const SIGN_INS: u64 = 2_000;
 
-/// Makes it.
+/// Makes a preparation.
 pub async fn make(
     preparation: &Preparation,
     api: &str,
@@ -38,7 +38,7 @@ pub async fn make(
     }
 }
 
-/// Codes of all organizations that are asked about, in turn.
+/// Creates join codes for each of the organizations used in requests, ordered so that the organizations alternate.
 async fn join_codes(api: &str, sizes: Sizes) -> anyhow::Result<Vec<String>> {
     let query = "mutation($input: CreateJoinCodesInput!) { createJoinCodes(input: $input) { codes { code } userErrors { code message } } }";
     let load = Load::each(
@@ -60,7 +60,7 @@ async fn join_codes(api: &str, sizes: Sizes) -> anyhow::Result<Vec<String>> {
     Ok(codes.into_iter().map(|(_, code)| code).collect())
 }
 
-/// Tokens out of the emails that a worker sends.
+/// Returns the tokens from the sign-in emails that a worker sends.
 async fn sign_in_tokens(
     api: &str,
     rollcall: &Rollcall,

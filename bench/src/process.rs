@@ -1,4 +1,4 @@
-//! Processes: servers that are started for a run, and what they use of processor and memory.
+//! Processes: the servers of a run, and how much processor time and memory they use.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,10 +11,10 @@ use anyhow::{Context as _, bail};
 
 use crate::load::{self, LoadRequest};
 
-/// Clock ticks of `/proc` in a second; Linux shows every process 100.
+/// Clock ticks of `/proc` per second, which is always 100 on Linux.
 const TICKS: f64 = 100.0;
 
-/// A command without the settings of the shell around it.
+/// Creates a command that doesn't inherit settings from the shell's environment.
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -27,23 +27,23 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
-/// A port that nobody listens on.
+/// Returns a port on which nobody listens.
 pub fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// A server that is stopped with its value.
+/// A server that is stopped when the value is dropped.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: String,
-    /// How long it took from its start to its first answer.
+    /// The time from its start to its first answer.
     pub start_up: Duration,
 }
 
 impl Server {
-    /// Starts a process that nobody asks anything.
+    /// Starts a process that receives no requests.
     pub fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let file = File::create(log).with_context(|| format!("can't create {}", log.display()))?;
         command.stdout(file.try_clone()?).stderr(file);
@@ -70,7 +70,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Its process.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -78,13 +78,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself, and is reaped either way.
+        // The process may have ended by itself; it is reaped in either case.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Processor time of a process and everything below it, with what of that has ended.
+/// The processor time of a process and its descendants, including those that have ended.
 pub fn cpu(root: u32) -> anyhow::Result<Duration> {
     let mut ticks = 0;
     for stat in tree(root)? {
@@ -96,7 +96,7 @@ pub fn cpu(root: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(ticks as f64 / TICKS))
 }
 
-/// Memory of a process and everything below it, in bytes; what several share is counted once.
+/// The memory of a process and its descendants, in bytes. Shared memory is counted once.
 pub fn memory(root: u32) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for stat in tree(root)? {
@@ -111,9 +111,9 @@ pub fn memory(root: u32) -> anyhow::Result<u64> {
 struct Stat {
     pid: u32,
     parent: u32,
-    /// Ticks of the process.
+    /// The process's own ticks.
     own: u64,
-    /// Ticks of its children that have ended and were waited for.
+    /// The ticks of its children that have ended and were waited for.
     of_ended: u64,
 }
 
@@ -121,7 +121,7 @@ fn tree(root: u32) -> anyhow::Result<Vec<Stat>> {
     let mut all: HashMap<u32, Stat> = HashMap::new();
     for entry in std::fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // It may end meanwhile.
+        // The process may end meanwhile.
         let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
         if let Some(stat) = parse(pid, &text) {
             all.insert(pid, stat);
@@ -140,7 +140,7 @@ fn tree(root: u32) -> anyhow::Result<Vec<Stat>> {
     Ok(below.into_iter().filter_map(|pid| all.remove(&pid)).collect())
 }
 
-/// The second field is the name in parentheses, which may contain anything.
+/// Parses the stat file of a process. Its second field is the name in parentheses, which may contain any character.
 fn parse(pid: u32, text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();

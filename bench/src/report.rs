@@ -1,4 +1,4 @@
-//! What a run leaves behind: JSON, a Markdown table and an SVG chart.
+//! The report of a run: JSON, a Markdown table and an SVG chart.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,37 +8,37 @@ use serde_json::{Value, json};
 
 use crate::measure::{Figures, median};
 
-/// The name of the service's own rows.
+/// The name of Rollcall's own rows.
 pub const ROLLCALL: &str = "Rollcall";
 
 /// All rounds of a scenario.
 #[derive(Serialize)]
 pub struct ScenarioResult {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub name: String,
-    /// What it does.
+    /// The title in the report.
     pub title: String,
-    /// Those who did it, Rollcall first.
+    /// The contenders, Rollcall first.
     pub contenders: Vec<ContenderResult>,
 }
 
-/// A contender's rounds of a scenario.
+/// A contender's rounds in a scenario.
 #[derive(Serialize)]
 pub struct ContenderResult {
-    /// Who.
+    /// The contender's name.
     pub name: String,
-    /// What is particular about it.
+    /// A remark on how it was measured.
     pub note: Option<String>,
-    /// Its rounds; none where one failed.
+    /// The figures of each round; `None` for a round that failed.
     pub rounds: Vec<Option<Figures>>,
-    /// The statements of a request, where they were recorded.
+    /// The statements of a request, if they were recorded.
     pub statements: Vec<String>,
-    /// Why a round failed: the last that did.
+    /// The error of the last round that failed.
     pub failure: Option<String>,
 }
 
 impl ContenderResult {
-    /// One that has no rounds yet.
+    /// A result without rounds.
     pub fn new(name: &str, note: Option<String>) -> Self {
         Self { name: name.to_owned(), note, rounds: Vec::new(), statements: Vec::new(), failure: None }
     }
@@ -50,7 +50,7 @@ impl ContenderResult {
         Figures::median(&self.rounds.iter().copied().flatten().collect::<Vec<_>>())
     }
 
-    /// What is in brackets behind its name.
+    /// The remarks in parentheses after the name.
     fn remarks(&self) -> String {
         let failed = self.rounds.iter().filter(|round| round.is_none()).count();
         let failed = (failed > 0).then(|| format!("{failed} of {} rounds failed", self.rounds.len()));
@@ -60,7 +60,7 @@ impl ContenderResult {
 }
 
 impl ScenarioResult {
-    /// Rollcall's rate in comparison with a contender's: the median over the rounds.
+    /// Rollcall's rate divided by a contender's: the median over the rounds.
     fn ratio(&self, contender: &ContenderResult) -> Option<f64> {
         let own = self.contenders.iter().find(|other| other.name == ROLLCALL)?;
         let ratio = |(own, other): (&Option<Figures>, &Option<Figures>)| Some((*own)?.rate / (*other)?.rate);
@@ -68,31 +68,31 @@ impl ScenarioResult {
     }
 }
 
-/// How a server starts and rests.
+/// How long a server takes to start, and its memory when idle.
 #[derive(Serialize)]
 pub struct StartResult {
-    /// Which server.
+    /// The server's name.
     pub name: String,
-    /// From its start to its first answer, in milliseconds: the median.
+    /// The median time from its start to its first answer, in milliseconds.
     pub first_answer_ms: f64,
     /// Its memory before the first load, in MB.
     pub idle_memory_mb: f64,
 }
 
-/// A run.
+/// The results of a run.
 pub struct Run {
-    /// Its day, by the database's clock.
+    /// The date, by the database's clock.
     pub date: String,
-    /// Versions, machine, settings and sizes.
+    /// The versions, machine, settings and sizes.
     pub about: Value,
-    /// What was measured.
+    /// The results of all scenarios.
     pub scenarios: Vec<ScenarioResult>,
-    /// How the servers start and rest.
+    /// The servers' start times and idle memory.
     pub starts: Vec<StartResult>,
 }
 
 impl Run {
-    /// Writes the three files and returns the table's.
+    /// Writes the three files and returns the path of the table.
     pub fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
         let scenarios: Vec<Value> = self.scenarios.iter().map(|scenario| {
@@ -110,7 +110,7 @@ impl Run {
         Ok(file("md"))
     }
 
-    /// The figures as Markdown.
+    /// The figures as a Markdown table.
     pub fn table(&self) -> String {
         let mut table = String::from(
             "| scenario | who | per second | Rollcall ÷ this | p50 ms | p99 ms | CPU µs: server | database | server MB |\n\
@@ -136,7 +136,7 @@ impl Run {
                     }
                     None => " | | | | | | ".to_owned(),
                 };
-                // Writing to a text can't fail.
+                // Writing to a string can't fail.
                 let _ = writeln!(table, "| {title} | {}{note} | {row} |", contender.name);
             }
         }
@@ -150,7 +150,7 @@ impl Run {
         table
     }
 
-    /// Requests a second as bars, each scenario to a scale of its own.
+    /// A chart of the requests per second. Each scenario has a scale of its own.
     fn chart(&self) -> String {
         const WIDTH: f64 = 900.0;
         const LEFT: f64 = 260.0;
@@ -197,7 +197,8 @@ impl Run {
     }
 }
 
-/// Three digits that count, or all before the point, with commas; nothing where there is no figure.
+/// Formats a number with three significant digits, or all digits before the point, with thousands separators. Returns
+/// an empty text if there is no number.
 fn digits(value: Option<f64>) -> String {
     let Some(value) = value else { return String::new() };
     let decimals = match value.abs() {
@@ -220,7 +221,7 @@ fn digits(value: Option<f64>) -> String {
     }
 }
 
-/// As text of an SVG, which knows no code.
+/// Escapes text for SVG and removes backticks, since SVG can't mark up code.
 fn escape(text: &str) -> String {
     text.replace('`', "").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -12,22 +12,22 @@ use crate::scenarios::STAFF_TOKEN;
 /// The name of the database.
 pub const DATABASE: &str = "rollcall";
 
-/// Rollcall's programs and where their files are.
+/// Rollcall's programs, and the folder for their files.
 pub struct Rollcall {
     folder: PathBuf,
     database_url: String,
 }
 
 impl Rollcall {
-    /// With a folder for logs.
+    /// Uses a folder for logs.
     pub fn new(folder: &Path, database_url: String) -> Self {
         Self { folder: folder.to_owned(), database_url }
     }
 
-    /// What its processes are told, but for the database's address.
+    /// The settings of Rollcall's processes, except for the database's address.
     ///
-    /// The load comes from a trusted proxy, which names another client for each connection. An account may invite as
-    /// many as it likes: in production the same load would come from many more accounts.
+    /// The load comes from a trusted proxy, which names another client for each connection. Accounts may invite any
+    /// number of people, since in production the same load would come from many more accounts.
     pub fn settings() -> Vec<(&'static str, String)> {
         vec![
             ("ROLLCALL_SECRET", "bench-bench-bench-bench-bench-bench".to_owned()),
@@ -57,7 +57,7 @@ impl Rollcall {
         Server::start(command, port, &probe, &self.folder.join("api.log")).await
     }
 
-    /// Starts a worker that sends its mails to a server.
+    /// Starts a worker that sends its emails to an SMTP server.
     pub fn work(&self, mail_server: &str) -> anyhow::Result<Server> {
         let mut command = self.command("rollcall-worker")?;
         command

@@ -1,4 +1,4 @@
-//! What is measured of Rollcall's API: each scenario's requests, and what every answer must contain.
+//! The scenarios that measure Rollcall's API: the requests of each, and what every answer must contain.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,36 +11,37 @@ use crate::world::{Accounts, LargeOrganization, Sizes, organization_id, resource
 /// The bearer token of the platform's staff.
 pub const STAFF_TOKEN: &str = "bench-staff-token";
 
-/// What is measured.
+/// A scenario to measure.
 pub struct Scenario {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub name: String,
-    /// What it does.
+    /// The title in the report.
     pub title: String,
-    /// What is sent.
+    /// The requests to send.
     pub load: Load,
-    /// Whether it only reads, so that pgbench can run its statements over and over.
+    /// Whether the scenario only reads, so that pgbench can repeat its statements.
     pub reads: bool,
-    /// SQL that brings the database back before each round.
+    /// SQL that resets the database before each round.
     pub reset: Option<&'static str>,
-    /// What is made before each round.
+    /// What is prepared before each round.
     pub preparation: Preparation,
 }
 
-/// Texts of which each request of a round takes one.
+/// A supply of texts, of which each request of a round takes one.
 pub type Supply = Rc<RefCell<Vec<String>>>;
 
-/// What is made before a round.
+/// What is prepared before a round.
 pub enum Preparation {
-    /// Nothing.
+    /// Nothing is prepared.
     Nothing,
     /// Join codes.
     JoinCodes(Supply),
-    /// Tokens of sign-in emails.
+    /// The tokens of sign-in emails.
     SignInTokens(Supply),
 }
 
-/// Invitations of the rounds before count against the limit of open ones; nothing is mailed, since no worker runs.
+/// Deletes the invitations of previous rounds, since they count against the limit of open ones. Their emails are never
+/// sent, since no worker runs.
 pub const FORGET_INVITATIONS: &str = "DELETE FROM invitations; TRUNCATE jobs, attempts; VACUUM ANALYZE invitations";
 
 const MEMBERS: &str = "query($id: ID!) { organization(by: { id: $id }) { id name slug \
@@ -49,12 +50,12 @@ const RESOURCES: &str =
     "resources(first: 20) { nodes { id name kind owner { username } } pageInfo { hasNextPage endCursor } }";
 const ACCESS: &str = "query($user: ID!, $ids: [ID!]!) { access(userId: $user, resourceIds: $ids) }";
 
-/// A request of GraphQL with a bearer token.
+/// Creates a GraphQL request with a bearer token.
 pub fn graphql(token: &str, query: &str, variables: Value) -> anyhow::Result<LoadRequest> {
     post("/graphql", Credentials::Bearer(token), json!({ "query": query, "variables": variables }).to_string())
 }
 
-/// Requests that only read.
+/// A scenario whose requests only read.
 fn reading(name: &str, title: &str, requests: Vec<LoadRequest>, expected: &[(&str, usize)]) -> Scenario {
     let load = Load::cycle(requests, expected);
     Scenario {
@@ -67,16 +68,16 @@ fn reading(name: &str, title: &str, requests: Vec<LoadRequest>, expected: &[(&st
     }
 }
 
-/// Who asks for a list of resources, or is asked about.
+/// A kind of person who requests a list of resources, or whose access is checked.
 #[derive(Clone, Copy)]
 struct Asker {
     name: &'static str,
     title: &'static str,
-    /// The account, of an organization.
+    /// The account of such a person for an organization.
     account: fn(Sizes, u64) -> u64,
-    /// The first of a hundred resources that they reach.
+    /// The first of a hundred resources that they can reach.
     from: u64,
-    /// What they may do with them.
+    /// Their access level on these resources.
     level: &'static str,
 }
 
@@ -116,7 +117,7 @@ pub fn all(sizes: Sizes, accounts: &Rc<Accounts>) -> anyhow::Result<Vec<Scenario
     Ok(scenarios)
 }
 
-/// The main queries in one organization of a size; only Rollcall's figures are compared.
+/// The main queries in one organization of a given size. Only Rollcall's own figures are compared.
 pub fn by_size(one: LargeOrganization) -> anyhow::Result<Vec<Scenario>> {
     let id = organization_id(one.organization);
     let about = format!("in an organization of {} members and resources", one.count);
@@ -144,7 +145,7 @@ pub fn by_size(one: LargeOrganization) -> anyhow::Result<Vec<Scenario>> {
 fn typename() -> anyhow::Result<Scenario> {
     let request = post("/graphql", Credentials::Nobody, json!({ "query": "{ __typename }" }).to_string())?;
     let mut scenario = reading("typename", "`{ __typename }`, without credentials", vec![request], &[("\"Query\"", 1)]);
-    // It takes no statement.
+    // It needs no statement.
     scenario.reads = false;
     Ok(scenario)
 }
@@ -245,7 +246,7 @@ fn invite(sizes: Sizes, organizations: u64, count: u64, accounts: Rc<Accounts>) 
     }
 }
 
-/// What the rounds before have left: attempts are counted for a quarter of an hour or longer, and nothing is mailed.
+/// Deletes what previous rounds left: attempts are counted for a quarter of an hour or longer, and no emails are sent.
 const FORGET_TRIES: &str = "TRUNCATE jobs, attempts";
 
 fn request_sign_in(sizes: Sizes, accounts: Rc<Accounts>) -> Scenario {

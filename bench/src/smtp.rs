@@ -1,4 +1,4 @@
-//! A mail server that takes every mail at once and keeps it in memory.
+//! An SMTP server that accepts every email at once and keeps it in memory.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use anyhow::bail;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What has arrived.
+/// The emails that have arrived, and when the first and the last did.
 #[derive(Default)]
 struct Arrived {
     mails: Vec<String>,
@@ -16,16 +16,16 @@ struct Arrived {
     last: Option<Instant>,
 }
 
-/// The server, which ends with its value.
+/// The server. It ends when the value is dropped.
 pub struct Sink {
-    /// `127.0.0.1:port`.
+    /// The address, as `127.0.0.1:port`.
     pub address: String,
     arrived: Rc<RefCell<Arrived>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Sink {
-    /// Starts it; it needs a `LocalSet`.
+    /// Starts the server. This needs a `LocalSet`.
     pub async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
@@ -33,7 +33,7 @@ impl Sink {
         let kept = arrived.clone();
         let task = tokio::task::spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A client that breaks its connection sends the mail again.
+                // A client whose connection breaks sends the email again.
                 let arrived = kept.clone();
                 tokio::task::spawn_local(async move { drop(converse(stream, &arrived).await) });
             }
@@ -41,12 +41,12 @@ impl Sink {
         Ok(Self { address, arrived, task })
     }
 
-    /// How many mails have arrived.
+    /// The number of emails that have arrived.
     pub fn count(&self) -> usize {
         self.arrived.borrow().mails.len()
     }
 
-    /// Mails a second, from the first to the last.
+    /// The emails per second, from the first to the last.
     pub fn rate(&self) -> f64 {
         let arrived = self.arrived.borrow();
         match (arrived.first, arrived.last) {
@@ -57,7 +57,7 @@ impl Sink {
         }
     }
 
-    /// The mails as they were sent.
+    /// The emails as they were sent.
     pub fn mails(&self) -> Vec<String> {
         self.arrived.borrow().mails.clone()
     }
@@ -116,7 +116,7 @@ async fn read_mail(stream: &mut BufReader<TcpStream>) -> anyhow::Result<String> 
     }
 }
 
-/// The token of the link to `/sign-in/` in a mail, whose lines may be broken by quoted-printable.
+/// Returns the token of the link to `/sign-in/` in an email, whose lines may be broken by quoted-printable encoding.
 pub fn sign_in_token(mail: &str) -> Option<String> {
     let whole = mail.replace("=\r\n", "");
     let (_, behind) = whole.split_once("/sign-in/")?;

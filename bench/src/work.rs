@@ -1,4 +1,4 @@
-//! What workers do: jobs, mails and departures. Each round does a fixed amount of it.
+//! The work of workers: jobs, emails and departures. Each round does a fixed amount of work.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,28 +21,28 @@ use crate::scenarios::graphql;
 use crate::smtp::Sink;
 use crate::world::{Accounts, Sizes, member_id, organization_id, token};
 
-/// Jobs of a round.
+/// The number of jobs in a round.
 const JOBS: usize = 20_000;
-/// Mails of a round; an organization may cause a hundred a minute.
+/// The number of emails in a round. An organization may cause a hundred a minute.
 const MAILS: u64 = 2_000;
-/// Resources that a chunk of a plain UPDATE changes: as many as a chunk of the cascade.
+/// The number of resources that one statement of the plain UPDATE changes, which is that of a chunk of the cascade.
 const CHUNK: i64 = 1_000;
-/// How long a round may take.
+/// The time limit of a round.
 const PATIENCE: Duration = Duration::from_secs(1_200);
 
-/// What is measured.
+/// A kind of work to measure.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
     /// Jobs that do nothing.
     Jobs,
-    /// Emails of invitations.
+    /// The emails of invitations.
     Mails,
-    /// Removals of so many members who own so many resources each.
+    /// The removal of a number of members, each of whom owns a number of resources.
     Departures { members: u64, resources: u64 },
 }
 
 impl Work {
-    /// All of it; the largest departure only where it is asked for.
+    /// All kinds of work. The largest departure is included only on request.
     pub fn all(huge: bool) -> Vec<Self> {
         let mut all = vec![
             Self::Jobs,
@@ -56,7 +56,7 @@ impl Work {
         all
     }
 
-    /// Its name on the command line.
+    /// The name on the command line.
     pub fn name(self) -> String {
         match self {
             Self::Jobs => "jobs".to_owned(),
@@ -65,7 +65,7 @@ impl Work {
         }
     }
 
-    /// What it does, and of what the rate is.
+    /// The title in the report, with the unit of the rate.
     pub fn title(self) -> String {
         match self {
             Self::Jobs => "20,000 jobs that do nothing, by one worker: jobs/s".to_owned(),
@@ -79,7 +79,7 @@ impl Work {
         }
     }
 
-    /// Who does it, Rollcall first.
+    /// The names of the contenders, Rollcall first.
     pub fn contenders(self, alone: bool) -> &'static [&'static str] {
         match self {
             _ if alone => &[ROLLCALL],
@@ -92,26 +92,26 @@ impl Work {
 
 const PLAIN_UPDATE: &str = "plain UPDATE, in such chunks";
 
-/// What the rounds need.
+/// Everything that the rounds need.
 pub struct Workshop<'a> {
-    /// Where everything is.
+    /// The PostgreSQL of the run.
     pub postgres: &'a Postgres,
-    /// PostgreSQL's process.
+    /// The process id of the postmaster.
     pub postmaster: u32,
-    /// The connection that has made the world.
+    /// The connection that loaded the world, with the functions in its `pg_temp`.
     pub client: &'a Client,
     /// Rollcall's programs.
     pub rollcall: &'a Rollcall,
     /// The API's address.
     pub api: &'a str,
-    /// The world.
+    /// The sizes of the world.
     pub sizes: Sizes,
-    /// Accounts that belong to no organization yet.
+    /// The accounts that don't belong to an organization yet.
     pub accounts: Rc<Accounts>,
 }
 
 impl Workshop<'_> {
-    /// One round of a contender.
+    /// Runs one round of a contender.
     pub async fn round(&self, work: Work, contender: &str) -> anyhow::Result<Figures> {
         match (work, contender) {
             (Work::Jobs, _) => self.jobs(contender).await,
@@ -168,7 +168,7 @@ impl Workshop<'_> {
         self.figures(sink.rate(), count, &worker, database)
     }
 
-    /// Invitations of addresses that no earlier round has invited.
+    /// A load of invitations to addresses that no earlier round has invited.
     fn invitations(&self, organizations: u64, each: u64) -> Load {
         let (sizes, accounts) = (self.sizes, self.accounts.clone());
         let query =
@@ -257,7 +257,8 @@ impl Workshop<'_> {
         Ok(figures)
     }
 
-    /// Makes members of accounts that belong nowhere yet, with resources; the first of these accounts.
+    /// Makes members of accounts that don't belong to an organization yet, and gives them resources. Returns the first
+    /// of these accounts.
     async fn leavers(&self, members: u64, resources: u64) -> anyhow::Result<u64> {
         let first = self.accounts.take(members)?;
         let (account, asked, accounts) = (self.sizes.joiner(first), self.sizes.asked(), self.sizes.accounts());
@@ -292,7 +293,7 @@ impl Workshop<'_> {
     }
 }
 
-/// The job queue's own measurement.
+/// The command that runs the job queue's own benchmark.
 fn measure_program() -> anyhow::Result<Command> {
     let own = std::env::current_exe()?;
     let path = own.parent().unwrap_or(Path::new(".")).join("examples/measure");

@@ -1,4 +1,4 @@
-//! The world of a run: organizations, members, resources and sessions, made by set-based SQL through the product's own
+//! The data of a run: organizations, members, resources and sessions, created by set-based SQL under the product's own
 //! constraints and triggers.
 
 use std::cell::Cell;
@@ -8,36 +8,36 @@ use tokio_postgres::Client;
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
 
-/// How large a world is.
+/// The sizes of a world.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub struct Sizes {
-    /// Organizations, beside everybody's personal one.
+    /// The number of organizations, besides everybody's personal one.
     pub organizations: u64,
-    /// Memberships in them.
+    /// The number of memberships in them.
     pub members: u64,
-    /// Resources in them.
+    /// The number of resources in them.
     pub resources: u64,
-    /// Accounts that belong to none of them yet.
+    /// The number of accounts that don't belong to any of them yet.
     pub joiners: u64,
-    /// Members of the organizations whose size is compared, all together.
+    /// The total number of members of the large organizations, whose sizes are compared.
     pub of_large: u64,
 }
 
-/// An organization with as many members as resources.
+/// A large organization, with as many members as resources.
 #[derive(Debug, Clone, Copy)]
 pub struct LargeOrganization {
-    /// How many.
+    /// The number of its members, and of its resources.
     pub count: u64,
-    /// Its number.
+    /// The organization's number.
     pub organization: u64,
-    /// Its owner; the next account is in its team.
+    /// The owner's account. The next account is in the organization's team.
     pub owner: u64,
-    /// The first of its resources: a hundred are shared with its team.
+    /// The first of its resources. A hundred of them are shared with its team.
     pub resource: u64,
 }
 
 impl LargeOrganization {
-    /// Those of these sizes.
+    /// The large organizations of these sizes.
     pub fn all(sizes: Sizes, counts: &[u64]) -> anyhow::Result<Vec<Self>> {
         let mut all = Vec::new();
         let (mut owner, mut resource) = (sizes.accounts() - sizes.of_large, sizes.resources);
@@ -50,31 +50,33 @@ impl LargeOrganization {
         Ok(all)
     }
 
-    /// A member who reaches a hundred resources by a team.
+    /// A member who can reach a hundred resources through a team.
     pub fn team_member(self) -> u64 {
         self.owner + 1
     }
 }
 
 impl Sizes {
-    /// Organizations about which people ask for access and pages of resources.
+    /// The number of organizations that requests about access and pages of resources use.
     pub fn asked(self) -> u64 {
         self.organizations.min(64)
     }
 
-    /// People who belong to two organizations each.
+    /// The number of people who belong to two organizations each.
     pub fn people(self) -> u64 {
         self.members / 2
     }
 
-    /// All accounts.
+    /// The number of all accounts.
     pub fn accounts(self) -> u64 {
         self.people() + self.asked() + self.joiners + self.of_large
     }
 
+    /// Checks the sizes.
+    ///
     /// # Errors
     ///
-    /// Where an organization would have too few members or resources for the scenarios.
+    /// Fails if an organization would have too few members or resources for the scenarios.
     pub fn check(self) -> anyhow::Result<()> {
         if self.organizations < 2 || self.members < 60 * self.organizations || self.resources < 200 * self.organizations
         {
@@ -88,7 +90,7 @@ impl Sizes {
         organization
     }
 
-    /// An admin of an organization: one of seven.
+    /// One of the seven admins of an organization.
     pub fn admin(self, organization: u64, number: u64) -> u64 {
         let place = match number % 7 {
             0 => 1,
@@ -102,23 +104,24 @@ impl Sizes {
         organization + 2 * self.organizations
     }
 
-    /// Somebody outside with whom resources of the organization are shared.
+    /// A person outside the organization with whom some of its resources are shared.
     pub fn outsider(self, organization: u64) -> u64 {
         self.people() + organization
     }
 
-    /// Somebody who belonged to no organization at first.
+    /// A person who belonged to no organization at first.
     pub fn joiner(self, number: u64) -> u64 {
         self.people() + self.asked() + number
     }
 
-    /// A resource of an organization: the first hundred are shared with its team, the next with the person outside.
+    /// A resource of an organization. The first hundred are shared with its team, the next hundred with the person
+    /// outside.
     pub fn resource(self, organization: u64, place: u64) -> u64 {
         organization + self.organizations * place
     }
 }
 
-/// Accounts and addresses of which each is used once in a run.
+/// The accounts and addresses that are used only once in a run.
 pub struct Accounts {
     joiners: u64,
     taken: Cell<u64>,
@@ -126,16 +129,16 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Those of a world.
+    /// The accounts of a world.
     pub fn new(sizes: Sizes) -> Self {
         Self { joiners: sizes.joiners, taken: Cell::new(0), addresses: Cell::new(0) }
     }
 
-    /// The first of so many joiners.
+    /// Takes a number of joiners, and returns the first of them.
     ///
     /// # Errors
     ///
-    /// Where not as many are left.
+    /// Fails if there aren't as many left.
     pub fn take(&self, count: u64) -> anyhow::Result<u64> {
         let first = self.taken.get();
         ensure!(first + count <= self.joiners, "all {} accounts are used up: ask for fewer rounds", self.joiners);
@@ -143,7 +146,7 @@ impl Accounts {
         Ok(first)
     }
 
-    /// A number that no address has had.
+    /// Returns a number that no address has had yet.
     pub fn new_address(&self) -> u64 {
         let number = self.addresses.get();
         self.addresses.set(number + 1);
@@ -181,29 +184,29 @@ pub async fn load(client: &Client, sizes: Sizes, large: &[LargeOrganization]) ->
     Ok(())
 }
 
-/// SQL with numbers in the place of `{name}`.
+/// Replaces each `{name}` in SQL by its number.
 fn with(sql: &str, numbers: &[(&str, u64)]) -> String {
     numbers.iter().fold(sql.to_owned(), |sql, (name, number)| sql.replace(&format!("{{{name}}}"), &number.to_string()))
 }
 
-/// As world.sql makes them: a UUIDv7 of a kind and a number.
+/// Creates an id as world.sql does: a UUIDv7 made of a kind and a number.
 fn id(kind: u64, number: u64) -> Uuid {
     let time = u128::from(1_790_000_000_000 + number) << 80;
     Uuid::from_u128(time | (0x7000 | u128::from(kind)) << 64 | 0x8000 << 48 | u128::from(number))
 }
 
-/// As the API writes ids.
+/// An id in the form that the API uses.
 fn text(prefix: &str, id: Uuid) -> String {
     // The prefixes are constants, and valid.
     DynamicType::new(prefix).map(|prefix| TypeSafeId::from_type_and_uuid(prefix, id).to_string()).unwrap_or_default()
 }
 
-/// The id of an account, as the API knows it.
+/// The id of an account in the API.
 pub fn user_id(number: u64) -> String {
     text("usr", id(1, number))
 }
 
-/// The id of an organization, as the API knows it.
+/// The id of an organization in the API.
 pub fn organization_id(number: u64) -> String {
     text("org", id(3, number))
 }
@@ -213,17 +216,17 @@ pub fn member_id(sizes: Sizes, joiner: u64) -> String {
     text("mem", id(4, 3 * sizes.accounts() + joiner))
 }
 
-/// The id of a resource, as the API knows it.
+/// The id of a resource in the API.
 pub fn resource_id(number: u64) -> String {
     text("res", id(6, number))
 }
 
-/// The id of an account, as the database knows it.
+/// The id of an account in the database.
 pub fn user_uuid(number: u64) -> String {
     id(1, number).to_string()
 }
 
-/// The id of an organization, as the database knows it.
+/// The id of an organization in the database.
 pub fn organization_uuid(number: u64) -> String {
     id(3, number).to_string()
 }

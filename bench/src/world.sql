@@ -1,4 +1,4 @@
--- The world of a run. The parameters in braces are filled in by world.rs, which names the same ids.
+-- The data of a run. world.rs fills in the parameters in braces, and computes the same ids.
 
 CREATE FUNCTION pg_temp.id(kind integer, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
   SELECT (lpad(to_hex(1790000000000 + number), 12, '0') || '7' || lpad(to_hex(kind), 3, '0')
@@ -7,7 +7,7 @@ $$;
 
 BEGIN;
 
--- People of the organizations, then those outside, then those who are to join.
+-- The people of the organizations, then those outside, then those who are to join.
 INSERT INTO users (id, email, folded_email, username, name, folded_name, created_at)
 SELECT pg_temp.id(1, n), 'person' || n || '@bench.example', 'person' || n || '@bench.example', 'person-' || n,
   'Person ' || n, 'person ' || n, rollcall_now() - interval '30 days'
@@ -26,7 +26,8 @@ SELECT pg_temp.id(4, n), pg_temp.id(2, n), pg_temp.id(1, n), 'owner', 'active', 
   rollcall_now() - interval '30 days', 'founder'
 FROM generate_series(0, {accounts} - 1) n;
 
--- Everybody belongs to two organizations. In the first of them, the first who come are its owner and its admins.
+-- Everybody belongs to two organizations. In the first of the two, people with low numbers are the owner and the
+-- admins.
 INSERT INTO members (id, organization_id, user_id, role, status, billable_activities, shared_apps, shared_projects, joined_at, joined_via)
 SELECT pg_temp.id(4, {accounts} + n), pg_temp.id(3, n % {organizations}), pg_temp.id(1, n),
   CASE WHEN n < {organizations} THEN 'owner' WHEN n / {organizations} IN (1, 3, 4, 5, 6, 7, 8) THEN 'admin' ELSE 'member' END,
@@ -44,8 +45,8 @@ SELECT pg_temp.id(8, n), pg_temp.id(1, n), sha256(('rcs_bench' || n)::bytea), ro
   rollcall_now() + interval '20 days'
 FROM generate_series(0, {accounts} - 1) n;
 
--- Of twenty resources in a row the first is a project, in which the next three lie; every tenth is shown to all. They belong to
--- members who are neither owner nor admin nor in a team.
+-- In each group of twenty resources, the first is a project that contains the next three. Every tenth resource is
+-- visible to all members. The owners are members who are neither owner nor admin of the organization, nor in its team.
 INSERT INTO resources (id, organization_id, kind, name, folded_name, owner_id, owned_since, created_by_id, visibility, size_bytes,
   container_id, created_at, updated_at)
 SELECT pg_temp.id(6, n), pg_temp.id(3, n % {organizations}), kind, initcap(kind) || ' ' || n, kind || ' ' || n, owner,
@@ -63,7 +64,8 @@ FROM (
 INSERT INTO organization_storage (organization_id, used_bytes)
 SELECT organization_id, sum(size_bytes) FROM resources GROUP BY organization_id;
 
--- In the organizations that are asked about, a hundred resources are shared with a team and another hundred with somebody outside.
+-- In the organizations that requests are about, a hundred resources are shared with a team and another hundred with
+-- somebody outside.
 INSERT INTO teams (id, organization_id, name, folded_name, created_at)
 SELECT pg_temp.id(5, n), pg_temp.id(3, n), 'Lab', 'lab', rollcall_now() - interval '25 days'
 FROM generate_series(0, {asked} - 1) n;

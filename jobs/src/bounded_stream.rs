@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 
 /// A TCP stream that fails once the peer has sent more than `limit` bytes since we last wrote something.
 ///
-/// The parsers of HTTP and SMTP that read from it have no limits of their own for everything a peer may send: an endless
-/// row of interim responses, say, or an endless line. Time limits don't replace this one, since a parser that always
-/// finds more to read gives the timer no turn.
+/// The parsers of HTTP and SMTP that read from it have no limits of their own for everything a peer may send: an
+/// endless row of interim responses, for example, or an endless line. Time limits don't replace this one, since a
+/// parser that always finds more to read gives the timer no turn.
 #[derive(Debug)]
 pub(crate) struct BoundedStream {
     stream: TcpStream,

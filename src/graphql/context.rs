@@ -1,4 +1,4 @@
-//! What resolvers find in their context: who asks, the database and the loaders.
+//! The context of resolvers: the actor, the database and the loaders.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -32,65 +32,66 @@ use rust_decimal::Decimal;
 use super::error::{top_level, unauthenticated};
 use super::loading::{Batches, DataLoader, Loader};
 
-/// Who asks, and with what.
+/// The actor of a request, and details of the client.
 #[derive(Debug)]
 pub struct Request {
     actor: Option<Actor>,
-    /// Who signed in by this very request: what it answers is for them.
+    /// The actor who signed in during this request. Its answer is for them.
     became: OnceLock<Actor>,
     /// The client's User-Agent.
     pub user_agent: Option<String>,
-    /// Where it comes from.
+    /// The network from which the client connects.
     pub client: ClientNetwork,
 }
 
 impl Request {
-    /// A request of someone; of nobody without credentials.
+    /// A request of an actor, or of nobody if there are no credentials.
     pub fn new(actor: Option<Actor>, user_agent: Option<String>, client: ClientNetwork) -> Self {
         Self { actor, became: OnceLock::new(), user_agent, client }
     }
 
-    /// Who asks; none without credentials.
+    /// The actor, or `None` without credentials.
     pub fn actor(&self) -> Option<&Actor> {
         self.became.get().or(self.actor.as_ref())
     }
 
-    /// From here on, the answer is for who has just signed in.
+    /// From here on, the answer is for the actor who has just signed in.
     pub fn becomes(&self, actor: Actor) {
-        // The first who signs in by a request keeps it.
+        // The first who signs in during a request stays its actor.
         let _ = self.became.set(actor);
     }
 }
 
-/// The database.
+/// The database of the request.
 pub fn database<'c>(context: &Context<'c>) -> &'c Database {
     context.data_unchecked::<Database>()
 }
 
-/// A connection for reading.
+/// Takes a connection for reading.
 pub async fn connection(context: &Context<'_>) -> async_graphql::Result<Connection> {
     database(context).connection().await.map_err(top_level)
 }
 
-/// Who asks, and with what.
+/// The actor of the request, and details of the client.
 pub fn request<'c>(context: &Context<'c>) -> &'c Request {
     context.data_unchecked::<Request>()
 }
 
-/// Who asks; UNAUTHENTICATED without credentials.
+/// Returns the actor. Fails with UNAUTHENTICATED without credentials.
 pub fn actor<'c>(context: &Context<'c>) -> async_graphql::Result<&'c Actor> {
     request(context).actor().ok_or_else(unauthenticated)
 }
 
-/// The loaders, which gather what a level of the query needs into one statement each, on connections of their own.
+/// The loaders. They collect what one level of the query needs and load it with one statement each, on connections of
+/// their own.
 #[track_caller]
 pub fn loaders<'c>(context: &Context<'c>) -> &'c DataLoader<Loaders> {
     database::expect_none_held();
     context.data_unchecked::<DataLoader<Loaders>>()
 }
 
-/// Completes a request: by who asks, and with what it has of the database. It takes a few connections at a time, so
-/// that no request takes them all. The batches are for [`Batches::run`].
+/// Completes a GraphQL request with its actor, the loaders, and a share of the database that is limited to a few
+/// connections at a time, so that no request takes them all. Pass the batches to [`Batches::run`].
 pub fn asked_by(
     who: Request,
     database: &Database,
@@ -102,11 +103,11 @@ pub fn asked_by(
     (request.data(who).data(database).data(loaders), batches)
 }
 
-/// Loads in batches, for one request; keys say on whose behalf where that matters.
+/// The loaders of a request. If it matters for whom something is loaded, the actor is part of the key.
 pub struct Loaders(Database);
 
 impl Loaders {
-    /// A connection for a batch.
+    /// Takes a connection for a batch.
     pub async fn connection(&self) -> Result<Connection, async_graphql::Error> {
         self.0.connection().await.map_err(top_level)
     }
@@ -121,7 +122,7 @@ impl Loader<UserId> for Loaders {
     }
 }
 
-/// An account on behalf of someone: nobody where they may not look it up.
+/// An account on behalf of an actor. It isn't found if the actor may not look it up.
 pub type UserKey = (Actor, UserId);
 
 impl Loader<UserKey> for Loaders {
@@ -140,7 +141,7 @@ impl Loader<UserKey> for Loaders {
     }
 }
 
-/// A team on behalf of someone: none where they don't see it.
+/// A team on behalf of an actor. It isn't found if the actor can't see it.
 pub type TeamKey = (Actor, TeamId);
 
 impl Loader<TeamKey> for Loaders {
@@ -158,7 +159,7 @@ impl Loader<TeamKey> for Loaders {
     }
 }
 
-/// An organization on behalf of someone.
+/// An organization on behalf of an actor.
 pub type OrganizationKey = (Actor, OrganizationId);
 
 impl Loader<OrganizationKey> for Loaders {
@@ -282,7 +283,7 @@ impl Loader<TeamId> for Loaders {
     }
 }
 
-/// The teams that an invitation leads into.
+/// The teams that people join by accepting an invitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TeamsOfInvitation(pub InvitationId);
 
@@ -303,7 +304,8 @@ impl Loader<TeamsOfInvitation> for Loaders {
     }
 }
 
-/// The keys of lists that hang on many things, by the page of them that is wanted: a load per page and not per thing.
+/// Groups the keys of lists that belong to many objects by the requested page, so that there is one load per page
+/// instead of one per object.
 fn by_page<K, G: std::hash::Hash + Eq>(keys: &[K], page: impl Fn(&K) -> G) -> HashMap<G, Vec<&K>> {
     let mut groups: HashMap<G, Vec<&K>> = HashMap::new();
     for key in keys {
@@ -312,14 +314,14 @@ fn by_page<K, G: std::hash::Hash + Eq>(keys: &[K], page: impl Fn(&K) -> G) -> Ha
     groups
 }
 
-/// A page of the teams that a member is in.
+/// A page of the teams of a member.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TeamsOfMember {
-    /// Whose.
+    /// The member.
     pub member: (OrganizationId, UserId),
-    /// Which page; checked.
+    /// The requested page, which has been validated.
     pub page: PageRequest,
-    /// Whether it is asked how many there are in all.
+    /// Whether the total number was requested.
     pub with_count: bool,
 }
 
@@ -341,16 +343,16 @@ impl Loader<TeamsOfMember> for Loaders {
     }
 }
 
-/// A page of those in a team whom someone sees.
+/// A page of the members of a team whom the viewer may see.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MembersOfTeam {
-    /// Which team.
+    /// The team.
     pub team_id: TeamId,
-    /// Whom the viewer sees.
+    /// The members whom the viewer may see.
     pub visible: team_members::VisibleTeamMembers,
-    /// Which page; checked.
+    /// The requested page, which has been validated.
     pub page: PageRequest,
-    /// Whether it is asked how many there are in all.
+    /// Whether the total number was requested.
     pub with_count: bool,
 }
 
@@ -380,14 +382,14 @@ impl Loader<AccessQuestion> for Loaders {
     }
 }
 
-/// A page of the resources that belong to something, as far as someone reaches them.
+/// A page of the resources that belong to an object, limited to those that the viewer can reach.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ResourcesOf {
-    /// To what.
+    /// The object, and how the resources belong to it.
     pub part: ResourcesBy,
-    /// Who looks, for which kind.
+    /// The viewer, and the kind of resources.
     pub within: PartFilter,
-    /// Which page; checked.
+    /// The requested page, which has been validated.
     pub page: PageRequest,
 }
 
@@ -421,17 +423,17 @@ impl Loader<OpenTransferOf> for Loaders {
     }
 }
 
-/// Defines a loader of pages of what hangs on something; who may see it is checked before.
+/// Defines a loader of pages of the objects attached to a parent. Access is checked before.
 macro_rules! attached {
     ($(#[$doc:meta])* $key:ident($parent:ty): $value:ty = $load:path) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub struct $key {
-            /// On what.
+            /// The parent.
             pub parent_id: $parent,
-            /// Which page; checked.
+            /// The requested page, which has been validated.
             pub page: PageRequest,
-            /// Whether it is asked how many there are in all.
+            /// Whether the total number was requested.
             pub with_count: bool,
         }
 
@@ -464,10 +466,10 @@ attached! {
     GrantInvitationsOf(ResourceId): GrantInvitation = grant::invitations_of_resources
 }
 attached! {
-    /// A page of the living links to a collection.
+    /// A page of the working links to a collection.
     ShareLinksOf(ResourceId): ShareLink = share_link::of_resources
 }
 attached! {
-    /// A page of what a departure moved.
+    /// A page of the resources that a departure moved.
     MovesOf(DepartureId): ResourceMove = receipt::moves
 }

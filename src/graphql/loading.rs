@@ -1,5 +1,5 @@
-//! Loading in batches: what the fields of a request need is gathered until none of them can go on without it, and then
-//! loaded with one statement each.
+//! Loading in batches. The keys that a request's fields need are collected until none of the fields can continue
+//! without them. Then each batch is loaded with one statement.
 
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
@@ -18,48 +18,48 @@ use tokio::sync::oneshot;
 
 use super::error::top_level;
 
-/// What loads a batch of keys.
+/// Loads a batch of keys.
 pub trait Loader<K>: Send + Sync + 'static {
-    /// What a key stands for.
+    /// The type of the values.
     type Value: Send + Sync + Clone + 'static;
 
-    /// What the keys stand for, with one statement; nothing for those that stand for nothing.
+    /// Loads the values of the keys with one statement. Keys without a value are missing in the result.
     fn load(&self, keys: &[K]) -> impl Future<Output = Result<HashMap<K, Self::Value>, Error>> + Send;
 }
 
-/// What a batch found, for everybody who waits for some of it.
+/// The result of a batch, for everybody who waits for a part of it.
 type Found<K, V> = Result<Arc<HashMap<K, V>>, Error>;
 
-/// The keys of one type that wait to be loaded, and who waits for them.
+/// The keys of one type that are to be loaded, and those who wait for them.
 struct Batch<K, V> {
     keys: HashSet<K>,
     waiting: Vec<oneshot::Sender<Found<K, V>>>,
 }
 
-/// The batches of a request that wait to be loaded.
+/// The batches of a request that are to be loaded.
 #[derive(Default)]
 pub struct Batches {
-    /// By the type of their keys.
+    /// The open batches, by the type of their keys.
     open: Mutex<HashMap<TypeId, Box<dyn Any + Send>>>,
-    /// What closes and loads each of them.
+    /// Functions that close and load one batch each.
     dispatches: Mutex<Vec<Dispatch>>,
 }
 
 type Dispatch = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
-/// Loads by keys, for one request. Nothing is cached.
+/// Loads values by key, for one request. Nothing is cached.
 pub struct DataLoader<T> {
     loaders: Arc<T>,
     batches: Arc<Batches>,
 }
 
 impl<T> DataLoader<T> {
-    /// A loader whose batches are loaded by [`Batches::run`].
+    /// A data loader whose batches [`Batches::run`] loads.
     pub fn new(loaders: T, batches: Arc<Batches>) -> Self {
         Self { loaders: Arc::new(loaders), batches }
     }
 
-    /// What the key stands for; none where there is nothing.
+    /// Loads the value of a key, or `None` if it has none.
     pub async fn load_one<K>(&self, key: K) -> Result<Option<T::Value>, Error>
     where
         K: Send + Sync + Hash + Eq + Clone + 'static,
@@ -69,7 +69,7 @@ impl<T> DataLoader<T> {
         Ok(found.get(&key).cloned())
     }
 
-    /// What the keys stand for, as far as there is something.
+    /// Loads the values of the keys that have one.
     pub async fn load_many<K>(&self, keys: impl IntoIterator<Item = K>) -> Result<HashMap<K, T::Value>, Error>
     where
         K: Send + Sync + Hash + Eq + Clone + 'static,
@@ -83,7 +83,7 @@ impl<T> DataLoader<T> {
         Ok(keys.into_iter().filter_map(|key| found.get(&key).cloned().map(|value| (key, value))).collect())
     }
 
-    /// Adds keys to the open batch of their type, and waits for it.
+    /// Adds keys to the open batch of their type, and waits for the batch.
     fn enter<K>(&self, keys: impl IntoIterator<Item = K>) -> impl Future<Output = Found<K, T::Value>>
     where
         K: Send + Sync + Hash + Eq + Clone + 'static,
@@ -124,17 +124,17 @@ where
 {
     async fn load<T: Loader<K, Value = V>>(self, loaders: &T) {
         let keys: Vec<K> = self.keys.into_iter().collect();
-        // A connection that a batch holds is not one that the fields hold which wait for it.
+        // The batch's connection doesn't count as one held by the fields that wait for the batch.
         let found = database::subtask(loaders.load(&keys)).await.map(Arc::new);
         for waiting in self.waiting {
-            // Whoever has given up doesn't need it.
+            // A field that was abandoned doesn't need the result.
             let _ = waiting.send(found.clone());
         }
     }
 }
 
 impl Batches {
-    /// Runs a request: whenever it can't go on, the batches that it has gathered are loaded, side by side.
+    /// Runs a request. Whenever it can't continue, the batches collected so far are loaded concurrently.
     pub async fn run<O>(&self, request: impl Future<Output = O>) -> O {
         let mut request = pin!(request);
         let mut loading = FuturesUnordered::new();
@@ -163,18 +163,18 @@ impl Batches {
         .await
     }
 
-    /// Closes the open batches.
+    /// Closes the open batches and returns what loads them.
     fn dispatch(&self) -> Vec<BoxFuture<'static, ()>> {
         let dispatches = std::mem::take(&mut *lock(&self.dispatches));
         dispatches.into_iter().map(|dispatch| dispatch()).collect()
     }
 }
 
-/// How often a request is polled before others get their turn.
+/// How many times a request is polled before other tasks get a turn.
 const MOST_POLLS: usize = 100;
 
-/// Whether a request can go on although it is pending: what resolves the fields of many objects gives way after a few of
-/// them, and wakes itself.
+/// Whether a pending request can continue without a batch. The future that resolves the fields of many objects yields
+/// after a few of them, and wakes itself.
 #[derive(Default)]
 struct Progress {
     state: AtomicU8,
@@ -190,7 +190,7 @@ impl Progress {
         self.state.store(POLLED, Ordering::SeqCst);
     }
 
-    /// Whether it was woken while it was polled.
+    /// Whether the request was woken while it was polled.
     fn end(&self) -> bool {
         self.state.swap(IDLE, Ordering::SeqCst) == WOKEN
     }
@@ -208,12 +208,12 @@ impl Wake for Progress {
     }
 }
 
-/// Whether one of the batches has been loaded.
+/// Whether one of the batches has just been loaded.
 fn has_loaded(loading: &mut FuturesUnordered<BoxFuture<'static, ()>>, context: &mut Context<'_>) -> bool {
     matches!(loading.poll_next_unpin(context), Poll::Ready(Some(())))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is locked.
+    // Nothing panics while the mutex is locked.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The GraphQL API: one file per feature, named like the domain's.
+//! The GraphQL API, with one file per feature, named as in the domain.
 
 mod answer;
 mod api_key;
@@ -56,7 +56,7 @@ use viewer::Viewer;
 /// Rollcall's schema.
 pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
-/// Everything that changes something. Each takes one `input` and answers with its own payload.
+/// All changes. Each mutation takes one `input` and returns its own payload.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     session::SessionMutation,
@@ -80,10 +80,11 @@ pub struct Mutation(
 #[derive(Default)]
 pub struct Query;
 
-/// Everything that can be asked.
+/// Everything that can be queried.
 #[Object]
 impl Query {
-    /// The person who asks; null without credentials.
+    /// The person who makes the request, by session or API key. Null without credentials, and for staff and service
+    /// keys.
     async fn viewer(&self, context: &Context<'_>) -> async_graphql::Result<Option<Viewer>> {
         match context::request(context).actor() {
             Some(actor) => Viewer::load(&mut *context::connection(context).await?, actor).await,
@@ -91,7 +92,7 @@ impl Query {
         }
     }
 
-    /// Anything by its id; null where there is no such thing or the viewer may not see it.
+    /// Looks up an object by its id. Null if it doesn't exist or the viewer may not see it.
     async fn node(
         &self,
         context: &Context<'_>,
@@ -100,8 +101,8 @@ impl Query {
         Ok(node::find(context, &[id]).await?.pop().flatten())
     }
 
-    /// Up to 100 things by their ids, in the same order; null where there is no such thing or the viewer may not see
-    /// it.
+    /// Looks up at most 100 objects by their ids, in the same order. Null for each that doesn't exist or that the
+    /// viewer may not see.
     async fn nodes(
         &self,
         context: &Context<'_>,
@@ -110,16 +111,17 @@ impl Query {
         node::find(context, &ids).await
     }
 
-    /// An organization of the viewer; for anyone else it is null, as if it did not exist.
+    /// An organization of the viewer. Null for anyone else, as if it didn't exist.
     async fn organization(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Its id or its slug.")] by: OrganizationBy,
+        #[graphql(desc = "The organization's id or slug.")] by: OrganizationBy,
     ) -> async_graphql::Result<Option<Organization>> {
         by.find(context).await
     }
 
-    /// What an emailed invitation's token leads to; looking changes nothing. Null if the token isn't genuine.
+    /// Previews the invitation to which an emailed token leads, without changing anything. Null if the token isn't
+    /// genuine.
     async fn invitation(
         &self,
         context: &Context<'_>,
@@ -128,13 +130,14 @@ impl Query {
         InvitationPreview::find(context, &token).await
     }
 
-    /// What a user may do with resources, in the order asked: for a platform's own services, by staff and by service
-    /// keys for what their organization holds, or about oneself. NONE for anything else.
+    /// What a user may do with resources, in the order of `resourceIds`. For a platform's own services: staff may ask
+    /// about everything, service keys about what their organization holds, and users about themselves. NONE for
+    /// everything else.
     async fn access(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whose access.")] user_id: Id<UserId>,
-        #[graphql(desc = "To which resources: 1 to 100.")] resource_ids: Vec<Id<ResourceId>>,
+        #[graphql(desc = "The user.")] user_id: Id<UserId>,
+        #[graphql(desc = "The resources, 1 to 100.")] resource_ids: Vec<Id<ResourceId>>,
     ) -> async_graphql::Result<Vec<AccessLevel>> {
         let ids: Vec<ResourceId> = resource_ids.into_iter().map(|id| id.0).collect();
         let mut connection = context::connection(context).await?;
@@ -143,23 +146,23 @@ impl Query {
         Ok(levels.map_err(error::top_level)?.into_iter().map(Into::into).collect())
     }
 
-    /// Checks an organization's audit log, up to 10,000 events a call; null for those who may not read it.
+    /// Verifies an organization's audit log, up to 10,000 events per call. Null if the viewer may not read it.
     async fn verify_audit_log(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Whose log.")] organization_id: Id<OrganizationId>,
-        #[graphql(desc = "Where to begin; 1 where left out.")] from_sequence: Option<BigInt>,
+        #[graphql(desc = "The organization.")] organization_id: Id<OrganizationId>,
+        #[graphql(desc = "The sequence number to begin at. 1 if omitted.")] from_sequence: Option<BigInt>,
     ) -> async_graphql::Result<Option<AuditVerification>> {
         audit::verify(context, organization_id.0, from_sequence.map(|sequence| sequence.0)).await
     }
 }
 
-/// A text that may be left out: who fills in nothing sends nothing, null or an empty text.
+/// An optional text. Omitted, null and empty mean the same.
 fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.trim().is_empty())
 }
 
-/// A field of an update: left out, cleared, or given.
+/// A field of an update: omitted, cleared (null), or set.
 fn undefined_or<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
     match value {
         MaybeUndefined::Undefined => None,
@@ -168,7 +171,7 @@ fn undefined_or<T>(value: MaybeUndefined<T>) -> Option<Option<T>> {
     }
 }
 
-/// A field of an update that can't be cleared: null is as wrong as nothing at all.
+/// A field of an update that can't be cleared: null is treated like an empty value, and refused as such.
 fn required<T: Default>(value: MaybeUndefined<T>) -> Option<T> {
     match value {
         MaybeUndefined::Undefined => None,
@@ -177,7 +180,8 @@ fn required<T: Default>(value: MaybeUndefined<T>) -> Option<T> {
     }
 }
 
-/// The schema of a service that is reached at this address. Each of its requests goes to a database; see [`asked_by`].
+/// The schema of a service with this public URL. Each request must be completed with [`asked_by`], which adds its
+/// database.
 pub fn schema(public_url: Arc<PublicUrl>) -> Schema {
     builder().data(public_url).finish()
 }
@@ -204,8 +208,8 @@ mod tests {
     use rollcall_domain::database::deployment::Deployment;
     use rollcall_domain::database::{Database, Endpoint, Purpose};
 
-    /// The tabs are run as they stand, without a database: what is wrong with a document is found before that is asked
-    /// for.
+    /// The playground's tabs are executed as they are, without a database: errors in a document are detected before the
+    /// database is needed.
     #[tokio::test]
     async fn the_playgrounds_tabs_fit_the_schema() {
         let keyring = Keyring::new("a secret of more than thirty-two characters".into(), None);

@@ -1,7 +1,8 @@
-//! GraphQL over HTTP, as <https://graphql.github.io/graphql-over-http/draft/> describes it.
+//! GraphQL over HTTP, according to <https://graphql.github.io/graphql-over-http/draft/>.
 //!
-//! The stock handler of async-graphql-axum executes mutations sent by GET, takes a POST without a content type (which a
-//! form on any website can send), and answers with one media type and status whatever was asked for. This one doesn't.
+//! The handler of async-graphql-axum executes mutations sent by GET, accepts a POST without a content type (which a
+//! form on any website can send), and answers with one media type and status whatever was requested. This handler does
+//! none of that.
 
 use async_graphql::{
     ErrorExtensionValues, Executor, Extensions, Request, Response as Answer, ServerError, Value, Variables,
@@ -32,16 +33,18 @@ use super::persisted::{PersistedDocuments, Sha256};
 use super::{log, metrics};
 use crate::graphql::{AnswerForm, Batches, Budget, Types, in_turn, in_turns, noting_refusals, whole_seconds};
 
-/// How deep the brackets of a document may nest. The parser recurses for each of them before it applies limits of its
-/// own, so that a document of nothing but brackets would exhaust the thread's stack and end the whole process.
+/// How deep the brackets of a document may nest. The parser recurses for each of them before it applies its own limits,
+/// so a document of nothing but brackets would overflow the thread's stack and end the whole process.
 const NESTING_LIMIT: usize = 64;
-/// Values in the JSON of a request: more than twice what its variables may have, for what stands around them.
+/// How many values the JSON of a request may contain: more than twice the limit for its variables, which leaves room
+/// for the rest.
 const VALUES_LIMIT: usize = 25_000;
 
-/// Characters of a name in a document: errors repeat names, one of them for many fields.
+/// How many characters a name in a document may have. Errors repeat names, and one name may occur in the errors of many
+/// fields.
 const WORD_LIMIT: usize = 200;
 
-/// What requests to a schema are held to, and what is known of them from before.
+/// The limits for requests to a schema, and the documents that clients have persisted.
 #[derive(Debug)]
 pub struct RequestLimits {
     budget: Budget,
@@ -50,23 +53,23 @@ pub struct RequestLimits {
 }
 
 impl RequestLimits {
-    /// The border of a schema, by its SDL.
+    /// The limits for requests to the schema with this SDL.
     ///
     /// # Errors
-    /// The SDL can't be parsed.
+    /// Fails if the SDL can't be parsed.
     pub fn new(sdl: &str) -> anyhow::Result<Self> {
         let types = Arc::new(Types::new(sdl)?);
         Ok(Self { budget: Budget::new(types.clone()), types, persisted: PersistedDocuments::new()? })
     }
 }
 
-/// Executes what an HTTP request asks for and answers it. `prepare` completes the GraphQL request, for instance by who
-/// asks; the caller has authenticated them already.
+/// Executes the GraphQL request in an HTTP request and answers it. `prepare` completes the GraphQL request, for example
+/// with its actor, whom the caller has already authenticated.
 ///
-/// Mount it for every method (`axum::routing::any`), so that the 405 is a GraphQL answer too.
+/// Route every method to it (`axum::routing::any`), so that the answer with status 405 is a GraphQL answer as well.
 pub async fn execute<E: Executor>(
     executor: &E,
-    border: &RequestLimits,
+    request_limits: &RequestLimits,
     client: ClientNetwork,
     request: axum::extract::Request,
     prepare: impl FnOnce(Request) -> (Request, Arc<Batches>),
@@ -84,21 +87,21 @@ pub async fn execute<E: Executor>(
         Err(_) => return Refusal::bad_request("The body could not be read to its end.").into_response(media_type),
     };
     let length = head.uri.query().map_or(0, str::len) + body.len();
-    let line = border.budget.line(client, length);
-    let (mut request, to_persist) = match in_turn(&line, || read(&head, &body, &border.persisted)).await {
+    let line = request_limits.budget.line(client, length);
+    let (mut request, to_persist) = match in_turn(&line, || read(&head, &body, &request_limits.persisted)).await {
         Ok(read) => read,
         Err(refusal) => return refusal.into_response(media_type),
     };
     let started = Instant::now();
-    let checked = border.budget.check(&mut request, client, line.clone()).await;
-    // What is refused as too large isn't even parsed.
+    let checked = request_limits.budget.check(&mut request, client, line.clone()).await;
+    // A request that is refused as too large isn't even parsed.
     let operation = if checked.is_ok() { Operation::of(&mut request) } else { Operation::INVALID };
     let (mut answer, refused, form, line) = match checked {
         Ok(line) => {
             if let Some(hash) = to_persist.filter(|_| operation.kind != Operation::INVALID.kind) {
-                border.persisted.insert(hash, &request.query);
+                request_limits.persisted.insert(hash, &request.query);
             }
-            let form = in_turn(&line, || AnswerForm::of(&border.types, &mut request)).await;
+            let form = in_turn(&line, || AnswerForm::of(&request_limits.types, &mut request)).await;
             let (request, batches) = prepare(request);
             let executing = in_turns(&line, batches.run(executor.execute(request)));
             let (answer, refused) = noting_refusals(executing).await;
@@ -117,7 +120,7 @@ pub async fn execute<E: Executor>(
     .await
 }
 
-/// Answers in GraphQL's shape a request that isn't executed, for instance because of its credentials.
+/// Answers a request that isn't executed, for example because of its credentials, in GraphQL's format.
 pub fn refuse(
     media_type: MediaType,
     status: StatusCode,
@@ -132,19 +135,20 @@ pub fn refuse(
 /// The media types of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaType {
-    /// The status tells whether there is data.
+    /// The newer media type. The status says whether there is data.
     GraphqlResponse,
-    /// For clients older than the media type above: a well-formed request is answered with 200 whatever comes of it.
+    /// For clients that don't know the newer media type: every well-formed request is answered with 200, whatever its
+    /// outcome.
     Json,
 }
 
 impl MediaType {
-    /// The one to answer in, whatever the client accepts.
+    /// The media type to answer in, even if the client accepts none of them.
     pub fn of(headers: &HeaderMap) -> Self {
         Self::negotiate(headers).unwrap_or(Self::Json)
     }
 
-    /// The one the client prefers: JSON where it doesn't say, None where it accepts neither.
+    /// The media type that the client prefers: JSON if it has no preference, `None` if it accepts neither.
     fn negotiate(headers: &HeaderMap) -> Option<Self> {
         let ranges: Vec<&str> = headers
             .get_all(ACCEPT)
@@ -164,7 +168,7 @@ impl MediaType {
             (None, Some(_)) => Some(Self::Json),
             (Some(_), None) => Some(Self::GraphqlResponse),
             (Some(new), Some(old)) if new.quality > old.quality => Some(Self::GraphqlResponse),
-            // Who accepts anything gets JSON; who names the newer one knows it.
+            // Clients that accept anything get JSON. Clients that name the newer type know it.
             (Some(new), Some(old)) if new.quality == old.quality && new.named => Some(Self::GraphqlResponse),
             _ => Some(Self::Json),
         }
@@ -178,14 +182,14 @@ impl MediaType {
     }
 }
 
-/// How much a client wants a media type.
+/// How much a client prefers a media type.
 struct Preference {
     quality: f32,
     named: bool,
 }
 
 impl Preference {
-    /// By the most specific of the Accept header's ranges that match, even where that says no (q=0).
+    /// Determined by the most specific matching range of the Accept header, even if that excludes the type (q=0).
     fn among(ranges: &[&str], media_type: &str) -> Option<Self> {
         let matching = ranges.iter().filter_map(|range| {
             let range = range.to_ascii_lowercase();
@@ -204,7 +208,7 @@ impl Preference {
     }
 }
 
-/// The parameters of a POST. Those that may be left out may be null as well.
+/// The parameters of a POST. Optional ones may also be null.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Parameters {
@@ -215,7 +219,7 @@ struct Parameters {
     extensions: Option<Extensions>,
 }
 
-/// The parameters of a GET as they stand in the URL, where maps are JSON.
+/// The parameters of a GET as they are in the URL, where maps are JSON.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct UrlParameters {
@@ -227,13 +231,13 @@ struct UrlParameters {
     extensions: String,
 }
 
-/// The GraphQL request, and the hash under which its document is to be kept.
+/// Reads the GraphQL request, and the hash under which its document is to be persisted, if any.
 fn read(head: &Parts, body: &[u8], persisted: &PersistedDocuments) -> Result<(Request, Option<Sha256>), Refusal> {
     match head.method {
         Method::GET | Method::HEAD => read_url(&head.uri, persisted),
         Method::POST => {
             require_json(&head.headers)?;
-            // Also the shape that a struct could be read from, which nobody means.
+            // An array is refused even where serde could read a struct from it, since nobody means that.
             if body.trim_ascii_start().starts_with(b"[") {
                 return Err(Refusal::bad_request("Batches are not accepted: send one operation per request."));
             }
@@ -265,7 +269,8 @@ fn read_url(uri: &Uri, persisted: &PersistedDocuments) -> Result<(Request, Optio
     };
     let (mut request, to_persist) = to_request(parameters, persisted)?;
 
-    // A link or an image on any website can send a GET. What can't be parsed is left for the executor to report.
+    // A link or an image on any website can send a GET. A document that can't be parsed is left to the executor, which
+    // reports the error.
     let name = request.operation_name.clone();
     if let Ok(document) = request.parsed_query() {
         let selected = |candidate: Option<&str>| name.is_none() || candidate == name.as_deref();
@@ -279,8 +284,8 @@ fn read_url(uri: &Uri, persisted: &PersistedDocuments) -> Result<(Request, Optio
     Ok((request, to_persist))
 }
 
-/// Refuses JSON of more values than a request needs before anything is made of them, since each takes many times the
-/// bytes that it is written in.
+/// Refuses JSON with more values than a request needs. This is checked before the JSON is parsed, since each value
+/// takes many times as much memory as its text.
 fn limit_values(json: &[u8]) -> Result<(), Refusal> {
     let (mut values, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
@@ -288,7 +293,7 @@ fn limit_values(json: &[u8]) -> Result<(), Refusal> {
             _ if escaped => escaped = false,
             b'\\' => escaped = in_string,
             b'"' => in_string = !in_string,
-            // Each value but the first of all follows one of these.
+            // Each value except the very first follows one of these characters.
             b',' | b':' | b'[' | b'{' if !in_string => values += 1,
             _ => {}
         }
@@ -300,7 +305,8 @@ fn limit_values(json: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A content type that no HTML form can send: with it, browsers ask before they send anything from another website.
+/// Requires a content type that no HTML form can send. Browsers send it from another website only after asking the
+/// server.
 fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
@@ -352,16 +358,16 @@ fn to_request(parameters: Parameters, persisted: &PersistedDocuments) -> Result<
     Ok((request, to_persist))
 }
 
-/// How a document is written, outside of strings and comments.
+/// Properties of a document's text, not counting strings and comments.
 struct DocumentText {
     /// How deep its brackets nest.
     nesting: usize,
-    /// Bytes of its longest name or number.
+    /// The length of its longest name or number, in bytes.
     longest_word: usize,
 }
 
 impl DocumentText {
-    /// None where a string doesn't end.
+    /// Returns `None` if a string isn't terminated.
     fn of(document: &str) -> Option<Self> {
         let mut written = Self { nesting: 0, longest_word: 0 };
         let (mut depth, mut word) = (0_usize, 0_usize);
@@ -395,7 +401,7 @@ impl DocumentText {
     }
 }
 
-/// What follows a string whose opening quote has been read.
+/// The text after a string whose opening quote has been read.
 fn after_string(text: &str) -> Option<&str> {
     let mut characters = text.chars();
     loop {
@@ -407,7 +413,7 @@ fn after_string(text: &str) -> Option<&str> {
     }
 }
 
-/// What follows a block string whose opening quotes have been read.
+/// The text after a block string whose opening quotes have been read.
 fn after_block_string(text: &str) -> Option<&str> {
     let mut rest = text;
     loop {
@@ -419,12 +425,12 @@ fn after_block_string(text: &str) -> Option<&str> {
     }
 }
 
-/// The executor's answer as it is sent.
+/// The executor's answer in the form in which it is sent.
 #[derive(Serialize)]
 struct AnswerBody<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [ServerError],
-    /// Left out where the request was not executed.
+    /// Omitted if the request wasn't executed.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a Value>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -433,7 +439,7 @@ struct AnswerBody<'a> {
 
 fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Response {
     let no_data = answer.data == Value::Null;
-    // Only errors of execution have a path: they belong to a field.
+    // Only execution errors have a path, since they belong to a field.
     let not_executed = no_data && !answer.errors.is_empty() && answer.errors.iter().all(|error| error.path.is_empty());
     let mut body = Bounded(Vec::new());
     let content = AnswerBody {
@@ -452,10 +458,10 @@ fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Respo
         return refusal.into_response(media_type);
     }
     let status = match media_type {
-        // Proxies and clients try again by the status, whatever the media type.
+        // Proxies and clients retry because of the status, whatever the media type.
         _ if answer.errors.iter().any(|error| operation.can_be_repeated(error)) => StatusCode::SERVICE_UNAVAILABLE,
         MediaType::GraphqlResponse if no_data => match status_of(&answer.errors) {
-            // A part of it was done: doing it all again would do that twice.
+            // A part of the operation was executed. Retrying the operation would execute that part twice.
             StatusCode::SERVICE_UNAVAILABLE => StatusCode::INTERNAL_SERVER_ERROR,
             status => status,
         },
@@ -471,7 +477,7 @@ fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Respo
     response
 }
 
-/// An answer that stops growing at its limit.
+/// A buffer for an answer that refuses to grow beyond the limit.
 struct Bounded(Vec<u8>);
 
 impl io::Write for Bounded {
@@ -488,14 +494,14 @@ impl io::Write for Bounded {
     }
 }
 
-/// Completes the errors, as many as an answer holds.
+/// Completes the errors, and truncates them to as many as an answer may have.
 fn finish_errors(errors: &mut Vec<ServerError>) {
     let id = correlation::current().unwrap_or_else(|| new_name().to_string());
     log_causes(errors, &id);
     errors.iter_mut().for_each(|error| finish_error(error, &id));
     let others = errors.len().saturating_sub(limits::ANSWER_ERRORS);
     if others > 0 {
-        // What is behind has no say in the status either; so the gravest come first.
+        // Errors that are cut off don't count for the status either, so the most severe ones come first.
         errors.sort_by_key(|error| std::cmp::Reverse(graveness(error).0));
         errors.truncate(limits::ANSWER_ERRORS);
         let mut more = ServerError::new(format!("there are {others} more errors"), None);
@@ -510,7 +516,7 @@ fn finish_errors(errors: &mut Vec<ServerError>) {
     }
 }
 
-/// Logs the causes, which aren't for clients: one line of a kind, however many fields fail by it.
+/// Logs the causes of errors, which aren't for clients: one line for each kind, however many fields fail because of it.
 fn log_causes(errors: &[ServerError], id: &str) {
     let mut unavailable = Vec::new();
     let mut internal: BTreeMap<&str, Vec<&ServerError>> = BTreeMap::new();
@@ -532,9 +538,9 @@ fn log_causes(errors: &[ServerError], id: &str) {
     }
 }
 
-/// Completes an error that has no code. It comes from the executor, which refuses a document, a variable or an
-/// argument; or it has a cause that isn't for clients, of the database for instance: the log has it under the request's
-/// id.
+/// Completes an error that has no code. Either it comes from the executor, which refused a document, a variable or an
+/// argument; or it has a cause that isn't for clients, for example in the database, which the log shows under the
+/// request's id.
 fn finish_error(error: &mut ServerError, id: &str) {
     if code(error).is_some() {
         return;
@@ -549,12 +555,12 @@ fn finish_error(error: &mut ServerError, id: &str) {
     extensions.set("id", id);
 }
 
-/// What of the operation matters for its answer.
+/// The properties of an operation that matter for its answer.
 #[derive(Clone, Copy)]
 struct Operation {
-    /// Its type, as the metrics call it.
+    /// Its type, as the metrics name it.
     kind: &'static str,
-    /// Whether it is one step: where that fails, nothing was changed.
+    /// Whether it is a single step, so that nothing was changed if it fails.
     is_one_step: bool,
 }
 
@@ -563,7 +569,7 @@ impl Operation {
 
     fn of(request: &mut Request) -> Self {
         let name = request.operation_name.clone();
-        // What can't be parsed is left for the executor to report.
+        // A document that can't be parsed is left to the executor, which reports the error.
         let Ok(document) = request.parsed_query() else { return Self::INVALID };
         let mut selected = document
             .operations
@@ -581,7 +587,7 @@ impl Operation {
         }
     }
 
-    /// Whether it can be sent again because of the error: it changed nothing.
+    /// Whether the operation can be sent again after this error, because it changed nothing.
     fn can_be_repeated(self, error: &ServerError) -> bool {
         code(error) == Some("UNAVAILABLE") && self.is_one_step && (self.kind != "mutation" || error.path.len() <= 1)
     }
@@ -602,7 +608,7 @@ fn retry_after(error: &ServerError) -> Option<u64> {
     }
 }
 
-/// The status of an answer without data: the gravest of its errors'.
+/// The status of an answer without data: that of its most severe error.
 fn status_of(errors: &[ServerError]) -> StatusCode {
     errors.iter().map(graveness).max().map_or(StatusCode::OK, |(_, status)| status)
 }
@@ -622,14 +628,14 @@ fn complete_headers(response: &mut Response, media_type: MediaType) {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, media_type.header());
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Answers depend on who asks.
+    // Answers depend on the credentials.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if unauthorized {
         headers.entry(WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
     }
 }
 
-/// Why a request isn't executed.
+/// The reason why a request isn't executed.
 #[derive(Debug)]
 struct Refusal {
     status: StatusCode,
@@ -648,7 +654,7 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// Clients look for these words, and some of them for the status too: they send the whole document then.
+    /// Clients recognize this message, and some of them also the status. They then send the whole document.
     fn persisted_query_not_found() -> Self {
         Self { code: "PERSISTED_QUERY_NOT_FOUND", ..Self::new(StatusCode::OK, "PersistedQueryNotFound") }
     }
@@ -738,11 +744,12 @@ mod tests {
 
     async fn send(request: axum::http::request::Builder, body: impl Into<Body>) -> TestAnswer {
         let schema = Schema::new(Query, Mutation, EmptySubscription);
-        let border = RequestLimits::new(&schema.sdl()).unwrap();
+        let request_limits = RequestLimits::new(&schema.sdl()).unwrap();
         let client = ClientNetwork::of(std::net::Ipv4Addr::LOCALHOST.into());
-        let response =
-            execute(&schema, &border, client, request.body(body.into()).unwrap(), |request| (request, Arc::default()))
-                .await;
+        let response = execute(&schema, &request_limits, client, request.body(body.into()).unwrap(), |request| {
+            (request, Arc::default())
+        })
+        .await;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
@@ -864,7 +871,7 @@ mod tests {
         }
         let other = get("query=query%20Q%7Bhello%7D%20mutation%20M%7Bchange%7D&operationName=Q").await;
         assert_eq!(other.json["data"]["hello"], "world");
-        // The executor knows no operation of that name, so nothing is changed.
+        // The executor doesn't find an operation with that name, so nothing is changed.
         assert_eq!(get("query=mutation%7Bchange%7D&operationName=M").await.code(), "BAD_REQUEST");
         for query in
             ["", "variables=%7B%7D", "query=%7Bhello%7D&variables=%5B%5D", "query=%7Bhello%7D&query=%7Bhello%7D"]

@@ -1,4 +1,4 @@
-//! HTTP: GraphQL, the playground, the pages behind mailed links, and whether the service is well.
+//! HTTP: GraphQL, the playground, the pages behind emailed links, and the health checks.
 
 mod admission;
 mod client;
@@ -50,29 +50,29 @@ use admission::Admission;
 use client::Client;
 use graphql::{MediaType, RequestLimits};
 
-/// How long requests under way may take after the API was asked to stop.
+/// How long requests in progress may take after the API was asked to stop.
 const SHUTDOWN: Duration = Duration::from_secs(15);
 
-/// What handlers share.
+/// The state that handlers share.
 #[derive(Clone)]
 pub struct App {
     schema: Schema,
-    border: Arc<RequestLimits>,
+    request_limits: Arc<RequestLimits>,
     admission: Admission,
     database: Database,
     connections: Arc<ConnectionShares>,
     staff_tokens: Arc<Vec<StaffToken>>,
     trusted_proxies: Arc<Vec<IpNet>>,
-    /// Where people reach the service.
+    /// The URL by which people reach the service.
     public_url: Arc<PublicUrl>,
 }
 
-/// Whether mails are files that /mail shows: only without an SMTP server, and only to this machine.
+/// Whether /mail shows emails, which are then files: only without an SMTP server, and only if the service is local.
 pub fn shows_mails(settings: &Settings) -> bool {
     settings.rollcall_smtp_url.is_none() && settings.is_local()
 }
 
-/// Every route of the API.
+/// All routes of the API.
 fn router(
     settings: &Settings,
     database: Database,
@@ -81,7 +81,7 @@ fn router(
 ) -> anyhow::Result<Router> {
     let app = App {
         schema: schema(public_url.clone()),
-        border: Arc::new(RequestLimits::new(&sdl())?),
+        request_limits: Arc::new(RequestLimits::new(&sdl())?),
         admission: Admission::new(),
         database,
         connections: Arc::default(),
@@ -90,7 +90,7 @@ fn router(
         public_url: public_url.clone(),
     };
     let graphql_path = Route::Graphql.path();
-    // Clients don't all follow redirects.
+    // Not all clients follow redirects, so the path with a slash is a route, too.
     let graphql_path_with_slash = format!("{graphql_path}/");
     let mut router = Router::new()
         .merge(playground::router(&public_url, shows_mails(settings)))
@@ -113,7 +113,7 @@ fn router(
     let mut router = router.layer(layers).with_state(app);
     let origins = settings.allowed_origins()?;
     if !origins.is_empty() {
-        // Around everything that may refuse a request, so that apps can read why.
+        // CORS wraps everything that may refuse a request, so that apps can read the reason.
         let graphql = cors::layer(&origins)?.layer(router.clone());
         router = Router::new()
             .route_service(&graphql_path, graphql.clone())
@@ -123,7 +123,7 @@ fn router(
     Ok(router.layer(from_fn(request_id::identify)))
 }
 
-/// Serves the API until `shutdown` is cancelled; `listening` hears where.
+/// Serves the API until `shutdown` is cancelled. Calls `listening` with its address.
 pub async fn serve(
     settings: &Settings,
     database: Database,
@@ -149,13 +149,13 @@ pub async fn serve(
     listening(address, &public_url);
     tokio::select! {
         () = server::serve(listener, router, work, trusted_proxies, shutdown.clone()) => {}
-        // What isn't finished by then is given up.
+        // Requests that haven't finished by then are aborted.
         () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN).await } => {}
     }
     Ok(())
 }
 
-/// How many of the process's connections to the database each client and account takes at a time.
+/// How many of the process's database connections each client and each account may use at a time.
 #[derive(Default)]
 struct ConnectionShares {
     clients: Keyed<ClientNetwork, Semaphore>,
@@ -163,14 +163,14 @@ struct ConnectionShares {
 }
 
 impl App {
-    /// The same for the requests of a client, which leave some connections to others, even where all of theirs wait for
-    /// a lock.
+    /// The same state for the requests of one client. They leave some connections to others, even while all of theirs
+    /// wait for a lock.
     fn for_client(&self, client: ClientNetwork) -> Self {
         let part = self.connections.clients.get(client, || Semaphore::new(limits::CONNECTIONS_OF_CLIENT));
         Self { database: self.database.within(part), ..self.clone() }
     }
 
-    /// The same for the requests of an account, whichever client they come from.
+    /// The same state for the requests of one account, from whichever client.
     fn for_account(self, actor: &Actor) -> Self {
         let Some(account) = actor.account() else { return self };
         let part = self.connections.accounts.get(account, || Semaphore::new(limits::CONNECTIONS_OF_ACCOUNT));
@@ -191,7 +191,7 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     headers.get(header::USER_AGENT)?.to_str().ok().map(ToOwned::to_owned)
 }
 
-/// GraphQL: bearer tokens only, so that no other site can act with a browser's cookies.
+/// Answers GraphQL requests. Only bearer tokens are accepted, so that no other site can act with a browser's cookies.
 async fn answer(State(app): State<App>, Client(client): Client, request: Request) -> Response {
     let app = app.for_client(client);
     let headers = request.headers();
@@ -225,7 +225,8 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
         None => app,
     };
     let who = GraphqlRequest::new(actor, user_agent(headers), client);
-    graphql::execute(&app.schema, &app.border, client, request, |request| asked_by(who, &app.database, request)).await
+    graphql::execute(&app.schema, &app.request_limits, client, request, |request| asked_by(who, &app.database, request))
+        .await
 }
 
 fn bearer_token(credentials: &str) -> Option<&str> {
@@ -242,7 +243,7 @@ async fn authenticate(app: &App, token: &str) -> rollcall_domain::Result<Actor> 
     authentication::authenticate(&app.database, token).await
 }
 
-/// Compares without telling by its time where two texts differ.
+/// Compares in constant time, so that the time doesn't reveal where two texts differ.
 fn same(left: &str, right: &str) -> bool {
     left.len() == right.len() && left.bytes().zip(right.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }

@@ -1,4 +1,4 @@
--- What counts for the account already is raised, and never lowered.
+-- If the account already has a grant that counts, its level is raised, and never lowered.
 INSERT INTO grants AS taken (id, organization_id, resource_id, user_id, level, granted_by_id, created_at, named_as)
 SELECT n.id, n.organization_id, n.resource_id, :user_id,
   CASE WHEN access_rank(g.level) > access_rank(n.level) AND {own_counts} THEN g.level ELSE n.level END,

@@ -1,6 +1,6 @@
-//! Access to an organization: the permit that writers and readers demand, and the locks behind it.
+//! Access to an organization: the permits that readers and writers demand, and the locks behind them.
 //!
-//! Locks are taken in one order, so that nobody waits in a circle: users by id, the organization, memberships,
+//! Locks are always taken in the same order, which rules out deadlocks: users by id, the organization, memberships,
 //! resources, the head of the audit log.
 
 use std::collections::HashMap;
@@ -20,9 +20,9 @@ use crate::base::sql::statement;
 use crate::database::Transaction;
 use crate::database::schema::{members, organizations, users};
 
-/// Proof that an actor is an active member of an organization, and as what.
+/// Proof that an actor is an active member of an organization, with their role there.
 ///
-/// Only this module makes one. It lets read; what writes demands a [`WritePermit`].
+/// Only this module creates permits. A `Permit` allows reading; functions that write demand a [`WritePermit`].
 #[derive(Debug, Clone)]
 pub struct Permit {
     actor: Actor,
@@ -34,32 +34,32 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Who holds it.
+    /// The actor who holds the permit.
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// The user who holds it.
+    /// The user who holds the permit.
     pub fn user_id(&self) -> UserId {
         self.user_id
     }
 
-    /// For which organization.
+    /// The organization for which the permit was issued.
     pub fn organization_id(&self) -> OrganizationId {
         self.organization_id
     }
 
-    /// By which membership.
+    /// The membership on which the permit is based.
     pub fn member_id(&self) -> MemberId {
         self.member_id
     }
 
-    /// What it allows.
+    /// The rights that the membership gives.
     pub fn standing(&self) -> MemberRights {
         self.standing
     }
 
-    /// Fails with FORBIDDEN where the action isn't allowed.
+    /// Fails with FORBIDDEN if the action isn't allowed.
     pub fn require(&self, action: Action) -> Result<()> {
         self.require_on(action, "organizationId")
     }
@@ -86,7 +86,7 @@ impl Permit {
         self.standing.may_bill(self.billable_activities)
     }
 
-    /// Fails with BILLING_ACCESS_REQUIRED where the holder may not bill to the organization (R55).
+    /// Fails with BILLING_ACCESS_REQUIRED if the holder may not bill to the organization (R55).
     pub(crate) fn require_billing(&self, field: &str) -> Result<()> {
         if self.may_bill() {
             Ok(())
@@ -102,10 +102,10 @@ impl Permit {
     }
 }
 
-/// A permit by which a transaction may write: the membership's row is locked, shared, until the transaction ends, and
-/// the actor is one that may change things.
+/// A permit with which a transaction may write. The membership's row is locked `FOR SHARE` until the transaction ends,
+/// and the actor is one that may change things.
 ///
-/// Only [`enter`] and [`authorize`] make one, and nothing turns a permit for reading into it.
+/// Only [`enter`] and [`authorize`] create one; a [`Permit`] can't be converted into it.
 #[derive(Debug)]
 pub(crate) struct WritePermit(Permit);
 
@@ -117,12 +117,12 @@ impl Deref for WritePermit {
     }
 }
 
-/// What a writer locks before it looks.
+/// The rows that a writer locks before it checks anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {
-    /// The actor's own membership, shared: nothing is written under a membership that is just ending.
+    /// The actor's own membership, `FOR SHARE`, so that nothing is written under a membership that is just ending.
     Membership,
-    /// Also the organization: for whatever changes roles, owner, memberships or who may join.
+    /// The organization as well: for every change of roles, the owner, memberships, or who may join.
     Organization,
 }
 
@@ -167,12 +167,12 @@ impl Row {
     }
 }
 
-/// How a membership is read.
+/// Whether reading a membership locks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
-    /// As it is.
+    /// Without a lock.
     Plain,
-    /// And it is locked, shared.
+    /// With a `FOR SHARE` lock.
     Locked,
 }
 
@@ -208,15 +208,16 @@ async fn permit(
     }))
 }
 
-/// What an active membership holds, whosever it is.
+/// The rights of an active membership, whoever the member is.
 pub(crate) struct Held {
-    /// What it allows.
+    /// The rights that the membership gives.
     pub standing: MemberRights,
-    /// Whether that is billing to the organization (R55).
+    /// Whether the member may bill to the organization (R55).
     pub may_bill: bool,
 }
 
-/// What a user, who needn't be the one who asks, holds in an organization; their membership is locked, shared.
+/// Returns the rights of a user in an organization and locks their membership `FOR SHARE`. The user needn't be the
+/// actor.
 pub(crate) async fn held_by(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -226,7 +227,7 @@ pub(crate) async fn held_by(
     Ok(row.map(|row| Held { standing: row.standing(), may_bill: row.standing().may_bill(row.billable_activities) }))
 }
 
-/// The actor's permit for reading; `None` where they are no active member.
+/// Returns the actor's permit for reading, or `None` if they aren't an active member.
 pub async fn view(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -235,7 +236,7 @@ pub async fn view(
     permit(connection, actor, organization_id, Reading::Plain).await
 }
 
-/// An active membership, as a permit is made of it. It comes from a join with [`membership_of`].
+/// The columns of an active membership from which a permit is created, selected by a join with [`membership_of`].
 #[derive(Debug, Clone, Copy, Queryable, Selectable)]
 #[diesel(table_name = members)]
 pub(crate) struct ActiveMembership {
@@ -246,8 +247,8 @@ pub(crate) struct ActiveMembership {
 }
 
 impl ActiveMembership {
-    /// The permit of an actor in the organization that the membership is in, which isn't deleted; `rights_of` says what
-    /// a role may do there. `None` for an actor whose membership it isn't.
+    /// Returns the actor's permit in the membership's organization, which must not be deleted, or `None` if the
+    /// membership isn't the actor's. `rights_of` gives the rights of a role in that organization.
     pub(crate) fn permit(
         self,
         actor: &Actor,
@@ -266,7 +267,7 @@ impl ActiveMembership {
     }
 }
 
-/// The actor's permits in those of the organizations where they are an active member.
+/// Returns the actor's permits in those of the organizations where they are an active member.
 pub async fn permits(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -296,9 +297,11 @@ pub async fn permits(
     Ok(found.into_iter().filter_map(permit).collect())
 }
 
-/// Locks what the lock says and gives the actor's permit, if the action is allowed.
+/// Takes the locks that `lock` names and returns the actor's permit if the action is allowed.
 ///
-/// NOT_FOUND on `field` for those who may not know of the organization, FORBIDDEN for those who may.
+/// # Errors
+///
+/// NOT_FOUND on `field` for callers who may not learn that the organization exists, FORBIDDEN for those who may.
 pub(crate) async fn authorize(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -312,8 +315,8 @@ pub(crate) async fn authorize(
     Ok(permit)
 }
 
-/// Like [`authorize`], for an action that depends on more than the role; `not_found` is what those get who may not
-/// know.
+/// Like [`authorize`], for an action that depends on more than the role. `not_found` is the refusal for callers who may
+/// not learn that the organization exists.
 pub(crate) async fn enter(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -335,7 +338,7 @@ pub(crate) async fn enter(
     permit.map(WritePermit).ok_or_else(|| not_found.into())
 }
 
-/// Fails for actors that may change nothing: suspended accounts and READ keys.
+/// Fails for actors that may not change anything: suspended accounts and READ keys.
 pub(crate) fn require_writing(actor: &Actor, field: &str) -> Result<()> {
     match actor {
         Actor::User { suspended: true, .. } => Err(crate::authority::actor::suspended(field).into()),
@@ -346,12 +349,13 @@ pub(crate) fn require_writing(actor: &Actor, field: &str) -> Result<()> {
     }
 }
 
-/// What those get who may not know of an organization.
+/// The refusal for callers who may not learn that the organization exists.
 pub(crate) fn organization_not_found(field: &str) -> Refusal {
     Refusal::new(Code::NotFound, field, "there is no such organization, or you don't belong to it")
 }
 
-/// Locks an organization's row against other changes of its members and roles; `false` where there is none.
+/// Locks an organization's row against other changes of its members and roles. Returns `false` if there is no such
+/// organization.
 pub(crate) async fn lock_organization(transaction: &Transaction, organization_id: OrganizationId) -> Result<bool> {
     let found: Option<OrganizationId> = organizations::table
         .find(organization_id)
@@ -364,7 +368,7 @@ pub(crate) async fn lock_organization(transaction: &Transaction, organization_id
     Ok(found.is_some())
 }
 
-/// Locks organizations, by id, deleted ones too; with [`lock_users`] before.
+/// Locks organizations, including deleted ones, in order of id. Callers call [`lock_users`] first.
 pub(crate) async fn lock_organizations(transaction: &mut Transaction, ids: &[OrganizationId]) -> Result<()> {
     let _: Vec<OrganizationId> = organizations::table
         .filter(organizations::id.eq_any(ids))
@@ -376,9 +380,9 @@ pub(crate) async fn lock_organizations(transaction: &mut Transaction, ids: &[Org
     Ok(())
 }
 
-/// Locks every membership of an account, past ones too, with the account and organizations before: for whatever changes
-/// what memberships keep a copy of. Cascades and writers hold memberships while they refer to the account, so that
-/// these come first.
+/// Locks every membership of an account, including past ones, for changes of what memberships copy from the account.
+/// Callers lock the account and the organizations first. Cascades and writers hold memberships while they insert
+/// references to the account, so the memberships must be locked before it changes.
 pub(crate) async fn lock_memberships(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     let _: Vec<MemberId> = members::table
         .filter(members::user_id.eq(user_id))
@@ -390,7 +394,7 @@ pub(crate) async fn lock_memberships(transaction: &mut Transaction, user_id: Use
     Ok(())
 }
 
-/// Locks accounts, by id: for whatever joins, leaves, suspends or deletes.
+/// Locks accounts in order of id, for everything that joins, leaves, suspends or deletes.
 pub(crate) async fn lock_users(transaction: &mut Transaction, ids: &[UserId]) -> Result<()> {
     let _: Vec<UserId> = users::table
         .filter(users::id.eq_any(ids))

@@ -1,4 +1,4 @@
-//! Who asks, and what that is to others.
+//! The actors that call the service, and what each kind of actor may do.
 
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, SessionId, UserId};
@@ -13,14 +13,14 @@ text_enum! {
         ApiKey = "api_key",
         /// A key that belongs to the organization.
         Service = "service",
-        /// The platform's staff.
+        /// A member of the platform's staff.
         Staff = "staff",
-        /// Rollcall itself, such as at an expiry.
+        /// Rollcall itself, for example when something expires.
         System = "system",
     }
 }
 
-/// Who asks.
+/// The actor that makes a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// A person with a session.
@@ -29,37 +29,38 @@ pub enum Actor {
         user_id: UserId,
         /// The session.
         session_id: SessionId,
-        /// A suspended account may take an open invitation, and nothing else (D6).
+        /// A suspended account may accept an open invitation, and nothing else (D6).
         suspended: bool,
     },
-    /// A person's API key: that person, in one organization only.
+    /// A person's API key, which acts as that person in one organization only.
     ApiKey {
         /// The key.
         api_key_id: ApiKeyId,
-        /// Its person.
+        /// The person to whom the key belongs.
         user_id: UserId,
-        /// The only organization it reaches.
+        /// The only organization that the key reaches.
         organization_id: OrganizationId,
         /// Whether it may change anything.
         scope: ApiKeyScope,
     },
-    /// A service key: an organization's own programs. It belongs to no person, and reaches nothing but what says so.
+    /// A service key, for an organization's own programs. It belongs to no person and reaches only what explicitly
+    /// admits service keys.
     Service {
         /// The key.
         api_key_id: ApiKeyId,
-        /// Whose it is.
+        /// The organization to which the key belongs.
         organization_id: OrganizationId,
         /// Whether it may change anything.
         scope: ApiKeyScope,
     },
-    /// The platform's staff, by a token of ROLLCALL_STAFF_TOKENS or the command line.
+    /// A member of the platform's staff, identified by a token of ROLLCALL_STAFF_TOKENS or using the command line.
     Staff {
-        /// As the audit log names them.
+        /// The name that the audit log shows.
         name: String,
     },
 }
 
-/// As whom an actor reaches memberships and resources, and where.
+/// The user whose memberships and resources an actor reaches, and the organization to which they are limited, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Reach {
     user_id: UserId,
@@ -67,7 +68,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// What a person reaches who is signed in.
+    /// The reach of a person who is signed in.
     pub(crate) fn of(user_id: UserId) -> Self {
         Self { user_id, only: None }
     }
@@ -77,7 +78,7 @@ impl Reach {
         self.user_id
     }
 
-    /// The only organization in which they count, where a key limits them.
+    /// The only organization in which they count, if a key limits them to one.
     pub fn only(self) -> Option<OrganizationId> {
         self.only
     }
@@ -88,7 +89,7 @@ impl Reach {
     }
 }
 
-/// Proof that a person asks who is signed in themselves; only [`Actor::person`] makes one.
+/// Proof that the actor is a person who is signed in themselves. Only [`Actor::person`] creates one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Person<'a> {
     actor: &'a Actor,
@@ -97,7 +98,7 @@ pub(crate) struct Person<'a> {
 }
 
 impl<'a> Person<'a> {
-    /// The actor that it was proved of.
+    /// The actor for whom this was proved.
     pub(crate) fn actor(self) -> &'a Actor {
         self.actor
     }
@@ -108,24 +109,24 @@ impl<'a> Person<'a> {
     }
 }
 
-/// Proof that the platform's staff ask; only [`Actor::staff`] makes one.
+/// Proof that the actor is a member of the platform's staff. Only [`Actor::staff`] creates one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Staff<'a> {
     actor: &'a Actor,
 }
 
 impl<'a> Staff<'a> {
-    /// The actor that it was proved of.
+    /// The actor for whom this was proved.
     pub(crate) fn actor(self) -> &'a Actor {
         self.actor
     }
 }
 
-/// What an actor is to others. Each of these is an exhaustive match, and nothing outside of it looks at one kind of
-/// actor and takes all others for one: a new kind doesn't compile until each has said what it may.
+/// What each kind of actor may do. Each question is an exhaustive match, and no code elsewhere tests for one kind and
+/// treats all others alike. A new kind of actor therefore doesn't compile until each question has an answer for it.
 impl Actor {
-    /// As whom, and where, the actor reaches memberships and resources: with none, no organization has it as a member
-    /// and nothing is shared with it. Suspended accounts reach nothing (D6).
+    /// The user and the organization through which the actor reaches memberships and resources. An actor without a
+    /// reach is a member of no organization, and nothing is shared with it. Suspended accounts have no reach (D6).
     pub fn reach(&self) -> Option<Reach> {
         match self {
             Self::User { suspended: true, .. } => None,
@@ -137,7 +138,8 @@ impl Actor {
         }
     }
 
-    /// The person's account, suspended or not, for what is theirs wherever they belong; a key is its person's.
+    /// The person's account, suspended or not, for what belongs to them in all organizations. A key has its person's
+    /// account.
     pub fn account(&self) -> Option<UserId> {
         match self {
             Self::User { user_id, .. } | Self::ApiKey { user_id, .. } => Some(*user_id),
@@ -145,13 +147,13 @@ impl Actor {
         }
     }
 
-    /// Whether the actor is this person, by session or key.
+    /// Whether the actor is this person, by session or by key.
     pub fn is(&self, user_id: UserId) -> bool {
         self.account() == Some(user_id)
     }
 
-    /// Whether the actor is this person as far as an organization is concerned, even one that they have left: a key of
-    /// theirs for another organization isn't.
+    /// Whether the actor is this person as far as the organization is concerned, even if they have left it. A key of
+    /// theirs for another organization doesn't count.
     pub fn is_in(&self, organization_id: OrganizationId, user_id: UserId) -> bool {
         match self {
             Self::User { user_id: own, .. } => *own == user_id,
@@ -160,8 +162,8 @@ impl Actor {
         }
     }
 
-    /// The person and their session, suspended or not, for what no key may have: it concerns them in all their
-    /// organizations.
+    /// The person and their session, whether or not they are suspended. Keys have none: this is for what concerns a
+    /// person in all their organizations.
     pub fn session(&self) -> Option<(UserId, SessionId)> {
         match self {
             Self::User { user_id, session_id, .. } => Some((*user_id, *session_id)),
@@ -169,17 +171,19 @@ impl Actor {
         }
     }
 
-    /// The person, for what takes someone who is signed in themselves: keys and staff may not.
+    /// The person and their session, for operations that require a person who is signed in themselves; keys and staff
+    /// are refused.
     ///
     /// # Errors
     ///
-    /// SUSPENDED for suspended accounts, FORBIDDEN for all others who aren't signed in themselves, on `field`.
+    /// SUSPENDED for suspended accounts and FORBIDDEN for all other actors that aren't signed in themselves, on
+    /// `field`.
     pub fn signed_in(&self, field: &str) -> Result<(UserId, SessionId)> {
         let person = self.person(field)?;
         Ok((person.user_id, person.session_id))
     }
 
-    /// Proof of [`Actor::signed_in`], for what writes on the strength of it.
+    /// Like [`Actor::signed_in`], but returns the proof that writers demand.
     pub(crate) fn person(&self, field: &str) -> Result<Person<'_>> {
         match self {
             Self::User { suspended: true, .. } => Err(suspended(field).into()),
@@ -208,8 +212,8 @@ impl Actor {
         }
     }
 
-    /// Fails with FORBIDDEN for everybody but the platform's staff; `remedy` says who does it otherwise, or that staff
-    /// are to be asked.
+    /// Fails with FORBIDDEN for everybody except the platform's staff. `remedy` tells the caller who else can do it, or
+    /// to ask the staff.
     pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<Staff<'_>> {
         self.staff().ok_or_else(|| {
             Error::refused(Code::Forbidden, field, format!("only the platform's staff do this; {remedy}"))
@@ -221,7 +225,7 @@ pub(crate) fn suspended(field: &str) -> Refusal {
     suspended_to(Reader::Themselves, field)
 }
 
-/// Why nothing is done with a suspended account, to whoever reads it.
+/// The refusal for an action on a suspended account, worded for its reader.
 pub(crate) fn suspended_to(reader: Reader, field: &str) -> Refusal {
     let message = match reader {
         Reader::Themselves => "this account is suspended; accept an organization's invitation to lift that",
@@ -235,7 +239,7 @@ text_enum! {
     ApiKeyScope {
         /// Only read.
         Read = "read",
-        /// All that its person may do in the organization.
+        /// Everything that its person may do in the organization.
         Write = "write",
     }
 }

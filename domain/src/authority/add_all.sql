@@ -1,4 +1,4 @@
--- In one order, so that those who count at the same moment wait for each other and not in a circle.
+-- Rows are inserted in a fixed order, so that concurrent transactions wait for each other instead of deadlocking.
 INSERT INTO attempts AS a (bucket, subject, window_ends_at, count)
 SELECT n.bucket, n.subject, rollcall_now() + make_interval(secs => n.seconds), n.number
 FROM unnest(:buckets, :subjects, :seconds, :numbers) AS n (bucket, subject, seconds, number)

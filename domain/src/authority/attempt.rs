@@ -1,4 +1,5 @@
-//! Attempts that are counted and committed before what they guard is checked, so that they hold across processes.
+//! Counters of attempts. An attempt is counted and committed before it is checked, so that the limits hold across
+//! processes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,7 @@ use crate::base::sql::statement;
 use crate::database::schema::attempts;
 use crate::database::{self, Database, Transaction};
 
-/// A try that was counted, with its window.
+/// The count of a subject after an attempt was counted, with its window.
 #[derive(QueryableByName)]
 pub(crate) struct WindowCount {
     #[diesel(sql_type = Integer)]
@@ -31,25 +32,27 @@ pub(crate) struct WindowCount {
 }
 
 impl WindowCount {
-    /// Until the window ends.
+    /// The time until the window ends.
     fn wait(&self) -> Duration {
         (self.window_ends_at - self.now).to_std().unwrap_or_default()
     }
 }
 
-/// Attempts that were counted before anybody knew whether they are right.
+/// Attempts that were counted before it is known whether they are right.
 #[must_use]
 pub(crate) struct PendingAttempts {
     counted: RefundableCounts,
-    /// Whether what is tried was looked at, or may be: until then nothing is told, and so nothing stays counted.
+    /// Whether what was attempted has been looked at, or may have been. Until then the caller has learned nothing, so
+    /// the attempts don't stay counted.
     made: AtomicBool,
-    /// Where they are counted; nowhere where there are none.
+    /// The database in which they are counted; `None` if nothing was counted.
     database: Option<Database>,
 }
 
-/// Counts a try for the account, for the client and for the deployment, or for none of them: fails with RATE_LIMITED
-/// where one of their windows holds no more, and what that refuses is counted nowhere. So nobody who is at a limit of
-/// their own uses up what others at the same address have, or everybody, nor a busy address its people's own tries.
+/// Counts an attempt for the account, the client and the deployment, or for none of them: if one of their windows is
+/// full, this fails with RATE_LIMITED and counts nothing. A caller who is at a limit of their own therefore uses up
+/// nothing of the limits that they share with others, and a busy address doesn't use up the limits of the people behind
+/// it.
 pub(crate) async fn count_attempt(
     database: &Database,
     limits: &TryLimits,
@@ -61,7 +64,8 @@ pub(crate) async fn count_attempt(
     Ok(tries)
 }
 
-/// Like [`count_attempt`], of a name: it counts only once it is looked up, by [`PendingAttempts::mark_made`].
+/// Like [`count_attempt`], for a guess at a name, which counts only once the name is looked up
+/// ([`PendingAttempts::mark_made`]).
 pub(crate) async fn count_guess_of(
     database: &Database,
     account: &str,
@@ -88,22 +92,24 @@ async fn count_attempts(
     .await?
 }
 
-/// Does something to its end, also where the request that waits for it is given up meanwhile: what was counted is then
-/// taken back by whoever holds it.
+/// Runs work to its end even if the request that waits for it is abandoned meanwhile. Whatever owns the result then
+/// takes the counts back.
 pub(crate) async fn run_to_completion<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
     database::expect_none_held();
     tokio::spawn(work.in_current_span()).await.map_err(|_| Error::Bug("what is counted can be counted"))
 }
 
-/// Like [`count_all_or_none`]; where nothing was counted the error is RATE_LIMITED, until the last full window ends.
+/// Like [`count_all_or_none`], but fails with RATE_LIMITED if nothing was counted. The delay is that of the full window
+/// that ends last.
 async fn require_all(database: &Database, counts: &[Count]) -> Result<RefundableCounts> {
     let counted = count_all_or_none(database, counts).await?;
     counted
         .map_err(|over| Error::RateLimited { retry_after: over.iter().map(|over| over.wait).max().unwrap_or_default() })
 }
 
-/// Counts guesses at names that somebody may have, such as usernames or slugs: the answer tells which of them are one.
-/// They count once they are looked up, by [`PendingAttempts::mark_made`]. Actors without an account aren't counted.
+/// Counts guesses at names that somebody may have, such as usernames or slugs, since the answer reveals which of them
+/// exist. They count once they are looked up ([`PendingAttempts::mark_made`]). Actors without an account aren't
+/// counted.
 pub(crate) async fn count_guesses(
     database: &Database,
     actor: &Actor,
@@ -119,8 +125,8 @@ pub(crate) async fn count_guesses(
     }
 }
 
-/// Hands on what came of a command; where it was refused, and that might tell something of so many names, they are
-/// counted as guesses first, and RATE_LIMITED is the answer where there were too many.
+/// Returns the outcome of a command. If the command was refused, and the refusal may reveal something about `number`
+/// names, they are first counted as guesses; if there were too many, the error is RATE_LIMITED instead.
 pub(crate) async fn count_refusal<T>(
     database: &Database,
     actor: &Actor,
@@ -135,13 +141,13 @@ pub(crate) async fn count_refusal<T>(
 }
 
 impl PendingAttempts {
-    /// None at all.
+    /// No attempts.
     pub(crate) fn none() -> Self {
         Self { counted: RefundableCounts::default(), made: AtomicBool::new(false), database: None }
     }
 
-    /// What is tried is looked at from here on, by somebody who may: it stays counted, whatever becomes of the request,
-    /// unless it was right.
+    /// Records that what was attempted is looked at from here on, for a caller who may do so. The attempts now stay
+    /// counted, whatever becomes of the request, unless they were right.
     pub(crate) fn mark_made(&self) {
         self.made.store(true, Ordering::Relaxed);
     }
@@ -151,8 +157,8 @@ impl PendingAttempts {
         AtomicBool::load(&self.made, Ordering::Relaxed)
     }
 
-    /// Hands on what came of a command, and takes the counts back where it succeeded, since the tries were right, or
-    /// where they weren't made.
+    /// Returns the outcome of a command. Takes the counts back if the command succeeded, since the attempts were then
+    /// right, or if the attempts weren't made.
     pub(crate) async fn refund_if_right<T>(self, outcome: Result<T>) -> Result<T> {
         if outcome.is_ok() || !self.is_made() {
             self.refund_all_but(0).await;
@@ -160,7 +166,7 @@ impl PendingAttempts {
         outcome
     }
 
-    /// Takes all but so many of each count back: the others were right.
+    /// Takes back all but `wrong` of each count, since the others were right.
     pub(crate) async fn refund_all_but(mut self, wrong: usize) {
         let wrong = i32::try_from(wrong).unwrap_or(i32::MAX);
         let mut right = std::mem::take(&mut self.counted);
@@ -172,7 +178,7 @@ impl PendingAttempts {
     }
 }
 
-/// A request that was given up before its tries were made has told nothing.
+/// A request that was abandoned before its attempts were made has revealed nothing, so they are taken back.
 impl Drop for PendingAttempts {
     fn drop(&mut self) {
         if let (false, Some(database)) = (*self.made.get_mut(), self.database.take()) {
@@ -181,47 +187,47 @@ impl Drop for PendingAttempts {
     }
 }
 
-/// So many of a subject, to be counted.
+/// A number of attempts of one subject that are to be counted.
 #[derive(Debug, Clone)]
 pub(crate) struct Count {
-    /// As what.
+    /// The limit against which they count.
     pub(crate) limit: TryLimit,
-    /// Of whom.
+    /// Whose attempts they are, for example an account or a client.
     pub(crate) subject: String,
-    /// How many.
+    /// The number of attempts.
     pub(crate) number: i32,
 }
 
-/// A subject whose window doesn't hold so many.
+/// A window that has no room for the attempts that were to be counted.
 #[derive(Debug, Clone)]
 pub(crate) struct FullWindow {
-    /// What the limit counts.
+    /// The bucket of the limit.
     pub(crate) bucket: &'static str,
-    /// Of whom.
+    /// Whose window it is.
     pub(crate) subject: String,
-    /// How many the window holds.
+    /// The number of attempts that the window holds.
     pub(crate) limit: i32,
-    /// How many more it holds now.
+    /// The number of attempts for which there is still room.
     pub(crate) left: i32,
-    /// Until it ends.
+    /// The time until the window ends.
     pub(crate) wait: Duration,
 }
 
-/// What was counted together, so that it can be taken back.
+/// Attempts that were counted together, kept so that they can be taken back.
 #[derive(Default)]
 #[must_use]
 pub(crate) struct RefundableCounts(Vec<(Count, DateTime<Utc>)>);
 
-/// Counts all or none, and commits: where windows don't hold what is to be counted, it says which, and nothing is
-/// counted. Each subject of a limit is named once.
+/// Counts all attempts or none, and commits. If some windows have no room, nothing is counted and those windows are
+/// returned. Each subject of a limit must be named only once.
 pub(crate) async fn count_all_or_none(
     database: &Database,
     counts: &[Count],
 ) -> Result<Result<RefundableCounts, Vec<FullWindow>>> {
     database
         .transaction(async |transaction| {
-            // Some of the rows are everybody's: nobody holds them until the disk has written the commit. What a crash
-            // of the database loses is the counts of its last moment.
+            // Some of these rows are shared by everybody, so nobody may hold them until the commit has reached the
+            // disk. If the database crashes, only the counts of its last moment are lost.
             transaction.batch_execute("SET LOCAL synchronous_commit = off").await?;
             let counted = count_in_transaction(transaction, counts).await?;
             if counted.is_err() {
@@ -232,8 +238,9 @@ pub(crate) async fn count_all_or_none(
         .await
 }
 
-/// Like [`count_all_or_none`], in the transaction of what is counted: so many are counted as are committed, whatever
-/// becomes of a request. What is everybody's isn't counted so, since its row is held until the commit.
+/// Like [`count_all_or_none`], but in the transaction whose actions are counted: exactly what is committed is counted,
+/// whatever becomes of the request. Limits that everybody shares aren't counted this way, since their row would be
+/// locked until the commit.
 pub(crate) async fn count_in_transaction(
     transaction: &mut Transaction,
     counts: &[Count],
@@ -297,7 +304,7 @@ statement! {
          WHERE a.bucket = n.bucket AND a.subject = n.subject AND a.count = 0"
 }
 
-/// Nothing remains of who was named where nothing was counted.
+/// Deletes the rows of the subjects if nothing was counted, so that no trace of them remains.
 async fn forget_empty(transaction: &mut Transaction, counts: &[Count]) -> Result<()> {
     let buckets: Vec<&str> = counts.iter().map(|count| count.limit.bucket).collect();
     let subjects: Vec<&str> = counts.iter().map(|count| count.subject.as_str()).collect();
@@ -314,7 +321,7 @@ statement! {
     } = include_str!("subtract_all.sql")
 }
 
-/// Subtracts from the counts, in those windows that still go on.
+/// Subtracts from the counts whose windows haven't ended.
 async fn subtract(transaction: &mut Transaction, counted: &[(Count, DateTime<Utc>)]) -> Result<()> {
     let buckets: Vec<&str> = counted.iter().map(|(count, _)| count.limit.bucket).collect();
     let subjects: Vec<&str> = counted.iter().map(|(count, _)| count.subject.as_str()).collect();
@@ -325,11 +332,11 @@ async fn subtract(transaction: &mut Transaction, counted: &[(Count, DateTime<Utc
 }
 
 impl RefundableCounts {
-    /// Takes the counts back: nothing came of what was counted, or it was right.
+    /// Takes the counts back, because the counted action had no effect or was right.
     ///
-    /// In a transaction of its own, after that of the command: the deployment's row is everybody's, and nobody holds
-    /// it, or waits for it, with other locks. What has come of the command stands even where this fails; then it stays
-    /// counted until the window ends. A request that is given up meanwhile doesn't stop it.
+    /// This runs in a transaction of its own, after the command's: everybody shares the deployment's row, so nobody may
+    /// hold it, or wait for it, while holding other locks. If it fails, the command's result still stands, and the
+    /// attempts stay counted until the window ends. It continues even if the request is abandoned meanwhile.
     pub(crate) async fn refund(self, database: &Database) {
         if !self.0.is_empty() {
             let database = database.clone();
@@ -338,7 +345,7 @@ impl RefundableCounts {
     }
 
     async fn subtract(&self, database: &Database) {
-        // Where there is much to do it waits in line again, as often as the request's time allows.
+        // Under load, this queues for a connection again, as often as the request's time allows.
         for is_last in [false, false, true] {
             match database.transaction(async |transaction| subtract(transaction, &self.0).await).await {
                 Ok(()) => return,
@@ -351,7 +358,7 @@ impl RefundableCounts {
         }
     }
 
-    /// The same for a request that is being given up, and can't wait.
+    /// Like [`Self::refund`], for a request that is being abandoned and can't wait.
     pub(crate) fn refund_later(self, database: Database) {
         if let (false, Ok(runtime)) = (self.0.is_empty(), Handle::try_current()) {
             runtime.spawn(async move { self.subtract(&database).await }.in_current_span());
@@ -359,7 +366,7 @@ impl RefundableCounts {
     }
 }
 
-/// Forgets what was counted of a subject: who it is has shown that it was they.
+/// Deletes the counts of a subject, once the person has proved who they are.
 pub(crate) async fn forget(transaction: &mut Transaction, limits: &[TryLimit], subject: &str) -> Result<()> {
     let buckets: Vec<&str> = limits.iter().map(|limit| limit.bucket).collect();
     diesel::delete(attempts::table.filter(attempts::bucket.eq_any(buckets)).filter(attempts::subject.eq(subject)))
@@ -368,8 +375,8 @@ pub(crate) async fn forget(transaction: &mut Transaction, limits: &[TryLimit], s
     Ok(())
 }
 
-/// Counts what comes back by itself at the time that RATE_LIMITED names, where the window holds no more: as many in
-/// each of the next windows as it holds, and not all at the end of this one.
+/// Counts an action that is retried automatically at the time that RATE_LIMITED gives. If the window is full, the
+/// retries are spread over the next windows, as many in each as it holds, rather than all at the end of this one.
 pub(crate) async fn spread_over_windows(database: &Database, limit: &TryLimit, subject: &str) -> Result<()> {
     let counted = add(database, limit, subject).await?;
     let over = u32::try_from(counted.count - limit.tries).unwrap_or_default();
@@ -400,7 +407,7 @@ statement! {
          ORDER BY window_ends_at LIMIT :most FOR UPDATE SKIP LOCKED)"
 }
 
-/// Deletes up to `limit` counts whose window is over, and returns how many.
+/// Deletes up to `limit` counts whose window has ended, and returns how many.
 pub(crate) async fn prune(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     Ok(Prune { most: limit.into() }.query().execute(&mut **transaction).await?)
 }

@@ -1,8 +1,8 @@
-//! The audit log: one hash chain per organization, written by the transaction of the change (R74).
+//! The audit log: one hash chain per organization, written by the transaction that makes the change (R74).
 //!
-//! What concerns an account alone goes to the log of its personal organization. Summaries and metadata hold ids and
-//! settings, never addresses: the log outlives the people's data (R48). Those that people write into a reason or a
-//! label are masked before they get there.
+//! Events that concern only an account are in the log of its personal organization. Summaries and metadata contain ids
+//! and settings, never email addresses, because the log outlives people's data (R48). Addresses that people write into
+//! a reason or a label are masked before they are stored.
 
 use std::collections::HashSet;
 
@@ -26,19 +26,19 @@ use crate::database::Transaction;
 use crate::database::schema::{audit_events, members};
 
 text_enum! {
-    /// What can happen, as the log names it.
+    /// The actions that the audit log records.
     AuditAction {
-        /// An account was made.
+        /// An account was created.
         UserCreated = "user.created",
         /// Name, username or avatar changed.
         UserProfileUpdated = "user.profile_updated",
-        /// A sign-in mail was asked for.
+        /// A sign-in email was requested.
         UserSignInRequested = "user.sign_in_requested",
-        /// Another address was asked for.
+        /// A change of the email address was requested.
         UserEmailChangeRequested = "user.email_change_requested",
-        /// The account has another address.
+        /// The account's email address changed.
         UserEmailChanged = "user.email_changed",
-        /// Another organization pays for new projects and apps.
+        /// The account chose another organization to which its new projects and apps are billed.
         UserDefaultBillToSet = "user.default_bill_to_set",
         /// The account was deleted.
         UserDeleted = "user.deleted",
@@ -52,9 +52,9 @@ text_enum! {
         UserSuspended = "user.suspended",
         /// Another organization's invitation lifted a suspension.
         UserSuspensionLifted = "user.suspension_lifted",
-        /// An organization began.
+        /// An organization was created.
         OrganizationCreated = "organization.created",
-        /// Staff gave the organization to another owner.
+        /// Staff made somebody else the owner of the organization.
         OrganizationOwnerSet = "organization.owner_set",
         /// The owner handed the organization over to an admin.
         OrganizationOwnershipTransferred = "organization.ownership_transferred",
@@ -66,29 +66,29 @@ text_enum! {
         OrganizationPurged = "organization.purged",
         /// The policy changed.
         OrganizationPolicyUpdated = "organization.policy_updated",
-        /// Staff gave the organization a plan.
+        /// Staff set the organization's plan.
         OrganizationPlanSet = "organization.plan_set",
-        /// Where the organization is billed changed.
+        /// The organization's billing details changed.
         OrganizationBillingUpdated = "organization.billing_updated",
-        /// Staff added credits that were bought.
+        /// Staff added credits that the organization bought.
         OrganizationCreditsAdded = "organization.credits_added",
         /// The profile changed.
         OrganizationUpdated = "organization.updated",
         /// Someone was invited.
         MemberInvited = "organization.member_invited",
-        /// An invitation was sent again, under a new token.
+        /// An invitation was sent again, with a new token.
         InvitationResent = "organization.invitation_resent",
-        /// An invitation was taken back, or several ended with who invited or whom they were for.
+        /// An invitation was revoked, or several ended together with their inviter or the person invited.
         InvitationRevoked = "organization.invitation_revoked",
         /// The invited person declined.
         InvitationDeclined = "organization.invitation_declined",
-        /// Nobody took the invitation in time.
+        /// An invitation expired without an answer.
         InvitationExpired = "organization.invitation_expired",
         /// Someone became a member.
         MemberJoined = "organization.member_joined",
         /// A member's role changed.
         MemberRoleChanged = "organization.member_role_changed",
-        /// What a member may bill, and what they get from grants, changed.
+        /// A member's permissions changed: what they may bill, and what they get from grants to the organization.
         MemberPermissionsUpdated = "organization.member_permissions_updated",
         /// A member left.
         MemberLeft = "organization.member_left",
@@ -98,11 +98,11 @@ text_enum! {
         MemberDeactivated = "organization.member_deactivated",
         /// A removed or deactivated member was made active again.
         MemberReactivated = "organization.member_reactivated",
-        /// Join codes were made.
+        /// Join codes were created.
         JoinCodesCreated = "organization.join_codes_created",
-        /// A join code was taken back, or several ended with their maker.
+        /// A join code was revoked, or several ended together with their creator.
         JoinCodeRevoked = "organization.join_code_revoked",
-        /// Nobody used the code within its 24 hours.
+        /// A join code expired unused, 24 hours after it was created.
         JoinCodeExpired = "organization.join_code_expired",
         /// A team was created.
         TeamCreated = "organization.team_created",
@@ -112,17 +112,17 @@ text_enum! {
         TeamDeleted = "organization.team_deleted",
         /// Members were added to a team, or joined it by an invitation.
         TeamMembersAdded = "organization.team_members_added",
-        /// Someone was taken out of a team.
+        /// Someone was removed from a team.
         TeamMemberRemoved = "organization.team_member_removed",
-        /// An API key was made.
+        /// An API key was created.
         ApiKeyCreated = "organization.api_key_created",
         /// An API key was revoked.
         ApiKeyRevoked = "organization.api_key_revoked",
-        /// A webhook was made.
+        /// A webhook was created.
         WebhookCreated = "organization.webhook_created",
-        /// A webhook's URL or events changed, or it was enabled or disabled, or got a new secret.
+        /// A webhook's URL or events changed, it was enabled or disabled, or it got a new secret.
         WebhookUpdated = "organization.webhook_updated",
-        /// A webhook was disabled, since nobody took its deliveries.
+        /// A webhook was disabled because its deliveries kept failing.
         WebhookDisabled = "organization.webhook_disabled",
         /// A webhook was deleted.
         WebhookDeleted = "organization.webhook_deleted",
@@ -136,19 +136,19 @@ text_enum! {
         ResourceDeleted = "resource.deleted",
         /// Resources were added to a collection.
         CollectionItemsAdded = "resource.collection_items_added",
-        /// Resources were taken out of a collection.
+        /// Resources were removed from a collection.
         CollectionItemsRemoved = "resource.collection_items_removed",
         /// A resource was shared with a user, a team or an organization.
         GrantCreated = "grant.created",
-        /// What is shared of a resource was raised or lowered.
+        /// The level of a grant was raised or lowered.
         GrantChanged = "grant.changed",
-        /// What was shared isn't any more.
+        /// A grant was revoked.
         GrantRevoked = "grant.revoked",
-        /// A resource was shared with an address, whether or not an account has it.
+        /// A resource was shared with an email address, whether or not an account has it.
         GrantInvited = "grant.invited",
-        /// The invitation of an address to a resource was taken back.
+        /// An email address's invitation to a resource was revoked.
         GrantInvitationRevoked = "grant.invitation_revoked",
-        /// A link to a collection was made.
+        /// A link to a collection was created.
         ShareLinkCreated = "share_link.created",
         /// A link to a collection was revoked.
         ShareLinkRevoked = "share_link.revoked",
@@ -156,15 +156,15 @@ text_enum! {
         AppPublished = "resource.app_published",
         /// A project was offered to somebody.
         TransferOffered = "transfer.offered",
-        /// A project was accepted; the worker moves it.
+        /// The offer of a project was accepted; the worker moves the project.
         TransferAccepted = "transfer.accepted",
-        /// The recipient declined a project.
+        /// The recipient declined the offer of a project.
         TransferDeclined = "transfer.declined",
-        /// An offer of a project was taken back, or several ended with somebody concerned.
+        /// An offer of a project was cancelled, or several ended together with a person or an organization concerned.
         TransferCancelled = "transfer.cancelled",
-        /// Nobody answered the offer of a project in time.
+        /// The offer of a project expired without an answer.
         TransferExpired = "transfer.expired",
-        /// A project was moved with what lies in it.
+        /// A project was moved together with its contents.
         TransferCompleted = "transfer.completed",
         /// A run was queued.
         RunQueued = "run.queued",
@@ -172,26 +172,26 @@ text_enum! {
         RunCancelled = "run.cancelled",
         /// A chunk of a leaver's resources passed to the owner.
         DepartureResourcesMoved = "departure.resources_moved",
-        /// A chunk of what was shared with a leaver is shared no longer.
+        /// A chunk of the grants to a leaver was removed.
         DepartureGrantsRemoved = "departure.grants_removed",
-        /// A chunk of what a leaver had queued was cancelled.
+        /// A chunk of a leaver's queued runs was cancelled.
         DepartureRunsCancelled = "departure.runs_cancelled",
-        /// A cascade came to its end.
+        /// A cascade finished.
         DepartureCompleted = "departure.completed",
-        /// Someone takes a departure back.
+        /// Someone began to revert a departure.
         DepartureReverting = "departure.reverting",
-        /// A chunk of what had passed on went back.
+        /// A chunk of the resources that had passed on was returned.
         DepartureResourcesReturned = "departure.resources_returned",
-        /// What could go back has gone back.
+        /// The revert of a departure finished: everything that could be returned was returned.
         DepartureReverted = "departure.reverted",
-        /// A failed cascade was let go on.
+        /// A failed cascade was resumed.
         DepartureRetried = "departure.retried",
-        /// A cascade was given up and waits for a retry.
+        /// A cascade failed for good and waits for a retry.
         DepartureFailed = "departure.failed",
     }
 }
 
-/// An event to be written.
+/// An event that is to be recorded.
 #[derive(Debug)]
 pub(crate) struct NewEvent {
     id: AuditEventId,
@@ -205,7 +205,7 @@ pub(crate) struct NewEvent {
 }
 
 impl NewEvent {
-    /// An event of an actor.
+    /// An event that an actor caused.
     pub(crate) fn by(
         actor: &Actor,
         organization_id: OrganizationId,
@@ -220,13 +220,13 @@ impl NewEvent {
             }
             Actor::Staff { name } => (ActorKind::Staff, Some(json!({ "staff": name }))),
         };
-        // By which means is nothing that people write: a member of staff may be known by an address, and is named by
-        // all of it.
+        // How the actor authenticated isn't text that people write, so it isn't masked: a staff member may be known by
+        // an email address, and the log keeps their whole name.
         let metadata = means.unwrap_or_else(|| json!({}));
         Self { metadata, ..Self::of(organization_id, action, target, kind, actor.account()) }
     }
 
-    /// An event of a user who has no session yet, such as who signs in.
+    /// An event caused by a user who may not have a session yet, for example while signing in.
     pub(crate) fn by_user(
         user_id: UserId,
         organization_id: OrganizationId,
@@ -236,7 +236,7 @@ impl NewEvent {
         Self::of(organization_id, action, target, ActorKind::User, Some(user_id))
     }
 
-    /// An event of Rollcall itself.
+    /// An event that Rollcall itself caused.
     pub(crate) fn by_system(
         organization_id: OrganizationId,
         action: AuditAction,
@@ -264,23 +264,23 @@ impl NewEvent {
         }
     }
 
-    /// Its id, for the mail that tells of it.
+    /// The event's id, for the email that reports it.
     pub(crate) fn id(&self) -> AuditEventId {
         self.id
     }
 
-    /// Whether it tells of this.
+    /// Whether the event records this action.
     pub(crate) fn is(&self, action: AuditAction) -> bool {
         self.action == action
     }
 
-    /// What happened, in words; addresses that people have written into them are masked.
+    /// Sets the description of what happened. Email addresses that people wrote into it are masked.
     pub(crate) fn summary(mut self, summary: impl Into<String>) -> Self {
         self.summary = text::without_addresses(&summary.into());
         self
     }
 
-    /// Adds to the metadata; addresses that people have written into it are masked, since the log would keep them for
+    /// Adds to the metadata. Email addresses that people wrote into it are masked, since the log would keep them for
     /// good.
     pub(crate) fn with(mut self, more: Value) -> Self {
         if let (Value::Object(metadata), Value::Object(more)) = (&mut self.metadata, without_addresses(more)) {
@@ -291,12 +291,12 @@ impl NewEvent {
 }
 
 diesel::define_sql_function! {
-    /// Appends events to the logs, and gives the webhooks that wait for some of them.
+    /// Appends events to the logs and returns the webhooks that wait for some of them.
     fn audit_append(events: Jsonb) -> Array<SqlUuid>;
 }
 
-/// Writes events with one statement: a transaction's last one, since it holds the log's head until the commit. Where
-/// webhooks wait for the events, one more enqueues their delivery (R75).
+/// Records events with one statement. It must be the transaction's last, since it holds the log's head until the
+/// commit. If webhooks wait for the events, one more statement enqueues their delivery (R75).
 pub(crate) async fn record(transaction: &Transaction, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
     let events: Vec<Value> = events
         .into_iter()
@@ -330,44 +330,45 @@ fn without_addresses(metadata: Value) -> Value {
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = audit_events)]
 pub struct AuditEvent {
-    /// Its id.
+    /// The event's id.
     pub id: AuditEventId,
-    /// Whose log it is in.
+    /// The organization in whose log the event is.
     pub organization_id: OrganizationId,
-    /// Gapless within the organization, in commit order.
+    /// The position in the organization's log: without gaps, in the order of the commits.
     pub sequence: i64,
-    /// What happened.
+    /// The action, as in [`AuditAction`].
     pub action: String,
     /// What kind of actor did it.
     pub actor_kind: ActorKind,
-    /// The user who did it, by session or key.
+    /// The user who did it, by session or by key.
     pub actor_id: Option<UserId>,
-    /// The TypeID of what it was done to.
+    /// The TypeID of the object to which it was done.
     pub target_id: Option<String>,
-    /// What happened, in words.
+    /// What happened, as text for people.
     pub summary: String,
-    /// More of it.
+    /// More details, as JSON.
     pub metadata: Value,
-    /// When.
+    /// When it happened.
     pub occurred_at: DateTime<Utc>,
-    /// SHA-256 over the hash of the event before and this event.
+    /// SHA-256 of the previous event's hash and this event.
     pub hash: Vec<u8>,
 }
 
-/// Those of whom an event tells, beside what it was done to.
+/// The people and organizations that an event names, besides the object to which something was done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamedInEvent {
-    /// People: who did it, and those in its metadata.
+    /// The person who acted, and the people in the metadata.
     pub people: HashSet<UserId>,
-    /// Organizations with which something was shared; those in other places are no secret to whoever reads the event.
+    /// The organizations with which something was shared. Organizations elsewhere in the metadata are no secret to
+    /// readers of the event.
     pub grantees: HashSet<OrganizationId>,
 }
 
-/// What the metadata calls whom something was shared with.
+/// The metadata's key for the person or organization with which something was shared.
 const GRANTEE: &str = "grantee";
 
 impl AuditEvent {
-    /// Of whom it tells.
+    /// The people and organizations that the event names.
     pub fn told(&self) -> NamedInEvent {
         let mut told = NamedInEvent { people: self.actor_id.into_iter().collect(), grantees: HashSet::new() };
         tell(&self.metadata, &mut told.people);
@@ -376,8 +377,9 @@ impl AuditEvent {
         told
     }
 
-    /// The event as it is for somebody who knows only so many of those: the others' ids aren't in it. The log keeps
-    /// them, and who shared something by a name, or invited an address, learns no more from it than that.
+    /// The event as shown to a reader who knows only the people and organizations in `known`; the ids of all others are
+    /// removed. The log itself keeps them. Whoever shared something by name, or invited an email address, therefore
+    /// learns no more from the log.
     pub fn for_whom_knows(mut self, known: &NamedInEvent) -> Self {
         self.actor_id = self.actor_id.filter(|id| known.people.contains(id));
         if let Some(grantee) = self.metadata.get_mut(GRANTEE)
@@ -389,7 +391,7 @@ impl AuditEvent {
         self
     }
 
-    /// The event as it is for the organization in whose log it is: that knows whoever belongs or belonged to it.
+    /// The event as shown to the organization in whose log it is, which knows everybody who belongs or belonged to it.
     pub(crate) async fn for_its_organization(self, connection: &mut AsyncPgConnection) -> Result<Self> {
         let people: Vec<UserId> = members::table
             .filter(members::organization_id.eq(self.organization_id))
@@ -425,22 +427,22 @@ fn forget(metadata: &mut Value, known: &HashSet<UserId>) {
     }
 }
 
-/// Which events to list.
+/// The events that a list is limited to.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// Only this action.
+    /// Only events with this action.
     pub action: Option<String>,
-    /// Only this actor; nothing where whoever asks may not know them.
+    /// Only events of this actor. The list is empty if the caller may not know that person.
     pub actor_id: Option<UserId>,
-    /// Only this target.
+    /// Only events with this target.
     pub target_id: Option<String>,
-    /// Not before.
+    /// Only events at or after this time.
     pub since: Option<DateTime<Utc>>,
-    /// Before.
+    /// Only events before this time.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// A page of an organization's log, oldest first.
+/// Returns a page of an organization's log, oldest first.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -485,7 +487,7 @@ pub async fn list(
     slice.page(rows, |event| event.sequence)
 }
 
-/// The event of an id, whoever asks: for the mail that tells of it.
+/// Returns the event with an id without checking access, for the email that reports it.
 pub async fn by_id(connection: &mut AsyncPgConnection, id: AuditEventId) -> Result<Option<AuditEvent>> {
     Ok(audit_events::table
         .filter(audit_events::id.eq(id))
@@ -495,7 +497,7 @@ pub async fn by_id(connection: &mut AsyncPgConnection, id: AuditEventId) -> Resu
         .optional()?)
 }
 
-/// Whether something has happened in an organization before.
+/// Whether an action has been recorded in an organization before.
 pub(crate) async fn has_happened(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -507,7 +509,7 @@ pub(crate) async fn has_happened(
     Ok(diesel::select(diesel::dsl::exists(found)).get_result(connection).await?)
 }
 
-/// Those of the ids that the actor may read.
+/// Returns those of the events that the actor may read.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,

@@ -1,7 +1,7 @@
-//! The end of what expires by itself: invitations, join codes and offers of projects.
+//! The expiry of invitations, join codes and offers of projects.
 //!
-//! Whoever uses one looks at its time; here it is only marked and written to the log: by the job of its time, or, where
-//! that was lost, by the hourly sweep.
+//! Expiry is decided whenever one of them is used. This module only marks them and records it in the log: in the job
+//! that was scheduled for the time of expiry or, if that job was lost, in the hourly sweep.
 
 use chrono::{DateTime, Utc};
 
@@ -10,25 +10,25 @@ use crate::base::error::Result;
 use crate::base::job::JobClaim;
 use crate::database::{Database, Transaction, now};
 
-/// What expires by itself.
+/// An object that expires.
 pub(crate) trait Expiring {
-    /// Its id.
+    /// The object's id.
     type Id: Copy + Send + Sync;
 
-    /// Locks up to `limit` of those that nobody has marked and whose time was over at a moment, but for those that
-    /// somebody else has locked, and so is using, ending or marking.
+    /// Locks up to `limit` objects that had expired at the time `at` and aren't marked yet. Skips objects that are
+    /// locked, since somebody is using, ending or marking them.
     fn lock_overdue(
         transaction: &mut Transaction,
         at: DateTime<Utc>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Self::Id>>> + Send;
 
-    /// Marks those of them whose time is over, or that have ended; with the events to record.
+    /// Marks those of the objects that have expired or ended, and returns the events to record.
     fn mark_over(transaction: &mut Transaction, ids: &[Self::Id])
     -> impl Future<Output = Result<Vec<NewEvent>>> + Send;
 }
 
-/// The statement of [`Expiring::lock_overdue`] for a table, of which rows with this status wait.
+/// The statement of [`Expiring::lock_overdue`] for a table, in which `$waiting` is the status of rows that can expire.
 macro_rules! overdue {
     ($table:ident, $waiting:expr, $at:expr, $limit:expr) => {
         $table::table
@@ -43,7 +43,7 @@ macro_rules! overdue {
 }
 pub(crate) use overdue;
 
-/// Marks one, if its time is over: the part of its job.
+/// Marks one object if it has expired. The job scheduled for its expiry calls this.
 pub(crate) async fn expire<T: Expiring>(database: &Database, id: T::Id, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
@@ -54,7 +54,7 @@ pub(crate) async fn expire<T: Expiring>(database: &Database, id: T::Id, claim: J
         .await
 }
 
-/// Marks up to `limit` whose jobs were lost, and returns how many: the part of the hourly sweep.
+/// Marks up to `limit` objects whose jobs were lost, and returns how many. The hourly sweep calls this.
 pub(crate) async fn sweep<T: Expiring>(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     // Read once, so that the index can be used.
     let at = now(transaction).await?;

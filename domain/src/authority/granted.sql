@@ -1,5 +1,5 @@
--- The grants that count for a user on a resource, as ranks: {{user}} and {{resource}} are ids; r, o and m the resource that is asked
--- about, its organization and the user's membership there.
+-- The grants to a user on a resource that count, as ranks. {{user}} and {{resource}} are ids; r, o and m are the
+-- resource in question, its organization, and the user's membership there.
 SELECT access_rank(g.level) AS rank FROM grants g
 WHERE g.user_id = {user} AND g.resource_id = {resource} AND {own_counts}
 UNION ALL

@@ -1,10 +1,10 @@
-//! What people issue, and how it ends with them: invitations, join codes, invitations to resources, share links and
-//! offers of projects (R42).
+//! What people issue, and how it ends together with them: invitations, join codes, invitations to resources, share
+//! links and offers of projects (R42).
 //!
-//! However much of it there is, it ends with the commit that ends its issuer's membership, or their right to issue it.
-//! Whoever looks at it compares its position with that of the end: both come from one sequence, and the end's is taken
-//! under the lock on the membership that issuing shares, so that no clock decides. Nobody's return wakes it. Marking
-//! it, and the log, are the worker's.
+//! However much somebody has issued, it ends with the commit that ends their membership or their right to issue it.
+//! Every reader compares an object's position with the position of that end. Both come from one sequence, and the end's
+//! position is taken under a lock on the membership that conflicts with the one for issuing, so no clock is involved.
+//! When somebody returns, what they had issued stays ended. The worker marks what has ended and records it in the log.
 
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
@@ -22,14 +22,14 @@ use crate::base::limits;
 use crate::base::sql::{FixedSql, Statements, fixed_sql, parameters};
 use crate::database::{Database, Transaction};
 
-/// What somebody issues.
+/// The kinds of objects that people issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Issued {
-    /// An invitation to the organization.
+    /// An invitation to an organization.
     Invitation,
     /// A join code.
     JoinCode,
-    /// The invitation of an address to a resource.
+    /// An email address's invitation to a resource.
     GrantInvitation,
     /// A link to a collection.
     ShareLink,
@@ -37,25 +37,27 @@ pub(crate) enum Issued {
     Transfer,
 }
 
-/// How an issued thing is stored. All fields are SQL of ours, never input, with the parameters of [`EndedParameters`].
+/// How a kind of issued object is stored. All fields are SQL of our own, never input, with the parameters of
+/// [`EndedParameters`].
 struct IssuedTable {
     table: &'static str,
-    /// Whether it has ended, as a condition on its row, whatever its row says.
+    /// The condition for rows that have ended, whatever their status says.
     ended: &'static str,
-    /// Which rows wait to be used, whether or not they have ended.
+    /// The condition for rows that can still be used, unless they have ended.
     waiting: &'static str,
-    /// Which rows end with a leaver, who is `:user_id`.
+    /// The condition for rows that end together with the membership of a leaver, `:user_id`.
     of_leaver: &'static str,
-    /// Which rows end otherwise with something that is the organization's: a demotion, or its own deletion.
+    /// The condition for rows that end for another reason that concerns the organization: a demotion, or the
+    /// organization's deletion.
     of_organization: &'static str,
-    /// Which rows end with an account, `:user_id`.
+    /// The condition for rows that end together with an account, `:user_id`.
     of_account: &'static str,
-    /// What people see of it in a plan.
+    /// How a plan shows the row to people.
     shown: &'static str,
-    /// Marks the rows of `chunk`.
+    /// The statement that marks the rows of `chunk` as ended.
     mark: &'static str,
     action: AuditAction,
-    /// What the log calls so many of them, and their ids.
+    /// The noun that the log uses for these objects, and its key for their ids.
     noun: &'static str,
     key: &'static str,
     id: fn(Uuid) -> String,
@@ -69,9 +71,9 @@ const NONE: &str = "false";
 
 const INVITATION: IssuedTable = IssuedTable {
     table: "invitations",
-    // By the role that it gives: an admin who was the owner may still invite members. The account is looked up by its
-    // key, row by row: an EXISTS would be answered by reading the accounts of the whole deployment, where many
-    // invitations are asked about.
+    // The end depends on the role that the invitation gives: an admin who used to be the owner may still invite
+    // members. The account is looked up by its key, row by row. With an EXISTS, PostgreSQL would read the accounts of
+    // the whole deployment when many invitations are checked.
     ended: "EXISTS (SELECT FROM members m WHERE m.organization_id = invitations.organization_id \
          AND m.user_id = invitations.invited_by_id AND invitations.position <= CASE invitations.role \
          WHEN 'admin' THEN m.admin_invites_ended_position ELSE m.invites_ended_position END) \
@@ -143,8 +145,8 @@ const SHARE_LINK: IssuedTable = IssuedTable {
 
 const TRANSFER: IssuedTable = IssuedTable {
     table: "project_transfers",
-    // Offers end with whoever made them, with whom they are for, and with the organizations between which they would
-    // pass.
+    // Offers end together with the person who made them, the recipient, and the organizations between which the project
+    // would move.
     ended: "EXISTS (SELECT FROM members m WHERE project_transfers.position <= m.issued_ended_position \
          AND (m.organization_id = project_transfers.organization_id \
            AND m.user_id IN (project_transfers.offered_by_id, project_transfers.recipient_id) \
@@ -158,7 +160,7 @@ const TRANSFER: IssuedTable = IssuedTable {
          OR project_transfers.to_organization_id = :organization_id AND project_transfers.recipient_id = :user_id)",
     of_organization: "(project_transfers.organization_id = :organization_id OR project_transfers.to_organization_id = :organization_id)",
     of_account: "(project_transfers.offered_by_id = :user_id OR project_transfers.recipient_id = :user_id)",
-    // What another organization calls its projects is none of this one's business.
+    // The organization must not learn what another organization calls its projects.
     shown: "CASE project_transfers.organization_id WHEN :organization_id THEN 'offer of ' || project_transfers.resource_name \
          ELSE 'offer from another organization' END",
     mark: "UPDATE project_transfers SET status = 'cancelled' FROM chunk",
@@ -169,7 +171,7 @@ const TRANSFER: IssuedTable = IssuedTable {
 };
 
 impl Issued {
-    /// Everything that people issue.
+    /// All kinds of issued objects.
     const ALL: [Self; 5] = [Self::Invitation, Self::JoinCode, Self::GrantInvitation, Self::ShareLink, Self::Transfer];
 
     fn kept(self) -> &'static IssuedTable {
@@ -182,24 +184,24 @@ impl Issued {
         }
     }
 
-    /// Whether it has ended, as a condition on its table.
+    /// The condition for rows that have ended, for queries on the kind's table.
     pub(crate) fn has_ended(self) -> FixedSql<Bool> {
         fixed_sql(format!("({})", self.kept().ended))
     }
 
-    /// Whether it hasn't ended, as a condition on its table.
+    /// The condition for rows that haven't ended, for queries on the kind's table.
     pub(crate) fn stands(self) -> FixedSql<Bool> {
         fixed_sql(format!("NOT ({})", self.kept().ended))
     }
 
-    /// Which rows wait to be used, as SQL.
+    /// The condition for rows that can still be used, as SQL.
     pub(crate) fn open(self) -> String {
         let IssuedTable { waiting, ended, .. } = self.kept();
         format!("{waiting} AND NOT ({ended})")
     }
 
-    /// Its status as everybody sees it, whether or not the worker has marked it: `waiting` becomes `over` where it has
-    /// ended.
+    /// The status that everybody sees, whether or not the worker has marked the row: if the row has ended, `over`
+    /// instead of `waiting`.
     pub(crate) fn status(self, waiting: &str, over: &str) -> FixedSql<Text> {
         let IssuedTable { table, ended, .. } = self.kept();
         fixed_sql(format!("CASE WHEN {table}.status = '{waiting}' AND ({ended}) THEN '{over}' ELSE {table}.status END"))
@@ -207,7 +209,7 @@ impl Issued {
 }
 
 impl Issued {
-    /// What is written down of what is over: `ended` where it has ended, or else `expired`.
+    /// The status to store for a row that is over: `ended` if it has ended, otherwise `expired`.
     pub(crate) fn over(self, ended: &str, expired: &str) -> FixedSql<Text> {
         fixed_sql(format!("CASE WHEN {} THEN '{ended}' ELSE '{expired}' END", self.kept().ended))
     }
@@ -231,8 +233,8 @@ fn around_text(issued: &Issued) -> String {
     format!(include_str!("issued_around.sql"), rows = rows, shown = shown, table = table)
 }
 
-/// What waits to be used of all that would end with somebody's departure, and of the invitations to them, as a plan
-/// tells it: how many, and some of them; with a limit no more are looked at.
+/// Counts what would end with somebody's departure and can still be used, and the invitations to that person, and
+/// returns some examples for the plan. If there is a limit, no more rows of each kind are read.
 pub(crate) async fn around(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -259,21 +261,21 @@ pub(crate) async fn around(
     Ok((count, shown))
 }
 
-/// With what it ended that is to be marked.
+/// What ended, together with the objects that are to be marked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum EndedWith {
-    /// A departure: what the leaver issued, or should have accepted, up to a position.
+    /// A departure: ends what the leaver issued or could have accepted, up to a position.
     Departure {
-        /// Which.
+        /// The departure.
         id: DepartureId,
-        /// From which organization.
+        /// The organization that was left.
         organization_id: OrganizationId,
-        /// Whose.
+        /// The person who left.
         leaver: UserId,
-        /// The end of the membership.
+        /// The position at which the membership ended.
         position: i64,
     },
-    /// A right to issue it in an organization, or the organization itself.
+    /// A right to issue objects in an organization, or the organization itself.
     Organization(OrganizationId),
     /// An account.
     Account(UserId),
@@ -317,7 +319,7 @@ impl EndedWith {
 }
 
 parameters! {
-    /// What has ended: with which organization, with whose membership or account, up to which position.
+    /// Which objects have ended: the organization, the member or account, and the last position.
     struct EndedParameters {
         organization_id: Nullable<SqlUuid> = Option<OrganizationId>,
         user_id: Nullable<SqlUuid> = Option<UserId>,
@@ -326,7 +328,7 @@ parameters! {
     }
 }
 
-/// What something ends with, as statements differ by it.
+/// The kind of an [`EndedWith`]. Statements differ by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum EndedWithKind {
     Departure,
@@ -335,7 +337,7 @@ enum EndedWithKind {
 }
 
 impl EndedWithKind {
-    /// Which rows of a kind it concerns.
+    /// The condition for the rows of a kind of object that are to be marked.
     fn condition(self, issued: Issued) -> String {
         let IssuedTable { table, ended, waiting, of_leaver, of_organization, of_account, .. } = issued.kept();
         let concerned = match self {
@@ -358,7 +360,7 @@ impl EndedWithKind {
     }
 }
 
-/// How much there is to mark.
+/// Counts the objects that are to be marked.
 pub(crate) async fn count_ended(transaction: &mut Transaction, with: EndedWith) -> Result<i64> {
     #[derive(QueryableByName)]
     struct Count {
@@ -371,8 +373,8 @@ pub(crate) async fn count_ended(transaction: &mut Transaction, with: EndedWith) 
     Ok(found.count)
 }
 
-/// Marks up to [`limits::CASCADE_CHUNK`] of what has ended, and returns how many, with the events to record: one for
-/// each kind and organization, which names them all.
+/// Marks up to [`limits::CASCADE_CHUNK`] objects that have ended. Returns how many, and the events to record: one for
+/// each kind and organization, which names all of its objects.
 pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Result<(i64, Vec<NewEvent>)> {
     #[derive(QueryableByName)]
     struct MarkedRow {
@@ -404,13 +406,13 @@ pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Resu
     Ok((limits::CASCADE_CHUNK - room, events))
 }
 
-/// Marks a chunk of what ended in an organization by demotions, or with the organization, in a transaction of its own;
-/// `false` where that was all.
+/// Marks a chunk of what ended in an organization because of demotions or together with the organization, in a
+/// transaction of its own. Returns `false` if nothing is left to mark.
 pub async fn mark_of_organization(database: &Database, id: OrganizationId, claim: JobClaim<'_>) -> Result<bool> {
     mark_chunk(database, EndedWith::Organization(id), claim).await
 }
 
-/// Likewise what ended with an account.
+/// Like [`mark_of_organization`], for what ended together with an account.
 pub async fn mark_of_account(database: &Database, id: UserId, claim: JobClaim<'_>) -> Result<bool> {
     mark_chunk(database, EndedWith::Account(id), claim).await
 }

@@ -1,9 +1,10 @@
-//! How many mails people may cause: who sends many, or many to the same person, is refused before anything is changed.
+//! Limits on the emails that people cause. Whoever causes too many, or too many to one person, is refused before
+//! anything changes.
 //!
-//! For the recipient and the account they are counted by the command's own transaction, so that exactly those count
-//! that are sent, and whoever is refused uses up nobody's. What many share, the client's and the deployment's, is
-//! counted before it, since its row is everybody's, and taken back where nothing is sent. What is over is said only
-//! once the command has found nothing else against it, so that the answer tells nobody of what they may not know of.
+//! The command's own transaction counts the emails for the recipient and the account. Exactly what is sent is therefore
+//! counted, and a refused command uses up nothing. The limits of the client and the deployment are counted before that,
+//! since many share their rows, and are taken back if nothing is sent. A command reports an exceeded limit only after
+//! all its other checks have passed, so that the answer reveals nothing that the caller may not know.
 
 use std::collections::BTreeMap;
 
@@ -22,37 +23,37 @@ use crate::database::deployment::Deployment;
 use crate::database::schema::users;
 use crate::database::{Database, Transaction, rollcall_now};
 
-/// A mail that a command is about to cause.
+/// An email that a command is about to cause.
 #[derive(Debug, Clone)]
 pub(crate) struct CausedMail {
-    /// To whom.
+    /// The recipient.
     pub(crate) to: EmailAddress,
     /// Path to the input field that names the recipient, without the leading `input`.
     pub(crate) field: Vec<String>,
 }
 
 impl CausedMail {
-    /// A mail whose recipient is named by the fields along a path.
+    /// An email whose recipient is in the input field at this path.
     pub(crate) fn new<const N: usize>(to: EmailAddress, field: [&str; N]) -> Self {
         Self { to, field: field.map(str::to_owned).to_vec() }
     }
 }
 
-/// The mails of a command.
+/// The emails that a command is about to cause.
 #[must_use]
 pub(crate) struct CausedMails {
     mails: Vec<CausedMail>,
-    /// What is at fault where it is the number of them that is too large.
+    /// The field to report if there are too many emails.
     field: String,
-    /// What counts for the account and the recipients.
+    /// The counts for the account and the recipients.
     own: Vec<Count>,
-    /// What was counted for the client and the deployment, or why it wasn't.
+    /// The counts for the client and the deployment, or the windows that were full.
     shared: std::result::Result<RefundableCounts, Vec<FullWindow>>,
     database: Database,
 }
 
-/// Counts the mails that an actor is about to cause for the client and the deployment; for the account and each
-/// recipient [`CausedMails::require`] does it. `field` is at fault where it is the number of them that is too large.
+/// Counts the emails that an actor is about to cause, for the client and the deployment. [`CausedMails::require`]
+/// counts them for the account and each recipient. `field` is reported if there are too many emails.
 pub(crate) async fn count(
     database: &Database,
     actor: &Actor,
@@ -73,7 +74,7 @@ pub(crate) async fn count(
     let number = i32::try_from(mails.len()).map_err(|_| Error::Bug("a request causes few mails"))?;
     let deployment = database.deployment();
     let limits::TryLimits { account, client: of_client, deployment: of_all } = limits::CAUSED_MAILS;
-    // Whoever has none isn't limited by it: staff answer for what they do.
+    // Actors without an account aren't limited here: staff are accountable for what they do.
     if let Some(user_id) = actor.account() {
         let tries = per_day(database, &deployment, user_id).await?;
         caused.own.push(Count { limit: TryLimit { tries, ..account }, subject: user_id.to_string(), number });
@@ -98,7 +99,7 @@ pub(crate) async fn count(
     .await?
 }
 
-/// How many mails the account may cause a day.
+/// Returns how many emails the account may cause a day.
 async fn per_day(database: &Database, deployment: &Deployment, user_id: UserId) -> Result<i32> {
     let mut connection = database.connection().await?;
     let (created_at, at): (DateTime<Utc>, DateTime<Utc>) =
@@ -126,8 +127,8 @@ fn refuse(mails: &[CausedMail], over: &[FullWindow], field: &str) -> Vec<Refusal
         let fewer = if left > 0 { "name no more people than that, or " } else { "" };
         refusal(vec![field.to_owned()], format!("{allowed}, of which {left} {are} left; {fewer}try again in {wait}"))
     });
-    // Whoever may send no more isn't told besides who is sent much: they could ask that of every address, and send
-    // nothing.
+    // A caller who may send no more isn't told which recipients have had many emails. Otherwise they could ask that
+    // about every address without sending anything.
     if let Some(of_all) = of_all {
         return vec![of_all];
     }
@@ -141,8 +142,8 @@ fn refuse(mails: &[CausedMail], over: &[FullWindow], field: &str) -> Vec<Refusal
 }
 
 impl CausedMails {
-    /// Counts them for the account and the recipients, and fails with RATE_LIMITED where some are too many: the last
-    /// check before a command changes anything.
+    /// Counts the emails for the account and the recipients, and fails with RATE_LIMITED if some are too many. This is
+    /// the last check before a command changes anything.
     pub(crate) async fn require(&self, transaction: &mut Transaction) -> Result<()> {
         let refused = |over: &[FullWindow]| Error::Refused(refuse(&self.mails, over, &self.field));
         if let Err(over) = &self.shared {
@@ -154,13 +155,13 @@ impl CausedMails {
         }
     }
 
-    /// Hands on what came of the command, and takes the counts back where no mails did.
+    /// Returns the command's outcome, and takes the counts back if it caused no emails.
     pub(crate) async fn settle<T>(self, outcome: Result<T>) -> Result<T> {
         let is_sent = outcome.is_ok();
         self.settle_if(is_sent, outcome).await
     }
 
-    /// Like [`Self::settle`], for a command that may end well without mails.
+    /// Like [`Self::settle`], for a command that may succeed without causing emails.
     pub(crate) async fn settle_if<T>(mut self, is_sent: bool, outcome: Result<T>) -> Result<T> {
         let shared = std::mem::replace(&mut self.shared, Err(Vec::new()));
         if let (Ok(counted), false) = (shared, is_sent) {
@@ -170,7 +171,7 @@ impl CausedMails {
     }
 }
 
-/// A request that is given up sends nothing.
+/// An abandoned request sends nothing, so its counts are taken back.
 impl Drop for CausedMails {
     fn drop(&mut self) {
         if let Ok(counted) = &mut self.shared {
@@ -179,7 +180,8 @@ impl Drop for CausedMails {
     }
 }
 
-/// Counts a mail that nobody asks for at this moment, such as a reminder; `false` where its recipient has had enough.
+/// Counts an email that nobody requests at this moment, such as a reminder. Returns `false` if the recipient has had
+/// enough emails.
 pub async fn count_reminder(database: &Database, recipient: &EmailAddress) -> Result<bool> {
     let counts = limits::RECIPIENT_MAILS.map(|limit| Count { limit, subject: recipient.to_string(), number: 1 });
     Ok(attempt::count_all_or_none(database, &counts).await?.is_ok())

@@ -1,17 +1,17 @@
-//! Where a membership stands, and how it began.
+//! The status of a membership, and how it began.
 
 use crate::base::text_enum::text_enum;
 
 text_enum! {
-    /// Where a membership stands.
+    /// The status of a membership.
     MemberStatus {
-        /// In force.
+        /// The membership is active.
         Active = "active",
         /// Ended by the member (LEAVE).
         Left = "left",
-        /// Ended by owner or admin (REMOVE).
+        /// Ended by the owner or an admin (REMOVE).
         Removed = "removed",
-        /// Ended by owner or admin (DEACTIVATE, D6).
+        /// Ended by the owner or an admin (DEACTIVATE, D6).
         Deactivated = "deactivated",
     }
 }

@@ -1,4 +1,4 @@
-//! Who asks, what a role may do, and the checks and records that every change needs.
+//! Actors, the rights of roles, and the checks and records that every change needs.
 
 pub mod access;
 pub mod actor;

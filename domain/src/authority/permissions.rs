@@ -1,4 +1,4 @@
-//! What a member may do with what is shared with, or billed to, an organization.
+//! A member's permissions: billing to the organization, and what they get from grants to it.
 
 use diesel::prelude::*;
 use serde_json::{Value, json};
@@ -6,25 +6,25 @@ use serde_json::{Value, json};
 use crate::authority::rights::AccessLevel;
 use crate::database::schema::members;
 
-/// What a member may do with what is shared with, or billed to, the organization.
+/// What a member may bill to the organization, and what they get from grants to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, QueryableByName, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = members)]
 pub struct Permissions {
-    /// Bill to the organization (R55).
+    /// Whether they may bill to the organization (R55).
     pub billable_activities: bool,
-    /// Use apps that are shared with it (R58).
+    /// Whether they may use apps that are shared with the organization (R58).
     pub shared_apps: bool,
-    /// What they get at most from projects that are shared with it (R58).
+    /// The highest level that they get from projects shared with the organization (R58).
     pub shared_projects: AccessLevel,
 }
 
 impl Permissions {
-    /// Everything: for owners.
+    /// All permissions, which owners have.
     pub(crate) fn all() -> Self {
         Self { billable_activities: true, shared_apps: true, shared_projects: AccessLevel::Administer }
     }
 
-    /// For the audit log.
+    /// The permissions as the audit log records them.
     pub(crate) fn to_json(self) -> Value {
         json!({
             "billable_activities": self.billable_activities,
@@ -34,19 +34,19 @@ impl Permissions {
     }
 }
 
-/// Permissions to be given; what is left out stays, or comes from the organization's policy.
+/// Permissions to set. Omitted ones stay as they are, or are taken from the organization's policy.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PermissionsInput {
-    /// Bill to the organization.
+    /// Whether the member may bill to the organization.
     pub billable_activities: Option<bool>,
-    /// Use apps shared with it.
+    /// Whether they may use apps that are shared with the organization.
     pub shared_apps: Option<bool>,
-    /// What one gets at most from projects shared with it.
+    /// The highest level that they get from projects shared with the organization.
     pub shared_projects: Option<AccessLevel>,
 }
 
 impl PermissionsInput {
-    /// These, and for what is left out the others.
+    /// Returns these permissions, completed by `others` where they are omitted.
     pub(crate) fn or(self, others: Permissions) -> Permissions {
         Permissions {
             billable_activities: self.billable_activities.unwrap_or(others.billable_activities),

@@ -1,4 +1,4 @@
-//! What someone may do with a resource: one expression, which single checks, lists and services ask alike.
+//! What a user may do with a resource: one SQL expression for single checks, lists and services alike.
 
 use std::collections::HashMap;
 
@@ -12,29 +12,30 @@ use crate::base::error::Result;
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::sql::statement;
 
-/// Whether a grant `g` to a person counts, whose membership where the resource lies is `m`, or null, in the
-/// organization `o`.
+/// The condition for a grant `g` to a person to count. `m` is the person's membership in the resource's organization
+/// `o`, or null.
 pub(crate) const OWN_COUNTS: &str = "CASE WHEN m.status = 'active' \
      THEN g.position > m.ended_at_position OR g.kept_position >= m.ended_at_position \
      ELSE o.external_sharing = 'allowed' AND (m.id IS NULL OR g.position > m.ended_at_position) END";
 
-/// The grants that count for a user on a resource, both named as SQL.
+/// The grants that count for a user on a resource. Both arguments are SQL.
 ///
-/// A person's own grants sleep once the membership that they were made under has ended, and for someone who is back
-/// wake where the departure has kept them (R37); those made for someone outside sleep, like those of other
-/// organizations, while sharing stays inside. What comes by an organization's grant is capped by what its member may
-/// have (R58).
+/// A person's own grants become dormant when the membership under which they were made ends. If the person returns,
+/// those that the departure kept become active again (R37). Grants to people outside the organization, and grants to
+/// other organizations, don't count while sharing with outsiders isn't allowed. What a member gets through a grant to
+/// their organization is capped by their permissions (R58).
 fn granted(user: &str, resource: &str) -> String {
     format!(include_str!("granted.sql"), user = user, resource = resource, own_counts = OWN_COUNTS)
 }
 
-/// A lateral subquery `access (rank, moving)` on a resource `r` for the user whose id the SQL `user` is: no row where
-/// they can reach nothing there, such as for a suspended account or in a deleted organization.
+/// A lateral subquery `access (rank, moving)` for a resource `r` and the user whose id the SQL `user` gives. It has no
+/// row if the user can reach nothing there, for example because the account is suspended or the organization deleted.
 ///
-/// Above a resource lie at most two containers, whose owner, visibility and grants count for what lies in them. Owner
-/// and admins of the organization reach all (R2). Owning takes an active membership; to others a sample of their own is
-/// theirs as long as a grant counts for them there (R33). A collection shows what it gathers to whoever reaches it
-/// (R73). A viewer only reads (R14), and so does everyone while a project moves; its new owner reads it already (R61).
+/// Above a resource are at most two containers. Their owners, visibility and grants also count for what they contain.
+/// The organization's owner and admins reach everything (R2). Ownership counts only with an active membership; to
+/// others, a sample of their own is theirs as long as a grant on it counts for them (R33). A collection makes its items
+/// visible to everybody who reaches the collection (R73). A viewer only reads (R14). While a project moves, everybody
+/// only reads, including its new owner, who can read it from then on (R61).
 pub(crate) fn access(user: &str) -> String {
     format!(
         include_str!("resource_access.sql"),
@@ -44,7 +45,7 @@ pub(crate) fn access(user: &str) -> String {
     )
 }
 
-/// The rank of SQL as a level.
+/// The access level for a rank.
 fn of_rank(rank: i32) -> AccessLevel {
     match rank {
         4.. => AccessLevel::Administer,
@@ -55,35 +56,35 @@ fn of_rank(rank: i32) -> AccessLevel {
     }
 }
 
-/// Who asks about which resource; with the organization that they are limited to, such as by an API key.
+/// A question about a user's access to a resource, limited to one organization if an API key is, for example.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AccessQuestion {
-    /// Whose access.
+    /// The user.
     pub user_id: UserId,
-    /// To what.
+    /// The resource.
     pub resource_id: ResourceId,
-    /// Only where this organization holds it.
+    /// If set, the user has access only if the resource belongs to this organization.
     pub within: Option<OrganizationId>,
 }
 
 impl AccessQuestion {
-    /// What an actor's reach asks.
+    /// The question for an actor's reach.
     pub fn of(reach: Reach, resource_id: ResourceId) -> Self {
         Self { user_id: reach.user_id(), resource_id, within: reach.only() }
     }
 }
 
-/// What someone may do with a resource.
+/// A user's access to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
-    /// How much.
+    /// The access level.
     pub level: AccessLevel,
-    /// Whether it is moving to another organization, and therefore read-only (R61).
+    /// Whether the resource is moving to another organization and is therefore read-only (R61).
     pub moving: bool,
 }
 
 impl Access {
-    /// None at all.
+    /// No access.
     pub const NONE: Self = Self { level: AccessLevel::None, moving: false };
 }
 
@@ -95,7 +96,7 @@ statement! {
     } = format!(include_str!("resource_access_of.sql"), access = access("q.user_id"))
 }
 
-/// What users may do with resources, in one statement for however many; what isn't there is nothing.
+/// Answers any number of questions in one statement. Questions that are missing in the result mean no access.
 pub async fn access_of(
     connection: &mut AsyncPgConnection,
     questions: &[AccessQuestion],

@@ -1,4 +1,4 @@
--- Facts are gathered once each: OFFSET 0 keeps the planner from computing them where they are used.
+-- The facts are computed once each: OFFSET 0 keeps the planner from computing them again wherever they are used.
 LATERAL (
   SELECT
     CASE WHEN leads THEN least(4, cap) ELSE least(cap, greatest(

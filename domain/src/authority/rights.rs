@@ -1,18 +1,18 @@
-//! Who may do what: the whole role × action table. Nothing else decides.
+//! What each role may do: the whole table of roles and actions. No other code decides this.
 
 use crate::authority::membership::MemberStatus;
 use crate::base::text_enum::text_enum;
 
 text_enum! {
-    /// A member's role; each is a superset of the next (D1).
+    /// A member's role. Each role includes the rights of the next one (D1).
     Role {
-        /// Exactly one per organization (D2).
+        /// The owner. An organization has exactly one (D2).
         Owner = "owner",
-        /// Invites, removes members and viewers, edits the profile and settings.
+        /// An admin invites and removes members and viewers, and edits the profile and settings.
         Admin = "admin",
-        /// Works: creates and manages what is theirs.
+        /// A member creates resources and manages their own.
         Member = "member",
-        /// Reads what is shared with them.
+        /// A viewer reads what is shared with them.
         Viewer = "viewer",
     }
 }
@@ -23,7 +23,7 @@ impl Role {
         self <= other
     }
 
-    /// As people read it.
+    /// The role's name for people to read.
     pub fn label(self) -> &'static str {
         match self {
             Self::Owner => "Owner",
@@ -33,7 +33,7 @@ impl Role {
         }
     }
 
-    /// As a sentence says who has it: `an admin`.
+    /// The role with its article, for sentences: `an admin`.
     pub fn with_article(self) -> &'static str {
         match self {
             Self::Owner => "the owner",
@@ -48,40 +48,40 @@ impl Role {
         Self::ALL.iter().copied().filter(|role| role.is_at_least(self)).collect()
     }
 
-    /// Whether it lets projects and apps be billed to the organization (R55).
+    /// Whether the role may bill projects and apps to the organization (R55).
     fn may_bill(self, billable_activities: bool) -> bool {
         self.is_at_least(if billable_activities { Self::Member } else { Self::Admin })
     }
 
-    /// Every role that lets projects and apps be billed to the organization, with or without the permission for it
-    /// (R55).
+    /// Every role that may bill projects and apps to the organization, with or without the permission
+    /// `billable_activities` (R55).
     pub(crate) fn that_may_bill(billable_activities: bool) -> Vec<Self> {
         Self::ALL.iter().copied().filter(|role| role.may_bill(billable_activities)).collect()
     }
 }
 
 text_enum! {
-    /// What a grant allows; each level includes those before it.
+    /// What a grant allows. Each level includes those before it.
     AccessLevel {
-        /// Nothing.
+        /// No access.
         None = "none",
-        /// Read.
+        /// Read the resource.
         View = "view",
         /// Also add contents.
         Upload = "upload",
-        /// Also change.
+        /// Also change the resource.
         Contribute = "contribute",
-        /// Also share, move and delete.
+        /// Also share, move and delete the resource.
         Administer = "administer",
     }
 }
 
 text_enum! {
-    /// Whom a plain member sees among the others (D9).
+    /// Which other members plain members see (D9).
     MemberDirectory {
-        /// Nobody: neither who leads the organization, nor teams that they aren't in (R77).
+        /// Nobody. Neither the organization's leaders nor teams that a member isn't in are shown (R77).
         Hidden = "hidden",
-        /// Owner and admins.
+        /// The owner and the admins.
         Leadership = "leadership",
         /// Everyone.
         Everyone = "everyone",
@@ -89,7 +89,7 @@ text_enum! {
 }
 
 impl MemberDirectory {
-    /// Whether members who don't lead see more of the organization's structure than their own part (R77).
+    /// Whether members who don't lead the organization see more of its structure than their own part (R77).
     pub fn shows_structure(self) -> bool {
         match self {
             Self::Hidden => false,
@@ -101,19 +101,20 @@ impl MemberDirectory {
 text_enum! {
     /// Whether admins have the owner's powers (D2).
     AdminPowers {
-        /// They have their own.
+        /// Admins have only their own powers.
         Standard = "standard",
-        /// The owner's, except transfer, deletion, this setting, and anything done to the owner.
+        /// Admins have the owner's powers, except for the transfer and deletion of the organization, this setting, and
+        /// anything done to the owner.
         OwnerEquivalent = "owner_equivalent",
     }
 }
 
 text_enum! {
-    /// Whether resources may be shared with accounts and organizations outside.
+    /// Whether resources may be shared with accounts and organizations outside the organization.
     ExternalSharing {
-        /// They may.
+        /// Sharing with outsiders is allowed.
         Allowed = "allowed",
-        /// They stay inside.
+        /// Resources may be shared only within the organization.
         MembersOnly = "members_only",
     }
 }
@@ -125,35 +126,35 @@ text_enum! {
         Invite = "invite",
         /// Invite admins (D10).
         InviteAdmin = "invite_admin",
-        /// Make, see and revoke join codes (R26).
+        /// Create, see and revoke join codes (R26).
         CreateJoinCodes = "create_join_codes",
-        /// Make an admin code (R27).
+        /// Create a join code for admins (R27).
         CreateAdminJoinCode = "create_admin_join_code",
         /// See all members, not only those that the directory shows (R2, R7, D9).
         ViewMembers = "view_members",
         /// See all resources of every member (R2); see, retry and revert departures.
         ViewAllResources = "view_all_resources",
-        /// Create resources here (R8, R14).
+        /// Create resources in the organization (R8, R14).
         CreateResources = "create_resources",
         /// Edit the profile (R49).
         EditProfile = "edit_profile",
-        /// Edit the policy, except the admins' powers (R9).
+        /// Edit the policy, except for the admins' powers (R9).
         EditPolicy = "edit_policy",
         /// Create, change and delete teams.
         ManageTeams = "manage_teams",
-        /// Say where the organization is billed (R63).
+        /// Change where the organization is billed (R63).
         ManageBilling = "manage_billing",
-        /// Make and revoke keys that belong to the organization.
+        /// Create and revoke keys that belong to the organization.
         ManageServiceKeys = "manage_service_keys",
-        /// Make, change and delete webhooks.
+        /// Create, change and delete webhooks.
         ManageWebhooks = "manage_webhooks",
         /// Read the audit log.
         ViewAuditLog = "view_audit_log",
-        /// Hand the organization over (R46).
+        /// Transfer the organization's ownership (R46).
         TransferOwnership = "transfer_ownership",
         /// Delete the organization (R48).
         Delete = "delete",
-        /// Leave (R40).
+        /// Leave the organization (R40).
         Leave = "leave",
     }
 }
@@ -163,11 +164,11 @@ text_enum! {
     MemberAction {
         /// Make them an admin.
         Promote = "promote",
-        /// Make them a member or viewer again.
+        /// Make an admin a member or viewer again.
         Demote = "demote",
-        /// Change between member and viewer.
+        /// Change their role between member and viewer.
         ChangeRole = "change_role",
-        /// Change what they may bill and what they get from grants.
+        /// Change what they may bill and what they get from grants to the organization.
         ChangePermissions = "change_permissions",
         /// Remove them.
         Remove = "remove",
@@ -175,19 +176,19 @@ text_enum! {
         Deactivate = "deactivate",
         /// Make them active again.
         Reactivate = "reactivate",
-        /// Hand ownership to them.
+        /// Transfer the ownership to them.
         MakeOwner = "make_owner",
     }
 }
 
-/// What an actor is in an organization, as far as permissions go.
+/// A member's role together with the organization's settings on which their rights depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemberRights {
-    /// The actor's role.
+    /// The member's role.
     pub role: Role,
-    /// The organization's setting.
+    /// The organization's setting for admins' powers.
     pub admin_powers: AdminPowers,
-    /// The organization's setting.
+    /// The organization's setting for the member directory.
     pub member_directory: MemberDirectory,
     /// Whether it is a personal organization (D5).
     pub personal: bool,
@@ -198,7 +199,7 @@ impl MemberRights {
         self.role.is_at_least(Role::Admin)
     }
 
-    /// The owner, or an admin where admins have the owner's powers.
+    /// Whether this is the owner, or an admin in an organization whose admins have the owner's powers.
     fn has_owner_powers(self) -> bool {
         match self.role {
             Role::Owner => true,
@@ -219,7 +220,7 @@ impl MemberRights {
             | Action::ManageServiceKeys
             | Action::ManageWebhooks
             | Action::ViewAuditLog => self.is_leader(),
-            // A personal organization carries its user's name.
+            // The profile of a personal organization is its user's.
             Action::EditProfile => team && self.is_leader(),
             Action::CreateResources => self.role.is_at_least(Role::Member),
             Action::ManageBilling => self.has_owner_powers(),
@@ -228,12 +229,12 @@ impl MemberRights {
         }
     }
 
-    /// Whether the admins' powers may be changed: by the owner alone (D2).
+    /// Whether the admins' powers may be changed. Only the owner may do so (D2).
     pub fn may_set_admin_powers(self) -> bool {
         self.role == Role::Owner && self.allows(Action::EditPolicy)
     }
 
-    /// Whether something is done to the work of a member of the role: returning it, such as.
+    /// Whether the holder may act on the work of members with this role, for example to return it to them.
     pub fn outranks(self, target: Role) -> bool {
         match target {
             Role::Owner => false,
@@ -242,8 +243,8 @@ impl MemberRights {
         }
     }
 
-    /// Whether projects may be given away to other organizations, beside the permission to bill (R61); where sharing is
-    /// to stay inside, owner and admins alone decide that.
+    /// Whether projects may be given away to other organizations, besides the permission to bill (R61). If sharing with
+    /// outsiders isn't allowed, only the owner and the admins may do so.
     pub fn may_give_away(self, external_sharing: ExternalSharing) -> bool {
         external_sharing == ExternalSharing::Allowed || self.is_leader()
     }
@@ -258,7 +259,7 @@ impl MemberRights {
         Action::ALL.iter().copied().filter(|action| self.allows(*action)).collect()
     }
 
-    /// Whether an invitation or code for the role may be issued; nobody invites an owner (D10).
+    /// Whether an invitation or code for the role may be issued. Nobody can invite an owner (D10).
     pub fn may_issue(self, role: Role) -> bool {
         match role {
             Role::Owner => false,
@@ -267,21 +268,21 @@ impl MemberRights {
         }
     }
 
-    /// Whether the members with the role are shown by the directory (D9).
+    /// Whether the directory shows members with this role (D9).
     pub fn sees_members_of(self, role: Role) -> bool {
         self.allows(Action::ViewMembers)
             || (self.member_directory == MemberDirectory::Leadership && role.is_at_least(Role::Admin))
     }
 
-    /// Whether the organization's structure is shown beyond one's own part of it: who leads it, who did something for
-    /// it, and the teams that one isn't in (R51, R77).
+    /// Whether the organization's structure is shown beyond the member's own part of it: its leaders, who did something
+    /// for it, and teams that the member isn't in (R51, R77).
     pub fn sees_structure(self) -> bool {
         self.is_leader() || self.member_directory.shows_structure()
     }
 
-    /// Whether the action may be done to a member: `is_self` where it is the actor's own membership.
+    /// Whether the action may be done to a member. `is_self` says whether it is the actor's own membership.
     pub fn allows_on_member(self, action: MemberAction, target: Role, status: MemberStatus, is_self: bool) -> bool {
-        // Nothing is done to the owner, and nobody acts on themselves: they leave instead (R4, R39).
+        // Nothing can be done to the owner, and nobody can act on their own membership: they leave instead (R4, R39).
         if self.personal || is_self || target == Role::Owner {
             return false;
         }
@@ -292,7 +293,7 @@ impl MemberRights {
             MemberAction::Demote => active && target == Role::Admin && self.has_owner_powers(),
             MemberAction::ChangeRole => active && target != Role::Admin && self.is_leader(),
             MemberAction::ChangePermissions | MemberAction::Remove | MemberAction::Deactivate => active && over_target,
-            // Who left comes back by an own decision (D6).
+            // A member who left comes back only by their own decision (D6).
             MemberAction::Reactivate => {
                 matches!(status, MemberStatus::Removed | MemberStatus::Deactivated) && over_target
             }
@@ -374,7 +375,7 @@ mod tests {
         }
     }
 
-    /// Who acts, as the columns of docs/roles.md.
+    /// The actors, as in the columns of docs/roles.md.
     const ACTORS: [(&str, Role, AdminPowers); 5] = [
         ("owner", Role::Owner, AdminPowers::Standard),
         ("admin, OWNER_EQUIVALENT", Role::Admin, AdminPowers::OwnerEquivalent),
@@ -391,7 +392,7 @@ mod tests {
         words.into_iter().map(str::to_uppercase).collect::<Vec<_>>().join(", ")
     }
 
-    /// What the schema says of an enum's value.
+    /// The description of an enum's value in the schema.
     fn described(of: &str, value: &str) -> &'static str {
         let schema = include_str!("../../../schema.graphql");
         let (_, values) = schema.split_once(&format!("enum {of} {{")).unwrap();
@@ -406,7 +407,7 @@ mod tests {
         line(&heads) + &line(&rule) + &rows.iter().map(|row| line(row)).collect::<String>()
     }
 
-    /// docs/roles.md, of what the code decides.
+    /// The contents of docs/roles.md, as the code decides.
     fn roles() -> String {
         let names = ACTORS.map(|(name, ..)| name);
         let actions = Action::ALL.iter().map(|action| {

@@ -1,4 +1,4 @@
-//! Verification of an organization's audit log: whether its chain of hashes is whole.
+//! Verification of the hash chain of an organization's audit log.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Uuid as SqlUuid};
@@ -14,21 +14,21 @@ use crate::base::sql::statement;
 use crate::database::Database;
 use crate::database::schema::audit_events;
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug)]
 pub struct Verification {
-    /// Events checked.
+    /// The number of events that were checked.
     pub checked: i64,
-    /// The first that doesn't fit the one before it, or that stands after a gap.
+    /// The first event that doesn't fit the one before it, or that follows a gap.
     pub first_broken: Option<AuditEvent>,
-    /// Where to go on; `None` once the head was reached.
+    /// The sequence number from which to continue; `None` once the head was reached.
     pub next_sequence: Option<i64>,
-    /// Whether the head agrees with the last event, which shows a log cut off at its end.
+    /// Whether the head agrees with the last event. If not, the end of the log may have been cut off.
     pub head_fits: bool,
 }
 
 impl Verification {
-    /// Whether everything checked is whole.
+    /// Whether everything that was checked is intact.
     pub fn ok(&self) -> bool {
         self.first_broken.is_none() && self.head_fits
     }
@@ -58,7 +58,7 @@ statement! {
     } = include_str!("verify_chain.sql")
 }
 
-/// Recomputes the chain from a sequence on, at most [`limits::VERIFY_CHUNK`] events of it.
+/// Recomputes the chain from a sequence number on, for at most [`limits::VERIFY_CHUNK`] events.
 pub async fn verify(
     database: &Database,
     organization_id: OrganizationId,
@@ -89,7 +89,7 @@ pub async fn verify(
     Ok(Verification { checked: checked.checked, first_broken, next_sequence: more.then_some(last + 1), head_fits })
 }
 
-/// The permit-holder's verification of their own log.
+/// Verifies the log of the permit's organization.
 pub async fn verify_as(database: &Database, permit: &Permit, from_sequence: Option<i64>) -> Result<Verification> {
     permit.require(Action::ViewAuditLog)?;
     verify(database, permit.organization_id(), from_sequence).await

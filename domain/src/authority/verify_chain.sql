@@ -1,4 +1,5 @@
--- One statement, so that log and head are of one moment. "before" finds gaps, "previous" the broken links.
+-- One statement, so that the log and the head are read at the same moment. "before" reveals gaps, "previous" broken
+-- links.
 WITH head AS (
   SELECT sequence, hash FROM audit_heads WHERE organization_id = :organization_id
 ), events AS (

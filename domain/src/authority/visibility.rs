@@ -1,4 +1,4 @@
-//! Whom an actor may look up.
+//! Which people an actor may look up.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -10,8 +10,8 @@ use crate::base::error::Result;
 use crate::base::id::UserId;
 use crate::database::schema::{members, organizations};
 
-/// Those of the ids whom the actor may look up: people themselves, and members whom a common organization shows them
-/// (D9); staff everybody, and service keys nobody.
+/// Returns those of the ids that the actor may look up: their own, and those of members whom they see in an
+/// organization that they share (D9). Staff may look up everybody, and service keys nobody.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[UserId]) -> Result<Vec<UserId>> {
     let mut seen = match actor {
         Actor::Staff { .. } => return Ok(ids.to_vec()),
@@ -24,12 +24,12 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
     Ok(ids.iter().copied().filter(|id| seen.contains(id)).collect())
 }
 
-/// Whether somebody may look another person up, for what is mailed to them.
+/// Whether somebody may look another person up. Decides what emails to them may contain.
 pub async fn knows(connection: &mut AsyncPgConnection, user_id: UserId, other: UserId) -> Result<bool> {
     Ok(user_id == other || !seen_by(connection, Reach::of(user_id), &[other]).await?.is_empty())
 }
 
-/// Those of the ids whom a common organization shows (D9).
+/// Returns those of the ids that a shared organization shows to the user (D9).
 async fn seen_by(connection: &mut AsyncPgConnection, reach: Reach, ids: &[UserId]) -> Result<Vec<UserId>> {
     let (mine, theirs) = diesel::alias!(members as mine, members as theirs);
     let mut query = mine

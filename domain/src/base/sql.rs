@@ -1,8 +1,8 @@
-//! SQL with named parameters, such as `:user_id`, as psql takes them: numbers are given here alone.
+//! SQL with named parameters such as `:user_id`, as in psql. Only this module numbers them.
 //!
-//! A statement is a struct whose fields are its parameters; [`statement!`] makes it, and a unit test that fails where
-//! the text and the fields don't name the same. Statements that are put together of parts share a struct of
-//! [`parameters!`], and each is put together once.
+//! A statement is a struct whose fields are its parameters. [`statement!`] creates the struct, and a unit test that
+//! fails if the text and the fields don't name the same parameters. Statements that are assembled from parts share a
+//! struct made by [`parameters!`], and each text is assembled once.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,8 +21,8 @@ use diesel_async::{AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, Simpl
 
 use crate::base::error::Result;
 
-/// What runs: a statement with its values. Its text is fixed, so that each connection prepares it once;
-/// `diesel::sql_query` would have it parsed and planned anew at each use.
+/// A statement with its values, ready to run. Its text is fixed, so that each connection prepares it only once. With
+/// `diesel::sql_query`, it would be parsed and planned again at each use.
 #[must_use]
 pub(crate) struct Query<'a> {
     statement: Arc<Statement>,
@@ -30,7 +30,7 @@ pub(crate) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Gives the next parameter its value.
+    /// Sets the value of the next parameter.
     pub(crate) fn bind<S, V>(mut self, value: V) -> Self
     where
         Pg: HasSqlType<S>,
@@ -41,8 +41,8 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Loads the rows of a statement whose best plan depends on its values, such as a search: it is planned for them, in
-    /// a transaction of its own, while other statements of requests keep the one plan that they have on a connection.
+    /// Loads the rows of a statement whose best plan depends on its values, such as a search. It is planned for these
+    /// values, in a transaction of its own. Other statements of requests keep their one plan per connection.
     pub(crate) async fn load_planned_for_values<R>(self, connection: &mut AsyncPgConnection) -> Result<Vec<R>>
     where
         R: QueryableByName<Pg> + Send + 'static,
@@ -71,7 +71,7 @@ impl QueryFragment<Pg> for Query<'_> {
         for piece in &self.statement.pieces {
             match piece {
                 Piece::Text(text) => out.push_sql(text),
-                // Diesel numbers values as they come, as the pieces do.
+                // diesel numbers values in the order in which they come, and so do the pieces.
                 Piece::Value => values.next().map_or(Ok(()), |value| value.walk_ast(out.reborrow()))?,
             }
         }
@@ -80,7 +80,7 @@ impl QueryFragment<Pg> for Query<'_> {
 }
 
 impl QueryId for Query<'_> {
-    // The text tells one from the other.
+    // Statements are told apart by their text.
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
@@ -102,15 +102,14 @@ where
     }
 }
 
-/// A part of one of diesel's statements with a fixed text. The statement is prepared once, which it isn't with a part
-/// made by `diesel::dsl::sql`.
+/// A part of a diesel statement with a fixed text. Unlike with `diesel::dsl::sql`, the statement is prepared only once.
 #[derive(Debug, Clone)]
 pub struct FixedSql<S> {
     text: Cow<'static, str>,
     sql_type: PhantomData<S>,
 }
 
-/// A part of a statement with the SQL type `S`; the text is SQL of ours, never input.
+/// Creates a part of a statement with the SQL type `S`. The text must be SQL of our own, never input.
 pub(crate) fn fixed_sql<S>(text: impl Into<Cow<'static, str>>) -> FixedSql<S> {
     FixedSql { text: text.into(), sql_type: PhantomData }
 }
@@ -138,16 +137,16 @@ impl<S, G> ValidGrouping<G> for FixedSql<S> {
     type IsAggregate = is_aggregate::Never;
 }
 
-/// The parameters of statements, by name.
+/// The parameters of a statement, by name.
 pub(crate) trait Parameters<'a> {
-    /// Their names.
+    /// The names of the parameters.
     const NAMES: &'static [&'static str];
 
-    /// Gives the query the values of these names, in this order.
+    /// Binds the values of the named parameters to the query, in this order.
     fn bind(self, names: &[&'static str], query: Query<'a>) -> Query<'a>;
 }
 
-/// A statement's text, with its parameters numbered as PostgreSQL takes them.
+/// A statement's text, with its parameters numbered as PostgreSQL expects.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
     pieces: Vec<Piece>,
@@ -158,18 +157,18 @@ pub(crate) struct Statement {
 /// A piece of a statement.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
-    /// SQL, with the numbers of parameters that have come before.
+    /// SQL, including the numbers of parameters that occurred before.
     Text(String),
     /// The next parameter.
     Value,
 }
 
 impl Statement {
-    /// The statement of a text that has all of these parameters, and no others.
+    /// Creates a statement from a text that uses all of these parameters, and no others.
     ///
     /// # Panics
     ///
-    /// Where it hasn't, which a unit test of each statement finds.
+    /// Panics if the text doesn't, which a unit test of each statement detects.
     pub(crate) fn new(text: &str, names: &'static [&'static str]) -> Self {
         let statement = Self::with_some(text, names);
         let unused: Vec<&str> = names.iter().copied().filter(|name| !statement.names.contains(name)).collect();
@@ -177,11 +176,11 @@ impl Statement {
         statement
     }
 
-    /// The statement of a text that has some of these parameters, and no others.
+    /// Creates a statement from a text that uses some of these parameters, and no others.
     ///
     /// # Panics
     ///
-    /// Where it has others.
+    /// Panics if the text uses others.
     fn with_some(text: &str, known: &'static [&'static str]) -> Self {
         let mut names: Vec<&'static str> = Vec::new();
         let (mut pieces, mut sql) = (Vec::new(), String::with_capacity(text.len()));
@@ -204,14 +203,14 @@ impl Statement {
         Self { pieces, names }
     }
 
-    /// The statement with values.
+    /// The statement with values for its parameters.
     pub(crate) fn with<'a>(self: &Arc<Self>, parameters: impl Parameters<'a>) -> Query<'a> {
         let query = Query { statement: self.clone(), values: Vec::with_capacity(self.names.len()) };
         parameters.bind(&self.names, query)
     }
 }
 
-/// Statements that are put together of parts, each once: by what their text depends on.
+/// Statements that are assembled from parts. Each is assembled once and kept under the key on which its text depends.
 pub(crate) struct Statements<K>(LazyLock<RwLock<HashMap<K, Arc<Statement>>>>);
 
 impl<K: Eq + Hash> Statements<K> {
@@ -219,8 +218,8 @@ impl<K: Eq + Hash> Statements<K> {
         Self(LazyLock::new(RwLock::default))
     }
 
-    /// The statement of a key with values, of which it takes those that its text names; the text is put together at the
-    /// first time.
+    /// Returns the statement for a key with the values of the parameters that its text names. The text is assembled at
+    /// the first call.
     pub(crate) fn with<'a, P: Parameters<'a>>(
         &self,
         key: K,
@@ -240,7 +239,7 @@ impl<K: Eq + Hash> Statements<K> {
 #[derive(Debug, PartialEq, Eq)]
 enum Token<'a> {
     Text(&'a str),
-    /// Space, and comments to the end of their lines.
+    /// White space, and comments up to the end of their line.
     Space,
     Parameter(&'a str),
 }
@@ -249,7 +248,7 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The pieces of SQL: its parameters, and what lies between them. What is quoted stays as it is.
+/// Splits SQL into its parameters and what is between them. Quoted text stays as it is.
 fn tokens(sql: &str) -> Vec<Token<'_>> {
     enum Kind {
         Text,
@@ -265,7 +264,7 @@ fn tokens(sql: &str) -> Vec<Token<'_>> {
             _ if rest.starts_with("--") => (until(&|c| c == '\n'), Kind::Space),
             _ if first.is_whitespace() => (until(&|c| !c.is_whitespace()), Kind::Space),
             _ if let Some(name) = parameter => (1 + name.find(|c| !is_word(c)).unwrap_or(name.len()), Kind::Parameter),
-            // A doubled quote begins the next text.
+            // A doubled quote is treated as the beginning of the next quoted text.
             '\'' | '"' => {
                 (rest.get(1..).and_then(|text| text.find(first)).map_or(rest.len(), |end| end + 2), Kind::Text)
             }
@@ -287,7 +286,7 @@ fn tokens(sql: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// Makes a struct of parameters with their types in SQL and in Rust, for statements that are put together of parts.
+/// Defines a struct of parameters with their SQL and Rust types, for statements that are assembled from parts.
 macro_rules! parameters {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
         $crate::base::sql::parameters!(@make [$(#[$meta])*] [$vis] [$name] ['q] [] { $($fields)* });
@@ -330,8 +329,8 @@ macro_rules! parameters {
 }
 pub(crate) use parameters;
 
-/// Makes a statement: a struct of its parameters, whose `query` is it with their values, and a unit test that they fit
-/// the text.
+/// Defines a statement: a struct of its parameters, whose method `query` returns the statement with their values, and a
+/// unit test that the text and the parameters fit.
 macro_rules! statement {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($fields:tt)* } = $text:expr) => {
         $crate::base::sql::parameters!($(#[$meta])* $vis struct $name { $($fields)* });
@@ -368,7 +367,7 @@ macro_rules! statement {
 }
 pub(crate) use statement;
 
-/// Fails where one of the texts names what isn't among the parameters, or none of them names one of these.
+/// Fails if one of the texts uses an unknown parameter, or if none of them uses one of these.
 #[cfg(test)]
 pub(crate) fn require_fit<'a, P: Parameters<'a>>(texts: impl IntoIterator<Item = String>) {
     let statements: Vec<Statement> = texts.into_iter().map(|text| Statement::with_some(&text, P::NAMES)).collect();

@@ -48,8 +48,8 @@ macro_rules! text_enum {
 }
 pub(crate) use text_enum;
 
-/// A variant stands in diesel's statements as a literal: a statement that is planned without its values uses an index of
-/// the rows with one status only where it says itself that it is about these.
+/// Writes a variant into diesel's statements as a literal. A statement that is planned without its values can use a
+/// partial index of the rows with one status only if its text names that status.
 macro_rules! literal {
     ($name:ident { $($variant:ident = $word:literal,)+ } $sql_type:ty) => {
         impl diesel::expression::AsExpression<$sql_type> for $name {

@@ -1,4 +1,4 @@
-//! What must be so of a database before the service works on it. Each refusal says what to do.
+//! What must be true of a database before the service works on it. Each refusal says what to do.
 
 use std::time::Duration;
 
@@ -13,17 +13,18 @@ use crate::base::sql::statement;
 use crate::database::Endpoint;
 use crate::database::schema::secret_fingerprint;
 
-/// The oldest PostgreSQL that has what the statements need.
+/// The oldest PostgreSQL that has everything the statements need.
 const OLDEST_VERSION: i32 = 150_000;
 
-/// How often two connections are looked at for whether they take turns with one of the server's.
+/// How many times two connections are checked for whether they share one server connection.
 const LOOKS: usize = 10;
-/// How long a pooler may take to find another connection.
+/// How long a pooler may take to find another server connection.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long somebody else's migration is waited for.
+/// How long to wait for another process's migration.
 const TURN: Duration = Duration::from_secs(10 * 60);
 
-/// A way without a pooler is one, and what the pooler on the other one keeps is as it was said.
+/// Checks that an endpoint without a pooler leads to none, and that a pooler keeps prepared statements if the settings
+/// say so.
 pub(crate) async fn require_way(endpoint: &Endpoint) -> anyhow::Result<()> {
     let setting = endpoint.setting();
     if endpoint.is_pooler() {
@@ -44,7 +45,7 @@ pub(crate) async fn require_way(endpoint: &Endpoint) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether two connections that are open at the same time are one to the server.
+/// Whether two connections that are open at the same time share one server connection.
 async fn shares_connections(endpoint: &Endpoint) -> anyhow::Result<bool> {
     #[derive(QueryableByName)]
     struct Backend {
@@ -61,8 +62,8 @@ async fn shares_connections(endpoint: &Endpoint) -> anyhow::Result<bool> {
     };
     let first = pid(&mut one).await?;
     for _ in 0..LOOKS {
-        // It moves to another, or waits for the only one. While others use the pooler too, it may come back to the one
-        // that it was on a moment ago, but hardly to the first one each time.
+        // Behind a pooler, the first connection moves to another server connection, or waits for the only one. If
+        // others use the pooler too, it may happen to return to the same server connection, but hardly each time.
         let during = in_others_transaction(&mut other, pid(&mut one)).await?.transpose()?;
         if during != Some(first) || pid(&mut one).await? != first {
             return Ok(true);
@@ -71,8 +72,8 @@ async fn shares_connections(endpoint: &Endpoint) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Asks something on one connection while what that was on may belong to the other, by its transaction; `None` where no
-/// answer comes.
+/// Runs a query on one connection while the other holds a transaction, which may occupy the server connection that the
+/// first one used before. Returns `None` if no answer comes in time.
 async fn in_others_transaction<T>(
     other: &mut AsyncPgConnection,
     asking: impl Future<Output = T>,
@@ -83,7 +84,7 @@ async fn in_others_transaction<T>(
     Ok(answer.ok())
 }
 
-/// Whether a connection has its statements wherever the pooler leads it.
+/// Whether prepared statements keep working whichever server connection the pooler chooses.
 async fn keeps_statements(endpoint: &Endpoint) -> anyhow::Result<bool> {
     let (mut one, mut other) = (endpoint.connect().await?, endpoint.connect().await?);
     let statement = || diesel::select(1.into_sql::<Integer>());
@@ -94,14 +95,14 @@ async fn keeps_statements(endpoint: &Endpoint) -> anyhow::Result<bool> {
         match in_others_transaction(&mut other, statement().execute(&mut one)).await? {
             Some(Ok(_)) => {}
             Some(Err(_)) => return Ok(false),
-            // The pooler has one connection, and every statement on it.
+            // The pooler has only one connection, which has every statement.
             None => break,
         }
     }
     Ok(true)
 }
 
-/// Both ways lead to the same database.
+/// Checks that both endpoints lead to the same database.
 pub(crate) async fn require_same(one: &Endpoint, other: &Endpoint) -> anyhow::Result<()> {
     #[derive(QueryableByName)]
     struct Identity {
@@ -115,7 +116,7 @@ pub(crate) async fn require_same(one: &Endpoint, other: &Endpoint) -> anyhow::Re
         )
         .get_result::<Identity>(&mut endpoint.connect().await?)
         .await;
-        // Where that isn't told, nothing is known against it.
+        // If the server doesn't reveal its identity, the check passes.
         anyhow::Ok(found.ok().map(|found| found.identity))
     };
     if let (Some(one_is), Some(other_is)) = (identity(one).await?, identity(other).await?)
@@ -132,7 +133,7 @@ statement! {
            AND ((classid::bigint << 32) | objid::bigint) = hashtext(:work)) AS holders"
 }
 
-/// Waits until nobody else does the same work on the database; it is ours until the connection ends.
+/// Waits until no other process does the same work on the database. The turn lasts until the connection ends.
 pub(super) async fn take_turn(connection: &mut AsyncPgConnection, work: &str) -> anyhow::Result<()> {
     #[derive(QueryableByName)]
     struct Turn {
@@ -175,7 +176,7 @@ struct Server {
     name: String,
 }
 
-/// The server is of a version and the database of an encoding that will do.
+/// Checks the server's version and the database's encoding.
 pub(crate) async fn require_server(connection: &mut AsyncPgConnection) -> anyhow::Result<()> {
     let Server { version, version_name, encoding, name } = diesel::sql_query(
         "SELECT current_setting('server_version_num')::integer AS version, current_setting('server_version') AS version_name, \
@@ -195,8 +196,8 @@ pub(crate) async fn require_server(connection: &mut AsyncPgConnection) -> anyhow
     Ok(())
 }
 
-/// Whether the database was used with this secret, or never with any; from now on it is. One that was used with the
-/// previous secret goes over to the current one.
+/// Whether the database was used with this secret before, or has never been used with any, in which case this secret is
+/// recorded. A database that was used with the previous secret is switched to the current one.
 pub(crate) async fn knows_secret(connection: &mut AsyncPgConnection, keyring: &Keyring) -> Result<bool> {
     let accepted = keyring.accepted_digests(Purpose::Fingerprint, &[])?;
     let Some((current, previous)) = accepted.split_first() else { return Err(Error::Bug("a keyring has a secret")) };

@@ -1,4 +1,4 @@
-//! The connections that the pool lends out.
+//! The connections that the pool lends.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
@@ -14,16 +14,16 @@ use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a connection waits for the end of an answer before it goes back to the pool.
+/// How long a connection waits for the rest of an answer before it returns to the pool.
 const SETTLING: Duration = Duration::from_millis(200);
 /// How long cancelling a statement may take.
 const CANCELLING: Duration = Duration::from_secs(5);
 
-/// The parts of a pool that a use of it may take: a connection counts in each of them.
+/// The parts of a pool from which a use of it may take connections. Each connection counts in all of them.
 #[derive(Clone, Default)]
 pub(super) struct Shares {
     parts: Vec<Part>,
-    /// Who waits for any share of the pool.
+    /// The number of those who wait for their share of the pool.
     waiting: Arc<AtomicUsize>,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Shares {
 #[derive(Clone)]
 pub(super) struct Part {
     pub(super) connections: Arc<Semaphore>,
-    /// How long one waits for a connection of it.
+    /// How long to wait for a connection of this part.
     pub(super) patience: Option<Duration>,
 }
 
@@ -53,12 +53,12 @@ impl Shares {
         Self { parts: self.parts.iter().cloned().chain([part]).collect(), waiting: self.waiting.clone() }
     }
 
-    /// How many wait for their part.
+    /// The number of those who wait for their share.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// A place in each of them; those that were added last are the smallest, and come first.
+    /// Takes a place in each part. The parts that were added last are the smallest, and come first.
     async fn acquire(&self) -> Result<Vec<OwnedSemaphorePermit>> {
         let _waiting = Waiting::among(&self.waiting);
         let mut places = Vec::with_capacity(self.parts.len());
@@ -69,7 +69,7 @@ impl Shares {
     }
 }
 
-/// Counts whoever waits, until that is dropped.
+/// Counts somebody as waiting until it is dropped.
 struct Waiting<'c>(&'c AtomicUsize);
 
 impl<'c> Waiting<'c> {
@@ -85,24 +85,24 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A pooled connection; dropped, it goes back to the pool if nothing is under way on it.
+/// A pooled connection. When it is dropped, it returns to the pool if nothing is under way on it.
 ///
-/// A request that is given up drops its connections wherever it is: with a statement whose answer is still to come, or
-/// in the middle of a transaction. Such a connection is closed, and its statement cancelled; in the pool, whoever took
-/// it next would wait for the answer, and locks would be kept.
+/// A request that is abandoned drops its connections at any point: during a statement whose answer hasn't come yet, or
+/// in the middle of a transaction. Such a connection is closed and its statement cancelled. If it returned to the pool,
+/// its next user would wait for that answer, and its locks would be kept.
 pub struct Connection {
     pooled: Option<Object<AsyncPgConnection>>,
-    /// Where it leads, for cancelling.
+    /// The endpoint, for cancelling statements.
     endpoint: Endpoint,
     under_way: UnderWay,
     in_transaction: bool,
-    // What it is counted by ends after it, in this order.
+    // What the connection counts in is released after it, in this order.
     _shares: Vec<OwnedSemaphorePermit>,
     _held: LentEntry,
 }
 
 impl Connection {
-    /// One of the pool and of the shares; `place` asks for it.
+    /// Takes a connection of the pool and of the shares. `place` is where the caller asked for it.
     pub(super) async fn take(
         pool: &Pool<AsyncPgConnection>,
         endpoint: &Endpoint,
@@ -122,7 +122,7 @@ impl Connection {
         })
     }
 
-    /// Says whether a transaction is open on it.
+    /// Records whether a transaction is open on the connection.
     pub(super) fn set_in_transaction(&mut self, in_transaction: bool) {
         self.in_transaction = in_transaction;
     }
@@ -142,14 +142,16 @@ impl Drop for Connection {
         let (endpoint, under_way, in_transaction) =
             (self.endpoint.clone(), self.under_way.clone(), self.in_transaction);
         runtime.spawn(async move {
-            // Whoever wanted no more than the first rows has left the rest of the answer, which has mostly come.
+            // A user who wanted only the first rows has left the rest of the answer unread, most of which has usually
+            // arrived.
             let may_be_whole = !under_way.has_statements() && !in_transaction;
             if may_be_whole && tokio::time::timeout(SETTLING, under_way.unanswered.ended()).await.is_ok() {
                 return;
             }
             let mut connection = Object::take(pooled);
-            // PostgreSQL notices that a client is gone only when it writes to it. A pooler cancels nothing for a client
-            // that is gone: so the connection stays until what follows the statement on it is answered.
+            // PostgreSQL notices that a client is gone only when it writes to it, and a pooler doesn't cancel anything
+            // for a client that is gone. The connection therefore stays open until the ROLLBACK after the statement
+            // has been answered.
             let statement = connection.cancel_token();
             let cancelling = async {
                 if endpoint.cancel(statement).await.is_ok() {

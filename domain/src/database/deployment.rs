@@ -1,21 +1,21 @@
-//! What whoever runs the service decides about organizations, accounts and webhooks.
+//! The settings of a deployment for organizations, accounts and webhooks.
 
 use serde::Deserialize;
 
 use crate::base::limits;
 
-/// What the deployment decides about organizations.
+/// The settings of a deployment that the domain's rules depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deployment {
-    /// A second organization is refused (D3).
+    /// Whether each user may belong to only one organization (D3).
     pub one_organization_per_user: bool,
-    /// Who creates organizations (D4).
+    /// Who may create organizations (D4).
     pub organization_creation: OrganizationCreation,
-    /// Where webhooks may lead.
+    /// The addresses to which webhooks may lead.
     pub webhook_targets: WebhookTargets,
-    /// How many mails to others an account may cause a day.
+    /// How many emails to other people an account may cause a day.
     pub invitations_per_day: i32,
-    /// The same while the account is new.
+    /// The same limit for new accounts.
     pub new_account_invitations_per_day: i32,
 }
 
@@ -31,12 +31,12 @@ impl Default for Deployment {
     }
 }
 
-/// Where webhooks may lead, as the deployment decides.
+/// The addresses to which webhooks may lead, as the deployment's settings allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WebhookTargets {
-    /// To plain http, too.
+    /// Whether plain http is allowed.
     pub allow_http: bool,
-    /// To private, loopback and link-local addresses, too.
+    /// Whether private, loopback and link-local addresses are allowed.
     pub allow_private: bool,
 }
 
@@ -44,9 +44,9 @@ pub struct WebhookTargets {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OrganizationCreation {
-    /// Whoever has an account.
+    /// Everybody who has an account.
     #[default]
     Anyone,
-    /// The platform's staff only.
+    /// Only the platform's staff.
     Staff,
 }

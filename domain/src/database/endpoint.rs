@@ -1,4 +1,4 @@
-//! Where PostgreSQL is, and how to connect to it: each connection of the service is made here.
+//! Where PostgreSQL is and how to connect to it. Every connection of the service is made here.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::database::tls::{self, Roots, SslMode};
 use crate::database::under_way::UnderWay;
 use crate::database::wire::{Ending, StatementNames, Transport, Unanswered, Wire};
 
-/// The parameters that a URL may hold, besides `sslmode` and `sslrootcert` as libpq has them.
+/// The parameters that a URL may contain, besides `sslmode` and `sslrootcert`, which work as in libpq.
 const PARAMETERS: &[&str] = &[
     "application_name",
     "channel_binding",
@@ -41,13 +41,13 @@ const PARAMETERS: &[&str] = &[
     "user",
 ];
 
-/// What a client asks a server for TLS with.
+/// The message with which a client asks a server for TLS.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
-/// A PostgreSQL, or a pooler before it, as a setting names it. Cloning it is cheap.
+/// A PostgreSQL server, or a pooler in front of it, as a setting gives it. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Endpoint {
-    /// The setting, for whoever must change it.
+    /// The setting's name, for messages to whoever must change it.
     setting: &'static str,
     config: Arc<Config>,
     mode: SslMode,
@@ -63,10 +63,10 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// Reads the URL that a setting holds; `ca` is the file of ROLLCALL_DATABASE_CA.
+    /// Parses the URL of a setting. `ca` is the file of ROLLCALL_DATABASE_CA.
     ///
     /// # Errors
-    /// In a line that names the setting and what is wrong with it, and holds no password.
+    /// The error is one line that names the setting and the problem, and contains no password.
     pub fn parse(setting: &'static str, url: &str, ca: Option<&Path>) -> anyhow::Result<Self> {
         Self::read(setting, url, ca).with_context(|| setting.to_owned())
     }
@@ -116,10 +116,10 @@ impl Endpoint {
             hosts if hosts.iter().any(is_socket) => bail!("a Unix socket can't be one of several hosts"),
             _ => {}
         }
-        // The handshake is the dialer's.
+        // The dialer does the TLS handshake, so tokio-postgres must not.
         config.ssl_mode(tokio_postgres::config::SslMode::Require).ssl_negotiation(SslNegotiation::Direct);
         if config.get_hosts().iter().any(is_socket) {
-            // As with libpq: nobody is between.
+            // As in libpq: nobody can listen in between.
             mode = SslMode::Disable;
         }
         let roots = match (&root_file, ca) {
@@ -132,34 +132,34 @@ impl Endpoint {
         Ok(Self { setting, config: Arc::new(config), mode, tls, is_pooler: false, names: StatementNames::Kept })
     }
 
-    /// The same where a pooler stands there, which gives each transaction another server connection.
+    /// The same endpoint as a pooler, which gives each transaction another server connection.
     pub(crate) fn behind_pooler(self, keeps_statements: bool) -> Self {
         let names = if keeps_statements { StatementNames::Kept } else { StatementNames::Removed };
         Self { is_pooler: true, names, ..self }
     }
 
-    /// Whether a connection is another's after each transaction: settings of the session don't stay with whoever made
-    /// them.
+    /// Whether each transaction may run on another server connection. Settings of a session then don't stay with the
+    /// client that made them.
     pub(crate) fn is_pooler(&self) -> bool {
         self.is_pooler
     }
 
-    /// The setting that names it.
+    /// The name of the setting that gives it.
     pub(crate) fn setting(&self) -> &'static str {
         self.setting
     }
 
-    /// Whether the server must show that it is the one that is meant.
+    /// Whether the server's certificate is verified if a CA is given: `sslmode` is require, verify-ca or verify-full.
     pub(crate) fn judges_server(&self) -> bool {
         matches!(self.mode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull)
     }
 
-    /// Whether nobody has said whether TLS is wanted.
+    /// Whether the settings don't say whether TLS is wanted.
     pub(crate) fn leaves_tls_open(&self) -> bool {
         self.mode == SslMode::Prefer
     }
 
-    /// The same without names for statements, which any pooler takes.
+    /// The same endpoint without names for statements, which works with any pooler.
     pub(super) fn without_statement_names(&self) -> Self {
         Self { names: StatementNames::Removed, ..self.clone() }
     }
@@ -169,7 +169,7 @@ impl Endpoint {
         self.names == StatementNames::Kept
     }
 
-    /// Whether it is a socket of this machine.
+    /// The path of the socket, if the endpoint is one on this machine.
     fn socket(&self) -> Option<PathBuf> {
         let port = self.config.get_ports().first().copied().unwrap_or(5432);
         match self.config.get_hosts() {
@@ -178,7 +178,7 @@ impl Endpoint {
         }
     }
 
-    /// Host, port, database and user, for people.
+    /// The host, port, database and user, for people to read.
     pub fn place(&self) -> String {
         let ports = self.config.get_ports();
         let port = |number: usize| ports.get(number).or(ports.first()).copied().unwrap_or(5432);
@@ -193,10 +193,10 @@ impl Endpoint {
         format!("{}{database}", hosts.join(", "))
     }
 
-    /// Connects. LISTEN doesn't work on it; see [`connect_to_listen`](Self::connect_to_listen).
+    /// Connects. LISTEN doesn't work on this connection; see [`connect_to_listen`](Self::connect_to_listen).
     ///
     /// # Errors
-    /// In a line that names the setting, the host and the reason.
+    /// The error is one line that names the setting, the host and the reason.
     pub async fn connect(&self) -> ConnectionResult<AsyncPgConnection> {
         let Some(socket) = self.socket() else { return self.connect_to_listen().await };
         let mut dialers = self.dialers(Ending::Ours);
@@ -208,7 +208,7 @@ impl Endpoint {
         };
         let (client, connection) = connecting.await.map_err(|reason| self.failure(&reason, ""))?;
         tokio::spawn(async move {
-            // Whoever waits for an answer hears of it.
+            // Whoever waits for an answer gets the error.
             let _ = connection.await;
         });
         let mut connection = AsyncPgConnection::try_from(client).await?;
@@ -216,14 +216,14 @@ impl Endpoint {
         Ok(connection)
     }
 
-    /// Connects, and hears notifications.
+    /// Connects, and receives notifications.
     ///
     /// # Errors
-    /// Those of [`connect`](Self::connect).
+    /// The same as those of [`connect`](Self::connect).
     pub async fn connect_to_listen(&self) -> ConnectionResult<AsyncPgConnection> {
         if self.socket().is_some() {
             let mut config = Config::clone(&self.config);
-            // tokio-postgres lets nobody in between there; so errors on it have no code.
+            // tokio-postgres allows no custom stream here, so errors on this connection have no code.
             config.ssl_mode(tokio_postgres::config::SslMode::Disable).ssl_negotiation(SslNegotiation::Postgres);
             let (client, connection) =
                 config.connect(NoTls).await.map_err(|error| self.failure(&reason(&error), ""))?;
@@ -239,7 +239,8 @@ impl Endpoint {
                     return Ok(connection);
                 }
                 Err(error) => {
-                    // What the server says of whoever asks, it says without TLS too; unless that is what it minds.
+                    // Without TLS the server would refuse the client for the same reason, unless the lack of TLS is the
+                    // reason.
                     let is_final =
                         error.code().is_some_and(|code| *code != SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
                     failure = Some(error);
@@ -253,7 +254,7 @@ impl Endpoint {
         Err(self.failure(&reason, remedy))
     }
 
-    /// Cancels the statement that runs on one of its connections.
+    /// Cancels the statement that runs on one of the endpoint's connections.
     pub(super) async fn cancel(&self, statement: CancelToken) -> Result<(), tokio_postgres::Error> {
         let mut outcome = Ok(());
         for dialer in self.dialers(Ending::Servers) {
@@ -261,7 +262,7 @@ impl Endpoint {
                 None => statement.cancel_query(dialer).await,
                 Some(socket) => match UnixStream::connect(socket).await {
                     Ok(stream) => statement.cancel_query_raw(stream, dialer.to_host("")).await,
-                    // The connection has ended with its server.
+                    // The connection has ended together with its server.
                     Err(_) => Ok(()),
                 },
             };
@@ -272,7 +273,7 @@ impl Endpoint {
         outcome
     }
 
-    /// The ways to try, one after the other.
+    /// The dialers to try, one after the other.
     fn dialers(&self, ending: Ending) -> Vec<Dialer> {
         let dialer = |tls, is_tls_required| Dialer {
             tls,
@@ -292,9 +293,9 @@ impl Endpoint {
         ConnectionError::BadConnection(format!("{}: can't connect to {}: {reason}{remedy}", self.setting, self.place()))
     }
 
-    /// What probably helps, as the end of a sentence.
+    /// A probable remedy, worded as the end of a sentence.
     fn remedy(&self, error: &tokio_postgres::Error) -> &'static str {
-        // A pooler says so without a code of its own.
+        // A pooler says this without a code of its own.
         let wants_tls = error.as_db_error().is_some_and(|error| error.message() == "SSL required");
         if (wants_tls || error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)) && self.tls.is_none() {
             return "; if the server takes only TLS, set sslmode=require, or better verify-full";
@@ -347,7 +348,7 @@ impl Endpoint {
     }
 }
 
-/// An error of tokio-postgres with its cause.
+/// The message of a tokio-postgres error, with its cause.
 fn reason(error: &tokio_postgres::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
@@ -355,7 +356,7 @@ fn reason(error: &tokio_postgres::Error) -> String {
     }
 }
 
-/// Makes a stream into a connection's, with the TLS that is wanted.
+/// Turns a stream into a connection's [`Wire`], with TLS as configured.
 #[derive(Clone)]
 struct Dialer {
     tls: Option<MakeRustlsConnect>,
@@ -384,7 +385,7 @@ where
     }
 }
 
-/// The same for a host, by whose name its certificate is judged.
+/// The same for one host, against whose name the certificate is verified.
 struct DialHost {
     dialer: Dialer,
     host: String,

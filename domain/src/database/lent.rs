@@ -1,26 +1,28 @@
-//! Nobody asks for a connection while holding another: where everybody does, each waits for what the next one holds.
+//! The check that nobody asks for a connection while holding another. If everybody did, each would wait for what the
+//! next one holds.
 //!
-//! Debug builds, and with them the tests, keep a list of the connections that are lent out, and log an ERROR where it
-//! happens. Release builds keep none.
+//! Debug builds, and therefore the tests, keep a list of the connections that are lent, and log an ERROR where it
+//! happens. Release builds keep no list.
 
 use std::panic::Location;
 
-/// A connection's entry in the list, as long as it is lent out; it says where the connection was asked for.
+/// A connection's entry in the list while it is lent. It records where the connection was asked for.
 pub(super) use list::Entry as LentEntry;
 
-/// Runs what takes turns with others in one task, such as a GraphQL field beside its siblings: what these hold isn't
-/// held by it.
+/// Runs a part of a task that takes turns with its siblings, such as a GraphQL field. Connections that the siblings
+/// hold don't count as held by it.
 pub async fn subtask<F: Future>(future: F) -> F::Output {
     list::as_subtask(future).await
 }
 
-/// To be called before waiting for anything that may take a connection or long, such as a data loader or a mail server.
+/// Call this before waiting for anything that may take long or need a connection, such as a data loader or a mail
+/// server.
 #[track_caller]
 pub fn expect_none_held() {
     report(Location::caller());
 }
 
-/// Logs an ERROR where the caller holds a connection already.
+/// Logs an ERROR if the caller already holds a connection.
 pub(super) fn report(asked_at: &'static Location<'static>) {
     if let Some(held_since) = list::newest() {
         tracing::error!(%asked_at, %held_since, "waits while it holds a connection");
@@ -55,14 +57,14 @@ mod list {
     use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::thread::{self, ThreadId};
 
-    /// What runs one step after the other.
+    /// A sequence of steps that run one after the other.
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum LogicalTask {
         /// A part of a task.
         Part(u64),
         /// A task without parts.
         Task(tokio::task::Id),
-        /// The future that the runtime was started with; it stays on its thread.
+        /// The future with which the runtime was started. It stays on its thread.
         Main(ThreadId),
     }
 
@@ -91,7 +93,7 @@ mod list {
         place: &'static Location<'static>,
     }
 
-    /// As many entries as a process has connections.
+    /// The entries, of which there are never more than the process has connections.
     fn lent() -> MutexGuard<'static, Vec<LentConnection>> {
         static LENT: Mutex<Vec<LentConnection>> = Mutex::new(Vec::new());
         LENT.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,7 +138,7 @@ mod tests {
         assert_eq!(list::newest(), Some(second), "it is told by its entry, in whichever order they end");
         subtask(async { assert_eq!(list::newest(), None) }).await;
         tokio::spawn(async { assert_eq!(list::newest(), None) }).await.unwrap();
-        // It is whose it was when it was taken, wherever it ends.
+        // A connection belongs to the task that took it, wherever it is dropped.
         tokio::spawn(async move { drop(another) }).await.unwrap();
         assert_eq!(list::newest(), None);
     }

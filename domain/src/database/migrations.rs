@@ -1,4 +1,4 @@
-//! The migrations, embedded in the program: run, taken back, and looked for.
+//! The migrations, which are embedded in the program: running them, reverting them, and checking whether they have run.
 
 use diesel::migration::{Migration, MigrationSource};
 use diesel::pg::Pg;
@@ -13,7 +13,7 @@ const QUEUE_MIGRATIONS: EmbeddedMigrations = apalis_diesel::MIGRATIONS;
 
 const OWN_MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
 
-/// Every migration: those of the job queue and Rollcall's own, which build on them.
+/// All migrations: those of the job queue, and Rollcall's own, which build on them.
 struct Migrations;
 
 impl MigrationSource<Pg> for Migrations {
@@ -24,17 +24,17 @@ impl MigrationSource<Pg> for Migrations {
     }
 }
 
-/// Brings the database up to date: the queue's tables, then Rollcall's. The way there must be around any pooler.
+/// Brings the database up to date: the queue's tables, then Rollcall's. The endpoint must not lead through a pooler.
 pub async fn migrate(endpoint: &Endpoint) -> anyhow::Result<()> {
     run_migrations(endpoint, |harness| harness.run_pending_migrations(Migrations).map(|_| ())).await?;
-    // What SQL can't do.
+    // The part that SQL can't do.
     let mut connection = endpoint.connect().await?;
     checks::take_turn(&mut connection, "rollcall text forms").await?;
     stored_text::settle(&mut connection).await?;
     Ok(())
 }
 
-/// Takes every migration back, and all data with them.
+/// Reverts every migration, which removes all data.
 pub async fn revert_migrations(endpoint: &Endpoint) -> anyhow::Result<()> {
     run_migrations(endpoint, |harness| harness.revert_all_migrations(Migrations).map(|_| ())).await
 }
@@ -47,7 +47,7 @@ async fn run_migrations(
 ) -> anyhow::Result<()> {
     let mut connection = endpoint.connect().await?;
     checks::require_server(&mut connection).await?;
-    // Processes that start together take turns.
+    // Processes that start at the same time take turns.
     checks::take_turn(&mut connection, "rollcall migrations").await?;
     // The harness blocks its thread.
     tokio::task::spawn_blocking(move || work(&mut AsyncMigrationHarness::new(connection)))
@@ -55,7 +55,7 @@ async fn run_migrations(
         .map_err(|error| anyhow::anyhow!(error))
 }
 
-/// Whether every migration of this program has run, to its end.
+/// Whether every migration of this program has run completely.
 pub async fn is_migrated(connection: &mut AsyncPgConnection) -> Result<bool> {
     let wanted = Migrations.migrations().map_err(|_| Error::Bug("the embedded migrations can't be read"))?;
     let Some(newest) = wanted.iter().map(|migration| migration.name().version().to_string()).max() else {

@@ -37,28 +37,28 @@ use crate::base::{clock, limits};
 use crate::database::deployment::Deployment;
 use readiness::Readiness;
 
-/// Connections of one process.
+/// The number of connections of one process.
 pub const POOL_SIZE: usize = 16;
-/// An idle connection is tried before use; a busy one isn't worth the round trip.
+/// A connection that has been idle for longer is tested before use. For a busy one the round trip isn't worth it.
 const UNTRIED: Duration = Duration::from_secs(1);
-/// How often a transaction is run before a deadlock or serialization failure becomes CONFLICT.
+/// How many times a transaction is run before a deadlock or a serialization failure becomes CONFLICT.
 const TRIES: u32 = 5;
 
 diesel::define_sql_function! {
-    /// The one clock of decisions.
+    /// The one clock by which everything is decided.
     fn rollcall_now() -> diesel::sql_types::Timestamptz;
 }
 
-/// What a process's connections are for.
+/// The purpose of a process's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Answering requests: no statement runs for longer than [`limits::STATEMENT_TIMEOUT`].
+    /// Answering requests. No statement may run for longer than [`limits::STATEMENT_TIMEOUT`].
     Requests,
     /// Jobs and staff work, whose statements may take as long as they need.
     Work,
 }
 
-/// What a transaction runs: an async closure that can be called again and whose future may move between threads.
+/// The work of a transaction: an async closure that can be called again and whose future can move between threads.
 pub trait Work<T, R>: AsyncFn(T) -> R + Fn(T) -> <Self as Work<T, R>>::Running {
     /// The closure's future.
     type Running: Future<Output = R>;
@@ -72,27 +72,27 @@ where
     type Running = Running;
 }
 
-/// How the connections of a process are used.
+/// How a process's connections are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
-    /// Connections that are lent out.
+    /// The connections that are in use.
     pub in_use: usize,
-    /// Open connections that nobody uses.
+    /// The open connections that nobody uses.
     pub idle: usize,
-    /// How many there may be.
+    /// The maximum number of connections.
     pub limit: usize,
-    /// Who waits for one.
+    /// The number of those who wait for one.
     pub waiting: usize,
 }
 
-/// The database, with what every change of it needs: the keyring for digests and the wake-up of workers.
+/// The database, together with what every change needs: the keyring for digests, and the wake-up of workers.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
     endpoint: Endpoint,
-    /// What each transaction sets for itself, where connections are shared with others.
+    /// The settings that each transaction makes for itself, if connections are shared with others.
     transaction_settings: Option<Arc<str>>,
-    /// What this use of it may take of the pool; all where there is none.
+    /// The parts of the pool from which this use of it may take connections. If there are none, it may take all.
     shares: Shares,
     keyring: Keyring,
     deployment: Deployment,
@@ -107,11 +107,12 @@ impl std::fmt::Debug for Database {
 }
 
 impl Database {
-    /// A pool of connections to the endpoint, made when they are needed.
+    /// Creates a pool of connections to the endpoint, which are made when they are needed.
     pub fn new(endpoint: Endpoint, keyring: Keyring, deployment: Deployment, purpose: Purpose) -> anyhow::Result<Self> {
-        // Nobody waits for ever, nor makes others wait. Statements here are short: what compiling them takes, in a
-        // large database a second each, is longer than they do. So is planning them: those of requests are planned once
-        // per connection, whatever their values; see `Query::load_planned_for_values`.
+        // The timeouts keep anybody from waiting forever, or making others wait. Statements here are short: in a large
+        // database, compiling one with JIT takes a second, which is longer than it runs. Planning takes longer than
+        // running, too, so the statements of requests are planned once per connection, whatever their values; see
+        // `Query::load_planned_for_values`.
         let (statement_timeout, plans) = match purpose {
             Purpose::Requests => (limits::STATEMENT_TIMEOUT.as_millis(), "force_generic_plan"),
             Purpose::Work => (0, "auto"),
@@ -122,7 +123,7 @@ impl Database {
                  {set} statement_timeout = {statement_timeout}; {set} plan_cache_mode = {plans}"
             )
         };
-        // Where each transaction may be on another connection, a session has no settings of its own.
+        // If each transaction may run on another connection, a session can't have settings of its own.
         let (session_settings, transaction_settings) = match endpoint.is_pooler() {
             false => (Some(settings("SET")), None),
             true => (None, Some(settings("SET LOCAL").into())),
@@ -140,12 +141,13 @@ impl Database {
                         .await
                         .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                 }
-                // For the ids that are made with it. A database that isn't migrated has no clock, and gets no ids.
+                // Reads the clock for the ids that are generated. A database that isn't migrated has no clock, and gets
+                // no ids.
                 let _ = now(&connection).await;
                 Ok(connection)
             })
         });
-        // The endpoint knows where; diesel's URL says nothing.
+        // The endpoint knows the address, so diesel's URL is empty.
         let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config(String::new(), config);
         let pool = Pool::builder(manager)
             .max_size(POOL_SIZE)
@@ -179,31 +181,31 @@ impl Database {
         })
     }
 
-    /// The same database for something else, with connections of its own.
+    /// The same database for another purpose, with connections of its own.
     pub(crate) fn another(&self, purpose: Purpose) -> anyhow::Result<Self> {
         Self::new(self.endpoint.clone(), self.keyring.clone(), self.deployment, purpose)
     }
 
-    /// The same database for one of several uses, which takes at most so many of the process's connections at a time:
-    /// where it waits, for a lock say, the others go on.
+    /// The same database for one of several uses, which takes at most this number of the process's connections at a
+    /// time. If it waits, for example for a lock, the other uses continue.
     #[must_use]
     pub fn share(&self, connections: usize) -> Self {
         let part = Part { connections: Arc::new(Semaphore::new(connections)), patience: None };
         Self { shares: self.shares.and(part), ..self.clone() }
     }
 
-    /// The same database for one of those who have so many of the process's connections in common. Where all of these
-    /// are in use, it waits for as long as for one of the process's.
+    /// The same database for one of several clients that share a number of the process's connections. If all of these
+    /// are in use, it waits for as long as for a connection of the process.
     #[must_use]
     pub fn within(&self, connections: Arc<Semaphore>) -> Self {
         let part = Part { connections, patience: Some(limits::CONNECTION_WAIT) };
         Self { shares: self.shares.and(part), ..self.clone() }
     }
 
-    /// A connection for reading. Nobody may hold another meanwhile.
+    /// Takes a connection for reading. The caller must not hold another one.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where none is free in time.
+    /// [`Error::Unavailable`] if none becomes free in time.
     #[track_caller]
     pub fn connection(&self) -> impl Future<Output = Result<Connection>> {
         self.connection_for(Location::caller())
@@ -214,7 +216,7 @@ impl Database {
         Connection::take(&self.pool, &self.endpoint, &self.shares, place).await
     }
 
-    /// Where it is.
+    /// The endpoint of the database.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -224,7 +226,7 @@ impl Database {
         &self.keyring
     }
 
-    /// What the deployment decides about organizations.
+    /// The deployment's settings.
     pub fn deployment(&self) -> Deployment {
         self.deployment
     }
@@ -240,14 +242,15 @@ impl Database {
         }
     }
 
-    /// Whether the database answers, asked on a connection that no request can take.
+    /// Whether the database answers, asked on a connection that requests can't take.
     pub async fn is_ready(&self) -> bool {
         self.readiness.check().await
     }
 
-    /// Runs `work` in a transaction and, where it enqueued jobs, wakes the workers after the commit.
+    /// Runs `work` in a transaction and, if it enqueued jobs, wakes the workers after the commit.
     ///
-    /// A deadlock or serialization failure runs it again, a few times; then it is CONFLICT.
+    /// After a deadlock or a serialization failure, the transaction runs again, a few times; then the error is
+    /// CONFLICT.
     #[track_caller]
     pub fn transaction<F, T>(&self, work: F) -> impl Future<Output = Result<T>>
     where
@@ -284,7 +287,8 @@ impl Database {
             deployment: self.deployment,
             enqueued: AtomicBool::new(false),
         };
-        // Until it has ended, giving the request up closes the connection: back in the pool it would keep its locks.
+        // Until the transaction has ended, abandoning the request closes the connection. In the pool it would keep its
+        // locks.
         transaction.connection.set_in_transaction(true);
         AnsiTransactionManager::begin_transaction(&mut *transaction).await?;
         let begun = match &self.transaction_settings {
@@ -313,11 +317,11 @@ impl Database {
     }
 }
 
-/// An open transaction. Writers take it, so that none of them can run outside of one.
+/// An open transaction. Functions that write take it as an argument, so that none of them can run outside of one.
 ///
-/// Statements that don't need each other's answers can be sent together, by `join!` on shared references: PostgreSQL
-/// carries them out in the order in which they stand there, and there is one round trip. Wait for all of them before
-/// looking at their errors (never `try_join!`): a statement whose answer nobody waits for costs the connection.
+/// Statements that don't need each other's results can be sent together, with `join!` on shared references: PostgreSQL
+/// executes them in the order in which they are listed, and there is only one round trip. Wait for all of them before
+/// looking at their errors (never use `try_join!`): if a statement's answer is abandoned, the connection is lost.
 pub struct Transaction {
     connection: Connection,
     keyring: Keyring,
@@ -326,14 +330,14 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Enqueues a job that exists exactly where this transaction commits (R76).
+    /// Enqueues a job, which exists exactly if this transaction commits (R76).
     pub async fn enqueue<J: Job>(&self, job: &J) -> Result<()> {
         apalis_diesel::enqueue(&self.connection, job).await?;
         self.enqueued.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Enqueues a job; where one with its unique key waits, for a retry say, that one starts now.
+    /// Enqueues a job. If one with the same unique key is waiting, for example for a retry, that one starts now.
     pub async fn enqueue_or_expedite<J: Job>(&self, job: &J) -> Result<()> {
         if apalis_diesel::enqueue(&self.connection, job).await?.is_none() {
             apalis_diesel::expedite(&self.connection, job).await?;
@@ -342,7 +346,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Enqueues several jobs of a kind with one statement.
+    /// Enqueues several jobs of one kind with one statement.
     pub async fn enqueue_all<J: Job>(&self, jobs: &[J]) -> Result<()> {
         if !jobs.is_empty() {
             apalis_diesel::enqueue_all(&self.connection, jobs).await?;
@@ -351,14 +355,14 @@ impl Transaction {
         Ok(())
     }
 
-    /// Enqueues a job that starts at `run_at`, not before.
+    /// Enqueues a job that doesn't start before `run_at`.
     pub async fn enqueue_at<J: Job>(&self, job: &J, run_at: DateTime<Utc>) -> Result<()> {
         apalis_diesel::enqueue_at(&self.connection, job, run_at).await?;
         self.enqueued.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Enqueues several jobs of a kind that start at `run_at`, with one statement.
+    /// Enqueues several jobs of one kind that don't start before `run_at`, with one statement.
     pub async fn enqueue_all_at<J: Job>(&self, jobs: &[J], run_at: DateTime<Utc>) -> Result<()> {
         if !jobs.is_empty() {
             apalis_diesel::enqueue_all_at(&self.connection, jobs, run_at).await?;
@@ -372,7 +376,7 @@ impl Transaction {
         &self.keyring
     }
 
-    /// What the deployment decides about organizations.
+    /// The deployment's settings.
     pub fn deployment(&self) -> Deployment {
         self.deployment
     }
@@ -391,7 +395,7 @@ impl DerefMut for Transaction {
     }
 }
 
-/// The database's time, by which everything is decided.
+/// Reads the database's time, by which everything is decided.
 pub async fn now(connection: &AsyncPgConnection) -> Result<DateTime<Utc>> {
     let now = diesel::select(rollcall_now()).get_result(&mut &*connection).await?;
     clock::was_read(now);

@@ -1,5 +1,5 @@
-//! Whether the database answers, asked on a connection of its own: an exhausted pool must not look like a database that
-//! is gone.
+//! The readiness check asks the database on a connection of its own, so that an exhausted pool doesn't look like a
+//! missing database.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::database::endpoint::Endpoint;
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks the database, one question at a time. Whoever comes meanwhile shares the next answer, so that many who ask keep
-/// nobody waiting.
+/// Asks the database, one question at a time. Callers that arrive meanwhile share the next answer, so that many callers
+/// don't wait for each other.
 #[derive(Clone)]
 pub(super) struct Readiness {
     endpoint: Endpoint,
@@ -28,7 +28,7 @@ struct State {
 }
 
 impl Readiness {
-    /// Of the database there; the connection is made with the first question.
+    /// Checks the database of an endpoint. The connection is made for the first question.
     pub(super) fn of(endpoint: Endpoint) -> Self {
         Self { endpoint, state: Arc::default() }
     }
@@ -43,7 +43,7 @@ impl Readiness {
             return is_ready;
         }
         let began = Instant::now();
-        // Out of its place, the connection is closed where its answer doesn't come in time.
+        // The connection is taken out of the state, so that it is closed if its answer doesn't come in time.
         let connection = state.connection.take();
         state.connection = tokio::time::timeout(PATIENCE, self.answers(connection)).await.ok().flatten();
         let is_ready = state.connection.is_some();
@@ -51,7 +51,7 @@ impl Readiness {
         is_ready
     }
 
-    /// The connection, where the database answers on it; a broken one is replaced.
+    /// Returns the connection if the database answers on it. Replaces a broken connection.
     async fn answers(&self, connection: Option<AsyncPgConnection>) -> Option<AsyncPgConnection> {
         if let Some(mut connection) = connection
             && diesel::sql_query("SELECT 1").execute(&mut connection).await.is_ok()

@@ -1,4 +1,4 @@
-// The tables as diesel knows them; a test compares it with the migrated database.
+// The tables as diesel knows them. A test compares them with the migrated database.
 
 diesel::table! {
     users (id) {
@@ -488,7 +488,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// By which secret of the deployment the digests here are made.
+    /// The fingerprint of the deployment's secret with which the digests in this database are made.
     secret_fingerprint (id) {
         id -> Bool,
         fingerprint -> Bytea,

@@ -1,5 +1,5 @@
-//! Which columns hold texts from outside, and in which form: `rollcall migrate` brings what is stored to it, and
-//! `rollcall admin verify` looks whether it is.
+//! The columns with texts from outside, and the canonical form of each. `rollcall migrate` brings stored texts to that
+//! form, and `rollcall admin verify` checks them.
 
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
@@ -18,7 +18,7 @@ use crate::base::text::unicode::{VERSION, is_blank};
 use crate::base::text::{EmailAddress, fold, settled_line, settled_text};
 use crate::database::schema::text_forms;
 
-/// The form of a column.
+/// The canonical form of a column.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     /// A line that is always there.
@@ -27,11 +27,11 @@ enum Form {
     Line,
     /// Several lines, which may be missing.
     Text,
-    /// An address, or a username or slug in its place.
+    /// An email address, or a username or slug in its place.
     Address,
-    /// The folded form of a name, which is the column of this number.
+    /// The folded form of a name, which is in the column with this number.
     FoldedName(usize),
-    /// The folded form of an address, which is the column of this number.
+    /// The folded form of an email address, which is in the column with this number.
     FoldedAddress(usize),
 }
 
@@ -40,7 +40,7 @@ struct Table {
     name: &'static str,
     key: &'static str,
     columns: &'static [(&'static str, Form)],
-    /// How its ids read.
+    /// How the table's ids are written.
     id: fn(Uuid) -> String,
 }
 
@@ -127,7 +127,7 @@ const TABLES: &[Table] = &[
     },
 ];
 
-/// What a name becomes in which nothing can be seen.
+/// The replacement for a name that has no visible characters.
 const UNNAMED: &str = "Unnamed";
 
 /// How many rows are read at a time.
@@ -162,8 +162,8 @@ impl Table {
         self.columns.get(number).map_or("", |(column, _)| column)
     }
 
-    /// A condition on the rows that may not be in their form: the others are of ASCII alone, of which the database
-    /// knows as much as Rollcall does.
+    /// A condition for rows that may not be in canonical form. All other rows contain only ASCII, which the database
+    /// can check as well as Rollcall does.
     fn suspect(&self) -> String {
         const BEYOND_ASCII: &str = r"~ '[^\x20-\x7e]'";
         let suspect = |(column, form): &(&str, Form)| match form {
@@ -184,7 +184,7 @@ impl Table {
         self.columns.iter().map(suspect).collect::<Vec<_>>().join(" OR ")
     }
 
-    /// Rows behind an id that may not be in their form.
+    /// Reads rows after an id that may not be in canonical form.
     async fn read(&self, connection: &mut AsyncPgConnection, after: Uuid) -> QueryResult<Vec<Row>> {
         let (Self { name, key, .. }, suspect) = (self, self.suspect());
         let columns: Vec<&str> = self.columns.iter().map(|(column, _)| *column).collect();
@@ -199,7 +199,7 @@ impl Table {
         STATEMENTS.with(name, text, ReadTexts { after, most: BATCH }).load(connection).await
     }
 
-    /// The texts of a row in their form.
+    /// The canonical form of a row's texts.
     fn settled(&self, texts: &Values) -> Values {
         let text = |values: &Values, number: usize| values.get(number).cloned().flatten();
         let mut settled: Values = Vec::with_capacity(texts.len());
@@ -232,8 +232,8 @@ impl Table {
         STATEMENTS.with(self.name, text, WriteTexts { id, texts }).execute(connection).await
     }
 
-    /// Brings a row to its form. Where another has that name already, this one gets a number; where another has that
-    /// address, this one keeps its own as it is.
+    /// Brings a row to its canonical form. If another row already has the resulting name, this one's gets a number. If
+    /// another already has the resulting email address, this one's stays as it is.
     async fn settle(&self, connection: &mut AsyncPgConnection, row: &Row) -> QueryResult<()> {
         let settled = self.settled(&row.texts);
         if settled == row.texts || !is_taken(self.write(connection, row.id, &settled).await)? {
@@ -273,7 +273,7 @@ fn folded_address(address: &str) -> String {
     address.parse::<EmailAddress>().map_or_else(|()| fold(address), |address| address.folded())
 }
 
-/// Whether what would have been written belongs to another row.
+/// Whether the write failed because another row already has the same value.
 fn is_taken(written: QueryResult<usize>) -> QueryResult<bool> {
     match written {
         Ok(_) => Ok(false),
@@ -282,14 +282,14 @@ fn is_taken(written: QueryResult<usize>) -> QueryResult<bool> {
     }
 }
 
-/// Whether everything that is stored was brought to the form of this version, or of a newer one.
+/// Whether everything stored has been brought to the form of this version or of a newer one.
 pub(crate) async fn is_settled(connection: &mut AsyncPgConnection) -> QueryResult<bool> {
     let settled = text_forms::table.filter(text_forms::version.ge(VERSION));
     diesel::select(diesel::dsl::exists(settled)).get_result(connection).await
 }
 
-/// Brings everything that is stored to the form of this version. Interrupted, it goes on with the next call. One at a
-/// time.
+/// Brings everything stored to the form of this version. If it is interrupted, the next call continues. It must not run
+/// more than once at a time.
 pub(crate) async fn settle(connection: &mut AsyncPgConnection) -> QueryResult<()> {
     if !is_settled(connection).await? {
         for table in TABLES {
@@ -308,7 +308,7 @@ pub(crate) async fn settle(connection: &mut AsyncPgConnection) -> QueryResult<()
     Ok(())
 }
 
-/// The ids of what isn't stored in its form.
+/// Returns the ids of rows that aren't in canonical form.
 pub(crate) async fn unsettled(connection: &mut AsyncPgConnection) -> Result<Vec<String>> {
     let mut unsettled = Vec::new();
     for table in TABLES {

@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL: what each `sslmode` of libpq asks for, by rustls.
+//! TLS to PostgreSQL: what each `sslmode` of libpq requires, implemented with rustls.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, oid::db::rfc4519::CN};
 
-/// What is wanted of TLS, in libpq's words.
+/// The TLS mode, in libpq's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SslMode {
-    /// None.
+    /// No TLS.
     Disable,
-    /// TLS where the server offers it, whoever that is.
+    /// TLS if the server offers it, whoever the server is.
     Prefer,
-    /// TLS; where a CA is given, the server's certificate must come from it.
+    /// TLS. If a CA is given, it must have issued the server's certificate.
     Require,
-    /// The server's certificate must come from the given CA.
+    /// The given CA must have issued the server's certificate.
     VerifyCa,
-    /// It must name the host, too.
+    /// In addition, the certificate must name the host.
     VerifyFull,
 }
 
@@ -48,16 +48,16 @@ impl SslMode {
     }
 }
 
-/// The certificates by which a server's is judged.
+/// The root certificates against which a server's certificate is verified.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Roots<'p> {
-    /// Nothing was said about them.
+    /// None were configured.
     Unnamed,
     /// `sslrootcert=system`.
     System,
-    /// `sslrootcert` names a file: these alone.
+    /// The file in `sslrootcert`: only its certificates.
     File(&'p Path),
-    /// ROLLCALL_DATABASE_CA names a file: these, and where the host's name is looked at the system's.
+    /// The file in ROLLCALL_DATABASE_CA: its certificates and, if the host's name is verified, the system's.
     CaSetting(&'p Path),
 }
 
@@ -83,7 +83,7 @@ impl Roots<'_> {
     }
 }
 
-/// The TLS that the mode asks for; `None` where it asks for none. The error doesn't name the setting.
+/// Returns the TLS connector for the mode, or `None` if the mode uses no TLS. Errors don't name the setting.
 pub(super) fn connector(
     mode: SslMode,
     roots: Roots<'_>,
@@ -123,10 +123,10 @@ pub(super) fn connector(
     Ok(Some(MakeRustlsConnect::new(config)))
 }
 
-/// Judges a server's certificate as libpq does: not at all, by the CA, or by the CA and the host's name.
+/// Verifies a server's certificate as libpq does: not at all, against the CA, or against the CA and the host's name.
 #[derive(Debug)]
 struct CertificateVerifier {
-    /// `None`: whatever it is, it is taken.
+    /// `None` accepts every certificate.
     trusted: Option<TrustedRoots>,
     names_host: bool,
     binds_channel: bool,
@@ -136,7 +136,7 @@ struct CertificateVerifier {
 #[derive(Debug)]
 struct TrustedRoots {
     roots: RootCertStore,
-    /// The same: a server may show one of them itself, as where it has made its own certificate.
+    /// The same certificates. A server may present one of them itself, for example a self-signed one.
     certificates: Vec<CertificateDer<'static>>,
 }
 
@@ -155,9 +155,9 @@ impl CertificateVerifier {
         Ok(Self { trusted, names_host, binds_channel, algorithms: provider.signature_verification_algorithms })
     }
 
-    /// Whether it doesn't matter who has signed, since anybody might have.
+    /// Whether signatures needn't be verified, since the certificate could be anybody's anyway.
     fn takes_any_signature(&self, certificate: &CertificateDer<'_>) -> bool {
-        // One that rustls doesn't read is of the first version of X.509, as `openssl x509 -req` makes them.
+        // Certificates that rustls can't read are X.509 version 1, as `openssl x509 -req` creates them.
         self.trusted.is_none() && !self.binds_channel && ParsedCertificate::try_from(certificate).is_err()
     }
 }
@@ -235,8 +235,8 @@ impl ServerCertVerifier for CertificateVerifier {
     }
 }
 
-/// Whether a certificate without alternative names has the host as its subject's common name, which PostgreSQL's manual
-/// tells people to write there.
+/// Whether a certificate without alternative names has the host as its subject's common name, which is where
+/// PostgreSQL's manual tells people to put it.
 fn is_named_by_subject(error: &rustls::Error, fields: &Certificate, host: &ServerName<'_>) -> bool {
     let has_names = !matches!(error, rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })
         if presented.is_empty());
@@ -249,7 +249,7 @@ fn is_named_by_subject(error: &rustls::Error, fields: &Certificate, host: &Serve
     names.any(|name| std::str::from_utf8(name.value.value()).is_ok_and(|name| fits(name, &host)))
 }
 
-/// Whether a name, which may begin with `*.` for any one label, is the host's.
+/// Whether a name matches the host. A leading `*.` stands for any one label.
 fn fits(name: &str, host: &str) -> bool {
     let is_same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
     match (name.strip_prefix("*."), host.split_once('.')) {

@@ -7,8 +7,8 @@ use diesel::connection::{Instrumentation, InstrumentationEvent};
 
 use crate::database::wire::Unanswered;
 
-/// What is under way on a connection: it is told of each statement from the moment that it is to be sent until its
-/// answer begins, and the wire counts the answers that come.
+/// Counts what is under way on a connection. diesel reports each statement from the moment when it is to be sent until
+/// its answer begins, and the wire counts the answers that haven't ended.
 #[derive(Clone)]
 pub(super) struct UnderWay {
     statements: Arc<AtomicUsize>,
@@ -34,7 +34,7 @@ impl Instrumentation for UnderWay {
             InstrumentationEvent::FinishQuery { .. } => {
                 self.statements.fetch_sub(1, Ordering::Relaxed);
             }
-            // Of these, what is sent is a statement as well.
+            // The other events are about statements that are reported as well.
             _ => {}
         }
     }

@@ -1,14 +1,14 @@
-//! What goes over a connection to PostgreSQL, with three things seen to on the way that neither diesel-async nor
-//! tokio-postgres leaves to its users.
+//! The traffic of a connection to PostgreSQL. Three things are done to it that neither diesel-async nor tokio-postgres
+//! lets its users do.
 //!
-//! - **Errors keep their SQLSTATE.** diesel shows an error's message, which is in the server's language, and not its
-//!   code. Here the code is put before the message, in the form that psql has for it: `40P01: deadlock detected`.
+//! - **Errors keep their SQLSTATE.** diesel shows an error's message, which is in the server's language, but not its
+//!   code. Here the code is put before the message, in psql's form: `40P01: deadlock detected`.
 //! - **Statements have no names behind a pooler.** A pooler that gives each transaction another server connection
-//!   (PgBouncer before 1.21) knows nothing of statements that were prepared on the one before. Where that is asked for,
-//!   a statement's text goes along with each use of it, as the unnamed statement, which PostgreSQL forgets with the
-//!   next one.
-//! - **It is known what is still to come.** Whoever reads no further than the first rows leaves the rest of the answer
-//!   on the way.
+//!   (PgBouncer before 1.21) doesn't know the statements that were prepared on the previous one. If the settings ask
+//!   for it, a statement's text is sent with each use, as the unnamed statement, which the next one replaces in
+//!   PostgreSQL.
+//! - **Outstanding answers are counted.** A user who reads only the first rows leaves the rest of the answer on the
+//!   connection.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -21,25 +21,25 @@ use tokio::sync::watch;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// A stream with TLS on it.
+/// A stream with TLS.
 type Encrypted<S> = <MakeRustlsConnect as MakeTlsConnect<S>>::Stream;
 
 /// How statements are named on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StatementNames {
-    /// Each has its own: it is parsed once.
+    /// Each statement has a name of its own and is parsed once.
     Kept,
-    /// None has one, for poolers.
+    /// No statement has a name, for poolers.
     Removed,
 }
 
-/// How a connection is ended.
+/// Who ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// By us.
+    /// We do.
     Ours,
-    /// By the server: it has then done what it was asked for. PgBouncer 1.18 breaks down where whoever has a statement
-    /// cancelled doesn't wait for that.
+    /// The server does, once it has done what it was asked to do. PgBouncer 1.18 fails if a client that cancels a
+    /// statement doesn't wait for that.
     Servers,
 }
 
@@ -52,7 +52,7 @@ where
     Encrypted(Box<Encrypted<S>>),
 }
 
-/// A stream to PostgreSQL as tokio-postgres is to see it.
+/// A stream to PostgreSQL, as tokio-postgres sees it.
 pub(super) struct Wire<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -61,19 +61,19 @@ where
     ending: Ending,
     unnaming: Option<StatementUnnamer>,
     unanswered: Unanswered,
-    /// Whether the first message was sent, which alone has no type.
+    /// Whether the first message was sent. It is the only one without a type.
     has_begun: bool,
-    /// What was sent and isn't a whole message yet.
+    /// Bytes to send that aren't a whole message yet.
     outgoing: BytesMut,
-    /// What is to be written next.
+    /// Bytes to be written next.
     unwritten: BytesMut,
-    /// What was read and isn't a whole message yet.
+    /// Received bytes that aren't a whole message yet.
     incoming: BytesMut,
-    /// What is to be read next.
+    /// Bytes that tokio-postgres is to read next.
     unread: BytesMut,
 }
 
-/// How many requests of a connection were sent whose answers haven't come to their end.
+/// The number of requests that were sent on a connection and whose answers haven't ended yet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unanswered(watch::Sender<usize>);
 
@@ -90,16 +90,16 @@ impl Unanswered {
         *self.0.borrow() == 0
     }
 
-    /// Waits for the end of every answer.
+    /// Waits until all answers have ended.
     pub(super) async fn ended(&self) {
-        // There is a sender: this one.
+        // The sender can't be gone, since it is this one.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }
 }
 
-/// How much is asked for at once.
+/// How many bytes are read at a time.
 const CHUNK: usize = 16 * 1_024;
-/// The byte that says what a message is, and its length.
+/// The length of a message's header: one byte for its type, and four for its length.
 const HEADER: usize = 5;
 
 impl<S> Wire<S>
@@ -128,7 +128,7 @@ where
     }
 }
 
-/// The next whole message of a buffer; only the first one that a client sends is without a type.
+/// Takes the next whole message from a buffer. Only the first message that a client sends has no type.
 fn take_message(buffer: &mut BytesMut, is_typed: bool) -> io::Result<Option<Bytes>> {
     let skipped = usize::from(is_typed);
     let Some(length) = buffer.get(skipped..skipped + 4).and_then(|bytes| bytes.try_into().ok()) else {
@@ -155,13 +155,13 @@ fn put_message(out: &mut BytesMut, kind: u8, parts: &[&[u8]]) {
     }
 }
 
-/// What stands before the next NUL, and what after it.
+/// Splits at the next NUL.
 fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     Some((parts.next()?, parts.next()?))
 }
 
-/// An error with its code before its message.
+/// Writes an error with its code before its message.
 fn put_error(out: &mut BytesMut, body: &[u8]) {
     let mut fields = Vec::new();
     let mut rest = body;
@@ -186,20 +186,20 @@ fn put_error(out: &mut BytesMut, body: &[u8]) {
     put_message(out, b'E', &[&rewritten]);
 }
 
-/// What the server is expected to say.
+/// A reply that is expected from the server.
 enum ExpectedReply {
-    /// That it has parsed a statement, of which tokio-postgres knows or not.
+    /// The server has parsed a statement. `is_known` says whether tokio-postgres asked for that.
     Parsed { is_known: bool },
-    /// That it is ready for the next request.
+    /// The server is ready for the next request.
     Ready,
 }
 
-/// Takes the names of statements away.
+/// Removes the names of statements from messages.
 #[derive(Default)]
 struct StatementUnnamer {
-    /// Of each statement that tokio-postgres has prepared, what follows its name in the message that did.
+    /// For each statement that tokio-postgres has prepared, the part of its Parse message after the name.
     statements: HashMap<Vec<u8>, Bytes>,
-    /// Which of them the unnamed statement is, within a request.
+    /// The statement that is the unnamed one at present, within a request.
     current: Option<Vec<u8>>,
     expected: VecDeque<ExpectedReply>,
 }
@@ -240,7 +240,7 @@ impl StatementUnnamer {
         }
     }
 
-    /// Has the statement parsed as the unnamed one, unless it is that already.
+    /// Sends a Parse message for the statement as the unnamed one, unless it already is.
     fn parse(&mut self, name: &[u8], is_known: bool, out: &mut BytesMut) {
         if !is_known && self.current.as_deref() == Some(name) {
             return;
@@ -252,11 +252,11 @@ impl StatementUnnamer {
         }
     }
 
-    /// Whether the server's message is for tokio-postgres.
+    /// Whether to pass the server's message on to tokio-postgres.
     fn is_passed_on(&mut self, kind: u8) -> bool {
         match kind {
             b'1' => !matches!(self.expected.pop_front(), Some(ExpectedReply::Parsed { is_known: false })),
-            // After an error the server skips what is left of the request.
+            // After an error the server skips the rest of the request.
             b'Z' => {
                 while let Some(ExpectedReply::Parsed { .. }) = self.expected.pop_front() {}
                 true
@@ -337,7 +337,7 @@ where
             let mut chunk = [0; 64];
             loop {
                 let mut chunk = ReadBuf::new(&mut chunk);
-                // However it ends it.
+                // It doesn't matter how the server ends the connection.
                 let read = ready!(Pin::new(&mut this.transport).poll_read(context, &mut chunk));
                 if read.is_err() || chunk.filled().is_empty() {
                     break;
@@ -445,7 +445,7 @@ mod tests {
         wire.write_all(startup).await.unwrap();
         answer(&mut wire, &mut servers, &ready).await;
         assert!(unanswered.is_none());
-        // As it is sent, in parts too.
+        // Requests count from the moment when they are completely sent.
         wire.write_all(&sync[..3]).await.unwrap();
         assert!(unanswered.is_none());
         wire.write_all(&sync[3..]).await.unwrap();
@@ -474,12 +474,12 @@ mod tests {
         };
         let sync = message(b'S', b"");
         let parse = message(b'P', b"\0SELECT $1\0\0\0");
-        // Preparing: what the server answers is what was asked for.
+        // Preparing a statement: the server answers what was asked.
         let prepared =
             sent(&mut unnaming, &[message(b'P', b"s1\0SELECT $1\0\0\0"), message(b'D', b"Ss1\0"), sync.clone()]);
         assert_eq!(prepared, [parse.clone(), message(b'D', b"S\0"), sync.clone()]);
         assert!([b'1', b't', b'T', b'Z'].map(|kind| unnaming.is_passed_on(kind)) == [true; 4]);
-        // Each use parses it again, of which the client hears nothing.
+        // Each use parses the statement again, which the client doesn't learn.
         for _ in 0..2 {
             let used =
                 sent(&mut unnaming, &[message(b'B', b"\0s1\0values"), message(b'E', b"\0\0\0\0\0"), sync.clone()]);
@@ -489,11 +489,11 @@ mod tests {
                 [false, true, true, true, true]
             );
         }
-        // After an error nothing more comes of that request; the next one is counted anew.
+        // After an error nothing more comes for that request; counting begins again with the next one.
         sent(&mut unnaming, &[message(b'B', b"\0s1\0values"), sync.clone()]);
         sent(&mut unnaming, &[message(b'P', b"s2\0SELECT 2\0\0\0"), sync.clone()]);
         assert_eq!([b'E', b'Z', b'1', b'Z'].map(|kind| unnaming.is_passed_on(kind)), [true; 4]);
-        // What is closed is forgotten.
+        // A closed statement is forgotten.
         assert_eq!(sent(&mut unnaming, &[message(b'C', b"Ss1\0"), sync.clone()]), [message(b'C', b"S\0"), sync]);
         assert_eq!(unnaming.statements.len(), 1);
     }

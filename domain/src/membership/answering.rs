@@ -1,4 +1,4 @@
-//! Answering an invitation: looking at it, accepting it, declining it.
+//! Answering an invitation: previewing it, accepting it, and declining it.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -29,26 +29,27 @@ use crate::membership::joining;
 use crate::membership::member::{self, Member};
 use crate::membership::{organization, team};
 
-/// What the holder of a mailed token may know before signing in.
+/// What the holder of an emailed token may know before signing in.
 #[derive(Debug, Clone)]
 pub struct InvitationPreview {
     /// The invitation.
     pub invitation: Invitation,
     /// The organization's name.
     pub organization_name: String,
-    /// The inviter's name, where the organization shows who acts for it (R77).
+    /// The inviter's name, if the organization's settings show who acts for it (R77).
     pub invited_by: Option<String>,
-    /// The address that it went to, while the invitation is open: a dead link may be in anybody's hands.
+    /// The address to which the invitation was sent, while it is open. Once it is closed, anybody may have got hold of
+    /// the link.
     pub email: Option<EmailAddress>,
-    /// Whether the token is the newest one.
+    /// Whether the token is the invitation's newest one.
     pub is_newest: bool,
-    /// Its status at this moment.
+    /// The invitation's current status.
     pub status: InvitationStatus,
-    /// Whether the address has an account, to sign in with, while the invitation is open.
+    /// Whether the address has an account to sign in with. Only set while the invitation is open.
     pub account_exists: bool,
 }
 
-/// What a token leads to; `None` where it isn't genuine. Changes nothing (R24).
+/// Returns the invitation to which a token leads, or `None` if the token isn't genuine. Changes nothing (R24).
 pub async fn preview(database: &Database, token: &str) -> Result<Option<InvitationPreview>> {
     let Some((id, version)) = database.keyring().read_link_token(Purpose::Invitation, token)? else { return Ok(None) };
     let mut connection = database.connection().await?;
@@ -87,7 +88,7 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Invitati
     }))
 }
 
-/// The account that an invitation is for, where it has one.
+/// Returns the account for which an invitation is meant, if there is one.
 async fn account(connection: &mut AsyncPgConnection, invitation: &Invitation) -> Result<Option<User>> {
     match (&invitation.email, invitation.user_id) {
         (Some(email), _) => user::by_email(connection, email).await,
@@ -96,12 +97,12 @@ async fn account(connection: &mut AsyncPgConnection, invitation: &Invitation) ->
     }
 }
 
-/// By what an invitation is named.
+/// How the caller identifies an invitation.
 #[derive(Debug, Clone)]
 pub enum InvitationBy {
-    /// By the token of its mail.
+    /// By the token from its email.
     Token(String),
-    /// By its id, for whom it is addressed to.
+    /// By its id; only for the person to whom it is addressed.
     Id(InvitationId),
 }
 
@@ -114,7 +115,7 @@ impl InvitationBy {
     }
 }
 
-/// Reads a named invitation and checks that it can still be answered.
+/// Reads the invitation and checks that its link is current and that its organization exists.
 async fn open(transaction: &mut Transaction, named: &InvitationBy) -> Result<Invitation> {
     let field = named.field();
     let not_found = || match named {
@@ -133,11 +134,12 @@ async fn open(transaction: &mut Transaction, named: &InvitationBy) -> Result<Inv
         }
     };
     let invitation = invitation::by_id(transaction, id).await?.ok_or_else(not_found)?;
-    // By id only those learn anything whom it is addressed to; they are checked by the caller.
+    // Somebody who only knows the id learns nothing unless the invitation is addressed to them, which the caller
+    // checks.
     if version.is_some_and(|version| version != invitation.token_version) {
         return Err(link_replaced(field).into());
     }
-    // Invitations pause with a deleted organization, of which nothing is told by id (R48).
+    // The invitations of a deleted organization are paused. Answers by id reveal nothing about it (R48).
     if organization::by_id(transaction, invitation.organization_id).await?.deleted_at.is_some() {
         return Err(match named {
             InvitationBy::Token(_) => organization_gone(field),
@@ -160,7 +162,8 @@ fn link_replaced(field: &str) -> Refusal {
     Refusal::new(Code::Revoked, field, "a newer email has replaced this link; use that one")
 }
 
-/// By id only the person themselves may answer, signed in; said before anything is looked up.
+/// Fails unless the actor can be the invited person. By id, they must be signed in. This is checked before anything is
+/// looked up.
 fn require_person(actor: Option<&Actor>, named: &InvitationBy) -> Result<()> {
     match (actor, named) {
         (None, InvitationBy::Id(_)) => Err(Error::Unauthenticated),
@@ -171,7 +174,7 @@ fn require_person(actor: Option<&Actor>, named: &InvitationBy) -> Result<()> {
     }
 }
 
-/// The signed-in person, whom the invitation must be for; suspended accounts may answer too (D6).
+/// Returns the signed-in person if the invitation is for them. Suspended accounts may answer too (D6).
 async fn invited_person(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -184,16 +187,16 @@ async fn invited_person(
         return Ok(user);
     }
     Err(match field {
-        // An id alone doesn't tell of the invitation.
+        // Knowing an id reveals nothing about the invitation.
         "id" => not_to_you().into(),
         _ => Error::refused(Code::WrongEmail, field, "this invitation is for another address; sign in with that one"),
     })
 }
 
-/// An answer by which a new account may be made.
+/// An acceptance, with the details of the new account if one is created.
 #[derive(Debug, Clone)]
 pub struct AcceptInvitation {
-    /// Which invitation.
+    /// The invitation to accept.
     pub invitation: InvitationBy,
     /// The person's name, for a new account.
     pub name: Option<String>,
@@ -201,25 +204,25 @@ pub struct AcceptInvitation {
     pub username: Option<String>,
 }
 
-/// An accepted invitation. All of it is read before the commit: what is shown once must not be lost by a read that
-/// fails afterwards.
+/// An accepted invitation. All of it is read before the commit, so that what is shown only once can't be lost to a read
+/// that fails afterwards.
 #[derive(Debug)]
 pub struct AcceptedMembership {
-    /// The membership.
+    /// The new membership.
     pub member: Member,
-    /// To what.
+    /// The name of the organization.
     pub organization_name: String,
-    /// The session that began, where the account was made by this.
+    /// The session that began, if the acceptance created the account.
     pub session: Option<SessionId>,
 }
 
-/// Accepts an invitation. Without a session only where no account has the address: it is made, and signed in by a new
-/// one (R17, R25).
+/// Accepts an invitation. Without a session, this works only if no account has the address: the account is then created
+/// and signed in with a new session (R17, R25).
 ///
 /// # Errors
 ///
-/// On `token` or `id`: NOT_FOUND, REVOKED, EXPIRED, ALREADY_USED and the like where it can't be accepted, WRONG_EMAIL
-/// for another person, and what keeps them from joining; unauthenticated where an account has the address;
+/// On `token` or `id`: NOT_FOUND, REVOKED, EXPIRED, ALREADY_USED and the like if it can't be accepted, WRONG_EMAIL for
+/// another person, and whatever prevents them from joining. Unauthenticated if an account has the address.
 /// RATE_LIMITED.
 pub async fn accept(
     database: &Database,
@@ -231,8 +234,8 @@ pub async fn accept(
     let name = text::optional_name("name", command.name.as_deref(), limits::NAME)?;
     let username = command.username.as_deref().filter(|username| !username.trim().is_empty());
     let username = username.map(|username| Username::parse("username", username)).transpose()?;
-    // For a new account; the answer tells whether somebody has the username. Whoever asks has an invitation, by which
-    // they are counted.
+    // For a new account, the answer reveals whether somebody has the username. The guesses are counted for the
+    // invitation, which whoever asks must have.
     let guess = match (&username, actor, &command.invitation) {
         (Some(_), None, InvitationBy::Token(token)) => match preview(database, token).await? {
             Some(InvitationPreview {
@@ -280,7 +283,7 @@ pub async fn accept(
                     );
                     (created.user_id, Some(session.id))
                 }
-                // A forwarded mail gives nobody's account away (R25).
+                // A forwarded email gives nobody access to another person's account (R25).
                 (None, _) => return Err(Error::Unauthenticated),
             };
             let (member_id, joined) = take(transaction, &invitation, user_id, field).await?;
@@ -293,7 +296,7 @@ pub async fn accept(
         })
     };
     let accepted = match run().await {
-        // Someone else accepted at this very moment: now it says so.
+        // Somebody else accepted at the same moment. The second run returns the refusal for that.
         Err(error) if refuses_email(&error) => run().await,
         outcome => outcome,
     };
@@ -304,7 +307,7 @@ fn refuses_email(error: &Error) -> bool {
     matches!(error, Error::Refused(refusals) if refusals.iter().any(|refusal| refusal.code == Code::Conflict && refusal.field == ["email"]))
 }
 
-/// Uses the invitation up and makes the membership: one guarded update decides who comes first.
+/// Uses up the invitation and creates the membership. One guarded update decides which of several acceptances wins.
 async fn take(
     transaction: &mut Transaction,
     invitation: &Invitation,
@@ -338,12 +341,12 @@ async fn take(
     Ok((member_id, events))
 }
 
-/// Declines an invitation: by its token, or by its id with a session of whom it is for.
+/// Declines an invitation, by its token, or by its id in a session of the invited person.
 ///
 /// # Errors
 ///
-/// On `token` or `id`: NOT_FOUND, REVOKED, EXPIRED, ALREADY_USED and the like where it can't be answered, WRONG_EMAIL
-/// for another person.
+/// On `token` or `id`: NOT_FOUND, REVOKED, EXPIRED, ALREADY_USED and the like if it can't be answered, WRONG_EMAIL for
+/// another person.
 pub async fn decline(database: &Database, actor: Option<&Actor>, named: &InvitationBy) -> Result<()> {
     database
         .transaction(async |transaction| {

@@ -1,6 +1,6 @@
-//! By what right memberships, roles, ownership and departures change: proof that whoever writes them has to show.
+//! The rights by which memberships, roles, ownership and departures change, as proof that writers must show.
 //!
-//! The event in the audit log takes its actor from the same proof, so that it can't name another one.
+//! The event in the audit log takes its actor from the same proof, so it can't name another one.
 
 use crate::authority::access::WritePermit;
 use crate::authority::actor::{Actor, Person, Staff};
@@ -13,19 +13,19 @@ use crate::base::id::{OrganizationId, TypedId, UserId};
 use crate::membership::invitation::AcceptedInvitation;
 use crate::membership::join_code::UsedJoinCode;
 
-/// By what right a membership is changed or ended.
+/// The right by which a membership is changed or ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cause<'a> {
-    /// A member's, in their organization.
+    /// The right of a member in their organization.
     Permit(&'a WritePermit),
-    /// The platform staff's.
+    /// The right of the platform's staff.
     Staff(Staff<'a>),
-    /// The account's own, which gives its memberships up.
+    /// The right of the account itself, which gives up its memberships.
     Account(Person<'a>),
 }
 
 impl<'a> Cause<'a> {
-    /// Who acts.
+    /// The actor who has the right.
     pub(crate) fn actor(self) -> &'a Actor {
         match self {
             Self::Permit(permit) => permit.actor(),
@@ -34,7 +34,7 @@ impl<'a> Cause<'a> {
         }
     }
 
-    /// An event of what is done by this right.
+    /// An event for a change made by this right.
     pub(crate) fn event(
         self,
         organization_id: OrganizationId,
@@ -44,8 +44,8 @@ impl<'a> Cause<'a> {
         NewEvent::by(self.actor(), organization_id, action, target)
     }
 
-    /// Fails where this right doesn't reach a user's membership in an organization: a permit is for one organization,
-    /// and an account has its own memberships only.
+    /// Fails if this right doesn't cover a user's membership in an organization. A permit covers one organization, and
+    /// an account only its own memberships.
     pub(crate) fn require_reach(self, organization_id: OrganizationId, user_id: UserId) -> Result<()> {
         let reaches = match self {
             Self::Permit(permit) => permit.organization_id() == organization_id,
@@ -59,53 +59,53 @@ impl<'a> Cause<'a> {
     }
 }
 
-/// By what right somebody becomes a member.
+/// The right by which somebody becomes a member.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Admission<'a> {
-    /// They have founded the organization.
+    /// They founded the organization.
     Founder {
-        /// Who founded it.
+        /// The founder.
         person: Person<'a>,
-        /// What they founded.
+        /// The organization that they founded.
         organization_id: OrganizationId,
     },
     /// Staff make them the owner.
     Staff {
-        /// Proof that staff ask.
+        /// The proof that staff act.
         staff: Staff<'a>,
         /// The new owner.
         user_id: UserId,
-        /// Of which organization.
+        /// The organization.
         organization_id: OrganizationId,
     },
-    /// They have accepted an invitation.
+    /// They accepted an invitation.
     Invitation(&'a AcceptedInvitation),
-    /// They have redeemed a join code.
+    /// They redeemed a join code.
     JoinCode {
         /// The code, which is used up.
         code: &'a UsedJoinCode,
-        /// What the organization's policy lets new members do.
+        /// The permissions that the organization's policy gives to new members.
         permissions: Permissions,
     },
 }
 
-/// What an admission gives.
+/// The membership that an admission gives.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Membership {
-    /// Who becomes a member.
+    /// The user who becomes a member.
     pub user_id: UserId,
-    /// Of which organization.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// As what.
+    /// The role.
     pub role: Role,
-    /// What they may do with what is shared or billed.
+    /// The permissions.
     pub permissions: Permissions,
-    /// How they became one.
+    /// How the user became a member.
     pub joined_via: JoinMethod,
 }
 
 impl Admission<'_> {
-    /// What it gives.
+    /// The membership that the admission gives.
     pub(crate) fn membership(self) -> Membership {
         match self {
             Self::Founder { person, organization_id } => Membership {
@@ -139,7 +139,7 @@ impl Admission<'_> {
         }
     }
 
-    /// Who reads why it is refused: whom staff let in doesn't ask for it.
+    /// The reader of a refusal: if staff add somebody, that person isn't the one who asked.
     pub(crate) fn reader(self) -> Reader {
         match self {
             Self::Founder { .. } | Self::Invitation(_) | Self::JoinCode { .. } => Reader::Themselves,
@@ -147,7 +147,7 @@ impl Admission<'_> {
         }
     }
 
-    /// An event of the admission. Whoever accepts an invitation may have no session yet.
+    /// An event of the admission. A person who accepts an invitation may not have a session yet.
     pub(crate) fn event(self, action: AuditAction, target: impl TypedId + ToString) -> NewEvent {
         let Membership { user_id, organization_id, .. } = self.membership();
         match self {

@@ -1,4 +1,5 @@
-//! Invitations: by address or username, with a role, for some days; the mail is a pre-registration (R16–R25).
+//! Invitations by email address or username, with a role. They last for some days, and the email lets a new person
+//! register (R16–R25).
 
 use apalis_diesel::Job;
 use chrono::{DateTime, Utc};
@@ -28,17 +29,17 @@ use crate::database::schema::{invitations, organizations};
 use crate::database::{Database, Transaction, rollcall_now};
 
 text_enum! {
-    /// Where an invitation stands.
+    /// The status of an invitation.
     InvitationStatus {
-        /// It waits for an answer.
+        /// It is waiting for an answer.
         Pending = "pending",
-        /// It made a membership.
+        /// It was accepted and created a membership.
         Accepted = "accepted",
         /// The invited person declined.
         Declined = "declined",
-        /// It was taken back.
+        /// It was revoked.
         Revoked = "revoked",
-        /// Its time ran out.
+        /// It expired.
         Expired = "expired",
     }
 }
@@ -47,40 +48,40 @@ text_enum! {
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = invitations)]
 pub struct Invitation {
-    /// Its id.
+    /// The invitation's id.
     pub id: InvitationId,
-    /// To which organization.
+    /// The organization.
     pub organization_id: OrganizationId,
     /// The address, unless the person was invited by username.
     pub email: Option<EmailAddress>,
-    /// The account, where the person was invited by username.
+    /// The account, if the person was invited by username.
     pub user_id: Option<UserId>,
-    /// What the inviter called the person.
+    /// The name that the inviter gave the person.
     pub name: Option<String>,
-    /// The role that it gives.
+    /// The role that the invitation gives.
     pub role: Role,
-    /// Bill to the organization.
+    /// Whether the member may bill to the organization.
     pub billable_activities: bool,
-    /// Use apps shared with it.
+    /// Whether they may use apps that are shared with the organization.
     pub shared_apps: bool,
-    /// What one gets at most from projects shared with it.
+    /// The highest level that they get from projects shared with the organization.
     pub shared_projects: AccessLevel,
-    /// Who invited.
+    /// The inviter.
     pub invited_by_id: UserId,
-    /// Where it stands, which may have ended with who invited before anybody wrote that down.
+    /// The status. An invitation that ended together with its inviter is revoked even before the worker has marked it.
     #[diesel(select_expression = status_now(), select_expression_type = FixedSql<Text>)]
     pub status: InvitationStatus,
-    /// Which token is alive.
+    /// The version of the only token that is valid.
     pub token_version: i32,
-    /// What became of the mail.
+    /// The status of the email's delivery.
     pub delivery: DeliveryStatus,
-    /// The mail server's words where it refused.
+    /// The mail server's response, if it refused the email.
     pub delivery_error: Option<String>,
-    /// When it was made.
+    /// When the invitation was created.
     pub created_at: DateTime<Utc>,
-    /// When it was made or last sent again.
+    /// When it was created or last sent again.
     pub sent_at: DateTime<Utc>,
-    /// Until when it can be accepted.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -89,7 +90,7 @@ fn status_now() -> FixedSql<Text> {
 }
 
 impl Invitation {
-    /// The permissions that it gives.
+    /// The permissions that the invitation gives.
     pub fn permissions(&self) -> Permissions {
         Permissions {
             billable_activities: self.billable_activities,
@@ -98,7 +99,7 @@ impl Invitation {
         }
     }
 
-    /// Its status at a time: one that is past its time is expired, whether or not the worker has marked it.
+    /// The status at a time. An invitation that is past its expiry is expired, whether or not the worker has marked it.
     pub fn status_at(&self, at: DateTime<Utc>) -> InvitationStatus {
         if self.status == InvitationStatus::Pending && self.expires_at <= at {
             InvitationStatus::Expired
@@ -112,7 +113,7 @@ impl Invitation {
     }
 }
 
-/// Proof that an invitation was accepted by somebody, and is used up; only [`accept`] makes one.
+/// Proof that a user accepted an invitation, which is thereby used up. Only [`accept`] creates one.
 #[derive(Debug)]
 pub(crate) struct AcceptedInvitation {
     user_id: UserId,
@@ -122,28 +123,28 @@ pub(crate) struct AcceptedInvitation {
 }
 
 impl AcceptedInvitation {
-    /// Who accepted it.
+    /// The user who accepted the invitation.
     pub(super) fn user_id(&self) -> UserId {
         self.user_id
     }
 
-    /// To which organization.
+    /// The organization of the invitation.
     pub(super) fn organization_id(&self) -> OrganizationId {
         self.organization_id
     }
 
-    /// The role that it gives.
+    /// The role that the invitation gives.
     pub(super) fn role(&self) -> Role {
         self.role
     }
 
-    /// The permissions that it gives.
+    /// The permissions that the invitation gives.
     pub(super) fn permissions(&self) -> Permissions {
         self.permissions
     }
 }
 
-/// Writes the answer to an invitation; false where it isn't open any more, or its link was replaced.
+/// Stores the answer to an invitation. Returns `false` if it isn't open any more, or if its link was replaced.
 pub(super) async fn answer(
     transaction: &mut Transaction,
     invitation: &Invitation,
@@ -163,8 +164,8 @@ pub(super) async fn answer(
     Ok(answered > 0)
 }
 
-/// Uses the invitation up for a user, as it was read; none where it can't be accepted any more. Whoever calls this
-/// knows that the user is whom the invitation is for.
+/// Uses up the invitation for a user, in the version that was read. Returns `None` if it can't be accepted any more.
+/// The caller must have checked that the invitation is for this user.
 pub(super) async fn accept(
     transaction: &mut Transaction,
     invitation: &Invitation,
@@ -179,18 +180,18 @@ pub(super) async fn accept(
     }))
 }
 
-/// The token of an invitation's link, for its mail.
+/// Returns the token for the link in an invitation's email.
 pub fn link_token(database: &Database, invitation: &Invitation) -> Result<Token> {
     database.keyring().link_token(Purpose::Invitation, invitation.id.uuid(), invitation.token_version)
 }
 
-/// The invitation of an id, whoever asks: for its mail and its expiry.
+/// Returns the invitation with an id without checking access, for its email and its expiry.
 pub async fn by_id(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Option<Invitation>> {
     Ok(invitations::table.find(id).select(Invitation::as_select()).first(connection).await.optional()?)
 }
 
-/// Revokes the organization's open invitations to a person, for the reason that the events give: who departs (R42), or
-/// who is in by another way. Without an actor it is a consequence of what the person did.
+/// Revokes the organization's open invitations to a person, and returns events with the given reason: the person
+/// departs (R42), or has joined in another way. Without an actor, the events record Rollcall itself as the actor.
 pub(crate) async fn revoke_to(
     transaction: &mut Transaction,
     actor: Option<&Actor>,
@@ -230,13 +231,13 @@ impl Expiring for Invitation {
     }
 }
 
-/// Marks an invitation expired, if its time is over; the worker's part of the expiry (R23).
+/// Marks an invitation as expired if its time is over. The worker calls this (R23).
 pub async fn expire(database: &Database, id: InvitationId, claim: JobClaim<'_>) -> Result<()> {
     expiry::expire::<Invitation>(database, id, claim).await
 }
 
-/// Marks those of the invitations whose time is over expired, and those that have ended with who invited revoked; with
-/// the events to record.
+/// Marks overdue invitations as expired, and those that ended together with their inviter as revoked. Returns the
+/// events to record.
 pub(super) async fn mark_over(transaction: &mut Transaction, ids: &[InvitationId]) -> Result<Vec<NewEvent>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -270,8 +271,8 @@ statement! {
     } = include_str!("sweep_unsent.sql")
 }
 
-/// Marks up to `limit` mails failed that nobody will send any more: their day is over, and their jobs are lost, since a
-/// process died with each of their tries. Returns how many.
+/// Marks the delivery of up to `limit` emails as failed that nobody will send any more: the time for retries is over,
+/// and their jobs were lost because a process died during each attempt. Returns how many.
 pub(crate) async fn sweep_unsent(transaction: &mut Transaction, limit: u32) -> Result<usize> {
     let unsent = SweepUnsent {
         queue: MailInvitation::QUEUE,
@@ -283,7 +284,7 @@ pub(crate) async fn sweep_unsent(transaction: &mut Transaction, limit: u32) -> R
     Ok(unsent.query().execute(&mut **transaction).await?)
 }
 
-/// Writes down what became of the mail, unless a resend has overtaken it.
+/// Records the status of the email's delivery, unless the invitation has been sent again since.
 pub async fn set_delivery(
     connection: &mut AsyncPgConnection,
     id: InvitationId,
@@ -298,14 +299,15 @@ pub async fn set_delivery(
     Ok(())
 }
 
-/// Those of the ids that the actor may see: as an inviter of their organization, or as whom they are for.
+/// Returns those of the invitations that the actor may see, because they may invite for the organization or are the
+/// invited person.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
     ids: &[InvitationId],
 ) -> Result<Vec<Invitation>> {
     let person = match actor.session() {
-        // A key reaches its one organization, not those that its person is invited to.
+        // A key reaches only its organization, not the organizations to which its person is invited.
         Some((user_id, _)) => Some(user::by_id(connection, user_id).await?),
         None => None,
     };
@@ -328,7 +330,7 @@ pub async fn visible_to(
     Ok(found.into_iter().filter(may_see).collect())
 }
 
-/// A page of an organization's invitations, oldest first.
+/// Returns a page of an organization's invitations, oldest first.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -345,7 +347,7 @@ pub async fn list(
     slice.page(rows, |invitation: &Invitation| invitation.id)
 }
 
-/// How many invitations [`list`] would give in all.
+/// Counts the invitations that [`list`] returns over all pages.
 pub async fn count(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -362,8 +364,8 @@ pub async fn count(
 type Query = diesel::helper_types::IntoBoxed<'static, invitations::table, diesel::pg::Pg>;
 
 /// The organization's invitations with a status, as ranges of the index. An overdue invitation counts as expired, and
-/// one that has ended as revoked, whether or not the worker has marked it: few of them wait to be marked, and these
-/// come first, so that none that is just being marked is missed.
+/// one that has ended as revoked, whether or not the worker has marked it. The unmarked ones, which are few, are read
+/// first, so that an invitation that is marked meanwhile isn't missed.
 fn of_organization(organization_id: OrganizationId, status: Option<InvitationStatus>) -> Vec<Query> {
     let all = || invitations::table.into_boxed().filter(invitations::organization_id.eq(organization_id));
     let of = |status: InvitationStatus| all().filter(invitations::status.eq(status));
@@ -391,7 +393,7 @@ pub(super) fn open_of(organization_id: OrganizationId) -> Query {
         .filter(Issued::Invitation.stands())
 }
 
-/// A page of the open invitations to an account, oldest first.
+/// Returns a page of the open invitations to an account, oldest first.
 pub async fn list_to(connection: &mut AsyncPgConnection, user: &User, page: &PageRequest) -> Result<Page<Invitation>> {
     let slice = page.slice()?;
     let query = to_user(user).select(Invitation::as_select());
@@ -399,7 +401,7 @@ pub async fn list_to(connection: &mut AsyncPgConnection, user: &User, page: &Pag
     slice.page(rows, |invitation: &Invitation| invitation.id)
 }
 
-/// How many open invitations the account has.
+/// Counts the open invitations to an account.
 pub async fn count_to(connection: &mut AsyncPgConnection, user: &User) -> Result<i64> {
     Ok(to_user(user).select(diesel::dsl::count_star()).first(connection).await?)
 }
@@ -411,7 +413,7 @@ fn to_user(user: &User) -> Query {
         .filter(invitations::status.eq(InvitationStatus::Pending))
         .filter(invitations::expires_at.gt(rollcall_now()))
         .filter(Issued::Invitation.stands())
-        // Those of a deleted organization pause with it (R48).
+        // The invitations of a deleted organization are paused (R48).
         .filter(diesel::dsl::exists(
             organizations::table
                 .filter(organizations::id.eq(invitations::organization_id))
@@ -419,7 +421,7 @@ fn to_user(user: &User) -> Query {
         ))
 }
 
-/// Why an invitation can't be answered any more.
+/// The reason why an invitation can't be answered any more, if there is one.
 pub(super) fn why_closed(invitation: &Invitation, at: DateTime<Utc>, field: &str) -> Option<Refusal> {
     let (code, message) = match invitation.status_at(at) {
         InvitationStatus::Pending => return None,

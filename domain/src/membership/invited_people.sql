@@ -1,4 +1,5 @@
--- Who is invited by username and by address is one person. Accounts are looked up one by one, and never all of the deployment's read.
+-- A person who is invited both by username and by address counts once. Accounts are looked up one by one, so that the
+-- accounts of the whole deployment are never read.
 SELECT
   invitations.organization_id,
   count(DISTINCT coalesce(

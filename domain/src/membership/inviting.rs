@@ -1,4 +1,4 @@
-//! Inviting people, reminding them, sending an invitation again and taking it back.
+//! Inviting people, reminding them, and resending and revoking invitations.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,20 +32,20 @@ use crate::membership::invitation::{self, Invitation, InvitationStatus};
 use crate::membership::seats::{self, Seats};
 use crate::membership::{organization, team};
 
-/// One person to invite: exactly one of address and username.
+/// A person to invite, by either email address or username.
 #[derive(Debug, Clone)]
 pub struct Invite {
-    /// The address.
+    /// The email address.
     pub email: Option<String>,
     /// The username of an account.
     pub username: Option<String>,
-    /// What to call the person.
+    /// The name that the inviter gives the person.
     pub name: Option<String>,
-    /// The role.
+    /// The role to give.
     pub role: Role,
-    /// The permissions.
+    /// The permissions to give.
     pub permissions: PermissionsInput,
-    /// The teams that it leads into.
+    /// The teams that the person joins by accepting.
     pub team_ids: Vec<TeamId>,
 }
 
@@ -90,17 +90,17 @@ impl Invite {
     }
 }
 
-/// Puts a refusal at its place in the list of invitations.
+/// Gives a refusal the path of an entry in the list of invitations.
 fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
     move |refusal| refusal.within(["invitations", &position.to_string()])
 }
 
-/// Invites one to fifty people, all or none, and has a mail sent to each.
+/// Invites one to fifty people, all or none, and sends each an email.
 ///
 /// # Errors
 ///
-/// BLANK or TOO_MANY for none or too many people; FORBIDDEN where the actor may not invite, or not as what they name;
-/// for each person what keeps them from being invited; SEAT_LIMIT; RATE_LIMITED.
+/// BLANK or TOO_MANY for no or too many people; FORBIDDEN if the actor may not invite, or not for the role that they
+/// give; for each person, whatever prevents inviting them; SEAT_LIMIT; RATE_LIMITED.
 pub async fn invite(
     database: &Database,
     actor: &Actor,
@@ -137,14 +137,14 @@ pub async fn invite(
     if !refusals.is_empty() {
         return Err(Error::Refused(refusals));
     }
-    // The answer tells which usernames nobody has.
+    // The answer reveals which usernames don't exist.
     let guesses = attempt::count_guesses(database, actor, client, usernames_of(&parsed).len()).await?;
     let mails = mails_to(&mut *database.connection().await?, &parsed).await?;
     let mails = mail_limit::count(database, actor, client, &mails, "invitations").await?;
     let made = database
         .transaction(async |transaction| {
-            // Nobody who is just deleting their account is invited by its username. Users come before organizations in
-            // the order of locks.
+            // The accounts are locked, so that nobody is invited by username while they are deleting their account. In
+            // the order of locks, users come before organizations.
             let named = named_accounts(transaction, &parsed).await?;
             if !named.is_empty() {
                 access::lock_users(transaction, &named).await?;
@@ -208,7 +208,7 @@ pub async fn invite(
                     insert.returning(Invitation::as_returning()).get_result(&mut &**transaction).await
                 }
             });
-            // One by one they are the same prepared statement, and sent together.
+            // Single inserts share one prepared statement, and they are sent together.
             let made = join_all(inserts).await;
             let made: Vec<Invitation> = made.into_iter().collect::<diesel::QueryResult<_>>()?;
             let pairs: Vec<(InvitationId, TeamId)> = made
@@ -251,12 +251,13 @@ pub async fn invite(
         Ok(_) | Err(_) => (0, false),
     };
     guesses.refund_all_but(unknown).await;
-    // Who of them is sent much was asked without a mail to anybody: one who was invited by username could be found so.
+    // The refusal says which recipients have had many emails, although nothing was sent. It could reveal the address of
+    // somebody who was invited by username, so it counts as guesses.
     let asked = if tells_of_recipients { parsed.len() } else { 0 };
     attempt::count_refusal(database, actor, client, asked, made).await
 }
 
-/// The mails that the invitations bring; who is invited by a username that nobody has gets none.
+/// The emails that the invitations cause. An invitation by an unknown username causes none.
 async fn mails_to(connection: &mut AsyncPgConnection, parsed: &[Parsed]) -> Result<Vec<CausedMail>> {
     let usernames = usernames_of(parsed);
     let addresses: HashMap<Username, Option<EmailAddress>> = users::table
@@ -276,7 +277,8 @@ async fn mails_to(connection: &mut AsyncPgConnection, parsed: &[Parsed]) -> Resu
     Ok(parsed.iter().enumerate().filter_map(mail).collect())
 }
 
-/// Has the invited people reminded before the invitations expire; not where that would be with the invitation itself.
+/// Schedules reminders before the invitations expire, unless a reminder would be sent at the same time as the
+/// invitation.
 async fn remind(
     transaction: &Transaction,
     invitations: &[Invitation],
@@ -297,7 +299,7 @@ async fn remind(
     transaction.enqueue_all_at(&reminders, at).await
 }
 
-/// The usernames by which accounts are invited.
+/// The usernames of those who are invited by username.
 fn usernames_of(parsed: &[Parsed]) -> Vec<&Username> {
     let mut usernames = Vec::new();
     for invite in parsed {
@@ -316,7 +318,7 @@ fn field_of(invitee: &Invitee) -> &'static str {
     }
 }
 
-/// The accounts that are invited by their usernames.
+/// The accounts of those who are invited by username.
 async fn named_accounts(transaction: &mut Transaction, parsed: &[Parsed]) -> Result<Vec<UserId>> {
     let usernames = usernames_of(parsed);
     if usernames.is_empty() {
@@ -325,7 +327,7 @@ async fn named_accounts(transaction: &mut Transaction, parsed: &[Parsed]) -> Res
     Ok(users::table.filter(users::username.eq_any(usernames)).select(users::id).load(&mut **transaction).await?)
 }
 
-/// The accounts of those who are invited.
+/// The accounts of everybody who is invited, by address or username.
 async fn accounts_of(transaction: &Transaction, parsed: &[Parsed]) -> Result<Vec<User>> {
     let mut emails = Vec::new();
     let mut usernames = Vec::new();
@@ -349,8 +351,8 @@ fn account_of<'a>(accounts: &'a [User], invitee: &Invitee) -> Option<&'a User> {
     })
 }
 
-/// Which invitations are to the same people, by the same name: which address is whose, nobody learns who invites by
-/// username (R25).
+/// The addresses and users by which earlier invitations to the same people are found. Each person is matched only in
+/// the way in which they are named: whoever invites by username doesn't learn which address belongs to whom (R25).
 fn to_same(parsed: &[Parsed], accounts: &[User]) -> (Vec<EmailAddress>, Vec<UserId>) {
     let (mut emails, mut user_ids) = (Vec::new(), Vec::new());
     for Parsed { invitee, .. } in parsed {
@@ -362,8 +364,7 @@ fn to_same(parsed: &[Parsed], accounts: &[User]) -> (Vec<EmailAddress>, Vec<User
     (emails, user_ids)
 }
 
-/// Fails with TOO_MANY where so many invitations would be open that nobody answers them all. The organization is
-/// locked.
+/// Fails with TOO_MANY if too many invitations would be open. The organization must be locked.
 async fn require_few_open(transaction: &Transaction, organization_id: OrganizationId, more: usize) -> Result<()> {
     let open: i64 =
         invitation::open_of(organization_id).select(diesel::dsl::count_star()).first(&mut &**transaction).await?;
@@ -377,8 +378,8 @@ async fn require_few_open(transaction: &Transaction, organization_id: Organizati
     Err(Error::refused(Code::TooMany, "invitations", message))
 }
 
-/// Everything that speaks against the invitations, and the events to record: invitations of the same people that are
-/// past their time, or have ended, leave room for new ones, whether or not the worker has run.
+/// Returns all refusals of the invitations, and the events to record. Earlier invitations to the same people that have
+/// expired or ended are marked here, so that they don't stand in the way of new ones even if the worker hasn't run yet.
 async fn refuse(
     transaction: &mut Transaction,
     permit: &Permit,
@@ -413,8 +414,9 @@ async fn refuse(
         if !permit.standing().may_issue(invite.role) {
             say(Code::Forbidden, "role", "your role here doesn't allow inviting with this role");
         }
-        // By the same name only: nobody tries out addresses until one is that of a username that they have invited
-        // (R25). Who is invited by both holds one seat all the same.
+        // A person is matched only as they are named. Otherwise the inviter could try addresses until one turns out to
+        // be that of a username that they have invited (R25). Somebody who is invited in both ways still takes only one
+        // seat.
         let is_pending = pending.iter().any(|pending| match &invite.invitee {
             Invitee::Email(named) => pending.email.as_ref() == Some(named),
             Invitee::Username(_) => pending.user_id.is_some() && pending.user_id == account.map(|user| user.id),
@@ -431,7 +433,7 @@ async fn refuse(
     Ok((refusals, events))
 }
 
-/// Those of the accounts that are active members.
+/// The accounts that are active members.
 async fn active_among(
     transaction: &Transaction,
     organization_id: OrganizationId,
@@ -450,17 +452,17 @@ async fn active_among(
     Ok(active.into_iter().collect())
 }
 
-/// An invitation that is pending by its row.
+/// An invitation whose row is pending.
 #[derive(Queryable)]
 struct PendingInvitation {
     id: InvitationId,
     email: Option<EmailAddress>,
     user_id: Option<UserId>,
-    /// Whether it has ended, or its time has come, and nothing has marked it yet.
+    /// Whether it has expired or ended but isn't marked yet.
     is_over: bool,
 }
 
-/// The pending invitations of the same people, by the same name.
+/// The pending invitations to the same people, each matched as the person is named.
 async fn pending_among(
     transaction: &Transaction,
     organization_id: OrganizationId,
@@ -482,7 +484,7 @@ async fn pending_among(
         .await?)
 }
 
-/// Locks the organization of an invitation for its inviters, or answers NOT_FOUND.
+/// Locks an invitation and its organization for somebody who may invite; otherwise the refusal is NOT_FOUND.
 async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -> Result<(WritePermit, Invitation)> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation");
@@ -491,7 +493,7 @@ async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -
     if !permit.standing().allows(Action::Invite) {
         return Err(not_found().into());
     }
-    // Answers and expiries don't take the organization's lock: the row itself keeps them off.
+    // Answers and expiries don't lock the organization; the lock on the invitation's row keeps them out.
     let invitation: Option<Invitation> = invitations::table
         .find(id)
         .select(Invitation::as_select())
@@ -510,11 +512,11 @@ async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -
     Ok((permit, invitation))
 }
 
-/// Sends an open invitation again: under a new token, with its days from now; the old link dies (R23).
+/// Sends an open invitation again, with a new token and a new expiry. The old link stops working (R23).
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN where the invitation isn't the actor's to send; what has ended it; RATE_LIMITED.
+/// NOT_FOUND or FORBIDDEN if the actor may not send the invitation; the reason if it isn't open any more; RATE_LIMITED.
 pub async fn resend(database: &Database, actor: &Actor, id: InvitationId, client: ClientNetwork) -> Result<Invitation> {
     let recipient = recipient(&mut *database.connection().await?, id).await?;
     let mails: Vec<CausedMail> = recipient.map(|email| CausedMail::new(email, ["id"])).into_iter().collect();
@@ -552,7 +554,8 @@ pub async fn resend(database: &Database, actor: &Actor, id: InvitationId, client
     mails.settle(sent).await
 }
 
-/// Where the mails of an invitation go; none where there is no such invitation, or its account is deleted.
+/// The address to which an invitation's emails are sent; `None` if there is no such invitation, or if its account is
+/// deleted.
 async fn recipient(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Option<EmailAddress>> {
     match invitation::by_id(connection, id).await? {
         Some(Invitation { email: Some(email), .. }) => Ok(Some(email)),
@@ -561,11 +564,11 @@ async fn recipient(connection: &mut AsyncPgConnection, id: InvitationId) -> Resu
     }
 }
 
-/// Takes an open invitation back.
+/// Revokes an open invitation.
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN where the invitation isn't the actor's to take back; what has ended it already.
+/// NOT_FOUND or FORBIDDEN if the actor may not revoke the invitation; the reason if it isn't open any more.
 pub async fn revoke(database: &Database, actor: &Actor, id: InvitationId) -> Result<Invitation> {
     database
         .transaction(async |transaction| {

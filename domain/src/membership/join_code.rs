@@ -1,4 +1,4 @@
-//! Join codes: 8 digits, once, for 24 hours to the moment (R26–R30).
+//! Join codes: 8 digits that work once, within 24 hours (R26–R30).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -24,45 +24,45 @@ use crate::database::schema::join_codes;
 use crate::database::{Database, Transaction, now, rollcall_now};
 
 text_enum! {
-    /// Where a code stands.
+    /// The status of a join code.
     JoinCodeStatus {
-        /// It works.
+        /// It can be used.
         Active = "active",
-        /// Someone joined by it.
+        /// Someone used it to join.
         Used = "used",
-        /// It was taken back.
+        /// It was revoked.
         Revoked = "revoked",
-        /// Its 24 hours are over.
+        /// It expired after 24 hours.
         Expired = "expired",
     }
 }
 
-/// A join code; its digits are known only to whom they were given.
+/// A join code. Its digits aren't stored; only people who were given them know them.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = join_codes)]
 pub struct JoinCode {
-    /// Its id.
+    /// The code's id.
     pub id: JoinCodeId,
-    /// To which organization.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// As what one joins.
+    /// The role that the code gives.
     pub role: Role,
-    /// Where it stands, which may have ended with its maker before anybody wrote that down.
+    /// The status. A code that ended together with its creator is revoked even before the worker has marked it.
     #[diesel(select_expression = status_now(), select_expression_type = FixedSql<Text>)]
     pub status: JoinCodeStatus,
-    /// What its maker calls it.
+    /// The creator's label for the code.
     pub label: Option<String>,
     /// The last two digits.
     pub hint: String,
-    /// Who made it.
+    /// The user who created it.
     pub created_by_id: UserId,
-    /// When.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Until when it works.
+    /// When it expires.
     pub expires_at: DateTime<Utc>,
-    /// Who joined by it.
+    /// The user who joined with it.
     pub used_by_id: Option<UserId>,
-    /// When.
+    /// When it was used.
     pub used_at: Option<DateTime<Utc>>,
 }
 
@@ -71,7 +71,8 @@ fn status_now() -> FixedSql<Text> {
 }
 
 impl JoinCode {
-    /// Its status at a time: past its 24 hours it is expired, whether or not the worker has marked it (R29).
+    /// The status at a time. A code that is older than 24 hours is expired, whether or not the worker has marked it
+    /// (R29).
     pub fn status_at(&self, at: DateTime<Utc>) -> JoinCodeStatus {
         if self.status == JoinCodeStatus::Active && self.expires_at <= at {
             JoinCodeStatus::Expired
@@ -80,13 +81,13 @@ impl JoinCode {
         }
     }
 
-    /// What may be shown of it, as it is read: ••••-••78.
+    /// The code as it may be shown: ••••-••78.
     pub fn masked(&self) -> String {
         format!("••••-••{}", self.hint)
     }
 }
 
-/// Eight digits.
+/// The eight digits of a code.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Digits(String);
 
@@ -95,12 +96,12 @@ impl Digits {
         Self(format!("{:08}", random::number(0..100_000_000)))
     }
 
-    /// Reads a code with or without its hyphen, in the digits of any script.
+    /// Parses a code with or without its hyphen, in the digits of any script.
     pub(super) fn parse(text: &str) -> Option<Self> {
         text::digits(text).filter(|digits| digits.len() == 8).map(Self)
     }
 
-    /// As people read it: 1234-5678.
+    /// The code as people read it: 1234-5678.
     pub fn shown(&self) -> String {
         let (left, right) = self.0.split_at(4);
         format!("{left}-{right}")
@@ -114,7 +115,7 @@ impl Digits {
         keyring.digest(Purpose::JoinCode, &[self.0.as_bytes()])
     }
 
-    /// The digests by which a code with these digits is found, under the secret of now and the one before it.
+    /// The digests by which a code with these digits is found, with the current secret and the previous one.
     pub(super) fn accepted_digests(&self, keyring: &Keyring) -> Result<Vec<Vec<u8>>> {
         keyring.accepted_digests(Purpose::JoinCode, &[self.0.as_bytes()])
     }
@@ -126,16 +127,16 @@ impl std::fmt::Debug for Digits {
     }
 }
 
-/// Codes to be made.
+/// The command that creates join codes.
 #[derive(Debug)]
 pub struct CreateJoinCodes {
-    /// To which organization.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// How many: 1 to 50, and 1 for ADMIN.
+    /// How many codes to create: 1 to 50, and only 1 for ADMIN.
     pub count: i32,
-    /// As what one joins: MEMBER or ADMIN.
+    /// The role that the codes give: MEMBER or ADMIN.
     pub role: Role,
-    /// What to call them.
+    /// A label for the codes.
     pub label: Option<String>,
 }
 
@@ -171,7 +172,7 @@ impl CreateJoinCodes {
     }
 }
 
-/// Fails with TOO_MANY where so many codes work that no more are needed.
+/// Fails with TOO_MANY if the organization already has enough active codes.
 async fn require_room(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
     let active: i64 = join_codes::table
         .filter(join_codes::organization_id.eq(organization_id))
@@ -189,18 +190,18 @@ async fn require_room(transaction: &mut Transaction, organization_id: Organizati
     Err(Error::refused(Code::TooMany, "organizationId", message))
 }
 
-/// Makes codes (R26–R28). Their digits are shown this once.
+/// Creates codes (R26–R28). This is the only time that their digits are shown.
 ///
 /// # Errors
 ///
-/// INVALID or TOO_MANY for what isn't asked rightly; NOT_FOUND or FORBIDDEN where the actor may not make such codes;
-/// TOO_MANY while too many work; CONFLICT on `role` while an admin code works.
+/// INVALID or TOO_MANY for invalid input; NOT_FOUND or FORBIDDEN if the actor may not create such codes; TOO_MANY while
+/// too many codes are active; CONFLICT on `role` while an admin code is active.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCodes) -> Result<Vec<(Digits, JoinCode)>> {
     let (count, label) = command.parse()?;
     let organization_id = command.organization_id;
     database
         .transaction(async |transaction| {
-            // Who may make admin codes can change with the organization's policy.
+            // The organization's policy decides who may create admin codes, so it must not change meanwhile.
             let lock = if command.role == Role::Admin { Lock::Organization } else { Lock::Membership };
             let action = Action::CreateJoinCodes;
             let permit = access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
@@ -215,7 +216,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCode
             let created_at = now(transaction).await?;
             let expires_at = created_at + limits::JOIN_CODE_LIFETIME;
             let mut made: Vec<(Digits, JoinCode)> = Vec::with_capacity(count);
-            // Digits that are in use elsewhere at this moment are drawn again.
+            // Digits that are already in use are drawn again.
             while made.len() < count {
                 let drawn: Vec<(Digits, Vec<u8>)> = (made.len()..count)
                     .map(|_| {
@@ -279,8 +280,8 @@ fn admin_code_active() -> Refusal {
     )
 }
 
-/// An admin code that is past its time, or has ended, leaves room for the next, whether or not the worker has run; with
-/// the events to record.
+/// Marks an admin code that has expired or ended, so that a new one can be created even if the worker hasn't run yet.
+/// Returns the events to record.
 async fn make_room_for_admin_code(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -296,12 +297,13 @@ async fn make_room_for_admin_code(
     mark_over(transaction, &overdue).await
 }
 
-/// The file of codes to hand out.
+/// Returns the codes as a CSV file to hand out.
 pub fn file(codes: &[(Digits, JoinCode)]) -> String {
     let mut file = String::from("code,role,label,expires_at\r\n");
     for (digits, code) in codes {
         let label = code.label.as_deref().unwrap_or_default();
-        // A spreadsheet would run a label that begins like a formula. Some also read the full-width forms.
+        // A spreadsheet would execute a label that begins like a formula. Some spreadsheets also accept the full-width
+        // characters.
         let formula = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
         let guard = if label.starts_with(formula) { "'" } else { "" };
         file.push_str(&format!(
@@ -315,7 +317,7 @@ pub fn file(codes: &[(Digits, JoinCode)]) -> String {
     file
 }
 
-/// To which organization a code that works leads.
+/// Returns the organization of an active code.
 pub(super) async fn organization_of(
     connection: &mut AsyncPgConnection,
     digests: &[Vec<u8>],
@@ -331,7 +333,7 @@ pub(super) async fn organization_of(
         .optional()?)
 }
 
-/// Proof that somebody has used a code up; only [`use_up`] makes one.
+/// Proof that a person has used up a code. Only [`use_up`] creates one.
 #[derive(Debug)]
 pub(crate) struct UsedJoinCode {
     id: JoinCodeId,
@@ -341,28 +343,28 @@ pub(crate) struct UsedJoinCode {
 }
 
 impl UsedJoinCode {
-    /// Which code.
+    /// The code.
     pub(super) fn id(&self) -> JoinCodeId {
         self.id
     }
 
-    /// Who used it.
+    /// The person who used it.
     pub(super) fn user_id(&self) -> UserId {
         self.user_id
     }
 
-    /// To which organization.
+    /// The organization of the code.
     pub(super) fn organization_id(&self) -> OrganizationId {
         self.organization_id
     }
 
-    /// As what one joins by it.
+    /// The role that the code gives.
     pub(super) fn role(&self) -> Role {
         self.role
     }
 }
 
-/// Uses a code of the organization up for a person; none where it doesn't work any more.
+/// Uses up a code of the organization for a person. Returns `None` if the code isn't active any more.
 pub(super) async fn use_up(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -385,7 +387,7 @@ pub(super) async fn use_up(
     Ok(used.map(|(id, role)| UsedJoinCode { id, user_id: person.user_id(), organization_id, role }))
 }
 
-/// Writes down who joined by a code, once they have.
+/// Records who joined with a code, once they have.
 pub(super) async fn set_user(transaction: &mut Transaction, code: &UsedJoinCode) -> Result<()> {
     diesel::update(join_codes::table.find(code.id))
         .set((join_codes::used_by_id.eq(code.user_id), join_codes::used_at.eq(rollcall_now().nullable())))
@@ -396,12 +398,12 @@ pub(super) async fn set_user(transaction: &mut Transaction, code: &UsedJoinCode)
 
 type Query = diesel::helper_types::IntoBoxed<'static, join_codes::table, diesel::pg::Pg>;
 
-/// Takes a code back.
+/// Revokes a code.
 ///
 /// # Errors
 ///
-/// On `id`: NOT_FOUND or FORBIDDEN where it isn't the actor's to take back; ALREADY_USED, REVOKED or EXPIRED where it
-/// works no more.
+/// On `id`: NOT_FOUND or FORBIDDEN if the actor may not revoke the code; ALREADY_USED, REVOKED or EXPIRED if it isn't
+/// active any more.
 pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Result<JoinCode> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such join code");
@@ -466,13 +468,13 @@ impl Expiring for JoinCode {
     }
 }
 
-/// Marks a code expired, if its time is over; the worker's part of the expiry (R29).
+/// Marks a code as expired if its time is over. The worker calls this (R29).
 pub async fn expire(database: &Database, id: JoinCodeId, claim: JobClaim<'_>) -> Result<()> {
     expiry::expire::<JoinCode>(database, id, claim).await
 }
 
-/// Marks those of the codes whose time is over expired, and those that have ended with their maker revoked; with the
-/// events to record.
+/// Marks overdue codes as expired, and those that ended together with their creator as revoked. Returns the events to
+/// record.
 async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<Vec<NewEvent>> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -496,12 +498,12 @@ async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<
     Ok(events.collect())
 }
 
-/// The codes of the ids, whoever asks.
+/// Returns the codes with these ids without checking access.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[JoinCodeId]) -> Result<Vec<JoinCode>> {
     Ok(join_codes::table.filter(join_codes::id.eq_any(ids)).select(JoinCode::as_select()).load(connection).await?)
 }
 
-/// Those of the ids that the actor may see.
+/// Returns those of the codes that the actor may see.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -515,7 +517,7 @@ pub async fn visible_to(
     Ok(found.into_iter().filter(may_see).collect())
 }
 
-/// A page of an organization's codes, oldest first.
+/// Returns a page of the organization's codes, oldest first.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -532,7 +534,7 @@ pub async fn list(
     slice.page(rows, |code: &JoinCode| code.id)
 }
 
-/// How many codes [`list`] would give in all.
+/// Counts the codes that [`list`] returns over all pages.
 pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, status: Option<JoinCodeStatus>) -> Result<i64> {
     permit.require(Action::CreateJoinCodes)?;
     let mut count = 0;
@@ -542,8 +544,8 @@ pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, status: 
     Ok(count)
 }
 
-/// The organization's codes with a status, as ranges of the index: those that the worker hasn't marked yet, which are
-/// few, come first, so that none that is just being marked is missed.
+/// The organization's codes with a status, as ranges of the index. Those that the worker hasn't marked yet, which are
+/// few, are read first, so that a code that is marked meanwhile isn't missed.
 fn of_organization(organization_id: OrganizationId, status: Option<JoinCodeStatus>) -> Vec<Query> {
     let all = || join_codes::table.into_boxed().filter(join_codes::organization_id.eq(organization_id));
     let of = |status: JoinCodeStatus| all().filter(join_codes::status.eq(status));

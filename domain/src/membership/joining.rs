@@ -1,4 +1,4 @@
-//! Becoming a member, however that came about.
+//! Becoming a member, in whichever way.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -14,8 +14,8 @@ use crate::membership::cause::{Admission, Membership};
 use crate::membership::seats::{self, Seats};
 use crate::membership::{invitation, member_writes};
 
-/// Fails with ONE_ORGANIZATION where the deployment allows one per user (D3) and the user has one. The user's row is
-/// locked.
+/// Fails with ONE_ORGANIZATION if the deployment allows only one organization per user (D3) and the user has one. The
+/// user's row must be locked.
 pub(crate) async fn require_room_for_another(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -36,10 +36,10 @@ pub(crate) async fn require_room_for_another(
     Ok(())
 }
 
-/// Makes a member, or the member of old active again with what the admission gives (R45); with the events of what it
-/// ended.
+/// Creates a member, or makes a former member active again, with what the admission gives (R45). Returns the events of
+/// whatever this ended.
 ///
-/// The user's and the organization's rows are locked.
+/// The rows of the user and the organization must be locked.
 pub(crate) async fn join(
     transaction: &mut Transaction,
     admission: Admission<'_>,
@@ -61,7 +61,7 @@ pub(crate) async fn join(
             };
             return Err(Error::refused(Code::AlreadyMember, field, message));
         }
-        // D6: a code isn't a way back in after a removal.
+        // D6: nobody returns by a code after they were removed.
         Some((_, MemberStatus::Removed | MemberStatus::Deactivated)) if joined_via == JoinMethod::JoinCode => {
             return Err(Error::refused(
                 Code::Forbidden,
@@ -73,7 +73,7 @@ pub(crate) async fn join(
     }
     let user = user::require_living(transaction, user_id, field).await?;
     require_room_for_another(transaction, user_id, admission.reader(), field).await?;
-    // Another open invitation of the same person, by address or username, has no purpose any more.
+    // Another open invitation of the same person, by address or username, serves no purpose any more.
     let reason = "the invited person joined by another way";
     let events = invitation::revoke_to(transaction, None, organization_id, &user, reason).await?;
     let seats = match joined_via {

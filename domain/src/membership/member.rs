@@ -1,4 +1,4 @@
-//! Memberships: one per user and organization, for good (R45).
+//! Memberships: each user has at most one in each organization, which is kept for good (R45).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -24,32 +24,32 @@ use crate::database::{Database, Transaction};
 #[derive(Debug, Clone, Queryable, QueryableByName, Selectable)]
 #[diesel(table_name = members)]
 pub struct Member {
-    /// Its id.
+    /// The membership's id.
     pub id: MemberId,
     /// The organization.
     pub organization_id: OrganizationId,
-    /// The person.
+    /// The user.
     pub user_id: UserId,
-    /// Their role; after the end the one they had.
+    /// The member's role; after the membership ended, the last one.
     pub role: Role,
-    /// Where it stands.
+    /// The status of the membership.
     pub status: MemberStatus,
-    /// What they may do with what is shared or billed.
+    /// The member's permissions.
     #[diesel(embed)]
     pub permissions: Permissions,
-    /// When they joined, the last time.
+    /// When they last joined.
     pub joined_at: DateTime<Utc>,
-    /// How they joined, the last time.
+    /// How they last joined.
     pub joined_via: JoinMethod,
 }
 
 pub(super) const COLUMNS: &str = "m.id, m.organization_id, m.user_id, m.role, m.status, m.billable_activities, m.shared_apps, \
      m.shared_projects, m.joined_at, m.joined_via, m.sort_name";
 
-/// Locks the organization's owner, shared, for whoever gives them something: they stay a member, and the owner, until
-/// this commits.
+/// Locks the membership of the organization's owner `FOR SHARE`, for a change that gives the owner something. They
+/// remain a member and the owner until the transaction commits.
 pub(crate) async fn lock_owner(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<UserId> {
-    // Where ownership passes on between the look and the lock, the next look finds the new owner (R43).
+    // If ownership passes on between the read and the lock, the next read finds the new owner (R43).
     for _ in 0..3 {
         let owner: Option<UserId> = members::table
             .filter(members::organization_id.eq(organization_id))
@@ -75,15 +75,16 @@ statement! {
     } = format!(include_str!("leadership.sql"), columns = COLUMNS)
 }
 
-/// Owner and admins: whom to contact (R51); for whom the organization's structure is shown. Of each organization the
-/// owner, and those who have been members for longest.
+/// Returns the owner and the admins, as people to contact (R51), for readers to whom the organization's structure is
+/// shown. For each organization these are the owner and the admins who have been members for longest, up to a limit.
 pub async fn leadership(connection: &mut AsyncPgConnection, ids: &[OrganizationId]) -> Result<Vec<Member>> {
     let leadership =
         Leadership { organizations: ids, roles: vec![Role::Owner, Role::Admin], most: limits::MAX_UNPAGED };
     Ok(leadership.query().load(connection).await?)
 }
 
-/// A page of the actor's active memberships at a role or above, the personal organization apart (R54).
+/// Returns a page of the actor's active memberships with a role or a higher one, except in the personal organization
+/// (R54).
 pub async fn list_of_user(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -97,7 +98,7 @@ pub async fn list_of_user(
     slice.page(rows, |member: &Member| member.id)
 }
 
-/// How many memberships [`list_of_user`] would give in all.
+/// Counts the memberships that [`list_of_user`] returns over all pages.
 pub async fn count_of_user(connection: &mut AsyncPgConnection, actor: &Actor, at_least: Role) -> Result<i64> {
     let Some(reach) = actor.reach() else { return Ok(0) };
     Ok(of_user(reach, at_least).select(diesel::dsl::count_star()).first(connection).await?)
@@ -128,12 +129,12 @@ fn of_user(reach: Reach, at_least: Role) -> OfUser {
     query
 }
 
-/// The members of the ids, whoever asks: for what already led to them.
+/// Returns the members with these ids without checking access, for callers who already reached them.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[MemberId]) -> Result<Vec<Member>> {
     Ok(members::table.filter(members::id.eq_any(ids)).select(Member::as_select()).load(connection).await?)
 }
 
-/// The membership of a user in an organization, whatever its status.
+/// Returns a user's membership in an organization, whatever its status.
 pub async fn of(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -148,7 +149,7 @@ pub async fn of(
         .optional()?)
 }
 
-/// Those of the users who are active members of an organization.
+/// Returns those of the users who are active members of an organization.
 pub async fn active_among(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -163,7 +164,7 @@ pub async fn active_among(
         .await?)
 }
 
-/// Whether the permit shows the member.
+/// Whether the permit's holder may see the member.
 pub fn is_visible(permit: &Permit, member: &Member) -> bool {
     let active = member.status == MemberStatus::Active;
     permit.organization_id() == member.organization_id
@@ -172,7 +173,7 @@ pub fn is_visible(permit: &Permit, member: &Member) -> bool {
             || active && permit.standing().sees_members_of(member.role))
 }
 
-/// Those of the ids that the actor may see.
+/// Returns those of the members that the actor may see.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[MemberId]) -> Result<Vec<Member>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|member| member.organization_id)).await?;
@@ -182,8 +183,8 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
         .collect())
 }
 
-/// Takes the turn of a mail of this kind about a membership, to somebody of whom the limit is; `false` where they have
-/// had enough of them, about this membership or in all their organizations.
+/// Counts an email of this kind about a membership, for the membership and for its recipient with `limit`. Returns
+/// `false` if either has had enough of them: the recipient's count covers all their organizations.
 pub async fn take_mail_turn(
     database: &Database,
     kind: &str,
@@ -198,12 +199,13 @@ pub async fn take_mail_turn(
     Ok(attempt::count_all_or_none(database, &counts).await?.is_ok())
 }
 
-/// What those get who may not know of a member.
+/// The refusal for callers who may not know of a member.
 pub(crate) fn not_found(field: &str) -> Refusal {
     Refusal::new(Code::NotFound, field, "there is no such member")
 }
 
-/// Locks a member's account and organization, and gives the actor's permit there with the member, if the actor sees it.
+/// Locks a member's account and organization. Returns the actor's permit there and the member if the actor may see
+/// them.
 pub(crate) async fn enter(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -212,10 +214,10 @@ pub(crate) async fn enter(
 ) -> Result<(WritePermit, Member)> {
     access::require_writing(actor, field)?;
     let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
-    // Users come before organizations in the order of locks.
+    // In the order of locks, users come before organizations.
     access::lock_users(transaction, &[found.user_id]).await?;
     let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found(field)).await?;
-    // Read again under the organization's lock.
+    // The member is read again under the organization's lock.
     let member = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
     if !is_visible(&permit, &member) {
         return Err(not_found(field).into());
@@ -223,7 +225,7 @@ pub(crate) async fn enter(
     Ok((permit, member))
 }
 
-/// Fails with what forbids the action on the member.
+/// Fails with a refusal that gives the reason if the action on the member isn't allowed.
 pub(crate) fn require(permit: &Permit, member: &Member, action: MemberAction, field: &str) -> Result<()> {
     let is_self = member.user_id == permit.user_id();
     if permit.standing().allows_on_member(action, member.role, member.status, is_self) {
@@ -246,7 +248,7 @@ pub(crate) fn require(permit: &Permit, member: &Member, action: MemberAction, fi
     Err(refusal.into())
 }
 
-/// What those get whose role doesn't reach a member's.
+/// The refusal for an actor whose role doesn't allow acting on a member with the target's role.
 pub(crate) fn outranked(permit: &Permit, member: &Member, field: &str) -> Refusal {
     let [role, theirs] = [permit.standing().role, member.role].map(Role::with_article);
     Refusal::new(Code::Forbidden, field, format!("{role} may not do this to {theirs}"))

@@ -1,4 +1,4 @@
-//! Lists of an organization's members, as far as the reader sees them.
+//! Lists of an organization's members, limited to those that the reader may see.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -17,19 +17,19 @@ use crate::base::sql::{Statements, parameters};
 use crate::base::text;
 use crate::membership::member::{COLUMNS, Member};
 
-/// In which order members are listed.
+/// The order in which members are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum MemberOrder {
-    /// By name, without case.
+    /// By name, ignoring case.
     #[default]
     Name,
-    /// By the time they joined.
+    /// By the time when they joined.
     JoinedAt,
-    /// Owner first, viewers last.
+    /// By role, from the owner to the viewers.
     Role,
 }
 
-/// Where a member stands in an order, apart from their id.
+/// A member's sort key in an order, without their id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum SortKey {
@@ -61,7 +61,7 @@ impl SortKey {
         }
     }
 
-    /// The place of a role among all, from 1, as SQL counts.
+    /// The role's position among all roles, counted from 1 as in SQL.
     fn rank(&self) -> Option<i32> {
         match self {
             Self::Role(rank) => Some(i32::from(*rank) + 1),
@@ -70,24 +70,24 @@ impl SortKey {
     }
 }
 
-/// Which members to list.
+/// The members that a list is limited to.
 #[derive(Debug, Clone, Default)]
 pub struct MemberFilter {
-    /// Only this role.
+    /// Only members with this role.
     pub role: Option<Role>,
-    /// Only this status.
+    /// Only memberships with this status.
     pub status: Option<MemberStatus>,
-    /// Only those whose name or username (for owner and admins also address) holds this text.
+    /// Only members whose name or username contains this text; for owner and admins, also whose email address does.
     pub search: Option<String>,
 }
 
-/// What the permit shows of the members that a filter wants (R2, R7, D9): the whole of some statuses and roles, each of
-/// which is a range of an index, and one's own membership where it isn't among them.
+/// The members that the permit shows and the filter admits (R2, R7, D9): all members with certain statuses and roles,
+/// each combination of which is one range of an index, and the reader's own membership if it isn't among them.
 struct VisibleMembers {
     organization_id: OrganizationId,
     ranges: Vec<(MemberStatus, Role)>,
     own: Option<MemberId>,
-    /// What names, or for owner and admins addresses, must be like.
+    /// The pattern that names must match; for owner and admins, names or addresses.
     search: Option<String>,
     searches_addresses: bool,
 }
@@ -118,14 +118,14 @@ impl VisibleMembers {
         Some(if self.searches_addresses { SearchIn::NamesAndAddresses } else { SearchIn::Names })
     }
 
-    /// Whether an index finds what is searched: a trigram takes three characters.
+    /// Whether an index finds the matches of the search. A trigram needs three characters.
     fn has_trigrams(&self) -> bool {
-        // The pattern has a wildcard at either end.
+        // The pattern has a wildcard at each end.
         self.search.as_ref().is_some_and(|pattern| pattern.chars().count() >= 5)
     }
 }
 
-/// A row of the list, with what cursors need.
+/// A row of the list, with the sort key for cursors.
 #[derive(QueryableByName)]
 struct MemberRow {
     #[diesel(embed)]
@@ -146,7 +146,8 @@ impl MemberRow {
 
 type MemberSlice = Slice<(SortKey, MemberId)>;
 
-/// Between which ids the page lies within a role, in the order of roles; `None` where the role lies outside.
+/// The ids within a role between which the page lies when members are ordered by role; `None` if the page contains none
+/// of the role.
 fn ids_within(slice: &MemberSlice, role: Role) -> Option<(Uuid, Uuid)> {
     let after = match &slice.after {
         Some((SortKey::Role(rank), _)) if *rank > role as u8 => return None,
@@ -161,7 +162,7 @@ fn ids_within(slice: &MemberSlice, role: Role) -> Option<(Uuid, Uuid)> {
     Some((after, before))
 }
 
-/// What a search looks through.
+/// The columns that are searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum SearchIn {
     Names,
@@ -173,14 +174,14 @@ fn search_condition(search: Option<SearchIn>) -> &'static str {
     match search {
         None => "",
         Some(SearchIn::Names) => " AND m.search_names LIKE :pattern",
-        // Where a membership ended, the address is shown no longer, and so not found.
+        // The email address of an ended membership isn't shown any more, so it isn't searched either.
         Some(SearchIn::NamesAndAddresses) => {
             " AND (m.search_names LIKE :pattern OR m.search_email LIKE :pattern AND m.status = 'active')"
         }
     }
 }
 
-/// Those that are shown as a condition on the members `m`.
+/// The condition on the members `m` that are shown.
 fn shown_condition(with_own: bool) -> &'static str {
     match with_own {
         true => "(m.status = ANY (:statuses) AND m.role = ANY (:roles) OR m.id = :own_id)",
@@ -188,7 +189,7 @@ fn shown_condition(with_own: bool) -> &'static str {
     }
 }
 
-/// What the statement of a page depends on.
+/// Everything that the statement of a page depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct PageShape {
     order: MemberOrder,
@@ -201,10 +202,11 @@ struct PageShape {
 }
 
 impl PageShape {
-    /// The statement.
+    /// The text of the statement.
     ///
-    /// What trigrams find is sorted. Otherwise it merges at most a page of each range, by the index of the order: a
-    /// search without trigrams too, which filters what it meets on the way.
+    /// If the search can use trigrams, what they find is sorted. Otherwise the statement reads at most a page of each
+    /// range by the index for the order, and merges them. A search without trigrams does the same and filters the rows
+    /// on the way.
     fn text(&self) -> String {
         const RANK: &str = "array_position(ARRAY['owner', 'admin', 'member', 'viewer'], role)";
         let direction = if self.backward { "DESC" } else { "ASC" };
@@ -232,7 +234,7 @@ impl PageShape {
                 "SELECT {COLUMNS} FROM members m WHERE m.organization_id = :organization_id AND {shown}{search}{bounds} {sorted}"
             );
         }
-        // Within a role the order of roles is that of ids.
+        // Within one role, the order is that of the ids.
         let (bounds_of_range, sorted_range) = match self.order {
             MemberOrder::Name | MemberOrder::JoinedAt => (bounds.as_str(), sorted.clone()),
             MemberOrder::Role => (
@@ -255,7 +257,7 @@ impl PageShape {
 parameters! {
     struct PageParameters {
         organization_id: SqlUuid = OrganizationId,
-        /// The ranges, and between which ids the page lies in each.
+        /// The ranges, and the ids between which the page lies in each.
         statuses: Array<Text> = Vec<MemberStatus>,
         roles: Array<Text> = Vec<Role>,
         after_ids: Array<SqlUuid> = Vec<Uuid>,
@@ -292,8 +294,8 @@ fn count_text((with_own, search): &(bool, Option<SearchIn>)) -> String {
     )
 }
 
-/// A page of the members that the permit shows (R2, R7, R13, R15, D9). It costs the same wherever it lies and however
-/// many members there are; a search costs as much as it finds.
+/// Returns a page of the members that the permit shows (R2, R7, R13, R15, D9). The cost is the same for every page and
+/// doesn't depend on the number of members; a search costs as much as it finds.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -354,7 +356,7 @@ pub async fn list(
     Ok(page.map(|row| row.member.clone()))
 }
 
-/// How many members [`list`] would give in all.
+/// Counts the members that [`list`] returns over all pages.
 pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, filter: &MemberFilter) -> Result<i64> {
     #[derive(QueryableByName)]
     struct Count {

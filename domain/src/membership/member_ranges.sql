@@ -1,4 +1,4 @@
--- At most a page of each range, by the index of the order, merged.
+-- Reads at most a page of each range by the index for the order, and merges them.
 SELECT found.* FROM (
   SELECT part.*
   FROM unnest(:statuses, :roles, :after_ids, :before_ids) AS range (status, role, after_id, before_id)

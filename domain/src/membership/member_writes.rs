@@ -1,8 +1,8 @@
-//! The statements that write `members`. Each demands the right to do so.
+//! The statements that write `members`. Each demands proof of the right to do so.
 //!
-//! Two lie elsewhere, with what they are part of: the personal organization's one member is made with the account
-//! (`account/new_account.rs`), and an organization that is removed for good takes its members along
-//! (`departure/organization_deletion.rs`). `domain/tests/writers.rs` holds that there are no others.
+//! Two others are elsewhere: the only member of a personal organization is created with the account
+//! (`account/new_account.rs`), and the purge of an organization removes its members
+//! (`departure/organization_deletion.rs`). `domain/tests/writers.rs` checks that there are no more.
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -20,7 +20,7 @@ use crate::database::{Transaction, now};
 use crate::membership::cause::{Admission, Cause, Membership};
 use crate::membership::member::Member;
 
-/// Makes a member, or the member of old, whose membership is given, active again with what the admission gives (R45).
+/// Creates a member, or makes the former member `before` active again, with what the admission gives (R45).
 pub(crate) async fn admit(
     transaction: &mut Transaction,
     admission: Admission<'_>,
@@ -52,7 +52,7 @@ pub(crate) async fn admit(
     Ok(id)
 }
 
-/// Gives a member of the permit's organization another role.
+/// Changes the role of a member of the permit's organization.
 pub(super) async fn set_role(
     transaction: &mut Transaction,
     permit: &WritePermit,
@@ -66,7 +66,7 @@ pub(super) async fn set_role(
     Ok(())
 }
 
-/// Gives a member of the permit's organization other permissions.
+/// Changes the permissions of a member of the permit's organization.
 pub(super) async fn set_permissions(
     transaction: &mut Transaction,
     permit: &WritePermit,
@@ -80,7 +80,7 @@ pub(super) async fn set_permissions(
     Ok(())
 }
 
-/// The owner becomes ADMIN. Another owner must follow at once, by [`step_up`] or [`admit`].
+/// Makes the owner an admin. The same transaction must make somebody else the owner, with [`step_up`] or [`admit`].
 pub(crate) async fn step_down(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -94,7 +94,7 @@ pub(crate) async fn step_down(
     Ok(())
 }
 
-/// A member becomes the owner.
+/// Makes a member the owner.
 pub(crate) async fn step_up(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -116,12 +116,12 @@ pub(crate) async fn step_up(
 pub(super) enum EndingIssues {
     /// All of them.
     All,
-    /// Those for admins.
+    /// Those that give the role ADMIN.
     ForAdmins,
 }
 
-/// Ends what a member has issued, by positions that are taken under the lock on the membership, which is changed
-/// already.
+/// Ends what a member has issued, with positions that are taken under the lock on the membership. The membership has
+/// already been changed, so the transaction holds that lock.
 pub(super) async fn end_issued(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -141,7 +141,7 @@ pub(super) async fn end_issued(
     Ok(())
 }
 
-/// Ends what the admins of the permit's organization have issued for admins.
+/// Ends the invitations and codes for the role ADMIN that the admins of the permit's organization have issued.
 pub(super) async fn end_issued_for_admins(transaction: &mut Transaction, permit: &WritePermit) -> Result<()> {
     diesel::update(
         members::table
@@ -155,16 +155,16 @@ pub(super) async fn end_issued_for_admins(transaction: &mut Transaction, permit:
     Ok(())
 }
 
-/// The ends of a membership, as positions among grants and what is issued.
+/// The positions at which a membership ended, in the sequence of grants and of everything that people issue.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EndPositions {
-    /// This end.
+    /// The position of this end.
     pub this: i64,
-    /// The end before it.
+    /// The position of the end before it.
     pub previous: i64,
 }
 
-/// Ends a membership, and what was issued under it.
+/// Ends a membership and everything that was issued under it.
 pub(crate) async fn end(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -179,8 +179,8 @@ pub(crate) async fn end(
         .for_no_key_update()
         .first(&mut **transaction)
         .await?;
-    // The position is taken only then: every grant that was made under the membership lies before it, and sleeps, and
-    // so does all that was issued under it, and has ended.
+    // The position is taken only under that lock. Every grant made under the membership therefore has a lower position
+    // and becomes dormant, and everything issued under it has ended.
     let this: i64 =
         diesel::select(fixed_sql::<BigInt>("nextval('grant_positions')")).get_result(&mut **transaction).await?;
     diesel::update(members::table.find(member.id))
@@ -205,8 +205,8 @@ pub(crate) async fn reactivate(transaction: &mut Transaction, permit: &WritePerm
     Ok(())
 }
 
-/// Puts a membership of the permit's organization back to the end that it had before: grants from in between are awake
-/// again.
+/// Resets a membership of the permit's organization to the position of its previous end. Grants made in between become
+/// active again.
 pub(crate) async fn undo_end(
     transaction: &mut Transaction,
     permit: &WritePermit,

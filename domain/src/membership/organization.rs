@@ -1,4 +1,4 @@
-//! Organizations: what they are, who finds them, and how they are looked up.
+//! Organizations: their record, and how they are looked up.
 
 use std::collections::HashMap;
 
@@ -24,67 +24,67 @@ use crate::database::{Database, Transaction};
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = organizations)]
 pub struct Organization {
-    /// Its id.
+    /// The organization's id.
     pub id: OrganizationId,
-    /// The account whose personal organization it is (D5).
+    /// The account, if this is its personal organization (D5).
     pub personal_user_id: Option<UserId>,
-    /// As it appears everywhere.
+    /// The name that is shown everywhere.
     pub name: String,
-    /// Its short name.
+    /// The short name for URLs.
     pub slug: Option<Slug>,
-    /// Its name in full.
+    /// The full name.
     pub full_name: Option<String>,
-    /// What it is.
+    /// A description of the organization.
     pub description: Option<String>,
-    /// A link.
+    /// A link to the organization's website.
     pub website: Option<String>,
-    /// Where it is.
+    /// The organization's location.
     pub location: Option<String>,
-    /// In which sector.
+    /// The sector in which it works.
     pub sector: Option<String>,
-    /// Of which university.
+    /// The name of its university.
     pub university_name: Option<String>,
     /// A link to its logo.
     pub logo_url: Option<String>,
-    /// Whom plain members see.
+    /// Which other members plain members see.
     pub member_directory: MemberDirectory,
     /// Whether admins have the owner's powers.
     pub admin_powers: AdminPowers,
-    /// Whether resources may be shared outside.
+    /// Whether resources may be shared with outsiders.
     pub external_sharing: ExternalSharing,
-    /// What who joins by code may do, and who is invited without other words.
+    /// The permissions of members who join by code, and of invited people unless the invitation says otherwise.
     #[diesel(embed)]
     pub default_permissions: DefaultPermissions,
-    /// How long invitations last.
+    /// How many days invitations last.
     pub invitation_days: i32,
-    /// When it was founded.
+    /// When the organization was created.
     pub created_at: DateTime<Utc>,
-    /// Since when it waits for its final removal.
+    /// When it was deleted, if it is waiting for its final removal.
     pub deleted_at: Option<DateTime<Utc>>,
     /// The owner who deleted it.
     pub deleted_by_id: Option<UserId>,
-    /// Its plan (R64).
+    /// The organization's plan (R64).
     pub plan: String,
-    /// How many seats come with it; as many as like where it is none.
+    /// How many seats the plan includes; `None` for no limit.
     pub seat_limit: Option<i32>,
-    /// How many bytes its resources may take up; as many as they like where it is none.
+    /// How many bytes its resources may take up; `None` for no limit.
     pub storage_limit_bytes: Option<i64>,
-    /// How many runs may go on at a time; as many as they like where it is none.
+    /// How many runs may be in progress at a time; `None` for no limit.
     pub run_limit: Option<i32>,
-    /// Where it is billed, for all of its members (R63).
+    /// The billing details, which apply to all members (R63).
     #[diesel(embed)]
     pub billing_account: BillingAccount,
 }
 
-/// Where an organization is billed.
+/// An organization's billing details.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = organizations)]
 pub struct BillingAccount {
-    /// Whose account.
+    /// The name of the billing account that pays for all members.
     pub billing_account_name: Option<String>,
-    /// Whom to ask about bills.
+    /// Whom to contact about bills.
     pub billing_contact_email: Option<EmailAddress>,
-    /// What bills shall say, such as a cost centre.
+    /// A text to print on bills, such as a cost centre.
     pub billing_reference: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Organization {
         self.personal_user_id.is_some()
     }
 
-    /// For the audit log.
+    /// The policy as the audit log records it.
     pub(crate) fn policy_json(&self) -> Value {
         json!({
             "member_directory": self.member_directory.as_str(),
@@ -124,7 +124,7 @@ impl Organization {
         })
     }
 
-    /// What somebody with the role may see and do here, by the organization's policy.
+    /// The rights of somebody with the role, according to the organization's policy.
     pub fn standing_of(&self, role: Role) -> MemberRights {
         MemberRights {
             role,
@@ -135,17 +135,17 @@ impl Organization {
     }
 }
 
-/// The organization of an id, whoever asks: for what already led to it.
+/// Returns the organization with an id without checking access, for callers who already reached it.
 pub async fn by_id(connection: &AsyncPgConnection, id: OrganizationId) -> Result<Organization> {
     Ok(organizations::table.find(id).select(Organization::as_select()).first(&mut &*connection).await?)
 }
 
-/// Whether an organization's resources may be shared outside.
+/// Whether an organization's resources may be shared with outsiders.
 pub(crate) async fn external_sharing(transaction: &mut Transaction, id: OrganizationId) -> Result<ExternalSharing> {
     Ok(organizations::table.find(id).select(organizations::external_sharing).first(&mut **transaction).await?)
 }
 
-/// The organization of a slug; those who don't belong to it must not learn of it (R21).
+/// Returns the organization with a slug. People who don't belong to it must not learn that it exists (R21).
 pub async fn id_by_slug(connection: &mut AsyncPgConnection, slug: &str) -> Result<Option<OrganizationId>> {
     let Ok(slug) = Slug::parse("slug", slug) else { return Ok(None) };
     Ok(organizations::table
@@ -157,7 +157,7 @@ pub async fn id_by_slug(connection: &mut AsyncPgConnection, slug: &str) -> Resul
         .optional()?)
 }
 
-/// The owners of the organizations.
+/// Returns the owners of the organizations.
 pub async fn owners(
     connection: &mut AsyncPgConnection,
     ids: &[OrganizationId],
@@ -171,13 +171,13 @@ pub async fn owners(
         .await?)
 }
 
-/// Takes one of the mails that an organization may send a minute; RATE_LIMITED says when this one's turn comes.
+/// Counts one of the emails that an organization may send per minute. RATE_LIMITED says when to try this email again.
 pub async fn take_mail_turn(database: &Database, organization_id: OrganizationId) -> Result<()> {
     attempt::spread_over_windows(database, &limits::ORGANIZATION_MAILS, &organization_id.to_string()).await
 }
 
-/// The organizations of the ids, each with the actor's permit where they are an active member: one statement for each
-/// actor, of whom a request has one.
+/// Returns the organizations with these ids, each with the actor's permit if they are an active member. There is one
+/// statement for each actor, and a request has only one actor.
 pub async fn organizations_with_permits(
     connection: &mut AsyncPgConnection,
     keys: &[(Actor, OrganizationId)],

@@ -1,4 +1,4 @@
-//! Joining by code.
+//! Joining an organization with a join code.
 
 use serde_json::json;
 
@@ -16,12 +16,12 @@ use crate::membership::cause::Admission;
 use crate::membership::join_code::{self, Digits};
 use crate::membership::{joining, organization};
 
-/// Joins by code.
+/// Joins an organization with a join code.
 ///
 /// # Errors
 ///
-/// NOT_FOUND on `code` for a wrong, used, revoked or expired one, all by the same answer (R30); what forbids joining;
-/// RATE_LIMITED after too many tries.
+/// NOT_FOUND on `code` for a code that is wrong, used, revoked or expired, always with the same answer (R30); whatever
+/// forbids joining; RATE_LIMITED after too many attempts.
 pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: ClientNetwork) -> Result<MemberId> {
     let person = actor.person("code")?;
     let wrong = || {
@@ -33,7 +33,7 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
     };
     let digits = Digits::parse(code)
         .ok_or_else(|| Refusal::new(Code::Invalid, "code", "a code has 8 digits, such as 1234-5678"))?;
-    // Counted and committed before anything is looked up.
+    // The attempt is counted and committed before anything is looked up.
     let tried =
         attempt::count_attempt(database, &limits::JOIN_CODE_TRIES, &person.user_id().to_string(), client).await?;
     let digests = digits.accepted_digests(database.keyring())?;

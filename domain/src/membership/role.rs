@@ -1,4 +1,4 @@
-//! Changes of a member's role and permissions, and what they end.
+//! Changes of a member's role and permissions, and what these end.
 
 use serde_json::json;
 
@@ -16,12 +16,12 @@ use crate::membership::cause::Cause;
 use crate::membership::member;
 use crate::membership::member_writes::{self, EndingIssues};
 
-/// Changes a member's role (R3, R10, R12); ownership passes by a transfer alone (R46).
+/// Changes a member's role (R3, R10, R12). Ownership passes only by a transfer (R46).
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member; FORBIDDEN on
-/// `role` for OWNER.
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` if the actor may not do this to the member; FORBIDDEN on `role`
+/// for OWNER.
 pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role: Role) -> Result<MemberId> {
     if role == Role::Owner {
         return Err(Error::refused(Code::Forbidden, "role", "ownership passes only by transferOwnership"));
@@ -58,11 +58,12 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
         .await
 }
 
-/// Changes what a member may bill and what they get from grants (R3, R55, R58); the owner has everything (R4).
+/// Changes what a member may bill and what they get from grants to the organization (R3, R55, R58). The owner always
+/// has all permissions (R4).
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` where the actor may not do this to the member.
+/// NOT_FOUND, FORBIDDEN, CONFLICT or SELF on `memberId` if the actor may not do this to the member.
 pub async fn update_permissions(
     database: &Database,
     actor: &Actor,
@@ -92,9 +93,9 @@ pub async fn update_permissions(
         .await
 }
 
-/// A demotion ends the invitations and codes that the person could no longer issue (R42): by positions that are taken
-/// under the lock on the membership, which is changed already. Marking them is the worker's. The organization is
-/// locked.
+/// Ends the invitations and codes that a member could no longer issue after a demotion (R42). The positions are taken
+/// under the lock on the membership, which has already been changed. The worker marks what has ended. The organization
+/// must be locked.
 pub(crate) async fn end_no_longer_issuable(
     transaction: &mut Transaction,
     cause: Cause<'_>,
@@ -113,8 +114,8 @@ pub(crate) async fn end_no_longer_issuable(
     transaction.enqueue(&MarkEnded { organization_id }).await
 }
 
-/// Admins who lose the owner's powers are demoted in all but name: what they issued for ADMIN ends. The organization is
-/// locked.
+/// Ends what admins issued for the role ADMIN when they lose the owner's powers, since that has the same effect as a
+/// demotion. The organization must be locked.
 pub(crate) async fn end_issued_for_admins(transaction: &mut Transaction, permit: &WritePermit) -> Result<()> {
     member_writes::end_issued_for_admins(transaction, permit).await?;
     transaction.enqueue(&MarkEnded { organization_id: permit.organization_id() }).await

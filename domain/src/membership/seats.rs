@@ -20,7 +20,7 @@ statement! {
         format!(include_str!("invited_people.sql"), open = Issued::Invitation.open())
 }
 
-/// How many seats are in use in each of the organizations: by active members, and by people with open invitations.
+/// Counts the seats in use in each of the organizations, by active members and by people with open invitations.
 pub async fn seats_used(
     connection: &AsyncPgConnection,
     ids: &[OrganizationId],
@@ -55,18 +55,18 @@ async fn active_members(
     Ok(active.into_iter().collect())
 }
 
-/// For whom seats are wanted.
+/// The people for whom seats are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seats {
-    /// For so many people whom someone lets in; the seats of open invitations are taken.
+    /// For this many people whom somebody adds. Open invitations count as used seats.
     More(usize),
-    /// For someone who comes in by a code; likewise.
+    /// For a person who joins by code. Open invitations count as used seats.
     Joining,
-    /// For someone whose invitation held one.
+    /// For a person whose invitation already took a seat.
     Invited,
 }
 
-/// Fails with SEAT_LIMIT on `field` where there are too few seats. The organization is locked.
+/// Fails with SEAT_LIMIT on `field` if there are too few seats. The organization must be locked.
 pub(crate) async fn require_seats(
     transaction: &Transaction,
     id: OrganizationId,
@@ -89,7 +89,7 @@ pub(crate) async fn require_seats(
         return Ok(());
     }
     let free = (limit - used).max(0);
-    // How many seats there are is the business of those who lead the organization.
+    // Only those who lead the organization may learn how many seats there are.
     let message = match seats {
         Seats::More(_) => format!(
             "the organization's plan has {limit} {}, of which {free} {} free; revoke open invitations, or ask for more",

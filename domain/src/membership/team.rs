@@ -1,7 +1,7 @@
 //! Teams: named groups of an organization's members (R66).
 //!
-//! Every member sees which teams there are, and in them whom the directory shows (D9); where that is hidden, those that
-//! they are in (R77). Owner and admins manage them.
+//! Every member sees which teams there are and, in them, the people whom the directory shows (D9). If the directory is
+//! hidden, they see only the teams that they are in (R77). The owner and admins manage teams.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -23,24 +23,24 @@ use crate::database::{Database, Transaction, now, rollcall_now};
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = teams)]
 pub struct Team {
-    /// Its id.
+    /// The team's id.
     pub id: TeamId,
-    /// Whose.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// What it is called; unique in its organization, without case.
+    /// The team's name, which is unique in the organization regardless of case.
     pub name: String,
-    /// What it does.
+    /// A description of the team.
     pub description: Option<String>,
     /// A link to a picture.
     pub avatar_url: Option<String>,
 }
 
-/// What to say of a team; in an update, `None` leaves it as it is.
+/// A team's profile as given by the caller. In an update, `None` leaves a field as it is.
 #[derive(Debug, Default)]
 pub struct TeamInput {
-    /// What it is called.
+    /// The team's name.
     pub name: Option<String>,
-    /// What it does; `Some(None)` clears it.
+    /// A description of the team; `Some(None)` clears it.
     pub description: Option<Option<String>>,
     /// A link to a picture; `Some(None)` clears it.
     pub avatar_url: Option<Option<String>>,
@@ -88,7 +88,7 @@ fn name_taken() -> Refusal {
 ///
 /// # Errors
 ///
-/// BLANK, INVALID or CONFLICT on `name`; NOT_FOUND or FORBIDDEN where the actor doesn't manage teams; TOO_MANY on
+/// BLANK, INVALID or CONFLICT on `name`; NOT_FOUND or FORBIDDEN if the actor may not manage teams; TOO_MANY on
 /// `organizationId`.
 pub async fn create(
     database: &Database,
@@ -143,22 +143,22 @@ fn not_found(field: &str) -> Refusal {
     Refusal::new(Code::NotFound, field, "there is no such team")
 }
 
-/// Locks the organization of a team, and gives the actor's permit there with the team.
+/// Locks the organization of a team and returns the actor's permit there with the team.
 async fn enter(transaction: &mut Transaction, actor: &Actor, id: TeamId, field: &str) -> Result<(WritePermit, Team)> {
     access::require_writing(actor, field)?;
     let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(|| not_found(field))?;
     let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found(field)).await?;
-    // Read again under the organization's lock.
+    // The team is read again under the organization's lock.
     let found = by_ids(transaction, &[id]).await?;
     let team = shown_by(transaction, &permit, found).await?.pop();
     Ok((permit, team.ok_or_else(|| not_found(field))?))
 }
 
-/// Changes what is said of a team.
+/// Changes a team's profile.
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN where the actor doesn't manage teams; CONFLICT on `name` where another team has it.
+/// NOT_FOUND or FORBIDDEN if the actor may not manage teams; CONFLICT on `name` if another team has it.
 pub async fn update(database: &Database, actor: &Actor, id: TeamId, input: &TeamInput) -> Result<Team> {
     let profile = input.parse()?;
     let changed = input.changed_fields();
@@ -184,11 +184,11 @@ pub async fn update(database: &Database, actor: &Actor, id: TeamId, input: &Team
         .await
 }
 
-/// Deletes a team; what it was granted its members have no longer. Open invitations lead into it no longer.
+/// Deletes a team. Its members lose what was granted to the team, and open invitations no longer lead to it.
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN where the actor doesn't manage teams.
+/// NOT_FOUND or FORBIDDEN if the actor may not manage teams.
 pub async fn delete(database: &Database, actor: &Actor, id: TeamId) -> Result<TeamId> {
     database
         .transaction(async |transaction| {
@@ -203,11 +203,11 @@ pub async fn delete(database: &Database, actor: &Actor, id: TeamId) -> Result<Te
         .await
 }
 
-/// Adds members of the organization to a team, all or none; who is in it already stays in it.
+/// Adds members of the organization to a team, all or none. Those who are already in the team stay in it.
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN where the actor doesn't manage teams; BLANK, TOO_MANY or NOT_FOUND on `userIds`.
+/// NOT_FOUND or FORBIDDEN if the actor may not manage teams; BLANK, TOO_MANY or NOT_FOUND on `userIds`.
 pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_ids: &[UserId]) -> Result<Team> {
     if user_ids.is_empty() {
         return Err(Error::refused(Code::Blank, "userIds", "name at least one person"));
@@ -220,7 +220,7 @@ pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_id
         .transaction(async |transaction| {
             let (permit, team) = enter(transaction, actor, id, "teamId").await?;
             permit.require_on(Action::ManageTeams, "teamId")?;
-            // Nobody leaves before this commits: departures take the organization's lock, too.
+            // Nobody can leave before this commits, since departures also lock the organization.
             let active: Vec<UserId> = members::table
                 .filter(members::organization_id.eq(team.organization_id))
                 .filter(members::user_id.eq_any(user_ids))
@@ -256,7 +256,7 @@ fn names(user_ids: &[UserId]) -> Vec<String> {
     user_ids.iter().map(ToString::to_string).collect()
 }
 
-/// Puts members into a team; those who weren't in it yet.
+/// Adds members to a team, and returns those who weren't in it yet.
 async fn add(transaction: &mut Transaction, team: &Team, user_ids: &[UserId]) -> Result<Vec<UserId>> {
     let at = now(transaction).await?;
     let rows: Vec<_> = user_ids
@@ -278,11 +278,11 @@ async fn add(transaction: &mut Transaction, team: &Team, user_ids: &[UserId]) ->
         .await?)
 }
 
-/// Takes someone out of a team: who manages teams anyone, everyone themselves.
+/// Removes someone from a team. Those who manage teams may remove anyone; others only themselves.
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN where the actor may not; NOT_FOUND on `userId` for whoever isn't in the team.
+/// NOT_FOUND or FORBIDDEN if the actor may not do this; NOT_FOUND on `userId` if that person isn't in the team.
 pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_id: UserId) -> Result<Team> {
     database
         .transaction(async |transaction| {
@@ -303,7 +303,7 @@ pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_
         .await
 }
 
-/// Takes a leaver out of all teams of the organization (R42), and returns which.
+/// Removes a leaver from all teams of the organization (R42), and returns these teams.
 pub(crate) async fn leave_all(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -319,8 +319,8 @@ pub(crate) async fn leave_all(
     .await?)
 }
 
-/// How many teams of the organization someone is in, and some of them by name; with a limit no more than that are
-/// counted.
+/// Counts the teams of the organization that someone is in, and returns the names of some of them. If there is a limit,
+/// no more teams than that are counted.
 pub(crate) async fn teams_of(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -348,7 +348,7 @@ pub(crate) async fn teams_of(
     Ok((count, names))
 }
 
-/// Those of the ids that are teams of the organization.
+/// Returns those of the ids that are teams of the organization.
 pub(crate) async fn in_organization(
     connection: &AsyncPgConnection,
     organization_id: OrganizationId,
@@ -365,7 +365,7 @@ pub(crate) async fn in_organization(
         .await?)
 }
 
-/// Has invitations lead into teams of their organization.
+/// Records which teams of the organization people join by accepting an invitation.
 pub(crate) async fn invite_into(
     transaction: &Transaction,
     organization_id: OrganizationId,
@@ -392,7 +392,7 @@ pub(crate) async fn invite_into(
     Ok(())
 }
 
-/// Puts who accepted an invitation into its teams, those that still exist. The organization is locked.
+/// Adds a person who accepted an invitation to its teams that still exist. The organization must be locked.
 pub(crate) async fn join_by(
     transaction: &mut Transaction,
     invitation_id: InvitationId,
@@ -411,7 +411,7 @@ pub(crate) async fn join_by(
     Ok(events)
 }
 
-/// The teams that invitations lead into.
+/// Returns the teams that people join by accepting the invitations.
 pub async fn of_invitations(
     connection: &mut AsyncPgConnection,
     ids: &[InvitationId],
@@ -425,12 +425,12 @@ pub async fn of_invitations(
         .await?)
 }
 
-/// The teams of the ids, whoever asks: for what already led to them.
+/// Returns the teams with these ids without checking access, for callers who already reached them.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TeamId]) -> Result<Vec<Team>> {
     Ok(teams::table.filter(teams::id.eq_any(ids)).select(Team::as_select()).load(connection).await?)
 }
 
-/// Those of the ids that the actor may see: as a member of their organization.
+/// Returns those of the teams that the actor may see as a member of their organizations.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[TeamId]) -> Result<Vec<Team>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|team| team.organization_id)).await?;
@@ -442,7 +442,8 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
     Ok(seen)
 }
 
-/// Those of the organization's teams that the permit shows: all, or those that its holder is in (R77).
+/// Returns those of the organization's teams that the permit shows: all of them, or only those that its holder is in
+/// (R77).
 async fn shown_by(connection: &mut AsyncPgConnection, permit: &Permit, teams: Vec<Team>) -> Result<Vec<Team>> {
     if permit.standing().sees_structure() {
         return Ok(teams);
@@ -473,7 +474,7 @@ fn listed(permit: &Permit, search: Option<&str>) -> Query {
     }
 }
 
-/// A page of the organization's teams that the permit shows, oldest first.
+/// Returns a page of the organization's teams that the permit shows, oldest first.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
@@ -486,7 +487,7 @@ pub async fn list(
     slice.page(rows, |team: &Team| team.id)
 }
 
-/// How many teams [`list`] would give in all.
+/// Counts the teams that [`list`] returns over all pages.
 pub async fn count(connection: &mut AsyncPgConnection, permit: &Permit, search: Option<&str>) -> Result<i64> {
     Ok(listed(permit, search).select(diesel::dsl::count_star()).first(connection).await?)
 }

@@ -1,4 +1,4 @@
-//! Teams of many members, and members of many teams, with one statement each.
+//! The members of many teams and the teams of many members, with a fixed number of statements.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::base::sql::statement;
 use crate::membership::member::{self, Member};
 use crate::membership::team::{self, Team};
 
-/// A page of a list that hangs on something, and how long the list is where that was asked for.
+/// A page of a list that belongs to some object, and the length of the whole list if that was requested.
 pub type Part<T> = (Page<T>, i64);
 
 #[derive(QueryableByName)]
@@ -54,7 +54,8 @@ statement! {
     } = include_str!("count_teams_of_members.sql")
 }
 
-/// A page of the teams of each of the members, oldest first: the same number of statements for however many members.
+/// Returns a page of the teams of each of the members, oldest first. The number of statements doesn't depend on the
+/// number of members.
 pub async fn of_members(
     connection: &mut AsyncPgConnection,
     members: &[(OrganizationId, UserId)],
@@ -75,7 +76,7 @@ pub async fn of_members(
     };
     let mut found: HashMap<_, Vec<Team>> = HashMap::new();
     for row in rows {
-        // One that was deleted between the two statements is gone.
+        // A team that was deleted between the two statements is missing.
         if let Some(team) = teams.get(&row.team_id) {
             found.entry((row.organization_id, row.user_id)).or_default().push(team.clone());
         }
@@ -91,19 +92,19 @@ pub async fn of_members(
         .collect()
 }
 
-/// Whom of a team's members someone sees.
+/// The members of a team that a viewer may see.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VisibleTeamMembers {
-    /// In which organization.
+    /// The organization.
     organization_id: OrganizationId,
-    /// Themselves.
+    /// The viewer, who sees themselves.
     user_id: UserId,
-    /// And those with these roles (D9).
+    /// The roles of the other members whom the viewer sees (D9).
     roles: Vec<Role>,
 }
 
 impl VisibleTeamMembers {
-    /// Whom the permit shows.
+    /// The members whom the permit shows.
     pub fn of(permit: &Permit) -> Self {
         let roles = Role::ALL.iter().copied().filter(|role| permit.standing().sees_members_of(*role)).collect();
         Self { organization_id: permit.organization_id(), user_id: permit.user_id(), roles }
@@ -126,8 +127,8 @@ struct MembersOf {
     count: i64,
 }
 
-/// Who is seen of the members of a team `k`. The organization is a constant, so that who is seen can be looked for
-/// first where that is few.
+/// The condition for the members of a team `k` who are seen. The organization is a constant, so that the planner can
+/// begin with the members who are seen if they are few.
 const SEEN: &str = "JOIN members m ON m.user_id = tm.user_id AND m.organization_id = :organization_id AND m.status = 'active' \
      WHERE tm.team_id = k.team_id AND (m.role = ANY (:roles) OR m.user_id = :viewer_id)";
 
@@ -153,8 +154,8 @@ statement! {
     )
 }
 
-/// A page of the members of each of the teams that are seen, in the order of their accounts: the same number of
-/// statements for however many teams.
+/// Returns a page of the members of each of the teams who are seen, in the order of their users' ids. The number of
+/// statements doesn't depend on the number of teams.
 pub async fn members_of(
     connection: &mut AsyncPgConnection,
     teams: &[TeamId],

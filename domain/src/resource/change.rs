@@ -18,23 +18,23 @@ use crate::resource::kind::ResourceKind;
 use crate::resource::storage;
 use crate::resource::{self, Resource, Visibility};
 
-/// What to change; `None` leaves it as it is.
+/// The changes to make to a resource. `None` leaves a field as it is.
 #[derive(Debug, Default)]
 pub struct UpdateResource {
-    /// What it is called.
+    /// The name.
     pub name: Option<String>,
-    /// More about it; `Some(None)` clears it.
+    /// The description; `Some(None)` clears it.
     pub description: Option<Option<String>>,
-    /// What it lies in; `Some(None)` takes it out.
+    /// The container; `Some(None)` takes the resource out of it.
     pub container_id: Option<Option<ResourceId>>,
-    /// Who reads it; nobody clears that.
+    /// Who can read the resource. It can't be cleared.
     pub visibility: Option<Option<Visibility>>,
-    /// Its size in bytes; nobody clears that.
+    /// The size in bytes. It can't be cleared.
     pub size_bytes: Option<Option<i64>>,
 }
 
 impl UpdateResource {
-    /// The fields that it changes, by their names in the API.
+    /// The fields that the command changes, by their names in the API.
     fn changed_fields(&self) -> Vec<&'static str> {
         let fields = [
             ("name", self.name.is_some()),
@@ -47,7 +47,7 @@ impl UpdateResource {
     }
 }
 
-/// What an update gives for a field that nobody clears; BLANK where that is null.
+/// Returns an update's value for a field that can't be cleared. Fails with BLANK if the value is null.
 fn kept<T>(field: &str, value: Option<Option<T>>) -> Result<Option<T>> {
     match value {
         Some(None) => Err(Error::refused(Code::Blank, field, "can't be cleared; leave it out to keep it as it is")),
@@ -55,10 +55,10 @@ fn kept<T>(field: &str, value: Option<Option<T>>) -> Result<Option<T>> {
     }
 }
 
-/// Changes a resource; takes CONTRIBUTE, ADMINISTER to change who reads it or where it lies, and UPLOAD on a new
-/// container.
+/// Changes a resource. This requires CONTRIBUTE on it, or ADMINISTER to change its visibility or container, and UPLOAD
+/// on a new container.
 pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command: &UpdateResource) -> Result<Resource> {
-    // Whatever it is; more is said of the name once that is known.
+    // At this point the kind isn't known, so only what applies to names of every kind is checked.
     command.name.as_deref().map(|name| text::file_name("name", name, limits::NAME)).transpose()?;
     let description = command
         .description
@@ -134,8 +134,8 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
         .await
 }
 
-/// Fails where the sample's owner is no member: it would lie where nobody but owner and admins reaches it, and nothing
-/// collects it any more (R36).
+/// Fails if the sample's owner isn't a member. Outside a container, only the owner and admins could reach it, and no
+/// cascade would collect it any more (R36).
 async fn require_collected(transaction: &mut Transaction, sample: &Resource) -> Result<()> {
     let active: Option<MemberId> = members::table
         .filter(members::organization_id.eq(sample.organization_id))
@@ -153,7 +153,7 @@ async fn require_collected(transaction: &mut Transaction, sample: &Resource) -> 
     Ok(())
 }
 
-/// Deletes a resource; takes ADMINISTER, and that nothing lies in it.
+/// Deletes a resource. This requires ADMINISTER on it, and that it contains nothing.
 pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Result<ResourceId> {
     database
         .transaction(async |transaction| {
@@ -174,7 +174,7 @@ pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Resul
         .await
 }
 
-/// Publishes an app; takes ADMINISTER. From here on its organization can't change (R60).
+/// Publishes an app. This requires ADMINISTER on it. From then on its organization can't change (R60).
 pub async fn publish_app(database: &Database, actor: &Actor, id: ResourceId) -> Result<Resource> {
     database
         .transaction(async |transaction| {

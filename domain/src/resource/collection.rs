@@ -1,4 +1,4 @@
-//! Collections: curated resources from wherever in the organization they lie (R73).
+//! Collections: resources that people gather from anywhere in the organization (R73).
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -14,8 +14,9 @@ use crate::database::schema::{collection_items, resources};
 use crate::database::{Database, Transaction, now};
 use crate::resource::{Purpose, Resource, reach, reach_each};
 
-/// Adds resources to a collection, all or none; takes CONTRIBUTE on the collection and ADMINISTER on each, since
-/// whoever reaches the collection may read them from then on. What is in it already stays in it.
+/// Adds resources to a collection, all or none. This requires CONTRIBUTE on the collection, and ADMINISTER on each
+/// resource, since everybody who reaches the collection can read them from then on. Resources that are already in it
+/// stay in it.
 pub async fn add_to_collection(
     database: &Database,
     actor: &Actor,
@@ -79,8 +80,9 @@ pub async fn add_to_collection(
         .await
 }
 
-/// Takes resources out of a collection; takes CONTRIBUTE on the collection, or ADMINISTER on each of them: nobody has
-/// to leave what is theirs in somebody else's. What isn't in it is passed over.
+/// Removes resources from a collection. This requires CONTRIBUTE on the collection, or ADMINISTER on each of the
+/// resources, so that people can take what is theirs out of somebody else's collection. Resources that aren't in it are
+/// ignored.
 pub async fn remove_from_collection(
     database: &Database,
     actor: &Actor,
@@ -117,7 +119,8 @@ pub async fn remove_from_collection(
         .await
 }
 
-/// The collection, whoever reaches it, where it gathers some of the resources and the actor administers them all.
+/// Returns the collection, even if the actor can't reach it, if it contains some of the resources and the actor
+/// administers all of them.
 async fn gathering_theirs(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -143,7 +146,8 @@ async fn gathering_theirs(
 
 fn require_some(ids: &[ResourceId]) -> Result<Vec<ResourceId>> {
     let mut ids = ids.to_vec();
-    // In one order, so that two who add the same wait for each other and not in a circle.
+    // The ids are sorted, so that concurrent transactions that add the same resources wait for each other instead of
+    // deadlocking.
     ids.sort_unstable();
     ids.dedup();
     match ids.len() {

@@ -1,4 +1,4 @@
-//! Making resources.
+//! Creating resources.
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
@@ -19,29 +19,31 @@ use crate::resource::kind::ResourceKind;
 use crate::resource::storage;
 use crate::resource::{self, Purpose, Resource, Visibility};
 
-/// A resource to be made.
+/// The command that creates a resource.
 #[derive(Debug)]
 pub struct CreateResource {
-    /// Where; the container's, or the user's default bill-to where left out (R56).
+    /// The organization. If omitted, it is that of the container or, without a container, the user's default bill-to
+    /// (R56).
     pub organization_id: Option<OrganizationId>,
-    /// What it is.
+    /// The kind of resource.
     pub kind: ResourceKind,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// More about it.
+    /// The description.
     pub description: Option<String>,
-    /// What it shall lie in.
+    /// The container in which to create it.
     pub container_id: Option<ResourceId>,
-    /// Who reads it.
+    /// Who can read it.
     pub visibility: Visibility,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size_bytes: i64,
 }
 
 /// Creates a resource that the actor owns.
 ///
-/// In a container it takes UPLOAD there, which someone outside may have too. A sample is then theirs (R33); anything
-/// else is the organization's owner's, so that nothing belongs to nobody.
+/// In a container this requires UPLOAD on it, which people outside the organization may have too. A sample then belongs
+/// to them (R33). Anything else belongs to the organization's owner, so that everything has an owner in the
+/// organization.
 pub async fn create(database: &Database, actor: &Actor, command: &CreateResource) -> Result<Resource> {
     let name = parse_name(command.kind, &command.name)?;
     let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;
@@ -83,7 +85,8 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                     user_id
                 }
             };
-            // After the lock on the membership: what a departure has to pass on is older than the departure.
+            // The time is read after the membership was locked, so that whatever a departure has to pass on is older
+            // than the departure.
             let at = now(transaction).await?;
             let resource: Resource = diesel::insert_into(resources::table)
                 .values((
@@ -119,7 +122,7 @@ fn require_billing(permit: &Permit, kind: ResourceKind, field: &str) -> Result<(
     if kind.is_billable() { permit.require_billing(field) } else { Ok(()) }
 }
 
-/// Locks a container that the actor may add a resource of the kind to.
+/// Locks a container to which the actor may add a resource of the kind.
 pub(super) async fn enter_container(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -144,7 +147,8 @@ fn require_holds(container: &Resource, kind: ResourceKind) -> Result<()> {
     Err(Error::refused(Code::Invalid, "containerId", message))
 }
 
-/// Whose a resource is that the actor adds to a container of the organization. The container is entered.
+/// Returns the owner of a resource that the actor adds to a container of the organization. The container must be
+/// locked.
 async fn uploader(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -184,7 +188,7 @@ pub(super) fn require_size(size_bytes: i64) -> Result<()> {
     Ok(())
 }
 
-/// What something of a kind is called; strangers receive mails with it.
+/// Parses the name of a resource of a kind. Names appear in emails to strangers.
 pub(super) fn parse_name(kind: ResourceKind, name: &str) -> Result<String, Refusal> {
     if kind.is_file() { text::file_name("name", name, limits::NAME) } else { text::name("name", name, limits::NAME) }
 }

@@ -1,9 +1,9 @@
 //! Sharing: grants of a level on a resource to a user, a team or an organization (R6, R57–R59, R66), and invitations of
-//! addresses.
+//! email addresses.
 //!
-//! Whoever shares something learns no more than they named: what is shared with an address waits for whoever signs in
-//! with it next, whether or not it has an account, and a grant shows its grantee as they were named to those who may
-//! not know more.
+//! Whoever shares something learns no more than they named. A resource that is shared with an address waits for the
+//! next person who signs in with it, whether or not the address has an account. To people who may not know more about
+//! the grantee, a grant shows the name by which it was created.
 
 use std::collections::HashMap;
 
@@ -40,27 +40,27 @@ use crate::resource::{self, Resource};
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = grants)]
 pub struct Grant {
-    /// Its id.
+    /// The grant's id.
     pub id: GrantId,
-    /// Which organization holds the resource.
+    /// The organization to which the resource belongs.
     pub organization_id: OrganizationId,
-    /// On what.
+    /// The resource.
     pub resource_id: ResourceId,
     user_id: Option<UserId>,
     team_id: Option<TeamId>,
     grantee_organization_id: Option<OrganizationId>,
-    /// How much.
+    /// The level that is granted.
     pub level: AccessLevel,
-    /// Who granted it last.
+    /// The user who last created or changed the grant.
     pub granted_by_id: UserId,
-    /// Since when.
+    /// When the grant was created.
     pub created_at: DateTime<Utc>,
-    /// What the grantee was named by; nothing where that was an id.
+    /// The name by which the grantee was given; `None` if it was an id.
     pub named_as: Option<String>,
 }
 
 impl Grant {
-    /// Who has it; one of the three, which a constraint sees to.
+    /// The grantee. A constraint ensures that exactly one of the three columns is set.
     pub fn grantee(&self) -> Grantee {
         match (self.user_id, self.team_id, self.grantee_organization_id) {
             (Some(id), ..) => Grantee::User(id),
@@ -87,22 +87,22 @@ impl Attached for Grant {
     }
 }
 
-/// What came of sharing.
+/// The result of sharing a resource.
 #[derive(Debug, Clone)]
 pub enum Shared {
-    /// A grant.
+    /// A grant was created or changed.
     Granted(Grant),
-    /// The address is invited; whoever signs in with it gets the grant.
+    /// The address was invited. Whoever signs in with it gets the grant.
     Invited(GrantInvitation),
 }
 
-/// Shares a resource, or raises or lowers what is shared; takes ADMINISTER on it, so that nobody grants above their own
-/// level.
+/// Shares a resource, or changes the level of an existing grant. This requires ADMINISTER on the resource, so nobody
+/// can grant more than their own level.
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN or CONFLICT on `resourceId` where the actor doesn't administer it; on `grantee` what keeps it
-/// from being shared with them; INVALID on `level`; TOO_MANY; RATE_LIMITED.
+/// NOT_FOUND, FORBIDDEN or CONFLICT on `resourceId` if the actor doesn't administer the resource; on `grantee`,
+/// whatever prevents sharing with them; INVALID on `level`; TOO_MANY; RATE_LIMITED.
 pub async fn share(
     database: &Database,
     actor: &Actor,
@@ -122,12 +122,12 @@ pub async fn share(
     };
     let guesses = match named {
         Named::Username(_) | Named::OrganizationSlug(_) => 1,
-        // Every address is answered alike; ids count only where they were wrong, since nobody guesses many.
+        // Every address gets the same answer. Ids are counted only if they were wrong, since nobody can guess many.
         Named::Email(_) | Named::User(_) | Named::Team(_) | Named::Organization(_) => 0,
     };
     let guess = attempt::count_guesses(database, actor, client, guesses).await?;
-    // Counted for every address, so that the answer doesn't tell which has an account; taken back where nothing is
-    // mailed.
+    // Emails are counted for every address, so that the answer doesn't reveal which addresses have an account. The
+    // counts are taken back if nothing is sent.
     let mails = address.clone().map(|address| CausedMail::new(address, ["grantee", "email"]));
     let mails = mail_limit::count(database, actor, client, mails.as_slice(), "grantee").await?;
     let shared = database
@@ -167,16 +167,17 @@ pub async fn share(
         })
         .await;
     let is_sent = matches!(shared, Ok(Shared::Invited(_)));
-    // What is refused is mailed to nobody: it would cost nothing to ask again and again, and to see by the time whether
-    // there is an account.
+    // A refused request sends no email. If it weren't counted, somebody could repeat it for free and find out from the
+    // response times whether there is an account.
     let by_id = matches!(named, Named::User(_) | Named::Organization(_));
     let asked = if guess.is_made() { address.iter().len() + usize::from(by_id) } else { 0 };
     let shared = guess.refund_if_right(mails.settle_if(is_sent, shared).await).await;
     attempt::count_refusal(database, actor, client, asked, shared).await
 }
 
-/// Counts a new grant to somebody whom the actor may not look up and who is no colleague, and fails with RATE_LIMITED
-/// where these are too many: what is shared needs nobody's consent, and its name stands in their list.
+/// Counts a new grant to somebody whom the actor may not look up and who isn't a member of the resource's organization,
+/// and fails with RATE_LIMITED if there are too many. A grant doesn't need the grantee's consent, and its resource
+/// appears in their list.
 async fn require_few_to_strangers(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -209,8 +210,8 @@ fn next_position() -> FixedSql<BigInt> {
     fixed_sql("nextval('grant_positions')")
 }
 
-/// Makes a grant, or gives the one there is another level: that is a new decision, and takes a new position. The
-/// resource is locked.
+/// Creates a grant, or changes the level of an existing one. A change is a new decision and therefore takes a new
+/// position. The resource must be locked.
 async fn put(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -222,7 +223,8 @@ async fn put(
     let by = actor.account().ok_or(Error::Bug("who reaches a resource is a person"))?;
     let (user_id, team_id, organization_id) = match grantee {
         Grantee::User(id) => {
-            // Before the position is taken: a departure that is under way comes first.
+            // The membership is locked before the position is taken, so that a departure that is in progress finishes
+            // first.
             grantee::lock_member(transaction, resource.organization_id, id).await?;
             (Some(id), None, None)
         }
@@ -245,7 +247,7 @@ async fn put(
         grants::level.eq(level),
         grants::position.eq(next_position()),
         grants::granted_by_id.eq(by),
-        // Whoever was named by their id stays known by it.
+        // A grantee who was named by their id once stays known by it.
         grants::named_as.eq(diesel::dsl::sql::<Nullable<Text>>("CASE WHEN named_as IS NOT NULL THEN ")
             .bind::<Nullable<Text>, _>(&named_as)
             .sql(" END")),
@@ -283,7 +285,7 @@ async fn put(
                 .returning(Grant::as_returning())
                 .get_result(&mut **transaction)
                 .await;
-            // Everything else that shares it waits for the resource's lock.
+            // Everything else that creates a grant on the resource waits for its lock.
             let grant = on_violation(inserted, "grants_user_key", || {
                 let message = "they are just taking up an invitation to it; try again";
                 Refusal::new(Code::Conflict, "resourceId", message)
@@ -297,7 +299,7 @@ async fn put(
     Ok((grant, event))
 }
 
-/// Invites an address to a resource, or changes the invitation that it has. The resource is locked.
+/// Invites an email address to a resource, or changes its existing invitation. The resource must be locked.
 async fn invite(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -362,11 +364,11 @@ async fn invite(
         .await?)
 }
 
-/// Ends a grant: who administers the resource, or the person who has it.
+/// Revokes a grant. Whoever administers the resource may do so, and so may the grantee.
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN or CONFLICT on `grantId` where the actor may not end it.
+/// NOT_FOUND, FORBIDDEN or CONFLICT on `grantId` if the actor may not revoke the grant.
 pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<GrantId> {
     access::require_writing(actor, "grantId")?;
     let not_found = || Refusal::new(Code::NotFound, "grantId", "there is no such grant");
@@ -389,11 +391,11 @@ pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<G
         .await
 }
 
-/// Takes the invitation of an address to a resource back; takes ADMINISTER on that.
+/// Revokes an email address's invitation to a resource. This requires ADMINISTER on the resource.
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN or CONFLICT on `id` where the actor may not take it back.
+/// NOT_FOUND, FORBIDDEN or CONFLICT on `id` if the actor may not revoke the invitation.
 pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvitationId) -> Result<GrantInvitationId> {
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation to a resource");
     database
@@ -413,7 +415,7 @@ pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvi
         .await
 }
 
-/// Forgets what an account was named by, such as its address: it is deleted.
+/// Clears the names by which a deleted account was given, such as its email address.
 pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(grants::table.filter(grants::user_id.eq(user_id)))
         .set(grants::named_as.eq(None::<String>))
@@ -422,7 +424,8 @@ pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId)
     Ok(())
 }
 
-/// Those of the ids that the actor may see: on what they administer, and their own as long as it counts.
+/// Returns those of the grants that the actor may see: grants on what they administer, and grants to themselves as long
+/// as they count.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[GrantId]) -> Result<Vec<Grant>> {
     let found: Vec<Grant> =
         grants::table.filter(grants::id.eq_any(ids)).select(Grant::as_select()).load(connection).await?;
@@ -433,7 +436,7 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
     resource::within_reach(connection, actor, found, needed).await
 }
 
-/// Those of the ids that the actor may see: those to what they administer.
+/// Returns those of the invitations that the actor may see: invitations to what they administer.
 pub async fn invitations_visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -449,7 +452,8 @@ pub async fn invitations_visible_to(
     resource::within_reach(connection, actor, found, |_| AccessLevel::Administer).await
 }
 
-/// A page of the grants on each of the resources, oldest first, and how many there are: for who administers them.
+/// Returns a page of the grants on each of the resources, oldest first, and how many there are. The caller has checked
+/// that the actor administers the resources.
 pub async fn of_resources(
     connection: &mut AsyncPgConnection,
     ids: &[ResourceId],
@@ -459,7 +463,7 @@ pub async fn of_resources(
     attached::to(connection, ids, page, with_count).await
 }
 
-/// A page of the open invitations to each of the resources, likewise.
+/// Returns a page of the open invitations to each of the resources, like [`of_resources`].
 pub async fn invitations_of_resources(
     connection: &mut AsyncPgConnection,
     ids: &[ResourceId],

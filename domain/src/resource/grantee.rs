@@ -1,4 +1,4 @@
-//! Whom something is shared with: who a name leads to, and whether it may be shared with them.
+//! Grantees: to whom a name refers, and whether the resource may be shared with them.
 
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
@@ -18,25 +18,25 @@ use crate::database::schema::{grants, members, organizations, teams, users};
 use crate::membership::{organization, team};
 use crate::resource::Resource;
 
-/// Who has something by a grant.
+/// The holder of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grantee {
     /// A person.
     User(UserId),
-    /// A team of the organization that holds the resource (R66).
+    /// A team of the organization to which the resource belongs (R66).
     Team(TeamId),
-    /// All members of an organization, as far as their permissions go (R57, R58).
+    /// All members of an organization, within their permissions (R57, R58).
     Organization(OrganizationId),
 }
 
-/// How a grantee is named.
+/// How the caller names a grantee.
 #[derive(Debug, Clone)]
 pub enum Named {
     /// A person by id.
     User(UserId),
     /// A person by username.
     Username(String),
-    /// A person by address, with or without an account.
+    /// A person by email address, with or without an account.
     Email(String),
     /// A team by id.
     Team(TeamId),
@@ -47,7 +47,7 @@ pub enum Named {
 }
 
 impl Named {
-    /// What the name says without looking anybody up; nothing where it is an id.
+    /// The name in its parsed form, without looking anything up; `None` if it is an id.
     pub(super) fn word(&self) -> Option<String> {
         match self {
             Self::Username(username) => Username::parse("username", username).ok().map(|username| username.to_string()),
@@ -58,7 +58,7 @@ impl Named {
     }
 }
 
-/// Whom a name leads to.
+/// What a name refers to.
 pub(super) enum Found {
     Grantee(Grantee),
     Address(EmailAddress),
@@ -68,8 +68,8 @@ pub(super) fn at_grantee(code: Code, name: &str, message: impl Into<String>) -> 
     Refusal::new(code, name, message).within(["grantee"]).into()
 }
 
-/// Whom the name leads to, and the field that it stands in. A person's membership where the resource is, is locked,
-/// shared: nothing is granted to someone who is just leaving.
+/// Returns what the name refers to, and the input field in which it was given. A person's membership in the resource's
+/// organization is locked `FOR SHARE`, so that nothing is granted to somebody who is just leaving.
 pub(super) async fn find(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -86,7 +86,7 @@ pub(super) async fn find(
         }
         Named::Email(_) => {
             let email = address.ok_or(Error::Bug("an address is parsed first"))?;
-            // Somebody may be signing in with it at this very moment.
+            // Somebody may be signing in with the address at this moment.
             grant_invitation::hold_address(transaction, email).await?;
             match known_by_address(transaction, actor, resource, email).await? {
                 Some(user) => (Some(user), "email"),
@@ -94,8 +94,8 @@ pub(super) async fn find(
             }
         }
         Named::Team(id) => {
-            // One that the actor doesn't see, such as one of an organization that they don't belong to, isn't there for
-            // them.
+            // A team that the actor can't see, for example in an organization to which they don't belong, doesn't exist
+            // for them.
             let seen = team::visible_to(transaction, actor, &[*id]).await?;
             let team: Option<TeamId> = teams::table
                 .filter(teams::id.eq_any(seen.iter().map(|team| team.id)))
@@ -115,7 +115,7 @@ pub(super) async fn find(
     if actor.is(user.id) {
         return Err(at_grantee(Code::Self_, field, "you administer it; nobody grants anything to themselves"));
     }
-    // To a sample of their own a grant brings back those who are no members (R33).
+    // A grant on a sample of their own lets owners who aren't members reach it again (R33).
     if user.id == resource.owner_id
         && lock_member(transaction, resource.organization_id, user.id).await? == Some(MemberStatus::Active)
     {
@@ -124,9 +124,9 @@ pub(super) async fn find(
     Ok((Found::Grantee(Grantee::User(user.id)), field))
 }
 
-/// The account of an address, where the actor knows whose it is: it is their own, a member's of the organization that
-/// they lead, or the resource is shared with it by this address already. The same statements whether or not there is an
-/// account.
+/// Returns the account of an address if the actor knows whose it is: their own, that of a member of the organization if
+/// they lead it, or one with which the resource is already shared by this address. The same statements run whether or
+/// not there is an account.
 async fn known_by_address(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -179,7 +179,7 @@ async fn find_organization(transaction: &mut Transaction, named: &Named) -> Resu
         None => None,
     };
     match found {
-        // Somebody's personal organization is none of anybody's business; what is for them is shared with the person.
+        // A personal organization concerns nobody else. What is meant for its owner is shared with that person.
         None | Some((_, Some(_))) => {
             Err(at_grantee(Code::NotFound, field, "there is no such organization to share with"))
         }
@@ -187,8 +187,8 @@ async fn find_organization(transaction: &mut Transaction, named: &Named) -> Resu
     }
 }
 
-/// Whether the grantee belongs to the organization that holds the resource, as far as the actor may know: where the
-/// directory is hidden, the answer tells only those who see the member (R77).
+/// Whether the grantee belongs to the organization of the resource, as far as the actor may know. If the directory is
+/// hidden, the answer is true only for actors who can see the member (R77).
 pub(super) async fn is_inside(
     transaction: &mut Transaction,
     actor: &Actor,

@@ -1,21 +1,21 @@
-//! The kinds of resources, and which of them lie in which.
+//! The kinds of resources, and which kinds contain which.
 
 use crate::base::text_enum::text_enum;
 
 text_enum! {
-    /// What a resource is.
+    /// The kind of a resource.
     ResourceKind {
         /// A project.
         Project = "project",
         /// A volume.
         Volume = "volume",
-        /// A sample; it stays its uploader's when they leave (R33).
+        /// A sample. It stays its uploader's when they leave (R33).
         Sample = "sample",
         /// A document.
         Document = "document",
         /// A machine that a member has registered (R8, R13).
         Machine = "machine",
-        /// An app; its organization can't change once it is published (R60).
+        /// An app. Its organization can't change once it is published (R60).
         App = "app",
         /// A workspace (R65).
         Workspace = "workspace",
@@ -23,13 +23,13 @@ text_enum! {
         Source = "source",
         /// A group of sources (R72).
         SourceGroup = "source_group",
-        /// What gathers resources from wherever they lie (R73).
+        /// A collection, which gathers resources from anywhere in the organization (R73).
         Collection = "collection",
     }
 }
 
 impl ResourceKind {
-    /// As people read it.
+    /// The kind's name for people to read.
     pub fn label(self) -> &'static str {
         match self {
             Self::SourceGroup => "source group",
@@ -37,14 +37,14 @@ impl ResourceKind {
         }
     }
 
-    /// The same with its article.
+    /// The kind's name with its article.
     pub fn with_article(self) -> String {
         let label = self.label();
         let article = if label.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
         format!("{article} {label}")
     }
 
-    /// Whether creating one bills to the organization (R55).
+    /// Whether creating one is billed to the organization (R55).
     pub fn is_billable(self) -> bool {
         match self {
             Self::Project | Self::App => true,
@@ -59,7 +59,7 @@ impl ResourceKind {
         }
     }
 
-    /// Whether it is a file, or a source of some, which may be called like a host: `notes.zip`, `reads.bam`.
+    /// Whether it is a file, or a source of files, whose name may look like a host name: `notes.zip`, `reads.bam`.
     pub fn is_file(self) -> bool {
         match self {
             Self::Sample | Self::Document | Self::Source => true,
@@ -73,8 +73,8 @@ impl ResourceKind {
         }
     }
 
-    /// Which kinds lie in it. Nothing that holds something lies deeper than in one container, so that at most two lie
-    /// above a resource: the expression of access counts on that.
+    /// The kinds that it can contain. A resource that can contain others has at most one container itself, so there are
+    /// at most two containers above any resource. The SQL expression for access relies on that.
     pub fn holds(self) -> &'static [Self] {
         match self {
             Self::Workspace => &[
@@ -99,12 +99,12 @@ impl ResourceKind {
         }
     }
 
-    /// Whether collections gather it: whatever holds and gathers nothing itself (R73).
+    /// Whether collections can gather it: every kind that neither contains nor gathers anything itself (R73).
     pub fn is_gathered(self) -> bool {
         self.holds().is_empty() && self != Self::Collection
     }
 
-    /// Every kind that holds others, with what it holds: a pair each.
+    /// Every pair of a kind that can contain others and a kind that it can contain.
     pub(super) fn pairs() -> Vec<(Self, Self)> {
         Self::ALL.iter().flat_map(|container| container.holds().iter().map(move |kind| (*container, *kind))).collect()
     }
@@ -114,7 +114,7 @@ impl ResourceKind {
 mod tests {
     use super::*;
 
-    // A resource, what it lies in, and what that lies in: no deeper.
+    // A resource, its container, and the container of that: no deeper nesting is possible.
     #[test]
     fn at_most_two_containers_lie_above_a_resource() {
         for (_, inner) in ResourceKind::pairs() {

@@ -1,10 +1,11 @@
-//! Lists of resources: what someone reaches, a page at a time.
+//! Lists of the resources that somebody can reach, page by page.
 //!
-//! A list starts from the viewer's sources, each a range of an index: all that lies in organizations that they lead,
-//! what they own, what is visible to members, what is granted to them, and what lies in containers, or is gathered by
-//! collections, that they reach by these. A page takes no more than a page of each range; what it costs grows with the
-//! grants and containers that someone has, and not with the resources that lie there. A search for a name that few have
-//! begins with these few instead. A property test holds it to [`crate::authority::resource_access::access_of`].
+//! A list starts from the viewer's sources, each of which is a range of an index: everything in organizations that they
+//! lead, what they own, what is visible to members, what is granted to them, and what containers and collections hold
+//! that they reach through these. A page reads no more than a page of each range. Its cost grows with the number of the
+//! viewer's grants and containers, but not with the number of resources in them. A search for a name that few resources
+//! have begins with those few instead. A property test compares the lists with
+//! [`crate::authority::resource_access::access_of`].
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Json, Uuid as SqlUuid};
@@ -21,22 +22,22 @@ use crate::resource::Resource;
 use crate::resource::kind::ResourceKind;
 use crate::resource::list_statement::{Bounds, ListParameters, PartParameters, PartSort, SearchBy, Shape};
 
-/// Which resources to list.
+/// The resources that a list is limited to.
 #[derive(Debug, Clone, Default)]
 pub struct ResourceFilter {
-    /// Only this kind.
+    /// Only resources of this kind.
     pub kind: Option<ResourceKind>,
-    /// Only this owner's.
+    /// Only resources of this owner.
     pub owner_id: Option<UserId>,
-    /// Only this organization's.
+    /// Only resources of this organization.
     pub organization_id: Option<OrganizationId>,
-    /// Only what lies in this container.
+    /// Only resources in this container.
     pub container_id: Option<ResourceId>,
-    /// Only those whose name holds this text.
+    /// Only resources whose name contains this text.
     pub search: Option<String>,
 }
 
-/// What is searched for among names.
+/// A search by name.
 struct Search {
     by: SearchBy,
     text: String,
@@ -45,14 +46,14 @@ struct Search {
 impl Search {
     fn new(text: String) -> Self {
         let by = match text.chars().count() {
-            // Where two characters are a word of their own, they are looked for anywhere.
+            // In scripts in which two characters can be a whole word, they are searched anywhere in the name.
             1 | 2 if text.chars().all(|c| c.is_ascii_alphanumeric()) => SearchBy::Beginning,
             _ => SearchBy::Text,
         };
         Self { by, text }
     }
 
-    /// What LIKE takes.
+    /// The pattern for LIKE.
     fn pattern(&self) -> String {
         match self.by {
             SearchBy::Text => text::like_pattern(&self.text),
@@ -60,8 +61,8 @@ impl Search {
         }
     }
 
-    /// Whether the index of names serves it: it holds a trigram, of which a word's beginning counts two characters and
-    /// its end one.
+    /// Whether the index of names can serve the search, which takes at least one trigram. In trigrams the beginning of
+    /// a word counts as two characters and its end as one.
     fn is_indexed(&self) -> bool {
         match self.by {
             SearchBy::Text => {
@@ -82,10 +83,10 @@ statement! {
     struct ListOrganizations { user_id: SqlUuid = UserId } = include_str!("list_organizations.sql")
 }
 
-/// A list that is asked for.
+/// The parameters of a request for a list.
 struct ListRequest<'a> {
     user_id: UserId,
-    /// The only organization.
+    /// The only organization to list, if there is one.
     within: Option<OrganizationId>,
     filter: &'a ResourceFilter,
     kinds: Vec<ResourceKind>,
@@ -106,7 +107,7 @@ impl<'a> ListRequest<'a> {
         let kinds: Vec<ResourceKind> = filter.kind.map_or_else(|| ResourceKind::ALL.to_vec(), |kind| vec![kind]);
         let mut leading = leading_to(&kinds);
         if filter.container_id.is_some() {
-            // The container itself is looked for by its id.
+            // The container itself is found by its id.
             leading.retain(|kind| matches!(kind, ResourceKind::Workspace | ResourceKind::Collection));
         }
         let (containers, held) = ResourceKind::pairs().into_iter().unzip();
@@ -142,7 +143,7 @@ impl<'a> ListRequest<'a> {
         }
     }
 
-    /// The organizations that hold something the user may reach.
+    /// The organizations that may hold something the user can reach.
     async fn organizations(&self, connection: &mut AsyncPgConnection) -> Result<Vec<OrganizationId>> {
         #[derive(QueryableByName)]
         struct Row {
@@ -156,8 +157,8 @@ impl<'a> ListRequest<'a> {
         Ok(rows.into_iter().map(|row| row.organization_id).collect())
     }
 
-    /// Where trigrams find so few names that each may be looked at, the organizations that are searched. PostgreSQL's
-    /// statistics tell: a name that very many have is found sooner by going along the ranges.
+    /// Returns the organizations to search if trigrams find so few names that each can be checked; otherwise `None`.
+    /// PostgreSQL's statistics decide this: if very many resources match, reading the ranges finds them sooner.
     async fn few(&self, connection: &mut AsyncPgConnection) -> Result<Option<Vec<OrganizationId>>> {
         #[derive(QueryableByName)]
         struct ExplainedPlan {
@@ -191,7 +192,7 @@ impl<'a> ListRequest<'a> {
     }
 }
 
-/// The kinds of containers and collections by which something of the kinds may be reached.
+/// The kinds of containers and collections through which resources of the given kinds may be reached.
 fn leading_to(kinds: &[ResourceKind]) -> Vec<ResourceKind> {
     let holds_any =
         |holder: &ResourceKind, wanted: &[ResourceKind]| wanted.iter().any(|kind| holder.holds().contains(kind));
@@ -200,7 +201,7 @@ fn leading_to(kinds: &[ResourceKind]) -> Vec<ResourceKind> {
     if kinds.iter().any(|kind| kind.is_gathered()) {
         leading.push(ResourceKind::Collection);
     }
-    // What these lie in themselves.
+    // The kinds that contain these in turn.
     let outer: Vec<ResourceKind> =
         ResourceKind::ALL.iter().copied().filter(|holder| holds_any(holder, &leading)).collect();
     leading.extend(outer);
@@ -209,7 +210,7 @@ fn leading_to(kinds: &[ResourceKind]) -> Vec<ResourceKind> {
     leading
 }
 
-/// A page of everything that the actor reaches, in whichever organization, oldest first.
+/// Returns a page of everything that the actor can reach, in all organizations, oldest first.
 pub async fn list_of_user(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -228,15 +229,15 @@ pub async fn list_of_user(
     slice.page(rows, |resource| resource.id)
 }
 
-/// A page of the organization's resources that the permit reaches, oldest first; owner and admins reach all (R2, R5,
-/// R62).
+/// Returns a page of the organization's resources that the permit's holder can reach, oldest first. The owner and
+/// admins reach all of them (R2, R5, R62).
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
     filter: &ResourceFilter,
     page: &PageRequest,
 ) -> Result<Page<Resource>> {
-    // Whose is what isn't told by a list to whom nothing else tells it (R77).
+    // A list must not reveal who owns what to members who can't learn that elsewhere (R77).
     if filter.owner_id.is_some_and(|owner| !permit.actor().is(owner)) && !permit.standing().sees_structure() {
         return page.slice::<ResourceId>()?.page(Vec::new(), |resource: &Resource| resource.id);
     }
@@ -244,28 +245,28 @@ pub async fn list(
     list_of_user(connection, permit.actor(), &filter, page).await
 }
 
-/// Resources that belong to one thing of many.
+/// A set of resources that belongs to one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResourcesBy {
-    /// What lies in a container.
+    /// The contents of a container.
     Contents(ResourceId),
-    /// What a collection gathers.
+    /// The items of a collection.
     Items(ResourceId),
-    /// The machines of someone in an organization (R13).
+    /// The machines of a user in an organization (R13).
     Machines(OrganizationId, UserId),
 }
 
-/// Which resources of several parts are wanted, and for whom.
+/// The resources that are wanted of several [`ResourcesBy`], and the viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PartFilter {
-    /// Who looks.
+    /// The viewer.
     pub viewer_id: UserId,
-    /// Only this kind.
+    /// Only resources of this kind.
     pub kind: Option<ResourceKind>,
 }
 
-/// A page of each of the parts, as far as the viewer reaches them, oldest first: one statement for parts of one sort,
-/// however many.
+/// Returns a page of each part, limited to what the viewer can reach, oldest first. One statement serves any number of
+/// parts of one sort.
 pub async fn list_within(
     connection: &mut AsyncPgConnection,
     within: PartFilter,

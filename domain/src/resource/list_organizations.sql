@@ -1,4 +1,4 @@
--- The organizations that hold something the user may reach.
+-- The organizations that may hold something the user can reach.
 SELECT organization_id FROM members WHERE user_id = :user_id AND status = 'active'
 UNION
 SELECT organization_id FROM grants WHERE user_id = :user_id

@@ -1,5 +1,6 @@
--- What the user reaches resources by: "me", their memberships; "granted", what is granted to them, or moving to them; and "inside", the
--- containers and collections that they reach. "apps" and "others" say what comes of a grant (R58).
+-- The sources through which the user reaches resources: "me" contains their memberships; "granted" what is granted to
+-- them or is moving to them; "inside" the containers and collections that they reach. "apps" and "others" say which
+-- kinds a grant gives access to (R58).
 WITH me AS MATERIALIZED (
   SELECT m.organization_id, m.role IN ('owner', 'admin') AS leads
   FROM members m JOIN organizations o ON o.id = m.organization_id AND o.deleted_at IS NULL

@@ -1,5 +1,5 @@
-//! The statements of lists of resources: of parts, by what is asked for. What they cost is told in
-//! [`crate::resource::list`].
+//! The statements of lists of resources, assembled from parts according to the request. [`crate::resource::list`]
+//! explains what they cost.
 
 use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
 
@@ -9,18 +9,18 @@ use crate::base::page::Slice;
 use crate::base::sql::parameters;
 use crate::resource::kind::ResourceKind;
 
-/// How a search finds names.
+/// How a search matches names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum SearchBy {
-    /// Names that hold a text.
+    /// Names that contain a text.
     Text,
-    /// Names with a word that begins with one or two letters or digits: trigrams know words' beginnings, and nothing
-    /// else so short.
+    /// Names with a word that begins with one or two letters or digits. Trigrams can find only the beginnings of words
+    /// for texts this short.
     Beginning,
 }
 
 impl SearchBy {
-    /// The condition on resources `r`.
+    /// The condition on the resources `r`.
     fn condition(self) -> &'static str {
         match self {
             Self::Text => "r.folded_name LIKE :pattern",
@@ -32,7 +32,7 @@ impl SearchBy {
     }
 }
 
-/// In which direction, and between which cursors, a page lies.
+/// The direction of a page, and the cursors between which it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Bounds {
     after: bool,
@@ -45,7 +45,7 @@ impl Bounds {
         Self { after: slice.after.is_some(), before: slice.before.is_some(), backward: slice.backward }
     }
 
-    /// Conditions on ids, as the column of this name.
+    /// The conditions on the ids in the given column.
     fn condition(self, id: &str) -> String {
         let mut condition = String::new();
         if self.after {
@@ -63,22 +63,22 @@ impl Bounds {
 }
 
 parameters! {
-    /// What a list is asked for by.
+    /// The parameters of a list's statements.
     pub(super) struct ListParameters<'a> {
         user_id: SqlUuid = UserId,
-        /// The only organization.
+        /// The only organization to list.
         within: Nullable<SqlUuid> = Option<OrganizationId>,
         container_id: Nullable<SqlUuid> = Option<ResourceId>,
         owner_id: Nullable<SqlUuid> = Option<UserId>,
         kinds: Array<Text> = &'a [ResourceKind],
-        /// The kinds of containers and collections that may lead to what is wanted.
+        /// The kinds of containers and collections through which the wanted resources may be reached.
         leading: Array<Text> = &'a [ResourceKind],
-        /// Which kinds of containers hold which kinds.
+        /// The pairs of kinds of which the first can contain the second.
         containers: Array<Text> = &'a [ResourceKind],
         held: Array<Text> = &'a [ResourceKind],
-        /// What names are like.
+        /// The pattern that names must match.
         pattern: Nullable<Text> = Option<String>,
-        /// The organizations that a search looks through.
+        /// The organizations to search.
         organizations: Array<SqlUuid> = &'a [OrganizationId],
         most: BigInt = i64,
         after: Nullable<SqlUuid> = Option<ResourceId>,
@@ -86,21 +86,21 @@ parameters! {
     }
 }
 
-/// What a list's statements depend on.
+/// Everything that the text of a list's statements depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
-    /// Whether only one organization counts.
+    /// Whether the list is limited to one organization.
     pub within: bool,
-    /// Whether only what lies in a container is wanted.
+    /// Whether the list is limited to a container.
     pub in_container: bool,
-    /// Whether only an owner's is wanted.
+    /// Whether the list is limited to an owner.
     pub of_owner: bool,
     pub search: Option<SearchBy>,
     pub bounds: Bounds,
 }
 
 impl Shape {
-    /// Conditions on resources of this name: whose, and in which container.
+    /// The conditions for the owner and the container, on the resources with this name.
     fn narrowed(self, resource: &str) -> String {
         let mut narrowed = String::new();
         if self.of_owner {
@@ -112,26 +112,26 @@ impl Shape {
         narrowed
     }
 
-    /// Conditions on resources `r`: what a search finds.
+    /// The condition for the search, on the resources `r`.
     fn named(self) -> String {
         self.search.map_or_else(String::new, |search| format!(" AND {}", search.condition()))
     }
 
-    /// What a search looks through, whoever reaches it: conditions on resources `r`. Nothing else narrows it, so that
-    /// the index of names is all that serves it.
+    /// The conditions on the resources `r` that a search reads, whether or not the viewer can reach them. There are no
+    /// others, so that the index of names is the only one that fits.
     fn found(self) -> String {
         format!("r.organization_id = ANY (:organizations){}", self.named())
     }
 
-    /// A page's order and length, by the column `id`.
+    /// The order and length of a page, by the given column with ids.
     fn sorted(self, id: &str) -> String {
         format!("ORDER BY {id} {} LIMIT :most", self.bounds.direction())
     }
 
-    /// The beginning of a statement, what the user reaches resources by.
+    /// The beginning of a statement: the sources through which the user reaches resources.
     fn sources(self) -> String {
         let only = |column: &str| if self.within { format!(" AND {column} = :within") } else { String::new() };
-        // A range of an index for each kind; and the container that is asked about, by its id.
+        // Reads a range of an index for each kind, and the container that the list is limited to by its id.
         let holders = |condition: &str| {
             let of_kinds = format!(
                 "SELECT r.id, r.kind, true AS apps, true AS others FROM me CROSS JOIN unnest(:leading) AS k (kind) \
@@ -167,19 +167,19 @@ impl Shape {
         )
     }
 
-    /// A page of what the sources lead to: a page of each range, merged.
+    /// The statement for a page that merges a page of each range to which the sources lead.
     pub(super) fn merging(&self) -> String {
         let narrowed = self.narrowed("r") + &self.named();
         let (wanted, sorted) = (self.bounds.condition("r.id") + &narrowed, self.sorted("r.id"));
-        // Item by item, of which a collection has not too many; not by what they are narrowed to, of which there may
-        // be.
+        // The items are filtered one by one, since a collection has a limited number. The resources that satisfy the
+        // filter may be too many to start from.
         let narrowed_items = match narrowed.as_str() {
             "" => String::new(),
             _ => {
                 format!(" CROSS JOIN LATERAL (SELECT FROM resources r WHERE r.id = i.resource_id{narrowed} OFFSET 0) r")
             }
         };
-        // Of the resources of an organization `me` and a kind, by an index.
+        // Reads the resources of an organization `me` and a kind, using an index.
         let range = |condition: &str, of: &str| {
             format!(
                 "SELECT f.id FROM me CROSS JOIN unnest(:kinds) AS k (kind) CROSS JOIN LATERAL ( \
@@ -208,7 +208,7 @@ impl Shape {
         )
     }
 
-    /// A page of those of the few names that a search finds which the sources lead to.
+    /// The statement for a page of the few names that a search finds, limited to those to which the sources lead.
     pub(super) fn sifting(&self) -> String {
         let led_to = |by: &str| {
             format!(
@@ -230,13 +230,13 @@ impl Shape {
         )
     }
 
-    /// How many names a search finds, as PostgreSQL's statistics have it.
+    /// The statement that estimates how many names a search finds, from PostgreSQL's statistics.
     pub(super) fn explaining(&self) -> String {
         format!("EXPLAIN (FORMAT JSON) SELECT FROM resources r WHERE {}", self.found())
     }
 }
 
-/// Of which sort a part is: the parts of one sort share a statement.
+/// The sort of a part. All parts of one sort are read by one statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum PartSort {
     Contents,
@@ -245,7 +245,7 @@ pub(super) enum PartSort {
 }
 
 impl PartSort {
-    /// A page of each part, kind by kind, as the indexes lie.
+    /// The statement for a page of each part. It reads kind by kind, in the order of the indexes.
     pub(super) fn page(self, bounds: Bounds) -> String {
         let access = access(":viewer_id");
         let (source, id) = match self {
@@ -278,7 +278,7 @@ impl PartSort {
 }
 
 parameters! {
-    /// Whose pages are asked for by whom.
+    /// The parameters of the pages of parts.
     pub(super) struct PartParameters {
         viewer_id: SqlUuid = UserId,
         ids: Array<SqlUuid> = Vec<uuid::Uuid>,

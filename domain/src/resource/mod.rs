@@ -1,4 +1,4 @@
-//! Resources: the work that organizations hold, with a creator for good and an owner who can change (D8).
+//! Resources: the work that organizations hold. The creator of a resource never changes; its owner can (D8).
 
 pub mod change;
 pub mod collection;
@@ -35,7 +35,7 @@ use crate::database::schema::resources;
 use crate::resource::kind::ResourceKind;
 
 text_enum! {
-    /// Who reads a resource beside those it is shared with.
+    /// Who can read a resource, besides those with whom it is shared.
     Visibility {
         /// Its owner, and the organization's owner and admins.
         Private = "private",
@@ -48,35 +48,35 @@ text_enum! {
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = resources)]
 pub struct Resource {
-    /// Its id.
+    /// The resource's id.
     pub id: ResourceId,
-    /// Holds it and pays for it.
+    /// The organization that holds the resource and pays for it.
     pub organization_id: OrganizationId,
-    /// What it is.
+    /// The kind of resource.
     pub kind: ResourceKind,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// More about it.
+    /// The description.
     pub description: Option<String>,
-    /// Whose it is.
+    /// The owner.
     pub owner_id: UserId,
-    /// Who made it; never changes.
+    /// The user who created it, which never changes.
     pub created_by_id: UserId,
-    /// What it lies in.
+    /// The container that it is in.
     pub container_id: Option<ResourceId>,
-    /// Who reads it.
+    /// Who can read it.
     pub visibility: Visibility,
     /// Its size in bytes.
     pub size_bytes: i64,
-    /// Since when its organization can't change (R60).
+    /// When it was published, after which its organization can't change (R60).
     pub published_at: Option<DateTime<Utc>>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// What those get who may not know of a resource.
+/// The refusal for callers who may not know of a resource.
 pub(crate) fn not_found(field: &str) -> Refusal {
     Refusal::new(Code::NotFound, field, "there is no such resource, or you can't reach it")
 }
@@ -86,15 +86,15 @@ pub(crate) fn not_found(field: &str) -> Refusal {
 pub(crate) enum Purpose {
     /// To change it.
     Change,
-    /// To add something to it: many may at once.
+    /// To add something to it, which several transactions may do at the same time.
     Use,
 }
 
-/// Locks the memberships that give the actor access to a resource, the resource, and what it lies in, for an actor who
-/// has the level on it and will change it.
+/// Locks a resource that the actor wants to change, its containers, and the memberships that give the actor access to
+/// it, and checks the actor's level.
 ///
-/// NOT_FOUND on `field` for those who can't reach it, FORBIDDEN for those whose level is too low, and CONFLICT while it
-/// moves to another organization.
+/// Fails on `field` with NOT_FOUND if the actor can't reach the resource, with FORBIDDEN if their level is too low, and
+/// with CONFLICT while the resource moves to another organization.
 pub(crate) async fn reach(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -118,12 +118,12 @@ pub(crate) async fn reach_to(
 }
 
 statement! {
-    /// What resources lie in, with what that lies in.
+    /// The containers of resources, and the containers of those.
     struct LockContainers { containers: Array<SqlUuid> = Vec<ResourceId> } = "SELECT id FROM resources WHERE id = ANY (:containers) \
          OR id IN (SELECT container_id FROM resources WHERE id = ANY (:containers)) ORDER BY id FOR SHARE"
 }
 
-/// Like [`reach`], for each of the ids, in their order: as many statements for many as for one.
+/// Like [`reach`], for several resources, in the order of `ids`. The number of statements is the same as for one.
 async fn reach_each(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -142,9 +142,9 @@ async fn reach_each(
     };
     let containers: Vec<ResourceId> = locked.iter().filter_map(|resource| resource.container_id).collect();
     if !containers.is_empty() {
-        // What they lie in stays where it is, and isn't accepted for another organization meanwhile.
+        // The containers stay where they are, and can't be accepted for another organization meanwhile.
         let _: Vec<LockedRow> = LockContainers { containers }.query().load(&mut **transaction).await?;
-        // By what they may have come into before they were locked.
+        // Covers memberships through which the containers became accessible before they were locked.
         lock_sources(transaction, reach.user_id(), ids).await?;
     }
     let question = |id: ResourceId| AccessQuestion::of(reach, id);
@@ -178,8 +178,8 @@ statement! {
     } = include_str!("lock_sources.sql")
 }
 
-/// Locks, shared, the user's memberships in the resources' organizations and in those that they, or what they lie in,
-/// are shared with: nothing is written by someone whose access is just ending.
+/// Locks the user's memberships `FOR SHARE` in the organizations of the resources, and in those with which the
+/// resources or their containers are shared, so that nobody writes whose access is just ending.
 async fn lock_sources(transaction: &mut Transaction, user_id: UserId, ids: &[ResourceId]) -> Result<()> {
     let _: Vec<LockedRow> = LockSources { user_id, resources: ids }.query().load(&mut **transaction).await?;
     Ok(())
@@ -192,12 +192,13 @@ struct LockedRow {
     id: uuid::Uuid,
 }
 
-/// The resources of the ids, whoever asks: for what already led to them.
+/// Returns the resources with these ids without checking access, for callers who already reached them.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceId]) -> Result<Vec<Resource>> {
     Ok(resources::table.filter(resources::id.eq_any(ids)).select(Resource::as_select()).load(connection).await?)
 }
 
-/// How much the actor reaches of each of the resources, in one statement; what isn't there is nothing.
+/// Returns the actor's level on each of the resources, in one statement. Resources that are missing in the result can't
+/// be reached.
 pub(crate) async fn levels(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -209,7 +210,8 @@ pub(crate) async fn levels(
     Ok(access.into_iter().map(|(question, access)| (question.resource_id, access.level)).collect())
 }
 
-/// Those of what hangs on resources whose resource the actor reaches at the level that each needs.
+/// Returns those of the objects attached to resources whose resource the actor reaches with the level that `needed`
+/// gives.
 async fn within_reach<T: Attached<Parent = ResourceId>>(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -221,7 +223,7 @@ async fn within_reach<T: Attached<Parent = ResourceId>>(
     Ok(found.into_iter().filter(is_reached).collect())
 }
 
-/// Those of the ids that the actor can reach.
+/// Returns those of the resources that the actor can reach.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -232,10 +234,10 @@ pub async fn visible_to(
     Ok(by_ids(connection, ids).await?.into_iter().filter(|resource| reached(resource.id)).collect())
 }
 
-/// What a user may do with resources, in the order asked, for who may know that: staff, a service key as far as its
-/// organization holds them, and the user themselves. NONE for anything else.
+/// Returns what a user may do with resources, in the order of `ids`, if the actor may know that: staff for everything,
+/// a service key for what its organization holds, and users for themselves. Everything else is NONE.
 ///
-/// Asking for none, or for more than [`limits::MAX_NODES`], is a bad request.
+/// Asking about no resources, or about more than [`limits::MAX_NODES`], is a bad request.
 pub async fn access_for(
     connection: &mut AsyncPgConnection,
     actor: &Actor,

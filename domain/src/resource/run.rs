@@ -1,4 +1,4 @@
-//! Runs: what members queue for the platform to carry out, as far as the organization's plan has room (R8, R64).
+//! Runs: work that members queue for the platform, within the limit of the organization's plan (R8, R64).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -22,7 +22,7 @@ use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::resource;
 
 text_enum! {
-    /// What is run.
+    /// The kind of a run.
     RunKind {
         /// A pipeline.
         Pipeline = "pipeline",
@@ -34,74 +34,74 @@ text_enum! {
 }
 
 text_enum! {
-    /// Where a run stands.
+    /// The status of a run.
     RunStatus {
         /// It waits for the platform.
         Queued = "queued",
-        /// The platform carries it out.
+        /// The platform is carrying it out.
         Running = "running",
-        /// It came to its end.
+        /// It finished successfully.
         Succeeded = "succeeded",
-        /// It went wrong.
+        /// It failed.
         Failed = "failed",
         /// It was cancelled.
         Cancelled = "cancelled",
     }
 }
 
-/// Those that hold a place of the plan's limit, and can be cancelled.
+/// The statuses that count towards the plan's limit and in which a run can be cancelled.
 const UNDER_WAY: [RunStatus; 2] = [RunStatus::Queued, RunStatus::Running];
 
 /// A run.
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = runs)]
 pub struct Run {
-    /// Its id.
+    /// The run's id.
     pub id: RunId,
-    /// In which organization.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// What is run.
+    /// The kind of run.
     pub kind: RunKind,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// Where it stands.
+    /// The status.
     pub status: RunStatus,
-    /// What it is about; none where nothing was named, or it was deleted.
+    /// The resource that the run is about; `None` if none was named, or if it was deleted.
     pub resource_id: Option<ResourceId>,
-    /// Who queued it.
+    /// The user who queued it.
     pub queued_by_id: UserId,
     /// When it was queued.
     pub queued_at: DateTime<Utc>,
-    /// When the platform began.
+    /// When the platform started it.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended, in whichever way.
+    /// When it finished, failed or was cancelled.
     pub finished_at: Option<DateTime<Utc>>,
-    /// CPU-hours so far.
+    /// The CPU-hours used so far.
     pub cpu_hours: Decimal,
-    /// GiB-hours of memory so far.
+    /// The GiB-hours of memory used so far.
     pub memory_gib_hours: Decimal,
-    /// Credits so far; one is one US dollar.
+    /// The credits used so far. One credit is one US dollar.
     pub credits: Decimal,
 }
 
-/// A run to be queued.
+/// The command that queues a run.
 #[derive(Debug)]
 pub struct QueueRun {
-    /// In which organization.
+    /// The organization.
     pub organization_id: OrganizationId,
-    /// What is run.
+    /// The kind of run.
     pub kind: RunKind,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What it is about: a resource of the organization.
+    /// The resource that the run is about, which must belong to the organization.
     pub resource_id: Option<ResourceId>,
 }
 
-/// Queues a run (R8); takes [`Action::CreateResources`], and VIEW on the resource.
+/// Queues a run (R8). This requires [`Action::CreateResources`], and VIEW on the resource.
 ///
 /// # Errors
 ///
-/// QUOTA_EXCEEDED on `organizationId` where the plan has no room for another one.
+/// QUOTA_EXCEEDED on `organizationId` if the plan's limit is reached.
 pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Result<Run> {
     let name = text::line("name", &command.name, limits::NAME)?;
     let organization_id = command.organization_id;
@@ -118,7 +118,8 @@ pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Re
                 }
             }
             require_room(transaction, organization_id).await?;
-            // Read after the lock on the membership: what a departure has to cancel is older than the departure.
+            // The time is read after the membership was locked, so that whatever a departure has to cancel is older
+            // than the departure.
             let queued_at = now(transaction).await?;
             let run: Run = diesel::insert_into(runs::table)
                 .values((
@@ -146,7 +147,7 @@ pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Re
         .await
 }
 
-/// Fails with QUOTA_EXCEEDED where as many runs are under way as the plan has room for. The organization is locked.
+/// Fails with QUOTA_EXCEEDED if the plan's limit of runs is reached. The organization must be locked.
 async fn require_room(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
     let limit: Option<i32> =
         organizations::table.find(organization_id).select(organizations::run_limit).first(&mut **transaction).await?;
@@ -166,11 +167,11 @@ async fn require_room(transaction: &mut Transaction, organization_id: Organizati
     Err(Error::refused(Code::QuotaExceeded, "organizationId", message))
 }
 
-/// Cancels a run that hasn't come to its end: by the member who queued it, or owner and admins.
+/// Cancels a run that hasn't ended. The member who queued it may do so, and so may the owner and admins.
 ///
 /// # Errors
 ///
-/// On `id`: NOT_FOUND or FORBIDDEN where it isn't the actor's to cancel, CONFLICT where it has come to its end.
+/// On `id`: NOT_FOUND or FORBIDDEN if the actor may not cancel the run, CONFLICT if it has ended.
 pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such run");
@@ -206,8 +207,8 @@ statement! {
     } = include_str!("cancel_queued.sql")
 }
 
-/// Cancels up to `limit` of the runs that a leaver has queued until a moment, in the order of their ids (R42), and
-/// returns how many.
+/// Cancels up to `limit` of the runs that a leaver queued up to a time, in the order of their ids (R42), and returns
+/// how many.
 pub(crate) async fn cancel_queued(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -220,7 +221,7 @@ pub(crate) async fn cancel_queued(
     Ok(i64::try_from(cancelled).unwrap_or(i64::MAX))
 }
 
-/// How many runs a leaver has queued until a moment that wait still.
+/// Counts the runs that a leaver queued up to a time and that are still waiting.
 pub(crate) async fn count_queued(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -238,8 +239,8 @@ pub(crate) async fn count_queued(
     Ok(queued.count().get_result(&mut **transaction).await?)
 }
 
-/// How many runs somebody has queued that wait still, and some of them by name; with a limit no more than that are
-/// counted.
+/// Counts the runs that somebody queued and that are still waiting, and returns the names of some of them. If there is
+/// a limit, no more runs than that are counted.
 pub(crate) async fn queued_by(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,
@@ -264,13 +265,13 @@ pub(crate) async fn queued_by(
     Ok((count, names))
 }
 
-/// Whether a permit shows a run: members see their own, owner and admins all.
+/// Whether the permit's holder may see a run: members see their own, the owner and admins all of them.
 fn is_visible(permit: &Permit, run: &Run) -> bool {
     permit.organization_id() == run.organization_id
         && (permit.user_id() == run.queued_by_id || permit.standing().allows(Action::ViewAllResources))
 }
 
-/// Those of the ids that the actor may see.
+/// Returns those of the runs that the actor may see.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[RunId]) -> Result<Vec<Run>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|run| run.organization_id)).await?;
@@ -278,12 +279,12 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
     Ok(found.into_iter().filter(may_see).collect())
 }
 
-/// The runs of the ids, whoever asks.
+/// Returns the runs with these ids without checking access.
 async fn by_ids(connection: &mut AsyncPgConnection, ids: &[RunId]) -> Result<Vec<Run>> {
     Ok(runs::table.filter(runs::id.eq_any(ids)).select(Run::as_select()).load(connection).await?)
 }
 
-/// A page of an organization's runs, oldest first; for who isn't owner or admin their own.
+/// Returns a page of an organization's runs, oldest first. Members who aren't the owner or an admin see only their own.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,

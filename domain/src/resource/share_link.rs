@@ -1,4 +1,4 @@
-//! Share links: a collection on a page that anybody reads who has the link, until it expires or is revoked (R73).
+//! Share links: a page with a collection for everybody who has the link, until the link expires or is revoked (R73).
 
 use std::collections::HashMap;
 
@@ -27,28 +27,28 @@ use crate::membership::organization::{self, Organization};
 use crate::resource::kind::ResourceKind;
 use crate::resource::{self, Resource};
 
-/// What the tokens of links begin with.
+/// The prefix of the links' tokens.
 const TOKEN_PREFIX: &str = "rcl_";
-/// Characters of the token that are kept to tell links apart.
+/// How many characters of the token are kept, to tell links apart.
 const SHOWN: usize = 4;
 
 /// A link to a collection.
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
 #[diesel(table_name = share_links)]
 pub struct ShareLink {
-    /// Its id.
+    /// The link's id.
     pub id: ShareLinkId,
-    /// Which organization holds the collection.
+    /// The organization to which the collection belongs.
     pub organization_id: OrganizationId,
     /// The collection.
     pub resource_id: ResourceId,
     /// The last characters of the link.
     pub hint: String,
-    /// Who made it.
+    /// The user who created it.
     pub created_by_id: UserId,
-    /// When.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -68,7 +68,7 @@ impl Attached for ShareLink {
     }
 }
 
-/// Which links lead somewhere still: neither revoked, nor expired, nor ended with their maker.
+/// The condition for links that work: neither revoked, nor expired, nor ended together with their creator.
 #[diesel::dsl::auto_type]
 fn is_living() -> _ {
     let now: diesel::dsl::Nullable<rollcall_now> = rollcall_now().nullable();
@@ -79,12 +79,12 @@ fn is_living() -> _ {
         .and(stands)
 }
 
-/// Makes a link to a collection; takes ADMINISTER on it, and a policy that allows sharing outside. The token is shown
-/// this once.
+/// Creates a link to a collection. This requires ADMINISTER on it, and a policy that allows sharing with outsiders.
+/// This is the only time that the token is shown.
 ///
 /// # Errors
 ///
-/// On `resourceId`: NOT_FOUND, FORBIDDEN, INVALID for what isn't a collection, TOO_MANY; INVALID on `expiresAt`.
+/// On `resourceId`: NOT_FOUND, FORBIDDEN, INVALID if it isn't a collection, TOO_MANY; INVALID on `expiresAt`.
 pub async fn create(
     database: &Database,
     actor: &Actor,
@@ -142,11 +142,11 @@ pub async fn create(
         .await
 }
 
-/// Revokes a link; takes ADMINISTER on the collection.
+/// Revokes a link. This requires ADMINISTER on the collection.
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN or CONFLICT on `id` where the actor may not revoke it.
+/// NOT_FOUND, FORBIDDEN or CONFLICT on `id` if the actor may not revoke the link.
 pub async fn revoke(database: &Database, actor: &Actor, id: ShareLinkId) -> Result<ShareLinkId> {
     access::require_writing(actor, "id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such link");
@@ -170,7 +170,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ShareLinkId) -> Resu
         .await
 }
 
-/// Those of the ids that the actor may see: those of collections that they administer.
+/// Returns those of the links that the actor may see: links to collections that they administer.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -185,8 +185,8 @@ pub async fn visible_to(
     resource::within_reach(connection, actor, found, |_| AccessLevel::Administer).await
 }
 
-/// A page of the living links of each of the collections, oldest first, and how many there are: for who administers
-/// them.
+/// Returns a page of the working links to each of the collections, oldest first, and how many there are. The caller has
+/// checked that the actor administers the collections.
 pub async fn of_resources(
     connection: &mut AsyncPgConnection,
     ids: &[ResourceId],
@@ -196,19 +196,20 @@ pub async fn of_resources(
     attached::to(connection, ids, page, with_count).await
 }
 
-/// What a link's page shows.
+/// The contents of a link's page.
 #[derive(Debug)]
 pub struct SharedCollection {
     /// The collection.
     pub collection: Resource,
-    /// Who shares it.
+    /// The name of the organization that shares the collection.
     pub organization_name: String,
-    /// A page of what it gathers, oldest first.
+    /// A page of the collection's items, oldest first.
     pub items: Page<Resource>,
 }
 
-/// What a link leads to; none where it is unknown, expired or revoked, where the organization was deleted, while its
-/// policy keeps sharing inside, and while whoever made it doesn't administer the collection. Looking changes nothing.
+/// Returns the collection to which a link leads. Returns `None` if the link is unknown, expired or revoked, if the
+/// organization was deleted or its policy doesn't allow sharing with outsiders, or if the link's creator doesn't
+/// administer the collection. Opening a link changes nothing.
 pub async fn open(
     connection: &mut AsyncPgConnection,
     token: &str,
@@ -227,8 +228,8 @@ pub async fn open(
         .await
         .optional()?;
     let Some((collection, organization, user_id)) = found else { return Ok(None) };
-    // However their right has ended: by a revoked grant, a demotion, or leaving the organization that it was granted
-    // to.
+    // It doesn't matter how the creator's right ended: by a revoked grant, a demotion, or leaving the organization to
+    // which it was granted.
     let question = AccessQuestion { user_id, resource_id: collection.id, within: None };
     let access = resource_access::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
     if access.level < AccessLevel::Administer {

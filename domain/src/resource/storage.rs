@@ -1,4 +1,4 @@
-//! How much an organization's resources take up, and its plan's quota for that (R64).
+//! The storage that an organization's resources take up, and the quota of its plan (R64).
 
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Numeric, Uuid as SqlUuid};
@@ -11,10 +11,11 @@ use crate::base::sql::statement;
 use crate::database::Transaction;
 use crate::database::schema::organization_storage;
 
-/// Counts bytes that come to an organization, or with a negative number go; QUOTA_EXCEEDED on `field` where they are
-/// more than its plan has room for. What goes is never refused.
+/// Counts bytes that are added to an organization or, if negative, removed. Fails with QUOTA_EXCEEDED on `field` if its
+/// plan has no room for them. Removing is never refused.
 ///
-/// The count is one row per organization and locked until the commit: this comes last, right before the audit event.
+/// The count is one row per organization, which stays locked until the commit. Callers therefore do this last, right
+/// before recording the audit event.
 pub(crate) async fn change(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -27,7 +28,7 @@ pub(crate) async fn change(
     let counted = count(transaction, organization_id, bytes).await?;
     let room = match counted {
         Some(room) => room,
-        // The first bytes of an organization.
+        // These are the organization's first bytes.
         None => {
             diesel::insert_into(organization_storage::table)
                 .values((
@@ -61,7 +62,8 @@ statement! {
     } = include_str!("count_bytes.sql")
 }
 
-/// Counts the bytes, and whether the plan has room for what is counted then; none where nothing was counted before.
+/// Counts the bytes, and returns whether the new total is within the plan's limit. Returns `None` if the organization
+/// has no row yet.
 async fn count(
     transaction: &mut Transaction,
     organization_id: OrganizationId,

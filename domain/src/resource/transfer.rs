@@ -1,8 +1,8 @@
-//! Project transfers: a project, its ownership and its bills pass to another organization (R61).
+//! Project transfers: a project, its ownership and its costs pass to another organization (R61).
 //!
-//! Whoever may bill there takes it at once, or accepts an offer. From the acceptance on the project is the recipient's,
-//! counts for the other organization's storage, and is read-only with all that lies in it; the worker then moves it in
-//! one transaction.
+//! Whoever may bill to the other organization takes the project there at once, or accepts an offer. From the acceptance
+//! on, the project belongs to the recipient, counts towards the other organization's storage, and is read-only together
+//! with its contents. The worker then moves it in one transaction.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -39,17 +39,17 @@ use crate::resource::storage;
 use crate::resource::{self, Resource, Visibility};
 
 text_enum! {
-    /// Where an offer stands.
+    /// The status of an offer.
     TransferStatus {
-        /// It waits for the recipient.
+        /// It is waiting for the recipient's answer.
         Offered = "offered",
-        /// The project is the recipient's, and moved or about to be.
+        /// The project belongs to the recipient, and has been or is about to be moved.
         Accepted = "accepted",
-        /// The recipient doesn't want it.
+        /// The recipient declined it.
         Declined = "declined",
-        /// It was taken back.
+        /// It was cancelled.
         Cancelled = "cancelled",
-        /// Nobody answered in time.
+        /// It expired without an answer.
         Expired = "expired",
     }
 }
@@ -58,32 +58,32 @@ text_enum! {
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = project_transfers)]
 pub struct Transfer {
-    /// Its id.
+    /// The transfer's id.
     pub id: TransferId,
-    /// From which organization.
+    /// The organization from which the project is offered.
     pub organization_id: OrganizationId,
     /// The project.
     pub resource_id: ResourceId,
-    /// To which organization; none until the recipient chooses.
+    /// The organization to which it passes; `None` until the recipient chooses one.
     pub to_organization_id: Option<OrganizationId>,
-    /// Who offers it.
+    /// The user who made the offer.
     pub offered_by_id: UserId,
-    /// To whom.
+    /// The recipient.
     pub recipient_id: UserId,
-    /// Where it stands, but for its time; see [`Transfer::status_at`]. It may have ended with somebody before anybody
-    /// wrote that down.
+    /// The status without regard to its expiry; see [`Transfer::status_at`]. An offer that ended together with somebody
+    /// concerned is cancelled even before the worker has marked it.
     #[diesel(select_expression = status_now(), select_expression_type = FixedSql<Text>)]
     status: TransferStatus,
-    /// When it was offered.
+    /// When the offer was made.
     pub created_at: DateTime<Utc>,
     /// When it expires.
     pub expires_at: DateTime<Utc>,
-    /// When everything was moved.
+    /// When the project was moved.
     pub moved_at: Option<DateTime<Utc>>,
     resource_name: String,
     resource_owner_id: UserId,
     resource_size_bytes: i64,
-    /// What the recipient was named by; nothing where that was an id.
+    /// The name by which the recipient was given; `None` if it was an id.
     pub recipient_named_as: Option<String>,
 }
 
@@ -92,7 +92,7 @@ fn status_now() -> FixedSql<Text> {
 }
 
 impl Transfer {
-    /// Where it stands: expired at its time, whether or not the worker has written that down.
+    /// The status at a time. An offer past its expiry is expired, whether or not the worker has marked it.
     pub fn status_at(&self, now: DateTime<Utc>) -> TransferStatus {
         match self.status {
             TransferStatus::Offered if self.expires_at <= now => TransferStatus::Expired,
@@ -100,12 +100,13 @@ impl Transfer {
         }
     }
 
-    /// What the project was called when it was offered.
+    /// The project's name at the time of the offer.
     pub fn resource_name(&self) -> &str {
         &self.resource_name
     }
 
-    /// The project as it was offered: what those see of it who don't reach it, whatever becomes of it elsewhere.
+    /// The project as it was offered. People who can't reach the project see only this, whatever becomes of it
+    /// elsewhere.
     pub fn as_offered(&self, project: Resource) -> Resource {
         Resource {
             organization_id: self.organization_id,
@@ -121,7 +122,7 @@ impl Transfer {
     }
 }
 
-/// How a recipient is named.
+/// How the caller names a recipient.
 #[derive(Debug, Clone)]
 pub enum RecipientBy {
     /// By id.
@@ -130,24 +131,24 @@ pub enum RecipientBy {
     Username(String),
 }
 
-/// What to offer to whom.
+/// The command that offers a project.
 #[derive(Debug)]
 pub struct OfferTransfer {
     /// The project.
     pub resource_id: ResourceId,
-    /// To which organization.
+    /// The organization to which the project passes.
     pub to_organization_id: Option<OrganizationId>,
-    /// To whom; where left out the actor takes it to the organization themselves.
+    /// The recipient. If omitted, the actor takes the project to the organization themselves.
     pub recipient: Option<RecipientBy>,
 }
 
-/// Offers a project, or takes it to an organization that the actor may bill. Takes ADMINISTER on it, and the permission
-/// to bill where it is.
+/// Offers a project to somebody, or takes it to an organization to which the actor may bill. This requires ADMINISTER
+/// on the project, and permission to bill to its current organization.
 ///
 /// # Errors
 ///
-/// NOT_FOUND, FORBIDDEN, INVALID, CONFLICT, PUBLISHED or BILLING_ACCESS_REQUIRED on what doesn't fit; QUOTA_EXCEEDED
-/// where the other organization has no room; RATE_LIMITED.
+/// NOT_FOUND, FORBIDDEN, INVALID, CONFLICT, PUBLISHED or BILLING_ACCESS_REQUIRED on the input that is at fault;
+/// QUOTA_EXCEEDED if the other organization has no room; RATE_LIMITED.
 pub async fn offer(
     database: &Database,
     actor: &Actor,
@@ -169,8 +170,8 @@ pub async fn offer(
                 None => (Some(user_id), "toOrganizationId"),
                 Some(recipient) => lock_recipient(transaction, recipient).await?,
             };
-            // Accounts and organizations come before memberships and resources: no offer is made to somebody, or of and
-            // for an organization, that is just going (R42, R48).
+            // Accounts and organizations are locked before memberships and resources, so that no offer is made to a
+            // person who is just leaving, or between organizations one of which is just being deleted (R42, R48).
             let found = resource::by_ids(transaction, &[command.resource_id]).await?.pop();
             let found = found.ok_or_else(|| resource::not_found(field))?;
             let mut concerned = vec![found.organization_id];
@@ -192,7 +193,7 @@ pub async fn offer(
             if command.to_organization_id == Some(project.organization_id) {
                 return Err(Error::refused(Code::Invalid, "toOrganizationId", "it is in this organization already"));
             }
-            // Said last: who has accounts is told to nobody who may not offer it to one.
+            // This is checked last, so that only actors who may make the offer learn whether an account exists.
             guess.mark_made();
             let no_account = || Refusal::new(Code::NotFound, recipient_field, "there is no such account");
             let recipient_id = recipient.ok_or_else(no_account)?;
@@ -217,7 +218,7 @@ pub async fn offer(
                     Some(RecipientBy::Id(_)) | None => None,
                 },
             };
-            // One that nobody answered in time, or that has ended with somebody, is in nobody's way.
+            // An offer that expired, or ended together with somebody concerned, doesn't stand in the way.
             let before = open_offer(transaction, project.id).await?;
             let mut events = mark_over(transaction, before.as_slice()).await?;
             let open = before.filter(|_| events.is_empty());
@@ -239,7 +240,7 @@ pub async fn offer(
                 return Ok(transfer);
             }
             if let Some(target) = command.to_organization_id {
-                // They belong to it, and needn't be able to bill there themselves.
+                // The actor must belong to the organization, but needn't be able to bill to it.
                 let not_found = access::organization_not_found("toOrganizationId");
                 access::enter(transaction, actor, target, Lock::Membership, not_found).await?;
             }
@@ -256,13 +257,13 @@ pub async fn offer(
             Ok(transfer)
         })
         .await;
-    // Whose id it is counts only where it was wrong: nobody guesses many.
+    // A recipient's id counts as a guess only if the request was refused, since nobody can guess many.
     let by_id = matches!(&command.recipient, Some(RecipientBy::Id(_))) && guess.is_made();
     let offered = guess.refund_if_right(mails.settle(offered).await).await;
     attempt::count_refusal(database, actor, client, by_id.into(), offered).await
 }
 
-/// The mail that an offer brings: none to whoever offers it to themselves.
+/// The email that an offer causes. Somebody who takes the project themselves gets none.
 async fn mails_to(database: &Database, user_id: UserId, recipient: Option<&RecipientBy>) -> Result<Vec<CausedMail>> {
     let Some(recipient) = recipient else { return Ok(Vec::new()) };
     let mut connection = database.connection().await?;
@@ -295,8 +296,8 @@ struct NewTransfer {
     recipient_named_as: Option<String>,
 }
 
-/// Why someone may not give away what the organization holds; none where they may. It takes the permission to bill to
-/// it, and leading it where its policy keeps sharing inside.
+/// Returns the reason why somebody may not give away what the organization holds, or `None` if they may. They need the
+/// permission to bill to it and, if its policy doesn't allow sharing with outsiders, must lead it.
 async fn keeps_from_giving(
     transaction: &mut Transaction,
     user_id: UserId,
@@ -315,7 +316,7 @@ async fn keeps_from_giving(
     Ok(None)
 }
 
-/// The offer of the project that waits for an answer, as far as it is written down. The project is locked.
+/// Returns the project's offer whose row is open, even if it has expired or ended. The project must be locked.
 async fn open_offer(transaction: &mut Transaction, project: ResourceId) -> Result<Option<TransferId>> {
     Ok(project_transfers::table
         .filter(project_transfers::resource_id.eq(project))
@@ -334,7 +335,7 @@ async fn insert(transaction: &mut Transaction, transfer: &NewTransfer) -> Result
         .await?)
 }
 
-/// Locks the recipient's account, if there is one, and says in which field they are named.
+/// Locks the recipient's account, if there is one, and returns the input field in which they are named.
 async fn lock_recipient(
     transaction: &mut Transaction,
     recipient: &RecipientBy,
@@ -351,13 +352,13 @@ async fn lock_recipient(
     Ok((found.map(|user| user.id), field))
 }
 
-/// Locks the actor's membership in the organization that shall pay, who may bill there (R55).
+/// Locks the actor's membership in the organization that is to pay, and fails unless they may bill to it (R55).
 async fn require_target(transaction: &mut Transaction, actor: &Actor, id: OrganizationId, field: &str) -> Result<()> {
     let not_found = access::organization_not_found(field);
     access::enter(transaction, actor, id, Lock::Membership, not_found).await?.require_billing(field)
 }
 
-/// Fails with PUBLISHED where a published app lies in the project: its organization can't change (R60).
+/// Fails with PUBLISHED if the project contains a published app, whose organization can't change (R60).
 async fn require_unpublished(transaction: &mut Transaction, id: ResourceId, field: &str) -> Result<()> {
     let published =
         resources::table.filter(resources::container_id.eq(id)).filter(resources::published_at.is_not_null());
@@ -368,8 +369,8 @@ async fn require_unpublished(transaction: &mut Transaction, id: ResourceId, fiel
     Ok(())
 }
 
-/// The project becomes the recipient's and read-only, leaves its container, and counts for the other organization from
-/// now on.
+/// Makes the project the recipient's and read-only, takes it out of its container, and counts it towards the other
+/// organization's storage from now on.
 async fn begin(
     transaction: &mut Transaction,
     actor: &Actor,
@@ -418,7 +419,7 @@ fn details(transfer: &Transfer) -> serde_json::Value {
     })
 }
 
-/// Whether the actor administers the project of a transfer; what gives them that is locked.
+/// Whether the actor administers the project of a transfer. Locks the memberships that give them the right.
 async fn administers(transaction: &mut Transaction, actor: &Actor, transfer: &Transfer) -> Result<bool> {
     match resource::reach(transaction, actor, transfer.resource_id, AccessLevel::Administer, "id").await {
         Ok(_) => Ok(true),
@@ -431,13 +432,13 @@ fn not_found() -> Refusal {
     Refusal::new(Code::NotFound, "id", "there is no such transfer")
 }
 
-/// The transfer that the actor may know of.
+/// Returns the transfer if the actor may know of it.
 async fn known(transaction: &mut Transaction, actor: &Actor, id: TransferId) -> Result<Transfer> {
     access::require_writing(actor, "id")?;
     Ok(visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?)
 }
 
-/// Why an offer can't be answered or taken back any more.
+/// Fails if an offer can't be answered or cancelled any more.
 fn require_open(transfer: &Transfer, at: DateTime<Utc>) -> Result<()> {
     let (code, message) = match transfer.status_at(at) {
         TransferStatus::Offered => return Ok(()),
@@ -449,7 +450,8 @@ fn require_open(transfer: &Transfer, at: DateTime<Utc>) -> Result<()> {
     Err(Error::refused(code, "id", message))
 }
 
-/// Ends an open offer with a status, accepted for an organization; whoever comes second is told what has become of it.
+/// Ends an open offer with a status; an accepted one passes to `target`. If somebody else ended it first, the refusal
+/// says how.
 async fn close(
     transaction: &mut Transaction,
     id: TransferId,
@@ -479,13 +481,13 @@ async fn close(
     }
 }
 
-/// The recipient accepts an offer for an organization that they may bill (R55). Whoever offered it must still
-/// administer the project and be able to bill where it is.
+/// Accepts an offer, as its recipient, for an organization to which they may bill (R55). Whoever made the offer must
+/// still administer the project and be able to bill to its organization.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but the recipient; ALREADY_USED, REVOKED or EXPIRED where the offer has ended; what keeps the
-/// organization from taking the project.
+/// FORBIDDEN for everybody but the recipient; ALREADY_USED, REVOKED or EXPIRED if the offer has ended; whatever
+/// prevents the organization from taking the project.
 pub async fn accept(
     database: &Database,
     actor: &Actor,
@@ -525,7 +527,7 @@ pub async fn accept(
                 .first(&mut **transaction)
                 .await
                 .optional()?;
-            // Whoever has answered it meanwhile held the project.
+            // Whoever answered the offer meanwhile held the project's lock, so the offer is read again.
             let offered = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
             require_open(&offered, at)?;
             let question = AccessQuestion {
@@ -549,11 +551,11 @@ pub async fn accept(
         .await
 }
 
-/// The recipient declines an offer.
+/// Declines an offer, as its recipient.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for all but the recipient; ALREADY_USED, REVOKED or EXPIRED where the offer has ended.
+/// FORBIDDEN for everybody but the recipient; ALREADY_USED, REVOKED or EXPIRED if the offer has ended.
 pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
     database
         .transaction(async |transaction| {
@@ -573,12 +575,11 @@ pub async fn decline(database: &Database, actor: &Actor, id: TransferId) -> Resu
         .await
 }
 
-/// Whoever offered a project takes the offer back; so may whoever administers the project, such as its owner.
+/// Cancels an offer. Whoever made it may do so, and so may everybody who administers the project, such as its owner.
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN where it isn't the actor's to take back; ALREADY_USED, REVOKED or EXPIRED where the offer has
-/// ended.
+/// NOT_FOUND or FORBIDDEN if the actor may not cancel the offer; ALREADY_USED, REVOKED or EXPIRED if it has ended.
 pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Result<Transfer> {
     database
         .transaction(async |transaction| {
@@ -601,7 +602,7 @@ pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Resul
         .await
 }
 
-/// Forgets what an account was named by, to whom projects were offered: it is deleted.
+/// Clears the names by which a deleted account was given as the recipient of offers.
 pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(project_transfers::table.filter(project_transfers::recipient_id.eq(user_id)))
         .set(project_transfers::recipient_named_as.eq(None::<String>))
@@ -622,13 +623,13 @@ impl Expiring for Transfer {
     }
 }
 
-/// Marks an offer expired once its time is over.
+/// Marks an offer as expired if its time is over.
 pub async fn expire(database: &Database, id: TransferId, claim: JobClaim<'_>) -> Result<()> {
     expiry::expire::<Transfer>(database, id, claim).await
 }
 
-/// Marks those of the offers whose time is over expired, and has whoever offered them told, and those that have ended
-/// with somebody cancelled; with the events to record.
+/// Marks overdue offers as expired, and sends an email to those who made them. Marks offers that ended together with
+/// somebody concerned as cancelled. Returns the events to record.
 async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<Vec<NewEvent>> {
     let over: Vec<Transfer> = diesel::update(
         project_transfers::table
@@ -653,15 +654,15 @@ async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<
     Ok(over.iter().map(event).collect())
 }
 
-/// Moves an accepted project with its contents, in one transaction; a second run finds nothing to do.
+/// Moves an accepted project with its contents, in one transaction. A second run finds nothing to do.
 ///
-/// - Grants to teams, grants that sleep for whatever reason, and invitations that nobody has taken up end.
-/// - Other grants to people and organizations go along. They count as made there and then, whatever those people were
-///   to the other organization before.
-/// - It leaves the collections that gathered some of it.
-/// - Contents whose owner is no member of the other organization become the recipient's; samples stay their owners'
+/// - Grants to teams, dormant grants and open invitations end.
+/// - Other grants to people and organizations move along. They count as made at this moment in the other organization,
+///   whatever those people were to it before.
+/// - The project and its contents are removed from all collections.
+/// - Contents whose owner isn't a member of the other organization become the recipient's. Samples keep their owners
 ///   (R33).
-/// - Where the recipient has gone meanwhile, the owner of the other organization receives it all.
+/// - If the recipient has left meanwhile, the owner of the other organization receives everything.
 pub async fn carry_out(database: &Database, id: TransferId, claim: JobClaim<'_>) -> Result<()> {
     database
         .transaction(async |transaction| {
@@ -699,8 +700,9 @@ pub async fn carry_out(database: &Database, id: TransferId, claim: JobClaim<'_>)
         .await
 }
 
-/// Locks, shared, the memberships in the target of the recipient and of those who own some of the contents, or with
-/// whom some of it is shared. Who receives it, and who of them is a member.
+/// Locks, `FOR SHARE`, the memberships in the target organization of the recipient, of the owners of the contents, and
+/// of the people with whom some of it is shared. Returns who receives the project, and which of these people are active
+/// members.
 async fn lock_people(
     transaction: &mut Transaction,
     transfer: &Transfer,
@@ -735,7 +737,7 @@ async fn lock_people(
     Ok((owner, members))
 }
 
-/// What moves: the project, and what lies in it.
+/// The ids of what moves: the project and its contents.
 const MOVING: &str = "SELECT id FROM resources WHERE id = :project_id OR container_id = :project_id";
 
 statement! {
@@ -781,10 +783,10 @@ statement! {
          ) SELECT count(*) AS passed FROM passed"
 }
 
-/// Who has received it, and how many of the contents passed to them.
+/// Moves the project, and returns the new owner and how many of the contents passed to them.
 ///
-/// The contents, of which there may be many, follow their container first: whose memberships have to stay as they are
-/// wait for the rest only, which is short.
+/// The contents, of which there may be many, move with their container before any membership is locked. Changes to
+/// these memberships therefore wait only for the rest, which is quick.
 async fn carry(
     transaction: &mut Transaction,
     transfer: &Transfer,
@@ -804,21 +806,22 @@ async fn carry(
     ] {
         statement.execute(&mut **transaction).await?;
     }
-    // `resources_container_fkey` has the contents follow, and `grants_resource_fkey` what is shared of them.
+    // `resources_container_fkey` makes the contents follow, and `grants_resource_fkey` the grants on them.
     diesel::update(resources::table.find(project).filter(resources::organization_id.eq(transfer.organization_id)))
         .set((resources::organization_id.eq(target), resources::moving.eq(false)))
         .execute(&mut **transaction)
         .await?;
     let (owner, members) = lock_people(transaction, transfer, project, target).await?;
-    // Positions are taken under the locks: whoever leaves afterwards leaves these behind.
+    // The positions are taken while the memberships are locked, so that whoever leaves afterwards leaves these grants
+    // behind.
     TakePositions { project_id: project }.query().execute(&mut **transaction).await?;
-    // Whoever has become a member since the locks were taken isn't held by one.
+    // People who have become members since then aren't locked, and their contents pass on as well.
     let pass = PassOn { project_id: project, new_owner_id: owner, members };
     let passed: PassedOnCount = pass.query().get_result(&mut **transaction).await?;
     Ok((owner, passed.passed))
 }
 
-/// The transfers of the ids, whoever asks.
+/// Returns the transfers with these ids without checking access.
 pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TransferId]) -> Result<Vec<Transfer>> {
     Ok(project_transfers::table
         .filter(project_transfers::id.eq_any(ids))
@@ -827,8 +830,9 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[TransferId]) -> R
         .await?)
 }
 
-/// Those of the ids that the actor may see: the recipient, who offered it while they belong to the organization that it
-/// is from, that organization's owner and admins, and whoever administers the project while the offer is open.
+/// Returns those of the transfers that the actor may see. These are visible to the recipient, to whoever made the offer
+/// while they belong to the organization it is from, to that organization's owner and admins, and while the offer is
+/// open to everybody who administers the project.
 pub async fn visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -863,13 +867,13 @@ fn incoming(user_id: UserId) -> Query {
     open().filter(project_transfers::recipient_id.eq(user_id))
 }
 
-/// The open offers of projects, whoever asks; at most one each.
+/// Returns the open offers of the projects, at most one for each, without checking access.
 pub async fn open_of_resources(connection: &mut AsyncPgConnection, ids: &[ResourceId]) -> Result<Vec<Transfer>> {
     let query = open().filter(project_transfers::resource_id.eq_any(ids));
     Ok(query.select(Transfer::as_select()).load(connection).await?)
 }
 
-/// A page of the open offers to the actor, oldest first; none for keys, which accept nothing.
+/// Returns a page of the open offers to the actor, oldest first. Keys see none, since they can't accept any.
 pub async fn list_incoming(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
@@ -882,7 +886,7 @@ pub async fn list_incoming(
     slice.page(rows, |transfer: &Transfer| transfer.id)
 }
 
-/// How many open offers there are to the actor.
+/// Counts the open offers to the actor.
 pub async fn count_incoming(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<i64> {
     let Some((user_id, _)) = actor.session() else { return Ok(0) };
     Ok(incoming(user_id).select(diesel::dsl::count_star()).first(connection).await?)

@@ -55,8 +55,7 @@ impl Organization {
             Some(actor) => Self::load_as(context, actor, id).await,
             // A person who has just accepted an invitation without a session may see the organization's name.
             None => {
-                let organization =
-                    organization::by_id(&*connection(context).await?, id).await.map_err(top_level)?;
+                let organization = organization::by_id(&*connection(context).await?, id).await.map_err(top_level)?;
                 Ok(Self { organization: Box::new(organization), permit: None, shown: false })
             }
         }
