@@ -11,6 +11,8 @@ FAKETIME := $(wildcard /usr/lib/*/faketime/libfaketimeMT.so.1)
 BROWSER := $(and $(shell command -v chromium 2>/dev/null),$(shell command -v chromedriver 2>/dev/null))
 # Known vulnerabilities are looked for where their database is at hand.
 ADVISORIES := $(if $(wildcard $(or $(CARGO_HOME),$(HOME)/.cargo)/advisory-dbs/*),advisories)
+# Most tests wait for something most of the time, so that there is room for one more than there are cores.
+TEST_THREADS := $(shell echo $$(($$(nproc) + 1)))
 QUICK := invitation::accepting_makes_the_account_and_the_membership \
 	join_code::a_code_brings_one_person_in_with_or_without_its_hyphen \
 	departure::projects_and_volumes_pass_to_the_owner \
@@ -39,7 +41,7 @@ test: postgres browser faketime pgbouncer locales ## Format, lints and every tes
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --workspace --all-targets
-	cargo test --workspace
+	cargo test --workspace -- --test-threads=$(TEST_THREADS)
 
 # ROLLCALL_TEST_SEED names another order of things.
 .PHONY: soak
