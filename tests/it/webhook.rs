@@ -414,7 +414,7 @@ async fn endless_interim_responses_hold_up_nobody() {
             let mut stream = stream.unwrap();
             std::thread::spawn(move || {
                 let responses = "HTTP/1.1 100 Continue\r\n\r\n".repeat(2_000);
-                stream.read(&mut [0; 1_024]).unwrap();
+                let _length = stream.read(&mut [0; 1_024]).unwrap();
                 while stream.write_all(responses.as_bytes()).is_ok() {}
             });
         }

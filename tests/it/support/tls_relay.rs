@@ -77,7 +77,7 @@ async fn begin(stream: &mut TcpStream, more: &str) -> std::io::Result<()> {
     for answer in ["220 test ESMTP\r\n", "250-test\r\n250 STARTTLS\r\n"] {
         stream.write_all(answer.as_bytes()).await?;
         // Clients wait for an answer after each command.
-        stream.read(&mut command).await?;
+        let _length = stream.read(&mut command).await?;
     }
     stream.write_all(format!("220 Go ahead\r\n{more}").as_bytes()).await
 }
