@@ -591,8 +591,7 @@ impl OrganizationBy {
             Self::Id(id) => id.0,
             Self::Slug(slug) => {
                 let id = organization::id_by_slug(&mut *connection(context).await?, &slug).await.map_err(top_level)?;
-                // An unknown slug takes the same statements as the slug of an organization that the viewer may not
-                // know of. Otherwise, the time that the answer takes would tell which slugs there are.
+                // The same statements for an unknown slug: time doesn't tell which organizations exist.
                 id.unwrap_or(OrganizationId::from_uuid(Uuid::nil()))
             }
         };
