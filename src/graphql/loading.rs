@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use async_graphql::Error;
@@ -17,6 +17,7 @@ use rollcall_domain::database;
 use tokio::sync::oneshot;
 
 use super::error::top_level;
+use super::turn::lock;
 
 /// Loads a batch of keys.
 pub trait Loader<K>: Send + Sync + 'static {
@@ -211,9 +212,4 @@ impl Wake for Progress {
 /// Whether one of the batches has just been loaded.
 fn has_loaded(loading: &mut FuturesUnordered<BoxFuture<'static, ()>>, context: &mut Context<'_>) -> bool {
     matches!(loading.poll_next_unpin(context), Poll::Ready(Some(())))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while the mutex is locked.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

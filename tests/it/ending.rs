@@ -119,10 +119,10 @@ async fn a_removal_takes_as_much_for_five_hundred_as_for_five() {
         // So that no connection is made meanwhile, which takes statements of its own.
         let seats = (0..8).map(|_| team.owner.query(OPEN, json!({ "id": team.id })));
         join_all(seats).await;
-        let before = statements(&app).await;
+        let before = statements(&app);
         let input = json!({ "memberId": member, "planHash": hash });
         let removed = team.owner.ok("removeMember", input, "departure { id }").await;
-        let statements = statements(&app).await - before;
+        let statements = statements(&app) - before;
         let departure = text(&removed["departure"]["id"]);
         taken.push((statements, app.rows_written(&departure).await));
         departures.push(departure);

@@ -48,8 +48,13 @@ fn logged(app: &TestApp) -> Vec<String> {
     String::from_utf8_lossy(&log).lines().filter(|line| line.contains(&database)).map(str::to_owned).collect()
 }
 
+/// How often PostgreSQL has planned a statement so far, with `log_planner_stats`.
+fn plannings(app: &TestApp) -> usize {
+    logged(app).iter().filter(|line| line.contains("PLANNER STATISTICS")).count()
+}
+
 /// How many statements PostgreSQL has logged so far.
-pub async fn statements(app: &TestApp) -> usize {
+pub fn statements(app: &TestApp) -> usize {
     // Statements of a transaction's frame, what a new connection begins with, the check of an idle one, and what wakes
     // the workers aren't the query's.
     let counted = |line: &&String| {
@@ -63,12 +68,17 @@ pub async fn statements(app: &TestApp) -> usize {
 }
 
 impl TestApp {
-    /// Has PostgreSQL log every statement from now on.
-    pub async fn log_statements(&mut self) {
+    /// Has PostgreSQL log more from now on, by a setting. No worker runs until one is started.
+    async fn log_more(&mut self, setting: &str) {
         self.stop_workers().await;
         self.stop_api().await;
-        self.database.sql(&format!("ALTER DATABASE {} SET log_statement = 'all'", self.database.name)).await;
+        self.database.sql(&format!("ALTER DATABASE {} SET {setting}", self.database.name)).await;
         self.start_api().await;
+    }
+
+    /// Has PostgreSQL log every statement from now on.
+    pub async fn log_statements(&mut self) {
+        self.log_more("log_statement = 'all'").await;
         self.start_worker();
     }
 
@@ -110,9 +120,9 @@ async fn counts(app: &TestApp, owner: &Client, team: &Team) -> Vec<Count> {
         let mut items = 0;
         // Loaders gather what comes within a moment: on a busy machine that is less at a time, so the least counts.
         for _ in 0..5 {
-            let before = statements(app).await;
+            let before = statements(app);
             let data = owner.query(query, json!({ "id": team.id })).await;
-            least = least.min(statements(app).await - before);
+            least = least.min(statements(app) - before);
             let lists = ["members", "invitations", "joinCodes", "resources", "auditLog", "departures", "teams"];
             items = lists.iter().find_map(|list| data["organization"][list]["nodes"].as_array()).map_or(1, Vec::len);
         }
@@ -142,10 +152,7 @@ async fn queries_take_as_many_statements_for_many_items_as_for_few() {
         app.until_idle().await;
     };
     grow(&app, 0, 2).await;
-    app.stop_workers().await;
-    app.database.sql(&format!("ALTER DATABASE {} SET log_statement = 'all'", app.database.name)).await;
-    app.stop_api().await;
-    app.start_api().await;
+    app.log_more("log_statement = 'all'").await;
     let few = counts(&app, &team.owner, &team).await;
     app.start_worker();
     grow(&app, 2, 10).await;
@@ -190,10 +197,7 @@ async fn sharing_with_an_address_takes_the_same_statements_whether_or_not_there_
     let first = json!({ "resourceId": project, "grantee": { "email": "first@example.org" }, "level": "VIEW" });
     ada.ok("grantAccess", first, "").await;
     app.until_idle().await;
-    app.stop_workers().await;
-    app.database.sql(&format!("ALTER DATABASE {} SET log_statement = 'all'", app.database.name)).await;
-    app.stop_api().await;
-    app.start_api().await;
+    app.log_more("log_statement = 'all'").await;
     // Refused, since so many addresses are invited; then since Ada may send no more; and in the end invited.
     for (resource, used_up) in [(&full, 0), (&project, 1_000_000), (&project, 0)] {
         let mut taken = Vec::new();
@@ -202,10 +206,10 @@ async fn sharing_with_an_address_takes_the_same_statements_whether_or_not_there_
                 app.database.sql(&format!("UPDATE attempts SET count = {used_up} WHERE bucket = 'caused_mail'")).await;
                 let email = format!("{who}{n}@example.org");
                 let input = json!({ "resourceId": resource, "grantee": { "email": email }, "level": "VIEW" });
-                let before = statements(&app).await;
+                let before = statements(&app);
                 let answer = ada.mutate("grantAccess", input, "invited").await;
                 let code = answer.user_errors("grantAccess").first().map(|error| error.code.clone());
-                taken.push((statements(&app).await - before, code));
+                taken.push((statements(&app) - before, code));
             }
         }
         // Now and then one is idle, and tried, or another counts as well: of each address the least counts.
@@ -232,23 +236,20 @@ async fn signing_in_takes_the_same_statements_whether_or_not_there_is_an_account
     let mut app = TestApp::start().await;
     app.team().await;
     app.until_idle().await;
-    app.stop_workers().await;
-    app.database.sql(&format!("ALTER DATABASE {} SET log_statement = 'all'", app.database.name)).await;
-    app.stop_api().await;
-    app.start_api().await;
+    app.log_more("log_statement = 'all'").await;
     let anonymous = app.anonymous();
     // Once of each before it counts: what is prepared the first time isn't later.
     let mut taken = Vec::new();
     for (n, address) in ["owner@example.org", "nobody@example.org"].into_iter().cycle().take(8).enumerate() {
-        let before = statements(&app).await;
+        let before = statements(&app);
         anonymous.ok("requestSignIn", json!({ "email": address }), "").await;
-        let asked = statements(&app).await;
+        let asked = statements(&app);
         let digits = json!({ "digits": { "email": format!("{n}{address}"), "code": "000000" } });
         let first = json!({ "digits": { "email": address, "code": "000000" } });
         for digits in [digits, first] {
             assert_eq!(anonymous.refused("signIn", digits).await.code, "INVALID");
         }
-        taken.push((asked - before, statements(&app).await - asked));
+        taken.push((asked - before, statements(&app) - asked));
     }
     // A connection that is new at that moment takes some more: of each address the least counts.
     let least = |which| {
@@ -267,10 +268,10 @@ async fn signing_in_takes_the_same_statements_whether_or_not_there_is_an_account
 
 /// The statements of the requests so far, once PostgreSQL has written them all into its log.
 async fn all_statements(app: &TestApp) -> usize {
-    let mut count = statements(app).await;
+    let mut count = statements(app);
     loop {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let now = statements(app).await;
+        let now = statements(app);
         if now == count {
             return count;
         }
@@ -295,10 +296,7 @@ async fn looking_something_up_takes_the_same_statements_whether_or_not_it_exists
     let first = |list: &str| text(&inside[list]["nodes"][0]["id"]);
     let stranger = app.sign_up("mallory@example.org").await;
     app.until_idle().await;
-    app.stop_workers().await;
-    app.database.sql(&format!("ALTER DATABASE {} SET log_statement = 'all'", app.database.name)).await;
-    app.stop_api().await;
-    app.start_api().await;
+    app.log_more("log_statement = 'all'").await;
     let by_slug = "query($is: String!) { organization(by: { slug: $is }) { id } }";
     let by_id = "query($is: ID!) { organization(by: { id: $is }) { id } }";
     let node = "query($is: ID!) { node(id: $is) { id } }";
@@ -358,11 +356,7 @@ async fn frequent_queries_are_not_planned_again() {
         many.push(ada.create(&team.id, "PROJECT", &format!("Atlas {n}")).await);
     }
     app.until_idle().await;
-    app.stop_workers().await;
-    app.stop_api().await;
-    app.database.sql(&format!("ALTER DATABASE {} SET log_planner_stats = on", app.database.name)).await;
-    app.start_api().await;
-    let planned = || logged(&app).iter().filter(|line| line.contains("PLANNER STATISTICS")).count();
+    app.log_more("log_planner_stats = on").await;
     for (name, query) in FREQUENT {
         let variables = json!({ "id": team.id, "user": ada.user_id, "one": [many[0]], "many": many });
         let used = |variable: &str| query.contains(&format!("${variable}"));
@@ -370,15 +364,15 @@ async fn frequent_queries_are_not_planned_again() {
             variables.as_object().unwrap().clone().into_iter().filter(|(variable, _)| used(variable)).collect();
         let mut rounds = Vec::new();
         while rounds.len() < 20 && !rounds.ends_with(&[0]) {
-            let before = planned();
+            let before = plannings(&app);
             for _ in 0..10 {
                 ada.query(query, variables.clone().into()).await;
             }
-            rounds.push(planned() - before);
+            rounds.push(plannings(&app) - before);
         }
         assert!(rounds.ends_with(&[0]), "{name} is planned each time: {rounds:?}");
     }
-    assert!(planned() > FREQUENT.len());
+    assert!(plannings(&app) > FREQUENT.len());
     app.finish().await;
 }
 
@@ -388,20 +382,16 @@ async fn frequent_changes_are_not_planned_again() {
     let mut app = TestApp::start().await;
     let team = app.team().await;
     app.until_idle().await;
-    app.stop_workers().await;
-    app.stop_api().await;
-    app.database.sql(&format!("ALTER DATABASE {} SET log_planner_stats = on", app.database.name)).await;
-    app.start_api().await;
-    let planned = || logged(&app).iter().filter(|line| line.contains("PLANNER STATISTICS")).count();
+    app.log_more("log_planner_stats = on").await;
     // One remains for each: PostgreSQL plans a function in SQL, as `audit_hash` is, whenever it is called.
     const INVITATIONS: usize = 4;
     let mut rounds = vec![usize::MAX];
     while rounds.len() < 20 && rounds.last() > Some(&INVITATIONS) {
-        let before = planned();
+        let before = plannings(&app);
         for n in 0..INVITATIONS {
             team.invite(&format!("person{}x{n}@example.org", rounds.len()), "MEMBER").await;
         }
-        rounds.push(planned() - before);
+        rounds.push(plannings(&app) - before);
     }
     assert!(rounds.last() <= Some(&INVITATIONS) && rounds.len() > 2, "more is planned each time: {rounds:?}");
     app.start_worker();

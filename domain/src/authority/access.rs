@@ -396,6 +396,9 @@ pub(crate) async fn lock_memberships(transaction: &mut Transaction, user_id: Use
 
 /// Locks accounts in order of id, for everything that joins, leaves, suspends or deletes.
 pub(crate) async fn lock_users(transaction: &mut Transaction, ids: &[UserId]) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     let _: Vec<UserId> = users::table
         .filter(users::id.eq_any(ids))
         .order(users::id)

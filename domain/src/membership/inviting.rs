@@ -146,9 +146,7 @@ pub async fn invite(
             // The accounts are locked, so that nobody is invited by username while they are deleting their account. In
             // the order of locks, users come before organizations.
             let named = named_accounts(transaction, &parsed).await?;
-            if !named.is_empty() {
-                access::lock_users(transaction, &named).await?;
-            }
+            access::lock_users(transaction, &named).await?;
             let permit = access::authorize(
                 transaction,
                 actor,
@@ -159,18 +157,17 @@ pub async fn invite(
             )
             .await?;
             guesses.mark_made();
-            let (accounts, facts) = {
+            let (accounts, few, seats, organization, created_at) = {
                 let transaction = &*transaction;
-                let (accounts, few, seats, organization, created_at) = join!(
+                join!(
                     accounts_of(transaction, &parsed),
                     require_few_open(transaction, organization_id, parsed.len()),
                     seats::require_seats(transaction, organization_id, Seats::More(parsed.len()), "invitations"),
                     organization::by_id(transaction, organization_id),
                     now(transaction),
-                );
-                (accounts?, (few, seats, organization?, created_at?))
+                )
             };
-            let (few, seats, organization, created_at) = facts;
+            let (accounts, organization, created_at) = (accounts?, organization?, created_at?);
             let (refusals, mut events) = refuse(transaction, &permit, &parsed, &accounts).await?;
             if !refusals.is_empty() {
                 return Err(Error::Refused(refusals));
@@ -183,9 +180,7 @@ pub async fn invite(
                 let permissions = invite.permissions.or(organization.default_permissions.into());
                 let (email, user_id) = match &invite.invitee {
                     Invitee::Email(email) => (Some(email), None),
-                    Invitee::Username(username) => {
-                        (None, accounts.iter().find(|user| user.username == *username).map(|user| user.id))
-                    }
+                    Invitee::Username(_) => (None, account_of(&accounts, &invite.invitee).map(|user| user.id)),
                 };
                 let row = (
                     invitations::id.eq(InvitationId::new()),
