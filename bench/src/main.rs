@@ -14,6 +14,7 @@ mod report;
 mod rollcall;
 mod scenarios;
 mod smtp;
+mod statements;
 mod work;
 mod world;
 
@@ -78,6 +79,9 @@ struct Arguments {
     /// Rollcall alone, without the floor and the alternatives.
     #[arg(long)]
     alone: bool,
+    /// Also what each statement of Rollcall costs, by scenario, in the folder `statements` of the results.
+    #[arg(long)]
+    statements: bool,
     /// Where the results go.
     #[arg(long, default_value = "bench/results")]
     results: PathBuf,
@@ -226,7 +230,7 @@ async fn measure_all(arguments: &Arguments, plan: &Plan, postgres: &Postgres, fo
         results.push(bench.scenario(scenario, rivals, arguments).await?);
     }
     for work in &plan.work {
-        results.push(bench.work(*work, &client, arguments).await);
+        results.push(bench.work(*work, &client, arguments).await?);
     }
     let row = client.query_one("SELECT to_char(now(), 'YYYY-MM-DD'), version()", &[]).await?;
     let (date, version): (String, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -311,9 +315,15 @@ impl Bench<'_> {
             let (sizes, accounts) = (self.plan.sizes, &self.plan.accounts);
             preparation::make(&scenario.preparation, &server.address, self.rollcall, sizes, accounts).await?;
             self.postgres.checkpoint().await?;
+            if arguments.statements {
+                statements::begin(self.postgres).await?;
+            }
             let figures =
                 measure::server(&server.address, server.pid(), self.postmaster, &scenario.load, self.pace).await;
             note(&scenario.name, round, &mut own, figures);
+            if arguments.statements {
+                self.write_statements(arguments, &scenario.name).await?;
+            }
             if let Some((floor, generic, result)) = &mut floor {
                 let figures = self.floor(floor, *generic, self.pace).await;
                 note(&scenario.name, round, result, figures);
@@ -328,7 +338,12 @@ impl Bench<'_> {
         Ok(ScenarioResult { name: scenario.name.clone(), title: scenario.title.clone(), contenders })
     }
 
-    async fn work(&self, work: Work, client: &tokio_postgres::Client, arguments: &Arguments) -> ScenarioResult {
+    async fn work(
+        &self,
+        work: Work,
+        client: &tokio_postgres::Client,
+        arguments: &Arguments,
+    ) -> anyhow::Result<ScenarioResult> {
         let workshop = Workshop {
             postgres: self.postgres,
             postmaster: self.postmaster,
@@ -342,11 +357,22 @@ impl Bench<'_> {
         let mut contenders: Vec<ContenderResult> = names.iter().map(|name| ContenderResult::new(name, None)).collect();
         for round in 1..=arguments.rounds {
             for result in &mut contenders {
+                if arguments.statements {
+                    statements::begin(self.postgres).await?;
+                }
                 let figures = workshop.round(work, &result.name).await;
                 note(&work.name(), round, result, figures);
+                if arguments.statements && result.name == ROLLCALL {
+                    self.write_statements(arguments, &work.name()).await?;
+                }
             }
         }
-        ScenarioResult { name: work.name(), title: work.title(), contenders }
+        Ok(ScenarioResult { name: work.name(), title: work.title(), contenders })
+    }
+
+    async fn write_statements(&self, arguments: &Arguments, scenario: &str) -> anyhow::Result<()> {
+        let file = arguments.results.join("statements").join(format!("{scenario}.md"));
+        statements::write(self.postgres, DATABASE, &file).await
     }
 
     async fn floor(&self, floor: &Floor, generic: bool, pace: Pace) -> anyhow::Result<Figures> {

@@ -15,6 +15,7 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, UserId};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::Token;
+use crate::base::sql::Prepare as _;
 use crate::base::{clock, limits, text};
 use crate::database::schema::api_keys;
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -167,6 +168,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<
             }
             let revoked = diesel::update(living().find(id))
                 .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
+                .prepared()
                 .execute(&mut **transaction)
                 .await?;
             if revoked == 0 {
@@ -188,6 +190,7 @@ pub(crate) async fn revoke_for(
 ) -> Result<usize> {
     Ok(diesel::update(of_user(user_id).filter(api_keys::organization_id.eq(organization_id)))
         .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
+        .prepared()
         .execute(&mut **transaction)
         .await?)
 }
@@ -196,6 +199,7 @@ pub(crate) async fn revoke_for(
 pub(crate) async fn revoke_all(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(of_user(user_id))
         .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -205,6 +209,7 @@ pub(crate) async fn revoke_all(transaction: &mut Transaction, user_id: UserId) -
 pub(crate) async fn revoke_services(transaction: &mut Transaction, personal: OrganizationId) -> Result<()> {
     diesel::update(of_organization(personal))
         .set(api_keys::revoked_at.eq(rollcall_now().nullable()))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())

@@ -11,6 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, SessionId, UserId};
 use crate::base::limits;
 use crate::base::secret::Token;
+use crate::base::sql::Prepare as _;
 use crate::database::schema::{api_keys, members, organizations, sessions, users};
 use crate::database::{Database, rollcall_now};
 
@@ -55,6 +56,7 @@ async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<(
     if is_seen_again {
         diesel::update(sessions::table.find(session_id))
             .set(sessions::last_seen_at.eq(now))
+            .prepared()
             .execute(connection)
             .await?;
     }
@@ -93,6 +95,7 @@ async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<A
     if is_stale(last_used_at, now) {
         diesel::update(api_keys::table.find(api_key_id))
             .set(api_keys::last_used_at.eq(now))
+            .prepared()
             .execute(connection)
             .await?;
     }

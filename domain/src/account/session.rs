@@ -15,6 +15,7 @@ use crate::base::id::{OrganizationId, SessionId, UserId};
 use crate::base::job::MailNewSignIn;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Token};
+use crate::base::sql::Prepare as _;
 use crate::base::{limits, text};
 use crate::database::schema::sessions;
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -198,6 +199,7 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
                     .filter(sessions::expires_at.gt(rollcall_now())),
             )
             .set(sessions::expires_at.eq(rollcall_now()))
+            .prepared()
             .execute(&mut **transaction)
             .await?;
             if ended == 0 {
@@ -230,6 +232,7 @@ pub async fn end_others(database: &Database, actor: &Actor) -> Result<usize> {
             )
             .set(sessions::expires_at.eq(rollcall_now()))
             .returning(sessions::id)
+            .prepared()
             .get_results(&mut **transaction)
             .await?;
             if ended.is_empty() {
@@ -251,6 +254,7 @@ pub(crate) async fn end_all(transaction: &mut Transaction, user_id: UserId) -> R
         sessions::table.filter(sessions::user_id.eq(user_id)).filter(sessions::expires_at.gt(rollcall_now())),
     )
     .set(sessions::expires_at.eq(rollcall_now()))
+    .prepared()
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -286,6 +290,7 @@ pub async fn switch_organization(database: &Database, actor: &Actor, organizatio
             .await?;
             diesel::update(sessions::table.find(session_id))
                 .set(sessions::active_organization_id.eq(organization_id))
+                .prepared()
                 .execute(&mut **transaction)
                 .await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;

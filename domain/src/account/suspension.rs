@@ -9,6 +9,7 @@ use crate::account::{api_key, session, user};
 use crate::authority::audit::{AuditAction, NewEvent};
 use crate::base::error::Result;
 use crate::base::id::{OrganizationId, UserId};
+use crate::base::sql::Prepare as _;
 use crate::database::schema::users;
 use crate::database::{Transaction, rollcall_now};
 
@@ -21,6 +22,7 @@ pub(crate) async fn lift_suspension(
 ) -> Result<Option<NewEvent>> {
     let lifted = diesel::update(users::table.find(user_id).filter(users::suspended_at.is_not_null()))
         .set(users::suspended_at.eq(None::<DateTime<Utc>>))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     if lifted == 0 {
@@ -35,6 +37,7 @@ pub(crate) async fn lift_suspension(
 pub(crate) async fn suspend(transaction: &mut Transaction, user_id: UserId, by: OrganizationId) -> Result<NewEvent> {
     diesel::update(users::table.find(user_id))
         .set(users::suspended_at.eq(rollcall_now().nullable()))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     session::end_all(transaction, user_id).await?;

@@ -12,6 +12,7 @@ use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::{OrganizationId, UserId};
+use crate::base::sql::Prepare as _;
 use crate::base::text::{EmailAddress, Username};
 use crate::database::schema::{members, organizations, users};
 use crate::database::{Database, Transaction};
@@ -164,6 +165,7 @@ pub async fn set_default_bill_to(database: &Database, actor: &Actor, organizatio
             let default_bill_to_id = (organization_id != personal).then_some(organization_id);
             diesel::update(users::table.find(user_id))
                 .set(users::default_bill_to_id.eq(default_bill_to_id))
+                .prepared()
                 .execute(&mut **transaction)
                 .await?;
             let event = NewEvent::by(actor, personal, AuditAction::UserDefaultBillToSet, user_id)
@@ -203,6 +205,7 @@ pub(crate) async fn reset_default_bill_to(
 ) -> Result<()> {
     diesel::update(users::table.find(user_id).filter(users::default_bill_to_id.eq(organization_id)))
         .set(users::default_bill_to_id.eq(None::<OrganizationId>))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())

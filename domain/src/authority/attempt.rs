@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Double, Integer, Text, Timestamptz};
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
@@ -220,79 +220,125 @@ pub(crate) struct RefundableCounts(Vec<(Count, DateTime<Utc>)>);
 
 /// Counts all attempts or none, and commits. If some windows have no room, nothing is counted and those windows are
 /// returned. Each subject of a limit must be named only once.
+///
+/// Some of these rows are shared by everybody, so nobody may hold them for longer than one statement takes, or until the
+/// commit has reached the disk. If the database crashes, only the counts of its last moment are lost.
 pub(crate) async fn count_all_or_none(
     database: &Database,
     counts: &[Count],
 ) -> Result<Result<RefundableCounts, Vec<FullWindow>>> {
-    database
-        .transaction(async |transaction| {
-            // Some of these rows are shared by everybody, so nobody may hold them until the commit has reached the
-            // disk. If the database crashes, only the counts of its last moment are lost.
-            transaction.batch_execute("SET LOCAL synchronous_commit = off").await?;
-            let counted = count_in_transaction(transaction, counts).await?;
-            if counted.is_err() {
-                forget_empty(transaction, counts).await?;
-            }
-            Ok(counted)
-        })
-        .await
+    let counted = add_all(&*database.connection().await?, counts, Commit::ByItself).await?;
+    match counted {
+        Added::All(counted) => Ok(Ok(RefundableCounts(counted))),
+        Added::None(full) => Ok(Err(full)),
+        Added::TooMany(counted, full) => {
+            database
+                .transaction(async |transaction| {
+                    subtract(transaction, &counted).await?;
+                    forget_empty(transaction, counts).await
+                })
+                .await?;
+            Ok(Err(full))
+        }
+    }
 }
 
 /// Like [`count_all_or_none`], but in the transaction whose actions are counted: exactly what is committed is counted,
 /// whatever becomes of the request. Limits that everybody shares aren't counted this way, since their row would be
 /// locked until the commit.
 pub(crate) async fn count_in_transaction(
-    transaction: &mut Transaction,
+    transaction: &Transaction,
     counts: &[Count],
 ) -> Result<Result<RefundableCounts, Vec<FullWindow>>> {
+    match add_all(transaction, counts, Commit::WithTransaction).await? {
+        Added::All(counted) => Ok(Ok(RefundableCounts(counted))),
+        Added::None(full) => Ok(Err(full)),
+        Added::TooMany(counted, full) => {
+            subtract(transaction, &counted).await?;
+            Ok(Err(full))
+        }
+    }
+}
+
+/// When counts are committed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    /// With the statement, without waiting for the disk.
+    ByItself,
+    /// With the transaction that the statement belongs to.
+    WithTransaction,
+}
+
+/// The outcome of counting attempts.
+enum Added {
+    /// All were counted, in windows that end at these times.
+    All(Vec<(Count, DateTime<Utc>)>),
+    /// Nothing was counted, since these windows are full.
+    None(Vec<FullWindow>),
+    /// All were counted, but others filled these windows at the same moment.
+    TooMany(Vec<(Count, DateTime<Utc>)>, Vec<FullWindow>),
+}
+
+async fn add_all(connection: &AsyncPgConnection, counts: &[Count], commit: Commit) -> Result<Added> {
     #[derive(QueryableByName)]
     struct Window {
         #[diesel(sql_type = Text)]
         bucket: String,
         #[diesel(sql_type = Text)]
         subject: String,
+        #[diesel(sql_type = Bool)]
+        added: bool,
         #[diesel(embed)]
         counted: WindowCount,
     }
-    let buckets: Vec<&str> = counts.iter().map(|count| count.limit.bucket).collect();
-    let subjects: Vec<&str> = counts.iter().map(|count| count.subject.as_str()).collect();
-    let seconds: Vec<f64> = counts.iter().map(|count| count.limit.window.as_secs_f64()).collect();
-    let numbers: Vec<i32> = counts.iter().map(|count| count.number).collect();
+    if counts.is_empty() {
+        return Ok(Added::All(Vec::new()));
+    }
+    let buckets = counts.iter().map(|count| count.limit.bucket).collect();
+    let subjects = counts.iter().map(|count| count.subject.as_str()).collect();
+    let seconds = counts.iter().map(|count| count.limit.window.as_secs_f64()).collect();
+    let numbers = counts.iter().map(|count| count.number).collect();
+    let tries = counts.iter().map(|count| count.limit.tries).collect();
+    let by_itself = commit == Commit::ByItself;
     let windows: Vec<Window> =
-        AddAll { buckets: &buckets, subjects: &subjects, seconds, numbers }.query().load(&mut &**transaction).await?;
-    let windows: HashMap<(&str, &str), &WindowCount> =
-        windows.iter().map(|window| ((window.bucket.as_str(), window.subject.as_str()), &window.counted)).collect();
-    let mut over = Vec::new();
+        AddAll { buckets, subjects, seconds, numbers, tries, by_itself }.query().load(&mut &*connection).await?;
+    let windows: HashMap<(&str, &str), &Window> =
+        windows.iter().map(|window| ((window.bucket.as_str(), window.subject.as_str()), window)).collect();
+    let mut full = Vec::new();
     let mut counted = Vec::new();
     for count in counts {
-        let window = windows
-            .get(&(count.limit.bucket, count.subject.as_str()))
-            .ok_or(Error::Bug("each subject has its window"))?;
-        let left = count.limit.tries.saturating_sub(window.count.saturating_sub(count.number)).max(0);
+        // If some windows are full, the others aren't returned.
+        let Some(window) = windows.get(&(count.limit.bucket, count.subject.as_str())) else { continue };
+        let before = window.counted.count.saturating_sub(if window.added { count.number } else { 0 });
+        let left = count.limit.tries.saturating_sub(before).max(0);
         if count.number > left {
-            over.push(FullWindow {
+            full.push(FullWindow {
                 bucket: count.limit.bucket,
                 subject: count.subject.clone(),
                 limit: count.limit.tries,
                 left,
-                wait: window.wait().max(Duration::from_secs(1)),
+                wait: window.counted.wait().max(Duration::from_secs(1)),
             });
         }
-        counted.push((count.clone(), window.window_ends_at));
+        if window.added {
+            counted.push((count.clone(), window.counted.window_ends_at));
+        }
     }
-    if over.is_empty() {
-        return Ok(Ok(RefundableCounts(counted)));
-    }
-    subtract(transaction, &counted).await?;
-    Ok(Err(over))
+    Ok(match (counted.is_empty(), full.is_empty()) {
+        (_, true) => Added::All(counted),
+        (true, false) => Added::None(full),
+        (false, false) => Added::TooMany(counted, full),
+    })
 }
 
 statement! {
     struct AddAll<'a> {
-        buckets: Array<Text> = &'a [&'a str],
-        subjects: Array<Text> = &'a [&'a str],
+        buckets: Array<Text> = Vec<&'a str>,
+        subjects: Array<Text> = Vec<&'a str>,
         seconds: Array<Double> = Vec<f64>,
         numbers: Array<Integer> = Vec<i32>,
+        tries: Array<Integer> = Vec<i32>,
+        by_itself: Bool = bool,
     } = include_str!("add_all.sql")
 }
 
@@ -322,12 +368,12 @@ statement! {
 }
 
 /// Subtracts from the counts whose windows haven't ended.
-async fn subtract(transaction: &mut Transaction, counted: &[(Count, DateTime<Utc>)]) -> Result<()> {
+async fn subtract(transaction: &Transaction, counted: &[(Count, DateTime<Utc>)]) -> Result<()> {
     let buckets: Vec<&str> = counted.iter().map(|(count, _)| count.limit.bucket).collect();
     let subjects: Vec<&str> = counted.iter().map(|(count, _)| count.subject.as_str()).collect();
     let numbers: Vec<i32> = counted.iter().map(|(count, _)| count.number).collect();
     let windows: Vec<DateTime<Utc>> = counted.iter().map(|(_, window_ends_at)| *window_ends_at).collect();
-    SubtractAll { buckets, subjects, numbers, windows }.query().execute(&mut **transaction).await?;
+    SubtractAll { buckets, subjects, numbers, windows }.query().execute(&mut &**transaction).await?;
     Ok(())
 }
 

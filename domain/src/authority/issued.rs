@@ -373,9 +373,9 @@ pub(crate) async fn count_ended(transaction: &mut Transaction, with: EndedWith) 
     Ok(found.count)
 }
 
-/// Marks up to [`limits::CASCADE_CHUNK`] objects that have ended. Returns how many, and the events to record: one for
-/// each kind and organization, which names all of its objects.
-pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Result<(i64, Vec<NewEvent>)> {
+/// Marks up to `most` objects that have ended. Returns how many, and the events to record: one for each kind and
+/// organization, which names all of its objects.
+pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith, most: i64) -> Result<(i64, Vec<NewEvent>)> {
     #[derive(QueryableByName)]
     struct MarkedRow {
         #[diesel(sql_type = SqlUuid)]
@@ -384,7 +384,7 @@ pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Resu
         organization_id: OrganizationId,
     }
     static STATEMENTS: Statements<(EndedWithKind, Issued)> = Statements::new();
-    let (mut room, mut events) = (limits::CASCADE_CHUNK, Vec::new());
+    let (mut room, mut events) = (most, Vec::new());
     for issued in Issued::ALL {
         let kept = issued.kept();
         let key = (with.ending(), issued);
@@ -403,7 +403,7 @@ pub(crate) async fn mark(transaction: &mut Transaction, with: EndedWith) -> Resu
             events.push(event);
         }
     }
-    Ok((limits::CASCADE_CHUNK - room, events))
+    Ok((most - room, events))
 }
 
 /// Marks a chunk of what ended in an organization because of demotions or together with the organization, in a
@@ -421,7 +421,7 @@ async fn mark_chunk(database: &Database, with: EndedWith, claim: JobClaim<'_>) -
     database
         .transaction(async |transaction| {
             claim(transaction).await?;
-            let (marked, events) = mark(transaction, with).await?;
+            let (marked, events) = mark(transaction, with, limits::CASCADE_CHUNK).await?;
             audit::record(transaction, events).await?;
             Ok(marked == limits::CASCADE_CHUNK)
         })

@@ -144,7 +144,7 @@ fn refuse(mails: &[CausedMail], over: &[FullWindow], field: &str) -> Vec<Refusal
 impl CausedMails {
     /// Counts the emails for the account and the recipients, and fails with RATE_LIMITED if some are too many. This is
     /// the last check before a command changes anything.
-    pub(crate) async fn require(&self, transaction: &mut Transaction) -> Result<()> {
+    pub(crate) async fn require(&self, transaction: &Transaction) -> Result<()> {
         let refused = |over: &[FullWindow]| Error::Refused(refuse(&self.mails, over, &self.field));
         if let Err(over) = &self.shared {
             return Err(refused(over));

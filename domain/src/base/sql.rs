@@ -137,6 +137,44 @@ impl<S, G> ValidGrouping<G> for FixedSql<S> {
     type IsAggregate = is_aggregate::Never;
 }
 
+/// A statement of diesel's that each connection prepares only once.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Prepared<T>(T);
+
+/// Makes statements be prepared only once per connection.
+pub(crate) trait Prepare: Sized {
+    /// Makes each connection prepare this statement only once. diesel prepares every UPDATE anew, since its text may
+    /// depend on which fields are set. This is for statements whose text is always the same.
+    fn prepared(self) -> Prepared<Self>;
+}
+
+impl<T: QueryFragment<Pg>> Prepare for T {
+    fn prepared(self) -> Prepared<Self> {
+        Prepared(self)
+    }
+}
+
+impl<T: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<T> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
+        Ok(true)
+    }
+}
+
+impl<T> QueryId for Prepared<T> {
+    // Statements are told apart by their text.
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<T: diesel::query_builder::Query> diesel::query_builder::Query for Prepared<T> {
+    type SqlType = T::SqlType;
+}
+
 /// The parameters of a statement, by name.
 pub(crate) trait Parameters<'a> {
     /// The names of the parameters.

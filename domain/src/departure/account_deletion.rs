@@ -16,6 +16,7 @@ use crate::base::error::{Code, Error, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::job::{MailAccountDeleted, MarkEndedWithAccount};
 use crate::base::limits;
+use crate::base::sql::Prepare as _;
 use crate::base::text::{self, EmailAddress, Username};
 use crate::database::schema::{account_deletions, members, organizations, sessions, users};
 use crate::database::{Database, Transaction, now};
@@ -145,6 +146,7 @@ async fn delete_personal_organization(
             organizations::deleted_at.eq(at),
             organizations::deleted_by_id.eq(person.user_id()),
         ))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -165,6 +167,7 @@ async fn empty(transaction: &mut Transaction, person: Person<'_>, at: DateTime<U
             users::default_bill_to_id.eq(None::<OrganizationId>),
             users::deleted_at.eq(at),
         ))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())

@@ -12,6 +12,7 @@ use crate::authority::rights::MemberAction;
 use crate::base::error::{Error, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId};
 use crate::base::job::{MailMembershipEnded, RunDeparture};
+use crate::base::sql::Prepare as _;
 use crate::base::{limits, text};
 use crate::database::schema::{departure_steps, departures, sessions};
 use crate::database::{Database, Transaction, now};
@@ -128,6 +129,7 @@ pub(crate) async fn depart(
             .filter(sessions::active_organization_id.eq(organization_id)),
     )
     .set(sessions::active_organization_id.eq(None::<OrganizationId>))
+    .prepared()
     .execute(&mut **transaction)
     .await?;
     user::reset_default_bill_to(transaction, user_id, organization_id).await?;

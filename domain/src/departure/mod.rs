@@ -28,6 +28,7 @@ use crate::base::id::{DepartureId, MemberId, OrganizationId, UserId};
 use crate::base::job::{JobClaim, RevertDeparture, RunDeparture};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
+use crate::base::sql::Prepare as _;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{departure_steps, departures, members};
 use crate::database::{Database, Transaction, rollcall_now};
@@ -249,6 +250,7 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, claim: Job
             };
             diesel::update(departures::table.find(id))
                 .set((departures::status.eq(status), departures::error.eq(reason)))
+                .prepared()
                 .execute(&mut **transaction)
                 .await?;
             let event =
@@ -286,6 +288,7 @@ pub async fn tell_leaver(database: &Database, id: DepartureId, claim: JobClaim<'
             if departure.told_at.is_none() {
                 diesel::update(departures::table.find(id))
                     .set(departures::told_at.eq(rollcall_now().nullable()))
+                    .prepared()
                     .execute(&mut **transaction)
                     .await?;
             }
@@ -416,6 +419,7 @@ async fn set_under_way(
     Ok(diesel::update(departures::table.find(departure.id))
         .set((departures::status.eq(status), departures::error.eq(None::<String>)))
         .returning(Departure::as_returning())
+        .prepared()
         .get_result(&mut **transaction)
         .await?)
 }

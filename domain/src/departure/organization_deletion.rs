@@ -16,7 +16,7 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::job::MarkEnded;
 use crate::base::limits;
-use crate::base::sql::{Statements, fixed_sql, parameters};
+use crate::base::sql::{Prepare as _, Statements, fixed_sql, parameters};
 use crate::base::text::{self, Slug};
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction, now};
@@ -65,6 +65,7 @@ async fn mark_deleted(transaction: &mut Transaction, permit: &WritePermit, at: D
             // Offers from and to the organization end for good, even if it is restored.
             organizations::offers_ended_position.eq(fixed_sql::<BigInt>("nextval('grant_positions')")),
         ))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -131,6 +132,7 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
 async fn mark_restored(transaction: &mut Transaction, _: Staff<'_>, id: OrganizationId) -> Result<()> {
     diesel::update(organizations::table.find(id))
         .set((organizations::deleted_at.eq(None::<DateTime<Utc>>), organizations::deleted_by_id.eq(None::<UserId>)))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())

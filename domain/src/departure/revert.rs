@@ -18,7 +18,7 @@ use crate::base::error::{Code, Error, Reader, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId, ResourceId, ResourceMoveId, UserId};
 use crate::base::job::{JobClaim, MailMembershipRestored, RevertDeparture};
 use crate::base::limits;
-use crate::base::sql::statement;
+use crate::base::sql::{Prepare as _, statement};
 use crate::database::schema::{departure_steps, departures, members, resource_moves, resources};
 use crate::database::{Database, Transaction, now};
 use crate::departure::cascade::{Chunk, remove_grants, revoke_issued};
@@ -242,14 +242,18 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, claim: JobClaim<
                     .await?;
                 // What has ended remains so, whoever comes back.
                 if let Some(step) = unfinished(transaction, id, DepartureStep::RevokeIssued).await? {
-                    revoke_issued(transaction, &departure, &step).await?;
+                    let mut events = Vec::new();
+                    revoke_issued(transaction, &departure, &step, limits::CASCADE_CHUNK, &mut events).await?;
+                    audit::record(transaction, events).await?;
                     return Ok(Chunk::More);
                 }
                 // A member who came back in another way than by this revert loses what was shared with them (R37,
                 // R45). A member whom the revert reactivated still has it.
                 let step = unfinished(transaction, id, DepartureStep::RemoveGrants).await?;
                 if let Some(step) = step.filter(|_| ended_at >= departure.ended_at_position) {
-                    remove_grants(transaction, &departure, &step).await?;
+                    let mut events = Vec::new();
+                    remove_grants(transaction, &departure, &step, limits::CASCADE_CHUNK, &mut events).await?;
+                    audit::record(transaction, events).await?;
                     return Ok(Chunk::More);
                 }
                 finish(transaction, &departure, at).await?;
@@ -342,20 +346,24 @@ async fn give_back(
     }
     diesel::update(resources::table.filter(resources::id.eq_any(&owned)))
         .set((resources::owner_id.eq(departure.user_id), resources::owned_since.eq(at)))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     // Also undoes the departure's other changes: samples are taken out of the project, and documents get back their
     // former visibility.
     diesel::update(resources::table.filter(resources::id.eq_any(&samples)))
         .set((resources::container_id.eq(None::<ResourceId>), resources::updated_at.eq(at)))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     diesel::update(resources::table.filter(resources::id.eq_any(&documents)))
         .set(resources::visibility.eq(Visibility::Private))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     diesel::update(resource_moves::table.filter(resource_moves::id.eq_any(&back)))
         .set(resource_moves::reverted_at.eq(at))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     for (reason, moves) in staying {
@@ -368,6 +376,7 @@ async fn keep(transaction: &mut Transaction, moves: &[ResourceMoveId], reason: &
     if !moves.is_empty() {
         diesel::update(resource_moves::table.filter(resource_moves::id.eq_any(moves)))
             .set(resource_moves::kept_because.eq(reason))
+            .prepared()
             .execute(&mut **transaction)
             .await?;
     }
@@ -410,6 +419,7 @@ async fn finish(transaction: &mut Transaction, departure: &Departure, at: DateTi
             departures::completed_at.eq(departure.completed_at.unwrap_or(at)),
             departures::error.eq(None::<String>),
         ))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     events.push(

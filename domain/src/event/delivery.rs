@@ -20,7 +20,7 @@ use crate::base::id::{OrganizationId, TypedId, WebhookDeliveryId, WebhookId};
 use crate::base::job::{DeliverWebhook, JobClaim, MailWebhookDisabled, RedeliverWebhook};
 use crate::base::page::{Page, PageRequest};
 use crate::base::secret::{Keyring, Token};
-use crate::base::sql::statement;
+use crate::base::sql::{Prepare as _, statement};
 use crate::base::{clock, limits};
 use crate::database::schema::{audit_events, audit_heads, webhook_deliveries, webhook_previous_secrets, webhooks};
 use crate::database::{Database, Transaction, now};
@@ -138,6 +138,7 @@ pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId
             let delivery: WebhookDelivery = diesel::update(webhook_deliveries::table.find(id))
                 .set(webhook_deliveries::status.eq(DeliveryStatus::Queued))
                 .returning(WebhookDelivery::as_returning())
+                .prepared()
                 .get_result(&mut **transaction)
                 .await?;
             transaction.enqueue_or_expedite(&RedeliverWebhook { delivery_id: id }).await?;
@@ -331,6 +332,7 @@ async fn move_cursor(database: &Database, webhook: &Webhook, to: i64, claim: Job
             claim(transaction).await?;
             diesel::update(webhooks::table.find(webhook.id).filter(webhooks::cursor.eq(webhook.cursor)))
                 .set(webhooks::cursor.eq(to))
+                .prepared()
                 .execute(&mut **transaction)
                 .await?;
             Ok(())
@@ -453,6 +455,7 @@ pub async fn record_attempt(
                     webhooks::enabled.eq(current.enabled && !disable),
                     webhooks::failing_since.eq(failing_since),
                 ))
+                .prepared()
                 .execute(&mut **transaction)
                 .await?;
             if disable {
@@ -521,6 +524,7 @@ pub async fn record_redelivery(
                     webhook_deliveries::last_attempt_at.eq(at),
                 ))
                 .returning(webhook_deliveries::webhook_id)
+                .prepared()
                 .get_result(&mut **transaction)
                 .await
                 .optional()?;

@@ -22,7 +22,7 @@ use crate::base::job::{JobClaim, MailInvitation};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Purpose, Token};
-use crate::base::sql::{FixedSql, statement};
+use crate::base::sql::{FixedSql, Prepare as _, statement};
 use crate::base::text::EmailAddress;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{invitations, organizations};
@@ -159,6 +159,7 @@ pub(super) async fn answer(
             .filter(Issued::Invitation.stands()),
     )
     .set(invitations::status.eq(answer))
+    .prepared()
     .execute(&mut **transaction)
     .await?;
     Ok(answered > 0)
@@ -207,6 +208,7 @@ pub(crate) async fn revoke_to(
     )
     .set(invitations::status.eq(InvitationStatus::Revoked))
     .returning(invitations::id)
+    .prepared()
     .get_results(&mut **transaction)
     .await?;
     Ok(revoked
@@ -250,6 +252,7 @@ pub(super) async fn mark_over(transaction: &mut Transaction, ids: &[InvitationId
     )
     .set(invitations::status.eq(Issued::Invitation.over("revoked", "expired")))
     .returning((invitations::id, invitations::organization_id, invitations::status))
+    .prepared()
     .get_results(&mut **transaction)
     .await?;
     let events = over.into_iter().map(|(id, organization_id, status)| match status {
@@ -294,6 +297,7 @@ pub async fn set_delivery(
 ) -> Result<()> {
     diesel::update(invitations::table.find(id).filter(invitations::token_version.eq(token_version)))
         .set((invitations::delivery.eq(delivery), invitations::delivery_error.eq(error)))
+        .prepared()
         .execute(connection)
         .await?;
     Ok(())

@@ -25,6 +25,7 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{InvitationId, OrganizationId, TeamId, UserId};
 use crate::base::job::{ExpireInvitation, MailInvitation, MailInvitationReminder};
 use crate::base::limits;
+use crate::base::sql::Prepare as _;
 use crate::base::text::{self, EmailAddress, Username};
 use crate::database::schema::{invitations, members, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -139,7 +140,7 @@ pub async fn invite(
     }
     // The answer reveals which usernames don't exist.
     let guesses = attempt::count_guesses(database, actor, client, usernames_of(&parsed).len()).await?;
-    let mails = mails_to(&mut *database.connection().await?, &parsed).await?;
+    let mails = mails_to(database, &parsed).await?;
     let mails = mail_limit::count(database, actor, client, &mails, "invitations").await?;
     let made = database
         .transaction(async |transaction| {
@@ -168,13 +169,18 @@ pub async fn invite(
                 )
             };
             let (accounts, organization, created_at) = (accounts?, organization?, created_at?);
-            let (refusals, mut events) = refuse(transaction, &permit, &parsed, &accounts).await?;
+            let (refused, mails_left) = {
+                let transaction = &*transaction;
+                join!(refuse(transaction, &permit, &parsed, &accounts), mails.require(transaction))
+            };
+            let (refusals, over) = refused?;
             if !refusals.is_empty() {
                 return Err(Error::Refused(refusals));
             }
             few?;
             seats?;
-            mails.require(transaction).await?;
+            mails_left?;
+            let mut events = invitation::mark_over(transaction, &over).await?;
             let expires_at = created_at + chrono::Duration::days(i64::from(organization.invitation_days));
             let inserts = parsed.iter().map(|invite| {
                 let permissions = invite.permissions.or(organization.default_permissions.into());
@@ -253,15 +259,17 @@ pub async fn invite(
 }
 
 /// The emails that the invitations cause. An invitation by an unknown username causes none.
-async fn mails_to(connection: &mut AsyncPgConnection, parsed: &[Parsed]) -> Result<Vec<CausedMail>> {
+async fn mails_to(database: &Database, parsed: &[Parsed]) -> Result<Vec<CausedMail>> {
     let usernames = usernames_of(parsed);
-    let addresses: HashMap<Username, Option<EmailAddress>> = users::table
-        .filter(users::username.eq_any(usernames))
-        .select((users::username, users::email))
-        .load(connection)
-        .await?
-        .into_iter()
-        .collect();
+    let mut addresses: HashMap<Username, Option<EmailAddress>> = HashMap::new();
+    if !usernames.is_empty() {
+        let found = users::table
+            .filter(users::username.eq_any(usernames))
+            .select((users::username, users::email))
+            .load(&mut *database.connection().await?)
+            .await?;
+        addresses.extend::<Vec<_>>(found);
+    }
     let mail = |(position, invite): (usize, &Parsed)| {
         let to = match &invite.invitee {
             Invitee::Email(email) => Some(email),
@@ -373,28 +381,24 @@ async fn require_few_open(transaction: &Transaction, organization_id: Organizati
     Err(Error::refused(Code::TooMany, "invitations", message))
 }
 
-/// Returns all refusals of the invitations, and the events to record. Earlier invitations to the same people that have
-/// expired or ended are marked here, so that they don't stand in the way of new ones even if the worker hasn't run yet.
+/// Returns all refusals of the invitations, and the earlier invitations to the same people that have expired or ended.
+/// These are to be marked, so that they don't stand in the way of new ones even if the worker hasn't run yet.
 async fn refuse(
-    transaction: &mut Transaction,
+    transaction: &Transaction,
     permit: &Permit,
     parsed: &[Parsed],
     accounts: &[User],
-) -> Result<(Vec<Refusal>, Vec<NewEvent>)> {
+) -> Result<(Vec<Refusal>, Vec<InvitationId>)> {
     let organization_id = permit.organization_id();
     let team_ids: Vec<TeamId> = parsed.iter().flat_map(|invite| invite.team_ids.iter().copied()).collect();
-    let (active, pending, teams) = {
-        let transaction = &*transaction;
-        let (active, pending, teams) = join!(
-            active_among(transaction, organization_id, accounts),
-            pending_among(transaction, organization_id, parsed, accounts),
-            team::in_organization(transaction, organization_id, &team_ids),
-        );
-        (active?, pending?, teams?)
-    };
+    let (active, pending, teams) = join!(
+        active_among(transaction, organization_id, accounts),
+        pending_among(transaction, organization_id, parsed, accounts),
+        team::in_organization(transaction, organization_id, &team_ids),
+    );
+    let (active, pending, teams) = (active?, pending?, teams?);
     let (over, pending): (Vec<_>, Vec<_>) = pending.into_iter().partition(|pending| pending.is_over);
     let over: Vec<InvitationId> = over.into_iter().map(|pending| pending.id).collect();
-    let events = invitation::mark_over(transaction, &over).await?;
     let mut refusals = Vec::new();
     for (position, invite) in parsed.iter().enumerate() {
         let unknown = invite.team_ids.iter().enumerate().filter(|(_, id)| !teams.contains(id));
@@ -425,7 +429,7 @@ async fn refuse(
             _ => {}
         }
     }
-    Ok((refusals, events))
+    Ok((refusals, over))
 }
 
 /// The accounts that are active members.
@@ -535,6 +539,7 @@ pub async fn resend(database: &Database, actor: &Actor, id: InvitationId, client
                     invitations::expires_at.eq(expires_at),
                 ))
                 .returning(Invitation::as_returning())
+                .prepared()
                 .get_result(&mut **transaction)
                 .await?;
             transaction.enqueue(&MailInvitation { invitation_id: id, token_version: invitation.token_version }).await?;
@@ -575,6 +580,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: InvitationId) -> Res
             let invitation: Invitation = diesel::update(invitations::table.find(id))
                 .set(invitations::status.eq(InvitationStatus::Revoked))
                 .returning(Invitation::as_returning())
+                .prepared()
                 .get_result(&mut **transaction)
                 .await?;
             let event = NewEvent::by(actor, invitation.organization_id, AuditAction::InvitationRevoked, id)

@@ -17,7 +17,7 @@ use crate::base::id::{JoinCodeId, OrganizationId, UserId};
 use crate::base::job::{ExpireJoinCode, JobClaim};
 use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::secret::{Keyring, Purpose};
-use crate::base::sql::FixedSql;
+use crate::base::sql::{FixedSql, Prepare as _};
 use crate::base::text_enum::text_enum;
 use crate::base::{limits, random, text};
 use crate::database::schema::join_codes;
@@ -381,6 +381,7 @@ pub(super) async fn use_up(
     )
     .set(join_codes::status.eq(JoinCodeStatus::Used))
     .returning((join_codes::id, join_codes::role))
+    .prepared()
     .get_result(&mut **transaction)
     .await
     .optional()?;
@@ -391,6 +392,7 @@ pub(super) async fn use_up(
 pub(super) async fn set_user(transaction: &mut Transaction, code: &UsedJoinCode) -> Result<()> {
     diesel::update(join_codes::table.find(code.id))
         .set((join_codes::used_by_id.eq(code.user_id), join_codes::used_at.eq(rollcall_now().nullable())))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -431,6 +433,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Resul
             )
             .set(join_codes::status.eq(JoinCodeStatus::Revoked))
             .returning(JoinCode::as_returning())
+            .prepared()
             .get_result(&mut **transaction)
             .await
             .optional()?;
@@ -487,6 +490,7 @@ async fn mark_over(transaction: &mut Transaction, ids: &[JoinCodeId]) -> Result<
     )
     .set(join_codes::status.eq(Issued::JoinCode.over("revoked", "expired")))
     .returning((join_codes::id, join_codes::organization_id, join_codes::status))
+    .prepared()
     .get_results(&mut **transaction)
     .await?;
     let events = over.into_iter().map(|(id, organization_id, status)| match status {

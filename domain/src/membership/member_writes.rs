@@ -14,7 +14,7 @@ use crate::authority::permissions::Permissions;
 use crate::authority::rights::Role;
 use crate::base::error::Result;
 use crate::base::id::{MemberId, OrganizationId, UserId};
-use crate::base::sql::fixed_sql;
+use crate::base::sql::{Prepare as _, fixed_sql};
 use crate::database::schema::members;
 use crate::database::{Transaction, now};
 use crate::membership::cause::{Admission, Cause, Membership};
@@ -36,7 +36,7 @@ pub(crate) async fn admit(
         members::joined_via.eq(joined_via),
     );
     if let Some(id) = before {
-        diesel::update(members::table.find(id)).set(values).execute(&mut **transaction).await?;
+        diesel::update(members::table.find(id)).set(values).prepared().execute(&mut **transaction).await?;
         return Ok(id);
     }
     let id = MemberId::new();
@@ -61,6 +61,7 @@ pub(super) async fn set_role(
 ) -> Result<()> {
     diesel::update(members::table.find(id).filter(members::organization_id.eq(permit.organization_id())))
         .set(members::role.eq(role))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -75,6 +76,7 @@ pub(super) async fn set_permissions(
 ) -> Result<()> {
     diesel::update(members::table.find(id).filter(members::organization_id.eq(permit.organization_id())))
         .set(permissions)
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -90,7 +92,7 @@ pub(crate) async fn step_down(
     cause.require_reach(organization_id, owner)?;
     let membership =
         members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(owner));
-    diesel::update(membership).set(members::role.eq(Role::Admin)).execute(&mut **transaction).await?;
+    diesel::update(membership).set(members::role.eq(Role::Admin)).prepared().execute(&mut **transaction).await?;
     Ok(())
 }
 
@@ -106,6 +108,7 @@ pub(crate) async fn step_up(
         members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(member));
     diesel::update(membership)
         .set((members::role.eq(Role::Owner), Permissions::all()))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -136,6 +139,7 @@ pub(super) async fn end_issued(
         members::table.filter(members::organization_id.eq(organization_id)).filter(members::user_id.eq(user_id)),
     )
     .set((all.then(|| members::invites_ended_position.eq(next())), members::admin_invites_ended_position.eq(next())))
+    .prepared()
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -150,6 +154,7 @@ pub(super) async fn end_issued_for_admins(transaction: &mut Transaction, permit:
             .filter(members::role.eq(Role::Admin)),
     )
     .set(members::admin_invites_ended_position.eq(fixed_sql::<BigInt>("nextval('grant_positions')")))
+    .prepared()
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -191,6 +196,7 @@ pub(crate) async fn end(
             members::invites_ended_position.eq(this),
             members::admin_invites_ended_position.eq(this),
         ))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(EndPositions { this, previous })
@@ -200,6 +206,7 @@ pub(crate) async fn end(
 pub(crate) async fn reactivate(transaction: &mut Transaction, permit: &WritePermit, id: MemberId) -> Result<()> {
     diesel::update(members::table.find(id).filter(members::organization_id.eq(permit.organization_id())))
         .set(members::status.eq(MemberStatus::Active))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -215,6 +222,7 @@ pub(crate) async fn undo_end(
 ) -> Result<()> {
     diesel::update(members::table.find(id).filter(members::organization_id.eq(permit.organization_id())))
         .set(members::ended_at_position.eq(previous))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())

@@ -3,6 +3,7 @@
 pub mod answering;
 pub(crate) mod cause;
 pub mod invitation;
+pub mod invitation_mail;
 pub mod inviting;
 pub mod join_code;
 pub(crate) mod joining;

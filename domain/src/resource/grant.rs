@@ -28,7 +28,7 @@ use crate::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, Te
 use crate::base::job::MailGrantInvitation;
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest};
-use crate::base::sql::{FixedSql, fixed_sql};
+use crate::base::sql::{FixedSql, Prepare as _, fixed_sql};
 use crate::base::text::{EmailAddress, in_words};
 use crate::database::schema::{grant_invitations, grants, organizations};
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -253,6 +253,7 @@ async fn put(
             .sql(" END")),
     ))
     .returning(Grant::as_returning())
+    .prepared()
     .get_result(&mut **transaction)
     .await
     .optional()?;
@@ -419,6 +420,7 @@ pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvi
 pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(grants::table.filter(grants::user_id.eq(user_id)))
         .set(grants::named_as.eq(None::<String>))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())

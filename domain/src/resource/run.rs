@@ -14,7 +14,7 @@ use crate::authority::rights::{AccessLevel, Action};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, RunId, UserId};
 use crate::base::page::{Page, PageRequest, by_id};
-use crate::base::sql::statement;
+use crate::base::sql::{Prepare as _, statement};
 use crate::base::text_enum::text_enum;
 use crate::base::{limits, text};
 use crate::database::schema::{organizations, runs};
@@ -186,6 +186,7 @@ pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run
             let cancelled: Option<Run> = diesel::update(runs::table.find(id).filter(runs::status.eq_any(UNDER_WAY)))
                 .set((runs::status.eq(RunStatus::Cancelled), runs::finished_at.eq(rollcall_now().nullable())))
                 .returning(Run::as_returning())
+                .prepared()
                 .get_result(&mut **transaction)
                 .await
                 .optional()?;

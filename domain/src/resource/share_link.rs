@@ -19,7 +19,7 @@ use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, ShareLinkId, UserId};
 use crate::base::page::{Page, PageRequest, Slice, by_id};
 use crate::base::secret::Token;
-use crate::base::sql::FixedSql;
+use crate::base::sql::{FixedSql, Prepare as _};
 use crate::base::{clock, limits};
 use crate::database::schema::{collection_items, organizations, resources, share_links};
 use crate::database::{Database, now, rollcall_now};
@@ -156,6 +156,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ShareLinkId) -> Resu
             resource::reach(transaction, actor, link.resource_id, AccessLevel::Administer, "id").await?;
             let revoked = diesel::update(share_links::table.find(id).filter(share_links::revoked_at.is_null()))
                 .set(share_links::revoked_at.eq(rollcall_now().nullable()))
+                .prepared()
                 .execute(&mut **transaction)
                 .await?;
             if revoked == 0 {

@@ -28,7 +28,7 @@ use crate::base::id::{OrganizationId, ResourceId, TransferId, UserId};
 use crate::base::job::{ExpireTransfer, JobClaim, MailTransferAnswered, MailTransferOffer, MoveProject};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
-use crate::base::sql::{FixedSql, statement};
+use crate::base::sql::{FixedSql, Prepare as _, statement};
 use crate::base::text::Username;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{grants, members, project_transfers, resources};
@@ -386,6 +386,7 @@ async fn begin(
             resources::owned_since.eq(rollcall_now()),
             resources::moving.eq(true),
         ))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     transaction.enqueue(&MoveProject { transfer_id: transfer.id }).await?;
@@ -467,6 +468,7 @@ async fn close(
     )
     .set((project_transfers::status.eq(status), target.map(|target| project_transfers::to_organization_id.eq(target))))
     .returning(Transfer::as_returning())
+    .prepared()
     .get_result(&mut **transaction)
     .await
     .optional()?;
@@ -606,6 +608,7 @@ pub async fn cancel(database: &Database, actor: &Actor, id: TransferId) -> Resul
 pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
     diesel::update(project_transfers::table.filter(project_transfers::recipient_id.eq(user_id)))
         .set(project_transfers::recipient_named_as.eq(None::<String>))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -639,6 +642,7 @@ async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<
     )
     .set(project_transfers::status.eq(Issued::Transfer.over("cancelled", "expired")))
     .returning(Transfer::as_returning())
+    .prepared()
     .get_results(&mut **transaction)
     .await?;
     let expired = over.iter().filter(|transfer| transfer.status == TransferStatus::Expired);
@@ -684,7 +688,7 @@ pub async fn carry_out(database: &Database, id: TransferId, claim: JobClaim<'_>)
             let (owner, passed) = carry(transaction, &transfer, project, target).await?;
             let at = now(transaction).await?;
             diesel::update(project_transfers::table.find(id))
-                .set(project_transfers::moved_at.eq(at))
+                .set(project_transfers::moved_at.eq(at)).prepared()
                 .execute(&mut **transaction)
                 .await?;
             let metadata = json!({
@@ -809,6 +813,7 @@ async fn carry(
     // `resources_container_fkey` makes the contents follow, and `grants_resource_fkey` the grants on them.
     diesel::update(resources::table.find(project).filter(resources::organization_id.eq(transfer.organization_id)))
         .set((resources::organization_id.eq(target), resources::moving.eq(false)))
+        .prepared()
         .execute(&mut **transaction)
         .await?;
     let (owner, members) = lock_people(transaction, transfer, project, target).await?;

@@ -16,6 +16,7 @@ use crate::base::id::{EmailChangeId, SessionId, TypedId, UserId};
 use crate::base::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
 use crate::base::limits;
 use crate::base::secret::{Purpose, Token};
+use crate::base::sql::Prepare as _;
 use crate::base::text::EmailAddress;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{email_changes, users};
@@ -129,6 +130,7 @@ async fn end_open(transaction: &mut Transaction, user_id: UserId) -> Result<()> 
             .filter(email_changes::status.eq(EmailChangeStatus::Open)),
     )
     .set(email_changes::status.eq(EmailChangeStatus::Replaced))
+    .prepared()
     .execute(&mut **transaction)
     .await?;
     Ok(())
@@ -198,6 +200,7 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
                     .filter(email_changes::created_at.gt(at - limits::EMAIL_CHANGE_LIFETIME)),
             )
             .set((email_changes::status.eq(EmailChangeStatus::Confirmed), email_changes::confirmed_at.eq(at)))
+            .prepared()
             .execute(&mut **transaction)
             .await?;
             if confirmed == 0 {
@@ -206,6 +209,7 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
             }
             let updated = diesel::update(users::table.find(user_id))
                 .set((users::email.eq(&new_email), users::folded_email.eq(new_email.folded())))
+                .prepared()
                 .execute(&mut **transaction)
                 .await;
             // Somebody else has the address, perhaps already since before the request.

@@ -21,6 +21,7 @@ use crate::base::id::{InvitationId, SignInRequestId, TypedId, UserId};
 use crate::base::job::{JobClaim, MailSignIn};
 use crate::base::limits;
 use crate::base::secret::{Purpose, Token};
+use crate::base::sql::Prepare as _;
 use crate::base::text::{self, EmailAddress};
 use crate::database::schema::{invitations, sign_in_requests};
 use crate::database::{Database, Transaction, now, rollcall_now};
@@ -134,6 +135,7 @@ pub async fn record_request(database: &Database, id: SignInRequestId, claim: Job
                 diesel::update(sign_in_requests::table.find(id).filter(sign_in_requests::recorded.eq(false)))
                     .set(sign_in_requests::recorded.eq(true))
                     .returning(sign_in_requests::email)
+                    .prepared()
                     .get_result(&mut **transaction)
                     .await
                     .optional()?;
@@ -295,6 +297,7 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
                 diesel::update(sign_in_requests::table.find(id).filter(sign_in_requests::used_at.is_null()))
                     .set(sign_in_requests::used_at.eq(rollcall_now().nullable()))
                     .returning((sign_in_requests::email, sign_in_requests::invitation_id))
+                    .prepared()
                     .get_result(&mut **transaction)
                     .await
                     .optional()?;
@@ -396,6 +399,7 @@ async fn try_digits(
             .filter(sign_in_requests::digit_tries.lt(limits::SIGN_IN_DIGIT_TRIES)),
     )
     .set(sign_in_requests::digit_tries.eq(sign_in_requests::digit_tries + 1))
+    .prepared()
     .execute(&mut *connection)
     .await?;
     let is_right = database.keyring().verify_digits(newest.uuid(), &code)?;

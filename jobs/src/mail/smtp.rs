@@ -7,7 +7,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ use lettre::{
         Error,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters},
-        commands::{Data, Mail, Rcpt},
+        commands::{Data, Mail, Noop, Rcpt},
         extension::ClientId,
     },
 };
@@ -38,9 +38,11 @@ use super::{
     smtp_stream::{self, EncryptedStream, PlainStream},
 };
 
-/// How many idle connections are kept, and for how long.
-const IDLE_CONNECTIONS: usize = 8;
+/// How many idle connections are kept, which is one for each handler of emails, and for how long.
+const IDLE_CONNECTIONS: usize = 16;
 const IDLE_TIME: Duration = Duration::from_secs(60);
+/// How long a connection that was idle has to answer. If it doesn't, a new one is made.
+const IDLE_ANSWER: Duration = Duration::from_secs(5);
 
 /// This is long enough for a server that examines an email before it responds, and short enough that a job has time
 /// for two of them.
@@ -148,20 +150,37 @@ impl Smtp {
 
     async fn try_send(&self, message: &Message) -> Result<(), SendError> {
         let late = |_| self.late();
-        let raw = message.formatted();
-        let idle = timeout(self.time_limit, self.idle_connection()).await.map_err(late)?;
-        if let Some(mut connection) = idle {
-            let sending = converse(&mut connection, message.envelope(), &raw);
-            match timeout(self.time_limit, sending).await.map_err(late)? {
+        let (envelope, raw) = (message.envelope(), message.formatted());
+        let mut begun = None;
+        while let Some((mut connection, since)) = self.take_idle() {
+            if since.elapsed() >= IDLE_TIME {
+                continue;
+            }
+            match timeout(IDLE_ANSWER, begin(&mut connection, envelope, &raw)).await {
+                Ok(Ok(())) => {
+                    begun = Some(connection);
+                    break;
+                }
+                Ok(Err(error)) if !is_closing(&error) => return self.end(connection, Err(error)),
                 // The server closes a connection that was idle for long or has carried enough emails. That says
-                // nothing about this email, which the server hasn't accepted.
-                Err(error) if is_closing(&error) => {}
-                outcome => return self.end(connection, outcome),
+                // nothing about this email, of which the server has accepted nothing.
+                Ok(Err(_)) => {}
+                // If one connection doesn't answer any more, the others won't either.
+                Err(_) => self.idle().clear(),
             }
         }
-        let mut connection = timeout(self.time_limit, self.connect()).await.map_err(late)??;
-        let sending = converse(&mut connection, message.envelope(), &raw);
-        let outcome = timeout(self.time_limit, sending).await.map_err(late)?;
+        let mut connection = match begun {
+            Some(connection) => connection,
+            None => {
+                let mut connection = timeout(self.time_limit, self.connect()).await.map_err(late)??;
+                let beginning = timeout(self.time_limit, begin(&mut connection, envelope, &raw));
+                if let Err(error) = beginning.await.map_err(late)? {
+                    return self.end(connection, Err(error));
+                }
+                connection
+            }
+        };
+        let outcome = timeout(self.time_limit, finish(&mut connection, envelope, &raw)).await.map_err(late)?;
         self.end(connection, outcome)
     }
 
@@ -175,17 +194,6 @@ impl Smtp {
             Err(error) if is_permanent(&error) => Err(SendError::Permanent { reply: reply(&error) }),
             Err(error) => Err(SendError::Temporary { reply: reply(&error) }),
         }
-    }
-
-    /// Takes an idle connection that still responds.
-    async fn idle_connection(&self) -> Option<AsyncSmtpConnection> {
-        while let Some((mut connection, since)) = self.take_idle() {
-            let answer = timeout(Duration::from_secs(5), connection.test_connected());
-            if since.elapsed() < IDLE_TIME && matches!(answer.await, Ok(true)) {
-                return Some(connection);
-            }
-        }
-        None
     }
 
     /// Opens a connection and logs in. Anything that fails there, such as a rejected password, is a problem of this
@@ -219,11 +227,15 @@ impl Smtp {
     }
 
     fn take_idle(&self) -> Option<(AsyncSmtpConnection, Instant)> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        self.idle().pop()
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(AsyncSmtpConnection, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn park(&self, connection: AsyncSmtpConnection) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle();
         idle.retain(|(_, since)| since.elapsed() < IDLE_TIME);
         if idle.len() < IDLE_CONNECTIONS {
             idle.push((connection, Instant::now()));
@@ -241,14 +253,22 @@ fn connector() -> Result<TlsConnector, SmtpUrlError> {
     Ok(TlsConnector::from(Arc::new(config.with_no_client_auth())))
 }
 
-/// Sends one email, like lettre's `send` except for the end. After a refusal, lettre waits for the response to a QUIT,
-/// and the server's words are lost if there is none.
-async fn converse(connection: &mut AsyncSmtpConnection, envelope: &Envelope, raw: &[u8]) -> Result<(), Error> {
+/// Begins to send one email. If this fails because the connection was closed, the email can be sent by another one.
+async fn begin(connection: &mut AsyncSmtpConnection, envelope: &Envelope, raw: &[u8]) -> Result<(), Error> {
+    match raw.is_ascii() {
+        true => connection.command(Mail::new(envelope.from().cloned(), Vec::new())).await.map(drop),
+        // lettre sends the whole email; see `finish`.
+        false => connection.command(Noop).await.map(drop),
+    }
+}
+
+/// Sends the rest of one email, like lettre's `send` except for the end. After a refusal, lettre waits for the response
+/// to a QUIT, and the server's words are lost if there is none.
+async fn finish(connection: &mut AsyncSmtpConnection, envelope: &Envelope, raw: &[u8]) -> Result<(), Error> {
     if !raw.is_ascii() {
         // Not every server accepts such an address; lettre finds out whether this one does.
         return connection.send(envelope, raw).await.map(drop);
     }
-    connection.command(Mail::new(envelope.from().cloned(), Vec::new())).await?;
     for recipient in envelope.to() {
         connection.command(Rcpt::new(recipient.clone(), Vec::new())).await?;
     }
@@ -266,9 +286,12 @@ fn is_permanent(error: &Error) -> bool {
     }
 }
 
-/// Whether the server is closing the connection (421), whatever the command was.
+/// Whether the connection is closed, or the server is closing it (421), whatever the command was.
 fn is_closing(error: &Error) -> bool {
-    error.status().map(u16::from) == Some(421)
+    match error.status().map(u16::from) {
+        Some(code) => code == 421,
+        None => !error.is_client(),
+    }
 }
 
 /// The server's code and words, or what happened to the connection.

@@ -2,14 +2,11 @@
 
 use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
-use diesel_async::AsyncPgConnection;
-use rollcall_domain::account::user;
 use rollcall_domain::base::delivery::DeliveryStatus;
 use rollcall_domain::base::job::MailInvitation;
 use rollcall_domain::base::link::Route;
-use rollcall_domain::base::text::EmailAddress;
-use rollcall_domain::database;
 use rollcall_domain::membership::invitation::{self, InvitationStatus};
+use rollcall_domain::membership::invitation_mail::{self, InvitationToMail};
 use rollcall_domain::membership::organization;
 use url::Url;
 
@@ -80,26 +77,22 @@ pub(super) fn reason(organization_name: &str) -> String {
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitation) -> Result<(), JobError> {
     let MailInvitation { invitation_id: id, token_version } = *payload;
-    let mut reader = connection(context).await?;
-    let Some(invitation) = invitation::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
-    let at = database::now(&reader).await.map_err(job_error)?;
+    let found = invitation_mail::by_id(&mut *connection(context).await?, id).await.map_err(job_error)?;
+    let Some(InvitationToMail { invitation, organization, inviter_name, recipient, at }) = found else { return Ok(()) };
     let is_current = invitation.token_version == token_version && invitation.status_at(at) == InvitationStatus::Pending;
     if !is_current || invitation.delivery == DeliveryStatus::Sent {
         return Ok(());
     }
-    let organization = organization::by_id(&reader, invitation.organization_id).await.map_err(job_error)?;
     // The invitations of a deleted organization are paused (R48). If this email was due in that time, somebody has to
     // resend the invitation later.
     if organization.deleted_at.is_some() {
         return Ok(());
     }
-    let inviter = user::by_id(&mut reader, invitation.invited_by_id).await.map_err(job_error)?;
-    let Some((address, name)) = recipient(&mut reader, &invitation).await? else { return Ok(()) };
-    drop(reader);
+    let Some((address, name)) = recipient else { return Ok(()) };
     let token = invitation::link_token(&context.database, &invitation).map_err(job_error)?;
     let mail = InvitationMail {
         organization_name: organization.name,
-        inviter_name: organization.member_directory.shows_structure().then_some(inviter.name),
+        inviter_name: organization.member_directory.shows_structure().then_some(inviter_name),
         role: invitation.role.label().to_owned(),
         link: context.link(Route::Invitation(token.reveal())),
         expires_at: invitation.expires_at,
@@ -132,19 +125,4 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         .await
         .map_err(job_error)?;
     outcome.map_err(Unsent::into)
-}
-
-/// The address and the name to greet for the emails about an invitation. `None` if the invited account is deleted.
-pub(crate) async fn recipient(
-    reader: &mut AsyncPgConnection,
-    invitation: &rollcall_domain::membership::invitation::Invitation,
-) -> Result<Option<(EmailAddress, Option<String>)>, JobError> {
-    match (&invitation.email, invitation.user_id) {
-        (Some(email), _) => Ok(Some((email.clone(), invitation.name.clone()))),
-        (None, Some(user_id)) => {
-            let user = user::by_id(reader, user_id).await.map_err(job_error)?;
-            Ok(user.email.map(|email| (email, invitation.name.clone().or(Some(user.name)))))
-        }
-        (None, None) => Ok(None),
-    }
 }

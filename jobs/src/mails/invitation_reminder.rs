@@ -7,12 +7,12 @@ use rollcall_domain::base::delivery::DeliveryStatus;
 use rollcall_domain::base::job::MailInvitationReminder;
 use rollcall_domain::base::limits;
 use rollcall_domain::base::link::Route;
-use rollcall_domain::database;
 use rollcall_domain::membership::invitation::{self, InvitationStatus};
+use rollcall_domain::membership::invitation_mail::{self, InvitationToMail};
 use rollcall_domain::membership::organization;
 use url::Url;
 
-use super::invitation::{reason, recipient};
+use super::invitation::reason;
 use crate::context::{Context, connection, job_error};
 use crate::mail::document::{Block, Document, name};
 use crate::mail::words::{deadline, greeting, paragraph, row};
@@ -62,19 +62,16 @@ impl InvitationReminderMail {
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitationReminder) -> Result<(), JobError> {
     let MailInvitationReminder { invitation_id: id, token_version } = *payload;
-    let mut reader = connection(context).await?;
-    let Some(invitation) = invitation::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
-    let now = database::now(&reader).await.map_err(job_error)?;
+    let found = invitation_mail::by_id(&mut *connection(context).await?, id).await.map_err(job_error)?;
+    let Some(InvitationToMail { invitation, organization, recipient, at, .. }) = found else { return Ok(()) };
     // If the invitation itself didn't reach the person, there is nothing to remind them of.
-    let is_open = invitation.status_at(now) == InvitationStatus::Pending
+    let is_open = invitation.status_at(at) == InvitationStatus::Pending
         && invitation.token_version == token_version
         && invitation.delivery == DeliveryStatus::Sent;
-    let organization = organization::by_id(&reader, invitation.organization_id).await.map_err(job_error)?;
     if !is_open || organization.deleted_at.is_some() {
         return Ok(());
     }
-    let Some((address, name)) = recipient(&mut reader, &invitation).await? else { return Ok(()) };
-    drop(reader);
+    let Some((address, name)) = recipient else { return Ok(()) };
     let token = invitation::link_token(&context.database, &invitation).map_err(job_error)?;
     let mail = InvitationReminderMail {
         organization_name: organization.name,

@@ -1,0 +1,57 @@
+//! What the emails about an invitation say.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::base::error::Result;
+use crate::base::id::InvitationId;
+use crate::base::text::EmailAddress;
+use crate::database::rollcall_now;
+use crate::database::schema::{invitations, organizations, users};
+use crate::membership::invitation::Invitation;
+use crate::membership::organization::Organization;
+
+/// An invitation with everything that its emails say.
+#[derive(Debug, Clone)]
+pub struct InvitationToMail {
+    /// The invitation.
+    pub invitation: Invitation,
+    /// The organization.
+    pub organization: Organization,
+    /// The inviter's name.
+    pub inviter_name: String,
+    /// The address, and the name to greet. `None` if the invited account is deleted.
+    pub recipient: Option<(EmailAddress, Option<String>)>,
+    /// The time at which this was read.
+    pub at: DateTime<Utc>,
+}
+
+/// Loads an invitation for its emails, without checking access.
+pub async fn by_id(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Option<InvitationToMail>> {
+    type Account = (Option<EmailAddress>, String);
+    let (inviters, invitees) = diesel::alias!(users as inviters, users as invitees);
+    let found: Option<(Invitation, Organization, String, Option<Account>, DateTime<Utc>)> = invitations::table
+        .find(id)
+        .inner_join(organizations::table.on(organizations::id.eq(invitations::organization_id)))
+        .inner_join(inviters.on(inviters.field(users::id).eq(invitations::invited_by_id)))
+        .left_join(invitees.on(invitees.field(users::id).nullable().eq(invitations::user_id)))
+        .select((
+            Invitation::as_select(),
+            Organization::as_select(),
+            inviters.field(users::name),
+            invitees.fields((users::email, users::name)).nullable(),
+            rollcall_now(),
+        ))
+        .first(connection)
+        .await
+        .optional()?;
+    Ok(found.map(|(invitation, organization, inviter_name, account, at)| {
+        let recipient = match (invitation.email.clone(), account) {
+            (Some(email), _) => Some((email, invitation.name.clone())),
+            (None, Some((Some(email), name))) => Some((email, invitation.name.clone().or(Some(name)))),
+            (None, Some((None, _)) | None) => None,
+        };
+        InvitationToMail { invitation, organization, inviter_name, recipient, at }
+    }))
+}
