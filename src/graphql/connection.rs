@@ -67,18 +67,35 @@ pub async fn total(
 /// Defines the connection and the edge of a node type.
 macro_rules! connection {
     ($connection:ident, $edge:ident, $node:ty, $what:literal $(, $total:ident)?) => {
-        #[doc = concat!("A page of ", $what, ".")]
-        #[derive(async_graphql::SimpleObject)]
         pub struct $connection {
-            #[doc = concat!("The ", $what, " with their cursors.")]
             edges: Vec<$edge>,
-            #[doc = concat!("The ", $what, " without their cursors.")]
-            nodes: Vec<$node>,
-            /// The position of this page in the list.
             page_info: $crate::graphql::connection::PageInfo,
+            $($total: i64,)?
+        }
+
+        #[doc = concat!("A page of ", $what, ".")]
+        #[async_graphql::Object]
+        impl $connection {
+            #[doc = concat!("The ", $what, " with their cursors.")]
+            async fn edges(&self) -> &[$edge] {
+                &self.edges
+            }
+
+            #[doc = concat!("The ", $what, " without their cursors.")]
+            async fn nodes(&self) -> Vec<&$node> {
+                self.edges.iter().map(|edge| &edge.node).collect()
+            }
+
+            /// The position of this page in the list.
+            async fn page_info(&self) -> &$crate::graphql::connection::PageInfo {
+                &self.page_info
+            }
+
             $(
                 #[doc = concat!("The number of ", $what, " in the whole list.")]
-                $total: i64,
+                async fn $total(&self) -> i64 {
+                    self.$total
+                }
             )?
         }
 
@@ -95,9 +112,8 @@ macro_rules! connection {
             /// Makes a connection of a page.
             pub fn new(page: rollcall_domain::base::page::Page<$node> $(, $total: i64)?) -> Self {
                 let page_info = $crate::graphql::connection::PageInfo::of(&page);
-                let nodes = page.items.iter().map(|(_, node)| node.clone()).collect();
                 let edges = page.items.into_iter().map(|(cursor, node)| $edge { cursor, node }).collect();
-                Self { edges, nodes, page_info $(, $total)? }
+                Self { edges, page_info $(, $total)? }
             }
         }
     };

@@ -114,11 +114,11 @@ impl Loaders {
 }
 
 impl Loader<UserId> for Loaders {
-    type Value = User;
+    type Value = Arc<User>;
 
-    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, User>, async_graphql::Error> {
+    async fn load(&self, keys: &[UserId]) -> Result<HashMap<UserId, Self::Value>, async_graphql::Error> {
         let users = user::by_ids(&mut *self.connection().await?, keys).await.map_err(top_level)?;
-        Ok(users.into_iter().map(|user| (user.id, user)).collect())
+        Ok(users.into_iter().map(|user| (user.id, Arc::new(user))).collect())
     }
 }
 
@@ -126,16 +126,16 @@ impl Loader<UserId> for Loaders {
 pub type UserKey = (Actor, UserId);
 
 impl Loader<UserKey> for Loaders {
-    type Value = User;
+    type Value = Arc<User>;
 
-    async fn load(&self, keys: &[UserKey]) -> Result<HashMap<UserKey, User>, async_graphql::Error> {
+    async fn load(&self, keys: &[UserKey]) -> Result<HashMap<UserKey, Self::Value>, async_graphql::Error> {
         let mut answers = HashMap::new();
         let mut connection = self.connection().await?;
         for (actor, keys) in by_page(keys, |(actor, _)| actor.clone()) {
             let ids: Vec<UserId> = keys.iter().map(|(_, id)| *id).collect();
             let visible = visibility::visible_to(&mut connection, &actor, &ids).await.map_err(top_level)?;
             let users = user::by_ids(&mut connection, &visible).await.map_err(top_level)?;
-            answers.extend(users.into_iter().map(|user| ((actor.clone(), user.id), user)));
+            answers.extend(users.into_iter().map(|user| ((actor.clone(), user.id), Arc::new(user))));
         }
         Ok(answers)
     }
@@ -163,7 +163,7 @@ impl Loader<TeamKey> for Loaders {
 pub type OrganizationKey = (Actor, OrganizationId);
 
 impl Loader<OrganizationKey> for Loaders {
-    type Value = (Organization, Option<Permit>);
+    type Value = (Arc<Organization>, Option<Permit>);
 
     async fn load(
         &self,
@@ -173,7 +173,7 @@ impl Loader<OrganizationKey> for Loaders {
             organization::organizations_with_permits(&mut *self.connection().await?, keys).await.map_err(top_level)?;
         Ok(found
             .into_iter()
-            .map(|(actor, organization, permit)| ((actor, organization.id), (organization, permit)))
+            .map(|(actor, organization, permit)| ((actor, organization.id), (Arc::new(organization), permit)))
             .collect())
     }
 }

@@ -153,7 +153,7 @@ impl Member {
             return Ok(None);
         }
         let user = loaders(context).load_one(self.0.user_id).await?;
-        Ok(user.and_then(|user| user.email).map(|email| email.to_string()))
+        Ok(user.and_then(|user| user.email.as_ref().map(ToString::to_string)))
     }
 
     /// The organization.

@@ -1,6 +1,7 @@
 //! People, as others see them.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object};
 use rollcall_domain::Error;
@@ -15,7 +16,7 @@ use super::organization::Organization;
 #[derive(Debug, Clone)]
 pub enum User {
     /// A user whom the viewer may know.
-    Known(Box<user::User>),
+    Known(Arc<user::User>),
     /// A placeholder for a user whom the viewer may not know. It has only a word as its name, such as the one by which
     /// the user was named.
     Called {
@@ -102,8 +103,8 @@ impl User {
     }
 
     /// A user whom the viewer may know.
-    pub fn known(user: user::User) -> Self {
-        Self::Known(Box::new(user))
+    pub fn known(user: impl Into<Arc<user::User>>) -> Self {
+        Self::Known(user.into())
     }
 
     /// Loads the user, if the viewer may know them.

@@ -2,6 +2,8 @@
 
 pub mod mutations;
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object, OneofObject, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
@@ -38,7 +40,7 @@ use super::webhook::{Webhook, WebhookConnection};
 
 #[derive(Debug, Clone)]
 pub struct Organization {
-    organization: Box<organization::Organization>,
+    organization: Arc<organization::Organization>,
     permit: Option<Permit>,
     /// Whether the profile is shown even without a permit, as it is to staff and to the owner who deleted the
     /// organization.
@@ -56,7 +58,7 @@ impl Organization {
             // A person who has just accepted an invitation without a session may see the organization's name.
             None => {
                 let organization = organization::by_id(&*connection(context).await?, id).await.map_err(top_level)?;
-                Ok(Self { organization: Box::new(organization), permit: None, shown: false })
+                Ok(Self { organization: Arc::new(organization), permit: None, shown: false })
             }
         }
     }
@@ -85,9 +87,14 @@ impl Organization {
     }
 
     /// The organization, with the permit that the actor has in it.
-    pub fn seen_by(actor: &Actor, organization: organization::Organization, permit: Option<Permit>) -> Self {
+    pub fn seen_by(
+        actor: &Actor,
+        organization: impl Into<Arc<organization::Organization>>,
+        permit: Option<Permit>,
+    ) -> Self {
+        let organization = organization.into();
         let deleted_it = organization.deleted_by_id.is_some_and(|user_id| actor.is_in(organization.id, user_id));
-        Self { organization: Box::new(organization), permit, shown: actor.is_staff() || deleted_it }
+        Self { organization, permit, shown: actor.is_staff() || deleted_it }
     }
 
     /// An organization that somebody has named. Viewers who know the organization see it as it is. Viewers to whom the
@@ -106,8 +113,9 @@ impl Organization {
             (true, None) => (id, id.to_string()),
             (false, _) => (OrganizationId::from_uuid(naming.by), "organization".to_owned()),
         };
-        let organization = organization::Organization { id: shown_id, name, logo_url: None, ..*found.organization };
-        Ok(Self { organization: Box::new(organization), permit: None, shown: false })
+        let organization =
+            organization::Organization { id: shown_id, name, logo_url: None, ..(*found.organization).clone() };
+        Ok(Self { organization: Arc::new(organization), permit: None, shown: false })
     }
 
     /// Whether the viewer is the owner or an admin, or staff.
