@@ -30,8 +30,9 @@ pub struct InvitationToMail {
 /// Loads an invitation for its emails, without checking access.
 pub async fn by_id(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Option<InvitationToMail>> {
     type Account = (Option<EmailAddress>, String);
+    type Found = (Invitation, Organization, String, Option<Account>, DateTime<Utc>);
     let (inviters, invitees) = diesel::alias!(users as inviters, users as invitees);
-    let found: Option<(Invitation, Organization, String, Option<Account>, DateTime<Utc>)> = invitations::table
+    let found: Option<Found> = invitations::table
         .find(id)
         .inner_join(organizations::table.on(organizations::id.eq(invitations::organization_id)))
         .inner_join(inviters.on(inviters.field(users::id).eq(invitations::invited_by_id)))
