@@ -1,8 +1,7 @@
 //! The admission of requests, before any work is done for them: the request must be well formed, its body is read, and
 //! there must be room for it.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,18 +14,21 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::Response;
+use bytes::BytesMut;
 use futures_util::FutureExt;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use metrics::{counter, describe_counter};
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::limits;
 use rollcall_domain::base::link::{PublicUrl, Route};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::bodies::{self, Bodies};
 use super::client::Client;
 use super::graphql::{self, MediaType};
 use super::server::ConnectionInUse;
+use super::unsent::{HeldBytes, UnsentBytes};
 use super::{App, pages};
 use crate::graphql::whole_seconds;
 
@@ -37,8 +39,8 @@ const SHED: &str = "rollcall_http_requests_shed_total";
 
 /// Describes the metrics.
 pub fn describe() {
-    describe_counter!(SHED, "Requests that were sent away with 503, by reason: client, total or time.");
-    for reason in ["client", "total", "time"] {
+    describe_counter!(SHED, "Requests that were sent away with 503, by reason: client, total, memory or time.");
+    for reason in ["client", "total", "memory", "time"] {
         counter!(SHED, "reason" => reason).increment(0);
     }
 }
@@ -48,14 +50,19 @@ pub fn describe() {
 pub struct Admission {
     total: Arc<Semaphore>,
     clients: Arc<Mutex<HashMap<ClientNetwork, usize>>>,
-    /// The bodies that are still being received, by client, in the order in which they began.
-    unread: Arc<Mutex<HashMap<ClientNetwork, VecDeque<Arc<Notify>>>>>,
+    bodies: Bodies,
+    unsent: UnsentBytes,
 }
 
 impl Admission {
     /// An admission with the capacity of the limits.
     pub fn new() -> Self {
-        Self { total: Arc::new(Semaphore::new(limits::MAX_REQUESTS)), clients: Arc::default(), unread: Arc::default() }
+        Self {
+            total: Arc::new(Semaphore::new(limits::MAX_REQUESTS)),
+            clients: Arc::default(),
+            bodies: Bodies::default(),
+            unsent: UnsentBytes::default(),
+        }
     }
 
     /// Takes a place for a request of the client. `None` if it has as many in progress as it may: at most
@@ -72,50 +79,15 @@ impl Admission {
         Some(ClientPlace { clients: self.clients.clone(), client })
     }
 
-    /// Registers a body of the client that is being received. If there are too many, the one that has taken longest is
-    /// aborted, so that silent senders don't keep others out, not even behind the same address.
-    fn reading(&self, client: ClientNetwork) -> BodyBeingRead {
-        let leave = Arc::<Notify>::default();
-        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_client = unread.entry(client).or_default();
-        if of_client.len() >= limits::MAX_UNREAD_OF_CLIENT
-            && let Some(slowest) = of_client.pop_front()
-        {
-            slowest.notify_one();
-        }
-        of_client.push_back(leave.clone());
-        BodyBeingRead { unread: self.unread.clone(), client, leave }
-    }
-
     fn of_all(&self) -> Option<OwnedSemaphorePermit> {
         self.total.clone().try_acquire_owned().ok()
     }
 }
 
-/// A body that is being received, until this value is dropped.
-struct BodyBeingRead {
-    unread: Arc<Mutex<HashMap<ClientNetwork, VecDeque<Arc<Notify>>>>>,
-    client: ClientNetwork,
-    /// Notified when the body must make room.
-    leave: Arc<Notify>,
-}
-
-impl Drop for BodyBeingRead {
-    fn drop(&mut self) {
-        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut of_client) = unread.entry(self.client) {
-            of_client.get_mut().retain(|leave| !Arc::ptr_eq(leave, &self.leave));
-            if of_client.get().is_empty() {
-                of_client.remove();
-            }
-        }
-    }
-}
-
-/// The places that a response occupies until it has been sent, since it stays in memory until then.
+/// The places and the memory that a response occupies until it has been sent.
 #[derive(Clone)]
 pub struct Places {
-    _places: Arc<(ClientPlace, OwnedSemaphorePermit)>,
+    _places: Arc<(ClientPlace, OwnedSemaphorePermit, HeldBytes)>,
 }
 
 /// A place among the requests of a client, until this value is dropped.
@@ -188,8 +160,8 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
         return next.run(request).await;
     }
     // The body is read before the request takes a place, so that slow senders don't keep others out.
-    let request = match read(request, &app.admission, client).await {
-        Ok(request) => request,
+    let (request, _body) = match read(request, &app.admission, client).await {
+        Ok(read) => read,
         Err((status, message)) => return shape.bad_request(status, message),
     };
     let _answering = answering();
@@ -201,7 +173,15 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
     };
     match timeout(limits::REQUEST_TIMEOUT, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
         Ok(Ok(mut response)) => {
-            response.extensions_mut().insert(Places { _places: Arc::new((place, place_among_all)) });
+            // The files of pages aren't copied for each response, and what else pages show is small.
+            let size = match &shape {
+                RefusalForm::Graphql(_) => size_of(&response),
+                RefusalForm::Page(_) => 0,
+            };
+            let Some(held) = app.admission.unsent.hold(client, size) else {
+                return shape.shed("memory", "Too many large answers wait to be read. Read them, and ask for less.");
+            };
+            response.extensions_mut().insert(Places { _places: Arc::new((place, place_among_all, held)) });
             response
         }
         Ok(Err(panic)) => {
@@ -214,6 +194,11 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
         }
         Err(_) => shape.shed("time", "The request took too long and was given up."),
     }
+}
+
+fn size_of(response: &Response) -> usize {
+    let size = http_body::Body::size_hint(response.body());
+    usize::try_from(size.upper().unwrap_or(size.lower())).unwrap_or(usize::MAX)
 }
 
 /// Why a request is malformed. `None` if it isn't.
@@ -245,34 +230,42 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Reads the whole body of a request.
+/// Reads the whole body of a request. It counts until the returned value is dropped.
 async fn read(
     request: Request,
     admission: &Admission,
     client: ClientNetwork,
-) -> Result<Request, (StatusCode, &'static str)> {
+) -> Result<(Request, Option<bodies::Body>), (StatusCode, &'static str)> {
     if http_body::Body::is_end_stream(request.body()) {
-        return Ok(request);
+        return Ok((request, None));
     }
     let (head, mut body) = request.into_parts();
-    let reading = admission.reading(client);
+    let mut receiving = admission.bodies.begin(client);
     let whole = async {
         if http_body::Body::size_hint(&body).lower() > limits::BODY as u64 {
             // A client that sends `Expect` waits for permission before it sends the body.
             return Err(if head.headers.contains_key(EXPECT) { TOO_LARGE } else { too_large(&mut body).await });
         }
-        match Limited::new(&mut body, limits::BODY).collect().await {
-            Ok(whole) => Ok(whole.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(too_large(&mut body).await),
-            Err(_) => Err((StatusCode::BAD_REQUEST, "The body could not be read to its end.")),
+        // The frames are copied, since each may keep a larger buffer alive.
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "The body could not be read to its end."))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if whole.len() + data.len() > limits::BODY {
+                return Err(too_large(&mut body).await);
+            }
+            receiving.add(data.len());
+            whole.extend_from_slice(&data);
         }
+        Ok(whole.freeze())
     };
     let read = tokio::select! {
         read = timeout(limits::BODY_TIMEOUT, whole) => read.ok(),
-        () = reading.leave.notified() => None,
+        () = receiving.aborted() => None,
     };
     let bytes = read.ok_or((StatusCode::REQUEST_TIMEOUT, "The body was sent too slowly."))??;
-    Ok(Request::from_parts(head, Body::from(bytes)))
+    receiving.complete();
+    Ok((Request::from_parts(head, Body::from(bytes)), Some(receiving)))
 }
 
 /// The refusal of an oversized body. Before that, some of the rest of the body is read, because a client that is still

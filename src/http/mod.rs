@@ -1,6 +1,7 @@
 //! HTTP: GraphQL, the playground, the pages behind emailed links, and the health checks.
 
 mod admission;
+mod bodies;
 mod client;
 mod cors;
 mod form;
@@ -14,6 +15,7 @@ mod playground;
 mod request_id;
 mod secure;
 mod server;
+mod unsent;
 
 #[cfg(test)]
 pub use playground::TABS;
@@ -197,6 +199,10 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
     let headers = request.headers();
     let media_type = MediaType::of(headers);
     let refuse = |status, code, message: &str, wait| graphql::refuse(media_type, status, code, message, wait);
+    if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+        let message = "send one Authorization header, so that it is clear who asks";
+        return refuse(StatusCode::BAD_REQUEST, "BAD_REQUEST", message, None);
+    }
     let actor = match headers.get(header::AUTHORIZATION) {
         None => None,
         Some(credentials) => {

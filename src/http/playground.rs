@@ -59,13 +59,23 @@ const STYLESHEET: &str = include_str!("style.css");
 
 /// The page at `/`, and its assets below `/playground`. If `mailbox` is set, the page links to the emails at `/mail`.
 pub fn router<S: Clone + Send + Sync + 'static>(site: &PublicUrl, mailbox: bool) -> Router<S> {
-    let page = Bytes::from(page(site, mailbox));
+    let [from_here, from_elsewhere] = ["here", "elsewhere"].map(|origin| Bytes::from(page(site, mailbox, origin)));
+    let show = async move |headers: HeaderMap| {
+        let page = if comes_from_elsewhere(&headers) { from_elsewhere } else { from_here };
+        let vary = (VARY, HeaderValue::from_static(FETCH_SITE));
+        ([(CONTENT_SECURITY_POLICY, POLICY), no_referrer(), no_sniffing(), vary], Html(page))
+    };
     Router::new()
-        .route(
-            &Route::Playground.path(),
-            get(async move || ([(CONTENT_SECURITY_POLICY, POLICY), no_referrer(), no_sniffing()], Html(page))),
-        )
+        .route(&Route::Playground.path(), get(show))
         .route(&Route::PlaygroundFile("{version}", "{name}").path(), get(asset))
+}
+
+const FETCH_SITE: &str = "sec-fetch-site";
+
+/// Whether a page of another site has led the browser here. Such a page could bring a token of its own, and then see
+/// what is entered with it, so the page asks before it takes the token.
+fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.get(FETCH_SITE).is_some_and(|site| site != "none" && site != "same-origin")
 }
 
 /// The stylesheet of the server-rendered pages, at `/style.css`.
@@ -73,7 +83,7 @@ pub fn stylesheet<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route(&Route::Style.path(), get(style))
 }
 
-fn page(site: &PublicUrl, mailbox: bool) -> String {
+fn page(site: &PublicUrl, mailbox: bool, origin: &str) -> String {
     let tabs: Vec<_> = TABS
         .iter()
         .map(|(query, variables)| serde_json::json!({ "query": query.trim_end(), "variables": variables.trim_end() }))
@@ -82,6 +92,7 @@ fn page(site: &PublicUrl, mailbox: bool) -> String {
     let tabs = serde_json::Value::from(tabs).to_string().replace('<', "\\u003c");
     include_str!("playground/page.html")
         .replace("{graphql}", &site.path(Route::Graphql))
+        .replace("{origin}", origin)
         .replace("{sign_in}", &site.path(Route::SignIn))
         .replace("{assets}", site.path(Route::PlaygroundFile(&VERSION, "")).trim_end_matches('/'))
         .replace(

@@ -56,6 +56,17 @@ async fn to_the_end(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Reads what there is of an answer whose connection stays open.
+async fn to_the_end_of_answer(stream: &mut TcpStream) -> String {
+    let (mut answer, mut part) = (Vec::new(), [0; 4_096]);
+    while !answer.ends_with(b"}") {
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut part)).await.expect("there is more").unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&part[..read]);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 fn post(body: &str, length: usize) -> String {
     format!(
         "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
@@ -873,6 +884,57 @@ async fn answers_that_nobody_reads_take_places() {
     assert_eq!(ask("127.0.0.4").await, 200);
     drop(streams);
     until("it has again", async || (ask("127.0.0.3").await == 200).then_some(())).await;
+    app.finish().await;
+}
+
+// Large answers that a client doesn't read take up so much memory, and no more. Others are answered meanwhile.
+#[tokio::test]
+async fn answers_that_nobody_reads_take_up_so_much_memory() {
+    let app = TestApp::builder().without_worker().start().await;
+    // Long names of fields make an answer large.
+    let fields: String = (0..80).map(|n| format!("{:a>100}{n}: description ", "")).collect();
+    let query = format!("{{ __schema {{ types {{ fields {{ args {{ {fields} }} }} }} }} }}");
+    let body = json!({ "query": query }).to_string();
+    let request = post(&body, body.len());
+    let mut streams = Vec::new();
+    let mut answers = Vec::new();
+    for _ in 0..64 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.bind("127.0.0.3:0".parse().unwrap()).unwrap();
+        let mut stream = socket.connect(app.url.trim_start_matches("http://").parse().unwrap()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        let status = String::from_utf8_lossy(&start).into_owned();
+        let is_refused = status.ends_with("503");
+        answers.push(status);
+        streams.push(stream);
+        if is_refused {
+            break;
+        }
+    }
+    assert!(answers[0].ends_with("200") && answers.last().unwrap().ends_with("503"), "{answers:?}");
+    let refused = to_the_end_of_answer(streams.last_mut().unwrap()).await;
+    assert!(refused.contains("retry-after: 1") && refused.contains("UNAVAILABLE"), "{refused}");
+    let small = json!({ "query": "{ __typename }" });
+    for from in ["127.0.0.3", "127.0.0.4"] {
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().local_address(Some(from.parse().unwrap()));
+        let answer = http.build().unwrap().post(format!("{}/graphql", app.url)).json(&small).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{from}");
+    }
+    app.finish().await;
+}
+
+// Two credentials: which of them counts isn't for the service to guess.
+#[tokio::test]
+async fn two_credentials_are_refused() {
+    let app = TestApp::builder().without_worker().start().await;
+    let body = json!({ "query": "{ __typename }" }).to_string();
+    let twice = "authorization: Bearer rcs_a\r\nauthorization: Bearer rcs_b\r\nconnection: close\r\n";
+    let answer =
+        raw(&app, post(&body, body.len()).replacen("\r\n\r\n", &format!("\r\n{twice}\r\n"), 1).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("BAD_REQUEST"), "{answer}");
     app.finish().await;
 }
 

@@ -156,3 +156,37 @@ async fn what_one_tab_learns_stands_in_the_next() {
     browser.close().await;
     app.finish().await;
 }
+
+/// A page of another site leads here with a token of its own. It isn't taken without asking.
+#[tokio::test]
+async fn a_token_from_another_site_is_not_taken_silently() {
+    let app = TestApp::start().await;
+    let eve = app.sign_up("eve@example.org").await;
+    let browser = Browser::start(true).await;
+    let link = format!("{}/#token={}", app.url, eve.token.as_deref().unwrap());
+    let held = "return sessionStorage.getItem('token')";
+    browser.open(&format!("{}/", app.url)).await;
+    shows(&browser, "the first tab", |seen| contains(seen, "query", "requestSignIn")).await;
+    browser.page.execute(&format!("location.href = '{link}'"), Vec::new()).await.unwrap();
+    until("the page asks", async || browser.page.get_alert_text().await.ok()).await;
+    browser.page.dismiss_alert().await.unwrap();
+    assert_eq!(browser.page.execute(held, Vec::new()).await.unwrap(), Value::Null);
+    assert_eq!(browser.page.current_url().await.unwrap().as_str(), format!("{}/", app.url));
+    browser.page.execute(&format!("location.href = '{link}'"), Vec::new()).await.unwrap();
+    until("the page asks", async || browser.page.get_alert_text().await.ok()).await;
+    browser.page.accept_alert().await.unwrap();
+    assert_eq!(browser.page.execute(held, Vec::new()).await.unwrap().as_str(), eve.token.as_deref());
+    browser.close().await;
+    // Whoever comes from another site is asked too.
+    let page = async |site: &str| {
+        let asking = reqwest::Client::new().get(format!("{}/", app.url)).header("sec-fetch-site", site);
+        asking.send().await.unwrap().text().await.unwrap()
+    };
+    assert!(page("cross-site").await.contains("data-origin=\"elsewhere\""));
+    assert!(page("same-site").await.contains("data-origin=\"elsewhere\""));
+    assert!(
+        page("same-origin").await.contains("data-origin=\"here\"")
+            && page("none").await.contains("data-origin=\"here\"")
+    );
+    app.finish().await;
+}

@@ -633,6 +633,49 @@ async fn deactivation_in_two_organizations_at_once_suspends_who_belongs_nowhere(
     app.finish().await;
 }
 
+// D6: deactivated by the organization that made the account while another one's code is redeemed: either the person
+// belongs there and isn't suspended, or they are suspended and belong nowhere.
+#[tokio::test]
+async fn nobody_joins_by_code_while_being_suspended() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let founder = app.sign_up("founder@example.org").await;
+    let other = crate::support::Team { id: founder.found("Elsewhere").await, owner: founder };
+    let mut people = Vec::new();
+    for n in 0..AT_ONCE / 2 {
+        let email = format!("person{n}@example.org");
+        team.invite(&email, "MEMBER").await;
+        let token = app.mail_to(&email).await.token();
+        let made =
+            app.anonymous().ok("acceptInvitation", json!({ "token": token }), "sessionToken member { id }").await;
+        let person = app.anonymous().with_token(&text(&made["sessionToken"]));
+        people.push((text(&made["member"]["id"]), person, other.code("MEMBER").await, team.owner.twin()));
+    }
+    let persons: Vec<Client> = people.iter().map(|(_, person, ..)| person.twin()).collect();
+    let owners: Vec<Client> = people.iter().map(|(.., owner)| owner.twin()).collect();
+    warm(&persons).await;
+    warm(&owners).await;
+    let leaving = join_all(
+        owners
+            .iter()
+            .zip(&people)
+            .map(|(owner, (member, ..))| owner.mutate("deactivateMember", json!({ "memberId": member }), "")),
+    );
+    let joining = join_all(
+        persons
+            .iter()
+            .zip(&people)
+            .map(|(person, (_, _, code, _))| person.mutate("redeemJoinCode", json!({ "code": code }), "")),
+    );
+    let (left, _) = join(leaving, joining).await;
+    assert_eq!(outcome("deactivateMember", &left), (people.len(), vec![]));
+    let locked_out = "SELECT count(*) AS value FROM members m JOIN users u ON u.id = m.user_id \
+        JOIN organizations o ON o.id = m.organization_id \
+        WHERE m.status = 'active' AND u.suspended_at IS NOT NULL AND o.personal_user_id IS NULL";
+    assert_eq!(app.database.number(locked_out).await, 0);
+    app.finish().await;
+}
+
 // D3: 32 invitations of as many organizations, accepted at once by the same person: one is.
 #[tokio::test]
 async fn many_invitations_accepted_at_once_lead_into_one_organization_where_one_is_the_rule() {

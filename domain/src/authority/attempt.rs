@@ -221,8 +221,8 @@ pub(crate) struct RefundableCounts(Vec<(Count, DateTime<Utc>)>);
 /// Counts all attempts or none, and commits. If some windows have no room, nothing is counted and those windows are
 /// returned. Each subject of a limit must be named only once.
 ///
-/// Some of these rows are shared by everybody, so nobody may hold them for longer than one statement takes, or until the
-/// commit has reached the disk. If the database crashes, only the counts of its last moment are lost.
+/// Some of these rows are shared by everybody, so nobody may hold them for longer than one statement takes, or until
+/// the commit has reached the disk. If the database crashes, only the counts of its last moment are lost.
 pub(crate) async fn count_all_or_none(
     database: &Database,
     counts: &[Count],

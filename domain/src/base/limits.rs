@@ -58,6 +58,15 @@ pub const BODY: usize = 1024 * 1024;
 pub const HEADERS: usize = 64 * 1024;
 /// The maximum size in bytes of a response.
 pub const ANSWER: usize = 10 * 1024 * 1024;
+/// The size in bytes of all bodies in memory: those that are being received, and those of requests in progress. If it
+/// is exceeded, whoever sends most is aborted.
+pub const BODIES: usize = 128 * 1024 * 1024;
+/// The size in bytes of all responses that haven't been sent yet.
+pub const UNSENT: usize = 256 * 1024 * 1024;
+/// How much of it may belong to one client.
+pub const UNSENT_OF_CLIENT: usize = 32 * 1024 * 1024;
+/// The size in bytes up to which a response doesn't count.
+pub const SMALL_ANSWER: usize = 64 * 1024;
 /// The size in bytes of the documents that a process keeps, so that clients can refer to them by their hashes.
 pub const PERSISTED_DOCUMENTS: u64 = 16 * 1024 * 1024;
 /// The maximum number of top-level errors in a response.
@@ -262,9 +271,9 @@ pub const SIGN_IN_DIGITS: TryLimits = TryLimits {
 /// Anybody can request emails to anybody's address. The period isn't longer than [`SIGN_IN_LINK_LIFETIME`], so that
 /// whoever is refused has emails whose links still work. Thus nobody is locked out by the requests of others.
 ///
-/// The client's limit is many times what all people behind one client need. Emails that are sent from there to
-/// strangers are limited later, by [`STRANGERS_SIGN_IN_MAILS`], which doesn't prevent anybody with an account from
-/// signing in. The deployment's limit is 33 emails a second.
+/// The client's limit is many times what all people behind one client need, and the deployment's limit is 33 emails a
+/// second. Beyond them, only people with an account, and people who are invited, are sent emails, but nobody is refused
+/// because of the requests of others. Emails to strangers have a lower limit, [`STRANGERS_SIGN_IN_MAILS`].
 pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
     account: TryLimit { bucket: "sign_in_request", tries: 10, window: SIGN_IN_LINK_LIFETIME },
     client: quarter_of_an_hour("sign_in_request_client", 3_000),

@@ -1,7 +1,8 @@
 //! The cascade: it passes on a leaver's work, chunk by chunk (R33–R38).
 //!
 //! Each chunk is one transaction, in which as many steps are done as fit. It locks what it moves, moves it, and records
-//! each move and how far the steps have come. Whoever receives something is locked as the owner until the chunk commits.
+//! each move and how far the steps have come. Whoever receives something is locked as the owner until the chunk
+//! commits.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;

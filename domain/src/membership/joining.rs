@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use crate::account::user;
+use crate::authority::actor::suspended_to;
 use crate::authority::audit::NewEvent;
 use crate::authority::membership::{JoinMethod, MemberStatus};
 use crate::base::error::{Code, Error, Reader, Result};
@@ -72,6 +73,15 @@ pub(crate) async fn join(
         _ => {}
     }
     let user = user::require_living(transaction, user_id, field).await?;
+    // Only an accepted invitation lifts a suspension (D6). The account may have been suspended after the request was
+    // authenticated.
+    let lifts_suspension = match joined_via {
+        JoinMethod::Invitation => true,
+        JoinMethod::JoinCode | JoinMethod::Founder | JoinMethod::Staff => false,
+    };
+    if user.suspended_at.is_some() && !lifts_suspension {
+        return Err(suspended_to(admission.reader(), field).into());
+    }
     require_room_for_another(transaction, user_id, admission.reader(), field).await?;
     // Another open invitation of the same person, by address or username, serves no purpose any more.
     let reason = "the invited person joined by another way";

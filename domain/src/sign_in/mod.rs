@@ -5,6 +5,8 @@ pub mod email_change;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::account::grant_invitation;
 use crate::account::new_account::{self, NewUser};
@@ -64,6 +66,9 @@ pub struct SignInRequester<'a> {
 }
 
 /// Emails a link and digits to the address. The response is the same whether or not the address has an account.
+///
+/// If the client or the deployment has had as many emails requested as it may, only people with an account are still
+/// sent one. Nobody is refused because of what others have requested.
 pub async fn request(
     database: &Database,
     email: &str,
@@ -71,12 +76,14 @@ pub async fn request(
     client: ClientNetwork,
 ) -> Result<()> {
     let email = EmailAddress::parse("email", email)?;
-    count_request(database, &email, client).await?;
-    ask(database, &email, requester, None, client).await?;
-    Ok(())
+    match count_request(database, &email, client).await? {
+        Served::Everybody => ask(database, &email, requester, None, client).await,
+        Served::Accounts => ask_later(database, email, requester, client),
+    }
 }
 
-/// Emails a link to the invited address that signs in and accepts the invitation (R20).
+/// Emails a link to the invited address that signs in and accepts the invitation (R20). Only the address's own limit
+/// applies, since whoever holds the invitation's link can't request emails to other addresses.
 pub async fn request_for_invitation(
     database: &Database,
     email: &EmailAddress,
@@ -84,14 +91,73 @@ pub async fn request_for_invitation(
     requester: SignInRequester<'_>,
     client: ClientNetwork,
 ) -> Result<()> {
-    count_request(database, email, client).await?;
-    ask(database, email, requester, Some(invitation_id), client).await?;
-    Ok(())
+    count_for_address(database, email).await?;
+    ask(database, email, requester, Some(invitation_id), client).await
+}
+
+/// Whom a client's request may still reach.
+enum Served {
+    /// Every address.
+    Everybody,
+    /// Addresses with an account.
+    Accounts,
 }
 
 /// Counts a request. Unlike other attempts, it is never taken back, since a request can't be wrong.
-async fn count_request(database: &Database, email: &EmailAddress, client: ClientNetwork) -> Result<()> {
-    let _ = attempt::count_attempt(database, &limits::SIGN_IN_REQUESTS, email.as_str(), client).await?;
+async fn count_request(database: &Database, email: &EmailAddress, client: ClientNetwork) -> Result<Served> {
+    let limits::TryLimits { account, client: of_client, deployment } = limits::SIGN_IN_REQUESTS;
+    let counts = [(account, email.to_string()), (of_client, client.to_string()), (deployment, String::new())];
+    let counts = counts.map(|(limit, subject)| Count { limit, subject, number: 1 });
+    if attempt::count_all_or_none(database, &counts).await?.is_ok() {
+        return Ok(Served::Everybody);
+    }
+    count_for_address(database, email).await?;
+    Ok(Served::Accounts)
+}
+
+async fn count_for_address(database: &Database, email: &EmailAddress) -> Result<()> {
+    let own = Count { limit: limits::SIGN_IN_REQUESTS.account, subject: email.to_string(), number: 1 };
+    match attempt::count_all_or_none(database, &[own]).await? {
+        Ok(_) => Ok(()),
+        Err(full) => {
+            Err(Error::RateLimited { retry_after: full.iter().map(|full| full.wait).max().unwrap_or_default() })
+        }
+    }
+}
+
+/// How many requests at most are looked at after their response.
+const MOST_LATER: usize = 64;
+static LATER: Semaphore = Semaphore::const_new(MOST_LATER);
+
+/// Sends an email if the address has an account. That is looked up after the response, whose time thus doesn't tell.
+fn ask_later(
+    database: &Database,
+    email: EmailAddress,
+    requester: SignInRequester<'_>,
+    client: ClientNetwork,
+) -> Result<()> {
+    let place = LATER.try_acquire().map_err(|full| Error::Unavailable(full.into()))?;
+    let database = database.clone();
+    let user_agent = requester.user_agent.map(ToOwned::to_owned);
+    let form_digest = requester.form_digest.map(ToOwned::to_owned);
+    let asking = async move {
+        let _place = place;
+        let requester = SignInRequester { user_agent: user_agent.as_deref(), form_digest: form_digest.as_deref() };
+        let found = user::by_email(&mut *database.connection().await?, &email).await?;
+        match found {
+            Some(_) => ask(&database, &email, requester, None, client).await,
+            None => Ok(()),
+        }
+    };
+    tokio::spawn(
+        async move {
+            if let Err(error) = asking.await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "a sign-in mail that was asked for beyond the limits is not sent");
+            }
+        }
+        .in_current_span(),
+    );
     Ok(())
 }
 
@@ -158,7 +224,8 @@ pub async fn take_mail_turn(database: &Database, request: &SignInRequest) -> Res
     drop(connection);
     let of_address = |limit| Count { limit, subject: request.email.to_string(), number: 1 };
     let mut counts = vec![of_address(limits::SIGN_IN_MAILS)];
-    if !has_account {
+    // Whoever is invited isn't a stranger.
+    if !has_account && request.invitation_id.is_none() {
         let subject = request.client.clone().unwrap_or_default();
         counts.push(Count { limit: limits::STRANGERS_SIGN_IN_MAILS, subject, number: 1 });
     }

@@ -151,36 +151,33 @@ impl Smtp {
     async fn try_send(&self, message: &Message) -> Result<(), SendError> {
         let late = |_| self.late();
         let (envelope, raw) = (message.envelope(), message.formatted());
-        let mut begun = None;
         while let Some((mut connection, since)) = self.take_idle() {
             if since.elapsed() >= IDLE_TIME {
                 continue;
             }
             match timeout(IDLE_ANSWER, begin(&mut connection, envelope, &raw)).await {
                 Ok(Ok(())) => {
-                    begun = Some(connection);
-                    break;
+                    let sending = finish(&mut connection, envelope, &raw);
+                    match timeout(self.time_limit, sending).await.map_err(late)? {
+                        // The server has had enough emails on this connection. It hasn't accepted this one.
+                        Err(error) if is_421(&error) => break,
+                        outcome => return self.end(connection, outcome),
+                    }
                 }
-                Ok(Err(error)) if !is_closing(&error) => return self.end(connection, Err(error)),
                 // The server closes a connection that was idle for long or has carried enough emails. That says
                 // nothing about this email, of which the server has accepted nothing.
-                Ok(Err(_)) => {}
+                Ok(Err(error)) if is_421(&error) || is_broken(&error) => {}
+                Ok(Err(error)) => return self.end(connection, Err(error)),
                 // If one connection doesn't answer any more, the others won't either.
                 Err(_) => self.idle().clear(),
             }
         }
-        let mut connection = match begun {
-            Some(connection) => connection,
-            None => {
-                let mut connection = timeout(self.time_limit, self.connect()).await.map_err(late)??;
-                let beginning = timeout(self.time_limit, begin(&mut connection, envelope, &raw));
-                if let Err(error) = beginning.await.map_err(late)? {
-                    return self.end(connection, Err(error));
-                }
-                connection
-            }
+        let mut connection = timeout(self.time_limit, self.connect()).await.map_err(late)??;
+        let sending = async {
+            begin(&mut connection, envelope, &raw).await?;
+            finish(&mut connection, envelope, &raw).await
         };
-        let outcome = timeout(self.time_limit, finish(&mut connection, envelope, &raw)).await.map_err(late)?;
+        let outcome = timeout(self.time_limit, sending).await.map_err(late)?;
         self.end(connection, outcome)
     }
 
@@ -286,12 +283,14 @@ fn is_permanent(error: &Error) -> bool {
     }
 }
 
-/// Whether the connection is closed, or the server is closing it (421), whatever the command was.
-fn is_closing(error: &Error) -> bool {
-    match error.status().map(u16::from) {
-        Some(code) => code == 421,
-        None => !error.is_client(),
-    }
+/// Whether the server is closing the connection (421), whatever the command was.
+fn is_421(error: &Error) -> bool {
+    error.status().map(u16::from) == Some(421)
+}
+
+/// Whether there is no answer because of the connection.
+fn is_broken(error: &Error) -> bool {
+    error.status().is_none() && !error.is_client()
 }
 
 /// The server's code and words, or what happened to the connection.

@@ -17,7 +17,6 @@ use rollcall_domain::membership::{invitation, join_code, member_list, organizati
 use rollcall_domain::resource::list::ResourceFilter;
 use rollcall_domain::resource::{kind, run};
 use rollcall_domain::{departure, resource};
-use uuid::Uuid;
 
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
@@ -598,9 +597,12 @@ impl OrganizationBy {
         let id = match self {
             Self::Id(id) => id.0,
             Self::Slug(slug) => {
-                let id = organization::id_by_slug(&mut *connection(context).await?, &slug).await.map_err(top_level)?;
-                // The same statements for an unknown slug: time doesn't tell which organizations exist.
-                id.unwrap_or(OrganizationId::from_uuid(Uuid::nil()))
+                let Some(actor) = request(context).actor() else { return Ok(None) };
+                let mut connection = connection(context).await?;
+                match organization::known_by_slug(&mut connection, actor, &slug).await.map_err(top_level)? {
+                    Some(id) => id,
+                    None => return Ok(None),
+                }
             }
         };
         Organization::find(context, id).await

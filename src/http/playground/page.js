@@ -9,21 +9,23 @@ function keep(token) {
 }
 
 // A link with #token=… signs in. The token is stripped at once, so that it stays out of the history and of copied addresses.
-function takeTokenFromAddress() {
+// A page of another site may have made the link, to see what is done with its own token: then the person is asked.
+function takeTokenFromAddress(isSure) {
   const token = new URLSearchParams(location.hash.slice(1)).get('token');
-  if (token) {
-    history.replaceState(null, '', location.pathname + location.search);
-    keep(token);
-    field.value = sessionStorage.getItem('token');
-  }
-  return Boolean(token);
+  if (!token) return false;
+  history.replaceState(null, '', location.pathname + location.search);
+  const question = 'This link brings an access token. Whoever made the link may see what you do with it. Use it in this tab?';
+  if (!isSure && token !== sessionStorage.getItem('token') && !confirm(question)) return false;
+  keep(token);
+  field.value = sessionStorage.getItem('token');
+  return true;
 }
 
 field.value = sessionStorage.getItem('token') ?? '';
 field.addEventListener('input', () => keep(field.value));
 document.getElementById('credentials').addEventListener('submit', (event) => event.preventDefault());
-const hasJustSignedIn = takeTokenFromAddress();
-addEventListener('hashchange', takeTokenFromAddress);
+const hasJustSignedIn = takeTokenFromAddress(document.body.dataset.origin === 'here');
+addEventListener('hashchange', () => takeTokenFromAddress(false));
 
 const show = document.getElementById('show');
 show.addEventListener('click', () => {

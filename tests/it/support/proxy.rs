@@ -21,8 +21,7 @@ const COMMIT: &[u8] = b"COMMIT\0";
 /// A way to a database, by TCP.
 pub struct Proxy {
     pub url: String,
-    /// What to hold up, after so many commits that pass.
-    hold: Arc<Mutex<Option<(Hold, usize)>>>,
+    hold: Arc<Mutex<Option<Hold>>>,
     held: watch::Sender<bool>,
 }
 
@@ -54,9 +53,9 @@ impl Proxy {
         Self { url, hold, held }
     }
 
-    /// Holds up the next commit but so many.
-    pub fn hold(&self, hold: Hold, but: usize) {
-        *self.hold.lock().unwrap() = Some((hold, but));
+    /// Holds up the next commit.
+    pub fn hold(&self, hold: Hold) {
+        *self.hold.lock().unwrap() = Some(hold);
     }
 
     /// Waits until it is held up.
@@ -65,24 +64,12 @@ impl Proxy {
     }
 }
 
-/// Whether the commit that comes in this direction is the one to be held up.
-fn is_held(direction: Hold, hold: &Mutex<Option<(Hold, usize)>>) -> bool {
-    match &mut *hold.lock().unwrap() {
-        Some((wanted, 0)) => *wanted == direction,
-        Some((wanted, but)) => {
-            *but -= usize::from(*wanted == direction);
-            false
-        }
-        None => false,
-    }
-}
-
 /// Passes on what comes, until the end or what is to be held up; from there on nothing passes.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     direction: Hold,
-    hold: &Mutex<Option<(Hold, usize)>>,
+    hold: &Mutex<Option<Hold>>,
     held: &watch::Sender<bool>,
 ) {
     let mut buffer = vec![0; 65_536];
@@ -94,7 +81,8 @@ async fn pass(
             continue;
         }
         seen.extend_from_slice(&buffer[..length]);
-        if seen.windows(COMMIT.len()).any(|bytes| bytes == COMMIT) && is_held(direction, hold) {
+        let wanted = *hold.lock().unwrap() == Some(direction);
+        if wanted && seen.windows(COMMIT.len()).any(|bytes| bytes == COMMIT) {
             stopped = true;
             held.send_replace(true);
             continue;

@@ -328,6 +328,12 @@ impl FromStr for EmailAddress {
         if address.contains(['"', ' ', ',', ';', '<', '>']) || address.chars().count() > ADDRESS {
             return Err(());
         }
+        // Some mail programs would decode an encoded word in a header, and show another address. And no top-level
+        // domain is a number.
+        let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+        if local_part.contains("=?") || domain.rsplit('.').next().is_some_and(is_number) {
+            return Err(());
+        }
         Ok(Self(address))
     }
 }

@@ -223,9 +223,15 @@ fn is_left_out(c: char) -> bool {
     is_invisible(c) || is_mark || is_tatweel
 }
 
+/// The length in bytes above which a text is nothing that somebody typed as digits.
+const LONGEST_DIGITS: usize = 1_000;
+
 /// The digits that somebody typed, in any script and width. Spaces, hyphens, dots and other punctuation between them
 /// are ignored. `None` if there is anything else.
 pub(crate) fn digits(text: &str) -> Option<String> {
+    if text.len() > LONGEST_DIGITS {
+        return None;
+    }
     let mut digits = String::new();
     for c in text.nfkd() {
         match digit(c) {
