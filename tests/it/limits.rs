@@ -538,7 +538,9 @@ async fn what_is_refused_is_counted_nowhere_else() {
             counts
         };
         assert_eq!(counts().await, [1, 1, 1], "{bucket}");
-        for full in &buckets {
+        // Nobody is refused a sign-in email because of the requests of others.
+        let refusing = if mutation == "requestSignIn" { &buckets[..1] } else { &buckets[..] };
+        for full in refusing {
             // As if so many tries had been made, which is more than any limit holds.
             let tried = if *full == buckets[0] { account } else { 100_000 };
             app.tried(full, tried).await;
