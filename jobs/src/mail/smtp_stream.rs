@@ -22,6 +22,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Connects to a mail server.
 pub(super) async fn connect(host: &str, port: u16) -> io::Result<BoundedStream> {
     let stream = TcpStream::connect((host, port)).await?;
+    // The end of an email is sent by itself. It would otherwise wait until the server has acknowledged what came before.
+    stream.set_nodelay(true)?;
     Ok(BoundedStream::new(stream, MOST, "the server's answer is too long"))
 }
 

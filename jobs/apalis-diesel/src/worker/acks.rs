@@ -15,13 +15,17 @@ use super::shared::{Ack, Shared, closed};
 use crate::statement::{self, Statement, lock_claims, unique_key_when_waiting};
 
 const BATCH: usize = 1_000;
+/// The number of acknowledgements below which more are waited for.
+const FEW: usize = 16;
+/// How long they are waited for.
+const GATHERING: Duration = Duration::from_millis(2);
 /// The pause between a failure and the next attempt to write.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The length to which reasons are cut.
 const LONGEST_REASON: usize = 2_000;
 
-/// Writes acknowledgements until the store is closed. Those that arrive during a statement are written together by the
-/// next one.
+/// Writes acknowledgements until the store is closed. Those that arrive during a statement, or within a moment, are
+/// written together.
 pub(crate) async fn acknowledge(shared: Arc<Shared>, mut acks: mpsc::UnboundedReceiver<Ack>) {
     let mut phase = shared.phase.subscribe();
     let mut writer = Writer { link: Link::new(shared.connector.clone(), "acknowledge"), shared, failing: false };
@@ -31,6 +35,12 @@ pub(crate) async fn acknowledge(shared: Arc<Shared>, mut acks: mpsc::UnboundedRe
             received = acks.recv_many(&mut batch, BATCH) => {
                 if received == 0 {
                     return;
+                }
+                if received < FEW {
+                    tokio::time::sleep(GATHERING).await;
+                    while batch.len() < BATCH && let Ok(ack) = acks.try_recv() {
+                        batch.push(ack);
+                    }
                 }
                 writer.write_all(&mut batch).await;
             }

@@ -34,6 +34,8 @@ const BATCH: usize = 500;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a queue at first waits for the process to have nothing else to do.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
+/// How long several slots are waited for when one is free.
+const GATHERING: Duration = Duration::from_millis(2);
 
 /// One queue, as a backend for an apalis worker. It is made by [`JobStore::queue`](crate::JobStore::queue).
 ///
@@ -85,6 +87,7 @@ impl JobQueue {
             stop: StopSignal { backend: stop.subscribe(), store: self.store.shared().phase.subscribe() },
             link: Link::new(self.store.shared().connector.clone(), "claim"),
             slots: Arc::new(Semaphore::new(self.config.concurrency)),
+            concurrency: self.config.concurrency,
             store: self.store.clone(),
             queue: self.config.queue.clone(),
             demand: demand.clone(),
@@ -218,6 +221,8 @@ struct Claimer {
     queue: String,
     link: Link,
     slots: Arc<Semaphore>,
+    /// The number of all slots.
+    concurrency: usize,
     demand: Arc<Notify>,
     wake: watch::Receiver<()>,
     jobs: mpsc::UnboundedSender<ClaimedJob>,
@@ -363,9 +368,17 @@ impl Claimer {
         Some(Ok(1))
     }
 
-    /// Takes all free slots, and waits until there is at least one.
+    /// Takes all free slots, and waits until there is at least one. If most handlers are busy, it waits for a moment
+    /// until a quarter of the slots is free, so that one statement claims several jobs.
     async fn free_slots(&mut self) -> Option<OwnedSemaphorePermit> {
         let mut slots = self.stop.or(self.slots.clone().acquire_owned()).await?.ok()?;
+        let quarter = (self.concurrency / 4).min(BATCH).saturating_sub(1);
+        if self.slots.available_permits() < quarter {
+            let several = self.slots.clone().acquire_many_owned(u32::try_from(quarter).unwrap_or_default());
+            if let Ok(several) = self.stop.or(tokio::time::timeout(GATHERING, several)).await? {
+                slots.merge(several.ok()?);
+            }
+        }
         let more = self.slots.available_permits().min(BATCH - 1);
         if let Ok(more) = self.slots.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or_default()) {
             slots.merge(more);
