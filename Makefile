@@ -79,9 +79,9 @@ dist: ## Build the binaries for deployments and benchmarks, in target/dist
 	cargo build --workspace --bins --profile dist
 
 .PHONY: bench
-bench: postgres dist ## Measure the service beside what PostgreSQL can do and beside alternatives; see docs/performance.md
+bench: postgres ## Measure the service beside what PostgreSQL can do and beside alternatives; see docs/performance.md
+	cargo build --workspace --profile dist --bins --example measure
 	npm --prefix bench/alternatives ci --no-audit --no-fund
-	cargo build --profile dist -p apalis-diesel --example measure
 	"$${CARGO_TARGET_DIR:-target}"/dist/rollcall-bench $(ARGS)
 
 .PHONY: bench-queue

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use super::bodies::{self, Bodies};
 use super::client::Client;
-use super::graphql::{self, MediaType};
+use super::graphql::{self, MediaType, OfMutation};
 use super::server::ConnectionInUse;
 use super::unsent::{HeldBytes, UnsentBytes};
 use super::{App, pages};
@@ -179,6 +179,11 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
                 RefusalForm::Page(_) => 0,
             };
             let Some(held) = app.admission.unsent.hold(client, size) else {
+                if response.extensions().get::<OfMutation>().is_some() {
+                    let message =
+                        "This was done, but too many large answers wait to be read. Read them, and ask for less.";
+                    return shape.bad_request(StatusCode::BAD_REQUEST, message);
+                }
                 return shape.shed("memory", "Too many large answers wait to be read. Read them, and ask for less.");
             };
             response.extensions_mut().insert(Places { _places: Arc::new((place, place_among_all, held)) });

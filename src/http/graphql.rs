@@ -474,8 +474,15 @@ fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Respo
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     complete_headers(&mut response, media_type);
+    if operation.kind == "mutation" {
+        response.extensions_mut().insert(OfMutation);
+    }
     response
 }
+
+/// Marks the answer of a mutation that was executed, which must not be sent again.
+#[derive(Clone, Copy)]
+pub struct OfMutation;
 
 /// A buffer for an answer that refuses to grow beyond the limit.
 struct Bounded(Vec<u8>);
