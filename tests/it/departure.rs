@@ -177,23 +177,21 @@ async fn a_leaver_whose_work_takes_longer_hears_of_the_end_first() {
     let mut app = TestApp::start().await;
     let team = app.team().await;
     let ada = app.join(&team, "ada@example.org", "MEMBER").await;
-    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    ada.create(&team.id, "PROJECT", "Liver atlas").await;
     app.until_idle().await;
     app.stop_workers().await;
     let input = json!({ "memberId": team.member_id(&ada).await, "messageToMember": "x".repeat(2_001) });
     assert_eq!(team.owner.refused("removeMember", input).await.is(), ("TOO_LONG", "input.messageToMember"));
     let departure = end(&app, &team, &ada, "removeMember").await;
     app.shift_clock("2 minutes").await;
-    // The cascade waits for this.
-    let mut holder = app.database.connection().await;
-    let hold = format!("BEGIN; SELECT FROM resources WHERE id = '{}' FOR UPDATE", uuid(&project));
-    holder.batch_execute(&hold).await.unwrap();
+    // As if the cascade took longer.
+    app.database.sql("UPDATE jobs SET run_at = run_at + interval '1 hour' WHERE kind = 'run_departure'").await;
     app.smtp.reply("ada@example.org", [Reply::Recipient("451 4.2.0 not now")]);
     app.start_worker();
     let tried = "SELECT count(*) AS value FROM jobs WHERE kind = 'mail_membership_ended' AND last_error IS NOT NULL";
     until("the mail is tried once", async || (app.database.number(tried).await == 1).then_some(())).await;
     app.kill_worker();
-    holder.batch_execute("ROLLBACK").await.unwrap();
+    app.database.sql("UPDATE jobs SET run_at = run_at - interval '1 hour' WHERE kind = 'run_departure'").await;
     app.start_worker();
     app.completed(&team, &departure).await;
     let notice = app.mail_about("ada@example.org", "Your access to Acme Genomics has ended").await;
@@ -211,7 +209,7 @@ async fn a_leaver_who_is_told_no_more_hears_of_the_end_by_the_receipt() {
     let mut app = TestApp::start().await;
     let team = app.team().await;
     let ada = app.join(&team, "ada@example.org", "MEMBER").await;
-    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    ada.create(&team.id, "PROJECT", "Liver atlas").await;
     app.until_idle().await;
     app.stop_workers().await;
     let member = team.member_id(&ada).await;
@@ -223,14 +221,14 @@ async fn a_leaver_who_is_told_no_more_hears_of_the_end_by_the_receipt() {
              VALUES ('membership_mail', 'mail_membership_ended {member}', rollcall_now() + interval '1 day', 5)"
         ))
         .await;
-    // The cascade waits for this.
-    let mut holder = app.database.connection().await;
-    let hold = format!("BEGIN; SELECT FROM resources WHERE id = '{}' FOR UPDATE", uuid(&project));
-    holder.batch_execute(&hold).await.unwrap();
+    // As if the cascade took longer.
+    app.database.sql("UPDATE jobs SET run_at = run_at + interval '1 hour' WHERE kind = 'run_departure'").await;
     app.start_worker();
     let done = "SELECT count(*) AS value FROM jobs WHERE kind = 'mail_membership_ended' AND status = 'done'";
     until("it is decided", async || (app.database.number(done).await == 1).then_some(())).await;
-    holder.batch_execute("ROLLBACK").await.unwrap();
+    app.stop_workers().await;
+    app.database.sql("UPDATE jobs SET run_at = run_at - interval '1 hour' WHERE kind = 'run_departure'").await;
+    app.start_worker();
     app.completed(&team, &departure).await;
     let receipt = app.mail_about("ada@example.org", "You were removed from Acme Genomics").await;
     assert!(tells_the_message(&receipt) && receipt.text.contains("Liver atlas"), "{}", receipt.text);
