@@ -24,7 +24,7 @@ use rollcall_domain::base::link::{PublicUrl, Route};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::bodies::{self, Bodies};
+use super::bodies::{self, Bodies, OutOfMemory};
 use super::client::Client;
 use super::graphql::{self, MediaType, OfMutation};
 use super::server::ConnectionInUse;
@@ -32,7 +32,7 @@ use super::unsent::{HeldBytes, UnsentBytes};
 use super::{App, pages};
 use crate::graphql::whole_seconds;
 
-const TOO_LARGE: (StatusCode, &str) = (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MB.");
+const TOO_LARGE: Unread = Unread::Malformed(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than 1 MB.");
 /// How long an oversized body is still read before the connection is closed.
 const LINGER: Duration = Duration::from_secs(2);
 const SHED: &str = "rollcall_http_requests_shed_total";
@@ -160,9 +160,12 @@ pub async fn admit(State(app): State<App>, Client(client): Client, request: Requ
         return next.run(request).await;
     }
     // The body is read before the request takes a place, so that slow senders don't keep others out.
-    let (request, _body) = match read(request, &app.admission, client).await {
-        Ok(read) => read,
-        Err((status, message)) => return shape.bad_request(status, message),
+    let request = match read(request, &app.admission, client).await {
+        Ok(request) => request,
+        Err(Unread::Malformed(status, message)) => return shape.bad_request(status, message),
+        Err(Unread::NoMemory) => {
+            return shape.shed("memory", "You send too much at a time. Wait for some requests to be answered.");
+        }
     };
     let _answering = answering();
     let Some(place) = app.admission.of_client(client) else {
@@ -235,17 +238,14 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-/// Reads the whole body of a request. It counts until the returned value is dropped.
-async fn read(
-    request: Request,
-    admission: &Admission,
-    client: ClientNetwork,
-) -> Result<(Request, Option<bodies::Body>), (StatusCode, &'static str)> {
+/// Reads the whole body of a request. It counts until the returned request's [`HeldBody`] is dropped.
+async fn read(request: Request, admission: &Admission, client: ClientNetwork) -> Result<Request, Unread> {
     if http_body::Body::is_end_stream(request.body()) {
-        return Ok((request, None));
+        return Ok(request);
     }
-    let (head, mut body) = request.into_parts();
+    let (mut head, mut body) = request.into_parts();
     let mut receiving = admission.bodies.begin(client);
+    let aborted = receiving.aborted();
     let whole = async {
         if http_body::Body::size_hint(&body).lower() > limits::BODY as u64 {
             // A client that sends `Expect` waits for permission before it sends the body.
@@ -254,28 +254,45 @@ async fn read(
         // The frames are copied, since each may keep a larger buffer alive.
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| (StatusCode::BAD_REQUEST, "The body could not be read to its end."))?;
+            let frame = frame
+                .map_err(|_| Unread::Malformed(StatusCode::BAD_REQUEST, "The body could not be read to its end."))?;
             let Ok(data) = frame.into_data() else { continue };
             if whole.len() + data.len() > limits::BODY {
                 return Err(too_large(&mut body).await);
             }
-            receiving.add(data.len());
+            receiving.add(data.len()).map_err(|OutOfMemory| Unread::NoMemory)?;
             whole.extend_from_slice(&data);
         }
         Ok(whole.freeze())
     };
     let read = tokio::select! {
         read = timeout(limits::BODY_TIMEOUT, whole) => read.ok(),
-        () = receiving.aborted() => None,
+        () = aborted.notified() => None,
     };
-    let bytes = read.ok_or((StatusCode::REQUEST_TIMEOUT, "The body was sent too slowly."))??;
+    let slow = Unread::Malformed(StatusCode::REQUEST_TIMEOUT, "The body was sent too slowly.");
+    let bytes = read.ok_or(slow)??;
     receiving.complete();
-    Ok((Request::from_parts(head, Body::from(bytes)), Some(receiving)))
+    head.extensions.insert(HeldBody { _body: Arc::new(receiving) });
+    Ok(Request::from_parts(head, Body::from(bytes)))
+}
+
+/// Why the body of a request wasn't read.
+enum Unread {
+    /// Because of the client.
+    Malformed(StatusCode, &'static str),
+    /// There is no memory for it.
+    NoMemory,
+}
+
+/// The memory of a request's body. Whoever needs the body no longer drops it.
+#[derive(Clone)]
+pub struct HeldBody {
+    _body: Arc<bodies::Body>,
 }
 
 /// The refusal of an oversized body. Before that, some of the rest of the body is read, because a client that is still
 /// sending when the connection is closed doesn't see the response.
-async fn too_large(body: &mut Body) -> (StatusCode, &'static str) {
+async fn too_large(body: &mut Body) -> Unread {
     let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.frame().await {} }).await;
     TOO_LARGE
 }

@@ -1,4 +1,4 @@
-//! The bodies of requests while they are received, and what they take up until their requests are answered.
+//! The bodies of requests: while they are received, and until their requests have been read.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,16 +13,24 @@ pub struct Bodies(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// The bodies that are being received, by client, in the order in which they began.
-    received: HashMap<ClientNetwork, VecDeque<Receiving>>,
-    /// The size of all bodies, including those that are complete.
     bytes: usize,
+    of_clients: HashMap<ClientNetwork, OfClient>,
     began: u64,
+}
+
+/// The bodies of a client.
+#[derive(Default)]
+struct OfClient {
+    /// Their size.
+    bytes: usize,
+    /// How many there are, complete or not.
+    bodies: usize,
+    /// Those that are being received, in the order in which they began.
+    received: VecDeque<Receiving>,
 }
 
 struct Receiving {
     number: u64,
-    bytes: usize,
     /// Notified when the body must make room.
     leave: Arc<Notify>,
 }
@@ -39,35 +47,22 @@ impl Bodies {
         let mut state = self.state();
         let number = state.began;
         state.began += 1;
-        if state.received.get(&client).is_some_and(|of_client| of_client.len() >= limits::MAX_UNREAD_OF_CLIENT) {
-            state.abort_slowest(client);
+        let of_client = state.of_clients.entry(client).or_default();
+        if of_client.received.len() >= limits::MAX_UNREAD_OF_CLIENT {
+            of_client.abort_slowest();
         }
-        state.received.entry(client).or_default().push_back(Receiving { number, bytes: 0, leave: leave.clone() });
+        of_client.bodies += 1;
+        of_client.received.push_back(Receiving { number, leave: leave.clone() });
         Body { bodies: self.clone(), client, number, bytes: 0, leave }
     }
 }
 
-impl State {
-    fn abort_slowest(&mut self, client: ClientNetwork) {
-        let Some(of_client) = self.received.get_mut(&client) else { return };
-        if let Some(slowest) = of_client.pop_front() {
-            self.bytes -= slowest.bytes;
-            slowest.leave.notify_one();
-        }
-        if of_client.is_empty() {
-            self.received.remove(&client);
-        }
-    }
-
-    /// Removes a body that is being received. `None` if it was aborted, or is complete.
-    fn remove(&mut self, client: ClientNetwork, number: u64) -> Option<Receiving> {
-        let of_client = self.received.get_mut(&client)?;
-        let position = of_client.iter().position(|one| one.number == number)?;
-        let removed = of_client.remove(position);
-        if of_client.is_empty() {
-            self.received.remove(&client);
-        }
-        removed
+impl OfClient {
+    /// Aborts the body that has taken longest. Returns its number.
+    fn abort_slowest(&mut self) -> Option<u64> {
+        let slowest = self.received.pop_front()?;
+        slowest.leave.notify_one();
+        Some(slowest.number)
     }
 }
 
@@ -76,49 +71,69 @@ pub struct Body {
     bodies: Bodies,
     client: ClientNetwork,
     number: u64,
-    /// The size of a complete body.
     bytes: usize,
     leave: Arc<Notify>,
 }
 
+/// There is no memory for more of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
 impl Body {
-    /// Waits until the body is aborted, to make room for others.
-    pub async fn aborted(&self) {
-        self.leave.notified().await;
+    /// What is notified when the body is aborted, to make room for others of its client.
+    pub fn aborted(&self) -> Arc<Notify> {
+        self.leave.clone()
     }
 
-    /// Records that more of the body has arrived. If all bodies together take up too much, the slowest one of the
-    /// client whose bodies take up most is aborted.
-    pub fn add(&self, bytes: usize) {
+    /// Makes room for more of the body. A client's bodies, complete or not, may take up
+    /// [`limits::BODIES_OF_CLIENT`], and no more than is left for everybody: however many clients send as much as they
+    /// can, a new one thus finds as much room as each of them has. If they would take up more, the slowest one of the
+    /// same client is aborted.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`] if this is the slowest one, or if the others are complete.
+    pub fn add(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         let mut state = self.bodies.state();
-        let of_client = state.received.get_mut(&self.client);
-        let Some(own) = of_client.and_then(|bodies| bodies.iter_mut().find(|one| one.number == self.number)) else {
-            return;
-        };
-        own.bytes += bytes;
-        state.bytes += bytes;
-        while state.bytes > limits::BODIES {
-            let held = |bodies: &VecDeque<Receiving>| bodies.iter().map(|one| one.bytes).sum::<usize>();
-            let largest = state.received.iter().max_by_key(|(_, bodies)| held(bodies)).map(|(client, _)| *client);
-            let Some(largest) = largest else { return };
-            state.abort_slowest(largest);
+        let left = limits::BODIES.saturating_sub(state.bytes + bytes);
+        let of_client = state.of_clients.entry(self.client).or_default();
+        let wanted = of_client.bytes + bytes;
+        if wanted > limits::BODIES_OF_CLIENT || wanted > left {
+            // The memory of an aborted body is free once its connection has noticed.
+            let aborted = of_client.abort_slowest();
+            if wanted > limits::BODIES_OF_CLIENT + limits::BODY
+                || wanted > left
+                || aborted.is_none_or(|one| one == self.number)
+            {
+                return Err(OutOfMemory);
+            }
         }
+        of_client.bytes += bytes;
+        state.bytes += bytes;
+        self.bytes += bytes;
+        Ok(())
     }
 
     /// Records that the body is complete. It isn't aborted any more.
-    pub fn complete(&mut self) {
-        let mut state = self.bodies.state();
-        if let Some(own) = state.remove(self.client, self.number) {
-            self.bytes = own.bytes;
+    pub fn complete(&self) {
+        if let Some(of_client) = self.bodies.state().of_clients.get_mut(&self.client) {
+            of_client.received.retain(|one| one.number != self.number);
         }
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
+        self.complete();
         let mut state = self.bodies.state();
-        let receiving = state.remove(self.client, self.number).map_or(0, |own| own.bytes);
-        state.bytes -= self.bytes + receiving;
+        state.bytes -= self.bytes;
+        if let Some(of_client) = state.of_clients.get_mut(&self.client) {
+            of_client.bytes -= self.bytes;
+            of_client.bodies -= 1;
+            if of_client.bodies == 0 {
+                state.of_clients.remove(&self.client);
+            }
+        }
     }
 }
 
@@ -134,30 +149,56 @@ mod tests {
         ClientNetwork::of(IpAddr::from([192, 0, 2, last]))
     }
 
-    #[tokio::test]
-    async fn who_holds_most_makes_room() {
-        let bodies = Bodies::default();
-        let held: Vec<Body> = (0..limits::BODIES / limits::BODY).map(|_| bodies.begin(client(1))).collect();
-        held.iter().for_each(|body| body.add(limits::BODY));
-        let mut newcomer = bodies.begin(client(2));
-        newcomer.add(1);
-        assert!(held[0].aborted().now_or_never().is_some());
-        assert!(held[1].aborted().now_or_never().is_none() && newcomer.aborted().now_or_never().is_none());
-        // What is complete counts, but isn't aborted.
-        newcomer.complete();
-        drop(held);
-        assert_eq!(bodies.state().bytes, 1);
-        drop(newcomer);
-        let state = bodies.state();
-        assert!(state.bytes == 0 && state.received.is_empty());
+    fn is_aborted(body: &Body) -> bool {
+        body.aborted().notified().now_or_never().is_some()
     }
 
-    #[tokio::test]
-    async fn a_client_has_so_many_bodies_at_a_time() {
+    #[test]
+    fn a_newcomer_finds_room_whoever_sends_as_much_as_they_can() {
+        for is_complete in [false, true] {
+            let bodies = Bodies::default();
+            let mut held = Vec::new();
+            for last in 1..=9 {
+                for _ in 0..limits::MAX_UNREAD_OF_CLIENT {
+                    let mut body = bodies.begin(client(last));
+                    if body.add(limits::BODY).is_ok() && is_complete {
+                        body.complete();
+                    }
+                    held.push(body);
+                }
+            }
+            assert!(bodies.state().bytes <= limits::BODIES);
+            let mut newcomer = bodies.begin(client(10));
+            assert_eq!(newcomer.add(limits::SMALL_ANSWER), Ok(()));
+            assert!(!is_aborted(&newcomer));
+            drop((held, newcomer));
+            let state = bodies.state();
+            assert!(state.bytes == 0 && state.of_clients.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_client_makes_room_for_itself() {
+        let bodies = Bodies::default();
+        let mut held: Vec<Body> =
+            (0..limits::BODIES_OF_CLIENT / limits::BODY).map(|_| bodies.begin(client(1))).collect();
+        held.iter_mut().for_each(|body| assert_eq!(body.add(limits::BODY), Ok(())));
+        let mut another = bodies.begin(client(1));
+        assert_eq!(another.add(1), Ok(()));
+        assert!(is_aborted(&held[0]) && !is_aborted(&held[1]) && !is_aborted(&another));
+        held.iter().for_each(Body::complete);
+        another.complete();
+        drop(held.remove(0));
+        // Nothing is left that could be aborted but itself.
+        let mut last = bodies.begin(client(1));
+        assert_eq!(last.add(limits::BODY), Err(OutOfMemory));
+    }
+
+    #[test]
+    fn a_client_has_so_many_bodies_at_a_time() {
         let bodies = Bodies::default();
         let held: Vec<Body> = (0..=limits::MAX_UNREAD_OF_CLIENT).map(|_| bodies.begin(client(1))).collect();
-        let aborted = held.iter().filter(|body| body.aborted().now_or_never().is_some()).count();
-        assert_eq!(aborted, 1);
-        assert!(held[0].aborted().now_or_never().is_none(), "it was told once");
+        assert!(is_aborted(&held[0]));
+        assert!(held[1..].iter().all(|body| !is_aborted(body)));
     }
 }

@@ -29,6 +29,7 @@ use rollcall_domain::base::id::new_name;
 use rollcall_domain::base::limits;
 use serde::{Deserialize, Serialize};
 
+use super::admission::HeldBody;
 use super::persisted::{PersistedDocuments, Sha256};
 use super::{log, metrics};
 use crate::graphql::{AnswerForm, Batches, Budget, Types, in_turn, in_turns, noting_refusals, whole_seconds};
@@ -81,7 +82,8 @@ pub async fn execute<E: Executor>(
         )
         .into_response(MediaType::Json);
     };
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let held = head.extensions.remove::<HeldBody>();
     let body = match to_bytes(body, limits::BODY).await {
         Ok(body) => body,
         Err(_) => return Refusal::bad_request("The body could not be read to its end.").into_response(media_type),
@@ -92,6 +94,7 @@ pub async fn execute<E: Executor>(
         Ok(read) => read,
         Err(refusal) => return refusal.into_response(media_type),
     };
+    drop((body, held));
     let started = Instant::now();
     let checked = request_limits.budget.check(&mut request, client, line.clone()).await;
     // A request that is refused as too large isn't even parsed.

@@ -73,9 +73,9 @@ pub fn router<S: Clone + Send + Sync + 'static>(site: &PublicUrl, mailbox: bool)
 const FETCH_SITE: &str = "sec-fetch-site";
 
 /// Whether a page of another site has led the browser here. Such a page could bring a token of its own, and then see
-/// what is entered with it, so the page asks before it takes the token.
+/// what is entered with it, so the page asks before it takes the token. It also asks where the browser doesn't tell.
 fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
-    headers.get(FETCH_SITE).is_some_and(|site| site != "none" && site != "same-origin")
+    headers.get(FETCH_SITE).is_none_or(|site| site != "none" && site != "same-origin")
 }
 
 /// The stylesheet of the server-rendered pages, at `/style.css`.

@@ -28,7 +28,7 @@ impl UnsentBytes {
         let bytes = if bytes <= limits::SMALL_ANSWER { 0 } else { bytes };
         let mut state = self.state();
         let of_client = state.of_clients.get(&client).copied().unwrap_or_default() + bytes;
-        let left = limits::UNSENT.saturating_sub(state.bytes);
+        let left = limits::UNSENT.saturating_sub(state.bytes + bytes);
         if bytes > 0 && (of_client > limits::UNSENT_OF_CLIENT || of_client > left) {
             return None;
         }

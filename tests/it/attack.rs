@@ -926,6 +926,37 @@ async fn answers_that_nobody_reads_take_up_so_much_memory() {
     app.finish().await;
 }
 
+// A client whose requests fill their share of memory keeps nobody else out, whatever it pads them with.
+#[tokio::test]
+async fn bodies_of_one_client_keep_nobody_out() {
+    let app = TestApp::builder().without_worker().start().await;
+    let steps: String = (0..5)
+        .map(|n| format!("a{n}: requestSignIn(input: {{email: \"a{n}@example.org\"}}) {{ userErrors {{ code }} }} "))
+        .collect();
+    let mut body = json!({ "query": format!("mutation {{ {steps} }}") }).to_string();
+    body.push_str(&" ".repeat(1024 * 1024 - body.len()));
+    let request = post(&body, body.len());
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        let mut stream = connect(&app, "127.0.0.3").await;
+        // Beyond its share, the service closes the connection early.
+        let _ = stream.write_all(&request.as_bytes()[..request.len() - 1]).await;
+        streams.push(stream);
+    }
+    for stream in &mut streams {
+        let _ = stream.write_all(b" ").await;
+    }
+    let small = json!({ "query": "{ __typename }", "extensions": { "padding": "x".repeat(20_000) } });
+    for _ in 0..20 {
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
+        let http = http.local_address(Some("127.0.0.4".parse().unwrap())).build().unwrap();
+        let answer = http.post(format!("{}/graphql", app.url)).json(&small).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+    drop(streams);
+    app.finish().await;
+}
+
 // Two credentials: which of them counts isn't for the service to guess.
 #[tokio::test]
 async fn two_credentials_are_refused() {

@@ -58,9 +58,10 @@ pub const BODY: usize = 1024 * 1024;
 pub const HEADERS: usize = 64 * 1024;
 /// The maximum size in bytes of a response.
 pub const ANSWER: usize = 10 * 1024 * 1024;
-/// The size in bytes of all bodies in memory: those that are being received, and those of requests in progress. If it
-/// is exceeded, whoever sends most is aborted.
+/// The size in bytes of all bodies in memory: those that are being received, and those of requests in progress.
 pub const BODIES: usize = 128 * 1024 * 1024;
+/// How much of it may belong to one client.
+pub const BODIES_OF_CLIENT: usize = 32 * 1024 * 1024;
 /// The size in bytes of all responses that haven't been sent yet.
 pub const UNSENT: usize = 256 * 1024 * 1024;
 /// How much of it may belong to one client.

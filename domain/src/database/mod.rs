@@ -202,6 +202,11 @@ impl Database {
         Self { shares: self.shares.and(part), ..self.clone() }
     }
 
+    /// The same database, without the shares of a client or an account.
+    pub(crate) fn for_everybody(&self) -> Self {
+        Self { shares: Shares::default(), ..self.clone() }
+    }
+
     /// Takes a connection for reading. The caller must not hold another one.
     ///
     /// # Errors

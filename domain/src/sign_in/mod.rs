@@ -2,11 +2,14 @@
 
 pub mod email_change;
 
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use tokio::sync::Semaphore;
-use tracing::Instrument as _;
 
 use crate::account::grant_invitation;
 use crate::account::new_account::{self, NewUser};
@@ -21,11 +24,11 @@ use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{InvitationId, SignInRequestId, TypedId, UserId};
 use crate::base::job::{JobClaim, MailSignIn};
-use crate::base::limits;
 use crate::base::secret::{Purpose, Token};
 use crate::base::sql::Prepare as _;
 use crate::base::text::{self, EmailAddress};
-use crate::database::schema::{invitations, sign_in_requests};
+use crate::base::{limits, random};
+use crate::database::schema::{invitations, sign_in_requests, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::invitation::InvitationStatus;
 
@@ -78,7 +81,10 @@ pub async fn request(
     let email = EmailAddress::parse("email", email)?;
     match count_request(database, &email, client).await? {
         Served::Everybody => ask(database, &email, requester, None, client).await,
-        Served::Accounts => ask_later(database, email, requester, client),
+        Served::Accounts => {
+            ask_later(database, email, requester, client);
+            Ok(())
+        }
     }
 }
 
@@ -125,39 +131,65 @@ async fn count_for_address(database: &Database, email: &EmailAddress) -> Result<
     }
 }
 
-/// How many requests at most are looked at after their response.
-const MOST_LATER: usize = 64;
-static LATER: Semaphore = Semaphore::const_new(MOST_LATER);
-
-/// Sends an email if the address has an account. That is looked up after the response, whose time thus doesn't tell.
-fn ask_later(
-    database: &Database,
+/// A request beyond the limits, which is looked at later.
+struct LateRequest {
     email: EmailAddress,
-    requester: SignInRequester<'_>,
+    user_agent: Option<String>,
+    form_digest: Option<Vec<u8>>,
     client: ClientNetwork,
-) -> Result<()> {
-    let place = LATER.try_acquire().map_err(|full| Error::Unavailable(full.into()))?;
-    let database = database.clone();
+}
+
+/// The requests that wait. It is bounded by what arrives within [`WAIT`].
+static LATE: Mutex<Vec<LateRequest>> = Mutex::new(Vec::new());
+/// After how many milliseconds they are looked at.
+const WAIT: Range<u32> = 1_000..3_000;
+/// How many may wait. No process receives that many in so short a time.
+const MOST_LATE: usize = 100_000;
+
+/// Sends an email if the address has an account. The requests of a few seconds are looked at together, some time after
+/// their responses, with one statement. Thus neither a response nor the requests after it tell by their time whether
+/// there is an account, and requests for addresses without one cost next to nothing, however many there are.
+///
+/// What waits is lost if the process ends. Whoever gets no email asks again.
+fn ask_later(database: &Database, email: EmailAddress, requester: SignInRequester<'_>, client: ClientNetwork) {
     let user_agent = requester.user_agent.map(ToOwned::to_owned);
     let form_digest = requester.form_digest.map(ToOwned::to_owned);
-    let asking = async move {
-        let _place = place;
-        let requester = SignInRequester { user_agent: user_agent.as_deref(), form_digest: form_digest.as_deref() };
-        let found = user::by_email(&mut *database.connection().await?, &email).await?;
-        match found {
-            Some(_) => ask(&database, &email, requester, None, client).await,
-            None => Ok(()),
+    let late = LateRequest { email, user_agent, form_digest, client };
+    let is_first = {
+        let mut waiting = LATE.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < MOST_LATE {
+            waiting.push(late);
         }
+        waiting.len() == 1
     };
-    tokio::spawn(
-        async move {
-            if let Err(error) = asking.await {
+    if is_first {
+        let database = database.for_everybody();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(random::number(WAIT).into())).await;
+            let waiting = std::mem::take(&mut *LATE.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Err(error) = ask_for_accounts(&database, waiting).await {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "a sign-in mail that was asked for beyond the limits is not sent");
+                tracing::warn!(error, "sign-in mails that were asked for beyond the limits are not sent");
             }
+        });
+    }
+}
+
+/// Sends emails to those of the addresses that have an account, one to each.
+async fn ask_for_accounts(database: &Database, waiting: Vec<LateRequest>) -> Result<()> {
+    let addresses: Vec<EmailAddress> = waiting.iter().map(|late| late.email.clone()).collect();
+    let found: Vec<Option<EmailAddress>> = {
+        let mut connection = database.connection().await?;
+        users::table.filter(users::email.eq_any(addresses)).select(users::email).load(&mut *connection).await?
+    };
+    let mut found: HashSet<EmailAddress> = found.into_iter().flatten().collect();
+    for late in waiting {
+        if found.remove(&late.email) {
+            let LateRequest { email, user_agent, form_digest, client } = &late;
+            let requester = SignInRequester { user_agent: user_agent.as_deref(), form_digest: form_digest.as_deref() };
+            ask(database, email, requester, None, *client).await?;
         }
-        .in_current_span(),
-    );
+    }
     Ok(())
 }
 

@@ -36,6 +36,8 @@ fn surcharge(field: &str) -> u64 {
         "departurePlan" => 1_000,
         // It recomputes up to 10,000 hashes.
         "verifyAuditLog" => 5_000,
+        // It sends an email to whoever has the address, and nobody signs in many times at once.
+        "requestSignIn" => 1_700,
         // Thousands of bytes, which stay in memory until the answer is complete.
         "description" | "message" | "reason" | "metadata" | "avatarUrl" | "logoUrl" | "website" | "url" => 10,
         _ => 0,

@@ -329,8 +329,8 @@ impl FromStr for EmailAddress {
             return Err(());
         }
         // Some mail programs would decode an encoded word in a header, and show another address. And no top-level
-        // domain is a number.
-        let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+        // domain begins with a digit, while IP addresses in decimal and hexadecimal form end so.
+        let is_number = |label: &str| label.starts_with(|first: char| first.is_ascii_digit());
         if local_part.contains("=?") || domain.rsplit('.').next().is_some_and(is_number) {
             return Err(());
         }
