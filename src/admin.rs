@@ -73,6 +73,9 @@ pub enum Command {
         /// How many runs may go on at a time; if left out, the limit stays as it is.
         #[arg(long)]
         run_limit: Option<i32>,
+        /// How many workspaces it may have; if left out, the limit stays as it is.
+        #[arg(long)]
+        workspace_limit: Option<i32>,
     },
     /// Check every invariant on the whole database. Fails if one is broken, and says what breaks it.
     Verify,
@@ -105,11 +108,18 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
             storage_limit_bytes,
             unlimited_storage,
             run_limit,
+            workspace_limit,
         } => {
             let seat_limit = if unlimited { Some(None) } else { seat_limit.map(Some) };
             let storage_limit_bytes = if unlimited_storage { Some(None) } else { storage_limit_bytes.map(Some) };
-            let run_limit = run_limit.map(Some);
-            let command = SetPlan { plan, seat_limit, storage_limit_bytes, run_limit };
+            let command = SetPlan {
+                plan,
+                seat_limit,
+                storage_limit_bytes,
+                run_limit: run_limit.map(Some),
+                run_limits: None,
+                workspace_limit: workspace_limit.map(Some),
+            };
             set_plan(&opened.database, organization, command).await
         }
         Command::Verify => verify(&opened.database).await,

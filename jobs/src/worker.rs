@@ -9,10 +9,10 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedules, StoreOptions};
 use rollcall_domain::base::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
-    MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailGrantInvitation,
+    MailCreditsSpent, MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailGrantInvitation,
     MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded,
     MailMembershipRestored, MailNewSignIn, MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred,
-    MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer, MailWebhookDisabled, MarkEnded,
+    MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer, MailUpgradeRequested, MailWebhookDisabled, MarkEnded,
     MarkEndedWithAccount, MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
 };
 use rollcall_domain::database::Endpoint;
@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::mails::{
-    account_deleted, departure_receipt, email_change, grant_invitation, invitation, invitation_accepted,
+    account_deleted, credits_spent, departure_receipt, email_change, grant_invitation, invitation, invitation_accepted,
     invitation_reminder, joined_by_code, membership_ended, membership_restored, new_sign_in, owner_replaced, owner_set,
-    owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered, transfer_offer, webhook_disabled,
+    owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered, transfer_offer, upgrade_requested, webhook_disabled,
 };
 use crate::webhook_slots::DELIVERY_SLOTS;
 use crate::{
@@ -124,6 +124,8 @@ async fn handle(context: &Context, job: &ClaimedJob) -> Result<(), JobError> {
         MailOwnerSet::KIND => owner_set::run(context, job, &job.decode()?).await,
         MailDepartureReceipt::KIND => departure_receipt::run(context, job, &job.decode()?).await,
         MailOwnershipTransferred::KIND => ownership_transferred::run(context, job, &job.decode()?).await,
+        MailCreditsSpent::KIND => credits_spent::run(context, job, &job.decode()?).await,
+        MailUpgradeRequested::KIND => upgrade_requested::run(context, job, &job.decode()?).await,
         MailWebhookDisabled::KIND => webhook_disabled::run(context, job, &job.decode()?).await,
         ExpireJoinCode::KIND => join_code_expiry::run(context, job, &job.decode()?).await,
         ExpireInvitation::KIND => invitation_expiry::run(context, job, &job.decode()?).await,

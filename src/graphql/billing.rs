@@ -2,13 +2,18 @@
 
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 use rollcall_domain::base::id::OrganizationId;
-use rollcall_domain::organization::billing;
+use rollcall_domain::base::run_kind;
+use rollcall_domain::database::deployment::Deployment;
+use rollcall_domain::membership::organization;
+use rollcall_domain::organization::usage::Overview;
+use rollcall_domain::organization::{billing, usage};
 
 use super::context::{actor, database};
 use super::error::{Payload, UserError, payload};
 use super::id::{BigInt, Decimal, Id};
 use super::organization::Organization;
 use super::organization::mutations::loaded;
+use super::run::RunKind;
 use super::undefined_or;
 
 /// An organization's plan, usage and billing account.
@@ -28,10 +33,73 @@ pub struct Billing {
     pub seats_used: i64,
     /// The number of bytes that the organization's resources may take up; null for no limit.
     pub storage_limit_bytes: Option<BigInt>,
-    /// The number of runs that may be in progress at the same time; null for no limit.
+    /// The number of bytes that they take up.
+    pub storage_used_bytes: BigInt,
+    /// The number of runs that may be in progress at the same time, of all kinds together; null for no limit. Runs that
+    /// wait count as well.
     pub run_limit: Option<i32>,
+    /// The number of runs that count towards the limit at this moment.
+    pub runs_used: i64,
+    /// The limits of the kinds that have one of their own, besides `runLimit`.
+    pub run_limits: Vec<RunLimit>,
+    /// The number of workspaces that the organization may have; null for no limit.
+    pub workspace_limit: Option<i32>,
+    /// The number of workspaces that it has.
+    pub workspaces_used: i64,
     /// The sum of all credits that were purchased. One credit is one US dollar.
     pub credits_purchased: Decimal,
+    /// Where the organization can ask for a larger plan, if the deployment has such a page. `requestUpgrade` asks by
+    /// email.
+    pub upgrade_url: Option<String>,
+}
+
+/// The limit for runs of one kind.
+#[derive(SimpleObject)]
+pub struct RunLimit {
+    /// The kind.
+    pub kind: RunKind,
+    /// The number of runs of this kind that may be in progress at the same time. Runs that wait count as well.
+    pub limit: i32,
+    /// The number of runs that count towards the limit at this moment.
+    pub used: i64,
+}
+
+impl Billing {
+    /// The billing of an organization, with what it uses.
+    pub fn of(organization: &organization::Organization, seats_used: i64, overview: &Overview, deployment: &Deployment) -> Self {
+        let account = &organization.billing_account;
+        let limit = |(kind, limit): &(run_kind::RunKind, i32)| RunLimit {
+            kind: (*kind).into(),
+            limit: *limit,
+            used: overview.runs_under_way(Some(*kind)),
+        };
+        Self {
+            account_name: account.billing_account_name.clone(),
+            contact_email: account.billing_contact_email.as_ref().map(ToString::to_string),
+            reference: account.billing_reference.clone(),
+            plan: organization.plan.clone(),
+            seat_limit: organization.seat_limit,
+            seats_used,
+            storage_limit_bytes: organization.storage_limit_bytes.map(BigInt),
+            storage_used_bytes: BigInt(usage::whole(overview.storage_bytes)),
+            run_limit: organization.run_limit,
+            runs_used: overview.runs_under_way(None),
+            run_limits: overview.run_limits.iter().map(limit).collect(),
+            workspace_limit: organization.workspace_limit,
+            workspaces_used: overview.workspaces,
+            credits_purchased: Decimal(overview.purchased),
+            upgrade_url: deployment.upgrade_url.clone(),
+        }
+    }
+}
+
+/// A limit for runs of one kind.
+#[derive(InputObject)]
+pub struct RunLimitInput {
+    /// The kind.
+    kind: RunKind,
+    /// The number of runs of this kind that may be in progress at the same time, at least 0.
+    limit: i32,
 }
 
 /// The plan and the limits to set.
@@ -49,6 +117,12 @@ pub struct SetPlanInput {
     storage_limit_bytes: MaybeUndefined<BigInt>,
     /// The number of runs that may be in progress at the same time; null for no limit.
     run_limit: MaybeUndefined<i32>,
+    /// The number of runs of single kinds that may be in progress at the same time, besides `runLimit`. Kinds that
+    /// aren't in the list have no limit of their own, and null removes all of them.
+    run_limits: MaybeUndefined<Vec<RunLimitInput>>,
+    /// The number of workspaces, at least 0; null for no limit. If the limit is below the current number, nothing is
+    /// deleted.
+    workspace_limit: MaybeUndefined<i32>,
 }
 
 /// The organization with its new plan.
@@ -123,6 +197,10 @@ impl BillingMutation {
             seat_limit: undefined_or(input.seat_limit),
             storage_limit_bytes: undefined_or(input.storage_limit_bytes).map(|bytes| bytes.map(|bytes| bytes.0)),
             run_limit: undefined_or(input.run_limit),
+            run_limits: undefined_or(input.run_limits).map(|limits| {
+                limits.unwrap_or_default().into_iter().map(|limit| (limit.kind.into(), limit.limit)).collect()
+            }),
+            workspace_limit: undefined_or(input.workspace_limit),
         };
         let outcome = billing::set_plan(database(context), actor(context)?, input.organization_id.0, &command).await;
         let organization = loaded(context, &outcome).await?;

@@ -21,13 +21,12 @@ use rollcall_domain::membership::member::{self, Member};
 use rollcall_domain::membership::organization::{self, Organization};
 use rollcall_domain::membership::team::{self, Team};
 use rollcall_domain::membership::{seats, team_members};
-use rollcall_domain::organization::billing;
+use rollcall_domain::organization::usage::{self, UsageAnswer, UsageQuestion};
 use rollcall_domain::resource::grant::{self, Grant};
 use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 use rollcall_domain::resource::share_link::{self, ShareLink};
 use rollcall_domain::resource::transfer::{self, Transfer};
 use rollcall_domain::resource::{self, Resource};
-use rust_decimal::Decimal;
 
 use super::error::{top_level, unauthenticated};
 use super::loading::{Batches, DataLoader, Loader};
@@ -206,17 +205,15 @@ impl Loader<SeatsUsedOf> for Loaders {
     }
 }
 
-/// The credits that an organization has bought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CreditsOf(pub OrganizationId);
+impl Loader<UsageQuestion> for Loaders {
+    type Value = Arc<UsageAnswer>;
 
-impl Loader<CreditsOf> for Loaders {
-    type Value = Decimal;
-
-    async fn load(&self, keys: &[CreditsOf]) -> Result<HashMap<CreditsOf, Decimal>, async_graphql::Error> {
-        let ids: Vec<OrganizationId> = keys.iter().map(|key| key.0).collect();
-        let bought = billing::credits_purchased(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
-        Ok(bought.into_iter().map(|(id, credits)| (CreditsOf(id), credits)).collect())
+    async fn load(
+        &self,
+        keys: &[UsageQuestion],
+    ) -> Result<HashMap<UsageQuestion, Self::Value>, async_graphql::Error> {
+        let answers = usage::answer(&mut *self.connection().await?, keys).await.map_err(top_level)?;
+        Ok(answers.into_iter().map(|(question, answer)| (question, Arc::new(answer))).collect())
     }
 }
 

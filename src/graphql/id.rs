@@ -66,7 +66,7 @@ impl ScalarType for BigInt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decimal(pub rust_decimal::Decimal);
 
-/// An exact decimal number, written as a string such as "0.0250". As input, both a string and a number are accepted.
+/// An exact decimal number, written as a string such as "0.025". As input, both a string and a number are accepted.
 #[Scalar]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -85,7 +85,8 @@ impl ScalarType for Decimal {
     }
 
     fn to_value(&self) -> Value {
-        Value::String(self.0.to_string())
+        // Sums keep the digits of their parts, also where these are zeros.
+        Value::String(self.0.normalize().to_string())
     }
 }
 

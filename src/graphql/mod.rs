@@ -28,6 +28,7 @@ mod team;
 mod transfer;
 mod turn;
 mod types;
+mod usage;
 mod user;
 mod viewer;
 mod webhook;
@@ -72,6 +73,7 @@ pub struct Mutation(
     webhook::WebhookMutation,
     team::TeamMutation,
     billing::BillingMutation,
+    usage::UsageMutation,
     transfer::TransferMutation,
     grant::GrantMutation,
     share_link::ShareLinkMutation,

@@ -3,6 +3,7 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::base::id::{OrganizationId, ResourceId, RunId};
+use rollcall_domain::base::run_kind;
 use rollcall_domain::resource::run;
 
 use super::connection::connection;
@@ -14,7 +15,7 @@ use super::user::User;
 
 /// The kind of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "run::RunKind")]
+#[graphql(remote = "run_kind::RunKind")]
 pub enum RunKind {
     /// A pipeline.
     Pipeline,
@@ -135,6 +136,30 @@ pub struct QueueRunPayload {
 }
 payload!(QueueRunPayload);
 
+/// What the platform reports of a run.
+#[derive(InputObject)]
+pub struct ReportRunInput {
+    /// The run.
+    id: Id<RunId>,
+    /// Its status. A run only moves forward: from QUEUED to RUNNING, and to one of its ends.
+    status: RunStatus,
+    /// The CPU-hours that the run has used so far, from 0 to 1,000,000,000, with up to nine decimal places. If this is
+    /// omitted, or less than was reported before, the number stays as it is.
+    cpu_hours: Option<Decimal>,
+    /// The GiB-hours of memory that the run has used so far, likewise.
+    memory_gib_hours: Option<Decimal>,
+}
+
+/// The result of reporting a run.
+#[derive(SimpleObject, Default)]
+pub struct ReportRunPayload {
+    /// The run as it is now.
+    run: Option<Run>,
+    /// Why the report wasn't taken.
+    user_errors: Vec<UserError>,
+}
+payload!(ReportRunPayload);
+
 /// Identifies the run to cancel.
 #[derive(InputObject)]
 pub struct CancelRunInput {
@@ -182,5 +207,22 @@ impl RunMutation {
     ) -> async_graphql::Result<CancelRunPayload> {
         let outcome = run::cancel(database(context), actor(context)?, input.id.0).await;
         Payload::of(outcome, |run| CancelRunPayload { run: Some(Run(run)), user_errors: Vec::new() })
+    }
+
+    /// Reports what has become of a run and what it has used so far. For the organization's service keys with the
+    /// scope WRITE. The numbers are totals: a report that is sent twice, or arrives late, changes nothing.
+    async fn report_run(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The run, its status and its totals so far.")] input: ReportRunInput,
+    ) -> async_graphql::Result<ReportRunPayload> {
+        let command = run::ReportRun {
+            id: input.id.0,
+            status: input.status.into(),
+            cpu_hours: input.cpu_hours.map(|hours| hours.0),
+            memory_gib_hours: input.memory_gib_hours.map(|hours| hours.0),
+        };
+        let outcome = run::report(database(context), actor(context)?, &command).await;
+        Payload::of(outcome, |run| ReportRunPayload { run: Some(Run(run)), user_errors: Vec::new() })
     }
 }

@@ -14,7 +14,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::Response;
-use bytes::BytesMut;
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::BodyExt as _;
 use metrics::{counter, describe_counter};
@@ -251,8 +251,10 @@ async fn read(request: Request, admission: &Admission, client: ClientNetwork) ->
             // A client that sends `Expect` waits for permission before it sends the body.
             return Err(if head.headers.contains_key(EXPECT) { TOO_LARGE } else { too_large(&mut body).await });
         }
-        // The frames are copied, since each may keep a larger buffer alive.
-        let mut whole = BytesMut::new();
+        // The frames are copied, since each may keep a larger buffer alive. The copy grows by steps that are counted, so
+        // that what counts is what it takes up.
+        let announced = usize::try_from(http_body::Body::size_hint(&body).lower()).unwrap_or(limits::BODY);
+        let mut whole: Vec<u8> = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame
                 .map_err(|_| Unread::Malformed(StatusCode::BAD_REQUEST, "The body could not be read to its end."))?;
@@ -260,10 +262,15 @@ async fn read(request: Request, admission: &Admission, client: ClientNetwork) ->
             if whole.len() + data.len() > limits::BODY {
                 return Err(too_large(&mut body).await);
             }
-            receiving.add(data.len()).map_err(|OutOfMemory| Unread::NoMemory)?;
+            let free = whole.capacity() - whole.len();
+            if data.len() > free {
+                let step = data.len().max(announced.saturating_sub(whole.len()).min(STEP));
+                receiving.add(step).map_err(|OutOfMemory| Unread::NoMemory)?;
+                whole.reserve_exact(step);
+            }
             whole.extend_from_slice(&data);
         }
-        Ok(whole.freeze())
+        Ok(Bytes::from(whole))
     };
     let read = tokio::select! {
         read = timeout(limits::BODY_TIMEOUT, whole) => read.ok(),
@@ -275,6 +282,9 @@ async fn read(request: Request, admission: &Admission, client: ClientNetwork) ->
     head.extensions.insert(HeldBody { _body: Arc::new(receiving) });
     Ok(Request::from_parts(head, Body::from(bytes)))
 }
+
+/// The number of bytes by which the memory for a body grows at least, unless it is known to be shorter.
+const STEP: usize = 64 * 1024;
 
 /// Why the body of a request wasn't read.
 enum Unread {

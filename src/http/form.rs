@@ -85,9 +85,10 @@ impl OurForm {
         [self.browser.as_bytes(), &self.showing, path.as_bytes()]
     }
 
-    /// The digest of the form's identity.
-    pub fn digest(&self, keyring: &Keyring, path: &str) -> Result<Vec<u8>, Error> {
-        keyring.digest(Purpose::Form, &self.identity(path))
+    /// The digest of the form's identity and of what was sent with it.
+    pub fn digest(&self, keyring: &Keyring, path: &str, sent: &[&str]) -> Result<Vec<u8>, Error> {
+        let parts: Vec<&[u8]> = self.identity(path).into_iter().chain(sent.iter().map(|part| part.as_bytes())).collect();
+        keyring.digest(Purpose::Form, &parts)
     }
 }
 

@@ -29,6 +29,10 @@ enum For {
     OwnerPowers,
     /// The owner.
     Owner,
+    /// The organization's runner: its service keys.
+    Runner,
+    /// Whoever reports usage: service keys, and the platform's staff.
+    Reporters,
     /// The platform's staff.
     Staff,
 }
@@ -91,10 +95,13 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "deleteTeam",
             "addTeamMembers",
             "removeTeamMember",
+            "requestUpgrade",
         ],
     ),
     (For::LeadersThemselves, &["createServiceKey", "offerProjectTransfer"]),
     (For::OwnerPowers, &["updateBilling"]),
+    (For::Runner, &["reportRun"]),
+    (For::Reporters, &["reportUsage"]),
     // A project is offered to the owner.
     (For::Owner, &["transferOwnership", "deleteOrganization", "acceptProjectTransfer", "declineProjectTransfer"]),
     (For::Staff, &["setOrganizationOwner", "restoreOrganization", "setPlan", "addCredits"]),
@@ -176,6 +183,8 @@ impl Who {
             For::Workers => matches!(self, Self::Member | Self::Admin | Self::PowerfulAdmin | Self::Owner),
             For::Leaders | For::LeadersThemselves => matches!(self, Self::Admin | Self::PowerfulAdmin | Self::Owner),
             For::OwnerPowers => matches!(self, Self::PowerfulAdmin | Self::Owner),
+            For::Runner => self == Self::ServiceKey,
+            For::Reporters => matches!(self, Self::ServiceKey | Self::StaffToken),
             For::Staff => self == Self::StaffToken,
         }
     }
@@ -187,6 +196,9 @@ impl Who {
             (Self::StaffToken, For::Oneself) => &["FORBIDDEN", "BLANK", "INVALID"],
             (_, For::Staff) | (Self::ReadKey, For::Oneself) => &["FORBIDDEN"],
             (who, For::Oneself) if who.is_other_key() => &["FORBIDDEN"],
+            (Self::ForeignServiceKey | Self::OtherServiceKey, For::Runner | For::Reporters) => &["NOT_FOUND"],
+            // Nobody reports about themselves.
+            (_, For::Runner | For::Reporters) => &["FORBIDDEN"],
             // They don't learn that it exists.
             (Self::Stranger | Self::Invited | Self::Leaver, _) => &["NOT_FOUND"],
             // What takes a session says so before it looks.
@@ -301,7 +313,7 @@ fn the_table_of_mutations_is_the_schemas() {
 // else; strangers don't learn that it exists.
 #[tokio::test]
 async fn every_mutation_refuses_whom_it_is_not_for() {
-    let app = TestApp::builder().local_webhooks().start().await;
+    let app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
     let world = World::new(&app).await;
     let cast = Cast::new(&app, &world.team).await;
     let mut problems = Vec::new();
@@ -353,7 +365,7 @@ async fn every_mutation_refuses_whom_it_is_not_for() {
 // R3, R8, R9, R10, D2: the same mutations, done by the least who may.
 #[tokio::test]
 async fn every_mutation_is_done_by_the_least_whom_it_is_for() {
-    let app = TestApp::builder().local_webhooks().start().await;
+    let app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
     let world = World::new(&app).await;
     let cast = Cast::new(&app, &world.team).await;
     let mut problems = Vec::new();
@@ -369,6 +381,7 @@ async fn every_mutation_is_done_by_the_least_whom_it_is_for() {
                 For::Members => Who::Viewer,
                 For::Workers => Who::Member,
                 For::Leaders | For::LeadersThemselves | For::OwnerPowers => admin,
+                For::Runner | For::Reporters => Who::ServiceKey,
             };
             if !least.may(is_for(name)) || admin == Who::PowerfulAdmin && least != admin {
                 continue;
@@ -394,7 +407,7 @@ fn without_id(answer: &Answer, id: &str) -> (u16, String) {
 // asks, with a session or a key.
 #[tokio::test]
 async fn what_one_may_not_know_of_is_answered_as_if_it_were_not_there() {
-    let app = TestApp::builder().local_webhooks().start().await;
+    let app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
     let world = World::new(&app).await;
     let cast = Cast::new(&app, &world.team).await;
     let other = app.sign_up("other@example.org").await;
@@ -669,7 +682,7 @@ fn shows(value: &Value) -> bool {
 // after a departure, and with keys.
 #[tokio::test]
 async fn every_field_shows_itself_to_whom_it_is_for() {
-    let mut app = TestApp::builder().local_webhooks().start().await;
+    let mut app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
     let world = World::new(&app).await;
     let team = &world.team;
     let cast = Cast::new(&app, team).await;
@@ -814,7 +827,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
 // and nothing by its id.
 #[tokio::test]
 async fn a_key_shows_nothing_beyond_its_organization() {
-    let mut app = TestApp::builder().local_webhooks().start().await;
+    let mut app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
     let world = World::new(&app).await;
     let (team, owner) = (&world.team, &world.team.owner);
     let cast = Cast::new(&app, team).await;

@@ -59,6 +59,13 @@ impl<'a> World<'a> {
 
     /// Who calls a mutation, and with what, so that it succeeds; a mutation that nobody has entered here fails the
     /// test.
+    /// A service key of the organization that reports what is used.
+    async fn runner(&self) -> Client {
+        let input = json!({ "organizationId": self.team.id, "name": self.fresh("runner") });
+        let made = self.team.owner.ok("createServiceKey", input, "secret").await;
+        self.app.client(&text(&made["secret"]))
+    }
+
     pub async fn valid(&self, mutation: &str) -> (Client, Value) {
         let (team, owner) = (&self.team.id, self.team.owner.clone());
         match mutation {
@@ -269,6 +276,21 @@ impl<'a> World<'a> {
                 json!({ "organizationId": team, "amount": "100.25", "idempotencyKey": self.fresh("invoice") }),
             ),
             "setPlan" => (self.app.staff(), json!({ "organizationId": team, "plan": "team", "seatLimit": 10_000 })),
+            "requestUpgrade" => {
+                // An organization asks only so often.
+                let organization = owner.found(&self.fresh("Growing")).await;
+                (owner, json!({ "organizationId": organization, "message": "More seats, please." }))
+            }
+            "reportRun" => {
+                let run = owner.queue(team, "Align").await;
+                let input = json!({ "id": run, "status": "RUNNING", "cpuHours": "1.5", "memoryGibHours": "2" });
+                (self.runner().await, input)
+            }
+            "reportUsage" => {
+                let entry = json!({ "idempotencyKey": self.fresh("download"), "organizationId": team, "kind": "NETWORK_GB",
+                    "quantity": "0.5", "region": "eu" });
+                (self.runner().await, json!({ "entries": [entry] }))
+            }
             "createTeam" => (owner, json!({ "organizationId": team, "name": self.fresh("Lab") })),
             "updateTeam" => {
                 (owner, json!({ "id": self.group().await, "name": self.fresh("Lab"), "description": null }))
@@ -298,7 +320,7 @@ impl<'a> World<'a> {
 // R74: every mutation of the schema leaves an event, in the transaction that made the change.
 #[tokio::test]
 async fn every_mutation_leaves_an_event() {
-    let mut app = TestApp::builder().local_webhooks().start().await;
+    let mut app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
     app.log_statements().await;
     let world = World::new(&app).await;
     for mutation in schema::mutations() {

@@ -74,7 +74,7 @@ fn refusal(mutation: &str, answer: &Answer) -> Option<(String, String)> {
 
 #[tokio::test]
 async fn bad_input_is_told_and_changes_nothing() {
-    let app = TestApp::builder().local_webhooks().start().await;
+    let app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
     let world = World::new(&app).await;
     // Another organization with one of everything.
     let other = app.sign_up("other@example.org").await;
@@ -248,7 +248,8 @@ pub fn kind_of(mutation: &str, path: &[String], valid: &Value) -> &'static str {
     let named = match (mutation, path.last().map(String::as_str)) {
         ("signOut", _) => "ses",
         ("acceptInvitation" | "declineInvitation", Some("id")) => "inv",
-        (_, Some("containerId" | "resourceId")) => "res",
+        (_, Some("containerId" | "resourceId" | "workspaceId")) => "res",
+        (_, Some("runId")) => "run",
         (_, Some("recipientId" | "userId")) => "usr",
         _ => "org",
     };

@@ -53,6 +53,7 @@ mod support;
 mod team;
 mod text;
 mod transfer;
+mod usage;
 mod user;
 mod webhook;
 mod worker;

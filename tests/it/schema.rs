@@ -17,33 +17,10 @@ use crate::support::process::rollcall;
 ///
 /// An entry covers what lies below it: a type its fields, connection and edge, a mutation its input and payload.
 const PENDING: &[&str] = &[
-    // Limits for every mail that a stranger can cause.
     // Collaborators.
     "Collaborator",
     "Mutation.removeCollaborator",
     "Organization.collaborators",
-    // Usage, limits for each kind, asking for more.
-    "Billing.runLimits",
-    "Billing.storageUsedBytes",
-    "Billing.upgradeUrl",
-    "Billing.workspaceLimit",
-    "Mutation.reportRun",
-    "Mutation.reportUsage",
-    "Mutation.requestUpgrade",
-    "Organization.runs(kind)",
-    "Organization.runs(queuedById)",
-    "Organization.usage",
-    "Organization.usageSeries",
-    "RunLimit",
-    "RunLimitInput",
-    "SetPlanInput.runLimits",
-    "SetPlanInput.workspaceLimit",
-    "Usage",
-    "UsageEntryInput",
-    "UsageGroup",
-    "UsageInterval",
-    "UsageKind",
-    "UsagePoint",
     // Following what happens.
     "AuditEvent.organization",
     "AuditEvent.subject",
@@ -232,9 +209,11 @@ const UNPAGED: &[(&str, &str)] = &[
     ("DeparturePlan.apiKeys", "100 of a person in an organization"),
     ("DeparturePlan.blockedBy", "one of a kind"),
     ("DeparturePlan.steps", "one of a kind"),
+    ("Billing.runLimits", "one of a kind"),
     ("Invitation.teams", "20 of an invitation"),
     ("InviteMembersPayload.invitations", "as many as were asked for, 50 at most"),
     ("Organization.leadership", "100, of `members` the longest"),
+    ("Organization.usageSeries", "1,000 points"),
     ("Query.nodes", "as many as were asked for, 100 at most"),
     ("Viewer.billableOrganizations", "100, of `memberships` the first by name"),
 ];

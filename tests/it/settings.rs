@@ -212,6 +212,22 @@ fn a_support_address_that_is_none_is_refused() {
     }
 }
 
+// R70: rates are JSON, or a table; what no rate can be is refused by its name.
+#[test]
+fn rates_that_are_none_are_refused() {
+    for (toml, named) in [
+        ("ROLLCALL_CREDIT_RATES = '{\"cpu_hour\": \"-1\"}'\n", "cpu_hour"),
+        ("ROLLCALL_CREDIT_RATES = 'cheap'\n", "cpu_hour"),
+        ("[ROLLCALL_CREDIT_RATES]\ncpu_hours = 0.1\n", "cpu_hours"),
+        ("[ROLLCALL_CREDIT_RATES.network_gb]\neu = \"free\"\n", "network_gb.eu"),
+    ] {
+        let refusal = refusal(toml);
+        assert!(refusal.contains("ROLLCALL_CREDIT_RATES") && refusal.contains(named), "{refusal}");
+    }
+    let refusal = refusal("ROLLCALL_UPGRADE_URL = \"plans\"\n");
+    assert!(refusal.contains("ROLLCALL_UPGRADE_URL") && refusal.contains("https://example.org/plans"), "{refusal}");
+}
+
 #[test]
 fn a_way_to_the_database_that_can_not_be_meant_is_refused() {
     let files = ("ROLLCALL_MAIL_DIR", "mails");

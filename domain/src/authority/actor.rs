@@ -89,6 +89,25 @@ impl Reach {
     }
 }
 
+/// For which organizations an actor reports what was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UsageReporter {
+    /// For this one.
+    Organization(OrganizationId),
+    /// For all of the deployment.
+    Deployment,
+}
+
+impl UsageReporter {
+    /// Whether the actor reports for the organization.
+    pub(crate) fn includes(self, organization_id: OrganizationId) -> bool {
+        match self {
+            Self::Organization(only) => only == organization_id,
+            Self::Deployment => true,
+        }
+    }
+}
+
 /// Proof that the actor is a person who is signed in themselves. Only [`Actor::person`] creates one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Person<'a> {
@@ -209,6 +228,37 @@ impl Actor {
         match self {
             Self::Staff { .. } => Some(Staff { actor: self }),
             Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } => None,
+        }
+    }
+
+    /// For which organizations the actor reports what was used: staff for all, and a service key for its own.
+    ///
+    /// # Errors
+    ///
+    /// FORBIDDEN on `field` for people, who would report about themselves.
+    pub(crate) fn reports_usage(&self, field: &str) -> Result<UsageReporter> {
+        match self {
+            Self::Service { organization_id, .. } => Ok(UsageReporter::Organization(*organization_id)),
+            Self::Staff { .. } => Ok(UsageReporter::Deployment),
+            Self::User { .. } | Self::ApiKey { .. } => {
+                let message = "usage is reported by the platform; use a service key of the organization";
+                Err(Error::refused(Code::Forbidden, field, message))
+            }
+        }
+    }
+
+    /// The organization whose runs the actor reports: a service key's own.
+    ///
+    /// # Errors
+    ///
+    /// FORBIDDEN on `field` for everybody else.
+    pub(crate) fn reports_runs(&self, field: &str) -> Result<OrganizationId> {
+        match self {
+            Self::Service { organization_id, .. } => Ok(*organization_id),
+            Self::User { .. } | Self::ApiKey { .. } | Self::Staff { .. } => {
+                let message = "runs are reported by the platform; use a service key of the organization";
+                Err(Error::refused(Code::Forbidden, field, message))
+            }
         }
     }
 

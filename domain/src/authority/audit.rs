@@ -72,6 +72,10 @@ text_enum! {
         OrganizationBillingUpdated = "organization.billing_updated",
         /// Staff added credits that the organization bought.
         OrganizationCreditsAdded = "organization.credits_added",
+        /// The owner or an admin asked the platform for more (R79).
+        OrganizationUpgradeRequested = "organization.upgrade_requested",
+        /// 80 or 100 percent of the credits that the organization bought are spent.
+        OrganizationCreditsSpent = "organization.credits_spent",
         /// The profile changed.
         OrganizationUpdated = "organization.updated",
         /// Someone was invited.
@@ -168,8 +172,16 @@ text_enum! {
         TransferCompleted = "transfer.completed",
         /// A run was queued.
         RunQueued = "run.queued",
+        /// The platform started a run.
+        RunStarted = "run.started",
+        /// A run succeeded.
+        RunSucceeded = "run.succeeded",
+        /// A run failed.
+        RunFailed = "run.failed",
         /// A run was cancelled.
         RunCancelled = "run.cancelled",
+        /// Usage outside of runs was reported.
+        UsageReported = "usage.reported",
         /// A chunk of a leaver's resources passed to the owner.
         DepartureResourcesMoved = "departure.resources_moved",
         /// A chunk of the grants to a leaver was removed.

@@ -76,7 +76,7 @@ pub(crate) async fn count(
     let limits::TryLimits { account, client: of_client, deployment: of_all } = limits::CAUSED_MAILS;
     // Actors without an account aren't limited here: staff are accountable for what they do.
     if let Some(user_id) = actor.account() {
-        let tries = per_day(database, &deployment, user_id).await?;
+        let tries = per_day(database, deployment, user_id).await?;
         caused.own.push(Count { limit: TryLimit { tries, ..account }, subject: user_id.to_string(), number });
     }
     let mut recipients: BTreeMap<&EmailAddress, i32> = BTreeMap::new();

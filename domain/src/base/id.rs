@@ -175,6 +175,10 @@ typed_ids! {
     AuditEventId = "evt";
     /// The id of a run.
     RunId = "run";
+    /// The id of an entry in the ledger of usage.
+    UsageEntryId = "use";
+    /// The id of an organization's request for more.
+    UpgradeRequestId = "upr";
     /// The id of a webhook.
     WebhookId = "whk";
     /// The id of a webhook's delivery.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::base::id::{
     AuditEventId, DepartureId, EmailChangeId, GrantInvitationId, InvitationId, JoinCodeId, MemberId, OrganizationId,
-    SessionId, SignInRequestId, TransferId, UserId, WebhookDeliveryId, WebhookId,
+    SessionId, SignInRequestId, TransferId, UpgradeRequestId, UserId, WebhookDeliveryId, WebhookId,
 };
 
 /// The worker's claim on its job. Each transaction checks it first, so that a run whose job was taken over can't
@@ -316,4 +316,25 @@ job! {
         /// The invitation to the resource.
         grant_invitation_id: GrantInvitationId,
     } in MAIL as "mail_grant_invitation", tries MAIL_TRIES, timeout 150 s, unique grant_invitation_id, serial grant_invitation_id
+}
+job! {
+    /// Tells an owner or admin how much of the organization's credits is spent (R70, R71).
+    MailCreditsSpent {
+        /// The organization.
+        organization_id: OrganizationId,
+        /// The owner or admin who gets this email.
+        recipient_id: UserId,
+        /// The share of the credits that is spent, in percent: 80 or 100.
+        percent: i32,
+        /// A UUIDv7 that distinguishes this email from others about the same organization, and contains the time when
+        /// this much was spent.
+        notice: Uuid,
+    } in MAIL as "mail_credits_spent", tries MAIL_TRIES, timeout 150 s
+}
+job! {
+    /// Tells the deployment's support that an organization asks for more (R79).
+    MailUpgradeRequested {
+        /// The request.
+        upgrade_request_id: UpgradeRequestId,
+    } in MAIL as "mail_upgrade_requested", tries MAIL_TRIES, timeout 150 s
 }

@@ -96,6 +96,29 @@ pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 pub const MAX_CREDITS: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
 /// The number of decimal places of credits.
 pub const CREDIT_DIGITS: u32 = 4;
+/// The maximum number of credits that a unit of usage may cost.
+pub const MAX_CREDIT_RATE: Decimal = Decimal::from_parts(1_000, 0, 0, false, 0);
+/// The number of decimal places of a rate.
+pub const CREDIT_RATE_DIGITS: u32 = 6;
+/// The most of any kind that one report of usage may name, and that one run may use.
+pub const MAX_USAGE: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
+/// The number of decimal places of usage. Together with those of a rate, and with every amount that occurs, these fit
+/// into the digits that a decimal number has.
+pub const USAGE_DIGITS: u32 = 9;
+/// The maximum number of entries in one report of usage.
+pub const MAX_USAGE_ENTRIES: usize = 1_000;
+/// How long ago usage may have occurred that is reported now. It is enough for bills of past years.
+pub const USAGE_REPORTED_WITHIN: Duration = Duration::from_secs(3 * 366 * 24 * 60 * 60);
+/// How far a reporter's clock may be ahead of the database's.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// The maximum length in characters of the name of a network's region.
+pub const REGION: usize = 100;
+/// The maximum number of points in a series of usage.
+pub const MAX_USAGE_POINTS: i64 = 1_000;
+/// The number of organizations whose storage is metered in one transaction.
+pub const METERED_ORGANIZATIONS: i64 = 100;
+/// The number of requests for a larger plan that one organization may make within a day (R79).
+pub const UPGRADE_REQUESTS: i64 = 3;
 /// The maximum number of API keys of one person for one organization, and of service keys of one organization.
 pub const MAX_API_KEYS: i64 = 100;
 /// The maximum number of organizations, including the personal one, that an account can leave when it is deleted.
@@ -259,22 +282,25 @@ pub const JOIN_CODE_TRIES: TryLimits = TryLimits {
 /// lock anybody out.
 ///
 /// A guess hits with a probability of 1 in 10^6, and only during the ten minutes of an email and for five attempts.
-/// Somebody who keeps requesting emails to an address can make 240 guesses a day at its digits (1 in 4,000). The whole
-/// world together can make 28,800, at any accounts (1 in 35).
+/// Somebody who keeps requesting emails to an address, of which at most 52 a day are sent, can make 260 guesses a day at
+/// its digits (1 in 3,800). The whole world together can make 28,800, at any accounts (1 in 35).
+///
+/// The first of the limits is for an address and a client together, so that nobody can use up what its owner may try.
 pub const SIGN_IN_DIGITS: TryLimits = TryLimits {
     account: TryLimit { bucket: "sign_in_digits", tries: 10, window: Duration::from_secs(60 * 60) },
     client: quarter_of_an_hour("sign_in_digits_client", 60),
     deployment: quarter_of_an_hour("sign_in_digits_deployment", 300),
 };
 /// Requests for sign-in emails. Each is counted, whether or not the email is used, since it goes to an address that
-/// somebody has typed.
+/// somebody has typed. A form that is sent again isn't.
 ///
-/// Anybody can request emails to anybody's address. The period isn't longer than [`SIGN_IN_LINK_LIFETIME`], so that
-/// whoever is refused has emails whose links still work. Thus nobody is locked out by the requests of others.
+/// Anybody can request emails to anybody's address. The first of the limits is therefore for an address and a client
+/// together: nobody is refused because of what others request, or learns whether they do. How many emails an address
+/// is sent is limited by [`SIGN_IN_MAILS`], which no answer reveals.
 ///
 /// The client's limit is many times what all people behind one client need, and the deployment's limit is 33 emails a
-/// second. Beyond them, only people with an account, and people who are invited, are sent emails, but nobody is refused
-/// because of the requests of others. Emails to strangers have a lower limit, [`STRANGERS_SIGN_IN_MAILS`].
+/// second. Beyond them, only people with an account, and people who are invited, are sent emails. Emails to strangers
+/// have a lower limit, [`STRANGERS_SIGN_IN_MAILS`].
 pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
     account: TryLimit { bucket: "sign_in_request", tries: 10, window: SIGN_IN_LINK_LIFETIME },
     client: quarter_of_an_hour("sign_in_request_client", 3_000),
@@ -283,10 +309,10 @@ pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
 /// Sign-in emails that an address is sent in a day. The email's job checks this limit and nobody is told, since the
 /// response is the same for every address.
 pub const SIGN_IN_MAILS: TryLimit = a_day("sign_in_mail", 20);
-/// Further sign-in emails, to somebody who has an account. There is one for each lifetime of a link, so that there is
-/// always one that works. Signing in resets both limits.
+/// Further sign-in emails. The period is shorter than [`SIGN_IN_LINK_LIFETIME`] by more than emails wait, so that there is
+/// always one whose link works, whoever requested it. Signing in resets both limits.
 pub const LATER_SIGN_IN_MAILS: TryLimit =
-    TryLimit { bucket: "sign_in_mail_later", tries: 1, window: SIGN_IN_LINK_LIFETIME };
+    TryLimit { bucket: "sign_in_mail_later", tries: 1, window: Duration::from_secs(45 * 60) };
 /// Sign-in emails to addresses without an account, for each client that requests them. The limit is enough for a class
 /// that starts together.
 pub const STRANGERS_SIGN_IN_MAILS: TryLimit = quarter_of_an_hour("sign_in_mail_stranger", 100);

@@ -4,6 +4,7 @@
 pub(crate) mod attached;
 pub mod client;
 pub(crate) mod clock;
+pub mod credit_rates;
 pub mod delivery;
 pub mod device;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod limits;
 pub mod link;
 pub mod page;
 pub mod random;
+pub mod run_kind;
 pub mod secret;
 pub(crate) mod sql;
 pub mod text;

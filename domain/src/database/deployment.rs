@@ -1,11 +1,13 @@
-//! The settings of a deployment for organizations, accounts and webhooks.
+//! The settings of a deployment for organizations, accounts, usage and webhooks.
 
 use serde::Deserialize;
 
+use crate::base::credit_rates::CreditRates;
 use crate::base::limits;
+use crate::base::text::EmailAddress;
 
 /// The settings of a deployment that the domain's rules depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
     /// Whether each user may belong to only one organization (D3).
     pub one_organization_per_user: bool,
@@ -17,6 +19,12 @@ pub struct Deployment {
     pub invitations_per_day: i32,
     /// The same limit for new accounts.
     pub new_account_invitations_per_day: i32,
+    /// What usage costs (R70).
+    pub credit_rates: CreditRates,
+    /// Where organizations can ask for a larger plan (R79).
+    pub upgrade_url: Option<String>,
+    /// The address that people can write to, and that requests for a larger plan go to.
+    pub support_email: Option<EmailAddress>,
 }
 
 impl Default for Deployment {
@@ -27,6 +35,9 @@ impl Default for Deployment {
             webhook_targets: WebhookTargets::default(),
             invitations_per_day: limits::CAUSED_MAILS.account.tries,
             new_account_invitations_per_day: limits::NEW_ACCOUNT_MAILS,
+            credit_rates: CreditRates::default(),
+            upgrade_url: None,
+            support_email: None,
         }
     }
 }

@@ -95,7 +95,7 @@ pub struct Database {
     /// The parts of the pool from which this use of it may take connections. If there are none, it may take all.
     shares: Shares,
     keyring: Keyring,
-    deployment: Deployment,
+    deployment: Arc<Deployment>,
     wake: Wake,
     readiness: Readiness,
 }
@@ -108,7 +108,12 @@ impl std::fmt::Debug for Database {
 
 impl Database {
     /// Creates a pool of connections to the endpoint, which are made when they are needed.
-    pub fn new(endpoint: Endpoint, keyring: Keyring, deployment: Deployment, purpose: Purpose) -> anyhow::Result<Self> {
+    pub fn new(
+        endpoint: Endpoint,
+        keyring: Keyring,
+        deployment: Arc<Deployment>,
+        purpose: Purpose,
+    ) -> anyhow::Result<Self> {
         // The timeouts keep anybody from waiting forever, or making others wait. Statements here are short: in a large
         // database, compiling one with JIT takes a second, which is longer than it runs. Planning takes longer than
         // running, too, so the statements of requests are planned once per connection, whatever their values; see
@@ -183,7 +188,7 @@ impl Database {
 
     /// The same database for another purpose, with connections of its own.
     pub(crate) fn another(&self, purpose: Purpose) -> anyhow::Result<Self> {
-        Self::new(self.endpoint.clone(), self.keyring.clone(), self.deployment, purpose)
+        Self::new(self.endpoint.clone(), self.keyring.clone(), self.deployment.clone(), purpose)
     }
 
     /// The same database for one of several uses, which takes at most this number of the process's connections at a
@@ -232,8 +237,8 @@ impl Database {
     }
 
     /// The deployment's settings.
-    pub fn deployment(&self) -> Deployment {
-        self.deployment
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
     }
 
     /// How the process's connections are used at this moment.
@@ -289,7 +294,7 @@ impl Database {
         let mut transaction = Transaction {
             connection: self.connection_for(place).await?,
             keyring: self.keyring.clone(),
-            deployment: self.deployment,
+            deployment: self.deployment.clone(),
             enqueued: AtomicBool::new(false),
         };
         // Until the transaction has ended, abandoning the request closes the connection. In the pool it would keep its
@@ -330,7 +335,7 @@ impl Database {
 pub struct Transaction {
     connection: Connection,
     keyring: Keyring,
-    deployment: Deployment,
+    deployment: Arc<Deployment>,
     enqueued: AtomicBool,
 }
 
@@ -382,8 +387,8 @@ impl Transaction {
     }
 
     /// The deployment's settings.
-    pub fn deployment(&self) -> Deployment {
-        self.deployment
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
     }
 }
 

@@ -70,6 +70,7 @@ diesel::table! {
         billing_contact_email -> Nullable<Text>,
         billing_reference -> Nullable<Text>,
         offers_ended_position -> Int8,
+        workspace_limit -> Nullable<Int4>,
     }
 }
 
@@ -107,6 +108,7 @@ diesel::table! {
         recorded -> Bool,
         form_digest -> Nullable<Bytea>,
         client -> Nullable<Text>,
+        mailed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -472,6 +474,90 @@ diesel::table! {
 }
 
 diesel::table! {
+    run_counts (organization_id, kind) {
+        organization_id -> Uuid,
+        kind -> Text,
+        total -> Int8,
+        queued -> Int8,
+        running -> Int8,
+    }
+}
+
+diesel::table! {
+    run_limits (organization_id, kind) {
+        organization_id -> Uuid,
+        kind -> Text,
+        run_limit -> Int4,
+    }
+}
+
+diesel::table! {
+    run_days (organization_id, day) {
+        organization_id -> Uuid,
+        day -> Date,
+        total -> Int8,
+    }
+}
+
+diesel::table! {
+    usage_entries (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        kind -> Text,
+        quantity -> Numeric,
+        credits -> Numeric,
+        region -> Nullable<Text>,
+        user_id -> Nullable<Uuid>,
+        workspace_id -> Nullable<Uuid>,
+        run_id -> Nullable<Uuid>,
+        key_scope -> Nullable<Uuid>,
+        idempotency_key -> Nullable<Text>,
+        occurred_at -> Timestamptz,
+        recorded_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    organization_credits (organization_id) {
+        organization_id -> Uuid,
+        purchases -> Int4,
+        purchased -> Numeric,
+        spent -> Numeric,
+        told_percent -> Int4,
+    }
+}
+
+diesel::table! {
+    usage_totals (organization_id, grouped_by, span, starts_on, key) {
+        organization_id -> Uuid,
+        span -> Text,
+        grouped_by -> Text,
+        starts_on -> Date,
+        key -> Text,
+        quantity -> Nullable<Numeric>,
+        credits -> Numeric,
+    }
+}
+
+diesel::table! {
+    metered_days (day) {
+        day -> Date,
+        reached_id -> Nullable<Uuid>,
+        completed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    upgrade_requests (id) {
+        id -> Uuid,
+        organization_id -> Uuid,
+        user_id -> Uuid,
+        message -> Nullable<Text>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     reserved_names (kind, name) {
         kind -> Text,
         name -> Text,
@@ -527,5 +613,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     credit_purchases,
     project_transfers,
     runs,
+    run_counts,
+    run_limits,
+    run_days,
+    usage_entries,
+    organization_credits,
+    usage_totals,
+    metered_days,
+    upgrade_requests,
     reserved_names,
 );

@@ -451,7 +451,8 @@ async fn cancel_runs(
             i32::try_from(queued).unwrap_or(i32::MAX)
         }
     };
-    let cancelled = run::cancel_queued(transaction, organization_id, leaver, queued_until, room).await?;
+    let runs = run::cancel_queued(transaction, organization_id, leaver, queued_until, room).await?;
+    let cancelled = i64::try_from(runs.len()).unwrap_or(i64::MAX);
     let progress = Advance {
         done: i32::try_from(cancelled).unwrap_or(i32::MAX),
         total,
@@ -463,7 +464,10 @@ async fn cancel_runs(
     if cancelled > 0 {
         let event = NewEvent::by_system(organization_id, AuditAction::DepartureRunsCancelled, departure.id)
             .summary(format!("{cancelled} queued run(s) of {leaver} were cancelled"))
-            .with(json!({ "count": cancelled, "user": leaver.to_string() }));
+            .with(json!({
+                "count": cancelled, "user": leaver.to_string(),
+                "runIds": runs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            }));
         events.push(event);
     }
     advance(transaction, step, progress, cancelled, context.at).await

@@ -140,13 +140,20 @@ async fn mark_restored(transaction: &mut Transaction, _: Staff<'_>, id: Organiza
 
 /// The tables with an organization's data, in an order that the references between them allow. The log stays;
 /// everything else is deleted together with these rows.
-const TENANT_TABLES: [&str; 19] = [
+const TENANT_TABLES: [&str; 26] = [
     "webhook_deliveries",
     "webhooks",
     "resource_moves",
     "departures",
     "project_transfers",
+    "usage_entries",
+    "usage_totals",
+    "organization_credits",
     "runs",
+    "run_counts",
+    "run_limits",
+    "run_days",
+    "upgrade_requests",
     "collection_items",
     "share_links",
     "grant_invitations",

@@ -71,6 +71,8 @@ pub struct Organization {
     pub storage_limit_bytes: Option<i64>,
     /// How many runs may be in progress at a time; `None` for no limit.
     pub run_limit: Option<i32>,
+    /// How many workspaces it may have; `None` for no limit (R79).
+    pub workspace_limit: Option<i32>,
     /// The billing details, which apply to all members (R63).
     #[diesel(embed)]
     pub billing_account: BillingAccount,

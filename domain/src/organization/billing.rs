@@ -2,25 +2,25 @@
 //!
 //! Each active member and each pending invitation takes a seat, so that there is a seat for everyone who was invited.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
 use crate::authority::rights::{Action, Role};
-use crate::base::error::{Code, Error, Result};
+use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{CreditPurchaseId, OrganizationId};
 use crate::base::limits;
+use crate::base::run_kind::RunKind;
 use crate::base::text::{self, EmailAddress};
-use crate::database::schema::{credit_purchases, members, organizations};
-use crate::database::{Database, rollcall_now};
+use crate::database::schema::{credit_purchases, members, organizations, run_limits};
+use crate::database::{Database, Transaction, rollcall_now};
 use crate::membership::organization::{self, Organization};
+use crate::organization::ledger;
 
 /// The plan and limits to set.
 #[derive(Debug)]
@@ -35,6 +35,51 @@ pub struct SetPlan {
     /// The number of runs that may be in progress at the same time. `Some(None)` and `None` mean the same as for
     /// seats.
     pub run_limit: Option<Option<i32>>,
+    /// The number of runs of each kind that may be in progress at the same time (R79). Kinds that aren't in the list
+    /// have no limit of their own; `None` leaves all of them as they are.
+    pub run_limits: Option<Vec<(RunKind, i32)>>,
+    /// The number of workspaces (R79). `Some(None)` and `None` mean the same as for seats.
+    pub workspace_limit: Option<Option<i32>>,
+}
+
+/// Checks the limits of the kinds.
+fn require_run_limits(given: &[(RunKind, i32)]) -> Result<(), Refusal> {
+    for (position, (kind, limit)) in given.iter().enumerate() {
+        let wrong = match given.iter().take(position).any(|(other, _)| other == kind) {
+            true => Some("this kind has a limit in the list already"),
+            false => (*limit < 0).then_some("must not be negative; leave the kind out for no limit"),
+        };
+        if let Some(message) = wrong {
+            let refusal = Refusal::new(Code::Invalid, "limit", message);
+            return Err(refusal.within(["runLimits", &position.to_string()]));
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the limits of the kinds.
+async fn set_run_limits(transaction: &mut Transaction, id: OrganizationId, limits: &[(RunKind, i32)]) -> Result<()> {
+    diesel::delete(run_limits::table.filter(run_limits::organization_id.eq(id))).execute(&mut **transaction).await?;
+    let rows: Vec<_> = limits
+        .iter()
+        .map(|(kind, limit)| {
+            (run_limits::organization_id.eq(id), run_limits::kind.eq(*kind), run_limits::run_limit.eq(*limit))
+        })
+        .collect();
+    if !rows.is_empty() {
+        diesel::insert_into(run_limits::table).values(rows).execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+/// The limits of a plan, once they are set.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = organizations)]
+struct SetLimits {
+    seat_limit: Option<i32>,
+    storage_limit_bytes: Option<i64>,
+    run_limit: Option<i32>,
+    workspace_limit: Option<i32>,
 }
 
 /// Sets an organization's plan, on behalf of staff. A limit that is below the current usage takes nothing away; it
@@ -56,30 +101,43 @@ pub async fn set_plan(
     if command.run_limit.flatten().is_some_and(|runs| runs < 0) {
         return Err(Error::refused(Code::Invalid, "runLimit", "must not be negative; null is for no limit"));
     }
+    if command.workspace_limit.flatten().is_some_and(|workspaces| workspaces < 0) {
+        return Err(Error::refused(Code::Invalid, "workspaceLimit", "must not be negative; null is for no limit"));
+    }
+    if let Some(limits) = &command.run_limits {
+        require_run_limits(limits)?;
+    }
     database
         .transaction(async |transaction| {
             if !access::lock_organization(transaction, id).await? {
                 return Err(Error::refused(Code::NotFound, "organizationId", "there is no such organization"));
             }
-            let (seat_limit, storage_limit_bytes, run_limit): (Option<i32>, Option<i64>, Option<i32>) =
-                diesel::update(organizations::table.find(id))
-                    .set((
-                        organizations::plan.eq(&plan),
-                        command.seat_limit.map(|limit| organizations::seat_limit.eq(limit)),
-                        command.storage_limit_bytes.map(|limit| organizations::storage_limit_bytes.eq(limit)),
-                        command.run_limit.map(|limit| organizations::run_limit.eq(limit)),
-                    ))
-                    .returning((
-                        organizations::seat_limit,
-                        organizations::storage_limit_bytes,
-                        organizations::run_limit,
-                    ))
-                    .get_result(&mut **transaction)
-                    .await?;
+            let set: SetLimits = diesel::update(organizations::table.find(id))
+                .set((
+                    organizations::plan.eq(&plan),
+                    command.seat_limit.map(|limit| organizations::seat_limit.eq(limit)),
+                    command.storage_limit_bytes.map(|limit| organizations::storage_limit_bytes.eq(limit)),
+                    command.run_limit.map(|limit| organizations::run_limit.eq(limit)),
+                    command.workspace_limit.map(|limit| organizations::workspace_limit.eq(limit)),
+                ))
+                .returning(SetLimits::as_returning())
+                .get_result(&mut **transaction)
+                .await?;
+            if let Some(limits) = &command.run_limits {
+                set_run_limits(transaction, id, limits).await?;
+            }
+            let of_kinds: Vec<(RunKind, i32)> = run_limits::table
+                .filter(run_limits::organization_id.eq(id))
+                .order(run_limits::kind)
+                .select((run_limits::kind, run_limits::run_limit))
+                .load(&mut **transaction)
+                .await?;
+            let of_kinds = of_kinds.into_iter().map(|(kind, limit)| (kind.as_str().to_owned(), Value::from(limit)));
             let event = NewEvent::by(actor, id, AuditAction::OrganizationPlanSet, id)
                 .summary(format!("gave the organization the plan {plan}"))
-                .with(json!({ "plan": plan, "seat_limit": seat_limit, "storage_limit_bytes": storage_limit_bytes,
-                    "run_limit": run_limit }));
+                .with(json!({ "plan": plan, "seat_limit": set.seat_limit, "storage_limit_bytes": set.storage_limit_bytes,
+                    "run_limit": set.run_limit, "run_limits": Value::Object(of_kinds.collect()),
+                    "workspace_limit": set.workspace_limit }));
             audit::record(transaction, [event]).await?;
             Ok(id)
         })
@@ -195,27 +253,15 @@ pub async fn add_credits(
                 ))
                 .execute(&mut **transaction)
                 .await?;
+            // Credits that are taken back may have been spent.
+            let told = ledger::tell_spent(transaction, vec![id]).await?;
             let event = NewEvent::by(actor, id, AuditAction::OrganizationCreditsAdded, id)
                 .summary(format!("added {amount} credits"))
                 .with(json!({ "amount": amount.to_string(), "idempotency_key": key }));
-            audit::record(transaction, [event]).await?;
+            audit::record(transaction, [event].into_iter().chain(told)).await?;
             Ok(id)
         })
         .await
-}
-
-/// The credits that each of the organizations has purchased.
-pub async fn credits_purchased(
-    connection: &mut AsyncPgConnection,
-    ids: &[OrganizationId],
-) -> Result<HashMap<OrganizationId, Decimal>> {
-    let sums: Vec<(OrganizationId, Option<Decimal>)> = credit_purchases::table
-        .filter(credit_purchases::organization_id.eq_any(ids))
-        .group_by(credit_purchases::organization_id)
-        .select((credit_purchases::organization_id, diesel::dsl::sum(credit_purchases::amount)))
-        .load(connection)
-        .await?;
-    Ok(sums.into_iter().map(|(id, sum)| (id, sum.unwrap_or_default().normalize())).collect())
 }
 
 diesel::define_sql_function! {

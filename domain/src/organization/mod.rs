@@ -2,6 +2,9 @@
 
 pub mod billing;
 pub mod founding;
+pub(crate) mod ledger;
 pub mod ownership;
 pub mod policy;
 pub mod profile;
+pub mod upgrade;
+pub mod usage;

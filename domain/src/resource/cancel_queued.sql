@@ -5,3 +5,4 @@ WITH chunk AS MATERIALIZED (
   ORDER BY id LIMIT :most FOR NO KEY UPDATE
 )
 UPDATE runs r SET status = 'cancelled', finished_at = rollcall_now() FROM chunk c WHERE r.id = c.id
+RETURNING r.id

@@ -12,7 +12,7 @@ use crate::authority::rights::{AccessLevel, Action};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::{limits, text};
-use crate::database::schema::resources;
+use crate::database::schema::{organizations, resources};
 use crate::database::{Database, Transaction, now};
 use crate::membership::member;
 use crate::resource::kind::ResourceKind;
@@ -78,9 +78,17 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
             let owner_id = match container {
                 Some(_) => uploader(transaction, actor, organization_id, user_id, command.kind).await?,
                 None => {
-                    let (lock, action) = (Lock::Membership, Action::CreateResources);
+                    // For workspaces, the organization is locked, so that their limit is exact.
+                    let lock = match command.kind {
+                        ResourceKind::Workspace => Lock::Organization,
+                        _ => Lock::Membership,
+                    };
+                    let action = Action::CreateResources;
                     let permit =
                         access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
+                    if command.kind == ResourceKind::Workspace {
+                        require_room_for_workspace(transaction, organization_id).await?;
+                    }
                     require_billing(&permit, command.kind, "organizationId")?;
                     user_id
                 }
@@ -191,4 +199,27 @@ pub(super) fn require_size(size_bytes: i64) -> Result<()> {
 /// Parses the name of a resource of a kind. Names appear in emails to strangers.
 pub(super) fn parse_name(kind: ResourceKind, name: &str) -> Result<String, Refusal> {
     if kind.is_file() { text::file_name("name", name, limits::NAME) } else { text::name("name", name, limits::NAME) }
+}
+
+/// Fails with QUOTA_EXCEEDED on `kind` if the plan's limit of workspaces is reached (R79). The organization must be
+/// locked. A workspace lies in no container, and stays in its organization.
+async fn require_room_for_workspace(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
+    let limit: Option<i32> = organizations::table
+        .find(organization_id)
+        .select(organizations::workspace_limit)
+        .first(&mut **transaction)
+        .await?;
+    let Some(limit) = limit.map(i64::from) else { return Ok(()) };
+    let workspaces: Vec<ResourceId> = resources::table
+        .filter(resources::organization_id.eq(organization_id))
+        .filter(resources::kind.eq(ResourceKind::Workspace))
+        .limit(limit)
+        .select(resources::id)
+        .load(&mut **transaction)
+        .await?;
+    if i64::try_from(workspaces.len()).is_ok_and(|number| number < limit) {
+        return Ok(());
+    }
+    let message = format!("the organization's plan has room for {limit} workspaces; delete one, or ask for more");
+    Err(Error::refused(Code::QuotaExceeded, "kind", message))
 }

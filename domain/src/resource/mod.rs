@@ -11,7 +11,9 @@ mod list_statement;
 pub mod run;
 pub mod share_link;
 mod storage;
+pub(crate) mod storage_metering;
 pub mod transfer;
+pub mod usage_report;
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Runs: work that members queue for the platform, within the limit of the organization's plan (R8, R64).
+//! Runs: work that members queue for the platform, within the limits of the organization's plan (R8, R64, R79), and
+//! what the platform reports of it (R70).
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -11,27 +12,19 @@ use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::rights::{AccessLevel, Action};
+use crate::base::credit_rates::UsageKind;
 use crate::base::error::{Code, Error, Refusal, Result};
-use crate::base::id::{OrganizationId, ResourceId, RunId, UserId};
+use crate::base::id::{OrganizationId, ResourceId, RunId, UsageEntryId, UserId};
 use crate::base::page::{Page, PageRequest, by_id};
+use crate::base::run_kind::RunKind;
 use crate::base::sql::{Prepare as _, statement};
 use crate::base::text_enum::text_enum;
 use crate::base::{limits, text};
-use crate::database::schema::{organizations, runs};
+use crate::database::schema::{organizations, run_counts, run_limits, runs};
 use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::organization::ledger::{self, NewEntry};
+use crate::organization::usage::{self, RunCount};
 use crate::resource;
-
-text_enum! {
-    /// The kind of a run.
-    RunKind {
-        /// A pipeline.
-        Pipeline = "pipeline",
-        /// A studio session.
-        Studio = "studio",
-        /// A job.
-        Job = "job",
-    }
-}
 
 text_enum! {
     /// The status of a run.
@@ -49,7 +42,18 @@ text_enum! {
     }
 }
 
-/// The statuses that count towards the plan's limit and in which a run can be cancelled.
+impl RunStatus {
+    /// How far a run has come: a report never leads back.
+    fn stage(self) -> u8 {
+        match self {
+            Self::Queued => 0,
+            Self::Running => 1,
+            Self::Succeeded | Self::Failed | Self::Cancelled => 2,
+        }
+    }
+}
+
+/// The statuses that count towards the plan's limits and in which a run can be cancelled.
 const UNDER_WAY: [RunStatus; 2] = [RunStatus::Queued, RunStatus::Running];
 
 /// A run.
@@ -101,7 +105,8 @@ pub struct QueueRun {
 ///
 /// # Errors
 ///
-/// QUOTA_EXCEEDED on `organizationId` if the plan's limit is reached.
+/// QUOTA_EXCEEDED on `organizationId` if a limit of the plan is reached, or if the credits are spent that the
+/// organization bought.
 pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Result<Run> {
     let name = text::line("name", &command.name, limits::NAME)?;
     let organization_id = command.organization_id;
@@ -117,7 +122,8 @@ pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Re
                     return Err(Error::refused(Code::Invalid, "resourceId", message));
                 }
             }
-            require_room(transaction, organization_id).await?;
+            require_room(transaction, organization_id, command.kind).await?;
+            ledger::require_credits(transaction, organization_id, "organizationId").await?;
             // The time is read after the membership was locked, so that whatever a departure has to cancel is older
             // than the departure.
             let queued_at = now(transaction).await?;
@@ -147,24 +153,179 @@ pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Re
         .await
 }
 
-/// Fails with QUOTA_EXCEEDED if the plan's limit of runs is reached. The organization must be locked.
-async fn require_room(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
-    let limit: Option<i32> =
+/// Fails with QUOTA_EXCEEDED if the plan's limit of runs, or of runs of this kind, is reached. The organization must be
+/// locked.
+async fn require_room(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    kind: RunKind,
+) -> Result<()> {
+    let of_all: Option<i32> =
         organizations::table.find(organization_id).select(organizations::run_limit).first(&mut **transaction).await?;
-    let Some(limit) = limit.map(i64::from) else { return Ok(()) };
-    let under_way: i64 = runs::table
-        .filter(runs::organization_id.eq(organization_id))
-        .filter(runs::status.eq_any(UNDER_WAY))
-        .count()
-        .get_result(&mut **transaction)
-        .await?;
-    if under_way < limit {
+    let of_kind: Option<i32> = run_limits::table
+        .find((organization_id, kind))
+        .select(run_limits::run_limit)
+        .first(&mut **transaction)
+        .await
+        .optional()?;
+    if of_all.is_none() && of_kind.is_none() {
         return Ok(());
     }
+    let counts: Vec<RunCount> = run_counts::table
+        .filter(run_counts::organization_id.eq(organization_id))
+        .select(RunCount::as_select())
+        .load(&mut **transaction)
+        .await?;
+    let is_full = |limit: i32, kind: Option<RunKind>| usage::runs_under_way(&counts, kind) >= i64::from(limit);
+    let full = match (of_all, of_kind) {
+        (Some(limit), _) if is_full(limit, None) => format!("{limit} runs"),
+        (_, Some(limit)) if is_full(limit, Some(kind)) => {
+            format!("{limit} runs of the kind {}", kind.as_str().to_uppercase())
+        }
+        _ => return Ok(()),
+    };
     let message = format!(
-        "the organization's plan has room for {limit} runs at a time; wait for one to end, cancel one, or ask for more"
+        "the organization's plan has room for {full} at a time; wait for one to end, cancel one, or ask for more"
     );
     Err(Error::refused(Code::QuotaExceeded, "organizationId", message))
+}
+
+/// What the platform reports of a run.
+#[derive(Debug)]
+pub struct ReportRun {
+    /// The run.
+    pub id: RunId,
+    /// Its status.
+    pub status: RunStatus,
+    /// The CPU-hours that it has used so far; `None` for no news.
+    pub cpu_hours: Option<Decimal>,
+    /// The GiB-hours of memory that it has used so far; `None` for no news.
+    pub memory_gib_hours: Option<Decimal>,
+}
+
+/// Takes the platform's report of a run, by a service key of the run's organization. Its numbers are totals so far:
+/// a report that comes twice, or late, changes nothing (R70). What is new is charged at the rates of the moment.
+///
+/// # Errors
+///
+/// On `id`: FORBIDDEN for everybody but service keys with the scope WRITE, NOT_FOUND. On `status`: CONFLICT if the run
+/// has come further, or to another end; INVALID if a waiting run is said to use something. INVALID on `cpuHours` and
+/// `memoryGibHours`.
+pub async fn report(database: &Database, actor: &Actor, command: &ReportRun) -> Result<Run> {
+    let organization_id = actor.reports_runs("id")?;
+    access::require_writing(actor, "id")?;
+    let total = |field: &str, total: Option<Decimal>| total.map(|total| ledger::require_quantity(field, total)).transpose();
+    let given = [total("cpuHours", command.cpu_hours), total("memoryGibHours", command.memory_gib_hours)];
+    let refusals: Vec<Refusal> = given.iter().filter_map(|total| total.clone().err()).collect();
+    if !refusals.is_empty() {
+        return Err(Error::Refused(refusals));
+    }
+    let [cpu_hours, memory_gib_hours] = given.map(|total| total.ok().flatten());
+    database
+        .transaction(async |transaction| {
+            let found: Option<Run> = runs::table
+                .find(command.id)
+                .filter(runs::organization_id.eq(organization_id))
+                .select(Run::as_select())
+                .for_no_key_update()
+                .first(&mut **transaction)
+                .await
+                .optional()?;
+            let run = found.ok_or_else(|| Refusal::new(Code::NotFound, "id", "there is no such run"))?;
+            require_forward(run.status, command.status)?;
+            let more = |total: Option<Decimal>, before: Decimal| (total.unwrap_or_default() - before).max(Decimal::ZERO);
+            let (cpu, memory) = (more(cpu_hours, run.cpu_hours), more(memory_gib_hours, run.memory_gib_hours));
+            let is_used = !cpu.is_zero() || !memory.is_zero();
+            if is_used && command.status == RunStatus::Queued {
+                let message = "a run that uses something isn't waiting any more; report it as RUNNING";
+                return Err(Error::refused(Code::Invalid, "status", message));
+            }
+            if !is_used && command.status == run.status {
+                return Ok(run);
+            }
+            let at = now(transaction).await?;
+            let is_news = command.status != run.status;
+            let is_ended = command.status.stage() == RunStatus::Succeeded.stage();
+            // The run's row comes before the ledger, whose lock is held by everybody for as short a time as possible.
+            let workspace_id: Option<ResourceId> = match run.resource_id.filter(|_| is_used) {
+                Some(id) => diesel::select(workspace_of(id)).get_result(&mut **transaction).await?,
+                None => None,
+            };
+            diesel::update(runs::table.find(run.id))
+                .set((
+                    runs::status.eq(command.status),
+                    runs::started_at.eq(run.started_at.or((command.status != RunStatus::Queued).then_some(at))),
+                    runs::finished_at.eq(run.finished_at.or(is_ended.then_some(at))),
+                    runs::cpu_hours.eq(run.cpu_hours + cpu),
+                    runs::memory_gib_hours.eq(run.memory_gib_hours + memory),
+                ))
+                .prepared()
+                .execute(&mut **transaction)
+                .await?;
+            let used = [(UsageKind::CpuHours, cpu), (UsageKind::MemoryGibHours, memory)];
+            let entry = |(kind, quantity): (UsageKind, Decimal)| NewEntry {
+                id: UsageEntryId::new(),
+                organization_id,
+                kind,
+                quantity,
+                region: None,
+                user_id: Some(run.queued_by_id),
+                workspace_id,
+                run_id: Some(run.id),
+                key: None,
+                occurred_at: at,
+            };
+            let entries: Vec<NewEntry> =
+                used.into_iter().filter(|(_, quantity)| !quantity.is_zero()).map(entry).collect();
+            let recorded = ledger::record(transaction, &entries).await?;
+            let run: Run = diesel::update(runs::table.find(run.id))
+                .set(runs::credits.eq(runs::credits + recorded.credits))
+                .returning(Run::as_returning())
+                .prepared()
+                .get_result(&mut **transaction)
+                .await?;
+            let mut events = Vec::new();
+            if let Some((action, summary)) = news(command.status).filter(|_| is_news) {
+                events.push(NewEvent::by(actor, organization_id, action, run.id).summary(summary).with(json!({
+                    "cpu_hours": run.cpu_hours.normalize().to_string(),
+                    "memory_gib_hours": run.memory_gib_hours.normalize().to_string(),
+                    "credits": run.credits.normalize().to_string(),
+                })));
+            }
+            events.extend(recorded.events);
+            audit::record(transaction, events).await?;
+            Ok(run)
+        })
+        .await
+}
+
+/// Fails with CONFLICT if a report would lead a run back, or from one end to another.
+fn require_forward(from: RunStatus, to: RunStatus) -> Result<(), Refusal> {
+    let is_other_end = from.stage() == to.stage() && from != to;
+    if to.stage() >= from.stage() && !is_other_end {
+        return Ok(());
+    }
+    let message = match from {
+        RunStatus::Cancelled => "this run was cancelled: stop it, and report what it used with CANCELLED".to_owned(),
+        from => format!("this run is {} by now, and a run doesn't go back", from.as_str().to_uppercase()),
+    };
+    Err(Refusal::new(Code::Conflict, "status", message))
+}
+
+/// What the audit log says when a run gets a status.
+fn news(status: RunStatus) -> Option<(AuditAction, &'static str)> {
+    match status {
+        RunStatus::Queued => None,
+        RunStatus::Running => Some((AuditAction::RunStarted, "started a run")),
+        RunStatus::Succeeded => Some((AuditAction::RunSucceeded, "a run succeeded")),
+        RunStatus::Failed => Some((AuditAction::RunFailed, "a run failed")),
+        RunStatus::Cancelled => Some((AuditAction::RunCancelled, "cancelled a run")),
+    }
+}
+
+diesel::define_sql_function! {
+    /// The workspace in which a resource lies, or which it is.
+    fn workspace_of(resource: diesel::sql_types::Uuid) -> Nullable<diesel::sql_types::Uuid>;
 }
 
 /// Cancels a run that hasn't ended. The member who queued it may do so, and so may the owner and admins.
@@ -209,17 +370,22 @@ statement! {
 }
 
 /// Cancels up to `limit` of the runs that a leaver queued up to a time, in the order of their ids (R42), and returns
-/// how many.
+/// which.
 pub(crate) async fn cancel_queued(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
     user_id: UserId,
     queued_until: Option<DateTime<Utc>>,
     limit: i64,
-) -> Result<i64> {
+) -> Result<Vec<RunId>> {
+    #[derive(QueryableByName)]
+    struct Cancelled {
+        #[diesel(sql_type = SqlUuid)]
+        id: RunId,
+    }
     let queued = CancelQueued { organization_id, user_id, queued_until, most: limit };
-    let cancelled = queued.query().execute(&mut **transaction).await?;
-    Ok(i64::try_from(cancelled).unwrap_or(i64::MAX))
+    let cancelled: Vec<Cancelled> = queued.query().load(&mut **transaction).await?;
+    Ok(cancelled.into_iter().map(|run| run.id).collect())
 }
 
 /// Counts the runs that a leaver queued up to a time and that are still waiting.
@@ -285,11 +451,22 @@ async fn by_ids(connection: &mut AsyncPgConnection, ids: &[RunId]) -> Result<Vec
     Ok(runs::table.filter(runs::id.eq_any(ids)).select(Run::as_select()).load(connection).await?)
 }
 
+/// Which of an organization's runs are listed. What is `None` doesn't matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunFilter {
+    /// Only runs with this status.
+    pub status: Option<RunStatus>,
+    /// Only runs of this kind.
+    pub kind: Option<RunKind>,
+    /// Only runs that this user queued.
+    pub queued_by_id: Option<UserId>,
+}
+
 /// Returns a page of an organization's runs, oldest first. Members who aren't the owner or an admin see only their own.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
-    status: Option<RunStatus>,
+    filter: &RunFilter,
     page: &PageRequest,
 ) -> Result<Page<Run>> {
     let slice = page.slice()?;
@@ -298,7 +475,13 @@ pub async fn list(
     if !permit.standing().allows(Action::ViewAllResources) {
         query = query.filter(runs::queued_by_id.eq(permit.user_id()));
     }
-    if let Some(status) = status {
+    if let Some(user_id) = filter.queued_by_id {
+        query = query.filter(runs::queued_by_id.eq(user_id));
+    }
+    if let Some(kind) = filter.kind {
+        query = query.filter(runs::kind.eq(kind));
+    }
+    if let Some(status) = filter.status {
         query = query.filter(runs::status.eq(status));
     }
     let rows = by_id!(query, slice, runs::id).load(connection).await?;

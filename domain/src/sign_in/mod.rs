@@ -79,8 +79,11 @@ pub async fn request(
     client: ClientNetwork,
 ) -> Result<()> {
     let email = EmailAddress::parse("email", email)?;
+    if is_sent_again(database, requester).await? {
+        return Ok(());
+    }
     match count_request(database, &email, client).await? {
-        Served::Everybody => ask(database, &email, requester, None, client).await,
+        Served::Everybody => ask(database, &email, requester, None, client).await.map(drop),
         Served::Accounts => {
             ask_later(database, email, requester, client);
             Ok(())
@@ -97,8 +100,20 @@ pub async fn request_for_invitation(
     requester: SignInRequester<'_>,
     client: ClientNetwork,
 ) -> Result<()> {
-    count_for_address(database, email).await?;
-    ask(database, email, requester, Some(invitation_id), client).await
+    if is_sent_again(database, requester).await? {
+        return Ok(());
+    }
+    count_for_address(database, email, client).await?;
+    ask(database, email, requester, Some(invitation_id), client).await.map(drop)
+}
+
+/// Whether the same form has requested its email before. That request counts, and this one doesn't: what counts without
+/// an email would keep people out.
+async fn is_sent_again(database: &Database, requester: SignInRequester<'_>) -> Result<bool> {
+    let Some(digest) = requester.form_digest else { return Ok(false) };
+    let before = sign_in_requests::table.filter(sign_in_requests::form_digest.eq(digest));
+    let mut connection = database.connection().await?;
+    Ok(diesel::select(diesel::dsl::exists(before)).get_result(&mut *connection).await?)
 }
 
 /// Whom a client's request may still reach.
@@ -112,17 +127,23 @@ enum Served {
 /// Counts a request. Unlike other attempts, it is never taken back, since a request can't be wrong.
 async fn count_request(database: &Database, email: &EmailAddress, client: ClientNetwork) -> Result<Served> {
     let limits::TryLimits { account, client: of_client, deployment } = limits::SIGN_IN_REQUESTS;
-    let counts = [(account, email.to_string()), (of_client, client.to_string()), (deployment, String::new())];
+    let counts = [(account, by(email, client)), (of_client, client.to_string()), (deployment, String::new())];
     let counts = counts.map(|(limit, subject)| Count { limit, subject, number: 1 });
     if attempt::count_all_or_none(database, &counts).await?.is_ok() {
         return Ok(Served::Everybody);
     }
-    count_for_address(database, email).await?;
+    count_for_address(database, email, client).await?;
     Ok(Served::Accounts)
 }
 
-async fn count_for_address(database: &Database, email: &EmailAddress) -> Result<()> {
-    let own = Count { limit: limits::SIGN_IN_REQUESTS.account, subject: email.to_string(), number: 1 };
+/// What is counted for an address and a client together. Nobody can use up what others may do at the same address, or
+/// learn from their own count what others did.
+fn by(email: &EmailAddress, client: ClientNetwork) -> String {
+    format!("{email} {client}")
+}
+
+async fn count_for_address(database: &Database, email: &EmailAddress, client: ClientNetwork) -> Result<()> {
+    let own = Count { limit: limits::SIGN_IN_REQUESTS.account, subject: by(email, client), number: 1 };
     match attempt::count_all_or_none(database, &[own]).await? {
         Ok(_) => Ok(()),
         Err(full) => {
@@ -152,7 +173,8 @@ const MOST_LATE: usize = 100_000;
 ///
 /// What waits is lost if the process ends. Whoever gets no email asks again.
 fn ask_later(database: &Database, email: EmailAddress, requester: SignInRequester<'_>, client: ClientNetwork) {
-    let user_agent = requester.user_agent.map(ToOwned::to_owned);
+    // What waits in memory is cut first.
+    let user_agent = session::kept_user_agent(requester.user_agent);
     let form_digest = requester.form_digest.map(ToOwned::to_owned);
     let late = LateRequest { email, user_agent, form_digest, client };
     let is_first = {
@@ -167,28 +189,52 @@ fn ask_later(database: &Database, email: EmailAddress, requester: SignInRequeste
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(random::number(WAIT).into())).await;
             let waiting = std::mem::take(&mut *LATE.lock().unwrap_or_else(PoisonError::into_inner));
-            if let Err(error) = ask_for_accounts(&database, waiting).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "sign-in mails that were asked for beyond the limits are not sent");
-            }
+            ask_for_accounts(&database, waiting).await;
         });
     }
 }
 
-/// Sends emails to those of the addresses that have an account, one to each.
-async fn ask_for_accounts(database: &Database, waiting: Vec<LateRequest>) -> Result<()> {
+/// Sends emails to those of the addresses that have an account, one to each. What the database can't do now, it is asked
+/// a few times more.
+async fn ask_for_accounts(database: &Database, mut waiting: Vec<LateRequest>) {
+    for pause in LATER_TRIES {
+        match ask_for_some(database, &mut waiting).await {
+            Ok(()) => return,
+            Err(error) => warn_unsent(&error, waiting.len()),
+        }
+        tokio::time::sleep(pause).await;
+    }
+    if let Err(error) = ask_for_some(database, &mut waiting).await {
+        warn_unsent(&error, waiting.len());
+    }
+}
+
+fn warn_unsent(error: &Error, number: usize) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, number, "sign-in mails that were asked for beyond the limits aren't sent");
+}
+
+/// How long to wait for the database before it is asked again.
+const LATER_TRIES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60)];
+
+/// Takes requests from those that wait until there are none, or until the database fails.
+async fn ask_for_some(database: &Database, waiting: &mut Vec<LateRequest>) -> Result<()> {
     let addresses: Vec<EmailAddress> = waiting.iter().map(|late| late.email.clone()).collect();
     let found: Vec<Option<EmailAddress>> = {
         let mut connection = database.connection().await?;
         users::table.filter(users::email.eq_any(addresses)).select(users::email).load(&mut *connection).await?
     };
     let mut found: HashSet<EmailAddress> = found.into_iter().flatten().collect();
-    for late in waiting {
-        if found.remove(&late.email) {
-            let LateRequest { email, user_agent, form_digest, client } = &late;
-            let requester = SignInRequester { user_agent: user_agent.as_deref(), form_digest: form_digest.as_deref() };
-            ask(database, email, requester, None, *client).await?;
+    waiting.retain(|late| found.contains(&late.email));
+    while let Some(late) = waiting.last() {
+        let LateRequest { email, user_agent, form_digest, client } = late;
+        let requester = SignInRequester { user_agent: user_agent.as_deref(), form_digest: form_digest.as_deref() };
+        // A form that was sent twice doesn't use up what somebody else has asked for.
+        if found.contains(email) && ask(database, email, requester, None, *client).await? {
+            found.remove(email);
         }
+        waiting.pop();
     }
     Ok(())
 }
@@ -205,20 +251,22 @@ pub async fn first_link(database: &Database, email: &EmailAddress) -> Result<Tok
     database.keyring().link_token(Purpose::SignInLink, id.uuid(), 1)
 }
 
+/// Inserts a request and enqueues its email. `false` if the same form was sent before.
 async fn ask(
     database: &Database,
     email: &EmailAddress,
     requester: SignInRequester<'_>,
     invitation_id: Option<InvitationId>,
     client: ClientNetwork,
-) -> Result<()> {
+) -> Result<bool> {
     database
         .transaction(async |transaction| {
             // This doesn't look up whose address it is, since that would take longer for an address with an account.
-            match insert(transaction, email, requester, invitation_id, Some(client)).await? {
-                Some(id) => transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await,
-                None => Ok(()),
+            let inserted = insert(transaction, email, requester, invitation_id, Some(client)).await?;
+            if let Some(id) = inserted {
+                transaction.enqueue(&MailSignIn { sign_in_request_id: id }).await?;
             }
+            Ok(inserted.is_some())
         })
         .await
 }
@@ -254,17 +302,29 @@ pub async fn take_mail_turn(database: &Database, request: &SignInRequest) -> Res
     let mut connection = database.connection().await?;
     let has_account = user::by_email(&mut connection, &request.email).await?.is_some();
     drop(connection);
-    let of_address = |limit| Count { limit, subject: request.email.to_string(), number: 1 };
-    let mut counts = vec![of_address(limits::SIGN_IN_MAILS)];
-    // Whoever is invited isn't a stranger.
-    if !has_account && request.invitation_id.is_none() {
-        let subject = request.client.clone().unwrap_or_default();
-        counts.push(Count { limit: limits::STRANGERS_SIGN_IN_MAILS, subject, number: 1 });
+    for of_address in [limits::SIGN_IN_MAILS, limits::LATER_SIGN_IN_MAILS] {
+        let mut counts = vec![Count { limit: of_address, subject: request.email.to_string(), number: 1 }];
+        // Whoever is invited isn't a stranger.
+        if !has_account && request.invitation_id.is_none() {
+            let subject = request.client.clone().unwrap_or_default();
+            counts.push(Count { limit: limits::STRANGERS_SIGN_IN_MAILS, subject, number: 1 });
+        }
+        if attempt::count_all_or_none(database, &counts).await?.is_ok() {
+            return Ok(true);
+        }
     }
-    if attempt::count_all_or_none(database, &counts).await?.is_ok() {
-        return Ok(true);
-    }
-    Ok(has_account && attempt::count_all_or_none(database, &[of_address(limits::LATER_SIGN_IN_MAILS)]).await?.is_ok())
+    Ok(false)
+}
+
+/// Records that the email of a request is about to be sent. From then on, its digits are those of the newest email.
+pub async fn mark_mailed(database: &Database, id: SignInRequestId) -> Result<()> {
+    let unmarked = sign_in_requests::table.find(id).filter(sign_in_requests::mailed_at.is_null());
+    diesel::update(unmarked)
+        .set(sign_in_requests::mailed_at.eq(rollcall_now().nullable()))
+        .prepared()
+        .execute(&mut *database.connection().await?)
+        .await?;
+    Ok(())
 }
 
 /// Inserts a request. `None` if the same form was sent before.
@@ -475,13 +535,14 @@ async fn try_digits(
     })?;
     // Addresses without an account, and without an email, are counted too, so that the response doesn't tell them
     // apart.
-    let tried = attempt::count_attempt(database, &limits::SIGN_IN_DIGITS, email.as_str(), client).await?;
+    let tried = attempt::count_attempt(database, &limits::SIGN_IN_DIGITS, &by(&email, client), client).await?;
     let mut connection = database.connection().await?;
     let lifetime =
         chrono::Duration::from_std(limits::SIGN_IN_DIGITS_LIFETIME).map_err(|_| Error::Bug("ten minutes are short"))?;
     let since = now(&connection).await? - lifetime;
     let newest: Option<SignInRequestId> = sign_in_requests::table
         .filter(sign_in_requests::email.eq(&email))
+        .filter(sign_in_requests::mailed_at.is_not_null())
         .order((sign_in_requests::created_at.desc(), sign_in_requests::id.desc()))
         .select(sign_in_requests::id)
         .first(&mut *connection)

@@ -1,7 +1,6 @@
 //! Opens the database of the settings, which is either a given one or the built-in PostgreSQL of the data directory.
 
 use std::path::PathBuf;
-#[cfg(feature = "builtin")]
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -132,7 +131,7 @@ pub async fn open(settings: &Settings, fallback: Fallback, purpose: Purpose) -> 
     // Reads the time, for ids that are created before the pool has a connection.
     now(&connection).await?;
     drop(connection);
-    let database = Database::new(endpoint, keyring, settings.deployment(), purpose)?;
+    let database = Database::new(endpoint, keyring, Arc::new(settings.deployment()?), purpose)?;
     Ok(Opened { database, direct, postgres })
 }
 

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+use crate::base::credit_rates::CreditRates;
 use crate::base::limits;
 use crate::base::link::PublicUrl;
 use crate::base::secret::Keyring;
@@ -69,6 +70,10 @@ pub struct Settings {
     #[serde(default)]
     rollcall_support_email: Option<String>,
     #[serde(default)]
+    rollcall_upgrade_url: Option<String>,
+    #[serde(default)]
+    rollcall_credit_rates: Option<String>,
+    #[serde(default)]
     rollcall_secret: Option<SecretString>,
     #[serde(default)]
     rollcall_previous_secret: Option<SecretString>,
@@ -117,6 +122,8 @@ const NAMES: &[(&str, &str)] = &[
     ("ROLLCALL_MAIL_FROM", "a sender such as Rollcall <rollcall@example.org>"),
     ("ROLLCALL_MAIL_DIR", "a folder"),
     ("ROLLCALL_SUPPORT_EMAIL", "an address such as support@example.org"),
+    ("ROLLCALL_UPGRADE_URL", "a URL such as https://example.org/plans"),
+    ("ROLLCALL_CREDIT_RATES", "JSON such as {\"cpu_hour\": \"0.1\", \"network_gb\": {\"default\": \"0.09\"}}"),
     ("ROLLCALL_SECRET", "at least 32 characters"),
     ("ROLLCALL_PREVIOUS_SECRET", "at least 32 characters"),
     ("ROLLCALL_STAFF_TOKENS", "name=token, separated by commas"),
@@ -168,9 +175,12 @@ impl GivenSettings {
         for (name, value) in file {
             let known =
                 known(&name).with_context(|| format!("rollcall.toml: there is no setting {name}{}", meant(&name)))?;
-            let text = value
-                .into_string()
-                .map_err(|_| anyhow::anyhow!("rollcall.toml: {known} must be {}", allowed(known)))?;
+            // A setting that is JSON in the environment can be a table in the file.
+            let text = match value.kind {
+                config::ValueKind::Table(_) => value.try_deserialize::<serde_json::Value>().map(|table| table.to_string()),
+                _ => value.into_string(),
+            };
+            let text = text.map_err(|_| anyhow::anyhow!("rollcall.toml: {known} must be {}", allowed(known)))?;
             given.set(known, &text);
         }
         for (name, value) in std::env::vars_os() {
@@ -263,7 +273,7 @@ impl Settings {
         settings.staff_tokens()?;
         settings.trusted_proxies()?;
         settings.allowed_origins()?;
-        settings.support_email()?;
+        settings.deployment()?;
         settings.check_secrets()?;
         settings.check_database()?;
         settings.check_mails()?;
@@ -425,9 +435,12 @@ impl Settings {
     }
 
     /// The deployment's choices about organizations.
-    pub fn deployment(&self) -> Deployment {
+    ///
+    /// # Errors
+    /// If one of them is wrong. The error is one line that names the setting.
+    pub fn deployment(&self) -> anyhow::Result<Deployment> {
         let count = |number| i32::try_from(number).unwrap_or(i32::MAX);
-        Deployment {
+        Ok(Deployment {
             one_organization_per_user: self.rollcall_one_organization_per_user,
             organization_creation: self.rollcall_organization_creation,
             webhook_targets: WebhookTargets {
@@ -436,6 +449,26 @@ impl Settings {
             },
             invitations_per_day: count(self.rollcall_invitations_per_day),
             new_account_invitations_per_day: count(self.rollcall_new_account_invitations_per_day),
+            credit_rates: self.credit_rates()?,
+            upgrade_url: self.upgrade_url()?,
+            support_email: self.support_email()?,
+        })
+    }
+
+    /// What usage costs (R70).
+    fn credit_rates(&self) -> anyhow::Result<CreditRates> {
+        match &self.rollcall_credit_rates {
+            Some(json) => CreditRates::parse(json).map_err(|wrong| anyhow::anyhow!("ROLLCALL_CREDIT_RATES {wrong}")),
+            None => Ok(CreditRates::default()),
+        }
+    }
+
+    /// Where organizations can ask for a larger plan.
+    fn upgrade_url(&self) -> anyhow::Result<Option<String>> {
+        let Some(given) = &self.rollcall_upgrade_url else { return Ok(None) };
+        match text::optional_link("ROLLCALL_UPGRADE_URL", Some(given)) {
+            Ok(url) => Ok(url),
+            Err(_) => bail!("ROLLCALL_UPGRADE_URL must be {}", allowed("ROLLCALL_UPGRADE_URL")),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::departure::{account_deletion, organization_deletion};
 use crate::event::delivery;
 use crate::membership::invitation::{self, Invitation};
 use crate::membership::join_code::JoinCode;
+use crate::resource::storage_metering;
 use crate::resource::transfer::Transfer;
 use crate::sign_in;
 use crate::sign_in::email_change;
@@ -54,13 +55,15 @@ pub enum Sweep {
     StalledWebhooks,
     /// Removes organizations that were deleted [`limits::RESTORABLE`] ago, with everything that belongs to them (R48).
     DeletedOrganizations,
+    /// Records in the ledgers what resources took up on the days that are over (R70).
+    Storage,
     /// Deletes jobs that were completed [`limits::JOB_RETENTION`] ago.
     Jobs,
 }
 
 impl Sweep {
     /// Every sweep.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::JoinCodes,
         Self::Invitations,
         Self::Transfers,
@@ -75,6 +78,7 @@ impl Sweep {
         Self::UnsentInvitations,
         Self::StalledWebhooks,
         Self::DeletedOrganizations,
+        Self::Storage,
         Self::Jobs,
     ];
 
@@ -95,6 +99,7 @@ impl Sweep {
             Self::UnsentInvitations => "unsent_invitations",
             Self::StalledWebhooks => "stalled_webhooks",
             Self::DeletedOrganizations => "deleted_organizations",
+            Self::Storage => "storage",
             Self::Jobs => "jobs",
         }
     }
@@ -158,6 +163,10 @@ pub async fn sweep_chunk(database: &Database, sweep: Sweep, claim: JobClaim<'_>)
                 Sweep::DeletedOrganizations => {
                     let removed = organization_deletion::purge(transaction, LIMIT).await?;
                     return Ok(SweepProgress { rows: removed.unwrap_or(0), more: removed.is_some() });
+                }
+                Sweep::Storage => {
+                    let metered = storage_metering::meter(transaction).await?;
+                    return Ok(SweepProgress { rows: metered.unwrap_or(0), more: metered.is_some() });
                 }
                 Sweep::Jobs => apalis_diesel::admin::prune(transaction, limits::JOB_RETENTION, LIMIT).await?,
             };

@@ -258,6 +258,48 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<ResourceId>,
     },
     Invariant {
+        name: "runs are counted as they are (R69)",
+        broken: "SELECT coalesce(c.organization_id, r.organization_id) AS id FROM run_counts c FULL JOIN ( \
+             SELECT organization_id, kind, count(*) AS total, count(*) FILTER (WHERE status = 'queued') AS queued, \
+               count(*) FILTER (WHERE status = 'running') AS running FROM runs GROUP BY organization_id, kind) r \
+             ON r.organization_id = c.organization_id AND r.kind = c.kind \
+             WHERE (c.total, c.queued, c.running) IS DISTINCT FROM (r.total, r.queued, r.running) \
+             UNION ALL SELECT coalesce(d.organization_id, r.organization_id) FROM run_days d FULL JOIN ( \
+             SELECT organization_id, (queued_at AT TIME ZONE 'UTC')::date AS day, count(*) AS total FROM runs GROUP BY 1, 2) r \
+             ON r.organization_id = d.organization_id AND r.day = d.day WHERE d.total IS DISTINCT FROM r.total",
+        id: id::<OrganizationId>,
+    },
+    Invariant {
+        name: "what is bought and spent is the sum of purchases and ledger (R70)",
+        broken: "SELECT o.id FROM organizations o LEFT JOIN organization_credits c ON c.organization_id = o.id \
+             LEFT JOIN LATERAL (SELECT count(*) AS purchases, sum(amount) AS purchased FROM credit_purchases p WHERE p.organization_id = o.id) p ON true \
+             LEFT JOIN LATERAL (SELECT sum(credits) AS spent FROM usage_entries e WHERE e.organization_id = o.id) e ON true \
+             WHERE coalesce(c.purchases, 0) <> p.purchases OR coalesce(c.purchased, 0) <> coalesce(p.purchased, 0) \
+               OR coalesce(c.spent, 0) <> coalesce(e.spent, 0)",
+        id: id::<OrganizationId>,
+    },
+    Invariant {
+        name: "usage by day and month is the sum of the ledger (R69)",
+        broken: "SELECT coalesce(t.organization_id, e.organization_id) AS id FROM usage_totals t FULL JOIN ( \
+             SELECT e.organization_id, g.grouped_by, s.span, date_trunc(s.span, e.occurred_at AT TIME ZONE 'UTC')::date AS starts_on, g.key, \
+               CASE g.grouped_by WHEN 'kind' THEN sum(e.quantity) END AS quantity, sum(e.credits) AS credits \
+             FROM usage_entries e CROSS JOIN (VALUES ('day'), ('month')) AS s (span) \
+             CROSS JOIN LATERAL (VALUES ('kind', e.kind), ('member', coalesce(e.user_id::text, '')), \
+               ('workspace', coalesce(e.workspace_id::text, ''))) AS g (grouped_by, key) GROUP BY 1, 2, 3, 4, 5) e \
+             ON (e.organization_id, e.grouped_by, e.span, e.starts_on, e.key) = (t.organization_id, t.grouped_by, t.span, t.starts_on, t.key) \
+             WHERE (t.quantity, t.credits) IS DISTINCT FROM (e.quantity, e.credits)",
+        id: id::<OrganizationId>,
+    },
+    Invariant {
+        name: "what a run used is what the ledger has of its reports (R70)",
+        broken: "SELECT r.id FROM runs r LEFT JOIN LATERAL ( \
+             SELECT coalesce(sum(quantity) FILTER (WHERE kind = 'cpu_hours'), 0) AS cpu_hours, \
+               coalesce(sum(quantity) FILTER (WHERE kind = 'memory_gib_hours'), 0) AS memory_gib_hours, coalesce(sum(credits), 0) AS credits \
+             FROM usage_entries e WHERE e.run_id = r.id AND e.idempotency_key IS NULL) e ON true \
+             WHERE (r.cpu_hours, r.memory_gib_hours, r.credits) <> (e.cpu_hours, e.memory_gib_hours, e.credits)",
+        id: id::<RunId>,
+    },
+    Invariant {
         name: "queued runs are of members, unless a departure is cancelling them (R42)",
         broken: "SELECT r.id FROM runs r LEFT JOIN members m ON m.organization_id = r.organization_id AND m.user_id = r.queued_by_id \
              WHERE r.status = 'queued' AND m.status IS DISTINCT FROM 'active' AND NOT EXISTS ( \

@@ -1,6 +1,7 @@
 //! The emails, one file each: its facts, its text, and the handler of the job that sends it.
 
 pub(crate) mod account_deleted;
+pub(crate) mod credits_spent;
 pub(crate) mod departure_receipt;
 pub(crate) mod email_change;
 pub(crate) mod grant_invitation;
@@ -20,9 +21,11 @@ pub(crate) mod role_changed;
 pub(crate) mod sign_in;
 pub(crate) mod transfer_answered;
 pub(crate) mod transfer_offer;
+pub(crate) mod upgrade_requested;
 pub(crate) mod webhook_disabled;
 
 pub use account_deleted::AccountDeletedMail;
+pub use credits_spent::CreditsSpentMail;
 pub use departure_receipt::{Count, DepartureToLeaverMail, DepartureToOwnerMail, Moved};
 pub use email_change::{EmailChangeLinkMail, EmailChangeRequestedMail, EmailChangedMail};
 pub use grant_invitation::GrantInvitationMail;
@@ -41,4 +44,5 @@ pub use role_changed::RoleChangedMail;
 pub use sign_in::SignInMail;
 pub use transfer_answered::{TransferAnswer, TransferAnsweredMail};
 pub use transfer_offer::TransferOfferMail;
+pub use upgrade_requested::UpgradeRequestedMail;
 pub use webhook_disabled::WebhookDisabledMail;

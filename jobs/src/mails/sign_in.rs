@@ -98,6 +98,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailSignI
         tracing::info!("not sent: this address has had enough such mails, or strangers have from there");
         return Ok(());
     }
+    // This comes before the email, whose digits may be typed as soon as it is there.
+    sign_in::mark_mailed(&context.database, id).await.map_err(job_error)?;
     let keyring = context.database.keyring();
     let token = keyring.link_token(Purpose::SignInLink, id.uuid(), 1).map_err(job_error)?;
     let minutes = |lifetime: std::time::Duration| u32::try_from(lifetime.as_secs() / 60).unwrap_or(u32::MAX);

@@ -21,12 +21,13 @@ use proptest::prelude::*;
 use rollcall_domain::departure::receipt::MembershipEnding;
 use rollcall_jobs::mail::{Envelope, Mail, Mailbox, Mailer, SendError};
 use rollcall_jobs::mails::{
-    AccountDeletedMail, Count, DepartureToLeaverMail, DepartureToOwnerMail, EmailChangeLinkMail,
+    AccountDeletedMail, Count, CreditsSpentMail, DepartureToLeaverMail, DepartureToOwnerMail, EmailChangeLinkMail,
     EmailChangeRequestedMail, EmailChangedMail, GrantInvitationMail, InvitationAcceptedMail, InvitationMail,
     InvitationReminderMail, JoinedByCodeMail, MembershipEnd, MembershipEndedMail, MembershipRestoredMail, Moved,
     NewSignInMail, OwnerReplacedMail, OwnerSetMail, OwnerWelcomeMail, OwnershipTransferredMail, RoleChangedMail,
-    SignInMail, TransferAnswer, TransferAnsweredMail, TransferOfferMail, WebhookDisabledMail,
+    SignInMail, TransferAnswer, TransferAnsweredMail, TransferOfferMail, UpgradeRequestedMail, WebhookDisabledMail,
 };
+use rust_decimal::Decimal;
 use url::Url;
 
 // What is rendered
@@ -643,6 +644,8 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("membership_restored", membership_restored(names).render(grace()).unwrap()),
         ("ownership_transferred", transferred(names, true).render(grace()).unwrap()),
         ("webhook_disabled", webhook_disabled.render(grace()).unwrap()),
+        ("credits_spent", credits_spent(names, 80).render(grace()).unwrap()),
+        ("upgrade_requested", upgrade_requested(names).render(envelope(None)).unwrap()),
         ("owner_set", owner_set.render(grace()).unwrap()),
         ("owner_replaced", owner_replaced.render(grace()).unwrap()),
         ("invitation", invitation(names).render(grace()).unwrap()),
@@ -657,6 +660,28 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("departure_to_leaver", departure_to_leaver(names).render(envelope(Some(names.person))).unwrap()),
         ("departure_to_owner", to_owner.render(grace()).unwrap()),
     ]
+}
+
+fn credits_spent(names: &Names, percent: i32) -> CreditsSpentMail {
+    CreditsSpentMail {
+        organization_name: names.organization.into(),
+        percent,
+        purchased: Decimal::from(500),
+        available: Decimal::new(99_999, 3),
+        upgrade_url: Some("https://example.org/plans".parse().unwrap()),
+    }
+}
+
+fn upgrade_requested(names: &Names) -> UpgradeRequestedMail {
+    UpgradeRequestedMail {
+        organization_name: names.organization.into(),
+        organization_id: "org_01m80mff7qeqnawy0e1cm38ebs".into(),
+        plan: "Campus".into(),
+        asked_by: names.person.into(),
+        email: Some("grace@example.org".into()),
+        message: Some(format!("We need 300 seats.\n{}", names.resource)),
+        usage: vec![("Seats", "12 of 12".into()), ("Workspaces", "3, without a limit".into())],
+    }
 }
 
 /// Every mail, every variant of it, and the names that are hardest to render.
@@ -705,6 +730,8 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let told_before = DepartureToLeaverMail { end: None, ..departure_to_leaver(names) };
     let to_nothing = MembershipRestoredMail { restored_by: None, returns: false, ..membership_restored(names) };
     let by_nobody = RoleChangedMail { changed_by: None, ..role_changed(names) };
+    let spent = CreditsSpentMail { upgrade_url: None, ..credits_spent(names, 100) };
+    let wordless = UpgradeRequestedMail { message: None, email: None, ..upgrade_requested(names) };
     let unknown_device = NewSignInMail { user_agent: None, ..new_sign_in() };
     vec![
         ("departure_to_owner of a deleted account", account_deleted.render(envelope(None)).unwrap()),
@@ -714,6 +741,8 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("membership_restored to nothing", to_nothing.render(envelope(None)).unwrap()),
         ("role_changed by nobody", by_nobody.render(envelope(None)).unwrap()),
         ("new_sign_in on an unknown device", unknown_device.render(envelope(None)).unwrap()),
+        ("credits_spent to the last", spent.render(envelope(None)).unwrap()),
+        ("upgrade_requested without a word", wordless.render(envelope(None)).unwrap()),
         ("invitation without inviter", anonymous.render(envelope(None)).unwrap()),
         ("sign_in without organization", plain_sign_in.render(envelope(None)).unwrap()),
         ("ownership_transferred away", transferred(names, false).render(envelope(None)).unwrap()),

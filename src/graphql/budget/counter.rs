@@ -25,6 +25,8 @@ const TRANSACTION: u64 = 250;
 fn unpaged(field: &str) -> u64 {
     match field {
         "apiKeys" | "billableOrganizations" | "leadership" => 100,
+        // Up to 1,000, but few fields each, and most series are shorter.
+        "usageSeries" => 300,
         _ => 20,
     }
 }
@@ -36,6 +38,10 @@ fn surcharge(field: &str) -> u64 {
         "departurePlan" => 1_000,
         // It recomputes up to 10,000 hashes.
         "verifyAuditLog" => 5_000,
+        // Several statements, some of which count.
+        "usage" | "usageSeries" => 200,
+        // Up to 1,000 entries in one transaction.
+        "reportUsage" => 500,
         // It sends an email to whoever has the address, and nobody signs in many times at once.
         "requestSignIn" => 1_700,
         // Thousands of bytes, which stay in memory until the answer is complete.

@@ -49,7 +49,7 @@ const MAX_COST: u64 = 25_000;
 /// The maximum size of a document in bytes.
 const MAX_DOCUMENT: usize = 256 * 1024;
 /// The maximum number of values in a request's variables. Long texts count as several.
-const MAX_VALUES: u64 = 10_000;
+const MAX_VALUES: u64 = 20_000;
 /// From this size in bytes, or this number of selections, comparisons, introspection items or units of cost, a request
 /// counts as expensive. A client has only one expensive request processed at a time.
 const LARGE_REQUEST: usize = 16 * 1024;

@@ -14,6 +14,7 @@ use rollcall_domain::authority::{audit, permissions, rights};
 use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
 use rollcall_domain::event::webhook;
 use rollcall_domain::membership::{invitation, join_code, member_list, organization, team};
+use rollcall_domain::organization::usage::{Period, Series, UsageAnswer, UsageQuestion};
 use rollcall_domain::resource::list::ResourceFilter;
 use rollcall_domain::resource::{kind, run};
 use rollcall_domain::{departure, resource};
@@ -22,18 +23,19 @@ use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::billing::Billing;
 use super::connection::{either_way, forward, total};
-use super::context::{CreditsOf, LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, loaders, request};
+use super::context::{LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders, request};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
 use super::error::{top_level, visible};
 use super::given;
-use super::id::{BigInt, Decimal, Id, Time};
+use super::id::{Id, Time};
 use super::invitation::{Invitation, InvitationConnection, InvitationStatus};
 use super::join_code::{JoinCode, JoinCodeConnection, JoinCodeStatus};
 use super::member::{Member, MemberConnection, MemberOrder, MemberPermissions, MemberStatus};
 use super::resource::{Resource, ResourceConnection, ResourceKind};
 use super::rights::{AdminPowers, ExternalSharing, MemberDirectory, OrganizationAction, Role};
-use super::run::{Run, RunConnection, RunStatus};
+use super::run::{Run, RunConnection, RunKind, RunStatus};
 use super::team::{Team, TeamConnection};
+use super::usage::{Usage, UsageGroup, UsageInterval, UsagePoint};
 use super::user::{Naming, User};
 use super::webhook::{Webhook, WebhookConnection};
 
@@ -329,25 +331,56 @@ impl Organization {
 
     /// The organization's plan, credits and billing account. Only the owner, admins and the platform's staff see them.
     async fn billing(&self, context: &Context<'_>) -> async_graphql::Result<Option<Billing>> {
-        let staff = request(context).actor().is_some_and(Actor::is_staff);
-        if !staff && !self.permit.as_ref().is_some_and(|permit| permit.standing().sees_billing()) {
+        if !self.sees_billing(context) {
             return Ok(None);
         }
         let organization = &self.organization;
         let seats_used = loaders(context).load_one(SeatsUsedOf(organization.id)).await?.unwrap_or_default();
-        let credits_purchased = loaders(context).load_one(CreditsOf(organization.id)).await?.unwrap_or_default();
-        let account = &organization.billing_account;
-        Ok(Some(Billing {
-            account_name: account.billing_account_name.clone(),
-            contact_email: account.billing_contact_email.as_ref().map(ToString::to_string),
-            reference: account.billing_reference.clone(),
-            plan: organization.plan.clone(),
-            seat_limit: organization.seat_limit,
-            seats_used,
-            storage_limit_bytes: organization.storage_limit_bytes.map(BigInt),
-            run_limit: organization.run_limit,
-            credits_purchased: Decimal(credits_purchased),
-        }))
+        let answer = self.usage_of(context, Period::default(), None).await?;
+        Ok(Some(Billing::of(organization, seats_used, &answer.overview, database(context).deployment())))
+    }
+
+    /// What the organization uses, and what it used and spent within a period. Only the owner, admins and the platform's
+    /// staff see it.
+    async fn usage(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The beginning of the period; from the first day on if omitted.")] since: Option<Time>,
+        #[graphql(desc = "The end of the period, which isn't part of it; up to now if omitted.")] until: Option<Time>,
+    ) -> async_graphql::Result<Option<Usage>> {
+        if !self.sees_billing(context) {
+            return Ok(None);
+        }
+        let period = Period { since: since.map(|time| time.0), until: until.map(|time| time.0) };
+        let answer = self.usage_of(context, period, None).await?;
+        Ok(Some(Usage::of(&answer.overview)))
+    }
+
+    /// What was used and spent, in the order of time: a point for each interval and each kind, member or workspace that
+    /// used anything in it. Only the owner, admins and the platform's staff see it. A period of more than 1,000
+    /// intervals is a bad request.
+    async fn usage_series(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The beginning of the period.")] since: Time,
+        #[graphql(desc = "The end of the period, which isn't part of it.")] until: Time,
+        #[graphql(desc = "What each point covers.", default_with = "Some(UsageInterval::Day)")] interval: Option<
+            UsageInterval,
+        >,
+        #[graphql(desc = "What the points are grouped by.", default_with = "Some(UsageGroup::Kind)")] group_by: Option<
+            UsageGroup,
+        >,
+    ) -> async_graphql::Result<Option<Vec<UsagePoint>>> {
+        if !self.sees_billing(context) {
+            return Ok(None);
+        }
+        let period = Period { since: Some(since.0), until: Some(until.0) };
+        let series = Series {
+            interval: interval.unwrap_or(UsageInterval::Day).into(),
+            group: group_by.unwrap_or(UsageGroup::Kind).into(),
+        };
+        let answer = self.usage_of(context, period, Some(series)).await?;
+        Ok(Some(answer.points.iter().copied().map(UsagePoint).collect()))
     }
 
     /// The organization's teams, oldest first. If the directory is HIDDEN, members see only the teams that they are
@@ -451,10 +484,17 @@ impl Organization {
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
         #[graphql(desc = "Only runs with this status.")] status: Option<RunStatus>,
+        #[graphql(desc = "Only runs of this kind.")] kind: Option<RunKind>,
+        #[graphql(desc = "Only runs that this user queued.")] queued_by_id: Option<Id<UserId>>,
     ) -> async_graphql::Result<Option<RunConnection>> {
         let Some(permit) = &self.permit else { return Ok(None) };
+        let filter = run::RunFilter {
+            status: status.map(Into::into),
+            kind: kind.map(Into::into),
+            queued_by_id: queued_by_id.map(|id| id.0),
+        };
         let mut connection = connection(context).await?;
-        let page = run::list(&mut connection, permit, status.map(Into::into), &forward(first, after)).await;
+        let page = run::list(&mut connection, permit, &filter, &forward(first, after)).await;
         Ok(Some(RunConnection::new(page.map_err(top_level)?.map(Run))))
     }
 
@@ -514,6 +554,23 @@ impl Organization {
 }
 
 impl Organization {
+    /// Whether the viewer sees the organization's plan, usage and balance: the owner, admins and staff (R71).
+    fn sees_billing(&self, context: &Context<'_>) -> bool {
+        let is_staff = request(context).actor().is_some_and(Actor::is_staff);
+        is_staff || self.permit.as_ref().is_some_and(|permit| permit.standing().sees_billing())
+    }
+
+    async fn usage_of(
+        &self,
+        context: &Context<'_>,
+        period: Period,
+        series: Option<Series>,
+    ) -> async_graphql::Result<Arc<UsageAnswer>> {
+        let question = UsageQuestion { organization_id: self.organization.id, period, series };
+        let answer = loaders(context).load_one(question).await?;
+        answer.ok_or_else(|| top_level(rollcall_domain::Error::Bug("an organization has no usage")))
+    }
+
     async fn resources_where(
         &self,
         context: &Context<'_>,

@@ -228,7 +228,7 @@ pub async fn mail_link(Path(token): Path<String>, Sent { mut visit, form, .. }: 
     let Some((id, email)) = open.and_then(|preview| Some((preview.invitation.id, preview.email?))) else {
         return visit.redirect(page);
     };
-    let digest = visit.form_digest(&form)?;
+    let digest = visit.form_digest(&form, &[])?;
     let asking = SignInRequester { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
     let outcome = sign_in::request_for_invitation(&visit.app.database, &email, id, asking, visit.client).await;
     visit.check(outcome)?;

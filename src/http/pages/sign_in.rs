@@ -73,8 +73,8 @@ pub async fn ask_for_mail(Opened { mut visit, notice }: Opened) -> Answer {
 }
 
 pub async fn send_mail(Sent { mut visit, form, fields, .. }: Sent<EmailForm>) -> Answer {
-    let digest = visit.form_digest(&form)?;
     let email = fields.email.trim();
+    let digest = visit.form_digest(&form, &[email])?;
     let asking = SignInRequester { user_agent: visit.user_agent.as_deref(), form_digest: Some(&digest) };
     let outcome = sign_in::request(&visit.app.database, email, asking, visit.client).await;
     let outcome = outcome.map_err(|error| match error {

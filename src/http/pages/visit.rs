@@ -182,12 +182,12 @@ impl Visit {
         }
     }
 
-    /// The digest that identifies a form when it is sent again.
+    /// The digest that identifies a form when it is sent again, with the same input.
     ///
     /// # Errors
     /// If digests can't be made, which would be a bug.
-    pub fn form_digest(&self, form: &OurForm) -> Result<Vec<u8>, EarlyAnswer> {
-        self.check(form.digest(self.keyring(), &self.path))
+    pub fn form_digest(&self, form: &OurForm, sent: &[&str]) -> Result<Vec<u8>, EarlyAnswer> {
+        self.check(form.digest(self.keyring(), &self.path, sent))
     }
 
     /// The session that a form begins, which also depends on what else was sent with it.

@@ -376,6 +376,12 @@ impl TestApp {
         Some(mail)
     }
 
+    /// All mails to an address whose subjects hold a text, also those that were read.
+    pub fn mails_about(&self, address: &str, subject: &str) -> Vec<Mail> {
+        let is_about = |mail: &Mail| mail.recipient == address && mail.subject.contains(subject);
+        self.smtp.mails().into_iter().filter(is_about).collect()
+    }
+
     /// Jobs that wait for a worker now, run, or were given up.
     pub async fn jobs_left(&self) -> Vec<String> {
         let left = "SELECT kind || ' ' || status || coalesce(': ' || last_error, '') AS value FROM jobs \

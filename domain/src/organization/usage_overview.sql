@@ -1,0 +1,16 @@
+SELECT
+  coalesce(c.purchased, 0) AS purchased, coalesce(c.spent, 0) AS spent,
+  coalesce(s.used_bytes, 0) AS storage_bytes,
+  (SELECT count(*) FROM members m WHERE m.organization_id = o.id AND m.status = 'active') AS users,
+  (SELECT count(*) FROM resources r WHERE r.organization_id = o.id AND r.kind = 'workspace') AS workspaces,
+  coalesce((
+    SELECT sum(d.total) FROM unnest(:day_starts, :day_ends) AS w (starts, ends)
+    JOIN run_days d ON d.organization_id = o.id AND d.day >= w.starts AND d.day < w.ends
+  ), 0)::bigint + (
+    SELECT count(*) FROM unnest(:entry_starts, :entry_ends) AS w (starts, ends)
+    JOIN runs r ON r.organization_id = o.id AND r.queued_at >= w.starts AND r.queued_at < w.ends
+  ) AS runs
+FROM organizations o
+LEFT JOIN organization_credits c ON c.organization_id = o.id
+LEFT JOIN organization_storage s ON s.organization_id = o.id
+WHERE o.id = :organization_id

@@ -1,0 +1,362 @@
+//! Reports of what was used outside of runs, such as downloads (R70, R82).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{Array, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+use rust_decimal::Decimal;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::authority::access;
+use crate::authority::actor::{Actor, UsageReporter};
+use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::base::credit_rates::UsageKind;
+use crate::base::error::{Code, Error, Refusal, Result};
+use crate::base::id::{OrganizationId, ResourceId, RunId, TypedId as _, UsageEntryId, UserId};
+use crate::base::sql::statement;
+use crate::base::{limits, text};
+use crate::database::schema::{organizations, resources};
+use crate::database::{Database, Transaction, now};
+use crate::organization::ledger::{self, NewEntry};
+use crate::resource::kind::ResourceKind;
+
+/// Something that was used, as the platform reports it.
+#[derive(Debug, Clone)]
+pub struct UsageEntry {
+    /// The key that keeps the entry from counting twice.
+    pub idempotency_key: String,
+    /// The organization that pays; `None` for the user's default bill-to (R82).
+    pub organization_id: Option<OrganizationId>,
+    /// What was used.
+    pub kind: UsageKind,
+    /// How much.
+    pub quantity: Decimal,
+    /// The network's region.
+    pub region: Option<String>,
+    /// The user who used it; `None` for the user who queued the run, if one is given.
+    pub user_id: Option<UserId>,
+    /// The workspace in which it was used; `None` for that of the run, if one is given.
+    pub workspace_id: Option<ResourceId>,
+    /// The run that used it.
+    pub run_id: Option<RunId>,
+    /// When it was used; `None` for now.
+    pub occurred_at: Option<DateTime<Utc>>,
+}
+
+/// How many entries of a report are new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reported {
+    /// How many were recorded.
+    pub recorded: usize,
+    /// How many had been recorded before, with the same key.
+    pub already_recorded: usize,
+}
+
+/// The texts of an entry, once they are checked.
+struct Parsed {
+    key: String,
+    region: Option<String>,
+    quantity: Decimal,
+}
+
+/// Gives a refusal the path of an entry in the list.
+fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
+    move |refusal| refusal.within(["entries", &position.to_string()])
+}
+
+/// Records what was used, all entries or none. An entry whose key was used before, by the same organization or for the
+/// same user's default, isn't counted again.
+///
+/// # Errors
+///
+/// FORBIDDEN for people and for service keys with the scope READ; BLANK or TOO_MANY for no or too many entries; for
+/// each entry, whatever is wrong with it; CONFLICT on `idempotencyKey` if the key came with something else before.
+pub async fn report(database: &Database, actor: &Actor, entries: &[UsageEntry]) -> Result<Reported> {
+    let reporter = actor.reports_usage("entries")?;
+    access::require_writing(actor, "entries")?;
+    if entries.is_empty() {
+        return Err(Error::refused(Code::Blank, "entries", "name at least one entry"));
+    }
+    if entries.len() > limits::MAX_USAGE_ENTRIES {
+        let message = format!("must be at most {} at once", limits::MAX_USAGE_ENTRIES);
+        return Err(Error::refused(Code::TooMany, "entries", message));
+    }
+    let parsed = all(entries.iter().map(parse))?;
+    database
+        .transaction(async |transaction| {
+            let time = now(transaction).await?;
+            let known = Known::load(transaction, reporter, entries).await?;
+            let new = all(entries.iter().zip(&parsed).map(|(entry, parsed)| known.entry(reporter, entry, parsed, time)))?;
+            let recorded = ledger::record(transaction, &new).await?;
+            let repeated = |(position, _): &(usize, &NewEntry)| {
+                new.get(*position).is_some_and(|entry| !recorded.ids.contains(&entry.id))
+            };
+            let repeated: Vec<(usize, &NewEntry)> = new.iter().enumerate().filter(repeated).collect();
+            require_same(transaction, entries, &repeated).await?;
+            let mut events = Vec::new();
+            let mut numbers: BTreeMap<OrganizationId, usize> = BTreeMap::new();
+            for entry in new.iter().filter(|entry| recorded.ids.contains(&entry.id)) {
+                *numbers.entry(entry.organization_id).or_default() += 1;
+            }
+            for (organization_id, number) in numbers {
+                let event = NewEvent::by(actor, organization_id, AuditAction::UsageReported, organization_id)
+                    .summary(format!("reported usage: {number} {}", if number == 1 { "entry" } else { "entries" }))
+                    .with(json!({ "count": number }));
+                events.push(event);
+            }
+            events.extend(recorded.events);
+            audit::record(transaction, events).await?;
+            Ok(Reported { recorded: recorded.ids.len(), already_recorded: repeated.len() })
+        })
+        .await
+}
+
+/// All results, or all refusals with the paths of their entries.
+fn all<T>(results: impl Iterator<Item = Result<T, Refusal>>) -> Result<Vec<T>> {
+    let (mut values, mut refusals) = (Vec::new(), Vec::new());
+    for (position, result) in results.enumerate() {
+        match result {
+            Ok(value) => values.push(value),
+            Err(refusal) => refusals.push(at(position)(refusal)),
+        }
+    }
+    if refusals.is_empty() { Ok(values) } else { Err(Error::Refused(refusals)) }
+}
+
+fn parse(entry: &UsageEntry) -> Result<Parsed, Refusal> {
+    let key = text::line("idempotencyKey", &entry.idempotency_key, limits::LINE)?;
+    let region = text::optional_line("region", entry.region.as_deref(), limits::REGION)?;
+    let quantity = ledger::require_quantity("quantity", entry.quantity)?;
+    if quantity.is_zero() {
+        return Err(Refusal::new(Code::Invalid, "quantity", "must be more than 0"));
+    }
+    if entry.organization_id.is_none() && entry.user_id.is_none() {
+        let message = "name the organization that pays, or the user whose default does";
+        return Err(Refusal::new(Code::Blank, "userId", message));
+    }
+    Ok(Parsed { key, region, quantity })
+}
+
+/// What the entries refer to, as far as the reporter may know it.
+struct Known {
+    /// Organizations that aren't deleted.
+    organizations: HashSet<OrganizationId>,
+    /// Who pays for each user by default.
+    defaults: HashMap<UserId, OrganizationId>,
+    /// The users about whom can be reported.
+    users: HashSet<UserId>,
+    runs: HashMap<RunId, KnownRun>,
+    /// Workspaces, with their organizations.
+    workspaces: HashMap<ResourceId, OrganizationId>,
+}
+
+#[derive(QueryableByName)]
+struct KnownRun {
+    #[diesel(sql_type = SqlUuid)]
+    id: RunId,
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: OrganizationId,
+    #[diesel(sql_type = SqlUuid)]
+    queued_by_id: UserId,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    workspace_id: Option<ResourceId>,
+}
+
+statement! {
+    struct BilledUsers {
+        users: Array<SqlUuid> = Vec<UserId>,
+        within: Nullable<SqlUuid> = Option<OrganizationId>,
+    } = include_str!("billed_users.sql")
+}
+
+statement! {
+    struct KnownRuns { runs: Array<SqlUuid> = Vec<RunId> } =
+        "SELECT id, organization_id, queued_by_id, workspace_of(resource_id) AS workspace_id FROM runs WHERE id = ANY (:runs)"
+}
+
+impl Known {
+    /// Loads all of it, with one statement for each kind of thing.
+    async fn load(transaction: &mut Transaction, reporter: UsageReporter, entries: &[UsageEntry]) -> Result<Self> {
+        #[derive(QueryableByName)]
+        struct BilledUser {
+            #[diesel(sql_type = SqlUuid)]
+            id: UserId,
+            #[diesel(sql_type = SqlUuid)]
+            default_bill_to_id: OrganizationId,
+        }
+        let within = match reporter {
+            UsageReporter::Organization(only) => Some(only),
+            UsageReporter::Deployment => None,
+        };
+        let users: Vec<UserId> = entries.iter().filter_map(|entry| entry.user_id).collect();
+        let users: Vec<BilledUser> = match users.is_empty() {
+            true => Vec::new(),
+            false => BilledUsers { users, within }.query().load(&mut **transaction).await?,
+        };
+        let defaults: HashMap<UserId, OrganizationId> =
+            users.iter().map(|user| (user.id, user.default_bill_to_id)).collect();
+        let named = entries.iter().filter_map(|entry| entry.organization_id);
+        let ids: Vec<OrganizationId> = named.chain(defaults.values().copied()).collect();
+        let organizations: Vec<OrganizationId> = organizations::table
+            .filter(organizations::id.eq_any(ids))
+            .filter(organizations::deleted_at.is_null())
+            .select(organizations::id)
+            .load(&mut **transaction)
+            .await?;
+        let runs: Vec<RunId> = entries.iter().filter_map(|entry| entry.run_id).collect();
+        let runs: Vec<KnownRun> = match runs.is_empty() {
+            true => Vec::new(),
+            false => KnownRuns { runs }.query().load(&mut **transaction).await?,
+        };
+        let workspaces: Vec<ResourceId> = entries.iter().filter_map(|entry| entry.workspace_id).collect();
+        let workspaces: Vec<(ResourceId, OrganizationId)> = match workspaces.is_empty() {
+            true => Vec::new(),
+            false => {
+                resources::table
+                    .filter(resources::id.eq_any(workspaces))
+                    .filter(resources::kind.eq(ResourceKind::Workspace))
+                    .select((resources::id, resources::organization_id))
+                    .load(&mut **transaction)
+                    .await?
+            }
+        };
+        Ok(Self {
+            organizations: organizations.into_iter().collect(),
+            users: defaults.keys().copied().collect(),
+            defaults,
+            runs: runs.into_iter().map(|run| (run.id, run)).collect(),
+            workspaces: workspaces.into_iter().collect(),
+        })
+    }
+
+    /// The entry for the ledger.
+    fn entry(
+        &self,
+        reporter: UsageReporter,
+        entry: &UsageEntry,
+        parsed: &Parsed,
+        time: DateTime<Utc>,
+    ) -> Result<NewEntry, Refusal> {
+        let not_found = |field: &str, what: &str| Refusal::new(Code::NotFound, field, format!("there is no such {what}"));
+        if let Some(id) = entry.user_id.filter(|id| !self.users.contains(id)) {
+            return Err(match reporter {
+                UsageReporter::Organization(_) => not_found("userId", "person in this organization"),
+                UsageReporter::Deployment => not_found("userId", &format!("account as {id}")),
+            });
+        }
+        let default = entry.user_id.and_then(|id| self.defaults.get(&id).copied());
+        let organization_id = entry
+            .organization_id
+            .or(default)
+            .filter(|id| reporter.includes(*id) && self.organizations.contains(id))
+            .ok_or_else(|| not_found("organizationId", "organization"))?;
+        let run = match entry.run_id {
+            Some(id) => {
+                let run = self.runs.get(&id).filter(|run| run.organization_id == organization_id);
+                Some(run.ok_or_else(|| not_found("runId", "run in this organization"))?)
+            }
+            None => None,
+        };
+        if let Some(id) = entry.workspace_id
+            && self.workspaces.get(&id) != Some(&organization_id)
+        {
+            return Err(not_found("workspaceId", "workspace in this organization"));
+        }
+        let occurred_at = entry.occurred_at.unwrap_or(time);
+        if occurred_at > time + limits::CLOCK_SKEW {
+            return Err(Refusal::new(Code::Invalid, "occurredAt", "must not lie in the future"));
+        }
+        if occurred_at < time - limits::USAGE_REPORTED_WITHIN {
+            return Err(Refusal::new(Code::Invalid, "occurredAt", "must not be more than three years ago"));
+        }
+        let scope: Uuid = match (entry.organization_id, entry.user_id) {
+            (Some(id), _) => id.uuid(),
+            (None, Some(user_id)) => user_id.uuid(),
+            (None, None) => organization_id.uuid(),
+        };
+        Ok(NewEntry {
+            id: UsageEntryId::new(),
+            organization_id,
+            kind: entry.kind,
+            quantity: parsed.quantity,
+            region: parsed.region.clone(),
+            user_id: entry.user_id.or(run.map(|run| run.queued_by_id)),
+            workspace_id: entry.workspace_id.or(run.and_then(|run| run.workspace_id)),
+            run_id: entry.run_id,
+            key: Some((scope, parsed.key.clone())),
+            occurred_at,
+        })
+    }
+}
+
+statement! {
+    struct RecordedBefore<'a> {
+        scopes: Array<SqlUuid> = Vec<Uuid>,
+        keys: Array<Text> = Vec<&'a str>,
+    } = "SELECT e.* FROM unnest(:scopes, :keys) AS k (key_scope, idempotency_key) JOIN usage_entries e USING (key_scope, idempotency_key)"
+}
+
+#[derive(QueryableByName)]
+struct Before {
+    #[diesel(sql_type = SqlUuid)]
+    key_scope: Uuid,
+    #[diesel(sql_type = Text)]
+    idempotency_key: String,
+    #[diesel(sql_type = Text)]
+    kind: UsageKind,
+    #[diesel(sql_type = Numeric)]
+    quantity: Decimal,
+    #[diesel(sql_type = Nullable<Text>)]
+    region: Option<String>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    user_id: Option<UserId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    workspace_id: Option<ResourceId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    run_id: Option<RunId>,
+    #[diesel(sql_type = Timestamptz)]
+    occurred_at: DateTime<Utc>,
+}
+
+/// Fails with CONFLICT for entries whose key was used before for something else. What an entry leaves out isn't
+/// compared: it may have been taken from the run, or from the clock.
+async fn require_same(
+    transaction: &mut Transaction,
+    entries: &[UsageEntry],
+    repeated: &[(usize, &NewEntry)],
+) -> Result<()> {
+    if repeated.is_empty() {
+        return Ok(());
+    }
+    let keys = repeated.iter().filter_map(|(_, entry)| entry.key.as_ref());
+    let (scopes, keys) = keys.map(|(scope, key)| (*scope, key.as_str())).unzip();
+    let before: Vec<Before> = RecordedBefore { scopes, keys }.query().load(&mut **transaction).await?;
+    let before: HashMap<(Uuid, String), Before> =
+        before.into_iter().map(|before| ((before.key_scope, before.idempotency_key.clone()), before)).collect();
+    let is_same = |given: &UsageEntry, new: &NewEntry, before: &Before| {
+        before.kind == new.kind
+            && before.quantity == new.quantity
+            && before.region == new.region
+            && before.run_id == new.run_id
+            && given.user_id.is_none_or(|id| before.user_id == Some(id))
+            && given.workspace_id.is_none_or(|id| before.workspace_id == Some(id))
+            && given.occurred_at.is_none_or(|time| before.occurred_at == time)
+    };
+    let conflict = |(position, new): &(usize, &NewEntry)| {
+        let given = entries.get(*position)?;
+        let before = before.get(new.key.as_ref()?)?;
+        (!is_same(given, new, before)).then(|| {
+            let message = format!(
+                "this key came with {} {} before, or with other particulars; take a new key",
+                before.quantity.normalize(),
+                before.kind.as_str().to_uppercase()
+            );
+            at(*position)(Refusal::new(Code::Conflict, "idempotencyKey", message))
+        })
+    };
+    let refusals: Vec<Refusal> = repeated.iter().filter_map(conflict).collect();
+    if refusals.is_empty() { Ok(()) } else { Err(Error::Refused(refusals)) }
+}

@@ -1,0 +1,1 @@
+ALTER TABLE sign_in_requests DROP COLUMN mailed_at;
