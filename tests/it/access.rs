@@ -536,7 +536,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     ("Organization", Seen::Nobody, "deletedAt"),
     ("Organization", Seen::Members, "viewerMembership viewerCan members resources projects volumes teams runs"),
     ("Organization", Seen::Leaders, "invitations joinCodes webhooks departures auditLog serviceKeys collaborators"),
-    ("Organization", Seen::LeadersAndStaff, "billing"),
+    ("Organization", Seen::LeadersAndStaff, "billing usage usageSeries"),
     ("Organization", Seen::LeadersAndOneself, "departurePlan"),
     (
         "Member",
@@ -617,7 +617,10 @@ const PARTS: &[&str] = &[
     "Node",
     "OrganizationPolicy",
     "PageInfo",
+    "RunLimit",
     "TeamMember",
+    "Usage",
+    "UsagePoint",
     "UserError",
 ];
 
@@ -664,6 +667,10 @@ fn selection(of: &str, fields: &[(Seen, String)], member_id: &str) -> String {
     let built = schema::output_fields();
     let field = |(_, name): &(Seen, String)| {
         let arguments = match name.as_str() {
+            "usageSeries" => {
+                let day = |days| (chrono::Utc::now() + chrono::Duration::days(days)).to_rfc3339();
+                format!("(since: \"{}\", until: \"{}\")", day(-1), day(1))
+            }
             "departurePlan" => format!("(memberId: \"{member_id}\", kind: REMOVE)"),
             _ => String::new(),
         };
@@ -694,6 +701,8 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
     let (webhook, delivery) = world.webhook().await;
     let resource = team.owner.create(&team.id, "PROJECT", "Secret").await;
     let run = team.owner.queue(&team.id, "Secret").await;
+    let usage = json!({ "idempotencyKey": "secret", "organizationId": team.id, "kind": "NETWORK_GB", "quantity": "1" });
+    app.staff().ok("reportUsage", json!({ "entries": [usage] }), "").await;
     let payload =
         team.owner.ok("createJoinCodes", json!({ "organizationId": team.id }), "codes { joinCode { id } }").await;
     let query = "query($id: ID!, $departure: ID!) { viewer { sessions { nodes { id } } apiKeys { nodes { id } } } \

@@ -277,9 +277,9 @@ impl<'a> World<'a> {
             ),
             "setPlan" => (self.app.staff(), json!({ "organizationId": team, "plan": "team", "seatLimit": 10_000 })),
             "requestUpgrade" => {
-                // An organization asks only so often.
-                let organization = owner.found(&self.fresh("Growing")).await;
-                (owner, json!({ "organizationId": organization, "message": "More seats, please." }))
+                // As if it hadn't asked today.
+                self.app.database.sql("DELETE FROM upgrade_requests").await;
+                (owner, json!({ "organizationId": team, "message": "More seats, please." }))
             }
             "reportRun" => {
                 let run = owner.queue(team, "Align").await;

@@ -156,7 +156,8 @@ async fn addresses_are_forgotten() {
 // R48: a deleted organization is kept for 30 days; then everything of it goes, but for its log.
 #[tokio::test]
 async fn a_deleted_organization_goes_for_good() {
-    let mut app = TestApp::builder().local_webhooks().start().await;
+    let app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net");
+    let mut app = app.start().await;
     let team = app.team().await;
     let receiver = Receiver::start().await;
     let input = json!({ "organizationId": team.id, "url": receiver.url, "events": ["resource.created"] });
@@ -192,6 +193,11 @@ async fn a_deleted_organization_goes_for_good() {
     team.owner.ok("offerProjectTransfer", offer, "").await;
     let credits = json!({ "organizationId": team.id, "amount": "5", "idempotencyKey": "first" });
     app.staff().ok("addCredits", credits, "").await;
+    let entry = json!({ "idempotencyKey": "first", "organizationId": team.id, "kind": "NETWORK_GB", "quantity": "1" });
+    app.staff().ok("reportUsage", json!({ "entries": [entry] }), "").await;
+    let limits = json!([{ "kind": "JOB", "limit": 9 }]);
+    app.staff().ok("setPlan", json!({ "organizationId": team.id, "plan": "team", "runLimits": limits }), "").await;
+    team.owner.ok("requestUpgrade", json!({ "organizationId": team.id }), "").await;
     // Somebody else's is left alone.
     let other = ada.found("Elsewhere").await;
     ada.create(&other, "PROJECT", "Heart atlas").await;

@@ -50,7 +50,9 @@ impl UpgradeRequestedMail {
         ];
         if let Some(message) = &self.message {
             blocks.push(paragraph("They wrote:"));
-            blocks.extend(message.lines().map(|text| paragraph(line(text, usize::MAX))));
+            // As quotations are written, so that no line can be taken for one of ours.
+            let lines = message.lines().filter(|text| !text.trim().is_empty());
+            blocks.extend(lines.map(|text| paragraph(format!("> {}", line(text, usize::MAX)))));
         }
         blocks.push(paragraph("What the organization uses at this moment:"));
         blocks.push(Block::Rows(self.usage.clone()));
