@@ -238,13 +238,13 @@ async fn mails_that_others_ask_for_lock_nobody_out() {
         first.get_or_insert(mail);
     }
     app.shift_clock("59 minutes").await;
-    let refused = ask(&app.anonymous()).await;
+    // Eve has asked often enough; nobody else is refused for it, and the links of her mails still work.
+    let refused = ask(&app.anonymous().from("127.0.0.6", None)).await;
     assert_eq!(refused.error_code(), "RATE_LIMITED");
+    ask(&app.anonymous()).await.data();
     let token = first.unwrap().token();
     let payload = app.anonymous().ok("signIn", json!({ "token": token }), "viewer { user { id } }").await;
     assert_eq!(payload["viewer"]["user"]["id"], ada.user_id.as_str());
-    app.shift_clock("1 minute").await;
-    ask(&app.anonymous()).await.data();
     app.finish().await;
 }
 

@@ -282,10 +282,8 @@ pub const JOIN_CODE_TRIES: TryLimits = TryLimits {
 /// lock anybody out.
 ///
 /// A guess hits with a probability of 1 in 10^6, and only during the ten minutes of an email and for five attempts.
-/// Somebody who keeps requesting emails to an address, of which at most 52 a day are sent, can make 260 guesses a day at
-/// its digits (1 in 3,800). The whole world together can make 28,800, at any accounts (1 in 35).
-///
-/// The first of the limits is for an address and a client together, so that nobody can use up what its owner may try.
+/// Somebody who keeps requesting emails to an address can make 240 guesses a day at its digits (1 in 4,000). The whole
+/// world together can make 28,800, at any accounts (1 in 35).
 pub const SIGN_IN_DIGITS: TryLimits = TryLimits {
     account: TryLimit { bucket: "sign_in_digits", tries: 10, window: Duration::from_secs(60 * 60) },
     client: quarter_of_an_hour("sign_in_digits_client", 60),

@@ -535,7 +535,7 @@ async fn try_digits(
     })?;
     // Addresses without an account, and without an email, are counted too, so that the response doesn't tell them
     // apart.
-    let tried = attempt::count_attempt(database, &limits::SIGN_IN_DIGITS, &by(&email, client), client).await?;
+    let tried = attempt::count_attempt(database, &limits::SIGN_IN_DIGITS, email.as_str(), client).await?;
     let mut connection = database.connection().await?;
     let lifetime =
         chrono::Duration::from_std(limits::SIGN_IN_DIGITS_LIFETIME).map_err(|_| Error::Bug("ten minutes are short"))?;
