@@ -200,13 +200,10 @@ pub fn top_level(error: Error) -> async_graphql::Error {
 
 /// Converts an error of a subscription, which has no `userErrors`: a refusal becomes a top-level error with its code.
 pub fn of_subscription(error: Error) -> async_graphql::Error {
-    match error {
-        Error::Refused(refusals) if let Some(refusal) = refusals.first() => {
-            let code = code_name(refusal.code.into());
-            async_graphql::Error::new(&refusal.message).extend_with(|_, extensions| extensions.set("code", code))
-        }
-        error => top_level(error),
-    }
+    let Error::Refused(refusals) = &error else { return top_level(error) };
+    let Some(refusal) = refusals.first() else { return top_level(error) };
+    let code = code_name(refusal.code.into());
+    async_graphql::Error::new(&refusal.message).extend_with(|_, extensions| extensions.set("code", code))
 }
 
 /// Converts the outcome of a query: what the viewer may not see becomes null, and other errors become top-level

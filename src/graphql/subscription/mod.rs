@@ -4,13 +4,12 @@ mod hub;
 
 use async_graphql::{Context, Subscription as SubscriptionObject};
 use futures_util::stream::{self, Stream};
-use rollcall_domain::Error;
 use rollcall_domain::base::id::{DepartureId, OrganizationId};
 use rollcall_domain::departure::following;
 use rollcall_domain::event::feed;
 
 use super::audit::AuditEvent;
-use super::context::{self, actor, connection};
+use super::context::{actor, connection};
 use super::departure::Departure;
 use super::error::of_subscription;
 use super::id::{BigInt, Id};
