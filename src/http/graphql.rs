@@ -170,9 +170,8 @@ impl CheckedSubscription {
         parameters: Parameters,
     ) -> Result<Self, ServerError> {
         let line = request_limits.budget.line(client, bytes);
-        let (mut request, to_persist) = in_turn(&line, || to_request(parameters, &request_limits.persisted))
-            .await
-            .map_err(Refusal::into_error)?;
+        let (mut request, to_persist) =
+            in_turn(&line, || to_request(parameters, &request_limits.persisted)).await.map_err(Refusal::into_error)?;
         let line = request_limits.budget.check(&mut request, client, line).await?;
         let operation = Operation::of(&mut request);
         if operation.is_valid() && !operation.is_subscription() {

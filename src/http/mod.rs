@@ -234,8 +234,7 @@ impl Unidentified {
 
 /// Finds out whose token it is.
 async fn identify(app: &App, token: &str) -> Result<Actor, Unidentified> {
-    let unidentified =
-        |status, code, message| Unidentified { status, code, message, retry_after: None };
+    let unidentified = |status, code, message| Unidentified { status, code, message, retry_after: None };
     match authenticate(app, token).await {
         Ok(actor) => Ok(actor),
         Err(Error::Unauthenticated) => {

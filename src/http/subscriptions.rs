@@ -280,13 +280,15 @@ pub fn run<K: Clone + Send + Sync + 'static>(
         };
         parts.send((key.clone(), HeldPart { part, held })).await.is_ok() && goes_on
     };
+    // In a box, so that a subscription doesn't take up the memory for it to its end.
+    let begin = Box::pin(begin);
     let running = async move {
         let _place = place;
-        let prepare = |who| |request| asked_by(who, &app.database, request);
         let run = async {
             match begin.await {
                 Ok((who, subscription)) => {
-                    subscription.run(&app.schema, &app.request_limits, prepare(who), &send).await;
+                    let prepare = |request| asked_by(who, &app.database, request);
+                    subscription.run(&app.schema, &app.request_limits, prepare, &send).await;
                 }
                 Err(part) => {
                     send(part).await;

@@ -64,7 +64,8 @@ pub async fn open(app: App, client: ClientNetwork, request: Request) -> Response
     let (mut head, _) = request.into_parts();
     let refuse = |status, message: &str| graphql::refuse(MediaType::Json, status, "BAD_REQUEST", message, None);
     if !comes_from_known_origin(&app, &head.headers) {
-        let message = "a browser app on this origin may not connect; the operator can list it in ROLLCALL_ALLOWED_ORIGINS";
+        let message =
+            "a browser app on this origin may not connect; the operator can list it in ROLLCALL_ALLOWED_ORIGINS";
         return refuse(StatusCode::FORBIDDEN, message);
     }
     let connection = head.extensions.get::<ConnectionInUse>().cloned();
@@ -275,7 +276,8 @@ impl Connection {
             Message::Close(_) => return Err(End::Gone),
         };
         match read(&text)? {
-            ClientMessage::ConnectionInit { payload } => self.begin(socket, payload).await,
+            // In a box, so that a connection doesn't take up the memory for it to its end.
+            ClientMessage::ConnectionInit { payload } => Box::pin(self.begin(socket, payload)).await,
             ClientMessage::Ping => send(socket, Message::text(r#"{"type":"pong"}"#)).await,
             ClientMessage::Pong => Ok(()),
             ClientMessage::Subscribe { id, payload } => self.subscribe(socket, id, payload, text.len()).await,
@@ -292,7 +294,8 @@ impl Connection {
         if std::mem::replace(&mut self.has_begun, true) {
             return Err(Close::new(code::TOO_MANY_INITS, "Too many initialisation requests").into());
         }
-        let named = payload.unwrap_or_default().into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let named =
+            payload.unwrap_or_default().into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
         let token = match (named, self.header_token.take()) {
             (Some((_, Value::String(authorization))), _) => Some(token_of(&authorization)),
             (Some(_), _) => None,

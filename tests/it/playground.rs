@@ -124,7 +124,8 @@ async fn what_one_tab_learns_stands_in_the_next() {
         answer["data"]["createOrganization"]["organization"]["id"].as_str().unwrap().to_owned()
     };
     let first = id(&founded);
-    for title in ["InviteMembers", "CreateJoinCodes", "CreateResources", "Members", "Departures", "Follow", "AuditLog"] {
+    for title in ["InviteMembers", "CreateJoinCodes", "CreateResources", "Members", "Departures", "Follow", "AuditLog"]
+    {
         open_tab(&browser, title).await;
         let seen = shows(&browser, "the id", |seen| contains(seen, "variables", &first)).await;
         assert!(!contains(&seen, "variables", "the id from"), "{title}: {seen}");
@@ -213,7 +214,7 @@ async fn a_subscription_shows_what_happens_and_stops() {
         let wanted = format!("\"sequence\": \"{sequence}\"");
         let seen = shows(&browser, "the event", |seen| contains(seen, "answer", &wanted)).await;
         assert!(contains(&seen, "answer", "organization.member_invited"), "{seen}");
-        assert!(contains(&seen, "answer", "\"username\": \"owner\""), "{seen}");
+        assert!(contains(&seen, "answer", "\"username\": \"owner"), "{seen}");
     }
     click().await;
     until("it has stopped", async || are_open(0.0).await).await;

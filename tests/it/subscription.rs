@@ -20,8 +20,7 @@ use crate::support::{Client, PATIENCE, Team, TestApp, Value, json, scrape, until
 impl Team {
     /// The sequence number of the organization's newest event.
     async fn head(&self, app: &TestApp) -> i64 {
-        let head =
-            format!("SELECT sequence AS value FROM audit_heads WHERE organization_id = '{}'", uuid(&self.id));
+        let head = format!("SELECT sequence AS value FROM audit_heads WHERE organization_id = '{}'", uuid(&self.id));
         app.database.number(&head).await
     }
 
@@ -627,8 +626,14 @@ async fn the_websocket_protocol_is_kept() {
         (4400, vec![init.clone(), json!({ "type": "subscribe", "id": 7, "payload": events })]),
         (4400, vec![init.clone(), json!({ "type": "subscribe", "id": "a" })]),
         (4400, vec![init.clone(), json!({ "type": "complete" })]),
-        (4400, vec![init.clone(), json!({ "type": "subscribe", "id": "a",
-            "payload": { "query": EVENTS, "variables": { "id": vec![0; 26_000] } } })]),
+        (
+            4400,
+            vec![
+                init.clone(),
+                json!({ "type": "subscribe", "id": "a",
+            "payload": { "query": EVENTS, "variables": { "id": vec![0; 26_000] } } }),
+            ],
+        ),
         (4401, vec![subscribe("a")]),
         (4403, vec![json!({ "type": "connection_init" })]),
         (4403, vec![json!({ "type": "connection_init", "payload": { "Authorization": "Bearer rcs_unknown" } })]),
@@ -719,23 +724,29 @@ async fn what_makes_no_sense_is_refused_before_it_begins() {
     let team = app.team().await;
     app.until_idle().await;
     let mut socket = Socket::of(&app.url, &team.owner).await;
-    let bomb: String = (0..24).map(|n| format!("fragment F{n} on AuditEvent {{ ...F{} ...F{} }} ", n + 1, n + 1)).collect();
-    let bomb = format!("subscription {{ organizationEvents(organizationId: \"x\") {{ ...F0 }} }} {bomb} \
-         fragment F24 on AuditEvent {{ id }}");
+    let bomb: String =
+        (0..24).map(|n| format!("fragment F{n} on AuditEvent {{ ...F{} ...F{} }} ", n + 1, n + 1)).collect();
+    let bomb = format!(
+        "subscription {{ organizationEvents(organizationId: \"x\") {{ ...F0 }} }} {bomb} \
+         fragment F24 on AuditEvent {{ id }}"
+    );
     let aliases: String = (0..300).map(|n| format!("a{n}: id ")).collect();
     let id = &team.id;
-    let of_event = |selection: &str| {
-        format!("subscription {{ organizationEvents(organizationId: \"{id}\") {{ {selection} }} }}")
-    };
+    let of_event =
+        |selection: &str| format!("subscription {{ organizationEvents(organizationId: \"{id}\") {{ {selection} }} }}");
     let dear = "target { ... on Organization { members(first: 100) { nodes { user { username } teams(first: 100) { \
          nodes { name members(first: 100) { nodes { user { name } } } } } } } } }";
     let documents = [
         bomb,
         of_event(&aliases),
         of_event(dear),
-        format!("subscription {{ a: organizationEvents(organizationId: \"{id}\") {{ id }} \
-             b: organizationEvents(organizationId: \"{id}\") {{ id }} }}"),
-        format!("subscription {{ ...S }} fragment S on Subscription {{ organizationEvents(organizationId: \"{id}\") {{ id }} }}"),
+        format!(
+            "subscription {{ a: organizationEvents(organizationId: \"{id}\") {{ id }} \
+             b: organizationEvents(organizationId: \"{id}\") {{ id }} }}"
+        ),
+        format!(
+            "subscription {{ ...S }} fragment S on Subscription {{ organizationEvents(organizationId: \"{id}\") {{ id }} }}"
+        ),
         "subscription { __schema { types { name } } }".to_owned(),
         "subscription { __typename }".to_owned(),
         "subscription { organizationEvents { id } }".to_owned(),
@@ -759,9 +770,9 @@ async fn what_makes_no_sense_is_refused_before_it_begins() {
         (json!(head + 1), "must be at most"),
         (json!(i64::MAX), "must be at most"),
         (json!("9223372036854775807"), "must be at most"),
-        (json!("9223372036854775808"), "64 bits"),
-        (json!("one"), "64 bits"),
-        (json!(1.5), "64 bits"),
+        (json!("9223372036854775808"), "BigInt"),
+        (json!("one"), "BigInt"),
+        (json!(1.5), "BigInt"),
     ] {
         socket.subscribe("a", EVENTS, json!({ "id": team.id, "after": after })).await;
         let refused = socket.next().await;
@@ -780,7 +791,10 @@ async fn what_makes_no_sense_is_refused_before_it_begins() {
 async fn events_are_lines_that_anybody_can_read() {
     let app = TestApp::start().await;
     let team = app.team().await;
-    let document = format!(r#"subscription {{ organizationEvents(organizationId: \"{}\", afterSequence: 0) {{ sequence }} }}"#, team.id);
+    let document = format!(
+        r#"subscription {{ organizationEvents(organizationId: \"{}\", afterSequence: 0) {{ sequence }} }}"#,
+        team.id
+    );
     let body = format!(r#"{{"query":"{document}"}}"#);
     let host = app.url.strip_prefix("http://").unwrap();
     let token = team.owner.token.as_deref().unwrap();
@@ -805,7 +819,8 @@ async fn events_are_lines_that_anybody_can_read() {
     }
     assert!(seen.starts_with("HTTP/1.1 200 OK\r\n"), "{seen}");
     let head = seen.to_ascii_lowercase();
-    for header in ["content-type: text/event-stream; charset=utf-8", "cache-control: no-store", "x-accel-buffering: no"] {
+    for header in ["content-type: text/event-stream; charset=utf-8", "cache-control: no-store", "x-accel-buffering: no"]
+    {
         assert!(head.contains(&format!("\r\n{header}\r\n")), "{seen}");
     }
     // A comment shows at once that the stream is open.
@@ -873,8 +888,7 @@ async fn a_stop_ends_them_cleanly() {
     socket.event("1").await;
     events.event().await;
     let began = Instant::now();
-    let (socket, silent, events, ()) =
-        tokio::join!(socket.closed(), silent.closed(), events.rest(), app.stop_api());
+    let (socket, silent, events, ()) = tokio::join!(socket.closed(), silent.closed(), events.rest(), app.stop_api());
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert_eq!((socket.0, silent.0), (1001, 1001));
     assert_eq!(events, (Vec::new(), Some("UNAVAILABLE".to_owned())));
@@ -947,8 +961,7 @@ async fn a_thousand_that_wait_cost_little() {
     const WATCHED: u64 = 20;
     tokio::time::sleep(Duration::from_secs(WATCHED)).await;
     let per_second = |after: f64, before: f64| (after - before) / WATCHED as f64 * 1_000.0;
-    let (of_api, of_backend) =
-        (per_second(cpu_seconds(&api), before.0), per_second(cpu_seconds(&backend), before.1));
+    let (of_api, of_backend) = (per_second(cpu_seconds(&api), before.0), per_second(cpu_seconds(&backend), before.1));
     println!(
         "1,000 idle subscriptions over 1,000 WebSockets: {memory:.1} MiB of the API's memory; per second {of_api:.1} ms \
          of a processor for the API and {of_backend:.1} ms for PostgreSQL"

@@ -25,8 +25,7 @@ impl Listener {
     /// # Errors
     /// [`Error::Unavailable`] if the database can't be reached.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self> {
-        let mut connection =
-            endpoint.connect_to_listen().await.map_err(|error| Error::Unavailable(Box::new(error)))?;
+        let mut connection = endpoint.connect_to_listen().await.map_err(|error| Error::Unavailable(Box::new(error)))?;
         let timeout = limits::STATEMENT_TIMEOUT.as_millis();
         connection
             .batch_execute(&format!(

@@ -440,8 +440,7 @@ pub async fn visible_to(
 ) -> Result<Vec<Departure>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|departure| departure.organization_id)).await?;
-    let may_see =
-        |departure: &Departure| is_visible_to(actor, permits.get(&departure.organization_id), departure);
+    let may_see = |departure: &Departure| is_visible_to(actor, permits.get(&departure.organization_id), departure);
     Ok(found.into_iter().filter(may_see).collect())
 }
 

@@ -48,12 +48,8 @@ pub async fn begin(
     after_sequence: Option<i64>,
 ) -> Result<Position> {
     require(access::view(connection, actor, organization_id).await?.as_ref())?;
-    let head: Option<i64> = audit_heads::table
-        .find(organization_id)
-        .select(audit_heads::sequence)
-        .first(connection)
-        .await
-        .optional()?;
+    let head: Option<i64> =
+        audit_heads::table.find(organization_id).select(audit_heads::sequence).first(connection).await.optional()?;
     let head = head.unwrap_or_default();
     let after = after_sequence.unwrap_or(head);
     if after < 0 {

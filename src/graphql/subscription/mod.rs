@@ -30,8 +30,10 @@ impl Subscription {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The organization.")] organization_id: Id<OrganizationId>,
-        #[graphql(desc = "The sequence number after which to begin: 0 for the whole log, and at most that of the newest \
-                          event. If omitted, only what happens from now on.")]
+        #[graphql(
+            desc = "The sequence number after which to begin: 0 for the whole log, and at most that of the newest \
+                          event. If omitted, only what happens from now on."
+        )]
         after_sequence: Option<BigInt>,
     ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<AuditEvent>> + use<>> {
         let actor = actor(context)?;

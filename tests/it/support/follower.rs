@@ -175,11 +175,6 @@ impl EventStream {
         Ok(Self { response, received: String::new() })
     }
 
-    /// The headers with which the stream began.
-    pub fn headers(&self) -> &reqwest::header::HeaderMap {
-        self.response.headers()
-    }
-
     /// The next event, with its name and what it says; none at the end of the stream. Comments are passed over.
     pub async fn next(&mut self) -> Option<(String, String)> {
         loop {
