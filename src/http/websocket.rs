@@ -239,7 +239,7 @@ impl Connection {
                 () = sleep_until(next) => {
                     if self.identity.is_none() {
                         Err(Close::new(code::INIT_TIMEOUT, "Connection initialisation timeout").into())
-                    } else if heard.elapsed() > 2 * limits::WEBSOCKET_PING {
+                    } else if heard < pinged {
                         Err(End::Gone)
                     } else {
                         pinged = Instant::now();

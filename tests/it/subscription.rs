@@ -151,7 +151,7 @@ enum Ending {
     Deleted,
 }
 
-// R10, R31, R48: whoever loses the right to follow is told at once that it is over, and nothing of what happens after that,
+// R31, R48: whoever loses the right to follow is told at once that it is over, and nothing of what happens after that,
 // though others write all the time.
 #[tokio::test]
 async fn the_end_of_a_right_ends_what_it_allowed() {
@@ -714,6 +714,23 @@ async fn a_websocket_is_opened_with_a_token_and_from_known_origins() {
     let mut socket = Socket::open(&app.url, "127.0.0.1", &headers).await.unwrap();
     socket.send(json!({ "type": "connection_init", "payload": null })).await;
     assert_eq!(socket.closed().await.0, 4403);
+    app.finish().await;
+}
+
+// A client that is there but says nothing, not even in answer to a ping, doesn't keep its place.
+#[tokio::test]
+async fn who_answers_no_ping_is_gone() {
+    let app = TestApp::builder().setting("ROLLCALL_METRICS_LISTEN", "127.0.0.1:0").start().await;
+    let team = app.team().await;
+    // It isn't read from any more.
+    let _silent = team.followed_by(&app.url, &team.owner, None).await;
+    let open = async || {
+        let metrics = scrape(&app.api_log()).await;
+        let open = |name| metrics.get(name, &[("transport", "websocket")]);
+        (open("rollcall_subscriptions"), open("rollcall_subscription_connections"))
+    };
+    until("it follows", async || (open().await == (1.0, 1.0)).then_some(())).await;
+    until("it is gone", async || (open().await == (0.0, 0.0)).then_some(())).await;
     app.finish().await;
 }
 

@@ -90,7 +90,7 @@ pub const MAX_SUBSCRIPTION_CONNECTIONS_OF_CLIENT: usize = 100;
 pub const WEBSOCKET_MESSAGE: usize = 64 * 1024;
 /// How long a WebSocket's client may take to say who it is.
 pub const CONNECTION_INIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a WebSocket's client is pinged. A client that says nothing for twice as long counts as gone.
+/// How often a WebSocket's client is pinged. A client that says nothing until the next ping counts as gone.
 pub const WEBSOCKET_PING: Duration = Duration::from_secs(25);
 /// How often a comment is sent in an event stream that has nothing else to say. Proxies close connections that are
 /// silent for long, and a client that is gone is noticed when something is sent.

@@ -16,8 +16,11 @@ pub struct ProgressMark {
     status: DepartureStatus,
     error: Option<String>,
     new_owner_id: UserId,
-    steps: Vec<(DepartureStep, i32, Option<i32>, Option<DateTime<Utc>>)>,
+    steps: Vec<StepMark>,
 }
+
+/// A step, what is done of it, how much there is, and when it was completed.
+type StepMark = (DepartureStep, i32, Option<i32>, Option<DateTime<Utc>>);
 
 impl ProgressMark {
     fn of(departure: &Departure, steps: &[Progress]) -> Self {
