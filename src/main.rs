@@ -64,7 +64,8 @@ fn main() -> ExitCode {
             Context::check(&settings)?;
             let opened = open::open(&settings, Fallback::None, Purpose::Requests).await?;
             metrics::start(&settings, &opened.database, &shutdown).await?;
-            http::serve(&settings, opened.database.clone(), shutdown, |address, _| announce(address)).await
+            let direct = opened.direct.clone();
+            http::serve(&settings, opened.database.clone(), direct, shutdown, |address, _| announce(address)).await
         }
         Some(Command::Migrate) => {
             open::migrate_located(&settings).await?;
@@ -116,7 +117,8 @@ async fn everything(settings: &Settings) -> anyhow::Result<()> {
     };
     // Whichever ends first takes the other with it.
     let api = async {
-        let outcome = http::serve(settings, opened.database.clone(), shutdown.clone(), listening).await;
+        let (database, direct) = (opened.database.clone(), opened.direct.clone());
+        let outcome = http::serve(settings, database, direct, shutdown.clone(), listening).await;
         shutdown.cancel();
         outcome
     };

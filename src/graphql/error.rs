@@ -124,11 +124,15 @@ pub async fn noting_refusals<T>(operation: impl Future<Output = T>) -> (T, bool)
 
 fn note_refusal(errors: &[UserError]) {
     for error in errors {
-        let code = UserErrorCode::items().iter().find(|item| item.value == error.code).map_or("", |item| item.name);
-        counter!("rollcall_graphql_user_errors_total", "code" => code).increment(1);
+        counter!("rollcall_graphql_user_errors_total", "code" => code_name(error.code)).increment(1);
     }
     // Outside of an operation there is no such cell, and nobody reads it.
     let _ = REFUSED.try_with(|refused| refused.set(true));
+}
+
+/// A code as the schema names it.
+fn code_name(code: UserErrorCode) -> &'static str {
+    UserErrorCode::items().iter().find(|item| item.value == code).map_or("", |item| item.name)
 }
 
 macro_rules! payload {
@@ -192,6 +196,14 @@ pub fn top_level(error: Error) -> async_graphql::Error {
             async_graphql::Error::new_with_source(error)
         }
     }
+}
+
+/// Converts an error of a subscription, which has no `userErrors`: a refusal becomes a top-level error with its code.
+pub fn of_subscription(error: Error) -> async_graphql::Error {
+    let Error::Refused(refusals) = &error else { return top_level(error) };
+    let Some(refusal) = refusals.first() else { return top_level(error) };
+    let code = code_name(refusal.code.into());
+    async_graphql::Error::new(&refusal.message).extend_with(|_, extensions| extensions.set("code", code))
 }
 
 /// Converts the outcome of a query: what the viewer may not see becomes null, and other errors become top-level

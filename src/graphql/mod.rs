@@ -24,6 +24,7 @@ mod rights;
 mod run;
 mod session;
 mod share_link;
+mod subscription;
 mod team;
 mod transfer;
 mod turn;
@@ -35,7 +36,7 @@ mod webhook;
 
 use std::sync::Arc;
 
-use async_graphql::{Context, EmptySubscription, ID, MaybeUndefined, MergedObject, Object, SDLExportOptions};
+use async_graphql::{Context, ID, MaybeUndefined, MergedObject, Object, SDLExportOptions};
 use rollcall_domain::base::id::{OrganizationId, ResourceId, UserId};
 use rollcall_domain::base::link::PublicUrl;
 
@@ -50,12 +51,14 @@ pub use loading::Batches;
 use node::Node;
 use organization::{Organization, OrganizationBy};
 use rights::AccessLevel;
-pub use turn::{in_turn, in_turns, turns};
+pub use subscription::Hub;
+use subscription::Subscription;
+pub use turn::{Line, in_turn, in_turns, turns};
 pub use types::Types;
 use viewer::Viewer;
 
 /// Rollcall's schema.
-pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// All changes. Each mutation takes one `input` and returns its own payload.
 #[derive(MergedObject, Default)]
@@ -182,10 +185,10 @@ fn required<T: Default>(value: MaybeUndefined<T>) -> Option<T> {
     }
 }
 
-/// The schema of a service with this public URL. Each request must be completed with [`asked_by`], which adds its
-/// database.
-pub fn schema(public_url: Arc<PublicUrl>) -> Schema {
-    builder().data(public_url).finish()
+/// The schema of a service with this public URL, whose subscriptions `hub` serves. Each request must be completed with
+/// [`asked_by`], which adds its database.
+pub fn schema(public_url: Arc<PublicUrl>, hub: Hub) -> Schema {
+    builder().data(public_url).data(hub).finish()
 }
 
 /// The schema as SDL.
@@ -195,8 +198,8 @@ pub fn sdl() -> String {
         .sdl_with_options(SDLExportOptions::new().include_specified_by().prefer_single_line_descriptions())
 }
 
-fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, EmptySubscription> {
-    let builder = Schema::build(Query, Mutation::default(), EmptySubscription).disable_suggestions();
+fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
+    let builder = Schema::build(Query, Mutation::default(), Subscription).disable_suggestions();
     #[cfg(debug_assertions)]
     let builder = builder.extension(field_task::FieldTask);
     builder
@@ -205,6 +208,7 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, EmptySubscription>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::StreamExt as _;
     use rollcall_domain::base::client::ClientNetwork;
     use rollcall_domain::base::secret::Keyring;
     use rollcall_domain::database::deployment::Deployment;
@@ -217,14 +221,15 @@ mod tests {
         let keyring = Keyring::new("a secret of more than thirty-two characters".into(), None);
         let nowhere = Endpoint::parse("DATABASE_URL", "postgres://nowhere@127.0.0.1:1/none", None).unwrap();
         let database = Database::new(nowhere, keyring, Deployment::default(), Purpose::Requests).unwrap();
-        let schema = schema(Arc::new("http://127.0.0.1:8080".parse().unwrap()));
+        let schema = schema(Arc::new("http://127.0.0.1:8080".parse().unwrap()), Hub::default());
         for (document, variables) in crate::http::TABS {
             let variables: serde_json::Value = serde_json::from_str(variables).unwrap();
             let request =
                 async_graphql::Request::new(*document).variables(async_graphql::Variables::from_json(variables));
             let nobody = Request::new(None, None, ClientNetwork::of([127, 0, 0, 1].into()));
             let (request, batches) = asked_by(nobody, &database, request);
-            let errors = batches.run(schema.execute(request)).await.errors;
+            let answer = batches.run(schema.execute_stream(request).next()).await;
+            let errors = answer.map(|answer| answer.errors).unwrap_or_default();
             let invalid: Vec<_> = errors.iter().filter(|error| error.path.is_empty()).collect();
             assert!(invalid.is_empty(), "{document}\n{invalid:?}");
         }

@@ -28,6 +28,7 @@ pub struct Types {
     possible: HashMap<Name, HashSet<Name>>,
     query: Name,
     mutation: Name,
+    subscription: Name,
     definitions: Vec<TypeDefinition>,
     directives: Vec<usize>,
 }
@@ -69,6 +70,7 @@ impl Types {
             possible: HashMap::new(),
             query: Name::new("Query"),
             mutation: Name::new("Mutation"),
+            subscription: Name::new("Subscription"),
             definitions: Vec::new(),
             directives: Vec::new(),
         };
@@ -79,6 +81,7 @@ impl Types {
                     TypeSystemDefinition::Schema(schema) => {
                         types.query = schema.node.query.map_or(types.query, |name| name.node);
                         types.mutation = schema.node.mutation.map_or(types.mutation, |name| name.node);
+                        types.subscription = schema.node.subscription.map_or(types.subscription, |name| name.node);
                     }
                     TypeSystemDefinition::Directive(directive) => types.directives.push(directive.node.arguments.len()),
                 }
@@ -115,8 +118,9 @@ impl Types {
     /// The root type of an operation.
     pub fn root(&self, operation: OperationType) -> &Name {
         match operation {
-            OperationType::Query | OperationType::Subscription => &self.query,
+            OperationType::Query => &self.query,
             OperationType::Mutation => &self.mutation,
+            OperationType::Subscription => &self.subscription,
         }
     }
 
@@ -128,6 +132,11 @@ impl Types {
     /// Whether this is the root type of mutations.
     pub fn is_mutation(&self, name: &Name) -> bool {
         *name == self.mutation
+    }
+
+    /// Whether this is the root type of subscriptions.
+    pub fn is_subscription(&self, name: &Name) -> bool {
+        *name == self.subscription
     }
 
     /// Looks up a field of a type.

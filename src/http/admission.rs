@@ -79,6 +79,12 @@ impl Admission {
         Some(ClientPlace { clients: self.clients.clone(), client })
     }
 
+    /// Makes room for a part of a client's subscription until it has been sent, like for a response. `None` if there
+    /// is none.
+    pub fn hold_unsent(&self, client: ClientNetwork, bytes: usize) -> Option<HeldBytes> {
+        self.unsent.hold(client, bytes)
+    }
+
     fn of_all(&self) -> Option<OwnedSemaphorePermit> {
         self.total.clone().try_acquire_owned().ok()
     }

@@ -24,6 +24,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt as _;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::new_name;
 use rollcall_domain::base::limits;
@@ -32,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use super::admission::HeldBody;
 use super::persisted::{PersistedDocuments, Sha256};
 use super::{log, metrics};
-use crate::graphql::{AnswerForm, Batches, Budget, Types, in_turn, in_turns, noting_refusals, whole_seconds};
+use crate::graphql::{AnswerForm, Batches, Budget, Line, Types, in_turn, in_turns, noting_refusals, whole_seconds};
 
 /// How deep the brackets of a document may nest. The parser recurses for each of them before it applies its own limits,
 /// so a document of nothing but brackets would overflow the thread's stack and end the whole process.
@@ -65,7 +66,8 @@ impl RequestLimits {
 }
 
 /// Executes the GraphQL request in an HTTP request and answers it. `prepare` completes the GraphQL request, for example
-/// with its actor, whom the caller has already authenticated.
+/// with its actor, whom the caller has already authenticated. `subscribe` answers a subscription whose client accepts
+/// an event stream.
 ///
 /// Route every method to it (`axum::routing::any`), so that the answer with status 405 is a GraphQL answer as well.
 pub async fn execute<E: Executor>(
@@ -74,13 +76,22 @@ pub async fn execute<E: Executor>(
     client: ClientNetwork,
     request: axum::extract::Request,
     prepare: impl FnOnce(Request) -> (Request, Arc<Batches>),
+    subscribe: impl FnOnce(CheckedSubscription) -> Response,
 ) -> Response {
-    let Some(media_type) = MediaType::negotiate(request.headers()) else {
-        return Refusal::new(
-            StatusCode::NOT_ACCEPTABLE,
-            "Answers are application/graphql-response+json or application/json; the Accept header allows neither.",
-        )
-        .into_response(MediaType::Json);
+    let accepts_events = accepts_events(request.headers());
+    let negotiated = MediaType::negotiate(request.headers());
+    let media_type = match negotiated {
+        Some(media_type) => media_type,
+        // A refused subscription has a status that says so.
+        None if accepts_events => MediaType::GraphqlResponse,
+        None => {
+            return Refusal::new(
+                StatusCode::NOT_ACCEPTABLE,
+                "Answers are application/graphql-response+json or application/json, those of subscriptions \
+                 text/event-stream; the Accept header allows none of them.",
+            )
+            .into_response(MediaType::Json);
+        }
     };
     let (mut head, body) = request.into_parts();
     let held = head.extensions.remove::<HeldBody>();
@@ -100,8 +111,22 @@ pub async fn execute<E: Executor>(
     // A request that is refused as too large isn't even parsed.
     let operation = if checked.is_ok() { Operation::of(&mut request) } else { Operation::INVALID };
     let (mut answer, refused, form, line) = match checked {
+        Ok(_) if operation.is_subscription() && !accepts_events => {
+            let refusal = Refusal::bad_request(SUBSCRIPTIONS_ELSEWHERE).into_error();
+            (Answer::from_errors(vec![refusal]), false, None, line)
+        }
+        Ok(line) if operation.is_subscription() => {
+            if let Some(hash) = to_persist {
+                request_limits.persisted.insert(hash, &request.query);
+            }
+            return subscribe(CheckedSubscription { request, line });
+        }
+        Ok(_) if negotiated.is_none() && operation.is_valid() => {
+            let message = "Only subscriptions are answered with text/event-stream; accept application/json as well.";
+            return Refusal::new(StatusCode::NOT_ACCEPTABLE, message).into_response(MediaType::Json);
+        }
         Ok(line) => {
-            if let Some(hash) = to_persist.filter(|_| operation.kind != Operation::INVALID.kind) {
+            if let Some(hash) = to_persist.filter(|_| operation.is_valid()) {
                 request_limits.persisted.insert(hash, &request.query);
             }
             let form = in_turn(&line, || AnswerForm::of(&request_limits.types, &mut request)).await;
@@ -121,6 +146,123 @@ pub async fn execute<E: Executor>(
         respond(media_type, operation, answer)
     })
     .await
+}
+
+const SUBSCRIPTIONS_ELSEWHERE: &str = "A subscription has no single answer: send it with `Accept: text/event-stream`, or \
+     over a WebSocket with the subprotocol graphql-transport-ws.";
+
+/// A subscription within the limits, whose document may be invalid.
+pub struct CheckedSubscription {
+    request: Request,
+    line: Line,
+}
+
+impl CheckedSubscription {
+    /// Checks a request that came over a WebSocket, in a message of this many bytes. Nothing but subscriptions is served
+    /// there.
+    ///
+    /// # Errors
+    /// If it exceeds a limit or isn't a subscription.
+    pub async fn check(
+        request_limits: &RequestLimits,
+        client: ClientNetwork,
+        bytes: usize,
+        parameters: Parameters,
+    ) -> Result<Self, ServerError> {
+        let line = request_limits.budget.line(client, bytes);
+        let (mut request, to_persist) =
+            in_turn(&line, || to_request(parameters, &request_limits.persisted)).await.map_err(Refusal::into_error)?;
+        let line = request_limits.budget.check(&mut request, client, line).await?;
+        let operation = Operation::of(&mut request);
+        if operation.is_valid() && !operation.is_subscription() {
+            let message = "Only subscriptions are served over a WebSocket; send queries and mutations by POST.";
+            return Err(Refusal::bad_request(message).into_error());
+        }
+        if let Some(hash) = to_persist.filter(|_| operation.is_valid()) {
+            request_limits.persisted.insert(hash, &request.query);
+        }
+        Ok(Self { request, line })
+    }
+
+    /// Runs the subscription to its end, and gives each of its parts to `send`, which returns whether to go on.
+    /// `prepare` completes the GraphQL request, for example with its actor.
+    pub async fn run<E: Executor>(
+        self,
+        executor: &E,
+        request_limits: &RequestLimits,
+        prepare: impl FnOnce(Request) -> (Request, Arc<Batches>),
+        send: &impl AsyncFn(Part) -> bool,
+    ) {
+        let Self { mut request, line } = self;
+        let form = in_turn(&line, || AnswerForm::of(&request_limits.types, &mut request)).await;
+        let (request, batches) = prepare(request);
+        let mut answers = executor.execute_stream(request, None);
+        loop {
+            let answer = in_turns(&line, batches.run(answers.next())).await;
+            let Some(mut answer) = answer else {
+                metrics::count_subscription(std::iter::empty());
+                send(Part::Complete).await;
+                return;
+            };
+            let part = in_turn(&line, || {
+                if let Some(form) = &form {
+                    form.complete(&mut answer);
+                }
+                finish_errors(&mut answer.errors);
+                Part::of(&answer)
+            })
+            .await;
+            if let Part::Failed(errors) = &part {
+                metrics::count_subscription(errors.iter().filter_map(code));
+                send(part).await;
+                return;
+            }
+            if !send(part).await {
+                return;
+            }
+        }
+    }
+}
+
+/// A part of a subscription's answer.
+pub enum Part {
+    /// The answer for one event, in JSON.
+    Next(Vec<u8>),
+    /// The subscription has failed or may not go on. Nothing follows.
+    Failed(Vec<ServerError>),
+    /// The subscription is complete. Nothing follows.
+    Complete,
+}
+
+impl Part {
+    fn of(answer: &Answer) -> Self {
+        // An error of the subscription itself, rather than of a field of one of its events.
+        let is_its_own = |error: &ServerError| error.path.len() <= 1;
+        if answer.data == Value::Null && answer.errors.iter().any(is_its_own) {
+            return Self::Failed(answer.errors.clone());
+        }
+        match write(answer, Some(&answer.data)) {
+            Ok(body) => Self::Next(body),
+            Err(refusal) => Self::Failed(vec![refusal.into_error()]),
+        }
+    }
+
+    /// A failure that isn't one of the executor's.
+    pub fn failed(code: &'static str, message: &str, retry_after: Option<Duration>) -> Self {
+        let refusal = Refusal { code, retry_after, ..Refusal::bad_request(message) };
+        Self::Failed(vec![refusal.into_error()])
+    }
+}
+
+/// Errors as JSON: an array of them.
+pub fn error_list(errors: &[ServerError]) -> String {
+    // Errors consist of texts and numbers, which always can be written.
+    serde_json::to_string(errors).unwrap_or_default()
+}
+
+/// An answer that consists of errors alone, as JSON.
+pub fn error_body(errors: &[ServerError]) -> String {
+    format!(r#"{{"errors":{}}}"#, error_list(errors))
 }
 
 /// Answers a request that isn't executed, for example because of its credentials, in GraphQL's format.
@@ -185,6 +327,13 @@ impl MediaType {
     }
 }
 
+/// Whether a client names event streams among what it accepts. Clients that accept anything mean one answer.
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let ranges = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges: Vec<&str> = ranges.flat_map(|value| value.split(',')).map(str::trim).collect();
+    Preference::among(&ranges, "text/event-stream").is_some_and(|preference| preference.named)
+}
+
 /// How much a client prefers a media type.
 struct Preference {
     quality: f32,
@@ -211,10 +360,10 @@ impl Preference {
     }
 }
 
-/// The parameters of a POST. Optional ones may also be null.
+/// The parameters of a POST, or of a message. Optional ones may also be null.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Parameters {
+pub struct Parameters {
     query: Option<String>,
     operation_name: Option<String>,
     #[serde(default)]
@@ -290,6 +439,20 @@ fn read_url(uri: &Uri, persisted: &PersistedDocuments) -> Result<(Request, Optio
 /// Refuses JSON with more values than a request needs. This is checked before the JSON is parsed, since each value
 /// takes many times as much memory as its text.
 fn limit_values(json: &[u8]) -> Result<(), Refusal> {
+    let values = count_values(json);
+    if values > VALUES_LIMIT {
+        let message = format!("The request has {values} values in its JSON; {VALUES_LIMIT} are allowed.");
+        return Err(Refusal::bad_request(message));
+    }
+    Ok(())
+}
+
+/// Whether JSON has more values than a request needs. This is checked before it is parsed.
+pub fn has_too_many_values(json: &[u8]) -> bool {
+    count_values(json) > VALUES_LIMIT
+}
+
+fn count_values(json: &[u8]) -> usize {
     let (mut values, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {
@@ -301,11 +464,7 @@ fn limit_values(json: &[u8]) -> Result<(), Refusal> {
             _ => {}
         }
     }
-    if values > VALUES_LIMIT {
-        let message = format!("The request has {values} values in its JSON; {VALUES_LIMIT} are allowed.");
-        return Err(Refusal::bad_request(message));
-    }
-    Ok(())
+    values
 }
 
 /// Requires a content type that no HTML form can send. Browsers send it from another website only after asking the
@@ -444,22 +603,10 @@ fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Respo
     let no_data = answer.data == Value::Null;
     // Only execution errors have a path, since they belong to a field.
     let not_executed = no_data && !answer.errors.is_empty() && answer.errors.iter().all(|error| error.path.is_empty());
-    let mut body = Bounded(Vec::new());
-    let content = AnswerBody {
-        errors: &answer.errors,
-        data: Some(&answer.data).filter(|_| !not_executed),
-        extensions: &answer.extensions,
+    let body = match write(&answer, Some(&answer.data).filter(|_| !not_executed)) {
+        Ok(body) => body,
+        Err(refusal) => return refusal.into_response(media_type),
     };
-    if let Err(error) = serde_json::to_writer(&mut body, &content) {
-        let refusal = match error.is_io() {
-            true => Refusal::bad_request(format!(
-                "The answer is larger than {} MB: ask for fewer fields or smaller pages.",
-                limits::ANSWER / (1024 * 1024)
-            )),
-            false => Refusal { code: "INTERNAL", ..Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error.") },
-        };
-        return refusal.into_response(media_type);
-    }
     let status = match media_type {
         // Proxies and clients retry because of the status, whatever the media type.
         _ if answer.errors.iter().any(|error| operation.can_be_repeated(error)) => StatusCode::SERVICE_UNAVAILABLE,
@@ -470,7 +617,7 @@ fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Respo
         },
         _ => StatusCode::OK,
     };
-    let mut response = (status, answer.http_headers, body.0).into_response();
+    let mut response = (status, answer.http_headers, body).into_response();
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
         && let Some(seconds) = answer.errors.iter().find_map(retry_after)
     {
@@ -481,6 +628,22 @@ fn respond(media_type: MediaType, operation: Operation, answer: Answer) -> Respo
         response.extensions_mut().insert(OfMutation);
     }
     response
+}
+
+/// Writes an answer with this data as JSON.
+fn write(answer: &Answer, data: Option<&Value>) -> Result<Vec<u8>, Refusal> {
+    let mut body = Bounded(Vec::new());
+    let content = AnswerBody { errors: &answer.errors, data, extensions: &answer.extensions };
+    match serde_json::to_writer(&mut body, &content) {
+        Ok(()) => Ok(body.0),
+        Err(error) if error.is_io() => Err(Refusal::bad_request(format!(
+            "The answer is larger than {} MB: ask for fewer fields or smaller pages.",
+            limits::ANSWER / (1024 * 1024)
+        ))),
+        Err(_) => {
+            Err(Refusal { code: "INTERNAL", ..Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error.") })
+        }
+    }
 }
 
 /// Marks the answer of a mutation that was executed, which must not be sent again.
@@ -597,6 +760,14 @@ impl Operation {
         }
     }
 
+    fn is_valid(self) -> bool {
+        self.kind != Self::INVALID.kind
+    }
+
+    fn is_subscription(self) -> bool {
+        self.kind == "subscription"
+    }
+
     /// Whether the operation can be sent again after this error, because it changed nothing.
     fn can_be_repeated(self, error: &ServerError) -> bool {
         code(error) == Some("UNAVAILABLE") && self.is_one_step && (self.kind != "mutation" || error.path.len() <= 1)
@@ -671,6 +842,17 @@ impl Refusal {
 
     fn method_not_allowed(message: &str, allow: &'static str) -> Self {
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
+    }
+
+    /// The same as an error of an answer.
+    fn into_error(self) -> ServerError {
+        let mut error = ServerError::new(self.message, None);
+        let extensions = error.extensions.get_or_insert_default();
+        extensions.set("code", self.code);
+        if let Some(wait) = self.retry_after {
+            extensions.set("retryAfter", whole_seconds(wait));
+        }
+        error
     }
 
     fn into_response(self, media_type: MediaType) -> Response {
@@ -756,10 +938,10 @@ mod tests {
         let schema = Schema::new(Query, Mutation, EmptySubscription);
         let request_limits = RequestLimits::new(&schema.sdl()).unwrap();
         let client = ClientNetwork::of(std::net::Ipv4Addr::LOCALHOST.into());
-        let response = execute(&schema, &request_limits, client, request.body(body.into()).unwrap(), |request| {
-            (request, Arc::default())
-        })
-        .await;
+        let request = request.body(body.into()).unwrap();
+        let prepare = |request| (request, Arc::default());
+        let subscribe = |_| StatusCode::IM_A_TEAPOT.into_response();
+        let response = execute(&schema, &request_limits, client, request, prepare, subscribe).await;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();

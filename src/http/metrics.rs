@@ -81,6 +81,12 @@ fn method(method: &Method) -> &'static str {
     }
 }
 
+/// Counts a subscription that has ended, and the codes of the errors with which it has, if any. How long it lasted says
+/// nothing about the service.
+pub fn count_subscription<'e>(errors: impl Iterator<Item = &'e str>) {
+    count_outcome("subscription", "ok", errors);
+}
+
 /// Counts an operation: whether it was `refused` with user errors, and the codes of its top-level errors.
 pub fn count_operation<'e>(
     operation: &'static str,
@@ -88,11 +94,15 @@ pub fn count_operation<'e>(
     errors: impl Iterator<Item = &'e str>,
     duration: Duration,
 ) {
-    let mut outcome = if refused { "user_error" } else { "ok" };
+    count_outcome(operation, if refused { "user_error" } else { "ok" }, errors);
+    histogram!("rollcall_graphql_operation_duration_seconds", "type" => operation).record(duration);
+}
+
+/// Counts an operation, whose outcome is `outcome` if it has no top-level errors.
+fn count_outcome<'e>(operation: &'static str, mut outcome: &'static str, errors: impl Iterator<Item = &'e str>) {
     for code in errors {
         outcome = "error";
         counter!("rollcall_graphql_errors_total", "code" => code.to_owned()).increment(1);
     }
     counter!("rollcall_graphql_operations_total", "type" => operation, "outcome" => outcome).increment(1);
-    histogram!("rollcall_graphql_operation_duration_seconds", "type" => operation).record(duration);
 }

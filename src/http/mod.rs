@@ -4,6 +4,7 @@ mod admission;
 mod bodies;
 mod client;
 mod cors;
+mod event_stream;
 mod form;
 mod graphql;
 mod log;
@@ -15,7 +16,9 @@ mod playground;
 mod request_id;
 mod secure;
 mod server;
+mod subscriptions;
 mod unsent;
+mod websocket;
 
 #[cfg(test)]
 pub use playground::TABS;
@@ -39,7 +42,7 @@ use rollcall_domain::base::id::UserId;
 use rollcall_domain::base::keyed::Keyed;
 use rollcall_domain::base::limits;
 use rollcall_domain::base::link::{PublicUrl, Route};
-use rollcall_domain::database::Database;
+use rollcall_domain::database::{Database, Endpoint};
 use rollcall_domain::start::settings::{Settings, StaffToken};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
@@ -47,10 +50,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::graphql::{Request as GraphqlRequest, Schema, UNAVAILABLE, asked_by, schema, sdl};
+use crate::graphql::{Hub, Request as GraphqlRequest, Schema, UNAVAILABLE, asked_by, schema, sdl};
 use admission::Admission;
 use client::Client;
-use graphql::{MediaType, RequestLimits};
+use graphql::{MediaType, Part, RequestLimits};
+use server::ConnectionInUse;
+use subscriptions::Subscriptions;
 
 /// How long requests in progress may take after the API was asked to stop.
 const SHUTDOWN: Duration = Duration::from_secs(15);
@@ -61,10 +66,13 @@ pub struct App {
     schema: Schema,
     request_limits: Arc<RequestLimits>,
     admission: Admission,
+    subscriptions: Subscriptions,
     database: Database,
     connections: Arc<ConnectionShares>,
     staff_tokens: Arc<Vec<StaffToken>>,
     trusted_proxies: Arc<Vec<IpNet>>,
+    /// The origins of browser apps that may call the API, besides its own.
+    allowed_origins: Arc<Vec<String>>,
     /// The URL by which people reach the service.
     public_url: Arc<PublicUrl>,
 }
@@ -80,15 +88,20 @@ fn router(
     database: Database,
     public_url: Arc<PublicUrl>,
     trusted_proxies: Arc<Vec<IpNet>>,
+    hub: Hub,
+    subscriptions: Subscriptions,
 ) -> anyhow::Result<Router> {
+    let origins = settings.allowed_origins()?;
     let app = App {
-        schema: schema(public_url.clone()),
+        schema: schema(public_url.clone(), hub),
         request_limits: Arc::new(RequestLimits::new(&sdl())?),
         admission: Admission::new(),
+        subscriptions,
         database,
         connections: Arc::default(),
         staff_tokens: Arc::new(settings.staff_tokens()?),
         trusted_proxies,
+        allowed_origins: Arc::new(origins.clone()),
         public_url: public_url.clone(),
     };
     let graphql_path = Route::Graphql.path();
@@ -113,7 +126,6 @@ fn router(
         .layer(from_fn_with_state(app.clone(), admission::admit));
     let router = router.method_not_allowed_fallback(pages::method_not_allowed).fallback(pages::not_found);
     let mut router = router.layer(layers).with_state(app);
-    let origins = settings.allowed_origins()?;
     if !origins.is_empty() {
         // CORS wraps everything that may refuse a request, so that apps can read the reason.
         let graphql = cors::layer(&origins)?.layer(router.clone());
@@ -125,16 +137,19 @@ fn router(
     Ok(router.layer(from_fn(request_id::identify)))
 }
 
-/// Serves the API until `shutdown` is cancelled. Calls `listening` with its address.
+/// Serves the API until `shutdown` is cancelled. Calls `listening` with its address. `direct` leads to the database
+/// without a pooler.
 pub async fn serve(
     settings: &Settings,
     database: Database,
+    direct: Endpoint,
     shutdown: CancellationToken,
     listening: impl FnOnce(SocketAddr, &PublicUrl),
 ) -> anyhow::Result<()> {
     use anyhow::Context;
     metrics::describe();
     admission::describe();
+    subscriptions::describe();
     let address = settings.rollcall_listen;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("ROLLCALL_LISTEN: can't listen on {address}"))?;
@@ -146,11 +161,20 @@ pub async fn serve(
             "ROLLCALL_PUBLIC_URL begins with http://: what people type, and what signs them in, can be read on the way"
         );
     }
-    let router = router(settings, database, public_url.clone(), trusted_proxies.clone())?;
+    let (hub, most_connections) = (Hub::default(), server::most_connections());
+    let subscriptions = Subscriptions::new(most_connections, shutdown.clone());
+    let upgraded = subscriptions.upgraded.clone();
+    tokio::spawn(hub.clone().run(direct, shutdown.clone()));
+    let router = router(settings, database, public_url.clone(), trusted_proxies.clone(), hub, subscriptions)?;
     let work = server::WorkThreads::start()?;
+    let serving = async {
+        server::serve(listener, router, work.clone(), trusted_proxies, most_connections, shutdown.clone()).await;
+        upgraded.close();
+        upgraded.wait().await;
+    };
     listening(address, &public_url);
     tokio::select! {
-        () = server::serve(listener, router, work, trusted_proxies, shutdown.clone()) => {}
+        () = serving => {}
         // Requests that haven't finished by then are aborted.
         () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN).await } => {}
     }
@@ -193,6 +217,43 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     headers.get(header::USER_AGENT)?.to_str().ok().map(ToOwned::to_owned)
 }
 
+/// Why nobody can be authenticated by a token.
+struct Unidentified {
+    status: StatusCode,
+    code: &'static str,
+    message: &'static str,
+    retry_after: Option<Duration>,
+}
+
+impl Unidentified {
+    /// The same as the end of a subscription.
+    fn part(&self) -> Part {
+        Part::failed(self.code, self.message, self.retry_after)
+    }
+}
+
+/// Finds out whose token it is.
+async fn identify(app: &App, token: &str) -> Result<Actor, Unidentified> {
+    let unidentified = |status, code, message| Unidentified { status, code, message, retry_after: None };
+    match authenticate(app, token).await {
+        Ok(actor) => Ok(actor),
+        Err(Error::Unauthenticated) => {
+            let message = "the credentials are unknown, expired or revoked; sign in again";
+            Err(unidentified(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message))
+        }
+        Err(error @ Error::Unavailable(_)) => {
+            log::unavailable(&error, 1);
+            let busy = unidentified(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE);
+            Err(Unidentified { retry_after: Some(limits::RETRY_AFTER), ..busy })
+        }
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "nobody can be authenticated");
+            let message = "something went wrong here; try again in a moment";
+            Err(unidentified(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message))
+        }
+    }
+}
+
 /// Answers GraphQL requests. Only bearer tokens are accepted, so that no other site can act with a browser's cookies.
 async fn answer(State(app): State<App>, Client(client): Client, request: Request) -> Response {
     let app = app.for_client(client);
@@ -203,25 +264,17 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
         let message = "send one Authorization header, so that it is clear who asks";
         return refuse(StatusCode::BAD_REQUEST, "BAD_REQUEST", message, None);
     }
+    if websocket::is_wanted(headers) {
+        return websocket::open(app, client, request).await;
+    }
     let actor = match headers.get(header::AUTHORIZATION) {
         None => None,
         Some(credentials) => {
             let token = credentials.to_str().ok().and_then(bearer_token);
-            match authenticate(&app, token.unwrap_or_default()).await {
+            match identify(&app, token.unwrap_or_default()).await {
                 Ok(actor) => Some(actor),
-                Err(Error::Unauthenticated) => {
-                    let message = "the credentials are unknown, expired or revoked; sign in again";
-                    return refuse(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message, None);
-                }
-                Err(error @ Error::Unavailable(_)) => {
-                    log::unavailable(&error, 1);
-                    let wait = Some(limits::RETRY_AFTER);
-                    return refuse(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", UNAVAILABLE, wait);
-                }
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "nobody can be authenticated");
-                    let message = "something went wrong here; try again in a moment";
-                    return refuse(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", message, None);
+                Err(Unidentified { status, code, message, retry_after }) => {
+                    return refuse(status, code, message, retry_after);
                 }
             }
         }
@@ -230,9 +283,12 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
         Some(actor) => app.for_account(actor),
         None => app,
     };
-    let who = GraphqlRequest::new(actor, user_agent(headers), client);
-    graphql::execute(&app.schema, &app.request_limits, client, request, |request| asked_by(who, &app.database, request))
-        .await
+    let connection = request.extensions().get::<ConnectionInUse>().cloned();
+    let user_agent = user_agent(headers);
+    let who = || GraphqlRequest::new(actor.clone(), user_agent.clone(), client);
+    let prepare = |request| asked_by(who(), &app.database, request);
+    let subscribe = |subscription| event_stream::answer(app.clone(), connection.as_ref(), who(), subscription);
+    graphql::execute(&app.schema, &app.request_limits, client, request, prepare, subscribe).await
 }
 
 fn bearer_token(credentials: &str) -> Option<&str> {

@@ -47,6 +47,7 @@ pub const TABS: &[(&str, &str)] = &[
     tab!("10_remove_member"),
     tab!("11_departures"),
     tab!("12_audit_log"),
+    tab!("13_follow"),
 ];
 
 /// GraphiQL sets styles on its elements. Nothing else is inline.

@@ -44,9 +44,10 @@ pub async fn serve(
     router: Router,
     work: WorkThreads,
     trusted_proxies: Arc<Vec<IpNet>>,
+    most_connections: usize,
     shutdown: CancellationToken,
 ) {
-    let connections = Arc::new(Connections::new(most_connections()));
+    let connections = Arc::new(Connections::new(most_connections));
     let tasks = TaskTracker::new();
     loop {
         let (stream, peer) = tokio::select! {
@@ -116,10 +117,11 @@ async fn answer(
 ) {
     // Responses are sent at once, however short they are.
     let _ = stream.set_nodelay(true);
-    let state = open.state.clone();
+    let (state, open) = (open.state.clone(), Arc::new(open));
+    let in_use = ConnectionInUse(open.clone());
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(ConnectionInUse(state.clone()));
+        request.extensions_mut().insert(in_use.clone());
         let (state, work, is_probe) = (state.clone(), work.clone(), request.uri().path().starts_with("/health/"));
         let answer = router.clone().oneshot(request.map(axum::body::Body::new) as Request);
         let answer = async { answer.await.unwrap_or_else(|never| match never {}) };
@@ -158,7 +160,7 @@ async fn answer(
 }
 
 /// The maximum number of connections: as many as the process may open files for, with some left for other purposes.
-fn most_connections() -> usize {
+pub fn most_connections() -> usize {
     let files = rlimit::increase_nofile_limit(limits::MAX_CONNECTIONS as u64 + OTHER_FILES).unwrap_or(1_024);
     let most = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(limits::MAX_CONNECTIONS);
     most.clamp(1, limits::MAX_CONNECTIONS)
@@ -302,25 +304,26 @@ impl Drop for OpenConnection {
     }
 }
 
-/// The connection that a request came on.
+/// The connection that a request came on. It counts as open as long as this exists, also after it has been handed over
+/// to another protocol.
 #[derive(Clone)]
-pub struct ConnectionInUse(Arc<ConnectionState>);
+pub struct ConnectionInUse(Arc<OpenConnection>);
 
 impl ConnectionInUse {
     /// Records that a request of this connection is in progress, until the returned value is dropped. Before that, the
     /// connection may be closed to make room for others, since its client may still be sending.
     pub fn answering(&self) -> Answering {
-        self.0.answering.fetch_add(1, Ordering::Relaxed);
+        self.0.state.answering.fetch_add(1, Ordering::Relaxed);
         Answering(self.0.clone())
     }
 }
 
 /// A request of a connection that is in progress. Dropping this also covers requests that are aborted.
-pub struct Answering(Arc<ConnectionState>);
+pub struct Answering(Arc<OpenConnection>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        self.0.state.answering.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

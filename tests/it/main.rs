@@ -49,6 +49,7 @@ mod shown_once;
 mod sign_in;
 mod size;
 mod statements;
+mod subscription;
 mod support;
 mod team;
 mod text;

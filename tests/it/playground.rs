@@ -2,7 +2,7 @@
 //! learns.
 
 use crate::support::browser::Browser;
-use crate::support::{TestApp, Value, json, until};
+use crate::support::{TestApp, Value, json, scrape, until};
 
 /// What the playground shows.
 async fn look(browser: &Browser) -> Value {
@@ -51,7 +51,7 @@ async fn reloading_changes_nothing() {
     let browser = Browser::start(true).await;
     browser.open(&format!("{}/", app.url)).await;
     let first = shows(&browser, "the first tab", |seen| contains(seen, "query", "requestSignIn")).await;
-    assert_eq!(first["titles"].as_array().unwrap().len(), 12, "{first}");
+    assert_eq!(first["titles"].as_array().unwrap().len(), 13, "{first}");
     assert!(
         first["active"].as_str().unwrap().starts_with("RequestSignIn")
             && contains(&first, "variables", "ada@example.org")
@@ -92,7 +92,7 @@ async fn with_a_token_it_begins_where_one_is_signed_in() {
         }
         browser.open(&link).await;
         let seen = shows(&browser, "the tab", |seen| contains(seen, "query", "query Viewer")).await;
-        assert_eq!(seen["titles"].as_array().unwrap().len(), 12, "{seen}");
+        assert_eq!(seen["titles"].as_array().unwrap().len(), 13, "{seen}");
         assert!(seen["active"].as_str().unwrap().starts_with("Viewer"), "{seen}");
         assert_eq!(browser.page.current_url().await.unwrap().as_str(), format!("{}/", app.url));
         run(&browser, "\"email\": \"ada@example.org\"").await;
@@ -124,7 +124,8 @@ async fn what_one_tab_learns_stands_in_the_next() {
         answer["data"]["createOrganization"]["organization"]["id"].as_str().unwrap().to_owned()
     };
     let first = id(&founded);
-    for title in ["InviteMembers", "CreateJoinCodes", "CreateResources", "Members", "Departures", "AuditLog"] {
+    for title in ["InviteMembers", "CreateJoinCodes", "CreateResources", "Members", "Departures", "Follow", "AuditLog"]
+    {
         open_tab(&browser, title).await;
         let seen = shows(&browser, "the id", |seen| contains(seen, "variables", &first)).await;
         assert!(!contains(&seen, "variables", "the id from"), "{title}: {seen}");
@@ -188,5 +189,35 @@ async fn a_token_from_another_site_is_not_taken_silently() {
         page("same-origin").await.contains("data-origin=\"here\"")
             && page("none").await.contains("data-origin=\"here\"")
     );
+    app.finish().await;
+}
+
+// A subscription in the playground: it shows what happens meanwhile, and stops when it is told to.
+#[tokio::test]
+async fn a_subscription_shows_what_happens_and_stops() {
+    let app = TestApp::builder().setting("ROLLCALL_METRICS_LISTEN", "127.0.0.1:0").start().await;
+    let team = app.team().await;
+    let browser = Browser::start(true).await;
+    browser.open(&format!("{}/#token={}", app.url, team.owner.token.as_deref().unwrap())).await;
+    shows(&browser, "the tab", |seen| contains(seen, "query", "query Viewer")).await;
+    open_tab(&browser, "Follow").await;
+    set_variables(&browser, &json!({ "organizationId": team.id })).await;
+    let click = async || browser.find(".graphiql-execute-button").await.click().await.unwrap();
+    let are_open = async |wanted: f64| {
+        let open = scrape(&app.api_log()).await.get("rollcall_subscriptions", &[("transport", "event_stream")]);
+        (open == wanted).then_some(())
+    };
+    click().await;
+    until("it is followed", async || are_open(1.0).await).await;
+    for (sequence, email) in [(2, "grace@example.org"), (3, "alan@example.org")] {
+        team.invite(email, "MEMBER").await;
+        let wanted = format!("\"sequence\": \"{sequence}\"");
+        let seen = shows(&browser, "the event", |seen| contains(seen, "answer", &wanted)).await;
+        assert!(contains(&seen, "answer", "organization.member_invited"), "{seen}");
+        assert!(contains(&seen, "answer", "\"username\": \"owner"), "{seen}");
+    }
+    click().await;
+    until("it has stopped", async || are_open(0.0).await).await;
+    browser.close().await;
     app.finish().await;
 }

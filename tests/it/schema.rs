@@ -27,7 +27,7 @@ const PENDING: &[&str] = &[
     "EventConnection",
     "EventEdge",
     "Query.events",
-    "Subscription",
+    "Subscription.events",
     // The platform's own ids, nouns and data.
     "CreateResourceInput.metadata",
     "CreateResourceInput.subtype",

@@ -1,8 +1,11 @@
 //! The actor of a bearer token, read from the database for every request by one indexed query.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::join;
 
 use crate::account::{api_key, grant_invitation, session};
 use crate::authority::actor::{Actor, ApiKeyScope};
@@ -35,6 +38,78 @@ pub async fn authenticate(database: &Database, token: &str) -> Result<Actor> {
     }
 }
 
+/// The sessions that haven't ended, with their users.
+macro_rules! live_sessions {
+    () => {
+        sessions::table
+            .inner_join(users::table.on(users::id.eq(sessions::user_id)))
+            .filter(sessions::expires_at.gt(rollcall_now()))
+    };
+}
+
+/// The API keys that work.
+macro_rules! live_api_keys {
+    () => {
+        api_keys::table
+            .inner_join(
+                members::table.on(members::organization_id
+                    .eq(api_keys::organization_id)
+                    .and(members::user_id.eq(api_keys::user_id))),
+            )
+            .inner_join(users::table.on(users::id.eq(api_keys::user_id)))
+            .inner_join(organizations::table.on(organizations::id.eq(api_keys::organization_id)))
+            .filter(api_keys::revoked_at.is_null())
+            .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(rollcall_now().nullable())))
+            // Whoever made a service key may be gone.
+            .filter(api_keys::service.or(members::status.eq(MemberStatus::Active).and(users::suspended_at.is_null())))
+            .filter(organizations::deleted_at.is_null())
+    };
+}
+
+/// Returns those of the actors who are still what they were when they were authenticated: their session or key hasn't
+/// ended, and a session's account is suspended exactly if it was then. There are at most two statements, sent together,
+/// however many actors there are.
+pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>) -> Result<HashSet<Actor>> {
+    let (mut session_ids, mut api_key_ids) = (Vec::new(), Vec::new());
+    for actor in actors {
+        match actor {
+            Actor::User { session_id, .. } => session_ids.push(*session_id),
+            Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => api_key_ids.push(*api_key_id),
+            // Staff tokens are settings, which last as long as the process.
+            Actor::Staff { .. } => {}
+        }
+    }
+    let sessions = async {
+        if session_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        live_sessions!()
+            .filter(sessions::id.eq_any(session_ids))
+            .select((sessions::id, users::suspended_at.is_not_null()))
+            .load::<(SessionId, bool)>(&mut &*connection)
+            .await
+    };
+    let api_keys = async {
+        if api_key_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        live_api_keys!()
+            .filter(api_keys::id.eq_any(api_key_ids))
+            .select(api_keys::id)
+            .load::<ApiKeyId>(&mut &*connection)
+            .await
+    };
+    let (sessions, api_keys) = join!(sessions, api_keys);
+    let sessions: HashMap<SessionId, bool> = sessions?.into_iter().collect();
+    let api_keys: HashSet<ApiKeyId> = api_keys?.into_iter().collect();
+    let is_valid = |actor: &&Actor| match actor {
+        Actor::User { session_id, suspended, .. } => sessions.get(session_id) == Some(suspended),
+        Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => api_keys.contains(api_key_id),
+        Actor::Staff { .. } => true,
+    };
+    Ok(actors.iter().filter(is_valid).cloned().collect())
+}
+
 /// Whether the last use was written down so long ago that it is time again.
 fn is_stale(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     last.is_none_or(|last| (now - last).to_std().is_ok_and(|age| age > limits::LAST_SEEN_GRAIN))
@@ -43,10 +118,8 @@ fn is_stale(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
 /// The actor of a session, and whether that was last seen so long ago that it was written down again.
 async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<(Actor, bool)> {
     type Row = (SessionId, UserId, DateTime<Utc>, Option<DateTime<Utc>>, DateTime<Utc>);
-    let found: Option<Row> = sessions::table
-        .inner_join(users::table.on(users::id.eq(sessions::user_id)))
+    let found: Option<Row> = live_sessions!()
         .filter(sessions::token_digest.eq(Token::digest(token)))
-        .filter(sessions::expires_at.gt(rollcall_now()))
         .select((sessions::id, sessions::user_id, sessions::last_seen_at, users::suspended_at, rollcall_now()))
         .first(connection)
         .await
@@ -65,19 +138,8 @@ async fn by_session(connection: &mut AsyncPgConnection, token: &str) -> Result<(
 
 async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<Actor> {
     type Row = (ApiKeyId, UserId, bool, OrganizationId, ApiKeyScope, Option<DateTime<Utc>>, DateTime<Utc>);
-    let found: Option<Row> = api_keys::table
-        .inner_join(
-            members::table
-                .on(members::organization_id.eq(api_keys::organization_id).and(members::user_id.eq(api_keys::user_id))),
-        )
-        .inner_join(users::table.on(users::id.eq(api_keys::user_id)))
-        .inner_join(organizations::table.on(organizations::id.eq(api_keys::organization_id)))
+    let found: Option<Row> = live_api_keys!()
         .filter(api_keys::secret_digest.eq(Token::digest(token)))
-        .filter(api_keys::revoked_at.is_null())
-        .filter(api_keys::expires_at.is_null().or(api_keys::expires_at.gt(rollcall_now().nullable())))
-        // Whoever made a service key may be gone.
-        .filter(api_keys::service.or(members::status.eq(MemberStatus::Active).and(users::suspended_at.is_null())))
-        .filter(organizations::deleted_at.is_null())
         .select((
             api_keys::id,
             api_keys::user_id,

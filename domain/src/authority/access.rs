@@ -3,11 +3,11 @@
 //! Locks are always taken in the same order, which rules out deadlocks: users by id, the organization, memberships,
 //! resources, the head of the audit log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::join;
 
@@ -165,6 +165,17 @@ impl Row {
             personal: self.personal,
         }
     }
+
+    fn permit(&self, actor: &Actor, user_id: UserId, organization_id: OrganizationId) -> Permit {
+        Permit {
+            actor: actor.clone(),
+            user_id,
+            organization_id,
+            member_id: self.member_id,
+            standing: self.standing(),
+            billable_activities: self.billable_activities,
+        }
+    }
 }
 
 /// Whether reading a membership locks it.
@@ -198,14 +209,7 @@ async fn permit(
     let Some(reach) = actor.reach().filter(|reach| reach.includes(organization_id)) else { return Ok(None) };
     let user_id = reach.user_id();
     let row = membership(connection, user_id, organization_id, reading).await?;
-    Ok(row.map(|row| Permit {
-        actor: actor.clone(),
-        user_id,
-        organization_id,
-        member_id: row.member_id,
-        standing: row.standing(),
-        billable_activities: row.billable_activities,
-    }))
+    Ok(row.map(|row| row.permit(actor, user_id, organization_id)))
 }
 
 /// The rights of an active membership, whoever the member is.
@@ -295,6 +299,49 @@ pub async fn permits(
         Some((id, membership.permit(actor, id, rights_of)?))
     };
     Ok(found.into_iter().filter_map(permit).collect())
+}
+
+#[derive(QueryableByName)]
+struct PersonRow {
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: OrganizationId,
+    #[diesel(sql_type = SqlUuid)]
+    user_id: UserId,
+    #[diesel(embed)]
+    row: Row,
+}
+
+statement! {
+    struct Memberships {
+        organization_ids: Array<SqlUuid> = Vec<OrganizationId>,
+        user_ids: Array<SqlUuid> = Vec<UserId>,
+    } = include_str!("memberships.sql")
+}
+
+/// Returns the permits of any number of actors, each in the organization beside it, with one statement. Those who
+/// aren't an active member there are missing.
+pub async fn permits_of(
+    connection: &mut AsyncPgConnection,
+    wanted: &HashSet<(Actor, OrganizationId)>,
+) -> Result<HashMap<(Actor, OrganizationId), Permit>> {
+    let reaching = |(actor, id): &(Actor, OrganizationId)| {
+        let reach = actor.reach().filter(|reach| reach.includes(*id))?;
+        Some((*id, reach.user_id()))
+    };
+    let people: HashSet<(OrganizationId, UserId)> = wanted.iter().filter_map(reaching).collect();
+    if people.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (organization_ids, user_ids) = people.into_iter().unzip();
+    let rows: Vec<PersonRow> = Memberships { organization_ids, user_ids }.query().load(connection).await?;
+    let rows: HashMap<(OrganizationId, UserId), Row> =
+        rows.into_iter().map(|found| ((found.organization_id, found.user_id), found.row)).collect();
+    let permit = |key: &(Actor, OrganizationId)| {
+        let (organization_id, user_id) = reaching(key)?;
+        let permit = rows.get(&(organization_id, user_id))?.permit(&key.0, user_id, organization_id);
+        Some((key.clone(), permit))
+    };
+    Ok(wanted.iter().filter_map(permit).collect())
 }
 
 /// Takes the locks that `lock` names and returns the actor's permit if the action is allowed.

@@ -308,7 +308,8 @@ diesel::define_sql_function! {
 }
 
 /// Records events with one statement. It must be the transaction's last, since it holds the log's head until the
-/// commit. If webhooks wait for the events, one more statement enqueues their delivery (R75).
+/// commit. If webhooks wait for the events, one more statement enqueues their delivery (R75). Subscriptions are told
+/// after the commit.
 pub(crate) async fn record(transaction: &Transaction, events: impl IntoIterator<Item = NewEvent>) -> Result<()> {
     let events: Vec<Value> = events
         .into_iter()
@@ -325,6 +326,7 @@ pub(crate) async fn record(transaction: &Transaction, events: impl IntoIterator<
     }
     let webhooks: Vec<WebhookId> =
         diesel::select(audit_append(Value::Array(events))).get_result(&mut &**transaction).await?;
+    transaction.note_recorded();
     let jobs: Vec<_> = webhooks.into_iter().map(|webhook_id| DeliverWebhook { webhook_id }).collect();
     transaction.enqueue_all(&jobs).await
 }

@@ -75,6 +75,33 @@ pub const ANSWER_ERRORS: usize = 50;
 /// The maximum length in characters of an error's message.
 pub const ERROR_MESSAGE: usize = 500;
 
+/// The number of open subscriptions of one process.
+pub const MAX_SUBSCRIPTIONS: usize = 10_000;
+/// How many of these one client (an IPv4 address or an IPv6 /64) may have.
+pub const MAX_SUBSCRIPTIONS_OF_CLIENT: usize = 100;
+/// How many of these one account may have, by its sessions and API keys together.
+pub const MAX_SUBSCRIPTIONS_OF_ACCOUNT: usize = 20;
+/// The number of connections that one process keeps for subscriptions: WebSockets, and responses that are
+/// event streams. It is at most half of the connections that the process can open, so that requests find room.
+pub const MAX_SUBSCRIPTION_CONNECTIONS: usize = 2_000;
+/// How many of these one client may have.
+pub const MAX_SUBSCRIPTION_CONNECTIONS_OF_CLIENT: usize = 100;
+/// The maximum size in bytes of a message that a client sends over a WebSocket.
+pub const WEBSOCKET_MESSAGE: usize = 64 * 1024;
+/// How long a WebSocket's client may take to say who it is.
+pub const CONNECTION_INIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a WebSocket's client is pinged. A client that says nothing until the next ping counts as gone.
+pub const WEBSOCKET_PING: Duration = Duration::from_secs(25);
+/// How often a comment is sent in an event stream that has nothing else to say. Proxies close connections that are
+/// silent for long, and a client that is gone is noticed when something is sent.
+pub const EVENT_STREAM_COMMENT: Duration = Duration::from_secs(15);
+/// The maximum number of events that one reader of an organization's log is given at a time.
+pub const FEED_PAGE: i64 = 50;
+/// The size in bytes of the summaries and metadata on such a page, unless its first event alone is larger.
+pub const FEED_PAGE_BYTES: usize = 64 * 1024;
+/// The maximum number of events that are read at a time for all readers of a process.
+pub const FEED_ROWS: i64 = 1_000;
+
 /// The number of items on a page if the request doesn't specify it.
 pub const DEFAULT_PAGE: i64 = 20;
 /// The maximum number of items on a page.

@@ -5,6 +5,7 @@ mod connection;
 pub mod deployment;
 mod endpoint;
 mod lent;
+pub mod listener;
 pub mod migrations;
 mod readiness;
 pub(crate) mod schema;
@@ -85,7 +86,8 @@ pub struct PoolUse {
     pub waiting: usize,
 }
 
-/// The database, together with what every change needs: the keyring for digests, and the wake-up of workers.
+/// The database, together with what every change needs: the keyring for digests, and the wake-up of workers and of
+/// subscriptions.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool<AsyncPgConnection>,
@@ -97,6 +99,7 @@ pub struct Database {
     keyring: Keyring,
     deployment: Arc<Deployment>,
     wake: Wake,
+    announce: Wake,
     readiness: Readiness,
 }
 
@@ -173,6 +176,7 @@ impl Database {
             }))
             .build()?;
         let wake = Wake::start(pool.clone());
+        let announce = Wake::start_on(listener::CHANNEL, pool.clone());
         let readiness = Readiness::of(endpoint.clone());
         Ok(Self {
             pool,
@@ -182,6 +186,7 @@ impl Database {
             keyring,
             deployment,
             wake,
+            announce,
             readiness,
         })
     }
@@ -257,7 +262,8 @@ impl Database {
         self.readiness.check().await
     }
 
-    /// Runs `work` in a transaction and, if it enqueued jobs, wakes the workers after the commit.
+    /// Runs `work` in a transaction. After the commit, it wakes the workers if jobs were enqueued, and the subscriptions
+    /// of all processes if audit events were recorded.
     ///
     /// After a deadlock or a serialization failure, the transaction runs again, a few times; then the error is
     /// CONFLICT.
@@ -296,6 +302,7 @@ impl Database {
             keyring: self.keyring.clone(),
             deployment: self.deployment.clone(),
             enqueued: AtomicBool::new(false),
+            recorded: AtomicBool::new(false),
         };
         // Until the transaction has ended, abandoning the request closes the connection. In the pool it would keep its
         // locks.
@@ -314,6 +321,9 @@ impl Database {
                 AnsiTransactionManager::commit_transaction(&mut *transaction).await?;
                 if AtomicBool::load(&transaction.enqueued, Ordering::Relaxed) {
                     self.wake.wake();
+                }
+                if AtomicBool::load(&transaction.recorded, Ordering::Relaxed) {
+                    self.announce.wake();
                 }
                 Ok(value)
             }
@@ -337,6 +347,7 @@ pub struct Transaction {
     keyring: Keyring,
     deployment: Arc<Deployment>,
     enqueued: AtomicBool,
+    recorded: AtomicBool,
 }
 
 impl Transaction {
@@ -379,6 +390,11 @@ impl Transaction {
             self.enqueued.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Notes that audit events were recorded, which subscriptions are told after the commit.
+    pub(crate) fn note_recorded(&self) {
+        self.recorded.store(true, Ordering::Relaxed);
     }
 
     /// The deployment's keys.

@@ -8,6 +8,7 @@ pub mod account_deletion;
 pub mod cascade;
 mod cascade_statement;
 pub mod departing;
+pub mod following;
 pub mod organization_deletion;
 pub mod plan;
 pub mod receipt;
@@ -439,11 +440,14 @@ pub async fn visible_to(
 ) -> Result<Vec<Departure>> {
     let found = by_ids(connection, ids).await?;
     let permits = access::permits(connection, actor, found.iter().map(|departure| departure.organization_id)).await?;
-    let may_see = |departure: &Departure| {
-        let own = actor.is_in(departure.organization_id, departure.user_id);
-        own || permits.get(&departure.organization_id).is_some_and(|permit| is_visible(permit, departure))
-    };
+    let may_see = |departure: &Departure| is_visible_to(actor, permits.get(&departure.organization_id), departure);
     Ok(found.into_iter().filter(may_see).collect())
+}
+
+/// Whether the actor may see a departure: as the leaver, or by the permit that they have in its organization.
+pub fn is_visible_to(actor: &Actor, permit: Option<&Permit>, departure: &Departure) -> bool {
+    actor.is_in(departure.organization_id, departure.user_id)
+        || permit.is_some_and(|permit| is_visible(permit, departure))
 }
 
 /// Loads the departures, without checking who asks.

@@ -1,5 +1,6 @@
-//! Webhooks, by which other services are notified of events.
+//! What other programs are told of events: webhooks, and the feed that subscriptions follow.
 
 pub mod delivery;
+pub mod feed;
 pub mod target;
 pub mod webhook;

@@ -30,8 +30,17 @@ impl Wake {
     ///
     /// Outside of a tokio runtime.
     pub fn start(pool: Pool<AsyncPgConnection>) -> Self {
+        Self::start_on(CHANNEL, pool)
+    }
+
+    /// Like [`start`](Self::start), on another channel, for listeners of your own. `channel` is an SQL identifier.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn start_on(channel: &'static str, pool: Pool<AsyncPgConnection>) -> Self {
         let (due, wakes) = mpsc::channel(1);
-        tokio::spawn(notify(pool, wakes));
+        tokio::spawn(notify(channel, pool, wakes));
         Self { due }
     }
 
@@ -43,15 +52,15 @@ impl Wake {
     }
 }
 
-async fn notify(pool: Pool<AsyncPgConnection>, mut wakes: mpsc::Receiver<()>) {
+async fn notify(channel: &'static str, pool: Pool<AsyncPgConnection>, mut wakes: mpsc::Receiver<()>) {
     while wakes.recv().await.is_some() {
         let sent = async {
             let mut connection = pool.get().await?;
-            diesel::sql_query(format!("NOTIFY {CHANNEL}")).execute(&mut connection).await?;
+            diesel::sql_query(format!("NOTIFY {channel}")).execute(&mut connection).await?;
             Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
         };
         if let Err(error) = sent.await {
-            tracing::warn!(%error, "could not wake the workers; they find the jobs when they look next");
+            tracing::warn!(%error, channel, "could not wake the listeners; they find what is new when they look next");
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -276,7 +276,9 @@ impl<'d> Counter<'d> {
         let name = field.name.node.as_str();
         let asks = if self.types.is_mutation(on) {
             TRANSACTION
-        } else if self.types.is_query(on) && name != "__typename" || info.is_some_and(|info| info.has_pages) {
+        } else if (self.types.is_query(on) || self.types.is_subscription(on)) && name != "__typename"
+            || info.is_some_and(|info| info.has_pages)
+        {
             STATEMENT
         } else if info.is_some_and(|info| self.types.is_node(info.gives())) && !matches!(name, "node" | "nodes") {
             LOAD

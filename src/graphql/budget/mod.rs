@@ -14,7 +14,7 @@ mod values;
 
 use std::sync::Arc;
 
-use async_graphql::parser::types::ExecutableDocument;
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection};
 use async_graphql::{Name, Request, ServerError, Variables};
 use rollcall_domain::base::client::ClientNetwork;
 
@@ -46,6 +46,8 @@ const MAX_ROOT_FIELDS: u64 = 30;
 const MAX_ALIASES: u64 = 200;
 /// The maximum cost of an operation.
 const MAX_COST: u64 = 25_000;
+/// The maximum cost of a subscription, which arises for each of its events.
+const MAX_COST_OF_EVENT: u64 = 2_500;
 /// The maximum size of a document in bytes.
 const MAX_DOCUMENT: usize = 256 * 1024;
 /// The maximum number of values in a request's variables. Long texts count as several.
@@ -169,6 +171,10 @@ impl Budget {
                 limit("times `__schema`", count.schemas, 1)?;
                 afford("introspection", count.introspection, MAX_THINGS)?;
                 let cost = count.cost.saturating_add(count.cost_per_item);
+                if operation.node.ty == OperationType::Subscription {
+                    require_one_field(&operation.node)?;
+                    afford("subscription, for each of its events,", cost, MAX_COST_OF_EVENT)?;
+                }
                 afford("query", cost, MAX_COST)?;
                 selected_work = selected_work.max(count.introspection).max(cost);
             }
@@ -176,5 +182,17 @@ impl Budget {
         limit(COMPARISONS, counter.comparisons, MAX_COMPARISONS)?;
         let work = selections.max(counter.comparisons).max(selected_work);
         Ok(DocumentCounts { work, directives_on_typename: counter.directives_on_typename })
+    }
+}
+
+/// Refuses a subscription that doesn't consist of one field. The executor would follow several at once, and ignore
+/// those in fragments.
+fn require_one_field(operation: &OperationDefinition) -> Result<(), ServerError> {
+    match operation.selection_set.node.items.as_slice() {
+        [selection] if matches!(selection.node, Selection::Field(_)) => Ok(()),
+        _ => {
+            let message = "a subscription selects one field, directly rather than in a fragment";
+            Err(refusal(message.to_owned(), Some(operation.selection_set.pos)))
+        }
     }
 }

@@ -40,16 +40,20 @@ async function fetcher({ operationName, ...rest }, options) {
   const parameters = operationName && new RegExp(`\\b${operationName}\\b`).test(rest.query) ? { operationName, ...rest } : rest;
   const headers = {
     'Content-Type': 'application/json',
-    Accept: 'application/graphql-response+json, application/json;q=0.9',
+    // Only subscriptions are answered with events.
+    Accept: 'application/graphql-response+json, application/json;q=0.9, text/event-stream',
   };
   const token = sessionStorage.getItem('token');
   if (token) headers.Authorization = `Bearer ${token}`;
+  const ending = new AbortController();
   const response = await fetch(document.body.dataset.graphql, {
     method: 'POST',
     headers: { ...headers, ...options?.headers },
     body: JSON.stringify(parameters),
     credentials: 'omit',
+    signal: ending.signal,
   });
+  if (response.headers.get('Content-Type')?.startsWith('text/event-stream')) return answers(response.body, ending);
   const text = await response.text();
   try {
     const answer = JSON.parse(text);
@@ -58,6 +62,38 @@ async function fetcher({ operationName, ...rest }, options) {
   } catch {
     return { errors: [{ message: `HTTP ${response.status}: ${text}` }] };
   }
+}
+
+// The answers of a subscription, one for each event, until the event `complete`. GraphiQL takes them one after the other; when it stops,
+// so does the request.
+function answers(body, ending) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  async function next() {
+    for (;;) {
+      const end = text.indexOf('\n\n');
+      if (end < 0) {
+        const { done, value } = await reader.read();
+        if (done) return { done: true, value: undefined };
+        text += value;
+        continue;
+      }
+      const lines = text.slice(0, end).split('\n');
+      text = text.slice(end + 2);
+      const told = (name) => lines.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1).trim();
+      if (told('event') === 'complete') return { done: true, value: undefined };
+      if (told('event') === 'next') return { done: false, value: JSON.parse(told('data')) };
+    }
+  }
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => next().catch((error) => (ending.signal.aborted ? { done: true, value: undefined } : Promise.reject(error))),
+      return: async () => {
+        ending.abort();
+        return { done: true, value: undefined };
+      },
+    }),
+  };
 }
 
 // What a tab's answer gives to the variables of others: the words that stand there until then, what takes their place, and in which
@@ -121,7 +157,7 @@ const SIGNED_IN = 2;
 
 function freshTabs() {
   const tabs = JSON.parse(document.getElementById('tabs').textContent).map(({ query, variables }, index) => {
-    const [, name] = /^(?:query|mutation) (\w+)/m.exec(query);
+    const [, name] = /^(?:query|mutation|subscription) (\w+)/m.exec(query);
     return { id: `step-${index + 1}`, title: name, operationName: name, query, variables, headers: null, response: null };
   });
   return { tabs, activeTabIndex: field.value ? SIGNED_IN : 0 };

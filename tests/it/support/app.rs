@@ -214,6 +214,16 @@ impl TestApp {
         self.workers[0].resident_mib()
     }
 
+    /// How much memory the API holds, in MiB.
+    pub fn api_mib(&self) -> f64 {
+        self.api.as_ref().unwrap().resident_mib()
+    }
+
+    /// The number of the API's process.
+    pub fn api_pid(&self) -> String {
+        self.api.as_ref().unwrap().pid()
+    }
+
     /// What the API has logged since it was started last.
     pub fn api_log(&self) -> String {
         self.api.as_ref().unwrap().log()

@@ -4,6 +4,7 @@ pub mod app;
 pub mod browser;
 pub mod client;
 pub mod database;
+pub mod follower;
 pub mod mail;
 pub mod metrics;
 pub mod page;

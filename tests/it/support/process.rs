@@ -110,6 +110,11 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The number of the process.
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+
     /// How much memory it holds, in MiB.
     pub fn resident_mib(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
