@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// Rules of what isn't built yet, wholly or but for a part that no test could show. The list only shrinks.
 #[rustfmt::skip]
-const NOT_BUILT: &[&str] = &["R67", "R68", "R69", "R70", "R71"];
+const NOT_BUILT: &[&str] = &["R69", "R70", "R71"];
 
 fn rules() -> Vec<String> {
-    (1..=77).map(|number| format!("R{number}")).chain((1..=10).map(|number| format!("D{number}"))).collect()
+    let numbers = (1..=77).chain([80, 81]);
+    numbers.map(|number| format!("R{number}")).chain((1..=10).map(|number| format!("D{number}"))).collect()
 }
 
 fn root() -> PathBuf {
