@@ -2,8 +2,8 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::base::id::{GrantId, OrganizationId, UserId};
-use rollcall_domain::membership::collaborator;
+use rollcall_domain::base::id::{GrantId, OrganizationId, TeamId, UserId};
+use rollcall_domain::membership::{collaborator, collaborator_removal};
 
 use super::connection::{connection, forward, wants_total};
 use super::context::{GrantsOfCollaborator, TeamsOfMember, actor, database, loaders};
@@ -66,12 +66,9 @@ impl Collaborator {
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
     ) -> async_graphql::Result<Option<TeamConnection>> {
         let page = forward(first, after);
-        page.check::<rollcall_domain::base::id::TeamId>().map_err(top_level)?;
-        let key = TeamsOfMember {
-            member: (self.0.organization_id, self.0.user_id),
-            page,
-            with_count: wants_total(context),
-        };
+        page.check::<TeamId>().map_err(top_level)?;
+        let key =
+            TeamsOfMember { member: (self.0.organization_id, self.0.user_id), page, with_count: wants_total(context) };
         let part = loaders(context).load_one(key).await?;
         Ok(part.map(|part| {
             let (page, count) = &*part;
@@ -126,7 +123,7 @@ impl CollaboratorMutation {
         #[graphql(desc = "The organization and the person.")] input: RemoveCollaboratorInput,
     ) -> async_graphql::Result<RemoveCollaboratorPayload> {
         let (organization_id, user_id) = (input.organization_id.0, input.user_id.0);
-        let outcome = collaborator::remove(database(context), actor(context)?, organization_id, user_id).await;
+        let outcome = collaborator_removal::remove(database(context), actor(context)?, organization_id, user_id).await;
         Payload::of(outcome, |removed| RemoveCollaboratorPayload {
             removed_grants: Some(i32::try_from(removed).unwrap_or(i32::MAX)),
             user_errors: Vec::new(),

@@ -8,9 +8,9 @@ use rollcall_domain::account::{api_key, session, user};
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::{audit, visibility};
 use rollcall_domain::base::id::{
-    ApiKeyId, AuditEventId, CollaboratorId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId, MemberId,
-    OrganizationId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId, TransferId, TypedId, UserId,
-    WebhookDeliveryId, WebhookId, parse_any, shown,
+    ApiKeyId, AuditEventId, CollaboratorId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId,
+    MemberId, OrganizationId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId, TransferId, TypedId,
+    UserId, WebhookDeliveryId, WebhookId, parse_any, shown,
 };
 use rollcall_domain::base::limits;
 use rollcall_domain::departure::receipt;

@@ -91,6 +91,7 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "deleteTeam",
             "addTeamMembers",
             "removeTeamMember",
+            "removeCollaborator",
         ],
     ),
     (For::LeadersThemselves, &["createServiceKey", "offerProjectTransfer"]),

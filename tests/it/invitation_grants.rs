@@ -18,7 +18,8 @@ impl Team {
 
     /// Why somebody isn't invited with levels on resources.
     async fn not_into(&self, by: &Client, grants: &Value) -> (String, String) {
-        let invitations = json!([{ "email": "nobody@example.org" }, { "email": "grace@example.org", "grants": grants }]);
+        let invitations =
+            json!([{ "email": "nobody@example.org" }, { "email": "grace@example.org", "grants": grants }]);
         let input = json!({ "organizationId": self.id, "invitations": invitations });
         let error = by.refused("inviteMembers", input).await;
         (error.code, error.field)
@@ -71,7 +72,10 @@ async fn an_invitation_leads_straight_into_a_workspace() {
     // The person sees the level, and not yet the resource, until they reach it.
     let node = "query($id: ID!) { node(id: $id) { ... on Invitation { message grants { level resource { name } } } } }";
     let seen = bob.query(node, json!({ "id": made[1]["id"] })).await["node"].clone();
-    assert_eq!(seen["grants"], json!([{ "level": "CONTRIBUTE", "resource": null }, { "level": "VIEW", "resource": null }]));
+    assert_eq!(
+        seen["grants"],
+        json!([{ "level": "CONTRIBUTE", "resource": null }, { "level": "VIEW", "resource": null }])
+    );
     let mail = app.mail_about("grace@example.org", "invites you").await;
     let words: String = mail.text.replace('\u{2060}', "").split_whitespace().collect::<Vec<_>>().join(" ");
     for said in [
@@ -86,7 +90,9 @@ async fn an_invitation_leads_straight_into_a_workspace() {
     let visitor = Visitor::new(&app.url);
     let page = visitor.get(&mail.link("/invitations/")).await;
     let text = page.text();
-    for said in ["owner writes:", "start with the <b>reads</b>", "wet lab (workspace): you can view, add to and change it"] {
+    for said in
+        ["owner writes:", "start with the <b>reads</b>", "wet lab (workspace): you can view, add to and change it"]
+    {
         assert!(text.contains(said), "{said:?} is not in: {text}");
     }
     assert!(page.html.contains("&#60;b&#62;reads") || page.html.contains("&lt;b&gt;reads"), "{}", page.html);
@@ -136,7 +142,8 @@ async fn nobody_is_invited_with_what_the_inviter_could_not_grant() {
     assert_eq!(team.not_into(&ada, &json!([level(&project, "VIEW")])).await.0, "FORBIDDEN");
     // The words have a limit, and hold no links.
     for (message, code) in [("x".repeat(1_001), "TOO_LONG"), ("See https://evil.example now".to_owned(), "INVALID")] {
-        let input = json!({ "organizationId": team.id, "invitations": [{ "email": "grace@example.org" }], "message": message });
+        let input =
+            json!({ "organizationId": team.id, "invitations": [{ "email": "grace@example.org" }], "message": message });
         assert_eq!(team.owner.refused("inviteMembers", input).await.is(), (code, "input.message"));
     }
     let input = json!({ "organizationId": team.id, "invitations": [{ "email": "grace@example.org" }], "message": " " });
@@ -155,8 +162,13 @@ async fn what_cannot_be_given_any_more_is_left_out() {
     let chief = app.sign_up("chief@example.org").await;
     let elsewhere = chief.found("Elsewhere").await;
     let create = async |name: &str| team.owner.create(&team.id, "PROJECT", name).await;
-    let [deleted, gone, moving, higher, given] =
-        [create("Deleted").await, create("Gone").await, create("Moving").await, create("Higher").await, create("Given").await];
+    let [deleted, gone, moving, higher, given] = [
+        create("Deleted").await,
+        create("Gone").await,
+        create("Moving").await,
+        create("Higher").await,
+        create("Given").await,
+    ];
     let grace = app.sign_up("grace@example.org").await;
     team.owner.grant(&higher, json!({ "userId": grace.user_id }), "CONTRIBUTE").await;
     let all = [&deleted, &gone, &moving, &higher, &given];
@@ -224,8 +236,10 @@ async fn what_an_invitation_grants_ends_with_its_inviter() {
 async fn a_collaborator_and_a_leaver_get_what_the_invitation_grants() {
     let mut app = TestApp::start().await;
     let team = app.team().await;
-    let (own, workspace) =
-        (team.owner.create(&team.id, "PROJECT", "Own").await, team.owner.create(&team.id, "WORKSPACE", "Wet lab").await);
+    let (own, workspace) = (
+        team.owner.create(&team.id, "PROJECT", "Own").await,
+        team.owner.create(&team.id, "WORKSPACE", "Wet lab").await,
+    );
     let eve = app.sign_up("eve@example.org").await;
     team.owner.grant(&own, json!({ "userId": eve.user_id }), "UPLOAD").await;
     let invitation = team.invite_into(&team.owner, "eve@example.org", &json!([level(&workspace, "UPLOAD")])).await;
@@ -271,7 +285,8 @@ async fn an_inviter_who_goes_at_the_instant_of_the_acceptance_grants_all_or_noth
                 _ => team.owner.ok("changeMemberRole", json!({ "memberId": member, "role": "MEMBER" }), "").await,
             }
         };
-        let (accepted, _) = join(grace.mutate("acceptInvitation", json!({ "id": invitation }), "member { id }"), end).await;
+        let (accepted, _) =
+            join(grace.mutate("acceptInvitation", json!({ "id": invitation }), "member { id }"), end).await;
         let refused = accepted.user_errors("acceptInvitation");
         match refused.first() {
             None => assert_eq!(grace.access(&project).await, some("CONTRIBUTE")),

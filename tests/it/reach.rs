@@ -564,9 +564,10 @@ impl Stored {
         client: &Client,
         within: Option<usize>,
         organization: usize,
-        id: &str,
     ) -> Option<String> {
-        let leads = self.world.active(organization, person).is_some_and(|member| ["owner", "admin"].contains(&member.role));
+        let id = to_text(OrganizationId::from_uuid(self.organizations[organization]));
+        let leads =
+            self.world.active(organization, person).is_some_and(|member| ["owner", "admin"].contains(&member.role));
         let seen = leads && !self.world.organizations[organization].1 && !self.world.suspended.contains(&person);
         let mut wanted: Vec<&str> = Vec::new();
         if seen && within.is_none_or(|only| only == organization) {
@@ -608,6 +609,9 @@ impl Stored {
         random: &mut StdRng,
     ) -> Vec<String> {
         let mut problems = Vec::new();
+        for organization in 0..self.organizations.len() {
+            problems.extend(self.told_of_collaborators(person, client, within, organization).await);
+        }
         let world = &self.world;
         let level = |(index, thing): (usize, &Thing)| match within {
             Some(organization) if organization != thing.organization => 0,
@@ -659,7 +663,6 @@ impl Stored {
         }
         for (organization, id) in self.organizations.iter().enumerate() {
             let id = to_text(OrganizationId::from_uuid(*id));
-            problems.extend(self.told_of_collaborators(person, client, within, organization, &id).await);
             let found =
                 self.listed(client, query, &json!({ "first": 50, "organization": id }), ["viewer", "resources"]).await;
             compare(

@@ -127,7 +127,16 @@ async fn counts(app: &TestApp, owner: &Client, team: &Team) -> Vec<Count> {
             let before = statements(app);
             let data = owner.query(query, json!({ "id": team.id })).await;
             least = least.min(statements(app) - before);
-            let lists = ["members", "collaborators", "invitations", "joinCodes", "resources", "auditLog", "departures", "teams"];
+            let lists = [
+                "members",
+                "collaborators",
+                "invitations",
+                "joinCodes",
+                "resources",
+                "auditLog",
+                "departures",
+                "teams",
+            ];
             items = lists.iter().find_map(|list| data["organization"][list]["nodes"].as_array()).map_or(1, Vec::len);
         }
         counts.push((*name, items, least));

@@ -130,9 +130,7 @@ impl Grantable {
                     (Code::Invalid, format!("must be a project or a workspace; this is a {}", kind.replace('_', " ")))
                 }
                 (_, AccessLevel::Administer) => return None,
-                _ if access.moving => {
-                    (Code::Conflict, "is moving to another organization; leave it out".to_owned())
-                }
+                _ if access.moving => (Code::Conflict, "is moving to another organization; leave it out".to_owned()),
                 (_, level) => {
                     (Code::Forbidden, format!("requires ADMINISTER; you have {}", level.as_str().to_uppercase()))
                 }
@@ -254,9 +252,9 @@ pub(super) async fn give(
         false => grant_invitation::give(transaction, user_id, named_as.as_deref(), &to_give).await?,
     };
     let is_skipped = |grant: &InvitationGrant| !given.iter().any(|given| Some(given.resource_id) == grant.resource_id);
-    let skipped = offered.iter().filter(|(_, grant)| is_skipped(grant)).map(|(_, grant)| {
-        json!({ "resource": grant.resource_id.map(|id| id.to_string()), "level": grant.level.as_str() })
-    });
+    let skipped = offered.iter().filter(|(_, grant)| is_skipped(grant)).map(
+        |(_, grant)| json!({ "resource": grant.resource_id.map(|id| id.to_string()), "level": grant.level.as_str() }),
+    );
     Ok(GivenGrants { skipped: skipped.collect(), events: given.iter().map(|grant| grant.event(user_id)).collect() })
 }
 

@@ -190,9 +190,10 @@ pub async fn invite(
             let (mut refusals, over) = refused?;
             let named = parsed.iter().flat_map(|invite| &invite.grants);
             let grantable = Grantable::read(transaction, &permit, named).await?;
-            let refused = parsed.iter().enumerate().flat_map(|(position, invite)| {
-                grantable.refusals(&invite.grants).into_iter().map(at(position))
-            });
+            let refused = parsed
+                .iter()
+                .enumerate()
+                .flat_map(|(position, invite)| grantable.refusals(&invite.grants).into_iter().map(at(position)));
             refusals.extend(refused);
             if !refusals.is_empty() {
                 return Err(Error::Refused(refusals));

@@ -3,6 +3,7 @@
 pub mod answering;
 pub(crate) mod cause;
 pub mod collaborator;
+pub mod collaborator_removal;
 pub mod invitation;
 pub mod invitation_grants;
 pub mod invitation_mail;

@@ -182,13 +182,8 @@ pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Resul
 /// The people outside to whom a resource is granted. The resource is locked so that no grant on it is created until the
 /// transaction ends, not even by somebody who takes up an invitation.
 async fn collaborators_on(transaction: &mut Transaction, id: ResourceId) -> Result<Vec<UserId>> {
-    let _: Option<ResourceId> = resources::table
-        .find(id)
-        .select(resources::id)
-        .for_update()
-        .first(&mut **transaction)
-        .await
-        .optional()?;
+    let _: Option<ResourceId> =
+        resources::table.find(id).select(resources::id).for_update().first(&mut **transaction).await.optional()?;
     Ok(grants::table
         .filter(grants::resource_id.eq(id))
         .filter(grants::outside)

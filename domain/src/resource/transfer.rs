@@ -847,8 +847,7 @@ async fn carry(
     // People who have become members since then aren't locked, and their contents pass on as well.
     let pass = PassOn { project_id: project, new_owner_id: owner, members };
     let passed: PassedOnCount = pass.query().get_result(&mut **transaction).await?;
-    let left_teams =
-        collaborator::leave_teams(transaction, transfer.organization_id, &collaborators).await?;
+    let left_teams = collaborator::leave_teams(transaction, transfer.organization_id, &collaborators).await?;
     Ok(Carried { owner, passed: passed.passed, left_teams })
 }
 
