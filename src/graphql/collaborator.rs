@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
+use rollcall_domain::Error;
 use rollcall_domain::base::id::{GrantId, OrganizationId, TeamId, UserId};
 use rollcall_domain::membership::{collaborator, collaborator_removal};
 
@@ -43,7 +44,7 @@ impl Collaborator {
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-    ) -> async_graphql::Result<Option<GrantConnection>> {
+    ) -> async_graphql::Result<GrantConnection> {
         let page = forward(first, after);
         page.check::<GrantId>().map_err(top_level)?;
         let key = GrantsOfCollaborator {
@@ -52,10 +53,9 @@ impl Collaborator {
             with_count: wants_total(context),
         };
         let part = loaders(context).load_one(key).await?;
-        Ok(part.map(|part| {
-            let (page, count) = &*part;
-            GrantConnection::new(page.map_ref(|grant| Grant(grant.clone())), *count)
-        }))
+        let part = part.ok_or_else(|| top_level(Error::Bug("every collaborator has a page of grants")))?;
+        let (page, count) = &*part;
+        Ok(GrantConnection::new(page.map_ref(|grant| Grant(grant.clone())), *count))
     }
 
     /// The organization's teams that they are in.
@@ -64,16 +64,15 @@ impl Collaborator {
         context: &Context<'_>,
         #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
         #[graphql(desc = "The cursor before the page.")] after: Option<String>,
-    ) -> async_graphql::Result<Option<TeamConnection>> {
+    ) -> async_graphql::Result<TeamConnection> {
         let page = forward(first, after);
         page.check::<TeamId>().map_err(top_level)?;
         let key =
             TeamsOfMember { member: (self.0.organization_id, self.0.user_id), page, with_count: wants_total(context) };
         let part = loaders(context).load_one(key).await?;
-        Ok(part.map(|part| {
-            let (page, count) = &*part;
-            TeamConnection::new(page.map_ref(|team| Team(team.clone())), *count)
-        }))
+        let part = part.ok_or_else(|| top_level(Error::Bug("every collaborator has a page of teams")))?;
+        let (page, count) = &*part;
+        Ok(TeamConnection::new(page.map_ref(|team| Team(team.clone())), *count))
     }
 
     /// Since when they have been a collaborator: when the earliest of the present grants to themselves was created.
