@@ -220,12 +220,12 @@ impl World {
     }
 
     /// R67: who reaches something in an organization without being a member.
-    fn collaborators(&self, organization: usize) -> Vec<usize> {
+    fn collaborators(&self, organization: usize, people: usize) -> Vec<usize> {
         let is_one = |person: &usize| {
             let is_member = self.active(organization, *person).is_some();
             !is_member && !self.suspended.contains(person) && self.has_own(organization, *person)
         };
-        (0..PEOPLE).filter(is_one).collect()
+        (0..people).filter(is_one).collect()
     }
 
     /// A resource and what it lies in.
@@ -571,7 +571,7 @@ impl Stored {
         let seen = leads && !self.world.organizations[organization].1 && !self.world.suspended.contains(&person);
         let mut wanted: Vec<&str> = Vec::new();
         if seen && within.is_none_or(|only| only == organization) {
-            wanted.extend(self.world.collaborators(organization).iter().map(|person| self.people[*person].as_str()));
+            wanted.extend(self.world.collaborators(organization, self.people.len()).iter().map(|person| self.people[*person].as_str()));
             wanted.sort_unstable();
         }
         let query = "query($id: ID!, $after: String) { organization(by: { id: $id }) { collaborators(first: 2, after: $after) { totalCount nodes { id: user { id } } pageInfo { hasNextPage endCursor } } } }";
