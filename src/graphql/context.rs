@@ -17,10 +17,12 @@ use rollcall_domain::base::page::{Page, PageRequest};
 use rollcall_domain::database::{self, Connection, Database};
 use rollcall_domain::departure::receipt::{self, ResourceMove};
 use rollcall_domain::departure::{self, Progress};
+use rollcall_domain::membership::invitation_grants::{self, InvitationGrant};
 use rollcall_domain::membership::member::{self, Member};
 use rollcall_domain::membership::organization::{self, Organization};
+use rollcall_domain::membership::seats;
 use rollcall_domain::membership::team::{self, Team};
-use rollcall_domain::membership::{seats, team_members};
+use rollcall_domain::membership::team_members::{self, TeamPerson};
 use rollcall_domain::organization::usage::{self, UsageAnswer, UsageQuestion};
 use rollcall_domain::resource::grant::{self, Grant};
 use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
@@ -301,6 +303,28 @@ impl Loader<TeamsOfInvitation> for Loaders {
     }
 }
 
+/// What is granted to people who accept an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GrantsOfInvitation(pub InvitationId);
+
+impl Loader<GrantsOfInvitation> for Loaders {
+    type Value = Vec<InvitationGrant>;
+
+    async fn load(
+        &self,
+        keys: &[GrantsOfInvitation],
+    ) -> Result<HashMap<GrantsOfInvitation, Vec<InvitationGrant>>, async_graphql::Error> {
+        let ids: Vec<InvitationId> = keys.iter().map(|key| key.0).collect();
+        let grants =
+            invitation_grants::of_invitations(&mut *self.connection().await?, &ids).await.map_err(top_level)?;
+        let mut answers: HashMap<GrantsOfInvitation, Vec<InvitationGrant>> = HashMap::new();
+        for (id, grant) in grants {
+            answers.entry(GrantsOfInvitation(id)).or_default().push(grant);
+        }
+        Ok(answers)
+    }
+}
+
 /// Groups the keys of lists that belong to many objects by the requested page, so that there is one load per page
 /// instead of one per object.
 fn by_page<K, G: std::hash::Hash + Eq>(keys: &[K], page: impl Fn(&K) -> G) -> HashMap<G, Vec<&K>> {
@@ -311,10 +335,10 @@ fn by_page<K, G: std::hash::Hash + Eq>(keys: &[K], page: impl Fn(&K) -> G) -> Ha
     groups
 }
 
-/// A page of the teams of a member.
+/// A page of the teams of a member or a collaborator.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TeamsOfMember {
-    /// The member.
+    /// The organization and the person.
     pub member: (OrganizationId, UserId),
     /// The requested page, which has been validated.
     pub page: PageRequest,
@@ -340,12 +364,12 @@ impl Loader<TeamsOfMember> for Loaders {
     }
 }
 
-/// A page of the members of a team whom the viewer may see.
+/// A page of the people in a team whom the viewer may see.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MembersOfTeam {
     /// The team.
     pub team_id: TeamId,
-    /// The members whom the viewer may see.
+    /// The people whom the viewer may see.
     pub visible: team_members::VisibleTeamMembers,
     /// The requested page, which has been validated.
     pub page: PageRequest,
@@ -354,7 +378,7 @@ pub struct MembersOfTeam {
 }
 
 impl Loader<MembersOfTeam> for Loaders {
-    type Value = Arc<team_members::Part<Member>>;
+    type Value = Arc<team_members::Part<TeamPerson>>;
 
     async fn load(&self, keys: &[MembersOfTeam]) -> Result<HashMap<MembersOfTeam, Self::Value>, async_graphql::Error> {
         let mut answers = HashMap::new();
@@ -362,10 +386,42 @@ impl Loader<MembersOfTeam> for Loaders {
         let groups = by_page(keys, |key| (key.visible.clone(), key.page.clone(), key.with_count));
         for ((visible, page, with_count), keys) in groups {
             let ids: Vec<TeamId> = keys.iter().map(|key| key.team_id).collect();
-            let found = team_members::members_of(&mut connection, &ids, &visible, &page, with_count).await;
+            let found = team_members::people_of(&mut connection, &ids, &visible, &page, with_count).await;
             let mut found = found.map_err(top_level)?;
             answers
                 .extend(keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.team_id)?)))));
+        }
+        Ok(answers)
+    }
+}
+
+/// A page of the grants by which a collaborator reaches something. Access is checked before.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GrantsOfCollaborator {
+    /// The organization and the person.
+    pub collaborator: (OrganizationId, UserId),
+    /// The requested page, which has been validated.
+    pub page: PageRequest,
+    /// Whether the total number was requested.
+    pub with_count: bool,
+}
+
+impl Loader<GrantsOfCollaborator> for Loaders {
+    type Value = Arc<(Page<Grant>, i64)>;
+
+    async fn load(
+        &self,
+        keys: &[GrantsOfCollaborator],
+    ) -> Result<HashMap<GrantsOfCollaborator, Self::Value>, async_graphql::Error> {
+        let mut answers = HashMap::new();
+        let mut connection = self.connection().await?;
+        for ((page, with_count), keys) in by_page(keys, |key| (key.page.clone(), key.with_count)) {
+            let people: Vec<_> = keys.iter().map(|key| key.collaborator).collect();
+            let found = grant::of_collaborators(&mut connection, &people, &page, with_count).await;
+            let mut found = found.map_err(top_level)?;
+            answers.extend(
+                keys.into_iter().filter_map(|key| Some((key.clone(), Arc::new(found.remove(&key.collaborator)?)))),
+            );
         }
         Ok(answers)
     }

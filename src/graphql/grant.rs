@@ -70,6 +70,12 @@ impl Grant {
         self.0.level.into()
     }
 
+    /// The person who gave the grant or last changed its level. If the directory is HIDDEN, members see only themselves
+    /// here.
+    async fn granted_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
+        User::who_acted(context, self.0.organization_id, Some(self.0.granted_by_id)).await
+    }
+
     /// When the resource was shared.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at

@@ -5,18 +5,20 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::account::session::NewSession;
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::delivery;
-use rollcall_domain::base::id::{InvitationId, OrganizationId, TeamId};
+use rollcall_domain::base::id::{InvitationId, OrganizationId, ResourceId, TeamId};
 use rollcall_domain::database::now;
+use rollcall_domain::membership::invitation_grants::{self, InvitedGrant};
 use rollcall_domain::membership::{answering, invitation, inviting};
 
 use super::connection::connection;
-use super::context::{TeamsOfInvitation, actor, connection as connect, database, loaders, request};
+use super::context::{GrantsOfInvitation, TeamsOfInvitation, actor, connection as connect, database, loaders, request};
 use super::error::{Payload, UserError, payload, top_level};
 use super::given;
 use super::id::Id;
 use super::member::{Member, MemberPermissions, MemberPermissionsInput};
 use super::organization::Organization;
-use super::rights::Role;
+use super::resource::Resource;
+use super::rights::{AccessLevel, Role};
 use super::team::Team;
 use super::user::User;
 
@@ -110,6 +112,18 @@ impl Invitation {
         Ok(teams.iter().cloned().map(Team).collect())
     }
 
+    /// What is granted with the membership, as far as the user who sent the invitation can still grant it when the
+    /// person accepts.
+    async fn grants(&self, context: &Context<'_>) -> async_graphql::Result<Vec<InvitationGrant>> {
+        let grants = loaders(context).load_one(GrantsOfInvitation(self.invitation.id)).await?.unwrap_or_default();
+        Ok(grants.into_iter().map(InvitationGrant).collect())
+    }
+
+    /// The message to the person, in the words of the user who sent the invitation.
+    async fn message(&self) -> Option<&str> {
+        self.invitation.message.as_deref()
+    }
+
     /// The user who sent the invitation. If the directory is HIDDEN, this is null for the invited person.
     async fn invited_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         User::who_acted(context, self.invitation.organization_id, Some(self.invitation.invited_by_id)).await
@@ -138,6 +152,26 @@ impl Invitation {
     /// When the invitation expires.
     async fn expires_at(&self) -> DateTime<Utc> {
         self.invitation.expires_at
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct InvitationGrant(invitation_grants::InvitationGrant);
+
+/// A level on a resource that comes with the membership.
+#[Object]
+impl InvitationGrant {
+    /// The project or workspace. Null for viewers who can't reach it, and if it was deleted.
+    async fn resource(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
+        match self.0.resource_id {
+            Some(id) => Resource::find(context, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The level of access.
+    async fn level(&self) -> AccessLevel {
+        self.0.level.into()
     }
 }
 
@@ -187,6 +221,9 @@ pub struct InviteMembersInput {
     organization_id: Id<OrganizationId>,
     /// 1 to 50 people. Either all of them are invited or nobody is.
     invitations: Vec<InvitationInput>,
+    /// A message to these people, up to 1000 characters, which their emails and the invitation's page show. It can't
+    /// contain links.
+    message: Option<String>,
 }
 
 /// One person to invite. Exactly one of `email` and `username` must be set.
@@ -205,6 +242,18 @@ pub struct InvitationInput {
     permissions: Option<MemberPermissionsInput>,
     /// Teams of the organization, at most 20, that the person joins on accepting.
     team_ids: Option<Vec<Id<TeamId>>>,
+    /// Levels on projects and workspaces of the organization, at most 20, that come with the membership, as far as the
+    /// viewer can grant them.
+    grants: Option<Vec<InvitationGrantInput>>,
+}
+
+/// A level on a resource that comes with the membership.
+#[derive(InputObject)]
+pub struct InvitationGrantInput {
+    /// A project or workspace of the organization, which the viewer must be able to share.
+    resource_id: Id<ResourceId>,
+    /// The level: VIEW or more.
+    level: AccessLevel,
 }
 
 impl From<InvitationInput> for inviting::Invite {
@@ -216,6 +265,12 @@ impl From<InvitationInput> for inviting::Invite {
             role: input.role.unwrap_or(Role::Member).into(),
             permissions: input.permissions.map(Into::into).unwrap_or_default(),
             team_ids: input.team_ids.unwrap_or_default().into_iter().map(|id| id.0).collect(),
+            grants: input
+                .grants
+                .unwrap_or_default()
+                .into_iter()
+                .map(|grant| InvitedGrant { resource_id: grant.resource_id.0, level: grant.level.into() })
+                .collect(),
         }
     }
 }
@@ -352,7 +407,8 @@ impl InvitationMutation {
     ) -> async_graphql::Result<InviteMembersPayload> {
         let invites: Vec<inviting::Invite> = input.invitations.into_iter().map(Into::into).collect();
         let (database, client) = (database(context), request(context).client);
-        let outcome = inviting::invite(database, actor(context)?, input.organization_id.0, &invites, client).await;
+        let (organization_id, message) = (input.organization_id.0, input.message.as_deref());
+        let outcome = inviting::invite(database, actor(context)?, organization_id, &invites, message, client).await;
         Payload::of(outcome, |made| InviteMembersPayload {
             invitations: Some(
                 made.into_iter()

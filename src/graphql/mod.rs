@@ -5,6 +5,7 @@ mod api_key;
 mod audit;
 mod billing;
 mod budget;
+mod collaborator;
 mod connection;
 mod context;
 mod departure;
@@ -75,6 +76,7 @@ pub struct Mutation(
     run::RunMutation,
     webhook::WebhookMutation,
     team::TeamMutation,
+    collaborator::CollaboratorMutation,
     billing::BillingMutation,
     usage::UsageMutation,
     transfer::TransferMutation,

@@ -8,20 +8,21 @@ use rollcall_domain::account::{api_key, session, user};
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::{audit, visibility};
 use rollcall_domain::base::id::{
-    ApiKeyId, AuditEventId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId, MemberId,
-    OrganizationId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId, TransferId, TypedId, UserId,
-    WebhookDeliveryId, WebhookId, parse_any, shown,
+    ApiKeyId, AuditEventId, CollaboratorId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId,
+    MemberId, OrganizationId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId, TransferId, TypedId,
+    UserId, WebhookDeliveryId, WebhookId, parse_any, shown,
 };
 use rollcall_domain::base::limits;
 use rollcall_domain::departure::receipt;
 use rollcall_domain::event::{delivery, webhook};
-use rollcall_domain::membership::{invitation, join_code, member, organization, team};
+use rollcall_domain::membership::{collaborator, invitation, join_code, member, organization, team};
 use rollcall_domain::resource::{grant, run, share_link, transfer};
 use rollcall_domain::{database, departure, resource};
 use uuid::Uuid;
 
 use super::api_key::ApiKey;
 use super::audit::AuditEvent;
+use super::collaborator::Collaborator;
 use super::context::{Loaders, loaders, request};
 use super::departure::{Departure, ResourceMove};
 use super::error::{bad_request, top_level};
@@ -80,6 +81,8 @@ pub enum Node {
     Run(Run),
     /// A team.
     Team(Team),
+    /// A collaborator.
+    Collaborator(Collaborator),
     /// An event of an audit log.
     AuditEvent(AuditEvent),
     /// A webhook.
@@ -222,6 +225,10 @@ async fn of_kind(
         TeamId::PREFIX => {
             let found = team::visible_to(connection, actor, &typed(uuids)).await?;
             nodes(found, |team| team.id, |team| Node::Team(Team(team)))
+        }
+        CollaboratorId::PREFIX => {
+            let found = collaborator::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |collaborator| collaborator.id, |collaborator| Node::Collaborator(Collaborator(collaborator)))
         }
         AuditEventId::PREFIX => {
             let found = audit::visible_to(connection, actor, &typed(uuids)).await?;

@@ -81,7 +81,7 @@ pub enum OrganizationAction {
     CreateAdminJoinCode,
     /// See all members, not only those that the directory shows.
     ViewMembers,
-    /// See all resources of every member; see, retry and revert departures.
+    /// See all resources of every member; see, retry and revert departures; see and remove collaborators.
     ViewAllResources,
     /// Create resources in the organization.
     CreateResources,

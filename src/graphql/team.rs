@@ -41,7 +41,7 @@ impl Team {
     }
 }
 
-/// A named group of an organization's members.
+/// A named group of an organization's members and collaborators.
 #[Object]
 impl Team {
     /// The team's id. It begins with `tea_`.
@@ -69,7 +69,9 @@ impl Team {
         self.0.avatar_url.as_deref()
     }
 
-    /// The team's members that the viewer may see. Null for viewers who aren't members of the organization.
+    /// The people in the team that the viewer may see. The owner and admins see everybody. Others see themselves and the
+    /// members that the directory shows, and, if the directory is EVERYONE, the collaborators in teams that they are in.
+    /// Null for viewers who aren't members of the organization.
     async fn members(
         &self,
         context: &Context<'_>,
@@ -90,27 +92,25 @@ impl Team {
         let part = loaders(context).load_one(key).await?;
         Ok(part.map(|part| {
             let (page, count) = &*part;
-            TeamMemberConnection::new(page.map_ref(|member| TeamMember { member: Member(member.clone()) }), *count)
+            TeamMemberConnection::new(page.map_ref(|person| TeamMember(person.clone())), *count)
         }))
     }
 }
 
 #[derive(Debug, Clone)]
-pub struct TeamMember {
-    member: Member,
-}
+pub struct TeamMember(team_members::TeamPerson);
 
-/// A person in a team.
+/// A person in a team: a member or a collaborator of the team's organization.
 #[Object]
 impl TeamMember {
     /// The person.
     async fn user(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.member.0.user_id).await
+        User::load(context, self.0.user_id).await
     }
 
-    /// The person's membership in the team's organization.
+    /// The person's membership in the team's organization. Null for a collaborator.
     async fn member(&self) -> Option<Member> {
-        Some(self.member.clone())
+        self.0.member.clone().map(Member)
     }
 }
 
@@ -185,12 +185,12 @@ payload!(DeleteTeamPayload);
 pub struct AddTeamMembersInput {
     /// The team.
     team_id: Id<TeamId>,
-    /// 1 to 100 members of the team's organization. Either all are added or nobody is. Those who are already in the
-    /// team stay there.
+    /// 1 to 100 members and collaborators of the team's organization. Either all are added or nobody is. Those who are
+    /// already in the team stay there.
     user_ids: Vec<Id<UserId>>,
 }
 
-/// The result of adding members to a team.
+/// The result of adding people to a team.
 #[derive(SimpleObject, Default)]
 pub struct AddTeamMembersPayload {
     /// The team, with the people who were added.
@@ -268,7 +268,9 @@ impl TeamMutation {
         })
     }
 
-    /// Adds members of the organization to a team.
+    /// Adds members and collaborators of the organization to a team. Somebody becomes a collaborator only by a grant on a
+    /// resource, so the team makes nobody one. Collaborators leave their teams when the last grant to themselves ends,
+    /// and can't be added while the policy keeps sharing inside.
     async fn add_team_members(
         &self,
         context: &Context<'_>,
@@ -279,7 +281,7 @@ impl TeamMutation {
         Payload::of(outcome, |team| AddTeamMembersPayload { team: Some(Team(team)), user_errors: Vec::new() })
     }
 
-    /// Removes somebody from a team. They stay in the organization.
+    /// Removes somebody from a team. They stay a member or collaborator of the organization.
     async fn remove_team_member(
         &self,
         context: &Context<'_>,

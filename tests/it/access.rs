@@ -96,6 +96,7 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "addTeamMembers",
             "removeTeamMember",
             "requestUpgrade",
+            "removeCollaborator",
         ],
     ),
     (For::LeadersThemselves, &["createServiceKey", "offerProjectTransfer"]),
@@ -576,7 +577,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     (
         "Invitation",
         Seen::LeadersAndOneself,
-        "id organization email username name role permissions invitedBy status delivery deliveryError createdAt expiresAt teams",
+        "id organization email username name role permissions invitedBy status delivery deliveryError createdAt expiresAt teams grants message",
     ),
     ("JoinCode", Seen::Leaders, "id role status label hint createdBy createdAt expiresAt usedBy"),
     (
@@ -584,7 +585,8 @@ const FIELDS: &[(&str, Seen, &str)] = &[
         Seen::LeadersAndOneself,
         "id kind name description organization owner createdBy container contents items visibility sizeBytes publishedAt createdAt updatedAt viewerAccess grants grantInvitations shareLinks openTransfer",
     ),
-    ("Grant", Seen::LeadersAndOneself, "id resource grantee level createdAt"),
+    ("Grant", Seen::LeadersAndOneself, "id resource grantee level grantedBy createdAt"),
+    ("Collaborator", Seen::Leaders, "id user organization grants teams since grantedBy"),
     ("GrantInvitation", Seen::Leaders, "id resource email level invitedBy createdAt expiresAt"),
     ("ShareLink", Seen::Leaders, "id hint expiresAt createdAt createdBy"),
     (
@@ -611,6 +613,7 @@ const PARTS: &[&str] = &[
     "DeparturePlan",
     "DeparturePlanStep",
     "DepartureProgress",
+    "InvitationGrant",
     "InvitationPreview",
     "MemberPermissions",
     "NewJoinCode",
@@ -700,13 +703,16 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
     team.owner.ok("updateOrganization", profile, "").await;
     let (webhook, delivery) = world.webhook().await;
     let resource = team.owner.create(&team.id, "PROJECT", "Secret").await;
+    let outside = app.sign_up("outside@example.org").await;
+    let shared = team.owner.create(&team.id, "PROJECT", "Shared").await;
+    team.owner.grant(&shared, json!({ "userId": outside.user_id }), "VIEW").await;
     let run = team.owner.queue(&team.id, "Secret").await;
     let usage = json!({ "idempotencyKey": "secret", "organizationId": team.id, "kind": "NETWORK_GB", "quantity": "1" });
     app.staff().ok("reportUsage", json!({ "entries": [usage] }), "").await;
     let payload =
         team.owner.ok("createJoinCodes", json!({ "organizationId": team.id }), "codes { joinCode { id } }").await;
     let query = "query($id: ID!, $departure: ID!) { viewer { sessions { nodes { id } } apiKeys { nodes { id } } } \
-         organization(by: { id: $id }) { auditLog { nodes { id } } } \
+         organization(by: { id: $id }) { auditLog { nodes { id } } collaborators { nodes { id } } } \
          node(id: $departure) { ... on Departure { moves { nodes { id } } } } }";
     let found = team.owner.query(query, json!({ "id": team.id, "departure": cast.departure })).await;
     let first = |connection: &Value| text(&nodes(connection)[0]["id"]);
@@ -722,6 +728,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
         ("Invitation", cast.invitation.clone(), [leaders.as_slice(), &[Who::Invited]].concat()),
         ("JoinCode", text(&payload["codes"][0]["joinCode"]["id"]), leaders.to_vec()),
         ("Resource", resource.clone(), leaders.to_vec()),
+        ("Collaborator", first(&found["organization"]["collaborators"]), leaders.to_vec()),
         ("Run", run, leaders.to_vec()),
         ("Webhook", webhook, leaders.to_vec()),
         ("WebhookDelivery", delivery, leaders.to_vec()),

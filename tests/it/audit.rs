@@ -302,6 +302,12 @@ impl<'a> World<'a> {
                 owner.ok("addTeamMembers", json!({ "teamId": id, "userIds": [owner.user_id] }), "").await;
                 (owner.clone(), json!({ "teamId": id, "userId": owner.user_id }))
             }
+            "removeCollaborator" => {
+                let project = owner.create(team, "PROJECT", "Liver atlas").await;
+                let person = self.app.sign_up(&self.address()).await;
+                owner.grant(&project, json!({ "userId": person.user_id }), "VIEW").await;
+                (owner, json!({ "organizationId": team, "userId": person.user_id }))
+            }
             "createWebhook" => {
                 (owner, json!({ "organizationId": team, "url": self.receiver.url, "events": ["user.created"] }))
             }

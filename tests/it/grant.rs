@@ -36,7 +36,7 @@ impl Client {
 }
 
 impl Team {
-    async fn sharing(&self, sharing: &str) {
+    pub(crate) async fn sharing(&self, sharing: &str) {
         let policy = json!({ "organizationId": self.id, "externalSharing": sharing });
         self.owner.ok("updateOrganizationPolicy", policy, "").await;
     }

@@ -182,9 +182,19 @@ impl Scene {
         if random.random_bool(0.4) {
             return self.choose_work(random, seen, sensible);
         }
-        match random.random_range(0..110) {
+        match random.random_range(0..112) {
             0..16 => {
-                let invitation = json!({ "email": self.people[other].email, "role": role });
+                let here: Vec<&Held> = seen
+                    .resources
+                    .iter()
+                    .filter(|held| held.organization == *id && ["project", "workspace"].contains(&held.kind.as_str()))
+                    .collect();
+                let granted = here.choose(random).filter(|_| number.is_multiple_of(2));
+                let grants: Vec<Value> = granted
+                    .iter()
+                    .map(|held| json!({ "resourceId": held.id, "level": if number.is_multiple_of(4) { "VIEW" } else { "CONTRIBUTE" } }))
+                    .collect();
+                let invitation = json!({ "email": self.people[other].email, "role": role, "grants": grants });
                 (leader, "inviteMembers", json!({ "organizationId": id, "invitations": [invitation] }))
             }
             16..34 => (invited, "acceptInvitation", json!({ "id": invitation })),
@@ -224,7 +234,8 @@ impl Scene {
             92..95 => (member, "createApiKey", json!({ "organizationId": id, "name": format!("{number}") })),
             95..96 => (leader, "createTeam", json!({ "organizationId": id, "name": format!("{number}") })),
             96..98 => {
-                (leader, "addTeamMembers", json!({ "teamId": team, "userIds": [self.people[active.person].user_id] }))
+                let added = if number.is_multiple_of(2) { active.person } else { other };
+                (leader, "addTeamMembers", json!({ "teamId": team, "userIds": [self.people[added].user_id] }))
             }
             98..101 => {
                 let permissions = json!({ "billableActivities": number.is_multiple_of(2) });
@@ -240,7 +251,11 @@ impl Scene {
                 let input = json!({ "organizationId": id, "userId": self.people[other].user_id });
                 (STAFF, "setOrganizationOwner", input)
             }
-            _ => (member, "switchOrganization", json!({ "organizationId": id })),
+            108..110 => (member, "switchOrganization", json!({ "organizationId": id })),
+            _ => {
+                let input = json!({ "organizationId": id, "userId": self.people[other].user_id });
+                (leader, "removeCollaborator", input)
+            }
         }
     }
 
@@ -600,7 +615,11 @@ impl Replay {
             // By themselves people come into teams by an invitation, and go when they like.
             "organization.team_members_added" if metadata["users"] == json!([actor]) && acting.is_some() => {}
             "organization.team_member_removed" if metadata["user"] == actor.as_str() && acting.is_some() => {}
-            "organization.team_members_added" | "organization.team_member_removed" => {
+            // Collaborators leave their teams when nothing is granted to them any more.
+            "organization.team_member_removed" if event["kind"] == "system" => {}
+            "organization.team_members_added"
+            | "organization.team_member_removed"
+            | "organization.collaborator_removed" => {
                 by_leader()?;
             }
             "organization.policy_updated" => {
@@ -624,7 +643,7 @@ impl Replay {
     }
 }
 
-// R5, R6, R33, R34, R35, R36, R37, R58, R61, R73: and what they share, move, gather, offer and delete is reached by
+// R5, R6, R33, R34, R35, R36, R37, R58, R61, R67, R68, R73, R80, R81: and what they share, move, gather, offer and delete is reached by
 // whom the rules say, and by nobody else. D2, R3, R4, R9, R10, R12, R27, R31, R32, R39, R40, R42, R45, R46: whatever
 // people do in whatever order, each organization has one owner, nobody raises anyone above themselves, and nobody keeps
 // access that they should not have.
@@ -670,6 +689,7 @@ async fn whatever_people_do_the_rules_hold() {
         "createResource",
         "createApiKey",
         "addTeamMembers",
+        "removeCollaborator",
         "updateMemberPermissions",
         "setOrganizationOwner",
         "grantAccess",

@@ -114,9 +114,10 @@ impl World {
         let teams: Vec<usize> = (0..5).map(|_| random.random_range(0..ORGANIZATIONS)).collect();
         let mut team_members = BTreeSet::new();
         for (team, organization) in teams.iter().enumerate() {
-            for ((_, person), _) in members.iter().filter(|((of, _), member)| of == organization && member.active) {
-                if random.random_bool(0.5) {
-                    team_members.insert((team, *person));
+            for person in 0..PEOPLE {
+                let is_member = members.get(&(*organization, person)).is_some_and(|member| member.active);
+                if random.random_bool(if is_member { 0.5 } else { 0.4 }) {
+                    team_members.insert((team, person));
                 }
             }
         }
@@ -182,7 +183,11 @@ impl World {
                 _ if outside_allowed => grant.level,
                 _ => 0,
             },
-            Grantee::Team(team) if self.team_members.contains(&(team, person)) => grant.level,
+            // R81: a collaborator has it as long as they have something of their own.
+            Grantee::Team(team) if self.team_members.contains(&(team, person)) => {
+                let is_member = self.active(thing.organization, person).is_some();
+                if is_member || self.has_own(thing.organization, person) { grant.level } else { 0 }
+            }
             Grantee::Team(_) => 0,
             Grantee::Organization(other) => {
                 let Some(member) = self.active(other, person) else { return 0 };
@@ -202,6 +207,25 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether anything in an organization counts that is granted to somebody outside themselves.
+    fn has_own(&self, organization: usize, person: usize) -> bool {
+        let ended_at = self.members.get(&(organization, person)).map(|member| member.ended_at);
+        let counts = |grant: &Granted| {
+            let here = self.things[grant.thing].organization == organization;
+            here && grant.to == Grantee::Person(person) && ended_at.is_none_or(|ended_at| grant.position > ended_at)
+        };
+        self.organizations[organization].0 && self.grants.iter().any(counts)
+    }
+
+    /// R67: who reaches something in an organization without being a member.
+    fn collaborators(&self, organization: usize, people: usize) -> Vec<usize> {
+        let is_one = |person: &usize| {
+            let is_member = self.active(organization, *person).is_some();
+            !is_member && !self.suspended.contains(person) && self.has_own(organization, *person)
+        };
+        (0..people).filter(is_one).collect()
     }
 
     /// A resource and what it lies in.
@@ -325,9 +349,11 @@ impl Stored {
         }
         for (team, person) in &world.team_members {
             let organization = organizations[world.teams[*team]];
+            let outside = world.active(world.teams[*team], *person).is_none();
             let (team, user) = (teams[*team], users[*person]);
             sql += &format!(
-                "INSERT INTO team_members (organization_id, team_id, user_id, added_at) VALUES ('{organization}', '{team}', '{user}', rollcall_now());"
+                "INSERT INTO team_members (organization_id, team_id, user_id, added_at, outside) \
+                 VALUES ('{organization}', '{team}', '{user}', rollcall_now(), {outside});"
             );
         }
         for (id, thing) in things.iter().zip(&world.things) {
@@ -531,6 +557,44 @@ impl Stored {
         problems
     }
 
+    /// R67: owner and admins are told who the collaborators are, page by page, and nobody else is.
+    async fn told_of_collaborators(
+        &self,
+        person: usize,
+        client: &Client,
+        within: Option<usize>,
+        organization: usize,
+    ) -> Option<String> {
+        let id = to_text(OrganizationId::from_uuid(self.organizations[organization]));
+        let leads =
+            self.world.active(organization, person).is_some_and(|member| ["owner", "admin"].contains(&member.role));
+        let seen = leads && !self.world.organizations[organization].1 && !self.world.suspended.contains(&person);
+        let mut wanted: Vec<&str> = Vec::new();
+        if seen && within.is_none_or(|only| only == organization) {
+            wanted.extend(self.world.collaborators(organization, self.people.len()).iter().map(|person| self.people[*person].as_str()));
+            wanted.sort_unstable();
+        }
+        let query = "query($id: ID!, $after: String) { organization(by: { id: $id }) { collaborators(first: 2, after: $after) { totalCount nodes { id: user { id } } pageInfo { hasNextPage endCursor } } } }";
+        let mut found = Vec::new();
+        let mut after = Value::Null;
+        loop {
+            let data = client.query(query, json!({ "id": id, "after": after })).await;
+            let list = &data["organization"]["collaborators"];
+            if list.is_null() {
+                break;
+            }
+            if list["totalCount"] != wanted.len() {
+                return Some(format!("{} collaborators of {organization}, not {}", list["totalCount"], wanted.len()));
+            }
+            found.extend(nodes(list).iter().map(|node| text(&node["id"]["id"])));
+            if list["pageInfo"]["hasNextPage"] != true {
+                break;
+            }
+            after = list["pageInfo"]["endCursor"].clone();
+        }
+        (found != wanted).then(|| format!("collaborators of {organization}: {found:?}, not {wanted:?}"))
+    }
+
     fn ids(&self) -> Vec<String> {
         (0..self.things.len()).map(|thing| self.id(thing)).collect()
     }
@@ -545,6 +609,9 @@ impl Stored {
         random: &mut StdRng,
     ) -> Vec<String> {
         let mut problems = Vec::new();
+        for organization in 0..self.organizations.len() {
+            problems.extend(self.told_of_collaborators(person, client, within, organization).await);
+        }
         let world = &self.world;
         let level = |(index, thing): (usize, &Thing)| match within {
             Some(organization) if organization != thing.organization => 0,
@@ -657,7 +724,7 @@ impl Stored {
     }
 }
 
-// R2, R5, R6, R14, R31, R32, R33, R37, R57, R58, R66, R73, D6: single checks and lists agree with the rules, in random
+// R2, R5, R6, R14, R31, R32, R33, R37, R57, R58, R66, R67, R68, R73, R81, D6: single checks and lists agree with the rules, in random
 // worlds; `make soak` tries hundreds.
 #[tokio::test]
 async fn checks_and_lists_agree_with_the_rules() {

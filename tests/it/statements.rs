@@ -17,11 +17,15 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "invitations",
-        "query($id: ID!) { organization(by: { id: $id }) { invitations(first: 100) { totalCount nodes { email invitedBy { name } organization { name } teams { name } } } } }",
+        "query($id: ID!) { organization(by: { id: $id }) { invitations(first: 100) { totalCount nodes { email invitedBy { name } organization { name } teams { name } grants { level resource { name } } } } } }",
     ),
     (
         "teams",
         "query($id: ID!) { organization(by: { id: $id }) { teams(first: 100) { totalCount nodes { name organization { name } members(first: 5) { totalCount nodes { user { name } member { role } } } } } } }",
+    ),
+    (
+        "collaborators",
+        "query($id: ID!) { organization(by: { id: $id }) { collaborators(first: 100) { totalCount nodes { since user { name } grantedBy { name } organization { name } teams { totalCount nodes { name } } grants(first: 5) { totalCount nodes { level resource { name } } } } } } }",
     ),
     (
         "codes",
@@ -123,7 +127,16 @@ async fn counts(app: &TestApp, owner: &Client, team: &Team) -> Vec<Count> {
             let before = statements(app);
             let data = owner.query(query, json!({ "id": team.id })).await;
             least = least.min(statements(app) - before);
-            let lists = ["members", "invitations", "joinCodes", "resources", "auditLog", "departures", "teams"];
+            let lists = [
+                "members",
+                "collaborators",
+                "invitations",
+                "joinCodes",
+                "resources",
+                "auditLog",
+                "departures",
+                "teams",
+            ];
             items = lists.iter().find_map(|list| data["organization"][list]["nodes"].as_array()).map_or(1, Vec::len);
         }
         counts.push((*name, items, least));
@@ -142,6 +155,8 @@ async fn queries_take_as_many_statements_for_many_items_as_for_few() {
             person.grant(&project, json!({ "organizationId": team.id }), "VIEW").await;
             let input = json!({ "resourceId": project, "grantee": { "email": format!("shared{n}@example.org") }, "level": "VIEW" });
             person.ok("grantAccess", input, "invited").await;
+            let outside = app.sign_up(&format!("outside{n}@example.org")).await;
+            person.grant(&project, json!({ "userId": outside.user_id }), "VIEW").await;
             person.create(&team.id, "MACHINE", "Workstation").await;
             team.group(&format!("Team {n}"), &[&person, &team.owner]).await;
             team.invite(&format!("invited{n}@example.org"), "MEMBER").await;

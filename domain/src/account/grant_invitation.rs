@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Bool, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection as _};
 use serde_json::json;
 
@@ -79,8 +79,69 @@ statement! {
         inviters: Array<SqlUuid> = Vec<UserId>,
         user_id: SqlUuid = UserId,
         at: Timestamptz = DateTime<Utc>,
-        email: Text = &'a EmailAddress,
+        named_as: Nullable<Text> = Option<&'a str>,
     } = format!(include_str!("take_up.sql"), own_counts = OWN_COUNTS)
+}
+
+/// A level on a resource that somebody gave to a person who takes it up now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfferedGrant {
+    /// The organization that holds the resource.
+    pub organization_id: OrganizationId,
+    /// The resource.
+    pub resource_id: ResourceId,
+    /// The level.
+    pub level: AccessLevel,
+    /// The user who gave it, who must still have the right to.
+    pub granted_by_id: UserId,
+}
+
+/// A grant that was created or raised because a person took it up.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct AcceptedGrant {
+    #[diesel(sql_type = SqlUuid)]
+    id: GrantId,
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: OrganizationId,
+    /// The resource.
+    #[diesel(sql_type = SqlUuid)]
+    pub resource_id: ResourceId,
+    #[diesel(sql_type = Text)]
+    level: AccessLevel,
+    #[diesel(sql_type = Bool)]
+    is_new: bool,
+}
+
+impl AcceptedGrant {
+    /// The event that the person took the grant up.
+    pub(crate) fn event(&self, user_id: UserId) -> NewEvent {
+        let action = if self.is_new { AuditAction::GrantCreated } else { AuditAction::GrantChanged };
+        NewEvent::by_user(user_id, self.organization_id, action, self.id)
+            .summary(format!("took up what was shared: {}", self.level))
+            .with(json!({ "resource": self.resource_id.to_string(), "grantee": user_id.to_string(),
+                "level": self.level.as_str() }))
+    }
+}
+
+/// Gives a person what was offered to them, with one statement. A level that they have already is raised, and never
+/// lowered. Nothing is given to active members on what they own.
+pub(crate) async fn give(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    named_as: Option<&str>,
+    offered: &[OfferedGrant],
+) -> Result<Vec<AcceptedGrant>> {
+    let taken = TakeUp {
+        ids: offered.iter().map(|_| GrantId::new()).collect(),
+        organizations: offered.iter().map(|offer| offer.organization_id).collect(),
+        resources: offered.iter().map(|offer| offer.resource_id).collect(),
+        levels: offered.iter().map(|offer| offer.level).collect(),
+        inviters: offered.iter().map(|offer| offer.granted_by_id).collect(),
+        user_id,
+        at: now(transaction).await?,
+        named_as,
+    };
+    Ok(taken.query().load(&mut **transaction).await?)
 }
 
 /// Gives an account what was shared with its address, if the users who shared it still have the right to. Returns the
@@ -91,19 +152,6 @@ pub(crate) async fn take_up(
     user_id: UserId,
     email: &EmailAddress,
 ) -> Result<Vec<NewEvent>> {
-    #[derive(QueryableByName)]
-    struct AcceptedGrant {
-        #[diesel(sql_type = SqlUuid)]
-        id: GrantId,
-        #[diesel(sql_type = SqlUuid)]
-        organization_id: OrganizationId,
-        #[diesel(sql_type = SqlUuid)]
-        resource_id: ResourceId,
-        #[diesel(sql_type = Text)]
-        level: AccessLevel,
-        #[diesel(sql_type = Bool)]
-        is_new: bool,
-    }
     hold_address(transaction, email).await?;
     let at = now(transaction).await?;
     let waiting: Vec<(GrantInvitation, bool)> =
@@ -130,25 +178,15 @@ pub(crate) async fn take_up(
     if waiting.is_empty() {
         return Ok(Vec::new());
     }
-    let taken = TakeUp {
-        ids: waiting.iter().map(|_| GrantId::new()).collect(),
-        organizations: waiting.iter().map(|invitation| invitation.organization_id).collect(),
-        resources: waiting.iter().map(|invitation| invitation.resource_id).collect(),
-        levels: waiting.iter().map(|invitation| invitation.level).collect(),
-        inviters: waiting.iter().map(|invitation| invitation.invited_by_id).collect(),
-        user_id,
-        at,
-        email,
+    let offer = |invitation: &GrantInvitation| OfferedGrant {
+        organization_id: invitation.organization_id,
+        resource_id: invitation.resource_id,
+        level: invitation.level,
+        granted_by_id: invitation.invited_by_id,
     };
-    let taken: Vec<AcceptedGrant> = taken.query().load(&mut **transaction).await?;
-    let event = |grant: AcceptedGrant| {
-        let action = if grant.is_new { AuditAction::GrantCreated } else { AuditAction::GrantChanged };
-        NewEvent::by_user(user_id, grant.organization_id, action, grant.id)
-            .summary(format!("took up what was shared: {}", grant.level))
-            .with(json!({ "resource": grant.resource_id.to_string(), "grantee": user_id.to_string(),
-                "level": grant.level.as_str() }))
-    };
-    Ok(taken.into_iter().map(event).collect())
+    let offered: Vec<OfferedGrant> = waiting.iter().map(offer).collect();
+    let taken = give(transaction, user_id, Some(email.as_str()), &offered).await?;
+    Ok(taken.iter().map(|grant| grant.event(user_id)).collect())
 }
 
 /// Gives an account what was shared with its address since it last signed in. For people who have been signed in all

@@ -2,7 +2,7 @@
 INSERT INTO grants AS taken (id, organization_id, resource_id, user_id, level, granted_by_id, created_at, named_as)
 SELECT n.id, n.organization_id, n.resource_id, :user_id,
   CASE WHEN access_rank(g.level) > access_rank(n.level) AND {own_counts} THEN g.level ELSE n.level END,
-  n.granted_by_id, :at, :email
+  n.granted_by_id, :at, :named_as
 FROM unnest(:ids, :organizations, :resources, :levels, :inviters)
   AS n (id, organization_id, resource_id, level, granted_by_id)
 JOIN organizations o ON o.id = n.organization_id

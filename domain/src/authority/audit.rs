@@ -114,10 +114,12 @@ text_enum! {
         TeamUpdated = "organization.team_updated",
         /// A team was deleted.
         TeamDeleted = "organization.team_deleted",
-        /// Members were added to a team, or joined it by an invitation.
+        /// Members or collaborators were added to a team, or somebody joined it by an invitation.
         TeamMembersAdded = "organization.team_members_added",
-        /// Someone was removed from a team.
+        /// Someone was removed from a team, for example because nothing is shared with a collaborator any more.
         TeamMemberRemoved = "organization.team_member_removed",
+        /// A collaborator was removed: nothing of the organization is shared with them any more.
+        CollaboratorRemoved = "organization.collaborator_removed",
         /// An API key was created.
         ApiKeyCreated = "organization.api_key_created",
         /// An API key was revoked.

@@ -5,7 +5,7 @@ WHERE g.user_id = {user} AND g.resource_id = {resource} AND {own_counts}
 UNION ALL
 SELECT access_rank(g.level) FROM team_members t
 JOIN grants g ON g.team_id = t.team_id AND g.resource_id = {resource}
-WHERE t.organization_id = r.organization_id AND t.user_id = {user} AND m.status = 'active'
+WHERE t.organization_id = r.organization_id AND t.user_id = {user} AND {teams_count}
 UNION ALL
 SELECT least(
   access_rank(g.level),

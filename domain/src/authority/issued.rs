@@ -15,7 +15,8 @@ use uuid::Uuid;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::base::error::Result;
 use crate::base::id::{
-    DepartureId, GrantInvitationId, InvitationId, JoinCodeId, OrganizationId, ShareLinkId, TransferId, TypedId, UserId,
+    CollaboratorId, DepartureId, GrantInvitationId, InvitationId, JoinCodeId, OrganizationId, ShareLinkId, TransferId,
+    TypedId, UserId,
 };
 use crate::base::job::JobClaim;
 use crate::base::limits;
@@ -279,6 +280,15 @@ pub(crate) enum EndedWith {
     Organization(OrganizationId),
     /// An account.
     Account(UserId),
+    /// The access of a collaborator: ends what they issued or could have accepted.
+    Collaboration {
+        /// The collaborator.
+        id: CollaboratorId,
+        /// The organization that gave access.
+        organization_id: OrganizationId,
+        /// The person.
+        user_id: UserId,
+    },
 }
 
 impl EndedWith {
@@ -289,6 +299,7 @@ impl EndedWith {
             }
             Self::Organization(id) => (Some(id), None, None),
             Self::Account(id) => (None, Some(id), None),
+            Self::Collaboration { organization_id, user_id, .. } => (Some(organization_id), Some(user_id), None),
         };
         EndedParameters { organization_id, user_id, position, most: limits::CASCADE_CHUNK }
     }
@@ -298,6 +309,7 @@ impl EndedWith {
             Self::Departure { .. } => EndedWithKind::Departure,
             Self::Organization(_) => EndedWithKind::Organization,
             Self::Account(_) => EndedWithKind::Account,
+            Self::Collaboration { .. } => EndedWithKind::Collaboration,
         }
     }
 
@@ -306,6 +318,7 @@ impl EndedWith {
             Self::Departure { id, .. } => NewEvent::by_system(organization_id, action, id),
             Self::Organization(id) => NewEvent::by_system(organization_id, action, id),
             Self::Account(id) => NewEvent::by_system(organization_id, action, id),
+            Self::Collaboration { id, .. } => NewEvent::by_system(organization_id, action, id),
         }
     }
 
@@ -314,6 +327,7 @@ impl EndedWith {
             Self::Departure { leaver, .. } => format!("{leaver} departed"),
             Self::Organization(_) => "whoever issued them may not any more, or an organization was deleted".to_owned(),
             Self::Account(user_id) => format!("{user_id} deleted their account"),
+            Self::Collaboration { .. } => "a collaborator was removed".to_owned(),
         }
     }
 }
@@ -334,6 +348,7 @@ enum EndedWithKind {
     Departure,
     Organization,
     Account,
+    Collaboration,
 }
 
 impl EndedWithKind {
@@ -344,6 +359,10 @@ impl EndedWithKind {
             Self::Departure => format!("{of_leaver} AND {table}.position <= :position"),
             Self::Organization => (*of_organization).to_owned(),
             Self::Account => (*of_account).to_owned(),
+            // Nothing has ended before it is marked, since no membership ended. Offers of other organizations stay.
+            Self::Collaboration => {
+                return format!("{of_leaver} AND {table}.organization_id = :organization_id AND {waiting}");
+            }
         };
         format!("{concerned} AND {waiting} AND ({ended})")
     }
@@ -436,7 +455,12 @@ mod tests {
     #[test]
     fn the_statements_name_their_parameters() {
         require_fit::<AroundParameters>(Issued::ALL.iter().map(around_text));
-        let endings = [EndedWithKind::Departure, EndedWithKind::Organization, EndedWithKind::Account];
+        let endings = [
+            EndedWithKind::Departure,
+            EndedWithKind::Organization,
+            EndedWithKind::Account,
+            EndedWithKind::Collaboration,
+        ];
         require_fit::<EndedParameters>(endings.iter().flat_map(|ending| {
             Issued::ALL.map(|issued| ending.mark_text(issued)).into_iter().chain([ending.count_text()])
         }));

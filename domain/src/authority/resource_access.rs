@@ -18,6 +18,17 @@ pub(crate) const OWN_COUNTS: &str = "CASE WHEN m.status = 'active' \
      THEN g.position > m.ended_at_position OR g.kept_position >= m.ended_at_position \
      ELSE o.external_sharing = 'allowed' AND (m.id IS NULL OR g.position > m.ended_at_position) END";
 
+/// The condition for a person's places in teams of an organization to count. Members have what their teams are granted.
+/// Collaborators have it as long as a grant of their own counts in the organization (R66, R81). `m` and `o` are as for
+/// [`OWN_COUNTS`]. The arguments are SQL for the ids of the organization and the user.
+fn teams_count(organization: &str, user: &str) -> String {
+    format!(
+        "CASE WHEN m.status = 'active' THEN true ELSE o.external_sharing = 'allowed' AND EXISTS ( \
+         SELECT FROM grants own WHERE own.organization_id = {organization} AND own.user_id = {user} \
+         AND (m.id IS NULL OR own.position > m.ended_at_position)) END"
+    )
+}
+
 /// The grants that count for a user on a resource. Both arguments are SQL.
 ///
 /// A person's own grants become dormant when the membership under which they were made ends. If the person returns,
@@ -25,7 +36,13 @@ pub(crate) const OWN_COUNTS: &str = "CASE WHEN m.status = 'active' \
 /// other organizations, don't count while sharing with outsiders isn't allowed. What a member gets through a grant to
 /// their organization is capped by their permissions (R58).
 fn granted(user: &str, resource: &str) -> String {
-    format!(include_str!("granted.sql"), user = user, resource = resource, own_counts = OWN_COUNTS)
+    format!(
+        include_str!("granted.sql"),
+        user = user,
+        resource = resource,
+        own_counts = OWN_COUNTS,
+        teams_count = teams_count("r.organization_id", user),
+    )
 }
 
 /// A lateral subquery `access (rank, moving)` for a resource `r` and the user whose id the SQL `user` gives. It has no

@@ -76,6 +76,19 @@ text_enum! {
     }
 }
 
+impl AccessLevel {
+    /// What the level allows, to complete "you can …".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::None => "do nothing with it",
+            Self::View => "view it",
+            Self::Upload => "view it and add to it",
+            Self::Contribute => "view, add to and change it",
+            Self::Administer => "do everything with it, including sharing and deleting it",
+        }
+    }
+}
+
 text_enum! {
     /// Which other members plain members see (D9).
     MemberDirectory {
@@ -132,7 +145,7 @@ text_enum! {
         CreateAdminJoinCode = "create_admin_join_code",
         /// See all members, not only those that the directory shows (R2, R7, D9).
         ViewMembers = "view_members",
-        /// See all resources of every member (R2); see, retry and revert departures.
+        /// See all resources of every member (R2); see, retry and revert departures; see and remove collaborators (R67).
         ViewAllResources = "view_all_resources",
         /// Create resources in the organization (R8, R14).
         CreateResources = "create_resources",
@@ -272,6 +285,12 @@ impl MemberRights {
     pub fn sees_members_of(self, role: Role) -> bool {
         self.allows(Action::ViewMembers)
             || (self.member_directory == MemberDirectory::Leadership && role.is_at_least(Role::Admin))
+    }
+
+    /// Whether the collaborators in a team are shown, to somebody who is in it or not: to the owner and admins, and to
+    /// their teammates if every member is shown (D9, R81).
+    pub fn sees_collaborators(self, is_in_team: bool) -> bool {
+        self.is_leader() || is_in_team && self.member_directory == MemberDirectory::Everyone
     }
 
     /// Whether the organization's structure is shown beyond the member's own part of it: its leaders, who did something
@@ -484,6 +503,15 @@ mod tests {
                 false => format!("where `memberDirectory` is {}", upper(by)),
             }
         });
+        let teammates = ACTORS.map(|(_, role, powers)| {
+            let sees = |directory: &&MemberDirectory| standing_of(role, powers, **directory).sees_collaborators(true);
+            let by: Vec<_> = MemberDirectory::ALL.iter().filter(sees).map(|directory| directory.as_str()).collect();
+            let in_any = MemberDirectory::ALL.iter().all(|it| standing_of(role, powers, *it).sees_collaborators(false));
+            match in_any {
+                true => "yes".to_owned(),
+                false => format!("in their own teams, where `memberDirectory` is {}", upper(by)),
+            }
+        });
         let row = |what: &str, cells: [String; 5]| [what.to_owned()].into_iter().chain(cells).collect::<Vec<_>>();
         let directories = MemberDirectory::ALL.iter().map(|directory| {
             let cells = ACTORS.map(|(_, role, powers)| {
@@ -518,6 +546,7 @@ mod tests {
                     row("give away projects that they administer", gives_away),
                     row("revert the departure of", returned),
                     row("see `leadership`, `owner`, and teams that they aren't in", structure),
+                    row("see the collaborators in teams", teammates),
                 ],
             ),
             table(&heads(&["`memberDirectory`"], &[]), directories.collect()),

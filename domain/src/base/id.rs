@@ -167,6 +167,8 @@ typed_ids! {
     TransferId = "trf";
     /// The id of a team.
     TeamId = "tea";
+    /// The id of a collaborator, made of the ids of the organization and the person.
+    CollaboratorId = "col";
     /// The id of a departure.
     DepartureId = "dep";
     /// The id of the move of a resource by a departure.

@@ -197,6 +197,12 @@ pub const MAX_TEAMS: i64 = 1_000;
 pub const MAX_TEAM_ADDITIONS: usize = 100;
 /// The maximum number of teams that one invitation leads to.
 pub const MAX_INVITATION_TEAMS: usize = 20;
+/// The maximum number of resources on which one invitation gives a level.
+pub const MAX_INVITATION_GRANTS: usize = 20;
+/// The maximum length in characters of the inviter's message in an invitation.
+pub const INVITATION_MESSAGE: usize = 1_000;
+/// The maximum number of ids of a kind that one audit event names.
+pub const AUDIT_IDS: usize = 1_000;
 
 /// The maximum number of users, teams and organizations that one resource is shared with.
 pub const MAX_GRANTS: i64 = 1_000;

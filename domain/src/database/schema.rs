@@ -171,6 +171,7 @@ diesel::table! {
         sent_at -> Timestamptz,
         expires_at -> Timestamptz,
         position -> Int8,
+        message -> Nullable<Text>,
     }
 }
 
@@ -351,6 +352,7 @@ diesel::table! {
         team_id -> Uuid,
         user_id -> Uuid,
         added_at -> Timestamptz,
+        outside -> Bool,
     }
 }
 
@@ -359,6 +361,16 @@ diesel::table! {
         organization_id -> Uuid,
         invitation_id -> Uuid,
         team_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    invitation_grants (invitation_id, number) {
+        organization_id -> Uuid,
+        invitation_id -> Uuid,
+        number -> Int4,
+        resource_id -> Nullable<Uuid>,
+        level -> Text,
     }
 }
 
@@ -386,6 +398,7 @@ diesel::table! {
         created_at -> Timestamptz,
         kept_position -> Nullable<Int8>,
         named_as -> Nullable<Text>,
+        outside -> Bool,
     }
 }
 
@@ -605,6 +618,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     teams,
     team_members,
     invitation_teams,
+    invitation_grants,
     collection_items,
     grants,
     grant_invitations,

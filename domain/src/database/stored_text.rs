@@ -95,7 +95,7 @@ const TABLES: &[Table] = &[
     Table {
         name: "invitations",
         key: "id",
-        columns: &[("name", Form::Line), ("email", Form::Address)],
+        columns: &[("name", Form::Line), ("email", Form::Address), ("message", Form::Text)],
         id: id::<InvitationId>,
     },
     Table {

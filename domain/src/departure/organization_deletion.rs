@@ -140,7 +140,7 @@ async fn mark_restored(transaction: &mut Transaction, _: Staff<'_>, id: Organiza
 
 /// The tables with an organization's data, in an order that the references between them allow. The log stays;
 /// everything else is deleted together with these rows.
-const TENANT_TABLES: [&str; 26] = [
+const TENANT_TABLES: [&str; 27] = [
     "webhook_deliveries",
     "webhooks",
     "resource_moves",
@@ -163,6 +163,7 @@ const TENANT_TABLES: [&str; 26] = [
     "credit_purchases",
     "api_keys",
     "join_codes",
+    "invitation_grants",
     "invitation_teams",
     "team_members",
     "teams",

@@ -25,6 +25,7 @@ use crate::database::schema::{organizations, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::cause::Admission;
 use crate::membership::invitation::{self, Invitation, InvitationStatus};
+use crate::membership::invitation_grants::{self, GrantInWords};
 use crate::membership::joining;
 use crate::membership::member::{self, Member};
 use crate::membership::{organization, team};
@@ -47,6 +48,8 @@ pub struct InvitationPreview {
     pub status: InvitationStatus,
     /// Whether the address has an account to sign in with. Only set while the invitation is open.
     pub account_exists: bool,
+    /// What is granted with the membership. Empty unless the invitation is open.
+    pub grants: Vec<GrantInWords>,
 }
 
 /// Returns the invitation to which a token leads, or `None` if the token isn't genuine. Changes nothing (R24).
@@ -77,6 +80,10 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Invitati
     let is_newest = version == invitation.token_version;
     let stands = is_newest && deleted_at.is_none();
     let status = if stands { invitation.status_at(at) } else { InvitationStatus::Revoked };
+    let grants = match status {
+        InvitationStatus::Pending => invitation_grants::in_words(&mut connection, invitation.id).await?,
+        _ => Vec::new(),
+    };
     Ok(Some(InvitationPreview {
         organization_name,
         invited_by: directory.shows_structure().then_some(invited_by),
@@ -84,6 +91,7 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Invitati
         is_newest,
         status,
         account_exists: account.is_some() && status == InvitationStatus::Pending,
+        grants,
         invitation,
     }))
 }
@@ -327,12 +335,18 @@ async fn take(
     };
     let admission = Admission::Invitation(&accepted);
     let (member_id, mut events) = joining::join(transaction, admission, field).await?;
-    events.push(
-        admission
-            .event(AuditAction::MemberJoined, member_id)
-            .summary(format!("{user_id} accepted an invitation as {}", invitation.role))
-            .with(json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() })),
-    );
+    let given = invitation_grants::give(transaction, invitation, user_id).await?;
+    let mut joined = admission
+        .event(AuditAction::MemberJoined, member_id)
+        .summary(format!("{user_id} accepted an invitation as {}", invitation.role))
+        .with(
+            json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() }),
+        );
+    if !given.skipped.is_empty() {
+        joined = joined.with(json!({ "skipped": given.skipped }));
+    }
+    events.push(joined);
+    events.extend(given.events);
     events.extend(team::join_by(transaction, invitation.id, user_id).await?);
     transaction.enqueue(&MailInvitationAccepted { invitation_id: invitation.id, member_id }).await?;
     events.extend(

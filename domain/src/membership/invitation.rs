@@ -58,6 +58,8 @@ pub struct Invitation {
     pub user_id: Option<UserId>,
     /// The name that the inviter gave the person.
     pub name: Option<String>,
+    /// The inviter's own words to the person.
+    pub message: Option<String>,
     /// The role that the invitation gives.
     pub role: Role,
     /// Whether the member may bill to the organization.

@@ -10,6 +10,7 @@ use crate::base::text::EmailAddress;
 use crate::database::rollcall_now;
 use crate::database::schema::{invitations, organizations, users};
 use crate::membership::invitation::Invitation;
+use crate::membership::invitation_grants::{self, GrantInWords};
 use crate::membership::organization::Organization;
 
 /// An invitation with everything that its emails say.
@@ -23,6 +24,8 @@ pub struct InvitationToMail {
     pub inviter_name: String,
     /// The address, and the name to greet. `None` if the invited account is deleted.
     pub recipient: Option<(EmailAddress, Option<String>)>,
+    /// What is granted with the membership.
+    pub grants: Vec<GrantInWords>,
     /// The time at which this was read.
     pub at: DateTime<Utc>,
 }
@@ -47,12 +50,12 @@ pub async fn by_id(connection: &mut AsyncPgConnection, id: InvitationId) -> Resu
         .first(connection)
         .await
         .optional()?;
-    Ok(found.map(|(invitation, organization, inviter_name, account, at)| {
-        let recipient = match (invitation.email.clone(), account) {
-            (Some(email), _) => Some((email, invitation.name.clone())),
-            (None, Some((Some(email), name))) => Some((email, invitation.name.clone().or(Some(name)))),
-            (None, Some((None, _)) | None) => None,
-        };
-        InvitationToMail { invitation, organization, inviter_name, recipient, at }
-    }))
+    let Some((invitation, organization, inviter_name, account, at)) = found else { return Ok(None) };
+    let grants = invitation_grants::in_words(connection, id).await?;
+    let recipient = match (invitation.email.clone(), account) {
+        (Some(email), _) => Some((email, invitation.name.clone())),
+        (None, Some((Some(email), name))) => Some((email, invitation.name.clone().or(Some(name)))),
+        (None, Some((None, _)) | None) => None,
+    };
+    Ok(Some(InvitationToMail { invitation, organization, inviter_name, recipient, grants, at }))
 }

@@ -30,6 +30,7 @@ use crate::base::text::{self, EmailAddress, Username};
 use crate::database::schema::{invitations, members, users};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::invitation::{self, Invitation, InvitationStatus};
+use crate::membership::invitation_grants::{self, Grantable, InvitedGrant};
 use crate::membership::seats::{self, Seats};
 use crate::membership::{organization, team};
 
@@ -48,6 +49,8 @@ pub struct Invite {
     pub permissions: PermissionsInput,
     /// The teams that the person joins by accepting.
     pub team_ids: Vec<TeamId>,
+    /// What is granted with the membership.
+    pub grants: Vec<InvitedGrant>,
 }
 
 #[derive(PartialEq, Eq, Hash, Clone)]
@@ -62,6 +65,7 @@ struct Parsed {
     role: Role,
     permissions: PermissionsInput,
     team_ids: Vec<TeamId>,
+    grants: Vec<InvitedGrant>,
 }
 
 impl Invite {
@@ -87,7 +91,15 @@ impl Invite {
             let message = format!("must be at most {}", limits::MAX_INVITATION_TEAMS);
             return Err(Refusal::new(Code::TooMany, "teamIds", message));
         }
-        Ok(Parsed { invitee, name, role: self.role, permissions: self.permissions, team_ids: self.team_ids.clone() })
+        invitation_grants::check(&self.grants)?;
+        Ok(Parsed {
+            invitee,
+            name,
+            role: self.role,
+            permissions: self.permissions,
+            team_ids: self.team_ids.clone(),
+            grants: self.grants.clone(),
+        })
     }
 }
 
@@ -96,19 +108,21 @@ fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
     move |refusal| refusal.within(["invitations", &position.to_string()])
 }
 
-/// Invites one to fifty people, all or none, and sends each an email.
+/// Invites one to fifty people, all or none, and sends each an email, which shows the message.
 ///
 /// # Errors
 ///
-/// BLANK or TOO_MANY for no or too many people; FORBIDDEN if the actor may not invite, or not for the role that they
+/// TOO_LONG or INVALID for the message; BLANK or TOO_MANY for no or too many people; FORBIDDEN if the actor may not invite, or not for the role that they
 /// give; for each person, whatever prevents inviting them; SEAT_LIMIT; RATE_LIMITED.
 pub async fn invite(
     database: &Database,
     actor: &Actor,
     organization_id: OrganizationId,
     invites: &[Invite],
+    message: Option<&str>,
     client: ClientNetwork,
 ) -> Result<Vec<Invitation>> {
+    let message = text::optional_message("message", message, limits::INVITATION_MESSAGE)?;
     if invites.is_empty() {
         return Err(Error::refused(Code::Blank, "invitations", "name at least one person"));
     }
@@ -173,7 +187,14 @@ pub async fn invite(
                 let transaction = &*transaction;
                 join!(refuse(transaction, &permit, &parsed, &accounts), mails.require(transaction))
             };
-            let (refusals, over) = refused?;
+            let (mut refusals, over) = refused?;
+            let named = parsed.iter().flat_map(|invite| &invite.grants);
+            let grantable = Grantable::read(transaction, &permit, named).await?;
+            let refused = parsed
+                .iter()
+                .enumerate()
+                .flat_map(|(position, invite)| grantable.refusals(&invite.grants).into_iter().map(at(position)));
+            refusals.extend(refused);
             if !refusals.is_empty() {
                 return Err(Error::Refused(refusals));
             }
@@ -194,6 +215,7 @@ pub async fn invite(
                     invitations::email.eq(email),
                     invitations::user_id.eq(user_id),
                     invitations::name.eq(invite.name.as_deref()),
+                    invitations::message.eq(message.as_deref()),
                     invitations::role.eq(invite.role),
                     invitations::billable_activities.eq(permissions.billable_activities),
                     invitations::shared_apps.eq(permissions.shared_apps),
@@ -217,10 +239,19 @@ pub async fn invite(
                 .zip(&parsed)
                 .flat_map(|(invitation, invite)| invite.team_ids.iter().map(|team_id| (invitation.id, *team_id)))
                 .collect();
-            events.extend(made.iter().map(|invitation| {
-                NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
+            let granting: Vec<(InvitationId, &[InvitedGrant])> = made
+                .iter()
+                .zip(&parsed)
+                .map(|(invitation, invite)| (invitation.id, invite.grants.as_slice()))
+                .collect();
+            events.extend(made.iter().zip(&parsed).map(|(invitation, invite)| {
+                let event = NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
                     .summary(format!("invited someone as {}", invitation.role))
-                    .with(json!({ "role": invitation.role.as_str() }))
+                    .with(json!({ "role": invitation.role.as_str() }));
+                match invite.grants.is_empty() {
+                    true => event,
+                    false => event.with(json!({ "grants": invitation_grants::in_log(&invite.grants) })),
+                }
             }));
             let mails: Vec<_> = made
                 .iter()
@@ -232,14 +263,15 @@ pub async fn invite(
             let expiries: Vec<_> =
                 made.iter().map(|invitation| ExpireInvitation { invitation_id: invitation.id }).collect();
             let transaction = &*transaction;
-            let (teams, mailed, expiring, reminding, recorded) = join!(
+            let (teams, granted, mailed, expiring, reminding, recorded) = join!(
                 team::invite_into(transaction, organization_id, &pairs),
+                invitation_grants::add(transaction, organization_id, &granting),
                 transaction.enqueue_all(&mails),
                 transaction.enqueue_all_at(&expiries, expires_at),
                 remind(transaction, &made, created_at, expires_at),
                 audit::record(transaction, events),
             );
-            teams.and(mailed).and(expiring).and(reminding).and(recorded)?;
+            teams.and(granted).and(mailed).and(expiring).and(reminding).and(recorded)?;
             Ok(made)
         })
         .await;

@@ -2,7 +2,10 @@
 
 pub mod answering;
 pub(crate) mod cause;
+pub mod collaborator;
+pub mod collaborator_removal;
 pub mod invitation;
+pub mod invitation_grants;
 pub mod invitation_mail;
 pub mod inviting;
 pub mod join_code;

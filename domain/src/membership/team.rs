@@ -1,7 +1,7 @@
-//! Teams: named groups of an organization's members (R66).
+//! Teams: named groups of an organization's members and collaborators (R66, R81).
 //!
 //! Every member sees which teams there are and, in them, the people whom the directory shows (D9). If the directory is
-//! hidden, they see only the teams that they are in (R77). The owner and admins manage teams.
+//! hidden, they see only the teams that they are in (R77). The owner and admins manage teams. Collaborators see no teams.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -18,6 +18,7 @@ use crate::base::page::{Page, PageRequest, by_id};
 use crate::base::{limits, text};
 use crate::database::schema::{invitation_teams, members, team_members, teams};
 use crate::database::{Database, Transaction, now, rollcall_now};
+use crate::membership::collaborator;
 
 /// A team.
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -203,11 +204,13 @@ pub async fn delete(database: &Database, actor: &Actor, id: TeamId) -> Result<Te
         .await
 }
 
-/// Adds members of the organization to a team, all or none. Those who are already in the team stay in it.
+/// Adds members and collaborators of the organization to a team, all or none. Those who are already in the team stay in
+/// it. A team makes nobody a collaborator: something must be shared with them first (R68).
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN if the actor may not manage teams; BLANK, TOO_MANY or NOT_FOUND on `userIds`.
+/// NOT_FOUND or FORBIDDEN if the actor may not manage teams; on `userIds`, BLANK, TOO_MANY, NOT_FOUND for people who are
+/// neither, and FORBIDDEN for those whose grants are dormant because sharing outside isn't allowed.
 pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_ids: &[UserId]) -> Result<Team> {
     if user_ids.is_empty() {
         return Err(Error::refused(Code::Blank, "userIds", "name at least one person"));
@@ -228,19 +231,31 @@ pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_id
                 .select(members::user_id)
                 .load(&mut **transaction)
                 .await?;
-            let refusals: Vec<Refusal> = user_ids
-                .iter()
-                .enumerate()
-                .filter(|(_, id)| !active.contains(id))
-                .map(|(position, _)| {
-                    Refusal::new(Code::NotFound, &position.to_string(), "there is no such member here")
-                        .within(["userIds"])
-                })
-                .collect();
+            let others: Vec<UserId> = user_ids.iter().copied().filter(|id| !active.contains(id)).collect();
+            let collaborators = collaborator::hold(transaction, team.organization_id, &others).await?;
+            let refusal = |(position, id): (usize, &UserId)| {
+                let (code, message) = match collaborators.get(id) {
+                    _ if active.contains(id) => return None,
+                    Some(true) => return None,
+                    Some(false) => {
+                        let message = "the organization's policy keeps sharing inside, so teams hold only its members; invite \
+                                       this person";
+                        (Code::Forbidden, message)
+                    }
+                    None => {
+                        let message = "there is no such member or collaborator here; invite this person, or share a \
+                                       resource with them first";
+                        (Code::NotFound, message)
+                    }
+                };
+                Some(Refusal::new(code, &position.to_string(), message).within(["userIds"]))
+            };
+            let refusals: Vec<Refusal> = user_ids.iter().enumerate().filter_map(refusal).collect();
             if !refusals.is_empty() {
                 return Err(Error::Refused(refusals));
             }
-            let added = add(transaction, &team, &active).await?;
+            let people = active.into_iter().map(|id| (id, false)).chain(collaborators.into_keys().map(|id| (id, true)));
+            let added = add(transaction, &team, people).await?;
             if !added.is_empty() {
                 let event = NewEvent::by(actor, team.organization_id, AuditAction::TeamMembersAdded, id)
                     .summary(format!("added {} to a team", added.len()))
@@ -256,17 +271,22 @@ fn names(user_ids: &[UserId]) -> Vec<String> {
     user_ids.iter().map(ToString::to_string).collect()
 }
 
-/// Adds members to a team, and returns those who weren't in it yet.
-async fn add(transaction: &mut Transaction, team: &Team, user_ids: &[UserId]) -> Result<Vec<UserId>> {
+/// Adds people to a team, each with whether they are a collaborator, and returns those who weren't in it yet.
+async fn add(
+    transaction: &mut Transaction,
+    team: &Team,
+    people: impl IntoIterator<Item = (UserId, bool)>,
+) -> Result<Vec<UserId>> {
     let at = now(transaction).await?;
-    let rows: Vec<_> = user_ids
-        .iter()
-        .map(|user_id| {
+    let rows: Vec<_> = people
+        .into_iter()
+        .map(|(user_id, is_outside)| {
             (
                 team_members::organization_id.eq(team.organization_id),
                 team_members::team_id.eq(team.id),
-                team_members::user_id.eq(*user_id),
+                team_members::user_id.eq(user_id),
                 team_members::added_at.eq(at),
+                team_members::outside.eq(is_outside),
             )
         })
         .collect();
@@ -303,7 +323,7 @@ pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_
         .await
 }
 
-/// Removes a leaver from all teams of the organization (R42), and returns these teams.
+/// Removes a leaver (R42), or a collaborator, from all teams of the organization, and returns these teams.
 pub(crate) async fn leave_all(
     transaction: &mut Transaction,
     organization_id: OrganizationId,
@@ -400,7 +420,7 @@ pub(crate) async fn join_by(
 ) -> Result<Vec<NewEvent>> {
     let mut events = Vec::new();
     for (_, team) in of_invitations(transaction, &[invitation_id]).await? {
-        for user_id in add(transaction, &team, &[user_id]).await? {
+        for user_id in add(transaction, &team, [(user_id, false)]).await? {
             events.push(
                 NewEvent::by_user(user_id, team.organization_id, AuditAction::TeamMembersAdded, team.id)
                     .summary("the accepted invitation led into a team")

@@ -1,9 +1,9 @@
-//! The members of many teams and the teams of many members, with a fixed number of statements.
+//! The people in many teams and the teams of many members, with a fixed number of statements.
 
 use std::collections::HashMap;
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access::Permit;
@@ -92,7 +92,7 @@ pub async fn of_members(
         .collect()
 }
 
-/// The members of a team that a viewer may see.
+/// The people in a team that a viewer may see.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VisibleTeamMembers {
     /// The organization.
@@ -101,26 +101,41 @@ pub struct VisibleTeamMembers {
     user_id: UserId,
     /// The roles of the other members whom the viewer sees (D9).
     roles: Vec<Role>,
+    /// Whether the viewer sees the collaborators in teams that they are in, and in all teams.
+    collaborators: [bool; 2],
 }
 
 impl VisibleTeamMembers {
-    /// The members whom the permit shows.
+    /// The people whom the permit shows.
     pub fn of(permit: &Permit) -> Self {
-        let roles = Role::ALL.iter().copied().filter(|role| permit.standing().sees_members_of(*role)).collect();
-        Self { organization_id: permit.organization_id(), user_id: permit.user_id(), roles }
+        let standing = permit.standing();
+        let roles = Role::ALL.iter().copied().filter(|role| standing.sees_members_of(*role)).collect();
+        let collaborators = [true, false].map(|is_in_team| standing.sees_collaborators(is_in_team));
+        Self { organization_id: permit.organization_id(), user_id: permit.user_id(), roles, collaborators }
     }
 }
 
-#[derive(QueryableByName)]
-struct MemberOf {
-    #[diesel(sql_type = SqlUuid)]
-    team_id: TeamId,
-    #[diesel(sql_type = SqlUuid)]
-    member_id: MemberId,
+/// A person in a team.
+#[derive(Debug, Clone)]
+pub struct TeamPerson {
+    /// The person.
+    pub user_id: UserId,
+    /// Their membership in the team's organization; `None` for a collaborator.
+    pub member: Option<Member>,
 }
 
 #[derive(QueryableByName)]
-struct MembersOf {
+struct PersonOf {
+    #[diesel(sql_type = SqlUuid)]
+    team_id: TeamId,
+    #[diesel(sql_type = SqlUuid)]
+    user_id: UserId,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    member_id: Option<MemberId>,
+}
+
+#[derive(QueryableByName)]
+struct PeopleOf {
     #[diesel(sql_type = SqlUuid)]
     team_id: TeamId,
     #[diesel(sql_type = BigInt)]
@@ -132,71 +147,74 @@ struct MembersOf {
 const SEEN: &str = "JOIN members m ON m.user_id = tm.user_id AND m.organization_id = :organization_id AND m.status = 'active' \
      WHERE tm.team_id = k.team_id AND (m.role = ANY (:roles) OR m.user_id = :viewer_id)";
 
+/// The condition for the collaborators in a team `k` who are seen (R81). Whoever isn't a member was added as a
+/// collaborator.
+const SEEN_OUTSIDE: &str = "JOIN users u ON u.id = tm.user_id AND u.deleted_at IS NULL \
+     WHERE tm.team_id = k.team_id AND tm.outside \
+     AND (:sees_all OR :sees_in_own AND EXISTS (SELECT FROM team_members v WHERE v.team_id = k.team_id AND v.user_id = :viewer_id)) \
+     AND NOT EXISTS (SELECT FROM members m WHERE m.user_id = tm.user_id AND m.organization_id = :organization_id AND m.status = 'active')";
+
 statement! {
-    struct MembersOfTeams<'a> {
+    struct PeopleOfTeams<'a> {
         teams: Array<SqlUuid> = &'a [TeamId],
         roles: Array<Text> = &'a [Role],
         viewer_id: SqlUuid = UserId,
         organization_id: SqlUuid = OrganizationId,
+        sees_in_own: Bool = bool,
+        sees_all: Bool = bool,
         after: Nullable<SqlUuid> = Option<UserId>,
         most: BigInt = i64,
-    } = format!(include_str!("members_of_teams.sql"), seen = SEEN)
+    } = format!(include_str!("members_of_teams.sql"), seen = SEEN, seen_outside = SEEN_OUTSIDE)
 }
 
 statement! {
-    struct CountMembersOfTeams<'a> {
+    struct CountPeopleOfTeams<'a> {
         teams: Array<SqlUuid> = &'a [TeamId],
         roles: Array<Text> = &'a [Role],
         viewer_id: SqlUuid = UserId,
         organization_id: SqlUuid = OrganizationId,
-    } = format!(
-        "SELECT k.team_id, count(*) FROM unnest(:teams) AS k (team_id) JOIN team_members tm USING (team_id) {SEEN} GROUP BY k.team_id"
-    )
+        sees_in_own: Bool = bool,
+        sees_all: Bool = bool,
+    } = format!(include_str!("count_members_of_teams.sql"), seen = SEEN, seen_outside = SEEN_OUTSIDE)
 }
 
-/// Returns a page of the members of each of the teams who are seen, in the order of their users' ids. The number of
+/// Returns a page of the people in each of the teams who are seen, in the order of their users' ids. The number of
 /// statements doesn't depend on the number of teams.
-pub async fn members_of(
+pub async fn people_of(
     connection: &mut AsyncPgConnection,
     teams: &[TeamId],
     visible: &VisibleTeamMembers,
     page: &PageRequest,
     with_count: bool,
-) -> Result<HashMap<TeamId, Part<Member>>> {
+) -> Result<HashMap<TeamId, Part<TeamPerson>>> {
     let slice: Slice<UserId> = page.slice()?;
-    let asked = MembersOfTeams {
-        teams,
-        roles: &visible.roles,
-        viewer_id: visible.user_id,
-        organization_id: visible.organization_id,
-        after: slice.after,
-        most: slice.fetch(),
-    };
-    let rows: Vec<MemberOf> = asked.query().load(connection).await?;
-    let ids: Vec<MemberId> = rows.iter().map(|row| row.member_id).collect();
+    let VisibleTeamMembers { organization_id, user_id: viewer_id, ref roles, collaborators: [sees_in_own, sees_all] } =
+        *visible;
+    let (after, most) = (slice.after, slice.fetch());
+    let asked = PeopleOfTeams { teams, roles, viewer_id, organization_id, sees_in_own, sees_all, after, most };
+    let rows: Vec<PersonOf> = asked.query().load(connection).await?;
+    let ids: Vec<MemberId> = rows.iter().filter_map(|row| row.member_id).collect();
     let members: HashMap<MemberId, Member> =
         member::by_ids(connection, &ids).await?.into_iter().map(|member| (member.id, member)).collect();
-    let counts: Vec<MembersOf> = match with_count {
+    let counts: Vec<PeopleOf> = match with_count {
         false => Vec::new(),
         true => {
-            let (viewer_id, organization_id) = (visible.user_id, visible.organization_id);
-            CountMembersOfTeams { teams, roles: &visible.roles, viewer_id, organization_id }
-                .query()
-                .load(connection)
-                .await?
+            let asked = CountPeopleOfTeams { teams, roles, viewer_id, organization_id, sees_in_own, sees_all };
+            asked.query().load(connection).await?
         }
     };
-    let mut found: HashMap<TeamId, Vec<Member>> = HashMap::new();
+    let mut found: HashMap<TeamId, Vec<TeamPerson>> = HashMap::new();
     for row in rows {
-        if let Some(member) = members.get(&row.member_id) {
-            found.entry(row.team_id).or_default().push(member.clone());
+        let member = row.member_id.and_then(|id| members.get(&id)).cloned();
+        if member.is_some() || row.member_id.is_none() {
+            found.entry(row.team_id).or_default().push(TeamPerson { user_id: row.user_id, member });
         }
     }
     let counts: HashMap<TeamId, i64> = counts.into_iter().map(|row| (row.team_id, row.count)).collect();
     teams
         .iter()
         .map(|id| {
-            let page = slice.page(found.remove(id).unwrap_or_default(), |member| member.user_id)?;
+            let page = slice.page(found.remove(id).unwrap_or_default(), |person| person.user_id)?;
             Ok((*id, (page, counts.get(id).copied().unwrap_or_default())))
         })
         .collect()

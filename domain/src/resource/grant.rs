@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
 
@@ -19,6 +19,8 @@ use crate::authority::attempt::{self, Count};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
+use crate::authority::membership::MemberStatus;
+use crate::authority::resource_access::OWN_COUNTS;
 use crate::authority::rights::{AccessLevel, ExternalSharing};
 use crate::authority::{access, visibility};
 use crate::base::attached::{self, Attached};
@@ -27,12 +29,12 @@ use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, TeamId, UserId};
 use crate::base::job::MailGrantInvitation;
 use crate::base::limits;
-use crate::base::page::{Page, PageRequest};
-use crate::base::sql::{FixedSql, Prepare as _, fixed_sql};
+use crate::base::page::{Page, PageRequest, Slice};
+use crate::base::sql::{FixedSql, Prepare as _, fixed_sql, statement};
 use crate::base::text::{EmailAddress, in_words};
 use crate::database::schema::{grant_invitations, grants, organizations};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::organization;
+use crate::membership::{collaborator, organization};
 use crate::resource::grantee::{self, Found, Grantee, Named};
 use crate::resource::{self, Resource};
 
@@ -225,7 +227,10 @@ async fn put(
         Grantee::User(id) => {
             // The membership is locked before the position is taken, so that a departure that is in progress finishes
             // first.
-            grantee::lock_member(transaction, resource.organization_id, id).await?;
+            let status = grantee::lock_member(transaction, resource.organization_id, id).await?;
+            if status != Some(MemberStatus::Active) {
+                collaborator::hold_grants(transaction, resource.organization_id, id).await?;
+            }
             (Some(id), None, None)
         }
         Grantee::Team(id) => (None, Some(id), None),
@@ -365,7 +370,8 @@ async fn invite(
         .await?)
 }
 
-/// Revokes a grant. Whoever administers the resource may do so, and so may the grantee.
+/// Revokes a grant. Whoever administers the resource may do so, and so may the grantee. A collaborator whose last grant
+/// in the organization this was leaves its teams.
 ///
 /// # Errors
 ///
@@ -383,10 +389,13 @@ pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<G
             if deleted == 0 {
                 return Err(not_found().into());
             }
-            let event = NewEvent::by(actor, grant.organization_id, AuditAction::GrantRevoked, id)
+            let organization_id = grant.organization_id;
+            let event = NewEvent::by(actor, organization_id, AuditAction::GrantRevoked, id)
                 .summary("what was shared isn't any more")
                 .with(json!({ "resource": grant.resource_id.to_string() }));
-            audit::record(transaction, [event]).await?;
+            let grantee = grant.user_id.as_slice();
+            let left = collaborator::leave_teams(transaction, organization_id, grantee).await?;
+            audit::record(transaction, [event].into_iter().chain(left)).await?;
             Ok(id)
         })
         .await
@@ -473,4 +482,69 @@ pub async fn invitations_of_resources(
     with_count: bool,
 ) -> Result<HashMap<ResourceId, (Page<GrantInvitation>, i64)>> {
     attached::to(connection, ids, page, with_count).await
+}
+
+statement! {
+    struct GrantsOfCollaborators<'a> {
+        organizations: Array<SqlUuid> = &'a [OrganizationId],
+        users: Array<SqlUuid> = &'a [UserId],
+        after: Nullable<SqlUuid> = Option<GrantId>,
+        most: BigInt = i64,
+    } = format!(include_str!("grants_of_collaborators.sql"), own_counts = OWN_COUNTS)
+}
+
+statement! {
+    struct CountGrantsOfCollaborators<'a> {
+        organizations: Array<SqlUuid> = &'a [OrganizationId],
+        users: Array<SqlUuid> = &'a [UserId],
+    } = format!(include_str!("count_grants_of_collaborators.sql"), own_counts = OWN_COUNTS)
+}
+
+/// Returns a page of the grants by which each of the collaborators reaches something, oldest first, and how many there
+/// are: those to themselves, and those to teams that they are in. The caller has checked that the actor leads the
+/// organizations.
+pub async fn of_collaborators(
+    connection: &mut AsyncPgConnection,
+    people: &[(OrganizationId, UserId)],
+    page: &PageRequest,
+    with_count: bool,
+) -> Result<HashMap<(OrganizationId, UserId), (Page<Grant>, i64)>> {
+    #[derive(QueryableByName)]
+    struct HeldGrant {
+        #[diesel(sql_type = SqlUuid)]
+        holder_id: UserId,
+        #[diesel(embed)]
+        grant: Grant,
+    }
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = SqlUuid)]
+        organization_id: OrganizationId,
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let slice: Slice<GrantId> = page.slice()?;
+    let (organizations, users): (Vec<OrganizationId>, Vec<UserId>) = people.iter().copied().unzip();
+    let (organizations, users) = (organizations.as_slice(), users.as_slice());
+    let asked = GrantsOfCollaborators { organizations, users, after: slice.after, most: slice.fetch() };
+    let rows: Vec<HeldGrant> = asked.query().load(connection).await?;
+    let counts: Vec<Count> = match with_count {
+        false => Vec::new(),
+        true => CountGrantsOfCollaborators { organizations, users }.query().load(connection).await?,
+    };
+    let counts: HashMap<_, i64> =
+        counts.into_iter().map(|row| ((row.organization_id, row.user_id), row.count)).collect();
+    let mut found: HashMap<_, Vec<Grant>> = HashMap::new();
+    for HeldGrant { holder_id, grant } in rows {
+        found.entry((grant.organization_id, holder_id)).or_default().push(grant);
+    }
+    people
+        .iter()
+        .map(|key| {
+            let page = slice.page(found.remove(key).unwrap_or_default(), |grant| grant.id)?;
+            Ok((*key, (page, counts.get(key).copied().unwrap_or_default())))
+        })
+        .collect()
 }

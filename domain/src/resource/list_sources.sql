@@ -1,18 +1,25 @@
--- The sources through which the user reaches resources: "me" contains their memberships; "granted" what is granted to
--- them or is moving to them; "inside" the containers and collections that they reach. "apps" and "others" say which
--- kinds a grant gives access to (R58).
+-- The sources through which the user reaches resources: "me" contains their memberships; "own" what is granted to
+-- themselves; "granted" that, what else is granted to them, and what is moving to them; "inside" the containers and
+-- collections that they reach. "apps" and "others" say which kinds a grant gives access to (R58).
 WITH me AS MATERIALIZED (
   SELECT m.organization_id, m.role IN ('owner', 'admin') AS leads
   FROM members m JOIN organizations o ON o.id = m.organization_id AND o.deleted_at IS NULL
   WHERE m.user_id = :user_id AND m.status = 'active'{only_member}
-), granted AS MATERIALIZED (
-  SELECT g.resource_id, true AS apps, true AS others FROM grants g
+), own AS MATERIALIZED (
+  SELECT g.organization_id, g.resource_id, m.status IS DISTINCT FROM 'active' AS outside FROM grants g
   JOIN organizations o ON o.id = g.organization_id AND o.deleted_at IS NULL
   LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = :user_id
   WHERE g.user_id = :user_id{only_grant} AND {own_counts}
+), granted AS MATERIALIZED (
+  SELECT resource_id, true AS apps, true AS others FROM own
   UNION ALL
   SELECT g.resource_id, true, true FROM me
   JOIN team_members t ON t.organization_id = me.organization_id AND t.user_id = :user_id
+  JOIN grants g ON g.team_id = t.team_id
+  UNION ALL
+  -- A collaborator has what their teams are granted as long as something is granted to themselves (R81).
+  SELECT g.resource_id, true, true FROM (SELECT DISTINCT organization_id FROM own WHERE outside) c
+  JOIN team_members t ON t.organization_id = c.organization_id AND t.user_id = :user_id
   JOIN grants g ON g.team_id = t.team_id
   UNION ALL
   SELECT g.resource_id, gm.role IN ('owner', 'admin') OR gm.shared_apps,

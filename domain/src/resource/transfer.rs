@@ -33,7 +33,7 @@ use crate::base::text::Username;
 use crate::base::text_enum::text_enum;
 use crate::database::schema::{grants, members, project_transfers, resources};
 use crate::database::{Database, Transaction, now, rollcall_now};
-use crate::membership::{member, organization};
+use crate::membership::{collaborator, member, organization};
 use crate::resource::kind::ResourceKind;
 use crate::resource::storage;
 use crate::resource::{self, Resource, Visibility};
@@ -663,6 +663,7 @@ async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<
 /// - Grants to teams, dormant grants and open invitations end.
 /// - Other grants to people and organizations move along. They count as made at this moment in the other organization,
 ///   whatever those people were to it before.
+/// - Collaborators to whom nothing else is granted in the organization that the project leaves also leave its teams.
 /// - The project and its contents are removed from all collections.
 /// - Contents whose owner isn't a member of the other organization become the recipient's. Samples keep their owners
 ///   (R33).
@@ -685,7 +686,7 @@ pub async fn carry_out(database: &Database, id: TransferId, claim: JobClaim<'_>)
                 return Ok(());
             };
             let project = transfer.resource_id;
-            let (owner, passed) = carry(transaction, &transfer, project, target).await?;
+            let Carried { owner, passed, left_teams } = carry(transaction, &transfer, project, target).await?;
             let at = now(transaction).await?;
             diesel::update(project_transfers::table.find(id))
                 .set(project_transfers::moved_at.eq(at)).prepared()
@@ -699,7 +700,7 @@ pub async fn carry_out(database: &Database, id: TransferId, claim: JobClaim<'_>)
                     .summary("a project was moved with what lies in it")
                     .with(metadata.clone())
             });
-            audit::record(transaction, events).await
+            audit::record(transaction, events.into_iter().chain(left_teams)).await
         })
         .await
 }
@@ -787,7 +788,22 @@ statement! {
          ) SELECT count(*) AS passed FROM passed"
 }
 
-/// Moves the project, and returns the new owner and how many of the contents passed to them.
+statement! {
+    struct CollaboratorsOnMoving { project_id: SqlUuid = ResourceId } =
+        format!("SELECT DISTINCT user_id FROM grants WHERE outside AND resource_id IN ({MOVING})")
+}
+
+/// What was done when a project moved.
+struct Carried {
+    /// The new owner.
+    owner: UserId,
+    /// How many of the contents passed to the new owner.
+    passed: i64,
+    /// The events of collaborators who left teams.
+    left_teams: Vec<NewEvent>,
+}
+
+/// Moves the project.
 ///
 /// The contents, of which there may be many, move with their container before any membership is locked. Changes to
 /// these memberships therefore wait only for the rest, which is quick.
@@ -796,12 +812,20 @@ async fn carry(
     transfer: &Transfer,
     project: ResourceId,
     target: OrganizationId,
-) -> Result<(UserId, i64)> {
+) -> Result<Carried> {
     #[derive(QueryableByName)]
     struct PassedOnCount {
         #[diesel(sql_type = BigInt)]
         passed: i64,
     }
+    #[derive(QueryableByName)]
+    struct MovingCollaborator {
+        #[diesel(sql_type = SqlUuid)]
+        user_id: UserId,
+    }
+    let collaborators: Vec<MovingCollaborator> =
+        CollaboratorsOnMoving { project_id: project }.query().load(&mut **transaction).await?;
+    let collaborators: Vec<UserId> = collaborators.into_iter().map(|one| one.user_id).collect();
     for statement in [
         RemoveTeamGrants { project_id: project }.query(),
         RemoveSleepingGrants { project_id: project }.query(),
@@ -823,7 +847,8 @@ async fn carry(
     // People who have become members since then aren't locked, and their contents pass on as well.
     let pass = PassOn { project_id: project, new_owner_id: owner, members };
     let passed: PassedOnCount = pass.query().get_result(&mut **transaction).await?;
-    Ok((owner, passed.passed))
+    let left_teams = collaborator::leave_teams(transaction, transfer.organization_id, &collaborators).await?;
+    Ok(Carried { owner, passed: passed.passed, left_teams })
 }
 
 /// Returns the transfers with these ids without checking access.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::authority::verification;
 use crate::base::error::Result;
 use crate::base::id::{
-    ApiKeyId, DepartureId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, RunId, SessionId,
+    ApiKeyId, DepartureId, GrantId, InvitationId, JoinCodeId, MemberId, OrganizationId, ResourceId, RunId, SessionId,
     TransferId, TypedId, UserId, WebhookId,
 };
 use crate::base::limits;
@@ -141,9 +141,19 @@ const INVARIANTS: &[Invariant] = &[
         id: id::<JoinCodeId>,
     },
     Invariant {
-        name: "nobody is in a team of an organization that they left (R42)",
-        broken: "SELECT m.id FROM team_members t JOIN members m USING (organization_id, user_id) WHERE m.status <> 'active'",
-        id: id::<MemberId>,
+        // R42: whoever leaves an organization leaves its teams.
+        name: "a team holds members, and collaborators to whom something is granted (R66, R68, R81)",
+        broken: "SELECT t.user_id AS id FROM team_members t LEFT JOIN members m USING (organization_id, user_id) \
+             WHERE m.status IS DISTINCT FROM 'active' AND NOT (t.outside AND EXISTS (SELECT FROM grants g \
+             WHERE g.organization_id = t.organization_id AND g.user_id = t.user_id AND (m.id IS NULL OR g.position > m.ended_at_position)))",
+        id: id::<UserId>,
+    },
+    Invariant {
+        name: "the list of collaborators misses nobody who reaches something (R67)",
+        broken: "SELECT g.id FROM grants g LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
+             WHERE g.user_id IS NOT NULL AND NOT g.outside AND m.status IS DISTINCT FROM 'active' \
+             AND (m.id IS NULL OR g.position > m.ended_at_position)",
+        id: id::<GrantId>,
     },
     Invariant {
         name: "every resource's owner is a member, save of samples, unless a departure is passing it on or it moves (R33, R34, R35, R61)",

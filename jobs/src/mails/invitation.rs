@@ -4,14 +4,16 @@ use apalis_diesel::{ClaimedJob, JobError};
 use chrono::{DateTime, Utc};
 use rollcall_domain::base::delivery::DeliveryStatus;
 use rollcall_domain::base::job::MailInvitation;
+use rollcall_domain::base::limits;
 use rollcall_domain::base::link::Route;
 use rollcall_domain::membership::invitation::{self, InvitationStatus};
+use rollcall_domain::membership::invitation_grants::GrantInWords;
 use rollcall_domain::membership::invitation_mail::{self, InvitationToMail};
 use rollcall_domain::membership::organization;
 use url::Url;
 
 use crate::context::{Context, Unsent, connection, hold, job_error};
-use crate::mail::document::{Block, Document, name};
+use crate::mail::document::{Block, Document, line, name};
 use crate::mail::words::{deadline, greeting, paragraph, row};
 use crate::mail::{Envelope, Mail, RenderError};
 
@@ -24,6 +26,10 @@ pub struct InvitationMail {
     pub inviter_name: Option<String>,
     /// The role offered, such as `Member`.
     pub role: String,
+    /// What the recipient gets access to by joining.
+    pub grants: Vec<GrantInWords>,
+    /// The message of the user who invites.
+    pub message: Option<String>,
     /// The page that shows the invitation.
     pub link: Url,
     /// When the invitation expires.
@@ -39,32 +45,57 @@ impl InvitationMail {
             None => format!("You are invited to join {organization}"),
         };
         let expires = deadline(self.expires_at, &envelope);
+        let mut blocks = vec![
+            greeting(&envelope),
+            paragraph(format!("{invites} on Rollcall, where its members share and manage their work together.")),
+        ];
+        blocks.extend(message(self.inviter_name.as_deref(), self.message.as_deref()));
+        blocks.push(Block::Rows(vec![
+            row("Organization", organization.clone()),
+            row("Your role", name(&self.role)),
+            row("Open until", expires.clone()),
+        ]));
+        blocks.extend(granted(&self.grants));
+        blocks.extend([
+            Block::Button { label: "See the invitation", url: self.link.clone() },
+            paragraph(
+                "You can accept or decline on the page that opens; opening it changes nothing. You don't need an \
+                account: we create one when you accept.",
+            ),
+            paragraph(
+                "If you would rather not join, just ignore this email and the invitation will expire. The link is \
+                only for you, so please don't share it.",
+            ),
+        ]);
         Document {
             subject: invites.clone(),
             preheader: format!("See the invitation, then accept or decline it. It is open until {expires}."),
             heading: format!("Join {organization}"),
-            blocks: vec![
-                greeting(&envelope),
-                paragraph(format!("{invites} on Rollcall, where its members share and manage their work together.")),
-                Block::Rows(vec![
-                    row("Organization", organization),
-                    row("Your role", name(&self.role)),
-                    row("Open until", expires),
-                ]),
-                Block::Button { label: "See the invitation", url: self.link.clone() },
-                paragraph(
-                    "You can accept or decline on the page that opens; opening it changes nothing. You don't need an \
-                    account: we create one when you accept.",
-                ),
-                paragraph(
-                    "If you would rather not join, just ignore this email and the invitation will expire. The link is \
-                    only for you, so please don't share it.",
-                ),
-            ],
+            blocks,
             reason: reason(&self.organization_name),
         }
         .render(envelope)
     }
+}
+
+/// The inviter's own words, marked as such. Nothing in them can be clicked.
+fn message(inviter_name: Option<&str>, message: Option<&str>) -> Option<Block> {
+    let message = line(message?, limits::INVITATION_MESSAGE);
+    Some(paragraph(match inviter_name.map(name) {
+        Some(inviter) => format!("{inviter} writes: “{message}”"),
+        None => format!("The person who invites you writes: “{message}”"),
+    }))
+}
+
+/// What the recipient gets access to by joining.
+pub(super) fn granted(grants: &[GrantInWords]) -> Vec<Block> {
+    if grants.is_empty() {
+        return Vec::new();
+    }
+    let words = |grant: &GrantInWords| {
+        format!("{} ({}): you can {}", name(&grant.name), name(&grant.kind), grant.level.in_words())
+    };
+    vec![paragraph("When you join, you also get access to:"), Block::List(grants.iter().map(words).collect())]
 }
 
 /// Why somebody receives the emails about an invitation.
@@ -78,7 +109,9 @@ pub(super) fn reason(organization_name: &str) -> String {
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvitation) -> Result<(), JobError> {
     let MailInvitation { invitation_id: id, token_version } = *payload;
     let found = invitation_mail::by_id(&mut *connection(context).await?, id).await.map_err(job_error)?;
-    let Some(InvitationToMail { invitation, organization, inviter_name, recipient, at }) = found else { return Ok(()) };
+    let Some(InvitationToMail { invitation, organization, inviter_name, recipient, grants, at }) = found else {
+        return Ok(());
+    };
     let is_current = invitation.token_version == token_version && invitation.status_at(at) == InvitationStatus::Pending;
     if !is_current || invitation.delivery == DeliveryStatus::Sent {
         return Ok(());
@@ -94,6 +127,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
         organization_name: organization.name,
         inviter_name: organization.member_directory.shows_structure().then_some(inviter_name),
         role: invitation.role.label().to_owned(),
+        grants,
+        message: invitation.message,
         link: context.link(Route::Invitation(token.reveal())),
         expires_at: invitation.expires_at,
     };

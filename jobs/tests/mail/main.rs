@@ -18,7 +18,9 @@ use std::{
 use chrono::{DateTime, TimeZone as _, Utc};
 use mail_parser::{MessageParser, MimeHeaders as _};
 use proptest::prelude::*;
+use rollcall_domain::authority::rights::AccessLevel;
 use rollcall_domain::departure::receipt::MembershipEnding;
+use rollcall_domain::membership::invitation_grants::GrantInWords;
 use rollcall_jobs::mail::{Envelope, Mail, Mailbox, Mailer, SendError};
 use rollcall_jobs::mails::{
     AccountDeletedMail, Count, CreditsSpentMail, DepartureToLeaverMail, DepartureToOwnerMail, EmailChangeLinkMail,
@@ -618,6 +620,7 @@ fn mails(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let reminder = InvitationReminderMail {
         organization_name: names.organization.into(),
         role: "Member".into(),
+        grants: granted(names),
         link: link("invitations", "?a=1&b='2'"),
         expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
     };
@@ -696,6 +699,7 @@ fn all_mails() -> Vec<(&'static str, Mail)> {
 /// The mails where something is left out or said otherwise.
 fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
     let anonymous = InvitationMail { inviter_name: None, ..invitation(names) };
+    let bare_invitation = InvitationMail { grants: Vec::new(), message: None, ..invitation(names) };
     let plain_sign_in = SignInMail { organization_name: None, user_agent: None, ..sign_in(names) };
     let left = |moved| DepartureToLeaverMail {
         ending: MembershipEnding::Left,
@@ -747,6 +751,7 @@ fn variants(names: &Names<'_>) -> Vec<(&'static str, Mail)> {
         ("credits_spent to the last", spent.render(envelope(None)).unwrap()),
         ("upgrade_requested without a word", wordless.render(envelope(None)).unwrap()),
         ("invitation without inviter", anonymous.render(envelope(None)).unwrap()),
+        ("invitation without grants and message", bare_invitation.render(envelope(None)).unwrap()),
         ("sign_in without organization", plain_sign_in.render(envelope(None)).unwrap()),
         ("ownership_transferred away", transferred(names, false).render(envelope(None)).unwrap()),
         ("departure_to_leaver with nothing", left(Moved::default()).render(envelope(None)).unwrap()),
@@ -765,9 +770,16 @@ fn invitation(names: &Names<'_>) -> InvitationMail {
         organization_name: names.organization.into(),
         inviter_name: Some(names.person.into()),
         role: "Member".into(),
+        grants: granted(names),
+        message: Some(format!("Welcome!\nStart with the {}.", names.resource)),
         link: link("invitations", "?a=1&b='2'"),
         expires_at: Utc.with_ymd_and_hms(2026, 11, 29, 14, 5, 0).unwrap(),
     }
+}
+
+fn granted(names: &Names<'_>) -> Vec<GrantInWords> {
+    let grant = |kind: &str, level| GrantInWords { name: names.resource.into(), kind: kind.into(), level };
+    vec![grant("project", AccessLevel::Upload), grant("workspace", AccessLevel::Administer)]
 }
 
 fn new_sign_in() -> NewSignInMail {

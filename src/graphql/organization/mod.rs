@@ -13,7 +13,7 @@ use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::{audit, permissions, rights};
 use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
 use rollcall_domain::event::webhook;
-use rollcall_domain::membership::{invitation, join_code, member_list, organization, team};
+use rollcall_domain::membership::{collaborator, invitation, join_code, member_list, organization, team};
 use rollcall_domain::organization::usage::{Period, Series, UsageAnswer, UsageQuestion};
 use rollcall_domain::resource::list::ResourceFilter;
 use rollcall_domain::resource::{kind, run};
@@ -22,6 +22,7 @@ use rollcall_domain::{departure, resource};
 use super::api_key::{ApiKey, ApiKeyConnection};
 use super::audit::{AuditEvent, AuditEventConnection};
 use super::billing::Billing;
+use super::collaborator::{Collaborator, CollaboratorConnection};
 use super::connection::{either_way, forward, total};
 use super::context::{LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders, request};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
@@ -291,6 +292,23 @@ impl Organization {
         let page = member_list::list(&mut connection, permit, &filter, order, &request).await.map_err(top_level)?;
         let total = total(context, member_list::count(&mut connection, permit, &filter)).await?;
         Ok(Some(MemberConnection::new(page.map(Member), total)))
+    }
+
+    /// The people who reach some of the organization's resources without being members of it, each of them once. Null
+    /// for everybody but the owner and admins. While the policy keeps sharing inside, nobody outside reaches anything,
+    /// and the list is empty.
+    async fn collaborators(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<CollaboratorConnection>> {
+        let Some(permit) = &self.permit else { return Ok(None) };
+        let mut connection = connection(context).await?;
+        let page = collaborator::list(&mut connection, permit, &forward(first, after)).await;
+        let Some(page) = visible(page)? else { return Ok(None) };
+        let total = total(context, collaborator::count(&mut connection, permit)).await?;
+        Ok(Some(CollaboratorConnection::new(page.map(Collaborator), total)))
     }
 
     /// The organization's invitations, oldest first. Only members who may invite see them.

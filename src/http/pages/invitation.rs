@@ -10,6 +10,7 @@ use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::base::text::EmailAddress;
 use rollcall_domain::membership::answering::{self, AcceptedMembership, InvitationBy, InvitationPreview};
 use rollcall_domain::membership::invitation::InvitationStatus;
+use rollcall_domain::membership::invitation_grants::GrantInWords;
 use rollcall_domain::membership::member;
 use rollcall_domain::sign_in::{self, SignInRequester};
 use serde::Deserialize;
@@ -43,6 +44,8 @@ struct InvitationPage<'a> {
     token: &'a str,
     organization: &'a str,
     invited_by: Option<&'a str>,
+    message: Option<&'a str>,
+    grants: &'a [GrantInWords],
     email: &'a str,
     role: &'a str,
     expires_at: &'a str,
@@ -96,6 +99,8 @@ pub async fn show(Path(token): Path<String>, Opened { mut visit, notice }: Opene
         token: &token,
         organization: name,
         invited_by: preview.invited_by.as_deref(),
+        message: preview.invitation.message.as_deref(),
+        grants: &preview.grants,
         email: preview.email.as_ref().map(EmailAddress::as_str).unwrap_or_default(),
         role: preview.invitation.role.label(),
         expires_at: &shown(preview.invitation.expires_at),

@@ -90,6 +90,12 @@ pub(crate) fn optional_text(field: &str, text: Option<&str>, max: usize) -> Resu
     Ok(Some(settled_text(&text)))
 }
 
+/// Parses an optional message: a text without links, since strangers receive emails that contain it.
+pub(crate) fn optional_message(field: &str, text: Option<&str>, max: usize) -> Result<Option<String>, Refusal> {
+    let message = optional_text(field, text, max)?;
+    if message.as_deref().is_some_and(hyperlink::is_in) { Err(reads_as_link(field)) } else { Ok(message) }
+}
+
 /// Whether the character separates lines or columns.
 fn is_layout(c: char) -> bool {
     matches!(c, '\n' | '\t')

@@ -1,0 +1,2 @@
+DROP TABLE invitation_grants;
+ALTER TABLE invitations DROP COLUMN message;
