@@ -69,9 +69,9 @@ impl Team {
         self.0.avatar_url.as_deref()
     }
 
-    /// The people in the team that the viewer may see. The owner and admins see everybody. Others see themselves and the
-    /// members that the directory shows, and, if the directory is EVERYONE, the collaborators in teams that they are in.
-    /// Null for viewers who aren't members of the organization.
+    /// The people in the team that the viewer may see. The owner and admins see everybody. Others see themselves and
+    /// the members that the directory shows, and, if the directory is EVERYONE, the collaborators in teams that they
+    /// are in. Null for viewers who aren't members of the organization.
     async fn members(
         &self,
         context: &Context<'_>,
@@ -268,9 +268,9 @@ impl TeamMutation {
         })
     }
 
-    /// Adds members and collaborators of the organization to a team. Somebody becomes a collaborator only by a grant on a
-    /// resource, so the team makes nobody one. Collaborators leave their teams when the last grant to themselves ends,
-    /// and can't be added while the policy keeps sharing inside.
+    /// Adds members and collaborators of the organization to a team. Somebody becomes a collaborator only by a grant on
+    /// a resource, so the team makes nobody one. Collaborators leave their teams when the last grant to themselves
+    /// ends, and can't be added while the policy keeps sharing inside.
     async fn add_team_members(
         &self,
         context: &Context<'_>,

@@ -367,8 +367,8 @@ async fn whom_one_sees_in_a_team_is_the_directorys() {
     app.finish().await;
 }
 
-// R37, R42, R45, R67, R68: a collaborator who joins is none any more and keeps what they have; who departs is none, until
-// something is granted to them again; and a revert leaves everything right.
+// R37, R42, R45, R67, R68: a collaborator who joins is none any more and keeps what they have; who departs is none,
+// until something is granted to them again; and a revert leaves everything right.
 #[tokio::test]
 async fn who_joins_or_departs_is_no_collaborator() {
     let app = TestApp::start().await;

@@ -45,8 +45,8 @@ fn some(level: &str) -> Option<String> {
     Some(level.to_owned())
 }
 
-// R80: an invitation brings levels on a workspace and a project with it: whoever accepts it has them at once, whether by
-// address or by username, and the mail and the page say so beforehand, with the inviter's own words.
+// R80: an invitation brings levels on a workspace and a project with it: whoever accepts it has them at once, whether
+// by address or by username, and the mail and the page say so beforehand, with the inviter's own words.
 #[tokio::test]
 async fn an_invitation_leads_straight_into_a_workspace() {
     let app = TestApp::start().await;
@@ -54,7 +54,7 @@ async fn an_invitation_leads_straight_into_a_workspace() {
     let bob = app.sign_up("bob@example.org").await;
     let workspace = team.owner.create(&team.id, "WORKSPACE", "Wet lab").await;
     let inside = team.owner.create_in(&workspace, "VOLUME", "Reads").await;
-    let project = team.owner.create(&team.id, "PROJECT", "Atlas v2:b").await;
+    let project = team.owner.create(&team.id, "PROJECT", "Atlas.csv").await;
     let grants = json!([level(&workspace, "CONTRIBUTE"), level(&project, "VIEW")]);
     let input = json!({
         "organizationId": team.id, "message": "  Welcome!\n\nStart with the <b>reads</b>. ",
@@ -63,7 +63,7 @@ async fn an_invitation_leads_straight_into_a_workspace() {
     let made = team.owner.ok("inviteMembers", input, SELECTION).await["invitations"].clone();
     let shown = json!([
         { "level": "CONTRIBUTE", "resource": { "name": "Wet lab" } },
-        { "level": "VIEW", "resource": { "name": "Atlas v2:b" } },
+        { "level": "VIEW", "resource": { "name": "Atlas.csv" } },
     ]);
     for invitation in made.as_array().unwrap() {
         assert_eq!(invitation["grants"], shown);
@@ -81,12 +81,12 @@ async fn an_invitation_leads_straight_into_a_workspace() {
     for said in [
         "owner writes: “Welcome! Start with the <b>reads</b>.”",
         "Wet lab (workspace): you can view, add to and change it",
-        "Atlas v2:b (project): you can view it",
+        "Atlas.csv (project): you can view it",
     ] {
         assert!(words.contains(said), "{said:?} is not in: {words}");
     }
     // Nothing in it can be clicked but the link.
-    assert!(!mail.text.contains("v2:b") && mail.links().len() == 1, "{}", mail.text);
+    assert!(!mail.text.contains("Atlas.csv") && mail.links().len() == 1, "{}", mail.text);
     let visitor = Visitor::new(&app.url);
     let page = visitor.get(&mail.link("/invitations/")).await;
     let text = page.text();

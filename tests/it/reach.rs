@@ -571,7 +571,12 @@ impl Stored {
         let seen = leads && !self.world.organizations[organization].1 && !self.world.suspended.contains(&person);
         let mut wanted: Vec<&str> = Vec::new();
         if seen && within.is_none_or(|only| only == organization) {
-            wanted.extend(self.world.collaborators(organization, self.people.len()).iter().map(|person| self.people[*person].as_str()));
+            wanted.extend(
+                self.world
+                    .collaborators(organization, self.people.len())
+                    .iter()
+                    .map(|person| self.people[*person].as_str()),
+            );
             wanted.sort_unstable();
         }
         let query = "query($id: ID!, $after: String) { organization(by: { id: $id }) { collaborators(first: 2, after: $after) { totalCount nodes { id: user { id } } pageInfo { hasNextPage endCursor } } } }";
@@ -724,8 +729,8 @@ impl Stored {
     }
 }
 
-// R2, R5, R6, R14, R31, R32, R33, R37, R57, R58, R66, R67, R68, R73, R81, D6: single checks and lists agree with the rules, in random
-// worlds; `make soak` tries hundreds.
+// R2, R5, R6, R14, R31, R32, R33, R37, R57, R58, R66, R67, R68, R73, R81, D6: single checks and lists agree with the
+// rules, in random worlds; `make soak` tries hundreds.
 #[tokio::test]
 async fn checks_and_lists_agree_with_the_rules() {
     let worlds = std::env::var("ROLLCALL_TEST_WORLDS").map_or(15, |worlds| worlds.parse().unwrap());

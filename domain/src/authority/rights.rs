@@ -145,7 +145,8 @@ text_enum! {
         CreateAdminJoinCode = "create_admin_join_code",
         /// See all members, not only those that the directory shows (R2, R7, D9).
         ViewMembers = "view_members",
-        /// See all resources of every member (R2); see, retry and revert departures; see and remove collaborators (R67).
+        /// See all resources of every member (R2); see, retry and revert departures; see and remove collaborators
+        /// (R67).
         ViewAllResources = "view_all_resources",
         /// Create resources in the organization (R8, R14).
         CreateResources = "create_resources",

@@ -1,5 +1,5 @@
--- The earliest grant that makes a person a collaborator; no row if they are none, as they reach nothing here, or as a member.
--- {{organization}} and {{user}} are ids.
+-- The earliest grant that makes a person a collaborator; no row if they are none, because they reach nothing here or
+-- are a member. {{organization}} and {{user}} are ids.
 SELECT g.created_at AS since, g.granted_by_id
 FROM organizations o
 JOIN users u ON u.id = {user} AND u.suspended_at IS NULL AND u.deleted_at IS NULL

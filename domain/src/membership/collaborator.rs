@@ -1,9 +1,9 @@
 //! Collaborators: people who reach some of an organization's resources without being members of it (R67).
 //!
 //! Whether somebody is a collaborator follows from the grants to them alone, so there is nothing that could contradict
-//! them. Only through a resource does somebody become one (R68): a team may hold them, but what it is granted counts for
-//! them only as long as something is granted to themselves. When the last such grant ends, they leave their teams in the
-//! same transaction.
+//! them. Only through a resource does somebody become one (R68): a team may hold them, but what it is granted counts
+//! for them only as long as something is granted to themselves. When the last such grant ends, they leave their teams
+//! in the same transaction.
 
 use std::collections::HashMap;
 

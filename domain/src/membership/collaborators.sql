@@ -1,5 +1,5 @@
--- Goes from person to person along the index of grants to people outside, until enough of them are collaborators. A page
--- therefore costs the same however much is granted to each.
+-- Goes from person to person along the index of grants to people outside, until enough of them are collaborators. A
+-- page therefore costs the same however much is granted to each.
 WITH RECURSIVE person AS (
   SELECT c.*, (c.since IS NOT NULL)::integer AS found
   FROM (

@@ -277,8 +277,8 @@ statement! {
          WHERE g.invitation_id = :id ORDER BY g.number"
 }
 
-/// Returns what an invitation grants, in the words of its emails and its page. What has been deleted or given away since
-/// is left out: its present name is none of the invited person's business.
+/// Returns what an invitation grants, in the words of its emails and its page. What has been deleted or given away
+/// since is left out: its present name is none of the invited person's business.
 pub(super) async fn in_words(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Vec<GrantInWords>> {
     Ok(GrantsInWords { id }.query().load(connection).await?)
 }

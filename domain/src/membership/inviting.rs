@@ -112,8 +112,9 @@ fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
 ///
 /// # Errors
 ///
-/// TOO_LONG or INVALID for the message; BLANK or TOO_MANY for no or too many people; FORBIDDEN if the actor may not invite, or not for the role that they
-/// give; for each person, whatever prevents inviting them; SEAT_LIMIT; RATE_LIMITED.
+/// TOO_LONG or INVALID for the message; BLANK or TOO_MANY for no or too many people; FORBIDDEN if the actor may not
+/// invite, or not for the role that they give; for each person, whatever prevents inviting them; SEAT_LIMIT;
+/// RATE_LIMITED.
 pub async fn invite(
     database: &Database,
     actor: &Actor,

@@ -1,7 +1,8 @@
 //! Teams: named groups of an organization's members and collaborators (R66, R81).
 //!
 //! Every member sees which teams there are and, in them, the people whom the directory shows (D9). If the directory is
-//! hidden, they see only the teams that they are in (R77). The owner and admins manage teams. Collaborators see no teams.
+//! hidden, they see only the teams that they are in (R77). The owner and admins manage teams. Collaborators see no
+//! teams.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -209,8 +210,8 @@ pub async fn delete(database: &Database, actor: &Actor, id: TeamId) -> Result<Te
 ///
 /// # Errors
 ///
-/// NOT_FOUND or FORBIDDEN if the actor may not manage teams; on `userIds`, BLANK, TOO_MANY, NOT_FOUND for people who are
-/// neither, and FORBIDDEN for those whose grants are dormant because sharing outside isn't allowed.
+/// NOT_FOUND or FORBIDDEN if the actor may not manage teams; on `userIds`, BLANK, TOO_MANY, NOT_FOUND for people who
+/// are neither, and FORBIDDEN for those whose grants are dormant because sharing outside isn't allowed.
 pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_ids: &[UserId]) -> Result<Team> {
     if user_ids.is_empty() {
         return Err(Error::refused(Code::Blank, "userIds", "name at least one person"));

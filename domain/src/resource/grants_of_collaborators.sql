@@ -1,4 +1,5 @@
--- The grants by which collaborators reach something, oldest first: those to themselves that count, and those to their teams.
+-- The grants by which collaborators reach something, oldest first: those to themselves that count, and those to their
+-- teams.
 SELECT k.user_id AS holder_id, p.*
 FROM unnest(:organizations, :users) AS k (organization_id, user_id)
 JOIN organizations o ON o.id = k.organization_id
