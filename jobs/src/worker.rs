@@ -9,11 +9,12 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_diesel::{ClaimedJob, Job, JobError, JobStore, ScheduleError, Schedules, StoreOptions};
 use rollcall_domain::base::job::{
     DEPARTURE, DeliverWebhook, EXPIRY, ExpireInvitation, ExpireJoinCode, ExpireTransfer, MAIL, MailAccountDeleted,
-    MailCreditsSpent, MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged, MailGrantInvitation,
-    MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode, MailMembershipEnded,
-    MailMembershipRestored, MailNewSignIn, MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome, MailOwnershipTransferred,
-    MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer, MailUpgradeRequested, MailWebhookDisabled, MarkEnded,
-    MarkEndedWithAccount, MoveProject, RedeliverWebhook, RevertDeparture, RunDeparture, WEBHOOK,
+    MailCreditsSpent, MailDepartureReceipt, MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged,
+    MailGrantInvitation, MailInvitation, MailInvitationAccepted, MailInvitationReminder, MailJoinedByCode,
+    MailMembershipEnded, MailMembershipRestored, MailNewSignIn, MailOwnerReplaced, MailOwnerSet, MailOwnerWelcome,
+    MailOwnershipTransferred, MailRoleChanged, MailSignIn, MailTransferAnswered, MailTransferOffer,
+    MailUpgradeRequested, MailWebhookDisabled, MarkEnded, MarkEndedWithAccount, MoveProject, RedeliverWebhook,
+    RevertDeparture, RunDeparture, WEBHOOK,
 };
 use rollcall_domain::database::Endpoint;
 use rollcall_domain::upkeep::housekeeping::{HOUSEKEEPING, RunSweep, Sweep};
@@ -23,7 +24,8 @@ use crate::context::Context;
 use crate::mails::{
     account_deleted, credits_spent, departure_receipt, email_change, grant_invitation, invitation, invitation_accepted,
     invitation_reminder, joined_by_code, membership_ended, membership_restored, new_sign_in, owner_replaced, owner_set,
-    owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered, transfer_offer, upgrade_requested, webhook_disabled,
+    owner_welcome, ownership_transferred, role_changed, sign_in, transfer_answered, transfer_offer, upgrade_requested,
+    webhook_disabled,
 };
 use crate::webhook_slots::DELIVERY_SLOTS;
 use crate::{

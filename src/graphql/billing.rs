@@ -66,7 +66,12 @@ pub struct RunLimit {
 
 impl Billing {
     /// The billing of an organization, with what it uses.
-    pub fn of(organization: &organization::Organization, seats_used: i64, overview: &Overview, deployment: &Deployment) -> Self {
+    pub fn of(
+        organization: &organization::Organization,
+        seats_used: i64,
+        overview: &Overview,
+        deployment: &Deployment,
+    ) -> Self {
         let account = &organization.billing_account;
         let limit = |(kind, limit): &(run_kind::RunKind, i32)| RunLimit {
             kind: (*kind).into(),

@@ -210,10 +210,7 @@ impl Loader<SeatsUsedOf> for Loaders {
 impl Loader<UsageQuestion> for Loaders {
     type Value = Arc<UsageAnswer>;
 
-    async fn load(
-        &self,
-        keys: &[UsageQuestion],
-    ) -> Result<HashMap<UsageQuestion, Self::Value>, async_graphql::Error> {
+    async fn load(&self, keys: &[UsageQuestion]) -> Result<HashMap<UsageQuestion, Self::Value>, async_graphql::Error> {
         let answers = usage::answer(&mut *self.connection().await?, keys).await.map_err(top_level)?;
         Ok(answers.into_iter().map(|(question, answer)| (question, Arc::new(answer))).collect())
     }

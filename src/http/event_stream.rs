@@ -1,6 +1,6 @@
-//! Subscriptions as server-sent events, according to the distinct connections mode of *GraphQL over Server-Sent Events*
-//! (<https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverSSE.md>): events `next` with an answer each,
-//! and at the end an event `complete`.
+//! Subscriptions as server-sent events, according to the distinct connections mode of *GraphQL over Server-Sent Events*:
+//! events `next` with an answer each, and at the end an event `complete`. See
+//! <https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverSSE.md>.
 
 use std::convert::Infallible;
 use std::future::ready;

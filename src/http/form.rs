@@ -87,7 +87,8 @@ impl OurForm {
 
     /// The digest of the form's identity and of what was sent with it.
     pub fn digest(&self, keyring: &Keyring, path: &str, sent: &[&str]) -> Result<Vec<u8>, Error> {
-        let parts: Vec<&[u8]> = self.identity(path).into_iter().chain(sent.iter().map(|part| part.as_bytes())).collect();
+        let parts: Vec<&[u8]> =
+            self.identity(path).into_iter().chain(sent.iter().map(|part| part.as_bytes())).collect();
         keyring.digest(Purpose::Form, &parts)
     }
 }

@@ -326,7 +326,8 @@ impl<'a> World<'a> {
 // R74: every mutation of the schema leaves an event, in the transaction that made the change.
 #[tokio::test]
 async fn every_mutation_leaves_an_event() {
-    let mut app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
+    let mut app =
+        TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
     app.log_statements().await;
     let world = World::new(&app).await;
     for mutation in schema::mutations() {

@@ -74,7 +74,8 @@ fn refusal(mutation: &str, answer: &Answer) -> Option<(String, String)> {
 
 #[tokio::test]
 async fn bad_input_is_told_and_changes_nothing() {
-    let app = TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
+    let app =
+        TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
     let world = World::new(&app).await;
     // Another organization with one of everything.
     let other = app.sign_up("other@example.org").await;

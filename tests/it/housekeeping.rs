@@ -174,7 +174,9 @@ async fn a_deleted_organization_goes_for_good() {
     ada.ok("switchOrganization", json!({ "organizationId": team.id }), "viewer { email }").await;
     team.code("MEMBER").await;
     let lab = team.group("Lab", &[&ada]).await;
-    let invitation = json!({ "email": "later@example.org", "teamIds": [lab] });
+    let shelf = team.owner.create(&team.id, "WORKSPACE", "Shelf").await;
+    let levels = json!([{ "resourceId": shelf, "level": "VIEW" }]);
+    let invitation = json!({ "email": "later@example.org", "teamIds": [lab], "grants": levels });
     let input = json!({ "organizationId": team.id, "invitations": [invitation] });
     team.owner.ok("inviteMembers", input, "invitations { id }").await;
     let collection = team.owner.create(&team.id, "COLLECTION", "Livers").await;

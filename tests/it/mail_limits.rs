@@ -485,8 +485,8 @@ async fn asking_to_sign_in_floods_nobody() {
     app.finish().await;
 }
 
-// R30: a form that is sent again and again, with whatever address, uses up nothing that others need, and an address that
-// was mistyped is put right.
+// R30: a form that is sent again and again, with whatever address, uses up nothing that others need, and an address
+// that was mistyped is put right.
 #[tokio::test]
 async fn a_form_sent_again_keeps_nobody_out() {
     let app = TestApp::start().await;

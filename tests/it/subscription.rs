@@ -50,8 +50,8 @@ async fn all_until(socket: &mut Socket, after: i64, last: i64) {
     }
 }
 
-// R74: eight write at the same time; whoever follows, whoever begins again and again, and whoever begins at the start or
-// in the middle gets each event once, in the order of the log, whichever process they ask.
+// R74: eight write at the same time; whoever follows, whoever begins again and again, and whoever begins at the start
+// or in the middle gets each event once, in the order of the log, whichever process they ask.
 #[tokio::test]
 async fn nothing_is_left_out_and_nothing_comes_twice() {
     const WRITERS: usize = 8;

@@ -91,14 +91,21 @@ async fn a_run_goes_from_the_queue_to_its_credits() {
     // 2.5 × 0.1 + 4 × 0.025.
     assert_eq!((&running["cpuHours"], &running["credits"]), (&json!("2.5"), &json!("0.35")));
     let seen = overview(&team.owner, &team.id).await;
-    assert_eq!((&seen["concurrentRuns"], &seen["runningStudioSessions"], &seen["users"]), (&json!(1), &json!(1), &json!(2)));
+    assert_eq!(
+        (&seen["concurrentRuns"], &seen["runningStudioSessions"], &seen["users"]),
+        (&json!(1), &json!(1), &json!(2))
+    );
     // A repeat, an old report and no news.
-    for (cpu, memory) in [(json!("2.5"), json!("4")), (json!("1.25"), json!("3.999999999")), (Value::Null, Value::Null)] {
+    for (cpu, memory) in [(json!("2.5"), json!("4")), (json!("1.25"), json!("3.999999999")), (Value::Null, Value::Null)]
+    {
         let same = runner.ok("reportRun", report("RUNNING", cpu, memory), RUN).await["run"].clone();
         assert_eq!(same, running);
     }
     let ended = runner.ok("reportRun", report("SUCCEEDED", json!("3"), json!("3")), RUN).await["run"].clone();
-    assert_eq!((&ended["cpuHours"], &ended["memoryGibHours"], &ended["credits"]), (&json!("3"), &json!("4"), &json!("0.4")));
+    assert_eq!(
+        (&ended["cpuHours"], &ended["memoryGibHours"], &ended["credits"]),
+        (&json!("3"), &json!("4"), &json!("0.4"))
+    );
     assert!(ended["finishedAt"].is_string(), "{ended}");
     // What was metered late still counts; nothing leads back or to another end.
     runner.ok("reportRun", report("SUCCEEDED", json!("3.000000001"), Value::Null), "").await;
@@ -107,13 +114,19 @@ async fn a_run_goes_from_the_queue_to_its_credits() {
         assert_eq!(back.is(), ("CONFLICT", "input.status"), "{status}");
     }
     let seen = overview(&team.owner, &team.id).await;
-    assert_eq!((&seen["totalRuns"], &seen["concurrentRuns"], &seen["runningStudioSessions"]), (&json!(1), &json!(0), &json!(0)));
+    assert_eq!(
+        (&seen["totalRuns"], &seen["concurrentRuns"], &seen["runningStudioSessions"]),
+        (&json!(1), &json!(0), &json!(0))
+    );
     assert_eq!((&seen["creditsSpent"], &seen["creditsAvailable"]), (&json!("0.4000000001"), &json!("-0.4000000001")));
 
     // Who used it, where, and of what.
     let by_kind = series(&team.owner, &team.id, "KIND").await;
     let kinds: Vec<_> = by_kind.iter().map(|point| (text(&point["kind"]), text(&point["quantity"]))).collect();
-    assert_eq!(kinds, [("CPU_HOURS".to_owned(), "3.000000001".to_owned()), ("MEMORY_GIB_HOURS".to_owned(), "4".to_owned())]);
+    assert_eq!(
+        kinds,
+        [("CPU_HOURS".to_owned(), "3.000000001".to_owned()), ("MEMORY_GIB_HOURS".to_owned(), "4".to_owned())]
+    );
     let by_member = series(&team.owner, &team.id, "MEMBER").await;
     assert_eq!((by_member.len(), &by_member[0]["user"]["id"]), (1, &json!(ada.user_id)));
     let by_workspace = series(&team.owner, &team.id, "WORKSPACE").await;
@@ -142,7 +155,12 @@ async fn service_keys_report_and_leaders_see() {
     let stranger = service(&app, &elsewhere, "WRITE").await;
     let input = json!({ "id": run, "status": "RUNNING", "cpuHours": "1" });
     for person in [&team.owner, &ada, &app.staff(), &reader] {
-        assert_eq!(person.refused("reportRun", input.clone()).await.is(), ("FORBIDDEN", "input.id"), "{}", person.email);
+        assert_eq!(
+            person.refused("reportRun", input.clone()).await.is(),
+            ("FORBIDDEN", "input.id"),
+            "{}",
+            person.email
+        );
     }
     assert_eq!(stranger.refused("reportRun", input.clone()).await.is(), ("NOT_FOUND", "input.id"));
     assert_eq!(app.anonymous().error_code("reportRun", input.clone()).await, "UNAUTHENTICATED");
@@ -173,7 +191,10 @@ async fn service_keys_report_and_leaders_see() {
          usageSeries(since: $since, until: $until) { credits } } }";
     let hidden = ada.query(query, json!({ "id": team.id, "since": ago(1), "until": ago(0) })).await;
     assert_eq!(hidden["organization"], json!({ "usage": null, "usageSeries": null }));
-    let (turned, long) = (json!({ "id": team.id, "since": ago(0), "until": ago(1) }), json!({ "id": team.id, "since": ago(1001), "until": ago(0) }));
+    let (turned, long) = (
+        json!({ "id": team.id, "since": ago(0), "until": ago(1) }),
+        json!({ "id": team.id, "since": ago(1001), "until": ago(0) }),
+    );
     for variables in [turned, long] {
         assert_eq!(team.owner.run(query, variables.clone()).await.error_code(), "BAD_REQUEST", "{variables}");
     }
@@ -324,9 +345,7 @@ async fn rates_are_the_deployments() {
     let rates = r#"{"cpu_hour": "0.5", "network_gb": {"default": "0.09", "eu": "0.02"}}"#;
     let app = TestApp::builder().setting("ROLLCALL_CREDIT_RATES", rates).start().await;
     let team = app.team().await;
-    let gb = |key: &str, region: Value| {
-        json!({ "idempotencyKey": key, "organizationId": team.id, "kind": "NETWORK_GB", "quantity": "1", "region": region })
-    };
+    let gb = |key: &str, region: Value| json!({ "idempotencyKey": key, "organizationId": team.id, "kind": "NETWORK_GB", "quantity": "1", "region": region });
     let report = entries(&[
         gb("a", json!("eu")),
         gb("b", json!("us")),
@@ -447,7 +466,10 @@ async fn limits_of_each_kind_hold_and_can_be_seen() {
     team.owner.ok("queueRun", queue("PIPELINE"), "").await;
     for (fields, path) in [
         (json!({ "runLimits": [{ "kind": "JOB", "limit": -1 }] }), "input.runLimits.0.limit"),
-        (json!({ "runLimits": [{ "kind": "JOB", "limit": 1 }, { "kind": "JOB", "limit": 2 }] }), "input.runLimits.1.limit"),
+        (
+            json!({ "runLimits": [{ "kind": "JOB", "limit": 1 }, { "kind": "JOB", "limit": 2 }] }),
+            "input.runLimits.1.limit",
+        ),
         (json!({ "workspaceLimit": -1 }), "input.workspaceLimit"),
     ] {
         let input = with(json!({ "organizationId": team.id, "plan": "team" }), fields);
@@ -560,12 +582,18 @@ async fn long_series_are_folded_and_stay_exact() {
         users.join(", ")
     );
     app.database.sql(&insert).await;
-    for (interval, by, most, least) in [("DAY", "MEMBER", 1_000, 900), ("MONTH", "MEMBER", 30 * 5, 30 * 3), ("DAY", "KIND", 100, 100)] {
+    for (interval, by, most, least) in
+        [("DAY", "MEMBER", 1_000, 900), ("MONTH", "MEMBER", 30 * 5, 30 * 3), ("DAY", "KIND", 100, 100)]
+    {
         let variables = json!({ "id": team.id, "since": ago(101), "until": ago(0), "interval": interval, "by": by });
-        let points = team.owner.query(SERIES, variables).await["organization"]["usageSeries"].as_array().unwrap().clone();
+        let points =
+            team.owner.query(SERIES, variables).await["organization"]["usageSeries"].as_array().unwrap().clone();
         assert!((least..=most).contains(&points.len()), "{interval} {by}: {}", points.len());
         // 100 days of 465 hours and 30 times the last digit.
-        assert_eq!(sum(&points).to_string().parse::<rust_decimal::Decimal>().unwrap().normalize().to_string(), "4650.0000003");
+        assert_eq!(
+            sum(&points).to_string().parse::<rust_decimal::Decimal>().unwrap().normalize().to_string(),
+            "4650.0000003"
+        );
         if (interval, by) == ("DAY", "MEMBER") {
             let of = |id: &str| points.iter().filter(|point| point["user"]["id"] == id).count();
             assert_eq!((of(&people[29].user_id), of(&people[0].user_id)), (100, 0));

@@ -340,8 +340,8 @@ pub const SIGN_IN_REQUESTS: TryLimits = TryLimits {
 /// Sign-in emails that an address is sent in a day. The email's job checks this limit and nobody is told, since the
 /// response is the same for every address.
 pub const SIGN_IN_MAILS: TryLimit = a_day("sign_in_mail", 20);
-/// Further sign-in emails. The period is shorter than [`SIGN_IN_LINK_LIFETIME`] by more than emails wait, so that there is
-/// always one whose link works, whoever requested it. Signing in resets both limits.
+/// Further sign-in emails. The period is shorter than [`SIGN_IN_LINK_LIFETIME`] by more than emails wait, so that there
+/// is always one whose link works, whoever requested it. Signing in resets both limits.
 pub const LATER_SIGN_IN_MAILS: TryLimit =
     TryLimit { bucket: "sign_in_mail_later", tries: 1, window: Duration::from_secs(45 * 60) };
 /// Sign-in emails to addresses without an account, for each client that requests them. The limit is enough for a class

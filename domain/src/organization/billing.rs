@@ -135,9 +135,11 @@ pub async fn set_plan(
             let of_kinds = of_kinds.into_iter().map(|(kind, limit)| (kind.as_str().to_owned(), Value::from(limit)));
             let event = NewEvent::by(actor, id, AuditAction::OrganizationPlanSet, id)
                 .summary(format!("gave the organization the plan {plan}"))
-                .with(json!({ "plan": plan, "seat_limit": set.seat_limit, "storage_limit_bytes": set.storage_limit_bytes,
+                .with(
+                    json!({ "plan": plan, "seat_limit": set.seat_limit, "storage_limit_bytes": set.storage_limit_bytes,
                     "run_limit": set.run_limit, "run_limits": Value::Object(of_kinds.collect()),
-                    "workspace_limit": set.workspace_limit }));
+                    "workspace_limit": set.workspace_limit }),
+                );
             audit::record(transaction, [event]).await?;
             Ok(id)
         })

@@ -460,7 +460,7 @@ async fn points(
         from: starts.and_utc(),
         key: UsageKey::Others,
         quantity: None,
-        credits: credits,
+        credits,
     }));
     points.sort_by_key(|point| point.from);
     Ok(points)

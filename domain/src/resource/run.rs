@@ -155,11 +155,7 @@ pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Re
 
 /// Fails with QUOTA_EXCEEDED if the plan's limit of runs, or of runs of this kind, is reached. The organization must be
 /// locked.
-async fn require_room(
-    transaction: &mut Transaction,
-    organization_id: OrganizationId,
-    kind: RunKind,
-) -> Result<()> {
+async fn require_room(transaction: &mut Transaction, organization_id: OrganizationId, kind: RunKind) -> Result<()> {
     let of_all: Option<i32> =
         organizations::table.find(organization_id).select(organizations::run_limit).first(&mut **transaction).await?;
     let of_kind: Option<i32> = run_limits::table
@@ -214,7 +210,8 @@ pub struct ReportRun {
 pub async fn report(database: &Database, actor: &Actor, command: &ReportRun) -> Result<Run> {
     let organization_id = actor.reports_runs("id")?;
     access::require_writing(actor, "id")?;
-    let total = |field: &str, total: Option<Decimal>| total.map(|total| ledger::require_quantity(field, total)).transpose();
+    let total =
+        |field: &str, total: Option<Decimal>| total.map(|total| ledger::require_quantity(field, total)).transpose();
     let given = [total("cpuHours", command.cpu_hours), total("memoryGibHours", command.memory_gib_hours)];
     let refusals: Vec<Refusal> = given.iter().filter_map(|total| total.clone().err()).collect();
     if !refusals.is_empty() {
@@ -233,7 +230,8 @@ pub async fn report(database: &Database, actor: &Actor, command: &ReportRun) -> 
                 .optional()?;
             let run = found.ok_or_else(|| Refusal::new(Code::NotFound, "id", "there is no such run"))?;
             require_forward(run.status, command.status)?;
-            let more = |total: Option<Decimal>, before: Decimal| (total.unwrap_or_default() - before).max(Decimal::ZERO);
+            let more =
+                |total: Option<Decimal>, before: Decimal| (total.unwrap_or_default() - before).max(Decimal::ZERO);
             let (cpu, memory) = (more(cpu_hours, run.cpu_hours), more(memory_gib_hours, run.memory_gib_hours));
             let is_used = !cpu.is_zero() || !memory.is_zero();
             if is_used && command.status == RunStatus::Queued {

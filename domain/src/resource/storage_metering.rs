@@ -79,10 +79,8 @@ pub(crate) async fn meter(transaction: &mut Transaction) -> Result<Option<usize>
     let day_row = metered_days::table.find(day);
     match is_last {
         true => {
-            let done = diesel::update(day_row).set((
-                metered_days::reached_id.eq(reached),
-                metered_days::completed_at.eq(rollcall_now().nullable()),
-            ));
+            let done = diesel::update(day_row)
+                .set((metered_days::reached_id.eq(reached), metered_days::completed_at.eq(rollcall_now().nullable())));
             done.prepared().execute(&mut **transaction).await?;
         }
         false => {

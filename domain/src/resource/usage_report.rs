@@ -89,7 +89,8 @@ pub async fn report(database: &Database, actor: &Actor, entries: &[UsageEntry]) 
         .transaction(async |transaction| {
             let time = now(transaction).await?;
             let known = Known::load(transaction, reporter, entries).await?;
-            let new = all(entries.iter().zip(&parsed).map(|(entry, parsed)| known.entry(reporter, entry, parsed, time)))?;
+            let new =
+                all(entries.iter().zip(&parsed).map(|(entry, parsed)| known.entry(reporter, entry, parsed, time)))?;
             let recorded = ledger::record(transaction, &new).await?;
             let repeated = |(position, _): &(usize, &NewEntry)| {
                 new.get(*position).is_some_and(|entry| !recorded.ids.contains(&entry.id))
@@ -240,7 +241,8 @@ impl Known {
         parsed: &Parsed,
         time: DateTime<Utc>,
     ) -> Result<NewEntry, Refusal> {
-        let not_found = |field: &str, what: &str| Refusal::new(Code::NotFound, field, format!("there is no such {what}"));
+        let not_found =
+            |field: &str, what: &str| Refusal::new(Code::NotFound, field, format!("there is no such {what}"));
         if let Some(id) = entry.user_id.filter(|id| !self.users.contains(id)) {
             return Err(match reporter {
                 UsageReporter::Organization(_) => not_found("userId", "person in this organization"),

@@ -194,8 +194,8 @@ fn ask_later(database: &Database, email: EmailAddress, requester: SignInRequeste
     }
 }
 
-/// Sends emails to those of the addresses that have an account, one to each. What the database can't do now, it is asked
-/// a few times more.
+/// Sends emails to those of the addresses that have an account, one to each. If the database fails, it is asked a few
+/// times more.
 async fn ask_for_accounts(database: &Database, mut waiting: Vec<LateRequest>) {
     for pause in LATER_TRIES {
         match ask_for_some(database, &mut waiting).await {

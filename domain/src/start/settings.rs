@@ -177,7 +177,9 @@ impl GivenSettings {
                 known(&name).with_context(|| format!("rollcall.toml: there is no setting {name}{}", meant(&name)))?;
             // A setting that is JSON in the environment can be a table in the file.
             let text = match value.kind {
-                config::ValueKind::Table(_) => value.try_deserialize::<serde_json::Value>().map(|table| table.to_string()),
+                config::ValueKind::Table(_) => {
+                    value.try_deserialize::<serde_json::Value>().map(|table| table.to_string())
+                }
                 _ => value.into_string(),
             };
             let text = text.map_err(|_| anyhow::anyhow!("rollcall.toml: {known} must be {}", allowed(known)))?;

@@ -80,8 +80,8 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailCredi
     let (organization_id, recipient_id) = (payload.organization_id, payload.recipient_id);
     // Whoever no longer leads the organization doesn't learn its balance.
     let member = member::of(&mut reader, organization_id, recipient_id).await.map_err(job_error)?;
-    let is_leader = member
-        .is_some_and(|member| member.status == MemberStatus::Active && member.role.is_at_least(Role::Admin));
+    let is_leader =
+        member.is_some_and(|member| member.status == MemberStatus::Active && member.role.is_at_least(Role::Admin));
     if !is_leader {
         return Ok(());
     }

@@ -44,10 +44,8 @@ impl UpgradeRequestedMail {
             row("Asked by", asked_by.clone()),
         ];
         rows.extend(self.email.as_deref().map(|email| row("Answer to", address(email))));
-        let mut blocks = vec![
-            paragraph(format!("{asked_by} asks for more on behalf of {organization}.")),
-            Block::Rows(rows),
-        ];
+        let mut blocks =
+            vec![paragraph(format!("{asked_by} asks for more on behalf of {organization}.")), Block::Rows(rows)];
         if let Some(message) = &self.message {
             blocks.push(paragraph("They wrote:"));
             // As quotations are written, so that no line can be taken for one of ours.
