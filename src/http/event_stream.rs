@@ -1,4 +1,4 @@
-//! Subscriptions as server-sent events, according to the distinct connections mode of *GraphQL over Server-Sent Events*:
+//! Subscriptions as server-sent events, in the distinct connections mode of *GraphQL over Server-Sent Events*:
 //! events `next` with an answer each, and at the end an event `complete`. See
 //! <https://github.com/graphql/graphql-over-http/blob/main/rfcs/GraphQLOverSSE.md>.
 
