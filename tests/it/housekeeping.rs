@@ -173,7 +173,8 @@ async fn a_deleted_organization_goes_for_good() {
     ada.ok("switchOrganization", json!({ "organizationId": team.id }), "viewer { email }").await;
     team.code("MEMBER").await;
     let lab = team.group("Lab", &[&ada]).await;
-    let invitation = json!({ "email": "later@example.org", "teamIds": [lab] });
+    let granted = json!({ "resourceId": ada.create(&team.id, "PROJECT", "Granted").await, "level": "VIEW" });
+    let invitation = json!({ "email": "later@example.org", "teamIds": [lab], "grants": [granted] });
     let input = json!({ "organizationId": team.id, "invitations": [invitation] });
     team.owner.ok("inviteMembers", input, "invitations { id }").await;
     let collection = team.owner.create(&team.id, "COLLECTION", "Livers").await;
