@@ -213,7 +213,6 @@ mod tests {
     use futures_util::StreamExt as _;
     use rollcall_domain::base::client::ClientNetwork;
     use rollcall_domain::base::secret::Keyring;
-    use rollcall_domain::database::deployment::Deployment;
     use rollcall_domain::database::{Database, Endpoint, Purpose};
 
     /// The playground's tabs are executed as they are, without a database: errors in a document are detected before the
@@ -222,7 +221,7 @@ mod tests {
     async fn the_playgrounds_tabs_fit_the_schema() {
         let keyring = Keyring::new("a secret of more than thirty-two characters".into(), None);
         let nowhere = Endpoint::parse("DATABASE_URL", "postgres://nowhere@127.0.0.1:1/none", None).unwrap();
-        let database = Database::new(nowhere, keyring, Deployment::default(), Purpose::Requests).unwrap();
+        let database = Database::new(nowhere, keyring, Arc::default(), Purpose::Requests).unwrap();
         let schema = schema(Arc::new("http://127.0.0.1:8080".parse().unwrap()), Hub::default());
         for (document, variables) in crate::http::TABS {
             let variables: serde_json::Value = serde_json::from_str(variables).unwrap();

@@ -182,7 +182,7 @@ impl Scene {
         if random.random_bool(0.4) {
             return self.choose_work(random, seen, sensible);
         }
-        match random.random_range(0..112) {
+        match random.random_range(0..116) {
             0..16 => {
                 let here: Vec<&Held> = seen
                     .resources
@@ -689,7 +689,6 @@ async fn whatever_people_do_the_rules_hold() {
         "createResource",
         "createApiKey",
         "addTeamMembers",
-        "removeCollaborator",
         "updateMemberPermissions",
         "setOrganizationOwner",
         "grantAccess",
