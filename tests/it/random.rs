@@ -233,8 +233,8 @@ impl Scene {
             }
             92..95 => (member, "createApiKey", json!({ "organizationId": id, "name": format!("{number}") })),
             95..96 => (leader, "createTeam", json!({ "organizationId": id, "name": format!("{number}") })),
-            96..98 => {
-                let added = if number.is_multiple_of(2) { active.person } else { other };
+            96..98 | 112..116 => {
+                let added = if number.is_multiple_of(4) { other } else { active.person };
                 (leader, "addTeamMembers", json!({ "teamId": team, "userIds": [self.people[added].user_id] }))
             }
             98..101 => {
