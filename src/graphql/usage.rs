@@ -191,7 +191,12 @@ pub struct RequestUpgradePayload {
     /// Why nobody was asked.
     user_errors: Vec<UserError>,
 }
-payload!(RequestUpgradePayload);
+
+impl Payload for RequestUpgradePayload {
+    fn refused(user_errors: Vec<UserError>) -> Self {
+        Self { user_errors }
+    }
+}
 
 /// The mutations of usage.
 #[derive(Default)]
