@@ -7,8 +7,11 @@ SELECT
     SELECT sum(d.total) FROM unnest(:day_starts, :day_ends) AS w (starts, ends)
     JOIN run_days d ON d.organization_id = o.id AND d.day >= w.starts AND d.day < w.ends
   ), 0)::bigint + (
-    SELECT count(*) FROM unnest(:entry_starts, :entry_ends) AS w (starts, ends)
-    JOIN runs r ON r.organization_id = o.id AND r.queued_at >= w.starts AND r.queued_at < w.ends
+    SELECT count(*) FROM runs r
+    WHERE r.organization_id = o.id AND r.queued_at >= (:entry_starts)[1] AND r.queued_at < (:entry_ends)[1]
+  ) + (
+    SELECT count(*) FROM runs r
+    WHERE r.organization_id = o.id AND r.queued_at >= (:entry_starts)[2] AND r.queued_at < (:entry_ends)[2]
   ) AS runs
 FROM organizations o
 LEFT JOIN organization_credits c ON c.organization_id = o.id
