@@ -210,11 +210,15 @@ pub(crate) async fn leave_teams(
     Ok(left.into_iter().map(event).collect())
 }
 
+/// The key of the lock on the grants to a person outside an organization, as SQL.
+pub(super) const GRANTS_LOCK: &str =
+    "hashtextextended('grants outside ' || (:organization_id)::text || ' ' || (:user_id)::text, 0)";
+
 statement! {
     struct ShareGrants {
         organization_id: SqlUuid = OrganizationId,
         user_id: SqlUuid = UserId,
-    } = "SELECT pg_advisory_xact_lock_shared(hashtextextended('grants outside ' || (:organization_id)::text || ' ' || (:user_id)::text, 0))"
+    } = format!("SELECT pg_advisory_xact_lock_shared({GRANTS_LOCK})")
 }
 
 /// Keeps the removal of a collaborator out until the commit. Whoever grants something to a person calls this first, so

@@ -19,6 +19,7 @@ use crate::base::sql::statement;
 use crate::base::text::EmailAddress;
 use crate::database::schema::{grant_invitations, grants, members};
 use crate::database::{Database, Transaction};
+use crate::membership::collaborator::GRANTS_LOCK;
 use crate::membership::team;
 
 statement! {
@@ -26,7 +27,7 @@ statement! {
     struct HoldGrants {
         organization_id: SqlUuid = OrganizationId,
         user_id: SqlUuid = UserId,
-    } = "SELECT pg_advisory_xact_lock(hashtextextended('grants outside ' || (:organization_id)::text || ' ' || (:user_id)::text, 0))"
+    } = format!("SELECT pg_advisory_xact_lock({GRANTS_LOCK})")
 }
 
 /// Ends everything that is granted to a collaborator here, in one transaction: grants to them, dormant ones included,

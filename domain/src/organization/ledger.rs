@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::authority::audit::{AuditAction, NewEvent};
 use crate::authority::rights::Role;
 use crate::base::clock;
-use crate::base::credit_rates::UsageKind;
+use crate::base::credit_rates::{CreditRates, UsageKind};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, RunId, UsageEntryId, UserId};
 use crate::base::job::MailCreditsSpent;
@@ -50,12 +50,17 @@ pub(crate) struct NewEntry {
     pub occurred_at: DateTime<Utc>,
 }
 
+impl NewEntry {
+    /// The credits that it costs. Both factors are limited so that the product is exact.
+    pub(crate) fn cost(&self, rates: &CreditRates) -> Decimal {
+        self.quantity * rates.rate(self.kind, self.region.as_deref())
+    }
+}
+
 /// What has been recorded.
 pub(crate) struct Recorded {
     /// The entries that are new. Those that are missing here have keys that were used before.
     pub ids: HashSet<UsageEntryId>,
-    /// The credits that the new entries cost.
-    pub credits: Decimal,
     /// Events about what the entries led to, to be recorded last.
     pub events: Vec<NewEvent>,
 }
@@ -86,21 +91,17 @@ pub(crate) async fn record(transaction: &mut Transaction, entries: &[NewEntry]) 
     struct NewRow {
         #[diesel(sql_type = SqlUuid)]
         id: UsageEntryId,
-        #[diesel(sql_type = Numeric)]
-        credits: Decimal,
     }
     if entries.is_empty() {
-        return Ok(Recorded { ids: HashSet::new(), credits: Decimal::ZERO, events: Vec::new() });
+        return Ok(Recorded { ids: HashSet::new(), events: Vec::new() });
     }
     let rates = &transaction.deployment().credit_rates;
-    // Both factors are limited so that the product is exact.
-    let credits = |entry: &NewEntry| entry.quantity * rates.rate(entry.kind, entry.region.as_deref());
     let rows = RecordUsage {
         ids: entries.iter().map(|entry| entry.id).collect(),
         organizations: entries.iter().map(|entry| entry.organization_id).collect(),
         kinds: entries.iter().map(|entry| entry.kind).collect(),
         quantities: entries.iter().map(|entry| entry.quantity).collect(),
-        credits: entries.iter().map(credits).collect(),
+        credits: entries.iter().map(|entry| entry.cost(rates)).collect(),
         regions: entries.iter().map(|entry| entry.region.as_deref()).collect(),
         users: entries.iter().map(|entry| entry.user_id).collect(),
         workspaces: entries.iter().map(|entry| entry.workspace_id).collect(),
@@ -110,12 +111,11 @@ pub(crate) async fn record(transaction: &mut Transaction, entries: &[NewEntry]) 
         occurred: entries.iter().map(|entry| entry.occurred_at).collect(),
     };
     let new: Vec<NewRow> = rows.query().load(&mut **transaction).await?;
-    let credits = new.iter().map(|row| row.credits).sum();
     let ids: HashSet<UsageEntryId> = new.into_iter().map(|row| row.id).collect();
     let of_new = entries.iter().filter(|entry| ids.contains(&entry.id)).map(|entry| entry.organization_id);
     let organizations: HashSet<OrganizationId> = of_new.collect();
     let events = tell_spent(transaction, organizations.into_iter().collect()).await?;
-    Ok(Recorded { ids, credits, events })
+    Ok(Recorded { ids, events })
 }
 
 statement! {

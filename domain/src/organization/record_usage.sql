@@ -7,4 +7,4 @@ FROM unnest(:ids, :organizations, :kinds, :quantities, :credits, :regions, :user
   AS n (id, organization_id, kind, quantity, credits, region, user_id, workspace_id, run_id, key_scope, idempotency_key, occurred_at)
 ORDER BY n.key_scope, n.idempotency_key, n.id
 ON CONFLICT ON CONSTRAINT usage_entries_idempotency_key_key DO NOTHING
-RETURNING id, credits
+RETURNING id

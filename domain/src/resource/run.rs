@@ -249,17 +249,6 @@ pub async fn report(database: &Database, actor: &Actor, command: &ReportRun) -> 
                 Some(id) => diesel::select(workspace_of(id)).get_result(&mut **transaction).await?,
                 None => None,
             };
-            diesel::update(runs::table.find(run.id))
-                .set((
-                    runs::status.eq(command.status),
-                    runs::started_at.eq(run.started_at.or((command.status != RunStatus::Queued).then_some(at))),
-                    runs::finished_at.eq(run.finished_at.or(is_ended.then_some(at))),
-                    runs::cpu_hours.eq(run.cpu_hours + cpu),
-                    runs::memory_gib_hours.eq(run.memory_gib_hours + memory),
-                ))
-                .prepared()
-                .execute(&mut **transaction)
-                .await?;
             let used = [(UsageKind::CpuHours, cpu), (UsageKind::MemoryGibHours, memory)];
             let entry = |(kind, quantity): (UsageKind, Decimal)| NewEntry {
                 id: UsageEntryId::new(),
@@ -275,13 +264,21 @@ pub async fn report(database: &Database, actor: &Actor, command: &ReportRun) -> 
             };
             let entries: Vec<NewEntry> =
                 used.into_iter().filter(|(_, quantity)| !quantity.is_zero()).map(entry).collect();
-            let recorded = ledger::record(transaction, &entries).await?;
+            let credits: Decimal = entries.iter().map(|entry| entry.cost(&transaction.deployment().credit_rates)).sum();
             let run: Run = diesel::update(runs::table.find(run.id))
-                .set(runs::credits.eq(runs::credits + recorded.credits))
+                .set((
+                    runs::status.eq(command.status),
+                    runs::started_at.eq(run.started_at.or((command.status != RunStatus::Queued).then_some(at))),
+                    runs::finished_at.eq(run.finished_at.or(is_ended.then_some(at))),
+                    runs::cpu_hours.eq(run.cpu_hours + cpu),
+                    runs::memory_gib_hours.eq(run.memory_gib_hours + memory),
+                    runs::credits.eq(run.credits + credits),
+                ))
                 .returning(Run::as_returning())
                 .prepared()
                 .get_result(&mut **transaction)
                 .await?;
+            let recorded = ledger::record(transaction, &entries).await?;
             let mut events = Vec::new();
             if let Some((action, summary)) = news(command.status).filter(|_| is_news) {
                 events.push(NewEvent::by(actor, organization_id, action, run.id).summary(summary).with(json!({
