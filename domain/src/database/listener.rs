@@ -8,7 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 
 use crate::base::error::{Error, Result};
 use crate::base::limits;
-use crate::database::Endpoint;
+use crate::database::endpoint::Endpoint;
 
 /// The channel of the notifications. They have no payload: they only say that something was recorded.
 pub(super) const CHANNEL: &str = "rollcall_events";
