@@ -1,6 +1,7 @@
 //! Staff commands for the command line. The audit log shows the name of the operating system's user.
 
 mod jobs;
+mod platform_keys;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -87,6 +88,9 @@ pub enum Command {
     /// Manage the workers' jobs.
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// Manage platform keys, with which the platform's own services call the API (R85).
+    #[command(subcommand)]
+    PlatformKeys(platform_keys::Command),
 }
 
 /// Runs a staff command.
@@ -125,6 +129,7 @@ pub async fn run(settings: &Settings, command: Command) -> anyhow::Result<()> {
         Command::Verify => verify(&opened.database).await,
         Command::VerifyAuditLog { organization } => verify_audit_log(&opened.database, organization).await,
         Command::Jobs(command) => jobs::run(&opened.database, &staff(), command).await,
+        Command::PlatformKeys(command) => platform_keys::run(&opened.database, &staff(), command).await,
     };
     outcome.map_err(in_words)
 }

@@ -109,7 +109,7 @@ pub async fn run(database: &Database, staff: &Actor, command: Command) -> anyhow
 }
 
 /// Prints a text. It isn't an error if the reader closes the pipe before the end.
-fn print(text: &str) -> anyhow::Result<()> {
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         outcome => Ok(outcome?),
@@ -159,7 +159,11 @@ fn not_given_up(id: Uuid) -> String {
 fn log(staff: &Actor, job: &JobRecord, what: &'static str) {
     let name = match staff {
         Actor::Staff { name } => name.as_str(),
-        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } => "",
+        Actor::User { .. }
+        | Actor::ApiKey { .. }
+        | Actor::Service { .. }
+        | Actor::Platform(_)
+        | Actor::OnBehalf { .. } => "",
     };
     tracing::info!(staff = name, job = %job.id, queue = job.queue, kind = job.kind, "{what}");
 }
@@ -248,7 +252,7 @@ fn lines(objects: impl IntoIterator<Item = Value>) -> String {
 }
 
 /// A table whose columns are as wide as their widest cell.
-fn table<const N: usize>(head: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(head: &[&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let mut widths = [0; N];
     for row in &rows {

@@ -25,6 +25,8 @@ pub enum ActorKind {
     ApiKey,
     /// A service key, which belongs to the organization.
     Service,
+    /// A platform key, for the platform's own services.
+    Platform,
     /// A member of the platform's staff.
     Staff,
     /// Rollcall itself, for example when something expires.
@@ -65,6 +67,11 @@ impl AuditEvent {
     /// The kind of actor that did it.
     async fn actor_kind(&self) -> ActorKind {
         self.0.actor_kind.into()
+    }
+
+    /// The name of the platform key that acted, for itself (`actorKind` is PLATFORM) or on behalf of a person.
+    async fn platform_key(&self) -> Option<&str> {
+        self.0.platform_key()
     }
 
     /// The id of the object that was changed.

@@ -82,7 +82,7 @@ impl Collaborator {
 
     /// The person who gave, or last changed, the earliest of these grants.
     async fn granted_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::who_acted(context, self.0.organization_id, Some(self.0.granted_by_id)).await
+        User::who_acted(context, self.0.organization_id, self.0.granted_by_id).await
     }
 }
 

@@ -8,7 +8,7 @@ use rollcall_domain::account::grant_invitation::GrantInvitation;
 use rollcall_domain::account::user::{self, User};
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::resource_access::{self, Access, AccessQuestion};
+use rollcall_domain::authority::resource_access::Access;
 use rollcall_domain::authority::visibility;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::{DepartureId, InvitationId, MemberId, OrganizationId, ResourceId, TeamId, UserId};
@@ -424,11 +424,38 @@ impl Loader<GrantsOfCollaborator> for Loaders {
     }
 }
 
-impl Loader<AccessQuestion> for Loaders {
+/// What an actor may do with a resource.
+pub type AccessKey = (Actor, ResourceId);
+
+impl Loader<AccessKey> for Loaders {
     type Value = Access;
 
-    async fn load(&self, keys: &[AccessQuestion]) -> Result<HashMap<AccessQuestion, Access>, async_graphql::Error> {
-        resource_access::access_of(&mut *self.connection().await?, keys).await.map_err(top_level)
+    async fn load(&self, keys: &[AccessKey]) -> Result<HashMap<AccessKey, Access>, async_graphql::Error> {
+        let mut answers = HashMap::new();
+        let mut connection = self.connection().await?;
+        for (actor, keys) in by_page(keys, |(actor, _)| actor.clone()) {
+            let ids = keys.iter().map(|(_, id)| *id);
+            let found = resource::access(&mut connection, &actor, ids).await.map_err(top_level)?;
+            answers.extend(found.into_iter().map(|(id, access)| ((actor.clone(), id), access)));
+        }
+        Ok(answers)
+    }
+}
+
+/// With whose eyes the actor sees the resources of an organization: their own, or, for a platform key, the owner's
+/// (R85).
+pub async fn viewer_in(
+    context: &Context<'_>,
+    actor: &Actor,
+    organization_id: OrganizationId,
+) -> async_graphql::Result<Option<UserId>> {
+    match actor {
+        Actor::Platform(_) => loaders(context).load_one(OwnerOf(organization_id)).await,
+        Actor::User { .. }
+        | Actor::ApiKey { .. }
+        | Actor::Service { .. }
+        | Actor::OnBehalf { .. }
+        | Actor::Staff { .. } => Ok(actor.reach().map(|reach| reach.user_id())),
     }
 }
 

@@ -73,7 +73,7 @@ impl Grant {
     /// The person who gave the grant or last changed its level. If the directory is HIDDEN, members see only themselves
     /// here.
     async fn granted_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::who_acted(context, self.0.organization_id, Some(self.0.granted_by_id)).await
+        User::who_acted(context, self.0.organization_id, self.0.granted_by_id).await
     }
 
     /// When the resource was shared.
@@ -119,7 +119,7 @@ impl GrantInvitation {
 
     /// The person who shared the resource. If the directory is HIDDEN, members see only themselves here.
     async fn invited_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::who_acted(context, self.0.organization_id, Some(self.0.invited_by_id)).await
+        User::who_acted(context, self.0.organization_id, self.0.invited_by_id).await
     }
 
     /// When the resource was shared.

@@ -126,7 +126,7 @@ impl Invitation {
 
     /// The user who sent the invitation. If the directory is HIDDEN, this is null for the invited person.
     async fn invited_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::who_acted(context, self.invitation.organization_id, Some(self.invitation.invited_by_id)).await
+        User::who_acted(context, self.invitation.organization_id, self.invitation.invited_by_id).await
     }
 
     /// The invitation's status.

@@ -3,13 +3,13 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::access::Permit;
-use rollcall_domain::authority::{membership, permissions, rights};
+use rollcall_domain::authority::{membership, permissions};
 use rollcall_domain::base::id::{MemberId, ResourceId, TeamId};
 use rollcall_domain::membership::{member, member_list, role};
 use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 
 use super::connection::{connection, forward, wants_total};
-use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, request};
+use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, request, viewer_in};
 use super::departure::DepartureConnection;
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
@@ -45,6 +45,8 @@ pub enum JoinMethod {
     Invitation,
     /// They redeemed a join code.
     JoinCode,
+    /// A platform key added them, or made them the owner.
+    Platform,
 }
 
 /// The order in which members are listed.
@@ -146,8 +148,7 @@ impl Member {
     /// and admins.
     async fn email(&self, context: &Context<'_>) -> async_graphql::Result<Option<String>> {
         let own = request(context).actor().is_some_and(|actor| actor.is(self.0.user_id));
-        let leads =
-            self.permit(context).await?.is_some_and(|permit| permit.standing().role.is_at_least(rights::Role::Admin));
+        let leads = self.permit(context).await?.is_some_and(|permit| permit.standing().leads());
         let active = self.0.status == membership::MemberStatus::Active;
         if !(own || leads && active) {
             return Ok(None);
@@ -196,9 +197,11 @@ impl Member {
         let Some(permit) = self.permit(context).await? else { return Ok(None) };
         let page = forward(first, after);
         page.check::<ResourceId>().map_err(top_level)?;
+        let viewer_id = viewer_in(context, permit.actor(), self.0.organization_id).await?;
+        let Some(viewer_id) = viewer_id else { return Ok(None) };
         let key = ResourcesOf {
             part: ResourcesBy::Machines(self.0.organization_id, self.0.user_id),
-            within: PartFilter { viewer_id: permit.user_id(), kind: None },
+            within: PartFilter { viewer_id, kind: None },
             page,
         };
         let page = loaders(context).load_one(key).await?;
@@ -242,7 +245,7 @@ impl Member {
     /// What the viewer may do to this member. It comes from the same rules that the mutations enforce.
     async fn viewer_can(&self, context: &Context<'_>) -> async_graphql::Result<Vec<MemberAction>> {
         let Some(permit) = self.permit(context).await? else { return Ok(Vec::new()) };
-        let is_self = self.0.user_id == permit.user_id();
+        let is_self = permit.is_of(self.0.user_id);
         let allowed = permit.standing().allowed_on_member(self.0.role, self.0.status, is_self);
         Ok(allowed.into_iter().map(Into::into).collect())
     }

@@ -20,6 +20,7 @@ mod loading;
 mod member;
 mod node;
 mod organization;
+mod platform_key;
 mod resource;
 mod rights;
 mod run;
@@ -51,6 +52,7 @@ use invitation::InvitationPreview;
 pub use loading::Batches;
 use node::Node;
 use organization::{Organization, OrganizationBy};
+use platform_key::PlatformKeyConnection;
 use rights::AccessLevel;
 pub use subscription::Hub;
 use subscription::Subscription;
@@ -67,6 +69,7 @@ pub struct Mutation(
     session::SessionMutation,
     viewer::ViewerMutation,
     api_key::ApiKeyMutation,
+    platform_key::PlatformKeyMutation,
     organization::mutations::OrganizationMutation,
     invitation::InvitationMutation,
     join_code::JoinCodeMutation,
@@ -90,8 +93,8 @@ pub struct Query;
 /// Everything that can be queried.
 #[Object]
 impl Query {
-    /// The person who makes the request, by session or API key. Null without credentials, and for staff and service
-    /// keys.
+    /// The person who makes the request, by session or API key. Null without credentials, and for staff, service keys
+    /// and platform keys.
     async fn viewer(&self, context: &Context<'_>) -> async_graphql::Result<Option<Viewer>> {
         match context::request(context).actor() {
             Some(actor) => Viewer::load(&mut *context::connection(context).await?, actor).await,
@@ -137,9 +140,9 @@ impl Query {
         InvitationPreview::find(context, &token).await
     }
 
-    /// What a user may do with resources, in the order of `resourceIds`. For a platform's own services: staff may ask
-    /// about everything, service keys about what their organization holds, and users about themselves. NONE for
-    /// everything else.
+    /// What a user may do with resources, in the order of `resourceIds`. For a platform's own services: staff and
+    /// platform keys with ACCESS_CHECK may ask about everything that they reach, service keys about what their organization
+    /// holds, and users about themselves. NONE for everything else.
     async fn access(
         &self,
         context: &Context<'_>,
@@ -151,6 +154,16 @@ impl Query {
         let levels =
             rollcall_domain::resource::access_for(&mut connection, context::actor(context)?, user_id.0, &ids).await;
         Ok(levels.map_err(error::top_level)?.into_iter().map(Into::into).collect())
+    }
+
+    /// The platform keys, oldest first. Null for everybody but staff.
+    async fn platform_keys(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, at most 100; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+    ) -> async_graphql::Result<Option<PlatformKeyConnection>> {
+        platform_key::list(context, first, after).await
     }
 
     /// Verifies an organization's audit log, up to 10,000 events per call. Null if the viewer may not read it.

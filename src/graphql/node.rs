@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use async_graphql::{Context, ID, Interface};
 use diesel_async::AsyncPgConnection;
-use rollcall_domain::account::{api_key, session, user};
+use rollcall_domain::account::{api_key, platform_key, session, user};
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::authority::{audit, visibility};
 use rollcall_domain::base::id::{
     ApiKeyId, AuditEventId, CollaboratorId, DepartureId, GrantId, GrantInvitationId, InvitationId, JoinCodeId,
-    MemberId, OrganizationId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId, TransferId, TypedId,
-    UserId, WebhookDeliveryId, WebhookId, parse_any, shown,
+    MemberId, OrganizationId, PlatformKeyId, ResourceId, ResourceMoveId, RunId, SessionId, ShareLinkId, TeamId,
+    TransferId, TypedId, UserId, WebhookDeliveryId, WebhookId, parse_any, shown,
 };
 use rollcall_domain::base::limits;
 use rollcall_domain::departure::receipt;
@@ -32,6 +32,7 @@ use super::join_code::JoinCode;
 use super::loading::Loader;
 use super::member::Member;
 use super::organization::Organization;
+use super::platform_key::PlatformKey;
 use super::resource::Resource;
 use super::run::Run;
 use super::session::Session;
@@ -55,6 +56,8 @@ pub enum Node {
     Session(Session),
     /// An API key of the viewer, or a service key that they may manage.
     ApiKey(ApiKey),
+    /// A platform key, for staff.
+    PlatformKey(PlatformKey),
     /// An organization.
     Organization(Organization),
     /// A membership.
@@ -156,6 +159,10 @@ async fn of_kind(
         ApiKeyId::PREFIX => {
             let found = api_key::visible_to(connection, actor, &typed(uuids)).await?;
             nodes(found, |key| key.id, |key| Node::ApiKey(ApiKey(key)))
+        }
+        PlatformKeyId::PREFIX => {
+            let found = platform_key::visible_to(connection, actor, &typed(uuids)).await?;
+            nodes(found, |key| key.id, |key| Node::PlatformKey(PlatformKey(key)))
         }
         OrganizationId::PREFIX => {
             let keys: Vec<_> = typed(uuids).into_iter().map(|id| (actor.clone(), id)).collect();

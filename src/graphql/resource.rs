@@ -2,8 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::resource_access::{Access, AccessQuestion};
+use rollcall_domain::authority::resource_access::Access;
 use rollcall_domain::authority::rights;
 use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId, TypedId};
 use rollcall_domain::base::page::{Page, PageRequest};
@@ -13,7 +12,9 @@ use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};
-use super::context::{GrantInvitationsOf, GrantsOf, ResourcesOf, ShareLinksOf, actor, database, loaders, request};
+use super::context::{
+    GrantInvitationsOf, GrantsOf, ResourcesOf, ShareLinksOf, actor, database, loaders, request, viewer_in,
+};
 use super::error::{Payload, UserError, payload, top_level};
 use super::grant::{Grant, GrantConnection, GrantInvitation, GrantInvitationConnection};
 use super::id::{BigInt, Id};
@@ -81,10 +82,8 @@ impl Resource {
 
     /// What the viewer may do with the resource.
     pub async fn access(&self, context: &Context<'_>) -> async_graphql::Result<rights::AccessLevel> {
-        let Some(reach) = request(context).actor().and_then(Actor::reach) else {
-            return Ok(rights::AccessLevel::None);
-        };
-        let access = loaders(context).load_one(AccessQuestion::of(reach, self.0.id)).await?;
+        let Some(actor) = request(context).actor() else { return Ok(rights::AccessLevel::None) };
+        let access = loaders(context).load_one((actor.clone(), self.0.id)).await?;
         Ok(access.unwrap_or(Access::NONE).level)
     }
 
@@ -97,16 +96,16 @@ impl Resource {
         page: PageRequest,
     ) -> async_graphql::Result<ResourceConnection> {
         page.check::<ResourceId>().map_err(top_level)?;
-        let Some(reach) = request(context).actor().and_then(Actor::reach) else {
-            return Ok(ResourceConnection::new(Page::default()));
-        };
+        let Some(actor) = request(context).actor() else { return Ok(ResourceConnection::new(Page::default())) };
         // The viewer may see a resource without access to it, for example a project that is offered to them. Without
         // this check, each resource inside would be checked one by one.
         if self.access(context).await? == rights::AccessLevel::None {
             return Ok(ResourceConnection::new(Page::default()));
         }
-        let key =
-            ResourcesOf { part, within: PartFilter { viewer_id: reach.user_id(), kind: kind.map(Into::into) }, page };
+        let Some(viewer_id) = viewer_in(context, actor, self.0.organization_id).await? else {
+            return Ok(ResourceConnection::new(Page::default()));
+        };
+        let key = ResourcesOf { part, within: PartFilter { viewer_id, kind: kind.map(Into::into) }, page };
         let page = loaders(context).load_one(key).await?.unwrap_or_default();
         Ok(ResourceConnection::new(page.map_ref(|resource| Self(resource.clone()))))
     }

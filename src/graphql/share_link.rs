@@ -43,7 +43,7 @@ impl ShareLink {
     /// The user who created the link. The link ends when they leave the organization. If the directory is HIDDEN,
     /// members see only themselves here.
     async fn created_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::who_acted(context, self.0.organization_id, Some(self.0.created_by_id)).await
+        User::who_acted(context, self.0.organization_id, self.0.created_by_id).await
     }
 }
 

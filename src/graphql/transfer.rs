@@ -105,7 +105,7 @@ impl ProjectTransfer {
             | TransferStatus::Expired => {
                 let naming = Naming {
                     organization_id: *organization_id,
-                    named_by: *offered_by_id,
+                    named_by: Some(*offered_by_id),
                     word: recipient_named_as.as_deref(),
                     by: id.uuid(),
                 };

@@ -71,7 +71,7 @@ pub struct Naming<'a> {
     /// The organization in which they were named.
     pub organization_id: OrganizationId,
     /// The user who named them.
-    pub named_by: UserId,
+    pub named_by: Option<UserId>,
     /// The word by which they were named. `None` if they were named by their id.
     pub word: Option<&'a str>,
     /// The id of the object that refers to them. A placeholder gets this id instead of theirs.
@@ -83,7 +83,10 @@ impl Naming<'_> {
     /// organization. The word may be an email address, which others don't learn just because they administer the same
     /// resource.
     pub async fn is_shown(&self, context: &Context<'_>) -> async_graphql::Result<bool> {
-        let own = request(context).actor().is_some_and(|actor| actor.is_in(self.organization_id, self.named_by));
+        let own = match (request(context).actor(), self.named_by) {
+            (Some(actor), Some(named_by)) => actor.is_in(self.organization_id, named_by),
+            (Some(_) | None, _) => false,
+        };
         Ok(own || Organization::load(context, self.organization_id).await?.is_led_by_viewer())
     }
 }

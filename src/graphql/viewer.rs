@@ -3,7 +3,8 @@
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 use diesel_async::AsyncPgConnection;
 use rollcall_domain::account::{api_key, profile, session, user};
-use rollcall_domain::authority::actor::{Actor, Reach};
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::platform::Within;
 use rollcall_domain::base::id::{OrganizationId, UserId};
 use rollcall_domain::base::page::Page;
 use rollcall_domain::base::text::EmailAddress;
@@ -112,8 +113,9 @@ impl Viewer {
     /// The organization that pays for new projects and apps, unless another one is named. For an API key, it is the
     /// key's organization.
     async fn default_bill_to(&self, context: &Context<'_>) -> async_graphql::Result<Organization> {
-        let only = self.actor.reach().and_then(Reach::only);
-        let id = user::default_bill_to(&mut *connection(context).await?, &self.user, only).await.map_err(top_level)?;
+        let within = self.actor.reach().map_or(Within::All, |reach| reach.within().clone());
+        let id =
+            user::default_bill_to(&mut *connection(context).await?, &self.user, &within).await.map_err(top_level)?;
         Organization::load_as(context, &self.actor, id).await
     }
 

@@ -29,13 +29,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use ipnet::IpNet;
 use rollcall_domain::Error;
-use rollcall_domain::account::authentication;
+use rollcall_domain::account::authentication::{self, OnBehalfOf};
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::id::UserId;
@@ -44,7 +44,7 @@ use rollcall_domain::base::limits;
 use rollcall_domain::base::link::{PublicUrl, Route};
 use rollcall_domain::database::{Database, Endpoint};
 use rollcall_domain::start::settings::{Settings, StaffToken};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -233,9 +233,9 @@ impl Unidentified {
 }
 
 /// Finds out whose token it is.
-async fn identify(app: &App, token: &str) -> Result<Actor, Unidentified> {
+async fn identify(app: &App, credentials: &Credentials) -> Result<Actor, Unidentified> {
     let unidentified = |status, code, message| Unidentified { status, code, message, retry_after: None };
-    match authenticate(app, token).await {
+    match authenticate(app, credentials).await {
         Ok(actor) => Ok(actor),
         Err(Error::Unauthenticated) => {
             let message = "the credentials are unknown, expired or revoked; sign in again";
@@ -264,14 +264,19 @@ async fn answer(State(app): State<App>, Client(client): Client, request: Request
         let message = "send one Authorization header, so that it is clear who asks";
         return refuse(StatusCode::BAD_REQUEST, "BAD_REQUEST", message, None);
     }
+    let on_behalf_of = match on_behalf_of(headers) {
+        Ok(named) => named,
+        Err(message) => return refuse(StatusCode::BAD_REQUEST, "BAD_REQUEST", message, None),
+    };
     if websocket::is_wanted(headers) {
-        return websocket::open(app, client, request).await;
+        return websocket::open(app, client, on_behalf_of, request).await;
     }
-    let actor = match headers.get(header::AUTHORIZATION) {
-        None => None,
-        Some(credentials) => {
-            let token = credentials.to_str().ok().and_then(bearer_token);
-            match identify(&app, token.unwrap_or_default()).await {
+    let actor = match (headers.get(header::AUTHORIZATION), on_behalf_of) {
+        (None, None) => None,
+        (credentials, on_behalf_of) => {
+            let token = credentials.and_then(|credentials| credentials.to_str().ok()).and_then(bearer_token);
+            let token = token.unwrap_or_default().to_owned().into();
+            match identify(&app, &Credentials { token, on_behalf_of }).await {
                 Ok(actor) => Some(actor),
                 Err(Unidentified { status, code, message, retry_after }) => {
                     return refuse(status, code, message, retry_after);
@@ -296,7 +301,38 @@ fn bearer_token(credentials: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-async fn authenticate(app: &App, token: &str) -> rollcall_domain::Result<Actor> {
+/// The header that names the person for whom a platform key acts (R86).
+const ON_BEHALF_OF: HeaderName = HeaderName::from_static("rollcall-on-behalf-of");
+
+/// What a client shows to be identified by.
+#[derive(Clone)]
+struct Credentials {
+    /// The bearer token.
+    token: SecretString,
+    /// For whom the token's key acts.
+    on_behalf_of: Option<OnBehalfOf>,
+}
+
+/// For whom a platform key acts, or why the header can't be read.
+fn on_behalf_of(headers: &HeaderMap) -> Result<Option<OnBehalfOf>, &'static str> {
+    const UNREADABLE: &str =
+        "Rollcall-On-Behalf-Of must be the id of an account, such as usr_01h455vb4pex5vsknk084sn02q";
+    let mut values = headers.get_all(ON_BEHALF_OF).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err("send one Rollcall-On-Behalf-Of header, so that it is clear for whom you act"),
+        (Some(value), None) => {
+            let named = value.to_str().ok().and_then(|value| value.trim().parse().ok());
+            named.map(|id| Some(OnBehalfOf::Id(id))).ok_or(UNREADABLE)
+        }
+    }
+}
+
+async fn authenticate(app: &App, credentials: &Credentials) -> rollcall_domain::Result<Actor> {
+    let token = credentials.token.expose_secret();
+    if let Some(named) = &credentials.on_behalf_of {
+        return authentication::authenticate_on_behalf(&app.database, token, named).await;
+    }
     for staff in app.staff_tokens.iter() {
         if same(staff.token.expose_secret(), token) {
             return Ok(Actor::Staff { name: staff.name.clone() });

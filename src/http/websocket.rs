@@ -13,10 +13,11 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use rollcall_domain::account::authentication::OnBehalfOf;
 use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::client::ClientNetwork;
 use rollcall_domain::base::limits;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
@@ -26,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::graphql::{self, CheckedSubscription, MediaType, Parameters, Part, error_list, has_too_many_values};
 use super::server::{Answering, ConnectionInUse};
 use super::subscriptions::{self, ConnectionPlace, HeldPart, STOPPING, Transport};
-use super::{App, Unidentified, bearer_token, identify, user_agent};
+use super::{App, Credentials, Unidentified, bearer_token, identify, user_agent};
 use crate::graphql::Request as GraphqlRequest;
 
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -60,7 +61,7 @@ pub fn is_wanted(headers: &HeaderMap) -> bool {
 }
 
 /// Opens a WebSocket, or says why not.
-pub async fn open(app: App, client: ClientNetwork, request: Request) -> Response {
+pub async fn open(app: App, client: ClientNetwork, on_behalf_of: Option<OnBehalfOf>, request: Request) -> Response {
     let (mut head, _) = request.into_parts();
     let refuse = |status, message: &str| graphql::refuse(MediaType::Json, status, "BAD_REQUEST", message, None);
     if !comes_from_known_origin(&app, &head.headers) {
@@ -92,7 +93,7 @@ pub async fn open(app: App, client: ClientNetwork, request: Request) -> Response
     let answering = connection.as_ref().map(ConnectionInUse::answering);
     let upgraded = app.subscriptions.upgraded.clone();
     upgrade.on_upgrade(move |socket| {
-        let connection = Connection::new(app, client, &head, place, answering);
+        let connection = Connection::new(app, client, on_behalf_of, &head, place, answering);
         upgraded.track_future(connection.serve(socket))
     })
 }
@@ -148,7 +149,7 @@ impl From<Close> for End {
 
 /// Who a connection belongs to.
 struct Identity {
-    token: SecretString,
+    credentials: Credentials,
     actor: Actor,
     /// The state for this actor's requests.
     app: App,
@@ -170,6 +171,8 @@ struct Connection {
     user_agent: Option<String>,
     /// The token of the HTTP request, if it had one.
     header_token: Option<SecretString>,
+    /// For whom the token's key acts.
+    on_behalf_of: Option<OnBehalfOf>,
     identity: Option<Identity>,
     has_begun: bool,
     subscribed: HashMap<String, Subscribed>,
@@ -185,6 +188,7 @@ impl Connection {
     fn new(
         app: App,
         client: ClientNetwork,
+        on_behalf_of: Option<OnBehalfOf>,
         head: &Parts,
         place: ConnectionPlace,
         answering: Option<Answering>,
@@ -197,6 +201,7 @@ impl Connection {
             client,
             user_agent: user_agent(&head.headers),
             header_token: authorization.map(token_of),
+            on_behalf_of,
             identity: None,
             has_begun: false,
             subscribed: HashMap::new(),
@@ -306,7 +311,8 @@ impl Connection {
             let reason = r#"Forbidden: send {"Authorization": "Bearer <token>"} as the payload of connection_init"#;
             return Err(forbidden(reason).into());
         };
-        let actor = match identify(&self.app, token.expose_secret()).await {
+        let credentials = Credentials { token, on_behalf_of: self.on_behalf_of };
+        let actor = match identify(&self.app, &credentials).await {
             Ok(actor) => actor,
             Err(Unidentified { status: StatusCode::UNAUTHORIZED, message, .. }) => {
                 return Err(forbidden(&format!("Forbidden: {message}")).into());
@@ -314,7 +320,7 @@ impl Connection {
             Err(Unidentified { message, .. }) => return Err(Close::new(code::TRY_AGAIN, message).into()),
         };
         let app = self.app.clone().for_account(&actor);
-        self.identity = Some(Identity { token, actor, app });
+        self.identity = Some(Identity { credentials, actor, app });
         send(socket, Message::text(r#"{"type":"connection_ack"}"#)).await
     }
 
@@ -340,10 +346,11 @@ impl Connection {
             Ok(place) => place,
             Err(refusal) => return send_part(socket, &id, refusal.part()).await,
         };
-        let (app, token, user_agent) = (identity.app.clone(), identity.token.clone(), self.user_agent.clone());
+        let (app, credentials, user_agent) =
+            (identity.app.clone(), identity.credentials.clone(), self.user_agent.clone());
         let begin = async move {
             // The session may have ended since the connection began.
-            let actor = identify(&app, token.expose_secret()).await.map_err(|unidentified| unidentified.part())?;
+            let actor = identify(&app, &credentials).await.map_err(|unidentified| unidentified.part())?;
             let checked = CheckedSubscription::check(&app.request_limits, client, bytes, parameters).await;
             let checked = checked.map_err(|error| Part::Failed(vec![error]))?;
             Ok((GraphqlRequest::new(Some(actor), user_agent, client), checked))

@@ -32,6 +32,7 @@ mod member_list;
 mod operations;
 mod organization;
 mod pages;
+mod platform_key;
 mod playground;
 mod public_url;
 mod race;

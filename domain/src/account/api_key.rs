@@ -160,9 +160,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<
             if key.service {
                 let permit =
                     access::enter(transaction, actor, key.organization_id, Lock::Membership, not_found()).await?;
-                if !permit.standing().allows(Action::ManageServiceKeys) {
-                    return Err(not_found().into());
-                }
+                permit.require_or(Action::ManageServiceKeys, "id", not_found())?;
             } else if !actor.is_in(key.organization_id, key.user_id) {
                 return Err(not_found().into());
             }
@@ -285,14 +283,14 @@ pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: 
 type Query = diesel::helper_types::IntoBoxed<'static, api_keys::table, diesel::pg::Pg>;
 
 /// The person's keys, limited to what this actor reaches.
-fn reached(reach: Reach) -> Query {
+fn reached(reach: &Reach) -> Query {
     let query = api_keys::table
         .into_boxed()
         .filter(api_keys::revoked_at.is_null())
         .filter(diesel::dsl::not(api_keys::service))
         .filter(api_keys::user_id.eq(reach.user_id()));
-    match reach.only() {
-        Some(only) => query.filter(api_keys::organization_id.eq(only)),
+    match reach.within().ids() {
+        Some(ids) => query.filter(api_keys::organization_id.eq_any(ids.to_vec())),
         None => query,
     }
 }
@@ -301,7 +299,7 @@ fn reached(reach: Reach) -> Query {
 pub async fn list(connection: &mut AsyncPgConnection, actor: &Actor, page: &PageRequest) -> Result<Page<ApiKey>> {
     let slice = page.slice()?;
     let Some(reach) = actor.reach() else { return Ok(Page::default()) };
-    let query = reached(reach).select(ApiKey::as_select());
+    let query = reached(&reach).select(ApiKey::as_select());
     let rows = by_id!(query, slice, api_keys::id).load(connection).await?;
     slice.page(rows, |key| key.id)
 }
@@ -309,7 +307,7 @@ pub async fn list(connection: &mut AsyncPgConnection, actor: &Actor, page: &Page
 /// The number of the actor's keys.
 pub async fn count(connection: &mut AsyncPgConnection, actor: &Actor) -> Result<i64> {
     let Some(reach) = actor.reach() else { return Ok(0) };
-    Ok(reached(reach).select(diesel::dsl::count_star()).first(connection).await?)
+    Ok(reached(&reach).select(diesel::dsl::count_star()).first(connection).await?)
 }
 
 /// A page of the organization's service keys, oldest first. FORBIDDEN for members who may not manage them.

@@ -1,21 +1,24 @@
 //! The actor of a bearer token, read from the database for every request by one indexed query.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Array, Binary, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::join;
 
-use crate::account::{api_key, grant_invitation, session};
+use crate::account::{api_key, grant_invitation, platform_key, session};
 use crate::authority::actor::{Actor, ApiKeyScope};
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform::{PlatformActor, PlatformScope, PlatformScopes, Within};
 use crate::base::error::{Error, Result};
-use crate::base::id::{ApiKeyId, OrganizationId, SessionId, UserId};
+use crate::base::id::{ApiKeyId, OrganizationId, PlatformKeyId, SessionId, UserId};
 use crate::base::limits;
 use crate::base::secret::Token;
-use crate::base::sql::Prepare as _;
-use crate::database::schema::{api_keys, members, organizations, sessions, users};
+use crate::base::sql::{Prepare as _, statement};
+use crate::database::schema::{api_keys, members, organizations, platform_keys, sessions, users};
 use crate::database::{Database, rollcall_now};
 
 /// The actor of a bearer token; UNAUTHENTICATED where it is unknown, expired or revoked.
@@ -33,9 +36,53 @@ pub async fn authenticate(database: &Database, token: &str) -> Result<Actor> {
         Ok(actor)
     } else if token.starts_with(api_key::TOKEN_PREFIX) {
         by_api_key(&mut connection, token).await
+    } else if token.starts_with(platform_key::TOKEN_PREFIX) {
+        let key = by_platform_key(&mut connection, token).await?;
+        Ok(Actor::Platform(Arc::new(key)))
     } else {
         Err(Error::Unauthenticated)
     }
+}
+
+/// The accounts that may act.
+macro_rules! active_users {
+    () => {
+        users::table.filter(users::suspended_at.is_null()).filter(users::deleted_at.is_null())
+    };
+}
+
+/// For whom a platform key acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBehalfOf {
+    /// The account with this id.
+    Id(UserId),
+}
+
+/// The actor of a platform key's token that acts for a person (R86); UNAUTHENTICATED where the token is unknown, expired
+/// or revoked, or lacks the scope, and where nobody who may act is named.
+pub async fn authenticate_on_behalf(database: &Database, token: &str, named: &OnBehalfOf) -> Result<Actor> {
+    let mut connection = database.connection().await?;
+    if !token.starts_with(platform_key::TOKEN_PREFIX) {
+        return Err(Error::Unauthenticated);
+    }
+    let key = by_platform_key(&mut connection, token).await?;
+    if !key.scopes.has(PlatformScope::ActForUsers) {
+        return Err(Error::Unauthenticated);
+    }
+    let OnBehalfOf::Id(user_id) = named;
+    let found: Option<UserId> =
+        active_users!().filter(users::id.eq(user_id)).select(users::id).first(&mut connection).await.optional()?;
+    let user_id = found.ok_or(Error::Unauthenticated)?;
+    Ok(Actor::OnBehalf { user_id, key: Arc::new(key) })
+}
+
+/// The platform keys that work.
+macro_rules! live_platform_keys {
+    () => {
+        platform_keys::table
+            .filter(platform_keys::revoked_at.is_null())
+            .filter(platform_keys::expires_at.is_null().or(platform_keys::expires_at.gt(rollcall_now().nullable())))
+    };
 }
 
 /// The sessions that haven't ended, with their users.
@@ -67,14 +114,20 @@ macro_rules! live_api_keys {
 }
 
 /// Returns those of the actors who are still what they were when they were authenticated: their session or key hasn't
-/// ended, and a session's account is suspended exactly if it was then. There are at most two statements, sent together,
+/// ended, and a session's account is suspended exactly if it was then. There are at most four statements, sent together,
 /// however many actors there are.
 pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>) -> Result<HashSet<Actor>> {
     let (mut session_ids, mut api_key_ids) = (Vec::new(), Vec::new());
+    let (mut platform_key_ids, mut user_ids) = (Vec::new(), Vec::new());
     for actor in actors {
         match actor {
             Actor::User { session_id, .. } => session_ids.push(*session_id),
             Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => api_key_ids.push(*api_key_id),
+            Actor::Platform(key) => platform_key_ids.push(key.id),
+            Actor::OnBehalf { user_id, key } => {
+                platform_key_ids.push(key.id);
+                user_ids.push(*user_id);
+            }
             // Staff tokens are settings, which last as long as the process.
             Actor::Staff { .. } => {}
         }
@@ -99,12 +152,32 @@ pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>
             .load::<ApiKeyId>(&mut &*connection)
             .await
     };
-    let (sessions, api_keys) = join!(sessions, api_keys);
+    let platform_keys = async {
+        if platform_key_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        live_platform_keys!()
+            .filter(platform_keys::id.eq_any(platform_key_ids))
+            .select(platform_keys::id)
+            .load::<PlatformKeyId>(&mut &*connection)
+            .await
+    };
+    let users = async {
+        if user_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        active_users!().filter(users::id.eq_any(user_ids)).select(users::id).load::<UserId>(&mut &*connection).await
+    };
+    let (sessions, api_keys, platform_keys, users) = join!(sessions, api_keys, platform_keys, users);
+    let platform_keys: HashSet<PlatformKeyId> = platform_keys?.into_iter().collect();
+    let users: HashSet<UserId> = users?.into_iter().collect();
     let sessions: HashMap<SessionId, bool> = sessions?.into_iter().collect();
     let api_keys: HashSet<ApiKeyId> = api_keys?.into_iter().collect();
     let is_valid = |actor: &&Actor| match actor {
         Actor::User { session_id, suspended, .. } => sessions.get(session_id) == Some(suspended),
         Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => api_keys.contains(api_key_id),
+        Actor::Platform(key) => platform_keys.contains(&key.id),
+        Actor::OnBehalf { user_id, key } => platform_keys.contains(&key.id) && users.contains(user_id),
         Actor::Staff { .. } => true,
     };
     Ok(actors.iter().filter(is_valid).cloned().collect())
@@ -165,4 +238,44 @@ async fn by_api_key(connection: &mut AsyncPgConnection, token: &str) -> Result<A
         true => Actor::Service { api_key_id, organization_id, scope },
         false => Actor::ApiKey { api_key_id, user_id, organization_id, scope },
     })
+}
+
+#[derive(QueryableByName)]
+struct PlatformKeyRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: PlatformKeyId,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Array<Text>)]
+    scopes: Vec<PlatformScope>,
+    #[diesel(sql_type = Nullable<Array<SqlUuid>>)]
+    organizations: Option<Vec<OrganizationId>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    last_used_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Timestamptz)]
+    now: DateTime<Utc>,
+}
+
+statement! {
+    struct PlatformKeyOf { digest: Binary = Vec<u8> } =
+        "SELECT k.id, k.name, k.scopes, k.last_used_at, rollcall_now() AS now, CASE WHEN k.limited THEN \
+           ARRAY(SELECT o.organization_id FROM platform_key_organizations o WHERE o.platform_key_id = k.id) END AS organizations \
+         FROM platform_key_secrets s JOIN platform_keys k ON k.id = s.platform_key_id \
+         WHERE s.digest = :digest AND (s.ends_at IS NULL OR s.ends_at > rollcall_now()) \
+           AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > rollcall_now())"
+}
+
+async fn by_platform_key(connection: &mut AsyncPgConnection, token: &str) -> Result<PlatformActor> {
+    let found: Option<PlatformKeyRow> =
+        PlatformKeyOf { digest: Token::digest(token) }.query().get_result(connection).await.optional()?;
+    let PlatformKeyRow { id, name, scopes, organizations, last_used_at, now } = found.ok_or(Error::Unauthenticated)?;
+    if is_stale(last_used_at, now) {
+        diesel::update(platform_keys::table.find(id))
+            .set(platform_keys::last_used_at.eq(now))
+            .prepared()
+            .execute(connection)
+            .await?;
+    }
+    let scopes: PlatformScopes = scopes.into_iter().collect();
+    Ok(PlatformActor { id, name, scopes, within: organizations.map_or(Within::All, Within::only) })
 }

@@ -10,7 +10,7 @@ use crate::account::user;
 use crate::authority::access;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
-use crate::authority::resource_access::{self, AccessQuestion, OWN_COUNTS};
+use crate::authority::resource_access::{self, Giver, OWN_COUNTS};
 use crate::authority::rights::AccessLevel;
 use crate::base::attached::Attached;
 use crate::base::error::Result;
@@ -34,8 +34,8 @@ pub struct GrantInvitation {
     pub email: EmailAddress,
     /// The level of access that the grant will give.
     pub level: AccessLevel,
-    /// The user who shared the resource.
-    pub invited_by_id: UserId,
+    /// The user who shared the resource; `None` for the platform.
+    pub invited_by_id: Option<UserId>,
     /// When the resource was shared.
     pub created_at: DateTime<Utc>,
     /// When the invitation expires.
@@ -76,7 +76,7 @@ statement! {
         organizations: Array<SqlUuid> = Vec<OrganizationId>,
         resources: Array<SqlUuid> = Vec<ResourceId>,
         levels: Array<Text> = Vec<AccessLevel>,
-        inviters: Array<SqlUuid> = Vec<UserId>,
+        inviters: Array<Nullable<SqlUuid>> = Vec<Option<UserId>>,
         user_id: SqlUuid = UserId,
         at: Timestamptz = DateTime<Utc>,
         named_as: Nullable<Text> = Option<&'a str>,
@@ -92,8 +92,8 @@ pub(crate) struct OfferedGrant {
     pub resource_id: ResourceId,
     /// The level.
     pub level: AccessLevel,
-    /// The user who gave it, who must still have the right to.
-    pub granted_by_id: UserId,
+    /// The user who gave it, who must still have the right to; `None` for the platform.
+    pub granted_by_id: Option<UserId>,
 }
 
 /// A grant that was created or raised because a person took it up.
@@ -164,17 +164,14 @@ pub(crate) async fn take_up(
     if waiting.is_empty() {
         return Ok(Vec::new());
     }
-    let question = |invitation: &GrantInvitation| AccessQuestion {
+    let giver = |invitation: &GrantInvitation| Giver {
         user_id: invitation.invited_by_id,
         resource_id: invitation.resource_id,
-        within: None,
+        organization_id: invitation.organization_id,
     };
-    let questions: Vec<AccessQuestion> = waiting.iter().map(question).collect();
-    let access = resource_access::access_of(transaction, &questions).await?;
-    let administers = |invitation: &GrantInvitation| {
-        access.get(&question(invitation)).is_some_and(|access| access.level == AccessLevel::Administer)
-    };
-    waiting.retain(|invitation| invitation.expires_at > at && administers(invitation));
+    let givers: Vec<Giver> = waiting.iter().map(giver).collect();
+    let rightful = resource_access::rightful(transaction, &givers).await?;
+    waiting.retain(|invitation| invitation.expires_at > at && rightful.contains(&giver(invitation)));
     if waiting.is_empty() {
         return Ok(Vec::new());
     }

@@ -4,6 +4,7 @@ pub mod api_key;
 pub mod authentication;
 pub mod grant_invitation;
 pub(crate) mod new_account;
+pub mod platform_key;
 pub mod profile;
 pub(crate) mod reserved_name;
 pub mod session;

@@ -34,7 +34,7 @@ pub async fn update_profile(
     command: &UpdateProfile,
     client: ClientNetwork,
 ) -> Result<()> {
-    let (user_id, _) = actor.signed_in("name")?;
+    let user_id = actor.person_everywhere("name")?.user_id();
     let name = command.name.as_deref().map(|name| text::name("name", name, limits::NAME)).transpose()?;
     let username = command.username.as_deref().map(|username| Username::parse("username", username)).transpose()?;
     let avatar_url =

@@ -10,6 +10,7 @@ use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform::Within;
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::sql::Prepare as _;
@@ -153,7 +154,7 @@ pub(crate) async fn require_living(transaction: &mut Transaction, user_id: UserI
 /// Makes an organization pay for the actor's new projects and apps, unless another one is named (R56). Requires the
 /// permission to bill there (R55); the personal organization can always be chosen.
 pub async fn set_default_bill_to(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<()> {
-    let (user_id, _) = actor.signed_in("organizationId")?;
+    let user_id = actor.person_everywhere("organizationId")?.user_id();
     database
         .transaction(async |transaction| {
             // Taking the permission away locks the account too.
@@ -177,14 +178,14 @@ pub async fn set_default_bill_to(database: &Database, actor: &Actor, organizatio
 }
 
 /// The organization that pays for the user's new projects and apps if no other one is named (R56): the default, or the
-/// personal organization. For an API key, it is the only organization that the key reaches.
+/// personal organization. For a key that reaches one organization only, it is that one.
 pub async fn default_bill_to(
     connection: &mut AsyncPgConnection,
     user: &User,
-    only: Option<OrganizationId>,
+    within: &Within,
 ) -> Result<OrganizationId> {
-    if let Some(only) = only {
-        return Ok(only);
+    if let Some([only]) = within.ids() {
+        return Ok(*only);
     }
     if let Some(id) = user.default_bill_to_id {
         // A deleted organization pays again once it is restored (R48).

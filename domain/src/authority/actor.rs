@@ -1,5 +1,9 @@
 //! The actors that call the service, and what each kind of actor may do.
 
+use std::sync::Arc;
+
+use crate::authority::membership::JoinMethod;
+use crate::authority::platform::{PlatformActor, PlatformScope, Within};
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{ApiKeyId, OrganizationId, SessionId, UserId};
 use crate::base::text_enum::text_enum;
@@ -13,6 +17,8 @@ text_enum! {
         ApiKey = "api_key",
         /// A key that belongs to the organization.
         Service = "service",
+        /// A platform key, for the platform's own services.
+        Platform = "platform",
         /// A member of the platform's staff.
         Staff = "staff",
         /// Rollcall itself, for example when something expires.
@@ -53,6 +59,16 @@ pub enum Actor {
         /// Whether it may change anything.
         scope: ApiKeyScope,
     },
+    /// A platform key, for the platform's own services. It belongs to no person and no organization (R85).
+    Platform(Arc<PlatformActor>),
+    /// A platform key with ACT_FOR_USERS that acts for a person: with that person's rights and no more, within the
+    /// organizations that the key reaches (R86).
+    OnBehalf {
+        /// The person, who isn't suspended.
+        user_id: UserId,
+        /// The key.
+        key: Arc<PlatformActor>,
+    },
     /// A member of the platform's staff, identified by a token of ROLLCALL_STAFF_TOKENS or using the command line.
     Staff {
         /// The name that the audit log shows.
@@ -60,60 +76,40 @@ pub enum Actor {
     },
 }
 
-/// The user whose memberships and resources an actor reaches, and the organization to which they are limited, if any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The user whose memberships and resources an actor reaches, and the organizations to which they are limited, if any.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reach {
     user_id: UserId,
-    only: Option<OrganizationId>,
+    within: Within,
 }
 
 impl Reach {
     /// The reach of a person who is signed in.
     pub(crate) fn of(user_id: UserId) -> Self {
-        Self { user_id, only: None }
+        Self { user_id, within: Within::All }
     }
 
     /// The person whose memberships and grants count.
-    pub fn user_id(self) -> UserId {
+    pub fn user_id(&self) -> UserId {
         self.user_id
     }
 
-    /// The only organization in which they count, if a key limits them to one.
-    pub fn only(self) -> Option<OrganizationId> {
-        self.only
+    /// The organizations in which they count.
+    pub fn within(&self) -> &Within {
+        &self.within
     }
 
     /// Whether they count in the organization.
-    pub fn includes(self, organization_id: OrganizationId) -> bool {
-        self.only.is_none_or(|only| only == organization_id)
+    pub fn includes(&self, organization_id: OrganizationId) -> bool {
+        self.within.includes(organization_id)
     }
 }
 
-/// For which organizations an actor reports what was used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UsageReporter {
-    /// For this one.
-    Organization(OrganizationId),
-    /// For all of the deployment.
-    Deployment,
-}
-
-impl UsageReporter {
-    /// Whether the actor reports for the organization.
-    pub(crate) fn includes(self, organization_id: OrganizationId) -> bool {
-        match self {
-            Self::Organization(only) => only == organization_id,
-            Self::Deployment => true,
-        }
-    }
-}
-
-/// Proof that the actor is a person who is signed in themselves. Only [`Actor::person`] creates one.
+/// Proof that the actor is a person, who is signed in or for whom the platform acts. Only [`Actor::person`] creates one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Person<'a> {
     actor: &'a Actor,
     user_id: UserId,
-    session_id: SessionId,
 }
 
 impl<'a> Person<'a> {
@@ -128,32 +124,46 @@ impl<'a> Person<'a> {
     }
 }
 
-/// Proof that the actor is a member of the platform's staff. Only [`Actor::staff`] creates one.
+/// Proof that the actor acts for whoever runs the deployment: a member of the platform's staff, or a platform key with the
+/// scope for it. Only [`Actor::staff`] and [`Actor::operator`] create one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Staff<'a> {
+pub(crate) struct Operator<'a> {
     actor: &'a Actor,
 }
 
-impl<'a> Staff<'a> {
+impl<'a> Operator<'a> {
     /// The actor for whom this was proved.
     pub(crate) fn actor(self) -> &'a Actor {
         self.actor
+    }
+
+    /// How somebody becomes a member whom the operator adds.
+    pub(crate) fn joined_via(self) -> JoinMethod {
+        match self.actor {
+            Actor::Platform(_) => JoinMethod::Platform,
+            Actor::User { .. }
+            | Actor::ApiKey { .. }
+            | Actor::Service { .. }
+            | Actor::OnBehalf { .. }
+            | Actor::Staff { .. } => JoinMethod::Staff,
+        }
     }
 }
 
 /// What each kind of actor may do. Each question is an exhaustive match, and no code elsewhere tests for one kind and
 /// treats all others alike. A new kind of actor therefore doesn't compile until each question has an answer for it.
 impl Actor {
-    /// The user and the organization through which the actor reaches memberships and resources. An actor without a
+    /// The user and the organizations through which the actor reaches memberships and resources. An actor without a
     /// reach is a member of no organization, and nothing is shared with it. Suspended accounts have no reach (D6).
     pub fn reach(&self) -> Option<Reach> {
         match self {
             Self::User { suspended: true, .. } => None,
             Self::User { user_id, suspended: false, .. } => Some(Reach::of(*user_id)),
             Self::ApiKey { user_id, organization_id, .. } => {
-                Some(Reach { user_id: *user_id, only: Some(*organization_id) })
+                Some(Reach { user_id: *user_id, within: Within::only([*organization_id]) })
             }
-            Self::Service { .. } | Self::Staff { .. } => None,
+            Self::OnBehalf { user_id, key } => Some(Reach { user_id: *user_id, within: key.within.clone() }),
+            Self::Service { .. } | Self::Platform(_) | Self::Staff { .. } => None,
         }
     }
 
@@ -161,12 +171,14 @@ impl Actor {
     /// account.
     pub fn account(&self) -> Option<UserId> {
         match self {
-            Self::User { user_id, .. } | Self::ApiKey { user_id, .. } => Some(*user_id),
-            Self::Service { .. } | Self::Staff { .. } => None,
+            Self::User { user_id, .. } | Self::ApiKey { user_id, .. } | Self::OnBehalf { user_id, .. } => {
+                Some(*user_id)
+            }
+            Self::Service { .. } | Self::Platform(_) | Self::Staff { .. } => None,
         }
     }
 
-    /// Whether the actor is this person, by session or by key.
+    /// Whether the actor is this person, by session, by key, or through the platform.
     pub fn is(&self, user_id: UserId) -> bool {
         self.account() == Some(user_id)
     }
@@ -177,7 +189,18 @@ impl Actor {
         match self {
             Self::User { user_id: own, .. } => *own == user_id,
             Self::ApiKey { user_id: own, organization_id: only, .. } => *own == user_id && *only == organization_id,
-            Self::Service { .. } | Self::Staff { .. } => false,
+            Self::OnBehalf { user_id: own, key } => *own == user_id && key.within.includes(organization_id),
+            Self::Service { .. } | Self::Platform(_) | Self::Staff { .. } => false,
+        }
+    }
+
+    /// The person, suspended or not, who is signed in or for whom the platform acts in the organization. Personal API
+    /// keys are nobody here.
+    pub(crate) fn present(&self, organization_id: OrganizationId) -> Option<UserId> {
+        match self {
+            Self::User { user_id, .. } => Some(*user_id),
+            Self::OnBehalf { user_id, key } => key.within.includes(organization_id).then_some(*user_id),
+            Self::ApiKey { .. } | Self::Service { .. } | Self::Platform(_) | Self::Staff { .. } => None,
         }
     }
 
@@ -186,36 +209,73 @@ impl Actor {
     pub fn session(&self) -> Option<(UserId, SessionId)> {
         match self {
             Self::User { user_id, session_id, .. } => Some((*user_id, *session_id)),
-            Self::ApiKey { .. } | Self::Service { .. } | Self::Staff { .. } => None,
+            Self::ApiKey { .. }
+            | Self::Service { .. }
+            | Self::Platform(_)
+            | Self::OnBehalf { .. }
+            | Self::Staff { .. } => None,
         }
     }
 
-    /// The person and their session, for operations that require a person who is signed in themselves; keys and staff
-    /// are refused.
+    /// The person and their session, for what requires a person who is signed in themselves, such as their keys, their
+    /// address, their sessions and the end of their account; everybody else is refused, and so is a platform key that
+    /// acts for them.
     ///
     /// # Errors
     ///
     /// SUSPENDED for suspended accounts and FORBIDDEN for all other actors that aren't signed in themselves, on
     /// `field`.
     pub fn signed_in(&self, field: &str) -> Result<(UserId, SessionId)> {
-        let person = self.person(field)?;
-        Ok((person.user_id, person.session_id))
+        match self {
+            Self::User { suspended: true, .. } => Err(suspended(field).into()),
+            Self::User { user_id, session_id, suspended: false } => Ok((*user_id, *session_id)),
+            Self::ApiKey { .. }
+            | Self::Service { .. }
+            | Self::Platform(_)
+            | Self::OnBehalf { .. }
+            | Self::Staff { .. } => Err(self.nobody(field)),
+        }
     }
 
-    /// Like [`Actor::signed_in`], but returns the proof that writers demand.
+    /// Proof that the actor is a person, who is signed in or for whom the platform acts. Whoever uses it for an
+    /// organization also checks that the actor reaches it.
+    ///
+    /// # Errors
+    ///
+    /// SUSPENDED for suspended accounts and FORBIDDEN for all other actors, on `field`.
     pub(crate) fn person(&self, field: &str) -> Result<Person<'_>> {
         match self {
             Self::User { suspended: true, .. } => Err(suspended(field).into()),
-            Self::User { user_id, session_id, suspended: false } => {
-                Ok(Person { actor: self, user_id: *user_id, session_id: *session_id })
+            Self::User { user_id, suspended: false, .. } | Self::OnBehalf { user_id, .. } => {
+                Ok(Person { actor: self, user_id: *user_id })
             }
-            Self::ApiKey { .. } | Self::Service { .. } => {
-                Err(Error::refused(Code::Forbidden, field, "requires a signed-in person, not an API key"))
-            }
-            Self::Staff { .. } => {
-                Err(Error::refused(Code::Forbidden, field, "requires a signed-in person, not a staff token"))
+            Self::ApiKey { .. } | Self::Service { .. } | Self::Platform(_) | Self::Staff { .. } => {
+                Err(self.nobody(field))
             }
         }
+    }
+
+    /// Like [`Actor::person`], for what concerns a person beside all organizations. A platform key that is limited to
+    /// some organizations doesn't reach that.
+    pub(crate) fn person_everywhere(&self, field: &str) -> Result<Person<'_>> {
+        match self {
+            Self::OnBehalf { key, .. } => key.require_unlimited(field)?,
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::Platform(_) | Self::Staff { .. } => {
+            }
+        }
+        self.person(field)
+    }
+
+    /// The refusal for actors that aren't a person who is signed in.
+    fn nobody(&self, field: &str) -> Error {
+        let message = match self {
+            Self::User { .. } => "requires a signed-in person",
+            Self::ApiKey { .. } | Self::Service { .. } => "requires a signed-in person, not an API key",
+            Self::Platform(_) => "requires a signed-in person, not a platform key",
+            Self::OnBehalf { .. } => "only the person themselves, signed in, do this; nobody does it on their behalf",
+            Self::Staff { .. } => "requires a signed-in person, not a staff token",
+        };
+        Error::refused(Code::Forbidden, field, message)
     }
 
     /// Whether the actor is the platform's staff.
@@ -224,39 +284,98 @@ impl Actor {
     }
 
     /// Proof that the actor is the platform's staff.
-    pub(crate) fn staff(&self) -> Option<Staff<'_>> {
+    pub(crate) fn staff(&self) -> Option<Operator<'_>> {
         match self {
-            Self::Staff { .. } => Some(Staff { actor: self }),
-            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } => None,
+            Self::Staff { .. } => Some(Operator { actor: self }),
+            Self::User { .. }
+            | Self::ApiKey { .. }
+            | Self::Service { .. }
+            | Self::Platform(_)
+            | Self::OnBehalf { .. } => None,
         }
     }
 
-    /// For which organizations the actor reports what was used: staff for all, and a service key for its own.
+    /// Whether the actor sees an organization without being a member of it, also while it is deleted: the platform's
+    /// staff, and platform keys with READ that reach it.
+    pub fn oversees(&self, organization_id: OrganizationId) -> bool {
+        match self {
+            Self::Staff { .. } => true,
+            Self::Platform(key) => key.scopes.has(PlatformScope::Read) && key.within.includes(organization_id),
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::OnBehalf { .. } => false,
+        }
+    }
+
+    /// Proof that the actor acts for whoever runs the deployment: staff, or a platform key with the scope. A key that is
+    /// limited to some organizations acts in these only. `organization_id` is `None` for what concerns no organization
+    /// that is there already. `remedy` tells others who else can do it, or to ask the staff.
     ///
     /// # Errors
     ///
-    /// FORBIDDEN on `field` for people, who would report about themselves.
-    pub(crate) fn reports_usage(&self, field: &str) -> Result<UsageReporter> {
+    /// On `field`: NOT_FOUND for keys that don't reach the organization, otherwise FORBIDDEN.
+    pub(crate) fn operator(
+        &self,
+        scope: PlatformScope,
+        organization_id: Option<OrganizationId>,
+        field: &str,
+        remedy: &str,
+    ) -> Result<Operator<'_>> {
         match self {
-            Self::Service { organization_id, .. } => Ok(UsageReporter::Organization(*organization_id)),
-            Self::Staff { .. } => Ok(UsageReporter::Deployment),
-            Self::User { .. } | Self::ApiKey { .. } => {
-                let message = "usage is reported by the platform; use a service key of the organization";
+            Self::Staff { .. } => {}
+            Self::Platform(key) => {
+                key.require(scope, field)?;
+                match organization_id {
+                    Some(id) if !key.within.includes(id) => {
+                        return Err(Error::refused(Code::NotFound, field, "there is no such organization"));
+                    }
+                    Some(_) => {}
+                    None => key.require_unlimited(field)?,
+                }
+            }
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::OnBehalf { .. } => {
+                let message = format!(
+                    "only the platform's staff and platform keys with the scope {} do this; {remedy}",
+                    scope.name()
+                );
+                return Err(Error::refused(Code::Forbidden, field, message));
+            }
+        }
+        Ok(Operator { actor: self })
+    }
+
+    /// For which organizations the actor reports runs and usage: a platform key for those that it reaches, and a
+    /// service key for its own.
+    ///
+    /// # Errors
+    ///
+    /// FORBIDDEN on `field` for keys without USAGE_REPORT, and for people, who would report about themselves.
+    pub(crate) fn reports_runs(&self, field: &str) -> Result<Within> {
+        match self {
+            Self::Service { organization_id, .. } => Ok(Within::only([*organization_id])),
+            Self::Platform(key) => {
+                key.require(PlatformScope::UsageReport, field)?;
+                Ok(key.within.clone())
+            }
+            Self::User { .. } | Self::ApiKey { .. } | Self::OnBehalf { .. } | Self::Staff { .. } => {
+                let message =
+                    "runs are reported by the platform; use a platform key, or a service key of the organization";
                 Err(Error::refused(Code::Forbidden, field, message))
             }
         }
     }
 
-    /// The organization whose runs the actor reports: a service key's own.
+    /// For which organizations the actor reports what was used outside of runs: like [`Actor::reports_runs`], and staff
+    /// for all.
     ///
     /// # Errors
     ///
-    /// FORBIDDEN on `field` for everybody else.
-    pub(crate) fn reports_runs(&self, field: &str) -> Result<OrganizationId> {
+    /// FORBIDDEN on `field` for keys without USAGE_REPORT, and for people, who would report about themselves.
+    pub(crate) fn reports_usage(&self, field: &str) -> Result<Within> {
         match self {
-            Self::Service { organization_id, .. } => Ok(*organization_id),
-            Self::User { .. } | Self::ApiKey { .. } | Self::Staff { .. } => {
-                let message = "runs are reported by the platform; use a service key of the organization";
+            Self::Staff { .. } => Ok(Within::All),
+            Self::Service { .. } | Self::Platform(_) => self.reports_runs(field),
+            Self::User { .. } | Self::ApiKey { .. } | Self::OnBehalf { .. } => {
+                let message =
+                    "usage is reported by the platform; use a platform key, or a service key of the organization";
                 Err(Error::refused(Code::Forbidden, field, message))
             }
         }
@@ -264,7 +383,7 @@ impl Actor {
 
     /// Fails with FORBIDDEN for everybody except the platform's staff. `remedy` tells the caller who else can do it, or
     /// to ask the staff.
-    pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<Staff<'_>> {
+    pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<Operator<'_>> {
         self.staff().ok_or_else(|| {
             Error::refused(Code::Forbidden, field, format!("only the platform's staff do this; {remedy}"))
         })

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::authority::access::{self, Permit};
 use crate::authority::actor::{Actor, ActorKind};
+use crate::authority::platform::PlatformActor;
 use crate::authority::rights::Action;
 use crate::authority::visibility;
 use crate::base::error::Result;
@@ -124,6 +125,12 @@ text_enum! {
         ApiKeyCreated = "organization.api_key_created",
         /// An API key was revoked.
         ApiKeyRevoked = "organization.api_key_revoked",
+        /// A platform key was created.
+        PlatformKeyCreated = "platform.key_created",
+        /// A platform key got a new secret.
+        PlatformKeyRotated = "platform.key_rotated",
+        /// A platform key was revoked.
+        PlatformKeyRevoked = "platform.key_revoked",
         /// A webhook was created.
         WebhookCreated = "organization.webhook_created",
         /// A webhook's URL or events changed, it was enabled or disabled, or it got a new secret.
@@ -205,6 +212,9 @@ text_enum! {
     }
 }
 
+/// The log of the deployment itself has this id in the place of an organization's. No organization has it.
+pub const DEPLOYMENT: OrganizationId = OrganizationId::NIL;
+
 /// An event that is to be recorded.
 #[derive(Debug)]
 pub(crate) struct NewEvent {
@@ -226,18 +236,26 @@ impl NewEvent {
         action: AuditAction,
         target: impl TypedId + ToString,
     ) -> Self {
+        let by_key = |key: &PlatformActor| json!({ (PLATFORM_KEY): key.name, "platformKeyId": key.id.to_string() });
         let (kind, means) = match actor {
             Actor::User { .. } => (ActorKind::User, None),
             Actor::ApiKey { api_key_id, .. } => (ActorKind::ApiKey, Some(json!({ "api_key": api_key_id.to_string() }))),
             Actor::Service { api_key_id, .. } => {
                 (ActorKind::Service, Some(json!({ "api_key": api_key_id.to_string() })))
             }
+            Actor::Platform(key) => (ActorKind::Platform, Some(by_key(key))),
+            Actor::OnBehalf { key, .. } => (ActorKind::User, Some(by_key(key))),
             Actor::Staff { name } => (ActorKind::Staff, Some(json!({ "staff": name }))),
         };
         // How the actor authenticated isn't text that people write, so it isn't masked: a staff member may be known by
         // an email address, and the log keeps their whole name.
         let metadata = means.unwrap_or_else(|| json!({}));
         Self { metadata, ..Self::of(organization_id, action, target, kind, actor.account()) }
+    }
+
+    /// An event that an actor caused and that concerns no organization. It is in the deployment's own log.
+    pub(crate) fn of_deployment(actor: &Actor, action: AuditAction, target: impl TypedId + ToString) -> Self {
+        Self::by(actor, DEPLOYMENT, action, target)
     }
 
     /// An event caused by a user who may not have a session yet, for example while signing in.
@@ -383,7 +401,15 @@ pub struct NamedInEvent {
 /// The metadata's key for the person or organization with which something was shared.
 const GRANTEE: &str = "grantee";
 
+/// The metadata's key for the name of the platform key that acted.
+const PLATFORM_KEY: &str = "platformKey";
+
 impl AuditEvent {
+    /// The name of the platform key that acted, for itself or for a person (R86).
+    pub fn platform_key(&self) -> Option<&str> {
+        self.metadata.get(PLATFORM_KEY).and_then(Value::as_str)
+    }
+
     /// The people and organizations that the event names.
     pub fn told(&self) -> NamedInEvent {
         let mut told = NamedInEvent { people: self.actor_id.into_iter().collect(), grantees: HashSet::new() };

@@ -23,6 +23,8 @@ text_enum! {
         Founder = "founder",
         /// By the platform's staff.
         Staff = "staff",
+        /// The platform added them, or made them the owner.
+        Platform = "platform",
         /// By an invitation.
         Invitation = "invitation",
         /// By a join code.

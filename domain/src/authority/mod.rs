@@ -9,6 +9,7 @@ pub mod issued;
 pub mod mail_limit;
 pub mod membership;
 pub mod permissions;
+pub mod platform;
 pub mod resource_access;
 pub mod rights;
 pub mod verification;

@@ -1,12 +1,13 @@
 //! What a user may do with a resource: one SQL expression for single checks, lists and services alike.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Bool, Integer, Nullable, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Integer, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::actor::Reach;
+use crate::authority::platform::Within;
 use crate::authority::rights::AccessLevel;
 use crate::base::error::Result;
 use crate::base::id::{OrganizationId, ResourceId, UserId};
@@ -73,21 +74,21 @@ fn of_rank(rank: i32) -> AccessLevel {
     }
 }
 
-/// A question about a user's access to a resource, limited to one organization if an API key is, for example.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A question about a user's access to a resource, limited to some organizations if a key is, for example.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AccessQuestion {
     /// The user.
     pub user_id: UserId,
     /// The resource.
     pub resource_id: ResourceId,
-    /// If set, the user has access only if the resource belongs to this organization.
-    pub within: Option<OrganizationId>,
+    /// The user has access only if the resource belongs to one of these organizations.
+    pub within: Within,
 }
 
 impl AccessQuestion {
     /// The question for an actor's reach.
-    pub fn of(reach: Reach, resource_id: ResourceId) -> Self {
-        Self { user_id: reach.user_id(), resource_id, within: reach.only() }
+    pub fn of(reach: &Reach, resource_id: ResourceId) -> Self {
+        Self { user_id: reach.user_id(), resource_id, within: reach.within().clone() }
     }
 }
 
@@ -109,7 +110,6 @@ statement! {
     struct AccessOf {
         users: Array<SqlUuid> = Vec<UserId>,
         resources: Array<SqlUuid> = Vec<ResourceId>,
-        within: Array<Nullable<SqlUuid>> = Vec<Option<OrganizationId>>,
     } = format!(include_str!("resource_access_of.sql"), access = access("q.user_id"))
 }
 
@@ -124,8 +124,8 @@ pub async fn access_of(
         user_id: UserId,
         #[diesel(sql_type = SqlUuid)]
         resource_id: ResourceId,
-        #[diesel(sql_type = Nullable<SqlUuid>)]
-        within: Option<OrganizationId>,
+        #[diesel(sql_type = SqlUuid)]
+        organization_id: OrganizationId,
         #[diesel(sql_type = Integer)]
         rank: i32,
         #[diesel(sql_type = Bool)]
@@ -134,14 +134,83 @@ pub async fn access_of(
     let asked = AccessOf {
         users: questions.iter().map(|question| question.user_id).collect(),
         resources: questions.iter().map(|question| question.resource_id).collect(),
-        within: questions.iter().map(|question| question.within).collect(),
     };
     let rows: Vec<Row> = asked.query().load(connection).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let question = AccessQuestion { user_id: row.user_id, resource_id: row.resource_id, within: row.within };
-            (question, Access { level: of_rank(row.rank), moving: row.moving })
-        })
-        .collect())
+    let rows: HashMap<(UserId, ResourceId), Row> =
+        rows.into_iter().map(|row| ((row.user_id, row.resource_id), row)).collect();
+    let answer = |question: &AccessQuestion| {
+        let row = rows.get(&(question.user_id, question.resource_id))?;
+        let access = Access { level: of_rank(row.rank), moving: row.moving };
+        question.within.includes(row.organization_id).then(|| (question.clone(), access))
+    };
+    Ok(questions.iter().filter_map(answer).collect())
+}
+
+statement! {
+    struct AccessOfPlatform<'a> { resources: Array<SqlUuid> = &'a [ResourceId] } =
+        "SELECT r.id AS resource_id, r.organization_id, \
+           r.moving OR coalesce(c1.moving, false) OR coalesce(c2.moving, false) AS moving \
+         FROM resources r JOIN organizations o ON o.id = r.organization_id AND o.deleted_at IS NULL \
+         LEFT JOIN resources c1 ON c1.id = r.container_id LEFT JOIN resources c2 ON c2.id = c1.container_id \
+         WHERE r.id = ANY (:resources)"
+}
+
+/// What the platform may do with resources, each with its organization: everything, except that it only reads what is
+/// moving (R61). Deleted organizations hold nothing.
+pub async fn access_of_platform(
+    connection: &mut AsyncPgConnection,
+    resources: &[ResourceId],
+) -> Result<HashMap<ResourceId, (OrganizationId, Access)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        resource_id: ResourceId,
+        #[diesel(sql_type = SqlUuid)]
+        organization_id: OrganizationId,
+        #[diesel(sql_type = Bool)]
+        moving: bool,
+    }
+    let rows: Vec<Row> = AccessOfPlatform { resources }.query().load(connection).await?;
+    let access = |moving| Access { level: if moving { AccessLevel::View } else { AccessLevel::Administer }, moving };
+    Ok(rows.into_iter().map(|row| (row.resource_id, (row.organization_id, access(row.moving)))).collect())
+}
+
+/// Who gave something on a resource of an organization: a user, or the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Giver {
+    /// The user; `None` for the platform.
+    pub user_id: Option<UserId>,
+    /// The resource.
+    pub resource_id: ResourceId,
+    /// The organization in which it was given.
+    pub organization_id: OrganizationId,
+}
+
+/// Returns those who still have the right to give what they gave: users who administer the resource, and the platform
+/// as long as the organization holds it.
+pub async fn rightful(connection: &mut AsyncPgConnection, givers: &[Giver]) -> Result<HashSet<Giver>> {
+    let question = |giver: &Giver| {
+        let within = Within::only([giver.organization_id]);
+        Some(AccessQuestion { user_id: giver.user_id?, resource_id: giver.resource_id, within })
+    };
+    let questions: Vec<AccessQuestion> = givers.iter().filter_map(question).collect();
+    let of_users = match questions.is_empty() {
+        true => HashMap::new(),
+        false => access_of(connection, &questions).await?,
+    };
+    let ids: Vec<ResourceId> =
+        givers.iter().filter(|giver| giver.user_id.is_none()).map(|giver| giver.resource_id).collect();
+    let of_platform = match ids.is_empty() {
+        true => HashMap::new(),
+        false => access_of_platform(connection, &ids).await?,
+    };
+    let access = |giver: &Giver| match question(giver) {
+        Some(question) => of_users.get(&question).copied(),
+        None => {
+            let (holder, access) = of_platform.get(&giver.resource_id)?;
+            (*holder == giver.organization_id).then_some(*access)
+        }
+    };
+    let is_rightful = |giver: &&Giver| access(giver).is_some_and(|access| access.level == AccessLevel::Administer);
+    Ok(givers.iter().filter(is_rightful).copied().collect())
 }

@@ -1,6 +1,7 @@
 //! What each role may do: the whole table of roles and actions. No other code decides this.
 
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform::{PlatformScope, PlatformScopes, lacks};
 use crate::base::text_enum::text_enum;
 
 text_enum! {
@@ -321,18 +322,226 @@ impl MemberRights {
         }
     }
 
-    /// Every action that may be done to the member.
-    pub fn allowed_on_member(self, target: Role, status: MemberStatus, is_self: bool) -> Vec<MemberAction> {
-        MemberAction::ALL
-            .iter()
-            .copied()
-            .filter(|action| self.allows_on_member(*action, target, status, is_self))
-            .collect()
-    }
-
     /// Whether projects and apps may be billed to the organization (R55).
     pub fn may_bill(self, billable_activities: bool) -> bool {
         self.allows(Action::CreateResources) && self.role.may_bill(billable_activities)
+    }
+}
+
+impl Action {
+    /// The scope that lets a platform key do this. `None` if it is only for people: the secrets of service keys, the
+    /// hand-over by the owner, and leaving.
+    fn scope(self) -> Option<PlatformScope> {
+        match self {
+            Self::Invite
+            | Self::InviteAdmin
+            | Self::CreateJoinCodes
+            | Self::CreateAdminJoinCode
+            | Self::ManageTeams => Some(PlatformScope::MembersWrite),
+            Self::ViewMembers | Self::ViewAllResources | Self::ViewAuditLog => Some(PlatformScope::Read),
+            Self::CreateResources => Some(PlatformScope::ResourcesWrite),
+            Self::EditProfile | Self::EditPolicy | Self::ManageBilling | Self::Delete => {
+                Some(PlatformScope::OrganizationsWrite)
+            }
+            Self::ManageWebhooks => Some(PlatformScope::EventsRead),
+            Self::ManageServiceKeys | Self::TransferOwnership | Self::Leave => None,
+        }
+    }
+}
+
+/// What a platform key may do in an organization that it reaches (R85).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlatformRights {
+    /// The key's scopes.
+    pub scopes: PlatformScopes,
+    /// Whether this is about reading, which READ allows, or about changing something. Without READ, a key has no right
+    /// to read.
+    pub reads: bool,
+    /// Whether it is a personal organization, which has no members to manage (D5).
+    pub personal: bool,
+}
+
+impl PlatformRights {
+    fn may_write(self, action: Action) -> bool {
+        let is_of_team = match action {
+            Action::Invite
+            | Action::InviteAdmin
+            | Action::CreateJoinCodes
+            | Action::CreateAdminJoinCode
+            | Action::ManageTeams
+            | Action::EditProfile
+            | Action::TransferOwnership
+            | Action::Delete
+            | Action::Leave => true,
+            Action::ViewMembers
+            | Action::ViewAllResources
+            | Action::CreateResources
+            | Action::EditPolicy
+            | Action::ManageBilling
+            | Action::ManageServiceKeys
+            | Action::ManageWebhooks
+            | Action::ViewAuditLog => false,
+        };
+        action.scope().is_some_and(|scope| self.scopes.has(scope)) && !(is_of_team && self.personal)
+    }
+
+    fn allows(self, action: Action) -> bool {
+        self.reads || self.may_write(action)
+    }
+
+    fn manages_members(self) -> bool {
+        self.scopes.has(PlatformScope::MembersWrite)
+    }
+
+    fn allows_on_member(self, action: MemberAction, target: Role, status: MemberStatus) -> bool {
+        if self.personal || target == Role::Owner || !self.manages_members() {
+            return false;
+        }
+        let active = status == MemberStatus::Active;
+        match action {
+            MemberAction::Promote => active && target != Role::Admin,
+            MemberAction::Demote => active && target == Role::Admin,
+            MemberAction::ChangeRole => active && target != Role::Admin,
+            MemberAction::ChangePermissions | MemberAction::Remove | MemberAction::Deactivate => active,
+            MemberAction::Reactivate => matches!(status, MemberStatus::Removed | MemberStatus::Deactivated),
+            // Owners are set by `setOrganizationOwner`.
+            MemberAction::MakeOwner => false,
+        }
+    }
+}
+
+/// What an actor may do in an organization: as a member, by role, or as the platform, by a key's scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// A member.
+    Member(MemberRights),
+    /// A platform key.
+    Platform(PlatformRights),
+}
+
+impl Standing {
+    /// Whether the actor leads the organization: its owner, its admins, and the platform, which sees what an owner sees.
+    pub fn leads(self) -> bool {
+        match self {
+            Self::Member(rights) => rights.is_leader(),
+            Self::Platform(_) => true,
+        }
+    }
+
+    /// The member's role; a platform key has none.
+    pub fn role(self) -> Option<Role> {
+        match self {
+            Self::Member(rights) => Some(rights.role),
+            Self::Platform(_) => None,
+        }
+    }
+
+    /// Whether it is a personal organization.
+    pub fn personal(self) -> bool {
+        match self {
+            Self::Member(MemberRights { personal, .. }) | Self::Platform(PlatformRights { personal, .. }) => personal,
+        }
+    }
+
+    /// Whether the action is allowed.
+    pub fn allows(self, action: Action) -> bool {
+        match self {
+            Self::Member(rights) => rights.allows(action),
+            Self::Platform(rights) => rights.allows(action),
+        }
+    }
+
+    /// Why the action isn't allowed, as a message for the actor.
+    pub(crate) fn why_not(self, action: Action) -> String {
+        match self {
+            Self::Member(MemberRights { personal: true, .. })
+            | Self::Platform(PlatformRights { personal: true, .. }) => {
+                "this is a personal organization, which is for one person alone; found another one".to_owned()
+            }
+            Self::Member(rights) => format!("{} may not do this here", rights.role.with_article()),
+            Self::Platform(_) => match action.scope() {
+                Some(scope) => lacks(scope),
+                None => "requires a signed-in person, not a platform key".to_owned(),
+            },
+        }
+    }
+
+    /// Every action that is allowed.
+    pub fn allowed(self) -> Vec<Action> {
+        match self {
+            Self::Member(rights) => rights.allowed(),
+            Self::Platform(rights) => Action::ALL.iter().copied().filter(|action| rights.may_write(*action)).collect(),
+        }
+    }
+
+    /// Whether the admins' powers may be changed: by the owner (D2) and the platform.
+    pub fn may_set_admin_powers(self) -> bool {
+        match self {
+            Self::Member(rights) => rights.may_set_admin_powers(),
+            Self::Platform(rights) => rights.may_write(Action::EditPolicy),
+        }
+    }
+
+    /// Whether the actor may act on the work of members with this role, for example to return it to them.
+    pub fn outranks(self, target: Role) -> bool {
+        match self {
+            Self::Member(rights) => rights.outranks(target),
+            Self::Platform(rights) => rights.manages_members() && target != Role::Owner,
+        }
+    }
+
+    /// Whether plan, seats and balance are shown (R71).
+    pub fn sees_billing(self) -> bool {
+        match self {
+            Self::Member(rights) => rights.sees_billing(),
+            Self::Platform(_) => true,
+        }
+    }
+
+    /// Whether an invitation or code for the role may be issued. Nobody can invite an owner (D10).
+    pub fn may_issue(self, role: Role) -> bool {
+        match self {
+            Self::Member(rights) => rights.may_issue(role),
+            Self::Platform(rights) => role != Role::Owner && rights.may_write(Action::Invite),
+        }
+    }
+
+    /// Whether members with this role are shown (D9).
+    pub fn sees_members_of(self, role: Role) -> bool {
+        match self {
+            Self::Member(rights) => rights.sees_members_of(role),
+            Self::Platform(_) => true,
+        }
+    }
+
+    /// Whether the collaborators in a team are shown, to somebody who is in it or not (D9, R81).
+    pub fn sees_collaborators(self, is_in_team: bool) -> bool {
+        match self {
+            Self::Member(rights) => rights.sees_collaborators(is_in_team),
+            Self::Platform(_) => true,
+        }
+    }
+
+    /// Whether the organization's structure is shown beyond the actor's own part of it (R51, R77).
+    pub fn sees_structure(self) -> bool {
+        match self {
+            Self::Member(rights) => rights.sees_structure(),
+            Self::Platform(_) => true,
+        }
+    }
+
+    /// Whether the action may be done to a member. `is_self` says whether it is the actor's own membership.
+    pub fn allows_on_member(self, action: MemberAction, target: Role, status: MemberStatus, is_self: bool) -> bool {
+        match self {
+            Self::Member(rights) => rights.allows_on_member(action, target, status, is_self),
+            Self::Platform(rights) => rights.allows_on_member(action, target, status),
+        }
+    }
+
+    /// Every action that may be done to the member.
+    pub fn allowed_on_member(self, target: Role, status: MemberStatus, is_self: bool) -> Vec<MemberAction> {
+        let allowed = |action: &MemberAction| self.allows_on_member(*action, target, status, is_self);
+        MemberAction::ALL.iter().copied().filter(allowed).collect()
     }
 }
 

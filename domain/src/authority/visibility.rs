@@ -5,23 +5,46 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::actor::{Actor, Reach};
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform::PlatformScope;
 use crate::authority::rights::{MemberDirectory, Role};
 use crate::base::error::Result;
-use crate::base::id::UserId;
+use crate::base::id::{OrganizationId, UserId};
 use crate::database::schema::{members, organizations};
 
 /// Returns those of the ids that the actor may look up: their own, and those of members whom they see in an
-/// organization that they share (D9). Staff may look up everybody, and service keys nobody.
+/// organization that they share (D9). Staff may look up everybody, service keys nobody, and platform keys with READ
+/// everybody, or whoever belongs or belonged to the organizations to which they are limited (R85).
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[UserId]) -> Result<Vec<UserId>> {
     let mut seen = match actor {
         Actor::Staff { .. } => return Ok(ids.to_vec()),
-        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } => match actor.reach() {
-            Some(reach) => seen_by(connection, reach, ids).await?,
-            None => Vec::new(),
+        Actor::Platform(key) => match (key.scopes.has(PlatformScope::Read), key.within.ids()) {
+            (false, _) => Vec::new(),
+            (true, None) => return Ok(ids.to_vec()),
+            (true, Some(organizations)) => members_among(connection, organizations, ids).await?,
         },
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } | Actor::OnBehalf { .. } => {
+            match actor.reach() {
+                Some(reach) => seen_by(connection, reach, ids).await?,
+                None => Vec::new(),
+            }
+        }
     };
     seen.extend(actor.account());
     Ok(ids.iter().copied().filter(|id| seen.contains(id)).collect())
+}
+
+/// Returns those of the ids who belong or belonged to one of the organizations.
+async fn members_among(
+    connection: &mut AsyncPgConnection,
+    organizations: &[OrganizationId],
+    ids: &[UserId],
+) -> Result<Vec<UserId>> {
+    Ok(members::table
+        .filter(members::organization_id.eq_any(organizations))
+        .filter(members::user_id.eq_any(ids))
+        .select(members::user_id)
+        .load(connection)
+        .await?)
 }
 
 /// Whether somebody may look another person up. Decides what emails to them may contain.
@@ -51,8 +74,8 @@ async fn seen_by(connection: &mut AsyncPgConnection, reach: Reach, ids: &[UserId
         )
         .select(theirs.field(members::user_id))
         .into_boxed();
-    if let Some(only) = reach.only() {
-        query = query.filter(mine.field(members::organization_id).eq(only));
+    if let Some(ids) = reach.within().ids() {
+        query = query.filter(mine.field(members::organization_id).eq_any(ids.to_vec()));
     }
     Ok(query.load(connection).await?)
 }

@@ -149,6 +149,8 @@ typed_ids! {
     SessionId = "ses";
     /// The id of an API key.
     ApiKeyId = "key";
+    /// The id of a platform key.
+    PlatformKeyId = "pky";
     /// The id of an invitation.
     InvitationId = "inv";
     /// The id of a join code.
@@ -185,6 +187,11 @@ typed_ids! {
     WebhookId = "whk";
     /// The id of a webhook's delivery.
     WebhookDeliveryId = "whd";
+}
+
+impl OrganizationId {
+    /// The id that no organization has.
+    pub(crate) const NIL: Self = Self(Uuid::nil());
 }
 
 #[cfg(test)]

@@ -148,6 +148,10 @@ pub const METERED_ORGANIZATIONS: i64 = 100;
 pub const UPGRADE_REQUESTS: i64 = 3;
 /// The maximum number of API keys of one person for one organization, and of service keys of one organization.
 pub const MAX_API_KEYS: i64 = 100;
+/// The maximum number of organizations to which a platform key can be limited.
+pub const MAX_PLATFORM_KEY_ORGANIZATIONS: usize = 100;
+/// For how many hours at most a platform key's previous secret works on: 30 days.
+pub const MAX_PLATFORM_KEY_OVERLAP_HOURS: i32 = 720;
 /// The maximum number of organizations, including the personal one, that an account can leave when it is deleted.
 pub const MAX_LEFT_WITH_ACCOUNT: usize = 100;
 /// The maximum number of items in a list without pagination. For each such list, there is one with pagination that

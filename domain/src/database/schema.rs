@@ -143,6 +143,35 @@ diesel::table! {
 }
 
 diesel::table! {
+    platform_keys (id) {
+        id -> Uuid,
+        name -> Text,
+        prefix -> Text,
+        scopes -> Array<Text>,
+        limited -> Bool,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    platform_key_organizations (platform_key_id, organization_id) {
+        platform_key_id -> Uuid,
+        organization_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    platform_key_secrets (digest) {
+        digest -> Bytea,
+        platform_key_id -> Uuid,
+        ends_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     attempts (bucket, subject) {
         bucket -> Text,
         subject -> Text,
@@ -162,7 +191,7 @@ diesel::table! {
         billable_activities -> Bool,
         shared_apps -> Bool,
         shared_projects -> Text,
-        invited_by_id -> Uuid,
+        invited_by_id -> Nullable<Uuid>,
         status -> Text,
         token_version -> Int4,
         delivery -> Text,
@@ -184,7 +213,7 @@ diesel::table! {
         status -> Text,
         label -> Nullable<Text>,
         hint -> Text,
-        created_by_id -> Uuid,
+        created_by_id -> Nullable<Uuid>,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
         used_by_id -> Nullable<Uuid>,
@@ -304,7 +333,7 @@ diesel::table! {
         failing_since -> Nullable<Timestamptz>,
         secret_version -> Int4,
         secret_made_at -> Timestamptz,
-        secret_made_by_id -> Uuid,
+        secret_made_by_id -> Nullable<Uuid>,
         created_at -> Timestamptz,
     }
 }
@@ -394,7 +423,7 @@ diesel::table! {
         grantee_organization_id -> Nullable<Uuid>,
         level -> Text,
         position -> Int8,
-        granted_by_id -> Uuid,
+        granted_by_id -> Nullable<Uuid>,
         created_at -> Timestamptz,
         kept_position -> Nullable<Int8>,
         named_as -> Nullable<Text>,
@@ -409,7 +438,7 @@ diesel::table! {
         resource_id -> Uuid,
         email -> Text,
         level -> Text,
-        invited_by_id -> Uuid,
+        invited_by_id -> Nullable<Uuid>,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
         position -> Int8,
@@ -440,7 +469,7 @@ diesel::table! {
         resource_id -> Uuid,
         token_digest -> Bytea,
         hint -> Text,
-        created_by_id -> Uuid,
+        created_by_id -> Nullable<Uuid>,
         created_at -> Timestamptz,
         expires_at -> Nullable<Timestamptz>,
         revoked_at -> Nullable<Timestamptz>,
@@ -603,6 +632,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     sign_in_requests,
     sessions,
     api_keys,
+    platform_keys,
+    platform_key_organizations,
+    platform_key_secrets,
     attempts,
     invitations,
     join_codes,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::base::error::Result;
 use crate::base::id::{
     ApiKeyId, DepartureId, EmailChangeId, GrantId, GrantInvitationId, InvitationId, JoinCodeId, OrganizationId,
-    ResourceId, RunId, SignInRequestId, TeamId, TransferId, TypedId, UserId,
+    PlatformKeyId, ResourceId, RunId, SignInRequestId, TeamId, TransferId, TypedId, UserId,
 };
 use crate::base::limits;
 use crate::base::sql::{Statements, parameters};
@@ -91,6 +91,7 @@ const TABLES: &[Table] = &[
     },
     Table { name: "runs", key: "id", columns: &[("name", Form::Name)], id: id::<RunId> },
     Table { name: "api_keys", key: "id", columns: &[("name", Form::Name)], id: id::<ApiKeyId> },
+    Table { name: "platform_keys", key: "id", columns: &[("name", Form::Name)], id: id::<PlatformKeyId> },
     Table { name: "join_codes", key: "id", columns: &[("label", Form::Line)], id: id::<JoinCodeId> },
     Table {
         name: "invitations",

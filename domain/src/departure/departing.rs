@@ -28,7 +28,7 @@ use crate::membership::{invitation, member_writes, team};
 /// NOT_FOUND on `organizationId` for everyone who isn't a member; OWNER_MUST_STAY for the owner; FORBIDDEN in a
 /// personal organization.
 pub async fn leave(database: &Database, actor: &Actor, organization_id: OrganizationId) -> Result<Departure> {
-    let (user_id, _) = actor.signed_in("organizationId")?;
+    let user_id = actor.person("organizationId")?.user_id();
     database
         .transaction(async |transaction| {
             lock_users(transaction, &[user_id]).await?;

@@ -8,9 +8,10 @@ use diesel_async::RunQueryDsl;
 use crate::account::reserved_name::{self, Holder};
 use crate::account::user;
 use crate::authority::access::{self, Lock, WritePermit};
-use crate::authority::actor::{Actor, Staff};
+use crate::authority::actor::{Actor, Operator};
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform::PlatformScope;
 use crate::authority::rights::Action;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, UserId};
@@ -29,14 +30,24 @@ use crate::organization::ownership;
 ///
 /// # Errors
 ///
-/// FORBIDDEN for everyone except the owner with a session; CONFIRMATION_MISMATCH if another name was typed.
+/// FORBIDDEN for everyone except the owner, and platform keys with ORGANIZATIONS_WRITE; CONFIRMATION_MISMATCH if another name was typed.
 pub async fn delete(
     database: &Database,
     actor: &Actor,
     id: OrganizationId,
     confirm_organization_name: &str,
 ) -> Result<DateTime<Utc>> {
-    actor.signed_in("id")?;
+    match actor {
+        // Their right is checked under the organization's lock.
+        Actor::Platform(_) => {}
+        Actor::User { .. }
+        | Actor::ApiKey { .. }
+        | Actor::Service { .. }
+        | Actor::OnBehalf { .. }
+        | Actor::Staff { .. } => {
+            actor.person("id")?;
+        }
+    }
     database
         .transaction(async |transaction| {
             let permit = access::authorize(transaction, actor, id, Lock::Organization, Action::Delete, "id").await?;
@@ -79,7 +90,7 @@ async fn mark_deleted(transaction: &mut Transaction, permit: &WritePermit, at: D
 /// FORBIDDEN for everyone except staff, and for personal organizations. On `id`: NOT_FOUND; CONFLICT if it isn't
 /// deleted; EXPIRED after 30 days; ONE_ORGANIZATION if members belong to another organization by now.
 pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> Result<OrganizationId> {
-    let staff = actor.require_staff("id", "ask them")?;
+    let operator = actor.operator(PlatformScope::OrganizationsWrite, Some(id), "id", "ask them")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such organization");
     database
         .transaction(async |transaction| {
@@ -119,9 +130,9 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
             if now(transaction).await? >= deleted_at + limits::RESTORABLE {
                 return Err(Error::refused(Code::Expired, "id", "its 30 days are over; its data is being removed"));
             }
-            mark_restored(transaction, staff, id).await?;
+            mark_restored(transaction, operator, id).await?;
             webhook::resume(transaction, id).await?;
-            let event = NewEvent::by(staff.actor(), id, AuditAction::OrganizationRestored, id)
+            let event = NewEvent::by(operator.actor(), id, AuditAction::OrganizationRestored, id)
                 .summary("restored the organization");
             audit::record(transaction, [event]).await?;
             Ok(id)
@@ -129,7 +140,7 @@ pub async fn restore(database: &Database, actor: &Actor, id: OrganizationId) -> 
         .await
 }
 
-async fn mark_restored(transaction: &mut Transaction, _: Staff<'_>, id: OrganizationId) -> Result<()> {
+async fn mark_restored(transaction: &mut Transaction, _: Operator<'_>, id: OrganizationId) -> Result<()> {
     diesel::update(organizations::table.find(id))
         .set((organizations::deleted_at.eq(None::<DateTime<Utc>>), organizations::deleted_by_id.eq(None::<UserId>)))
         .prepared()

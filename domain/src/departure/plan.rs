@@ -87,7 +87,7 @@ pub async fn plan(
     kind: DepartureKind,
 ) -> Result<Option<Plan>> {
     let Some(member) = member::by_ids(connection, &[id]).await?.pop() else { return Ok(None) };
-    let own = member.user_id == permit.user_id();
+    let own = permit.is_of(member.user_id);
     let leads = permit.standing().allows(Action::ViewAllResources);
     if member.organization_id != permit.organization_id() || !(leads || own && kind == DepartureKind::Leave) {
         return Ok(None);
@@ -164,7 +164,7 @@ async fn of_member(
 /// The refusals with which the departure itself would fail.
 fn blockers(permit: &Permit, member: &Member, kind: DepartureKind) -> Vec<Refusal> {
     let outcome = match kind {
-        DepartureKind::Leave if member.user_id != permit.user_id() => {
+        DepartureKind::Leave if !permit.is_of(member.user_id) => {
             Err(Error::refused(Code::Forbidden, "memberId", "one leaves by oneself"))
         }
         DepartureKind::Leave => crate::departure::plan::require_leave(permit),
@@ -272,7 +272,7 @@ pub(super) async fn require(
 
 /// Fails if the member can't leave, with the reason.
 pub(super) fn require_leave(permit: &Permit) -> Result<()> {
-    if permit.standing().role == Role::Owner && !permit.standing().personal {
+    if permit.standing().role() == Some(Role::Owner) && !permit.standing().personal() {
         return Err(Error::refused(
             Code::OwnerMustStay,
             "organizationId",

@@ -148,7 +148,7 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
                 // yet.
                 let previous = departure.previous_ended_at_position;
                 member_writes::undo_end(transaction, &permit, member.id, previous).await?;
-            } else if permit.user_id() != member.user_id && !permit.standing().outranks(member.role) {
+            } else if !permit.is_of(member.user_id) && !permit.standing().outranks(member.role) {
                 return Err(member::outranked(&permit, &member, field).into());
             }
             // If the cascade is waiting for its next attempt, it finds that it is over, and the revert can begin.

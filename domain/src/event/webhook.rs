@@ -48,8 +48,8 @@ pub struct Webhook {
     pub secret_version: i32,
     /// When this secret was created.
     pub secret_made_at: DateTime<Utc>,
-    /// The user who was shown this secret.
-    pub secret_made_by_id: UserId,
+    /// The user who was shown this secret; `None` if it was the platform.
+    pub secret_made_by_id: Option<UserId>,
     /// When the webhook was created.
     pub created_at: DateTime<Utc>,
 }
@@ -192,9 +192,7 @@ pub(super) async fn manage(
         .optional()?
         .ok_or_else(not_found)?;
     let permit = access::enter(transaction, actor, organization_id, Lock::Membership, not_found()).await?;
-    if !permit.standing().allows(Action::ManageWebhooks) {
-        return Err(not_found().into());
-    }
+    permit.require_or(Action::ManageWebhooks, field, not_found())?;
     lock(transaction, id).await?.ok_or_else(|| not_found().into())
 }
 
@@ -230,7 +228,7 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
                 retire_secret(transaction, &before, at).await?;
                 changed.secret_version += 1;
                 changed.secret_made_at = at;
-                changed.secret_made_by_id = actor.account().unwrap_or(before.secret_made_by_id);
+                changed.secret_made_by_id = actor.account();
             }
             // With another URL, or after it was enabled again, the webhook has another full day before it is disabled.
             let fresh = changed.enabled && (changed.url != before.url || !before.enabled);

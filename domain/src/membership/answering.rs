@@ -37,7 +37,7 @@ pub struct InvitationPreview {
     pub invitation: Invitation,
     /// The organization's name.
     pub organization_name: String,
-    /// The inviter's name, if the organization's settings show who acts for it (R77).
+    /// The inviter's name, if a person invited and the organization's settings show who acts for it (R77).
     pub invited_by: Option<String>,
     /// The address to which the invitation was sent, while it is open. Once it is closed, anybody may have got hold of
     /// the link.
@@ -59,15 +59,15 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Invitati
     let Some(invitation) = invitation::by_id(&mut connection, InvitationId::from_uuid(id)).await? else {
         return Ok(None);
     };
-    type Row = (String, Option<DateTime<Utc>>, MemberDirectory, String, DateTime<Utc>);
+    type Row = (String, Option<DateTime<Utc>>, MemberDirectory, Option<String>, DateTime<Utc>);
     let (organization_name, deleted_at, directory, invited_by, at): Row = organizations::table
-        .inner_join(users::table.on(users::id.eq(invitation.invited_by_id)))
+        .left_join(users::table.on(users::id.nullable().eq(invitation.invited_by_id)))
         .filter(organizations::id.eq(invitation.organization_id))
         .select((
             organizations::name,
             organizations::deleted_at,
             organizations::member_directory,
-            users::name,
+            users::name.nullable(),
             rollcall_now(),
         ))
         .first(&mut *connection)
@@ -86,7 +86,7 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Invitati
     };
     Ok(Some(InvitationPreview {
         organization_name,
-        invited_by: directory.shows_structure().then_some(invited_by),
+        invited_by: invited_by.filter(|_| directory.shows_structure()),
         email: email.filter(|_| status == InvitationStatus::Pending),
         is_newest,
         status,
@@ -126,13 +126,7 @@ impl InvitationBy {
 /// Reads the invitation and checks that its link is current and that its organization exists.
 async fn open(transaction: &mut Transaction, named: &InvitationBy) -> Result<Invitation> {
     let field = named.field();
-    let not_found = || match named {
-        InvitationBy::Token(_) => {
-            let message = "there is no such invitation; copy the whole link, or ask for a new one";
-            Refusal::new(Code::NotFound, field, message)
-        }
-        InvitationBy::Id(_) => not_to_you(),
-    };
+    let not_found = || not_found(named);
     let (id, version) = match named {
         InvitationBy::Id(id) => (*id, None),
         InvitationBy::Token(token) => {
@@ -162,6 +156,17 @@ fn organization_gone(field: &str) -> Refusal {
     Refusal::new(Code::Revoked, field, "the organization doesn't exist any more")
 }
 
+/// The refusal for whoever may not know of an invitation.
+fn not_found(named: &InvitationBy) -> Refusal {
+    match named {
+        InvitationBy::Token(_) => {
+            let message = "there is no such invitation; copy the whole link, or ask for a new one";
+            Refusal::new(Code::NotFound, named.field(), message)
+        }
+        InvitationBy::Id(_) => not_to_you(),
+    }
+}
+
 fn not_to_you() -> Refusal {
     Refusal::new(Code::NotFound, "id", "there is no such invitation to you")
 }
@@ -175,10 +180,10 @@ fn link_replaced(field: &str) -> Refusal {
 fn require_person(actor: Option<&Actor>, named: &InvitationBy) -> Result<()> {
     match (actor, named) {
         (None, InvitationBy::Id(_)) => Err(Error::Unauthenticated),
-        (Some(Actor::ApiKey { .. } | Actor::Service { .. } | Actor::Staff { .. }), _) => {
+        (Some(Actor::ApiKey { .. } | Actor::Service { .. } | Actor::Platform(_) | Actor::Staff { .. }), _) => {
             Err(Error::refused(Code::Forbidden, named.field(), "requires the invited person, signed in"))
         }
-        (Some(Actor::User { .. }) | None, _) => Ok(()),
+        (Some(Actor::User { .. } | Actor::OnBehalf { .. }) | None, _) => Ok(()),
     }
 }
 
@@ -187,9 +192,14 @@ async fn invited_person(
     transaction: &mut Transaction,
     actor: &Actor,
     invitation: &Invitation,
-    field: &str,
+    named: &InvitationBy,
 ) -> Result<User> {
-    let (user_id, _) = actor.session().ok_or(Error::Unauthenticated)?;
+    let field = named.field();
+    let user_id = match actor.present(invitation.organization_id) {
+        Some(user_id) => user_id,
+        // The platform acts for them, but not in that organization.
+        None => return Err(not_found(named).into()),
+    };
     let user = user::by_id(transaction, user_id).await?;
     if invitation.is_for(&user) {
         return Ok(user);
@@ -259,7 +269,7 @@ pub async fn accept(
             require_person(actor, &command.invitation)?;
             let invitation = open(transaction, &command.invitation).await?;
             let person = match actor {
-                Some(actor) => Some(invited_person(transaction, actor, &invitation, field).await?),
+                Some(actor) => Some(invited_person(transaction, actor, &invitation, &command.invitation).await?),
                 None => None,
             };
             let at = now(transaction).await?;
@@ -368,7 +378,7 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Invitat
             require_person(actor, named)?;
             let invitation = open(transaction, named).await?;
             let by = match actor {
-                Some(actor) => Some(invited_person(transaction, actor, &invitation, field).await?.id),
+                Some(actor) => Some(invited_person(transaction, actor, &invitation, named).await?.id),
                 None => None,
             };
             if !invitation::answer(transaction, &invitation, InvitationStatus::Declined).await? {

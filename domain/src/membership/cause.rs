@@ -3,7 +3,7 @@
 //! The event in the audit log takes its actor from the same proof, so it can't name another one.
 
 use crate::authority::access::WritePermit;
-use crate::authority::actor::{Actor, Person, Staff};
+use crate::authority::actor::{Actor, Operator, Person};
 use crate::authority::audit::{AuditAction, NewEvent};
 use crate::authority::membership::JoinMethod;
 use crate::authority::permissions::Permissions;
@@ -18,8 +18,8 @@ use crate::membership::join_code::UsedJoinCode;
 pub(crate) enum Cause<'a> {
     /// The right of a member in their organization.
     Permit(&'a WritePermit),
-    /// The right of the platform's staff.
-    Staff(Staff<'a>),
+    /// The right of whoever runs the deployment.
+    Operator(Operator<'a>),
     /// The right of the account itself, which gives up its memberships.
     Account(Person<'a>),
 }
@@ -29,7 +29,7 @@ impl<'a> Cause<'a> {
     pub(crate) fn actor(self) -> &'a Actor {
         match self {
             Self::Permit(permit) => permit.actor(),
-            Self::Staff(staff) => staff.actor(),
+            Self::Operator(operator) => operator.actor(),
             Self::Account(person) => person.actor(),
         }
     }
@@ -49,7 +49,7 @@ impl<'a> Cause<'a> {
     pub(crate) fn require_reach(self, organization_id: OrganizationId, user_id: UserId) -> Result<()> {
         let reaches = match self {
             Self::Permit(permit) => permit.organization_id() == organization_id,
-            Self::Staff(_) => true,
+            Self::Operator(_) => true,
             Self::Account(person) => person.user_id() == user_id,
         };
         match reaches {
@@ -69,10 +69,10 @@ pub(crate) enum Admission<'a> {
         /// The organization that they founded.
         organization_id: OrganizationId,
     },
-    /// Staff make them the owner.
-    Staff {
-        /// The proof that staff act.
-        staff: Staff<'a>,
+    /// Whoever runs the deployment makes them the owner.
+    Operator {
+        /// The proof that staff or the platform act.
+        operator: Operator<'a>,
         /// The new owner.
         user_id: UserId,
         /// The organization.
@@ -115,12 +115,12 @@ impl Admission<'_> {
                 permissions: Permissions::all(),
                 joined_via: JoinMethod::Founder,
             },
-            Self::Staff { staff: _, user_id, organization_id } => Membership {
+            Self::Operator { operator, user_id, organization_id } => Membership {
                 user_id,
                 organization_id,
                 role: Role::Owner,
                 permissions: Permissions::all(),
-                joined_via: JoinMethod::Staff,
+                joined_via: operator.joined_via(),
             },
             Self::Invitation(invitation) => Membership {
                 user_id: invitation.user_id(),
@@ -143,7 +143,7 @@ impl Admission<'_> {
     pub(crate) fn reader(self) -> Reader {
         match self {
             Self::Founder { .. } | Self::Invitation(_) | Self::JoinCode { .. } => Reader::Themselves,
-            Self::Staff { .. } => Reader::Another,
+            Self::Operator { .. } => Reader::Another,
         }
     }
 
@@ -152,7 +152,7 @@ impl Admission<'_> {
         let Membership { user_id, organization_id, .. } = self.membership();
         match self {
             Self::Founder { person, .. } => NewEvent::by(person.actor(), organization_id, action, target),
-            Self::Staff { staff, .. } => NewEvent::by(staff.actor(), organization_id, action, target),
+            Self::Operator { operator, .. } => NewEvent::by(operator.actor(), organization_id, action, target),
             Self::Invitation(_) | Self::JoinCode { .. } => NewEvent::by_user(user_id, organization_id, action, target),
         }
     }

@@ -39,9 +39,9 @@ pub struct Collaborator {
     /// When the earliest of their present grants was created.
     #[diesel(sql_type = Timestamptz)]
     pub since: DateTime<Utc>,
-    /// The user who last created or changed that grant.
-    #[diesel(sql_type = SqlUuid)]
-    pub granted_by_id: UserId,
+    /// The user who last created or changed that grant; `None` for the platform.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub granted_by_id: Option<UserId>,
 }
 
 /// The people from one to the next, as the CTE `person`.

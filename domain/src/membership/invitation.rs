@@ -69,7 +69,7 @@ pub struct Invitation {
     /// The highest level that they get from projects shared with the organization.
     pub shared_projects: AccessLevel,
     /// The inviter.
-    pub invited_by_id: UserId,
+    pub invited_by_id: Option<UserId>,
     /// The status. An invitation that ended together with its inviter is revoked even before the worker has marked it.
     #[diesel(select_expression = status_now(), select_expression_type = FixedSql<Text>)]
     pub status: InvitationStatus,

@@ -15,7 +15,8 @@ use crate::account::grant_invitation::{self, OfferedGrant};
 use crate::account::user;
 use crate::authority::access::Permit;
 use crate::authority::audit::NewEvent;
-use crate::authority::resource_access::{self, Access, AccessQuestion};
+use crate::authority::platform::Within;
+use crate::authority::resource_access::{self, Access, AccessQuestion, Giver};
 use crate::authority::rights::AccessLevel;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{InvitationId, OrganizationId, ResourceId, UserId};
@@ -113,7 +114,14 @@ impl Grantable {
             .await?
             .into_iter()
             .collect();
-        let access = access_to(transaction, permit.user_id(), organization_id, kinds.keys().copied()).await?;
+        let access = match permit.user_id() {
+            Some(user_id) => access_to(transaction, user_id, organization_id, kinds.keys().copied()).await?,
+            None => {
+                let ids: Vec<ResourceId> = kinds.keys().copied().collect();
+                let access = resource_access::access_of_platform(transaction, &ids).await?;
+                access.into_iter().map(|(id, (_, access))| (id, access)).collect()
+            }
+        };
         Ok(Self { kinds, access })
     }
 
@@ -148,8 +156,9 @@ async fn access_to(
     organization_id: OrganizationId,
     ids: impl Iterator<Item = ResourceId>,
 ) -> Result<HashMap<ResourceId, Access>> {
+    let within = Within::only([organization_id]);
     let questions: Vec<AccessQuestion> =
-        ids.map(|resource_id| AccessQuestion { user_id, resource_id, within: Some(organization_id) }).collect();
+        ids.map(|resource_id| AccessQuestion { user_id, resource_id, within: within.clone() }).collect();
     let access = resource_access::access_of(connection, &questions).await?;
     Ok(access.into_iter().map(|(question, access)| (question.resource_id, access)).collect())
 }
@@ -217,8 +226,13 @@ pub(super) async fn give(
         .for_share()
         .load(&mut **transaction)
         .await?;
-    let access =
-        access_to(transaction, invitation.invited_by_id, invitation.organization_id, here.iter().copied()).await?;
+    let giver = |resource_id: ResourceId| Giver {
+        user_id: invitation.invited_by_id,
+        resource_id,
+        organization_id: invitation.organization_id,
+    };
+    let givers: Vec<Giver> = here.iter().copied().map(giver).collect();
+    let rightful = resource_access::rightful(transaction, &givers).await?;
     let grants_on: HashMap<ResourceId, i64> = grants::table
         .filter(grants::resource_id.eq_any(&here))
         .group_by(grants::resource_id)
@@ -228,7 +242,7 @@ pub(super) async fn give(
         .into_iter()
         .collect();
     let is_given = |resource_id: &ResourceId| {
-        access.get(resource_id).is_some_and(|access| access.level == AccessLevel::Administer)
+        rightful.contains(&giver(*resource_id))
             && grants_on.get(resource_id).is_none_or(|number| *number < limits::MAX_GRANTS)
     };
     let to_give: Vec<OfferedGrant> = offered

@@ -20,8 +20,8 @@ pub struct InvitationToMail {
     pub invitation: Invitation,
     /// The organization.
     pub organization: Organization,
-    /// The inviter's name.
-    pub inviter_name: String,
+    /// The inviter's name; `None` if the platform invited.
+    pub inviter_name: Option<String>,
     /// The address, and the name to greet. `None` if the invited account is deleted.
     pub recipient: Option<(EmailAddress, Option<String>)>,
     /// What is granted with the membership.
@@ -33,17 +33,17 @@ pub struct InvitationToMail {
 /// Loads an invitation for its emails, without checking access.
 pub async fn by_id(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Option<InvitationToMail>> {
     type Account = (Option<EmailAddress>, String);
-    type Found = (Invitation, Organization, String, Option<Account>, DateTime<Utc>);
+    type Found = (Invitation, Organization, Option<String>, Option<Account>, DateTime<Utc>);
     let (inviters, invitees) = diesel::alias!(users as inviters, users as invitees);
     let found: Option<Found> = invitations::table
         .find(id)
         .inner_join(organizations::table.on(organizations::id.eq(invitations::organization_id)))
-        .inner_join(inviters.on(inviters.field(users::id).eq(invitations::invited_by_id)))
+        .left_join(inviters.on(inviters.field(users::id).nullable().eq(invitations::invited_by_id)))
         .left_join(invitees.on(invitees.field(users::id).nullable().eq(invitations::user_id)))
         .select((
             Invitation::as_select(),
             Organization::as_select(),
-            inviters.field(users::name),
+            inviters.field(users::name).nullable(),
             invitees.fields((users::email, users::name)).nullable(),
             rollcall_now(),
         ))

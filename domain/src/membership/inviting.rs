@@ -522,9 +522,7 @@ async fn enter(transaction: &mut Transaction, actor: &Actor, id: InvitationId) -
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation");
     let found = invitation::by_id(transaction, id).await?.ok_or_else(not_found)?;
     let permit = access::enter(transaction, actor, found.organization_id, Lock::Organization, not_found()).await?;
-    if !permit.standing().allows(Action::Invite) {
-        return Err(not_found().into());
-    }
+    permit.require_or(Action::Invite, "id", not_found())?;
     // Answers and expiries don't lock the organization; the lock on the invitation's row keeps them out.
     let invitation: Option<Invitation> = invitations::table
         .find(id)

@@ -55,7 +55,7 @@ pub struct JoinCode {
     /// The last two digits.
     pub hint: String,
     /// The user who created it.
-    pub created_by_id: UserId,
+    pub created_by_id: Option<UserId>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it expires.
@@ -414,9 +414,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: JoinCodeId) -> Resul
             let found: JoinCode = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
             let permit =
                 access::enter(transaction, actor, found.organization_id, Lock::Membership, not_found()).await?;
-            if !permit.standing().allows(Action::CreateJoinCodes) {
-                return Err(not_found().into());
-            }
+            permit.require_or(Action::CreateJoinCodes, "id", not_found())?;
             if !permit.standing().may_issue(found.role) {
                 return Err(Error::refused(
                     Code::Forbidden,

@@ -77,7 +77,7 @@ pub(crate) async fn join(
     // authenticated.
     let lifts_suspension = match joined_via {
         JoinMethod::Invitation => true,
-        JoinMethod::JoinCode | JoinMethod::Founder | JoinMethod::Staff => false,
+        JoinMethod::JoinCode | JoinMethod::Founder | JoinMethod::Staff | JoinMethod::Platform => false,
     };
     if user.suspended_at.is_some() && !lifts_suspension {
         return Err(suspended_to(admission.reader(), field).into());
@@ -89,7 +89,7 @@ pub(crate) async fn join(
     let seats = match joined_via {
         JoinMethod::Invitation => Seats::Invited,
         JoinMethod::JoinCode => Seats::Joining,
-        JoinMethod::Founder | JoinMethod::Staff => Seats::More(1),
+        JoinMethod::Founder | JoinMethod::Staff | JoinMethod::Platform => Seats::More(1),
     };
     seats::require_seats(transaction, organization_id, seats, field).await?;
     let id = member_writes::admit(transaction, admission, before.map(|(id, _)| id)).await?;

@@ -10,6 +10,7 @@ use crate::authority::actor::{Actor, Reach};
 use crate::authority::attempt::{self, Count};
 use crate::authority::membership::{JoinMethod, MemberStatus};
 use crate::authority::permissions::Permissions;
+use crate::authority::platform::{PlatformScope, lacks};
 use crate::authority::rights::{MemberAction, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
@@ -123,8 +124,8 @@ fn of_user(reach: Reach, at_least: Role) -> OfUser {
         .filter(members::role.eq_any(at_least.at_least()))
         .filter(organizations::personal_user_id.is_null())
         .filter(organizations::deleted_at.is_null());
-    if let Some(only) = reach.only() {
-        query = query.filter(members::organization_id.eq(only));
+    if let Some(ids) = reach.within().ids() {
+        query = query.filter(members::organization_id.eq_any(ids.to_vec()));
     }
     query
 }
@@ -168,8 +169,8 @@ pub async fn active_among(
 pub fn is_visible(permit: &Permit, member: &Member) -> bool {
     let active = member.status == MemberStatus::Active;
     permit.organization_id() == member.organization_id
-        && (member.user_id == permit.user_id()
-            || permit.standing().role.is_at_least(Role::Admin)
+        && (permit.is_of(member.user_id)
+            || permit.standing().leads()
             || active && permit.standing().sees_members_of(member.role))
 }
 
@@ -227,7 +228,7 @@ pub(crate) async fn enter(
 
 /// Fails with a refusal that gives the reason if the action on the member isn't allowed.
 pub(crate) fn require(permit: &Permit, member: &Member, action: MemberAction, field: &str) -> Result<()> {
-    let is_self = member.user_id == permit.user_id();
+    let is_self = permit.is_of(member.user_id);
     if permit.standing().allows_on_member(action, member.role, member.status, is_self) {
         return Ok(());
     }
@@ -250,6 +251,11 @@ pub(crate) fn require(permit: &Permit, member: &Member, action: MemberAction, fi
 
 /// The refusal for an actor whose role doesn't allow acting on a member with the target's role.
 pub(crate) fn outranked(permit: &Permit, member: &Member, field: &str) -> Refusal {
-    let [role, theirs] = [permit.standing().role, member.role].map(Role::with_article);
-    Refusal::new(Code::Forbidden, field, format!("{role} may not do this to {theirs}"))
+    let theirs = member.role.with_article();
+    let message = match permit.standing().role() {
+        Some(role) => format!("{} may not do this to {theirs}", role.with_article()),
+        None if member.role == Role::Owner => "nobody does this to the owner; set another owner first".to_owned(),
+        None => lacks(PlatformScope::MembersWrite),
+    };
+    Refusal::new(Code::Forbidden, field, message)
 }

@@ -95,7 +95,7 @@ struct VisibleMembers {
 impl VisibleMembers {
     fn of(permit: &Permit, filter: &MemberFilter) -> Self {
         let standing = permit.standing();
-        let leads = standing.role.is_at_least(Role::Admin);
+        let leads = standing.leads();
         let wants_status = |status: MemberStatus| {
             filter.status.is_none_or(|wanted| wanted == status) && (leads || status == MemberStatus::Active)
         };
@@ -103,11 +103,12 @@ impl VisibleMembers {
         let roles: Vec<Role> =
             Role::ALL.iter().copied().filter(|role| wants_role(*role) && standing.sees_members_of(*role)).collect();
         let statuses = MemberStatus::ALL.iter().copied().filter(|status| wants_status(*status));
-        let wants_own = wants_status(MemberStatus::Active) && wants_role(standing.role);
+        let is_own_shown = |role: Role| roles.contains(&role) || !wants_role(role);
+        let wants_own = wants_status(MemberStatus::Active) && standing.role().is_some_and(|role| !is_own_shown(role));
         Self {
             organization_id: permit.organization_id(),
             ranges: statuses.flat_map(|status| roles.iter().map(move |role| (status, *role))).collect(),
-            own: (wants_own && !roles.contains(&standing.role)).then_some(permit.member_id()),
+            own: permit.member_id().filter(|_| wants_own),
             search: text::searched(filter.search.as_deref()).as_deref().map(text::like_pattern),
             searches_addresses: leads,
         }

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::{Value, json};
 
-use crate::authority::access::{ActiveMembership, Permit};
+use crate::authority::access::{self, ActiveMembership, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::attempt;
 use crate::authority::membership::MemberStatus;
@@ -166,8 +166,12 @@ pub async fn known_by_slug(
     actor: &Actor,
     slug: &str,
 ) -> Result<Option<OrganizationId>> {
-    if actor.is_staff() {
-        return id_by_slug(connection, slug).await;
+    match actor {
+        Actor::Staff { .. } | Actor::Platform(_) => {
+            let id = id_by_slug(connection, slug).await?;
+            return Ok(id.filter(|id| actor.oversees(*id)));
+        }
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } | Actor::OnBehalf { .. } => {}
     }
     let (Ok(slug), Some(reach)) = (Slug::parse("slug", slug), actor.reach()) else { return Ok(None) };
     Ok(members::table
@@ -225,10 +229,12 @@ pub async fn organizations_with_permits(
             .load(connection)
             .await?;
         answers.extend(found.into_iter().map(|(organization, membership)| {
-            let membership = membership.filter(|_| organization.deleted_at.is_none());
-            let permit = membership.and_then(|membership| {
-                membership.permit(actor, organization.id, |role| organization.standing_of(role))
-            });
+            let rights_of = |role| organization.standing_of(role);
+            let permit = match (membership, organization.deleted_at) {
+                (_, Some(_)) => None,
+                (Some(membership), None) => membership.permit(actor, organization.id, rights_of),
+                (None, None) => access::platform_permit(actor, organization.id, rights_of),
+            };
             ((actor, organization.id), (organization, permit))
         }));
     }

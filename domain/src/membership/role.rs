@@ -45,7 +45,7 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
                 .summary(format!("changed the role of {} from {} to {role}", member.user_id, member.role))
                 .with(json!({ "from": member.role.as_str(), "to": role.as_str() }));
             transaction.enqueue(&MailRoleChanged { audit_event_id: changed.id() }).await?;
-            let standing = MemberRights { role, ..permit.standing() };
+            let standing = permit.rights_of(role);
             if !standing.may_bill(member.permissions.billable_activities) {
                 user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
             }
@@ -79,7 +79,7 @@ pub async fn update_permissions(
                 return Ok(id);
             }
             member_writes::set_permissions(transaction, &permit, id, permissions).await?;
-            let standing = MemberRights { role: member.role, ..permit.standing() };
+            let standing = permit.rights_of(member.role);
             if !standing.may_bill(permissions.billable_activities) {
                 user::reset_default_bill_to(transaction, member.user_id, member.organization_id).await?;
             }

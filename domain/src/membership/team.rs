@@ -308,7 +308,7 @@ pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_
     database
         .transaction(async |transaction| {
             let (permit, team) = enter(transaction, actor, id, "teamId").await?;
-            if permit.user_id() != user_id {
+            if !permit.is_of(user_id) {
                 permit.require_on(Action::ManageTeams, "teamId")?;
             }
             let removed = diesel::delete(team_members::table.find((id, user_id))).execute(&mut **transaction).await?;
@@ -470,9 +470,10 @@ async fn shown_by(connection: &mut AsyncPgConnection, permit: &Permit, teams: Ve
         return Ok(teams);
     }
     let ids: Vec<TeamId> = teams.iter().map(|team| team.id).collect();
+    let Some(user_id) = permit.user_id() else { return Ok(Vec::new()) };
     let own: Vec<TeamId> = team_members::table
         .filter(team_members::team_id.eq_any(ids))
-        .filter(team_members::user_id.eq(permit.user_id()))
+        .filter(team_members::user_id.eq(user_id))
         .select(team_members::team_id)
         .load(connection)
         .await?;
@@ -486,7 +487,7 @@ fn listed(permit: &Permit, search: Option<&str>) -> Query {
     if !permit.standing().sees_structure() {
         let own = team_members::table
             .filter(team_members::organization_id.eq(permit.organization_id()))
-            .filter(team_members::user_id.eq(permit.user_id()));
+            .filter(team_members::user_id.nullable().eq(permit.user_id()));
         query = query.filter(teams::id.eq_any(own.select(team_members::team_id)));
     }
     match text::searched(search) {

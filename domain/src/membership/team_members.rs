@@ -97,8 +97,8 @@ pub async fn of_members(
 pub struct VisibleTeamMembers {
     /// The organization.
     organization_id: OrganizationId,
-    /// The viewer, who sees themselves.
-    user_id: UserId,
+    /// The viewer, who sees themselves. A platform key isn't in any team.
+    user_id: Option<UserId>,
     /// The roles of the other members whom the viewer sees (D9).
     roles: Vec<Role>,
     /// Whether the viewer sees the collaborators in teams that they are in, and in all teams.
@@ -158,7 +158,7 @@ statement! {
     struct PeopleOfTeams<'a> {
         teams: Array<SqlUuid> = &'a [TeamId],
         roles: Array<Text> = &'a [Role],
-        viewer_id: SqlUuid = UserId,
+        viewer_id: Nullable<SqlUuid> = Option<UserId>,
         organization_id: SqlUuid = OrganizationId,
         sees_in_own: Bool = bool,
         sees_all: Bool = bool,
@@ -171,7 +171,7 @@ statement! {
     struct CountPeopleOfTeams<'a> {
         teams: Array<SqlUuid> = &'a [TeamId],
         roles: Array<Text> = &'a [Role],
-        viewer_id: SqlUuid = UserId,
+        viewer_id: Nullable<SqlUuid> = Option<UserId>,
         organization_id: SqlUuid = OrganizationId,
         sees_in_own: Bool = bool,
         sees_all: Bool = bool,

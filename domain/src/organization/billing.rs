@@ -11,6 +11,7 @@ use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform::PlatformScope;
 use crate::authority::rights::{Action, Role};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{CreditPurchaseId, OrganizationId};
@@ -82,7 +83,7 @@ struct SetLimits {
     workspace_limit: Option<i32>,
 }
 
-/// Sets an organization's plan, on behalf of staff. A limit that is below the current usage takes nothing away; it
+/// Sets an organization's plan, on behalf of staff or the platform. A limit that is below the current usage takes nothing away; it
 /// only prevents further usage.
 pub async fn set_plan(
     database: &Database,
@@ -90,7 +91,7 @@ pub async fn set_plan(
     id: OrganizationId,
     command: &SetPlan,
 ) -> Result<OrganizationId> {
-    actor.require_staff("organizationId", "ask them")?;
+    actor.operator(PlatformScope::OrganizationsWrite, Some(id), "organizationId", "ask them")?;
     let plan = text::line("plan", &command.plan, limits::NAME)?;
     if command.seat_limit.flatten().is_some_and(|seats| seats < 1) {
         return Err(Error::refused(Code::Invalid, "seatLimit", "must be at least 1; null is for no limit"));
@@ -293,8 +294,8 @@ pub async fn billable_organizations(
         .order((organizations::personal_user_id.is_null(), lower(organizations::name), organizations::id))
         .limit(limits::MAX_UNPAGED)
         .into_boxed();
-    let query = match reach.only() {
-        Some(only) => query.filter(organizations::id.eq(only)),
+    let query = match reach.within().ids() {
+        Some(ids) => query.filter(organizations::id.eq_any(ids.to_vec())),
         None => query,
     };
     let ids: Vec<OrganizationId> = query.load(connection).await?;

@@ -8,9 +8,10 @@ use crate::account::new_account::{self, NewUser};
 use crate::account::reserved_name::{self, Holder};
 use crate::account::user;
 use crate::authority::access;
-use crate::authority::actor::{Actor, Person, Staff};
+use crate::authority::actor::{Actor, Operator, Person};
 use crate::authority::attempt::{self, PendingAttempts};
 use crate::authority::audit::{self, AuditAction};
+use crate::authority::platform::PlatformScope;
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Reader, Result, on_violation};
 use crate::base::id::OrganizationId;
@@ -38,20 +39,24 @@ pub async fn create(
     owner_email: Option<&str>,
     client: ClientNetwork,
 ) -> Result<OrganizationId> {
-    let founder = match (actor.staff(), owner_email) {
-        (Some(staff), Some(email)) => Founder::Appointed(staff, EmailAddress::parse("ownerEmail", email)?),
+    let field = "ownerEmail";
+    let operator = match actor {
+        Actor::Staff { .. } | Actor::Platform(_) => {
+            Some(actor.operator(PlatformScope::OrganizationsWrite, None, "name", "ask them")?)
+        }
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } | Actor::OnBehalf { .. } => None,
+    };
+    let founder = match (operator, owner_email) {
+        (Some(operator), Some(email)) => Founder::Appointed(operator, EmailAddress::parse(field, email)?),
         (Some(_), None) => {
-            return Err(Error::refused(Code::Blank, "ownerEmail", "staff name the owner by email address"));
+            return Err(Error::refused(Code::Blank, field, "name the owner by email address"));
         }
         (None, Some(_)) => {
-            return Err(Error::refused(
-                Code::Forbidden,
-                "ownerEmail",
-                "only the platform's staff name another owner; leave it out",
-            ));
+            let message = "only the platform's staff name another owner; leave it out";
+            return Err(Error::refused(Code::Forbidden, field, message));
         }
         (None, None) => {
-            let person = actor.person("name")?;
+            let person = actor.person_everywhere("name")?;
             if database.deployment().organization_creation == OrganizationCreation::Staff {
                 return Err(Error::refused(
                     Code::Forbidden,
@@ -104,10 +109,10 @@ pub async fn create(
             let tells_of_another = is_salted && !salted;
             let admission = match founder {
                 Founder::Self_(person) => Admission::Founder { person, organization_id: id },
-                Founder::Appointed(staff, _) => Admission::Staff { staff, user_id, organization_id: id },
+                Founder::Appointed(operator, _) => Admission::Operator { operator, user_id, organization_id: id },
             };
             member_writes::admit(transaction, admission, None).await?;
-            if let Admission::Staff { .. } = admission {
+            if let Admission::Operator { .. } = admission {
                 transaction.enqueue(&MailOwnerWelcome { organization_id: id, user_id }).await?;
             }
             events.push(
@@ -131,7 +136,7 @@ pub async fn create(
 
 enum Founder<'a> {
     Self_(Person<'a>),
-    Appointed(Staff<'a>, EmailAddress),
+    Appointed(Operator<'a>, EmailAddress),
 }
 
 /// Inserts the organization. If it has no slug, one is derived from its name; with `salted`, in a form that reveals

@@ -9,6 +9,7 @@ use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction};
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform::PlatformScope;
 use crate::authority::rights::{Action, Role};
 use crate::base::error::{Code, Error, Reader, Refusal, Result};
 use crate::base::id::{MemberId, OrganizationId, UserId};
@@ -22,12 +23,12 @@ use crate::membership::organization::{self, Organization};
 use crate::membership::{joining, member, member_writes, role};
 use crate::organization::profile;
 
-/// Gives an organization to another owner, on behalf of staff (R1). The previous owner becomes an admin. Both happen
+/// Gives an organization to another owner, on behalf of staff or the platform (R1, R85). The previous owner becomes an admin. Both happen
 /// in one transaction, so that there is always exactly one owner.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for everyone except staff; NOT_FOUND, SUSPENDED, ONE_ORGANIZATION or TOO_MANY for invalid fields;
+/// FORBIDDEN for everyone except staff and platform keys with ORGANIZATIONS_WRITE; NOT_FOUND, SUSPENDED, ONE_ORGANIZATION or TOO_MANY for invalid fields;
 /// CONFLICT if the owner has just changed.
 pub async fn set_owner(
     database: &Database,
@@ -35,8 +36,9 @@ pub async fn set_owner(
     id: OrganizationId,
     new_owner: UserId,
 ) -> Result<OrganizationId> {
-    let staff = actor.require_staff("organizationId", "owners use transferOwnership")?;
-    let cause = Cause::Staff(staff);
+    let (scope, field) = (PlatformScope::OrganizationsWrite, "organizationId");
+    let operator = actor.operator(scope, Some(id), field, "owners use transferOwnership")?;
+    let cause = Cause::Operator(operator);
     let no_user = || Refusal::new(Code::NotFound, "userId", "there is no such user");
     database
         .transaction(async |transaction| {
@@ -76,14 +78,14 @@ pub async fn set_owner(
             if is_member {
                 member_writes::step_up(transaction, cause, id, new_owner).await?;
             } else {
-                let admission = Admission::Staff { staff, user_id: new_owner, organization_id: id };
+                let admission = Admission::Operator { operator, user_id: new_owner, organization_id: id };
                 events.extend(joining::join(transaction, admission, "userId").await?.1);
             }
             let notice = clock::uuid_of(now(transaction).await?);
             transaction.enqueue(&MailOwnerSet { organization_id: id, user_id: new_owner, notice }).await?;
             let set = cause
                 .event(id, AuditAction::OrganizationOwnerSet, id)
-                .summary(format!("staff passed the ownership from {old_owner} to {new_owner}"))
+                .summary(format!("the platform passed the ownership from {old_owner} to {new_owner}"))
                 .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
             transaction.enqueue(&MailOwnerReplaced { audit_event_id: set.id() }).await?;
             events.push(set);
@@ -136,7 +138,7 @@ pub async fn transfer_ownership(
     command: &TransferOwnership,
 ) -> Result<OrganizationId> {
     let id = command.organization_id;
-    let (old_owner, _) = actor.signed_in("organizationId")?;
+    let old_owner = actor.person("organizationId")?.user_id();
     let not_found = || member::not_found("memberId");
     database
         .transaction(async |transaction| {

@@ -50,6 +50,7 @@ pub async fn request(
             // The organization is locked, so that the limit is exact.
             let not_found = access::organization_not_found(FIELD);
             let permit = access::enter(transaction, actor, organization_id, Lock::Organization, not_found).await?;
+            let user_id = permit.require_member(FIELD)?;
             if !permit.standing().sees_billing() {
                 let message = "only the owner and admins ask for more";
                 return Err(Error::refused(Code::Forbidden, FIELD, message));
@@ -84,7 +85,7 @@ pub async fn request(
                 .values((
                     upgrade_requests::id.eq(id),
                     upgrade_requests::organization_id.eq(organization_id),
-                    upgrade_requests::user_id.eq(permit.user_id()),
+                    upgrade_requests::user_id.eq(user_id),
                     upgrade_requests::message.eq(message.as_deref()),
                     upgrade_requests::created_at.eq(at),
                 ))

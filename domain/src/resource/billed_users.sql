@@ -6,5 +6,5 @@ JOIN organizations p ON p.personal_user_id = u.id
 LEFT JOIN organizations d ON d.id = u.default_bill_to_id AND d.deleted_at IS NULL
 WHERE u.id = ANY (:users) AND u.deleted_at IS NULL
   AND (:within IS NULL
-    OR EXISTS (SELECT FROM members m WHERE m.organization_id = :within AND m.user_id = u.id)
-    OR EXISTS (SELECT FROM grants g WHERE g.organization_id = :within AND g.user_id = u.id))
+    OR EXISTS (SELECT FROM members m WHERE m.organization_id = ANY (:within) AND m.user_id = u.id)
+    OR EXISTS (SELECT FROM grants g WHERE g.organization_id = ANY (:within) AND g.user_id = u.id))

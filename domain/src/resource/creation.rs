@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::account::user;
 use crate::authority::access::{self, Lock, Permit};
-use crate::authority::actor::{Actor, Reach};
+use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::platform::Within;
 use crate::authority::rights::{AccessLevel, Action};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
@@ -48,15 +49,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
     let name = parse_name(command.kind, &command.name)?;
     let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;
     require_size(command.size_bytes)?;
-    let not_for_staff = || {
-        Error::refused(
-            Code::Forbidden,
-            "organizationId",
-            "only a person owns a resource; sign in, or use a personal API key",
-        )
-    };
-    let user_id = actor.account().ok_or_else(not_for_staff)?;
-    let only = actor.reach().and_then(Reach::only);
+    let maker = Maker::of(actor)?;
     database
         .transaction(async |transaction| {
             let container = match command.container_id {
@@ -70,13 +63,10 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                 }
                 (Some(container), _) => container.organization_id,
                 (None, Some(id)) => id,
-                (None, None) => {
-                    let user = user::by_id(transaction, user_id).await?;
-                    user::default_bill_to(transaction, &user, only).await?
-                }
+                (None, None) => maker.default_bill_to(transaction, actor).await?,
             };
             let owner_id = match container {
-                Some(_) => uploader(transaction, actor, organization_id, user_id, command.kind).await?,
+                Some(_) => uploader(transaction, actor, organization_id, maker, command.kind).await?,
                 None => {
                     // For workspaces, the organization is locked, so that their limit is exact.
                     let lock = match command.kind {
@@ -90,8 +80,12 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                         require_room_for_workspace(transaction, organization_id).await?;
                     }
                     require_billing(&permit, command.kind, "organizationId")?;
-                    user_id
+                    maker.owner(transaction, organization_id).await?
                 }
+            };
+            let created_by_id = match maker {
+                Maker::Person(user_id) => user_id,
+                Maker::Platform => owner_id,
             };
             // The time is read after the membership was locked, so that whatever a departure has to pass on is older
             // than the departure.
@@ -106,7 +100,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                     resources::description.eq(description.as_deref()),
                     resources::owner_id.eq(owner_id),
                     resources::owned_since.eq(at),
-                    resources::created_by_id.eq(user_id),
+                    resources::created_by_id.eq(created_by_id),
                     resources::container_id.eq(command.container_id),
                     resources::visibility.eq(command.visibility),
                     resources::size_bytes.eq(command.size_bytes),
@@ -124,6 +118,53 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
             Ok(resource)
         })
         .await
+}
+
+/// Who creates a resource.
+#[derive(Debug, Clone, Copy)]
+enum Maker {
+    /// A person, who owns it.
+    Person(UserId),
+    /// The platform. What it creates belongs to the organization's owner, since only people own resources (R85).
+    Platform,
+}
+
+impl Maker {
+    fn of(actor: &Actor) -> Result<Self> {
+        match actor {
+            Actor::Platform(_) => Ok(Self::Platform),
+            Actor::User { user_id, .. } | Actor::ApiKey { user_id, .. } | Actor::OnBehalf { user_id, .. } => {
+                Ok(Self::Person(*user_id))
+            }
+            Actor::Service { .. } | Actor::Staff { .. } => {
+                let message = "only a person owns a resource; sign in, or use a personal API key";
+                Err(Error::refused(Code::Forbidden, "organizationId", message))
+            }
+        }
+    }
+
+    /// The organization that pays if none is named.
+    async fn default_bill_to(self, transaction: &mut Transaction, actor: &Actor) -> Result<OrganizationId> {
+        match self {
+            Self::Person(user_id) => {
+                let user = user::by_id(transaction, user_id).await?;
+                let within = actor.reach().map_or(Within::All, |reach| reach.within().clone());
+                user::default_bill_to(transaction, &user, &within).await
+            }
+            Self::Platform => {
+                let message = "name the organization; a platform key has none of its own";
+                Err(Error::refused(Code::Blank, "organizationId", message))
+            }
+        }
+    }
+
+    /// The owner of what is created in the organization, who stays a member until the commit.
+    async fn owner(self, transaction: &mut Transaction, organization_id: OrganizationId) -> Result<UserId> {
+        match self {
+            Self::Person(user_id) => Ok(user_id),
+            Self::Platform => member::lock_owner(transaction, organization_id).await,
+        }
+    }
 }
 
 fn require_billing(permit: &Permit, kind: ResourceKind, field: &str) -> Result<()> {
@@ -161,7 +202,7 @@ async fn uploader(
     transaction: &mut Transaction,
     actor: &Actor,
     organization_id: OrganizationId,
-    user_id: UserId,
+    maker: Maker,
     kind: ResourceKind,
 ) -> Result<UserId> {
     let field = "containerId";
@@ -172,17 +213,16 @@ async fn uploader(
         Ok(permit) => {
             permit.require_on(Action::CreateResources, field)?;
             require_billing(&permit, kind, field)?;
-            Ok(user_id)
+            maker.owner(transaction, organization_id).await
         }
         Err(Error::Refused(refusals)) if refusals.iter().all(|refusal| refusal.code == Code::NotFound) => {
             if kind.is_billable() {
                 let message = "only members with the permission for billable activities create this here";
                 return Err(Error::refused(Code::BillingAccessRequired, field, message));
             }
-            if kind == ResourceKind::Sample {
-                Ok(user_id)
-            } else {
-                member::lock_owner(transaction, organization_id).await
+            match (kind, maker) {
+                (ResourceKind::Sample, Maker::Person(user_id)) => Ok(user_id),
+                _ => member::lock_owner(transaction, organization_id).await,
             }
         }
         Err(error) => Err(error),

@@ -53,8 +53,8 @@ pub struct Grant {
     grantee_organization_id: Option<OrganizationId>,
     /// The level that is granted.
     pub level: AccessLevel,
-    /// The user who last created or changed the grant.
-    pub granted_by_id: UserId,
+    /// The user who last created or changed the grant; `None` for the platform.
+    pub granted_by_id: Option<UserId>,
     /// When the grant was created.
     pub created_at: DateTime<Utc>,
     /// The name by which the grantee was given; `None` if it was an id.
@@ -222,7 +222,7 @@ async fn put(
     named_as: Option<String>,
     level: AccessLevel,
 ) -> Result<(Grant, NewEvent)> {
-    let by = actor.account().ok_or(Error::Bug("who reaches a resource is a person"))?;
+    let by = actor.account();
     let (user_id, team_id, organization_id) = match grantee {
         Grantee::User(id) => {
             // The membership is locked before the position is taken, so that a departure that is in progress finishes
@@ -313,7 +313,7 @@ async fn invite(
     email: &EmailAddress,
     level: AccessLevel,
 ) -> Result<GrantInvitation> {
-    let by = actor.account().ok_or(Error::Bug("who reaches a resource is a person"))?;
+    let by = actor.account();
     let all: i64 = grant_invitations::table
         .filter(grant_invitations::resource_id.eq(resource.id))
         .filter(grant_invitations::email.ne(email))

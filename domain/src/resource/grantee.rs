@@ -9,7 +9,6 @@ use crate::account::user::{self, User};
 use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::membership::MemberStatus;
-use crate::authority::rights::Role;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, TeamId, UserId};
 use crate::base::text::{EmailAddress, Slug, Username};
@@ -135,7 +134,7 @@ async fn known_by_address(
 ) -> Result<Option<User>> {
     let leads = access::view(transaction, actor, resource.organization_id)
         .await?
-        .is_some_and(|permit| permit.standing().role.is_at_least(Role::Admin));
+        .is_some_and(|permit| permit.standing().leads());
     let is_member = members::table
         .filter(members::organization_id.eq(resource.organization_id))
         .filter(members::user_id.eq(users::id))

@@ -13,11 +13,13 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access::Permit;
 use crate::authority::actor::Actor;
-use crate::base::error::Result;
+use crate::authority::rights::Action;
+use crate::base::error::{Error, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::page::{Page, PageRequest, Slice};
 use crate::base::sql::{Statements, statement};
 use crate::base::{limits, text};
+use crate::membership::organization;
 use crate::resource::Resource;
 use crate::resource::kind::ResourceKind;
 use crate::resource::list_statement::{Bounds, ListParameters, PartParameters, PartSort, SearchBy, Shape};
@@ -86,8 +88,8 @@ statement! {
 /// The parameters of a request for a list.
 struct ListRequest<'a> {
     user_id: UserId,
-    /// The only organization to list, if there is one.
-    within: Option<OrganizationId>,
+    /// The only organizations to list, if the list is limited.
+    within: Option<&'a [OrganizationId]>,
     filter: &'a ResourceFilter,
     kinds: Vec<ResourceKind>,
     leading: Vec<ResourceKind>,
@@ -100,7 +102,7 @@ struct ListRequest<'a> {
 impl<'a> ListRequest<'a> {
     fn new(
         user_id: UserId,
-        within: Option<OrganizationId>,
+        within: Option<&'a [OrganizationId]>,
         filter: &'a ResourceFilter,
         slice: &'a Slice<ResourceId>,
     ) -> Self {
@@ -151,7 +153,7 @@ impl<'a> ListRequest<'a> {
             organization_id: OrganizationId,
         }
         if let Some(only) = self.within {
-            return Ok(vec![only]);
+            return Ok(only.to_vec());
         }
         let rows: Vec<Row> = ListOrganizations { user_id: self.user_id }.query().load(connection).await?;
         Ok(rows.into_iter().map(|row| row.organization_id).collect())
@@ -221,7 +223,10 @@ pub async fn list_of_user(
     let reach = actor.reach().filter(|reach| filter.organization_id.is_none_or(|wanted| reach.includes(wanted)));
     let rows = match reach {
         Some(reach) => {
-            let within = filter.organization_id.or(reach.only());
+            let within = match &filter.organization_id {
+                Some(only) => Some(std::slice::from_ref(only)),
+                None => reach.within().ids(),
+            };
             ListRequest::new(reach.user_id(), within, filter, &slice).rows(connection).await?
         }
         None => Vec::new(),
@@ -242,7 +247,17 @@ pub async fn list(
         return page.slice::<ResourceId>()?.page(Vec::new(), |resource: &Resource| resource.id);
     }
     let filter = ResourceFilter { organization_id: Some(permit.organization_id()), ..filter.clone() };
-    list_of_user(connection, permit.actor(), &filter, page).await
+    if permit.user_id().is_some() {
+        return list_of_user(connection, permit.actor(), &filter, page).await;
+    }
+    // A platform key sees what the owner sees there (R85).
+    permit.require(Action::ViewAllResources)?;
+    let slice: Slice<ResourceId> = page.slice()?;
+    let owners = organization::owners(connection, &[permit.organization_id()]).await?;
+    let Some((_, owner_id)) = owners.as_slice().first() else { return Err(Error::Bug("an organization has an owner")) };
+    let within = [permit.organization_id()];
+    let rows = ListRequest::new(*owner_id, Some(&within), &filter, &slice).rows(connection).await?;
+    slice.page(rows, |resource| resource.id)
 }
 
 /// A set of resources that belongs to one object.

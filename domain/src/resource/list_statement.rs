@@ -66,8 +66,8 @@ parameters! {
     /// The parameters of a list's statements.
     pub(super) struct ListParameters<'a> {
         user_id: SqlUuid = UserId,
-        /// The only organization to list.
-        within: Nullable<SqlUuid> = Option<OrganizationId>,
+        /// The only organizations to list.
+        within: Nullable<Array<SqlUuid>> = Option<&'a [OrganizationId]>,
         container_id: Nullable<SqlUuid> = Option<ResourceId>,
         owner_id: Nullable<SqlUuid> = Option<UserId>,
         kinds: Array<Text> = &'a [ResourceKind],
@@ -89,7 +89,7 @@ parameters! {
 /// Everything that the text of a list's statements depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
-    /// Whether the list is limited to one organization.
+    /// Whether the list is limited to some organizations.
     pub within: bool,
     /// Whether the list is limited to a container.
     pub in_container: bool,
@@ -130,7 +130,7 @@ impl Shape {
 
     /// The beginning of a statement: the sources through which the user reaches resources.
     fn sources(self) -> String {
-        let only = |column: &str| if self.within { format!(" AND {column} = :within") } else { String::new() };
+        let only = |column: &str| if self.within { format!(" AND {column} = ANY (:within)") } else { String::new() };
         // Reads a range of an index for each kind, and the container that the list is limited to by its id.
         let holders = |condition: &str| {
             let of_kinds = format!(

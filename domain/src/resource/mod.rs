@@ -24,7 +24,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::authority::access;
 use crate::authority::actor::{Actor, Reach};
-use crate::authority::resource_access::{Access, AccessQuestion, access_of};
+use crate::authority::platform::{PlatformActor, PlatformScope, Within};
+use crate::authority::resource_access::{Access, AccessQuestion, access_of, access_of_platform};
 use crate::authority::rights::AccessLevel;
 use crate::base::attached::Attached;
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -135,8 +136,8 @@ async fn reach_each(
     field: &str,
 ) -> Result<Vec<std::result::Result<Resource, Refusal>>> {
     access::require_writing(actor, field)?;
-    let reach = actor.reach().ok_or_else(|| not_found(field))?;
-    lock_sources(transaction, reach.user_id(), ids).await?;
+    let asking = Asking::to_write(actor, field)?;
+    asking.lock_sources(transaction, ids).await?;
     let query = resources::table.filter(resources::id.eq_any(ids)).order(resources::id).select(Resource::as_select());
     let locked: Vec<Resource> = match purpose {
         Purpose::Change => query.for_no_key_update().load(&mut **transaction).await?,
@@ -147,16 +148,15 @@ async fn reach_each(
         // The containers stay where they are, and can't be accepted for another organization meanwhile.
         let _: Vec<LockedRow> = LockContainers { containers }.query().load(&mut **transaction).await?;
         // Covers memberships through which the containers became accessible before they were locked.
-        lock_sources(transaction, reach.user_id(), ids).await?;
+        asking.lock_sources(transaction, ids).await?;
     }
-    let question = |id: ResourceId| AccessQuestion::of(reach, id);
-    let questions: Vec<AccessQuestion> = locked.iter().map(|resource| question(resource.id)).collect();
-    let access = access_of(transaction, &questions).await?;
+    let found: Vec<ResourceId> = locked.iter().map(|resource| resource.id).collect();
+    let access = asking.access(transaction, &found).await?;
     let mut locked: HashMap<ResourceId, Resource> =
         locked.into_iter().map(|resource| (resource.id, resource)).collect();
     let answer = |id: &ResourceId| {
         let resource = locked.remove(id).ok_or_else(|| not_found(field))?;
-        let access = access.get(&question(*id)).unwrap_or(&Access::NONE);
+        let access = access.get(id).unwrap_or(&Access::NONE);
         match access.level {
             AccessLevel::None => Err(not_found(field)),
             level if level < needed && access.moving => {
@@ -171,6 +171,74 @@ async fn reach_each(
         }
     };
     Ok(ids.iter().map(answer).collect())
+}
+
+/// Who asks for access to resources.
+enum Asking<'a> {
+    /// A person, as far as they reach.
+    Person(Reach),
+    /// A platform key, which reaches everything in its organizations.
+    Key(&'a PlatformActor),
+    /// Nobody who reaches anything.
+    Nobody,
+}
+
+impl<'a> Asking<'a> {
+    fn to_read(actor: &'a Actor) -> Self {
+        match actor {
+            Actor::Platform(key) if key.scopes.has(PlatformScope::Read) => Self::Key(key),
+            Actor::Platform(_) => Self::Nobody,
+            Actor::User { .. }
+            | Actor::ApiKey { .. }
+            | Actor::Service { .. }
+            | Actor::OnBehalf { .. }
+            | Actor::Staff { .. } => actor.reach().map_or(Self::Nobody, Self::Person),
+        }
+    }
+
+    /// Fails with NOT_FOUND on `field` for actors that reach nothing, and with FORBIDDEN for platform keys without
+    /// RESOURCES_WRITE.
+    fn to_write(actor: &'a Actor, field: &str) -> Result<Self> {
+        match actor {
+            Actor::Platform(key) => {
+                key.require(PlatformScope::ResourcesWrite, field)?;
+                Ok(Self::Key(key))
+            }
+            Actor::User { .. }
+            | Actor::ApiKey { .. }
+            | Actor::Service { .. }
+            | Actor::OnBehalf { .. }
+            | Actor::Staff { .. } => Ok(Self::Person(actor.reach().ok_or_else(|| not_found(field))?)),
+        }
+    }
+
+    /// Locks the memberships through which a person reaches the resources.
+    async fn lock_sources(&self, transaction: &mut Transaction, ids: &[ResourceId]) -> Result<()> {
+        match self {
+            Self::Person(reach) => lock_sources(transaction, reach.user_id(), ids).await,
+            Self::Key(_) | Self::Nobody => Ok(()),
+        }
+    }
+
+    async fn access(
+        &self,
+        connection: &mut AsyncPgConnection,
+        ids: &[ResourceId],
+    ) -> Result<HashMap<ResourceId, Access>> {
+        match self {
+            Self::Person(reach) => {
+                let questions: Vec<AccessQuestion> = ids.iter().map(|id| AccessQuestion::of(reach, *id)).collect();
+                let access = access_of(connection, &questions).await?;
+                Ok(access.into_iter().map(|(question, access)| (question.resource_id, access)).collect())
+            }
+            Self::Key(key) => {
+                let access = access_of_platform(connection, ids).await?;
+                let reached = access.into_iter().filter(|(_, (holder, _))| key.within.includes(*holder));
+                Ok(reached.map(|(id, (_, access))| (id, access)).collect())
+            }
+            Self::Nobody => Ok(HashMap::new()),
+        }
+    }
 }
 
 statement! {
@@ -199,6 +267,17 @@ pub async fn by_ids(connection: &mut AsyncPgConnection, ids: &[ResourceId]) -> R
     Ok(resources::table.filter(resources::id.eq_any(ids)).select(Resource::as_select()).load(connection).await?)
 }
 
+/// Returns the actor's access to each of the resources, in one statement. Resources that are missing in the result
+/// can't be reached.
+pub async fn access(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    ids: impl IntoIterator<Item = ResourceId>,
+) -> Result<HashMap<ResourceId, Access>> {
+    let ids: Vec<ResourceId> = ids.into_iter().collect();
+    Asking::to_read(actor).access(connection, &ids).await
+}
+
 /// Returns the actor's level on each of the resources, in one statement. Resources that are missing in the result can't
 /// be reached.
 pub(crate) async fn levels(
@@ -206,10 +285,8 @@ pub(crate) async fn levels(
     actor: &Actor,
     ids: impl IntoIterator<Item = ResourceId>,
 ) -> Result<HashMap<ResourceId, AccessLevel>> {
-    let Some(reach) = actor.reach() else { return Ok(HashMap::new()) };
-    let questions: Vec<AccessQuestion> = ids.into_iter().map(|id| AccessQuestion::of(reach, id)).collect();
-    let access = access_of(connection, &questions).await?;
-    Ok(access.into_iter().map(|(question, access)| (question.resource_id, access.level)).collect())
+    let access = access(connection, actor, ids).await?;
+    Ok(access.into_iter().map(|(id, access)| (id, access.level)).collect())
 }
 
 /// Returns those of the objects attached to resources whose resource the actor reaches with the level that `needed`
@@ -236,8 +313,8 @@ pub async fn visible_to(
     Ok(by_ids(connection, ids).await?.into_iter().filter(|resource| reached(resource.id)).collect())
 }
 
-/// Returns what a user may do with resources, in the order of `ids`, if the actor may know that: staff for everything,
-/// a service key for what its organization holds, and users for themselves. Everything else is NONE.
+/// Returns what a user may do with resources, in the order of `ids`, if the actor may know that: staff and platform keys
+/// with ACCESS_CHECK for everything that they reach, a service key for what its organization holds, and users for themselves. Everything else is NONE.
 ///
 /// Asking about no resources, or about more than [`limits::MAX_NODES`], is a bad request.
 pub async fn access_for(
@@ -250,14 +327,15 @@ pub async fn access_for(
         return Err(Error::BadRequest(format!("`resourceIds` must be 1 to {}", limits::MAX_NODES)));
     }
     let within = match actor {
-        Actor::Staff { .. } => Some(None),
-        Actor::Service { organization_id, .. } => Some(Some(*organization_id)),
-        Actor::User { .. } | Actor::ApiKey { .. } => {
-            actor.reach().filter(|reach| reach.user_id() == user_id).map(Reach::only)
+        Actor::Staff { .. } => Some(Within::All),
+        Actor::Service { organization_id, .. } => Some(Within::only([*organization_id])),
+        Actor::Platform(key) => key.scopes.has(PlatformScope::AccessCheck).then(|| key.within.clone()),
+        Actor::User { .. } | Actor::ApiKey { .. } | Actor::OnBehalf { .. } => {
+            actor.reach().filter(|reach| reach.user_id() == user_id).map(|reach| reach.within().clone())
         }
     };
     let Some(within) = within else { return Ok(vec![AccessLevel::None; ids.len()]) };
-    let question = |id: &ResourceId| AccessQuestion { user_id, resource_id: *id, within };
+    let question = |id: &ResourceId| AccessQuestion { user_id, resource_id: *id, within: within.clone() };
     let questions: Vec<AccessQuestion> = ids.iter().map(question).collect();
     let access = access_of(connection, &questions).await?;
     Ok(questions.iter().map(|question| access.get(question).unwrap_or(&Access::NONE).level).collect())

@@ -115,6 +115,7 @@ pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Re
             // The organization is locked, so that the limit is exact.
             let (lock, action) = (Lock::Organization, Action::CreateResources);
             let permit = access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
+            let queued_by_id = permit.require_member("organizationId")?;
             if let Some(id) = command.resource_id {
                 let resource = resource::reach(transaction, actor, id, AccessLevel::View, "resourceId").await?;
                 if resource.organization_id != organization_id {
@@ -135,7 +136,7 @@ pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Re
                     runs::name.eq(&name),
                     runs::status.eq(RunStatus::Queued),
                     runs::resource_id.eq(command.resource_id),
-                    runs::queued_by_id.eq(permit.user_id()),
+                    runs::queued_by_id.eq(queued_by_id),
                     runs::queued_at.eq(queued_at),
                 ))
                 .returning(Run::as_returning())
@@ -199,16 +200,16 @@ pub struct ReportRun {
     pub memory_gib_hours: Option<Decimal>,
 }
 
-/// Takes the platform's report of a run, by a service key of the run's organization. Its numbers are totals so far:
+/// Takes the platform's report of a run, by a platform key or a service key of the run's organization. Its numbers are totals so far:
 /// a report that comes twice, or late, changes nothing (R70). What is new is charged at the rates of the moment.
 ///
 /// # Errors
 ///
-/// On `id`: FORBIDDEN for everybody but service keys with the scope WRITE, NOT_FOUND. On `status`: CONFLICT if the run
+/// On `id`: FORBIDDEN for everybody but platform keys with USAGE_REPORT and service keys with WRITE, NOT_FOUND. On `status`: CONFLICT if the run
 /// has come further, or to another end; INVALID if a waiting run is said to use something. INVALID on `cpuHours` and
 /// `memoryGibHours`.
 pub async fn report(database: &Database, actor: &Actor, command: &ReportRun) -> Result<Run> {
-    let organization_id = actor.reports_runs("id")?;
+    let reported = actor.reports_runs("id")?;
     access::require_writing(actor, "id")?;
     let total =
         |field: &str, total: Option<Decimal>| total.map(|total| ledger::require_quantity(field, total)).transpose();
@@ -222,13 +223,15 @@ pub async fn report(database: &Database, actor: &Actor, command: &ReportRun) -> 
         .transaction(async |transaction| {
             let found: Option<Run> = runs::table
                 .find(command.id)
-                .filter(runs::organization_id.eq(organization_id))
                 .select(Run::as_select())
                 .for_no_key_update()
                 .first(&mut **transaction)
                 .await
                 .optional()?;
-            let run = found.ok_or_else(|| Refusal::new(Code::NotFound, "id", "there is no such run"))?;
+            let run = found
+                .filter(|run| reported.includes(run.organization_id))
+                .ok_or_else(|| Refusal::new(Code::NotFound, "id", "there is no such run"))?;
+            let organization_id = run.organization_id;
             require_forward(run.status, command.status)?;
             let more =
                 |total: Option<Decimal>, before: Decimal| (total.unwrap_or_default() - before).max(Decimal::ZERO);
@@ -430,7 +433,7 @@ pub(crate) async fn queued_by(
 /// Whether the permit's holder may see a run: members see their own, the owner and admins all of them.
 fn is_visible(permit: &Permit, run: &Run) -> bool {
     permit.organization_id() == run.organization_id
-        && (permit.user_id() == run.queued_by_id || permit.standing().allows(Action::ViewAllResources))
+        && (permit.is_of(run.queued_by_id) || permit.standing().allows(Action::ViewAllResources))
 }
 
 /// Returns those of the runs that the actor may see.
@@ -468,7 +471,7 @@ pub async fn list(
     let mut query =
         runs::table.into_boxed().filter(runs::organization_id.eq(permit.organization_id())).select(Run::as_select());
     if !permit.standing().allows(Action::ViewAllResources) {
-        query = query.filter(runs::queued_by_id.eq(permit.user_id()));
+        query = query.filter(runs::queued_by_id.nullable().eq(permit.user_id()));
     }
     if let Some(user_id) = filter.queued_by_id {
         query = query.filter(runs::queued_by_id.eq(user_id));

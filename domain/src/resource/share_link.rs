@@ -12,7 +12,7 @@ use crate::authority::access;
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::issued::Issued;
-use crate::authority::resource_access::{self, Access, AccessQuestion};
+use crate::authority::resource_access::{self, Giver};
 use crate::authority::rights::{AccessLevel, ExternalSharing};
 use crate::base::attached::{self, Attached};
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -44,8 +44,8 @@ pub struct ShareLink {
     pub resource_id: ResourceId,
     /// The last characters of the link.
     pub hint: String,
-    /// The user who created it.
-    pub created_by_id: UserId,
+    /// The user who created it; `None` for the platform.
+    pub created_by_id: Option<UserId>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it expires.
@@ -126,7 +126,7 @@ pub async fn create(
                     share_links::resource_id.eq(resource_id),
                     share_links::token_digest.eq(Token::digest(secret)),
                     share_links::hint.eq(hint),
-                    share_links::created_by_id.eq(actor.account().ok_or(Error::Bug("who reaches it is a person"))?),
+                    share_links::created_by_id.eq(actor.account()),
                     share_links::created_at.eq(at),
                     share_links::expires_at.eq(expires_at),
                 ))
@@ -217,7 +217,7 @@ pub async fn open(
     page: &PageRequest,
 ) -> Result<Option<SharedCollection>> {
     let slice: Slice<ResourceId> = page.slice()?;
-    let found: Option<(Resource, Organization, UserId)> = share_links::table
+    let found: Option<(Resource, Organization, Option<UserId>)> = share_links::table
         .inner_join(resources::table.on(resources::id.eq(share_links::resource_id)))
         .inner_join(organizations::table.on(organizations::id.eq(resources::organization_id)))
         .filter(share_links::token_digest.eq(Token::digest(token)))
@@ -228,12 +228,11 @@ pub async fn open(
         .first(connection)
         .await
         .optional()?;
-    let Some((collection, organization, user_id)) = found else { return Ok(None) };
+    let Some((collection, organization, created_by_id)) = found else { return Ok(None) };
     // It doesn't matter how the creator's right ended: by a revoked grant, a demotion, or leaving the organization to
     // which it was granted.
-    let question = AccessQuestion { user_id, resource_id: collection.id, within: None };
-    let access = resource_access::access_of(connection, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
-    if access.level < AccessLevel::Administer {
+    let giver = Giver { user_id: created_by_id, resource_id: collection.id, organization_id: organization.id };
+    if resource_access::rightful(connection, &[giver]).await?.is_empty() {
         return Ok(None);
     }
     let query = resources::table

@@ -20,7 +20,7 @@ use crate::authority::expiry::{self, Expiring};
 use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
 use crate::authority::membership::MemberStatus;
-use crate::authority::resource_access::{self, Access, AccessQuestion, OWN_COUNTS};
+use crate::authority::resource_access::{self, Giver, OWN_COUNTS};
 use crate::authority::rights::{AccessLevel, Action};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
@@ -155,7 +155,7 @@ pub async fn offer(
     command: &OfferTransfer,
     client: ClientNetwork,
 ) -> Result<Transfer> {
-    let (user_id, _) = actor.signed_in("resourceId")?;
+    let user_id = actor.person("resourceId")?.user_id();
     let guesses = match &command.recipient {
         Some(RecipientBy::Username(_)) => 1,
         Some(RecipientBy::Id(_)) | None => 0,
@@ -496,7 +496,7 @@ pub async fn accept(
     id: TransferId,
     organization_id: Option<OrganizationId>,
 ) -> Result<Transfer> {
-    let (user_id, _) = actor.signed_in("id")?;
+    let user_id = actor.person("id")?.user_id();
     database
         .transaction(async |transaction| {
             let offered = known(transaction, actor, id).await?;
@@ -532,14 +532,13 @@ pub async fn accept(
             // Whoever answered the offer meanwhile held the project's lock, so the offer is read again.
             let offered = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
             require_open(&offered, at)?;
-            let question = AccessQuestion {
-                user_id: offered.offered_by_id,
+            let giver = Giver {
+                user_id: Some(offered.offered_by_id),
                 resource_id: project,
-                within: Some(offered.organization_id),
+                organization_id: offered.organization_id,
             };
-            let access =
-                resource_access::access_of(transaction, &[question]).await?.remove(&question).unwrap_or(Access::NONE);
-            if locked.is_none() || kept.is_some() || access.level < AccessLevel::Administer {
+            let is_rightful = !resource_access::rightful(transaction, &[giver]).await?.is_empty();
+            if locked.is_none() || kept.is_some() || !is_rightful {
                 let message = "whoever offered the project may not give it away any more; ask for a new offer";
                 return Err(Error::refused(Code::Revoked, "id", message));
             }
@@ -875,7 +874,7 @@ pub async fn visible_to(
         let permit = permits.get(&transfer.organization_id);
         actor.is_in(transfer.organization_id, transfer.recipient_id)
             || permit.is_some_and(|permit| {
-                transfer.offered_by_id == permit.user_id() || permit.standing().allows(Action::ViewAllResources)
+                permit.is_of(transfer.offered_by_id) || permit.standing().allows(Action::ViewAllResources)
             })
             || transfer.status == TransferStatus::Offered
                 && levels.get(&transfer.resource_id) == Some(&AccessLevel::Administer)

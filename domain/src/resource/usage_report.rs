@@ -11,8 +11,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::authority::access;
-use crate::authority::actor::{Actor, UsageReporter};
+use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::platform::Within;
 use crate::base::credit_rates::UsageKind;
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, RunId, TypedId as _, UsageEntryId, UserId};
@@ -75,7 +76,7 @@ fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
 /// FORBIDDEN for people and for service keys with the scope READ; BLANK or TOO_MANY for no or too many entries; for
 /// each entry, whatever is wrong with it; CONFLICT on `idempotencyKey` if the key came with something else before.
 pub async fn report(database: &Database, actor: &Actor, entries: &[UsageEntry]) -> Result<Reported> {
-    let reporter = actor.reports_usage("entries")?;
+    let reported = actor.reports_usage("entries")?;
     access::require_writing(actor, "entries")?;
     if entries.is_empty() {
         return Err(Error::refused(Code::Blank, "entries", "name at least one entry"));
@@ -88,9 +89,9 @@ pub async fn report(database: &Database, actor: &Actor, entries: &[UsageEntry]) 
     database
         .transaction(async |transaction| {
             let time = now(transaction).await?;
-            let known = Known::load(transaction, reporter, entries).await?;
+            let known = Known::load(transaction, &reported, entries).await?;
             let new =
-                all(entries.iter().zip(&parsed).map(|(entry, parsed)| known.entry(reporter, entry, parsed, time)))?;
+                all(entries.iter().zip(&parsed).map(|(entry, parsed)| known.entry(&reported, entry, parsed, time)))?;
             let recorded = ledger::record(transaction, &new).await?;
             let repeated = |(position, _): &(usize, &NewEntry)| {
                 new.get(*position).is_some_and(|entry| !recorded.ids.contains(&entry.id))
@@ -167,9 +168,9 @@ struct KnownRun {
 }
 
 statement! {
-    struct BilledUsers {
+    struct BilledUsers<'a> {
         users: Array<SqlUuid> = Vec<UserId>,
-        within: Nullable<SqlUuid> = Option<OrganizationId>,
+        within: Nullable<Array<SqlUuid>> = Option<&'a [OrganizationId]>,
     } = include_str!("billed_users.sql")
 }
 
@@ -180,7 +181,7 @@ statement! {
 
 impl Known {
     /// Loads all of it, with one statement for each kind of thing.
-    async fn load(transaction: &mut Transaction, reporter: UsageReporter, entries: &[UsageEntry]) -> Result<Self> {
+    async fn load(transaction: &mut Transaction, reported: &Within, entries: &[UsageEntry]) -> Result<Self> {
         #[derive(QueryableByName)]
         struct BilledUser {
             #[diesel(sql_type = SqlUuid)]
@@ -188,10 +189,7 @@ impl Known {
             #[diesel(sql_type = SqlUuid)]
             default_bill_to_id: OrganizationId,
         }
-        let within = match reporter {
-            UsageReporter::Organization(only) => Some(only),
-            UsageReporter::Deployment => None,
-        };
+        let within = reported.ids();
         let users: Vec<UserId> = entries.iter().filter_map(|entry| entry.user_id).collect();
         let users: Vec<BilledUser> = match users.is_empty() {
             true => Vec::new(),
@@ -236,7 +234,7 @@ impl Known {
     /// The entry for the ledger.
     fn entry(
         &self,
-        reporter: UsageReporter,
+        reported: &Within,
         entry: &UsageEntry,
         parsed: &Parsed,
         time: DateTime<Utc>,
@@ -244,16 +242,16 @@ impl Known {
         let not_found =
             |field: &str, what: &str| Refusal::new(Code::NotFound, field, format!("there is no such {what}"));
         if let Some(id) = entry.user_id.filter(|id| !self.users.contains(id)) {
-            return Err(match reporter {
-                UsageReporter::Organization(_) => not_found("userId", "person in this organization"),
-                UsageReporter::Deployment => not_found("userId", &format!("account as {id}")),
+            return Err(match reported {
+                Within::Only(_) => not_found("userId", "person in this organization"),
+                Within::All => not_found("userId", &format!("account as {id}")),
             });
         }
         let default = entry.user_id.and_then(|id| self.defaults.get(&id).copied());
         let organization_id = entry
             .organization_id
             .or(default)
-            .filter(|id| reporter.includes(*id) && self.organizations.contains(id))
+            .filter(|id| reported.includes(*id) && self.organizations.contains(id))
             .ok_or_else(|| not_found("organizationId", "organization"))?;
         let run = match entry.run_id {
             Some(id) => {

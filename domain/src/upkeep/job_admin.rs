@@ -40,7 +40,7 @@ pub async fn retry(database: &Database, actor: &Actor, id: Uuid) -> Result<Optio
                 _ => None,
             };
             if let Some(id) = departure_id {
-                departure::resume(transaction, Cause::Staff(staff), id).await?;
+                departure::resume(transaction, Cause::Operator(staff), id).await?;
             }
             Ok(Some(job))
         })

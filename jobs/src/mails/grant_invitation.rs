@@ -79,13 +79,18 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailGrant
     if organization.deleted_at.is_some() {
         return Ok(());
     }
-    let inviter = user::by_id(&mut reader, shared.invited_by_id).await.map_err(job_error)?;
+    let inviter = match shared.invited_by_id {
+        Some(id) => Some(user::by_id(&mut reader, id).await.map_err(job_error)?),
+        None => None,
+    };
     drop(reader);
     let mail = GrantInvitationMail {
         // Nobody may know who acts for an organization that hides its structure (R77).
-        inviter_name: match organization.member_directory.shows_structure() {
-            true => inviter.name,
-            false => SOMEBODY.to_owned(),
+        inviter_name: match (inviter, organization.member_directory.shows_structure()) {
+            (Some(inviter), true) => inviter.name,
+            (Some(_), false) => SOMEBODY.to_owned(),
+            // The platform acts in the organization's name.
+            (None, _) => organization.name.clone(),
         },
         organization_name: organization.name,
         kind: resource.kind.label().to_owned(),

@@ -125,7 +125,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let token = invitation::link_token(&context.database, &invitation).map_err(job_error)?;
     let mail = InvitationMail {
         organization_name: organization.name,
-        inviter_name: organization.member_directory.shows_structure().then_some(inviter_name),
+        inviter_name: inviter_name.filter(|_| organization.member_directory.shows_structure()),
         role: invitation.role.label().to_owned(),
         grants,
         message: invitation.message,

@@ -62,7 +62,10 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailInvit
     let mut reader = connection(context).await?;
     let Some(invitation) = invitation::by_id(&mut reader, id).await.map_err(job_error)? else { return Ok(()) };
     let Some(joined) = member::by_ids(&mut reader, &[member_id]).await.map_err(job_error)?.pop() else { return Ok(()) };
-    let (organization_id, inviter_id) = (invitation.organization_id, invitation.invited_by_id);
+    // If the platform invited, it learns of the acceptance from the events.
+    let (organization_id, Some(inviter_id)) = (invitation.organization_id, invitation.invited_by_id) else {
+        return Ok(());
+    };
     let inviter = member::of(&mut reader, organization_id, inviter_id).await.map_err(job_error)?;
     let organization = organization::by_id(&reader, organization_id).await.map_err(job_error)?;
     let is_told = inviter.is_some_and(|inviter| inviter.status == MemberStatus::Active);

@@ -10,7 +10,7 @@ use rollcall_domain::Error;
 use rollcall_domain::account::api_key;
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
-use rollcall_domain::authority::{audit, permissions, rights};
+use rollcall_domain::authority::{audit, permissions};
 use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
 use rollcall_domain::event::webhook;
 use rollcall_domain::membership::{collaborator, invitation, join_code, member_list, organization, team};
@@ -96,7 +96,8 @@ impl Organization {
     ) -> Self {
         let organization = organization.into();
         let deleted_it = organization.deleted_by_id.is_some_and(|user_id| actor.is_in(organization.id, user_id));
-        Self { organization, permit, shown: actor.is_staff() || deleted_it }
+        let shown = actor.oversees(organization.id) || deleted_it;
+        Self { organization, permit, shown }
     }
 
     /// An organization that somebody has named. Viewers who know the organization see it as it is. Viewers to whom the
@@ -123,7 +124,7 @@ impl Organization {
     /// Whether the viewer is the owner or an admin, or staff.
     pub fn is_led_by_viewer(&self) -> bool {
         match &self.permit {
-            Some(permit) => permit.standing().role.is_at_least(rights::Role::Admin),
+            Some(permit) => permit.standing().leads(),
             None => self.shown,
         }
     }
@@ -248,8 +249,8 @@ impl Organization {
 
     /// The viewer's own membership. Null if the viewer isn't a member.
     async fn viewer_membership(&self, context: &Context<'_>) -> async_graphql::Result<Option<Member>> {
-        match &self.permit {
-            Some(permit) => Ok(loaders(context).load_one(permit.member_id()).await?.map(Member)),
+        match self.permit.as_ref().and_then(Permit::member_id) {
+            Some(member_id) => Ok(loaders(context).load_one(member_id).await?.map(Member)),
             None => Ok(None),
         }
     }

@@ -82,6 +82,13 @@ impl Client {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
+    /// The same platform key, acting for a person.
+    pub fn on_behalf_of(&self, named: &str) -> Self {
+        let headers = [(reqwest::header::HeaderName::from_static("rollcall-on-behalf-of"), named.parse().unwrap())];
+        let builder = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
+        Self { http: builder.default_headers(headers.into_iter().collect()).build().unwrap(), ..self.clone() }
+    }
+
     /// Sends an operation.
     pub async fn run(&self, query: &str, variables: Value) -> Answer {
         self.send(&json!({ "query": query, "variables": variables })).await
