@@ -282,6 +282,19 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// Removes what earlier rounds have left behind.
+    async fn reset(&self, scenario: &Scenario, rivals: &[Rival]) -> anyhow::Result<()> {
+        let Some(sql) = scenario.reset else { return Ok(()) };
+        let client = self.postgres.client(DATABASE).await?;
+        for statement in sql.split(';') {
+            client.batch_execute(statement).await?;
+        }
+        if !rivals.is_empty() {
+            Alternatives::reset(&client).await?;
+        }
+        Ok(())
+    }
+
     async fn scenario(
         &self,
         scenario: &Scenario,
@@ -291,6 +304,8 @@ impl Bench<'_> {
         let mut own = ContenderResult::new(ROLLCALL, None);
         let mut floor = None;
         if !arguments.alone && matches!(scenario.preparation, Preparation::Nothing) {
+            // The scenario before this one may have used up what this one needs.
+            self.reset(scenario, &rivals).await?;
             let recorded = Floor::record(self.postgres, DATABASE, &self.server.address, &scenario.load).await;
             let recorded = recorded.with_context(|| format!("the statements of {}", scenario.name))?;
             own.note = Some(format!("statements: {}", recorded.statements.len()));
@@ -302,15 +317,7 @@ impl Bench<'_> {
             }
         }
         for round in 1..=arguments.rounds {
-            if let Some(sql) = scenario.reset {
-                let client = self.postgres.client(DATABASE).await?;
-                for statement in sql.split(';') {
-                    client.batch_execute(statement).await?;
-                }
-                if !rivals.is_empty() {
-                    Alternatives::reset(&client).await?;
-                }
-            }
+            self.reset(scenario, &rivals).await?;
             let server = &self.server;
             let (sizes, accounts) = (self.plan.sizes, &self.plan.accounts);
             preparation::make(&scenario.preparation, &server.address, self.rollcall, sizes, accounts).await?;

@@ -12,6 +12,11 @@ ALTER TABLE grants ALTER COLUMN granted_by_id SET NOT NULL;
 ALTER TABLE join_codes ALTER COLUMN created_by_id SET NOT NULL;
 ALTER TABLE invitations ALTER COLUMN invited_by_id SET NOT NULL;
 
+UPDATE organizations o SET deleted_by_id = m.user_id FROM members m
+WHERE o.deleted_at IS NOT NULL AND o.deleted_by_id IS NULL AND m.organization_id = o.id AND m.role = 'owner' AND m.status = 'active';
+ALTER TABLE organizations
+  DROP CONSTRAINT organizations_deleted_by_someone,
+  ADD CONSTRAINT organizations_deleted_by_someone CHECK ((deleted_at IS NULL) = (deleted_by_id IS NULL));
 UPDATE members SET joined_via = 'staff' WHERE joined_via = 'platform';
 ALTER TABLE members
   DROP CONSTRAINT members_joined_via_check,

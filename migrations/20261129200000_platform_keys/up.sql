@@ -44,6 +44,11 @@ ALTER TABLE members
   ADD CONSTRAINT members_joined_via_check
     CHECK (joined_via IN ('founder', 'staff', 'platform', 'invitation', 'join_code'));
 
+-- Nobody in particular deleted an organization that a platform key deleted.
+ALTER TABLE organizations
+  DROP CONSTRAINT organizations_deleted_by_someone,
+  ADD CONSTRAINT organizations_deleted_by_someone CHECK (deleted_at IS NOT NULL OR deleted_by_id IS NULL);
+
 ALTER TABLE invitations ALTER COLUMN invited_by_id DROP NOT NULL;
 ALTER TABLE join_codes ALTER COLUMN created_by_id DROP NOT NULL;
 ALTER TABLE grants ALTER COLUMN granted_by_id DROP NOT NULL;

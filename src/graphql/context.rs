@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use async_graphql::Context;
+use async_graphql::{Context, Json};
 use rollcall_domain::account::grant_invitation::GrantInvitation;
 use rollcall_domain::account::user::{self, User};
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::platform_data::{self, WithMetadata};
 use rollcall_domain::authority::resource_access::Access;
 use rollcall_domain::authority::visibility;
 use rollcall_domain::base::client::ClientNetwork;
@@ -422,6 +423,25 @@ impl Loader<GrantsOfCollaborator> for Loaders {
         }
         Ok(answers)
     }
+}
+
+impl Loader<WithMetadata> for Loaders {
+    type Value = serde_json::Value;
+
+    async fn load(
+        &self,
+        keys: &[WithMetadata],
+    ) -> Result<HashMap<WithMetadata, serde_json::Value>, async_graphql::Error> {
+        platform_data::metadata_of(&mut *self.connection().await?, keys).await.map_err(top_level)
+    }
+}
+
+/// Loads what the platform attached to an object. The caller has checked that the viewer may see it.
+pub async fn metadata(
+    context: &Context<'_>,
+    of: WithMetadata,
+) -> async_graphql::Result<Option<Json<serde_json::Value>>> {
+    Ok(loaders(context).load_one(of).await?.map(Json))
 }
 
 /// What an actor may do with a resource.

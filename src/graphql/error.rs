@@ -69,6 +69,8 @@ pub enum UserErrorCode {
     UsernameTaken,
     /// An account with this email address already exists.
     EmailTaken,
+    /// Another object already has this id of the platform's.
+    ExternalIdTaken,
     /// The limit for a period of time is used up. The message says when to try again.
     RateLimited,
 }

@@ -1,15 +1,16 @@
 //! Memberships.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::access::Permit;
+use rollcall_domain::authority::platform_data::WithMetadata;
 use rollcall_domain::authority::{membership, permissions};
 use rollcall_domain::base::id::{MemberId, ResourceId, TeamId};
 use rollcall_domain::membership::{member, member_list, role};
 use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 
 use super::connection::{connection, forward, wants_total};
-use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, request, viewer_in};
+use super::context::{ResourcesOf, TeamsOfMember, actor, database, loaders, metadata, request, viewer_in};
 use super::departure::DepartureConnection;
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
@@ -185,6 +186,15 @@ impl Member {
     /// How they last joined.
     async fn joined_via(&self) -> JoinMethod {
         self.0.joined_via.into()
+    }
+
+    /// What the platform attached to this membership, an object of at most 8 kB. Null for everybody but platform keys,
+    /// the owner and the admins.
+    async fn metadata(&self, context: &Context<'_>) -> async_graphql::Result<Option<Json<serde_json::Value>>> {
+        match self.permit(context).await? {
+            Some(permit) if permit.standing().leads() => metadata(context, WithMetadata::Member(self.0.id)).await,
+            Some(_) | None => Ok(None),
+        }
     }
 
     /// The machines that the person registered in this organization and that the viewer can reach, oldest first.

@@ -22,6 +22,7 @@ mod node;
 mod organization;
 mod platform_key;
 mod resource;
+mod resource_upsert;
 mod rights;
 mod run;
 mod session;
@@ -33,6 +34,7 @@ mod turn;
 mod types;
 mod usage;
 mod user;
+mod user_upsert;
 mod viewer;
 mod webhook;
 
@@ -53,11 +55,13 @@ pub use loading::Batches;
 use node::Node;
 use organization::{Organization, OrganizationBy};
 use platform_key::PlatformKeyConnection;
+use resource::{Resource, ResourceRef};
 use rights::AccessLevel;
 pub use subscription::Hub;
 use subscription::Subscription;
 pub use turn::{Line, in_turn, in_turns, turns};
 pub use types::Types;
+use user::{User, UserRef};
 use viewer::Viewer;
 
 /// Rollcall's schema.
@@ -68,6 +72,7 @@ pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 pub struct Mutation(
     session::SessionMutation,
     viewer::ViewerMutation,
+    user_upsert::UserUpsertMutation,
     api_key::ApiKeyMutation,
     platform_key::PlatformKeyMutation,
     organization::mutations::OrganizationMutation,
@@ -76,6 +81,7 @@ pub struct Mutation(
     member::MemberMutation,
     departure::DepartureMutation,
     resource::ResourceMutation,
+    resource_upsert::ResourceUpsertMutation,
     run::RunMutation,
     webhook::WebhookMutation,
     team::TeamMutation,
@@ -125,9 +131,27 @@ impl Query {
     async fn organization(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "The organization's id or slug.")] by: OrganizationBy,
+        #[graphql(desc = "How the organization is named.")] by: OrganizationBy,
     ) -> async_graphql::Result<Option<Organization>> {
         by.find(context).await
+    }
+
+    /// Looks up an account, for platform keys with READ and for staff. Null if there is none.
+    async fn user(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How the account is named.")] by: UserRef,
+    ) -> async_graphql::Result<Option<User>> {
+        user::find(context, by).await
+    }
+
+    /// Looks up a resource, also by the platform's own id of it. Null if it doesn't exist or the viewer can't reach it.
+    async fn resource(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How the resource is named.")] by: ResourceRef,
+    ) -> async_graphql::Result<Option<Resource>> {
+        resource::find(context, by).await
     }
 
     /// Previews the invitation to which an emailed token leads, without changing anything. Null if the token isn't

@@ -1,7 +1,8 @@
 //! Resources.
 
-use async_graphql::{Context, Enum, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Json, MaybeUndefined, Object, OneofObject, SimpleObject};
 use chrono::{DateTime, Utc};
+use rollcall_domain::authority::platform_data::WithMetadata;
 use rollcall_domain::authority::resource_access::Access;
 use rollcall_domain::authority::rights;
 use rollcall_domain::base::id::{GrantId, GrantInvitationId, OrganizationId, ResourceId, ShareLinkId, TypedId};
@@ -9,11 +10,13 @@ use rollcall_domain::base::page::{Page, PageRequest};
 use rollcall_domain::resource;
 use rollcall_domain::resource::kind;
 use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
+use rollcall_domain::resource::resource_ref;
 use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};
 use super::context::{
-    GrantInvitationsOf, GrantsOf, ResourcesOf, ShareLinksOf, actor, database, loaders, request, viewer_in,
+    self, GrantInvitationsOf, GrantsOf, ResourcesOf, ShareLinksOf, actor, database, loaders, metadata, request,
+    viewer_in,
 };
 use super::error::{Payload, UserError, payload, top_level};
 use super::grant::{Grant, GrantConnection, GrantInvitation, GrantInvitationConnection};
@@ -111,12 +114,70 @@ impl Resource {
     }
 }
 
+/// Identifies a resource. Exactly one field must be set.
+#[derive(OneofObject)]
+pub enum ResourceRef {
+    /// The resource's id.
+    Id(Id<ResourceId>),
+    /// The resource's kind and the platform's own id of it.
+    External(ExternalResourceRef),
+}
+
+/// A resource, by its kind and the platform's own id of it.
+#[derive(InputObject)]
+pub struct ExternalResourceRef {
+    /// The kind of the resource.
+    kind: ResourceKind,
+    /// The platform's own id of the resource.
+    external_id: String,
+}
+
+impl From<ResourceRef> for resource_ref::ResourceRef {
+    fn from(named: ResourceRef) -> Self {
+        match named {
+            ResourceRef::Id(id) => Self::Id(id.0),
+            ResourceRef::External(named) => Self::External(named.kind.into(), named.external_id),
+        }
+    }
+}
+
+/// Finds the resource that is named, if the viewer can reach it.
+pub async fn find(context: &Context<'_>, by: ResourceRef) -> async_graphql::Result<Option<Resource>> {
+    let named = by.into();
+    let found = resource_ref::resolve(&mut *context::connection(context).await?, std::slice::from_ref(&named)).await;
+    match found.map_err(top_level)?.remove(&named) {
+        Some((id, _)) => Resource::find(context, id).await,
+        None => Ok(None),
+    }
+}
+
 /// A piece of work, such as a project, a volume or a document. It belongs to an organization and has one owner.
 #[Object]
 impl Resource {
     /// The resource's id. It begins with `res_`.
     pub async fn id(&self) -> ID {
         self.0.id.to_string().into()
+    }
+
+    /// The platform's own noun for it, such as `dataset`.
+    async fn subtype(&self) -> Option<&str> {
+        self.0.subtype.as_deref()
+    }
+
+    /// The platform's own id of the resource, unique per kind. Null for viewers who can't reach it.
+    async fn external_id(&self, context: &Context<'_>) -> async_graphql::Result<Option<&str>> {
+        if self.0.external_id.is_none() || self.access(context).await? == rights::AccessLevel::None {
+            return Ok(None);
+        }
+        Ok(self.0.external_id.as_deref())
+    }
+
+    /// What the platform attached to this resource, an object of at most 8 kB. Null for viewers who can't reach it.
+    async fn metadata(&self, context: &Context<'_>) -> async_graphql::Result<Option<Json<serde_json::Value>>> {
+        match self.access(context).await? {
+            rights::AccessLevel::None => Ok(None),
+            _ => metadata(context, WithMetadata::Resource(self.0.id)).await,
+        }
     }
 
     /// The kind of the resource.
@@ -308,6 +369,10 @@ pub struct CreateResourceInput {
     visibility: Option<Visibility>,
     /// The size in bytes; 0 if omitted.
     size_bytes: Option<BigInt>,
+    /// The platform's own noun for it, up to 50 characters. Only platform keys set it.
+    subtype: Option<String>,
+    /// What the platform attaches to it, an object of at most 8 kB. Only platform keys set it.
+    metadata: Option<Json<serde_json::Value>>,
 }
 
 /// The result of creating a resource.
@@ -337,6 +402,10 @@ pub struct UpdateResourceInput {
     container_id: MaybeUndefined<Id<ResourceId>>,
     /// The size in bytes.
     size_bytes: MaybeUndefined<BigInt>,
+    /// The platform's own noun for it, up to 50 characters; null clears it. Only platform keys set it.
+    subtype: MaybeUndefined<String>,
+    /// What the platform attaches to it, an object of at most 8 kB; null clears it. Only platform keys set it.
+    metadata: MaybeUndefined<Json<serde_json::Value>>,
 }
 
 /// The result of changing a resource.
@@ -444,6 +513,8 @@ impl ResourceMutation {
             container_id: input.container_id.map(|id| id.0),
             visibility: input.visibility.unwrap_or(Visibility::Private).into(),
             size_bytes: input.size_bytes.map_or(0, |size| size.0),
+            subtype: input.subtype,
+            metadata: input.metadata.map(|data| data.0),
         };
         let outcome = resource::creation::create(database(context), actor(context)?, &command).await;
         Payload::of(outcome, |resource| CreateResourcePayload {
@@ -464,6 +535,8 @@ impl ResourceMutation {
             container_id: super::undefined_or(input.container_id).map(|id| id.map(|id| id.0)),
             visibility: super::undefined_or(input.visibility).map(|visibility| visibility.map(Into::into)),
             size_bytes: super::undefined_or(input.size_bytes).map(|size| size.map(|size| size.0)),
+            subtype: super::undefined_or(input.subtype),
+            metadata: super::undefined_or(input.metadata).map(|data| data.map(|data| data.0)),
         };
         let outcome = resource::change::update(database(context), actor(context)?, input.id.0, &command).await;
         Payload::of(outcome, |resource| UpdateResourcePayload {

@@ -1,13 +1,14 @@
 //! Teams.
 
-use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Json, MaybeUndefined, Object, SimpleObject};
 use rollcall_domain::Error;
+use rollcall_domain::authority::platform_data::WithMetadata;
 use rollcall_domain::base::id::{OrganizationId, TeamId, TypedId, UserId};
 use rollcall_domain::membership::{team, team_members};
 use uuid::Uuid;
 
 use super::connection::{connection, forward, wants_total};
-use super::context::{MembersOfTeam, actor, database, loaders, request};
+use super::context::{MembersOfTeam, actor, database, loaders, metadata, request};
 use super::error::{Payload, UserError, payload, top_level};
 use super::id::Id;
 use super::member::Member;
@@ -37,7 +38,7 @@ impl Team {
         }
         let team = Self::load(context, id).await?.0;
         let (id, name) = (TeamId::from_uuid(by), "team".to_owned());
-        Ok(Self(team::Team { id, name, description: None, avatar_url: None, ..team }))
+        Ok(Self(team::Team { id, name, description: None, avatar_url: None, external_id: None, ..team }))
     }
 }
 
@@ -67,6 +68,20 @@ impl Team {
     /// The URL of the team's picture.
     async fn avatar_url(&self) -> Option<&str> {
         self.0.avatar_url.as_deref()
+    }
+
+    /// The platform's own id of the team. Null for viewers who only reach something that is shared with it.
+    async fn external_id(&self) -> Option<&str> {
+        self.0.external_id.as_deref()
+    }
+
+    /// What the platform attached to this team, an object of at most 8 kB. Null for viewers who aren't members of the
+    /// organization.
+    async fn metadata(&self, context: &Context<'_>) -> async_graphql::Result<Option<Json<serde_json::Value>>> {
+        match Organization::load(context, self.0.organization_id).await?.is_visible() {
+            true => metadata(context, WithMetadata::Team(self.0.id)).await,
+            false => Ok(None),
+        }
     }
 
     /// The people in the team that the viewer may see. The owner and admins see everybody. Others see themselves and

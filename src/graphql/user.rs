@@ -3,14 +3,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object};
+use async_graphql::{Context, ID, Json, Object, OneofObject};
+use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
-use rollcall_domain::account::user;
+use rollcall_domain::account::{user, user_ref};
+use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::platform_data::WithMetadata;
 use rollcall_domain::base::id::{OrganizationId, TypedId, UserId};
 use uuid::Uuid;
 
-use super::context::{loaders, request};
+use super::context::{connection, loaders, metadata, request};
 use super::error::top_level;
+use super::id::Id;
 use super::organization::Organization;
 
 #[derive(Debug, Clone)]
@@ -64,6 +68,74 @@ impl User {
             Self::Called { .. } => None,
         }
     }
+
+    /// The platform's own id of this account. Null for everybody but platform keys, staff and the person.
+    async fn external_id(&self, context: &Context<'_>) -> Option<&str> {
+        match self {
+            Self::Known(user) if sees_platform_data(context, user.id) => user.external_id.as_deref(),
+            Self::Known(_) | Self::Called { .. } => None,
+        }
+    }
+
+    /// What the platform attached to this account, an object of at most 8 kB. Null for everybody but platform keys,
+    /// staff and the person.
+    async fn metadata(&self, context: &Context<'_>) -> async_graphql::Result<Option<Json<serde_json::Value>>> {
+        match self {
+            Self::Known(user) if sees_platform_data(context, user.id) => {
+                metadata(context, WithMetadata::User(user.id)).await
+            }
+            Self::Known(_) | Self::Called { .. } => Ok(None),
+        }
+    }
+
+    /// When the account was suspended; null while it isn't, and for everybody but platform keys and staff.
+    async fn suspended_at(&self, context: &Context<'_>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Known(user) if request(context).actor().is_some_and(Actor::is_of_platform) => user.suspended_at,
+            Self::Known(_) | Self::Called { .. } => None,
+        }
+    }
+}
+
+/// Whether the viewer sees what the platform attached to an account.
+fn sees_platform_data(context: &Context<'_>, user_id: UserId) -> bool {
+    request(context).actor().is_some_and(|actor| actor.is_of_platform() || actor.is(user_id))
+}
+
+/// Identifies an account. Exactly one field must be set.
+#[derive(OneofObject)]
+pub enum UserRef {
+    /// The account's id.
+    Id(Id<UserId>),
+    /// The platform's own id of the account.
+    ExternalId(String),
+    /// The account's email address.
+    Email(String),
+    /// The account's current username.
+    Username(String),
+}
+
+impl From<UserRef> for user_ref::UserRef {
+    fn from(named: UserRef) -> Self {
+        match named {
+            UserRef::Id(id) => Self::Id(id.0),
+            UserRef::ExternalId(id) => Self::ExternalId(id),
+            UserRef::Email(email) => Self::Email(email),
+            UserRef::Username(username) => Self::Username(username),
+        }
+    }
+}
+
+/// Finds the account that is named, for platform keys with READ and for staff. For everybody else there is none.
+pub async fn find(context: &Context<'_>, by: UserRef) -> async_graphql::Result<Option<User>> {
+    let Some(actor) = request(context).actor() else { return Ok(None) };
+    if !actor.is_of_platform() {
+        return Ok(None);
+    }
+    let named = by.into();
+    let found = user_ref::resolve(&mut *connection(context).await?, std::slice::from_ref(&named)).await;
+    let Some(id) = found.map_err(top_level)?.remove(&named) else { return Ok(None) };
+    User::if_known(context, id).await
 }
 
 /// Describes how somebody named another person or organization.

@@ -315,15 +315,21 @@ struct Credentials {
 
 /// For whom a platform key acts, or why the header can't be read.
 fn on_behalf_of(headers: &HeaderMap) -> Result<Option<OnBehalfOf>, &'static str> {
-    const UNREADABLE: &str =
-        "Rollcall-On-Behalf-Of must be the id of an account, such as usr_01h455vb4pex5vsknk084sn02q";
+    const UNREADABLE: &str = "Rollcall-On-Behalf-Of must be the id of an account, such as usr_01h455vb4pex5vsknk084sn02q, \
+         or `external:` and the platform's own id of it";
     let mut values = headers.get_all(ON_BEHALF_OF).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(_), Some(_)) => Err("send one Rollcall-On-Behalf-Of header, so that it is clear for whom you act"),
         (Some(value), None) => {
-            let named = value.to_str().ok().and_then(|value| value.trim().parse().ok());
-            named.map(|id| Some(OnBehalfOf::Id(id))).ok_or(UNREADABLE)
+            // The platform's own ids may have letters of any script.
+            let value = std::str::from_utf8(value.as_bytes()).map_err(|_| UNREADABLE)?.trim();
+            let named = match value.strip_prefix("external:") {
+                Some("") => None,
+                Some(external_id) => Some(OnBehalfOf::ExternalId(external_id.to_owned())),
+                None => value.parse().ok().map(OnBehalfOf::Id),
+            };
+            named.map(Some).ok_or(UNREADABLE)
         }
     }
 }

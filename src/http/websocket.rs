@@ -311,7 +311,7 @@ impl Connection {
             let reason = r#"Forbidden: send {"Authorization": "Bearer <token>"} as the payload of connection_init"#;
             return Err(forbidden(reason).into());
         };
-        let credentials = Credentials { token, on_behalf_of: self.on_behalf_of };
+        let credentials = Credentials { token, on_behalf_of: self.on_behalf_of.clone() };
         let actor = match identify(&self.app, &credentials).await {
             Ok(actor) => actor,
             Err(Unidentified { status: StatusCode::UNAUTHORIZED, message, .. }) => {

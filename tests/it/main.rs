@@ -57,6 +57,7 @@ mod support;
 mod team;
 mod text;
 mod transfer;
+mod upsert;
 mod usage;
 mod user;
 mod webhook;

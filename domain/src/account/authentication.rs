@@ -52,10 +52,12 @@ macro_rules! active_users {
 }
 
 /// For whom a platform key acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnBehalfOf {
     /// The account with this id.
     Id(UserId),
+    /// The account with this id of the platform's own.
+    ExternalId(String),
 }
 
 /// The actor of a platform key's token that acts for a person (R86); UNAUTHENTICATED where the token is unknown, expired
@@ -69,9 +71,12 @@ pub async fn authenticate_on_behalf(database: &Database, token: &str, named: &On
     if !key.scopes.has(PlatformScope::ActForUsers) {
         return Err(Error::Unauthenticated);
     }
-    let OnBehalfOf::Id(user_id) = named;
-    let found: Option<UserId> =
-        active_users!().filter(users::id.eq(user_id)).select(users::id).first(&mut connection).await.optional()?;
+    let users = active_users!().select(users::id).into_boxed();
+    let named = match named {
+        OnBehalfOf::Id(user_id) => users.filter(users::id.eq(*user_id)),
+        OnBehalfOf::ExternalId(external_id) => users.filter(users::external_id.eq(external_id)),
+    };
+    let found: Option<UserId> = named.first(&mut connection).await.optional()?;
     let user_id = found.ok_or(Error::Unauthenticated)?;
     Ok(Actor::OnBehalf { user_id, key: Arc::new(key) })
 }

@@ -10,3 +10,5 @@ pub(crate) mod reserved_name;
 pub mod session;
 pub(crate) mod suspension;
 pub mod user;
+pub mod user_ref;
+pub mod user_upsert;

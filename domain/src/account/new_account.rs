@@ -1,5 +1,6 @@
 //! Creates an account together with its personal organization.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
@@ -74,7 +75,7 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
             if made {
                 break;
             }
-            salt = random::number(1000..1_000_000).to_string();
+            salt = self::salt();
         }
         if !made {
             return Err(Error::refused(
@@ -99,11 +100,7 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
             members::id.eq(MemberId::new()),
             members::organization_id.eq(personal_organization_id),
             members::user_id.eq(user_id),
-            members::role.eq(Role::Owner),
-            members::status.eq(MemberStatus::Active),
-            Permissions::all(),
-            members::joined_at.eq(at),
-            members::joined_via.eq(JoinMethod::Founder),
+            own_membership(at),
         ))
         .execute(&mut **transaction)
         .await?;
@@ -113,6 +110,34 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
     ];
     events.extend(grant_invitation::take_up(transaction, user_id, new.email).await?);
     Ok(Created { user_id, personal_organization_id, events })
+}
+
+/// What makes a derived username another one, if it is in use.
+pub(super) fn salt() -> String {
+    random::number(1000..1_000_000).to_string()
+}
+
+/// The values of the only membership in a personal organization.
+pub(super) fn own_membership(joined_at: DateTime<Utc>) -> OwnMembership {
+    OwnMembership {
+        role: Role::Owner,
+        status: MemberStatus::Active,
+        permissions: Permissions::all(),
+        joined_at,
+        joined_via: JoinMethod::Founder,
+    }
+}
+
+/// The only membership in a personal organization: its user owns it.
+#[derive(Insertable)]
+#[diesel(table_name = members)]
+pub(super) struct OwnMembership {
+    role: Role,
+    status: MemberStatus,
+    #[diesel(embed)]
+    permissions: Permissions,
+    joined_at: DateTime<Utc>,
+    joined_via: JoinMethod,
 }
 
 fn email_taken() -> Refusal {

@@ -55,7 +55,7 @@ pub async fn update_profile(
             let before = user::require_living(transaction, user_id, "name").await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             access::lock_organizations(transaction, &[personal]).await?;
-            access::lock_memberships(transaction, user_id).await?;
+            access::lock_memberships(transaction, &[user_id]).await?;
             #[derive(AsChangeset)]
             #[diesel(table_name = users)]
             struct Changes<'a> {

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, TypedId, UserId};
+use crate::base::text::Username;
 use crate::base::text_enum::text_enum;
 use crate::base::{limits, text};
 use crate::database::schema::reserved_names;
@@ -97,6 +98,21 @@ impl Holder {
 /// Whether a name is a reserved word, or is reserved for somebody other than this holder.
 pub(crate) async fn is_reserved(transaction: &mut Transaction, holder: Holder, name: &str) -> Result<bool> {
     Ok(RESERVED_WORDS.contains(name) || is_kept_for_another(transaction, holder, name).await?)
+}
+
+/// Returns those of the usernames that a new account can't have: reserved words, and names that are kept for others.
+pub(crate) async fn reserved_among(transaction: &mut Transaction, names: &[Username]) -> Result<HashSet<String>> {
+    let kept: Vec<String> = reserved_names::table
+        .filter(reserved_names::kind.eq(NameKind::Username))
+        .filter(reserved_names::name.eq_any(names.iter().map(Username::as_str)))
+        .filter(
+            reserved_names::reserved_until.is_null().or(reserved_names::reserved_until.gt(rollcall_now().nullable())),
+        )
+        .select(reserved_names::name)
+        .load(&mut **transaction)
+        .await?;
+    let words = names.iter().map(Username::as_str).filter(|name| RESERVED_WORDS.contains(name)).map(str::to_owned);
+    Ok(kept.into_iter().chain(words).collect())
 }
 
 async fn is_kept_for_another(transaction: &mut Transaction, holder: Holder, name: &str) -> Result<bool> {

@@ -38,6 +38,8 @@ pub struct User {
     pub suspended_at: Option<DateTime<Utc>>,
     /// The organization that pays for new projects and apps. `None` for the personal organization.
     pub default_bill_to_id: Option<OrganizationId>,
+    /// The platform's own id of the account (R87).
+    pub external_id: Option<String>,
     /// When the account was deleted. What remains is a row without a name, which other people's data refers to.
     pub deleted_at: Option<DateTime<Utc>>,
 }

@@ -620,12 +620,12 @@ pub(crate) async fn lock_organizations(transaction: &mut Transaction, ids: &[Org
     Ok(())
 }
 
-/// Locks every membership of an account, including past ones, for changes of what memberships copy from the account.
-/// Callers lock the account and the organizations first. Cascades and writers hold memberships while they insert
+/// Locks every membership of accounts, including past ones, for changes of what memberships copy from the accounts.
+/// Callers lock the accounts and the organizations first. Cascades and writers hold memberships while they insert
 /// references to the account, so the memberships must be locked before it changes.
-pub(crate) async fn lock_memberships(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+pub(crate) async fn lock_memberships(transaction: &mut Transaction, users: &[UserId]) -> Result<()> {
     let _: Vec<MemberId> = members::table
-        .filter(members::user_id.eq(user_id))
+        .filter(members::user_id.eq_any(users))
         .order(members::id)
         .select(members::id)
         .for_no_key_update()

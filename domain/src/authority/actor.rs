@@ -305,6 +305,45 @@ impl Actor {
         }
     }
 
+    /// The platform key that acts for itself, with a scope.
+    ///
+    /// # Errors
+    ///
+    /// FORBIDDEN on `field`: for a key, naming the scope that it lacks.
+    pub(crate) fn require_scope(&self, scope: PlatformScope, field: &str) -> Result<&PlatformActor> {
+        match self {
+            Self::Platform(key) => {
+                key.require(scope, field)?;
+                Ok(key)
+            }
+            Self::User { .. }
+            | Self::ApiKey { .. }
+            | Self::Service { .. }
+            | Self::OnBehalf { .. }
+            | Self::Staff { .. } => {
+                let message = format!("only platform keys with the scope {} do this", scope.name());
+                Err(Error::refused(Code::Forbidden, field, message))
+            }
+        }
+    }
+
+    /// The platform key that acts, for itself or for a person.
+    pub(crate) fn platform_key(&self) -> Option<&PlatformActor> {
+        match self {
+            Self::Platform(key) | Self::OnBehalf { key, .. } => Some(key),
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::Staff { .. } => None,
+        }
+    }
+
+    /// Whether the actor is whoever runs the deployment: staff, or a platform key that acts for itself. They see what the
+    /// platform attached to objects.
+    pub fn is_of_platform(&self) -> bool {
+        match self {
+            Self::Staff { .. } | Self::Platform(_) => true,
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::OnBehalf { .. } => false,
+        }
+    }
+
     /// Proof that the actor acts for whoever runs the deployment: staff, or a platform key with the scope. A key that is
     /// limited to some organizations acts in these only. `organization_id` is `None` for what concerns no organization
     /// that is there already. `remedy` tells others who else can do it, or to ask the staff.

@@ -10,6 +10,7 @@ pub mod mail_limit;
 pub mod membership;
 pub mod permissions;
 pub mod platform;
+pub mod platform_data;
 pub mod resource_access;
 pub mod rights;
 pub mod verification;

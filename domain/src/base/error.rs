@@ -64,6 +64,8 @@ pub enum Code {
     UsernameTaken,
     /// An account with this email address already exists.
     EmailTaken,
+    /// Another object already has the platform's id (R87).
+    ExternalIdTaken,
     /// The limit for a period of time is used up. The message says when to try again.
     RateLimited,
 }

@@ -148,6 +148,18 @@ pub const METERED_ORGANIZATIONS: i64 = 100;
 pub const UPGRADE_REQUESTS: i64 = 3;
 /// The maximum number of API keys of one person for one organization, and of service keys of one organization.
 pub const MAX_API_KEYS: i64 = 100;
+/// The maximum number of resources that one command brings in, deletes or hands over (R88).
+pub const MAX_UPSERTED_RESOURCES: usize = 1000;
+/// The maximum number of accounts, and of members of an organization, that one command brings in.
+pub const MAX_UPSERTED_PEOPLE: usize = 500;
+/// The maximum number of organizations, and of teams of an organization, that one command brings in.
+pub const MAX_UPSERTED_GROUPS: usize = 100;
+/// The maximum number of characters of a platform's own id of an object.
+pub const EXTERNAL_ID: usize = 255;
+/// The maximum number of characters of a platform's own noun for a resource.
+pub const SUBTYPE: usize = 50;
+/// The maximum number of bytes of what a platform attaches to an object, as JSON.
+pub const METADATA_BYTES: usize = 8192;
 /// The maximum number of organizations to which a platform key can be limited.
 pub const MAX_PLATFORM_KEY_ORGANIZATIONS: usize = 100;
 /// For how many hours at most a platform key's previous secret works on: 30 days.

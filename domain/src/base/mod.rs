@@ -20,3 +20,4 @@ pub mod secret;
 pub(crate) mod sql;
 pub mod text;
 pub(crate) mod text_enum;
+pub mod upsert;

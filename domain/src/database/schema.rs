@@ -14,6 +14,8 @@ diesel::table! {
         deleted_at -> Nullable<Timestamptz>,
         folded_name -> Text,
         folded_email -> Nullable<Text>,
+        external_id -> Nullable<Text>,
+        metadata -> Nullable<Jsonb>,
     }
 }
 
@@ -71,6 +73,8 @@ diesel::table! {
         billing_reference -> Nullable<Text>,
         offers_ended_position -> Int8,
         workspace_limit -> Nullable<Int4>,
+        external_id -> Nullable<Text>,
+        metadata -> Nullable<Jsonb>,
     }
 }
 
@@ -93,6 +97,7 @@ diesel::table! {
         issued_ended_position -> Int8,
         invites_ended_position -> Int8,
         admin_invites_ended_position -> Int8,
+        metadata -> Nullable<Jsonb>,
     }
 }
 
@@ -240,6 +245,9 @@ diesel::table! {
         published_at -> Nullable<Timestamptz>,
         moving -> Bool,
         folded_name -> Text,
+        external_id -> Nullable<Text>,
+        subtype -> Nullable<Text>,
+        metadata -> Nullable<Jsonb>,
     }
 }
 
@@ -372,6 +380,8 @@ diesel::table! {
         avatar_url -> Nullable<Text>,
         created_at -> Timestamptz,
         folded_name -> Text,
+        external_id -> Nullable<Text>,
+        metadata -> Nullable<Jsonb>,
     }
 }
 

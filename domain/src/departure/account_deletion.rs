@@ -57,6 +57,7 @@ pub struct AccountDeletion {
 /// CONFIRMATION_MISMATCH if another address was typed; OWNER_MUST_STAY while the account owns an organization (R40);
 /// TOO_MANY if it belongs to more organizations than it can leave at once.
 pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> Result<UserId> {
+    actor.signed_in("confirmEmail")?;
     let person = actor.person("confirmEmail")?;
     let (cause, user_id) = (Cause::Account(person), person.user_id());
     database
@@ -80,7 +81,7 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
                 return Err(Error::refused(Code::TooMany, "confirmEmail", message));
             }
             access::lock_organizations(transaction, &organizations).await?;
-            access::lock_memberships(transaction, user_id).await?;
+            access::lock_memberships(transaction, &[user_id]).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             let at = now(transaction).await?;
 
@@ -163,6 +164,8 @@ async fn empty(transaction: &mut Transaction, person: Person<'_>, at: DateTime<U
             users::folded_name.eq(text::fold(NAME)),
             users::folded_email.eq(None::<String>),
             users::avatar_url.eq(None::<String>),
+            users::external_id.eq(None::<String>),
+            users::metadata.eq(None::<serde_json::Value>),
             users::origin_organization_id.eq(None::<OrganizationId>),
             users::default_bill_to_id.eq(None::<OrganizationId>),
             users::deleted_at.eq(at),

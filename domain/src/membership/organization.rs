@@ -13,10 +13,10 @@ use crate::authority::attempt;
 use crate::authority::membership::MemberStatus;
 use crate::authority::permissions::Permissions;
 use crate::authority::rights::{AccessLevel, AdminPowers, ExternalSharing, MemberDirectory, MemberRights, Role};
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::id::{OrganizationId, UserId};
 use crate::base::limits;
-use crate::base::text::{EmailAddress, Slug};
+use crate::base::text::{self, EmailAddress, Slug};
 use crate::database::schema::{members, organizations};
 use crate::database::{Database, Transaction};
 
@@ -73,6 +73,8 @@ pub struct Organization {
     pub run_limit: Option<i32>,
     /// How many workspaces it may have; `None` for no limit (R79).
     pub workspace_limit: Option<i32>,
+    /// The platform's own id of it (R87).
+    pub external_id: Option<String>,
     /// The billing details, which apply to all members (R63).
     #[diesel(embed)]
     pub billing_account: BillingAccount,
@@ -184,6 +186,31 @@ pub async fn known_by_slug(
         .first(connection)
         .await
         .optional()?)
+}
+
+/// Returns the organization with the platform's own id, if the actor is a member of it, staff, or a platform key that reaches
+/// it. For anybody else it doesn't exist.
+pub async fn known_by_external_id(
+    connection: &mut AsyncPgConnection,
+    actor: &Actor,
+    external_id: &str,
+) -> Result<Option<OrganizationId>> {
+    let found: Option<OrganizationId> = organizations::table
+        .filter(organizations::external_id.eq(text::storable(external_id)))
+        .select(organizations::id)
+        .first(connection)
+        .await
+        .optional()?;
+    let Some(id) = found else { return Ok(None) };
+    if actor.oversees(id) {
+        return Ok(Some(id));
+    }
+    Ok(access::view(connection, actor, id).await?.map(|permit| permit.organization_id()))
+}
+
+/// The refusal on `field` for callers who may not know of an organization.
+pub fn not_found(field: &str) -> Error {
+    access::organization_not_found(field).into()
 }
 
 /// Returns the owners of the organizations.

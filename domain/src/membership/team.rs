@@ -35,6 +35,8 @@ pub struct Team {
     pub description: Option<String>,
     /// A link to a picture.
     pub avatar_url: Option<String>,
+    /// The platform's own id of it, unique in the organization (R87).
+    pub external_id: Option<String>,
 }
 
 /// A team's profile as given by the caller. In an update, `None` leaves a field as it is.

@@ -3,11 +3,12 @@
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use rust_decimal::Decimal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform_data;
 use crate::authority::rights::AccessLevel;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
 use crate::base::id::{MemberId, ResourceId, UserId};
@@ -32,6 +33,10 @@ pub struct UpdateResource {
     pub visibility: Option<Option<Visibility>>,
     /// The size in bytes. It can't be cleared.
     pub size_bytes: Option<Option<i64>>,
+    /// The platform's own noun for it; only for platform keys.
+    pub subtype: Option<Option<String>>,
+    /// What the platform attaches to it; only for platform keys.
+    pub metadata: Option<Option<Value>>,
 }
 
 impl UpdateResource {
@@ -43,6 +48,8 @@ impl UpdateResource {
             ("containerId", self.container_id.is_some()),
             ("visibility", self.visibility.is_some()),
             ("sizeBytes", self.size_bytes.is_some()),
+            ("subtype", self.subtype.is_some()),
+            ("metadata", self.metadata.is_some()),
         ];
         fields.into_iter().filter(|(_, is_changed)| *is_changed).map(|(field, _)| field).collect()
     }
@@ -69,6 +76,13 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
     let visibility = kept("visibility", command.visibility)?;
     let size_bytes = kept("sizeBytes", command.size_bytes)?;
     size_bytes.map(resource::creation::require_size).transpose()?;
+    let subtype =
+        command.subtype.as_ref().map(|subtype| platform_data::subtype("subtype", subtype.as_deref())).transpose()?;
+    let metadata =
+        command.metadata.as_ref().map(|data| platform_data::metadata("metadata", data.as_ref())).transpose()?;
+    if subtype.is_some() || metadata.is_some() {
+        platform_data::require_platform(actor, if subtype.is_some() { "subtype" } else { "metadata" })?;
+    }
     let changed = command.changed_fields();
     database
         .transaction(async |transaction| {
@@ -103,6 +117,8 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
                 container_id: Option<Option<ResourceId>>,
                 visibility: Option<Visibility>,
                 size_bytes: Option<i64>,
+                subtype: Option<Option<&'a str>>,
+                metadata: Option<Option<&'a Value>>,
             }
             let changes = Changes {
                 name: name.as_deref(),
@@ -111,6 +127,8 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
                 container_id: command.container_id,
                 visibility,
                 size_bytes,
+                subtype: subtype.as_ref().map(Option::as_deref),
+                metadata: metadata.as_ref().map(Option::as_ref),
             };
             let resource: Resource = diesel::update(resources::table.find(id))
                 .set((changes, resources::updated_at.eq(rollcall_now())))

@@ -2,13 +2,14 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::account::user;
 use crate::authority::access::{self, Lock, Permit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::platform::Within;
+use crate::authority::platform_data;
 use crate::authority::rights::{AccessLevel, Action};
 use crate::base::error::{Code, Error, Refusal, Result};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
@@ -38,6 +39,10 @@ pub struct CreateResource {
     pub visibility: Visibility,
     /// The size in bytes.
     pub size_bytes: i64,
+    /// The platform's own noun for it; only for platform keys.
+    pub subtype: Option<String>,
+    /// What the platform attaches to it; only for platform keys.
+    pub metadata: Option<Value>,
 }
 
 /// Creates a resource that the actor owns.
@@ -49,6 +54,11 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
     let name = parse_name(command.kind, &command.name)?;
     let description = text::optional_text("description", command.description.as_deref(), limits::DESCRIPTION)?;
     require_size(command.size_bytes)?;
+    let subtype = platform_data::subtype("subtype", command.subtype.as_deref())?;
+    let metadata = platform_data::metadata("metadata", command.metadata.as_ref())?;
+    if subtype.is_some() || metadata.is_some() {
+        platform_data::require_platform(actor, if subtype.is_some() { "subtype" } else { "metadata" })?;
+    }
     let maker = Maker::of(actor)?;
     database
         .transaction(async |transaction| {
@@ -77,7 +87,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                     let permit =
                         access::authorize(transaction, actor, organization_id, lock, action, "organizationId").await?;
                     if command.kind == ResourceKind::Workspace {
-                        require_room_for_workspace(transaction, organization_id).await?;
+                        require_room_for_workspaces(transaction, organization_id, 1, "kind").await?;
                     }
                     require_billing(&permit, command.kind, "organizationId")?;
                     maker.owner(transaction, organization_id).await?
@@ -104,6 +114,8 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
                     resources::container_id.eq(command.container_id),
                     resources::visibility.eq(command.visibility),
                     resources::size_bytes.eq(command.size_bytes),
+                    resources::subtype.eq(subtype.as_deref()),
+                    resources::metadata.eq(metadata.as_ref()),
                     resources::created_at.eq(at),
                     resources::updated_at.eq(at),
                 ))
@@ -180,20 +192,21 @@ pub(super) async fn enter_container(
 ) -> Result<Resource> {
     let container =
         resource::reach_to(transaction, actor, id, AccessLevel::Upload, Purpose::Use, "containerId").await?;
-    require_holds(&container, kind)?;
+    require_holds(container.kind, kind, "containerId")?;
     Ok(container)
 }
 
-fn require_holds(container: &Resource, kind: ResourceKind) -> Result<()> {
-    if container.kind.holds().contains(&kind) {
+/// Fails with INVALID on `field` if a container of this kind can't contain resources of the other kind.
+pub(super) fn require_holds(container: ResourceKind, kind: ResourceKind, field: &str) -> Result<(), Refusal> {
+    if container.holds().contains(&kind) {
         return Ok(());
     }
-    let holds: Vec<String> = container.kind.holds().iter().map(|kind| kind.as_str().to_uppercase()).collect();
+    let holds: Vec<String> = container.holds().iter().map(|kind| kind.as_str().to_uppercase()).collect();
     let message = match holds.as_slice() {
-        [] => format!("{} holds nothing; projects, workspaces and source groups do", container.kind.with_article()),
-        holds => format!("{} holds {} only", container.kind.with_article(), holds.join(", ")),
+        [] => format!("{} holds nothing; projects, workspaces and source groups do", container.with_article()),
+        holds => format!("{} holds {} only", container.with_article(), holds.join(", ")),
     };
-    Err(Error::refused(Code::Invalid, "containerId", message))
+    Err(Refusal::new(Code::Invalid, field, message))
 }
 
 /// Returns the owner of a resource that the actor adds to a container of the organization. The container must be
@@ -241,9 +254,17 @@ pub(super) fn parse_name(kind: ResourceKind, name: &str) -> Result<String, Refus
     if kind.is_file() { text::file_name("name", name, limits::NAME) } else { text::name("name", name, limits::NAME) }
 }
 
-/// Fails with QUOTA_EXCEEDED on `kind` if the plan's limit of workspaces is reached (R79). The organization must be
-/// locked. A workspace lies in no container, and stays in its organization.
-async fn require_room_for_workspace(transaction: &mut Transaction, organization_id: OrganizationId) -> Result<()> {
+/// Fails with QUOTA_EXCEEDED on `field` if the plan has no room for this many more workspaces (R79). The organization must
+/// be locked. A workspace lies in no container, and stays in its organization.
+pub(super) async fn require_room_for_workspaces(
+    transaction: &mut Transaction,
+    organization_id: OrganizationId,
+    more: usize,
+    field: &str,
+) -> Result<()> {
+    if more == 0 {
+        return Ok(());
+    }
     let limit: Option<i32> = organizations::table
         .find(organization_id)
         .select(organizations::workspace_limit)
@@ -257,9 +278,9 @@ async fn require_room_for_workspace(transaction: &mut Transaction, organization_
         .select(resources::id)
         .load(&mut **transaction)
         .await?;
-    if i64::try_from(workspaces.len()).is_ok_and(|number| number < limit) {
+    if i64::try_from(workspaces.len() + more).is_ok_and(|number| number <= limit) {
         return Ok(());
     }
     let message = format!("the organization's plan has room for {limit} workspaces; delete one, or ask for more");
-    Err(Error::refused(Code::QuotaExceeded, "kind", message))
+    Err(Error::refused(Code::QuotaExceeded, field, message))
 }

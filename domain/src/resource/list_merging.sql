@@ -19,4 +19,4 @@
     WHERE h.kind = 'collection' AND {items_allow}
   ) r GROUP BY r.id {sorted}
 )
-SELECT r.* FROM page JOIN resources r USING (id) ORDER BY r.id {direction}
+SELECT {columns} FROM page JOIN resources r USING (id) ORDER BY r.id {direction}

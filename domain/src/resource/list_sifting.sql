@@ -9,4 +9,4 @@
     OR CASE f.kind WHEN 'app' THEN {apps} ELSE {others} END)
   {sorted}
 )
-SELECT r.* FROM page JOIN resources r USING (id) ORDER BY r.id {direction}
+SELECT {columns} FROM page JOIN resources r USING (id) ORDER BY r.id {direction}

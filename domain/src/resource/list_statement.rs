@@ -7,6 +7,7 @@ use crate::authority::resource_access::{OWN_COUNTS, access};
 use crate::base::id::{OrganizationId, ResourceId, UserId};
 use crate::base::page::Slice;
 use crate::base::sql::parameters;
+use crate::resource::COLUMNS;
 use crate::resource::kind::ResourceKind;
 
 /// How a search matches names.
@@ -191,6 +192,7 @@ impl Shape {
         let allowed = |by: &str, kind: &str| format!("CASE {kind} WHEN 'app' THEN {by}.apps ELSE {by}.others END");
         format!(
             include_str!("list_merging.sql"),
+            columns = COLUMNS,
             sources = self.sources(),
             led = range("", "me.leads"),
             owned = range(" AND r.owner_id = :user_id", "NOT me.leads"),
@@ -220,6 +222,7 @@ impl Shape {
         };
         format!(
             include_str!("list_sifting.sql"),
+            columns = COLUMNS,
             sources = self.sources(),
             found = self.found(),
             narrowed = self.bounds.condition("f.id") + &self.narrowed("f"),
@@ -269,6 +272,7 @@ impl PartSort {
         };
         format!(
             include_str!("list_within.sql"),
+            columns = COLUMNS,
             source = source,
             bounds = bounds.condition(id),
             id = id,

@@ -1,4 +1,4 @@
-SELECT k.ordinal, r.*
+SELECT k.ordinal, {columns}
 FROM unnest(:ids, :owners) WITH ORDINALITY AS k (id, owner_id, ordinal)
 CROSS JOIN LATERAL (
   SELECT f.id FROM unnest(:kinds) AS x (kind)

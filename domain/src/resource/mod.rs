@@ -8,6 +8,8 @@ pub mod grantee;
 pub mod kind;
 pub mod list;
 mod list_statement;
+pub mod resource_ref;
+pub mod resource_upsert;
 pub mod run;
 pub mod share_link;
 mod storage;
@@ -77,7 +79,15 @@ pub struct Resource {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+    /// The platform's own id of it, unique per kind (R87).
+    pub external_id: Option<String>,
+    /// The platform's own noun for it.
+    pub subtype: Option<String>,
 }
+
+/// The columns of a resource `r` that [`Resource`] reads. Those that may be large are read only where they are wanted.
+pub(crate) const COLUMNS: &str = "r.id, r.organization_id, r.kind, r.name, r.description, r.owner_id, r.created_by_id, r.container_id, \
+     r.visibility, r.size_bytes, r.published_at, r.created_at, r.updated_at, r.external_id, r.subtype";
 
 /// The refusal for callers who may not know of a resource.
 pub(crate) fn not_found(field: &str) -> Refusal {

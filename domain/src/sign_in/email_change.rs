@@ -191,7 +191,7 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
             require_session(transaction, user_id, session_id).await?;
             let organizations = user::organizations_of(transaction, user_id).await?;
             access::lock_organizations(transaction, &organizations).await?;
-            access::lock_memberships(transaction, user_id).await?;
+            access::lock_memberships(transaction, &[user_id]).await?;
             let at = now(transaction).await?;
             let confirmed = diesel::update(
                 email_changes::table

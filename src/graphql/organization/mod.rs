@@ -4,12 +4,13 @@ pub mod mutations;
 
 use std::sync::Arc;
 
-use async_graphql::{Context, ID, Object, OneofObject, SimpleObject};
+use async_graphql::{Context, ID, Json, Object, OneofObject, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
 use rollcall_domain::account::api_key;
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::actor::Actor;
+use rollcall_domain::authority::platform_data::WithMetadata;
 use rollcall_domain::authority::{audit, permissions};
 use rollcall_domain::base::id::{MemberId, OrganizationId, ResourceId, TypedId, UserId};
 use rollcall_domain::event::webhook;
@@ -24,7 +25,7 @@ use super::audit::{AuditEvent, AuditEventConnection};
 use super::billing::Billing;
 use super::collaborator::{Collaborator, CollaboratorConnection};
 use super::connection::{either_way, forward, total};
-use super::context::{LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders, request};
+use super::context::{LeadershipOf, OwnerOf, SeatsUsedOf, actor, connection, database, loaders, metadata, request};
 use super::departure::{Departure, DepartureConnection, DepartureKind, DeparturePlan, DepartureStatus};
 use super::error::{top_level, visible};
 use super::given;
@@ -220,6 +221,19 @@ impl Organization {
     /// still see it.
     async fn deleted_at(&self) -> Option<DateTime<Utc>> {
         self.shown(|organization| organization.deleted_at)
+    }
+
+    /// The platform's own id of the organization.
+    async fn external_id(&self) -> Option<String> {
+        self.shown(|organization| organization.external_id.clone())
+    }
+
+    /// What the platform attached to this organization, an object of at most 8 kB.
+    async fn metadata(&self, context: &Context<'_>) -> async_graphql::Result<Option<Json<serde_json::Value>>> {
+        match self.is_visible() {
+            true => metadata(context, WithMetadata::Organization(self.organization.id)).await,
+            false => Ok(None),
+        }
     }
 
     /// The organization's only owner. If the directory is HIDDEN, this is null for members.
@@ -662,6 +676,8 @@ pub enum OrganizationBy {
     Id(Id<OrganizationId>),
     /// The organization's current slug. Former slugs don't find it.
     Slug(String),
+    /// The platform's own id of the organization.
+    ExternalId(String),
 }
 
 impl OrganizationBy {
@@ -670,17 +686,30 @@ impl OrganizationBy {
     /// # Errors
     /// If the database fails.
     pub async fn find(self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
-        let id = match self {
-            Self::Id(id) => id.0,
-            Self::Slug(slug) => {
-                let Some(actor) = request(context).actor() else { return Ok(None) };
-                let mut connection = connection(context).await?;
-                match organization::known_by_slug(&mut connection, actor, &slug).await.map_err(top_level)? {
-                    Some(id) => id,
-                    None => return Ok(None),
-                }
+        match self.id(context).await? {
+            Some(id) => Organization::find(context, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The id of the organization, which the viewer may still not know of if they named it by that.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn id(self, context: &Context<'_>) -> async_graphql::Result<Option<OrganizationId>> {
+        let Some(actor) = request(context).actor() else { return Ok(None) };
+        let found = match self {
+            Self::Id(id) => return Ok(Some(id.0)),
+            Self::Slug(slug) => organization::known_by_slug(&mut *connection(context).await?, actor, &slug).await,
+            Self::ExternalId(id) => {
+                organization::known_by_external_id(&mut *connection(context).await?, actor, &id).await
             }
         };
-        Organization::find(context, id).await
+        found.map_err(top_level)
     }
+}
+
+/// The refusal of a mutation for an organization that the actor doesn't know of.
+pub fn unknown_organization() -> rollcall_domain::Error {
+    organization::not_found("organization")
 }
