@@ -7,7 +7,7 @@ use rollcall_domain::base::id::{OrganizationId, ResourceId, RunId, UserId};
 use rollcall_domain::organization::{upgrade, usage};
 use rollcall_domain::resource::usage_report;
 
-use super::context::{actor, database};
+use super::context::{actor, database, request};
 use super::error::{Payload, UserError, payload};
 use super::id::{BigInt, Decimal, Id, Time};
 use super::resource::Resource;
@@ -233,14 +233,15 @@ impl UsageMutation {
     }
 
     /// Asks the platform for a larger plan, by an email to its support address. For the owner and admins, at most three
-    /// times a day.
+    /// times a day for an organization and ten times a day for an account.
     async fn request_upgrade(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The organization, and what it needs.")] input: RequestUpgradeInput,
     ) -> async_graphql::Result<RequestUpgradePayload> {
         let (id, message) = (input.organization_id.0, input.message.as_deref());
-        let outcome = upgrade::request(database(context), actor(context)?, id, message).await;
+        let client = request(context).client;
+        let outcome = upgrade::request(database(context), actor(context)?, id, message, client).await;
         Payload::of(outcome, |()| RequestUpgradePayload::default())
     }
 }

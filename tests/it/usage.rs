@@ -507,6 +507,41 @@ async fn an_organization_asks_for_more() {
     app.finish().await;
 }
 
+// R79: the support gets only so many requests of one account and of one client, over however many organizations; those
+// of others still reach it.
+#[tokio::test]
+async fn an_account_with_many_organizations_asks_no_more_often() {
+    let app = TestApp::builder().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
+    let team = app.team().await;
+    let mut owned = vec![team.id.clone()];
+    for number in 1..4 {
+        owned.push(team.owner.found(&format!("Acme {number}")).await);
+    }
+    let ask = |id: &str| json!({ "organizationId": id });
+    // Three of each organization, and ten in all.
+    for number in 0..10 {
+        team.owner.ok("requestUpgrade", ask(&owned[number / 3]), "").await;
+    }
+    let refused = team.owner.refused("requestUpgrade", ask(&owned[3])).await;
+    assert_eq!(refused.is(), ("RATE_LIMITED", "input.organizationId"));
+    assert!(refused.message.contains("your account may ask for more 10 times a day"), "{}", refused.message);
+    // What was refused isn't counted, for the client neither.
+    let counted = "SELECT count::bigint AS value FROM attempts WHERE bucket = 'support_mail_client'";
+    assert_eq!(app.database.number(counted).await, 10);
+    let eve = app.sign_up("eve@example.org").await;
+    let elsewhere = eve.found("Elsewhere").await;
+    eve.ok("requestUpgrade", ask(&elsewhere), "").await;
+    // A client, whoever asks from it.
+    app.database.sql("UPDATE attempts SET count = 30 WHERE bucket = 'support_mail_client'").await;
+    let refused = eve.refused("requestUpgrade", ask(&elsewhere)).await;
+    assert_eq!(refused.is(), ("RATE_LIMITED", "input.organizationId"));
+    assert!(refused.message.contains("30 times an hour from where you are"), "{}", refused.message);
+    eve.from("127.0.0.2", None).ok("requestUpgrade", ask(&elsewhere), "").await;
+    app.until_idle().await;
+    assert_eq!(app.mails_about("support@example.net", "asks for more").len(), 12);
+    app.finish().await;
+}
+
 // R79: where nobody reads requests, the answer says so.
 #[tokio::test]
 async fn without_a_support_address_nobody_is_asked() {
