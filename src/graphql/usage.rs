@@ -144,7 +144,8 @@ pub struct ReportUsageInput {
 #[derive(InputObject)]
 pub struct UsageEntryInput {
     /// A key that identifies this entry, up to 200 characters. An entry that is sent again with the same key isn't
-    /// counted again. Keys are those of the organization or, if none is named, of the user.
+    /// counted again, whatever has changed since. Of a service key, keys are its organization's; otherwise, they are
+    /// those of the organization that the entry names or, if it names none, of the user.
     idempotency_key: String,
     /// The organization that pays. If omitted, the user's default bill-to does.
     organization_id: Option<Id<OrganizationId>>,

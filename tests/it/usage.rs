@@ -339,6 +339,128 @@ async fn usage_outside_of_runs_is_charged_once() {
     app.finish().await;
 }
 
+// R82: the keys of an organization's service keys are its own, also for a person by whose default it pays.
+#[tokio::test]
+async fn organizations_never_meet_each_others_keys() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let chief = app.sign_up("chief@example.org").await;
+    let other = Team { id: chief.found("Elsewhere").await, owner: chief };
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    ada.ok("redeemJoinCode", json!({ "code": other.code("MEMBER").await }), "member { id }").await;
+    for team in [&team, &other] {
+        let permissions =
+            json!({ "memberId": team.member_id(&ada).await, "permissions": { "billableActivities": true } });
+        team.owner.ok("updateMemberPermissions", permissions, "").await;
+    }
+    let (runner, others) = (service(&app, &team, "WRITE").await, service(&app, &other, "WRITE").await);
+    let counts = "recorded alreadyRecorded";
+    let of = |answer: &Value| (answer["recorded"].as_i64().unwrap(), answer["alreadyRecorded"].as_i64().unwrap());
+    let report = |quantity: &str| entries(&[with(entry("download 1", quantity), json!({ "userId": ada.user_id }))]);
+
+    ada.ok("setDefaultBillTo", json!({ "organizationId": team.id }), "").await;
+    assert_eq!(of(&runner.ok("reportUsage", report("100"), counts).await), (1, 0));
+    ada.ok("setDefaultBillTo", json!({ "organizationId": other.id }), "").await;
+    // Another organization's key finds nothing of it, and what it reports counts.
+    assert_eq!(of(&others.ok("reportUsage", report("7"), counts).await), (1, 0));
+    assert_eq!(of(&others.ok("reportUsage", report("7"), counts).await), (0, 1));
+    let conflict = others.refused("reportUsage", report("8")).await;
+    assert_eq!(conflict.is(), ("CONFLICT", "input.entries.0.idempotencyKey"));
+    assert!(conflict.message.contains("7 CPU_HOURS") && !conflict.message.contains("100"), "{}", conflict.message);
+    // What the first one recorded is known to it, whoever pays for the person by now.
+    assert_eq!(of(&runner.ok("reportUsage", report("100"), counts).await), (0, 1));
+    let next = entries(&[with(entry("download 2", "1"), json!({ "userId": ada.user_id }))]);
+    assert_eq!(runner.refused("reportUsage", next).await.is(), ("NOT_FOUND", "input.entries.0.organizationId"));
+    // Within an organization, a key is one whether or not the entry names it.
+    let named = entries(&[with(entry("download 1", "100"), json!({ "organizationId": team.id }))]);
+    assert_eq!(of(&runner.ok("reportUsage", named, counts).await), (0, 1));
+    // Staff are those of the user or of the organization that they name.
+    assert_eq!(of(&app.staff().ok("reportUsage", report("3"), counts).await), (1, 0));
+    assert_eq!(overview(&team.owner, &team.id).await["creditsSpent"], "10");
+    assert_eq!(overview(&other.owner, &other.id).await["creditsSpent"], "1");
+    app.finish().await;
+}
+
+// R82: a repeat is known for what it is, whatever has become of what it names.
+#[tokio::test]
+async fn a_repeat_is_known_whatever_has_changed() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let workspace = ada.create(&team.id, "WORKSPACE", "Atlas").await;
+    let runner = service(&app, &team, "WRITE").await;
+    let counts = "recorded alreadyRecorded";
+    let of = |answer: &Value| (answer["recorded"].as_i64().unwrap(), answer["alreadyRecorded"].as_i64().unwrap());
+    let fields =
+        json!({ "organizationId": team.id, "userId": ada.user_id, "workspaceId": workspace, "occurredAt": ago(1_000) });
+    let first = with(entry("a", "2"), fields);
+    assert_eq!(of(&runner.ok("reportUsage", entries(std::slice::from_ref(&first)), counts).await), (1, 0));
+    ada.ok("deleteResource", json!({ "id": workspace }), "").await;
+    app.shift_clock("100 days").await;
+    let new = with(entry("b", "1"), json!({ "organizationId": team.id }));
+    let both = entries(&[first.clone(), new, first.clone()]);
+    assert_eq!(of(&runner.ok("reportUsage", both, counts).await), (1, 2));
+    // Something else under this key is a conflict, and something new would be refused.
+    let other = entries(&[with(first.clone(), json!({ "quantity": "3" }))]);
+    assert_eq!(runner.refused("reportUsage", other).await.is(), ("CONFLICT", "input.entries.0.idempotencyKey"));
+    let unknown = entries(&[with(first, json!({ "idempotencyKey": "c" }))]);
+    assert_eq!(runner.refused("reportUsage", unknown).await.is(), ("NOT_FOUND", "input.entries.0.workspaceId"));
+    // Entries from before keys were the organization's: in the scope of the user, by whomever they were reported.
+    let old = format!(
+        "INSERT INTO usage_entries (id, organization_id, kind, quantity, credits, user_id, key_scope, idempotency_key, occurred_at, \
+         recorded_at, of_any_reporter) VALUES (gen_random_uuid(), '{}', 'cpu_hours', 5, 0.5, '{user}', '{user}', 'old', rollcall_now(), \
+         rollcall_now(), true)",
+        uuid(&team.id),
+        user = uuid(&ada.user_id)
+    );
+    app.database.sql(&old).await;
+    let old = |quantity: &str| entries(&[with(entry("old", quantity), json!({ "userId": ada.user_id }))]);
+    assert_eq!(of(&runner.ok("reportUsage", old("5"), counts).await), (0, 1));
+    assert_eq!(runner.refused("reportUsage", old("6")).await.is(), ("CONFLICT", "input.entries.0.idempotencyKey"));
+    app.finish().await;
+}
+
+// R70: numbers are taken as they were written, or not at all.
+#[tokio::test]
+async fn amounts_keep_each_digit() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let runner = service(&app, &team, "WRITE").await;
+    let run = team.owner.queue(&team.id, "Align").await;
+    let report = |hours: Value| json!({ "id": run, "status": "RUNNING", "cpuHours": hours });
+    for (hours, kept) in [
+        (json!(2), "2"),
+        (json!(2.5), "2.5"),
+        (json!("2.500000001"), "2.500000001"),
+        (json!(999_999.123_456_789), "999999.123456789"),
+        (json!("123456789.000000001"), "123456789.000000001"),
+    ] {
+        let reported = runner.ok("reportRun", report(hours.clone()), RUN).await;
+        assert_eq!(reported["run"]["cpuHours"], kept, "{hours}");
+    }
+    // More digits than a number keeps on its way; also in the document itself.
+    let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    for hours in ["123456789.000000002", "0.12345678901234567", "1234567.5", "123456789012345678901234"] {
+        let answer = runner.mutate("reportRun", report(number(hours)), "").await;
+        assert_eq!(answer.error_code(), "BAD_REQUEST", "{hours}");
+        assert!(answer.body.to_string().contains("write it as a string"), "{hours}: {}", answer.body);
+        let document = format!(
+            "mutation {{ reportRun(input: {{ id: \"{run}\", status: RUNNING, cpuHours: {hours} }}) {{ userErrors {{ code }} }} }}"
+        );
+        let answer = runner.run(&document, json!({})).await;
+        assert_eq!(answer.error_code(), "BAD_REQUEST", "{hours}");
+    }
+    for hours in ["1_000", "1_", "1__0", "+1", " 1", "1 ", "1.", ".5", "1e3", "1,5", "١"] {
+        let answer = runner.mutate("reportRun", report(json!(hours)), "").await;
+        assert_eq!(answer.error_code(), "BAD_REQUEST", "{hours}");
+        let usage = runner.mutate("reportUsage", entries(&[entry("a", hours)]), "").await;
+        assert_eq!(usage.error_code(), "BAD_REQUEST", "{hours}");
+        let input = json!({ "organizationId": team.id, "amount": hours, "idempotencyKey": "a" });
+        assert_eq!(app.staff().mutate("addCredits", input, "").await.error_code(), "BAD_REQUEST", "{hours}");
+    }
+    app.finish().await;
+}
+
 // R70: network costs what its region does.
 #[tokio::test]
 async fn rates_are_the_deployments() {

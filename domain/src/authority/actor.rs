@@ -381,6 +381,19 @@ impl Actor {
         }
     }
 
+    /// The organization to which the keys in an actor's reports of usage belong, whatever the reports name. `None` for
+    /// actors that report for many organizations.
+    pub(crate) fn reports_with_keys_of(&self) -> Option<OrganizationId> {
+        match self {
+            Self::Service { organization_id, .. } => Some(*organization_id),
+            Self::User { .. }
+            | Self::ApiKey { .. }
+            | Self::Platform(_)
+            | Self::OnBehalf { .. }
+            | Self::Staff { .. } => None,
+        }
+    }
+
     /// Fails with FORBIDDEN for everybody except the platform's staff. `remedy` tells the caller who else can do it, or
     /// to ask the staff.
     pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<Operator<'_>> {

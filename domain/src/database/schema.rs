@@ -556,6 +556,7 @@ diesel::table! {
         idempotency_key -> Nullable<Text>,
         occurred_at -> Timestamptz,
         recorded_at -> Timestamptz,
+        of_any_reporter -> Bool,
     }
 }
 
