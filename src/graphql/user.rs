@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object};
 use rollcall_domain::Error;
 use rollcall_domain::account::user;
+use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::id::{OrganizationId, TypedId, UserId};
 use uuid::Uuid;
 
@@ -118,6 +119,25 @@ impl User {
         }
     }
 
+    /// Loads the user, for ids that an object has led to whose viewers may know the user. For keys that see no people,
+    /// this is a placeholder called by the word, with an id that can't be looked up.
+    pub async fn for_people(context: &Context<'_>, id: UserId, word: &str, by: Uuid) -> async_graphql::Result<Self> {
+        match Self::are_shown(context) {
+            true => Self::load(context, id).await,
+            false => Ok(Self::Called { id: UserId::from_uuid(by), word: word.to_owned() }),
+        }
+    }
+
+    /// Like [`Self::for_people`], for ids that may be absent. Keys that see no people get nobody.
+    pub async fn optional_for_people(context: &Context<'_>, id: Option<UserId>) -> async_graphql::Result<Option<Self>> {
+        Self::load_optional(context, id.filter(|_| Self::are_shown(context))).await
+    }
+
+    /// Whether the viewer sees people at all.
+    fn are_shown(context: &Context<'_>) -> bool {
+        request(context).actor().is_none_or(Actor::sees_people)
+    }
+
     /// The ids of those users whom the viewer may know.
     pub async fn known_of(context: &Context<'_>, ids: &HashSet<UserId>) -> async_graphql::Result<HashSet<UserId>> {
         let Some(actor) = request(context).actor() else { return Ok(HashSet::new()) };
@@ -186,6 +206,6 @@ impl User {
         id: Option<UserId>,
     ) -> async_graphql::Result<bool> {
         let own = id.is_some_and(|id| request(context).actor().is_some_and(|actor| actor.is(id)));
-        Ok(own || Organization::load(context, organization_id).await?.shows_structure())
+        Ok(own || Self::are_shown(context) && Organization::load(context, organization_id).await?.shows_structure())
     }
 }
