@@ -10,7 +10,7 @@ use rollcall_domain::authority::actor::Actor;
 use rollcall_domain::base::id::{OrganizationId, TypedId, UserId};
 use uuid::Uuid;
 
-use super::context::{loaders, request};
+use super::context::{NamingOf, loaders, request};
 use super::error::top_level;
 use super::organization::Organization;
 
@@ -149,9 +149,36 @@ impl User {
     /// shown see a placeholder: named by the word and with an id that can't be looked up, or, if the user was named by
     /// their id, with that id alone. Everybody else sees an anonymous placeholder.
     pub async fn named(context: &Context<'_>, id: UserId, naming: Naming<'_>) -> async_graphql::Result<Self> {
+        match Self::if_known(context, id).await? {
+            Some(known) => Ok(known),
+            None => Self::unknown(context, id, naming).await,
+        }
+    }
+
+    /// A person who may be outside an organization in which something of theirs is shown, such as what they used. Viewers
+    /// who know the person see them as they are. Everybody else sees a collaborator as they are named in the grant that
+    /// makes them one, and anybody else as an anonymous placeholder. Either placeholder has the same id for the same
+    /// person, made of their id as a collaborator.
+    pub async fn outside(
+        context: &Context<'_>,
+        organization_id: OrganizationId,
+        id: UserId,
+    ) -> async_graphql::Result<Self> {
         if let Some(known) = Self::if_known(context, id).await? {
             return Ok(known);
         }
+        let found = loaders(context).load_one(NamingOf(organization_id, id)).await?;
+        let found = found.ok_or_else(|| top_level(Error::Bug("every person has a naming")))?;
+        let by = found.id.uuid();
+        if !found.is_collaborator {
+            return Ok(Self::Called { id: UserId::from_uuid(by), word: "someone".to_owned() });
+        }
+        let (named_by, word) = (found.granted_by_id, found.named_as.as_deref());
+        Self::unknown(context, id, Naming { organization_id, named_by, word, by }).await
+    }
+
+    /// The placeholder for a user whom the viewer doesn't know and somebody has named.
+    async fn unknown(context: &Context<'_>, id: UserId, naming: Naming<'_>) -> async_graphql::Result<Self> {
         let called = |word: &str| Self::Called { id: UserId::from_uuid(naming.by), word: word.to_owned() };
         Ok(match (naming.is_shown(context).await?, naming.word) {
             (true, Some(word)) => called(word),

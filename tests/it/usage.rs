@@ -724,6 +724,123 @@ async fn storage_is_metered_once_a_day() {
     app.finish().await;
 }
 
+// R70: what is there on all days of a month has as many GB-months as it has GB, to the last digit, whatever the month's
+// length.
+#[tokio::test]
+async fn a_gb_that_stays_for_a_month_is_one_gb_month() {
+    let mut app = TestApp::start().await;
+    let team = app.team().await;
+    let volume = json!({ "organizationId": team.id, "kind": "VOLUME", "name": "Archive", "sizeBytes": "1000000000" });
+    team.owner.ok("createResource", volume, "").await;
+    let odd = json!({ "organizationId": team.id, "kind": "WORKSPACE", "name": "Atlas", "sizeBytes": "1000000007" });
+    team.owner.ok("createResource", odd, "").await;
+    app.until_idle().await;
+    app.stop_workers().await;
+    // As if they had been there all year, and no worker since.
+    app.database
+        .sql(
+            "UPDATE organizations SET created_at = '2025-01-01 00:00Z'; DELETE FROM metered_days; \
+             INSERT INTO metered_days (day, completed_at) VALUES ('2025-12-31', rollcall_now()); \
+             UPDATE job_schedules SET next_at = job_clock()",
+        )
+        .await;
+    app.start_worker();
+    let metered = "SELECT count(*) AS value FROM metered_days WHERE completed_at IS NOT NULL AND day BETWEEN '2026-01-01' AND '2026-04-30'";
+    until("the days are metered", async || (app.database.number(metered).await == 120).then_some(())).await;
+    app.until_idle().await;
+    let variables = json!({ "id": team.id, "since": "2026-01-01T00:00:00Z", "until": "2026-05-01T00:00:00Z", "interval": "MONTH",
+        "by": "KIND" });
+    let points = team.owner.query(SERIES, variables).await["organization"]["usageSeries"].as_array().unwrap().clone();
+    let months: Vec<_> = points.iter().map(|point| (text(&point["from"]), text(&point["quantity"]))).collect();
+    let month = |month: u32| (format!("2026-{month:02}-01T00:00:00+00:00"), "2.000000007".to_owned());
+    assert_eq!(months, [month(1), month(2), month(3), month(4)]);
+    app.finish().await;
+}
+
+// R69: whose usage it is: members and former members as they are, collaborators as they were named, and nobody else's
+// identity.
+#[tokio::test]
+async fn a_series_reveals_no_strangers() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let (eve, bob) = (app.sign_up("eve@example.org").await, app.sign_up("bob@example.org").await);
+    let project = team.owner.create(&team.id, "PROJECT", "Liver atlas").await;
+    let grant = team.owner.grant(&project, json!({ "username": eve.username().await }), "VIEW").await;
+    let here = |key: &str, quantity: &str, person: &Client| {
+        with(entry(key, quantity), json!({ "organizationId": team.id, "userId": person.user_id }))
+    };
+    let report = entries(&[here("a", "10", &ada), here("b", "20", &eve), here("c", "30", &bob)]);
+    app.staff().ok("reportUsage", report, "").await;
+    let departure = team.remove(&ada).await;
+    app.completed(&team, &departure).await;
+    let query = "query($id: ID!, $since: DateTime!, $until: DateTime!) { organization(by: { id: $id }) { \
+         usageSeries(since: $since, until: $until, groupBy: MEMBER) { user { id name username avatarUrl } credits } } }";
+    let seen = async |viewer: &Client| {
+        let found = viewer.query(query, json!({ "id": team.id, "since": ago(2), "until": ago(-2) })).await;
+        let points = found["organization"]["usageSeries"].as_array().unwrap().clone();
+        let by = |credits: &str| points.iter().find(|point| point["credits"] == credits).unwrap()["user"].clone();
+        [by("1"), by("2"), by("3")]
+    };
+    let [of_ada, of_eve, of_bob] = seen(&team.owner).await;
+    assert_eq!((&of_ada["id"], &of_ada["username"]), (&json!(ada.user_id), &json!(ada.username().await)));
+    assert_eq!((&of_eve["name"], &of_eve["username"]), (&json!(eve.username().await), &json!(eve.username().await)));
+    assert_eq!((&of_bob["name"], &of_bob["username"]), (&json!("someone"), &json!("someone")));
+    for (shown, person) in [(&of_eve, &eve), (&of_bob, &bob)] {
+        assert_ne!(shown["id"], person.user_id.as_str());
+        let node = team.owner.query("query($id: ID!) { node(id: $id) { id } }", json!({ "id": shown["id"] })).await;
+        assert!(node["node"].is_null(), "{node}");
+    }
+    let listed = "query($id: ID!) { organization(by: { id: $id }) { collaborators { nodes { user { id } } } } }";
+    let listed = team.owner.query(listed, json!({ "id": team.id })).await;
+    assert_eq!(nodes(&listed["organization"]["collaborators"])[0]["user"]["id"], of_eve["id"]);
+    // Nothing is shared with her any more, and nothing else changes.
+    team.owner.ok("revokeAccess", json!({ "grantId": grant }), "").await;
+    let [_, after, _] = seen(&team.owner).await;
+    assert_eq!((&after["id"], &after["name"]), (&of_eve["id"], &json!("someone")));
+    let [_, of_eve, of_bob] = seen(&app.staff()).await;
+    assert_eq!((&of_eve["id"], &of_bob["id"]), (&json!(eve.user_id), &json!(bob.user_id)));
+    app.finish().await;
+}
+
+// R1, R70: a service key reads no account, not even that of whoever queued the run that it reports; nor do platform
+// keys without READ.
+#[tokio::test]
+async fn keys_that_read_no_accounts_see_nobody() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let policy = json!({ "organizationId": team.id, "memberDirectory": "EVERYONE" });
+    team.owner.ok("updateOrganizationPolicy", policy, "").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let run = ada.queue(&team.id, "Align").await;
+    let platform = async |scopes: &[&str]| {
+        let input = json!({ "name": "backend", "scopes": scopes });
+        app.client(&text(&app.staff().ok("createPlatformKey", input, "secret").await["secret"]))
+    };
+    let reported = async |key: &Client| {
+        let input = json!({ "id": run, "status": "RUNNING" });
+        let selection = "run { queuedBy { id name username avatarUrl } resource { owner { name } } }";
+        key.ok("reportRun", input, selection).await["run"]["queuedBy"].clone()
+    };
+    for key in [service(&app, &team, "WRITE").await, platform(&["USAGE_REPORT"]).await] {
+        let seen = reported(&key).await;
+        assert_eq!((&seen["name"], &seen["username"]), (&json!("member"), &json!("member")));
+        assert!(seen["id"] != ada.user_id.as_str() && seen["avatarUrl"].is_null(), "{seen}");
+    }
+    assert_eq!(reported(&platform(&["USAGE_REPORT", "READ"]).await).await["id"], ada.user_id.as_str());
+    // What a key changes shows it nobody either.
+    let members = platform(&["MEMBERS_WRITE"]).await;
+    let input = json!({ "memberId": team.member_id(&ada).await, "role": "VIEWER" });
+    let changed =
+        members.ok("changeMemberRole", input, "member { role email user { id name } }").await["member"].clone();
+    assert_eq!(
+        (&changed["role"], &changed["email"], &changed["user"]["name"]),
+        (&json!("VIEWER"), &Value::Null, &json!("member"))
+    );
+    assert_ne!(changed["user"]["id"], ada.user_id.as_str());
+    app.finish().await;
+}
+
 // R69: a series with more points than fit keeps those who spent the most and the exact sum.
 #[tokio::test]
 async fn long_series_are_folded_and_stay_exact() {
@@ -753,8 +870,14 @@ async fn long_series_are_folded_and_stay_exact() {
             "4650.0000003"
         );
         if (interval, by) == ("DAY", "MEMBER") {
-            let of = |id: &str| points.iter().filter(|point| point["user"]["id"] == id).count();
-            assert_eq!((of(&people[29].user_id), of(&people[0].user_id)), (100, 0));
+            // Each person has one id throughout, and their credits of a day tell who they are.
+            let of = |credits: &str| {
+                let theirs = points.iter().filter(|point| point["user"].is_object() && point["credits"] == credits);
+                theirs.map(|point| text(&point["user"]["id"])).collect::<Vec<_>>()
+            };
+            let most_of_all = of("3.0000000001");
+            assert!(most_of_all.len() == 100 && most_of_all.iter().all(|id| *id == most_of_all[0]), "{most_of_all:?}");
+            assert_eq!(of("0.1000000001"), [""; 0]);
             assert!(points.windows(2).all(|pair| text(&pair[0]["from"]) <= text(&pair[1]["from"])));
         }
     }
