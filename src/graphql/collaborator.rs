@@ -27,8 +27,8 @@ impl Collaborator {
         self.0.id.to_string().into()
     }
 
-    /// The person. Viewers who can't look them up otherwise see a placeholder, named by the word by which the earliest of
-    /// their grants names them, such as an email address or a username. Its id can't be looked up, but
+    /// The person. Viewers who can't look them up otherwise see a placeholder, named by the word by which the earliest
+    /// of their grants names them, such as an email address or a username. Its id can't be looked up, but
     /// `removeCollaborator`, `addTeamMembers` and `removeTeamMember` accept it.
     async fn user(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         let naming = Naming {

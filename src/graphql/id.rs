@@ -67,9 +67,9 @@ impl ScalarType for BigInt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decimal(pub rust_decimal::Decimal);
 
-/// An exact decimal number, written as a string such as "0.025": digits, with an optional minus sign and decimal point. As
-/// input, a number is accepted too if it is whole and has at most 64 bits, or if it has at most 15 significant digits and
-/// is below one million, since other JSON numbers may be rounded on the way.
+/// An exact decimal number, written as a string such as "0.025": digits, with an optional minus sign and decimal point.
+/// As input, a number is accepted too if it is whole and has at most 64 bits, or if it has at most 15 significant
+/// digits and is below one million, since other JSON numbers may be rounded on the way.
 #[Scalar]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {

@@ -75,8 +75,8 @@ impl Run {
         }
     }
 
-    /// The user who queued the run. Service keys, which read no accounts, and platform keys without READ see a placeholder
-    /// called `member`, whose id can't be looked up.
+    /// The user who queued the run. Service keys, which read no accounts, and platform keys without READ see a
+    /// placeholder called `member`, whose id can't be looked up.
     async fn queued_by(&self, context: &Context<'_>) -> async_graphql::Result<User> {
         User::for_people(context, self.0.queued_by_id, "member", self.0.id.uuid()).await
     }

@@ -69,9 +69,9 @@ impl Team {
         self.0.avatar_url.as_deref()
     }
 
-    /// The people in the team that the viewer may see: first the members, then the collaborators. The owner and admins see everybody. Others see themselves and
-    /// the members that the directory shows, and, if the directory is EVERYONE, the collaborators in teams that they
-    /// are in. Null for viewers who aren't members of the organization.
+    /// The people in the team that the viewer may see: first the members, then the collaborators. The owner and admins
+    /// see everybody. Others see themselves and the members that the directory shows, and, if the directory is
+    /// EVERYONE, the collaborators in teams that they are in. Null for viewers who aren't members of the organization.
     async fn members(
         &self,
         context: &Context<'_>,

@@ -106,8 +106,8 @@ impl UsagePoint {
         }
     }
 
-    /// The user, if the series is grouped by members. Null for usage that names nobody. People whom the viewer can't look
-    /// up, because they never were members, are shown as placeholders, like `Collaborator.user`; those who aren't
+    /// The user, if the series is grouped by members. Null for usage that names nobody. People whom the viewer can't
+    /// look up, because they never were members, are shown as placeholders, like `Collaborator.user`; those who aren't
     /// collaborators any more are anonymous.
     async fn user(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
         match self.1.key {

@@ -155,10 +155,10 @@ impl User {
         }
     }
 
-    /// A person who may be outside an organization in which something of theirs is shown, such as what they used. Viewers
-    /// who know the person see them as they are. Everybody else sees a collaborator as they are named in the grant that
-    /// makes them one, and anybody else as an anonymous placeholder. Either placeholder has the same id for the same
-    /// person, made of their id as a collaborator.
+    /// A person who may be outside an organization in which something of theirs is shown, such as what they used.
+    /// Viewers who know the person see them as they are. Everybody else sees a collaborator as they are named in the
+    /// grant that makes them one, and anybody else as an anonymous placeholder. Either placeholder has the same id for
+    /// the same person, made of their id as a collaborator.
     pub async fn outside(
         context: &Context<'_>,
         organization_id: OrganizationId,

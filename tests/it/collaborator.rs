@@ -18,8 +18,8 @@ impl Team {
         viewer.query(LIST, json!({ "id": self.id })).await["organization"]["collaborators"].clone()
     }
 
-    /// The ids of the people who are listed as collaborators, as the owner sees them, in order. People who were named by
-    /// their id have that one.
+    /// The ids of the people who are listed as collaborators, as the owner sees them, in order. People who were named
+    /// by their id have that one.
     async fn outside(&self) -> Vec<String> {
         let listed = self.collaborators(&self.owner).await;
         let people: Vec<String> = nodes(&listed).iter().map(|one| text(&one["user"]["id"])).collect();
@@ -170,8 +170,8 @@ async fn who_reaches_something_from_outside_is_listed() {
 }
 
 // R67: who shares learns no more than they named, the owner and admins included: a collaborator is shown by the word of
-// their grant, under an id that leads to nobody, in lists, in teams and in cursors. By that id, they are put into teams,
-// taken out of them, and removed.
+// their grant, under an id that leads to nobody, in lists, in teams and in cursors. By that id, they are put into
+// teams, taken out of them, and removed.
 #[tokio::test]
 async fn a_collaborator_is_shown_as_they_were_named() {
     let app = TestApp::start().await;

@@ -709,8 +709,8 @@ async fn storage_is_metered_once_a_day() {
     assert_eq!(overview(&team.owner, &team.id).await["creditsSpent"], spent);
     app.shift_clock("3 days").await;
     days(&app, 5).await;
-    // By days, each by the length of its month: 60 GB of one member in a workspace, 30 GB of another's outside. The last
-    // digit is what is missing to the rounded sum of the month so far.
+    // By days, each by the length of its month: 60 GB of one member in a workspace, 30 GB of another's outside. The
+    // last digit is what is missing to the rounded sum of the month so far.
     let per_day = "SELECT count(*) AS value FROM usage_entries WHERE kind = 'storage_gb_months' AND abs(quantity - \
          CASE WHEN workspace_id IS NULL THEN 30.000000001 ELSE 60 END / extract(day FROM date_trunc('month', occurred_at AT TIME ZONE 'UTC') \
          + interval '1 month - 1 day')::numeric) < 0.000000001 AND credits = quantity * 0.025";

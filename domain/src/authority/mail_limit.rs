@@ -99,8 +99,8 @@ pub(crate) async fn count(
     .await?
 }
 
-/// Counts an email to the deployment's support that an actor is about to cause, like [`count`]. It has limits of its own,
-/// and none for its recipient.
+/// Counts an email to the deployment's support that an actor is about to cause, like [`count`]. It has limits of its
+/// own, and none for its recipient.
 pub(crate) async fn count_to_support(
     database: &Database,
     actor: &Actor,

@@ -8,8 +8,8 @@ const EXACT_DIGITS: usize = 15;
 /// From here on, a double can't tell apart two numbers that differ in the ninth decimal place.
 const EXACT_BELOW: f64 = 1_000_000.0;
 
-/// Reads a decimal number such as `-12.50`. Nothing else is accepted: no plus sign, no exponent, no spaces, no characters
-/// between the digits, and no more digits than a decimal number can hold.
+/// Reads a decimal number such as `-12.50`. Nothing else is accepted: no plus sign, no exponent, no spaces, no
+/// characters between the digits, and no more digits than a decimal number can hold.
 pub fn parse(text: &str) -> Option<Decimal> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(whole, part)| (whole, Some(part)));
@@ -20,9 +20,9 @@ pub fn parse(text: &str) -> Option<Decimal> {
     Decimal::from_str_exact(text).ok()
 }
 
-/// Reads a JSON number, unless it may have been rounded on its way through a double: whole numbers are exact; others are
-/// if they have at most 15 significant digits and are below a million, since numbers with nine decimal places have no
-/// more digits there.
+/// Reads a JSON number, unless it may have been rounded on its way through a double: whole numbers are exact; others
+/// are if they have at most 15 significant digits and are below a million, since numbers with nine decimal places have
+/// no more digits there.
 pub fn of_number(number: &Number) -> Option<Decimal> {
     if let Some(whole) = number.as_i64() {
         return Some(Decimal::from(whole));

@@ -395,8 +395,8 @@ pub const CAUSED_MAILS: TryLimits = TryLimits {
     client: TryLimit { bucket: "caused_mail_client", tries: 2_500, window: Duration::from_secs(60 * 60) },
     deployment: TryLimit { bucket: "caused_mail_deployment", tries: 20_000, window: Duration::from_secs(60 * 60) },
 };
-/// Requests for more, which are emails to the deployment's support, counted for those who ask. The support's address has
-/// no limit as a recipient: if it had, a few accounts could keep all other organizations from asking. To use up the
+/// Requests for more, which are emails to the deployment's support, counted for those who ask. The support's address
+/// has no limit as a recipient: if it had, a few accounts could keep all other organizations from asking. To use up the
 /// deployment's limit, somebody needs 100 accounts and 34 clients in one hour.
 pub const SUPPORT_MAILS: TryLimits = TryLimits {
     account: a_day("support_mail", 10),

@@ -190,8 +190,9 @@ statement! {
          WHERE g.organization_id = :organization_id AND g.outside AND collaborator_id(g.organization_id, g.user_id) = ANY (:ids)"
 }
 
-/// Returns the accounts that callers mean by these ids. Whoever may not look a collaborator up sees a placeholder, whose
-/// id is made of the collaborator's ([`Collaborator::id`]); it means their account. All other ids mean themselves.
+/// Returns the accounts that callers mean by these ids. Whoever may not look a collaborator up sees a placeholder,
+/// whose id is made of the collaborator's ([`Collaborator::id`]); it means their account. All other ids mean
+/// themselves.
 pub(super) async fn accounts(
     connection: &mut AsyncPgConnection,
     organization_id: OrganizationId,

@@ -1,6 +1,6 @@
 -- Goes from person to person along the index of grants to people outside, until enough of them are collaborators. A
--- page therefore costs the same however much is granted to each. The order is that of the collaborators' own ids, so that a cursor
--- reveals nobody's account.
+-- page therefore costs the same however much is granted to each. The order is that of the collaborators' own ids, so
+-- that a cursor reveals nobody's account.
 WITH RECURSIVE person AS (
   SELECT c.*, (c.since IS NOT NULL)::integer AS found
   FROM (

@@ -292,8 +292,8 @@ statement! {
 }
 
 /// Returns what an invitation grants, in the words of its emails and its page: no more than the person will have in the
-/// invited role. What has been deleted or given away since is left out: its present name is none of the invited person's
-/// business.
+/// invited role. What has been deleted or given away since is left out: its present name is none of the invited
+/// person's business.
 pub(super) async fn in_words(connection: &mut AsyncPgConnection, invitation: &Invitation) -> Result<Vec<GrantInWords>> {
     let grants: Vec<GrantInWords> = GrantsInWords { id: invitation.id }.query().load(connection).await?;
     let as_far_as_allowed = |grant: GrantInWords| GrantInWords { level: grant.level.within(invitation.role), ..grant };

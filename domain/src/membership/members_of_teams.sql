@@ -1,5 +1,5 @@
--- Members and collaborators are found by an index each: first the members by their accounts' ids, then the collaborators by their own
--- ids, so that a cursor reveals no collaborator's account.
+-- Members and collaborators are found by an index each: first the members by their accounts' ids, then the
+-- collaborators by their own ids, so that a cursor reveals no collaborator's account.
 SELECT k.team_id, t.user_id, t.member_id, t.is_outside, t.place
 FROM unnest(:teams) AS k (team_id)
 CROSS JOIN LATERAL (

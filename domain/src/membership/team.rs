@@ -205,8 +205,9 @@ pub async fn delete(database: &Database, actor: &Actor, id: TeamId) -> Result<Te
         .await
 }
 
-/// Adds members and collaborators of the organization to a team, all or none. Collaborators are named by the account's id
-/// or by that of their placeholder ([`collaborator::account`]). Those who are already in the team stay in it. A team makes nobody a collaborator: something must be shared with them first (R68).
+/// Adds members and collaborators of the organization to a team, all or none. Collaborators are named by the account's
+/// id or by that of their placeholder ([`collaborator::account`]). Those who are already in the team stay in it. A team
+/// makes nobody a collaborator: something must be shared with them first (R68).
 ///
 /// # Errors
 ///

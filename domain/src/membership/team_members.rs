@@ -191,8 +191,8 @@ statement! {
     } = format!(include_str!("count_members_of_teams.sql"), seen = SEEN, seen_outside = SEEN_OUTSIDE)
 }
 
-/// Returns a page of the people in each of the teams who are seen: first the members, then the collaborators. The number
-/// of statements doesn't depend on the number of teams.
+/// Returns a page of the people in each of the teams who are seen: first the members, then the collaborators. The
+/// number of statements doesn't depend on the number of teams.
 pub async fn people_of(
     connection: &mut AsyncPgConnection,
     teams: &[TeamId],

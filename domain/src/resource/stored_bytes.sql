@@ -1,5 +1,5 @@
--- A GB (10^9 bytes) that is there for all days of a month is one GB-month. Each day has what its end adds to the rounded amount of the
--- month so far, so that the days of a month add up to the digit.
+-- A GB (10^9 bytes) that is there for all days of a month is one GB-month. Each day has what its end adds to the
+-- rounded amount of the month so far, so that the days of a month add up to the digit.
 SELECT * FROM (
   SELECT s.organization_id, s.owner_id, s.workspace_id,
     round(s.gb * m.day / m.days, 9) - round(s.gb * (m.day - 1) / m.days, 9) AS gb_months

@@ -68,9 +68,9 @@ fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
     move |refusal| refusal.within(["entries", &position.to_string()])
 }
 
-/// Records what was used, all entries or none. An entry whose key was used before in the same scope ([`Reporter::scope`])
-/// isn't counted again. That is decided before anything that the entry names is looked up, so that a repeat is known for
-/// what it is, whatever has become of the workspace, the user's default or the time limit.
+/// Records what was used, all entries or none. An entry whose key was used before in the same scope
+/// ([`Reporter::scope`]) isn't counted again. That is decided before anything that the entry names is looked up, so
+/// that a repeat is known for what it is, whatever has become of the workspace, the user's default or the time limit.
 ///
 /// # Errors
 ///
@@ -331,8 +331,8 @@ impl Known {
 }
 
 statement! {
-    /// The reporter's organization is given for service keys only: an entry of theirs from before their keys had a scope
-    /// of their own may be in the scope of its user.
+    /// The reporter's organization is given for service keys only: an entry of theirs from before their keys had a
+    /// scope of their own may be in the scope of its user.
     struct RecordedBefore<'a> {
         scopes: Array<SqlUuid> = Vec<Uuid>,
         keys: Array<Text> = Vec<&'a str>,
