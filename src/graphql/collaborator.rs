@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::Error;
-use rollcall_domain::base::id::{GrantId, OrganizationId, TeamId, UserId};
+use rollcall_domain::base::id::{GrantId, OrganizationId, TeamId, TypedId, UserId};
 use rollcall_domain::membership::{collaborator, collaborator_removal};
 
 use super::connection::{connection, forward, wants_total};
@@ -13,7 +13,7 @@ use super::grant::{Grant, GrantConnection};
 use super::id::Id;
 use super::organization::Organization;
 use super::team::{Team, TeamConnection};
-use super::user::User;
+use super::user::{Naming, User};
 
 #[derive(Debug, Clone)]
 pub struct Collaborator(pub collaborator::Collaborator);
@@ -27,9 +27,17 @@ impl Collaborator {
         self.0.id.to_string().into()
     }
 
-    /// The person.
+    /// The person. Viewers who can't look them up otherwise see a placeholder, named by the word by which the earliest
+    /// of their grants names them, such as an email address or a username. Its id can't be looked up, but
+    /// `removeCollaborator`, `addTeamMembers` and `removeTeamMember` accept it.
     async fn user(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.user_id).await
+        let naming = Naming {
+            organization_id: self.0.organization_id,
+            named_by: self.0.granted_by_id,
+            word: self.0.named_as.as_deref(),
+            by: self.0.id.uuid(),
+        };
+        User::named(context, self.0.user_id, naming).await
     }
 
     /// The organization whose resources they reach.
@@ -93,7 +101,7 @@ connection!(CollaboratorConnection, CollaboratorEdge, Collaborator, "collaborato
 pub struct RemoveCollaboratorInput {
     /// The organization.
     organization_id: Id<OrganizationId>,
-    /// The person.
+    /// The person: the id of `Collaborator.user`, which may be a placeholder's, or that of their account.
     user_id: Id<UserId>,
 }
 

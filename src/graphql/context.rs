@@ -18,6 +18,7 @@ use rollcall_domain::base::page::{Page, PageRequest};
 use rollcall_domain::database::{self, Connection, Database};
 use rollcall_domain::departure::receipt::{self, ResourceMove};
 use rollcall_domain::departure::{self, Progress};
+use rollcall_domain::membership::collaborator::{self, OutsiderNaming};
 use rollcall_domain::membership::invitation_grants::{self, InvitationGrant};
 use rollcall_domain::membership::member::{self, Member};
 use rollcall_domain::membership::organization::{self, Organization};
@@ -140,6 +141,23 @@ impl Loader<UserKey> for Loaders {
             answers.extend(users.into_iter().map(|user| ((actor.clone(), user.id), Arc::new(user))));
         }
         Ok(answers)
+    }
+}
+
+/// How an organization names a person who isn't its member. Access is checked before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NamingOf(pub OrganizationId, pub UserId);
+
+impl Loader<NamingOf> for Loaders {
+    type Value = Arc<OutsiderNaming>;
+
+    async fn load(&self, keys: &[NamingOf]) -> Result<HashMap<NamingOf, Self::Value>, async_graphql::Error> {
+        let people: Vec<_> = keys.iter().map(|NamingOf(organization_id, id)| (*organization_id, *id)).collect();
+        let found = collaborator::namings(&mut *self.connection().await?, &people).await.map_err(top_level)?;
+        Ok(found
+            .into_iter()
+            .map(|((organization_id, id), naming)| (NamingOf(organization_id, id), Arc::new(naming)))
+            .collect())
     }
 }
 

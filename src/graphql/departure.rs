@@ -209,7 +209,7 @@ impl ResourceMove {
 
     /// The user who owned it before.
     async fn from(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.from_id).await
+        User::for_people(context, self.0.from_id, "member", self.0.id.uuid()).await
     }
 
     /// The user who owned it afterwards. For samples, this is still the leaver. If the directory is HIDDEN, the leaver

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_graphql::{ID, InputType, InputValueError, InputValueResult, Scalar, ScalarType, Value, registry};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use rollcall_domain::base::decimal;
 use rollcall_domain::base::id::{self, TypedId};
 
 /// A typed id as an argument. In the schema, it is an `ID`.
@@ -66,22 +67,26 @@ impl ScalarType for BigInt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decimal(pub rust_decimal::Decimal);
 
-/// An exact decimal number, written as a string such as "0.025". As input, both a string and a number are accepted.
+/// An exact decimal number, written as a string such as "0.025": digits, with an optional minus sign and decimal point.
+/// As input, a number is accepted too if it is whole and has at most 64 bits, or if it has at most 15 significant
+/// digits and is below one million, since other JSON numbers may be rounded on the way.
 #[Scalar]
 impl ScalarType for Decimal {
     fn parse(value: Value) -> InputValueResult<Self> {
-        let digits = match &value {
-            Value::Number(number) => number.to_string(),
-            Value::String(digits) => digits.clone(),
-            _ => String::new(),
+        let (read, expected) = match &value {
+            Value::Number(number) => (
+                decimal::of_number(number),
+                "a number with so many digits may be rounded on the way; write it as a string",
+            ),
+            Value::String(text) => (decimal::parse(text), "a decimal number such as \"12.5\" is expected"),
+            _ => (None, "a decimal number such as \"12.5\" is expected"),
         };
-        rust_decimal::Decimal::from_str_exact(&digits)
-            .map(Self)
-            .map_err(|_| InputValueError::custom("a decimal number such as 12.5 is expected"))
+        read.map(Self).ok_or_else(|| InputValueError::custom(expected))
     }
 
     fn is_valid(value: &Value) -> bool {
-        <Self as ScalarType>::parse(value.clone()).is_ok()
+        // A number with too many digits is refused later, in words that say what to do instead.
+        matches!(value, Value::Number(_)) || <Self as ScalarType>::parse(value.clone()).is_ok()
     }
 
     fn to_value(&self) -> Value {

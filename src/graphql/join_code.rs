@@ -71,7 +71,7 @@ impl JoinCode {
 
     /// The user who created the code.
     async fn created_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::load_optional(context, self.code.created_by_id).await
+        User::optional_for_people(context, self.code.created_by_id).await
     }
 
     /// When the code was created.
@@ -86,7 +86,7 @@ impl JoinCode {
 
     /// The user who joined with the code.
     async fn used_by(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        User::load_optional(context, self.code.used_by_id).await
+        User::optional_for_people(context, self.code.used_by_id).await
     }
 }
 

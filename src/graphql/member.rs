@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rollcall_domain::authority::access::Permit;
 use rollcall_domain::authority::platform_data::WithMetadata;
 use rollcall_domain::authority::{membership, permissions};
-use rollcall_domain::base::id::{MemberId, ResourceId, TeamId};
+use rollcall_domain::base::id::{MemberId, ResourceId, TeamId, TypedId};
 use rollcall_domain::membership::{member, member_list, role};
 use rollcall_domain::resource::list::{PartFilter, ResourcesBy};
 
@@ -140,9 +140,9 @@ impl Member {
         self.0.id.to_string().into()
     }
 
-    /// The person.
+    /// The person. Platform keys without READ see a placeholder called `member`, whose id can't be looked up.
     async fn user(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.user_id).await
+        User::for_people(context, self.0.user_id, "member", self.0.id.uuid()).await
     }
 
     /// The person's email address. It is visible to the person, and while the membership is active also to the owner

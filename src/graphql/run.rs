@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
-use rollcall_domain::base::id::{OrganizationId, ResourceId, RunId};
+use rollcall_domain::base::id::{OrganizationId, ResourceId, RunId, TypedId};
 use rollcall_domain::base::run_kind;
 use rollcall_domain::resource::run;
 
@@ -75,9 +75,10 @@ impl Run {
         }
     }
 
-    /// The user who queued the run.
+    /// The user who queued the run. Service keys, which read no accounts, and platform keys without READ see a
+    /// placeholder called `member`, whose id can't be looked up.
     async fn queued_by(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.queued_by_id).await
+        User::for_people(context, self.0.queued_by_id, "member", self.0.id.uuid()).await
     }
 
     /// When the run was queued.

@@ -84,9 +84,9 @@ impl Team {
         }
     }
 
-    /// The people in the team that the viewer may see. The owner and admins see everybody. Others see themselves and
-    /// the members that the directory shows, and, if the directory is EVERYONE, the collaborators in teams that they
-    /// are in. Null for viewers who aren't members of the organization.
+    /// The people in the team that the viewer may see: first the members, then the collaborators. The owner and admins
+    /// see everybody. Others see themselves and the members that the directory shows, and, if the directory is
+    /// EVERYONE, the collaborators in teams that they are in. Null for viewers who aren't members of the organization.
     async fn members(
         &self,
         context: &Context<'_>,
@@ -97,7 +97,7 @@ impl Team {
         let permit = loaders(context).load_one((actor, self.0.organization_id)).await?.and_then(|(_, permit)| permit);
         let Some(permit) = permit else { return Ok(None) };
         let page = forward(first, after);
-        page.check::<UserId>().map_err(top_level)?;
+        page.check::<team_members::TeamPlace>().map_err(top_level)?;
         let key = MembersOfTeam {
             team_id: self.0.id,
             visible: team_members::VisibleTeamMembers::of(&permit),
@@ -118,9 +118,13 @@ pub struct TeamMember(team_members::TeamPerson);
 /// A person in a team: a member or a collaborator of the team's organization.
 #[Object]
 impl TeamMember {
-    /// The person.
+    /// The person. A collaborator whom the viewer can't look up otherwise is shown as a placeholder, like
+    /// `Collaborator.user`.
     async fn user(&self, context: &Context<'_>) -> async_graphql::Result<User> {
-        User::load(context, self.0.user_id).await
+        match &self.0.member {
+            Some(_) => User::load(context, self.0.user_id).await,
+            None => User::outside(context, self.0.organization_id, self.0.user_id).await,
+        }
     }
 
     /// The person's membership in the team's organization. Null for a collaborator.
@@ -200,8 +204,9 @@ payload!(DeleteTeamPayload);
 pub struct AddTeamMembersInput {
     /// The team.
     team_id: Id<TeamId>,
-    /// 1 to 100 members and collaborators of the team's organization. Either all are added or nobody is. Those who are
-    /// already in the team stay there.
+    /// 1 to 100 members and collaborators of the team's organization. Collaborators are named by the id of
+    /// `Collaborator.user`, which may be a placeholder's, or by that of their account. Either all are added or nobody
+    /// is. Those who are already in the team stay there.
     user_ids: Vec<Id<UserId>>,
 }
 
@@ -220,7 +225,8 @@ payload!(AddTeamMembersPayload);
 pub struct RemoveTeamMemberInput {
     /// The team.
     team_id: Id<TeamId>,
-    /// The person. Everyone may remove themselves.
+    /// The person: the id of `TeamMember.user`, which may be a placeholder's, or that of their account. Everyone may
+    /// remove themselves.
     user_id: Id<UserId>,
 }
 

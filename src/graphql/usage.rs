@@ -7,7 +7,7 @@ use rollcall_domain::base::id::{OrganizationId, ResourceId, RunId, UserId};
 use rollcall_domain::organization::{upgrade, usage};
 use rollcall_domain::resource::usage_report;
 
-use super::context::{actor, database};
+use super::context::{actor, database, request};
 use super::error::{Payload, UserError, payload};
 use super::id::{BigInt, Decimal, Id, Time};
 use super::resource::Resource;
@@ -85,8 +85,9 @@ impl Usage {
     }
 }
 
+/// A point, with its organization.
 #[derive(Debug, Clone, Copy)]
-pub struct UsagePoint(pub usage::UsagePoint);
+pub struct UsagePoint(pub OrganizationId, pub usage::UsagePoint);
 
 /// What was used and spent within one interval, by one kind, member or workspace. If a series would have more than
 /// 1,000 points, those who spent the least share the point of an interval that names nobody, so that the sum is exact.
@@ -94,21 +95,23 @@ pub struct UsagePoint(pub usage::UsagePoint);
 impl UsagePoint {
     /// The beginning of the interval.
     async fn from(&self) -> DateTime<Utc> {
-        self.0.from
+        self.1.from
     }
 
     /// The kind of usage, if the series is grouped by that.
     async fn kind(&self) -> Option<UsageKind> {
-        match self.0.key {
+        match self.1.key {
             usage::UsageKey::Kind(kind) => Some(kind.into()),
             usage::UsageKey::Member(_) | usage::UsageKey::Workspace(_) | usage::UsageKey::Others => None,
         }
     }
 
-    /// The user, if the series is grouped by members. Null for usage that names nobody.
+    /// The user, if the series is grouped by members. Null for usage that names nobody. People whom the viewer can't
+    /// look up, because they never were members, are shown as placeholders, like `Collaborator.user`; those who aren't
+    /// collaborators any more are anonymous.
     async fn user(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        match self.0.key {
-            usage::UsageKey::Member(id) => User::load_optional(context, Some(id)).await,
+        match self.1.key {
+            usage::UsageKey::Member(id) => User::outside(context, self.0, id).await.map(Some),
             usage::UsageKey::Kind(_) | usage::UsageKey::Workspace(_) | usage::UsageKey::Others => Ok(None),
         }
     }
@@ -116,7 +119,7 @@ impl UsagePoint {
     /// The workspace, if the series is grouped by workspaces. Null for usage outside of workspaces, and for a
     /// workspace that is gone or that the viewer can't reach.
     async fn workspace(&self, context: &Context<'_>) -> async_graphql::Result<Option<Resource>> {
-        match self.0.key {
+        match self.1.key {
             usage::UsageKey::Workspace(id) => Resource::find(context, id).await,
             usage::UsageKey::Kind(_) | usage::UsageKey::Member(_) | usage::UsageKey::Others => Ok(None),
         }
@@ -124,12 +127,12 @@ impl UsagePoint {
 
     /// How much was used, in the unit of the kind. Null unless the series is grouped by kinds.
     async fn quantity(&self) -> Option<Decimal> {
-        self.0.quantity.map(Decimal)
+        self.1.quantity.map(Decimal)
     }
 
     /// The credits that were spent. One credit is one US dollar.
     async fn credits(&self) -> Decimal {
-        Decimal(self.0.credits)
+        Decimal(self.1.credits)
     }
 }
 
@@ -144,7 +147,8 @@ pub struct ReportUsageInput {
 #[derive(InputObject)]
 pub struct UsageEntryInput {
     /// A key that identifies this entry, up to 200 characters. An entry that is sent again with the same key isn't
-    /// counted again. Keys are those of the organization or, if none is named, of the user.
+    /// counted again, whatever has changed since. Of a service key, keys are its organization's; otherwise, they are
+    /// those of the organization that the entry names or, if it names none, of the user.
     idempotency_key: String,
     /// The organization that pays. If omitted, the user's default bill-to does.
     organization_id: Option<Id<OrganizationId>>,
@@ -233,14 +237,15 @@ impl UsageMutation {
     }
 
     /// Asks the platform for a larger plan, by an email to its support address. For the owner and admins, at most three
-    /// times a day.
+    /// times a day for an organization and ten times a day for an account.
     async fn request_upgrade(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The organization, and what it needs.")] input: RequestUpgradeInput,
     ) -> async_graphql::Result<RequestUpgradePayload> {
         let (id, message) = (input.organization_id.0, input.message.as_deref());
-        let outcome = upgrade::request(database(context), actor(context)?, id, message).await;
+        let client = request(context).client;
+        let outcome = upgrade::request(database(context), actor(context)?, id, message, client).await;
         Payload::of(outcome, |()| RequestUpgradePayload::default())
     }
 }

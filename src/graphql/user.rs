@@ -12,7 +12,7 @@ use rollcall_domain::authority::platform_data::WithMetadata;
 use rollcall_domain::base::id::{OrganizationId, TypedId, UserId};
 use uuid::Uuid;
 
-use super::context::{connection, loaders, metadata, request};
+use super::context::{NamingOf, connection, loaders, metadata, request};
 use super::error::top_level;
 use super::id::Id;
 use super::organization::Organization;
@@ -190,6 +190,25 @@ impl User {
         }
     }
 
+    /// Loads the user, for ids that an object has led to whose viewers may know the user. For keys that see no people,
+    /// this is a placeholder called by the word, with an id that can't be looked up.
+    pub async fn for_people(context: &Context<'_>, id: UserId, word: &str, by: Uuid) -> async_graphql::Result<Self> {
+        match Self::are_shown(context) {
+            true => Self::load(context, id).await,
+            false => Ok(Self::Called { id: UserId::from_uuid(by), word: word.to_owned() }),
+        }
+    }
+
+    /// Like [`Self::for_people`], for ids that may be absent. Keys that see no people get nobody.
+    pub async fn optional_for_people(context: &Context<'_>, id: Option<UserId>) -> async_graphql::Result<Option<Self>> {
+        Self::load_optional(context, id.filter(|_| Self::are_shown(context))).await
+    }
+
+    /// Whether the viewer sees people at all.
+    fn are_shown(context: &Context<'_>) -> bool {
+        request(context).actor().is_none_or(Actor::sees_people)
+    }
+
     /// The ids of those users whom the viewer may know.
     pub async fn known_of(context: &Context<'_>, ids: &HashSet<UserId>) -> async_graphql::Result<HashSet<UserId>> {
         let Some(actor) = request(context).actor() else { return Ok(HashSet::new()) };
@@ -201,9 +220,36 @@ impl User {
     /// shown see a placeholder: named by the word and with an id that can't be looked up, or, if the user was named by
     /// their id, with that id alone. Everybody else sees an anonymous placeholder.
     pub async fn named(context: &Context<'_>, id: UserId, naming: Naming<'_>) -> async_graphql::Result<Self> {
+        match Self::if_known(context, id).await? {
+            Some(known) => Ok(known),
+            None => Self::unknown(context, id, naming).await,
+        }
+    }
+
+    /// A person who may be outside an organization in which something of theirs is shown, such as what they used.
+    /// Viewers who know the person see them as they are. Everybody else sees a collaborator as they are named in the
+    /// grant that makes them one, and anybody else as an anonymous placeholder. Either placeholder has the same id for
+    /// the same person, made of their id as a collaborator.
+    pub async fn outside(
+        context: &Context<'_>,
+        organization_id: OrganizationId,
+        id: UserId,
+    ) -> async_graphql::Result<Self> {
         if let Some(known) = Self::if_known(context, id).await? {
             return Ok(known);
         }
+        let found = loaders(context).load_one(NamingOf(organization_id, id)).await?;
+        let found = found.ok_or_else(|| top_level(Error::Bug("every person has a naming")))?;
+        let by = found.id.uuid();
+        if !found.is_collaborator {
+            return Ok(Self::Called { id: UserId::from_uuid(by), word: "someone".to_owned() });
+        }
+        let (named_by, word) = (found.granted_by_id, found.named_as.as_deref());
+        Self::unknown(context, id, Naming { organization_id, named_by, word, by }).await
+    }
+
+    /// The placeholder for a user whom the viewer doesn't know and somebody has named.
+    async fn unknown(context: &Context<'_>, id: UserId, naming: Naming<'_>) -> async_graphql::Result<Self> {
         let called = |word: &str| Self::Called { id: UserId::from_uuid(naming.by), word: word.to_owned() };
         Ok(match (naming.is_shown(context).await?, naming.word) {
             (true, Some(word)) => called(word),
@@ -258,6 +304,6 @@ impl User {
         id: Option<UserId>,
     ) -> async_graphql::Result<bool> {
         let own = id.is_some_and(|id| request(context).actor().is_some_and(|actor| actor.is(id)));
-        Ok(own || Organization::load(context, organization_id).await?.shows_structure())
+        Ok(own || Self::are_shown(context) && Organization::load(context, organization_id).await?.shows_structure())
     }
 }

@@ -137,7 +137,9 @@ impl Close {
 enum End {
     /// The server closes it.
     Close(Close),
-    /// The client has closed it, is gone, or doesn't read.
+    /// The client closes it, and waits for the answer to its close frame.
+    Closed,
+    /// The client is gone, or doesn't read.
     Gone,
 }
 
@@ -218,15 +220,21 @@ impl Connection {
         let end = self.converse(&mut socket).await;
         // The subscriptions end first, so that nothing is read from the database any more.
         drop(self);
-        if let End::Close(Close { code, reason }) = end {
-            let frame = CloseFrame { code, reason: reason.into() };
-            let closing = async {
-                if socket.send(Message::Close(Some(frame))).await.is_ok() {
-                    while let Some(Ok(_)) = socket.recv().await {}
+        let closing = async {
+            let is_closing = match end {
+                End::Close(Close { code, reason }) => {
+                    let frame = CloseFrame { code, reason: reason.into() };
+                    socket.send(Message::Close(Some(frame))).await.is_ok()
                 }
+                // The library sends its answer to the client's close frame when it is next asked to read.
+                End::Closed => true,
+                End::Gone => false,
             };
-            let _ = timeout(CLOSING, closing).await;
-        }
+            if is_closing {
+                while let Some(Ok(_)) = socket.recv().await {}
+            }
+        };
+        let _ = timeout(CLOSING, closing).await;
     }
 
     async fn converse(&mut self, socket: &mut WebSocket) -> End {
@@ -278,7 +286,7 @@ impl Connection {
             // Pings are answered by the library.
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Binary(_) => return Err(Close::new(code::BAD_REQUEST, "Messages are text").into()),
-            Message::Close(_) => return Err(End::Gone),
+            Message::Close(_) => return Err(End::Closed),
         };
         match read(&text)? {
             // In a box, so that a connection doesn't take up the memory for it to its end.

@@ -92,7 +92,10 @@ impl TestApp {
         let answer = self.anonymous().run(document, json!({})).await;
         assert_eq!(answer.error_code(), "BAD_REQUEST", "{}", answer.body);
         assert!(answer.body.get("data").is_none(), "{}", answer.body);
-        answer.body["errors"][0].clone()
+        let refusal = answer.body["errors"][0].clone();
+        // The count and its limit make one sentence.
+        assert!(!refusal["message"].as_str().unwrap().contains(",;"), "{refusal}");
+        refusal
     }
 
     /// From here on, each look at the clock takes an hour; what it was before.

@@ -18,12 +18,13 @@ impl Team {
         viewer.query(LIST, json!({ "id": self.id })).await["organization"]["collaborators"].clone()
     }
 
-    /// The ids of the people who are listed as collaborators.
+    /// The ids of the people who are listed as collaborators, as the owner sees them, in order. People who were named
+    /// by their id have that one.
     async fn outside(&self) -> Vec<String> {
         let listed = self.collaborators(&self.owner).await;
         let people: Vec<String> = nodes(&listed).iter().map(|one| text(&one["user"]["id"])).collect();
         assert_eq!(listed["totalCount"], people.len());
-        people
+        sorted(people)
     }
 
     /// Who is in a team, as the owner sees it: the person, and whether they are a member.
@@ -52,6 +53,17 @@ impl Team {
         let error = by.refused("removeCollaborator", json!({ "organizationId": self.id, "userId": user_id })).await;
         (error.code, error.field)
     }
+}
+
+fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort_unstable();
+    ids
+}
+
+/// The collaborator in a list who is shown by a name.
+fn called<'a>(listed: &'a Value, name: &str) -> &'a Value {
+    let found = nodes(listed).iter().find(|one| one["user"]["username"] == name);
+    found.unwrap_or_else(|| panic!("nobody is called {name}: {listed}"))
 }
 
 /// Whom somebody sees in a team, and whether they are members.
@@ -97,12 +109,14 @@ async fn who_reaches_something_from_outside_is_listed() {
     ada.grant(&project, user(&admin), "VIEW").await;
     let elsewhere = app.sign_up("far@example.org").await.found("Elsewhere").await;
     ada.grant(&project, json!({ "organizationId": elsewhere }), "VIEW").await;
-    assert_eq!(team.outside().await, [eve.user_id.as_str(), bob.user_id.as_str()]);
     let listed = team.collaborators(&admin).await;
-    let one = &nodes(&listed)[0];
+    // Each as they were named: by an id, and by an address.
+    let bobs = text(&called(&listed, "bob@example.org")["user"]["id"]);
+    assert_eq!(team.outside().await, sorted(vec![eve.user_id.clone(), bobs.clone()]));
+    let one = called(&listed, &eve.user_id);
     assert!(text(&one["id"]).starts_with("col_"), "{one}");
     assert_eq!((&one["organization"]["id"], &one["grantedBy"]["id"]), (&json!(team.id), &json!(ada.user_id)));
-    assert_eq!(one["user"], json!({ "id": eve.user_id, "username": eve.username().await }));
+    assert_eq!(one["user"]["id"], eve.user_id.as_str());
     let grants = nodes(&one["grants"]);
     let shown: Vec<_> =
         grants.iter().map(|it| (text(&it["id"]), text(&it["level"]), text(&it["grantedBy"]["id"]))).collect();
@@ -131,29 +145,130 @@ async fn who_reaches_something_from_outside_is_listed() {
     assert_eq!((&page["totalCount"], &page["pageInfo"]["hasNextPage"]), (&json!(2), &json!(true)));
     let next = json!({ "id": team.id, "first": 1, "after": page["pageInfo"]["endCursor"] });
     let next = team.owner.query(LIST, next).await["organization"]["collaborators"].clone();
-    assert_eq!(
-        (&nodes(&next)[0]["user"]["id"], &next["pageInfo"]["hasNextPage"]),
-        (&json!(bob.user_id), &json!(false))
-    );
+    let both = [&page, &next].map(|page| text(&nodes(page)[0]["user"]["id"])).to_vec();
+    assert_eq!((sorted(both), &next["pageInfo"]["hasNextPage"]), (team.outside().await, &json!(false)));
     // Since when: the earliest of the present grants. Then there is none, and nobody.
     ada.ok("revokeAccess", json!({ "grantId": first }), "").await;
     let listed = team.collaborators(&team.owner).await;
-    let one = &nodes(&listed)[0];
+    let one = called(&listed, &eve.username().await);
     assert_eq!(
         (&one["id"], &one["grantedBy"]["id"], &one["grants"]["totalCount"]),
         (&json!(id), &json!(admin.user_id), &json!(1))
     );
     eve.ok("revokeAccess", json!({ "grantId": second }), "").await;
-    assert_eq!(team.outside().await, [bob.user_id.as_str()]);
+    assert_eq!(team.outside().await, [bobs.as_str()]);
     assert!(team.owner.query(node, json!({ "id": id })).await["node"].is_null());
     // While sharing is kept inside, nobody outside reaches anything.
     team.sharing("MEMBERS_ONLY").await;
     assert_eq!((team.outside().await, bob.access(&project).await), (vec![], None));
     team.sharing("ALLOWED").await;
-    assert_eq!(team.outside().await, [bob.user_id.as_str()]);
+    assert_eq!(team.outside().await, [bobs.as_str()]);
     // A deleted account is nobody's collaborator.
     bob.ok("deleteAccount", json!({ "confirmEmail": "bob@example.org" }), "").await;
     assert_eq!(team.outside().await, Vec::<String>::new());
+    app.finish().await;
+}
+
+// R67: who shares learns no more than they named, the owner and admins included: a collaborator is shown by the word of
+// their grant, under an id that leads to nobody, in lists, in teams and in cursors. By that id, they are put into
+// teams, taken out of them, and removed.
+#[tokio::test]
+async fn a_collaborator_is_shown_as_they_were_named() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let policy = json!({ "organizationId": team.id, "memberDirectory": "EVERYONE" });
+    team.owner.ok("updateOrganizationPolicy", policy, "").await;
+    let admin = app.join(&team, "admin@example.org", "ADMIN").await;
+    let ada = app.join(&team, "ada@example.org", "MEMBER").await;
+    let people = [app.sign_up("eve@example.org").await, app.sign_up("bob@example.org").await];
+    for person in &people {
+        let profile = json!({ "name": "Evelyn Smith", "avatarUrl": "https://example.net/face.png" });
+        person.ok("updateProfile", profile, "").await;
+    }
+    let [eve, bob] = &people;
+    let project = ada.create(&team.id, "PROJECT", "Liver atlas").await;
+    let lab = team.group("Lab", &[&ada]).await;
+    ada.grant(&project, json!({ "username": eve.username().await }), "VIEW").await;
+    let input = json!({ "resourceId": project, "grantee": { "email": "bob@example.org" }, "level": "VIEW" });
+    ada.ok("grantAccess", input, "invited").await;
+    app.sign_in(app.anonymous(), "bob@example.org").await;
+    let user = "user { id name username avatarUrl }";
+    let list = format!(
+        "query($id: ID!, $first: Int, $after: String) {{ organization(by: {{ id: $id }}) {{ collaborators(first: $first, after: $after) {{ \
+         edges {{ cursor }} pageInfo {{ endCursor }} nodes {{ {user} }} }} }} }}"
+    );
+    let in_lab = format!(
+        "query($id: ID!, $first: Int, $after: String) {{ node(id: $id) {{ ... on Team {{ members(first: $first, after: $after) {{ \
+         edges {{ cursor }} pageInfo {{ endCursor }} nodes {{ member {{ id }} {user} }} }} }} }} }}"
+    );
+    // Nothing of an answer leads to their accounts, its cursors included.
+    let reveals_nobody = |answer: &Value| {
+        let mut said = answer.to_string();
+        for edge in answer["edges"].as_array().unwrap() {
+            use base64::Engine as _;
+            let cursor = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text(&edge["cursor"])).unwrap();
+            said.push_str(&String::from_utf8(cursor).unwrap());
+        }
+        assert!(!said.contains("Evelyn") && !said.contains("face.png"), "{said}");
+        for person in &people {
+            assert!(!said.contains(&person.user_id) && !said.contains(&uuid(&person.user_id).to_string()), "{said}");
+        }
+    };
+    for leader in [&team.owner, &admin] {
+        let listed =
+            leader.query(&list, json!({ "id": team.id, "first": 10 })).await["organization"]["collaborators"].clone();
+        assert_eq!(nodes(&listed).len(), 2);
+        reveals_nobody(&listed);
+        for name in [eve.username().await, "bob@example.org".to_owned()] {
+            let shown = &called(&listed, &name)["user"];
+            assert_eq!((&shown["name"], &shown["avatarUrl"]), (&json!(name), &Value::Null));
+            let id = text(&shown["id"]);
+            assert!(
+                leader.query("query($id: ID!) { node(id: $id) { id } }", json!({ "id": id })).await["node"].is_null()
+            );
+        }
+    }
+    let listed = team.collaborators(&team.owner).await;
+    let placeholder = |name: &str| text(&called(&listed, name)["user"]["id"]);
+    let (eves, bobs) = (placeholder(&eve.username().await), placeholder("bob@example.org"));
+    // Into a team, in which leaders and whoever named them see the same, and teammates see that there is someone.
+    team.owner.ok("addTeamMembers", json!({ "teamId": lab, "userIds": [eves, bobs, eves] }), "").await;
+    for (viewer, names) in [
+        (&team.owner, [eve.username().await, "bob@example.org".to_owned()]),
+        (&ada, [eve.username().await, "bob@example.org".to_owned()]),
+    ] {
+        let (mut seen, mut after) = (Vec::new(), Value::Null);
+        loop {
+            let page = viewer.query(&in_lab, json!({ "id": lab, "first": 1, "after": after })).await["node"]["members"]
+                .clone();
+            reveals_nobody(&page);
+            let Some(one) = nodes(&page).first() else { break };
+            seen.push((one["member"].is_object(), text(&one["user"]["username"])));
+            after = page["pageInfo"]["endCursor"].clone();
+        }
+        let mut expected = vec![(true, ada.username().await)];
+        expected.extend(names.map(|name| (false, name)));
+        seen.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(seen, expected);
+    }
+    let grace = app.join(&team, "grace@example.org", "MEMBER").await;
+    team.add(&lab, &[&grace]).await;
+    let seen = grace.query(&in_lab, json!({ "id": lab, "first": 10 })).await["node"]["members"].clone();
+    reveals_nobody(&seen);
+    assert_eq!(nodes(&seen).iter().filter(|one| one["user"]["username"] == "someone").count(), 2);
+    // Out of it, and out of everything; by the account's id as well, and nowhere else by the placeholder's.
+    team.owner.ok("removeTeamMember", json!({ "teamId": lab, "userId": eves }), "").await;
+    team.owner.ok("removeTeamMember", json!({ "teamId": lab, "userId": bob.user_id }), "").await;
+    assert_eq!(team.in_team(&lab).await.len(), 2);
+    let elsewhere = Team { id: grace.found("Elsewhere").await, owner: grace };
+    assert_eq!(elsewhere.no_collaborator(&elsewhere.owner, &eves).await, is("NOT_FOUND", "input.userId"));
+    assert_eq!(team.no_collaborator(&ada, &eves).await, is("FORBIDDEN", "input.organizationId"));
+    admin.ok("removeCollaborator", json!({ "organizationId": team.id, "userId": eves }), "removedGrants").await;
+    assert_eq!(team.remove_collaborator(bob).await, 1);
+    assert_eq!((team.outside().await, eve.access(&project).await, bob.access(&project).await), (vec![], None, None));
+    assert_eq!(team.no_collaborator(&admin, &eves).await, is("NOT_FOUND", "input.userId"));
+    assert!(app.admin(&["verify"]).status.success());
     app.finish().await;
 }
 
@@ -447,7 +562,7 @@ async fn collaborators_follow_a_project_that_moves() {
     there.owner.ok("acceptProjectTransfer", json!({ "id": offer, "organizationId": there.id }), "").await;
     app.until_idle().await;
     assert_eq!(team.outside().await, [bob.user_id.as_str()]);
-    assert_eq!(there.outside().await, [eve.user_id.as_str(), bob.user_id.as_str()]);
+    assert_eq!(there.outside().await, sorted(vec![eve.user_id.clone(), bob.user_id.clone()]));
     assert_eq!(team.in_team(&lab).await, [(bob.user_id.clone(), false)]);
     assert_eq!((eve.access(&inside).await, bob.access(&inside).await), (some("VIEW"), some("VIEW")));
     // Each organization removes its own.
@@ -582,8 +697,14 @@ async fn a_long_list_of_collaborators_is_read_by_pages() {
         after = list["pageInfo"]["endCursor"].clone();
         let mut lists = plans.iter().filter(|(statement, _)| statement.contains("RECURSIVE person"));
         let (_, plan) = lists.next().expect("the list is one statement");
-        let indexes =
-            ["grants_outside_idx", "organizations_pkey", "users_pkey", "members_user_id_idx", "members_user_key"];
+        let indexes = [
+            "grants_outside_idx",
+            "grants_collaborators_idx",
+            "organizations_pkey",
+            "users_pkey",
+            "members_user_id_idx",
+            "members_user_key",
+        ];
         // There are few organizations here.
         let found = problems(plan, 200, &indexes).into_iter().filter(|problem| !problem.contains("organizations"));
         wrong.extend(found.map(|problem| format!("page {page}: {problem}")));

@@ -116,6 +116,27 @@ async fn an_invitation_leads_straight_into_a_workspace() {
     app.finish().await;
 }
 
+// R14, R80: whoever is invited as a viewer is promised no more than a viewer has, by the mail and by the page.
+#[tokio::test]
+async fn a_viewer_is_promised_what_a_viewer_has() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let workspace = team.owner.create(&team.id, "WORKSPACE", "Wet lab").await;
+    let bob = app.sign_up("bob@example.org").await;
+    let invitation = json!({ "email": bob.email, "role": "VIEWER", "grants": [level(&workspace, "CONTRIBUTE")] });
+    let input = json!({ "organizationId": team.id, "invitations": [invitation] });
+    let made = team.owner.ok("inviteMembers", input, SELECTION).await["invitations"].clone();
+    let mail = app.mail_about("bob@example.org", "invites you").await;
+    let words: String = mail.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let page = Visitor::new(&app.url).get(&mail.link("/invitations/")).await.text();
+    for said in [words, page] {
+        assert!(said.to_lowercase().contains("wet lab (workspace): you can view it"), "{said}");
+    }
+    bob.ok("acceptInvitation", json!({ "id": made[0]["id"] }), "").await;
+    assert_eq!(bob.access(&workspace).await, some("VIEW"));
+    app.finish().await;
+}
+
 // R80: as far as the inviter could grant them; the first that is wrong is named, and nobody is invited.
 #[tokio::test]
 async fn nobody_is_invited_with_what_the_inviter_could_not_grant() {

@@ -8,6 +8,8 @@ use diesel_async::SimpleAsyncConnection;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::statements::statements;
 use crate::support::client::{nodes, text};
@@ -654,6 +656,20 @@ async fn the_websocket_protocol_is_kept() {
         let mut socket = Socket::to(&app.url).await;
         socket.send_message(message).await;
         assert_eq!(socket.closed().await.0, 4400);
+    }
+    // Whoever closes it is answered, before and after they have said who they are.
+    for with_init in [false, true] {
+        let mut socket = Socket::to(&app.url).await;
+        if with_init {
+            socket.begin(&team.owner).await;
+            socket.send(subscribe("a")).await;
+        }
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "done".into() };
+        let began = Instant::now();
+        socket.send_message(Message::Close(Some(frame))).await;
+        assert_eq!(socket.closed().await, (1000, "done".to_owned()));
+        assert!(socket.receive().await.is_err_and(|close| close.is_none()));
+        assert!(began.elapsed().as_millis() < 900, "the server closes the connection, and doesn't wait for the client");
     }
     // A message that is too large ends the connection, however it is cut into frames.
     let mut socket = Socket::of(&app.url, &team.owner).await;

@@ -295,6 +295,16 @@ impl Actor {
         }
     }
 
+    /// Whether the actor sees people at all where something leads to them, such as a run to the member who queued it. A
+    /// service key reads no account, and a platform key only with READ.
+    pub fn sees_people(&self) -> bool {
+        match self {
+            Self::User { .. } | Self::ApiKey { .. } | Self::OnBehalf { .. } | Self::Staff { .. } => true,
+            Self::Platform(key) => key.scopes.has(PlatformScope::Read),
+            Self::Service { .. } => false,
+        }
+    }
+
     /// Whether the actor sees an organization without being a member of it, also while it is deleted: the platform's
     /// staff, and platform keys with READ that reach it.
     pub fn oversees(&self, organization_id: OrganizationId) -> bool {
@@ -417,6 +427,19 @@ impl Actor {
                     "usage is reported by the platform; use a platform key, or a service key of the organization";
                 Err(Error::refused(Code::Forbidden, field, message))
             }
+        }
+    }
+
+    /// The organization to which the keys in an actor's reports of usage belong, whatever the reports name. `None` for
+    /// actors that report for many organizations.
+    pub(crate) fn reports_with_keys_of(&self) -> Option<OrganizationId> {
+        match self {
+            Self::Service { organization_id, .. } => Some(*organization_id),
+            Self::User { .. }
+            | Self::ApiKey { .. }
+            | Self::Platform(_)
+            | Self::OnBehalf { .. }
+            | Self::Staff { .. } => None,
         }
     }
 

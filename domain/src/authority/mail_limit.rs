@@ -99,6 +99,31 @@ pub(crate) async fn count(
     .await?
 }
 
+/// Counts an email to the deployment's support that an actor is about to cause, like [`count`]. It has limits of its
+/// own, and none for its recipient.
+pub(crate) async fn count_to_support(
+    database: &Database,
+    actor: &Actor,
+    client: ClientNetwork,
+    field: &str,
+) -> Result<CausedMails> {
+    let limits::TryLimits { account, client: of_client, deployment: of_all } = limits::SUPPORT_MAILS;
+    let count = |limit, subject| Count { limit, subject, number: 1 };
+    let mut caused = CausedMails {
+        mails: Vec::new(),
+        field: field.to_owned(),
+        own: actor.account().map(|user_id| count(account, user_id.to_string())).into_iter().collect(),
+        shared: Ok(RefundableCounts::default()),
+        database: database.clone(),
+    };
+    let shared = [count(of_client, client.to_string()), count(of_all, String::new())];
+    attempt::run_to_completion(async move {
+        caused.shared = attempt::count_all_or_none(&caused.database, &shared).await?;
+        Ok(caused)
+    })
+    .await?
+}
+
 /// Returns how many emails the account may cause a day.
 async fn per_day(database: &Database, deployment: &Deployment, user_id: UserId) -> Result<i32> {
     let mut connection = database.connection().await?;
@@ -120,6 +145,15 @@ fn refuse(mails: &[CausedMail], over: &[FullWindow], field: &str) -> Vec<Refusal
             }
             bucket if bucket == limits::CAUSED_MAILS.client.bucket => {
                 format!("{limit} mails to others may be sent an hour from where you are")
+            }
+            bucket if bucket == limits::SUPPORT_MAILS.account.bucket => {
+                format!("your account may ask for more {limit} times a day")
+            }
+            bucket if bucket == limits::SUPPORT_MAILS.client.bucket => {
+                format!("organizations may ask for more {limit} times an hour from where you are")
+            }
+            bucket if bucket == limits::SUPPORT_MAILS.deployment.bucket => {
+                format!("organizations may ask for more {limit} times an hour here")
             }
             _ => format!("{limit} mails to others may be sent here an hour"),
         };

@@ -78,6 +78,14 @@ text_enum! {
 }
 
 impl AccessLevel {
+    /// The level as far as a role allows it: a viewer only reads (R14).
+    pub fn within(self, role: Role) -> Self {
+        match role {
+            Role::Owner | Role::Admin | Role::Member => self,
+            Role::Viewer => self.min(Self::View),
+        }
+    }
+
     /// What the level allows, to complete "you can …".
     pub fn in_words(self) -> &'static str {
         match self {

@@ -6,8 +6,8 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::base::limits;
 use crate::base::text_enum::text_enum;
+use crate::base::{decimal, limits};
 
 text_enum! {
     /// What is metered.
@@ -108,13 +108,12 @@ impl CreditRates {
 
 /// Reads a rate from a number or a text with a number.
 fn rate(name: &str, value: &Value) -> Result<Decimal, String> {
-    let digits = match value {
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.trim().to_owned(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => String::new(),
+    let rate = match value {
+        Value::Number(number) => decimal::of_number(number),
+        Value::String(text) => decimal::parse(text.trim()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
-    let rate = Decimal::from_str_exact(&digits).ok().map(|rate| rate.normalize());
-    rate.filter(|rate| {
+    rate.map(|rate| rate.normalize()).filter(|rate| {
         !rate.is_sign_negative() && *rate <= limits::MAX_CREDIT_RATE && rate.scale() <= limits::CREDIT_RATE_DIGITS
     })
     .ok_or_else(|| {

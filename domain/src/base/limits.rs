@@ -407,6 +407,14 @@ pub const CAUSED_MAILS: TryLimits = TryLimits {
     client: TryLimit { bucket: "caused_mail_client", tries: 2_500, window: Duration::from_secs(60 * 60) },
     deployment: TryLimit { bucket: "caused_mail_deployment", tries: 20_000, window: Duration::from_secs(60 * 60) },
 };
+/// Requests for more, which are emails to the deployment's support, counted for those who ask. The support's address
+/// has no limit as a recipient: if it had, a few accounts could keep all other organizations from asking. To use up the
+/// deployment's limit, somebody needs 100 accounts and 34 clients in one hour.
+pub const SUPPORT_MAILS: TryLimits = TryLimits {
+    account: a_day("support_mail", 10),
+    client: TryLimit { bucket: "support_mail_client", tries: 30, window: Duration::from_secs(60 * 60) },
+    deployment: TryLimit { bucket: "support_mail_deployment", tries: 1_000, window: Duration::from_secs(60 * 60) },
+};
 /// How long an account counts as new.
 pub const NEW_ACCOUNT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The number of emails that a new account may cause in a day.

@@ -5,6 +5,7 @@ pub(crate) mod attached;
 pub mod client;
 pub(crate) mod clock;
 pub mod credit_rates;
+pub mod decimal;
 pub mod delivery;
 pub mod device;
 pub mod error;

@@ -566,6 +566,7 @@ diesel::table! {
         idempotency_key -> Nullable<Text>,
         occurred_at -> Timestamptz,
         recorded_at -> Timestamptz,
+        of_any_reporter -> Bool,
     }
 }
 

@@ -81,7 +81,7 @@ pub async fn preview(database: &Database, token: &str) -> Result<Option<Invitati
     let stands = is_newest && deleted_at.is_none();
     let status = if stands { invitation.status_at(at) } else { InvitationStatus::Revoked };
     let grants = match status {
-        InvitationStatus::Pending => invitation_grants::in_words(&mut connection, invitation.id).await?,
+        InvitationStatus::Pending => invitation_grants::in_words(&mut connection, &invitation).await?,
         _ => Vec::new(),
     };
     Ok(Some(InvitationPreview {

@@ -1,6 +1,6 @@
 -- The earliest grant that makes a person a collaborator; no row if they are none, because they reach nothing here or
 -- are a member. {{organization}} and {{user}} are ids.
-SELECT g.created_at AS since, g.granted_by_id
+SELECT g.created_at AS since, g.granted_by_id, g.named_as
 FROM organizations o
 JOIN users u ON u.id = {user} AND u.suspended_at IS NULL AND u.deleted_at IS NULL
 LEFT JOIN members m ON m.organization_id = o.id AND m.user_id = u.id

@@ -9,9 +9,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Bool, Nullable, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::authority::access::{self, Permit};
 use crate::authority::actor::Actor;
@@ -19,7 +20,7 @@ use crate::authority::audit::{AuditAction, NewEvent};
 use crate::authority::resource_access::OWN_COUNTS;
 use crate::authority::rights::Action;
 use crate::base::error::Result;
-use crate::base::id::{CollaboratorId, OrganizationId, TeamId, UserId};
+use crate::base::id::{CollaboratorId, OrganizationId, TeamId, TypedId as _, UserId};
 use crate::base::page::{Page, PageRequest, Slice};
 use crate::base::sql::statement;
 use crate::database::Transaction;
@@ -42,6 +43,9 @@ pub struct Collaborator {
     /// The user who last created or changed that grant; `None` for the platform.
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub granted_by_id: Option<UserId>,
+    /// The word by which that grant names the person; `None` if it names them by their id.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub named_as: Option<String>,
 }
 
 /// The people from one to the next, as the CTE `person`.
@@ -59,11 +63,11 @@ fn collaboration(organization: &str, user: &str) -> String {
 statement! {
     struct Collaborators {
         organization_id: SqlUuid = OrganizationId,
-        after: Nullable<SqlUuid> = Option<UserId>,
+        after: Nullable<SqlUuid> = Option<CollaboratorId>,
         most: BigInt = i64,
     } = format!(
-        "{} SELECT collaborator_id(:organization_id, p.user_id) AS id, :organization_id AS organization_id, p.user_id, \
-         p.since, p.granted_by_id FROM person p WHERE p.since IS NOT NULL ORDER BY p.user_id",
+        "{} SELECT p.id, :organization_id AS organization_id, p.user_id, p.since, p.granted_by_id, p.named_as \
+         FROM person p WHERE p.since IS NOT NULL ORDER BY p.id",
         people()
     )
 }
@@ -71,14 +75,14 @@ statement! {
 statement! {
     struct CountCollaborators {
         organization_id: SqlUuid = OrganizationId,
-        after: Nullable<SqlUuid> = Option<UserId>,
+        after: Nullable<SqlUuid> = Option<CollaboratorId>,
         most: BigInt = i64,
     } = format!("{} SELECT count(p.since) AS count FROM person p", people())
 }
 
 statement! {
     struct CollaboratorsById { ids: Array<SqlUuid> = Vec<CollaboratorId> } = format!(
-        "SELECT k.id, p.organization_id, p.user_id, e.since, e.granted_by_id FROM unnest(:ids) AS k (id) \
+        "SELECT k.id, p.organization_id, p.user_id, e.since, e.granted_by_id, e.named_as FROM unnest(:ids) AS k (id) \
          CROSS JOIN LATERAL (SELECT g.organization_id, g.user_id FROM grants g \
            WHERE g.outside AND collaborator_id(g.organization_id, g.user_id) = k.id LIMIT 1) p \
          CROSS JOIN LATERAL ({}) e",
@@ -86,17 +90,17 @@ statement! {
     )
 }
 
-/// Returns a page of an organization's collaborators, in the order of their users' ids.
+/// Returns a page of an organization's collaborators, in the order of their ids.
 pub async fn list(
     connection: &mut AsyncPgConnection,
     permit: &Permit,
     page: &PageRequest,
 ) -> Result<Page<Collaborator>> {
     permit.require(Action::ViewAllResources)?;
-    let slice: Slice<UserId> = page.slice()?;
+    let slice: Slice<CollaboratorId> = page.slice()?;
     let asked = Collaborators { organization_id: permit.organization_id(), after: slice.after, most: slice.fetch() };
     let rows = asked.query().load(connection).await?;
-    slice.page(rows, |collaborator: &Collaborator| collaborator.user_id)
+    slice.page(rows, |collaborator: &Collaborator| collaborator.id)
 }
 
 /// Counts the collaborators that [`list`] returns over all pages.
@@ -124,6 +128,89 @@ pub async fn visible_to(
         permits.get(&one.organization_id).is_some_and(|permit| permit.standing().allows(Action::ViewAllResources))
     };
     Ok(found.into_iter().filter(may_see).collect())
+}
+
+/// How an organization names a person who isn't its member.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct OutsiderNaming {
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: OrganizationId,
+    #[diesel(sql_type = SqlUuid)]
+    user_id: UserId,
+    /// The id that the person has there as a collaborator, whether or not they are one now.
+    #[diesel(sql_type = SqlUuid)]
+    pub id: CollaboratorId,
+    /// Whether they are a collaborator now.
+    #[diesel(sql_type = Bool)]
+    pub is_collaborator: bool,
+    /// The user who last created or changed the grant that makes them one.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub granted_by_id: Option<UserId>,
+    /// The word by which that grant names them.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub named_as: Option<String>,
+}
+
+statement! {
+    struct OutsiderNamings {
+        organizations: Array<SqlUuid> = Vec<OrganizationId>,
+        users: Array<SqlUuid> = Vec<UserId>,
+    } = format!(
+        "SELECT k.organization_id, k.user_id, collaborator_id(k.organization_id, k.user_id) AS id, \
+           e.since IS NOT NULL AS is_collaborator, e.granted_by_id, e.named_as \
+         FROM unnest(:organizations, :users) AS k (organization_id, user_id) LEFT JOIN LATERAL ({}) e ON true",
+        collaboration("k.organization_id", "k.user_id")
+    )
+}
+
+/// Returns how organizations name people who aren't their members, without checking who asks. Only for people to whom a
+/// visible object has led.
+pub async fn namings(
+    connection: &mut AsyncPgConnection,
+    people: &[(OrganizationId, UserId)],
+) -> Result<HashMap<(OrganizationId, UserId), OutsiderNaming>> {
+    let (organizations, users) = people.iter().copied().unzip();
+    let found: Vec<OutsiderNaming> = OutsiderNamings { organizations, users }.query().load(connection).await?;
+    Ok(found.into_iter().map(|naming| ((naming.organization_id, naming.user_id), naming)).collect())
+}
+
+#[derive(QueryableByName)]
+struct NamedAccount {
+    #[diesel(sql_type = SqlUuid)]
+    collaborator_id: CollaboratorId,
+    #[diesel(sql_type = SqlUuid)]
+    user_id: UserId,
+}
+
+statement! {
+    struct NamedAccounts<'a> {
+        organization_id: SqlUuid = OrganizationId,
+        ids: Array<SqlUuid> = &'a [UserId],
+    } = "SELECT DISTINCT collaborator_id(g.organization_id, g.user_id) AS collaborator_id, g.user_id FROM grants g \
+         WHERE g.organization_id = :organization_id AND g.outside AND collaborator_id(g.organization_id, g.user_id) = ANY (:ids)"
+}
+
+/// Returns the accounts that callers mean by these ids. Whoever may not look a collaborator up sees a placeholder,
+/// whose id is made of the collaborator's ([`Collaborator::id`]); it means their account. All other ids mean
+/// themselves.
+pub(super) async fn accounts(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    ids: &[UserId],
+) -> Result<Vec<UserId>> {
+    let named: Vec<NamedAccount> = NamedAccounts { organization_id, ids }.query().load(connection).await?;
+    let named: HashMap<Uuid, UserId> =
+        named.into_iter().map(|named| (named.collaborator_id.uuid(), named.user_id)).collect();
+    Ok(ids.iter().map(|id| named.get(&id.uuid()).copied().unwrap_or(*id)).collect())
+}
+
+/// Returns the account that callers mean by this id, like [`accounts`].
+pub(super) async fn account(
+    connection: &mut AsyncPgConnection,
+    organization_id: OrganizationId,
+    id: UserId,
+) -> Result<UserId> {
+    Ok(accounts(connection, organization_id, &[id]).await?.pop().unwrap_or(id))
 }
 
 #[derive(QueryableByName)]

@@ -20,7 +20,7 @@ use crate::base::text::EmailAddress;
 use crate::database::schema::{grant_invitations, grants, members};
 use crate::database::{Database, Transaction};
 use crate::membership::collaborator::GRANTS_LOCK;
-use crate::membership::team;
+use crate::membership::{collaborator, team};
 
 statement! {
     /// Keeps out whoever grants something to the person, until the commit.
@@ -32,7 +32,8 @@ statement! {
 
 /// Ends everything that is granted to a collaborator here, in one transaction: grants to them, dormant ones included,
 /// their places in teams, invitations of their address to resources, and what they issued (R67, as R42). Returns the
-/// number of grants.
+/// number of grants. The person is named by the account's id or by that of their placeholder
+/// ([`collaborator::account`]).
 ///
 /// # Errors
 ///
@@ -46,6 +47,7 @@ pub async fn remove(
 ) -> Result<usize> {
     database
         .transaction(async |transaction| {
+            let user_id = collaborator::account(transaction, organization_id, user_id).await?;
             // Whoever becomes a member, or takes up what was shared with their address, locks the account too.
             access::lock_users(transaction, &[user_id]).await?;
             access::authorize(

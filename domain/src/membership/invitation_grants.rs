@@ -53,7 +53,7 @@ pub struct GrantInWords {
     /// The kind of the resource: `project` or `workspace`.
     #[diesel(sql_type = Text)]
     pub kind: String,
-    /// The level.
+    /// The level, as far as the invited role allows it.
     #[diesel(sql_type = Text)]
     pub level: AccessLevel,
 }
@@ -291,8 +291,11 @@ statement! {
          WHERE g.invitation_id = :id ORDER BY g.number"
 }
 
-/// Returns what an invitation grants, in the words of its emails and its page. What has been deleted or given away
-/// since is left out: its present name is none of the invited person's business.
-pub(super) async fn in_words(connection: &mut AsyncPgConnection, id: InvitationId) -> Result<Vec<GrantInWords>> {
-    Ok(GrantsInWords { id }.query().load(connection).await?)
+/// Returns what an invitation grants, in the words of its emails and its page: no more than the person will have in the
+/// invited role. What has been deleted or given away since is left out: its present name is none of the invited
+/// person's business.
+pub(super) async fn in_words(connection: &mut AsyncPgConnection, invitation: &Invitation) -> Result<Vec<GrantInWords>> {
+    let grants: Vec<GrantInWords> = GrantsInWords { id: invitation.id }.query().load(connection).await?;
+    let as_far_as_allowed = |grant: GrantInWords| GrantInWords { level: grant.level.within(invitation.role), ..grant };
+    Ok(grants.into_iter().map(as_far_as_allowed).collect())
 }

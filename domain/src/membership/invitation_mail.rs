@@ -51,7 +51,7 @@ pub async fn by_id(connection: &mut AsyncPgConnection, id: InvitationId) -> Resu
         .await
         .optional()?;
     let Some((invitation, organization, inviter_name, account, at)) = found else { return Ok(None) };
-    let grants = invitation_grants::in_words(connection, id).await?;
+    let grants = invitation_grants::in_words(connection, &invitation).await?;
     let recipient = match (invitation.email.clone(), account) {
         (Some(email), _) => Some((email, invitation.name.clone())),
         (None, Some((Some(email), name))) => Some((email, invitation.name.clone().or(Some(name)))),

@@ -207,8 +207,9 @@ pub async fn delete(database: &Database, actor: &Actor, id: TeamId) -> Result<Te
         .await
 }
 
-/// Adds members and collaborators of the organization to a team, all or none. Those who are already in the team stay in
-/// it. A team makes nobody a collaborator: something must be shared with them first (R68).
+/// Adds members and collaborators of the organization to a team, all or none. Collaborators are named by the account's
+/// id or by that of their placeholder ([`collaborator::account`]). Those who are already in the team stay in it. A team
+/// makes nobody a collaborator: something must be shared with them first (R68).
 ///
 /// # Errors
 ///
@@ -226,10 +227,11 @@ pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_id
         .transaction(async |transaction| {
             let (permit, team) = enter(transaction, actor, id, "teamId").await?;
             permit.require_on(Action::ManageTeams, "teamId")?;
+            let user_ids = collaborator::accounts(transaction, team.organization_id, user_ids).await?;
             // Nobody can leave before this commits, since departures also lock the organization.
             let active: Vec<UserId> = members::table
                 .filter(members::organization_id.eq(team.organization_id))
-                .filter(members::user_id.eq_any(user_ids))
+                .filter(members::user_id.eq_any(&user_ids))
                 .filter(members::status.eq(MemberStatus::Active))
                 .select(members::user_id)
                 .load(&mut **transaction)
@@ -301,7 +303,8 @@ async fn add(
         .await?)
 }
 
-/// Removes someone from a team. Those who manage teams may remove anyone; others only themselves.
+/// Removes someone from a team, named like those who are added. Those who manage teams may remove anyone; others only
+/// themselves.
 ///
 /// # Errors
 ///
@@ -310,6 +313,7 @@ pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_
     database
         .transaction(async |transaction| {
             let (permit, team) = enter(transaction, actor, id, "teamId").await?;
+            let user_id = collaborator::account(transaction, team.organization_id, user_id).await?;
             if !permit.is_of(user_id) {
                 permit.require_on(Action::ManageTeams, "teamId")?;
             }
@@ -318,7 +322,7 @@ pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_
                 return Err(Error::refused(Code::NotFound, "userId", "this person isn't in the team"));
             }
             let event = NewEvent::by(actor, team.organization_id, AuditAction::TeamMemberRemoved, id)
-                .summary(format!("took {user_id} out of a team"))
+                .summary("took someone out of a team")
                 .with(json!({ "user": user_id.to_string() }));
             audit::record(transaction, [event]).await?;
             Ok(team)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
 
 use crate::authority::access::Permit;
 use crate::authority::rights::Role;
@@ -115,11 +116,18 @@ impl VisibleTeamMembers {
     }
 }
 
+/// The place of a person in the list of a team: whether they come after the members, as collaborators do, and the id by
+/// which they are ordered there.
+pub type TeamPlace = (bool, Uuid);
+
 /// A person in a team.
 #[derive(Debug, Clone)]
 pub struct TeamPerson {
+    /// The team's organization.
+    pub organization_id: OrganizationId,
     /// The person.
     pub user_id: UserId,
+    place: TeamPlace,
     /// Their membership in the team's organization; `None` for a collaborator.
     pub member: Option<Member>,
 }
@@ -132,6 +140,10 @@ struct PersonOf {
     user_id: UserId,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     member_id: Option<MemberId>,
+    #[diesel(sql_type = Bool)]
+    is_outside: bool,
+    #[diesel(sql_type = SqlUuid)]
+    place: Uuid,
 }
 
 #[derive(QueryableByName)]
@@ -162,7 +174,8 @@ statement! {
         organization_id: SqlUuid = OrganizationId,
         sees_in_own: Bool = bool,
         sees_all: Bool = bool,
-        after: Nullable<SqlUuid> = Option<UserId>,
+        after_members: Bool = bool,
+        after: Nullable<SqlUuid> = Option<Uuid>,
         most: BigInt = i64,
     } = format!(include_str!("members_of_teams.sql"), seen = SEEN, seen_outside = SEEN_OUTSIDE)
 }
@@ -178,8 +191,8 @@ statement! {
     } = format!(include_str!("count_members_of_teams.sql"), seen = SEEN, seen_outside = SEEN_OUTSIDE)
 }
 
-/// Returns a page of the people in each of the teams who are seen, in the order of their users' ids. The number of
-/// statements doesn't depend on the number of teams.
+/// Returns a page of the people in each of the teams who are seen: first the members, then the collaborators. The
+/// number of statements doesn't depend on the number of teams.
 pub async fn people_of(
     connection: &mut AsyncPgConnection,
     teams: &[TeamId],
@@ -187,11 +200,13 @@ pub async fn people_of(
     page: &PageRequest,
     with_count: bool,
 ) -> Result<HashMap<TeamId, Part<TeamPerson>>> {
-    let slice: Slice<UserId> = page.slice()?;
+    let slice: Slice<TeamPlace> = page.slice()?;
     let VisibleTeamMembers { organization_id, user_id: viewer_id, ref roles, collaborators: [sees_in_own, sees_all] } =
         *visible;
-    let (after, most) = (slice.after, slice.fetch());
-    let asked = PeopleOfTeams { teams, roles, viewer_id, organization_id, sees_in_own, sees_all, after, most };
+    let (after_members, after) = slice.after.map_or((false, None), |(is_outside, place)| (is_outside, Some(place)));
+    let most = slice.fetch();
+    let asked =
+        PeopleOfTeams { teams, roles, viewer_id, organization_id, sees_in_own, sees_all, after_members, after, most };
     let rows: Vec<PersonOf> = asked.query().load(connection).await?;
     let ids: Vec<MemberId> = rows.iter().filter_map(|row| row.member_id).collect();
     let members: HashMap<MemberId, Member> =
@@ -207,14 +222,16 @@ pub async fn people_of(
     for row in rows {
         let member = row.member_id.and_then(|id| members.get(&id)).cloned();
         if member.is_some() || row.member_id.is_none() {
-            found.entry(row.team_id).or_default().push(TeamPerson { user_id: row.user_id, member });
+            let place = (row.is_outside, row.place);
+            let person = TeamPerson { organization_id, user_id: row.user_id, place, member };
+            found.entry(row.team_id).or_default().push(person);
         }
     }
     let counts: HashMap<TeamId, i64> = counts.into_iter().map(|row| (row.team_id, row.count)).collect();
     teams
         .iter()
         .map(|id| {
-            let page = slice.page(found.remove(id).unwrap_or_default(), |person| person.user_id)?;
+            let page = slice.page(found.remove(id).unwrap_or_default(), |person| person.place)?;
             Ok((*id, (page, counts.get(id).copied().unwrap_or_default())))
         })
         .collect()

@@ -7,6 +7,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::authority::access::{self, Lock};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::mail_limit;
+use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Result};
 use crate::base::id::{OrganizationId, UpgradeRequestId, UserId};
 use crate::base::job::MailUpgradeRequested;
@@ -35,17 +37,19 @@ pub struct UpgradeRequest {
 ///
 /// # Errors
 ///
-/// On `organizationId`: NOT_FOUND, FORBIDDEN, RATE_LIMITED after [`limits::UPGRADE_REQUESTS`] within a day, INVALID if
-/// this deployment has no support address; TOO_LONG on `message`.
+/// On `organizationId`: NOT_FOUND, FORBIDDEN, RATE_LIMITED after [`limits::UPGRADE_REQUESTS`] within a day and by
+/// [`limits::SUPPORT_MAILS`], INVALID if this deployment has no support address; TOO_LONG on `message`.
 pub async fn request(
     database: &Database,
     actor: &Actor,
     organization_id: OrganizationId,
     message: Option<&str>,
+    client: ClientNetwork,
 ) -> Result<()> {
     const FIELD: &str = "organizationId";
     let message = text::optional_text("message", message, limits::DESCRIPTION)?;
-    database
+    let caused = mail_limit::count_to_support(database, actor, client, FIELD).await?;
+    let outcome = database
         .transaction(async |transaction| {
             // The organization is locked, so that the limit is exact.
             let not_found = access::organization_not_found(FIELD);
@@ -80,6 +84,7 @@ pub async fn request(
                 );
                 return Err(Error::refused(Code::RateLimited, FIELD, message));
             }
+            caused.require(transaction).await?;
             let id = UpgradeRequestId::new();
             diesel::insert_into(upgrade_requests::table)
                 .values((
@@ -96,7 +101,8 @@ pub async fn request(
                 .summary("asked for more");
             audit::record(transaction, [event]).await
         })
-        .await
+        .await;
+    caused.settle(outcome).await
 }
 
 /// Loads a request, without checking who asks.

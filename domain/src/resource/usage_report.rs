@@ -16,7 +16,7 @@ use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::platform::Within;
 use crate::base::credit_rates::UsageKind;
 use crate::base::error::{Code, Error, Refusal, Result};
-use crate::base::id::{OrganizationId, ResourceId, RunId, TypedId as _, UsageEntryId, UserId};
+use crate::base::id::{OrganizationId, ResourceId, RunId, TypedId, UsageEntryId, UserId};
 use crate::base::sql::statement;
 use crate::base::{limits, text};
 use crate::database::schema::{organizations, resources};
@@ -68,8 +68,9 @@ fn at(position: usize) -> impl Fn(Refusal) -> Refusal {
     move |refusal| refusal.within(["entries", &position.to_string()])
 }
 
-/// Records what was used, all entries or none. An entry whose key was used before, by the same organization or for the
-/// same user's default, isn't counted again.
+/// Records what was used, all entries or none. An entry whose key was used before in the same scope
+/// ([`Reporter::scope`]) isn't counted again. That is decided before anything that the entry names is looked up, so
+/// that a repeat is known for what it is, whatever has become of the workspace, the user's default or the time limit.
 ///
 /// # Errors
 ///
@@ -85,19 +86,33 @@ pub async fn report(database: &Database, actor: &Actor, entries: &[UsageEntry]) 
         let message = format!("must be at most {} at once", limits::MAX_USAGE_ENTRIES);
         return Err(Error::refused(Code::TooMany, "entries", message));
     }
-    let parsed = all(entries.iter().map(parse))?;
+    let parsed = all(entries.iter().map(parse).enumerate())?;
+    let reporter = Reporter { within: reported, keys_of: actor.reports_with_keys_of() };
+    let given = entries.iter().zip(&parsed).enumerate();
+    let given = given.map(|(position, (entry, parsed))| {
+        let (scope, earlier_scope) = (reporter.scope(entry)?, reporter.earlier_scope(entry));
+        Ok(GivenEntry { position, entry, parsed, scope, earlier_scope })
+    });
+    let given = given.collect::<Result<Vec<_>>>()?;
     database
         .transaction(async |transaction| {
-            let time = now(transaction).await?;
-            let known = Known::load(transaction, &reported, entries).await?;
-            let new =
-                all(entries.iter().zip(&parsed).map(|(entry, parsed)| known.entry(&reported, entry, parsed, time)))?;
-            let recorded = ledger::record(transaction, &new).await?;
-            let repeated = |(position, _): &(usize, &NewEntry)| {
-                new.get(*position).is_some_and(|entry| !recorded.ids.contains(&entry.id))
+            let before = Before::load(transaction, &reporter, &given).await?;
+            // What is out of the reporter's reach is refused like anything else there.
+            let is_known = |given: &&GivenEntry<'_>| {
+                before.of(given).is_some_and(|before| reporter.within.includes(before.organization_id))
             };
-            let repeated: Vec<(usize, &NewEntry)> = new.iter().enumerate().filter(repeated).collect();
-            require_same(transaction, entries, &repeated).await?;
+            let (repeated, unknown): (Vec<&GivenEntry<'_>>, Vec<&GivenEntry<'_>>) = given.iter().partition(is_known);
+            require_same(&reporter, &before, &repeated)?;
+            let time = now(transaction).await?;
+            let known = Known::load(transaction, &reporter.within, &unknown).await?;
+            let new = all(unknown.iter().map(|given| (given.position, known.entry(&reporter.within, given, time))))?;
+            let recorded = ledger::record(transaction, &new).await?;
+            // Those that are missing came twice in this report, or in another one at the same moment.
+            let again = unknown.iter().zip(&new).filter(|(_, entry)| !recorded.ids.contains(&entry.id));
+            let again: Vec<&GivenEntry<'_>> = again.map(|(given, _)| *given).collect();
+            if !again.is_empty() {
+                require_same(&reporter, &Before::load(transaction, &reporter, again.iter().copied()).await?, &again)?;
+            }
             let mut events = Vec::new();
             let mut numbers: BTreeMap<OrganizationId, usize> = BTreeMap::new();
             for entry in new.iter().filter(|entry| recorded.ids.contains(&entry.id)) {
@@ -111,15 +126,15 @@ pub async fn report(database: &Database, actor: &Actor, entries: &[UsageEntry]) 
             }
             events.extend(recorded.events);
             audit::record(transaction, events).await?;
-            Ok(Reported { recorded: recorded.ids.len(), already_recorded: repeated.len() })
+            Ok(Reported { recorded: recorded.ids.len(), already_recorded: repeated.len() + again.len() })
         })
         .await
 }
 
-/// All results, or all refusals with the paths of their entries.
-fn all<T>(results: impl Iterator<Item = Result<T, Refusal>>) -> Result<Vec<T>> {
+/// All results, or all refusals with the paths of their entries, whose positions come with the results.
+fn all<T>(results: impl Iterator<Item = (usize, Result<T, Refusal>)>) -> Result<Vec<T>> {
     let (mut values, mut refusals) = (Vec::new(), Vec::new());
-    for (position, result) in results.enumerate() {
+    for (position, result) in results {
         match result {
             Ok(value) => values.push(value),
             Err(refusal) => refusals.push(at(position)(refusal)),
@@ -140,6 +155,38 @@ fn parse(entry: &UsageEntry) -> Result<Parsed, Refusal> {
         return Err(Refusal::new(Code::Blank, "userId", message));
     }
     Ok(Parsed { key, region, quantity })
+}
+
+/// Who reports.
+struct Reporter {
+    /// For which organizations.
+    within: Within,
+    /// The organization to which the reporter's keys belong; `None` for staff and platform keys.
+    keys_of: Option<OrganizationId>,
+}
+
+impl Reporter {
+    /// Within what an entry's key is unique: the organization of a service key, so that no organization meets another's
+    /// keys; for everybody else, the organization that pays or, if none is named, the user whose default does.
+    fn scope(&self, entry: &UsageEntry) -> Result<Uuid> {
+        let named = entry.organization_id.map(TypedId::uuid).or(entry.user_id.map(TypedId::uuid));
+        self.keys_of.map(TypedId::uuid).or(named).ok_or(Error::Bug("an entry names who pays"))
+    }
+
+    /// Within what the key of a service key's entry was unique before it had the scope of its organization.
+    fn earlier_scope(&self, entry: &UsageEntry) -> Option<Uuid> {
+        self.keys_of.and(entry.user_id).filter(|_| entry.organization_id.is_none()).map(TypedId::uuid)
+    }
+}
+
+/// An entry of a report, with what was found out about it without looking anything up.
+struct GivenEntry<'a> {
+    /// Its position in the report.
+    position: usize,
+    entry: &'a UsageEntry,
+    parsed: &'a Parsed,
+    scope: Uuid,
+    earlier_scope: Option<Uuid>,
 }
 
 /// What the entries refer to, as far as the reporter may know it.
@@ -181,7 +228,7 @@ statement! {
 
 impl Known {
     /// Loads all of it, with one statement for each kind of thing.
-    async fn load(transaction: &mut Transaction, reported: &Within, entries: &[UsageEntry]) -> Result<Self> {
+    async fn load(transaction: &mut Transaction, reported: &Within, given: &[&GivenEntry<'_>]) -> Result<Self> {
         #[derive(QueryableByName)]
         struct BilledUser {
             #[diesel(sql_type = SqlUuid)]
@@ -190,6 +237,7 @@ impl Known {
             default_bill_to_id: OrganizationId,
         }
         let within = reported.ids();
+        let entries: Vec<&UsageEntry> = given.iter().map(|given| given.entry).collect();
         let users: Vec<UserId> = entries.iter().filter_map(|entry| entry.user_id).collect();
         let users: Vec<BilledUser> = match users.is_empty() {
             true => Vec::new(),
@@ -232,13 +280,8 @@ impl Known {
     }
 
     /// The entry for the ledger.
-    fn entry(
-        &self,
-        reported: &Within,
-        entry: &UsageEntry,
-        parsed: &Parsed,
-        time: DateTime<Utc>,
-    ) -> Result<NewEntry, Refusal> {
+    fn entry(&self, reported: &Within, given: &GivenEntry<'_>, time: DateTime<Utc>) -> Result<NewEntry, Refusal> {
+        let GivenEntry { entry, parsed, scope, .. } = *given;
         let not_found =
             |field: &str, what: &str| Refusal::new(Code::NotFound, field, format!("there is no such {what}"));
         if let Some(id) = entry.user_id.filter(|id| !self.users.contains(id)) {
@@ -272,11 +315,6 @@ impl Known {
         if occurred_at < time - limits::USAGE_REPORTED_WITHIN {
             return Err(Refusal::new(Code::Invalid, "occurredAt", "must not be more than three years ago"));
         }
-        let scope: Uuid = match (entry.organization_id, entry.user_id) {
-            (Some(id), _) => id.uuid(),
-            (None, Some(user_id)) => user_id.uuid(),
-            (None, None) => organization_id.uuid(),
-        };
         Ok(NewEntry {
             id: UsageEntryId::new(),
             organization_id,
@@ -293,14 +331,20 @@ impl Known {
 }
 
 statement! {
+    /// The reporter's organization is given for service keys only: an entry of theirs from before their keys had a
+    /// scope of their own may be in the scope of its user.
     struct RecordedBefore<'a> {
         scopes: Array<SqlUuid> = Vec<Uuid>,
         keys: Array<Text> = Vec<&'a str>,
-    } = "SELECT e.* FROM unnest(:scopes, :keys) AS k (key_scope, idempotency_key) JOIN usage_entries e USING (key_scope, idempotency_key)"
+        keys_of: Nullable<SqlUuid> = Option<OrganizationId>,
+    } = "SELECT e.* FROM unnest(:scopes, :keys) AS k (key_scope, idempotency_key) JOIN usage_entries e USING (key_scope, idempotency_key) \
+         WHERE :keys_of IS NULL OR e.key_scope = :keys_of OR e.of_any_reporter AND e.organization_id = :keys_of"
 }
 
 #[derive(QueryableByName)]
-struct Before {
+struct RecordedEntry {
+    #[diesel(sql_type = SqlUuid)]
+    organization_id: OrganizationId,
     #[diesel(sql_type = SqlUuid)]
     key_scope: Uuid,
     #[diesel(sql_type = Text)]
@@ -321,41 +365,62 @@ struct Before {
     occurred_at: DateTime<Utc>,
 }
 
-/// Fails with CONFLICT for entries whose key was used before for something else. What an entry leaves out isn't
-/// compared: it may have been taken from the run, or from the clock.
-async fn require_same(
-    transaction: &mut Transaction,
-    entries: &[UsageEntry],
-    repeated: &[(usize, &NewEntry)],
-) -> Result<()> {
-    if repeated.is_empty() {
-        return Ok(());
+impl RecordedEntry {
+    /// Whether this is what a repeat of it says. What the repeat leaves out isn't compared: it may have been taken from
+    /// the user's default, from the run, or from the clock.
+    fn is_same(&self, given: &GivenEntry<'_>) -> bool {
+        let GivenEntry { entry, parsed, .. } = given;
+        self.kind == entry.kind
+            && self.quantity == parsed.quantity
+            && self.region == parsed.region
+            && self.run_id == entry.run_id
+            && entry.organization_id.is_none_or(|id| self.organization_id == id)
+            && entry.user_id.is_none_or(|id| self.user_id == Some(id))
+            && entry.workspace_id.is_none_or(|id| self.workspace_id == Some(id))
+            && entry.occurred_at.is_none_or(|time| self.occurred_at == time)
     }
-    let keys = repeated.iter().filter_map(|(_, entry)| entry.key.as_ref());
-    let (scopes, keys) = keys.map(|(scope, key)| (*scope, key.as_str())).unzip();
-    let before: Vec<Before> = RecordedBefore { scopes, keys }.query().load(&mut **transaction).await?;
-    let before: HashMap<(Uuid, String), Before> =
-        before.into_iter().map(|before| ((before.key_scope, before.idempotency_key.clone()), before)).collect();
-    let is_same = |given: &UsageEntry, new: &NewEntry, before: &Before| {
-        before.kind == new.kind
-            && before.quantity == new.quantity
-            && before.region == new.region
-            && before.run_id == new.run_id
-            && given.user_id.is_none_or(|id| before.user_id == Some(id))
-            && given.workspace_id.is_none_or(|id| before.workspace_id == Some(id))
-            && given.occurred_at.is_none_or(|time| before.occurred_at == time)
-    };
-    let conflict = |(position, new): &(usize, &NewEntry)| {
-        let given = entries.get(*position)?;
-        let before = before.get(new.key.as_ref()?)?;
-        (!is_same(given, new, before)).then(|| {
-            let message = format!(
+}
+
+/// The entries that were recorded before, by the scopes of their keys.
+struct Before(HashMap<(Uuid, String), RecordedEntry>);
+
+impl Before {
+    async fn load<'a>(
+        transaction: &mut Transaction,
+        reporter: &Reporter,
+        given: impl IntoIterator<Item = &'a GivenEntry<'a>>,
+    ) -> Result<Self> {
+        let keys = given.into_iter().flat_map(|given| {
+            let scopes = [Some(given.scope), given.earlier_scope].into_iter().flatten();
+            scopes.map(|scope| (scope, given.parsed.key.as_str()))
+        });
+        let (scopes, keys) = keys.unzip();
+        let asked = RecordedBefore { scopes, keys, keys_of: reporter.keys_of };
+        let found: Vec<RecordedEntry> = asked.query().load(&mut **transaction).await?;
+        Ok(Self(found.into_iter().map(|found| ((found.key_scope, found.idempotency_key.clone()), found)).collect()))
+    }
+
+    /// The entry that was recorded with this one's key.
+    fn of(&self, given: &GivenEntry<'_>) -> Option<&RecordedEntry> {
+        let in_scope = |scope: Uuid| self.0.get(&(scope, given.parsed.key.clone()));
+        in_scope(given.scope).or_else(|| in_scope(given.earlier_scope?))
+    }
+}
+
+/// Fails with CONFLICT for entries whose key was used before for something else.
+fn require_same(reporter: &Reporter, before: &Before, repeated: &[&GivenEntry<'_>]) -> Result<()> {
+    let conflict = |given: &&GivenEntry<'_>| {
+        let before = before.of(given).filter(|before| !before.is_same(given))?;
+        // A platform key that is limited to other organizations learns nothing of what this one used.
+        let message = match reporter.within.includes(before.organization_id) {
+            true => format!(
                 "this key came with {} {} before, or with other particulars; take a new key",
                 before.quantity.normalize(),
                 before.kind.as_str().to_uppercase()
-            );
-            at(*position)(Refusal::new(Code::Conflict, "idempotencyKey", message))
-        })
+            ),
+            false => "this key came with something else before; take a new key".to_owned(),
+        };
+        Some(at(given.position)(Refusal::new(Code::Conflict, "idempotencyKey", message)))
     };
     let refusals: Vec<Refusal> = repeated.iter().filter_map(conflict).collect();
     if refusals.is_empty() { Ok(()) } else { Err(Error::Refused(refusals)) }

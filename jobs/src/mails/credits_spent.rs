@@ -7,7 +7,7 @@ use rollcall_domain::authority::rights::Role;
 use rollcall_domain::base::job::MailCreditsSpent;
 use rollcall_domain::membership::{member, organization};
 use rollcall_domain::organization::usage::{self, UsageQuestion};
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::context::{Context, connection, job_error, noticed_at};
 use crate::mail::document::{Block, Document, name};
@@ -45,13 +45,15 @@ impl CreditsSpentMail {
                 "No new runs can be queued until there are credits again. Runs that have begun continue.",
             ),
         };
+        // What is spent is the difference of the amounts that are shown, so that the three add up.
+        let (bought, left) = (cents(self.purchased), cents(self.available));
         let mut blocks = vec![
             greeting(&envelope),
             paragraph(said),
             Block::Rows(vec![
-                row("Bought", amount(self.purchased)),
-                row("Spent", amount(self.purchased - self.available)),
-                row("Left", amount(self.available)),
+                row("Bought", amount(bought)),
+                row("Spent", amount(bought - left)),
+                row("Left", amount(left)),
             ]),
             paragraph(follows),
         ];
@@ -60,7 +62,7 @@ impl CreditsSpentMail {
             None => blocks.push(paragraph("To get more, reply to this email.")),
         }
         Document {
-            preheader: format!("{} credits are left.", amount(self.available)),
+            preheader: format!("{} credits are left.", amount(left)),
             heading: subject.clone(),
             subject,
             blocks,
@@ -70,9 +72,14 @@ impl CreditsSpentMail {
     }
 }
 
-/// Credits with two digits, as amounts of money are written. What is left is rounded down.
-fn amount(credits: Decimal) -> String {
-    format!("{:.2}", credits.round_dp_with_strategy(2, rust_decimal::RoundingStrategy::ToNegativeInfinity))
+/// Credits in whole cents. They are rounded down, so that an email never shows more than is left.
+fn cents(credits: Decimal) -> Decimal {
+    credits.round_dp_with_strategy(2, RoundingStrategy::ToNegativeInfinity)
+}
+
+/// Credits as amounts of money are written.
+fn amount(cents: Decimal) -> String {
+    format!("{cents:.2}")
 }
 
 pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailCreditsSpent) -> Result<(), JobError> {

@@ -57,8 +57,8 @@ const MAX_VALUES: u64 = 20_000;
 const LARGE_REQUEST: usize = 16 * 1024;
 const MUCH_WORK: u64 = 2_000;
 
-const SELECTIONS: &str = "selections, with those of its fragments,";
-const COMPARISONS: &str = "fields and arguments beside each other, counted for each selection that they lie in,";
+const SELECTIONS: &str = "selections, those of its fragments included";
+const COMPARISONS: &str = "fields and arguments beside each other, counted for each selection that they lie in";
 
 /// The budget for requests to a schema.
 #[derive(Debug)]

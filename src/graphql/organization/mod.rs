@@ -413,7 +413,8 @@ impl Organization {
             group: group_by.unwrap_or(UsageGroup::Kind).into(),
         };
         let answer = self.usage_of(context, period, Some(series)).await?;
-        Ok(Some(answer.points.iter().copied().map(UsagePoint).collect()))
+        let id = self.organization.id;
+        Ok(Some(answer.points.iter().map(|point| UsagePoint(id, *point)).collect()))
     }
 
     /// The organization's teams, oldest first. If the directory is HIDDEN, members see only the teams that they are

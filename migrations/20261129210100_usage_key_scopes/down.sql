@@ -1,0 +1,1 @@
+ALTER TABLE usage_entries DROP COLUMN of_any_reporter;
