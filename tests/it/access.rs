@@ -35,6 +35,8 @@ enum For {
     Reporters,
     /// The platform's staff.
     Staff,
+    /// The platform's own services. What their scopes open besides is in another table.
+    Platform,
 }
 
 /// Every mutation, and whom it is for. What of the contract nobody has built yet may stand here already.
@@ -105,7 +107,19 @@ const MUTATIONS: &[(For, &[&str])] = &[
     (For::Reporters, &["reportUsage"]),
     // A project is offered to the owner.
     (For::Owner, &["transferOwnership", "deleteOrganization", "acceptProjectTransfer", "declineProjectTransfer"]),
-    (For::Staff, &["setOrganizationOwner", "restoreOrganization", "setPlan", "addCredits"]),
+    (
+        For::Staff,
+        &[
+            "setOrganizationOwner",
+            "restoreOrganization",
+            "setPlan",
+            "addCredits",
+            "createPlatformKey",
+            "rotatePlatformKey",
+            "revokePlatformKey",
+        ],
+    ),
+    (For::Platform, &["upsertUsers", "upsertResources"]),
 ];
 
 fn is_for(mutation: &str) -> For {
@@ -128,6 +142,8 @@ enum Who {
     OtherServiceKey,
     /// A service key of this organization.
     ServiceKey,
+    /// A platform key with every scope, limited to that other organization.
+    ForeignPlatformKey,
     /// Somebody with an open invitation.
     Invited,
     /// The session of somebody who has left.
@@ -151,9 +167,12 @@ impl Who {
     /// `access`.
     fn is_other_key(self) -> bool {
         match self {
-            Self::ForeignKey | Self::ForeignServiceKey | Self::OtherKey | Self::OtherServiceKey | Self::ServiceKey => {
-                true
-            }
+            Self::ForeignKey
+            | Self::ForeignServiceKey
+            | Self::OtherKey
+            | Self::OtherServiceKey
+            | Self::ServiceKey
+            | Self::ForeignPlatformKey => true,
             Self::Nobody
             | Self::Stranger
             | Self::Invited
@@ -187,6 +206,7 @@ impl Who {
             For::Runner => self == Self::ServiceKey,
             For::Reporters => matches!(self, Self::ServiceKey | Self::StaffToken),
             For::Staff => self == Self::StaffToken,
+            For::Platform => false,
         }
     }
 
@@ -194,6 +214,8 @@ impl Who {
     fn refusals(self, mutation: For) -> &'static [&'static str] {
         match (self, mutation) {
             (Self::Nobody | Self::LeaverKey, _) => &["UNAUTHENTICATED"],
+            (Self::ForeignPlatformKey, _) => &["NOT_FOUND", "FORBIDDEN"],
+            (_, For::Platform) => &["FORBIDDEN"],
             (Self::StaffToken, For::Oneself) => &["FORBIDDEN", "BLANK", "INVALID"],
             (_, For::Staff) | (Self::ReadKey, For::Oneself) => &["FORBIDDEN"],
             (who, For::Oneself) if who.is_other_key() => &["FORBIDDEN"],
@@ -240,6 +262,9 @@ impl Cast {
             app.client(&text(&person.ok("createServiceKey", input, "secret").await["secret"]))
         };
         let foreign_service_key = service_key(&stranger, &elsewhere).await;
+        let input = json!({ "name": "elsewhere", "organizationIds": [elsewhere], "scopes": crate::platform_key::SCOPES });
+        let made = app.staff().ok("createPlatformKey", input, "secret").await;
+        let foreign_platform_key = app.client(&text(&made["secret"]));
         let invited = app.sign_up("invited@example.org").await;
         let invitation = team.invite("invited@example.org", "MEMBER").await;
         let viewer = app.join(team, "viewer@example.org", "VIEWER").await;
@@ -266,6 +291,7 @@ impl Cast {
                 (Who::Stranger, stranger),
                 (Who::ForeignKey, foreign_key),
                 (Who::ForeignServiceKey, foreign_service_key),
+                (Who::ForeignPlatformKey, foreign_platform_key),
                 (Who::OtherKey, other_key),
                 (Who::OtherServiceKey, other_service_key),
                 (Who::ServiceKey, service_key(&team.owner, &team.id).await),
@@ -379,7 +405,7 @@ async fn every_mutation_is_done_by_the_least_whom_it_is_for() {
             let name = mutation.as_str();
             let least = match is_for(name) {
                 // By somebody made for it, in the world's own table.
-                For::Anyone | For::Oneself | For::Maker | For::Owner | For::Staff => continue,
+                For::Anyone | For::Oneself | For::Maker | For::Owner | For::Staff | For::Platform => continue,
                 _ if name == "leaveOrganization" => continue,
                 For::Members => Who::Viewer,
                 For::Workers => Who::Member,
@@ -427,6 +453,7 @@ async fn what_one_may_not_know_of_is_answered_as_if_it_were_not_there() {
         Who::OtherKey,
         Who::OtherServiceKey,
         Who::ServiceKey,
+        Who::ForeignPlatformKey,
         Who::Leaver,
     ];
     let mut problems = Vec::new();
@@ -815,7 +842,12 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
         let viewer = client.query(&query, json!({})).await["viewer"].clone();
         let is_someone = !matches!(
             who,
-            Who::Nobody | Who::StaffToken | Who::ForeignServiceKey | Who::OtherServiceKey | Who::ServiceKey
+            Who::Nobody
+                | Who::StaffToken
+                | Who::ForeignServiceKey
+                | Who::OtherServiceKey
+                | Who::ServiceKey
+                | Who::ForeignPlatformKey
         );
         let lacks = |field: &&(Seen, String)| field.1 != "activeOrganization" && viewer[&field.1].is_null();
         if viewer.is_object() != is_someone || is_someone && fields.iter().any(|field| lacks(&field)) {

@@ -266,6 +266,22 @@ impl<'a> World<'a> {
                     _ => (owner, json!({ "id": id })),
                 }
             }
+            "createPlatformKey" => (self.app.staff(), json!({ "name": "backend", "scopes": ["READ"] })),
+            "rotatePlatformKey" | "revokePlatformKey" => {
+                let input = json!({ "name": "backend", "scopes": ["READ"] });
+                let made = self.app.staff().ok("createPlatformKey", input, "platformKey { id }").await;
+                (self.app.staff(), json!({ "id": made["platformKey"]["id"] }))
+            }
+            "upsertUsers" => {
+                let input = json!({ "users": [{ "externalId": self.fresh("person"), "email": self.address() }] });
+                (crate::platform_key::key(self.app, &["USERS_WRITE"]).await, input)
+            }
+            "upsertResources" => {
+                let item = json!({ "kind": "VOLUME", "externalId": self.fresh("volume"), "name": "Raw",
+                    "owner": { "id": owner.user_id } });
+                let input = json!({ "organization": { "id": team }, "resources": [item] });
+                (crate::platform_key::key(self.app, &["RESOURCES_WRITE"]).await, input)
+            }
             "createServiceKey" => (owner, json!({ "organizationId": team, "name": "pipeline" })),
             "updateBilling" => (
                 owner,

@@ -3,8 +3,136 @@
 use crate::support::client::{nodes, text};
 use crate::support::{Client, TestApp, json};
 
+/// Every scope.
+pub const SCOPES: [&str; 9] = [
+    "READ",
+    "USERS_WRITE",
+    "ORGANIZATIONS_WRITE",
+    "MEMBERS_WRITE",
+    "RESOURCES_WRITE",
+    "ACCESS_CHECK",
+    "EVENTS_READ",
+    "USAGE_REPORT",
+    "ACT_FOR_USERS",
+];
+
+/// The mutations that a scope opens to platform keys. All others are refused, whatever scopes a key has.
+const OPENED: &[(&str, &[&str])] = &[
+    ("USERS_WRITE", &["upsertUsers"]),
+    (
+        "ORGANIZATIONS_WRITE",
+        &[
+            "createOrganization",
+            "updateOrganization",
+            "updateOrganizationPolicy",
+            "updateBilling",
+            "setPlan",
+            "setOrganizationOwner",
+            "deleteOrganization",
+            "restoreOrganization",
+        ],
+    ),
+    (
+        "MEMBERS_WRITE",
+        &[
+            "inviteMembers",
+            "resendInvitation",
+            "revokeInvitation",
+            "createJoinCodes",
+            "revokeJoinCode",
+            "changeMemberRole",
+            "updateMemberPermissions",
+            "removeMember",
+            "deactivateMember",
+            "reactivateMember",
+            "revertDeparture",
+            "retryDeparture",
+            "createTeam",
+            "updateTeam",
+            "deleteTeam",
+            "addTeamMembers",
+            "removeTeamMember",
+        ],
+    ),
+    (
+        "RESOURCES_WRITE",
+        &[
+            "upsertResources",
+            "createResource",
+            "updateResource",
+            "deleteResource",
+            "publishApp",
+            "addToCollection",
+            "removeFromCollection",
+            "grantAccess",
+            "revokeAccess",
+            "revokeGrantInvitation",
+            "createShareLink",
+            "revokeShareLink",
+            "removeCollaborator",
+        ],
+    ),
+    ("EVENTS_READ", &["createWebhook", "updateWebhook", "deleteWebhook", "redeliverWebhook"]),
+    ("USAGE_REPORT", &["reportRun", "reportUsage"]),
+];
+
+/// What needs no credentials, or takes somebody's token.
+const FOR_ANYBODY: [&str; 5] = ["requestSignIn", "signIn", "acceptInvitation", "declineInvitation", "confirmEmailChange"];
+
+fn code(mutation: &str, answer: &crate::support::Answer) -> Option<(String, String)> {
+    match answer.body.get("errors") {
+        Some(_) => Some((answer.error_code(), String::new())),
+        None => answer.user_errors(mutation).first().map(|error| (error.code.clone(), error.message.clone())),
+    }
+}
+
+// R85: each scope opens what it names, to keys that have no other; everything else is refused to keys that have all others.
+#[tokio::test]
+async fn each_scope_opens_what_it_names_and_nothing_else() {
+    let app =
+        TestApp::builder().local_webhooks().setting("ROLLCALL_SUPPORT_EMAIL", "support@example.net").start().await;
+    let world = crate::audit::World::new(&app).await;
+    let mut problems = Vec::new();
+    let all = key(&app, &SCOPES).await;
+    let mut keys = std::collections::BTreeMap::new();
+    for scope in SCOPES {
+        let others: Vec<&str> = SCOPES.into_iter().filter(|other| *other != scope).collect();
+        keys.insert(scope, (key(&app, &[scope]).await, key(&app, &others).await));
+    }
+    for mutation in crate::schema::mutations().into_iter().filter(|mutation| !FOR_ANYBODY.contains(&mutation.as_str())) {
+        let name = mutation.as_str();
+        let (_, mut input) = world.valid(name).await;
+        if name == "createOrganization" {
+            input["ownerEmail"] = json!("founder@example.org");
+        }
+        let send = async |client: &Client| {
+            let answer = client.run(&crate::support::client::document(name, ""), json!({ "input": input })).await;
+            code(name, &answer)
+        };
+        match OPENED.iter().find(|(_, mutations)| mutations.contains(&name)) {
+            None => match send(&all).await {
+                Some((code, _)) if ["FORBIDDEN", "NOT_FOUND"].contains(&code.as_str()) => {}
+                other => problems.push(format!("{name} is opened by no scope: {other:?}")),
+            },
+            Some((scope, _)) => {
+                let (only, others) = &keys[scope];
+                match send(others).await {
+                    Some((code, message)) if code == "FORBIDDEN" && message.contains(scope) => {}
+                    other => problems.push(format!("{name} without {scope}: {other:?}")),
+                }
+                if let Some(refused) = send(only).await {
+                    problems.push(format!("{name} with {scope}: {refused:?}"));
+                }
+            }
+        }
+        app.until_idle().await;
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+    app.finish().await;
+}
+
 /// A platform key with these scopes.
-async fn key(app: &TestApp, scopes: &[&str]) -> Client {
+pub async fn key(app: &TestApp, scopes: &[&str]) -> Client {
     made(app, json!({ "name": "backend", "scopes": scopes })).await.0
 }
 
