@@ -597,6 +597,8 @@ impl Stored {
             }
             after = list["pageInfo"]["endCursor"].clone();
         }
+        // The list is in the order of the collaborators' own ids.
+        found.sort_unstable();
         (found != wanted).then(|| format!("collaborators of {organization}: {found:?}, not {wanted:?}"))
     }
 
