@@ -91,8 +91,11 @@ impl User {
     /// When the account was suspended; null while it isn't, and for everybody but platform keys and staff.
     async fn suspended_at(&self, context: &Context<'_>) -> Option<DateTime<Utc>> {
         match self {
-            Self::Known(user) if request(context).actor().is_some_and(Actor::is_of_platform) => user.suspended_at,
-            Self::Known(_) | Self::Called { .. } => None,
+            Self::Known(user) => {
+                let is_shown = request(context).actor().is_some_and(|actor| actor.is_of_platform());
+                user.suspended_at.filter(|_| is_shown)
+            }
+            Self::Called { .. } => None,
         }
     }
 }

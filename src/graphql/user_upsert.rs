@@ -26,7 +26,7 @@ pub struct UserUpsertInput {
     email: Option<String>,
     /// Whether the platform vouches that the address is this person's. Only then is an account that has the address
     /// already linked to `externalId`, and only then does an account get another address.
-    #[graphql(default)]
+    #[graphql(default_with = "Some(false)")]
     email_verified: Option<bool>,
     /// The username. Made from the name if omitted for a new account.
     username: Option<String>,

@@ -262,7 +262,8 @@ impl Cast {
             app.client(&text(&person.ok("createServiceKey", input, "secret").await["secret"]))
         };
         let foreign_service_key = service_key(&stranger, &elsewhere).await;
-        let input = json!({ "name": "elsewhere", "organizationIds": [elsewhere], "scopes": crate::platform_key::SCOPES });
+        let input =
+            json!({ "name": "elsewhere", "organizationIds": [elsewhere], "scopes": crate::platform_key::SCOPES });
         let made = app.staff().ok("createPlatformKey", input, "secret").await;
         let foreign_platform_key = app.client(&text(&made["secret"]));
         let invited = app.sign_up("invited@example.org").await;
@@ -551,7 +552,7 @@ enum Seen {
     LeadersAndOneself,
     /// The person whom it is about.
     Oneself,
-    /// In this test nobody: the organization isn't deleted.
+    /// In this test nobody: the organization isn't deleted, or only the platform sees it.
     Nobody,
 }
 
@@ -562,7 +563,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     (
         "Organization",
         Seen::Profile,
-        "slug fullName description website location sector universityName createdAt owner leadership policy",
+        "slug fullName description website location sector universityName createdAt owner leadership policy externalId metadata",
     ),
     ("Organization", Seen::Nobody, "deletedAt"),
     ("Organization", Seen::Members, "viewerMembership viewerCan members resources projects volumes teams runs"),
@@ -575,7 +576,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
         "id user organization role permissions status joinedAt joinedVia viewerCan machines teams",
     ),
     ("Member", Seen::LeadersAndOneself, "email"),
-    ("Member", Seen::Leaders, "departures"),
+    ("Member", Seen::Leaders, "departures metadata"),
     ("Departure", Seen::Leaders, "reason"),
     (
         "Viewer",
@@ -584,7 +585,10 @@ const FIELDS: &[(&str, Seen, &str)] = &[
          invitations resources apiKeys sessions incomingTransfers",
     ),
     ("Query", Seen::Oneself, "viewer"),
-    ("Query", Seen::Reached, "node nodes organization access invitation"),
+    ("Query", Seen::Reached, "node nodes organization access invitation resource"),
+    // For the platform alone.
+    ("Query", Seen::Nobody, "user platformKeys"),
+    ("PlatformKey", Seen::Nobody, "id name prefix scopes organizations createdAt lastUsedAt expiresAt revokedAt"),
     ("Query", Seen::Leaders, "verifyAuditLog"),
     // Who sees one of these sees all of it.
     ("ApiKey", Seen::Oneself, "id name prefix scope organization createdBy service createdAt lastUsedAt expiresAt"),
@@ -592,7 +596,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     (
         "AuditEvent",
         Seen::Leaders,
-        "id sequence action actor actorKind targetId target summary metadata occurredAt hash",
+        "id sequence action actor actorKind platformKey targetId target summary metadata occurredAt hash",
     ),
     (
         "Departure",
@@ -613,7 +617,7 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     (
         "Resource",
         Seen::LeadersAndOneself,
-        "id kind name description organization owner createdBy container contents items visibility sizeBytes publishedAt createdAt updatedAt viewerAccess grants grantInvitations shareLinks openTransfer",
+        "id kind name description organization owner createdBy container contents items visibility sizeBytes publishedAt createdAt updatedAt viewerAccess grants grantInvitations shareLinks openTransfer subtype externalId metadata",
     ),
     ("Grant", Seen::LeadersAndOneself, "id resource grantee level grantedBy createdAt"),
     ("Collaborator", Seen::Leaders, "id user organization grants teams since grantedBy"),
@@ -629,8 +633,10 @@ const FIELDS: &[(&str, Seen, &str)] = &[
         Seen::LeadersAndOneself,
         "id kind name status resource queuedBy queuedAt startedAt finishedAt cpuHours memoryGibHours credits",
     ),
-    ("Team", Seen::Members, "id organization name description avatarUrl members"),
+    ("Team", Seen::Members, "id organization name description avatarUrl members externalId metadata"),
     ("User", Seen::Members, "id username name avatarUrl"),
+    ("User", Seen::Oneself, "externalId metadata"),
+    ("User", Seen::Nobody, "suspendedAt"),
     ("Webhook", Seen::Leaders, "id url events enabled failingSince createdAt deliveries"),
     ("WebhookDelivery", Seen::Leaders, "id event sequence status attempts responseStatus error lastAttemptAt"),
 ];
@@ -650,11 +656,13 @@ const PARTS: &[&str] = &[
     "Node",
     "OrganizationPolicy",
     "PageInfo",
+    "ResourceUpsert",
     "RunLimit",
     "TeamMember",
     "Usage",
     "UsagePoint",
     "UserError",
+    "UserUpsert",
 ];
 
 /// The fields of a type that are built, with their audience.
@@ -733,6 +741,8 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
         "universityName": "x", "logoUrl": "https://example.org/x.png",
     });
     team.owner.ok("updateOrganization", profile, "").await;
+    app.database.sql("UPDATE organizations SET external_id = id::text, metadata = '{}'").await;
+    app.database.sql("UPDATE members SET metadata = '{}'").await;
     let (webhook, delivery) = world.webhook().await;
     let resource = team.owner.create(&team.id, "PROJECT", "Secret").await;
     let outside = app.sign_up("outside@example.org").await;

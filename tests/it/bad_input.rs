@@ -239,7 +239,7 @@ async fn texts_that_cannot_be_stored_find_nothing() {
 pub fn kind_of(mutation: &str, path: &[String], valid: &Value) -> &'static str {
     let kinds = [
         "org", "mem", "inv", "jco", "res", "dep", "key", "ses", "usr", "whk", "whd", "tea", "grt", "gin", "lnk", "trf",
-        "run",
+        "run", "pky",
     ];
     // The valid one tells of which kind it is; where none is given, the field does.
     let given = path.iter().fold(valid, |value, part| match part.parse::<usize>() {
@@ -248,6 +248,7 @@ pub fn kind_of(mutation: &str, path: &[String], valid: &Value) -> &'static str {
     });
     let named = match (mutation, path.last().map(String::as_str)) {
         ("signOut", _) => "ses",
+        ("rotatePlatformKey" | "revokePlatformKey", _) => "pky",
         ("acceptInvitation" | "declineInvitation", Some("id")) => "inv",
         (_, Some("containerId" | "resourceId" | "workspaceId")) => "res",
         (_, Some("runId")) => "run",

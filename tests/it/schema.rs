@@ -167,6 +167,9 @@ const UNPAGED: &[(&str, &str)] = &[
     ("Organization.leadership", "100, of `members` the longest"),
     ("Organization.usageSeries", "1,000 points"),
     ("Query.nodes", "as many as were asked for, 100 at most"),
+    ("PlatformKey.organizations", "100 of a key"),
+    ("UpsertResourcesPayload.results", "as many as were named, 1,000 at most"),
+    ("UpsertUsersPayload.results", "as many as were named, 500 at most"),
     ("Viewer.billableOrganizations", "100, of `memberships` the first by name"),
 ];
 

@@ -278,6 +278,21 @@ impl Actor {
         Error::refused(Code::Forbidden, field, message)
     }
 
+    /// Fails with FORBIDDEN on `field` for platform keys that act for themselves, in what people decide among each other.
+    pub(crate) fn require_people(&self, field: &str) -> Result<()> {
+        match self {
+            Self::Platform(_) => {
+                let message = "only people do this; let them sign in, or act on their behalf";
+                Err(Error::refused(Code::Forbidden, field, message))
+            }
+            Self::User { .. }
+            | Self::ApiKey { .. }
+            | Self::Service { .. }
+            | Self::OnBehalf { .. }
+            | Self::Staff { .. } => Ok(()),
+        }
+    }
+
     /// Whether the actor is the platform's staff.
     pub fn is_staff(&self) -> bool {
         self.staff().is_some()

@@ -337,22 +337,48 @@ impl MemberRights {
 }
 
 impl Action {
-    /// The scope that lets a platform key do this. `None` if it is only for people: the secrets of service keys, the
-    /// hand-over by the owner, and leaving.
-    fn scope(self) -> Option<PlatformScope> {
+    /// Whether this is about seeing something, for which READ lets a platform key in.
+    fn is_view(self) -> bool {
+        match self {
+            Self::ViewMembers | Self::ViewAllResources | Self::ViewAuditLog => true,
+            Self::Invite
+            | Self::InviteAdmin
+            | Self::CreateJoinCodes
+            | Self::CreateAdminJoinCode
+            | Self::CreateResources
+            | Self::EditProfile
+            | Self::EditPolicy
+            | Self::ManageTeams
+            | Self::ManageBilling
+            | Self::ManageServiceKeys
+            | Self::ManageWebhooks
+            | Self::TransferOwnership
+            | Self::Delete
+            | Self::Leave => false,
+        }
+    }
+
+    /// The scope that lets a platform key change something by this right. `None` if that is only for people: the secrets of
+    /// service keys, the hand-over by the owner, and leaving.
+    fn write_scope(self) -> Option<PlatformScope> {
         match self {
             Self::Invite
             | Self::InviteAdmin
             | Self::CreateJoinCodes
             | Self::CreateAdminJoinCode
-            | Self::ManageTeams => Some(PlatformScope::MembersWrite),
-            Self::ViewMembers | Self::ViewAllResources | Self::ViewAuditLog => Some(PlatformScope::Read),
+            | Self::ManageTeams
+            // Retrying and reverting departures, and removing collaborators.
+            | Self::ViewAllResources => Some(PlatformScope::MembersWrite),
             Self::CreateResources => Some(PlatformScope::ResourcesWrite),
             Self::EditProfile | Self::EditPolicy | Self::ManageBilling | Self::Delete => {
                 Some(PlatformScope::OrganizationsWrite)
             }
             Self::ManageWebhooks => Some(PlatformScope::EventsRead),
-            Self::ManageServiceKeys | Self::TransferOwnership | Self::Leave => None,
+            Self::ViewMembers
+            | Self::ViewAuditLog
+            | Self::ManageServiceKeys
+            | Self::TransferOwnership
+            | Self::Leave => None,
         }
     }
 }
@@ -390,7 +416,7 @@ impl PlatformRights {
             | Action::ManageWebhooks
             | Action::ViewAuditLog => false,
         };
-        action.scope().is_some_and(|scope| self.scopes.has(scope)) && !(is_of_team && self.personal)
+        action.write_scope().is_some_and(|scope| self.scopes.has(scope)) && !(is_of_team && self.personal)
     }
 
     fn allows(self, action: Action) -> bool {
@@ -467,7 +493,7 @@ impl Standing {
                 "this is a personal organization, which is for one person alone; found another one".to_owned()
             }
             Self::Member(rights) => format!("{} may not do this here", rights.role.with_article()),
-            Self::Platform(_) => match action.scope() {
+            Self::Platform(_) => match action.write_scope() {
                 Some(scope) => lacks(scope),
                 None => "requires a signed-in person, not a platform key".to_owned(),
             },
@@ -478,7 +504,13 @@ impl Standing {
     pub fn allowed(self) -> Vec<Action> {
         match self {
             Self::Member(rights) => rights.allowed(),
-            Self::Platform(rights) => Action::ALL.iter().copied().filter(|action| rights.may_write(*action)).collect(),
+            Self::Platform(rights) => {
+                let may = |action: &Action| match action.is_view() {
+                    true => rights.scopes.has(PlatformScope::Read),
+                    false => rights.may_write(*action),
+                };
+                Action::ALL.iter().copied().filter(may).collect()
+            }
         }
     }
 

@@ -23,6 +23,7 @@ use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::membership::MemberStatus;
+use crate::authority::platform::PlatformScope;
 use crate::authority::rights::{Action, Role};
 use crate::base::error::{Code, Refusal, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId, UserId};
@@ -323,10 +324,22 @@ pub async fn retry(database: &Database, actor: &Actor, id: DepartureId) -> Resul
         .await
 }
 
-/// Loads the departure, if the actor may see it.
+/// Loads the departure that is to be decided about, if the actor may know of it.
 async fn known(transaction: &mut Transaction, actor: &Actor, id: DepartureId, field: &str) -> Result<Departure> {
     let not_found = || Refusal::new(Code::NotFound, field, "there is no such departure");
-    Ok(visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?)
+    let found = match actor {
+        Actor::Platform(key) => {
+            key.require(PlatformScope::MembersWrite, field)?;
+            let found = by_ids(transaction, &[id]).await?.pop();
+            found.filter(|departure| key.within.includes(departure.organization_id))
+        }
+        Actor::User { .. }
+        | Actor::ApiKey { .. }
+        | Actor::Service { .. }
+        | Actor::OnBehalf { .. }
+        | Actor::Staff { .. } => visible_to(transaction, actor, &[id]).await?.pop(),
+    };
+    Ok(found.ok_or_else(not_found)?)
 }
 
 /// Locks the organization of a departure that the actor may see, and returns the actor's permit if they may decide

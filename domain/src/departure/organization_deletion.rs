@@ -151,7 +151,7 @@ async fn mark_restored(transaction: &mut Transaction, _: Operator<'_>, id: Organ
 
 /// The tables with an organization's data, in an order that the references between them allow. The log stays;
 /// everything else is deleted together with these rows.
-const TENANT_TABLES: [&str; 27] = [
+const TENANT_TABLES: [&str; 28] = [
     "webhook_deliveries",
     "webhooks",
     "resource_moves",
@@ -173,6 +173,7 @@ const TENANT_TABLES: [&str; 27] = [
     "organization_storage",
     "credit_purchases",
     "api_keys",
+    "platform_key_organizations",
     "join_codes",
     "invitation_grants",
     "invitation_teams",

@@ -36,7 +36,7 @@ use crate::database::schema::{grant_invitations, grants, organizations};
 use crate::database::{Database, Transaction, now, rollcall_now};
 use crate::membership::{collaborator, organization};
 use crate::resource::grantee::{self, Found, Grantee, Named};
-use crate::resource::{self, Resource};
+use crate::resource::{self, Asking, Resource};
 
 /// A grant.
 #[derive(Debug, Clone, Queryable, Selectable, QueryableByName)]
@@ -381,7 +381,8 @@ pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<G
     let not_found = || Refusal::new(Code::NotFound, "grantId", "there is no such grant");
     database
         .transaction(async |transaction| {
-            let grant = visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?;
+            let asking = Asking::to_change(actor, "grantId")?;
+            let grant = seen_by(transaction, &asking, actor, &[id]).await?.pop().ok_or_else(not_found)?;
             if !grant.user_id.is_some_and(|grantee| actor.is(grantee)) {
                 resource::reach(transaction, actor, grant.resource_id, AccessLevel::Administer, "grantId").await?;
             }
@@ -410,7 +411,8 @@ pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvi
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such invitation to a resource");
     database
         .transaction(async |transaction| {
-            let found = invitations_visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?;
+            let asking = Asking::to_change(actor, "id")?;
+            let found = invitations_seen_by(transaction, &asking, &[id]).await?.pop().ok_or_else(not_found)?;
             resource::reach(transaction, actor, found.resource_id, AccessLevel::Administer, "id").await?;
             let deleted = diesel::delete(grant_invitations::table.find(id)).execute(&mut **transaction).await?;
             if deleted == 0 {
@@ -438,19 +440,36 @@ pub(crate) async fn forget_names(transaction: &mut Transaction, user_id: UserId)
 /// Returns those of the grants that the actor may see: grants on what they administer, and grants to themselves as long
 /// as they count.
 pub async fn visible_to(connection: &mut AsyncPgConnection, actor: &Actor, ids: &[GrantId]) -> Result<Vec<Grant>> {
+    seen_by(connection, &Asking::to_read(actor), actor, ids).await
+}
+
+async fn seen_by(
+    connection: &mut AsyncPgConnection,
+    asking: &Asking<'_>,
+    actor: &Actor,
+    ids: &[GrantId],
+) -> Result<Vec<Grant>> {
     let found: Vec<Grant> =
         grants::table.filter(grants::id.eq_any(ids)).select(Grant::as_select()).load(connection).await?;
     let needed = |grant: &Grant| match grant.user_id.is_some_and(|grantee| actor.is(grantee)) {
         true => AccessLevel::View,
         false => AccessLevel::Administer,
     };
-    resource::within_reach(connection, actor, found, needed).await
+    resource::within_reach(connection, asking, found, needed).await
 }
 
 /// Returns those of the invitations that the actor may see: invitations to what they administer.
 pub async fn invitations_visible_to(
     connection: &mut AsyncPgConnection,
     actor: &Actor,
+    ids: &[GrantInvitationId],
+) -> Result<Vec<GrantInvitation>> {
+    invitations_seen_by(connection, &Asking::to_read(actor), ids).await
+}
+
+async fn invitations_seen_by(
+    connection: &mut AsyncPgConnection,
+    asking: &Asking<'_>,
     ids: &[GrantInvitationId],
 ) -> Result<Vec<GrantInvitation>> {
     let found: Vec<GrantInvitation> = grant_invitations::table
@@ -460,7 +479,7 @@ pub async fn invitations_visible_to(
         .select(GrantInvitation::as_select())
         .load(connection)
         .await?;
-    resource::within_reach(connection, actor, found, |_| AccessLevel::Administer).await
+    resource::within_reach(connection, asking, found, |_| AccessLevel::Administer).await
 }
 
 /// Returns a page of the grants on each of the resources, oldest first, and how many there are. The caller has checked

@@ -206,6 +206,19 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// To look at something that is to be changed. Fails with FORBIDDEN on `field` for platform keys without
+    /// RESOURCES_WRITE.
+    fn to_change(actor: &'a Actor, field: &str) -> Result<Self> {
+        match actor {
+            Actor::Platform(_) => Self::to_write(actor, field),
+            Actor::User { .. }
+            | Actor::ApiKey { .. }
+            | Actor::Service { .. }
+            | Actor::OnBehalf { .. }
+            | Actor::Staff { .. } => Ok(Self::to_read(actor)),
+        }
+    }
+
     /// Fails with NOT_FOUND on `field` for actors that reach nothing, and with FORBIDDEN for platform keys without
     /// RESOURCES_WRITE.
     fn to_write(actor: &'a Actor, field: &str) -> Result<Self> {
@@ -303,12 +316,13 @@ pub(crate) async fn levels(
 /// gives.
 async fn within_reach<T: Attached<Parent = ResourceId>>(
     connection: &mut AsyncPgConnection,
-    actor: &Actor,
+    asking: &Asking<'_>,
     found: Vec<T>,
     needed: impl Fn(&T) -> AccessLevel,
 ) -> Result<Vec<T>> {
-    let levels = levels(connection, actor, found.iter().map(T::parent)).await?;
-    let is_reached = |one: &T| levels.get(&one.parent()).is_some_and(|level| *level >= needed(one));
+    let ids: Vec<ResourceId> = found.iter().map(T::parent).collect();
+    let access = asking.access(connection, &ids).await?;
+    let is_reached = |one: &T| access.get(&one.parent()).is_some_and(|access| access.level >= needed(one));
     Ok(found.into_iter().filter(is_reached).collect())
 }
 

@@ -339,6 +339,7 @@ pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run
             let found = by_ids(transaction, &[id]).await?.pop().ok_or_else(not_found)?;
             let organization_id = found.organization_id;
             let permit = access::enter(transaction, actor, organization_id, Lock::Membership, not_found()).await?;
+            permit.require_member("id")?;
             if !is_visible(&permit, &found) {
                 return Err(not_found().into());
             }

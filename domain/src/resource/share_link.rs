@@ -25,7 +25,7 @@ use crate::database::schema::{collection_items, organizations, resources, share_
 use crate::database::{Database, now, rollcall_now};
 use crate::membership::organization::{self, Organization};
 use crate::resource::kind::ResourceKind;
-use crate::resource::{self, Resource};
+use crate::resource::{self, Asking, Resource};
 
 /// The prefix of the links' tokens.
 const TOKEN_PREFIX: &str = "rcl_";
@@ -152,7 +152,8 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ShareLinkId) -> Resu
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such link");
     database
         .transaction(async |transaction| {
-            let link = visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?;
+            let asking = Asking::to_change(actor, "id")?;
+            let link = seen_by(transaction, &asking, &[id]).await?.pop().ok_or_else(not_found)?;
             resource::reach(transaction, actor, link.resource_id, AccessLevel::Administer, "id").await?;
             let revoked = diesel::update(share_links::table.find(id).filter(share_links::revoked_at.is_null()))
                 .set(share_links::revoked_at.eq(rollcall_now().nullable()))
@@ -177,13 +178,21 @@ pub async fn visible_to(
     actor: &Actor,
     ids: &[ShareLinkId],
 ) -> Result<Vec<ShareLink>> {
+    seen_by(connection, &Asking::to_read(actor), ids).await
+}
+
+async fn seen_by(
+    connection: &mut AsyncPgConnection,
+    asking: &Asking<'_>,
+    ids: &[ShareLinkId],
+) -> Result<Vec<ShareLink>> {
     let found: Vec<ShareLink> = share_links::table
         .filter(share_links::id.eq_any(ids))
         .filter(is_living())
         .select(ShareLink::as_select())
         .load(connection)
         .await?;
-    resource::within_reach(connection, actor, found, |_| AccessLevel::Administer).await
+    resource::within_reach(connection, asking, found, |_| AccessLevel::Administer).await
 }
 
 /// Returns a page of the working links to each of the collections, oldest first, and how many there are. The caller has

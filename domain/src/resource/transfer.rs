@@ -436,6 +436,7 @@ fn not_found() -> Refusal {
 /// Returns the transfer if the actor may know of it.
 async fn known(transaction: &mut Transaction, actor: &Actor, id: TransferId) -> Result<Transfer> {
     access::require_writing(actor, "id")?;
+    actor.require_people("id")?;
     Ok(visible_to(transaction, actor, &[id]).await?.pop().ok_or_else(not_found)?)
 }
 
