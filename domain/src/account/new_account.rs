@@ -95,15 +95,7 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
         ))
         .execute(&mut **transaction)
         .await?;
-    diesel::insert_into(members::table)
-        .values((
-            members::id.eq(MemberId::new()),
-            members::organization_id.eq(personal_organization_id),
-            members::user_id.eq(user_id),
-            own_membership(at),
-        ))
-        .execute(&mut **transaction)
-        .await?;
+    own(transaction, [(user_id, personal_organization_id, at)]).await?;
     let mut events = vec![
         NewEvent::by_user(user_id, personal_organization_id, AuditAction::UserCreated, user_id)
             .summary(format!("account {user_id} was made")),
@@ -117,27 +109,26 @@ pub(super) fn salt() -> String {
     random::number(1000..1_000_000).to_string()
 }
 
-/// The values of the only membership in a personal organization.
-pub(super) fn own_membership(joined_at: DateTime<Utc>) -> OwnMembership {
-    OwnMembership {
-        role: Role::Owner,
-        status: MemberStatus::Active,
-        permissions: Permissions::all(),
-        joined_at,
-        joined_via: JoinMethod::Founder,
-    }
-}
-
-/// The only membership in a personal organization: its user owns it.
-#[derive(Insertable)]
-#[diesel(table_name = members)]
-pub(super) struct OwnMembership {
-    role: Role,
-    status: MemberStatus,
-    #[diesel(embed)]
-    permissions: Permissions,
-    joined_at: DateTime<Utc>,
-    joined_via: JoinMethod,
+/// Makes accounts the owners, and only members, of their personal organizations, each since a time.
+pub(super) async fn own(
+    transaction: &mut Transaction,
+    owned: impl IntoIterator<Item = (UserId, OrganizationId, DateTime<Utc>)>,
+) -> Result<()> {
+    let row = |(user_id, organization_id, joined_at): (UserId, OrganizationId, DateTime<Utc>)| {
+        (
+            members::id.eq(MemberId::new()),
+            members::organization_id.eq(organization_id),
+            members::user_id.eq(user_id),
+            members::role.eq(Role::Owner),
+            members::status.eq(MemberStatus::Active),
+            Permissions::all(),
+            members::joined_at.eq(joined_at),
+            members::joined_via.eq(JoinMethod::Founder),
+        )
+    };
+    let rows: Vec<_> = owned.into_iter().map(row).collect();
+    diesel::insert_into(members::table).values(rows).execute(&mut **transaction).await?;
+    Ok(())
 }
 
 fn email_taken() -> Refusal {

@@ -18,12 +18,12 @@ use crate::authority::audit::{self, AuditAction, NewEvent};
 use crate::authority::platform::PlatformScope;
 use crate::authority::platform_data;
 use crate::base::error::{Code, Error, Refusal, Result};
-use crate::base::id::{MemberId, OrganizationId, UserId};
+use crate::base::id::{OrganizationId, UserId};
 use crate::base::limits;
 use crate::base::sql::statement;
 use crate::base::text::{self, EmailAddress, Username};
 use crate::base::upsert::{self, ItemRefusals, UpsertOutcome};
-use crate::database::schema::{members, organizations, users};
+use crate::database::schema::{organizations, users};
 use crate::database::{Database, Transaction, now};
 
 /// The name of the list in the API.
@@ -468,20 +468,9 @@ async fn insert(
         })
         .collect();
     diesel::insert_into(organizations::table).values(rows).execute(&mut **transaction).await?;
-    let rows: Vec<_> = ids
-        .iter()
-        .zip(&personal)
-        .zip(&created)
-        .map(|((user_id, id), created_at)| {
-            (
-                members::id.eq(MemberId::new()),
-                members::organization_id.eq(*id),
-                members::user_id.eq(*user_id),
-                new_account::own_membership(created_at.unwrap_or(at)),
-            )
-        })
-        .collect();
-    diesel::insert_into(members::table).values(rows).execute(&mut **transaction).await?;
+    let owned = ids.iter().zip(&personal).zip(&created);
+    let owned = owned.map(|((user_id, id), created_at)| (*user_id, *id, created_at.unwrap_or(at)));
+    new_account::own(transaction, owned).await?;
     Ok(ids
         .iter()
         .zip(&personal)
