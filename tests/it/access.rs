@@ -559,13 +559,15 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     ("Query", Seen::Oneself, "viewer"),
     ("Query", Seen::Reached, "node nodes organization access invitation"),
     ("Query", Seen::Leaders, "verifyAuditLog"),
+    // For staff and platform keys; `feed` shows that.
+    ("Query", Seen::Nobody, "events"),
     // Who sees one of these sees all of it.
     ("ApiKey", Seen::Oneself, "id name prefix scope organization createdBy service createdAt lastUsedAt expiresAt"),
     ("Session", Seen::Oneself, "id createdAt lastSeenAt expiresAt current userAgent"),
     (
         "AuditEvent",
         Seen::Leaders,
-        "id sequence action actor actorKind targetId target summary metadata occurredAt hash",
+        "id sequence action actor actorKind subject organization targetId target summary metadata occurredAt hash",
     ),
     (
         "Departure",

@@ -101,6 +101,12 @@ pub const FEED_PAGE: i64 = 50;
 pub const FEED_PAGE_BYTES: usize = 64 * 1024;
 /// The maximum number of events that are read at a time for all readers of a process.
 pub const FEED_ROWS: i64 = 1_000;
+/// The maximum number of events on a page of the feed over all organizations (R90).
+pub const MAX_FEED_PAGE: i64 = 1_000;
+/// The number of events of that feed among which a subscription looks for its next ones at a time.
+pub const FEED_WINDOW: i64 = 1_000;
+/// The maximum number of places in that feed from which one statement reads for subscriptions.
+pub const FEED_PLACES: usize = 20;
 
 /// The number of items on a page if the request doesn't specify it.
 pub const DEFAULT_PAGE: i64 = 20;

@@ -303,6 +303,7 @@ diesel::table! {
         organization_id -> Uuid,
         sequence -> Int8,
         hash -> Bytea,
+        feed_position -> Int8,
     }
 }
 
@@ -319,6 +320,7 @@ diesel::table! {
         metadata -> Jsonb,
         occurred_at -> Timestamptz,
         hash -> Bytea,
+        feed_position -> Int8,
     }
 }
 

@@ -11,7 +11,7 @@ use rollcall_domain::event::feed;
 use super::audit::AuditEvent;
 use super::context::{actor, connection};
 use super::departure::Departure;
-use super::error::of_subscription;
+use super::error::without_payload;
 use super::id::{BigInt, Id};
 pub use hub::Hub;
 
@@ -41,12 +41,12 @@ impl Subscription {
         let mut connection = connection(context).await?;
         let position = feed::begin(&mut connection, actor, organization_id.0, after_sequence).await;
         drop(connection);
-        let follower = hub(context).follow_events(actor, position.map_err(of_subscription)?);
+        let follower = hub(context).follow_events(actor, position.map_err(without_payload)?);
         Ok(stream::unfold(Some(follower), async |follower| {
             let mut follower = follower?;
             Some(match follower.next().await {
                 Ok(event) => (Ok(AuditEvent(event)), Some(follower)),
-                Err(error) => (Err(of_subscription(error)), None),
+                Err(error) => (Err(without_payload(error)), None),
             })
         }))
     }
@@ -63,12 +63,12 @@ impl Subscription {
         let mut connection = connection(context).await?;
         let departure = following::begin(&mut connection, actor, departure_id.0).await;
         drop(connection);
-        let follower = hub(context).follow_departure(actor, departure.map_err(of_subscription)?);
+        let follower = hub(context).follow_departure(actor, departure.map_err(without_payload)?);
         Ok(stream::unfold(Some(follower), async |follower| {
             let mut follower = follower?;
             match follower.next().await {
                 Ok(departure) => Some((Ok(Departure(departure?)), Some(follower))),
-                Err(error) => Some((Err(of_subscription(error)), None)),
+                Err(error) => Some((Err(without_payload(error)), None)),
             }
         }))
     }
