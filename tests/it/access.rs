@@ -729,7 +729,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
     let things: Vec<(&str, String, Vec<Who>)> = vec![
         ("ApiKey", first(&found["viewer"]["apiKeys"]), owner.to_vec()),
         ("Session", first(&found["viewer"]["sessions"]), vec![Who::Owner]),
-        ("AuditEvent", first(&found["organization"]["auditLog"]), leaders.to_vec()),
+        ("AuditEvent", first(&found["organization"]["auditLog"]), [leaders.as_slice(), &[Who::StaffToken]].concat()),
         ("Departure", cast.departure.clone(), [leaders.as_slice(), &[Who::Leaver]].concat()),
         ("ResourceMove", first(&found["node"]["moves"]), [leaders.as_slice(), &[Who::Leaver]].concat()),
         ("Invitation", cast.invitation.clone(), [leaders.as_slice(), &[Who::Invited]].concat()),

@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde_json::json;
 
 use crate::account::grant_invitation;
 use crate::account::reserved_name::{self, Holder};
@@ -109,7 +110,9 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
         .await?;
     let mut events = vec![
         NewEvent::by_user(user_id, personal_organization_id, AuditAction::UserCreated, user_id)
-            .summary(format!("account {user_id} was made")),
+            .summary(format!("account {user_id} was made"))
+            .about(user_id)
+            .with(json!({ "owner": user_id.to_string() })),
     ];
     events.extend(grant_invitation::take_up(transaction, user_id, new.email).await?);
     Ok(Created { user_id, personal_organization_id, events })

@@ -239,9 +239,11 @@ impl NewEvent {
         let by_key = |key: &PlatformActor| json!({ (PLATFORM_KEY): key.name, "platformKeyId": key.id.to_string() });
         let (kind, means) = match actor {
             Actor::User { .. } => (ActorKind::User, None),
-            Actor::ApiKey { api_key_id, .. } => (ActorKind::ApiKey, Some(json!({ "api_key": api_key_id.to_string() }))),
+            Actor::ApiKey { api_key_id, .. } => {
+                (ActorKind::ApiKey, Some(json!({ "apiKeyId": api_key_id.to_string() })))
+            }
             Actor::Service { api_key_id, .. } => {
-                (ActorKind::Service, Some(json!({ "api_key": api_key_id.to_string() })))
+                (ActorKind::Service, Some(json!({ "apiKeyId": api_key_id.to_string() })))
             }
             Actor::Platform(key) => (ActorKind::Platform, Some(by_key(key))),
             Actor::OnBehalf { key, .. } => (ActorKind::User, Some(by_key(key))),
@@ -354,6 +356,11 @@ pub(crate) async fn record(transaction: &Transaction, events: impl IntoIterator<
     transaction.note_recorded();
     let jobs: Vec<_> = webhooks.into_iter().map(|webhook_id| DeliverWebhook { webhook_id }).collect();
     transaction.enqueue_all(&jobs).await
+}
+
+/// The ids of objects, as the metadata names them. Callers name at most [`limits::IDS_OF_EVENT`] in one event.
+pub(crate) fn in_log<T: ToString>(ids: &[T]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 fn without_addresses(metadata: Value) -> Value {
@@ -595,9 +602,9 @@ mod tests {
 
     #[test]
     fn the_docs_name_every_event() {
-        let docs = include_str!("../../../docs/webhooks.md");
+        let docs = include_str!("../../../docs/events.md");
         for action in AuditAction::ALL {
-            assert!(docs.contains(&format!("| `{action}` |")), "docs/webhooks.md lacks {action}");
+            assert!(docs.contains(&format!("| `{action}` |")), "docs/events.md lacks {action}");
         }
     }
 }

@@ -248,6 +248,9 @@ pub const MAX_REDELIVERIES: i64 = 100;
 /// The number of audit events in which one statement searches for those that a webhook is subscribed to.
 pub const WEBHOOK_WINDOW: i64 = 10_000;
 
+/// The maximum number of ids of one kind that an event's metadata names.
+pub const IDS_OF_EVENT: usize = 1_000;
+
 /// The number of resources that one transaction of a cascade moves. It is low enough that nobody notices its locks.
 pub const CASCADE_CHUNK: i64 = 1_000;
 /// The number of examples that each step of a departure's plan names.

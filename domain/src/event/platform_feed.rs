@@ -48,11 +48,6 @@ pub struct FeedFilter {
 }
 
 impl FeedFilter {
-    /// The events with these actions, without regard to who reads them. `None` stands for all.
-    pub(super) fn of_actions(actions: Option<&[String]>) -> Self {
-        Self { actions: actions.map(Into::into), within: Within::All }
-    }
-
     /// The events that the actor may read, limited to some actions and to an organization. No actions are all of them.
     ///
     /// # Errors
