@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use rollcall_domain::authority::{access, actor, audit, verification};
-use rollcall_domain::base::id::OrganizationId;
+use rollcall_domain::base::id::{OrganizationId, UserId};
+use rollcall_domain::event::platform_feed::{self, FeedFilter};
 
-use super::connection::connection;
-use super::context::{self, database};
-use super::error::top_level;
+use super::connection::{connection, forward};
+use super::context::{self, database, request};
+use super::error::{top_level, without_payload};
 use super::id::BigInt;
 use super::node::{self, Node};
 use super::organization::Organization;
@@ -36,6 +37,21 @@ pub enum ActorKind {
 #[derive(Debug, Clone)]
 pub struct AuditEvent(pub audit::AuditEvent);
 
+impl AuditEvent {
+    /// Whether the viewer reads the event in the feed over all organizations, which names everybody concerned.
+    fn is_in_viewers_feed(&self, context: &Context<'_>) -> bool {
+        request(context).actor().is_some_and(|actor| self.0.is_in_feed_of(actor))
+    }
+
+    /// A person whom the event names, unless the viewer may not know them.
+    async fn person(&self, context: &Context<'_>, id: Option<UserId>) -> async_graphql::Result<Option<User>> {
+        match id {
+            Some(id) if !self.is_in_viewers_feed(context) => User::if_known(context, id).await,
+            id => User::load_optional(context, id).await,
+        }
+    }
+}
+
 /// An entry of the audit log. It is written in the same transaction as the change that it records.
 #[Object]
 impl AuditEvent {
@@ -58,9 +74,21 @@ impl AuditEvent {
     /// The user who did it, with a session or an API key. Null if the viewer may not know this user, for example
     /// somebody who declined an invitation.
     async fn actor(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
-        match self.0.actor_id {
-            Some(id) => User::if_known(context, id).await,
-            None => Ok(None),
+        self.person(context, self.0.actor_id).await
+    }
+
+    /// Whom it concerns, such as the person who joined, left, was given a role, or with whom something was shared. Null if
+    /// it concerns nobody in particular, or if the viewer may not know this user.
+    async fn subject(&self, context: &Context<'_>) -> async_graphql::Result<Option<User>> {
+        self.person(context, self.0.subject()).await
+    }
+
+    /// The organization in whose log the event is: the personal one for events that concern only an account. Null in the
+    /// deployment's own log, and if the organization's data was removed for good.
+    async fn organization(&self, context: &Context<'_>) -> async_graphql::Result<Option<Organization>> {
+        match self.0.organization_id {
+            audit::DEPLOYMENT => Ok(None),
+            id => Organization::load_remaining(context, id).await,
         }
     }
 
@@ -92,9 +120,13 @@ impl AuditEvent {
         &self.0.summary
     }
 
-    /// Further details, which depend on the action. Ids of people and organizations that the viewer may not know are
-    /// null.
+    /// Further details, which depend on the action. The same keys mean the same everywhere, such as `role`, `oldRole`,
+    /// `from`, `to` and `owner` (ids of users), `resourceIds`, `runIds`, `grantIds`, `teamIds` and `invitationIds`, of
+    /// which there are at most 1,000 in one event. Ids of people and organizations that the viewer may not know are null.
     async fn metadata(&self, context: &Context<'_>) -> async_graphql::Result<Json<serde_json::Value>> {
+        if self.is_in_viewers_feed(context) {
+            return Ok(Json(self.0.metadata.clone()));
+        }
         let told = self.0.told();
         let people = User::known_of(context, &told.people).await?;
         let mut grantees = HashSet::new();
@@ -118,6 +150,39 @@ impl AuditEvent {
 }
 
 connection!(AuditEventConnection, AuditEventEdge, AuditEvent, "audit events");
+connection!(EventConnection, EventEdge, AuditEvent, "events");
+
+impl EventEdge {
+    /// An event with its cursor.
+    pub fn of(event: audit::AuditEvent) -> rollcall_domain::Result<Self> {
+        Ok(Self { cursor: platform_feed::cursor(&event)?, node: AuditEvent(event) })
+    }
+}
+
+/// A page of the events of all organizations, in the order of the feed.
+pub async fn feed(
+    context: &Context<'_>,
+    after: Option<String>,
+    first: Option<i32>,
+    filter: FeedFilter,
+) -> async_graphql::Result<EventConnection> {
+    let mut connection = context::connection(context).await?;
+    let page = platform_feed::page(&mut connection, &filter, &forward(first, after)).await.map_err(without_payload)?;
+    Ok(EventConnection::new(page.map(AuditEvent)))
+}
+
+/// The part of the feed that a request asks for.
+///
+/// # Errors
+/// UNAUTHENTICATED, FORBIDDEN, NOT_FOUND or BAD_REQUEST.
+pub fn feed_filter(
+    context: &Context<'_>,
+    actions: Option<Vec<String>>,
+    organization_id: Option<OrganizationId>,
+) -> async_graphql::Result<FeedFilter> {
+    let actor = context::actor(context)?;
+    FeedFilter::of(actor, &actions.unwrap_or_default(), organization_id).map_err(without_payload)
+}
 
 /// The result of verifying an organization's audit log.
 #[derive(SimpleObject)]

@@ -156,6 +156,8 @@ mod tests {
         let expected = [
             (false, "after", "String", "The cursor before the page."),
             (false, "first", "Int", "How many, at most 100; 20 where left out."),
+            // Of the feed over all organizations.
+            (false, "first", "Int", "How many, at most 1,000; 20 where left out."),
             (true, "after", "String", "The cursor before the page."),
             (true, "before", "String", "The cursor behind the page."),
             (true, "first", "Int", "How many from the start, at most 100; 20 where left out."),

@@ -200,8 +200,9 @@ pub fn top_level(error: Error) -> async_graphql::Error {
     }
 }
 
-/// Converts an error of a subscription, which has no `userErrors`: a refusal becomes a top-level error with its code.
-pub fn of_subscription(error: Error) -> async_graphql::Error {
+/// Converts an error of a field that has no `userErrors` and can't be null, such as a subscription: a refusal becomes a
+/// top-level error with its code.
+pub fn without_payload(error: Error) -> async_graphql::Error {
     let Error::Refused(refusals) = &error else { return top_level(error) };
     let Some(refusal) = refusals.first() else { return top_level(error) };
     let code = code_name(refusal.code.into());

@@ -45,7 +45,7 @@ use rollcall_domain::base::id::{OrganizationId, ResourceId, UserId};
 use rollcall_domain::base::link::PublicUrl;
 
 pub use answer::AnswerForm;
-use audit::AuditVerification;
+use audit::{AuditVerification, EventConnection};
 pub use budget::Budget;
 pub use context::{Request, asked_by};
 pub use error::{UNAVAILABLE, noting_refusals, whole_seconds};
@@ -178,6 +178,23 @@ impl Query {
         let levels =
             rollcall_domain::resource::access_for(&mut connection, context::actor(context)?, user_id.0, &ids).await;
         Ok(levels.map_err(error::top_level)?.into_iter().map(Into::into).collect())
+    }
+
+    /// What happened in all organizations, or in one, in one order in which nothing appears later before something that
+    /// was shown. Whoever goes on after the cursor of the last event that they have misses nothing and gets nothing twice.
+    /// For platform keys with EVENTS_READ, which see the events of the organizations that they reach, and staff; FORBIDDEN
+    /// for everybody else.
+    async fn events(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The cursor before the page.")] after: Option<String>,
+        #[graphql(desc = "How many, at most 1,000; 20 where left out.")] first: Option<i32>,
+        #[graphql(desc = "Only events with these actions, such as `organization.member_joined`. If omitted, all.")]
+        actions: Option<Vec<String>>,
+        #[graphql(desc = "Only events of this organization.")] organization_id: Option<Id<OrganizationId>>,
+    ) -> async_graphql::Result<EventConnection> {
+        let filter = audit::feed_filter(context, actions, organization_id.map(|id| id.0))?;
+        audit::feed(context, after, first, filter).await
     }
 
     /// The platform keys, oldest first. Null for everybody but staff.

@@ -590,13 +590,15 @@ const FIELDS: &[(&str, Seen, &str)] = &[
     ("Query", Seen::Nobody, "user platformKeys"),
     ("PlatformKey", Seen::Nobody, "id name prefix scopes organizations createdAt lastUsedAt expiresAt revokedAt"),
     ("Query", Seen::Leaders, "verifyAuditLog"),
+    // For staff and platform keys; `feed` shows that.
+    ("Query", Seen::Nobody, "events"),
     // Who sees one of these sees all of it.
     ("ApiKey", Seen::Oneself, "id name prefix scope organization createdBy service createdAt lastUsedAt expiresAt"),
     ("Session", Seen::Oneself, "id createdAt lastSeenAt expiresAt current userAgent"),
     (
         "AuditEvent",
         Seen::Leaders,
-        "id sequence action actor actorKind platformKey targetId target summary metadata occurredAt hash",
+        "id sequence action actor actorKind platformKey subject organization targetId target summary metadata occurredAt hash",
     ),
     (
         "Departure",
@@ -764,7 +766,7 @@ async fn every_field_shows_itself_to_whom_it_is_for() {
     let things: Vec<(&str, String, Vec<Who>)> = vec![
         ("ApiKey", first(&found["viewer"]["apiKeys"]), owner.to_vec()),
         ("Session", first(&found["viewer"]["sessions"]), vec![Who::Owner]),
-        ("AuditEvent", first(&found["organization"]["auditLog"]), leaders.to_vec()),
+        ("AuditEvent", first(&found["organization"]["auditLog"]), [leaders.as_slice(), &[Who::StaffToken]].concat()),
         ("Departure", cast.departure.clone(), [leaders.as_slice(), &[Who::Leaver]].concat()),
         ("ResourceMove", first(&found["node"]["moves"]), [leaders.as_slice(), &[Who::Leaver]].concat()),
         ("Invitation", cast.invitation.clone(), [leaders.as_slice(), &[Who::Invited]].concat()),

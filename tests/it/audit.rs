@@ -596,7 +596,7 @@ async fn the_log_tells_no_more_of_strangers_than_what_named_them() {
     let events = told(&team, 100).await;
     let declined = events.iter().find(|event| event["action"] == "transfer.declined").unwrap();
     assert_eq!(declined["actor"]["username"], "moneypenny");
-    assert_eq!(declined["metadata"]["recipient"], eve.user_id.as_str());
+    assert_eq!(declined["metadata"]["to"], eve.user_id.as_str());
     assert!(count(&eve.user_id).await > 3);
     app.finish().await;
 }

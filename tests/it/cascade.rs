@@ -323,7 +323,7 @@ async fn a_leaver_who_uploads_while_everybody_comes_and_goes_leaves_everything_i
             nodes(&reached["viewer"]["resources"]).iter().filter(|node| node["organization"]["id"] == team.id.as_str());
         // Nothing but what the other one, a member for a moment longer, shared with them as with anybody outside.
         let shared_since = format!(
-            "SELECT shared.metadata ->> 'resource' AS value FROM audit_events shared JOIN audit_events gone \
+            "SELECT shared.metadata -> 'resourceIds' ->> 0 AS value FROM audit_events shared JOIN audit_events gone \
              ON gone.organization_id = shared.organization_id AND gone.sequence < shared.sequence \
              WHERE gone.action IN ('organization.member_deactivated', 'organization.member_removed') \
              AND gone.target_id = '{member}' AND shared.action = 'grant.created' \

@@ -328,7 +328,7 @@ async fn sharing_with_an_address_tells_of_no_account() {
         let log = "query($id: ID!) { organization(by: { id: $id }) { auditLog(last: 1) { nodes { action summary actor { id } target { id } metadata } } } }";
         let mut event =
             nodes(&team.owner.query(log, json!({ "id": team.id })).await["organization"]["auditLog"])[0].clone();
-        event["metadata"]["invitation"] = json!("the invitation");
+        event["metadata"]["grantInvitationIds"] = json!(["the invitation"]);
         let mail = app.mail_about(email, "shared").await;
         let text: String = mail.text.replace(email, "the address").chars().filter(|c| !c.is_ascii_digit()).collect();
         told.push((answer.body.to_string(), event.to_string(), mail.subject, text));

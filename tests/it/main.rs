@@ -18,6 +18,7 @@ mod database;
 mod departure;
 mod email_change;
 mod ending;
+mod feed;
 mod grant;
 mod graphql;
 mod housekeeping;

@@ -566,7 +566,7 @@ impl Replay {
                 self.members.insert(user, Member { role: role(&metadata["role"]), status: Status::Active });
             }
             "organization.member_role_changed" => {
-                let (from, to) = (role(&metadata["from"]), role(&metadata["to"]));
+                let (from, to) = (role(&metadata["oldRole"]), role(&metadata["role"]));
                 ensure(self.active(&user) == Some(from), "this isn't the role they had")?;
                 ensure(actor != user, "nobody changes their own role")?;
                 let actor = by_leader()?;
@@ -613,8 +613,8 @@ impl Replay {
                 by_leader()?;
             }
             // By themselves people come into teams by an invitation, and go when they like.
-            "organization.team_members_added" if metadata["users"] == json!([actor]) && acting.is_some() => {}
-            "organization.team_member_removed" if metadata["user"] == actor.as_str() && acting.is_some() => {}
+            "organization.team_members_added" if metadata["userIds"] == json!([actor]) && acting.is_some() => {}
+            "organization.team_member_removed" if metadata["subject"] == actor.as_str() && acting.is_some() => {}
             // Collaborators leave their teams when nothing is granted to them any more.
             "organization.team_member_removed" if event["kind"] == "system" => {}
             "organization.team_members_added"
@@ -624,9 +624,9 @@ impl Replay {
             }
             "organization.policy_updated" => {
                 by_leader()?;
-                if metadata["from"]["admin_powers"] != metadata["to"]["admin_powers"] {
+                if metadata["oldPolicy"]["adminPowers"] != metadata["policy"]["adminPowers"] {
                     ensure(acting == Some(Role::Owner), "the owner says what admins may do")?;
-                    self.admins_have_owner_powers = metadata["to"]["admin_powers"] == "owner_equivalent";
+                    self.admins_have_owner_powers = metadata["policy"]["adminPowers"] == "owner_equivalent";
                 }
             }
             "organization.invitation_declined" => {}

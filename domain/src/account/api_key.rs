@@ -141,7 +141,7 @@ async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, servic
             let what = if service { "service key" } else { "API key" };
             let event = NewEvent::by(actor, organization_id, AuditAction::ApiKeyCreated, key.id)
                 .summary(format!("made the {what} {}… ({})", key.prefix, key.scope))
-                .with(json!({ "scope": key.scope.as_str(), "service": service, "expires_at": key.expires_at }));
+                .with(json!({ "scope": key.scope.as_str(), "service": service, "expiresAt": key.expires_at }));
             audit::record(transaction, [event]).await?;
             Ok((key, secret))
         })

@@ -118,8 +118,11 @@ impl AcceptedGrant {
         let action = if self.is_new { AuditAction::GrantCreated } else { AuditAction::GrantChanged };
         NewEvent::by_user(user_id, self.organization_id, action, self.id)
             .summary(format!("took up what was shared: {}", self.level))
-            .with(json!({ "resource": self.resource_id.to_string(), "grantee": user_id.to_string(),
-                "level": self.level.as_str() }))
+            .about(user_id)
+            .with(json!({
+                "resourceIds": [self.resource_id.to_string()], "grantIds": [self.id.to_string()],
+                "grantee": user_id.to_string(), "level": self.level.as_str(),
+            }))
     }
 }
 

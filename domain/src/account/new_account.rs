@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use serde_json::json;
 
 use crate::account::grant_invitation;
 use crate::account::reserved_name::{self, Holder};
@@ -98,7 +99,9 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
     own(transaction, [(user_id, personal_organization_id, at)]).await?;
     let mut events = vec![
         NewEvent::by_user(user_id, personal_organization_id, AuditAction::UserCreated, user_id)
-            .summary(format!("account {user_id} was made")),
+            .summary(format!("account {user_id} was made"))
+            .about(user_id)
+            .with(json!({ "owner": user_id.to_string() })),
     ];
     events.extend(grant_invitation::take_up(transaction, user_id, new.email).await?);
     Ok(Created { user_id, personal_organization_id, events })

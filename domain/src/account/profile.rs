@@ -87,6 +87,7 @@ pub async fn update_profile(
             }
             let event = NewEvent::by(actor, personal, AuditAction::UserProfileUpdated, user_id)
                 .summary(format!("changed {}", changed.join(", ")))
+                .about(user_id)
                 .with(json!({ "fields": changed }));
             audit::record(transaction, [event]).await
         })

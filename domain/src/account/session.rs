@@ -138,8 +138,9 @@ pub async fn begin_another(database: &Database, actor: &Actor, new: &NewSession)
             }
             let session = create(transaction, user_id, new).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
-            let event =
-                NewEvent::by(actor, personal, AuditAction::UserSignedIn, session.id).summary("began another session");
+            let event = NewEvent::by(actor, personal, AuditAction::UserSignedIn, session.id)
+                .summary("began another session")
+                .about(user_id);
             audit::record(transaction, [event]).await
         })
         .await
@@ -206,8 +207,9 @@ pub async fn sign_out(database: &Database, actor: &Actor, session_id: Option<Ses
                 return Err(Error::refused(Code::NotFound, "sessionId", "you have no such session"));
             }
             let personal = user::personal_organization_id(transaction, user_id).await?;
-            let event =
-                NewEvent::by(actor, personal, AuditAction::UserSignedOut, session_id).summary("ended a session");
+            let event = NewEvent::by(actor, personal, AuditAction::UserSignedOut, session_id)
+                .summary("ended a session")
+                .about(user_id);
             audit::record(transaction, [event]).await?;
             Ok(session_id)
         })
@@ -241,7 +243,8 @@ pub async fn end_others(database: &Database, actor: &Actor) -> Result<usize> {
             let personal = user::personal_organization_id(transaction, user_id).await?;
             let event = NewEvent::by(actor, personal, AuditAction::UserSignedOut, current)
                 .summary(format!("ended {} other sessions", ended.len()))
-                .with(json!({ "sessions": ended.iter().map(SessionId::to_string).collect::<Vec<_>>() }));
+                .about(user_id)
+                .with(json!({ "sessionIds": ended.iter().map(SessionId::to_string).collect::<Vec<_>>() }));
             audit::record(transaction, [event]).await?;
             Ok(ended.len())
         })
@@ -296,7 +299,8 @@ pub async fn switch_organization(database: &Database, actor: &Actor, organizatio
             let personal = user::personal_organization_id(transaction, user_id).await?;
             let event = NewEvent::by(permit.actor(), personal, AuditAction::UserOrganizationSwitched, session_id)
                 .summary(format!("switched to {organization_id}"))
-                .with(json!({ "organization": organization_id.to_string() }));
+                .about(user_id)
+                .with(json!({ "organizationId": organization_id.to_string() }));
             audit::record(transaction, [event]).await
         })
         .await

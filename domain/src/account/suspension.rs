@@ -29,7 +29,9 @@ pub(crate) async fn lift_suspension(
         return Ok(None);
     }
     let personal = user::personal_organization_id(transaction, user_id).await?;
-    Ok(Some(NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id).summary(reason)))
+    Ok(Some(
+        NewEvent::by_user(user_id, personal, AuditAction::UserSuspensionLifted, user_id).summary(reason).about(user_id),
+    ))
 }
 
 /// Suspends the account, because the organization that created it has deactivated it and it belongs to no other (D6).
@@ -46,5 +48,6 @@ pub(crate) async fn suspend(transaction: &mut Transaction, user_id: UserId, by: 
     api_key::revoke_services(transaction, personal).await?;
     Ok(NewEvent::by_system(personal, AuditAction::UserSuspended, user_id)
         .summary("the organization that created the account deactivated it")
-        .with(json!({ "organization": by.to_string() })))
+        .about(user_id)
+        .with(json!({ "organizationId": by.to_string() })))
 }

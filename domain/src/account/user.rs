@@ -173,7 +173,8 @@ pub async fn set_default_bill_to(database: &Database, actor: &Actor, organizatio
                 .await?;
             let event = NewEvent::by(actor, personal, AuditAction::UserDefaultBillToSet, user_id)
                 .summary(format!("new projects and apps are billed to {organization_id}"))
-                .with(json!({ "organization": organization_id.to_string() }));
+                .about(user_id)
+                .with(json!({ "organizationId": organization_id.to_string() }));
             audit::record(transaction, [event]).await
         })
         .await

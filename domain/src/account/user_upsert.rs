@@ -406,6 +406,7 @@ fn changed(actor: &Actor, parsed: &Parsed, before: &Existing, item: &UserUpsert)
     .collect();
     NewEvent::by(actor, before.personal_organization_id, AuditAction::UserProfileUpdated, before.id)
         .summary(format!("changed {}", fields.join(", ")))
+        .about(before.id)
         .with(json!({ "fields": fields }))
 }
 
@@ -475,7 +476,10 @@ async fn insert(
         .iter()
         .zip(&personal)
         .map(|(user_id, id)| {
-            NewEvent::by(actor, *id, AuditAction::UserCreated, *user_id).summary(format!("account {user_id} was made"))
+            NewEvent::by(actor, *id, AuditAction::UserCreated, *user_id)
+                .summary(format!("account {user_id} was made"))
+                .about(*user_id)
+                .with(json!({ "owner": user_id.to_string() }))
         })
         .collect())
 }

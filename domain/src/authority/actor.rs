@@ -458,6 +458,31 @@ impl Actor {
         }
     }
 
+    /// The organizations whose events the actor may read in the feed (R90): staff those of all, and platform keys with
+    /// EVENTS_READ those of the organizations that they reach. The deployment's own log counts as one that no limited
+    /// key reaches.
+    ///
+    /// # Errors
+    ///
+    /// FORBIDDEN on `field` for everybody else.
+    pub fn reads_feed(&self, field: &str) -> Result<Within> {
+        match self {
+            Self::Staff { .. } => Ok(Within::All),
+            Self::Platform(key) => {
+                key.require(PlatformScope::EventsRead, field)?;
+                Ok(key.within.clone())
+            }
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::OnBehalf { .. } => {
+                let message = format!(
+                    "only the platform's staff and platform keys with the scope {} read the events of all organizations; \
+                     owners and admins read their organization's log",
+                    PlatformScope::EventsRead.name()
+                );
+                Err(Error::refused(Code::Forbidden, field, message))
+            }
+        }
+    }
+
     /// Fails with FORBIDDEN for everybody except the platform's staff. `remedy` tells the caller who else can do it, or
     /// to ask the staff.
     pub(crate) fn require_staff(&self, field: &str, remedy: &str) -> Result<Operator<'_>> {

@@ -239,9 +239,11 @@ impl NewEvent {
         let by_key = |key: &PlatformActor| json!({ (PLATFORM_KEY): key.name, "platformKeyId": key.id.to_string() });
         let (kind, means) = match actor {
             Actor::User { .. } => (ActorKind::User, None),
-            Actor::ApiKey { api_key_id, .. } => (ActorKind::ApiKey, Some(json!({ "api_key": api_key_id.to_string() }))),
+            Actor::ApiKey { api_key_id, .. } => {
+                (ActorKind::ApiKey, Some(json!({ "apiKeyId": api_key_id.to_string() })))
+            }
             Actor::Service { api_key_id, .. } => {
-                (ActorKind::Service, Some(json!({ "api_key": api_key_id.to_string() })))
+                (ActorKind::Service, Some(json!({ "apiKeyId": api_key_id.to_string() })))
             }
             Actor::Platform(key) => (ActorKind::Platform, Some(by_key(key))),
             Actor::OnBehalf { key, .. } => (ActorKind::User, Some(by_key(key))),
@@ -306,6 +308,11 @@ impl NewEvent {
         self.action == action
     }
 
+    /// Sets whom the event concerns: who joined, left, was given a role, with whom something was shared (R90).
+    pub(crate) fn about(self, subject: UserId) -> Self {
+        self.with(json!({ (SUBJECT): subject.to_string() }))
+    }
+
     /// Sets the description of what happened. Email addresses that people wrote into it are masked.
     pub(crate) fn summary(mut self, summary: impl Into<String>) -> Self {
         self.summary = text::without_addresses(&summary.into());
@@ -349,6 +356,11 @@ pub(crate) async fn record(transaction: &Transaction, events: impl IntoIterator<
     transaction.note_recorded();
     let jobs: Vec<_> = webhooks.into_iter().map(|webhook_id| DeliverWebhook { webhook_id }).collect();
     transaction.enqueue_all(&jobs).await
+}
+
+/// The ids of objects, as the metadata names them. Callers name at most [`limits::IDS_OF_EVENT`] in one event.
+pub(crate) fn in_log<T: ToString>(ids: &[T]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 fn without_addresses(metadata: Value) -> Value {
@@ -401,6 +413,9 @@ pub struct NamedInEvent {
 /// The metadata's key for the person or organization with which something was shared.
 const GRANTEE: &str = "grantee";
 
+/// The metadata's key for the person whom the event concerns.
+const SUBJECT: &str = "subject";
+
 /// The metadata's key for the name of the platform key that acted.
 const PLATFORM_KEY: &str = "platformKey";
 
@@ -408,6 +423,16 @@ impl AuditEvent {
     /// The name of the platform key that acted, for itself or for a person (R86).
     pub fn platform_key(&self) -> Option<&str> {
         self.metadata.get(PLATFORM_KEY).and_then(Value::as_str)
+    }
+
+    /// Whom the event concerns (R90).
+    pub fn subject(&self) -> Option<UserId> {
+        self.metadata.get(SUBJECT)?.as_str()?.parse().ok()
+    }
+
+    /// Whether the actor reads the event in the feed over all organizations, which names everybody concerned (R90).
+    pub fn is_in_feed_of(&self, actor: &Actor) -> bool {
+        actor.reads_feed("").is_ok_and(|within| within.includes(self.organization_id))
     }
 
     /// The people and organizations that the event names.
@@ -564,7 +589,9 @@ pub async fn visible_to(
         .await?;
     let permits = access::permits(connection, actor, found.iter().map(|event| event.organization_id)).await?;
     let may_read = |event: &AuditEvent| {
-        permits.get(&event.organization_id).is_some_and(|permit| permit.standing().allows(Action::ViewAuditLog))
+        let in_log =
+            permits.get(&event.organization_id).is_some_and(|permit| permit.standing().allows(Action::ViewAuditLog));
+        in_log || event.is_in_feed_of(actor)
     };
     Ok(found.into_iter().filter(may_read).collect())
 }
@@ -575,9 +602,9 @@ mod tests {
 
     #[test]
     fn the_docs_name_every_event() {
-        let docs = include_str!("../../../docs/webhooks.md");
+        let docs = include_str!("../../../docs/events.md");
         for action in AuditAction::ALL {
-            assert!(docs.contains(&format!("| `{action}` |")), "docs/webhooks.md lacks {action}");
+            assert!(docs.contains(&format!("| `{action}` |")), "docs/events.md lacks {action}");
         }
     }
 }

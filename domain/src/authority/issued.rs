@@ -315,10 +315,10 @@ impl EndedWith {
 
     fn event(self, organization_id: OrganizationId, action: AuditAction) -> NewEvent {
         match self {
-            Self::Departure { id, .. } => NewEvent::by_system(organization_id, action, id),
+            Self::Departure { id, leaver, .. } => NewEvent::by_system(organization_id, action, id).about(leaver),
             Self::Organization(id) => NewEvent::by_system(organization_id, action, id),
-            Self::Account(id) => NewEvent::by_system(organization_id, action, id),
-            Self::Collaboration { id, .. } => NewEvent::by_system(organization_id, action, id),
+            Self::Account(id) => NewEvent::by_system(organization_id, action, id).about(id),
+            Self::Collaboration { id, user_id, .. } => NewEvent::by_system(organization_id, action, id).about(user_id),
         }
     }
 

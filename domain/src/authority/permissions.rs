@@ -27,9 +27,9 @@ impl Permissions {
     /// The permissions as the audit log records them.
     pub(crate) fn to_json(self) -> Value {
         json!({
-            "billable_activities": self.billable_activities,
-            "shared_apps": self.shared_apps,
-            "shared_projects": self.shared_projects.as_str(),
+            "billableActivities": self.billable_activities,
+            "sharedApps": self.shared_apps,
+            "sharedProjects": self.shared_projects.as_str(),
         })
     }
 }

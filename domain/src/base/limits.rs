@@ -101,6 +101,12 @@ pub const FEED_PAGE: i64 = 50;
 pub const FEED_PAGE_BYTES: usize = 64 * 1024;
 /// The maximum number of events that are read at a time for all readers of a process.
 pub const FEED_ROWS: i64 = 1_000;
+/// The maximum number of events on a page of the feed over all organizations (R90).
+pub const MAX_FEED_PAGE: i64 = 1_000;
+/// The number of events of that feed among which a subscription looks for its next ones at a time.
+pub const FEED_WINDOW: i64 = 1_000;
+/// The maximum number of places in that feed from which one statement reads for subscriptions.
+pub const FEED_PLACES: usize = 20;
 
 /// The number of items on a page if the request doesn't specify it.
 pub const DEFAULT_PAGE: i64 = 20;
@@ -253,6 +259,9 @@ pub const MAX_WEBHOOK_PREVIOUS_SECRETS: i64 = 5;
 pub const MAX_REDELIVERIES: i64 = 100;
 /// The number of audit events in which one statement searches for those that a webhook is subscribed to.
 pub const WEBHOOK_WINDOW: i64 = 10_000;
+
+/// The maximum number of ids of one kind that an event's metadata names.
+pub const IDS_OF_EVENT: usize = 1_000;
 
 /// The number of resources that one transaction of a cascade moves. It is low enough that nobody notices its locks.
 pub const CASCADE_CHUNK: i64 = 1_000;

@@ -78,6 +78,11 @@ impl PageRequest {
     }
 
     pub(crate) fn slice<K: DeserializeOwned>(&self) -> Result<Slice<K>> {
+        self.slice_up_to(limits::MAX_PAGE)
+    }
+
+    /// Like [`PageRequest::slice`], for a list with longer pages.
+    pub(crate) fn slice_up_to<K: DeserializeOwned>(&self, most: i64) -> Result<Slice<K>> {
         let backward = match (self.first, self.last) {
             (Some(_), Some(_)) => return Err(Error::BadRequest("name `first` or `last`, not both".to_owned())),
             (None, Some(_)) => true,
@@ -87,8 +92,8 @@ impl PageRequest {
         };
         let name = if backward { "last" } else { "first" };
         let limit = self.first.or(self.last).map_or(limits::DEFAULT_PAGE, i64::from);
-        if !(0..=limits::MAX_PAGE).contains(&limit) {
-            return Err(Error::BadRequest(format!("`{name}` must be 0 to {}", limits::MAX_PAGE)));
+        if !(0..=most).contains(&limit) {
+            return Err(Error::BadRequest(format!("`{name}` must be 0 to {most}")));
         }
         Ok(Slice {
             limit,
@@ -109,6 +114,12 @@ fn cursor<K: DeserializeOwned>(name: &str, cursor: Option<&String>) -> Result<Op
     URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|json| serde_json::from_slice(&json).ok()).map(Some).ok_or_else(|| {
         Error::BadRequest(format!("`{name}` is not a cursor of this list; take endCursor or startCursor of a page"))
     })
+}
+
+/// The cursor of an item with this sort key.
+pub(crate) fn cursor_of(key: &impl Serialize) -> Result<String> {
+    let json = serde_json::to_vec(key).map_err(|_| Error::Bug("sort keys are plain"))?;
+    Ok(URL_SAFE_NO_PAD.encode(json))
 }
 
 impl<K: Serialize> Slice<K> {
@@ -136,13 +147,7 @@ impl<K: Serialize> Slice<K> {
         if self.backward {
             rows.reverse();
         }
-        let items = rows
-            .into_iter()
-            .map(|row| {
-                let json = serde_json::to_vec(&key(&row)).map_err(|_| Error::Bug("sort keys are plain"))?;
-                Ok((URL_SAFE_NO_PAD.encode(json), row))
-            })
-            .collect::<Result<_>>()?;
+        let items = rows.into_iter().map(|row| Ok((cursor_of(&key(&row))?, row))).collect::<Result<_>>()?;
         let (has_next, has_previous) =
             if self.backward { (self.before.is_some(), more) } else { (more, self.after.is_some()) };
         Ok(Page { items, has_next, has_previous })

@@ -164,6 +164,27 @@ pub(super) async fn take_turn(connection: &mut AsyncPgConnection, work: &str) ->
     }
 }
 
+statement! {
+    struct CatchUpWithFeed {} = "SELECT feed_catch_up() AS was_behind"
+}
+
+/// Makes new events come last in the feed over all organizations, even if the database was restored on a server that
+/// counts its transactions from a smaller number (migration `feed`).
+pub(crate) async fn catch_up_with_feed(connection: &mut AsyncPgConnection) -> Result<()> {
+    #[derive(QueryableByName)]
+    struct CaughtUp {
+        #[diesel(sql_type = Bool)]
+        was_behind: bool,
+    }
+    let CaughtUp { was_behind } = CatchUpWithFeed {}.query().get_result(connection).await?;
+    if was_behind {
+        tracing::info!(
+            "this server counts its transactions from a smaller number than the one before; the feed goes on"
+        );
+    }
+    Ok(())
+}
+
 #[derive(QueryableByName)]
 struct Server {
     #[diesel(sql_type = Integer)]

@@ -311,6 +311,7 @@ diesel::table! {
         organization_id -> Uuid,
         sequence -> Int8,
         hash -> Bytea,
+        feed_position -> Int8,
     }
 }
 
@@ -327,6 +328,7 @@ diesel::table! {
         metadata -> Jsonb,
         occurred_at -> Timestamptz,
         hash -> Bytea,
+        feed_position -> Int8,
     }
 }
 

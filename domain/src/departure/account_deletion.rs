@@ -126,7 +126,8 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
                 cause
                     .event(personal, AuditAction::UserDeleted, user_id)
                     .summary(format!("deleted the account, which left {} organization(s)", left.len()))
-                    .with(serde_json::json!({ "left": left })),
+                    .about(user_id)
+                    .with(serde_json::json!({ "organizationIds": left })),
             );
             audit::record(transaction, events).await?;
             Ok(user_id)

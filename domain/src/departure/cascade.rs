@@ -6,17 +6,17 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Nullable, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::account::user;
-use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::audit::{self, AuditAction, NewEvent, in_log};
 use crate::authority::issued::{self, EndedWith};
 use crate::authority::membership::MemberStatus;
 use crate::base::error::{Error, Result};
-use crate::base::id::{DepartureId, ResourceId, ResourceMoveId, UserId};
+use crate::base::id::{DepartureId, GrantId, ResourceId, ResourceMoveId, UserId};
 use crate::base::job::{JobClaim, MailDepartureReceipt};
 use crate::base::sql::{Prepare as _, Statements};
 use crate::base::{limits, text};
@@ -197,13 +197,14 @@ async fn pass_on(
     // Resources are moved kind by kind and in the order of their ids, as in the index, starting after those that were
     // moved before, which would only slow the search down.
     let (mut reached_kind, mut reached_id) = (step.reached_kind, step.reached_id);
-    let mut moved = 0;
+    let (mut moved, mut moved_ids): (i64, Vec<ResourceId>) = (0, Vec::new());
     let kinds = step.step.kinds();
     for kind in kinds.iter().copied().filter(|kind| step.reached_kind.is_none_or(|reached| *kind >= reached)) {
         let after = reached_id.filter(|_| reached_kind == Some(kind));
         let which = ChunkSpec { step: step.step, kind, after, room: most - moved };
         let chunk = move_chunk(transaction, departure, context, &which, collected_in).await?;
         moved += chunk.count;
+        moved_ids.extend(chunk.ids);
         (reached_kind, reached_id) = (Some(kind), chunk.last_id.or(after));
         if moved >= most {
             break;
@@ -232,9 +233,15 @@ async fn pass_on(
         let to = if collected_in.is_some() { leaver } else { new_owner };
         let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureResourcesMoved, departure.id)
             .summary(summary)
+            .about(leaver)
             .with(json!({
                 "step": step.step.as_str(), "count": moved, "from": leaver.to_string(), "to": to.to_string(),
+                "resourceIds": in_log(&moved_ids),
             }));
+        let event = match collected_in {
+            Some(project) => event.with(json!({ "containerId": project.to_string() })),
+            None => event,
+        };
         events.push(event);
     }
     let progress = Advance { done, total, reached_kind, reached_id, is_last };
@@ -256,6 +263,8 @@ struct ChunkSpec {
 struct MovedChunk {
     #[diesel(sql_type = BigInt)]
     count: i64,
+    #[diesel(sql_type = Array<SqlUuid>)]
+    ids: Vec<ResourceId>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     last_id: Option<Uuid>,
 }
@@ -340,7 +349,11 @@ async fn samples_project(
     events.push(
         NewEvent::by_system(departure.organization_id, AuditAction::ResourceCreated, project)
             .summary(format!("created a project for the samples of {}", departure.user_id))
-            .with(json!({ "kind": ResourceKind::Project.as_str(), "departure": departure.id.to_string() })),
+            .about(departure.user_id)
+            .with(json!({
+                "kind": ResourceKind::Project.as_str(), "resourceIds": [project.to_string()],
+                "owner": context.new_owner.to_string(), "departureId": departure.id.to_string(),
+            })),
     );
     Ok(project)
 }
@@ -357,8 +370,8 @@ pub(super) async fn remove_grants(
     struct RemovedGrants {
         #[diesel(sql_type = BigInt)]
         looked_at: i64,
-        #[diesel(sql_type = BigInt)]
-        removed: i64,
+        #[diesel(sql_type = Array<SqlUuid>)]
+        removed: Vec<GrantId>,
         #[diesel(sql_type = Nullable<SqlUuid>)]
         last_id: Option<Uuid>,
     }
@@ -382,16 +395,18 @@ pub(super) async fn remove_grants(
     let removed: RemovedGrants = chunk.query().get_result(&mut **transaction).await?;
     let at = now(transaction).await?;
     let progress = Advance {
-        done: i32::try_from(removed.removed).unwrap_or(i32::MAX),
+        done: i32::try_from(removed.removed.len()).unwrap_or(i32::MAX),
         total,
         reached_kind: None,
         reached_id: removed.last_id.or(step.reached_id),
         is_last: removed.looked_at < room,
     };
-    if removed.removed > 0 {
+    if !removed.removed.is_empty() {
+        let number = removed.removed.len();
         let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureGrantsRemoved, departure.id)
-            .summary(format!("{} grant(s) to {} ended", removed.removed, departure.user_id))
-            .with(json!({ "count": removed.removed, "user": departure.user_id.to_string() }));
+            .summary(format!("{number} grant(s) to {} ended", departure.user_id))
+            .about(departure.user_id)
+            .with(json!({ "count": number, "grantIds": in_log(&removed.removed) }));
         events.push(event);
     }
     advance(transaction, step, progress, removed.looked_at, at).await
@@ -464,10 +479,8 @@ async fn cancel_runs(
     if cancelled > 0 {
         let event = NewEvent::by_system(organization_id, AuditAction::DepartureRunsCancelled, departure.id)
             .summary(format!("{cancelled} queued run(s) of {leaver} were cancelled"))
-            .with(json!({
-                "count": cancelled, "user": leaver.to_string(),
-                "runIds": runs.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            }));
+            .about(leaver)
+            .with(json!({ "count": cancelled, "runIds": in_log(&runs) }));
         events.push(event);
     }
     advance(transaction, step, progress, cancelled, context.at).await
@@ -549,7 +562,8 @@ async fn complete(
         .await?;
     transaction.enqueue_all(&mails).await?;
     let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureCompleted, departure.id)
-        .summary(format!("everything that {} left has been passed on", departure.user_id));
+        .summary(format!("everything that {} left has been passed on", departure.user_id))
+        .about(departure.user_id);
     events.push(event);
     Ok(())
 }

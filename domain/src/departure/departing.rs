@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::account::{api_key, suspension, user};
 use crate::authority::access::{self, Lock, lock_users};
 use crate::authority::actor::Actor;
-use crate::authority::audit::{self, NewEvent};
+use crate::authority::audit::{self, NewEvent, in_log};
 use crate::authority::rights::MemberAction;
 use crate::base::error::{Error, Result};
 use crate::base::id::{DepartureId, MemberId, OrganizationId};
@@ -208,10 +208,10 @@ pub(crate) async fn depart(
     let mut event = cause
         .event(organization_id, kind.audit_action(), member.id)
         .summary(format!("{user_id} departed: {kind}"))
-        .with(json!({ "departure": departure.id.to_string(), "role": member.role.as_str() }));
+        .about(user_id)
+        .with(json!({ "departureId": departure.id.to_string(), "role": member.role.as_str() }));
     if !teams.is_empty() {
-        let teams: Vec<String> = teams.iter().map(ToString::to_string).collect();
-        event = event.with(json!({ "teams": teams }));
+        event = event.with(json!({ "teamIds": in_log(&teams) }));
     }
     if let Some(reason) = words.reason {
         event = event.with(json!({ "reason": reason }));

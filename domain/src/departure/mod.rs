@@ -255,8 +255,9 @@ pub async fn fail(database: &Database, id: DepartureId, reason: &str, claim: Job
                 .prepared()
                 .execute(&mut **transaction)
                 .await?;
-            let event =
-                NewEvent::by_system(departure.organization_id, AuditAction::DepartureFailed, id).summary(summary);
+            let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureFailed, id)
+                .summary(summary)
+                .about(departure.user_id);
             audit::record(transaction, [event]).await
         })
         .await
@@ -417,7 +418,8 @@ pub(crate) async fn resume(
     let resumed = set_under_way(transaction, cause, &departure, status).await?;
     let event = cause
         .event(resumed.organization_id, AuditAction::DepartureRetried, id)
-        .summary("let it go on where it stopped");
+        .summary("let it go on where it stopped")
+        .about(resumed.user_id);
     audit::record(transaction, [event]).await?;
     Ok(Some(resumed))
 }

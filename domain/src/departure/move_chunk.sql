@@ -14,4 +14,5 @@ WITH chunk AS MATERIALIZED (
 )
 SELECT
   (SELECT count(*) FROM chunk) AS count,
+  ARRAY(SELECT id FROM chunk ORDER BY id) AS ids,
   (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id

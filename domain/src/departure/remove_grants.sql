@@ -9,5 +9,5 @@ WITH chunk AS MATERIALIZED (
 )
 SELECT
   (SELECT count(*) FROM chunk) AS looked_at,
-  (SELECT count(*) FROM removed) AS removed,
+  ARRAY(SELECT id FROM removed ORDER BY id) AS removed,
   (SELECT id FROM chunk ORDER BY id DESC LIMIT 1) AS last_id

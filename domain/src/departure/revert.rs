@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::account::{suspension, user};
 use crate::authority::access::{self, WritePermit};
 use crate::authority::actor::Actor;
-use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::audit::{self, AuditAction, NewEvent, in_log};
 use crate::authority::membership::MemberStatus;
 use crate::authority::rights::MemberAction;
 use crate::base::error::{Code, Error, Reader, Result};
@@ -94,6 +94,7 @@ async fn bring_back(
     let restored = Cause::Permit(permit)
         .event(organization_id, AuditAction::MemberReactivated, member.id)
         .summary(format!("{user_id} is active again as {}", member.role))
+        .about(user_id)
         .with(json!({ "role": member.role.as_str() }));
     let returns = returns == ReturnedWork::Everything;
     transaction.enqueue(&MailMembershipRestored { audit_event_id: restored.id(), returns }).await?;
@@ -159,7 +160,8 @@ pub async fn revert(database: &Database, actor: &Actor, id: DepartureId) -> Resu
             events.push(
                 cause
                     .event(departure.organization_id, AuditAction::DepartureReverting, id)
-                    .summary(format!("takes the departure of {} back", departure.user_id)),
+                    .summary(format!("takes the departure of {} back", departure.user_id))
+                    .about(departure.user_id),
             );
             audit::record(transaction, events).await?;
             Ok(reverting)
@@ -264,13 +266,16 @@ pub async fn revert_chunk(database: &Database, id: DepartureId, claim: JobClaim<
                 _ => {
                     let ids: Vec<ResourceMoveId> = chunk.iter().map(|passed| passed.move_id).collect();
                     keep(transaction, &ids, "the member is gone again").await?;
-                    0
+                    Vec::new()
                 }
             };
-            if returned > 0 {
+            if !returned.is_empty() {
                 let event = NewEvent::by_system(departure.organization_id, AuditAction::DepartureResourcesReturned, id)
-                    .summary(format!("{returned} resource(s) went back to {}", departure.user_id))
-                    .with(json!({ "count": returned, "to": departure.user_id.to_string() }));
+                    .summary(format!("{} resource(s) went back to {}", returned.len(), departure.user_id))
+                    .about(departure.user_id)
+                    .with(json!({
+                        "count": returned.len(), "to": departure.user_id.to_string(), "resourceIds": in_log(&returned),
+                    }));
                 audit::record(transaction, [event]).await?;
             }
             Ok(Chunk::More)
@@ -301,14 +306,14 @@ async fn to_look_at(transaction: &mut Transaction, id: DepartureId) -> Result<Ve
         .await?)
 }
 
-/// Returns those resources that are still where the departure put them, and records why the others stay. The result is
-/// the number of returned resources.
+/// Returns those resources that are still where the departure put them, and records why the others stay. The result are
+/// the returned resources.
 async fn give_back(
     transaction: &mut Transaction,
     departure: &Departure,
     chunk: &[MovedResource],
     at: DateTime<Utc>,
-) -> Result<usize> {
+) -> Result<Vec<ResourceId>> {
     let ids: Vec<ResourceId> = chunk.iter().filter_map(|passed| passed.resource_id).collect();
     let found: Vec<CurrentPlace> = resources::table
         .filter(resources::id.eq_any(&ids))
@@ -369,7 +374,7 @@ async fn give_back(
     for (reason, moves) in staying {
         keep(transaction, &moves, reason).await?;
     }
-    Ok(back.len())
+    Ok(owned.into_iter().chain(samples).collect())
 }
 
 async fn keep(transaction: &mut Transaction, moves: &[ResourceMoveId], reason: &str) -> Result<()> {
@@ -407,7 +412,11 @@ async fn remove_samples_project(transaction: &mut Transaction, departure: &Depar
     let deleted = RemoveEmptyProject { project_id: project }.query().execute(&mut **transaction).await?;
     let event = NewEvent::by_system(departure.organization_id, AuditAction::ResourceDeleted, project)
         .summary(format!("deleted the project for the samples of {}, which is empty again", departure.user_id))
-        .with(json!({ "kind": ResourceKind::Project.as_str(), "departure": departure.id.to_string() }));
+        .about(departure.user_id)
+        .with(json!({
+            "kind": ResourceKind::Project.as_str(), "resourceIds": [project.to_string()],
+            "departureId": departure.id.to_string(),
+        }));
     Ok((deleted > 0).then_some(event))
 }
 
@@ -424,7 +433,8 @@ async fn finish(transaction: &mut Transaction, departure: &Departure, at: DateTi
         .await?;
     events.push(
         NewEvent::by_system(departure.organization_id, AuditAction::DepartureReverted, departure.id)
-            .summary(format!("what {} left behind and could go back has gone back", departure.user_id)),
+            .summary(format!("what {} left behind and could go back has gone back", departure.user_id))
+            .about(departure.user_id),
     );
     audit::record(transaction, events).await
 }

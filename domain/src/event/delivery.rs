@@ -144,7 +144,7 @@ pub async fn redeliver(database: &Database, actor: &Actor, id: WebhookDeliveryId
             transaction.enqueue_or_expedite(&RedeliverWebhook { delivery_id: id }).await?;
             let event = NewEvent::by(actor, webhook.organization_id, AuditAction::WebhookRedelivered, id)
                 .summary("had an event delivered again")
-                .with(json!({ "webhook": webhook_id.to_string(), "sequence": delivery.sequence }));
+                .with(json!({ "webhookId": webhook_id.to_string(), "sequence": delivery.sequence }));
             audit::record(transaction, [event]).await?;
             Ok(delivery)
         })
@@ -463,7 +463,7 @@ pub async fn record_attempt(
                 transaction.enqueue(&notice).await?;
                 let event = NewEvent::by_system(current.organization_id, AuditAction::WebhookDisabled, current.id)
                     .summary("disabled a webhook that took no deliveries")
-                    .with(json!({ "sequence": event.sequence, "response_status": attempt.response_status }));
+                    .with(json!({ "sequence": event.sequence, "responseStatus": attempt.response_status }));
                 audit::record(transaction, [event]).await?;
             }
             Ok(match (delivered, current.enabled && !disable) {

@@ -2,5 +2,6 @@
 
 pub mod delivery;
 pub mod feed;
+pub mod platform_feed;
 pub mod target;
 pub mod webhook;

@@ -268,7 +268,7 @@ pub async fn update(database: &Database, actor: &Actor, command: &UpdateWebhook)
             }
             let event = NewEvent::by(actor, webhook.organization_id, AuditAction::WebhookUpdated, webhook.id)
                 .summary("changed a webhook")
-                .with(json!({ "changed": what, "enabled": webhook.enabled, "events": webhook.events }));
+                .with(json!({ "fields": what, "enabled": webhook.enabled, "events": webhook.events }));
             audit::record(transaction, [event]).await?;
             Ok((webhook, secret))
         })

@@ -297,7 +297,8 @@ pub async fn accept(
                             AuditAction::UserSignedIn,
                             session.id,
                         )
-                        .summary("signed in by accepting an invitation"),
+                        .summary("signed in by accepting an invitation")
+                        .about(created.user_id),
                     );
                     (created.user_id, Some(session.id))
                 }
@@ -349,9 +350,10 @@ async fn take(
     let mut joined = admission
         .event(AuditAction::MemberJoined, member_id)
         .summary(format!("{user_id} accepted an invitation as {}", invitation.role))
-        .with(
-            json!({ "via": "invitation", "invitation": invitation.id.to_string(), "role": invitation.role.as_str() }),
-        );
+        .about(user_id)
+        .with(json!({
+            "via": "invitation", "invitationIds": [invitation.id.to_string()], "role": invitation.role.as_str(),
+        }));
     if !given.skipped.is_empty() {
         joined = joined.with(json!({ "skipped": given.skipped }));
     }
@@ -394,6 +396,10 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Invitat
                     invitation.id,
                 ),
                 None => NewEvent::by_system(invitation.organization_id, AuditAction::InvitationDeclined, invitation.id),
+            };
+            let event = match by {
+                Some(user_id) => event.about(user_id),
+                None => event,
             };
             audit::record(transaction, [event.summary("the invited person declined")]).await
         })

@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::authority::access::{self, Permit};
@@ -292,7 +291,7 @@ pub(crate) async fn leave_teams(
     let event = |left: LeftTeam| {
         NewEvent::by_system(organization_id, AuditAction::TeamMemberRemoved, left.team_id)
             .summary("took someone out of a team with whom nothing is shared any more")
-            .with(json!({ "user": left.user_id.to_string() }))
+            .about(left.user_id)
     };
     Ok(left.into_iter().map(event).collect())
 }

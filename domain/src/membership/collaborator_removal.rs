@@ -125,7 +125,8 @@ fn removed(
     let event = |(number, grants): (usize, &[String])| {
         let mut event = NewEvent::by(actor, organization_id, AuditAction::CollaboratorRemoved, id)
             .summary(format!("removed a collaborator: {} grant(s) ended", ended.len()))
-            .with(json!({ "subject": user_id.to_string(), "grantIds": grants }));
+            .about(user_id)
+            .with(json!({ "grantIds": grants }));
         if number == 0 && !teams.is_empty() {
             event = event.with(json!({ "teamIds": teams }));
         }

@@ -193,7 +193,7 @@ pub(super) async fn add(
 pub(super) fn in_log<'a>(grants: impl IntoIterator<Item = &'a InvitedGrant>) -> Vec<Value> {
     grants
         .into_iter()
-        .map(|grant| json!({ "resource": grant.resource_id.to_string(), "level": grant.level.as_str() }))
+        .map(|grant| json!({ "resourceId": grant.resource_id.to_string(), "level": grant.level.as_str() }))
         .collect()
 }
 

@@ -13,7 +13,7 @@ use crate::account::user::{self, User};
 use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::Actor;
 use crate::authority::attempt;
-use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::audit::{self, AuditAction, NewEvent, in_log};
 use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
 use crate::authority::membership::MemberStatus;
@@ -249,6 +249,15 @@ pub async fn invite(
                 let event = NewEvent::by(actor, organization_id, AuditAction::MemberInvited, invitation.id)
                     .summary(format!("invited someone as {}", invitation.role))
                     .with(json!({ "role": invitation.role.as_str() }));
+                // The account of an address isn't looked up; whoever is invited by their username is known.
+                let event = match invitation.user_id {
+                    Some(user_id) => event.about(user_id),
+                    None => event,
+                };
+                let event = match invite.team_ids.is_empty() {
+                    true => event,
+                    false => event.with(json!({ "teamIds": in_log(&invite.team_ids) })),
+                };
                 match invite.grants.is_empty() {
                     true => event,
                     false => event.with(json!({ "grants": invitation_grants::in_log(&invite.grants) })),

@@ -264,7 +264,7 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateJoinCode
             events.push(
                 NewEvent::by(actor, organization_id, AuditAction::JoinCodesCreated, organization_id)
                     .summary(format!("made {} join code(s) for {}", made.len(), command.role))
-                    .with(json!({ "role": command.role.as_str(), "join_codes": ids })),
+                    .with(json!({ "role": command.role.as_str(), "joinCodeIds": ids })),
             );
             audit::record(transaction, events).await?;
             Ok(made)

@@ -120,11 +120,11 @@ impl Organization {
     /// The policy as the audit log records it.
     pub(crate) fn policy_json(&self) -> Value {
         json!({
-            "member_directory": self.member_directory.as_str(),
-            "admin_powers": self.admin_powers.as_str(),
-            "external_sharing": self.external_sharing.as_str(),
-            "default_permissions": Permissions::from(self.default_permissions).to_json(),
-            "invitation_days": self.invitation_days,
+            "memberDirectory": self.member_directory.as_str(),
+            "adminPowers": self.admin_powers.as_str(),
+            "externalSharing": self.external_sharing.as_str(),
+            "defaultPermissions": Permissions::from(self.default_permissions).to_json(),
+            "invitationDays": self.invitation_days,
         })
     }
 

@@ -55,8 +55,9 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
                 admission
                     .event(AuditAction::MemberJoined, member_id)
                     .summary(format!("{} joined by code as {}", code.user_id(), code.role()))
+                    .about(code.user_id())
                     .with(json!({
-                        "via": "join_code", "join_code": code.id().to_string(), "role": code.role().as_str(),
+                        "via": "join_code", "joinCodeIds": [code.id().to_string()], "role": code.role().as_str(),
                     })),
             );
             audit::record(transaction, events).await?;

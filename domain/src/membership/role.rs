@@ -43,7 +43,8 @@ pub async fn change_role(database: &Database, actor: &Actor, id: MemberId, role:
             let changed = cause
                 .event(member.organization_id, AuditAction::MemberRoleChanged, id)
                 .summary(format!("changed the role of {} from {} to {role}", member.user_id, member.role))
-                .with(json!({ "from": member.role.as_str(), "to": role.as_str() }));
+                .about(member.user_id)
+                .with(json!({ "oldRole": member.role.as_str(), "role": role.as_str() }));
             transaction.enqueue(&MailRoleChanged { audit_event_id: changed.id() }).await?;
             let standing = permit.rights_of(role);
             if !standing.may_bill(member.permissions.billable_activities) {
@@ -86,7 +87,8 @@ pub async fn update_permissions(
             let event = Cause::Permit(&permit)
                 .event(member.organization_id, AuditAction::MemberPermissionsUpdated, id)
                 .summary(format!("changed the permissions of {}", member.user_id))
-                .with(json!({ "from": member.permissions.to_json(), "to": permissions.to_json() }));
+                .about(member.user_id)
+                .with(json!({ "oldPermissions": member.permissions.to_json(), "permissions": permissions.to_json() }));
             audit::record(transaction, [event]).await?;
             Ok(id)
         })

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::authority::access::{self, Lock, Permit, WritePermit};
 use crate::authority::actor::Actor;
-use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::audit::{self, AuditAction, NewEvent, in_log};
 use crate::authority::membership::MemberStatus;
 use crate::authority::rights::Action;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
@@ -264,16 +264,16 @@ pub async fn add_members(database: &Database, actor: &Actor, id: TeamId, user_id
             if !added.is_empty() {
                 let event = NewEvent::by(actor, team.organization_id, AuditAction::TeamMembersAdded, id)
                     .summary(format!("added {} to a team", added.len()))
-                    .with(json!({ "users": names(&added) }));
+                    .with(json!({ "userIds": in_log(&added) }));
+                let event = match added.as_slice() {
+                    [one] => event.about(*one),
+                    _ => event,
+                };
                 audit::record(transaction, [event]).await?;
             }
             Ok(team)
         })
         .await
-}
-
-fn names(user_ids: &[UserId]) -> Vec<String> {
-    user_ids.iter().map(ToString::to_string).collect()
 }
 
 /// Adds people to a team, each with whether they are a collaborator, and returns those who weren't in it yet.
@@ -323,7 +323,7 @@ pub async fn remove_member(database: &Database, actor: &Actor, id: TeamId, user_
             }
             let event = NewEvent::by(actor, team.organization_id, AuditAction::TeamMemberRemoved, id)
                 .summary("took someone out of a team")
-                .with(json!({ "user": user_id.to_string() }));
+                .about(user_id);
             audit::record(transaction, [event]).await?;
             Ok(team)
         })
@@ -431,7 +431,8 @@ pub(crate) async fn join_by(
             events.push(
                 NewEvent::by_user(user_id, team.organization_id, AuditAction::TeamMembersAdded, team.id)
                     .summary("the accepted invitation led into a team")
-                    .with(json!({ "users": names(&[user_id]) })),
+                    .about(user_id)
+                    .with(json!({ "userIds": [user_id.to_string()] })),
             );
         }
     }

@@ -136,11 +136,9 @@ pub async fn set_plan(
             let of_kinds = of_kinds.into_iter().map(|(kind, limit)| (kind.as_str().to_owned(), Value::from(limit)));
             let event = NewEvent::by(actor, id, AuditAction::OrganizationPlanSet, id)
                 .summary(format!("gave the organization the plan {plan}"))
-                .with(
-                    json!({ "plan": plan, "seat_limit": set.seat_limit, "storage_limit_bytes": set.storage_limit_bytes,
-                    "run_limit": set.run_limit, "run_limits": Value::Object(of_kinds.collect()),
-                    "workspace_limit": set.workspace_limit }),
-                );
+                .with(json!({ "plan": plan, "seatLimit": set.seat_limit, "storageLimitBytes": set.storage_limit_bytes,
+                    "runLimit": set.run_limit, "runLimits": Value::Object(of_kinds.collect()),
+                    "workspaceLimit": set.workspace_limit }));
             audit::record(transaction, [event]).await?;
             Ok(id)
         })
@@ -260,7 +258,7 @@ pub async fn add_credits(
             let told = ledger::tell_spent(transaction, vec![id]).await?;
             let event = NewEvent::by(actor, id, AuditAction::OrganizationCreditsAdded, id)
                 .summary(format!("added {amount} credits"))
-                .with(json!({ "amount": amount.to_string(), "idempotency_key": key }));
+                .with(json!({ "amount": amount.to_string(), "idempotencyKey": key }));
             audit::record(transaction, [event].into_iter().chain(told)).await?;
             Ok(id)
         })

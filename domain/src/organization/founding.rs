@@ -12,6 +12,7 @@ use crate::authority::actor::{Actor, Operator, Person};
 use crate::authority::attempt::{self, PendingAttempts};
 use crate::authority::audit::{self, AuditAction};
 use crate::authority::platform::PlatformScope;
+use crate::authority::rights::Role;
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Reader, Result, on_violation};
 use crate::base::id::OrganizationId;
@@ -119,7 +120,8 @@ pub async fn create(
                 admission
                     .event(AuditAction::OrganizationCreated, id)
                     .summary(format!("founded with the owner {user_id}"))
-                    .with(json!({ "owner": user_id.to_string() })),
+                    .about(user_id)
+                    .with(json!({ "owner": user_id.to_string(), "role": Role::Owner.as_str() })),
             );
             audit::record(transaction, events).await?;
             Ok((id, tells_of_another))

@@ -72,10 +72,11 @@ pub async fn set_owner(
             require_room_for_owner(transaction, new_owner, "userId").await?;
             step_down(transaction, cause, &organization, old_owner).await?;
             let mut events = Vec::new();
-            let is_member = member::of(transaction, id, new_owner)
+            let old_role = member::of(transaction, id, new_owner)
                 .await?
-                .is_some_and(|member| member.status == MemberStatus::Active);
-            if is_member {
+                .filter(|member| member.status == MemberStatus::Active)
+                .map(|member| member.role);
+            if old_role.is_some() {
                 member_writes::step_up(transaction, cause, id, new_owner).await?;
             } else {
                 let admission = Admission::Operator { operator, user_id: new_owner, organization_id: id };
@@ -86,7 +87,11 @@ pub async fn set_owner(
             let set = cause
                 .event(id, AuditAction::OrganizationOwnerSet, id)
                 .summary(format!("the platform passed the ownership from {old_owner} to {new_owner}"))
-                .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
+                .about(new_owner)
+                .with(json!({
+                    "from": old_owner.to_string(), "to": new_owner.to_string(), "owner": new_owner.to_string(),
+                    "role": Role::Owner.as_str(), "oldRole": old_role.map(Role::as_str),
+                }));
             transaction.enqueue(&MailOwnerReplaced { audit_event_id: set.id() }).await?;
             events.push(set);
             audit::record(transaction, events).await?;
@@ -186,7 +191,11 @@ pub async fn transfer_ownership(
             let event = cause
                 .event(id, AuditAction::OrganizationOwnershipTransferred, command.member_id)
                 .summary(format!("passed the ownership from {old_owner} to {new_owner}"))
-                .with(json!({ "from": old_owner.to_string(), "to": new_owner.to_string() }));
+                .about(new_owner)
+                .with(json!({
+                    "from": old_owner.to_string(), "to": new_owner.to_string(), "owner": new_owner.to_string(),
+                    "role": Role::Owner.as_str(), "oldRole": Role::Admin.as_str(),
+                }));
             audit::record(transaction, [event]).await?;
             Ok(id)
         })

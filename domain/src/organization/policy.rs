@@ -76,11 +76,11 @@ pub async fn update_policy(
             if before.admin_powers == AdminPowers::OwnerEquivalent && admin_powers == AdminPowers::Standard {
                 role::end_issued_for_admins(transaction, &permit).await?;
             }
-            let (from, to) = (before.policy_json(), after.policy_json());
-            if from != to {
+            let (old_policy, policy) = (before.policy_json(), after.policy_json());
+            if old_policy != policy {
                 let event = NewEvent::by(actor, id, AuditAction::OrganizationPolicyUpdated, id)
                     .summary("changed the policy")
-                    .with(json!({ "from": from, "to": to }));
+                    .with(json!({ "oldPolicy": old_policy, "policy": policy }));
                 audit::record(transaction, [event]).await?;
             }
             Ok(id)

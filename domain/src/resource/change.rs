@@ -139,13 +139,13 @@ pub async fn update(database: &Database, actor: &Actor, id: ResourceId, command:
             storage::change(transaction, resource.organization_id, more, "sizeBytes").await?;
             let mut event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceUpdated, id)
                 .summary(format!("changed {} of {}", changed.join(", "), resource.kind.with_article()))
-                .with(json!({ "fields": changed }));
+                .with(json!({ "fields": changed, "resourceIds": [id.to_string()] }));
             if resource.visibility != before.visibility {
                 event = event.with(json!({ "visibility": resource.visibility.as_str() }));
             }
             if resource.container_id != before.container_id {
                 let container = resource.container_id.map(|id| id.to_string());
-                event = event.with(json!({ "container": container }));
+                event = event.with(json!({ "containerId": container }));
             }
             audit::record(transaction, [event]).await?;
             Ok(resource)
@@ -188,7 +188,7 @@ pub async fn delete(database: &Database, actor: &Actor, id: ResourceId) -> Resul
             storage::change(transaction, resource.organization_id, -Decimal::from(resource.size_bytes), "id").await?;
             let event = NewEvent::by(actor, resource.organization_id, AuditAction::ResourceDeleted, id)
                 .summary(format!("deleted {}", resource.kind.with_article()))
-                .with(json!({ "kind": resource.kind.as_str() }));
+                .with(json!({ "kind": resource.kind.as_str(), "resourceIds": [id.to_string()], "owner": resource.owner_id.to_string() }));
             let organization_id = resource.organization_id;
             let left = collaborator::leave_teams(transaction, organization_id, &collaborators).await?;
             audit::record(transaction, [event].into_iter().chain(left)).await?;
@@ -227,8 +227,9 @@ pub async fn publish_app(database: &Database, actor: &Actor, id: ResourceId) -> 
                 .returning(Resource::as_returning())
                 .get_result(&mut **transaction)
                 .await?;
-            let event =
-                NewEvent::by(actor, app.organization_id, AuditAction::AppPublished, id).summary("published an app");
+            let event = NewEvent::by(actor, app.organization_id, AuditAction::AppPublished, id)
+                .summary("published an app")
+                .with(json!({ "resourceIds": [id.to_string()] }));
             audit::record(transaction, [event]).await?;
             Ok(app)
         })

@@ -176,5 +176,5 @@ fn event(actor: &Actor, collection: &Resource, action: AuditAction, what: &str, 
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     NewEvent::by(actor, collection.organization_id, action, collection.id)
         .summary(format!("{what}: {} resource(s)", ids.len()))
-        .with(json!({ "resources": ids }))
+        .with(json!({ "resourceIds": ids }))
 }

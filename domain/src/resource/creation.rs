@@ -125,7 +125,12 @@ pub async fn create(database: &Database, actor: &Actor, command: &CreateResource
             storage::change(transaction, organization_id, command.size_bytes.into(), "sizeBytes").await?;
             let event = NewEvent::by(actor, organization_id, AuditAction::ResourceCreated, resource.id)
                 .summary(format!("created {}", resource.kind.with_article()))
-                .with(json!({ "kind": resource.kind.as_str() }));
+                .about(resource.owner_id)
+                .with(json!({
+                    "kind": resource.kind.as_str(), "resourceIds": [resource.id.to_string()],
+                    "owner": resource.owner_id.to_string(), "visibility": resource.visibility.as_str(),
+                    "containerId": resource.container_id.map(|id| id.to_string()),
+                }));
             audit::record(transaction, [event]).await?;
             Ok(resource)
         })

@@ -161,7 +161,10 @@ pub async fn share(
                     transaction.enqueue(&MailGrantInvitation { grant_invitation_id: invitation.id }).await?;
                     let event = NewEvent::by(actor, resource.organization_id, AuditAction::GrantInvited, resource.id)
                         .summary(format!("shared {} with an address", resource.kind.with_article()))
-                        .with(json!({ "level": level.as_str(), "invitation": invitation.id.to_string() }));
+                        .with(json!({
+                            "level": level.as_str(), "grantInvitationIds": [invitation.id.to_string()],
+                            "resourceIds": [resource.id.to_string()],
+                        }));
                     audit::record(transaction, [event]).await?;
                     Ok(Shared::Invited(invitation))
                 }
@@ -301,7 +304,14 @@ async fn put(
     };
     let event = NewEvent::by(actor, resource.organization_id, action, grant.id)
         .summary(format!("{what} {}: {level}", resource.kind.with_article()))
-        .with(json!({ "resource": resource.id.to_string(), "grantee": to, "level": level.as_str() }));
+        .with(json!({
+            "resourceIds": [resource.id.to_string()], "grantIds": [grant.id.to_string()], "grantee": to,
+            "level": level.as_str(),
+        }));
+    let event = match user_id {
+        Some(user_id) => event.about(user_id),
+        None => event,
+    };
     Ok((grant, event))
 }
 
@@ -393,7 +403,14 @@ pub async fn revoke(database: &Database, actor: &Actor, id: GrantId) -> Result<G
             let organization_id = grant.organization_id;
             let event = NewEvent::by(actor, organization_id, AuditAction::GrantRevoked, id)
                 .summary("what was shared isn't any more")
-                .with(json!({ "resource": grant.resource_id.to_string() }));
+                .with(json!({
+                    "resourceIds": [grant.resource_id.to_string()], "grantIds": [id.to_string()],
+                    "level": grant.level.as_str(),
+                }));
+            let event = match grant.user_id {
+                Some(user_id) => event.about(user_id),
+                None => event,
+            };
             let grantee = grant.user_id.as_slice();
             let left = collaborator::leave_teams(transaction, organization_id, grantee).await?;
             audit::record(transaction, [event].into_iter().chain(left)).await?;
@@ -420,7 +437,9 @@ pub async fn revoke_invitation(database: &Database, actor: &Actor, id: GrantInvi
             }
             let event = NewEvent::by(actor, found.organization_id, AuditAction::GrantInvitationRevoked, id)
                 .summary("took an invitation to a resource back")
-                .with(json!({ "resource": found.resource_id.to_string() }));
+                .with(
+                    json!({ "resourceIds": [found.resource_id.to_string()], "grantInvitationIds": [id.to_string()] }),
+                );
             audit::record(transaction, [event]).await?;
             Ok(id)
         })

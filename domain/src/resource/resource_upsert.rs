@@ -320,6 +320,7 @@ async fn write(
         .map(|(owner, ids)| {
             NewEvent::by(actor, organization_id, AuditAction::ResourceCreated, organization_id)
                 .summary(format!("brought in {} resource(s) of {owner}", ids.len()))
+                .about(owner)
                 .with(json!({ "owner": owner.to_string(), "resourceIds": ids }))
         })
         .collect();

@@ -144,9 +144,10 @@ pub async fn queue(database: &Database, actor: &Actor, command: &QueueRun) -> Re
                 .await?;
             let mut event = NewEvent::by(actor, organization_id, AuditAction::RunQueued, run.id)
                 .summary(format!("queued a {}", run.kind))
-                .with(json!({ "kind": run.kind.as_str() }));
+                .about(run.queued_by_id)
+                .with(json!({ "kind": run.kind.as_str(), "runIds": [run.id.to_string()] }));
             if let Some(id) = run.resource_id {
-                event = event.with(json!({ "resource": id.to_string() }));
+                event = event.with(json!({ "resourceIds": [id.to_string()] }));
             }
             audit::record(transaction, [event]).await?;
             Ok(run)
@@ -284,11 +285,16 @@ pub async fn report(database: &Database, actor: &Actor, command: &ReportRun) -> 
             let recorded = ledger::record(transaction, &entries).await?;
             let mut events = Vec::new();
             if let Some((action, summary)) = news(command.status).filter(|_| is_news) {
-                events.push(NewEvent::by(actor, organization_id, action, run.id).summary(summary).with(json!({
-                    "cpu_hours": run.cpu_hours.normalize().to_string(),
-                    "memory_gib_hours": run.memory_gib_hours.normalize().to_string(),
-                    "credits": run.credits.normalize().to_string(),
-                })));
+                events.push(
+                    NewEvent::by(actor, organization_id, action, run.id).summary(summary).about(run.queued_by_id).with(
+                        json!({
+                            "runIds": [run.id.to_string()],
+                            "cpuHours": run.cpu_hours.normalize().to_string(),
+                            "memoryGibHours": run.memory_gib_hours.normalize().to_string(),
+                            "credits": run.credits.normalize().to_string(),
+                        }),
+                    ),
+                );
             }
             events.extend(recorded.events);
             audit::record(transaction, events).await?;
@@ -352,7 +358,10 @@ pub async fn cancel(database: &Database, actor: &Actor, id: RunId) -> Result<Run
                 .optional()?;
             let cancelled =
                 cancelled.ok_or_else(|| Refusal::new(Code::Conflict, "id", "this run has come to its end already"))?;
-            let event = NewEvent::by(actor, organization_id, AuditAction::RunCancelled, id).summary("cancelled a run");
+            let event = NewEvent::by(actor, organization_id, AuditAction::RunCancelled, id)
+                .summary("cancelled a run")
+                .about(cancelled.queued_by_id)
+                .with(json!({ "runIds": [id.to_string()] }));
             audit::record(transaction, [event]).await?;
             Ok(cancelled)
         })

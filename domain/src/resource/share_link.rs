@@ -135,7 +135,7 @@ pub async fn create(
                 .await?;
             let event = NewEvent::by(actor, link.organization_id, AuditAction::ShareLinkCreated, link.id)
                 .summary("made a link to a collection")
-                .with(json!({ "resource": resource_id.to_string(), "expires_at": expires_at }));
+                .with(json!({ "resourceIds": [resource_id.to_string()], "expiresAt": expires_at }));
             audit::record(transaction, [event]).await?;
             Ok((link, token))
         })
@@ -165,7 +165,7 @@ pub async fn revoke(database: &Database, actor: &Actor, id: ShareLinkId) -> Resu
             }
             let event = NewEvent::by(actor, link.organization_id, AuditAction::ShareLinkRevoked, id)
                 .summary("revoked a link to a collection")
-                .with(json!({ "resource": link.resource_id.to_string() }));
+                .with(json!({ "resourceIds": [link.resource_id.to_string()] }));
             audit::record(transaction, [event]).await?;
             Ok(id)
         })

@@ -4,9 +4,11 @@
 //! on, the project belongs to the recipient, counts towards the other organization's storage, and is read-only together
 //! with its contents. The worker then moves it in one transaction.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Text, Uuid as SqlUuid};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -15,7 +17,7 @@ use crate::account::user;
 use crate::authority::access::{self, Held, Lock};
 use crate::authority::actor::Actor;
 use crate::authority::attempt;
-use crate::authority::audit::{self, AuditAction, NewEvent};
+use crate::authority::audit::{self, AuditAction, NewEvent, in_log};
 use crate::authority::expiry::{self, Expiring};
 use crate::authority::issued::Issued;
 use crate::authority::mail_limit::{self, CausedMail};
@@ -24,7 +26,7 @@ use crate::authority::resource_access::{self, Giver, OWN_COUNTS};
 use crate::authority::rights::{AccessLevel, Action};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result};
-use crate::base::id::{OrganizationId, ResourceId, TransferId, UserId};
+use crate::base::id::{GrantId, OrganizationId, ResourceId, TransferId, UserId};
 use crate::base::job::{ExpireTransfer, JobClaim, MailTransferAnswered, MailTransferOffer, MoveProject};
 use crate::base::limits;
 use crate::base::page::{Page, PageRequest, by_id};
@@ -404,19 +406,28 @@ async fn begin(
     let gone = event(actor, transfer, AuditAction::TransferAccepted, "a project passes to another organization");
     let here = NewEvent::by(actor, target, AuditAction::TransferAccepted, transfer.id)
         .summary("a project comes from another organization")
-        .with(json!({ "resource": project.to_string(), "owner": transfer.recipient_id.to_string() }));
-    Ok(vec![gone, here])
+        .about(transfer.recipient_id)
+        .with(json!({
+            "resourceIds": [project.to_string()], "toOrganizationId": target.to_string(),
+            "owner": transfer.recipient_id.to_string(),
+        }));
+    Ok(vec![gone.with(json!({ "owner": transfer.recipient_id.to_string() })), here])
 }
 
 fn event(actor: &Actor, transfer: &Transfer, action: AuditAction, summary: &str) -> NewEvent {
-    NewEvent::by(actor, transfer.organization_id, action, transfer.id).summary(summary).with(details(transfer))
+    NewEvent::by(actor, transfer.organization_id, action, transfer.id)
+        .summary(summary)
+        .about(transfer.recipient_id)
+        .with(details(transfer))
 }
 
 fn details(transfer: &Transfer) -> serde_json::Value {
     json!({
-        "resource": transfer.resource_id.to_string(),
-        "to": transfer.to_organization_id.map(|id| id.to_string()),
-        "recipient": transfer.recipient_id.to_string(),
+        "resourceIds": [transfer.resource_id.to_string()],
+        "from": transfer.offered_by_id.to_string(),
+        "to": transfer.recipient_id.to_string(),
+        "fromOrganizationId": transfer.organization_id.to_string(),
+        "toOrganizationId": transfer.to_organization_id.map(|id| id.to_string()),
     })
 }
 
@@ -653,7 +664,10 @@ async fn mark_over(transaction: &mut Transaction, ids: &[TransferId]) -> Result<
             TransferStatus::Expired => (AuditAction::TransferExpired, "nobody answered the offer in time"),
             _ => (AuditAction::TransferCancelled, "cancelled: somebody concerned, or an organization, is gone"),
         };
-        NewEvent::by_system(transfer.organization_id, action, transfer.id).summary(summary).with(details(transfer))
+        NewEvent::by_system(transfer.organization_id, action, transfer.id)
+            .summary(summary)
+            .about(transfer.recipient_id)
+            .with(details(transfer))
     };
     Ok(over.iter().map(event).collect())
 }
@@ -686,20 +700,33 @@ pub async fn carry_out(database: &Database, id: TransferId, claim: JobClaim<'_>)
                 return Ok(());
             };
             let project = transfer.resource_id;
-            let Carried { owner, passed, left_teams } = carry(transaction, &transfer, project, target).await?;
+            let Carried { owner, moved, passed, ended, left_teams } =
+                carry(transaction, &transfer, project, target).await?;
             let at = now(transaction).await?;
             diesel::update(project_transfers::table.find(id))
-                .set(project_transfers::moved_at.eq(at)).prepared()
+                .set(project_transfers::moved_at.eq(at))
+                .prepared()
                 .execute(&mut **transaction)
                 .await?;
-            let metadata = json!({
-                "resource": project.to_string(), "to": target.to_string(), "owner": owner.to_string(), "passed_on": passed,
-            });
-            let events = [transfer.organization_id, target].map(|organization_id| {
-                NewEvent::by_system(organization_id, AuditAction::TransferCompleted, id)
-                    .summary("a project was moved with what lies in it")
-                    .with(metadata.clone())
-            });
+            let chunks = moved.chunks(limits::IDS_OF_EVENT).len().max(ended.chunks(limits::IDS_OF_EVENT).len());
+            let part = |number: usize| {
+                let moved = moved.chunks(limits::IDS_OF_EVENT).nth(number).unwrap_or_default();
+                let ended = ended.chunks(limits::IDS_OF_EVENT).nth(number).unwrap_or_default();
+                let passed: Vec<ResourceId> = moved.iter().copied().filter(|id| passed.contains(id)).collect();
+                json!({
+                    "resourceIds": in_log(moved), "passedOnIds": in_log(&passed), "grantIds": in_log(ended),
+                    "owner": owner.to_string(), "toOrganizationId": target.to_string(),
+                })
+            };
+            let mut events = Vec::new();
+            for organization_id in [transfer.organization_id, target] {
+                events.extend((0..chunks).map(|number| {
+                    NewEvent::by_system(organization_id, AuditAction::TransferCompleted, id)
+                        .summary("a project was moved with what lies in it")
+                        .about(owner)
+                        .with(part(number))
+                }));
+            }
             audit::record(transaction, events.into_iter().chain(left_teams)).await
         })
         .await
@@ -747,7 +774,7 @@ const MOVING: &str = "SELECT id FROM resources WHERE id = :project_id OR contain
 
 statement! {
     struct RemoveTeamGrants { project_id: SqlUuid = ResourceId } =
-        format!("DELETE FROM grants WHERE team_id IS NOT NULL AND resource_id IN ({MOVING})")
+        format!("DELETE FROM grants WHERE team_id IS NOT NULL AND resource_id IN ({MOVING}) RETURNING id")
 }
 
 statement! {
@@ -755,7 +782,7 @@ statement! {
         "DELETE FROM grants WHERE id IN (SELECT g.id FROM grants g JOIN organizations o ON o.id = g.organization_id \
          LEFT JOIN members m ON m.organization_id = g.organization_id AND m.user_id = g.user_id \
          WHERE g.resource_id IN ({MOVING}) AND CASE WHEN g.user_id IS NOT NULL THEN NOT ({OWN_COUNTS}) \
-         ELSE g.grantee_organization_id <> g.organization_id AND o.external_sharing <> 'allowed' END)"
+         ELSE g.grantee_organization_id <> g.organization_id AND o.external_sharing <> 'allowed' END) RETURNING id"
     )
 }
 
@@ -780,12 +807,10 @@ statement! {
         project_id: SqlUuid = ResourceId,
         new_owner_id: SqlUuid = UserId,
         members: Array<SqlUuid> = Vec<UserId>,
-    } = "WITH passed AS ( \
-           UPDATE resources r SET owner_id = :new_owner_id, owned_since = rollcall_now() \
+    } = "UPDATE resources r SET owner_id = :new_owner_id, owned_since = rollcall_now() \
            WHERE (r.id = :project_id AND r.owner_id <> :new_owner_id \
              OR r.container_id = :project_id AND r.kind <> 'sample' AND r.owner_id <> ALL (:members)) \
-           RETURNING r.id \
-         ) SELECT count(*) AS passed FROM passed"
+           RETURNING r.id"
 }
 
 statement! {
@@ -797,8 +822,12 @@ statement! {
 struct Carried {
     /// The new owner.
     owner: UserId,
-    /// How many of the contents passed to the new owner.
-    passed: i64,
+    /// The project and its contents, in the order of their ids.
+    moved: Vec<ResourceId>,
+    /// Those of them that passed to the new owner.
+    passed: HashSet<ResourceId>,
+    /// The grants that ended.
+    ended: Vec<GrantId>,
     /// The events of collaborators who left teams.
     left_teams: Vec<NewEvent>,
 }
@@ -814,9 +843,14 @@ async fn carry(
     target: OrganizationId,
 ) -> Result<Carried> {
     #[derive(QueryableByName)]
-    struct PassedOnCount {
-        #[diesel(sql_type = BigInt)]
-        passed: i64,
+    struct ResourceRow {
+        #[diesel(sql_type = SqlUuid)]
+        id: ResourceId,
+    }
+    #[derive(QueryableByName)]
+    struct GrantRow {
+        #[diesel(sql_type = SqlUuid)]
+        id: GrantId,
     }
     #[derive(QueryableByName)]
     struct MovingCollaborator {
@@ -826,12 +860,11 @@ async fn carry(
     let collaborators: Vec<MovingCollaborator> =
         CollaboratorsOnMoving { project_id: project }.query().load(&mut **transaction).await?;
     let collaborators: Vec<UserId> = collaborators.into_iter().map(|one| one.user_id).collect();
-    for statement in [
-        RemoveTeamGrants { project_id: project }.query(),
-        RemoveSleepingGrants { project_id: project }.query(),
-        RemoveInvitations { project_id: project }.query(),
-        RemoveFromCollections { project_id: project }.query(),
-    ] {
+    let mut ended: Vec<GrantRow> = RemoveTeamGrants { project_id: project }.query().load(&mut **transaction).await?;
+    ended.extend(RemoveSleepingGrants { project_id: project }.query().load::<GrantRow>(&mut **transaction).await?);
+    for statement in
+        [RemoveInvitations { project_id: project }.query(), RemoveFromCollections { project_id: project }.query()]
+    {
         statement.execute(&mut **transaction).await?;
     }
     // `resources_container_fkey` makes the contents follow, and `grants_resource_fkey` the grants on them.
@@ -846,9 +879,16 @@ async fn carry(
     TakePositions { project_id: project }.query().execute(&mut **transaction).await?;
     // People who have become members since then aren't locked, and their contents pass on as well.
     let pass = PassOn { project_id: project, new_owner_id: owner, members };
-    let passed: PassedOnCount = pass.query().get_result(&mut **transaction).await?;
+    let passed: Vec<ResourceRow> = pass.query().load(&mut **transaction).await?;
+    let moved: Vec<ResourceId> = resources::table
+        .filter(resources::id.eq(project).or(resources::container_id.eq(project)))
+        .order(resources::id)
+        .select(resources::id)
+        .load(&mut **transaction)
+        .await?;
     let left_teams = collaborator::leave_teams(transaction, transfer.organization_id, &collaborators).await?;
-    Ok(Carried { owner, passed: passed.passed, left_teams })
+    let passed = passed.into_iter().map(|row| row.id).collect();
+    Ok(Carried { owner, moved, passed, ended: ended.into_iter().map(|row| row.id).collect(), left_teams })
 }
 
 /// Returns the transfers with these ids without checking access.

@@ -115,7 +115,8 @@ pub async fn request(database: &Database, actor: &Actor, email: &str, client: Cl
             transaction.enqueue(&MailEmailChangeRequested { email_change_id: id }).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
             let event = NewEvent::by(actor, personal, AuditAction::UserEmailChangeRequested, user_id)
-                .summary("asked for another address");
+                .summary("asked for another address")
+                .about(user_id);
             audit::record(transaction, [event]).await
         })
         .await;
@@ -227,7 +228,8 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
             let personal = user::personal_organization_id(transaction, user_id).await?;
             events.push(
                 NewEvent::by_user(user_id, personal, AuditAction::UserEmailChanged, user_id)
-                    .summary("another address was confirmed"),
+                    .summary("another address was confirmed")
+                    .about(user_id),
             );
             audit::record(transaction, events).await?;
             Ok(new_email.clone())

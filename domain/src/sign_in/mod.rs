@@ -289,7 +289,8 @@ pub async fn record_request(database: &Database, id: SignInRequestId, claim: Job
             let Some(user) = user::by_email(transaction, &email).await? else { return Ok(()) };
             let personal = user::personal_organization_id(transaction, user.id).await?;
             let event = NewEvent::by_system(personal, AuditAction::UserSignInRequested, user.id)
-                .summary("a sign-in mail was asked for");
+                .summary("a sign-in mail was asked for")
+                .about(user.id);
             audit::record(transaction, [event]).await
         })
         .await
@@ -493,7 +494,8 @@ pub async fn sign_in(database: &Database, proof: &Proof, new: &NewSession, clien
             let session = session::create(transaction, user.id, new).await?;
             events.push(
                 NewEvent::by_user(user.id, personal, AuditAction::UserSignedIn, session.id)
-                    .summary("signed in by mail"),
+                    .summary("signed in by mail")
+                    .about(user.id),
             );
             attempt::forget(transaction, &[limits::SIGN_IN_MAILS, limits::LATER_SIGN_IN_MAILS], email.as_str()).await?;
             audit::record(transaction, events).await?;

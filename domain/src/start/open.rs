@@ -157,5 +157,6 @@ async fn require_all(connection: &mut AsyncPgConnection, keyring: &Keyring) -> a
              do if it is gone"
         );
     }
+    checks::catch_up_with_feed(connection).await?;
     Ok(())
 }

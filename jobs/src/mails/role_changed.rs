@@ -93,5 +93,6 @@ fn change(event: &AuditEvent) -> Option<(Role, Role)> {
         let word = event.metadata.get(key)?.as_str()?;
         Role::ALL.iter().copied().find(|role| role.as_str() == word)
     };
-    Some((role("from")?, role("to")?))
+    // Events that were recorded by earlier versions have the old names.
+    Some((role("oldRole").or_else(|| role("from"))?, role("role").or_else(|| role("to"))?))
 }

@@ -58,6 +58,9 @@ const TOTAL_OF_MANY: u64 = 20;
 /// The cost that a search adds to a list.
 const SEARCH: u64 = 300;
 
+/// The number of events of the feed that cost as much as one item of another list.
+const EVENTS_PER_ITEM: u64 = 10;
+
 /// The maximum length of a search text in characters, and of other texts in a query's arguments.
 const MAX_SEARCH: usize = 200;
 const MAX_TEXT: usize = 5_000;
@@ -214,7 +217,7 @@ impl<'d> Counter<'d> {
             return Ok(count);
         }
         let items = match info {
-            Some(info) if info.has_pages => self.page(field),
+            Some(info) if info.has_pages => self.page(field, on),
             Some(info) if info.is_list() => match (name, self.types.is_composite(&gives)) {
                 ("nodes" | "edges", _) if on.ends_with("Connection") => 1,
                 (_, true) => self.listed(field).unwrap_or_else(|| unpaged(name)),
@@ -290,13 +293,20 @@ impl<'d> Counter<'d> {
     }
 
     /// The number of items that the page can have.
-    fn page(&self, field: &Field) -> u64 {
+    fn page(&self, field: &Field, on: &Name) -> u64 {
         let wanted = ["first", "last"].iter().find_map(|argument| match self.values.of(field, argument)? {
             ArgumentValue::Literal(Value::Number(number)) => number.as_i64(),
             ArgumentValue::Const(ConstValue::Number(number)) => number.as_i64(),
             _ => None,
         });
-        wanted.unwrap_or(limits::DEFAULT_PAGE).clamp(1, limits::MAX_PAGE).unsigned_abs()
+        let wanted = wanted.unwrap_or(limits::DEFAULT_PAGE);
+        match field.name.node.as_str() {
+            // Only the platform's own services get any, and what they select of an event is loaded for all at once.
+            "events" if self.types.is_query(on) => {
+                wanted.clamp(1, limits::MAX_FEED_PAGE).unsigned_abs().div_ceil(EVENTS_PER_ITEM)
+            }
+            _ => wanted.clamp(1, limits::MAX_PAGE).unsigned_abs(),
+        }
     }
 
     /// The number of objects that are requested by their ids.

@@ -76,6 +76,17 @@ impl Organization {
         Ok(Self::seen_by(actor, organization, permit))
     }
 
+    /// Loads the organization as the request's actor sees it, if it is still there. Only for ids that a visible object has
+    /// led to.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn load_remaining(context: &Context<'_>, id: OrganizationId) -> async_graphql::Result<Option<Self>> {
+        let Some(actor) = request(context).actor() else { return Ok(None) };
+        let found = loaders(context).load_one((actor.clone(), id)).await?;
+        Ok(found.map(|(organization, permit)| Self::seen_by(actor, organization, permit)))
+    }
+
     /// Finds the organization if the actor is a member of it or staff. For anyone else it doesn't exist (R21).
     ///
     /// # Errors

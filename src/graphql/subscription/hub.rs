@@ -19,6 +19,7 @@ use rollcall_domain::database::listener::Listener;
 use rollcall_domain::departure::following::{self, ProgressMark};
 use rollcall_domain::departure::{self, Departure};
 use rollcall_domain::event::feed::{self, Position};
+use rollcall_domain::event::platform_feed::{self, FeedFilter, FeedPart, FeedPlace, FeedReader};
 use rollcall_domain::{Error, Result};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
@@ -29,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_secs(1);
 /// The shortest time between two looks, in which notifications and questions gather.
 const GRAIN: Duration = Duration::from_millis(20);
+/// The time between two looks while events of the feed over all organizations can't be shown yet.
+const HELD_BACK: Duration = Duration::from_millis(100);
 /// How long the connection is kept without followers.
 const KEPT: Duration = Duration::from_secs(30);
 /// How long a look may take before its connection counts as lost.
@@ -64,6 +67,8 @@ struct Follower {
 #[derive(Clone)]
 enum Topic {
     Events(Position),
+    /// The feed over all organizations (R90).
+    Feed(Arc<FeedReader>),
     Departure {
         /// The departure as it was when the follower began. The people concerned never change.
         departure: Arc<Departure>,
@@ -73,10 +78,12 @@ enum Topic {
 }
 
 impl Topic {
-    fn organization_id(&self) -> OrganizationId {
+    /// The organization in which the follower needs a permit.
+    fn organization_id(&self) -> Option<OrganizationId> {
         match self {
-            Self::Events(position) => position.organization_id,
-            Self::Departure { departure, .. } => departure.organization_id,
+            Self::Events(position) => Some(position.organization_id),
+            Self::Departure { departure, .. } => Some(departure.organization_id),
+            Self::Feed(_) => None,
         }
     }
 
@@ -84,6 +91,7 @@ impl Topic {
     fn require(&self, actor: &Actor, permit: Option<&Permit>) -> Result<()> {
         match self {
             Self::Events(_) => feed::require(permit),
+            Self::Feed(reader) => reader.filter.require(actor),
             Self::Departure { departure, .. } if departure::is_visible_to(actor, permit, departure) => Ok(()),
             Self::Departure { .. } => Err(following::not_found().into()),
         }
@@ -93,6 +101,7 @@ impl Topic {
 /// What a follower has waited for.
 enum News {
     Events(Arc<[AuditEvent]>),
+    Feed(Arc<FeedPart>),
     Departure(Arc<(Departure, ProgressMark)>),
     /// The follower may not go on; why is with the follower.
     Ended,
@@ -111,6 +120,13 @@ impl Hub {
     pub fn follow_events(&self, actor: &Actor, position: Position) -> EventFollower {
         let following = self.begin(actor, Topic::Events(position));
         EventFollower { following, position, page: Arc::new([]), next: 0 }
+    }
+
+    /// Follows the feed over all organizations from a place on.
+    pub fn follow_feed(&self, actor: &Actor, place: FeedPlace, filter: FeedFilter) -> FeedFollower {
+        let reader = FeedReader { place, filter };
+        let following = self.begin(actor, Topic::Feed(Arc::new(reader.clone())));
+        FeedFollower { following, reader, part: None, next: 0 }
     }
 
     /// Follows a departure, from its present state on.
@@ -165,15 +181,24 @@ impl Hub {
         let mut listener = timeout(PATIENCE, Listener::connect(endpoint)).await.map_err(too_slow)??;
         loop {
             let is_idle = self.is_idle();
-            let is_cut = !is_idle && timeout(PATIENCE, self.look(&mut listener)).await.map_err(too_slow)??;
+            let seen = match is_idle {
+                true => Seeing::Everything,
+                false => timeout(PATIENCE, self.look(&mut listener)).await.map_err(too_slow)??,
+            };
             if std::mem::take(is_failing) {
                 tracing::info!("subscriptions are served again");
             }
-            if !is_cut {
+            let pause = match seen {
+                Seeing::Part => None,
+                Seeing::UpToRunningTransactions => Some(HELD_BACK),
+                Seeing::Everything if is_idle => Some(KEPT),
+                Seeing::Everything => Some(LOOK),
+            };
+            if let Some(pause) = pause {
                 tokio::select! {
                     heard = listener.heard() => heard?,
                     () = self.0.asked.notified() => {}
-                    () = sleep(if is_idle { KEPT } else { LOOK }) => if is_idle && self.is_idle() { return Ok(()) },
+                    () = sleep(pause) => if is_idle && self.is_idle() { return Ok(()) },
                 }
             }
             sleep(GRAIN).await;
@@ -181,14 +206,17 @@ impl Hub {
     }
 
     /// Reads what the followers wait for, gives it to those who may have it, and ends those who may not go on. Returns
-    /// whether there was too much to read at once.
-    async fn look(&self, listener: &mut Listener) -> Result<bool> {
+    /// how much of it could be read.
+    async fn look(&self, listener: &mut Listener) -> Result<Seeing> {
         let seen = self.seen();
-        let (mut positions, mut departures) = (HashSet::new(), HashSet::new());
+        let (mut positions, mut readers, mut departures) = (HashSet::new(), HashSet::new(), HashSet::new());
         for follower in seen.iter().filter(|follower| follower.is_waiting) {
             match &follower.topic {
                 Topic::Events(position) => {
                     positions.insert(*position);
+                }
+                Topic::Feed(reader) => {
+                    readers.insert((**reader).clone());
                 }
                 Topic::Departure { departure, .. } => {
                     departures.insert(departure.id);
@@ -196,16 +224,23 @@ impl Hub {
             }
         }
         let pages = feed::pages(listener, &positions).await?;
+        let feed = platform_feed::read_on(listener, &readers).await?;
         let departures = following::read(listener, &departures.into_iter().collect::<Vec<_>>()).await?;
         // The right to see is read after what is to be seen. So whoever loses it gets nothing that was committed later.
         let actors: HashSet<Actor> = seen.iter().map(|follower| (*follower.actor).clone()).collect();
         let valid = authentication::still_valid(listener, &actors).await?;
-        let memberships = seen.iter().map(|follower| ((*follower.actor).clone(), follower.topic.organization_id()));
+        let memberships =
+            seen.iter().filter_map(|follower| Some(((*follower.actor).clone(), follower.topic.organization_id()?)));
         let permits = access::permits_of(listener, &memberships.collect()).await?;
         let events = pages.events.into_iter().map(|(position, page)| (position, page.into())).collect();
         let departures = departures.into_iter().map(|(id, found)| (id, Arc::new(found))).collect();
-        self.deliver(&seen, &Found { valid, permits, events, departures });
-        Ok(pages.is_cut)
+        let parts = feed.parts.into_iter().map(|(reader, part)| (reader, Arc::new(part))).collect();
+        self.deliver(&seen, &Found { valid, permits, events, parts, departures });
+        Ok(match (pages.is_cut || feed.is_cut, feed.is_held_back) {
+            (true, _) => Seeing::Part,
+            (false, true) => Seeing::UpToRunningTransactions,
+            (false, false) => Seeing::Everything,
+        })
     }
 
     /// The followers that haven't ended.
@@ -247,12 +282,23 @@ impl Hub {
     }
 }
 
+/// How much of what is new a look has read.
+enum Seeing {
+    /// All of it.
+    Everything,
+    /// Of the feed, only what is older than every transaction still running.
+    UpToRunningTransactions,
+    /// Not everything, because there was too much at once.
+    Part,
+}
+
 /// What a look has read.
 struct Found {
     /// The actors whose sessions and keys haven't ended.
     valid: HashSet<Actor>,
     permits: HashMap<(Actor, OrganizationId), Permit>,
     events: HashMap<Position, Arc<[AuditEvent]>>,
+    parts: HashMap<FeedReader, Arc<FeedPart>>,
     departures: HashMap<DepartureId, Arc<(Departure, ProgressMark)>>,
 }
 
@@ -261,7 +307,8 @@ impl Found {
         if !self.valid.contains(actor) {
             return Err(Error::Unauthenticated);
         }
-        topic.require(actor, self.permits.get(&(actor.clone(), topic.organization_id())))
+        let permit = topic.organization_id().and_then(|id| self.permits.get(&(actor.clone(), id)));
+        topic.require(actor, permit)
     }
 
     /// What is new of a topic, if anything.
@@ -271,6 +318,7 @@ impl Found {
     fn news(&self, topic: &Topic) -> Result<Option<News>> {
         match topic {
             Topic::Events(position) => Ok(self.events.get(position).cloned().map(News::Events)),
+            Topic::Feed(reader) => Ok(self.parts.get(&**reader).cloned().map(News::Feed)),
             Topic::Departure { departure, shown } => {
                 let found = self.departures.get(&departure.id).ok_or_else(following::not_found)?;
                 let is_new = shown.as_ref().is_none_or(|shown| **shown != found.1);
@@ -349,7 +397,44 @@ impl EventFollower {
                     self.position.after = page.last().map_or(self.position.after, |event| event.sequence);
                     (self.page, self.next) = (page, 0);
                 }
-                News::Departure(_) | News::Ended => return Err(Error::Bug("this isn't what was asked for")),
+                News::Feed(_) | News::Departure(_) | News::Ended => {
+                    return Err(Error::Bug("this isn't what was asked for"));
+                }
+            }
+        }
+    }
+}
+
+/// Follows the feed over all organizations.
+pub struct FeedFollower {
+    following: Following,
+    /// The place after the part.
+    reader: FeedReader,
+    /// What was read last, and which of its events is next.
+    part: Option<Arc<FeedPart>>,
+    next: usize,
+}
+
+impl FeedFollower {
+    /// Waits for the next event.
+    ///
+    /// # Errors
+    /// Once the follower may not go on. Nothing comes after that.
+    pub async fn next(&mut self) -> Result<AuditEvent> {
+        loop {
+            if let Some(event) = self.part.as_ref().and_then(|part| part.events.get(self.next)) {
+                self.following.require()?;
+                self.next += 1;
+                return Ok(event.clone());
+            }
+            match self.following.ask(Topic::Feed(Arc::new(self.reader.clone()))).await? {
+                News::Feed(part) => {
+                    self.reader.place = part.reached;
+                    (self.part, self.next) = (Some(part), 0);
+                }
+                News::Events(_) | News::Departure(_) | News::Ended => {
+                    return Err(Error::Bug("this isn't what was asked for"));
+                }
             }
         }
     }
@@ -380,7 +465,7 @@ impl DepartureFollower {
                 self.has_ended = departure.has_ended();
                 Ok(Some(departure.clone()))
             }
-            News::Events(_) | News::Ended => Err(Error::Bug("this isn't what was asked for")),
+            News::Events(_) | News::Feed(_) | News::Ended => Err(Error::Bug("this isn't what was asked for")),
         }
     }
 }

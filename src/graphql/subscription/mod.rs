@@ -6,12 +6,12 @@ use async_graphql::{Context, Subscription as SubscriptionObject};
 use futures_util::stream::{self, Stream};
 use rollcall_domain::base::id::{DepartureId, OrganizationId};
 use rollcall_domain::departure::following;
-use rollcall_domain::event::feed;
+use rollcall_domain::event::{feed, platform_feed};
 
-use super::audit::AuditEvent;
+use super::audit::{self, AuditEvent, EventEdge};
 use super::context::{actor, connection};
 use super::departure::Departure;
-use super::error::of_subscription;
+use super::error::without_payload;
 use super::id::{BigInt, Id};
 pub use hub::Hub;
 
@@ -41,12 +41,41 @@ impl Subscription {
         let mut connection = connection(context).await?;
         let position = feed::begin(&mut connection, actor, organization_id.0, after_sequence).await;
         drop(connection);
-        let follower = hub(context).follow_events(actor, position.map_err(of_subscription)?);
+        let follower = hub(context).follow_events(actor, position.map_err(without_payload)?);
         Ok(stream::unfold(Some(follower), async |follower| {
             let mut follower = follower?;
             Some(match follower.next().await {
                 Ok(event) => (Ok(AuditEvent(event)), Some(follower)),
-                Err(error) => (Err(of_subscription(error)), None),
+                Err(error) => (Err(without_payload(error)), None),
+            })
+        }))
+    }
+
+    /// The events of all organizations, or of one, like the query of that name, on and on: from the first event, or after
+    /// the cursor of the last one that the client has. Nothing is left out and nothing comes twice. For platform keys with
+    /// EVENTS_READ and staff.
+    async fn events(
+        &self,
+        context: &Context<'_>,
+        #[graphql(
+            desc = "The cursor of the last event that the client has. If omitted, it begins with the first event."
+        )]
+        after: Option<String>,
+        #[graphql(desc = "Only events with these actions, such as `organization.member_joined`. If omitted, all.")]
+        actions: Option<Vec<String>>,
+        #[graphql(desc = "Only events of this organization.")] organization_id: Option<Id<OrganizationId>>,
+    ) -> async_graphql::Result<impl Stream<Item = async_graphql::Result<EventEdge>> + use<>> {
+        let filter = audit::feed_filter(context, actions, organization_id.map(|id| id.0))?;
+        let mut connection = connection(context).await?;
+        let place = platform_feed::begin(&mut connection, &filter, after).await;
+        drop(connection);
+        let follower = hub(context).follow_feed(actor(context)?, place.map_err(without_payload)?, filter);
+        Ok(stream::unfold(Some(follower), async |follower| {
+            let mut follower = follower?;
+            let next = follower.next().await;
+            Some(match next.and_then(EventEdge::of) {
+                Ok(edge) => (Ok(edge), Some(follower)),
+                Err(error) => (Err(without_payload(error)), None),
             })
         }))
     }
@@ -63,12 +92,12 @@ impl Subscription {
         let mut connection = connection(context).await?;
         let departure = following::begin(&mut connection, actor, departure_id.0).await;
         drop(connection);
-        let follower = hub(context).follow_departure(actor, departure.map_err(of_subscription)?);
+        let follower = hub(context).follow_departure(actor, departure.map_err(without_payload)?);
         Ok(stream::unfold(Some(follower), async |follower| {
             let mut follower = follower?;
             match follower.next().await {
                 Ok(departure) => Some((Ok(Departure(departure?)), Some(follower))),
-                Err(error) => Some((Err(of_subscription(error)), None)),
+                Err(error) => Some((Err(without_payload(error)), None)),
             }
         }))
     }
