@@ -315,22 +315,24 @@ struct Credentials {
 
 /// For whom a platform key acts, or why the header can't be read.
 fn on_behalf_of(headers: &HeaderMap) -> Result<Option<OnBehalfOf>, &'static str> {
-    const UNREADABLE: &str = "Rollcall-On-Behalf-Of must be the id of an account, such as usr_01h455vb4pex5vsknk084sn02q, \
-         or `external:` and the platform's own id of it";
     let mut values = headers.get_all(ON_BEHALF_OF).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(_), Some(_)) => Err("send one Rollcall-On-Behalf-Of header, so that it is clear for whom you act"),
-        (Some(value), None) => {
-            // The platform's own ids may have letters of any script.
-            let value = std::str::from_utf8(value.as_bytes()).map_err(|_| UNREADABLE)?.trim();
-            let named = match value.strip_prefix("external:") {
-                Some("") => None,
-                Some(external_id) => Some(OnBehalfOf::ExternalId(external_id.to_owned())),
-                None => value.parse().ok().map(OnBehalfOf::Id),
-            };
-            named.map(Some).ok_or(UNREADABLE)
-        }
+        (Some(value), None) => read_on_behalf_of(value.as_bytes()).map(Some),
+    }
+}
+
+/// Reads the name of the person for whom a platform key acts.
+fn read_on_behalf_of(named: &[u8]) -> Result<OnBehalfOf, &'static str> {
+    const UNREADABLE: &str = "Rollcall-On-Behalf-Of must be the id of an account, such as usr_01h455vb4pex5vsknk084sn02q, \
+         or `external:` and the platform's own id of it";
+    // The platform's own ids may have letters of any script.
+    let named = std::str::from_utf8(named).map_err(|_| UNREADABLE)?.trim();
+    match named.strip_prefix("external:") {
+        Some("") => Err(UNREADABLE),
+        Some(external_id) => Ok(OnBehalfOf::ExternalId(external_id.to_owned())),
+        None => named.parse().map(OnBehalfOf::Id).map_err(|_| UNREADABLE),
     }
 }
 

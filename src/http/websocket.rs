@@ -27,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::graphql::{self, CheckedSubscription, MediaType, Parameters, Part, error_list, has_too_many_values};
 use super::server::{Answering, ConnectionInUse};
 use super::subscriptions::{self, ConnectionPlace, HeldPart, STOPPING, Transport};
-use super::{App, Credentials, Unidentified, bearer_token, identify, user_agent};
+use super::{App, Credentials, ON_BEHALF_OF, Unidentified, bearer_token, identify, read_on_behalf_of, user_agent};
 use crate::graphql::Request as GraphqlRequest;
 
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -307,8 +307,25 @@ impl Connection {
         if std::mem::replace(&mut self.has_begun, true) {
             return Err(Close::new(code::TOO_MANY_INITS, "Too many initialisation requests").into());
         }
-        let named =
-            payload.unwrap_or_default().into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let payload = payload.unwrap_or_default();
+        let of_payload = |wanted: &str| {
+            let found = payload.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(name, value)| (name.clone(), value.clone()))
+        };
+        match of_payload(ON_BEHALF_OF.as_str()) {
+            None => {}
+            Some((_, Value::String(named))) if self.on_behalf_of.is_none() => {
+                match read_on_behalf_of(named.as_bytes()) {
+                    Ok(named) => self.on_behalf_of = Some(named),
+                    Err(reason) => return Err(Close::new(code::BAD_REQUEST, reason).into()),
+                }
+            }
+            Some(_) => {
+                let reason = "Send one Rollcall-On-Behalf-Of, as a header or as a text in the payload";
+                return Err(Close::new(code::BAD_REQUEST, reason).into());
+            }
+        }
+        let named = of_payload("authorization");
         let token = match (named, self.header_token.take()) {
             (Some((_, Value::String(authorization))), _) => Some(token_of(&authorization)),
             (Some(_), _) => None,

@@ -1,7 +1,7 @@
 //! Platform keys: a platform's own services, by scope and organization, and on behalf of people.
 
 use crate::support::client::{nodes, text};
-use crate::support::{Client, TestApp, json};
+use crate::support::{Client, Team, TestApp, json};
 
 /// Every scope.
 pub const SCOPES: [&str; 9] = [
@@ -516,5 +516,101 @@ async fn keys_are_made_on_the_command_line() {
     assert_eq!(app.client(secret).run("{ viewer { email } }", json!({})).await.error_code(), "UNAUTHENTICATED");
     let unknown = app.admin(&["platform-keys", "create", "--name", "x", "--scope", "EVERYTHING"]);
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("MEMBERS_WRITE"));
+    app.finish().await;
+}
+
+// R86: within the key's organizations only, also where a code leads elsewhere; the log names the key there too.
+#[tokio::test]
+async fn joining_on_behalf_of_a_person_keeps_within_the_key_and_is_in_the_log() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let other = Team { id: team.owner.found("Other").await, owner: team.owner.clone() };
+    let [max, eve] = [app.sign_up("max@example.org").await, app.sign_up("eve@example.org").await];
+    let scopes = json!(["ACT_FOR_USERS"]);
+    let (limited, _) = made(&app, json!({ "name": "one", "scopes": scopes, "organizationIds": [team.id] })).await;
+    let code = other.code("MEMBER").await;
+    let refused = limited.on_behalf_of(&max.user_id).refused("redeemJoinCode", json!({ "code": code })).await;
+    assert_eq!(refused.is(), ("NOT_FOUND", "input.code"));
+    let key = key(&app, &["ACT_FOR_USERS"]).await;
+    key.on_behalf_of(&max.user_id).ok("redeemJoinCode", json!({ "code": code }), "member { id }").await;
+    let accepted = other.invite("eve@example.org", "MEMBER").await;
+    key.on_behalf_of(&eve.user_id).ok("acceptInvitation", json!({ "id": accepted }), "member { id }").await;
+    let zoe = app.sign_up("zoe@example.org").await;
+    let declined = other.invite("zoe@example.org", "MEMBER").await;
+    key.on_behalf_of(&zoe.user_id).ok("declineInvitation", json!({ "id": declined }), "declined").await;
+    let log = "query ($id: ID!) { organization(by: {id: $id}) { auditLog(last: 100) { nodes { action actorKind platformKey } } } }";
+    let log = team.owner.query(log, json!({ "id": other.id })).await;
+    for action in ["organization.member_joined", "organization.invitation_declined"] {
+        let of_action: Vec<_> =
+            nodes(&log["organization"]["auditLog"]).iter().filter(|event| event["action"] == action).collect();
+        assert!(!of_action.is_empty());
+        for event in of_action {
+            assert_eq!((&event["actorKind"], &event["platformKey"]), (&json!("USER"), &json!("backend")), "{event}");
+        }
+    }
+    // A person's keys are theirs alone.
+    let made = team.owner.ok("createApiKey", json!({ "organizationId": team.id, "name": "x" }), "apiKey { id }").await;
+    let revoke = json!({ "id": made["apiKey"]["id"] });
+    let refused = key.on_behalf_of(&team.owner.user_id).refused("revokeApiKey", revoke).await;
+    assert_eq!(refused.is(), ("FORBIDDEN", "input.id"));
+    app.finish().await;
+}
+
+// R85: what was begun with a secret ends with it.
+#[tokio::test]
+async fn a_subscription_ends_with_the_secret_that_began_it() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let (key, id) = made(&app, json!({ "name": "follower", "scopes": ["READ"] })).await;
+    let query = "subscription ($id: ID!) { organizationEvents(organizationId: $id) { sequence } }";
+    let mut stream =
+        crate::support::follower::EventStream::to(&app.url, &key, query, json!({ "id": team.id })).await.unwrap();
+    stream.event().await;
+    app.staff().ok("rotatePlatformKey", json!({ "id": id, "overlapHours": 0 }), "platformKey { id }").await;
+    team.owner.create(&team.id, "PROJECT", "After the secret").await;
+    let (rest, _) = stream.rest().await;
+    assert!(rest.iter().all(|event| !event.to_string().contains("After")), "{rest:?}");
+    app.finish().await;
+}
+
+// R85: a key that may not look people up is told no more than others by what exists, and floods nobody.
+#[tokio::test]
+async fn a_key_guesses_no_names_and_floods_nobody() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let eve = app.sign_up("eve@example.org").await;
+    let key = self::key(&app, &["RESOURCES_WRITE"]).await;
+    let volume = team.owner.create(&team.id, "VOLUME", "Raw").await;
+    let mut limited = false;
+    for number in 0..320 {
+        let input =
+            json!({ "resourceId": volume, "grantee": { "username": format!("nobody-{number}") }, "level": "VIEW" });
+        let answer = key.mutate("grantAccess", input, "").await;
+        limited |= answer.body["errors"][0]["extensions"]["code"] == "RATE_LIMITED";
+    }
+    assert!(limited);
+    let sharing = self::key(&app, &["READ", "RESOURCES_WRITE"]).await;
+    let mut refused = 0;
+    for number in 0..22 {
+        let volume = team.owner.create(&team.id, "VOLUME", &format!("Volume {number}")).await;
+        let input = json!({ "resourceId": volume, "grantee": { "userId": eve.user_id }, "level": "VIEW" });
+        let answer = sharing.mutate("grantAccess", input, "").await;
+        refused += usize::from(answer.user_errors("grantAccess").iter().any(|error| error.code == "RATE_LIMITED"));
+    }
+    assert_eq!(refused, 2);
+    let founding = self::key(&app, &["ORGANIZATIONS_WRITE"]).await;
+    let mut refused = 0;
+    for number in 0..6 {
+        let input = json!({ "name": format!("Founded {number}"), "ownerEmail": "new@example.org" });
+        let answer = founding.mutate("createOrganization", input, "").await;
+        refused +=
+            usize::from(answer.user_errors("createOrganization").iter().any(|error| error.code == "RATE_LIMITED"));
+    }
+    assert_eq!(refused, 1);
+    // Nor does it read accounts by bringing them in.
+    let bringing = self::key(&app, &["USERS_WRITE"]).await;
+    let users = json!({ "users": [{ "externalId": "e", "email": "eve@example.org", "emailVerified": true }] });
+    let brought = bringing.ok("upsertUsers", users, "results { user { id name externalId } }").await;
+    assert_eq!(brought["results"][0]["user"], json!({ "id": eve.user_id, "name": "account", "externalId": null }));
     app.finish().await;
 }

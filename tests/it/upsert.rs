@@ -297,3 +297,42 @@ async fn resources_that_cannot_be_are_refused_with_their_place_in_the_list() {
     key.ok("createResource", input, "resource { subtype }").await;
     app.finish().await;
 }
+
+// R25, R88: with another address, what was on its way to one ends, and so does the invitation to where they belong.
+#[tokio::test]
+async fn another_address_ends_what_it_makes_pointless() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let max = app.join(&team, "max@example.org", "MEMBER").await;
+    let key = key(&app, &["READ", "USERS_WRITE"]).await;
+    let linked = json!({ "externalId": "p-1", "email": "max@example.org", "emailVerified": true });
+    key.ok("upsertUsers", json!({ "users": [linked] }), USERS).await;
+    let invitation = team.invite("max-new@example.org", "MEMBER").await;
+    max.ok("changeEmail", json!({ "email": "max-old-wish@example.org" }), "").await;
+    let token = app.mail_to("max-old-wish@example.org").await.token();
+    let moved = json!({ "externalId": "p-1", "email": "max-new@example.org", "emailVerified": true });
+    assert_eq!(outcomes(&key.ok("upsertUsers", json!({ "users": [moved] }), USERS).await), ["UPDATED"]);
+    assert_eq!(team.invitation(&invitation).await["status"], "REVOKED");
+    assert_eq!(app.anonymous().refused("confirmEmailChange", json!({ "token": token })).await.field, "input.token");
+    let viewer = max.query("{ viewer { email } }", json!({})).await;
+    assert_eq!(viewer["viewer"]["email"], "max-new@example.org");
+    app.finish().await;
+}
+
+// R87: one container may be named in two ways, and a key without READ names its organization as it likes.
+#[tokio::test]
+async fn what_is_there_may_be_named_in_any_way() {
+    let app = TestApp::start().await;
+    let team = app.team().await;
+    let key = key(&app, &["RESOURCES_WRITE"]).await;
+    let owner = json!({ "id": team.owner.user_id });
+    let item = |kind: &str, id: &str, container: Value| json!({ "kind": kind, "externalId": id, "name": id, "owner": owner, "container": container });
+    let input = |resources: Value| json!({ "organization": { "slug": "acme-genomics" }, "resources": resources });
+    let made = key.ok("upsertResources", input(json!([item("WORKSPACE", "w", Value::Null)])), RESOURCES).await;
+    let inside = json!([
+        item("PROJECT", "a", json!({ "id": made["results"][0]["resource"]["id"] })),
+        item("PROJECT", "b", json!({ "external": { "kind": "WORKSPACE", "externalId": "w" } })),
+    ]);
+    assert_eq!(outcomes(&key.ok("upsertResources", input(inside), RESOURCES).await), ["CREATED"; 2]);
+    app.finish().await;
+}

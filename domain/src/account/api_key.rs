@@ -151,6 +151,7 @@ async fn make(database: &Database, actor: &Actor, command: &CreateApiKey, servic
 /// Revokes one of the actor's keys, or a service key if the actor may manage those.
 pub async fn revoke(database: &Database, actor: &Actor, id: ApiKeyId) -> Result<ApiKeyId> {
     access::require_writing(actor, "id")?;
+    actor.require_themselves("id")?;
     let not_found = || Refusal::new(Code::NotFound, "id", "there is no such API key, or it isn't yours");
     database
         .transaction(async |transaction| {

@@ -18,7 +18,7 @@ use crate::base::id::{ApiKeyId, OrganizationId, PlatformKeyId, SessionId, UserId
 use crate::base::limits;
 use crate::base::secret::Token;
 use crate::base::sql::{Prepare as _, statement};
-use crate::database::schema::{api_keys, members, organizations, platform_keys, sessions, users};
+use crate::database::schema::{api_keys, members, organizations, platform_key_secrets, platform_keys, sessions, users};
 use crate::database::{Database, rollcall_now};
 
 /// The actor of a bearer token; UNAUTHENTICATED where it is unknown, expired or revoked.
@@ -81,10 +81,14 @@ pub async fn authenticate_on_behalf(database: &Database, token: &str, named: &On
     Ok(Actor::OnBehalf { user_id, key: Arc::new(key) })
 }
 
-/// The platform keys that work.
-macro_rules! live_platform_keys {
+/// The secrets of platform keys that work.
+macro_rules! live_platform_secrets {
     () => {
-        platform_keys::table
+        platform_key_secrets::table
+            .inner_join(platform_keys::table.on(platform_keys::id.eq(platform_key_secrets::platform_key_id)))
+            .filter(
+                platform_key_secrets::ends_at.is_null().or(platform_key_secrets::ends_at.gt(rollcall_now().nullable())),
+            )
             .filter(platform_keys::revoked_at.is_null())
             .filter(platform_keys::expires_at.is_null().or(platform_keys::expires_at.gt(rollcall_now().nullable())))
     };
@@ -123,14 +127,14 @@ macro_rules! live_api_keys {
 /// however many actors there are.
 pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>) -> Result<HashSet<Actor>> {
     let (mut session_ids, mut api_key_ids) = (Vec::new(), Vec::new());
-    let (mut platform_key_ids, mut user_ids) = (Vec::new(), Vec::new());
+    let (mut platform_secrets, mut user_ids) = (Vec::new(), Vec::new());
     for actor in actors {
         match actor {
             Actor::User { session_id, .. } => session_ids.push(*session_id),
             Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => api_key_ids.push(*api_key_id),
-            Actor::Platform(key) => platform_key_ids.push(key.id),
+            Actor::Platform(key) => platform_secrets.push(key.secret_digest.as_slice()),
             Actor::OnBehalf { user_id, key } => {
-                platform_key_ids.push(key.id);
+                platform_secrets.push(key.secret_digest.as_slice());
                 user_ids.push(*user_id);
             }
             // Staff tokens are settings, which last as long as the process.
@@ -158,13 +162,13 @@ pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>
             .await
     };
     let platform_keys = async {
-        if platform_key_ids.is_empty() {
+        if platform_secrets.is_empty() {
             return Ok(Vec::new());
         }
-        live_platform_keys!()
-            .filter(platform_keys::id.eq_any(platform_key_ids))
-            .select(platform_keys::id)
-            .load::<PlatformKeyId>(&mut &*connection)
+        live_platform_secrets!()
+            .filter(platform_key_secrets::digest.eq_any(platform_secrets))
+            .select(platform_key_secrets::digest)
+            .load::<Vec<u8>>(&mut &*connection)
             .await
     };
     let users = async {
@@ -174,15 +178,15 @@ pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>
         active_users!().filter(users::id.eq_any(user_ids)).select(users::id).load::<UserId>(&mut &*connection).await
     };
     let (sessions, api_keys, platform_keys, users) = join!(sessions, api_keys, platform_keys, users);
-    let platform_keys: HashSet<PlatformKeyId> = platform_keys?.into_iter().collect();
+    let platform_secrets: HashSet<Vec<u8>> = platform_keys?.into_iter().collect();
     let users: HashSet<UserId> = users?.into_iter().collect();
     let sessions: HashMap<SessionId, bool> = sessions?.into_iter().collect();
     let api_keys: HashSet<ApiKeyId> = api_keys?.into_iter().collect();
     let is_valid = |actor: &&Actor| match actor {
         Actor::User { session_id, suspended, .. } => sessions.get(session_id) == Some(suspended),
         Actor::ApiKey { api_key_id, .. } | Actor::Service { api_key_id, .. } => api_keys.contains(api_key_id),
-        Actor::Platform(key) => platform_keys.contains(&key.id),
-        Actor::OnBehalf { user_id, key } => platform_keys.contains(&key.id) && users.contains(user_id),
+        Actor::Platform(key) => platform_secrets.contains(&key.secret_digest),
+        Actor::OnBehalf { user_id, key } => platform_secrets.contains(&key.secret_digest) && users.contains(user_id),
         Actor::Staff { .. } => true,
     };
     Ok(actors.iter().filter(is_valid).cloned().collect())
@@ -282,5 +286,6 @@ async fn by_platform_key(connection: &mut AsyncPgConnection, token: &str) -> Res
             .await?;
     }
     let scopes: PlatformScopes = scopes.into_iter().collect();
-    Ok(PlatformActor { id, name, scopes, within: organizations.map_or(Within::All, Within::only) })
+    let within = organizations.map_or(Within::All, Within::only);
+    Ok(PlatformActor { id, name, scopes, within, secret_digest: Token::digest(token) })
 }

@@ -11,4 +11,3 @@ pub mod session;
 pub(crate) mod suspension;
 pub mod user;
 pub mod user_ref;
-pub mod user_upsert;

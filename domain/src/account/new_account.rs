@@ -108,12 +108,12 @@ pub(crate) async fn create(transaction: &mut Transaction, new: NewUser<'_>) -> R
 }
 
 /// What makes a derived username another one, if it is in use.
-pub(super) fn salt() -> String {
+pub(crate) fn salt() -> String {
     random::number(1000..1_000_000).to_string()
 }
 
 /// Makes accounts the owners, and only members, of their personal organizations, each since a time.
-pub(super) async fn own(
+pub(crate) async fn own(
     transaction: &mut Transaction,
     owned: impl IntoIterator<Item = (UserId, OrganizationId, DateTime<Utc>)>,
 ) -> Result<()> {

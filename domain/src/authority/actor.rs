@@ -278,6 +278,40 @@ impl Actor {
         Error::refused(Code::Forbidden, field, message)
     }
 
+    /// Whose guesses at names are counted: those of whoever may not look everybody up anyway.
+    pub(crate) fn guesses(&self) -> Option<String> {
+        match self {
+            Self::User { user_id, .. } | Self::ApiKey { user_id, .. } | Self::OnBehalf { user_id, .. } => {
+                Some(user_id.to_string())
+            }
+            Self::Service { api_key_id, .. } => Some(api_key_id.to_string()),
+            Self::Platform(key) => {
+                let looks_up = key.scopes.has(PlatformScope::Read) && key.within == Within::All;
+                (!looks_up).then(|| key.id.to_string())
+            }
+            Self::Staff { .. } => None,
+        }
+    }
+
+    /// Fails with FORBIDDEN on `field` for platform keys that act for a person, in what takes that person themselves.
+    pub(crate) fn require_themselves(&self, field: &str) -> Result<()> {
+        match self {
+            Self::OnBehalf { .. } => Err(self.nobody(field)),
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::Platform(_) | Self::Staff { .. } => {
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the actor may name the organization by its slug or the platform's own id, without being a member of it.
+    pub(crate) fn names(&self, organization_id: OrganizationId) -> bool {
+        match self {
+            Self::Staff { .. } => true,
+            Self::Platform(key) => key.within.includes(organization_id),
+            Self::User { .. } | Self::ApiKey { .. } | Self::Service { .. } | Self::OnBehalf { .. } => false,
+        }
+    }
+
     /// Fails with FORBIDDEN on `field` for platform keys that act for themselves, in what people decide among each other.
     pub(crate) fn require_people(&self, field: &str) -> Result<()> {
         match self {

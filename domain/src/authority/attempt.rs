@@ -108,8 +108,8 @@ async fn require_all(database: &Database, counts: &[Count]) -> Result<Refundable
 }
 
 /// Counts guesses at names that somebody may have, such as usernames or slugs, since the answer reveals which of them
-/// exist. They count once they are looked up ([`PendingAttempts::mark_made`]). Actors without an account aren't
-/// counted.
+/// exist. They count once they are looked up ([`PendingAttempts::mark_made`]). Actors who may look everybody up
+/// aren't counted.
 pub(crate) async fn count_guesses(
     database: &Database,
     actor: &Actor,
@@ -117,10 +117,8 @@ pub(crate) async fn count_guesses(
     number: usize,
 ) -> Result<PendingAttempts> {
     let number = i32::try_from(number).map_err(|_| Error::Bug("a request names few"))?;
-    match actor.account() {
-        Some(user_id) if number > 0 => {
-            count_attempts(database, &limits::NAME_GUESSES, &user_id.to_string(), client, number).await
-        }
+    match actor.guesses() {
+        Some(who) if number > 0 => count_attempts(database, &limits::NAME_GUESSES, &who, client, number).await,
         Some(_) | None => Ok(PendingAttempts::none()),
     }
 }

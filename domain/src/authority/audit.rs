@@ -236,7 +236,6 @@ impl NewEvent {
         action: AuditAction,
         target: impl TypedId + ToString,
     ) -> Self {
-        let by_key = |key: &PlatformActor| json!({ (PLATFORM_KEY): key.name, "platformKeyId": key.id.to_string() });
         let (kind, means) = match actor {
             Actor::User { .. } => (ActorKind::User, None),
             Actor::ApiKey { api_key_id, .. } => {
@@ -258,6 +257,16 @@ impl NewEvent {
     /// An event that an actor caused and that concerns no organization. It is in the deployment's own log.
     pub(crate) fn of_deployment(actor: &Actor, action: AuditAction, target: impl TypedId + ToString) -> Self {
         Self::by(actor, DEPLOYMENT, action, target)
+    }
+
+    /// The event as the audit log shows it if a platform key acts for the person whom it names as its actor (R86).
+    pub(crate) fn through(mut self, actor: &Actor) -> Self {
+        if let (ActorKind::User, Some(key)) = (self.actor_kind, actor.platform_key())
+            && let (Value::Object(metadata), Value::Object(means)) = (&mut self.metadata, by_key(key))
+        {
+            metadata.extend(means);
+        }
+        self
     }
 
     /// An event caused by a user who may not have a session yet, for example while signing in.
@@ -327,6 +336,11 @@ impl NewEvent {
         }
         self
     }
+}
+
+/// How the metadata name a platform key that acted.
+fn by_key(key: &PlatformActor) -> Value {
+    json!({ (PLATFORM_KEY): key.name, "platformKeyId": key.id.to_string() })
 }
 
 diesel::define_sql_function! {

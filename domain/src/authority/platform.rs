@@ -107,6 +107,8 @@ pub struct PlatformActor {
     pub scopes: PlatformScopes,
     /// The organizations that the key reaches.
     pub within: Within,
+    /// The digest of the secret by which the key was authenticated.
+    pub secret_digest: Vec<u8>,
 }
 
 impl PlatformActor {

@@ -310,7 +310,7 @@ pub async fn accept(
             let member = member::by_ids(transaction, &[member_id]).await?.pop();
             let member = member.ok_or(Error::Bug("a new member is there"))?;
             let organization_name = organization::by_id(transaction, member.organization_id).await?.name;
-            audit::record(transaction, events).await?;
+            audit::record(transaction, events.into_iter().map(|event| through(event, actor))).await?;
             Ok(AcceptedMembership { member, organization_name, session })
         })
     };
@@ -401,7 +401,15 @@ pub async fn decline(database: &Database, actor: Option<&Actor>, named: &Invitat
                 Some(user_id) => event.about(user_id),
                 None => event,
             };
-            audit::record(transaction, [event.summary("the invited person declined")]).await
+            audit::record(transaction, [through(event.summary("the invited person declined"), actor)]).await
         })
         .await
+}
+
+/// The event of an answer, which names the platform key that acts for the person (R86).
+fn through(event: NewEvent, actor: Option<&Actor>) -> NewEvent {
+    match actor {
+        Some(actor) => event.through(actor),
+        None => event,
+    }
 }

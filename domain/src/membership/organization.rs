@@ -171,7 +171,7 @@ pub async fn known_by_slug(
     match actor {
         Actor::Staff { .. } | Actor::Platform(_) => {
             let id = id_by_slug(connection, slug).await?;
-            return Ok(id.filter(|id| actor.oversees(*id)));
+            return Ok(id.filter(|id| actor.names(*id)));
         }
         Actor::User { .. } | Actor::ApiKey { .. } | Actor::Service { .. } | Actor::OnBehalf { .. } => {}
     }
@@ -202,7 +202,7 @@ pub async fn known_by_external_id(
         .await
         .optional()?;
     let Some(id) = found else { return Ok(None) };
-    if actor.oversees(id) {
+    if actor.names(id) {
         return Ok(Some(id));
     }
     Ok(access::view(connection, actor, id).await?.map(|permit| permit.organization_id()))

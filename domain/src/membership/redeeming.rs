@@ -39,7 +39,9 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
     let digests = digits.accepted_digests(database.keyring())?;
     let redeemed = database
         .transaction(async |transaction| {
-            let organization_id = join_code::organization_of(transaction, &digests).await?.ok_or_else(wrong)?;
+            let found = join_code::organization_of(transaction, &digests).await?;
+            // A platform key that acts for the person may not reach that organization.
+            let organization_id = found.filter(|id| actor.present(*id).is_some()).ok_or_else(wrong)?;
             access::lock_users(transaction, &[person.user_id()]).await?;
             if !access::lock_organization(transaction, organization_id).await? {
                 return Err(wrong().into());
@@ -60,7 +62,7 @@ pub async fn redeem(database: &Database, actor: &Actor, code: &str, client: Clie
                         "via": "join_code", "joinCodeIds": [code.id().to_string()], "role": code.role().as_str(),
                     })),
             );
-            audit::record(transaction, events).await?;
+            audit::record(transaction, events.into_iter().map(|event| event.through(actor))).await?;
             Ok(member_id)
         })
         .await;

@@ -11,6 +11,7 @@ use crate::authority::access;
 use crate::authority::actor::{Actor, Operator, Person};
 use crate::authority::attempt::{self, PendingAttempts};
 use crate::authority::audit::{self, AuditAction};
+use crate::authority::mail_limit::{self, CausedMail};
 use crate::authority::platform::PlatformScope;
 use crate::authority::rights::Role;
 use crate::base::client::ClientNetwork;
@@ -79,6 +80,21 @@ pub async fn create(
         Err(Error::RateLimited { .. }) if !is_named => (PendingAttempts::none(), true),
         guess => (guess?, false),
     };
+    // A platform key chooses name and recipient, so its emails count like others that strangers cause. Staff are
+    // accountable for theirs.
+    let welcome = match (actor, &founder) {
+        (Actor::Platform(_), Founder::Appointed(_, email)) => Some(CausedMail::new(email.clone(), ["ownerEmail"])),
+        (
+            Actor::User { .. }
+            | Actor::ApiKey { .. }
+            | Actor::Service { .. }
+            | Actor::Platform(_)
+            | Actor::OnBehalf { .. }
+            | Actor::Staff { .. },
+            _,
+        ) => None,
+    };
+    let mails = mail_limit::count(database, actor, client, welcome.as_slice(), "ownerEmail").await?;
     let created = database
         .transaction(async |transaction| {
             let mut events = Vec::new();
@@ -113,6 +129,7 @@ pub async fn create(
                 Founder::Appointed(operator, _) => Admission::Operator { operator, user_id, organization_id: id },
             };
             member_writes::admit(transaction, admission, None).await?;
+            mails.require(transaction).await?;
             if let Admission::Operator { .. } = admission {
                 transaction.enqueue(&MailOwnerWelcome { organization_id: id, user_id }).await?;
             }
@@ -127,6 +144,7 @@ pub async fn create(
             Ok((id, tells_of_another))
         })
         .await;
+    let created = mails.settle(created).await;
     match created {
         Ok((id, tells_of_another)) => {
             guess.refund_all_but(usize::from(tells_of_another)).await;

@@ -190,16 +190,15 @@ async fn require_few_to_strangers(
     id: UserId,
     field: &str,
 ) -> Result<()> {
-    let Some(by) = actor.account() else { return Ok(()) };
     if !visibility::visible_to(transaction, actor, &[id]).await?.is_empty()
         || grantee::is_inside(transaction, actor, resource, &Found::Grantee(Grantee::User(id))).await?
     {
         return Ok(());
     }
-    let counts = [
-        Count { limit: limits::STRANGERS_GRANTS, subject: by.to_string(), number: 1 },
-        Count { limit: limits::GRANTS_OF_STRANGERS, subject: id.to_string(), number: 1 },
-    ];
+    // A platform shares as much as it likes, but not with one person.
+    let by = actor.account().map(|by| Count { limit: limits::STRANGERS_GRANTS, subject: by.to_string(), number: 1 });
+    let to = Count { limit: limits::GRANTS_OF_STRANGERS, subject: id.to_string(), number: 1 };
+    let counts: Vec<Count> = by.into_iter().chain([to]).collect();
     let Err(over) = attempt::count_in_transaction(transaction, &counts).await? else { return Ok(()) };
     let wait = in_words(over.iter().map(|over| over.wait).max().unwrap_or_default());
     let message = match over.iter().any(|over| over.bucket == limits::STRANGERS_GRANTS.bucket) {

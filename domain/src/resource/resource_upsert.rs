@@ -89,7 +89,7 @@ statement! {
 }
 
 /// A container that isn't in the list itself.
-#[derive(QueryableByName)]
+#[derive(Clone, QueryableByName)]
 struct Container {
     #[diesel(sql_type = SqlUuid)]
     id: ResourceId,
@@ -260,12 +260,12 @@ impl Known {
             true => Vec::new(),
             false => LockContainers { ids }.query().load(&mut **transaction).await?,
         };
-        let mut locked: HashMap<ResourceId, Container> =
+        let locked: HashMap<ResourceId, Container> =
             locked.into_iter().map(|container| (container.id, container)).collect();
         let mut containers = HashMap::new();
         for (named, (id, _)) in resolved {
-            if let Some(container) = locked.remove(&id) {
-                containers.insert(named, container);
+            if let Some(container) = locked.get(&id) {
+                containers.insert(named, container.clone());
             }
         }
         Ok(Self { existing, owners, active: active.into_iter().collect(), containers })

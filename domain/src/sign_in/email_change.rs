@@ -12,7 +12,7 @@ use crate::authority::mail_limit::{self, CausedMail};
 use crate::authority::{access, attempt};
 use crate::base::client::ClientNetwork;
 use crate::base::error::{Code, Error, Refusal, Result, on_violation};
-use crate::base::id::{EmailChangeId, SessionId, TypedId, UserId};
+use crate::base::id::{EmailChangeId, OrganizationId, SessionId, TypedId, UserId};
 use crate::base::job::{MailEmailChangeLink, MailEmailChangeRequested, MailEmailChanged};
 use crate::base::limits;
 use crate::base::secret::{Purpose, Token};
@@ -125,9 +125,14 @@ pub async fn request(database: &Database, actor: &Actor, email: &str, client: Cl
 
 /// Ends the account's pending change, if there is one. The caller has locked the account's row.
 async fn end_open(transaction: &mut Transaction, user_id: UserId) -> Result<()> {
+    end_open_of(transaction, &[user_id]).await
+}
+
+/// Ends the open changes of accounts, whose addresses are changed in another way.
+pub(super) async fn end_open_of(transaction: &mut Transaction, users: &[UserId]) -> Result<()> {
     diesel::update(
         email_changes::table
-            .filter(email_changes::user_id.eq(user_id))
+            .filter(email_changes::user_id.eq_any(users))
             .filter(email_changes::status.eq(EmailChangeStatus::Open)),
     )
     .set(email_changes::status.eq(EmailChangeStatus::Replaced))
@@ -217,12 +222,7 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
             on_violation(updated, "users_email_key", taken)?;
             // Invitations of this address to organizations that the person is already a member of have no purpose any
             // more.
-            let user = user::by_id(transaction, user_id).await?;
-            let mut events = Vec::new();
-            for organization_id in organizations {
-                let reason = "the invited person is a member by another address";
-                events.extend(invitation::revoke_to(transaction, None, organization_id, &user, reason).await?);
-            }
+            let mut events = revoke_invitations(transaction, user_id, &organizations).await?;
             events.extend(grant_invitation::take_up(transaction, user_id, &new_email).await?);
             transaction.enqueue(&MailEmailChanged { email_change_id: id }).await?;
             let personal = user::personal_organization_id(transaction, user_id).await?;
@@ -235,6 +235,21 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
             Ok(new_email.clone())
         })
         .await
+}
+
+/// Revokes the invitations to an account's new address of those organizations of which it is a member already.
+pub(super) async fn revoke_invitations(
+    transaction: &mut Transaction,
+    user_id: UserId,
+    organizations: &[OrganizationId],
+) -> Result<Vec<NewEvent>> {
+    let user = user::by_id(transaction, user_id).await?;
+    let mut events = Vec::new();
+    for organization_id in organizations {
+        let reason = "the invited person is a member by another address";
+        events.extend(invitation::revoke_to(transaction, None, *organization_id, &user, reason).await?);
+    }
+    Ok(events)
 }
 
 /// Deletes up to `limit` changes older than [`limits::EMAIL_CHANGE_RETENTION`], and returns how many.

@@ -1,6 +1,7 @@
 //! Signing in without a password, with a link or six digits, which are sent in the same email.
 
 pub mod email_change;
+pub mod user_upsert;
 
 use std::collections::HashSet;
 use std::ops::Range;

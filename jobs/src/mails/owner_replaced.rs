@@ -1,12 +1,13 @@
 //! The email that tells the former owner that the platform's staff gave their organization to somebody else (R1).
 
-use apalis_diesel::{ClaimedJob, JobError};
+use apalis_diesel::{ClaimedJob, Job, JobError};
 use chrono::{DateTime, Utc};
 use rollcall_domain::account::user;
 use rollcall_domain::authority::audit::{self, AuditEvent};
 use rollcall_domain::base::id::UserId;
 use rollcall_domain::base::job::MailOwnerReplaced;
-use rollcall_domain::membership::organization;
+use rollcall_domain::base::limits;
+use rollcall_domain::membership::{member, organization};
 
 use crate::context::{Context, connection, job_error};
 use crate::mail::document::{Block, Document, name};
@@ -67,6 +68,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwner
     let organization = organization::by_id(&reader, event.organization_id).await.map_err(job_error)?;
     let former = user::by_id(&mut reader, former).await.map_err(job_error)?;
     let new = user::by_id(&mut reader, new).await.map_err(job_error)?;
+    let membership = member::of(&mut reader, event.organization_id, former.id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = former.email else { return Ok(()) };
     let mail = OwnerReplacedMail {
@@ -81,6 +83,11 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwner
         name: Some(former.name),
         date: event.occurred_at,
     };
+    if let Some(membership) = membership
+        && !context.takes_turn(job, MailOwnerReplaced::KIND, membership.id, &email, limits::ROLE_MAILS).await?
+    {
+        return Ok(());
+    }
     context.send(job, mail.render(envelope)).await
 }
 

@@ -1,10 +1,11 @@
 //! The email that tells somebody that the platform's staff gave them an organization (R1).
 
-use apalis_diesel::{ClaimedJob, JobError};
+use apalis_diesel::{ClaimedJob, Job, JobError};
 use rollcall_domain::account::user;
 use rollcall_domain::base::job::MailOwnerSet;
+use rollcall_domain::base::limits;
 use rollcall_domain::base::link::Route;
-use rollcall_domain::membership::organization;
+use rollcall_domain::membership::{member, organization};
 use url::Url;
 
 use crate::context::{Context, connection, job_error, noticed_at};
@@ -54,6 +55,7 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwner
     let mut reader = connection(context).await?;
     let organization = organization::by_id(&reader, payload.organization_id).await.map_err(job_error)?;
     let owner = user::by_id(&mut reader, payload.user_id).await.map_err(job_error)?;
+    let membership = member::of(&mut reader, payload.organization_id, payload.user_id).await.map_err(job_error)?;
     drop(reader);
     let Some(email) = owner.email else { return Ok(()) };
     let mail = OwnerSetMail { organization_name: organization.name, sign_in_link: context.link(Route::SignIn) };
@@ -63,5 +65,10 @@ pub(crate) async fn run(context: &Context, job: &ClaimedJob, payload: &MailOwner
         name: Some(owner.name),
         date: noticed_at(payload.notice)?,
     };
+    if let Some(membership) = membership
+        && !context.takes_turn(job, MailOwnerSet::KIND, membership.id, &email, limits::ROLE_MAILS).await?
+    {
+        return Ok(());
+    }
     context.send(job, mail.render(envelope)).await
 }

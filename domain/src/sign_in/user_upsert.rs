@@ -25,6 +25,7 @@ use crate::base::text::{self, EmailAddress, Username};
 use crate::base::upsert::{self, ItemRefusals, UpsertOutcome};
 use crate::database::schema::{organizations, users};
 use crate::database::{Database, Transaction, now};
+use crate::sign_in::email_change;
 
 /// The name of the list in the API.
 const LIST: &str = "users";
@@ -341,9 +342,22 @@ async fn update(
             _ => None,
         })
         .collect();
+    let readdressed: Vec<UserId> = parsed
+        .iter()
+        .zip(plan)
+        .filter_map(|(parsed, planned)| match planned {
+            Planned::Update(before) if parsed.email.as_ref().is_some_and(|new| *new != before.email) => Some(before.id),
+            _ => None,
+        })
+        .collect();
+    let mut organizations_of: Vec<(UserId, Vec<OrganizationId>)> = Vec::new();
+    for user_id in &readdressed {
+        organizations_of.push((*user_id, user::organizations_of(transaction, *user_id).await?));
+    }
     if !copied.is_empty() {
-        let personal: Vec<OrganizationId> = copied.iter().map(|before| before.personal_organization_id).collect();
-        access::lock_organizations(transaction, &personal).await?;
+        let mut locked: Vec<OrganizationId> = copied.iter().map(|before| before.personal_organization_id).collect();
+        locked.extend(organizations_of.iter().flat_map(|(_, organizations)| organizations));
+        access::lock_organizations(transaction, &locked).await?;
         let ids: Vec<UserId> = copied.iter().map(|before| before.id).collect();
         access::lock_memberships(transaction, &ids).await?;
     }
@@ -381,6 +395,13 @@ async fn update(
     })?;
     if !renamed.ids.is_empty() {
         renamed.query().execute(&mut **transaction).await?;
+    }
+    // What was on its way to another address ends, and so do invitations to where they belong already.
+    if !readdressed.is_empty() {
+        email_change::end_open_of(transaction, &readdressed).await?;
+    }
+    for (user_id, organizations) in &organizations_of {
+        events.extend(email_change::revoke_invitations(transaction, *user_id, organizations).await?);
     }
     Ok(events)
 }
