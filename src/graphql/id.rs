@@ -85,8 +85,13 @@ impl ScalarType for Decimal {
     }
 
     fn is_valid(value: &Value) -> bool {
-        // A number with too many digits is refused later, in words that say what to do instead.
-        matches!(value, Value::Number(_)) || <Self as ScalarType>::parse(value.clone()).is_ok()
+        // A number that a string could hold, but that has too many digits, is refused later, in words that say what to do
+        // instead.
+        let is_rounded = |number: f64| rust_decimal::Decimal::from_f64_retain(number).is_some();
+        match value {
+            Value::Number(number) => number.as_f64().is_some_and(is_rounded),
+            _ => <Self as ScalarType>::parse(value.clone()).is_ok(),
+        }
     }
 
     fn to_value(&self) -> Value {

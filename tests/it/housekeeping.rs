@@ -200,6 +200,8 @@ async fn a_deleted_organization_goes_for_good() {
     let limits = json!([{ "kind": "JOB", "limit": 9 }]);
     app.staff().ok("setPlan", json!({ "organizationId": team.id, "plan": "team", "runLimits": limits }), "").await;
     team.owner.ok("requestUpgrade", json!({ "organizationId": team.id }), "").await;
+    let key = json!({ "name": "backend", "scopes": ["READ"], "organizationIds": [team.id] });
+    app.staff().ok("createPlatformKey", key, "").await;
     // Somebody else's is left alone.
     let other = ada.found("Elsewhere").await;
     ada.create(&other, "PROJECT", "Heart atlas").await;

@@ -562,14 +562,15 @@ async fn a_subscription_ends_with_the_secret_that_began_it() {
     let app = TestApp::start().await;
     let team = app.team().await;
     let (key, id) = made(&app, json!({ "name": "follower", "scopes": ["READ"] })).await;
-    let query = "subscription ($id: ID!) { organizationEvents(organizationId: $id) { sequence } }";
+    let query =
+        "subscription ($id: ID!) { organizationEvents(organizationId: $id, afterSequence: \"0\") { sequence action } }";
     let mut stream =
         crate::support::follower::EventStream::to(&app.url, &key, query, json!({ "id": team.id })).await.unwrap();
     stream.event().await;
     app.staff().ok("rotatePlatformKey", json!({ "id": id, "overlapHours": 0 }), "platformKey { id }").await;
     team.owner.create(&team.id, "PROJECT", "After the secret").await;
     let (rest, _) = stream.rest().await;
-    assert!(rest.iter().all(|event| !event.to_string().contains("After")), "{rest:?}");
+    assert!(rest.iter().all(|event| !event.to_string().contains("resource.created")), "{rest:?}");
     app.finish().await;
 }
 
@@ -589,7 +590,7 @@ async fn a_key_guesses_no_names_and_floods_nobody() {
         limited |= answer.body["errors"][0]["extensions"]["code"] == "RATE_LIMITED";
     }
     assert!(limited);
-    let sharing = self::key(&app, &["READ", "RESOURCES_WRITE"]).await;
+    let sharing = self::key(&app, &["RESOURCES_WRITE"]).await;
     let mut refused = 0;
     for number in 0..22 {
         let volume = team.owner.create(&team.id, "VOLUME", &format!("Volume {number}")).await;

@@ -762,6 +762,15 @@ mod tests {
                 false => format!("in their own teams, where `memberDirectory` is {}", upper(by)),
             }
         });
+        let opened = Action::ALL.iter().map(|action| {
+            let word = action.as_str().to_uppercase();
+            let scope = match (action.is_view(), action.write_scope()) {
+                (true, _) => "READ".to_owned(),
+                (false, Some(scope)) => scope.name(),
+                (false, None) => String::new(),
+            };
+            vec![format!("`{word}`"), described("OrganizationAction", &word).to_owned(), scope]
+        });
         let row = |what: &str, cells: [String; 5]| [what.to_owned()].into_iter().chain(cells).collect::<Vec<_>>();
         let directories = MemberDirectory::ALL.iter().map(|directory| {
             let cells = ACTORS.map(|(_, role, powers)| {
@@ -784,7 +793,11 @@ mod tests {
              to yourself, or in a personal organization.\n\n{}\n\
              ## Other rights\n\n{}\n\
              ## The directory\n\n\
-             Each cell names the roles of the members who are visible under that setting. Everybody sees themselves.\n\n{}",
+             Each cell names the roles of the members who are visible under that setting. Everybody sees themselves.\n\n{}\n\
+             ## Platform keys\n\n\
+             The scope that opens each of these to a platform key in the organizations that it reaches; what has none is for people \
+             only. MEMBERS_WRITE also opens everything that can be done to a member, except to the owner, and the retry and revert of \
+             departures. [integration.md](integration.md) lists the mutations.\n\n{}",
             table(&heads(&["action", "what"], &["personal organization"]), actions.collect()),
             table(&heads(&["action", "what"], &[]), member_actions.collect()),
             table(
@@ -800,6 +813,7 @@ mod tests {
                 ],
             ),
             table(&heads(&["`memberDirectory`"], &[]), directories.collect()),
+            table(&["action", "what", "scope"], opened.collect()),
         )
     }
 
