@@ -155,9 +155,9 @@ mod tests {
             described.iter().map(|(both_ways, name, ty, text)| (*both_ways, name.as_str(), ty.as_str(), text.as_str()));
         let expected = [
             (false, "after", "String", "The cursor before the page."),
-            (false, "first", "Int", "How many, at most 100; 20 where left out."),
             // Of the feed over all organizations.
             (false, "first", "Int", "How many, at most 1,000; 20 where left out."),
+            (false, "first", "Int", "How many, at most 100; 20 where left out."),
             (true, "after", "String", "The cursor before the page."),
             (true, "before", "String", "The cursor behind the page."),
             (true, "first", "Int", "How many from the start, at most 100; 20 where left out."),

@@ -18,7 +18,8 @@ pub struct UpsertUsersInput {
     users: Vec<UserUpsertInput>,
 }
 
-/// An account, found by the platform's own id, else by its address. An omitted field stays as it is, and null clears it.
+/// An account, found by the platform's own id, else by its address. An omitted field stays as it is, and null clears
+/// it.
 #[derive(InputObject)]
 pub struct UserUpsertInput {
     /// The platform's own id of the account, up to 255 characters.
@@ -81,8 +82,9 @@ pub struct UserUpsertMutation;
 
 #[Object]
 impl UserUpsertMutation {
-    /// Makes and changes accounts, 1 to 500, all or none. They are found by `externalId`, else by address, and the same call
-    /// again changes nothing. No email is sent. For platform keys with USERS_WRITE that aren't limited to organizations.
+    /// Makes and changes accounts, 1 to 500, all or none. They are found by `externalId`, else by address, and the same
+    /// call again changes nothing. No email is sent. For platform keys with USERS_WRITE that aren't limited to
+    /// organizations.
     async fn upsert_users(
         &self,
         context: &Context<'_>,

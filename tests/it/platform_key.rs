@@ -87,7 +87,8 @@ fn code(mutation: &str, answer: &crate::support::Answer) -> Option<(String, Stri
     }
 }
 
-// R85: each scope opens what it names, to keys that have no other; everything else is refused to keys that have all others.
+// R85: each scope opens what it names, to keys that have no other; everything else is refused to keys that have all
+// others.
 #[tokio::test]
 async fn each_scope_opens_what_it_names_and_nothing_else() {
     let app =

@@ -60,8 +60,8 @@ pub enum OnBehalfOf {
     ExternalId(String),
 }
 
-/// The actor of a platform key's token that acts for a person (R86); UNAUTHENTICATED where the token is unknown, expired
-/// or revoked, or lacks the scope, and where nobody who may act is named.
+/// The actor of a platform key's token that acts for a person (R86); UNAUTHENTICATED where the token is unknown,
+/// expired or revoked, or lacks the scope, and where nobody who may act is named.
 pub async fn authenticate_on_behalf(database: &Database, token: &str, named: &OnBehalfOf) -> Result<Actor> {
     let mut connection = database.connection().await?;
     if !token.starts_with(platform_key::TOKEN_PREFIX) {
@@ -123,8 +123,8 @@ macro_rules! live_api_keys {
 }
 
 /// Returns those of the actors who are still what they were when they were authenticated: their session or key hasn't
-/// ended, and a session's account is suspended exactly if it was then. There are at most four statements, sent together,
-/// however many actors there are.
+/// ended, and a session's account is suspended exactly if it was then. There are at most four statements, sent
+/// together, however many actors there are.
 pub async fn still_valid(connection: &AsyncPgConnection, actors: &HashSet<Actor>) -> Result<HashSet<Actor>> {
     let (mut session_ids, mut api_key_ids) = (Vec::new(), Vec::new());
     let (mut platform_secrets, mut user_ids) = (Vec::new(), Vec::new());

@@ -1,5 +1,5 @@
-//! Platform keys, with which a platform's own services call (R85). Staff create, rotate and revoke them. They belong to no
-//! person and no organization, so what happens to them is in the deployment's own log.
+//! Platform keys, with which a platform's own services call (R85). Staff create, rotate and revoke them. They belong to
+//! no person and no organization, so what happens to them is in the deployment's own log.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -68,8 +68,8 @@ pub struct CreatePlatformKey {
 ///
 /// # Errors
 ///
-/// FORBIDDEN on `name` for everybody but staff; BLANK, TOO_LONG or INVALID on `name`; BLANK on `scopes`; BLANK, TOO_MANY
-/// or NOT_FOUND on `organizationIds`; INVALID on `expiresAt`.
+/// FORBIDDEN on `name` for everybody but staff; BLANK, TOO_LONG or INVALID on `name`; BLANK on `scopes`; BLANK,
+/// TOO_MANY or NOT_FOUND on `organizationIds`; INVALID on `expiresAt`.
 pub async fn create(database: &Database, actor: &Actor, command: &CreatePlatformKey) -> Result<(PlatformKey, Token)> {
     actor.require_staff("name", FOR_STAFF)?;
     let name = text::line("name", &command.name, limits::NAME)?;

@@ -129,8 +129,8 @@ impl Permit {
         }
     }
 
-    /// Like [`Permit::require_on`], for something of which members who may not do this may not even know. A platform key
-    /// is told which scope it lacks.
+    /// Like [`Permit::require_on`], for something of which members who may not do this may not even know. A platform
+    /// key is told which scope it lacks.
     pub(crate) fn require_or(&self, action: Action, field: &str, not_found: Refusal) -> Result<()> {
         match self.standing {
             Standing::Member(rights) if !rights.allows(action) => Err(not_found.into()),
@@ -291,8 +291,8 @@ struct SettingsRow {
     personal: bool,
 }
 
-/// Whether a platform key reaches an organization, for reading only with READ. What it may change there is decided by its
-/// other scopes.
+/// Whether a platform key reaches an organization, for reading only with READ. What it may change there is decided by
+/// its other scopes.
 fn is_reached(key: &PlatformActor, organization_id: OrganizationId, reading: Reading) -> bool {
     let may = match reading {
         Reading::Plain => key.scopes.has(PlatformScope::Read),

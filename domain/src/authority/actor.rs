@@ -105,7 +105,8 @@ impl Reach {
     }
 }
 
-/// Proof that the actor is a person, who is signed in or for whom the platform acts. Only [`Actor::person`] creates one.
+/// Proof that the actor is a person, who is signed in or for whom the platform acts. Only [`Actor::person`] creates
+/// one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Person<'a> {
     actor: &'a Actor,
@@ -124,8 +125,8 @@ impl<'a> Person<'a> {
     }
 }
 
-/// Proof that the actor acts for whoever runs the deployment: a member of the platform's staff, or a platform key with the
-/// scope for it. Only [`Actor::staff`] and [`Actor::operator`] create one.
+/// Proof that the actor acts for whoever runs the deployment: a member of the platform's staff, or a platform key with
+/// the scope for it. Only [`Actor::staff`] and [`Actor::operator`] create one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operator<'a> {
     actor: &'a Actor,
@@ -312,7 +313,8 @@ impl Actor {
         }
     }
 
-    /// Fails with FORBIDDEN on `field` for platform keys that act for themselves, in what people decide among each other.
+    /// Fails with FORBIDDEN on `field` for platform keys that act for themselves, in what people decide among each
+    /// other.
     pub(crate) fn require_people(&self, field: &str) -> Result<()> {
         match self {
             Self::Platform(_) => {
@@ -394,8 +396,8 @@ impl Actor {
         }
     }
 
-    /// Whether the actor is whoever runs the deployment: staff, or a platform key that acts for itself. They see what the
-    /// platform attached to objects.
+    /// Whether the actor is whoever runs the deployment: staff, or a platform key that acts for itself. They see what
+    /// the platform attached to objects.
     pub fn is_of_platform(&self) -> bool {
         match self {
             Self::Staff { .. } | Self::Platform(_) => true,
@@ -403,9 +405,9 @@ impl Actor {
         }
     }
 
-    /// Proof that the actor acts for whoever runs the deployment: staff, or a platform key with the scope. A key that is
-    /// limited to some organizations acts in these only. `organization_id` is `None` for what concerns no organization
-    /// that is there already. `remedy` tells others who else can do it, or to ask the staff.
+    /// Proof that the actor acts for whoever runs the deployment: staff, or a platform key with the scope. A key that
+    /// is limited to some organizations acts in these only. `organization_id` is `None` for what concerns no
+    /// organization that is there already. `remedy` tells others who else can do it, or to ask the staff.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! What a platform attaches to objects: its own ids, its own nouns, and its own data (R87). Only platform keys write it, for
-//! themselves or on behalf of people.
+//! What a platform attaches to objects: its own ids, its own nouns, and its own data (R87). Only platform keys write
+//! it, for themselves or on behalf of people.
 
 use std::collections::HashMap;
 
@@ -81,8 +81,8 @@ pub enum WithMetadata {
     Resource(ResourceId),
 }
 
-/// Returns what the platform attached to the objects, without checking who asks. There is one statement for each kind of
-/// object.
+/// Returns what the platform attached to the objects, without checking who asks. There is one statement for each kind
+/// of object.
 pub async fn metadata_of(
     connection: &mut AsyncPgConnection,
     objects: &[WithMetadata],

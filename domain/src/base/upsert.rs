@@ -1,5 +1,5 @@
-//! What commands that bring in many objects at once have in common: all or none, each item with an outcome, and refusals
-//! that name the item (R88).
+//! What commands that bring in many objects at once have in common: all or none, each item with an outcome, and
+//! refusals that name the item (R88).
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -87,8 +87,8 @@ pub(crate) fn raced(list: &str) -> Refusal {
     Refusal::new(Code::Conflict, list, "somebody else brings in the same at this very moment; try again")
 }
 
-/// Runs a command again if another one like it has overtaken it, which then finds what the other one made. Each run is a
-/// transaction of its own.
+/// Runs a command again if another one like it has overtaken it, which then finds what the other one made. Each run is
+/// a transaction of its own.
 pub(crate) async fn again_if_raced<T, F: Future<Output = Result<T>>>(run: impl Fn() -> F) -> Result<T> {
     const RUNS: usize = 5;
     let is_raced = |error: &Error| match error {

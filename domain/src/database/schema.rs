@@ -629,6 +629,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// How far the positions of the feed are ahead of this server's transaction ids.
+    feed_clock (id) {
+        id -> Bool,
+        ahead -> Int8,
+    }
+}
+
+diesel::table! {
     /// The fingerprint of the deployment's secret with which the digests in this database are made.
     secret_fingerprint (id) {
         id -> Bool,

@@ -30,7 +30,8 @@ use crate::organization::ownership;
 ///
 /// # Errors
 ///
-/// FORBIDDEN for everyone except the owner, and platform keys with ORGANIZATIONS_WRITE; CONFIRMATION_MISMATCH if another name was typed.
+/// FORBIDDEN for everyone except the owner, and platform keys with ORGANIZATIONS_WRITE; CONFIRMATION_MISMATCH if
+/// another name was typed.
 pub async fn delete(
     database: &Database,
     actor: &Actor,

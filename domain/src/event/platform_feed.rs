@@ -1,8 +1,8 @@
 //! The feed: the events of all logs in one order, for a platform's own services (R90).
 //!
 //! Readers are shown only what is older than every transaction still running, in the order of [`FeedPlace`]. Whatever
-//! commits later comes behind it, so whoever goes on after the last event that they have misses nothing and gets nothing
-//! twice. Within the feed, the events of each log are in the order of that log (migration `feed`).
+//! commits later comes behind it, so whoever goes on after the last event that they have misses nothing and gets
+//! nothing twice. Within the feed, the events of each log are in the order of that log (migration `feed`).
 //!
 //! A cursor is the id of an event. Events are never removed, so a cursor without its event comes from another database,
 //! or from a time that was lost when the database was restored, and is refused.
@@ -52,8 +52,8 @@ impl FeedFilter {
     ///
     /// # Errors
     ///
-    /// FORBIDDEN for actors that may not read the feed, NOT_FOUND on `organizationId` for an organization that they don't
-    /// reach, and [`Error::BadRequest`] for an action that doesn't exist.
+    /// FORBIDDEN for actors that may not read the feed, NOT_FOUND on `organizationId` for an organization that they
+    /// don't reach, and [`Error::BadRequest`] for an action that doesn't exist.
     pub fn of(actor: &Actor, actions: &[String], organization_id: Option<OrganizationId>) -> Result<Self> {
         let reached = actor.reads_feed("")?;
         let within = match organization_id {
@@ -164,8 +164,8 @@ impl FilterKind {
 ///
 /// # Errors
 ///
-/// [`Error::BadRequest`] if there is no such event, and NOT_FOUND on `organizationId` if the filter names an organization
-/// without a log.
+/// [`Error::BadRequest`] if there is no such event, and NOT_FOUND on `organizationId` if the filter names an
+/// organization without a log.
 async fn place_of(
     connection: &mut AsyncPgConnection,
     filter: &FeedFilter,

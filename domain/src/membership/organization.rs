@@ -188,8 +188,8 @@ pub async fn known_by_slug(
         .optional()?)
 }
 
-/// Returns the organization with the platform's own id, if the actor is a member of it, staff, or a platform key that reaches
-/// it. For anybody else it doesn't exist.
+/// Returns the organization with the platform's own id, if the actor is a member of it, staff, or a platform key that
+/// reaches it. For anybody else it doesn't exist.
 pub async fn known_by_external_id(
     connection: &mut AsyncPgConnection,
     actor: &Actor,

@@ -83,8 +83,8 @@ struct SetLimits {
     workspace_limit: Option<i32>,
 }
 
-/// Sets an organization's plan, on behalf of staff or the platform. A limit that is below the current usage takes nothing away; it
-/// only prevents further usage.
+/// Sets an organization's plan, on behalf of staff or the platform. A limit that is below the current usage takes
+/// nothing away; it only prevents further usage.
 pub async fn set_plan(
     database: &Database,
     actor: &Actor,

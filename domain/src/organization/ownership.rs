@@ -23,13 +23,13 @@ use crate::membership::organization::{self, Organization};
 use crate::membership::{joining, member, member_writes, role};
 use crate::organization::profile;
 
-/// Gives an organization to another owner, on behalf of staff or the platform (R1, R85). The previous owner becomes an admin. Both happen
-/// in one transaction, so that there is always exactly one owner.
+/// Gives an organization to another owner, on behalf of staff or the platform (R1, R85). The previous owner becomes an
+/// admin. Both happen in one transaction, so that there is always exactly one owner.
 ///
 /// # Errors
 ///
-/// FORBIDDEN for everyone except staff and platform keys with ORGANIZATIONS_WRITE; NOT_FOUND, SUSPENDED, ONE_ORGANIZATION or TOO_MANY for invalid fields;
-/// CONFLICT if the owner has just changed.
+/// FORBIDDEN for everyone except staff and platform keys with ORGANIZATIONS_WRITE; NOT_FOUND, SUSPENDED,
+/// ONE_ORGANIZATION or TOO_MANY for invalid fields; CONFLICT if the owner has just changed.
 pub async fn set_owner(
     database: &Database,
     actor: &Actor,

@@ -259,8 +259,8 @@ pub(super) fn parse_name(kind: ResourceKind, name: &str) -> Result<String, Refus
     if kind.is_file() { text::file_name("name", name, limits::NAME) } else { text::name("name", name, limits::NAME) }
 }
 
-/// Fails with QUOTA_EXCEEDED on `field` if the plan has no room for this many more workspaces (R79). The organization must
-/// be locked. A workspace lies in no container, and stays in its organization.
+/// Fails with QUOTA_EXCEEDED on `field` if the plan has no room for this many more workspaces (R79). The organization
+/// must be locked. A workspace lies in no container, and stays in its organization.
 pub(super) async fn require_room_for_workspaces(
     transaction: &mut Transaction,
     organization_id: OrganizationId,

@@ -337,8 +337,9 @@ pub async fn visible_to(
     Ok(by_ids(connection, ids).await?.into_iter().filter(|resource| reached(resource.id)).collect())
 }
 
-/// Returns what a user may do with resources, in the order of `ids`, if the actor may know that: staff and platform keys
-/// with ACCESS_CHECK for everything that they reach, a service key for what its organization holds, and users for themselves. Everything else is NONE.
+/// Returns what a user may do with resources, in the order of `ids`, if the actor may know that: staff and platform
+/// keys with ACCESS_CHECK for everything that they reach, a service key for what its organization holds, and users for
+/// themselves. Everything else is NONE.
 ///
 /// Asking about no resources, or about more than [`limits::MAX_NODES`], is a bad request.
 pub async fn access_for(

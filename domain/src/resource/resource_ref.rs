@@ -46,8 +46,8 @@ statement! {
          JOIN resources r ON r.external_id = n.external_id AND r.kind = n.kind"
 }
 
-/// Finds the resources that are named, each with the organization that holds it, with one statement, without checking who
-/// asks.
+/// Finds the resources that are named, each with the organization that holds it, with one statement, without checking
+/// who asks.
 pub async fn resolve(
     connection: &mut AsyncPgConnection,
     named: &[ResourceRef],

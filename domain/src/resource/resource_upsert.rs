@@ -1,5 +1,5 @@
-//! Bringing in a platform's resources, many at once: found by their kind and the platform's own ids, all or none, and the
-//! same call again changes nothing (R87, R88).
+//! Bringing in a platform's resources, many at once: found by their kind and the platform's own ids, all or none, and
+//! the same call again changes nothing (R87, R88).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -158,14 +158,14 @@ enum Planned {
     Nothing,
 }
 
-/// Makes and changes resources of an organization, for platform keys with RESOURCES_WRITE. Returns each with what became
-/// of it, in the order of the list.
+/// Makes and changes resources of an organization, for platform keys with RESOURCES_WRITE. Returns each with what
+/// became of it, in the order of the list.
 ///
 /// # Errors
 ///
-/// On `organization`: NOT_FOUND, FORBIDDEN. BLANK, TOO_MANY or QUOTA_EXCEEDED on `resources`. For each item: INVALID, BLANK
-/// or TOO_LONG; EXTERNAL_ID_TAKEN if another organization has it; NOT_FOUND on `owner` and `container`; CONFLICT while the
-/// resource or its container moves to another organization.
+/// On `organization`: NOT_FOUND, FORBIDDEN. BLANK, TOO_MANY or QUOTA_EXCEEDED on `resources`. For each item: INVALID,
+/// BLANK or TOO_LONG; EXTERNAL_ID_TAKEN if another organization has it; NOT_FOUND on `owner` and `container`; CONFLICT
+/// while the resource or its container moves to another organization.
 pub async fn upsert(
     database: &Database,
     actor: &Actor,

@@ -201,14 +201,15 @@ pub struct ReportRun {
     pub memory_gib_hours: Option<Decimal>,
 }
 
-/// Takes the platform's report of a run, by a platform key or a service key of the run's organization. Its numbers are totals so far:
-/// a report that comes twice, or late, changes nothing (R70). What is new is charged at the rates of the moment.
+/// Takes the platform's report of a run, by a platform key or a service key of the run's organization. Its numbers are
+/// totals so far: a report that comes twice, or late, changes nothing (R70). What is new is charged at the rates of the
+/// moment.
 ///
 /// # Errors
 ///
-/// On `id`: FORBIDDEN for everybody but platform keys with USAGE_REPORT and service keys with WRITE, NOT_FOUND. On `status`: CONFLICT if the run
-/// has come further, or to another end; INVALID if a waiting run is said to use something. INVALID on `cpuHours` and
-/// `memoryGibHours`.
+/// On `id`: FORBIDDEN for everybody but platform keys with USAGE_REPORT and service keys with WRITE, NOT_FOUND. On
+/// `status`: CONFLICT if the run has come further, or to another end; INVALID if a waiting run is said to use
+/// something. INVALID on `cpuHours` and `memoryGibHours`.
 pub async fn report(database: &Database, actor: &Actor, command: &ReportRun) -> Result<Run> {
     let reported = actor.reports_runs("id")?;
     access::require_writing(actor, "id")?;

@@ -1,5 +1,5 @@
-//! Bringing in a platform's accounts, many at once: found by the platform's own ids, else by address, all or none, and the
-//! same call again changes nothing (R87, R88). No mail is sent.
+//! Bringing in a platform's accounts, many at once: found by the platform's own ids, else by address, all or none, and
+//! the same call again changes nothing (R87, R88). No mail is sent.
 
 use std::collections::{HashMap, HashSet};
 
@@ -163,8 +163,8 @@ impl Planned<'_> {
     }
 }
 
-/// Makes and changes accounts, for platform keys with USERS_WRITE that aren't limited to organizations. Returns each with
-/// what became of it, in the order of the list.
+/// Makes and changes accounts, for platform keys with USERS_WRITE that aren't limited to organizations. Returns each
+/// with what became of it, in the order of the list.
 ///
 /// An account that has the address already, and no id of the platform's, is linked only if the platform vouches for the
 /// address. Likewise, only then does an account get another address.
