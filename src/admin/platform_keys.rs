@@ -51,7 +51,7 @@ pub enum Command {
 fn scope(text: &str) -> Result<PlatformScope, String> {
     let word = text.trim().to_lowercase().replace('-', "_");
     PlatformScope::ALL.iter().copied().find(|scope| scope.as_str() == word).ok_or_else(|| {
-        let known: Vec<String> = PlatformScope::ALL.iter().map(|scope| scope.as_str().to_uppercase()).collect();
+        let known: Vec<String> = PlatformScope::ALL.iter().copied().map(PlatformScope::name).collect();
         format!("there is no such scope; there are {}", known.join(", "))
     })
 }
@@ -97,7 +97,7 @@ fn row(key: &PlatformKey) -> [String; 7] {
     let time = |time: Option<DateTime<Utc>>| {
         time.map_or_else(|| "-".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
     };
-    let scopes: Vec<String> = key.scopes.iter().map(|scope| scope.as_str().to_uppercase()).collect();
+    let scopes: Vec<String> = key.scopes.iter().copied().map(PlatformScope::name).collect();
     [
         key.id.to_string(),
         key.name.clone(),

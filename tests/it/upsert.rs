@@ -1,13 +1,7 @@
 //! A platform's accounts and resources, brought in many at once and found by the platform's own ids.
 
-use crate::support::client::text;
+use crate::platform_key::key;
 use crate::support::{Client, TestApp, Value, json};
-
-/// A platform key with these scopes.
-async fn key(app: &TestApp, scopes: &[&str]) -> Client {
-    let input = json!({ "name": "import", "scopes": scopes });
-    app.client(&text(&app.staff().ok("createPlatformKey", input, "secret").await["secret"]))
-}
 
 /// What became of each item.
 fn outcomes(payload: &Value) -> Vec<&str> {
@@ -146,7 +140,7 @@ async fn accounts_that_cannot_be_are_refused_with_their_place_in_the_list() {
         ("INVALID", "input.users.0.email")
     );
     // Nobody else may.
-    for client in [&grace, &app.staff(), &self::key(&app, &["MEMBERS_WRITE"]).await] {
+    for client in [&grace, &app.staff(), &crate::platform_key::key(&app, &["MEMBERS_WRITE"]).await] {
         assert_eq!(client.refused("upsertUsers", json!({ "users": [good] })).await.is(), ("FORBIDDEN", "input.users"));
     }
     app.finish().await;
@@ -288,7 +282,7 @@ async fn resources_that_cannot_be_are_refused_with_their_place_in_the_list() {
     let input = json!({ "organization": { "slug": "nowhere" }, "resources": [good] });
     assert_eq!(key.refused("upsertResources", input).await.is(), ("NOT_FOUND", "input.organization"));
     let input = json!({ "organization": { "id": team.id }, "resources": [good] });
-    for client in [&team.owner, &app.staff(), &self::key(&app, &["READ"]).await] {
+    for client in [&team.owner, &app.staff(), &crate::platform_key::key(&app, &["READ"]).await] {
         assert_eq!(client.refused("upsertResources", input.clone()).await.is(), ("FORBIDDEN", "input.organization"));
     }
     // Only platform keys attach data to what people make.

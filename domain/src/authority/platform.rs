@@ -33,7 +33,7 @@ text_enum! {
 
 impl PlatformScope {
     /// The scope's name in the API.
-    pub(crate) fn name(self) -> String {
+    pub fn name(self) -> String {
         self.as_str().to_uppercase()
     }
 

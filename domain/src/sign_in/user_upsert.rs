@@ -283,9 +283,9 @@ fn plan<'a>(
                                    the new one, by emailVerified";
                     refusals.add(position, Refusal::new(Code::Invalid, "email", message));
                 }
-                match is_changed(item, parsed, known) {
-                    true => Planned::Update(known),
-                    false => Planned::Nothing(known.id),
+                match changed_fields(item, parsed, known).is_empty() {
+                    false => Planned::Update(known),
+                    true => Planned::Nothing(known.id),
                 }
             }
             None => {
@@ -304,13 +304,17 @@ fn email_taken(message: &str) -> Refusal {
     Refusal::new(Code::EmailTaken, "email", message)
 }
 
-fn is_changed(item: &UserUpsert, parsed: &Parsed, before: &Existing) -> bool {
-    before.external_id.as_ref() != Some(&item.external_id)
-        || parsed.email.as_ref().is_some_and(|new| *new != before.email)
-        || parsed.username.as_ref().is_some_and(|new| *new != before.username)
-        || parsed.name.as_ref().is_some_and(|new| *new != before.name)
-        || parsed.avatar_url.as_ref().is_some_and(|new| *new != before.avatar_url)
-        || parsed.metadata.as_ref().is_some_and(|new| *new != before.metadata)
+/// The fields that change, by their names in the API.
+fn changed_fields(item: &UserUpsert, parsed: &Parsed, before: &Existing) -> Vec<&'static str> {
+    let fields = [
+        ("externalId", before.external_id.as_ref() != Some(&item.external_id)),
+        ("email", parsed.email.as_ref().is_some_and(|new| *new != before.email)),
+        ("username", parsed.username.as_ref().is_some_and(|new| *new != before.username)),
+        ("name", parsed.name.as_ref().is_some_and(|new| *new != before.name)),
+        ("avatarUrl", parsed.avatar_url.as_ref().is_some_and(|new| *new != before.avatar_url)),
+        ("metadata", parsed.metadata.as_ref().is_some_and(|new| *new != before.metadata)),
+    ];
+    fields.into_iter().filter_map(|(field, is_changed)| is_changed.then_some(field)).collect()
 }
 
 async fn update(
@@ -414,17 +418,7 @@ fn is_copied(parsed: &Parsed, before: &Existing) -> bool {
 }
 
 fn changed(actor: &Actor, parsed: &Parsed, before: &Existing, item: &UserUpsert) -> NewEvent {
-    let fields: Vec<&str> = [
-        ("externalId", before.external_id.as_ref() != Some(&item.external_id)),
-        ("email", parsed.email.as_ref().is_some_and(|new| *new != before.email)),
-        ("username", parsed.username.as_ref().is_some_and(|new| *new != before.username)),
-        ("name", parsed.name.as_ref().is_some_and(|new| *new != before.name)),
-        ("avatarUrl", parsed.avatar_url.as_ref().is_some_and(|new| *new != before.avatar_url)),
-        ("metadata", parsed.metadata.as_ref().is_some_and(|new| *new != before.metadata)),
-    ]
-    .into_iter()
-    .filter_map(|(field, is_changed)| is_changed.then_some(field))
-    .collect();
+    let fields = changed_fields(item, parsed, before);
     NewEvent::by(actor, before.personal_organization_id, AuditAction::UserProfileUpdated, before.id)
         .summary(format!("changed {}", fields.join(", ")))
         .about(before.id)
