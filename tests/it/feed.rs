@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel_async::SimpleAsyncConnection;
 use futures_util::future::{join, join_all};
 
+use crate::platform_key;
 use crate::support::client::{nodes, text};
 use crate::support::follower::Socket;
 use crate::support::people::uuid;
@@ -20,8 +21,7 @@ const EVENTS: &str = "query($after: String, $first: Int, $actions: [String!], $i
 
 /// A platform key with EVENTS_READ alone.
 pub async fn events_key(app: &TestApp) -> Client {
-    let input = json!({ "name": "follower", "scopes": ["EVENTS_READ"] });
-    app.client(&text(&app.staff().ok("createPlatformKey", input, "secret").await["secret"]))
+    platform_key::key(app, &["EVENTS_READ"]).await
 }
 
 /// The events of a feed from the beginning, page by page, as far as they are shown now.
@@ -186,13 +186,12 @@ async fn it_is_for_keys_with_the_scope_and_for_staff() {
 
     // A limited key reads of its organizations alone.
     let input = json!({ "name": "limited", "scopes": ["EVENTS_READ"], "organizationIds": [team.id] });
-    let limited = app.client(&text(&app.staff().ok("createPlatformKey", input, "secret").await["secret"]));
+    let (limited, _) = platform_key::made(&app, input).await;
     assert_eq!(ids(&read(&limited, 2, json!({})).await), of(&is_there));
     assert_eq!(ids(&read(&limited, 2, json!({ "actions": actions })).await).len(), 2);
     let id = text(&all[all.len() - 1]["id"]);
     assert_eq!(limited.run(EVENTS, json!({ "id": other })).await.error_code(), "NOT_FOUND");
-    let input = json!({ "name": "blind", "scopes": ["READ"] });
-    let blind = app.client(&text(&app.staff().ok("createPlatformKey", input, "secret").await["secret"]));
+    let blind = platform_key::key(&app, &["READ"]).await;
     for nobody in [&team.owner, &member, &blind] {
         let answer = nobody.run(EVENTS, json!({})).await;
         assert_eq!(answer.error_code(), "FORBIDDEN");
@@ -538,9 +537,7 @@ const FOLLOW: &str = "subscription($after: String, $actions: [String!], $id: ID)
 async fn it_is_followed_as_it_happens() {
     let app = TestApp::start().await;
     let team = app.team().await;
-    let input = json!({ "name": "follower", "scopes": ["EVENTS_READ"] });
-    let made = app.staff().ok("createPlatformKey", input, "platformKey { id } secret").await;
-    let key = app.client(&text(&made["secret"]));
+    let (key, key_id) = platform_key::made(&app, json!({ "name": "follower", "scopes": ["EVENTS_READ"] })).await;
     let before = read_all(&app, &key).await;
     let mut follower = Socket::of(&app.url, &key).await;
     follower.subscribe("all", FOLLOW, json!({})).await;
@@ -577,7 +574,7 @@ async fn it_is_followed_as_it_happens() {
     );
 
     // A key that is revoked is told nothing more, and others never anything.
-    app.staff().ok("revokePlatformKey", json!({ "id": made["platformKey"]["id"] }), "platformKey { id }").await;
+    app.staff().ok("revokePlatformKey", json!({ "id": key_id }), "platformKey { id }").await;
     team.owner.create(&team.id, "PROJECT", "Unseen").await;
     let (rest, ended) = follower.rest("all").await;
     assert!(rest.is_empty(), "{rest:?}");

@@ -140,7 +140,7 @@ pub async fn key(app: &TestApp, scopes: &[&str]) -> Client {
 }
 
 /// A platform key as described, and its id.
-async fn made(app: &TestApp, input: serde_json::Value) -> (Client, String) {
+pub async fn made(app: &TestApp, input: serde_json::Value) -> (Client, String) {
     let made = app.staff().ok("createPlatformKey", input, "platformKey { id } secret").await;
     (app.client(&text(&made["secret"])), text(&made["platformKey"]["id"]))
 }
