@@ -14,6 +14,7 @@ mod error;
 mod field_task;
 mod grant;
 mod id;
+mod idempotency;
 mod invitation;
 mod join_code;
 mod loading;
@@ -50,6 +51,7 @@ pub use budget::Budget;
 pub use context::{Request, asked_by};
 pub use error::{UNAVAILABLE, noting_refusals, whole_seconds};
 use id::{BigInt, Id};
+use idempotency::Mutation;
 use invitation::InvitationPreview;
 pub use loading::Batches;
 use node::Node;
@@ -69,7 +71,8 @@ pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// All changes. Each mutation takes one `input` and returns its own payload.
 #[derive(MergedObject, Default)]
-pub struct Mutation(
+#[graphql(name = "Mutation")]
+pub struct Mutations(
     session::SessionMutation,
     viewer::ViewerMutation,
     user_upsert::UserUpsertMutation,

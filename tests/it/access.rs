@@ -77,6 +77,7 @@ const MUTATIONS: &[(For, &[&str])] = &[
             // Of the owner's resource, which nobody else reaches.
             "updateResource",
             "deleteResource",
+            "transferResources",
             "addToCollection",
             "removeFromCollection",
             "publishApp",
@@ -119,7 +120,7 @@ const MUTATIONS: &[(For, &[&str])] = &[
             "revokePlatformKey",
         ],
     ),
-    (For::Platform, &["upsertUsers", "upsertResources"]),
+    (For::Platform, &["upsertUsers", "upsertResources", "deleteResources"]),
 ];
 
 fn is_for(mutation: &str) -> For {

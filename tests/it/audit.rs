@@ -282,6 +282,15 @@ impl<'a> World<'a> {
                 let input = json!({ "organization": { "id": team }, "resources": [item] });
                 (crate::platform_key::key(self.app, &["RESOURCES_WRITE"]).await, input)
             }
+            "deleteResources" => {
+                let named = json!([{ "id": owner.create(team, "VOLUME", "Reads").await }]);
+                (crate::platform_key::key(self.app, &["RESOURCES_WRITE"]).await, json!({ "resources": named }))
+            }
+            "transferResources" => {
+                let named = json!([{ "id": owner.create(team, "VOLUME", "Reads").await }]);
+                let to = json!({ "id": self.member().await.0.user_id });
+                (owner, json!({ "organizationId": team, "resources": named, "to": to }))
+            }
             "createServiceKey" => (owner, json!({ "organizationId": team, "name": "pipeline" })),
             "updateBilling" => (
                 owner,

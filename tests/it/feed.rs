@@ -330,6 +330,7 @@ impl Rebuilt {
             "departure.resources_moved" | "departure.resources_returned" => {
                 self.owner(metadata, "resourceIds", &metadata["to"]);
             }
+            "resource.transferred" => self.owner(metadata, "resourceIds", &metadata["owner"]),
             "transfer.accepted" => self.owner(metadata, "resourceIds", &metadata["owner"]),
             "transfer.completed" => {
                 for id in all(metadata, "resourceIds") {

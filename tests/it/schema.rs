@@ -19,12 +19,8 @@ use crate::support::process::rollcall;
 const PENDING: &[&str] = &[
     // Following what happens.
     // Platform keys, and what they bring in.
-    "InviteMembersInput.sendMail",
-    "InviteMembersPayload.acceptUrls",
     "MemberUpsert",
     "MemberUpsertInput",
-    "Mutation.deleteResources",
-    "Mutation.transferResources",
     "Mutation.upsertMembers",
     "Mutation.upsertOrganizations",
     "Mutation.upsertTeams",
@@ -162,6 +158,7 @@ const UNPAGED: &[(&str, &str)] = &[
     ("Organization.usageSeries", "1,000 points"),
     ("Query.nodes", "as many as were asked for, 100 at most"),
     ("PlatformKey.organizations", "100 of a key"),
+    ("TransferResourcesPayload.resources", "as many as were named, 1,000 at most"),
     ("UpsertResourcesPayload.results", "as many as were named, 1,000 at most"),
     ("UpsertUsersPayload.results", "as many as were named, 500 at most"),
     ("Viewer.billableOrganizations", "100, of `memberships` the first by name"),

@@ -294,6 +294,18 @@ impl Actor {
         }
     }
 
+    /// Whose idempotency keys the actor uses: no other's, since answers are for whoever asked (R91). A person who is
+    /// signed in has the same in all sessions.
+    pub fn caller(&self) -> String {
+        match self {
+            Self::User { user_id, .. } => user_id.to_string(),
+            Self::ApiKey { api_key_id, .. } | Self::Service { api_key_id, .. } => api_key_id.to_string(),
+            Self::Platform(key) => key.id.to_string(),
+            Self::OnBehalf { user_id, key } => format!("{} for {user_id}", key.id),
+            Self::Staff { name } => format!("staff {name}"),
+        }
+    }
+
     /// Fails with FORBIDDEN on `field` for platform keys that act for a person, in what takes that person themselves.
     pub(crate) fn require_themselves(&self, field: &str) -> Result<()> {
         match self {

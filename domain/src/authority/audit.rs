@@ -147,6 +147,8 @@ text_enum! {
         ResourceUpdated = "resource.updated",
         /// A resource was deleted.
         ResourceDeleted = "resource.deleted",
+        /// Resources were transferred to another member.
+        ResourceTransferred = "resource.transferred",
         /// Resources were added to a collection.
         CollectionItemsAdded = "resource.collection_items_added",
         /// Resources were removed from a collection.

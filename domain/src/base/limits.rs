@@ -156,6 +156,8 @@ pub const UPGRADE_REQUESTS: i64 = 3;
 pub const MAX_API_KEYS: i64 = 100;
 /// The maximum number of resources that one command brings in, deletes or hands over (R88).
 pub const MAX_UPSERTED_RESOURCES: usize = 1000;
+/// The maximum number of resources in those that one command deletes, which it deletes with them.
+pub const MAX_DELETED_CONTENTS: i64 = 10_000;
 /// The maximum number of accounts, and of members of an organization, that one command brings in.
 pub const MAX_UPSERTED_PEOPLE: usize = 500;
 /// The maximum number of organizations, and of teams of an organization, that one command brings in.
@@ -271,6 +273,12 @@ pub const PLAN_EXAMPLES: usize = 5;
 pub const SWEEP_CHUNK: u32 = 500;
 /// How long an ended session is kept.
 pub const SESSION_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long it is remembered what became of a request with an idempotency key (R91).
+pub const IDEMPOTENCY_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a repeated request waits for the answer of the first one, which has been carried out.
+pub const IDEMPOTENT_ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// The maximum length of an idempotency key, in characters (R91).
+pub const IDEMPOTENCY_KEY: usize = 255;
 /// How long a request to sign in is kept. Its link has long expired by then.
 pub const SIGN_IN_REQUEST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a change of an account's address is kept. Its link has long expired by then.
