@@ -64,8 +64,8 @@ pub enum Command {
 /// The account that is meant.
 #[derive(Args)]
 pub struct Account {
-    /// An email address, a username, an ID such as usr_01h455vb4pex5vsknk084sn02q, or `external:` and the platform's own
-    /// ID.
+    /// An email address, a username, an ID such as usr_01h455vb4pex5vsknk084sn02q, or `external:` and the platform's
+    /// own ID.
     #[arg(value_name = "ACCOUNT", value_parser = named)]
     named: UserRef,
 }

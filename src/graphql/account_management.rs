@@ -16,8 +16,8 @@ pub struct SuspendUserInput {
     user: UserRef,
     /// Why, up to 2,000 characters. It is kept in the audit log, for staff and for readers of the feed.
     reason: Option<String>,
-    /// Whether an email tells the person. If not, they are told by no email what the platform does with the account while
-    /// it is suspended, except for another address.
+    /// Whether an email tells the person. If not, no email tells them what the platform does with the account while it
+    /// is suspended, except for another address.
     #[graphql(default_with = "Some(true)")]
     notify: Option<bool>,
 }
@@ -110,9 +110,9 @@ pub struct AccountManagementMutation;
 
 #[Object]
 impl AccountManagementMutation {
-    /// Suspends an account, which reaches nothing until the suspension is lifted: nobody signs in to it, and its sessions
-    /// and keys rest. Memberships, grants and what the person owns stay. If the platform has suspended it before, nothing
-    /// changes. For staff and for platform keys with USERS_WRITE that aren't limited to organizations.
+    /// Suspends an account, which reaches nothing until the suspension is lifted: nobody signs in to it, and its
+    /// sessions and keys rest. Memberships, grants and what the person owns stay. If the platform has suspended it
+    /// before, nothing changes. For staff and for platform keys with USERS_WRITE that aren't limited to organizations.
     async fn suspend_user(
         &self,
         context: &Context<'_>,
@@ -132,8 +132,8 @@ impl AccountManagementMutation {
     }
 
     /// Lifts the suspension of an account, whoever suspended it. Sessions and keys that rested work again, unless they
-    /// have expired. If it isn't suspended, nothing changes. For staff and for platform keys with USERS_WRITE that aren't
-    /// limited to organizations.
+    /// have expired. If it isn't suspended, nothing changes. For staff and for platform keys with USERS_WRITE that
+    /// aren't limited to organizations.
     async fn unsuspend_user(
         &self,
         context: &Context<'_>,

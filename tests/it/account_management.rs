@@ -1,5 +1,5 @@
-//! What the platform's staff and services do with people's accounts: suspend them, lift that, end their sessions, change
-//! their address, and delete them.
+//! What the platform's staff and services do with people's accounts: suspend them, lift that, end their sessions,
+//! change their address, and delete them.
 
 use futures_util::future::{join, join_all};
 
@@ -397,8 +397,8 @@ async fn an_account_is_deleted_by_the_platform() {
     app.finish().await;
 }
 
-// R84, R34: the organization of a suspended owner goes on with its admins, and work passes on to the owner; the platform
-// gives it to somebody else.
+// R84, R34: the organization of a suspended owner goes on with its admins, and work passes on to the owner; the
+// platform gives it to somebody else.
 #[tokio::test]
 async fn an_organization_goes_on_while_its_owner_is_suspended() {
     let app = TestApp::start().await;

@@ -2,7 +2,7 @@
 //!
 //! An organization suspends only accounts that it created and that belong to no other. Their sessions and keys end. The
 //! platform suspends any account. Its memberships, grants, sessions and keys stay and give nothing until the platform
-//! lifts the suspension. What others read or decide about the account asks for `users.suspended_at`, whoever suspended it.
+//! lifts the suspension. Whatever depends on whether an account is suspended reads `users.suspended_at`, which both set.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -33,8 +33,8 @@ pub enum Notice {
     None,
 }
 
-/// Suspends an account, on behalf of staff or the platform (R84). It reaches nothing until [`lift`]. If the platform has
-/// suspended it before, nothing changes.
+/// Suspends an account, on behalf of staff or the platform (R84). It reaches nothing until [`lift`]. If the platform
+/// has suspended it before, nothing changes.
 ///
 /// The reason is kept in the audit log, for staff and for readers of the feed.
 ///
@@ -84,8 +84,8 @@ pub async fn suspend(
         .await
 }
 
-/// Lifts the suspension of an account, whoever suspended it, on behalf of staff or the platform (R84). Sessions and keys
-/// that rested work again, unless they have expired. If the account isn't suspended, nothing changes.
+/// Lifts the suspension of an account, whoever suspended it, on behalf of staff or the platform (R84). Sessions and
+/// keys that rested work again, unless they have expired. If the account isn't suspended, nothing changes.
 ///
 /// # Errors
 ///

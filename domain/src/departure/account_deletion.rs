@@ -83,8 +83,8 @@ pub async fn delete(database: &Database, actor: &Actor, confirm_email: &str) -> 
         .await
 }
 
-/// Deletes somebody's account, on behalf of staff or the platform (R84), like [`delete`]. The reason is kept in the audit
-/// log, for staff and for readers of the feed.
+/// Deletes somebody's account, on behalf of staff or the platform (R84), like [`delete`]. The reason is kept in the
+/// audit log, for staff and for readers of the feed.
 ///
 /// # Errors
 ///

@@ -168,9 +168,8 @@ enum Planned {
 /// # Errors
 ///
 /// On `organization`: NOT_FOUND, FORBIDDEN. BLANK, TOO_MANY or QUOTA_EXCEEDED on `resources`. For each item: INVALID,
-/// BLANK or TOO_LONG; EXTERNAL_ID_TAKEN if another organization has it; NOT_FOUND on `owner` and `container`; SUSPENDED on
-/// `owner`; CONFLICT
-/// while the resource or its container moves to another organization.
+/// BLANK or TOO_LONG; EXTERNAL_ID_TAKEN if another organization has it; NOT_FOUND on `owner` and `container`; SUSPENDED
+/// on `owner`; CONFLICT while the resource or its container moves to another organization.
 pub async fn upsert(
     database: &Database,
     actor: &Actor,

@@ -234,8 +234,8 @@ pub async fn confirm(database: &Database, token: &str) -> Result<EmailAddress> {
 ///
 /// # Errors
 ///
-/// On `user`: FORBIDDEN for everyone except staff; NOT_FOUND; CONFLICT if the address has just changed. On `email`: INVALID
-/// and the like; EMAIL_TAKEN if another account has it.
+/// On `user`: FORBIDDEN for everyone except staff; NOT_FOUND; CONFLICT if the address has just changed. On `email`:
+/// INVALID and the like; EMAIL_TAKEN if another account has it.
 pub async fn set(database: &Database, actor: &Actor, named: &UserRef, email: &str) -> Result<User> {
     let remedy = "people change their own address, and platform keys set addresses by upsertUsers";
     let operator = actor.require_staff("user", remedy)?;

@@ -431,7 +431,8 @@ pub struct SignedIn {
     pub user: User,
     /// The new session.
     pub session: Session,
-    /// Whether an organization has suspended the account, which could sign in only because of a pending invitation (D6).
+    /// Whether an organization has suspended the account, which could sign in only because of a pending invitation
+    /// (D6).
     pub suspended: bool,
     /// The invitation for which the sign-in was requested (R20).
     pub invitation_id: Option<InvitationId>,

@@ -194,7 +194,7 @@ fn addresses_can_be_copied() {
         assert!(!mail.text.contains('\u{2060}') && !mail.html.contains('\u{2060}'), "{label}");
         found += copied.iter().filter(|address| mail.text.contains(*address) && mail.html.contains(*address)).count();
     }
-    assert_eq!(found, 3);
+    assert_eq!(found, 5);
 }
 
 #[test]
